@@ -1,0 +1,56 @@
+# Everything a person needs is a target; each sets up what it needs first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# An uncompiled environment costs seconds at every start of the command.
+export UV_COMPILE_BYTECODE = 1
+export UV_LINK_MODE = copy
+UV := $(BIN)/uv
+
+.PHONY: help setup demo test check chaos format lock image clean
+
+help: ## what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/.ready: pyproject.toml requirements-dev.lock
+	$(PYTHON) -c 'import sys; sys.exit("syncd needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+setup: $(VENV)/.ready ## the environment in .venv, from the hash-locked requirements
+
+demo: setup ## the whole thing on this machine: real OpenBao, AWS and Wix emulators
+	$(BIN)/syncd demo
+
+# The official Wix client, for the one test that compares it with the emulator; skipped where npm is missing.
+build/wix-client/.ready: tests/e2e/wix-client/package.json
+	@mkdir -p build/wix-client && cp tests/e2e/wix-client/package.json build/wix-client/
+	@if command -v npm >/dev/null; then cd build/wix-client && npm install --silent --no-package-lock --no-audit --no-fund \
+	  && touch .ready; else echo "npm is missing: the official client is not compared"; fi
+
+test: setup build/wix-client/.ready ## every test but the long ones
+	$(BIN)/python -m pytest -n 4 -m "not chaos"
+
+chaos: setup ## the long tests: kills and faults at scale
+	$(BIN)/python -m pytest -n 2 -m chaos
+
+check: setup ## ruff, mypy strict, import-linter, docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest tests/unit/test_docs.py
+
+format: setup ## let ruff set the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: setup ## resolve the requirements anew (no index address is recorded)
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra dev pyproject.toml -o requirements-dev.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra postgres pyproject.toml -o requirements.lock
+
+clean: ## remove the environment and what was built
+	rm -rf $(VENV) build dist

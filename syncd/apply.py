@@ -1,0 +1,274 @@
+"""Carry out actions: journal before the request, act, settle after it. The order makes it crash-safe.
+
+Requests run in a few threads; the ledger is written by the calling thread alone, and one transaction
+settles what has ended and opens what starts next.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from syncd.drift import may_be_late_commit
+from syncd.errors import NameTaken, SecretGone, SyncdError, TargetDenied, TargetError, TargetUnavailable
+from syncd.models import (
+    Action,
+    Create,
+    Delete,
+    Logged,
+    Outcome,
+    Pending,
+    Record,
+    SecretValue,
+    Update,
+    Written,
+)
+from syncd.planning import DAY, Reason
+from syncd.ports import Clock, Journal, Target
+
+WORKERS = 8
+BREAK_AFTER = 3
+"""Failures in a row that are the site's, not a secret's: the rest is left for another cycle."""
+
+
+@dataclass(slots=True)
+class Applied:
+    """How a round of actions ended."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    ended: set[str] = field(default_factory=set)
+    """Names that failed: their cycle is over."""
+    uncreated: set[str] = field(default_factory=set)
+    """Names whose creation may or may not have happened: list before anything else."""
+    look_again: bool = False
+    """Something turned out not to be as listed."""
+    left_over: bool = False
+    """The time was up before all actions were sent."""
+    broken: SyncdError | None = None
+    """The site as a whole refuses or does not answer."""
+
+
+class Applier:
+    """One round of actions on one site."""
+
+    def __init__(self, target: Target, journal: Journal, clock: Clock, told: Callable[[Outcome], None]) -> None:
+        self._target = target
+        self._journal = journal
+        self._clock = clock
+        self._told = told
+        self._in_a_row = 0
+
+    def run(self, actions: Sequence[Action], *, stop: Callable[[], bool]) -> Applied:
+        """Carry out the actions in order, some at a time; `stop` is asked before each start.
+
+        Raises `LedgerError` at once when the journal cannot be written: then nothing more is sent.
+        """
+        result = Applied()
+        todo, flying = deque(actions), dict[Future[Written], tuple[Action, Record]]()
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="apply") as pool:
+            settled = _Settled()
+            while todo or flying:
+                starting: list[Action] = []
+                while todo and len(starting) + len(flying) < WORKERS and not result.broken and not stop():
+                    starting.append(todo.popleft())
+                opened = [self._opened(action) for action in starting]
+                self._journal.write(put=[*settled.put, *opened], drop=settled.drop, log=settled.log)
+                for action, record in zip(starting, opened, strict=True):
+                    flying[pool.submit(_send, self._target, action)] = (action, record)
+                if not flying:
+                    break
+                settled = _Settled()
+                done, _ = wait(flying, return_when=FIRST_COMPLETED)
+                for future in done:
+                    self._settle(future, *flying.pop(future), settled, result)
+            self._journal.write(put=settled.put, drop=settled.drop, log=settled.log)
+        result.left_over = bool(todo) and result.broken is None
+        return result
+
+    def _opened(self, action: Action) -> Record:
+        now = self._clock()
+        if isinstance(action, Delete):
+            return replace(action.record, pending=Pending.DELETE, pending_at=now)
+        if isinstance(action, Update):
+            return replace(action.record, pending=Pending.UPDATE, pending_at=now)
+        wanted = action.desired
+        seed = action.record or Record(
+            site=self._target.site, name=wanted.name, target=self._target.name, job=wanted.job, ref=wanted.ref
+        )
+        return replace(
+            seed,
+            job=wanted.job,
+            ref=wanted.ref,
+            pin=wanted.pin,
+            remote_id=None,
+            description=wanted.description,
+            pending=Pending.CREATE,
+            pending_at=now,
+        )
+
+    def _settle(
+        self,
+        future: Future[Written],
+        action: Action,
+        record: Record,
+        settled: _Settled,
+        result: Applied,
+    ) -> None:
+        now = self._clock()
+        error: TargetError | None = None
+        written = Written()
+        try:
+            written = future.result()
+        except TargetError as failure:
+            error = failure
+        if error is None:
+            self._in_a_row = 0
+            if isinstance(action, Delete):
+                settled.drop.append(record)
+            else:
+                settled.put.append(_succeeded(action, record, written, now))
+        else:
+            self._failed(action, record, error, now, settled, result)
+        restored = isinstance(action, Update) and action.restore
+        outcome = Outcome(
+            action=action,
+            error=error,
+            remote_id=written.id or record.remote_id or "",
+            request_id=error.request_id if error else written.request_id,
+            restored=restored and error is None,
+            at=now,
+        )
+        settled.log.append(_line(outcome, record, now))
+        result.outcomes.append(outcome)
+        self._told(outcome)
+
+    def _failed(
+        self,
+        action: Action,
+        record: Record,
+        error: TargetError,
+        now: datetime,
+        settled: _Settled,
+        result: Applied,
+    ) -> None:
+        site_wide = isinstance(error, (TargetDenied, TargetUnavailable))
+        self._in_a_row = self._in_a_row + 1 if site_wide else 0
+        if self._in_a_row >= BREAK_AFTER:
+            result.broken = error
+        if isinstance(action, Create):
+            if error.maybe_done or isinstance(error, NameTaken):
+                result.uncreated.add(action.name)
+                result.look_again = True
+                if error.maybe_done:
+                    settled.put.append(replace(record, lost_at=now))
+                return
+            result.ended.add(action.name)
+            if action.record is not None and action.record.pending is Pending.CREATE:
+                settled.put.append(action.record)  # an earlier one may still come through
+            else:
+                settled.drop.append(record)
+            return
+        if isinstance(error, SecretGone):
+            settled.put.append(
+                replace(record, remote_id=None, pending=None, unverified=False, window=None, pinned_at=None)
+            )
+            result.look_again = True
+            return
+        result.ended.add(action.name)
+        if isinstance(action, Delete):
+            kept = record if error.maybe_done else replace(record, pending=None)
+            settled.put.append(replace(kept, lost_at=now if error.maybe_done else record.lost_at))
+        elif error.maybe_done:
+            settled.put.append(replace(record, pending=None, unverified=True, lost_at=now))
+        elif action.reason == Reason.ADOPT:
+            settled.drop.append(record)  # not ours after all
+        else:
+            settled.put.append(replace(record, pending=None))
+
+
+@dataclass(slots=True)
+class _Settled:
+    put: list[Record] = field(default_factory=list)
+    drop: list[Record] = field(default_factory=list)
+    log: list[Logged] = field(default_factory=list)
+
+
+def _send(target: Target, action: Action) -> Written:
+    if isinstance(action, Delete):
+        return target.delete(str(action.record.remote_id))
+    wanted = action.desired
+    if isinstance(action, Create):
+        return target.create(wanted.name, _value(action), wanted.description)
+    return target.update(
+        str(action.record.remote_id),
+        name=wanted.name if action.rename else None,
+        value=None if action.describe_only else _value(action),
+        description=wanted.description,
+    )
+
+
+def _value(action: Create | Update) -> SecretValue[str]:
+    if action.desired.value is None:
+        raise AssertionError(f"{action.name}: an action without its value")
+    return action.desired.value
+
+
+def _succeeded(action: Create | Update, record: Record, written: Written, now: datetime) -> Record:
+    """The row after a write that was answered."""
+    wanted = action.desired
+    done = replace(
+        record,
+        remote_id=written.id,
+        description=wanted.description,
+        pending=None,
+        window=written.window,
+        pinned_at=None,
+        last_synced_at=now,
+    )
+    if isinstance(action, Create):
+        done = replace(done, lost_at=None, unlisted_since=None, unlisted_tried_at=None, adopted=False)
+    else:
+        late = record.lost_at if may_be_late_commit(record, now) else None
+        moved = action.reason in {Reason.MOVED, Reason.ADOPT}
+        lately = tuple(at for at in record.restores if timedelta(0) <= now - at < DAY)
+        done = replace(
+            done,
+            lost_at=now if written.lost_before else late,
+            job=wanted.job if moved else record.job,
+            restores=(*lately, now) if action.restore else lately,
+            unlisted_tried_at=now if action.reason == Reason.UNLISTED else record.unlisted_tried_at,
+        )
+        if action.describe_only:
+            return done
+    return replace(
+        done,
+        ref=wanted.ref,
+        pin=wanted.pin,
+        version=wanted.version,
+        fingerprint=wanted.fingerprint,
+        unverified=False,
+        source_updated_at=wanted.updated_at or record.source_updated_at,
+        verified_at=now,
+        absent_at=None,
+        absent_for=timedelta(0),
+    )
+
+
+def _line(outcome: Outcome, record: Record, now: datetime) -> Logged:
+    action = outcome.action
+    restored = isinstance(action, Update) and action.restore
+    return Logged(
+        at=now,
+        site=record.site,
+        target=record.target,
+        job=record.job,
+        name=record.name,
+        action="restore" if restored else outcome.verb,
+        outcome="done" if outcome.error is None else str(outcome.error),
+        remote_id=outcome.remote_id,
+        version=record.version if isinstance(action, Delete) else action.desired.version,
+        request_id=outcome.request_id,
+    )

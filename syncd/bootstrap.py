@@ -1,0 +1,273 @@
+"""Settings to live objects: the only place that builds clients. SDKs are imported when first needed."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from syncd.config import settings as config
+from syncd.config.fields import Credential, parse_duration
+from syncd.config.rules import normalised
+from syncd.errors import ConfigError, LedgerError
+from syncd.guard import Limit
+from syncd.models import Failure, Finding, Outcome, SecretValue
+from syncd.planning import Policies
+from syncd.ports import Source, Target
+from syncd.state.engine import postgres_engine, sqlite_engine
+from syncd.state.fingerprints import KEY_BYTES, Fingerprints, key_beside
+from syncd.state.ledger import Ledger
+from syncd.state.quota import Quota
+from syncd.world import Job, World
+
+Told = Callable[[str, "Outcome | Finding | Failure", Job, str], None]
+UNSCHEDULED = timedelta(hours=1)
+"""Taken for the interval of a job without a schedule (a cron-style run)."""
+
+
+def now() -> datetime:
+    """The machine's clock, in UTC."""
+    return datetime.now(UTC)
+
+
+class App:
+    """Everything that one process works with, built from the settings and closed in the end."""
+
+    def __init__(
+        self,
+        settings: config.Settings,
+        *,
+        clock: Callable[[], datetime] = now,
+        writable: bool = True,
+        stop: threading.Event | None = None,
+        told: Told = lambda *_: None,
+        source_call: Callable[[str, str], None] = lambda *_: None,
+        request: Callable[[str, str, str], None] = lambda *_: None,
+    ) -> None:
+        """`writable` False: where there is no ledger yet, none is made (a plan). Raises `SyncdError`."""
+        self.settings = settings
+        self.stop = stop or threading.Event()
+        self._clock = clock
+        self._source_call, self._request = source_call, request
+        self._lock = threading.Lock()
+        self._sources: dict[str, Source] = {}
+        self._targets: dict[str, Target] = {}
+        self.ledger, self._quota_engine = self._open_ledger(writable=writable)
+        self.fingerprints = self._fingerprints()
+        self.ledger.check_key(self.fingerprints.key_id)
+        self.world = World(
+            owner=settings.owner,
+            jobs={name: self._job(name, job) for name, job in settings.jobs.items()},
+            source=self.source,
+            target=self.target,
+            site_of=lambda name: settings.targets[name].site,
+            store=self.ledger,
+            fingerprint=self.fingerprints.of,
+            clock=clock,
+            stopped=self.stop.is_set,
+            told=told,
+        )
+
+    def close(self) -> None:
+        """Give everything back."""
+        closers = [source.close for source in self._sources.values()]
+        closers += [target.close for target in self._targets.values()]
+        for close in closers:
+            with suppress(OSError):
+                close()
+        self._quota_engine.dispose()
+        self.ledger.close()
+
+    def __enter__(self) -> App:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open_ledger(self, *, writable: bool) -> tuple[Ledger, Any]:
+        state = self.settings.state
+        if state.url is not None:
+            url = state.url.read("state.url").reveal()
+            self._path = None
+            return Ledger(postgres_engine(url), "in PostgreSQL", None), postgres_engine(url)
+        self._path = Path(str(state.path))
+        if not writable and not self._path.exists():
+            engine = sqlite_engine(None)
+            self._path = None
+            return Ledger(engine, "in memory", None), engine
+        ledger = Ledger(sqlite_engine(self._path), str(self._path), self._path)
+        return ledger, sqlite_engine(self._path, durable=False)
+
+    def _fingerprints(self) -> Fingerprints:
+        given = self.settings.state.fingerprint_key
+        if given is not None:
+            key = given.read("state.fingerprint_key").reveal()
+            if not re.fullmatch(rf"([0-9a-fA-F]{{2}}){{{KEY_BYTES},}}", key):
+                raise LedgerError(
+                    f"state.fingerprint_key ({given}) is not 64 hex digits or more",
+                    hint="make one with: openssl rand -hex 32",
+                )
+            return Fingerprints(bytes.fromhex(key))
+        if self._path is None:
+            return Fingerprints(os.urandom(KEY_BYTES))
+        return Fingerprints(key_beside(self._path, known=self.ledger.meta("fingerprint_key_id") is not None))
+
+    def _job(self, name: str, job: config.JobSettings) -> Job:
+        kind = self.settings.sources[job.source].type
+        interval = job.schedule.interval() if job.schedule else UNSCHEDULED
+        return Job(
+            name=name,
+            source=job.source,
+            targets=tuple(job.targets),
+            rules=tuple(normalised(rule, index, job.source, kind) for index, rule in enumerate(job.secrets)),
+            policies=Policies(
+                job=name,
+                adopt=job.conflict_policy == "adopt",
+                restore=job.drift_policy == "restore",
+                delete=job.deletion_policy == "delete",
+                grace=job.deletion_grace,
+                interval=interval,
+                verify_every=job.verify_every or None,
+            ),
+            max_deletes=_limit(job.guard.max_deletes),
+            max_updates=_limit(job.guard.max_updates) if job.guard.max_updates else None,
+        )
+
+    def source(self, name: str) -> Source:
+        """The source, connected when first used. Raises `ConfigError` for a missing credential."""
+        with self._lock:
+            if name not in self._sources:
+                settings = self.settings.sources[name]
+                is_vault = isinstance(settings, config.VaultSettings)
+                self._sources[name] = self._vault(name, settings) if is_vault else self._aws(name, settings)  # type: ignore[arg-type]
+            return self._sources[name]
+
+    def _vault(self, name: str, settings: config.VaultSettings) -> Source:
+        from syncd.sources.vault import VaultClient, VaultSource
+
+        auth = settings.auth
+        login = _login(name, auth)
+        cert = (auth.cert_file, auth.key_file) if isinstance(auth, config.CertAuth) else None
+        for file in (settings.ca_file, *(cert or ())):
+            if file and not os.access(file, os.R_OK):
+                raise ConfigError(f"sources.{name}: {file} cannot be read", hint="see ca_file, cert_file, key_file")
+        login.secrets()  # a missing credential is told before anything is asked
+        client = VaultClient(
+            name=name,
+            address=settings.address,
+            namespace=settings.namespace,
+            ca_file=settings.ca_file,
+            client_cert=cert,
+            login=login,
+            secrets=login.secrets,
+            clock=self._clock,
+            observe=lambda call: self._source_call(name, call),
+        )
+        return VaultSource(client, self._clock)
+
+    def _aws(self, name: str, settings: config.AwsSettings) -> Source:
+        from syncd.sources.aws import AwsSource
+        from syncd.sources.aws_session import client
+
+        made = client(
+            "secretsmanager",
+            region=settings.region,
+            endpoint_url=settings.endpoint_url or "",
+            assume_role=settings.assume_role,
+        )
+        return AwsSource(name, made, lambda call: self._source_call(name, call))
+
+    def target(self, name: str) -> Target:
+        """The target, connected when first used. Raises `ConfigError` for a missing credential."""
+        with self._lock:
+            if name not in self._targets:
+                self._targets[name] = self._wix(name, self.settings.targets[name])
+            return self._targets[name]
+
+    def _wix(self, name: str, settings: config.WixSettings) -> Target:
+        from syncd.apply import WORKERS
+        from syncd.targets.auth import ApiKeyAuth, AppAuth
+        from syncd.targets.http import client_for
+        from syncd.targets.wix import WixTarget
+
+        client = client_for(settings.base_url, connections=2 * WORKERS)
+        auth: ApiKeyAuth | AppAuth
+        if isinstance(settings.auth, config.ApiKeyAuth):
+            key = _reader(f"targets.{name}.auth.api_key", settings.auth.api_key)
+            key()
+            auth = ApiKeyAuth(settings.auth.site_id, key)
+        else:
+            secret = _reader(f"targets.{name}.auth.app_secret", settings.auth.app_secret)
+            secret()
+            parts = urlsplit(settings.base_url)
+            auth = AppAuth(
+                client,
+                f"{parts.scheme}://{parts.netloc}/oauth2/token",
+                app_id=settings.auth.app_id,
+                instance_id=settings.auth.instance_id,
+                app_secret=secret,
+                clock=self._clock,
+            )
+        count, _, span = settings.rate_limit.partition("/")
+        window = parse_duration(span)
+        quota = Quota(
+            self._quota_engine,
+            self.ledger.place,
+            site=settings.site,
+            limit=int(count),
+            window=window,
+            clock=self._clock,
+        )
+        return WixTarget(
+            name=name,
+            site=settings.site,
+            base_url=settings.base_url,
+            client=client,
+            auth=auth,
+            quota=quota,
+            window_seconds=window.total_seconds(),
+            stop=self.stop,
+            profile=settings.name_profile,
+            observe=lambda method, code: self._request(name, method, code),
+        )
+
+
+def holder() -> str:
+    """Who this process is, for whoever waits for its lock."""
+    command = " ".join(["syncd", *(arg for arg in sys.argv[1:2] if re.fullmatch(r"[a-z-]+", arg))])
+    return f"{command} (process {os.getpid()} on {socket.gethostname()})"
+
+
+def _limit(text: str) -> Limit:
+    return Limit(percent=float(text[:-1])) if text.endswith("%") else Limit(number=int(text))
+
+
+def _reader(what: str, credential: Credential) -> Callable[[], SecretValue[str]]:
+    return lambda: credential.read(what)
+
+
+def _login(name: str, auth: Any) -> Any:
+    from syncd.sources.vault import Login
+
+    credentials, plain = {}, {}
+    for key in type(auth).model_fields:
+        value = getattr(auth, key)
+        if isinstance(value, Credential):
+            credentials[key] = _reader(f"sources.{name}.auth.{key}", value)
+        elif isinstance(value, str) and key not in {"method", "mount"}:
+            plain[key] = value
+    return Login(
+        method=auth.method,
+        mount=getattr(auth, "mount", ""),
+        settings=plain,
+        credentials=credentials,
+        wrapped=getattr(auth, "wrapped", False),
+    )

@@ -1,0 +1,115 @@
+"""The command line: options before the command, errors in one or two lines, exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from syncd import __version__
+from syncd.cli import inspect, local, state, sync
+from syncd.cli.context import Context
+from syncd.errors import ConfigError, LedgerError, SyncdError
+from syncd.telemetry.logs import safe_traceback
+
+app = typer.Typer(
+    name="syncd",
+    help="Keep the Wix Secrets Vault of your sites true to Vault, OpenBao and AWS Secrets Manager.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+sync.add_to(app)
+inspect.add_to(app)
+app.add_typer(state.app, name="state")
+local.add_to(app)
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001  # typer's callback form
+    if asked:
+        typer.echo(f"syncd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    config: Annotated[
+        Path, typer.Option("--config", "-c", envvar="SYNCD_CONFIG", help="The configuration file.")
+    ] = Path("syncd.yaml"),
+    debug: Annotated[bool, typer.Option("--debug", help="Log more, and say where an error came from.")] = False,
+    log_format: Annotated[str, typer.Option("--log-format", help="auto, json or console (on stderr).")] = "auto",
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Options before the command."""
+    del version
+    if log_format not in {"auto", "json", "console"}:
+        raise ConfigError(f"--log-format {log_format} is not known", hint="auto, json or console")
+    context.obj = Context(config=config, debug=debug, log_format=log_format)
+
+
+def run(arguments: list[str]) -> int:
+    """One command's exit code; nothing passes that is not explained."""
+    debug = "--debug" in arguments
+    caught = _Signals()
+    try:
+        code = app(arguments, prog_name="syncd", standalone_mode=False, obj=None)
+    except click.exceptions.Exit as done:
+        code = done.exit_code
+    except (click.exceptions.UsageError, click.exceptions.BadParameter) as error:
+        where = error.ctx.command_path if error.ctx else "syncd"
+        return _say(ConfigError(error.format_message(), hint=f"see: {where} --help"), debug=debug)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return 128 + (caught.number or signal.SIGINT)
+    except SyncdError as error:
+        return caught.code(_say(error, debug=debug))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _say(LedgerError("out of memory", hint="give the process more"), debug=debug)
+    except Exception as error:  # noqa: BLE001  # main: the last door
+        print(f"syncd: bug: {type(error).__name__} (nothing of its text is shown)", file=sys.stderr)  # noqa: T201
+        for line in safe_traceback(error) if debug else ("run it again with --debug, and report what it says",):
+            print(f"  {line}", file=sys.stderr)  # noqa: T201
+        return 70
+    return caught.code(code if isinstance(code, int) else 0)
+
+
+class _Signals:
+    """SIGTERM and SIGINT ask the running command to settle what is in flight and leave."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        again, self.number = bool(self.number), number
+        Context.stop.set()
+        if again or not Context.stoppable:
+            raise KeyboardInterrupt
+
+    def code(self, code: int) -> int:
+        """130 or 143 when interrupted, else the command's own."""
+        return 128 + self.number if self.number else code
+
+
+def _say(error: SyncdError, *, debug: bool) -> int:
+    print(f"syncd: {error.message}", file=sys.stderr)  # noqa: T201
+    for problem in getattr(error, "problems", ()):
+        print(f"  {problem}", file=sys.stderr)  # noqa: T201
+    if error.hint:
+        print(f"  mend: {error.hint}", file=sys.stderr)  # noqa: T201
+    if debug:
+        for line in safe_traceback(error):
+            print(f"  {line}", file=sys.stderr)  # noqa: T201
+    return error.exit_code

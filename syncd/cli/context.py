@@ -1,0 +1,147 @@
+"""What every command shares: the configuration, the opened app, and how things are shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from syncd.errors import ConfigError
+from syncd.telemetry.logs import configure
+
+if TYPE_CHECKING:
+    from syncd.bootstrap import App
+    from syncd.config import Settings
+    from syncd.telemetry.events import Events
+    from syncd.world import Job
+
+
+@dataclass(kw_only=True)
+class Context:
+    """The options before the command."""
+
+    config: Path
+    debug: bool
+    log_format: str
+
+    stop: ClassVar[threading.Event] = threading.Event()
+    stoppable: ClassVar[bool] = False
+    """True while a command looks at `stop` by itself; else a signal interrupts at once."""
+
+    def logs(self, level: str) -> None:
+        """Set logging up: `level`, or debug when asked for."""
+        configure(form=self.log_format, level="debug" if self.debug else level)
+
+    def settings(self) -> Settings:
+        """The validated configuration. Raises `ConfigError`."""
+        from syncd.config import load
+
+        return load(self.config)
+
+    def open(self, *, level: str = "warning", writable: bool = True, events: Events | None = None) -> App:
+        """The app, with what happens going to `events`. Raises `SyncdError`."""
+        from syncd.bootstrap import App
+
+        self.logs(level)
+        told = events.told if events else lambda *_: None
+        return App(self.settings(), writable=writable, stop=Context.stop, told=told)
+
+
+def chosen_jobs(app: App, names: Sequence[str]) -> list[Job]:
+    """The named jobs, or all in order. Raises `ConfigError` for a name that is not there."""
+    jobs = app.world.jobs
+    unknown = [name for name in names if name not in jobs]
+    if unknown:
+        raise ConfigError(f"there is no job {', '.join(unknown)}", hint=f"the jobs are {', '.join(sorted(jobs))}")
+    return [jobs[name] for name in (dict.fromkeys(names) or sorted(jobs))]
+
+
+def duration(text: str) -> timedelta:
+    """A `--wait` or the like. Raises `ConfigError`."""
+    from pydantic_core import PydanticCustomError
+
+    from syncd.config.fields import parse_duration
+
+    try:
+        return parse_duration(text)
+    except PydanticCustomError as error:
+        raise ConfigError(f"{text} is {error.message()}") from None
+
+
+def show_json(thing: object) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(thing, indent=2, default=_plain, ensure_ascii=False) + "\n")
+
+
+def _plain(thing: object) -> object:
+    if isinstance(thing, datetime):
+        return thing.isoformat()
+    return str(thing)
+
+
+def show(text: str = "") -> None:
+    """A line on stdout. Control characters of names that come from outside are not passed to a terminal."""
+    sys.stdout.write("".join(c if c.isprintable() or c in "\n\t" else "?" for c in text) + "\n")
+
+
+def show_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table: aligned and with colours on a terminal, aligned plain text in a pipe."""
+    texts = [["" if cell is None else _clean(str(cell)) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        widths = [max(len(row[i]) for row in [list(headers), *texts]) for i in range(len(headers))]
+        for row in [list(headers), *texts]:
+            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            sys.stdout.write(line.rstrip() + "\n")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    for row in texts:
+        table.add_row(*(Text(cell, style=STYLES.get(row[0], "") if i == 0 else "") for i, cell in enumerate(row)))
+    Console().print(table)
+
+
+STYLES = {
+    "create": "green",
+    "update": "yellow",
+    "delete": "red",
+    "conflict": "red",
+    "failed": "red",
+    "quarantined": "red",
+    "withheld": "red",
+    "contested": "red",
+    "missing": "red",
+    "synced": "green",
+}
+
+
+def _clean(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def ago(at: datetime | None, now: datetime) -> str:
+    """How long ago, or how soon, in words a person reads at a glance."""
+    if at is None:
+        return "never"
+    seconds = int((now - at).total_seconds())
+    span = abs(seconds)
+    text = next(
+        (f"{span // size}{unit}" for unit, size in (("d", 86400), ("h", 3600), ("m", 60)) if span >= size), f"{span}s"
+    )
+    return f"{text} ago" if seconds >= 0 else f"in {text}"
+
+
+def warn(text: str) -> None:
+    """A line on stderr for a person."""
+    with suppress(OSError):
+        sys.stderr.write(_clean(text) + "\n")

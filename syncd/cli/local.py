@@ -1,0 +1,46 @@
+"""`syncd demo` and `syncd sandbox`: the whole thing on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from syncd.cli.context import Context, show
+from syncd.errors import ConfigError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(demo)
+    app.command()(sandbox)
+
+
+def demo(
+    *,
+    keep: Annotated[Path | None, typer.Option("--keep", help="Leave configuration and state in this folder.")] = None,
+) -> int:
+    """See it work: a real OpenBao, an AWS emulator and a Wix emulator, seeded, synced, rotated, synced again."""
+    from syncd.sandbox.demo import run_demo
+
+    return run_demo(keep, show)
+
+
+def sandbox(
+    *,
+    only: Annotated[str | None, typer.Option("--only", help="One of them: openbao, aws or wix.")] = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="With --only: listen there.")] = 0,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="Where its files go; a temporary folder if left out.")
+    ] = None,
+) -> int:
+    """Start the demo's servers to try a configuration against; stays until Ctrl-C."""
+    if only not in {None, "openbao", "aws", "wix"}:
+        raise ConfigError(f"--only {only} is not known", hint="openbao, aws or wix")
+    if port and only is None:
+        raise ConfigError("--port goes with --only", hint="say which server: --only wix --port 8080")
+    from syncd.sandbox.demo import run_sandbox
+
+    Context.stoppable = True
+    return run_sandbox(only, port, folder, show, Context.stop)

@@ -1,0 +1,247 @@
+"""`syncd state …`: the ledger of ids, for people and scripts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from syncd.cli.context import Context, chosen_jobs, duration, show, show_json, show_table
+from syncd.cli.inspect import as_row
+from syncd.errors import ConfigError, PlanMoved
+from syncd.models import Logged, Record, Trouble, version_label
+
+if TYPE_CHECKING:
+    from syncd.bootstrap import App
+
+app = typer.Typer(help="Look at the ledger of ids, and set it right.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="A Wix name.")]
+Target = Annotated[str | None, typer.Option("--target", help="On this target only.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+WAIT = timedelta(minutes=5)
+
+
+def _is_detached(app: App, record: Record) -> bool:
+    return record.site not in {settings.site for settings in app.settings.targets.values()}
+
+
+def _without_record(app: App, troubles: list[Trouble], records: tuple[Record, ...]) -> list[dict[str, Any]]:
+    """Names that were never created: conflicts, quarantined and missing ones."""
+    have = {(record.site, record.name) for record in records}
+    targets = {settings.site: name for name, settings in app.settings.targets.items()}
+    rows = []
+    for one in troubles:
+        if (one.site, one.subject) in have or one.site not in targets:
+            continue
+        source, _, rest = one.ref.partition(":")
+        path, mark, field = rest.partition("#")
+        rows.append(
+            {
+                "target": targets[one.site],
+                "name": one.subject,
+                "remote_id": None,
+                "job": one.job,
+                "source": source,
+                "path": path,
+                "field": field if mark else None,
+                "version": version_label(one.version) or None,
+                "status": one.kind,
+                "last_synced_at": None,
+            }
+        )
+    return rows
+
+
+@app.command("list")
+def list_(context: typer.Context, *, as_json: Json = False) -> int:
+    """List every secret in the ledger: its id, source, version and status."""
+    with context.obj.open(writable=False) as app:
+        records = app.ledger.records()
+        rows = [as_row(record, detached=_is_detached(app, record)) for record in records]
+        rows += _without_record(app, app.ledger.all_troubles(), records)
+    rows.sort(key=lambda row: (row["target"], row["name"]))
+    if as_json:
+        show_json(rows)
+        return 0
+    show_table(
+        ["STATUS", "TARGET", "NAME", "ID", "SOURCE", "VERSION"],
+        [
+            [
+                row["status"],
+                row["target"],
+                row["name"],
+                row["remote_id"] or "-",
+                f"{row['source']}:{row['path']}" + (f"#{row['field']}" if row["field"] is not None else ""),
+                (row["version"] or "-")[:12],
+            ]
+            for row in rows
+        ],
+    )
+    return 0
+
+
+@app.command()
+def export(context: typer.Context) -> int:
+    """Print the ledger as JSON: everything but fingerprints."""
+    hidden = {"fingerprint", "ref", "window", "restores"}
+    with context.obj.open(writable=False) as app:
+        rows = []
+        for record in app.ledger.records():
+            row = {name: getattr(record, name) for name in Record.__dataclass_fields__ if name not in hidden}
+            row |= {"source": record.ref.source, "path": record.ref.path, "field": record.ref.field}
+            row |= {"version": version_label(record.version) or None, "absent_for": record.absent_for.total_seconds()}
+            rows.append(row)
+        show_json({"owner": app.settings.owner, "exported_at": datetime.now(UTC), "records": rows})
+    return 0
+
+
+def _found(app: App, name: str, target: str | None) -> Record:
+    """The one record of this name. Raises `ConfigError`."""
+    if target is not None and target not in app.settings.targets:
+        raise ConfigError(
+            f"there is no target {target}", hint=f"the targets are {', '.join(sorted(app.settings.targets))}"
+        )
+    site = app.settings.targets[target].site if target else None
+    found = [one for one in app.ledger.records(site) if one.name == name]
+    if not found:
+        raise ConfigError(f"the ledger has no {name}", hint="see: syncd state list")
+    if len(found) > 1:
+        raise ConfigError(
+            f"{name} is on several targets: {', '.join(one.target for one in found)}", hint="say which with --target"
+        )
+    return found[0]
+
+
+@app.command()
+def adopt(context: typer.Context, name: Name, *, target: Target = None) -> int:
+    """Let the next cycle take over a secret of this name that syncd did not create."""
+    with context.obj.open() as app:
+        targets = [target] if target else sorted(app.settings.targets)
+        conflicts = [one.site for one in app.ledger.all_troubles() if one.subject == name and one.kind == "conflict"]
+        sites = []
+        for one in targets:
+            if one not in app.settings.targets:
+                raise ConfigError(
+                    f"there is no target {one}", hint=f"the targets are {', '.join(sorted(app.settings.targets))}"
+                )
+            if target or app.settings.targets[one].site in conflicts:
+                sites.append(app.settings.targets[one].site)
+        if not sites:
+            raise ConfigError(f"no conflict about {name} is known", hint="run `syncd sync` first, or give --target")
+        for site in dict.fromkeys(sites):
+            app.ledger.grant(site, name)
+    show(f"{name} is taken over by the next cycle of the job that wants it")
+    return 0
+
+
+@app.command()
+def freeze(
+    context: typer.Context,
+    name: Name,
+    *,
+    until: Annotated[str, typer.Option("--until", help="2026-12-24, 2026-12-24T18:00Z, or a duration such as 3d.")],
+    target: Target = None,
+) -> int:
+    """Leave one secret alone until then; a time that has passed thaws it."""
+    moment = _moment(until)
+    with context.obj.open() as app:
+        record = _found(app, name, target)
+        with app.ledger.lock(record.site, holder="syncd state", wait=WAIT, stop=Context.stop.is_set) as journal:
+            record = _found(app, name, record.target if target else None)
+            now = app.world.clock()
+            frozen = moment > now
+            status = "frozen" if frozen else "synced" if record.status == "frozen" else record.status
+            journal.write(put=[replace(record, frozen_until=moment if frozen else None, status=status)])
+    show(f"{name} is frozen until {moment:%Y-%m-%d %H:%M} UTC" if frozen else f"{name} is no longer frozen")
+    return 0
+
+
+def _moment(text: str) -> datetime:
+    if text[-1:] in "smhd" and text[:-1].isdigit():
+        return datetime.now(UTC) + duration(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--until {text} is no time", hint="write 2026-12-24, 2026-12-24T18:00Z or 3d") from None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@app.command()
+def forget(
+    context: typer.Context,
+    name: Name,
+    *,
+    target: Target = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete it at Wix as well, if it is as syncd left it.")
+    ] = False,
+) -> int:
+    """Drop one secret from the ledger; it stays at Wix unless --delete is given."""
+    with context.obj.open() as app:
+        record = _found(app, name, target)
+        with app.ledger.lock(record.site, holder="syncd state", wait=WAIT, stop=Context.stop.is_set) as journal:
+            record = _found(app, name, target)
+            if delete:
+                _delete(app, journal, record)
+            else:
+                journal.write(drop=[record])
+    show(f"{name} ({record.remote_id or 'no id'}) is forgotten" + (" and deleted at Wix" if delete else ""))
+    return 0
+
+
+def _delete(app: App, journal: Any, record: Record) -> None:
+    """Under the same conditions as any deletion. Raises `PlanMoved` where one is not met."""
+    from syncd.models import Pending
+    from syncd.planning import listing_is_believed, obstacle_to_deletion
+
+    name = next((t for t, s in app.settings.targets.items() if s.site == record.site), None)
+    if name is None:
+        raise ConfigError(f"{record.name} is on site {record.site}, which no target names", hint="configure the target")
+    site_target = app.target(name)
+    wanting = [job.name for job in chosen_jobs(app, []) if job.name == record.job and record.status != "orphan"]
+    if wanting:
+        raise PlanMoved(
+            f"{record.name} is still wanted by job {wanting[0]}", hint="take it out of the job first, and sync"
+        )
+    listed = site_target.list()
+    there = next((secret for secret in listed if secret.id == record.remote_id), None)
+    believed = listing_is_believed(app.ledger.records(record.site), listed)
+    obstacle = obstacle_to_deletion(record, there, believed=believed)
+    if obstacle:
+        raise PlanMoved(f"{record.name} is not deleted: {obstacle}", hint="delete it at Wix by hand, then forget it")
+    now = app.world.clock()
+    journal.write(put=[replace(record, pending=Pending.DELETE, pending_at=now)])
+    written = site_target.delete(str(record.remote_id))
+    line = Logged(
+        at=now,
+        site=record.site,
+        target=record.target,
+        job=record.job,
+        name=record.name,
+        action="delete",
+        outcome="done",
+        remote_id=str(record.remote_id),
+        version=record.version,
+        request_id=written.request_id,
+    )
+    journal.write(drop=[record], log=[line])
+
+
+@app.command()
+def remount(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="A configured source.")],
+    mount: Annotated[str, typer.Argument(help="The mount that was replaced on purpose, such as secret/.")],
+) -> int:
+    """Accept that a mount was really replaced by another one."""
+    with context.obj.open() as app:
+        if source not in app.settings.sources:
+            raise ConfigError(
+                f"there is no source {source}", hint=f"the sources are {', '.join(sorted(app.settings.sources))}"
+            )
+        if not app.ledger.remount(source, mount.strip("/") + "/"):
+            raise ConfigError(f"the ledger knows no mount {mount} of {source}", hint="see the path of the rule")
+    show(f"the next cycle accepts the mount that is at {mount} now")
+    return 0

@@ -1,0 +1,51 @@
+"""A cron line that means what it means in a Kubernetes CronJob."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from cronsim import CronSim, CronSimError
+
+MACROS = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+
+
+def normalised(line: str) -> str:
+    """Five fields as CronSim reads them. Raises ValueError.
+
+    Days of the month and of the week are either-or when both are restricted. Kubernetes takes a step over
+    `*` for a restriction, Debian's cron does not, so such a step is written out as a range.
+    """
+    fields = MACROS.get(line.strip().lower(), line).replace("?", "*").split()
+    if len(fields) != 5:  # noqa: PLR2004
+        raise ValueError("a cron line has five fields")
+    fields[2] = re.sub(r"^\*/", "1-31/", fields[2])
+    fields[4] = re.sub(r"^\*/", "0-6/", fields[4])
+    return " ".join(fields)
+
+
+def fires(line: str, after: datetime) -> Iterator[datetime]:
+    """The times of a cron line after `after`, in its time zone. Raises ValueError for a bad line."""
+    try:
+        return CronSim(normalised(line), after)
+    except CronSimError as error:
+        raise ValueError(f"no cron line ({error})") from None
+
+
+def usual_gap(line: str, after: datetime) -> timedelta:
+    """The shortest time between the next few fires: what an observed absence may count for at most."""
+    times = fires(line, after)
+    try:
+        few = [next(times) for _ in range(8)]
+    except StopIteration:
+        return timedelta(days=1)
+    return min(later - earlier for earlier, later in zip(few, few[1:], strict=False))

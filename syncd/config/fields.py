@@ -1,0 +1,129 @@
+"""Field types of the configuration: durations, limits, credentials, patterns."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from syncd.errors import ConfigError
+from syncd.models import SecretValue
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+CREDENTIAL_MAX = 64 * 1024
+"""Bytes of a credential file; a token or a key is far smaller."""
+
+
+class Strict(BaseModel):
+    """A section: unknown keys are faults, and what was written never shows in a message."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
+
+
+def parse_duration(text: object) -> timedelta:
+    """`0s`, `90s`, `5m`, `24h`, `7d`. Raises PydanticCustomError."""
+    match = re.fullmatch(r"(\d{1,6})([smhd])", text) if isinstance(text, str) else None
+    if isinstance(text, timedelta):
+        return text
+    if match is None:
+        raise PydanticCustomError("duration", "no duration; write a number and s, m, h or d, such as 5m or 24h")
+    return timedelta(seconds=int(match[1]) * UNITS[match[2]])
+
+
+def format_duration(span: timedelta) -> str:
+    """The shortest way to write it."""
+    seconds = int(span.total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{1,6}[smhd]$", "examples": ["5m", "24h"]}),
+]
+
+
+def _limit(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return str(value)
+    if isinstance(value, str) and re.fullmatch(r"\d{1,3}(\.\d{1,3})?%|\d{1,9}", value):
+        return value
+    raise PydanticCustomError("limit", "no limit; write a number such as 20, or a share such as 10%")
+
+
+LimitText = Annotated[
+    str,
+    BeforeValidator(_limit),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?%?$"}]}),
+]
+
+
+def _rate(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"[1-9]\d{0,5}/\d{1,4}[smh]", value) and "/0" not in value:
+        return value
+    raise PydanticCustomError("rate", "no rate; write requests per time, such as 190/1m")
+
+
+RateText = Annotated[str, BeforeValidator(_rate), WithJsonSchema({"type": "string", "pattern": r"^[1-9]\d*/\d+[smh]$"})]
+
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+"""What sources, targets and jobs are called."""
+
+
+class Credential(Strict):
+    """Where a credential is: an environment variable or a file, read again at each use."""
+
+    env: str | None = Field(None, min_length=1, description="Name of an environment variable")
+    file: str | None = Field(None, min_length=1, description="Path of a file; one final newline is dropped")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_inline(cls, value: Any) -> Any:
+        if not isinstance(value, (dict, Credential)):
+            raise PydanticCustomError(
+                "inline", "a credential is not written into the file; write {env: NAME} or {file: PATH}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.env is None) == (self.file is None):
+            raise PydanticCustomError("one_place", "write either {env: NAME} or {file: PATH}")
+        return self
+
+    def __str__(self) -> str:
+        return f"env {self.env}" if self.env else f"file {self.file}"
+
+    def read(self, what: str) -> SecretValue[str]:
+        """The credential as it is now. Raises `ConfigError` that names it, never showing it."""
+        try:
+            text = os.environ[self.env] if self.env else self._from_file()
+        except KeyError:
+            raise ConfigError(f"{what}: environment variable {self.env} is not set", hint="set it") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"{what}: {self.file} cannot be read ({type(error).__name__})",
+                hint="see that it exists, is text, and is readable for this user",
+            ) from None
+        text = text.removesuffix("\n").removesuffix("\r")
+        if not text:
+            raise ConfigError(f"{what}: {self} is empty", hint="put the credential there")
+        if not all("!" <= char <= "~" for char in text):
+            raise ConfigError(
+                f"{what}: {self} holds something else than visible ASCII (a space, a line break?)",
+                hint="put only the credential there",
+            )
+        return SecretValue(text)
+
+    def _from_file(self) -> str:
+        with Path(str(self.file)).open("rb") as handle:
+            return handle.read(CREDENTIAL_MAX).decode()

@@ -1,0 +1,84 @@
+"""A rule as written to a rule as used, and what is wrong with it for its kind of source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from syncd.config.settings import SecretRule
+from syncd.models import Rule
+from syncd.naming import has_wildcard, placeholders
+
+
+def faults(rule: SecretRule, kind: str) -> Iterator[tuple[str, str]]:
+    """What does not fit, as (key, message)."""
+    is_vault = kind == "vault"
+    yield from _path_faults("path", rule.path)
+    for glob in rule.exclude:
+        yield from _path_faults("exclude", glob)
+    if is_vault and "/" not in rule.path.strip("/"):
+        yield "path", "a Vault path begins with its mount; write MOUNT/PATH"
+    if is_vault and "*" in rule.path.split("/")[0]:
+        yield "path", "the mount cannot hold a wildcard"
+    for key, value in (("version", rule.version), ("mount", rule.mount), ("format", rule.format)):
+        if value is not None and not is_vault:
+            yield key, f"{key} is for Vault sources"
+    for key, told in (("stage", rule.stage), ("binary", rule.binary), ("tags", rule.tags or None)):
+        if told is not None and is_vault:
+            yield key, f"{key} is for AWS sources"
+    if rule.format == "json" and rule.field is not None:
+        yield "field", "format: json takes the whole secret, so it has no field"
+    if rule.version is not None and has_wildcard(rule.path):
+        yield "version", "one version for many paths makes no sense; write an exact path"
+    for key, text in (("name", rule.name), ("description", rule.description)):
+        yield from _template_faults(rule, key, text, is_vault=is_vault)
+
+
+def _path_faults(key: str, path: str) -> Iterator[tuple[str, str]]:
+    segments = path.split("/")
+    if path.startswith("/") or path.endswith("/") or "" in segments:
+        yield key, "no slash at the beginning, at the end, or twice in a row"
+    if {".", ".."} & set(segments):
+        yield key, "no . or .. segments; write the path out"
+    if any(ord(char) < 32 for char in path):  # noqa: PLR2004
+        yield key, "no line breaks or control characters"
+
+
+def _template_faults(rule: SecretRule, key: str, text: str | None, *, is_vault: bool) -> Iterator[tuple[str, str]]:
+    if text is None:
+        return
+    try:
+        used = placeholders(text)
+    except ValueError:
+        yield key, "no template; use {source}, {mount}, {path}, {basename} and {field}, and {{ for a brace"
+        return
+    if "field" in used and _selector(rule, "vault" if is_vault else "aws") is None:
+        yield key, "{field} stands for nothing here: the rule takes the whole secret"
+    if "mount" in used and not is_vault:
+        yield key, "{mount} is for Vault sources"
+
+
+def _selector(rule: SecretRule, kind: str) -> str | None:
+    if rule.format == "json":
+        return None
+    if rule.field is None:
+        return "*" if kind == "vault" else None
+    return rule.field
+
+
+def normalised(rule: SecretRule, index: int, source: str, kind: str) -> Rule:
+    """The rule in the form that the cycle uses."""
+    field = _selector(rule, kind)
+    return Rule(
+        index=index,
+        source=source,
+        path=rule.path,
+        field=field,
+        name=rule.name or ("{path}" if field is None else "{path}_{field}"),
+        mount=rule.mount.strip("/") + "/" if rule.mount else None,
+        exclude=tuple(rule.exclude),
+        tags=tuple(sorted(rule.tags.items())),
+        pin=str(rule.version) if rule.version is not None else rule.stage or "",
+        as_json=rule.format == "json",
+        binary=rule.binary == "base64",
+        description=rule.description or "",
+    )

@@ -1,0 +1,268 @@
+"""The configuration's models: one file, validated whole."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from syncd.config.cron import fires, usual_gap
+from syncd.config.fields import Credential, Duration, Key, LimitText, RateText, Strict
+
+SERVICE_ACCOUNT_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105  # a path
+BASE_URL = "https://www.wixapis.com/_api/cloud-secrets-vault-server"
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise PydanticCustomError("address", "no address; write https://HOST[:PORT]")
+    if "@" in parts.netloc:
+        raise PydanticCustomError("address", "no user or password belongs into an address")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise PydanticCustomError("address", "plain http is for this machine only; write https://")
+    return url.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class State(Strict):
+    """Where the ledger is: a SQLite file, or PostgreSQL."""
+
+    path: str | None = Field(None, min_length=1, description="SQLite file; its folder is made if needed")
+    url: Credential | None = Field(None, description="postgresql://… for a ledger in PostgreSQL")
+    fingerprint_key: Credential | None = Field(
+        None, description="64 hex digits or more; generated beside the ledger if left out"
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.path is None) == (self.url is None):
+            raise PydanticCustomError("one_place", "write either path or url")
+        if self.url is not None and self.fingerprint_key is None:
+            raise PydanticCustomError("key", "a ledger in PostgreSQL needs fingerprint_key: {file: PATH}")
+        return self
+
+
+class Server(Strict):
+    """Health, metrics and status over HTTP."""
+
+    listen: str = Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]*):\d{1,5}$", description="HOST:PORT")
+    token: Credential | None = Field(None, description="bearer token for POST; without it they are off")
+
+
+class TokenAuth(Strict):
+    """A Vault token."""
+
+    method: Literal["token"]
+    token: Credential
+
+
+class AppRoleAuth(Strict):
+    """AppRole; `wrapped` says that the secret id is a response-wrapping token."""
+
+    method: Literal["approle"]
+    role_id: Credential | str
+    secret_id: Credential
+    wrapped: bool = False
+    mount: str = "approle"
+
+
+class KubernetesAuth(Strict):
+    """The pod's service account."""
+
+    method: Literal["kubernetes"]
+    role: str
+    jwt: Credential = Credential(env=None, file=SERVICE_ACCOUNT_TOKEN)
+    mount: str = "kubernetes"
+
+
+class JwtAuth(Strict):
+    """A signed token of an identity provider."""
+
+    method: Literal["jwt"]
+    role: str
+    jwt: Credential
+    mount: str = "jwt"
+
+
+class UserpassAuth(Strict):
+    """User name and password."""
+
+    method: Literal["userpass"]
+    username: str
+    password: Credential
+    mount: str = "userpass"
+
+
+class CertAuth(Strict):
+    """A TLS client certificate."""
+
+    method: Literal["cert"]
+    cert_file: str
+    key_file: str
+    role: str = ""
+    mount: str = "cert"
+
+
+class AwsIamAuth(Strict):
+    """AWS credentials of the standard chain."""
+
+    method: Literal["aws_iam"]
+    role: str = ""
+    region: str = "us-east-1"
+    server_id: str = Field("", description="value of X-Vault-AWS-IAM-Server-ID, where the server asks for it")
+    mount: str = "aws"
+
+
+VaultAuth = Annotated[
+    TokenAuth | AppRoleAuth | KubernetesAuth | JwtAuth | UserpassAuth | CertAuth | AwsIamAuth,
+    Field(discriminator="method"),
+]
+
+
+class VaultSettings(Strict):
+    """HashiCorp Vault or OpenBao."""
+
+    type: Literal["vault"]
+    address: Address
+    namespace: str = ""
+    ca_file: str = ""
+    auth: VaultAuth
+
+
+class AwsSettings(Strict):
+    """AWS Secrets Manager, with the standard AWS credential chain."""
+
+    type: Literal["aws_secrets_manager"]
+    region: str = Field(min_length=1)
+    assume_role: str = Field("", pattern=r"^(arn:[a-z-]+:iam::\d{12}:role/.+)?$")
+    endpoint_url: Address | None = None
+
+
+SourceSettings = Annotated[VaultSettings | AwsSettings, Field(discriminator="type")]
+
+
+class ApiKeyAuth(Strict):
+    """An API key for one site."""
+
+    method: Literal["api_key"]
+    site_id: str = Field(min_length=1, pattern=r"^[!-~]+$")
+    api_key: Credential
+
+
+class AppAuth(Strict):
+    """A Wix app's client credentials; the instance is the site."""
+
+    method: Literal["app"]
+    app_id: str = Field(min_length=1, pattern=r"^[!-~]+$")
+    instance_id: str = Field(min_length=1, pattern=r"^[!-~]+$")
+    app_secret: Credential
+
+
+class WixSettings(Strict):
+    """A Wix site."""
+
+    type: Literal["wix"]
+    auth: Annotated[ApiKeyAuth | AppAuth, Field(discriminator="method")]
+    base_url: Address = BASE_URL
+    rate_limit: RateText = "190/1m"
+    name_profile: Literal["api", "dashboard"] = "api"
+
+    @property
+    def site(self) -> str:
+        """The site's own identity."""
+        return self.auth.site_id if isinstance(self.auth, ApiKeyAuth) else self.auth.instance_id
+
+
+class Schedule(Strict):
+    """When a job runs by itself."""
+
+    every: Duration | None = None
+    cron: str | None = None
+    timezone: str = "UTC"
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.every is None) == (self.cron is None):
+            raise PydanticCustomError("schedule", "write either every: 5m or cron: '*/10 * * * *'")
+        if self.every is not None and self.every < timedelta(seconds=1):
+            raise PydanticCustomError("schedule", "every is at least 1s")
+        try:
+            zone = ZoneInfo(self.timezone)
+        except (KeyError, ValueError, OSError):
+            raise PydanticCustomError("timezone", "no known time zone; write one such as Europe/Berlin") from None
+        if self.cron is not None:
+            try:
+                next(fires(self.cron, datetime(2026, 1, 1, tzinfo=zone)))
+            except (ValueError, StopIteration):
+                raise PydanticCustomError("cron", "no cron line that ever fires; five fields, or @hourly") from None
+        return self
+
+    def interval(self) -> timedelta:
+        """The time from one run to the next."""
+        if self.every is not None:
+            return self.every
+        return usual_gap(str(self.cron), datetime(2026, 1, 1, tzinfo=UTC))
+
+
+class SecretRule(Strict):
+    """One rule: which secrets, and their names at Wix."""
+
+    path: str = Field(min_length=1, max_length=1000)
+    mount: str | None = None
+    exclude: list[str] = []
+    field: str | None = Field(None, min_length=1)
+    format: Literal["json"] | None = None
+    binary: Literal["base64"] | None = None
+    tags: dict[str, str] = {}
+    name: str | None = Field(None, min_length=1, max_length=500)
+    description: str | None = Field(None, max_length=500)
+    version: int | None = Field(None, ge=1, description="Vault: pin this version")
+    stage: str | None = Field(None, min_length=1, description="AWS: pin this staging label")
+
+
+class Guard(Strict):
+    """Limits that hold a class of actions back whole."""
+
+    max_deletes: LimitText = "10%"
+    max_updates: LimitText | None = None
+
+
+class JobSettings(Strict):
+    """Which secrets of a source go to which sites, when, and what is allowed."""
+
+    source: Key
+    targets: list[Key] = Field(min_length=1)
+    schedule: Schedule | None = None
+    secrets: list[SecretRule] = Field(min_length=1)
+    deletion_policy: Literal["keep", "delete"] = "keep"
+    deletion_grace: Duration = timedelta(hours=24)
+    conflict_policy: Literal["report", "adopt"] = "report"
+    drift_policy: Literal["restore", "report"] = "restore"
+    verify_every: Duration = timedelta(hours=24)
+    guard: Guard = Guard()
+
+
+class Settings(Strict):
+    """The whole file."""
+
+    owner: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+        description="who this installation is, at Wix; every secret's description carries it",
+    )
+    state: State
+    server: Server | None = None
+    sources: dict[Key, SourceSettings] = Field(min_length=1)
+    targets: dict[Key, WixSettings] = Field(min_length=1)
+    jobs: dict[Key, JobSettings] = Field(min_length=1)
+
+    def dump(self) -> dict[str, Any]:
+        """What counts for a kept plan: the settings, with credentials as references only."""
+        return self.model_dump(mode="json")

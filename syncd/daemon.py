@@ -1,0 +1,294 @@
+"""`syncd run`: schedules, signals, reload, the HTTP side. The only place that knows APScheduler."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import uuid
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from syncd.bootstrap import App, holder, now
+from syncd.config import Settings, load
+from syncd.config.cron import fires
+from syncd.config.settings import Schedule
+from syncd.errors import LedgerError, SourceError, SyncdError, TargetError
+from syncd.models import SecretValue, SyncReport
+from syncd.record import counts
+from syncd.sync import sync_job
+from syncd.telemetry.events import Events
+from syncd.telemetry.logs import logger, safe_traceback
+from syncd.telemetry.metrics import Metrics
+from syncd.web.app import HttpServer
+
+STAGGER = 0.25
+"""Seconds between the first runs of two jobs."""
+GRACE = 8.0
+"""Seconds that a stop gives to what is in flight; what is journaled then is settled by the next start."""
+THREADS = 10
+LOCK_WAIT = timedelta(minutes=5)
+JITTER_SHARE = 0.1
+JITTER_MAX = 30.0
+
+
+class CronTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no types
+    """A cron line with Kubernetes' meaning (APScheduler's own counts weekdays from Monday)."""
+
+    def __init__(self, line: str, zone: str) -> None:
+        self._line = line
+        self._zone = ZoneInfo(zone)
+
+    def get_next_fire_time(self, previous: datetime | None, current: datetime) -> datetime | None:
+        """The next time after the previous fire, or from now on."""
+        after = previous or current - timedelta(seconds=1)
+        return next(fires(self._line, after.astimezone(self._zone)), None)
+
+
+class Daemon:
+    """The long-running service."""
+
+    def __init__(self, config: Path) -> None:
+        """Raises `SyncdError` when it cannot start as configured."""
+        self._config = config
+        self._log = logger()
+        self._metrics = Metrics()
+        self._events = Events(self._metrics)
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._reload_asked = threading.Event()
+        self._lock = threading.RLock()
+        self._active: dict[int, tuple[App, int]] = {}
+        self._reached: set[str] = set()
+        self._running: set[str] = set()
+        self._again: set[str] = set()
+        self._app = self._build(load(config))
+        self._scheduler = self._scheduled()
+        server = self._app.settings.server
+        self._http = HttpServer(self, server.listen) if server else None
+
+    def _build(self, settings: Settings) -> App:
+        return App(
+            settings,
+            stop=self._stop,
+            told=self._events.told,
+            source_call=self._metrics.source_call,
+            request=self._metrics.request,
+        )
+
+    def _scheduled(self) -> BackgroundScheduler:
+        scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(THREADS)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            timezone="UTC",
+        )
+        for number, (name, job) in enumerate(sorted(self._app.settings.jobs.items())):
+            if job.schedule is None:
+                self._log.warning("job.unscheduled", job=name, hint="add schedule: {every: 5m}")
+                continue
+            scheduler.add_job(
+                self._run_job,
+                _trigger(job.schedule),
+                args=[name],
+                id=name,
+                next_run_time=now() + timedelta(seconds=min(30.0, STAGGER * number)),
+            )
+        return scheduler
+
+    def run(self) -> int:
+        """Until SIGTERM or SIGINT. 0 when stopped in good order."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reload)
+        self._scheduler.start()
+        self._log.info(
+            "daemon.started",
+            jobs=sorted(self._app.settings.jobs),
+            listen=self._http.address if self._http else None,
+            ledger=self._app.ledger.place,
+        )
+        while not self._stop.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            if self._reload_asked.is_set() and not self._stop.is_set():
+                self._reload_asked.clear()
+                self._try_reload()
+        return self._shut_down()
+
+    def _on_stop(self, *_: object) -> None:
+        self._stop.set()
+        self._wake.set()
+
+    def _on_reload(self, *_: object) -> None:
+        self._reload_asked.set()
+        self._wake.set()
+
+    def _shut_down(self) -> int:
+        """Let what is in flight end; leave the rest to the journal and the next start."""
+        self._scheduler.shutdown(wait=False)
+        deadline = time.monotonic() + GRACE
+        while self._busy() and time.monotonic() < deadline:
+            self._wake.wait(0.05)
+        busy = self._busy()
+        self._log.info("daemon.stopped", unfinished_cycles=busy)
+        if self._http:
+            self._http.stop()
+        if busy:
+            os._exit(0)  # a stalled peer would hold the threads; the journal has what they did
+        self._app.close()
+        return 0
+
+    def _busy(self) -> int:
+        with self._lock:
+            return sum(count for _, count in self._active.values())
+
+    def _enter(self) -> App:
+        with self._lock:
+            app, count = self._app, self._active.get(id(self._app), (self._app, 0))[1]
+            self._active[id(app)] = (app, count + 1)
+            return app
+
+    def _leave(self, app: App) -> None:
+        with self._lock:
+            count = self._active[id(app)][1] - 1
+            self._active[id(app)] = (app, count)
+            if count == 0:
+                del self._active[id(app)]
+                if app is not self._app:
+                    app.close()  # of a configuration that was replaced
+
+    def _run_job(self, name: str) -> None:
+        """One cycle; the boundary that no error passes."""
+        app = self._enter()
+        with self._lock:
+            self._running.add(name)
+            self._again.discard(name)
+        structlog.contextvars.bind_contextvars(run_id=uuid.uuid4().hex[:12])
+        try:
+            job = app.world.jobs.get(name)
+            if job is not None:
+                for report in sync_job(app.world, job, holder=holder(), wait=LOCK_WAIT):
+                    self._finished(app, report)
+        except SyncdError as error:
+            self._log.error("cycle.failed", job=name, error=error.message, hint=error.hint)
+        except Exception as error:  # noqa: BLE001  # the cycle boundary: log it and live
+            self._log.error("cycle.bug", job=name, error=type(error).__name__, where=safe_traceback(error))
+        finally:
+            structlog.contextvars.clear_contextvars()
+            self._leave(app)
+            with self._lock:
+                self._running.discard(name)
+                again = name in self._again
+            if again and not self._stop.is_set():
+                self.trigger(name)
+
+    def _finished(self, app: App, report: SyncReport) -> None:
+        job = app.world.jobs[report.job]
+        if not isinstance(report.error, (SourceError, LedgerError)):
+            self._reached.add(f"source {job.source}")
+        if not isinstance(report.error, (SourceError, TargetError, LedgerError)):
+            self._reached.add(f"target {report.target}")
+        statuses: dict[str, int] = {}
+        try:
+            for record in app.ledger.records(app.world.site_of(report.target)):
+                if record.job == report.job:
+                    statuses[record.status or "synced"] = statuses.get(record.status or "synced", 0) + 1
+        except LedgerError as error:
+            self._log.error("ledger.unreadable", error=error.message, hint=error.hint)
+        self._metrics.finished(report, statuses)
+        self._events.finished(report, counts(report))
+
+    def _try_reload(self) -> None:
+        try:
+            self.reload()
+        except SyncdError as error:
+            problems = list(getattr(error, "problems", ()))
+            self._log.error("config.refused", error=error.message, hint=error.hint, problems=problems)
+
+    # What the HTTP side asks.
+
+    def reload(self) -> None:
+        """Load the configuration again. Raises `SyncdError`; the old one goes on then."""
+        fresh = self._build(load(self._config))
+        with self._lock:
+            old, self._app = self._app, fresh
+            idle = id(old) not in self._active
+            scheduler, self._scheduler = self._scheduler, self._scheduled()
+        scheduler.shutdown(wait=False)
+        self._scheduler.start()
+        if idle:
+            old.close()
+        self._log.info("config.reloaded", jobs=sorted(fresh.settings.jobs))
+
+    def trigger(self, job: str) -> bool:
+        """Let a job run now; one that is running runs once more after it."""
+        with self._lock:
+            found = self._scheduler.get_job(job)
+            if found is not None and job in self._running:
+                self._again.add(job)
+            elif found is not None:
+                found.modify(next_run_time=now())
+        return found is not None
+
+    def token(self) -> SecretValue[str] | None:
+        """The bearer token as it is now."""
+        server = self._app.settings.server
+        return server.token.read("server.token") if server and server.token else None
+
+    def metrics(self) -> bytes:
+        """The exposition."""
+        return self._metrics.text()
+
+    def ready(self) -> list[str]:
+        """Sources and targets of scheduled jobs that were not reached yet."""
+        settings = self._app.settings
+        jobs = [job for job in settings.jobs.values() if job.schedule is not None]
+        wanted = {f"source {job.source}" for job in jobs} | {f"target {t}" for job in jobs for t in job.targets}
+        return [f"{one}: not reached yet" for one in sorted(wanted - self._reached)]
+
+    def status(self, *, names: bool) -> dict[str, Any]:
+        """Jobs, their last and next run, and counts."""
+        app = self._app
+        runs = app.ledger.runs()
+        jobs = []
+        for number, name in enumerate(sorted(app.settings.jobs)):
+            scheduled = self._scheduler.get_job(name)
+            following = getattr(scheduled, "next_run_time", None)
+            last = [run for run in runs if run.job == name]
+            jobs.append(
+                {
+                    "job": name if names else f"job {number + 1}",
+                    "next_run_at": following.isoformat() if following else None,
+                    "targets": [
+                        {
+                            "target": run.target if names else f"target {index + 1}",
+                            "last_run_at": run.finished_at.isoformat(),
+                            "last_success_at": run.succeeded_at.isoformat() if run.succeeded_at else None,
+                            "exit_code": run.exit_code,
+                            **({"message": run.message} if names else {}),
+                        }
+                        for index, run in enumerate(last)
+                    ],
+                }
+            )
+        tally: dict[str, int] = {}
+        for record in app.ledger.records():
+            tally[record.status or "synced"] = tally.get(record.status or "synced", 0) + 1
+        return {"ready": not self.ready(), "jobs": jobs, "secrets": tally}
+
+
+def _trigger(schedule: Schedule) -> BaseTrigger:
+    if schedule.every is not None:
+        seconds = schedule.every.total_seconds()
+        jitter = min(JITTER_MAX, seconds * JITTER_SHARE)
+        return IntervalTrigger(seconds=seconds, jitter=jitter if jitter >= 1 else None)
+    return CronTrigger(str(schedule.cron), schedule.timezone)

@@ -1,0 +1,266 @@
+"""From what was seen to the plan: provisional first, to learn which values it needs; then final."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from syncd.errors import SyncdError, TargetDenied, TargetError
+from syncd.gather import Gathering, Tick, Wanted
+from syncd.guard import Ground, guard
+from syncd.models import Action, Delete, Desired, Needs, Plan, Presence, Record, RemoteSecret, Rule, Update
+from syncd.naming import selects, wix_name
+from syncd.planning import DAY, Facts, View, plan
+from syncd.ports import Target
+from syncd.presence import presence_of
+from syncd.world import Job, World
+
+
+@dataclass(slots=True)
+class Memory:
+    """What one cycle remembers from pass to pass."""
+
+    ended: set[str] = field(default_factory=set)
+    uncreated: set[str] = field(default_factory=set)
+    readable: bool = True
+    """May the credential read values at the site? True until refused."""
+
+
+class Decision:
+    """From what was seen to the plan: provisional first, to learn which values it needs."""
+
+    def __init__(
+        self,
+        world: World,
+        job: Job,
+        target: Target,
+        gathering: Gathering,
+        records: tuple[Record, ...],
+        remote: tuple[RemoteSecret, ...],
+        memory: Memory,
+        *,
+        allow_deletes: int,
+    ) -> None:
+        self._world, self._job, self._target, self._site = world, job, target, target.site
+        self._gathering = gathering
+        self._records = records
+        self._remote = remote
+        self._memory = memory
+        self._allow_deletes = allow_deletes
+        self._site_values: dict[str, str | None] = {}
+        self._elsewhere: frozenset[str] = frozenset()
+        self._seen: dict[tuple[str, str, str], tuple[Presence, str]] = {}
+        self._troubles = world.store.known_troubles(self._site, job.name)
+        self._grants = world.store.grants(self._site)
+        self._kept = self._kept_by()
+        self.wanted = self._mapped()
+        self._presence = self._presences()
+
+    def final(self) -> Plan:
+        """The plan with its values, compared and confirmed where it matters, within the limits."""
+        provisional, asked = self._plan(), Needs()
+        while provisional.needs not in (Needs(), asked):
+            asked = provisional.needs
+            self._learn(asked)
+            provisional = self._plan()
+        guarded = self._guarded(provisional)
+        deletes = [action for action in guarded.actions if isinstance(action, Delete)]
+        if deletes:
+            self._confirm(deletes)
+            guarded = self._guarded(self._plan())
+        sendable = tuple(action for action in guarded.actions if _is_sendable(action))
+        return replace(guarded, actions=sendable)
+
+    def _mapped(self) -> Wanted:
+        world, target = self._world, self._target
+        return self._gathering.desired(job=self._job.name, owner=world.owner, profile=target.profile)
+
+    def _learn(self, needs: Needs) -> None:
+        """Read what the provisional plan asks for."""
+        keys = {one.name: self._gathering.key_of(one) for one in self.wanted.all}
+        self._gathering.read(sorted({keys[name] for name in needs.values if name in keys}))
+        self.wanted = self._mapped()
+        for name in sorted(needs.compares):
+            self._compare(name)
+
+    def _compare(self, name: str) -> None:
+        if not self._memory.readable:
+            return
+        try:
+            value = self._target.value(name)
+        except TargetDenied:
+            self._memory.readable = False
+        except TargetError:
+            self._site_values[name] = None
+        else:
+            text = None if value is None else value.reveal().encode("utf-8", "surrogatepass")
+            self._site_values[name] = None if text is None else self._world.fingerprint(text)
+
+    def _plan(self) -> Plan:
+        facts = Facts(
+            presence=self._presence,
+            passable=self._passable(),
+            kept_by=self._kept,
+            wanted_elsewhere=self._elsewhere,
+            grants=self._grants,
+            troubles=self._troubles,
+            faults=self.wanted.faults,
+            site_values=self._site_values,
+            ended=frozenset(self._memory.ended),
+            uncreated=frozenset(self._memory.uncreated),
+            readable=self._memory.readable,
+        )
+        return plan(
+            View(
+                site=self._site,
+                target=self._target.name,
+                desired=self.wanted.all,
+                records=self._records,
+                remote=self._remote,
+                policies=self._job.policies,
+                facts=facts,
+                now=self._world.clock(),
+            )
+        )
+
+    def _guarded(self, provisional: Plan) -> Plan:
+        since = self._world.clock() - DAY
+        store, site = self._world.store, self._site
+        ground = Ground(
+            job_records=sum(record.job == self._job.name for record in self._records),
+            site_records=len(self._records),
+            job_deleted=store.deletions(site, self._job.name, since),
+            site_deleted=store.deletions(site, None, since),
+        )
+        return guard(
+            provisional,
+            ground,
+            max_deletes=self._job.max_deletes,
+            max_updates=self._job.max_updates,
+            allow_deletes=self._allow_deletes,
+        )
+
+    def _presences(self) -> dict[str, tuple[Presence, str]]:
+        """What is known of each record of the job that it no longer maps to its name."""
+        names = {one.name for one in self.wanted.all}
+        picture = self._gathering.picture
+        new_names = {one.ref: one.name for one in self.wanted.all}
+        settled = {r.name for r in self._records if r.remote_id and not r.pending and not r.unverified}
+        told = {}
+        for record in self._records:
+            if record.job != self._job.name or record.name in names:
+                continue
+            presence, why = presence_of(record, picture)
+            new_name = new_names.get(record.ref)
+            if presence is Presence.ORPHAN and new_name is not None and new_name not in settled:
+                presence, why = Presence.UNKNOWN, f"its new name {new_name} is not settled yet"
+            told[record.name] = (presence, why)
+        return told
+
+    def _claims(self, job: Job, ref: Desired | Record) -> bool:
+        """Does any rule of this job, by its pattern alone, map the reference to the name on this site?"""
+        world = self._world
+        if self._site not in {world.site_of(name) for name in job.targets} or job.source != ref.ref.source:
+            return False
+        mounts = world.store.known_mounts(ref.ref.source)
+        mount = max((m for m in mounts if ref.ref.path.startswith(m)), key=len, default="").strip("/")
+        for rule in job.rules:
+            if rule.pin == ref.pin and selects(rule, ref.ref):
+                try:
+                    if wix_name(rule, ref.ref, mount, self._target.profile) == ref.name:
+                        return True
+                except SyncdError:
+                    continue
+        return False
+
+    def _passable(self) -> frozenset[str]:
+        """Names whose recorded reference no rule claims any more, or that is gone at its source."""
+        records = {record.name: record for record in self._records}
+        free = set()
+        for one in self.wanted.all:
+            record = records.get(one.name)
+            if record is None or (record.ref == one.ref and record.pin == one.pin):
+                continue
+            claiming = [job for job in self._world.jobs.values() if self._claims(job, record)]
+            if not claiming or self._is_gone(record, claiming[0]):
+                free.add(one.name)
+        return frozenset(free)
+
+    def _is_gone(self, record: Record, job: Job) -> bool:
+        rule = next((rule for rule in job.rules if selects(rule, record.ref)), None)
+        return self._look(record, rule)[0] is Presence.ABSENT
+
+    def _look(self, record: Record, rule: Rule | None) -> tuple[Presence, str]:
+        """A direct look at a record's path, on the mount that the ledger knows; once a plan."""
+        key = (record.ref.source, record.ref.path, record.pin)
+        if key not in self._seen:
+            self._seen[key] = self._looked(record, rule)
+        return self._seen[key]
+
+    def _looked(self, record: Record, rule: Rule | None) -> tuple[Presence, str]:
+        try:
+            seen = self._world.source(record.ref.source).look(rule, record.ref.path, record.pin)
+        except SyncdError as error:
+            return Presence.UNKNOWN, error.message
+        known = self._world.store.known_mounts(record.ref.source).get(seen.mount)
+        if known and seen.mount_id and known != seen.mount_id:
+            return Presence.UNKNOWN, "its mount is another than the one that the ledger knows"
+        return seen.presence, "looked at directly"
+
+    def _kept_by(self) -> frozenset[str]:
+        return frozenset(
+            record.name
+            for record in self._records
+            if record.job != self._job.name
+            and record.job in self._world.jobs
+            and self._claims(self._world.jobs[record.job], record)
+        )
+
+    def _confirm(self, deletes: Sequence[Delete]) -> None:
+        """Just before deletions: look at each path directly, and ask every other job on the site."""
+        self._elsewhere, doubt = self._wanted_elsewhere()
+        picture = self._gathering.picture
+        for action in deletes:
+            record = action.record
+            presence, why = self._presence[record.name]
+            rule = next((rule for rule in self._job.rules if selects(rule, record.ref)), None)
+            field_gone = (record.ref.path, record.pin) in picture.listed
+            if doubt:
+                presence, why = Presence.UNKNOWN, doubt
+            elif presence is Presence.ABSENT and not field_gone:
+                seen, told = self._look(record, rule)
+                if seen in {Presence.PRESENT, Presence.UNKNOWN}:
+                    there = "a direct look still finds it" if seen is Presence.PRESENT else told
+                    presence, why = Presence.UNKNOWN, f"not listed, but {there}"
+            self._presence[record.name] = (presence, why)
+
+    def _wanted_elsewhere(self) -> tuple[frozenset[str], str]:
+        """Names that other jobs on this site want, and why that may not be all of them."""
+        names: set[str] = set()
+        for job in self._world.jobs.values():
+            if job.name == self._job.name or self._site not in {self._world.site_of(t) for t in job.targets}:
+                continue
+            try:
+                other = Gathering(
+                    job.rules,
+                    self._world.source(job.source),
+                    Tick(),
+                    self._world.store,
+                    None,
+                    self._world.fingerprint,
+                )
+                other.look()
+            except SyncdError:
+                return frozenset(), f"job {job.name} cannot be listed, and may want the name"
+            if other.failures:
+                return frozenset(), f"job {job.name} cannot be listed completely, and may want the name"
+            wanted = other.desired(job=job.name, owner=self._world.owner, profile=self._target.profile)
+            names.update(one.name for one in wanted.all)
+        return frozenset(names), ""
+
+
+def _is_sendable(action: Action) -> bool:
+    """A write whose value could not be read waits; the failure is reported."""
+    if isinstance(action, Delete) or (isinstance(action, Update) and action.describe_only):
+        return True
+    return action.desired.value is not None

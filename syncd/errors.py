@@ -1,0 +1,141 @@
+"""The tree of errors: each class knows its exit code and whether trying again later can help.
+
+A message says what happened and where; the hint says the mend. Neither ever holds a value, a token or
+the text of a library's own exception.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SyncdError(Exception):
+    """Any failure that syncd knows how to explain."""
+
+    exit_code: ClassVar[int] = 70
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(SyncdError):
+    """The configuration or the command line is wrong; `problems` lists every fault that was found."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, hint: str = "", problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
+
+
+class SecretError(SyncdError):
+    """One secret cannot be synced as it is; the others can."""
+
+    exit_code = 1
+
+
+class BadName(SecretError):
+    """No legal Wix name comes out of the rule."""
+
+
+class BadValue(SecretError):
+    """The value cannot go to Wix: empty, too long, binary, not JSON."""
+
+
+class SourceError(SyncdError):
+    """A source, or a part of it, could not be read."""
+
+    exit_code = 4
+
+
+class SourceUnavailable(SourceError):
+    """The source did not answer, is sealed, or asks to slow down."""
+
+    retryable = True
+
+
+class SourceDenied(SourceError):
+    """The source refused the credential or the path."""
+
+
+class TargetError(SyncdError):
+    """Wix refused or could not be reached."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, hint: str = "", request_id: str = "", maybe_done: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.request_id = request_id
+        self.maybe_done = maybe_done
+        """The request, or an earlier try of it, may have taken effect all the same."""
+
+
+class TargetUnavailable(TargetError):
+    """No usable answer; the same request may be answered later."""
+
+    retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        request_id: str = "",
+        maybe_done: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, request_id=request_id, maybe_done=maybe_done)
+        self.retry_after = retry_after
+        """Seconds that the answer asked to wait, if it did."""
+
+
+class TargetDenied(TargetError):
+    """The credential was refused or lacks a permission."""
+
+
+class SecretRefused(TargetError):
+    """Wix refuses this one secret as it is; sending it again changes nothing."""
+
+    exit_code = 1
+
+
+class NameTaken(TargetError):
+    """The site already has a secret of this name."""
+
+    exit_code = 1
+
+
+class SecretGone(TargetError):
+    """The site has no secret with this id."""
+
+    exit_code = 1
+
+
+class PlanMoved(SyncdError):
+    """What a kept plan touches is no longer as the plan saw it."""
+
+    exit_code = 6
+
+
+class LedgerError(SyncdError):
+    """The ledger is broken, locked, not writable, or its key is missing."""
+
+    exit_code = 7
+
+
+class LedgerBusy(LedgerError):
+    """Another process holds the site."""
+
+    retryable = True
+
+
+EXIT_ORDER = (7, 3, 4, 5, 6, 1)
+"""With several causes, the first of these is the exit code."""
+
+
+def worst(codes: set[int]) -> int:
+    """The exit code of a run that met all of `codes`."""
+    return next((code for code in EXIT_ORDER if code in codes), 0)

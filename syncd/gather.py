@@ -1,0 +1,285 @@
+"""List, map, fetch: what a job's sources hold now, as names and versions, and values where needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from syncd.errors import BadName, BadValue, SecretError
+from syncd.marks import mark_of, marked
+from syncd.models import (
+    Desired,
+    Failure,
+    Finding,
+    Kind,
+    PathState,
+    Reading,
+    Rule,
+    SecretRef,
+    Snapshot,
+    SourceEntry,
+    Version,
+)
+from syncd.naming import fill, has_wildcard, wix_name
+from syncd.ports import Journal, Source, StateStore
+from syncd.presence import Picture
+from syncd.values import canonical, extract, fields_of
+
+CONFIRMATIONS = 3
+"""Cycles in a row that must show an older version before it is believed (a lagging standby shows it too)."""
+
+Key = tuple[str, str]
+"""A path and its pin."""
+Fingerprint = Callable[[bytes], str]
+
+
+@dataclass(slots=True)
+class Tick:
+    """Listings and documents shared by the jobs and targets that look at the same moment."""
+
+    snapshots: dict[tuple[str, Rule], Snapshot] = field(default_factory=dict)
+    readings: dict[tuple[str, str, str], Reading] = field(default_factory=dict)
+
+    def list(self, source: Source, rule: Rule) -> Snapshot:
+        """The rule's listing, asked for once."""
+        key = (source.name, replace(rule, index=0, name="", description="", field=None))
+        if key not in self.snapshots:
+            self.snapshots[key] = source.snapshot(rule)
+        return self.snapshots[key]
+
+    def read(self, source: Source, entries: Iterable[SourceEntry]) -> Iterable[Reading]:
+        """The documents of these paths, each asked for once."""
+        wanted = {(source.name, entry.ref.path, entry.pin): entry for entry in entries}
+        missing = [entry for key, entry in wanted.items() if key not in self.readings]
+        for reading in source.read(missing) if missing else ():
+            self.readings[source.name, reading.entry.ref.path, reading.entry.pin] = reading
+        return [self.readings[key] for key in wanted if key in self.readings]
+
+
+class Gathering:
+    """What one job selects at its source, read as far as its cycle needs it."""
+
+    def __init__(
+        self,
+        rules: tuple[Rule, ...],
+        source: Source,
+        tick: Tick,
+        store: StateStore,
+        journal: Journal | None,
+        fingerprint: Fingerprint,
+    ) -> None:
+        """`journal` None: only look, remember nothing."""
+        self._rules = rules
+        self._source = source
+        self._tick = tick
+        self._journal = journal
+        self._fingerprint = fingerprint
+        self._states = store.known_paths(source.name)
+        self._mounts = store.known_mounts(source.name)
+        self._snapshots: dict[int, Snapshot] = {}
+        self._entries: dict[Key, SourceEntry] = {}
+        self._unread: set[Key] = set()
+        self._documents: dict[Key, Reading] = {}
+        self._confirmed: set[Key] = set()
+        self._changed: dict[Key, PathState] = {}
+        self.failures: list[Failure] = []
+
+    def look(self) -> None:
+        """List every rule, and read the paths that are new or have a new version. Raises `SourceError`."""
+        for rule in self._rules:
+            snapshot = self._known_mount(self._tick.list(self._source, rule))
+            self._snapshots[rule.index] = snapshot
+            self.failures.extend(snapshot.failures)
+            self._unread.update((failure.place, rule.pin) for failure in snapshot.failures)
+            self._entries.update({(entry.ref.path, entry.pin): entry for entry in snapshot.entries})
+        self.read(key for key, entry in self._entries.items() if self._is_news(key, entry))
+
+    def _known_mount(self, snapshot: Snapshot) -> Snapshot:
+        """A mount under a known name with another identity is another mount: nothing in it is believed."""
+        known = self._mounts.get(snapshot.mount)
+        if not snapshot.mount_id or known == snapshot.mount_id:
+            return snapshot
+        if known is None:
+            if snapshot.entries:
+                self._mounts[snapshot.mount] = snapshot.mount_id
+                if self._journal:
+                    self._journal.mount(self._source.name, snapshot.mount, snapshot.mount_id)
+            return snapshot
+        failure = Failure(
+            place=snapshot.mount,
+            message="another mount than the one that the ledger knows",
+            hint=f"if it was replaced on purpose: syncd state remount {self._source.name} {snapshot.mount}",
+        )
+        return replace(snapshot, entries=(), failures=(failure,), complete=False)
+
+    def _is_news(self, key: Key, entry: SourceEntry) -> bool:
+        state = self._states.get(key)
+        if state is None or entry.version is None:
+            return True
+        if entry.version.token == state.version.token:
+            if state.older_count:
+                self._keep(key, replace(state, older_token="", older_count=0))
+            return False
+        return self._is_believed(key, state, entry.version)
+
+    def _is_believed(self, key: Key, state: PathState, version: Version) -> bool:
+        """An older answer counts once several cycles in a row have shown the same."""
+        if not version.older_than(state.version) or key in self._confirmed:
+            return True
+        seen = state.older_count + 1 if state.older_token == version.token else 1
+        self._keep(key, replace(state, older_token=version.token, older_count=seen))
+        if seen >= CONFIRMATIONS:
+            self._confirmed.add(key)
+        return key in self._confirmed
+
+    def _keep(self, key: Key, state: PathState) -> None:
+        self._states[key] = self._changed[key] = state
+
+    def read(self, keys: Iterable[Key]) -> None:
+        """Read these listed paths, once a cycle each. Raises `SourceError`."""
+        asked = [key for key in keys if key in self._entries and key not in self._documents]
+        for reading in self._tick.read(self._source, [self._entries[key] for key in asked]):
+            self._take((reading.entry.ref.path, reading.entry.pin), reading)
+        if self._journal and self._changed:
+            self._journal.paths(self._changed.values())
+            self._changed.clear()
+
+    def _take(self, key: Key, reading: Reading) -> None:
+        if reading.failure:
+            self.failures.append(reading.failure)
+        if reading.failure or reading.gone or reading.document is None:
+            self._unread.add(key)  # listed, yet not read: nothing is known of its present version
+            return
+        version = reading.version or Version(token="kv1:" + self._fingerprint(canonical(reading.document)))
+        state = self._states.get(key)
+        if state and version.token != state.version.token and version.older_than(state.version):
+            if key not in self._confirmed:
+                return
+        self._documents[key] = reading
+        self._keep(
+            key,
+            PathState(
+                source=self._source.name,
+                path=key[0],
+                pin=key[1],
+                version=version,
+                fields=fields_of(reading.document),
+                updated_at=reading.updated_at,
+            ),
+        )
+
+    def key_of(self, wanted: Desired) -> Key:
+        """The path and pin that a wanted name comes from."""
+        return wanted.ref.path, wanted.pin
+
+    @property
+    def picture(self) -> Picture:
+        """What was seen, for judging absences."""
+        return Picture(
+            rules=self._rules,
+            snapshots=self._snapshots,
+            paths=self._states,
+            unread=frozenset(self._unread),
+            listed=frozenset(self._entries),
+        )
+
+    def desired(self, *, job: str, owner: str, profile: str) -> Wanted:
+        """Every selected field under its Wix name, with its value where the path was read."""
+        wanted = Wanted()
+        for rule in self._rules:
+            snapshot = self._snapshots[rule.index]
+            if not snapshot.entries and not has_wildcard(rule.path) and snapshot.complete:
+                ref = SecretRef(source=self._source.name, path=rule.path)
+                wanted.missing(ref, "there is no such path at the source", "see the path, or take the rule out")
+            for entry in snapshot.entries:
+                key = (entry.ref.path, entry.pin)
+                state = self._states.get(key)
+                if state is not None:
+                    for ref in self._refs(rule, state, wanted):
+                        self._add(wanted, rule, ref, state, job=job, owner=owner, profile=profile)
+        return wanted
+
+    def _refs(self, rule: Rule, state: PathState, wanted: Wanted) -> Iterable[SecretRef]:
+        ref = SecretRef(source=state.source, path=state.path)
+        if rule.field is None:
+            return (ref,)
+        if state.fields is None:
+            wanted.failed(str(ref), ref, "the value is not a JSON object, so it has no fields", "leave `field` out")
+            return ()
+        if rule.field == "*":
+            return tuple(replace(ref, field=field) for field in state.fields)
+        if rule.field in state.fields:
+            return (replace(ref, field=rule.field),)
+        if not has_wildcard(rule.path):
+            has = ", ".join(state.fields) or "none"
+            wanted.missing(replace(ref, field=rule.field), f"there is no field {rule.field}", f"it has: {has}")
+        return ()
+
+    def _add(
+        self,
+        wanted: Wanted,
+        rule: Rule,
+        ref: SecretRef,
+        state: PathState,
+        *,
+        job: str,
+        owner: str,
+        profile: str,
+    ) -> None:
+        mount = self._snapshots[rule.index].mount.strip("/")
+        try:
+            name = wix_name(rule, ref, mount, profile)
+        except BadName as error:
+            wanted.failed(str(ref), ref, error.message, error.hint)
+            return
+        text = fill(rule.description, rule, ref, mount) if rule.description else "Kept by syncd"
+        one = Desired(
+            name=name,
+            ref=ref,
+            version=state.version.token,
+            description=marked(text, mark_of(owner, name, ref)),
+            job=job,
+            pin=rule.pin,
+            updated_at=state.updated_at,
+        )
+        reading = self._documents.get((ref.path, rule.pin))
+        if reading is not None and reading.document is not None:
+            try:
+                value = extract(reading.document, rule, ref.field)
+            except BadValue as error:
+                wanted.faults[name] = error
+            else:
+                one = replace(one, value=value, fingerprint=self._fingerprint(value.reveal().encode()))
+        wanted.put(one)
+
+
+@dataclass(slots=True)
+class Wanted:
+    """The mapped names of a job, and what could not be mapped."""
+
+    secrets: dict[tuple[str, SecretRef, str], Desired] = field(default_factory=dict)
+    faults: dict[str, SecretError] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def put(self, one: Desired) -> None:
+        """Two rules that give one reference the same name merge; the first one's description counts."""
+        self.secrets.setdefault((one.name, one.ref, one.pin), one)
+
+    def failed(self, name: str, ref: SecretRef, message: str, hint: str) -> None:
+        """A reference that fails alone."""
+        self.findings.append(Finding(kind=Kind.FAILED, name=name, ref=ref, message=message, hint=hint))
+
+    def missing(self, ref: SecretRef, message: str, hint: str) -> None:
+        """A rule that names exactly what is not there."""
+        self.findings.append(
+            Finding(kind=Kind.MISSING, name=str(ref), ref=ref, message=message, hint=hint, exit_code=1)
+        )
+
+    @property
+    def all(self) -> tuple[Desired, ...]:
+        """Every mapped name, collisions included."""
+        return tuple(self.secrets.values())
+
+    def faulty(self) -> Mapping[str, Desired]:
+        """The mapped names whose value cannot go to Wix."""
+        return {one.name: one for one in self.secrets.values() if one.name in self.faults}

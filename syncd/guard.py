@@ -1,0 +1,83 @@
+"""Is this plan safe to carry out? A class of actions over its limit is withheld whole. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from syncd.models import Create, Delete, Finding, Kind, Plan, Update
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A number, or a share in percent of what the ledger holds (then never less than one)."""
+
+    number: int | None = None
+    percent: float | None = None
+
+    def of(self, held: int) -> int:
+        """The number that it allows out of `held`."""
+        if self.number is not None:
+            return self.number
+        return max(1, int(held * (self.percent or 0) / 100))
+
+    def __str__(self) -> str:
+        return str(self.number) if self.number is not None else f"{self.percent:g}%"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What the limits are measured on: records, and deletions of the last rolling day."""
+
+    job_records: int
+    site_records: int
+    job_deleted: int = 0
+    site_deleted: int = 0
+
+
+def guard(
+    plan: Plan,
+    ground: Ground,
+    *,
+    max_deletes: Limit,
+    max_updates: Limit | None = None,
+    allow_deletes: int = 0,
+) -> Plan:
+    """The plan without the classes that break their limit; a `Withheld` finding says how to allow each."""
+    plan = _deletes(plan, ground, max_deletes, allow_deletes)
+    return plan if max_updates is None else _updates(plan, ground, max_updates)
+
+
+def _withhold(plan: Plan, kind: type[Create | Update | Delete], message: str, hint: str) -> Plan:
+    held = [action for action in plan.actions if isinstance(action, kind)]
+    names = ", ".join(action.name for action in held[:3]) + (" and more" if len(held) > 3 else "")  # noqa: PLR2004
+    finding = Finding(kind=Kind.WITHHELD, name="", message=f"{message} ({names})", hint=hint, exit_code=6)
+    kept = tuple(action for action in plan.actions if not isinstance(action, kind))
+    return replace(plan, actions=kept, findings=(*plan.findings, finding))
+
+
+def _deletes(plan: Plan, ground: Ground, limit: Limit, allowed: int) -> Plan:
+    count = sum(isinstance(action, Delete) for action in plan.actions)
+    job_room = limit.of(ground.job_records + ground.job_deleted) - ground.job_deleted
+    site_room = limit.of(ground.site_records + ground.site_deleted) - ground.site_deleted
+    room = max(0, min(job_room, site_room))
+    if count == 0 or count <= max(room, allowed):
+        return plan
+    return _withhold(
+        plan,
+        Delete,
+        f"{count} deletions withheld: max_deletes {limit} leaves {room} in this rolling day",
+        f"if they are meant: syncd sync --allow-deletes {count}",
+    )
+
+
+def _updates(plan: Plan, ground: Ground, limit: Limit) -> Plan:
+    count = sum(isinstance(action, Update) for action in plan.actions)
+    room = limit.of(ground.job_records)
+    if count <= room:
+        return plan
+    return _withhold(
+        plan,
+        Update,
+        f"{count} updates withheld: max_updates {limit} allows {room}",
+        "if they are meant: raise guard.max_updates of the job",
+    )

@@ -1,0 +1,31 @@
+"""The ownership mark at the end of a description at Wix. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from syncd.models import SecretRef, utf16_length
+
+DESCRIPTION_MAX = 200
+"""Characters of a Wix description (the official client's types: `@maxLength 200`)."""
+
+
+def mark_of(owner: str, name: str, ref: SecretRef) -> str:
+    """What says, at Wix, that a secret is this installation's: owner, name and source reference."""
+    told = json.dumps([owner, name, ref.source, ref.path, ref.field])
+    return f"[syncd:{owner}:{hashlib.sha256(told.encode()).hexdigest()[:8]}]"
+
+
+def marked(text: str, mark: str) -> str:
+    """`text` with the mark at its end; a longer text is cut so that the mark always fits."""
+    room = DESCRIPTION_MAX - utf16_length(mark) - 1
+    text = text.strip()
+    while utf16_length(text) > room:
+        text = text[:-1].rstrip()
+    return f"{text} {mark}" if text else mark
+
+
+def carries(description: str, mark: str) -> bool:
+    """Does this description end in the mark?"""
+    return description.rstrip().endswith(mark)

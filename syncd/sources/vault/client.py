@@ -1,0 +1,235 @@
+"""hvac with its traps closed: statuses kept, redirects and stray tokens refused, one login per lifetime."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import hvac
+import requests
+from hvac.adapters import JSONAdapter, RawAdapter
+from requests.adapters import HTTPAdapter
+
+from syncd.errors import SourceDenied, SourceError, SourceUnavailable
+from syncd.models import SecretValue
+from syncd.ports import Clock
+from syncd.sources.retry import retried
+
+THREADS = 16
+TIMEOUT = (5.0, 8.0)
+"""Seconds to connect, and between two bytes of an answer."""
+LOGIN_BACKOFF = timedelta(minutes=1)
+LOGIN_BACKOFF_MAX = timedelta(hours=1)
+
+
+class StatusError(Exception):
+    """An answer that is no success: the status and what hvac would have dropped. Never leaves this package."""
+
+    def __init__(self, status: int, errors: tuple[str, ...], body: dict[str, Any]) -> None:
+        super().__init__(status)
+        self.status = status
+        self.errors = errors
+        self.body = body
+
+
+class _Adapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
+    """Every hvac call passes here: a JSON object, None for 204, or `StatusError`."""
+
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        kwargs.pop("raise_exception", None)
+        answer = RawAdapter.request(self, method, url, *args, raise_exception=False, **kwargs)
+        try:
+            body = answer.json() if answer.content else None
+        except (ValueError, RecursionError):
+            body = ()
+        if answer.ok and (isinstance(body, dict) or body is None):
+            return body
+        told = body if isinstance(body, dict) else {}
+        errors = told.get("errors")
+        lines = tuple(str(line) for line in errors) if isinstance(errors, list) else ()
+        # What is no JSON object is no answer of Vault's, whatever its status says.
+        raise StatusError(answer.status_code if told else 502, lines, told)
+
+
+class VaultClient:
+    """One server, one namespace, one token at a time."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        address: str,
+        namespace: str,
+        ca_file: str,
+        client_cert: tuple[str, str] | None,
+        login: Callable[[hvac.Client], dict[str, Any]],
+        secrets: Callable[[], tuple[SecretValue[str], ...]],
+        clock: Clock,
+        observe: Callable[[str], None],
+    ) -> None:
+        """`login` answers with Vault's `auth` object; `secrets` are the credentials it would use now."""
+        session = requests.Session()
+        session.trust_env = False
+        session.verify = ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or True
+        session.cert = client_cert
+        if not _is_loopback(address):
+            session.proxies.update(requests.utils.get_environ_proxies(address))
+        session.mount("https://", HTTPAdapter(pool_maxsize=THREADS))
+        session.mount("http://", HTTPAdapter(pool_maxsize=THREADS))
+        self.name = name
+        self._address = address
+        self._hvac = hvac.Client(
+            url=address,
+            token="",  # not the one of VAULT_TOKEN or ~/.vault-token
+            namespace=namespace or None,
+            session=session,
+            timeout=TIMEOUT,
+            allow_redirects=False,
+            adapter=_Adapter,
+        )
+        self._login = login
+        self._secrets = secrets
+        self._clock = clock
+        self._observe = observe
+        self._lock = threading.RLock()
+        self._renew_at: datetime | None = None
+        self._renewable = False
+        self._failed: tuple[SourceError, tuple[SecretValue[str], ...]] | None = None
+        self._failures = 0
+        self._not_before: datetime | None = None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._hvac.adapter.close()
+
+    def get(self, method: str, path: str, call: str, **params: str) -> dict[str, Any]:
+        """One read, logged in, retried while it is a passing fault.
+
+        Raises `StatusError` for an answer about the path (400, 403, 404, 405), `SourceError` for the rest.
+        """
+        return retried(lambda: self._get(method, path, call, params))
+
+    def _get(self, method: str, path: str, call: str, params: dict[str, str]) -> dict[str, Any]:
+        token = self._logged_in()
+        try:
+            return self._send(method, path, call, params)
+        except StatusError as error:
+            if error.status != 403 or not self._expired(token, error):  # noqa: PLR2004
+                raise
+        self._logged_in()
+        return self._send(method, path, call, params)
+
+    def _send(self, method: str, path: str, call: str, params: dict[str, str]) -> dict[str, Any]:
+        self._observe(call)
+        url = "/v1/" + quote(path, safe="/")
+        with_errors = self._translated(lambda: self._hvac.adapter.request(method, url, params=params))
+        return with_errors if isinstance(with_errors, dict) else {}
+
+    def _translated(self, send: Callable[[], Any]) -> Any:
+        place = f"source {self.name} ({self._address})"
+        try:
+            return send()
+        except StatusError as error:
+            if 400 <= error.status < 500 and error.status not in {412, 429, 472, 473}:  # noqa: PLR2004
+                raise
+            raise _server_fault(error, place) from None
+        except requests.exceptions.SSLError:
+            raise SourceUnavailable(
+                f"{place}: its certificate is not trusted", hint="see ca_file and the host name in address"
+            ) from None
+        except (requests.exceptions.RequestException, OSError) as error:
+            raise SourceUnavailable(
+                f"{place} does not answer ({type(error).__name__})", hint="see address, network and ca_file"
+            ) from None
+
+    def _expired(self, token: str, denied: StatusError) -> bool:
+        """Tell a token that is no more from a policy that says no; forget the former."""
+        if denied.errors and denied.errors != ("permission denied",):
+            return False
+        with self._lock:
+            if self._hvac.token != token:
+                return True  # another thread renewed it meanwhile
+            try:
+                self._translated(lambda: self._hvac.auth.token.lookup_self())
+            except StatusError:
+                self._hvac.token = ""
+                return True
+            return False
+
+    def _logged_in(self) -> str:
+        with self._lock:
+            now = self._clock()
+            if self._hvac.token and self._renew_at is not None and now >= self._renew_at:
+                self._renew(now)
+            if not self._hvac.token:
+                self._log_in(now)
+            return str(self._hvac.token)
+
+    def _renew(self, now: datetime) -> None:
+        try:
+            if self._renewable:
+                self._adopt(self._translated(lambda: self._hvac.auth.token.renew_self())["auth"], now)
+                return
+        except (StatusError, KeyError, TypeError):
+            pass
+        self._hvac.token = ""
+
+    def _log_in(self, now: datetime) -> None:
+        """Once; a refusal is remembered, because a login loop locks a role out."""
+        secrets = self._secrets()
+        if self._failed and self._failed[1] == secrets and self._not_before and now < self._not_before:
+            raise self._failed[0]
+        self._observe("login")
+        place = f"source {self.name} ({self._address})"
+        try:
+            auth = self._translated(lambda: self._login(self._hvac))
+            token = auth["client_token"]
+        except (StatusError, KeyError, TypeError) as error:
+            status = f" (HTTP {error.status})" if isinstance(error, StatusError) else ""
+            self._hvac.token = ""
+            self._failures += 1
+            wait = min(LOGIN_BACKOFF_MAX, LOGIN_BACKOFF * 2 ** min(self._failures - 1, 8))
+            self._not_before = now + wait
+            denied = SourceDenied(
+                f"{place} refused the login{status}",
+                hint="see auth: role, credential, mount; it is not tried again with the same credential "
+                f"for {int(wait.total_seconds() // 60)} min",
+            )
+            self._failed = (denied, secrets)
+            raise denied from None
+        except SourceError:
+            self._hvac.token = ""
+            raise
+        self._failed, self._failures = None, 0
+        self._hvac.token = token
+        self._adopt(auth, now)
+
+    def _adopt(self, auth: dict[str, Any], now: datetime) -> None:
+        """Renew at two thirds of the lease; a lease that shrinks towards its cap ends in a new login."""
+        lease = float(auth.get("lease_duration") or 0)
+        self._renewable = bool(auth.get("renewable")) and lease > 60  # noqa: PLR2004  # seconds
+        self._renew_at = now + timedelta(seconds=lease * 2 / 3) if lease else None
+
+
+def _server_fault(error: StatusError, place: str) -> SourceUnavailable:
+    sealed = error.status == 503 and any("sealed" in line.lower() for line in error.errors)  # noqa: PLR2004
+    if sealed:
+        fault = SourceUnavailable(f"{place} is sealed", hint="unseal it; nothing changes until then")
+        fault.lasting = True  # type: ignore[attr-defined]  # trying again in a second is no use
+        return fault
+    if error.status == 429:  # noqa: PLR2004
+        return SourceUnavailable(f"{place} asks to slow down", hint="raise its quota, or stretch the schedule")
+    return SourceUnavailable(f"{place} gave no usable answer (HTTP {error.status})", hint="see its log")
+
+
+def _is_loopback(address: str) -> bool:
+    host = urlsplit(address).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,182 @@
+"""What a KV v2 or v1 mount holds, as versions: OpenBao's one-call listing, or LIST and metadata reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from syncd.errors import SourceError
+from syncd.models import Failure, Version
+from syncd.naming import may_lead_to
+from syncd.sources.vault.client import THREADS, StatusError, VaultClient
+
+DENIED = 403
+NOT_FOUND = 404
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A KV mount as the server tells it; `path` ends in a slash."""
+
+    path: str
+    kv: int
+    id: str
+
+
+@dataclass(slots=True)
+class Tree:
+    """What a walk found: metadata by full path (None for KV v1), and what it could not see."""
+
+    metadata: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def has_dot_segment(path: str) -> bool:
+    """`.` and `..` would leave the mount on the way through HTTP libraries."""
+    return any(segment in {".", ".."} for segment in path.split("/"))
+
+
+def is_missing(error: StatusError) -> bool:
+    """A 404 about the path itself; one with words in it is about a mount or a namespace."""
+    return error.status == NOT_FOUND and not error.errors
+
+
+def instant(text: object) -> datetime | None:
+    """A server's time; nanoseconds are cut."""
+    if not isinstance(text, str) or not text:
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def kv2_version(number: object, created: object, lineage: object = "") -> Version:
+    """KV v2's version: its number alone starts again at 1 when the metadata is deleted."""
+    counted = number if isinstance(number, int) else 0
+    return Version(token=f"kv2:{counted}@{created}", number=counted, lineage=str(lineage or ""))
+
+
+def is_live(told: dict[str, Any], now: datetime) -> bool:
+    """Not destroyed, and not deleted yet (`delete_version_after` puts the deletion into the future)."""
+    deleted = instant(told.get("deletion_time"))
+    return not told.get("destroyed") and (deleted is None or deleted > now)
+
+
+class Walker:
+    """Lists one mount, by the cheapest means that the server and the policy allow."""
+
+    def __init__(self, client: VaultClient) -> None:
+        self._client = client
+        self._plain: set[str] = set()
+        """Mounts where the one-call listing was refused."""
+
+    def strategy(self, mount: Mount) -> str:
+        """How this mount is listed, in words."""
+        if mount.kv == 1:
+            return "KV v1: LIST, every value read"
+        plain = mount.path in self._plain
+        return "LIST and a metadata read each" if plain else "one call (detailed-metadata)"
+
+    def walk(self, mount: Mount, glob: str) -> Tree:
+        """Everything that the glob (relative to the mount) may take. Raises `SourceError`."""
+        base = glob[: glob.index("*")].rpartition("/")[0]
+        if mount.kv == 2 and mount.path not in self._plain:  # noqa: PLR2004
+            try:
+                return self._detailed(mount, base, deep="/" in glob[glob.index("*") :] or "**" in glob)
+            except StatusError:
+                self._plain.add(mount.path)
+        tree = Tree()
+        leaves = list(self._leaves(mount, base, glob, tree))
+        if mount.kv == 1:
+            tree.metadata = dict.fromkeys(leaves)
+        else:
+            self._read_metadata(mount, leaves, tree)
+        return tree
+
+    def _detailed(self, mount: Mount, base: str, *, deep: bool) -> Tree:
+        """OpenBao: names and metadata of a folder, or of all below it, in one call."""
+        verb = "scan" if deep else "list"
+        place = f"{mount.path}detailed-metadata/{base}"
+        try:
+            answer = self._client.get(verb, place, f"{verb}_detailed_metadata")
+        except StatusError as error:
+            if is_missing(error):
+                return Tree()
+            raise
+        tree = Tree()
+        data = answer.get("data") or {}
+        told = data.get("key_info") or {}
+        for key in data.get("keys") or ():
+            path = f"{base}/{key}".lstrip("/")
+            if key.endswith("/"):
+                continue
+            if has_dot_segment(path):
+                tree.failures.append(_dotted(mount.path + path))
+            elif told.get(key):
+                tree.metadata[path] = told[key]
+            else:
+                tree.failures.append(Failure(place=mount.path + path, message="listed without its metadata"))
+        return tree
+
+    def _leaves(self, mount: Mount, folder: str, glob: str, tree: Tree) -> Iterator[str]:
+        """Depth first over LIST; a folder that cannot be listed is a failure, the others go on."""
+        prefix = mount.path + ("metadata/" if mount.kv == 2 else "")  # noqa: PLR2004
+        try:
+            answer = self._client.get("list", prefix + folder, "list")
+        except StatusError as error:
+            if not is_missing(error):
+                tree.failures.append(_refused(f"{mount.path}{folder}/", error, f"list on {prefix}{folder}"))
+            return
+        for key in (answer.get("data") or {}).get("keys") or ():
+            path = f"{folder}/{key}".lstrip("/")
+            if has_dot_segment(path.rstrip("/")):
+                tree.failures.append(_dotted(mount.path + path))
+            elif not key.endswith("/"):
+                yield path
+            elif may_lead_to(glob, path.rstrip("/")):
+                yield from self._leaves(mount, path.rstrip("/"), glob, tree)
+
+    def _read_metadata(self, mount: Mount, leaves: list[str], tree: Tree) -> None:
+        def one(path: str) -> dict[str, Any] | Failure | None:
+            try:
+                return self.metadata(mount, path)
+            except StatusError as error:
+                return _refused(mount.path + path, error, f"read on {mount.path}metadata/{path}")
+            except SourceError as error:
+                return Failure(place=mount.path + path, message=error.message, hint=error.hint)
+
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="vault") as pool:
+            for path, told in zip(leaves, pool.map(one, leaves), strict=True):
+                if isinstance(told, Failure):
+                    tree.failures.append(told)
+                elif told is not None:
+                    tree.metadata[path] = told
+
+    def metadata(self, mount: Mount, path: str) -> dict[str, Any] | None:
+        """One path's metadata; None if there is no such path."""
+        try:
+            answer = self._client.get("get", f"{mount.path}metadata/{path}", "read_metadata")
+        except StatusError as error:
+            if is_missing(error):
+                return None
+            raise
+        data: dict[str, Any] = answer.get("data") or {}
+        return data
+
+
+def _refused(place: str, error: StatusError, needs: str) -> Failure:
+    hint = f"the policy needs {needs}" if error.status == DENIED else "see the path"
+    word = "denied" if error.status == DENIED else "refused"
+    return Failure(place=place, message=f"{word} (HTTP {error.status})", hint=hint)
+
+
+def _dotted(place: str) -> Failure:
+    return Failure(
+        place=place,
+        message="a path with a . or .. segment is not read",
+        hint="move the secret to another path",
+    )

@@ -1,0 +1,258 @@
+"""The `vault` source: rules to listings, paths to documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from syncd.errors import SourceError, SourceUnavailable
+from syncd.models import (
+    Failure,
+    Presence,
+    Reading,
+    Rule,
+    SecretRef,
+    SecretValue,
+    Sighting,
+    Snapshot,
+    SourceEntry,
+)
+from syncd.naming import glob_pattern, has_wildcard, selects_path
+from syncd.ports import Clock
+from syncd.sources.vault.client import THREADS, StatusError, VaultClient
+from syncd.sources.vault.listing import (
+    DENIED,
+    Mount,
+    Walker,
+    has_dot_segment,
+    instant,
+    is_live,
+    is_missing,
+    kv2_version,
+)
+
+
+class VaultSource:
+    """Secrets of the KV mounts of one Vault or OpenBao, in one namespace."""
+
+    def __init__(self, client: VaultClient, clock: Clock) -> None:
+        self.name = client.name
+        self._client = client
+        self._clock = clock
+        self._walker = Walker(client)
+        self._mounts: dict[str, Mount] = {}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def snapshot(self, rule: Rule) -> Snapshot:
+        """What the rule selects; a place that cannot be read is a failure and leaves it incomplete."""
+        mount = self._mount(rule.path, rule.mount)
+        if isinstance(mount, Failure):
+            return Snapshot(failures=(mount,), complete=False)
+        try:
+            entries, failures = self._entries(rule, mount)
+        except StatusError as error:
+            entries, failures = [], [self._denied(rule.path, error)]
+        return Snapshot(
+            entries=tuple(entries),
+            failures=tuple(failures),
+            complete=not failures,
+            mount=mount.path,
+            mount_id=mount.id,
+        )
+
+    def _mount(self, path: str, given: str | None) -> Mount | Failure:
+        """Ask the server which part of the path is its mount. Raises `SourceError`."""
+        if has_dot_segment(path):
+            return Failure(place=path, message="a path with a . or .. segment is not read", hint="write it out")
+        asked = given or (path[: path.index("*")].rpartition("/")[0] if has_wildcard(path) else path)
+        try:
+            data = self._client.get("get", f"sys/internal/ui/mounts/{asked.strip('/')}", "mounts").get("data") or {}
+        except StatusError as error:
+            return Failure(
+                place=path,
+                message=f"no readable mount there (HTTP {error.status})",
+                hint="see mount, namespace, and that the policy grants something below it",
+            )
+        kind, options = data.get("type"), data.get("options") or {}
+        told = str(data.get("path") or "")
+        if kind not in {"kv", "generic"} or not told:
+            return Failure(place=path, message=f"the mount is of type {kind}, not kv", hint="name a KV mount")
+        mount = Mount(path=told, kv=2 if options.get("version") == "2" else 1, id=str(data.get("uuid") or ""))
+        self._mounts[told] = mount
+        return mount
+
+    def _entries(self, rule: Rule, mount: Mount) -> tuple[list[SourceEntry], list[Failure]]:
+        within = rule.path.removeprefix(mount.path)
+        if not has_wildcard(rule.path):
+            told = self._walker.metadata(mount, within) if mount.kv == 2 else None  # noqa: PLR2004
+            found = {within: told} if told is not None or mount.kv == 1 else {}
+            failures: list[Failure] = []
+        else:
+            tree = self._walker.walk(mount, within)
+            found, failures = tree.metadata, tree.failures
+        entries = []
+        for path in sorted(found):
+            full = mount.path + path
+            if not selects_path(rule, full):
+                continue
+            entry = self._entry(rule, full, found[path])
+            if isinstance(entry, Failure):
+                failures.append(entry)
+            elif entry is not None:
+                entries.append(entry)
+        relevant = [failure for failure in failures if _concerns(rule, failure.place)]
+        return entries, relevant
+
+    def _entry(self, rule: Rule, path: str, told: dict[str, Any] | None) -> SourceEntry | Failure | None:
+        ref = SecretRef(source=self.name, path=path)
+        if told is None:
+            return SourceEntry(ref=ref, version=None, pin=rule.pin)
+        number = int(rule.pin) if rule.pin else told.get("current_version") or 0
+        version = (told.get("versions") or {}).get(str(number))
+        live = isinstance(version, dict) and is_live(version, self._clock())
+        if rule.pin and not live:
+            return Failure(
+                place=path,
+                message=f"its pinned version {number} is gone",
+                hint="pin one that exists, or take `version` out of the rule",
+            )
+        if not live or version is None:
+            return None
+        return SourceEntry(
+            ref=ref,
+            version=kv2_version(number, version.get("created_time"), told.get("created_time")),
+            updated_at=instant(version.get("created_time")),
+            pin=rule.pin,
+        )
+
+    def read(self, entries: Sequence[SourceEntry]) -> Iterator[Reading]:
+        """Documents, several at a time. Once the server is gone the rest is answered without asking."""
+        gone: list[SourceError] = []
+
+        def one(entry: SourceEntry) -> Reading:
+            if gone:
+                return _failed(entry, gone[0].message, gone[0].hint)
+            try:
+                return self._read(entry)
+            except StatusError as error:
+                failure = self._denied(entry.ref.path, error)
+                return Reading(entry=entry, failure=failure)
+            except SourceError as error:
+                if isinstance(error, SourceUnavailable):
+                    gone.append(error)
+                return _failed(entry, error.message, error.hint)
+
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="vault") as pool:
+            yield from pool.map(one, entries)
+
+    def _mount_for(self, path: str) -> Mount:
+        """The mount that the listing of this cycle found."""
+        return max(
+            (mount for mount in self._mounts.values() if path.startswith(mount.path)),
+            key=lambda mount: len(mount.path),
+        )
+
+    def _read(self, entry: SourceEntry) -> Reading:
+        mount, path = self._mount_for(entry.ref.path), entry.ref.path
+        within = path.removeprefix(mount.path)
+        try:
+            if mount.kv == 1:
+                data = self._client.get("get", path, "read").get("data")
+                return _document(entry, data, None)
+            params = {"version": entry.pin} if entry.pin else {}
+            answer = self._client.get("get", f"{mount.path}data/{within}", "read", **params).get("data") or {}
+        except StatusError as error:
+            if not (is_missing(error) or _is_deleted(error)):
+                raise
+            return _gone(entry)
+        told = answer.get("metadata") or {}
+        if answer.get("data") is None:
+            return _gone(entry)
+        created = told.get("created_time")
+        lineage = entry.version.lineage if entry.version else ""
+        version = kv2_version(told.get("version"), created, lineage if str(created) >= lineage else "")
+        return _document(entry, answer["data"], version, updated=created)
+
+    def look(self, rule: Rule | None, path: str, pin: str) -> Sighting:
+        """Is the path, in this very moment, there? Raises `SourceError` where it cannot be told."""
+        mount = self._mount(path, rule.mount if rule else None)
+        if isinstance(mount, Failure):
+            raise SourceError(f"source {self.name}: {mount.place}: {mount.message}", hint=mount.hint)
+        within = path.removeprefix(mount.path)
+        try:
+            if mount.kv == 1:
+                self._client.get("get", path, "read")
+                live = True
+            else:
+                told = self._walker.metadata(mount, within) or {}
+                number = pin or str(told.get("current_version"))
+                version = (told.get("versions") or {}).get(number)
+                live = isinstance(version, dict) and is_live(version, self._clock())
+        except StatusError as error:
+            if not is_missing(error):
+                failure = self._denied(path, error)
+                raise SourceError(f"source {self.name}: {path}: {failure.message}", hint=failure.hint) from None
+            live = False
+        presence = Presence.PRESENT if live else Presence.ABSENT
+        return Sighting(presence=presence, mount=mount.path, mount_id=mount.id)
+
+    def check(self, rules: Sequence[Rule]) -> Iterator[Failure | str]:
+        """Log in, list each rule, and read one secret of it."""
+        for rule in rules:
+            snapshot = self.snapshot(rule)
+            yield from snapshot.failures
+            if not snapshot.mount:
+                continue
+            how = self._walker.strategy(self._mounts[snapshot.mount])
+            yield f"{rule.path}: {len(snapshot.entries)} paths by {how}"
+            for reading in self.read(snapshot.entries[:1]):
+                if reading.failure:
+                    yield reading.failure
+
+    def _denied(self, path: str, error: StatusError) -> Failure:
+        if error.status == DENIED:
+            return Failure(
+                place=path,
+                message="permission denied (HTTP 403)",
+                hint="the policy needs read on its data and metadata paths, and list on their folders",
+            )
+        return Failure(place=path, message=f"refused (HTTP {error.status})", hint="see path and namespace")
+
+
+def _concerns(rule: Rule, place: str) -> bool:
+    """Is the failure about a secret that the rule takes, or a folder that is not excluded whole?"""
+    if not place.endswith("/"):
+        return selects_path(rule, place)
+    whole = (glob for glob in rule.exclude if glob.endswith("**"))
+    return not any(glob_pattern(glob).fullmatch(place + "x") for glob in whole)
+
+
+def _is_deleted(error: StatusError) -> bool:
+    """A 404 that carries a version's metadata: deleted or destroyed."""
+    data = error.body.get("data")
+    return error.status == 404 and isinstance(data, dict) and "metadata" in data and data.get("data") is None  # noqa: PLR2004
+
+
+def _gone(entry: SourceEntry) -> Reading:
+    if entry.pin:
+        return _failed(entry, f"its pinned version {entry.pin} is gone", "pin one that exists")
+    return Reading(entry=entry, gone=True)
+
+
+def _failed(entry: SourceEntry, message: str, hint: str) -> Reading:
+    return Reading(entry=entry, failure=Failure(place=entry.ref.path, message=message, hint=hint))
+
+
+def _document(entry: SourceEntry, data: object, version: Any, *, updated: object = None) -> Reading:
+    if not isinstance(data, dict):
+        return _failed(entry, "the answer holds no secret", "see what answers at the source's address")
+    return Reading(
+        entry=entry,
+        version=version,
+        document=SecretValue(data),
+        updated_at=instant(updated) or entry.updated_at,
+    )

@@ -1,0 +1,1 @@
+"""The ledger: which id at Wix is ours, from which source version, and what is under way."""

@@ -1,0 +1,258 @@
+"""The ledger itself: what cycles read and write. Writing records needs the site's lock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, Table, and_, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from syncd.errors import LedgerBusy, LedgerError
+from syncd.models import Logged, PathState, Record, Run, Trouble
+from syncd.state import tables
+from syncd.state.engine import migrate, translated
+from syncd.state.locks import Turns, advisory_lock, file_lock
+
+HISTORY_KEPT = timedelta(days=90)
+
+
+def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert or replace by primary key."""
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    keys = [column.name for column in table.primary_key]
+    changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+
+
+class Ledger:
+    """The state store on SQLite or PostgreSQL."""
+
+    def __init__(self, engine: Engine, place: str, path: Path | None) -> None:
+        """`path`: the SQLite file, for its lock and backups; None for PostgreSQL and for memory."""
+        self.place = place
+        self._engine = engine
+        self._path = path
+        self._turns = Turns()
+        migrate(engine, place, path)
+
+    def close(self) -> None:
+        """Give connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for one consistent look."""
+        with translated(self.place), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A connection in one durable transaction."""
+        with (
+            translated(self.place),
+            self._engine.connect().execution_options(writes=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    @contextmanager
+    def lock(
+        self, site: str, *, holder: str, wait: timedelta, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[SiteJournal]:
+        """Hold the site from its listing to the last settlement. Raises `LedgerBusy` with the holder."""
+        deadline = time.monotonic() + wait.total_seconds()
+
+        def give_up() -> bool:
+            return stop() or time.monotonic() >= deadline
+
+        with ExitStack() as stack:
+            got = stack.enter_context(self._turns.turn(site, give_up))
+            with translated(self.place):
+                writer = stack.enter_context(self._engine.connect().execution_options(writes=True))
+                if got and self._engine.dialect.name == "postgresql":
+                    got = stack.enter_context(advisory_lock(writer, site, give_up))
+                elif got and self._path is not None:
+                    got = stack.enter_context(file_lock(self._path, site, give_up))
+            if not got:
+                raise LedgerBusy(
+                    f"site {site} is being worked on by {self._holder(site)}",
+                    hint="wait for it, or give more time with --wait",
+                )
+            journal = SiteJournal(writer, self.place)
+            journal.hold(site, holder)
+            yield journal
+
+    def _holder(self, site: str) -> str:
+        with self.reading() as connection:
+            row = connection.execute(select(tables.locks).where(tables.locks.c.site == site)).first()
+        return f"{row.holder} since {row.since:%Y-%m-%d %H:%M:%S} UTC" if row else "another process"
+
+    def _all(self, query: Select[Any]) -> list[Any]:
+        with self.reading() as connection:
+            return list(connection.execute(query).mappings())
+
+    def records(self, site: str | None = None) -> tuple[Record, ...]:
+        """The rows of one site, or of all, by name."""
+        query = select(tables.records).order_by(tables.records.c.site, tables.records.c.name)
+        if site is not None:
+            query = query.where(tables.records.c.site == site)
+        return tuple(tables.as_record(row) for row in self._all(query))
+
+    def known_paths(self, source: str) -> dict[tuple[str, str], PathState]:
+        """What was read last of a source, by (path, pin)."""
+        query = select(tables.paths).where(tables.paths.c.source == source)
+        return {(row["path"], row["pin"]): tables.as_path(row) for row in self._all(query)}
+
+    def known_mounts(self, source: str) -> dict[str, str]:
+        """Mount to its id, as accepted."""
+        query = select(tables.mounts).where(tables.mounts.c.source == source)
+        return {row["mount"]: row["mount_id"] for row in self._all(query)}
+
+    def all_troubles(self) -> list[Trouble]:
+        """What keeps failing, on every site."""
+        return [tables.as_trouble(row) for row in self._all(select(tables.troubles))]
+
+    def known_troubles(self, site: str, job: str) -> dict[str, Trouble]:
+        """What keeps failing for a job on a site, by subject."""
+        key = tables.troubles.c
+        query = select(tables.troubles).where(and_(key.site == site, key.job == job)).order_by(key.subject)
+        return {row["subject"]: tables.as_trouble(row) for row in self._all(query)}
+
+    def grants(self, site: str) -> frozenset[str]:
+        """Names that may be taken over."""
+        rows = self._all(select(tables.grants.c.name).where(tables.grants.c.site == site))
+        return frozenset(row["name"] for row in rows)
+
+    def deletions(self, site: str, job: str | None, since: datetime) -> int:
+        """How many secrets were deleted since then on a site, by one job or by all."""
+        table = tables.history.c
+        where = [table.site == site, table.action == "delete", table.outcome == "done", table.at > since]
+        if job is not None:
+            where.append(table.job == job)
+        with self.reading() as connection:
+            return int(connection.execute(select(func.count()).where(and_(*where))).scalar_one())
+
+    def history(self, name: str, *, most: int = 10) -> tuple[Logged, ...]:
+        """The last actions on a name, newest first."""
+        table = tables.history
+        query = select(table).where(table.c.name == name).order_by(table.c.id.desc()).limit(most)
+        names = Logged.__dataclass_fields__
+        return tuple(Logged(**{key: row[key] for key in names}) for row in self._all(query))
+
+    def runs(self) -> tuple[Run, ...]:
+        """The last cycle of each job on each site."""
+        query = select(tables.runs).order_by(tables.runs.c.job, tables.runs.c.target)
+        return tuple(Run(**dict(row)) for row in self._all(query))
+
+    def meta(self, key: str) -> str | None:
+        """One of the ledger's own facts."""
+        rows = self._all(select(tables.meta.c.value).where(tables.meta.c.key == key))
+        return str(rows[0]["value"]) if rows else None
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Store one of the ledger's own facts."""
+        with self.writing() as connection:
+            upsert(connection, tables.meta, [{"key": key, "value": value}])
+
+    def check_key(self, key_id: str) -> None:
+        """Tie the ledger to its fingerprint key. Raises `LedgerError` for a different one."""
+        known = self.meta("fingerprint_key_id")
+        if known is None:
+            self.set_meta("fingerprint_key_id", key_id)
+        elif known != key_id:
+            raise LedgerError(
+                f"the fingerprint key is not the one that the ledger {self.place} was written under",
+                hint="put the right key back, or move the ledger away: it is rebuilt from the sites",
+            )
+
+    def grant(self, site: str, name: str) -> None:
+        """Allow one name to be taken over by the job that wants it."""
+        with self.writing() as connection:
+            upsert(connection, tables.grants, [{"site": site, "name": name, "at": datetime.now(UTC)}])
+
+    def remount(self, source: str, mount: str) -> bool:
+        """Forget which mount this was, so that the next cycle accepts the one that is there."""
+        table = tables.mounts.c
+        with self.writing() as connection:
+            done = connection.execute(delete(tables.mounts).where(and_(table.source == source, table.mount == mount)))
+            connection.execute(
+                delete(tables.paths).where(
+                    and_(
+                        tables.paths.c.source == source,
+                        tables.paths.c.path.startswith(mount, autoescape=True),
+                    )
+                )
+            )
+        return bool(done.rowcount)
+
+
+class SiteJournal:
+    """The pen: writes on the connection that holds the site's lock."""
+
+    def __init__(self, connection: Connection, place: str) -> None:
+        self._connection = connection
+        self._place = place
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with translated(self._place), self._connection.begin():
+            yield self._connection
+
+    def hold(self, site: str, holder: str) -> None:
+        """Say who holds the site, for whoever waits."""
+        with self._transaction() as connection:
+            row = {"site": site, "holder": holder, "since": datetime.now(UTC)}
+            upsert(connection, tables.locks, [row])
+            old = datetime.now(UTC) - HISTORY_KEPT
+            connection.execute(delete(tables.history).where(tables.history.c.at < old))
+
+    def write(self, *, put: Iterable[Record] = (), drop: Iterable[Record] = (), log: Iterable[Logged] = ()) -> None:
+        """Store and remove rows and history lines in one durable transaction."""
+        key = tables.records.c
+        rows = [tables.record_row(record) for record in put]
+        lines = [{name: getattr(line, name) for name in Logged.__dataclass_fields__} for line in log]
+        with self._transaction() as connection:
+            for record in drop:
+                connection.execute(delete(tables.records).where(and_(key.site == record.site, key.name == record.name)))
+            upsert(connection, tables.records, rows)
+            if lines:
+                connection.execute(tables.history.insert(), lines)
+
+    def troubles(self, site: str, job: str, now: Iterable[Trouble]) -> None:
+        """Replace what is known to keep failing for this job on this site."""
+        key = tables.troubles.c
+        rows = [{name: getattr(one, name) for name in Trouble.__dataclass_fields__} for one in now]
+        with self._transaction() as connection:
+            connection.execute(delete(tables.troubles).where(and_(key.site == site, key.job == job)))
+            if rows:
+                connection.execute(tables.troubles.insert(), rows)
+
+    def paths(self, states: Iterable[PathState]) -> None:
+        """Store what was read of source paths."""
+        rows = [tables.path_row(state) for state in states]
+        with self._transaction() as connection:
+            upsert(connection, tables.paths, rows)
+
+    def mount(self, source: str, mount: str, mount_id: str) -> None:
+        """Remember which mount this is."""
+        with self._transaction() as connection:
+            upsert(connection, tables.mounts, [{"source": source, "mount": mount, "mount_id": mount_id}])
+
+    def ran(self, run: Run) -> None:
+        """Remember the cycle."""
+        with self._transaction() as connection:
+            upsert(connection, tables.runs, [{name: getattr(run, name) for name in Run.__dataclass_fields__}])
+
+    def revoke(self, site: str, names: Iterable[str]) -> None:
+        """Grants that were used up."""
+        key = tables.grants.c
+        with self._transaction() as connection:
+            connection.execute(delete(tables.grants).where(and_(key.site == site, key.name.in_(list(names)))))

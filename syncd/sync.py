@@ -1,0 +1,221 @@
+"""One cycle of one job on one site: list, map, fetch, plan, guard, apply, record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from syncd.apply import Applied, Applier
+from syncd.decide import Decision, Memory
+from syncd.errors import LedgerError, SourceError, SyncdError, TargetError, worst
+from syncd.gather import Gathering, Tick, Wanted
+from syncd.models import (
+    SERIOUS,
+    Delete,
+    Failure,
+    Finding,
+    Kind,
+    Outcome,
+    Plan,
+    Record,
+    RemoteSecret,
+    SyncReport,
+)
+from syncd.ports import Journal
+from syncd.record import remember
+from syncd.recovery import recover
+from syncd.world import Job, World
+
+APPLY_SECONDS = 60.0
+"""After this long on one listing, list and plan again; whoever waits for the site gets its turn."""
+LOOKS = 4
+"""Passes that may follow because something was not as listed."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Picture:
+    """One look at the world: what a plan was made of."""
+
+    plan: Plan
+    records: tuple[Record, ...]
+    remote: tuple[RemoteSecret, ...]
+    gathering: Gathering
+    wanted: Wanted
+
+
+class Cycle:
+    """The work of one job on one target."""
+
+    def __init__(self, world: World, job: Job, target_name: str, *, allow_deletes: int = 0) -> None:
+        self._world = world
+        self._job = job
+        self._target_name = target_name
+        self._site = world.site_of(target_name)
+        self._allow_deletes = allow_deletes
+        self._memory = Memory()
+        self._outcomes: list[Outcome] = []
+        self._looks = 0
+
+    def run(
+        self,
+        tick: Tick,
+        *,
+        holder: str,
+        wait: timedelta,
+        chosen: Callable[[Picture], Plan] | None = None,
+    ) -> SyncReport:
+        """Sync; never raises what a source, a target or the ledger does: the report holds it.
+
+        `chosen` picks from the plan what is carried out (a kept plan); it may raise `PlanMoved`.
+        """
+        started = self._world.clock()
+        picture: Picture | None = None
+        error: SyncdError | None = None
+        try:
+            more = True
+            while more:
+                with self._world.store.lock(self._site, holder=holder, wait=wait, stop=self._world.stopped) as journal:
+                    until = time.monotonic() + APPLY_SECONDS
+                    while more and time.monotonic() < until:
+                        picture, applied = self._pass(tick, journal, until, chosen)
+                        error = applied.broken
+                        more = self._more(applied)
+                        tick = Tick()
+                    if not more:
+                        report = self._report(started, picture, error)
+                        remember(
+                            journal,
+                            self._world.store,
+                            report,
+                            self._site,
+                            picture.records if picture else None,
+                        )
+                        return report
+                time.sleep(0.2)  # the turn of whoever waits for the site in another process
+        except SyncdError as failure:
+            error = failure
+        return self._report(started, picture, error)
+
+    def _more(self, applied: Applied) -> bool:
+        if applied.broken or self._world.stopped():
+            return False
+        if applied.left_over:
+            return True
+        self._looks += 1
+        return applied.look_again and self._looks < LOOKS
+
+    def _pass(
+        self, tick: Tick, journal: Journal, until: float, chosen: Callable[[Picture], Plan] | None
+    ) -> tuple[Picture, Applied]:
+        """Look, plan, and carry out what one listing is good for: writes first, deletions on their own."""
+        picture = self.look(tick, journal)
+        todo = chosen(picture) if chosen else picture.plan
+        writes = [action for action in todo.actions if not isinstance(action, Delete)]
+        deletes = [action for action in todo.actions if isinstance(action, Delete)]
+        journal.write(put=todo.notes, drop=todo.forgets)
+        applier = Applier(
+            self._world.target(self._target_name),
+            journal,
+            self._world.clock,
+            lambda outcome: self._world.told("outcome", outcome, self._job, self._target_name),
+        )
+        actions = writes or (deletes if self._outcomes or self._looks else [])
+        self._world.planned(len(actions))
+        applied = applier.run(actions, stop=lambda: self._world.stopped() or time.monotonic() >= until)
+        self._memory.ended |= applied.ended
+        self._memory.uncreated |= applied.uncreated
+        self._outcomes += applied.outcomes
+        if deletes and not (actions and actions is deletes):
+            applied.look_again = True  # a deletion has a listing made for it
+        return picture, applied
+
+    def look(self, tick: Tick, journal: Journal | None) -> Picture:
+        """See everything, read what is needed, and plan. `journal` None: write nothing.
+
+        Raises `SourceError`, `TargetError`, `LedgerError`.
+        """
+        world, job = self._world, self._job
+        target = world.target(self._target_name)
+        gathering = Gathering(job.rules, world.source(job.source), tick, world.store, journal, world.fingerprint)
+        gathering.look()
+        remote = target.list()
+        records = world.store.records(self._site)
+        wanted = gathering.desired(job=job.name, owner=world.owner, profile=target.profile)
+        found = recover(
+            world.owner,
+            wanted.all,
+            records,
+            remote,
+            site=self._site,
+            target=self._target_name,
+            now=world.clock(),
+        )
+        if journal and (found.put or found.drop):
+            journal.write(put=found.put, drop=found.drop)
+        records = found.applied_to(records)
+        decision = Decision(
+            world, job, target, gathering, records, remote, self._memory, allow_deletes=self._allow_deletes
+        )
+        final = decision.final()
+        return Picture(plan=final, records=records, remote=remote, gathering=gathering, wanted=decision.wanted)
+
+    def _report(self, started: datetime, picture: Picture | None, error: SyncdError | None) -> SyncReport:
+        findings = picture.plan.findings + tuple(picture.wanted.findings) if picture else ()
+        failures = tuple(picture.gathering.failures) if picture else ()
+        findings += tuple(self._after(findings))
+        codes = {finding.exit_code or int(finding.kind in SERIOUS) for finding in findings}
+        last = {outcome.action.name: outcome for outcome in self._outcomes}.values()
+        codes |= {outcome.error.exit_code for outcome in last if isinstance(outcome.error, SyncdError)}
+        codes |= {SourceError.exit_code} if failures else set()
+        codes |= {error.exit_code} if error else set()
+        report = SyncReport(
+            job=self._job.name,
+            target=self._target_name,
+            started_at=started,
+            finished_at=self._world.clock(),
+            outcomes=tuple(self._outcomes),
+            findings=findings,
+            failures=failures,
+            error=error,
+            exit_code=worst(codes),
+            faulty=picture.wanted.faulty() if picture else {},
+        )
+        found: tuple[Failure | Finding, ...] = (*failures, *findings)
+        for told in found:
+            self._world.told("found", told, self._job, self._target_name)
+        return report
+
+    def _after(self, findings: Sequence[Finding]) -> Sequence[Finding]:
+        """Names whose last write lost its answer: their content is not verified."""
+        told = {finding.name for finding in findings}
+        last = {outcome.action.name: outcome for outcome in self._outcomes}
+        return [
+            Finding(
+                kind=Kind.UNVERIFIED,
+                name=name,
+                message="the answer to its write was lost",
+                hint="the next cycle looks, and writes it again",
+            )
+            for name, outcome in last.items()
+            if isinstance(outcome.error, TargetError) and outcome.error.maybe_done and name not in told
+        ]
+
+
+def sync_job(
+    world: World, job: Job, *, holder: str, wait: timedelta, allow_deletes: int = 0, tick: Tick | None = None
+) -> list[SyncReport]:
+    """One cycle of a job on each of its targets, one after the other; one report each."""
+    tick = tick or Tick()
+    reports: list[SyncReport] = []
+    began = time.monotonic()
+    for name in job.targets:
+        if time.monotonic() - began > APPLY_SECONDS:
+            tick, began = Tick(), time.monotonic()
+        spent = sum(report.count("delete") for report in reports)
+        cycle = Cycle(world, job, name, allow_deletes=max(0, allow_deletes - spent))
+        reports.append(cycle.run(tick, holder=holder, wait=wait))
+        if isinstance(reports[-1].error, LedgerError) or world.stopped():
+            break
+    return reports

@@ -1,0 +1,1 @@
+"""Where secrets go: a site's Wix Secrets Vault."""

@@ -1,0 +1,154 @@
+"""One HTTP exchange with Wix: bounded, never redirected, never logged, its outcome classified.
+
+What may have taken effect although no usable answer came is said (`maybe_done`): the caller decides
+whether repeating is harmless.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from syncd.errors import ConfigError, TargetError, TargetUnavailable
+from syncd.models import Window
+
+MAX_ANSWER = 64 * 1024 * 1024
+"""Bytes: some 100,000 listed secrets."""
+CALL_SECONDS = 8.0
+"""From sending to the last byte of the answer; a stop waits for at most this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Status, the JSON object (None where the body is none), request id and time window."""
+
+    status: int
+    body: dict[str, Any] | None
+    request_id: str
+    retry_after: float | None
+    window: Window | None
+
+    @property
+    def code(self) -> str:
+        """Wix's application error code, if the body names one."""
+        details = (self.body or {}).get("details")
+        error = details.get("applicationError") if isinstance(details, dict) else None
+        code = error.get("code") if isinstance(error, dict) else None
+        return code if isinstance(code, str) and code.replace("_", "").isalnum() else ""
+
+
+def is_loopback(url: str) -> bool:
+    """Does this address stay on this machine?"""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def client_for(base_url: str, *, connections: int) -> httpx.Client:
+    """A client that verifies certificates, follows no redirect and keeps its connections.
+
+    Raises `ConfigError` for plain http to another machine.
+    """
+    if urlsplit(base_url).scheme != "https" and not is_loopback(base_url):
+        raise ConfigError(f"base_url {base_url} is not https", hint="plain http is for this machine only")
+    return httpx.Client(
+        timeout=httpx.Timeout(CALL_SECONDS, connect=5.0),
+        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+        follow_redirects=False,
+        trust_env=not is_loopback(base_url),
+        headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "syncd"},
+    )
+
+
+def exchange(
+    client: httpx.Client, method: str, url: str, *, headers: Mapping[str, str], payload: object = None
+) -> Answer:
+    """Send one request. Raises `TargetUnavailable` where no complete answer came."""
+    started = time.monotonic()
+    try:
+        with client.stream(method, url, headers=dict(headers), json=payload) as response:
+            body = _bounded(response, started)
+            return _answer(response, body, timedelta(seconds=time.monotonic() - started))
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        raise TargetUnavailable(
+            f"{_origin(url)} cannot be reached ({type(error).__name__})",
+            hint="see network, proxy and certificates between here and Wix",
+        ) from None
+    except httpx.InvalidURL:
+        raise TargetError(f"{_origin(url)} is no address", hint="see base_url") from None
+    except httpx.HTTPError as error:
+        raise TargetUnavailable(
+            f"{_origin(url)} gave no complete answer ({type(error).__name__})",
+            hint="tried again in the next cycle",
+            maybe_done=True,
+        ) from None
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _bounded(response: httpx.Response, started: float) -> bytes:
+    chunks, size = [], 0
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise httpx.DecodingError("compressed, though not asked for")
+    for chunk in response.iter_raw():
+        size += len(chunk)
+        if size > MAX_ANSWER:
+            raise httpx.DecodingError("too large")
+        if time.monotonic() - started > CALL_SECONDS:
+            raise httpx.ReadTimeout("too slow")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _answer(response: httpx.Response, body: bytes, took: timedelta) -> Answer:
+    try:
+        parsed = json.loads(body) if body else {}
+    except (ValueError, RecursionError):
+        parsed = None
+    return Answer(
+        status=response.status_code,
+        body=parsed if isinstance(parsed, dict) else None,
+        request_id=_printable(response.headers.get("x-wix-request-id", "")),
+        retry_after=_seconds(response.headers.get("retry-after", "")),
+        window=_window(response.headers.get("date", ""), took),
+    )
+
+
+def _printable(text: str) -> str:
+    return "".join(char for char in text[:80] if char.isalnum() or char in "-_.")
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return max(0.0, float(text)) if text else None
+    except ValueError:
+        at = _date(text)
+        return max(0.0, (at - datetime.now(UTC)).total_seconds()) if at else None
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _window(date: str, took: timedelta) -> Window | None:
+    """When, by Wix's own clock, the request took effect: until its answer's `Date`, since its duration."""
+    at = _date(date)
+    return Window(start=at - took, end=at) if at else None

@@ -1,0 +1,262 @@
+"""The Wix Secrets Vault REST API: five calls, one rate limit a site, retries in one layer.
+
+Endpoints and bodies as the public reference and the official client give them (`/api/v1/secrets` under
+the base URL). A create is never sent again once it may have arrived; reads, updates and deletions by id are.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_any
+from tenacity.stop import stop_after_attempt, stop_after_delay, stop_when_event_set
+from tenacity.wait import wait_random_exponential
+
+from syncd.errors import (
+    NameTaken,
+    SecretGone,
+    SecretRefused,
+    TargetDenied,
+    TargetError,
+    TargetUnavailable,
+)
+from syncd.models import RemoteSecret, SecretValue, Written
+from syncd.ports import Quota
+from syncd.targets.auth import Auth
+from syncd.targets.http import Answer, exchange
+
+BASE_URL = "https://www.wixapis.com/_api/cloud-secrets-vault-server"
+SECRETS = "/api/v1/secrets"
+ATTEMPTS = 4
+DEADLINE = 180.0
+"""Seconds for all tries of one call, the waits for the quota and after a 429 included."""
+SLOWEST_WAIT = 120.0
+GROWING = wait_random_exponential(multiplier=0.2, max=5)
+MEND_DENIED = "see the credential, its Manage Secrets permission, and that the site's Members Area is on"
+
+Observer = Callable[[str, str], None]
+"""Told (method, status) of every request, for the metrics."""
+
+
+class WixTarget:
+    """One site's secrets vault over HTTP."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        site: str,
+        base_url: str,
+        client: httpx.Client,
+        auth: Auth,
+        quota: Quota,
+        window_seconds: float,
+        stop: threading.Event,
+        profile: str = "api",
+        observe: Observer = lambda _method, _code: None,
+    ) -> None:
+        self.name = name
+        self.site = site
+        self.profile = profile
+        self._base = base_url.rstrip("/")
+        self._client = client
+        self._auth = auth
+        self._quota = quota
+        self._window_seconds = window_seconds
+        self._stop = stop
+        self._observe = observe
+        self._not_before = 0.0
+
+    def close(self) -> None:
+        """Give connections back."""
+        self._client.close()
+
+    def list(self) -> tuple[RemoteSecret, ...]:
+        """ListSecretInfo: the whole site in one request."""
+        answer, _ = self._call("GET", SECRETS)
+        listed = (answer.body or {}).get("secrets", [])
+        if not isinstance(listed, list):
+            raise TargetUnavailable(f"{self.name}: the listing is no list", request_id=answer.request_id)
+        return tuple(self._listed(item, answer) for item in listed)
+
+    def _listed(self, item: object, answer: Answer) -> RemoteSecret:
+        told = item if isinstance(item, dict) else {}
+        secret_id, name, description = told.get("id"), told.get("name"), told.get("description") or ""
+        if not (isinstance(secret_id, str) and secret_id and isinstance(name, str) and name):
+            raise TargetUnavailable(
+                f"{self.name}: the listing holds an entry without id or name", request_id=answer.request_id
+            )
+        return RemoteSecret(
+            id=secret_id,
+            name=name,
+            description=description if isinstance(description, str) else "",
+            updated_at=_parsed(told.get("updatedDate")),
+        )
+
+    def create(self, name: str, value: SecretValue[str], description: str) -> Written:
+        """CreateSecret."""
+        secret = {"name": name, "value": value.reveal(), "description": description}
+        answer, _ = self._call("POST", SECRETS, {"secret": secret}, repeatable=False)
+        secret_id = (answer.body or {}).get("id")
+        if not isinstance(secret_id, str) or not secret_id or len(secret_id) > 64:  # noqa: PLR2004
+            raise TargetUnavailable(
+                f"{self.name}: the answer to a creation names no id",
+                request_id=answer.request_id,
+                maybe_done=True,
+            )
+        return Written(id=secret_id, window=answer.window, request_id=answer.request_id)
+
+    def update(self, secret_id: str, *, name: str | None, value: SecretValue[str] | None, description: str) -> Written:
+        """PartiallyUpdateSecret: only what is given."""
+        secret: dict[str, str] = {"description": description}
+        if name is not None:
+            secret["name"] = name
+        if value is not None:
+            secret["value"] = value.reveal()
+        answer, lost = self._call("PATCH", f"{SECRETS}/{quote(secret_id, safe='')}", {"secret": secret})
+        return Written(id=secret_id, window=answer.window, request_id=answer.request_id, lost_before=lost)
+
+    def delete(self, secret_id: str) -> Written:
+        """DeleteSecret; one that is not there is removed."""
+        try:
+            answer, lost = self._call("DELETE", f"{SECRETS}/{quote(secret_id, safe='')}")
+        except SecretGone as gone:
+            return Written(id=secret_id, request_id=gone.request_id)
+        return Written(id=secret_id, window=answer.window, request_id=answer.request_id, lost_before=lost)
+
+    def value(self, name: str) -> SecretValue[str] | None:
+        """GetSecretValue; None if there is no such name."""
+        try:
+            answer, _ = self._call("GET", f"{SECRETS}/name/{quote(name, safe='')}")
+        except SecretGone:
+            return None
+        value = (answer.body or {}).get("value", "")
+        return SecretValue(value) if isinstance(value, str) else None
+
+    def _call(self, method: str, path: str, payload: object = None, *, repeatable: bool = True) -> tuple[Answer, bool]:
+        """The answer, and whether an earlier try of it may have taken effect too."""
+        lost: list[bool] = []
+
+        def attempt() -> Answer:
+            try:
+                return self._once(method, path, payload)
+            except TargetUnavailable as error:
+                lost.append(error.maybe_done)
+                raise
+
+        def again(error: BaseException) -> bool:
+            return isinstance(error, TargetUnavailable) and (repeatable or not error.maybe_done)
+
+        retrying = Retrying(
+            retry=retry_if_exception(again),
+            stop=stop_any(stop_after_attempt(ATTEMPTS), stop_after_delay(DEADLINE), stop_when_event_set(self._stop)),
+            wait=_wait,
+            sleep=self._pause,
+            reraise=True,
+        )
+        try:
+            answer = retrying(attempt)
+        except TargetError as error:
+            error.maybe_done = method != "GET" and any(lost)
+            raise
+        return answer, any(lost)
+
+    def _pause(self, seconds: float) -> None:
+        self._stop.wait(seconds)
+
+    def _admitted(self) -> int:
+        """Wait for a place in the site's quota. Raises `TargetUnavailable` when asked to stop."""
+        while True:
+            wait = self._not_before - time.monotonic()
+            if wait <= 0:
+                ticket, left = self._quota.take()
+                if ticket:
+                    return ticket
+                wait = left.total_seconds()
+            if self._stop.wait(wait):
+                raise TargetUnavailable(f"{self.name}: stopped before the request was sent")
+
+    def _once(self, method: str, path: str, payload: object) -> Answer:
+        answer = self._send(method, path, payload)
+        if answer.status == httpx.codes.UNAUTHORIZED and self._auth.renew():
+            answer = self._send(method, path, payload)
+        self._raise_for(answer, method, one=path != SECRETS)
+        return answer
+
+    def _send(self, method: str, path: str, payload: object) -> Answer:
+        headers = self._auth.headers()
+        ticket = self._admitted()
+        try:
+            answer = exchange(self._client, method, self._base + path, headers=headers, payload=payload)
+        except TargetUnavailable:
+            self._observe(method, "none")
+            raise
+        finally:
+            self._quota.answered(ticket)
+        self._observe(method, str(answer.status))
+        return answer
+
+    def _raise_for(self, answer: Answer, method: str, *, one: bool) -> None:
+        """Turn what is no success into the error that says what it means. `one`: it named a secret."""
+        status, told = answer.status, f"HTTP {answer.status}" + (f" {answer.code}" if answer.code else "")
+        about: dict[str, Any] = {"request_id": answer.request_id}
+        if 200 <= status < 300 and answer.body is not None:  # noqa: PLR2004
+            return
+        if status == httpx.codes.TOO_MANY_REQUESTS:
+            wait = min(answer.retry_after or self._window_seconds, SLOWEST_WAIT)
+            self._not_before = time.monotonic() + wait
+            raise TargetUnavailable(f"{self.name}: Wix asks to slow down ({told})", retry_after=wait, **about)
+        if 300 <= status < 400:  # noqa: PLR2004
+            raise TargetDenied(f"{self.name}: redirected ({told}), which is refused", hint="see base_url", **about)
+        if status in {401, 403}:
+            raise TargetDenied(f"{self.name}: Wix refused the {method} ({told})", hint=MEND_DENIED, **about)
+        if answer.body is None or status < 400 or status >= 500:  # noqa: PLR2004
+            raise TargetUnavailable(
+                f"{self.name}: no usable answer from Wix ({told})",
+                hint="tried again in the next cycle",
+                maybe_done=True,
+                **about,
+            )
+        raise self._refusal(answer, told, one=one)
+
+    def _refusal(self, answer: Answer, told: str, *, one: bool) -> TargetError:
+        if answer.status == httpx.codes.NOT_FOUND:
+            # A proxy's 404 is not Wix's: only Wix names the code, or at least the request.
+            if one and (answer.code == "NOT_FOUND" or (not answer.code and answer.request_id)):
+                return SecretGone(f"{self.name}: no such secret ({told})", request_id=answer.request_id)
+            return TargetDenied(
+                f"{self.name}: no secrets vault at this address ({told})",
+                hint="see base_url, and that the site exists",
+                request_id=answer.request_id,
+            )
+        if answer.status == httpx.codes.CONFLICT:
+            return NameTaken(f"{self.name}: the name is taken ({told})", request_id=answer.request_id)
+        return SecretRefused(
+            f"{self.name}: Wix refuses this secret ({told})",
+            hint="see name, value and description against Wix's limits",
+            request_id=answer.request_id,
+        )
+
+
+def _wait(state: RetryCallState) -> float:
+    """Seconds before the next try: as asked by a 429, else growing with jitter."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, TargetUnavailable) and error.retry_after is not None:
+        return error.retry_after
+    return GROWING(state)
+
+
+def _parsed(text: object) -> datetime | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at.astimezone(UTC) if at.tzinfo else None

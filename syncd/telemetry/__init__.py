@@ -1,0 +1,1 @@
+"""What is shown while syncd works: logs and metrics, never a value."""

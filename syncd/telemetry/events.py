@@ -1,0 +1,65 @@
+"""Outcomes and findings as events: one name per thing that happens, with the ids that find it at Wix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from syncd.errors import SyncdError
+from syncd.models import SERIOUS, Delete, Failure, Finding, Kind, Outcome, SyncReport, version_label
+from syncd.telemetry.logs import logger
+from syncd.telemetry.metrics import Metrics
+
+LOUD = SERIOUS | {Kind.DRIFT}
+
+
+class Events:
+    """Where a cycle's news go: the log, which is the audit trail too, and the metrics."""
+
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics
+        self._log = logger()
+
+    def told(self, _kind: str, thing: Outcome | Finding | Failure, job: Any, target: str) -> None:
+        """One outcome, finding or failure of a job on a target."""
+        if self._metrics:
+            self._metrics.told(thing, job.name, target)
+        log = self._log.bind(job=job.name, target=target)
+        if isinstance(thing, Outcome):
+            self._outcome(log, thing)
+        elif isinstance(thing, Failure):
+            log.warning("source.unreadable", place=thing.place, message=thing.message, hint=thing.hint)
+        elif thing.kind is Kind.WITHHELD:
+            log.warning("plan.refused", message=thing.message, hint=thing.hint)
+        elif thing.kind is not Kind.UNCHANGED:
+            tell = log.warning if thing.kind in LOUD else log.info
+            ref = str(thing.ref) if thing.ref else None
+            tell(f"secret.{thing.kind.value}", name=thing.name, ref=ref, message=thing.message, hint=thing.hint)
+
+    def _outcome(self, log: Any, outcome: Outcome) -> None:
+        action = outcome.action
+        deleted = isinstance(action, Delete)
+        ref = action.record.ref if isinstance(action, Delete) else action.desired.ref
+        version = action.record.version if isinstance(action, Delete) else action.desired.version
+        log = log.bind(
+            name=action.name,
+            ref=str(ref),
+            version=version_label(version),
+            remote_id=outcome.remote_id,
+            request_id=outcome.request_id,
+            reason=str(getattr(action, "reason", "new")),
+        )
+        if outcome.error is not None:
+            hint = outcome.error.hint if isinstance(outcome.error, SyncdError) else ""
+            log.warning("secret.failed", action=outcome.verb, error=str(outcome.error), hint=hint)
+        else:
+            log.info("secret.deleted" if deleted else f"secret.{outcome.verb}d")
+
+    def finished(self, report: SyncReport, counts: dict[str, int]) -> None:
+        """A cycle ended."""
+        log = self._log.bind(job=report.job, target=report.target)
+        seconds = round((report.finished_at - report.started_at).total_seconds(), 3)
+        fields: dict[str, Any] = {"exit_code": report.exit_code, "seconds": seconds, **counts}
+        if isinstance(report.error, SyncdError):
+            log.error("cycle.finished", error=report.error.message, hint=report.error.hint, **fields)
+        else:
+            log.info("cycle.finished", **fields)

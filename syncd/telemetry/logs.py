@@ -1,0 +1,105 @@
+"""Structured logs on stderr: JSON lines for machines, colours for a terminal, and a net for what must not show."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from syncd.models import MASK, SecretValue
+
+HIDDEN_KEYS = frozenset(
+    {
+        "value",
+        "token",
+        "secret",
+        "password",
+        "authorization",
+        "api_key",
+        "app_secret",
+        "secret_id",
+        "jwt",
+        "fingerprint",
+    }
+)
+"""Keys whose content is never shown, whoever logs it."""
+NOISY = (
+    "hvac",
+    "urllib3",
+    "requests",
+    "boto3",
+    "botocore",
+    "httpx",
+    "httpcore",
+    "apscheduler",
+    "sqlalchemy",
+    "uvicorn",
+)
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+
+
+def redacted(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The second net, behind `SecretValue`: hidden keys and masked types, at any depth."""
+    for key in event:
+        event[key] = MASK if key.lower() in HIDDEN_KEYS else _clean(event[key])
+    return event
+
+
+def _clean(thing: object) -> object:
+    if isinstance(thing, SecretValue):
+        return MASK
+    if isinstance(thing, dict):
+        return {key: MASK if str(key).lower() in HIDDEN_KEYS else _clean(value) for key, value in thing.items()}
+    if isinstance(thing, (list, tuple, set)):
+        return [_clean(one) for one in thing]
+    if isinstance(thing, BaseException):
+        return type(thing).__name__  # a library's message may hold anything
+    return thing if isinstance(thing, (str, int, float, bool, type(None))) else str(thing)
+
+
+def configure(*, form: str, level: str) -> None:
+    """Set logging up for this process. `form`: auto, json or console.
+
+    Libraries log warnings at most, and never through their own handlers: at DEBUG they print bodies.
+    """
+    if form == "auto":
+        form = "console" if sys.stderr.isatty() else "json"
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        if form == "console"
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            redacted,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.lastResort = None
+    for name in NOISY:
+        library = logging.getLogger(name)
+        library.handlers = [logging.NullHandler()]
+        library.propagate = False
+        library.setLevel(logging.CRITICAL)
+
+
+def logger(name: str = "syncd", **bound: Any) -> Any:
+    """A bound logger; its events are names, its fields are facts."""
+    lazy = structlog.get_logger(name)  # configured when it first logs
+    return lazy.bind(**bound) if bound else lazy
+
+
+def safe_traceback(error: BaseException) -> list[str]:
+    """Where an error came from, as `file:line function`, without messages, values or source lines."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]

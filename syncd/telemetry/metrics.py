@@ -1,0 +1,87 @@
+"""Prometheus metrics of a daemon. Labels are configured names and small fixed sets, never paths."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from syncd import __version__
+from syncd.models import STATUSES, Delete, Failure, Finding, Kind, Outcome, SyncReport, Update
+
+
+class Metrics:
+    """One registry; nothing global, so that tests and reloads start clean."""
+
+    def __init__(self) -> None:
+        self.registry = here = CollectorRegistry()
+        self._duration = Histogram(
+            "syncd_cycle_duration_seconds",
+            "One cycle of a job on a target",
+            ["job", "target"],
+            buckets=(0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1800),
+            registry=here,
+        )
+        self._success = Gauge(
+            "syncd_cycle_last_success_timestamp_seconds",
+            "End of the last cycle that was done",
+            ["job", "target"],
+            registry=here,
+        )
+        self._secrets = Gauge("syncd_secrets", "Secrets in the ledger", ["job", "target", "status"], registry=here)
+        self._actions = Counter("syncd_actions", "Actions at Wix", ["action", "outcome"], registry=here)
+        self._source_calls = Counter("syncd_source_calls", "Calls to a source", ["source", "call"], registry=here)
+        self._requests = Counter(
+            "syncd_target_requests", "Requests to Wix", ["target", "method", "code"], registry=here
+        )
+        self._staleness = Histogram(
+            "syncd_secret_staleness_seconds",
+            "From a source version to its arrival at Wix",
+            ["job"],
+            buckets=(1, 5, 15, 60, 300, 900, 3600, 14400, 86400),
+            registry=here,
+        )
+        self._drift = Counter("syncd_drift", "Changes by somebody else at Wix", ["job", "target"], registry=here)
+        self._refusals = Counter(
+            "syncd_guard_refusals", "Classes of actions withheld", ["job", "target"], registry=here
+        )
+        Gauge("syncd_build_info", "Always 1", ["version"], registry=here).labels(__version__).set(1)
+
+    def text(self) -> bytes:
+        """The exposition."""
+        return generate_latest(self.registry)
+
+    def source_call(self, source: str, call: str) -> None:
+        """A call to a source."""
+        self._source_calls.labels(source, call).inc()
+
+    def request(self, target: str, method: str, code: str) -> None:
+        """A request to Wix."""
+        self._requests.labels(target, method, code).inc()
+
+    def told(self, thing: Outcome | Finding | Failure, job: str, target: str) -> None:
+        """An outcome or a finding."""
+        if isinstance(thing, Outcome):
+            self._actions.labels(thing.verb, "failed" if thing.error else "done").inc()
+            self._outcome(thing, job, target)
+        elif isinstance(thing, Finding) and thing.kind is Kind.WITHHELD:
+            self._refusals.labels(job, target).inc()
+        elif isinstance(thing, Finding) and thing.kind is Kind.DRIFT:
+            self._drift.labels(job, target).inc()
+
+    def _outcome(self, outcome: Outcome, job: str, target: str) -> None:
+        action = outcome.action
+        if outcome.restored:
+            self._drift.labels(job, target).inc()
+        if isinstance(action, Delete) or (isinstance(action, Update) and action.describe_only):
+            return
+        if outcome.error is None and outcome.at and action.desired.updated_at:
+            age = (outcome.at - action.desired.updated_at).total_seconds()
+            self._staleness.labels(job).observe(max(0.0, age))
+
+    def finished(self, report: SyncReport, statuses: dict[str, int]) -> None:
+        """A cycle ended; `statuses` counts the job's records on that target."""
+        job, target = report.job, report.target
+        self._duration.labels(job, target).observe((report.finished_at - report.started_at).total_seconds())
+        if report.exit_code in {0, 1, 6}:
+            self._success.labels(job, target).set(report.finished_at.timestamp())
+        for status in STATUSES:
+            self._secrets.labels(job, target, status).set(statuses.get(status, 0))

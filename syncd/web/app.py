@@ -1,0 +1,138 @@
+"""The daemon's HTTP side: who may see names, who may start things. It asks the daemon and knows no more."""
+
+from __future__ import annotations
+
+import hmac
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from syncd.errors import ConfigError, SyncdError
+from syncd.models import SecretValue
+
+MAX_BODY = 64 * 1024
+
+
+class Service(Protocol):
+    """What the daemon answers with."""
+
+    def ready(self) -> list[str]:
+        """What is still missing; empty when ready."""
+
+    def status(self, *, names: bool) -> dict[str, Any]:
+        """Jobs and counts; names and messages only where asked."""
+
+    def metrics(self) -> bytes:
+        """The exposition."""
+
+    def token(self) -> SecretValue[str] | None:
+        """The bearer token as it is now. Raises `SyncdError`."""
+
+    def trigger(self, job: str) -> bool:
+        """Start a cycle soon; False for an unknown job."""
+
+    def reload(self) -> None:
+        """Load the configuration again. Raises `SyncdError`, keeping the old one."""
+
+
+def _knows(service: Service, request: Request) -> bool:
+    try:
+        token = service.token()
+    except SyncdError:
+        return False
+    kind, _, given = request.headers.get("authorization", "").partition(" ")
+    if token is None or kind.lower() != "bearer":
+        return False
+    return hmac.compare_digest(given.encode(), token.reveal().encode())
+
+
+def build(service: Service) -> Starlette:
+    """The routes of section 9."""
+
+    def livez(_request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    def readyz(_request: Request) -> Response:
+        missing = service.ready()
+        return PlainTextResponse("ok\n" if not missing else "\n".join(missing) + "\n", 503 if missing else 200)
+
+    def metrics(_request: Request) -> Response:
+        return Response(service.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    def status(request: Request) -> Response:
+        return JSONResponse(service.status(names=_knows(service, request)))
+
+    def guarded(act: Callable[[dict[str, Any]], Response]) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            if not _knows(service, request):
+                return PlainTextResponse("a valid bearer token is needed\n", 401)
+            body = b""
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    return PlainTextResponse("too large\n", 413)
+            return act(dict(request.query_params))
+
+        return endpoint
+
+    def sync(given: dict[str, Any]) -> Response:
+        job = str(given.get("job", ""))
+        if not service.trigger(job):
+            return PlainTextResponse("no such job; POST /-/sync?job=NAME\n", 404)
+        return PlainTextResponse("started\n", 202)
+
+    def reload(_given: dict[str, Any]) -> Response:
+        try:
+            service.reload()
+        except SyncdError as error:
+            return PlainTextResponse(f"refused, the old configuration goes on: {error.message}\n", 422)
+        return PlainTextResponse("reloaded\n")
+
+    return Starlette(
+        routes=[
+            Route("/livez", livez),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics),
+            Route("/status", status),
+            Route("/-/sync", guarded(sync), methods=["POST"]),
+            Route("/-/reload", guarded(reload), methods=["POST"]),
+        ]
+    )
+
+
+class HttpServer:
+    """uvicorn in a thread of its own. Raises `ConfigError` when the address cannot be bound."""
+
+    def __init__(self, service: Service, listen: str) -> None:
+        host, _, port = listen.rpartition(":")
+        config = uvicorn.Config(
+            build(service),
+            host=host.strip("[]") or "0.0.0.0",  # noqa: S104  # `:8080` means every address
+            port=int(port),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=100,
+            timeout_keep_alive=5,
+            h11_max_incomplete_event_size=16 * 1024,
+            lifespan="off",
+        )
+        try:
+            sock = config.bind_socket()
+        except (SystemExit, OSError):
+            raise ConfigError(f"server.listen: {listen} cannot be bound", hint="is the port in use?") from None
+        self.address = "{}:{}".format(*sock.getsockname()[:2])
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [sock]}, name="http", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop answering."""
+        self._server.should_exit = True
+        self._thread.join(2)

@@ -1,0 +1,43 @@
+"""What cycles work with: the configured jobs, and the doors to sources, targets and the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from syncd.guard import Limit
+from syncd.models import Failure, Finding, Outcome, Rule
+from syncd.planning import Policies
+from syncd.ports import Clock, Source, StateStore, Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A configured job, ready to run."""
+
+    name: str
+    source: str
+    targets: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    policies: Policies
+    max_deletes: Limit
+    max_updates: Limit | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What cycles work with. Sources and targets are opened when first asked for."""
+
+    owner: str
+    jobs: Mapping[str, Job]
+    source: Callable[[str], Source]
+    target: Callable[[str], Target]
+    site_of: Callable[[str], str]
+    store: StateStore
+    fingerprint: Callable[[bytes], str]
+    clock: Clock
+    stopped: Callable[[], bool] = lambda: False
+    told: Callable[[str, Outcome | Finding | Failure, Job, str], None] = lambda *_: None
+    """Told of every outcome, finding and failure, with job and target: logs and metrics."""
+    planned: Callable[[int], None] = lambda _count: None
+    """Told how many actions the next round has, for a progress bar."""
