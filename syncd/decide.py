@@ -12,7 +12,7 @@ from syncd.models import Action, Delete, Desired, Needs, Plan, Presence, Record,
 from syncd.naming import selects, wix_name
 from syncd.planning import DAY, Facts, View, plan
 from syncd.ports import Target
-from syncd.presence import presence_of
+from syncd.presence import empty_rules, presence_of
 from syncd.world import Job, World
 
 
@@ -150,6 +150,8 @@ class Decision:
         for record in self._records:
             if record.job != self._job.name or record.name in names:
                 continue
+            for rule in empty_rules(record, picture):
+                self._gathering.doubt(rule)
             presence, why = presence_of(record, picture)
             new_name = new_names.get(record.ref)
             if presence is Presence.ORPHAN and new_name is not None and new_name not in settled:

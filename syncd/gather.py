@@ -168,6 +168,16 @@ class Gathering:
             ),
         )
 
+    def doubt(self, rule: Rule) -> None:
+        """Report, once, a rule that lists nothing though the ledger holds secrets of it."""
+        failure = Failure(
+            place=rule.path,
+            message="lists nothing, though the ledger holds secrets of it; that is not believed",
+            hint="see the path and the policy; if all were deleted on purpose: syncd state forget NAME --delete",
+        )
+        if failure not in self.failures:
+            self.failures.append(failure)
+
     def key_of(self, wanted: Desired) -> Key:
         """The path and pin that a wanted name comes from."""
         return wanted.ref.path, wanted.pin

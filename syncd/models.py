@@ -368,8 +368,8 @@ class Kind(StrEnum):
     WITHHELD = "withheld"
 
 
-SERIOUS = frozenset({Kind.CONFLICT, Kind.CONTESTED, Kind.MISSING, Kind.UNVERIFIED, Kind.FAILED, Kind.QUARANTINED})
-"""Findings that make a cycle exit 1. A withheld class is 6, an unreadable source 4."""
+SERIOUS = frozenset({Kind.CONFLICT, Kind.CONTESTED, Kind.UNVERIFIED, Kind.FAILED, Kind.QUARANTINED})
+"""Findings that make a cycle exit 1. A withheld class is 6, an unreadable source 4, as the finding says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

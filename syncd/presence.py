@@ -29,6 +29,19 @@ class Picture:
         return all(self.snapshots[rule.index].complete for rule in self.rules)
 
 
+def empty_rules(record: Record, picture: Picture) -> list[Rule]:
+    """Globs that should show the record's path, and list nothing at all: that is not believed."""
+    return [
+        rule
+        for rule in picture.rules
+        if has_wildcard(rule.path) and selects(rule, record.ref) and _lists_nothing(picture.snapshots[rule.index])
+    ]
+
+
+def _lists_nothing(snapshot: Snapshot) -> bool:
+    return snapshot.complete and not snapshot.entries
+
+
 def presence_of(record: Record, picture: Picture) -> tuple[Presence, str]:
     """Judge a record that the job no longer maps to its name, and say why.
 
@@ -44,7 +57,7 @@ def presence_of(record: Record, picture: Picture) -> tuple[Presence, str]:
         snapshot = picture.snapshots[rule.index]
         if not snapshot.complete:
             return Presence.UNKNOWN, f"rule {rule.path} could not be listed completely"
-        if not snapshot.entries and has_wildcard(rule.path):
+        if _lists_nothing(snapshot) and has_wildcard(rule.path):
             return Presence.UNKNOWN, f"rule {rule.path} lists nothing, which is not believed"
     return _of_selected(record, selecting, picture)
 

@@ -1,0 +1,64 @@
+"""The real parts, started once a worker: OpenBao, moto; an emulated Wix for each test."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from hypothesis import HealthCheck, settings
+
+from syncd.sandbox.servers import OpenBao, moto, openbao
+from syncd.sandbox.wix import Wix, serving
+from tests.lab import Bao, Lab
+
+settings.register_profile("syncd", deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+settings.load_profile("syncd")
+
+
+@pytest.fixture(scope="session")
+def bao_server() -> Iterator[OpenBao]:
+    with openbao() as server:
+        yield server
+
+
+@pytest.fixture
+def bao(bao_server: OpenBao) -> Iterator[Bao]:
+    """A KV v2 mount that no other test has."""
+    mount = f"kv-{uuid.uuid4().hex[:8]}"
+    one = Bao(bao_server, mount, bao_server.token)
+    one.root.sys.enable_secrets_engine("kv", path=mount, options={"version": "2"})
+    yield one
+    one.root.sys.disable_secrets_engine(mount)
+
+
+@pytest.fixture(scope="session")
+def aws_url() -> Iterator[str]:
+    with moto() as url:
+        yield url
+
+
+@pytest.fixture
+def aws(aws_url: str) -> Any:
+    client = boto3.client(
+        "secretsmanager",
+        region_name="eu-west-1",
+        endpoint_url=aws_url,
+        aws_access_key_id="lab",
+        aws_secret_access_key="lab-generated",
+    )
+    yield client
+    for page in client.get_paginator("list_secrets").paginate():
+        for one in page["SecretList"]:
+            client.delete_secret(SecretId=one["Name"], ForceDeleteWithoutRecovery=True)
+    client.close()
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    wix = Wix()
+    with serving(wix) as url:
+        yield Lab(tmp_path, wix, url)
