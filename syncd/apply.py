@@ -30,6 +30,7 @@ from syncd.planning import DAY, Reason
 from syncd.ports import Clock, Journal, Target
 
 WORKERS = 8
+"""Requests to one site at the same time."""
 BREAK_AFTER = 3
 """Failures in a row that are the site's, not a secret's: the rest is left for another cycle."""
 
@@ -54,11 +55,19 @@ class Applied:
 class Applier:
     """One round of actions on one site."""
 
-    def __init__(self, target: Target, journal: Journal, clock: Clock, told: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        journal: Journal,
+        clock: Clock,
+        told: Callable[[Outcome], None],
+        workers: int = WORKERS,
+    ) -> None:
         self._target = target
         self._journal = journal
         self._clock = clock
         self._told = told
+        self._workers = workers
         self._in_a_row = 0
 
     def run(self, actions: Sequence[Action], *, stop: Callable[[], bool]) -> Applied:
@@ -68,11 +77,11 @@ class Applier:
         """
         result = Applied()
         todo, flying = deque(actions), dict[Future[Written], tuple[Action, Record]]()
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="apply") as pool:
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="apply") as pool:
             settled = _Settled()
             while todo or flying:
                 starting: list[Action] = []
-                while todo and len(starting) + len(flying) < WORKERS and not result.broken and not stop():
+                while todo and len(starting) + len(flying) < self._workers and not result.broken and not stop():
                     starting.append(todo.popleft())
                 opened = [self._opened(action) for action in starting]
                 self._journal.write(put=[*settled.put, *opened], drop=settled.drop, log=settled.log)
@@ -124,7 +133,11 @@ class Applier:
             written = future.result()
         except TargetError as failure:
             error = failure
-        if error is None:
+        sought = isinstance(action, Update) and action.reason == Reason.SOUGHT
+        if sought and isinstance(error, SecretGone):
+            error, result.look_again = None, True
+            settled.drop.append(record)  # nobody wants it, and it is gone: nothing is left to know
+        elif error is None:
             self._in_a_row = 0
             if isinstance(action, Delete):
                 settled.drop.append(record)
@@ -173,7 +186,16 @@ class Applier:
             return
         if isinstance(error, SecretGone):
             settled.put.append(
-                replace(record, remote_id=None, pending=None, unverified=False, window=None, pinned_at=None)
+                replace(
+                    record,
+                    remote_id=None,
+                    pending=None,
+                    pending_at=None,
+                    lost_at=None,
+                    unverified=False,
+                    window=None,
+                    pinned_at=None,
+                )
             )
             result.look_again = True
             return
@@ -229,7 +251,7 @@ def _succeeded(action: Create | Update, record: Record, written: Written, now: d
         last_synced_at=now,
     )
     if isinstance(action, Create):
-        done = replace(done, lost_at=None, unlisted_since=None, unlisted_tried_at=None, adopted=False)
+        done = replace(done, lost_at=None, unlisted_tried_at=None, adopted=False)
     else:
         late = record.lost_at if may_be_late_commit(record, now) else None
         moved = action.reason in {Reason.MOVED, Reason.ADOPT}
@@ -239,7 +261,7 @@ def _succeeded(action: Create | Update, record: Record, written: Written, now: d
             lost_at=now if written.lost_before else late,
             job=wanted.job if moved else record.job,
             restores=(*lately, now) if action.restore else lately,
-            unlisted_tried_at=now if action.reason == Reason.UNLISTED else record.unlisted_tried_at,
+            unlisted_tried_at=now if action.reason in {Reason.UNLISTED, Reason.SOUGHT} else record.unlisted_tried_at,
         )
         if action.describe_only:
             return done

@@ -100,6 +100,7 @@ class Decision:
         facts = Facts(
             presence=self._presence,
             passable=self._passable(),
+            jobs=frozenset(self._world.jobs),
             kept_by=self._kept,
             wanted_elsewhere=self._elsewhere,
             grants=self._grants,

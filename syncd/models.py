@@ -247,7 +247,6 @@ class Record:
     last_synced_at: datetime | None = None
     source_updated_at: datetime | None = None
     verified_at: datetime | None = None
-    unlisted_since: datetime | None = None
     unlisted_tried_at: datetime | None = None
     restores: tuple[datetime, ...] = ()
     absent_at: datetime | None = None
@@ -401,8 +400,6 @@ class Plan:
     actions: tuple[Action, ...] = ()
     findings: tuple[Finding, ...] = ()
     notes: tuple[Record, ...] = ()
-    forgets: tuple[Record, ...] = ()
-    """Rows that hold nothing any more."""
     needs: Needs = Needs()
 
 

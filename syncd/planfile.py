@@ -106,6 +106,6 @@ def exactly(kept: list[dict[str, Any]]) -> Callable[[Picture], Plan]:
             moved = ", ".join(sorted(str(one["name"]) for one in kept if one["name"] not in names)[:5])
             raise PlanMoved(f"what the plan touches has moved: {moved}", hint="look again with: syncd plan")
         first[0] = False
-        return replace(picture.plan, actions=tuple(same), forgets=())
+        return replace(picture.plan, actions=tuple(same))
 
     return choose

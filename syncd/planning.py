@@ -67,6 +67,7 @@ class Reason(StrEnum):
     MOVED = "moved to another source path"
     ADOPT = "taken over"
     VERIFY = "verification found another value"
+    SOUGHT = "looked for by its id"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,8 @@ class Facts:
     """For records that the job no longer maps to their name."""
     passable: frozenset[str] = frozenset()
     """Names whose recorded reference no rule selects any more, or that is gone at its source."""
+    jobs: frozenset[str] = frozenset()
+    """The configured jobs."""
     kept_by: frozenset[str] = frozenset()
     """Names whose recorded job still wants them: the record stays with it."""
     wanted_elsewhere: frozenset[str] = frozenset()
@@ -134,7 +137,6 @@ class _Table:
     actions: list[Action] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     notes: dict[str, Record] = field(default_factory=dict)
-    forgets: list[Record] = field(default_factory=list)
     values: set[str] = field(default_factory=set)
     compares: set[str] = field(default_factory=set)
 
@@ -173,12 +175,13 @@ def plan(view: View) -> Plan:
     for record in sorted(view.records, key=lambda row: row.name):
         if record.job == view.policies.job and record.name not in wanted_names:
             _unwanted(table, record)
+        elif record.job not in view.facts.jobs and record.name not in wanted_names:
+            _of_a_job_that_is_gone(table, record)
     order = {Update: 0, Create: 1, Delete: 2}
     return Plan(
         actions=tuple(sorted(table.actions, key=lambda action: (order[type(action)], action.name))),
         findings=tuple(table.findings),
         notes=tuple(table.notes[name] for name in sorted(table.notes)),
-        forgets=tuple(table.forgets),
         needs=Needs(values=frozenset(table.values), compares=frozenset(table.compares)),
     )
 
@@ -346,9 +349,8 @@ def _unlisted(table: _Table, wanted: Desired, record: Record) -> None:
     if other is not None:
         _foreign(table, wanted, other, replace(record, remote_id=None))
         return
-    tried = record.unlisted_tried_at
     changed = wanted.version != record.version or not _owns(record, wanted)
-    if changed or tried is None or not timedelta(0) <= table.view.now - tried < UNLISTED_RETRY:
+    if changed or not _lately(record.unlisted_tried_at, table.view.now):
         _update(table, wanted, record, Reason.UNLISTED)
     else:
         table.found(
@@ -490,6 +492,8 @@ def _unwanted(table: _Table, record: Record) -> None:
     now, policies, facts = table.view.now, table.view.policies, table.view.facts
     if record.name in facts.ended:
         return
+    if record.remote_id and record.remote_id not in table.ids and not _lately(record.unlisted_tried_at, now):
+        _seek(table, record)
     if record.frozen_until and record.frozen_until > now:
         table.found(Kind.FROZEN, record, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
         return
@@ -506,14 +510,35 @@ def _unwanted(table: _Table, record: Record) -> None:
         table.found(Kind.UNVERIFIED, record, "its creation lost its answer; looked for in each listing")
         return
     there = table.ids.get(record.remote_id)
-    if there is None and table.believed and record.unlisted_since and now - record.unlisted_since > DAY:
-        table.forgets.append(record)
-        return
     kind = Kind.MISSING if presence is Presence.ABSENT else Kind.ORPHAN
     if not policies.delete:
         table.found(kind, record, f"{why}; kept (deletion_policy: keep)")
         return
     _tombstone(table, record, there, kind, why)
+
+
+def _of_a_job_that_is_gone(table: _Table, record: Record) -> None:
+    """It is an orphan that goes by command only; but the listing must not lack it for ever."""
+    listed = record.remote_id in table.ids
+    if record.remote_id and not listed and not _lately(record.unlisted_tried_at, table.view.now):
+        _seek(table, record)
+    if record.status != "orphan":
+        table.note(replace(record, status="orphan"))
+
+
+def _seek(table: _Table, record: Record) -> None:
+    """Nobody wants it and the site does not list it: only a 404 to its id says that it is gone.
+
+    Its own description is written again, which changes nothing where it is still there.
+    """
+    same = Desired(
+        name=record.name, ref=record.ref, version=record.version, description=record.description, job=record.job
+    )
+    table.actions.append(Update(desired=same, record=record, reason=Reason.SOUGHT, describe_only=True))
+
+
+def _lately(tried: datetime | None, now: datetime) -> bool:
+    return tried is not None and timedelta(0) <= now - tried < UNLISTED_RETRY
 
 
 def _tombstone(table: _Table, record: Record, there: RemoteSecret | None, kind: Kind, why: str) -> None:
@@ -546,7 +571,7 @@ def obstacle_to_deletion(record: Record, there: RemoteSecret | None, *, believed
     if record.unverified or record.pending in {Pending.CREATE, Pending.UPDATE}:
         return "its content is not verified yet"
     if there is None or not believed:
-        return "the site's listing does not show it"
+        return "the site's listing does not show it (it is looked for by its id)"
     if there.name != record.name:
         return f"it was renamed to {there.name} at Wix"
     if there.description != record.description:

@@ -29,7 +29,7 @@ class Found:
         return tuple(rows[name] for name in sorted(rows))
 
 
-def _resolve(record: Record, ours: RemoteSecret | None, listed: bool, now: datetime) -> Record | None:  # noqa: FBT001
+def _resolve(record: Record, ours: RemoteSecret | None, listed: bool) -> Record | None:  # noqa: FBT001
     """One row against the listing; None drops it. `ours`: its name there, with its mark, under a free id."""
     if ours is not None:
         return replace(
@@ -40,7 +40,6 @@ def _resolve(record: Record, ours: RemoteSecret | None, listed: bool, now: datet
             unverified=True,
             window=None,
             pinned_at=None,
-            unlisted_since=None,
             lost_at=record.pending_at if record.pending is Pending.CREATE else record.lost_at,
         )
     if record.remote_id is None:
@@ -49,9 +48,7 @@ def _resolve(record: Record, ours: RemoteSecret | None, listed: bool, now: datet
         record = replace(record, pending=None, unverified=True, lost_at=record.pending_at)
     elif record.pending is Pending.DELETE:
         record = replace(record, pending=None, lost_at=record.pending_at)
-    if listed:
-        return replace(record, unlisted_since=None, unlisted_tried_at=None)
-    return replace(record, unlisted_since=record.unlisted_since or now)
+    return replace(record, unlisted_tried_at=None) if listed else record
 
 
 def recover(
@@ -88,7 +85,7 @@ def recover(
 
     for record in records:
         ours = free_and_ours(record)
-        settled = _resolve(record, ours, record.remote_id in ids, now)
+        settled = _resolve(record, ours, record.remote_id in ids)
         if record.remote_id is None and ours is None and record.name in by_name:
             settled = None  # somebody else's secret has the name that we had reserved
         elif _never_came(record, now) and record.name not in wanting and ours is None:

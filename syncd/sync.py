@@ -114,12 +114,13 @@ class Cycle:
         todo = chosen(picture) if chosen else picture.plan
         writes = [action for action in todo.actions if not isinstance(action, Delete)]
         deletes = [action for action in todo.actions if isinstance(action, Delete)]
-        journal.write(put=todo.notes, drop=todo.forgets)
+        journal.write(put=todo.notes)
         applier = Applier(
             self._world.target(self._target_name),
             journal,
             self._world.clock,
             lambda outcome: self._world.told("outcome", outcome, self._job, self._target_name),
+            self._world.workers,
         )
         actions = writes or (deletes if self._outcomes or self._looks else [])
         self._world.planned(len(actions))

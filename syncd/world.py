@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from syncd.apply import WORKERS
 from syncd.guard import Limit
 from syncd.models import Failure, Finding, Outcome, Rule
 from syncd.planning import Policies
@@ -41,3 +42,4 @@ class World:
     """Told of every outcome, finding and failure, with job and target: logs and metrics."""
     planned: Callable[[int], None] = lambda _count: None
     """Told how many actions the next round has, for a progress bar."""
+    workers: int = WORKERS

@@ -129,9 +129,7 @@ class FakeSource:
 
     def look(self, rule: Rule | None, path: str, pin: str) -> Sighting:
         there = path in self._seen()
-        return Sighting(
-            presence=Presence.PRESENT if there else Presence.ABSENT, mount="kv/", mount_id=self.mount_id
-        )
+        return Sighting(presence=Presence.PRESENT if there else Presence.ABSENT, mount="kv/", mount_id=self.mount_id)
 
 
 class Crash(BaseException):
@@ -204,9 +202,7 @@ class FakeTarget:
         told = {"name": name, "value": value.reveal(), "description": description}
         return self._write(lambda: self.site_object.create(told))
 
-    def update(
-        self, secret_id: str, *, name: str | None, value: SecretValue[str] | None, description: str
-    ) -> Written:
+    def update(self, secret_id: str, *, name: str | None, value: SecretValue[str] | None, description: str) -> Written:
         told: dict[str, object] = {"description": description}
         told |= {"name": name} if name is not None else {}
         told |= {"value": value.reveal()} if value is not None else {}

@@ -180,7 +180,14 @@ def _problems(findings: tuple[Finding, ...], report: SyncReport | None) -> None:
             if outcome.error.hint:
                 show(f"              mend: {outcome.error.hint}")
     for one in findings:
-        if one.kind in SERIOUS or one.kind in {Kind.WITHHELD, Kind.DRIFT, Kind.MISSING, Kind.ORPHAN, Kind.FROZEN, Kind.UNKNOWN}:
+        if one.kind in SERIOUS or one.kind in {
+            Kind.WITHHELD,
+            Kind.DRIFT,
+            Kind.MISSING,
+            Kind.ORPHAN,
+            Kind.FROZEN,
+            Kind.UNKNOWN,
+        }:
             where = f"{one.name} ({one.ref})" if one.ref and str(one.ref) != one.name else one.name
             show(f"  {one.kind.value:11} {where}{': ' if where else ''}{one.message}")
             if one.hint:

@@ -69,7 +69,6 @@ records = Table(
     Column("last_synced_at", Instant),
     Column("source_updated_at", Instant),
     Column("verified_at", Instant),
-    Column("unlisted_since", Instant),
     Column("unlisted_tried_at", Instant),
     Column("restores", Text, nullable=False),
     Column("absent_at", Instant),

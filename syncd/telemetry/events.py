@@ -6,6 +6,7 @@ from typing import Any
 
 from syncd.errors import SyncdError
 from syncd.models import SERIOUS, Delete, Failure, Finding, Kind, Outcome, SyncReport, version_label
+from syncd.planning import Reason
 from syncd.telemetry.logs import logger
 from syncd.telemetry.metrics import Metrics
 
@@ -37,7 +38,6 @@ class Events:
 
     def _outcome(self, log: Any, outcome: Outcome) -> None:
         action = outcome.action
-        deleted = isinstance(action, Delete)
         ref = action.record.ref if isinstance(action, Delete) else action.desired.ref
         version = action.record.version if isinstance(action, Delete) else action.desired.version
         log = log.bind(
@@ -52,7 +52,8 @@ class Events:
             hint = outcome.error.hint if isinstance(outcome.error, SyncdError) else ""
             log.warning("secret.failed", action=outcome.verb, error=str(outcome.error), hint=hint)
         else:
-            log.info("secret.deleted" if deleted else f"secret.{outcome.verb}d")
+            sought = getattr(action, "reason", "") == Reason.SOUGHT
+            log.info("secret.sought" if sought else f"secret.{outcome.verb}d")
 
     def finished(self, report: SyncReport, counts: dict[str, int]) -> None:
         """A cycle ended."""

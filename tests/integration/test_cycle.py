@@ -41,7 +41,19 @@ def test_sixty_awkward_secrets_arrive_byte_for_byte(lab: Lab, bao: Bao, aws: Any
     }
     bao.put_all("app/values", values)
     paths = ["a b/c d", "uni/ключ", "dots/v1.2.3", "pct/100%", "hash/a#b", "dollar/$x", "deep/" + "n/" * 12 + "x"]
-    paths += ["q?x", "plus+plus", "amp&amp", "key", "key/below", "eq=eq", "at@at", "tilde~", "semi;colon", "comma,", "UPPER"]
+    paths += [
+        "q?x",
+        "plus+plus",
+        "amp&amp",
+        "key",
+        "key/below",
+        "eq=eq",
+        "at@at",
+        "tilde~",
+        "semi;colon",
+        "comma,",
+        "UPPER",
+    ]
     for number, path in enumerate(paths):
         bao.put_all(f"app/paths/{path}", {"v": f"value {number}", "füld name": f"second {number}"})
     for number in range(6):
