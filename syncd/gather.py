@@ -147,6 +147,9 @@ class Gathering:
     def _take(self, key: Key, reading: Reading) -> None:
         if reading.failure:
             self.failures.append(reading.failure)
+        elif reading.gone and reading.entry.version is None:
+            self._unlist(key)  # without versions (KV v1), reading is what tells that it is there
+            return
         if reading.failure or reading.gone or reading.document is None:
             self._unread.add(key)  # listed, yet not read: nothing is known of its present version
             return
@@ -167,6 +170,12 @@ class Gathering:
                 updated_at=reading.updated_at,
             ),
         )
+
+    def _unlist(self, key: Key) -> None:
+        del self._entries[key]
+        for index, snapshot in self._snapshots.items():
+            kept = tuple(entry for entry in snapshot.entries if (entry.ref.path, entry.pin) != key)
+            self._snapshots[index] = replace(snapshot, entries=kept)
 
     def doubt(self, rule: Rule) -> None:
         """Report, once, a rule that lists nothing though the ledger holds secrets of it."""

@@ -47,7 +47,7 @@ class _Adapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
             body = answer.json() if answer.content else None
         except (ValueError, RecursionError):
             body = ()
-        if answer.ok and (isinstance(body, dict) or body is None):
+        if answer.status_code < 300 and (isinstance(body, dict) or body is None):
             return body
         told = body if isinstance(body, dict) else {}
         errors = told.get("errors")

