@@ -74,6 +74,8 @@ class Daemon:
         self._app = self._build(load(config))
         self._scheduler = self._scheduled()
         server = self._app.settings.server
+        if server and server.token:
+            server.token.read("server.token")
         self._http = HttpServer(self, server.listen) if server else None
 
     def _build(self, settings: Settings) -> App:
@@ -227,6 +229,8 @@ class Daemon:
         self._scheduler.start()
         if idle:
             old.close()
+        if fresh.settings.server != old.settings.server:
+            self._log.warning("config.restart_needed", hint="another server.listen counts from the next start on")
         self._log.info("config.reloaded", jobs=sorted(fresh.settings.jobs))
 
     def trigger(self, job: str) -> bool:

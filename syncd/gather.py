@@ -207,6 +207,8 @@ class Gathering:
         wanted = Wanted()
         for rule in self._rules:
             snapshot = self._snapshots[rule.index]
+            if snapshot.complete and not snapshot.entries and has_wildcard(rule.path):
+                wanted.findings.append(Finding(kind=Kind.UNKNOWN, name="", message=f"{rule.path} selects nothing"))
             if not snapshot.entries and not has_wildcard(rule.path) and snapshot.complete:
                 ref = SecretRef(source=self._source.name, path=rule.path)
                 wanted.missing(ref, "there is no such path at the source", "see the path, or take the rule out")

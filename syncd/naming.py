@@ -54,7 +54,7 @@ def glob_pattern(glob: str) -> re.Pattern[str]:
         if segment == "**":
             parts.append(".+" if last else "(?:[^/]+/)*")
             continue
-        body = "".join("[^/]*" if char == "*" else re.escape(char) for char in segment)
+        body = "[^/]+" if segment == "*" else "".join("[^/]*" if c == "*" else re.escape(c) for c in segment)
         parts.append(body if last else body + "/")
     return re.compile("".join(parts), re.DOTALL)
 

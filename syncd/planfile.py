@@ -75,6 +75,8 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
 
 def read(path: Path) -> dict[str, Any]:
     """A kept plan. Raises `ConfigError` for anything else."""
+    if not path.exists():
+        raise ConfigError(f"there is no file {path}", hint="make a plan with: syncd plan --out FILE")
     try:
         content = json.loads(path.read_text("utf-8"))
         if content["format"] != FORMAT or not isinstance(content["configuration"], str):
@@ -91,6 +93,18 @@ def read(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
+def check(kept: list[dict[str, Any]], picture: Picture) -> None:
+    """Is every kept action still part of the plan, unchanged? Raises `PlanMoved`."""
+    remote = {secret.id: secret for secret in picture.remote}
+    same = [one for one in (told(action, remote) for action in picture.plan.actions) if one in kept]
+    if len(same) != len(kept):
+        names = {one["name"] for one in same}
+        moved = ", ".join(sorted(str(one["name"]) for one in kept if one["name"] not in names)[:5])
+        raise PlanMoved(
+            f"what the plan touches has moved: {moved}; nothing was done", hint="look again with: syncd plan"
+        )
+
+
 def exactly(kept: list[dict[str, Any]]) -> Callable[[Picture], Plan]:
     """What to carry out of a fresh plan: the kept actions, if each is there unchanged.
 
@@ -99,13 +113,11 @@ def exactly(kept: list[dict[str, Any]]) -> Callable[[Picture], Plan]:
     first = [True]
 
     def choose(picture: Picture) -> Plan:
+        if first[0]:
+            check(kept, picture)
+        first[0] = False
         remote = {secret.id: secret for secret in picture.remote}
         same = [action for action in picture.plan.actions if told(action, remote) in kept]
-        if first[0] and len(same) != len(kept):
-            names = {action.name for action in same}
-            moved = ", ".join(sorted(str(one["name"]) for one in kept if one["name"] not in names)[:5])
-            raise PlanMoved(f"what the plan touches has moved: {moved}", hint="look again with: syncd plan")
-        first[0] = False
         return replace(picture.plan, actions=tuple(same))
 
     return choose

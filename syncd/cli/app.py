@@ -9,8 +9,8 @@ import threading
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from syncd import __version__
 from syncd.cli import inspect, local, state, sync
@@ -46,7 +46,7 @@ def options(
     ] = Path("syncd.yaml"),
     debug: Annotated[bool, typer.Option("--debug", help="Log more, and say where an error came from.")] = False,
     log_format: Annotated[str, typer.Option("--log-format", help="auto, json or console (on stderr).")] = "auto",
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
     """Options before the command."""
     del version
@@ -59,14 +59,16 @@ def run(arguments: list[str]) -> int:
     """One command's exit code; nothing passes that is not explained."""
     debug = "--debug" in arguments
     caught = _Signals()
+    if not arguments or arguments[-1] == "state":
+        arguments = [*arguments, "--help"]
     try:
         code = app(arguments, prog_name="syncd", standalone_mode=False, obj=None)
-    except click.exceptions.Exit as done:
+    except typer.Exit as done:
         code = done.exit_code
-    except (click.exceptions.UsageError, click.exceptions.BadParameter) as error:
-        where = error.ctx.command_path if error.ctx else "syncd"
+    except TyperException as error:
+        where = getattr(getattr(error, "ctx", None), "command_path", "syncd")
         return _say(ConfigError(error.format_message(), hint=f"see: {where} --help"), debug=debug)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         return 128 + (caught.number or signal.SIGINT)
     except SyncdError as error:
         return caught.code(_say(error, debug=debug))

@@ -84,8 +84,14 @@ def _targets(app: App) -> Iterator[tuple[str, str, str, int]]:
         except SyncdError as error:
             yield "failed", f"target {name}", f"{error.message}; mend: {error.hint}", error.exit_code
             continue
-        ours = sum(f"[syncd:{app.settings.owner}:" in secret.description for secret in listed)
-        yield "ok", f"target {name}", f"{len(listed)} secrets on the site, {ours} of them with our mark", 0
+        ours = [secret for secret in listed if f"[syncd:{app.settings.owner}:" in secret.description]
+        held = {record.remote_id for record in app.ledger.records(app.settings.targets[name].site)}
+        yield "ok", f"target {name}", f"{len(listed)} secrets on the site, {len(ours)} of them with our mark", 0
+        strays = sorted(secret.name for secret in ours if secret.id not in held)
+        if strays and held:
+            few = ", ".join(strays[:5]) + (" and more" if len(strays) > 5 else "")  # noqa: PLR2004
+            seen = f"{len(strays)} with our mark are not in the ledger, and are never deleted by syncd: {few}"
+            yield "note", f"target {name}", seen, 0
 
 
 def _probe(app: App, name: str) -> Iterator[tuple[str, str, str, int]]:
@@ -241,7 +247,9 @@ def explain(
             _explain(app, what, mapped, records, troubles)
         if not (records or troubles or mapped):
             raise ConfigError(
-                f"nothing is known of {what}", hint="give a Wix name, a source path (mount included), or a Wix id"
+                f"nothing is known of {what}",
+                hint="give a Wix name, a source path (mount included) or a Wix id; new names are told by `syncd plan`",
+
             )
     return 0
 

@@ -187,7 +187,8 @@ def forget(
                 _delete(app, journal, record)
             else:
                 journal.write(drop=[record])
-    show(f"{name} ({record.remote_id or 'no id'}) is forgotten" + (" and deleted at Wix" if delete else ""))
+    after = " and deleted at Wix" if delete else "; if a rule still wants it, the next cycle takes it back by its mark"
+    show(f"{name} ({record.remote_id or 'no id'}) is forgotten{after}")
     return 0
 
 
@@ -200,10 +201,11 @@ def _delete(app: App, journal: Any, record: Record) -> None:
     if name is None:
         raise ConfigError(f"{record.name} is on site {record.site}, which no target names", hint="configure the target")
     site_target = app.target(name)
-    wanting = [job.name for job in chosen_jobs(app, []) if job.name == record.job and record.status != "orphan"]
+    gone = record.status in {"orphan", "missing"}
+    wanting = [job.name for job in chosen_jobs(app, []) if job.name == record.job and not gone]
     if wanting:
         raise PlanMoved(
-            f"{record.name} is still wanted by job {wanting[0]}", hint="take it out of the job first, and sync"
+            f"{record.name} is still wanted by job {wanting[0]}", hint="exclude it from the job's rules first, and sync"
         )
     listed = site_target.list()
     there = next((secret for secret in listed if secret.id == record.remote_id), None)

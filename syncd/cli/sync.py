@@ -124,7 +124,7 @@ def _reported(reports: list[SyncReport], *, as_json: bool) -> int:
         for report in reports:
             done = counts(report)
             words = ", ".join(f"{number} {word}" for word, number in done.items())
-            show(f"{report.job} -> {report.target}: {words}")
+            show(f"{report.job} -> {report.target}: {'failed' if report.error and not report.outcomes else words}")
             _problems(report.findings, report)
     for report in reports:
         if isinstance(report.error, SyncdError):
@@ -154,6 +154,7 @@ def _as_json(report: SyncReport) -> dict[str, Any]:
         "findings": [_finding(one) for one in report.findings if one.kind is not Kind.UNCHANGED],
         "failures": [{"place": f.place, "message": f.message, "hint": f.hint} for f in report.failures],
         "error": str(report.error) if report.error else None,
+        "hint": report.error.hint if isinstance(report.error, SyncdError) else "",
     }
 
 
@@ -209,7 +210,7 @@ def plan(
     from syncd.gather import Tick
     from syncd.sync import Cycle
 
-    codes, waiting, plans = set(), 0, []
+    codes, waiting, plans, failed = set(), 0, [], list[dict[str, str]]()
     with context.obj.open(writable=False) as app:
         tick = Tick()
         for job in chosen_jobs(app, jobs or []):
@@ -218,6 +219,7 @@ def plan(
                     picture = Cycle(app.world, job, target).look(tick, None)
                 except SyncdError as error:
                     codes.add(error.exit_code)
+                    failed.append({"job": job.name, "target": target, "error": error.message, "hint": error.hint})
                     warn(f"syncd: {job.name} -> {target}: {error.message}")
                     if error.hint:
                         warn(f"  mend: {error.hint}")
@@ -238,7 +240,7 @@ def plan(
             "plans": [{key: one[key] for key in ("job", "target", "site", "actions")} for one in plans],
         }
     if as_json:
-        show_json({**content, "plans": plans})
+        show_json({**content, "plans": plans, "failed": failed})
     if out is not None and not codes - {0, 1, 6}:
         planfile.write(out, content)
         warn(f"kept in {out}; carry it out with: syncd apply {out}")
@@ -302,13 +304,15 @@ def apply(
     with _working(context.obj) as app:
         if content["configuration"] != planfile.digest(app.settings.dump()):
             raise PlanMoved("the configuration is not the one that the plan was made under", hint="plan again")
+        todo = [(chosen_jobs(app, [one["job"]])[0], one) for one in content["plans"] if one["actions"]]
+        tick = Tick()
+        for job, one in todo:  # all of it or nothing: look at every part before the first write
+            planfile.check(one["actions"], Cycle(app.world, job, one["target"]).look(tick, None))
         reports = []
-        for one in content["plans"]:
-            job = chosen_jobs(app, [one["job"]])[0]
+        for job, one in todo:
+            chosen = planfile.exactly(one["actions"])
             cycle = Cycle(app.world, job, one["target"])
-            if one["actions"]:
-                chosen = planfile.exactly(one["actions"])
-                reports.append(cycle.run(Tick(), holder=holder(), wait=patience, chosen=chosen))
+            reports.append(cycle.run(Tick(), holder=holder(), wait=patience, chosen=chosen))
         if not reports:
-            show("the plan holds no actions; nothing to do")
+            warn("the plan holds no actions; nothing to do")
         return _reported(reports, as_json=as_json)

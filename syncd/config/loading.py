@@ -18,7 +18,7 @@ from syncd.config.settings import Settings
 from syncd.errors import ConfigError
 
 MAX_BYTES = 4 * 1024 * 1024
-MAX_DEPTH = 32
+MAX_NODES = 500_000
 PLAIN = {
     "missing": "is required",
     "extra_forbidden": "unknown key",
@@ -33,13 +33,7 @@ PLAIN = {
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice, and aliases (a small file could grow without end)."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML's stubs are partial
-            raise yaml.MarkedYAMLError(problem="aliases (*name) are not used here", problem_mark=event.start_mark)
-        return super().compose_node(parent, index)
+    """SafeLoader that refuses a key written twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
         seen = set()
@@ -57,6 +51,8 @@ def load(path: Path) -> Settings:
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
+            if node is not None:
+                _expanded(node, {})
             raw = loader.construct_document(node) if node is not None else None
         finally:
             loader.dispose()
@@ -69,6 +65,23 @@ def load(path: Path) -> Settings:
     if node is None or not isinstance(raw, dict):
         raise ConfigError(f"{path}: holds no mapping", hint="start from the README's example, or `syncd sandbox`")
     return _validated(path, raw, node)
+
+
+def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many nodes a document has with its aliases written out: a small file could grow without end."""
+    if known.get(id(node)) == 0:
+        raise yaml.MarkedYAMLError(problem="an alias that contains itself", problem_mark=node.start_mark)
+    if id(node) not in known:
+        known[id(node)] = 0
+        children: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            children = [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            children = node.value
+        known[id(node)] = 1 + sum(_expanded(child, known) for child in children)
+    if known[id(node)] > MAX_NODES:
+        raise yaml.MarkedYAMLError(problem="too much in one file", problem_mark=node.start_mark)
+    return known[id(node)]
 
 
 def _text(path: Path) -> str:
@@ -139,12 +152,17 @@ def _message(detail: ErrorDetails) -> str:
             else (f"needs {context.get('discriminator', 'its kind')}")
         )
     if kind == "string_pattern_mismatch":
-        return "does not fit; allowed are letters, digits and . _ - (see `syncd schema` for the pattern)"
+        pattern = detail.get("ctx", {}).get("pattern", "")
+        return f"does not fit the pattern {pattern}"
+    if kind == "literal_error":
+        return f"is one of {detail.get('ctx', {}).get('expected', '')}"
     return detail["msg"].removeprefix("Value error, ")
 
 
 def _near(key: str) -> str:
     known = {name for model in _models(Settings) for name in model.model_fields}
+    if key in known:
+        return "; it belongs into another section"
     close = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean {close[0]}?" if close else ""
 

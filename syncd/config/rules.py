@@ -51,6 +51,8 @@ def _template_faults(rule: SecretRule, key: str, text: str | None, *, is_vault: 
     except ValueError:
         yield key, "no template; use {source}, {mount}, {path}, {basename} and {field}, and {{ for a brace"
         return
+    if key == "name" and text.lower().startswith("wix"):
+        yield key, "Wix keeps names that begin with `wix` for itself; put another prefix"
     if "field" in used and _selector(rule, "vault" if is_vault else "aws") is None:
         yield key, "{field} stands for nothing here: the rule takes the whole secret"
     if "mount" in used and not is_vault:

@@ -32,6 +32,15 @@ def _address(url: str) -> str:
 Address = Annotated[str, AfterValidator(_address)]
 
 
+def _listen(text: str) -> str:
+    if int(text.rpartition(":")[2]) > 65535:  # noqa: PLR2004
+        raise PydanticCustomError("port", "a port is at most 65535")
+    return text
+
+
+Listen = Annotated[str, AfterValidator(_listen)]
+
+
 class State(Strict):
     """Where the ledger is: a SQLite file, or PostgreSQL."""
 
@@ -53,7 +62,7 @@ class State(Strict):
 class Server(Strict):
     """Health, metrics and status over HTTP."""
 
-    listen: str = Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]*):\d{1,5}$", description="HOST:PORT")
+    listen: Listen = Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]*):\d{1,5}$", description="HOST:PORT")
     token: Credential | None = Field(None, description="bearer token for POST; without it they are off")
 
 

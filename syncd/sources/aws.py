@@ -180,6 +180,8 @@ class AwsSource:
         for rule in rules:
             snapshot = self.snapshot(rule)
             yield from snapshot.failures
+            if not snapshot.complete:
+                continue
             how = "ListSecrets, 100 a call" if has_wildcard(rule.path) else "DescribeSecret"
             yield f"{rule.path}: {len(snapshot.entries)} secrets by {how}"
             for reading in self.read(snapshot.entries[:1]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,10 @@ def _explained(error: Exception, place: str) -> LedgerError:
         "SQLITE_NOTADB": "it is no ledger; name another `state.path`, or move it away",
         "SQLITE_CORRUPT": "restore it from a backup, or move it away: it is rebuilt from the sites",
         "PermissionError": "make it readable and writable for this user",
+        "IsADirectoryError": "it is a folder; name a file in it",
+        "NotADirectoryError": "a part of its path is a file; name another `state.path`",
+        "FileNotFoundError": "see that its folder can be made",
+        "FileExistsError": "a part of its path is a file; name another `state.path`",
     }
     mend = next((text for start, text in mends.items() if code.startswith(start)), "")
     fallback = "see that the database is there and takes connections"
@@ -61,7 +65,9 @@ def _explained(error: Exception, place: str) -> LedgerError:
 def _prepare_file(path: Path) -> None:
     """The file and what SQLite puts beside it are for this user alone (0600)."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    # Only a new file: closing a file that SQLite has open in this process drops SQLite's own locks on it.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _pragmas(durable: bool) -> Callable[[Any, Any], None]:  # noqa: FBT001

@@ -14,6 +14,10 @@ from syncd.state import tables
 from syncd.state.engine import translated
 
 
+FLIGHT = timedelta(seconds=10)
+"""As long a request may be under way at most; until its answer it counts as if it arrived at the end of that."""
+
+
 class Quota:
     """A sliding-window log of one site's requests. A request counts from its sending until its window
     after its answer, so that latency on the wire never lets one more in at Wix."""
@@ -39,16 +43,17 @@ class Quota:
 
     def take(self) -> tuple[int, timedelta]:
         """A place in the window, as (ticket, 0), or (0, how long to wait before asking again)."""
-        now = self._clock()
         table = tables.requests
         mine = table.c.site == self._site
         with self._transaction() as connection:
+            now = self._clock()
+            flying = now + FLIGHT
             connection.execute(delete(table).where(and_(mine, table.c.at <= now - self._window)))
-            # A clock that was set back leaves times in the future: they count from now.
-            connection.execute(update(table).where(and_(mine, table.c.at > now)).values(at=now))
+            # A clock that was set back leaves times far in the future.
+            connection.execute(update(table).where(and_(mine, table.c.at > flying)).values(at=flying))
             count, oldest = connection.execute(select(func.count(), func.min(table.c.at)).where(mine)).one()
             if count < self._limit:
-                ticket = connection.execute(table.insert().values(site=self._site, at=now)).inserted_primary_key
+                ticket = connection.execute(table.insert().values(site=self._site, at=flying)).inserted_primary_key
                 return int(ticket[0]) if ticket else 0, timedelta(0)
         return 0, max(timedelta(milliseconds=1), oldest + self._window - now)
 

@@ -1,0 +1,175 @@
+"""`syncd run` as a service: schedules, the HTTP side, reload, and a stop in good order."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from syncd.sandbox.servers import free_ports
+from tests.lab import Bao, Lab
+
+
+def until(what: Callable[[], Any], seconds: float = 15) -> Any:
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while True:
+        told = what()
+        if told or time.monotonic() > deadline:
+            assert told, "it did not happen in time"
+            return told
+        pause.wait(0.05)
+
+
+def ask(url: str, method: str = "GET", token: str = "") -> tuple[int, str]:
+    request = urllib.request.Request(url, method=method)
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+@pytest.fixture
+def served(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    lab.secret_file("api-token", "generated-token")
+    lab.config["server"] = {
+        "listen": f"127.0.0.1:{free_ports(1)}",
+        "token": {"file": str(lab.folder / "api-token")},
+    }
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, schedule={"every": "1h"})
+    bao.put("app/a", v="one")
+    return lab
+
+
+@contextmanager
+def running(lab: Lab) -> Iterator[tuple[Any, str]]:
+    process = lab.popen("run")
+    try:
+        yield process, "http://" + lab.config["server"]["listen"]
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def test_the_whole_life_of_a_daemon(served: Lab, bao: Bao) -> None:
+    with running(served) as (process, url):
+        until(lambda: ask(url + "/livez")[0] == 200)
+        until(lambda: served.site.values() == {"a_v": "one"})
+        until(lambda: ask(url + "/readyz")[0] == 200)
+        metrics = ask(url + "/metrics")[1]
+        assert 'syncd_actions_total{action="create",outcome="done"} 1.0' in metrics
+        assert "syncd_build_info" in metrics and 'syncd_secrets{job="job",status="synced",target="shop"} 1.0' in metrics
+
+        plain = ask(url + "/status")[1]
+        assert json.loads(plain)["ready"] is True
+        assert not re.search(r"shop|app|a_v|vault", plain), "names only with the token"
+        assert json.loads(ask(url + "/status", token="generated-token")[1])["jobs"][0]["job"] == "job"
+
+        assert ask(url + "/-/sync?job=job", "POST")[0] == 401
+        assert ask(url + "/-/sync?job=job", "POST", "wrong")[0] == 401
+        assert ask(url + "/-/sync?job=none", "POST", "generated-token")[0] == 404
+        bao.put("app/a", v="two")
+        assert ask(url + "/-/sync?job=job", "POST", "generated-token")[0] == 202
+        until(lambda: served.site.values() == {"a_v": "two"})
+
+        good = served.config["jobs"]["job"]["secrets"]
+        served.config["jobs"]["job"]["secrets"] = [{"path": "wrong//path", "nmae": "x"}]
+        _ = served.config_file
+        process.send_signal(signal.SIGHUP)
+        assert ask(url + "/-/reload", "POST", "generated-token")[0] == 422
+        bao.put("app/a", v="three")
+        ask(url + "/-/sync?job=job", "POST", "generated-token")
+        until(lambda: served.site.values() == {"a_v": "three"})
+        served.config["jobs"]["job"]["secrets"] = [*good, {"path": f"{bao.mount}/more/*"}]
+        bao.put("more/b", v="four")
+        _ = served.config_file
+        process.send_signal(signal.SIGHUP)
+        until(lambda: served.site.values() == {"a_v": "three", "b_v": "four"})
+
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=15)
+        assert process.returncode == 0, err
+        assert time.monotonic() - started < 10
+    events = [json.loads(line)["event"] for line in err.splitlines()]
+    assert events[0] == "daemon.started" and events[-1] == "daemon.stopped"
+    assert "config.refused" in events and "config.reloaded" in events and "secret.created" in events
+    assert "generated-token" not in out + err and bao.token not in out + err and served.key not in out + err
+
+
+def test_sigterm_settles_what_is_in_flight(served: Lab, bao: Bao) -> None:
+    for number in range(60):
+        bao.put(f"app/s{number}", v=str(number))
+    served.site.options.latency = 0.2
+    with running(served) as (process, _):
+        until(lambda: len(served.site.secrets) > 5)
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=15)
+        assert process.returncode == 0
+        assert time.monotonic() - started < 10
+    served.site.options.latency = 0
+    assert {k: v for k, v in served.ledger().items() if v} == served.ids()
+    assert served.run("sync").code == 0
+    assert len(served.site.created_ids) == 61 == len(served.site.secrets)
+
+
+def test_sigterm_while_wix_stalls(served: Lab) -> None:
+    served.wix.fault("slow", "GET", times=100, seconds=30)
+    with running(served) as (process, url):
+        until(lambda: served.wix.seen)
+        assert ask(url + "/livez")[0] == 200
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=15)
+        assert process.returncode == 0
+        assert time.monotonic() - started < 10
+
+
+def test_a_second_process_waits_and_says_who_holds_the_site(served: Lab) -> None:
+    served.site.options.latency = 4
+    with running(served) as (process, _):
+        until(lambda: served.wix.seen)
+        result = served.spawn("sync", "--wait", "0s")
+        assert result.code == 7
+        assert f"process {process.pid}" in result.err and "syncd run" in result.err
+
+
+def test_interrupted_sync_says_so(served: Lab, bao: Bao) -> None:
+    for number in range(60):
+        bao.put(f"app/s{number}", v=str(number))
+    served.site.options.latency = 0.2
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        process = served.popen("sync")
+        before = len(served.site.secrets)
+        until(lambda before=before: len(served.site.secrets) > before + 2)
+        process.send_signal(number)
+        process.communicate(timeout=15)
+        assert process.returncode == code
+    served.site.options.latency = 0
+    assert served.run("sync").code == 0
+    assert len(served.site.created_ids) == 61
+
+
+def test_a_port_in_use_is_said(served: Lab) -> None:
+    with running(served) as (_, url):
+        until(lambda: ask(url + "/livez")[0] == 200)
+        result = served.spawn("run")
+        assert result.code == 3
+        assert "cannot be bound" in result.err

@@ -1,0 +1,203 @@
+"""AWS Secrets Manager on moto's server, and what moto does not do from a small stub."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+
+from syncd.bootstrap import App
+from syncd.config import load
+from syncd.models import Rule
+from syncd.sources.aws import AwsSource
+from syncd.sources.aws_session import CONFIG, client
+from tests.integration.test_vault import answering
+from tests.lab import AWS_ENVIRON, Lab
+
+
+def rule(path: str, field: str | None = None, **more: Any) -> Rule:
+    return Rule(index=0, source="aws", path=path, field=field, name="{path}", **more)
+
+
+@pytest.fixture
+def counted(aws: Any) -> tuple[AwsSource, list[str]]:
+    calls: list[str] = []
+    return AwsSource("aws", aws, calls.append), calls
+
+
+def test_tags_select_and_their_loss_is_no_absence(aws: Any, counted: tuple[AwsSource, list[str]]) -> None:
+    source, _ = counted
+    aws.create_secret(Name="t/a", SecretString="1", Tags=[{"Key": "sync", "Value": "wix"}])
+    aws.create_secret(Name="t/b", SecretString="1", Tags=[{"Key": "sync", "Value": "no"}])
+    aws.create_secret(Name="t/c", SecretString="1")
+    tagged = rule("t/*", tags=(("sync", "wix"),))
+    assert [entry.ref.path for entry in source.snapshot(tagged).entries] == ["t/a"]
+    aws.untag_resource(SecretId="t/a", TagKeys=["sync"])
+    assert source.look(tagged, "t/a", "").presence == "orphan"
+
+
+def test_binary_and_pinned_stage(aws: Any, counted: tuple[AwsSource, list[str]]) -> None:
+    source, _ = counted
+    aws.create_secret(Name="b/x", SecretBinary=b"\x00\x01")
+    (reading,) = source.read(source.snapshot(rule("b/*")).entries)
+    assert reading.document.reveal() == b"\x00\x01"
+    aws.create_secret(Name="p/x", SecretString="old")
+    aws.put_secret_value(SecretId="p/x", SecretString="new")
+    previous = rule("p/x", pin="AWSPREVIOUS")
+    (reading,) = source.read(source.snapshot(previous).entries)
+    assert reading.document.reveal() == "old"
+    snapshot = source.snapshot(rule("p/x", pin="NOBODY"))
+    assert "no version holds the pinned stage" in snapshot.failures[0].message
+
+
+def test_a_stage_that_was_moved_back_is_read_as_the_current_one(aws: Any, counted: tuple[AwsSource, list[str]]) -> None:
+    source, _ = counted
+    first = aws.create_secret(Name="s/x", SecretString="first")["VersionId"]
+    second = aws.put_secret_value(SecretId="s/x", SecretString="second")["VersionId"]
+    aws.update_secret_version_stage(
+        SecretId="s/x", VersionStage="AWSCURRENT", MoveToVersionId=first, RemoveFromVersionId=second
+    )
+    (reading,) = source.read(source.snapshot(rule("s/*")).entries)
+    assert reading.document.reveal() == "first" and reading.version.token == f"aws:{first}"
+
+
+def test_a_scheduled_deletion_is_an_absence(aws: Any, counted: tuple[AwsSource, list[str]]) -> None:
+    source, _ = counted
+    aws.create_secret(Name="d/x", SecretString="1")
+    aws.delete_secret(SecretId="d/x", RecoveryWindowInDays=7)
+    for path in ("d/*", "d/x"):
+        assert source.snapshot(rule(path)).entries == ()
+    assert source.look(rule("d/*"), "d/x", "").presence == "absent"
+
+
+def test_a_thousand_cost_ten_pages_and_fifty_batches(
+    aws: Any, aws_url: str, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in AWS_ENVIRON.items():
+        monkeypatch.setenv(name, value)
+    for number in range(1000):
+        aws.create_secret(Name=f"bulk/{number:04}", SecretString=f"v{number}")
+    lab.aws(aws_url)
+    lab.job("bulk", "aws", {"path": "bulk/*"})
+    settings = load(lab.config_file)
+    counts: list[dict[str, int]] = []
+    from syncd.sync import sync_job
+    from datetime import timedelta
+
+    for _ in range(2):
+        calls: dict[str, int] = {}
+        lab.wix.seen.clear()
+        with App(settings, source_call=lambda _s, call, calls=calls: calls.__setitem__(call, calls.get(call, 0) + 1)) as app:
+            (report,) = sync_job(app.world, app.world.jobs["bulk"], holder="t", wait=timedelta(0))
+        assert report.exit_code == 0, report
+        counts.append(calls)
+    assert counts == [{"list_secrets": 10, "batch_get_secret_value": 50}, {"list_secrets": 10}]
+    assert [one.method for one in lab.wix.seen] == ["GET"]
+    assert len(lab.site.secrets) == 1000
+
+
+def stub(answers: dict[str, Any], asked: list[str] | None = None):
+    """An AWS that answers each call from a list, the last one for ever."""
+    pages = {call: list(given) for call, given in answers.items()}
+
+    def answer(_method: str, _path: str, body: bytes) -> tuple[int, bytes, str]:
+        told = json.loads(body)
+        call = "ListSecrets" if "MaxResults" in told else "Describe" if "SecretId" in told else "Batch"
+        if asked is not None:
+            asked.append(call)
+        given = pages[call].pop(0) if len(pages[call]) > 1 else pages[call][0]
+        status = 400 if "__type" in given else 200
+        return status, json.dumps(given).encode(), "application/x-amz-json-1.1"
+
+    return answering(answer)
+
+
+def listed(*names: str, **more: Any) -> dict[str, Any]:
+    return {"SecretList": [{"Name": n, "SecretVersionsToStages": {"v1": ["AWSCURRENT"]}} for n in names], **more}
+
+
+def aws_at(url: str) -> AwsSource:
+    made = boto3.client(
+        "secretsmanager", region_name="eu-west-1", endpoint_url=url, config=CONFIG,
+        aws_access_key_id="lab", aws_secret_access_key="lab-generated",
+    )  # fmt: skip
+    return AwsSource("aws", made, lambda _call: None)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("AccessDeniedException", "AWS refused"),
+        ("ExpiredTokenException", "AWS refused"),
+        ("ThrottlingException", "asks to wait"),
+        ("InternalServiceError", "asks to wait"),
+    ],
+)
+def test_a_page_that_fails_in_mid_listing_leaves_it_incomplete(code: str, told: str) -> None:
+    pages = [listed("m/a", NextToken="more"), {"__type": code, "message": "planted-text"}]
+    with stub({"ListSecrets": pages}) as (url, _):
+        snapshot = aws_at(url).snapshot(rule("m/*"))
+    assert [entry.ref.path for entry in snapshot.entries] == ["m/a"]
+    assert not snapshot.complete
+    assert told in snapshot.failures[0].message and "planted" not in str(snapshot.failures)
+
+
+def test_a_passing_throttle_is_tried_again() -> None:
+    pages = [{"__type": "ThrottlingException", "message": "x"}, listed("m/a")]
+    with stub({"ListSecrets": pages}) as (url, _):
+        assert aws_at(url).snapshot(rule("m/*")).complete
+
+
+def test_a_page_that_repeats_ends_the_listing() -> None:
+    with stub({"ListSecrets": [listed("m/a", NextToken="same")]}) as (url, _):
+        snapshot = aws_at(url).snapshot(rule("m/*"))
+    assert not snapshot.complete and "repeats a page" in snapshot.failures[0].message
+
+
+def test_a_mid_listing_failure_deletes_nothing(lab: Lab) -> None:
+    names = [f"m/{n}" for n in range(4)]
+    values = {"SecretValues": [{"Name": n, "VersionId": "v1", "SecretString": "x"} for n in names]}
+    denied = {"__type": "AccessDeniedException", "message": "no"}
+    lab.job("job", "aws", {"path": "m/*"}, deletion_policy="delete", deletion_grace="0s", guard={"max_deletes": 9})
+    with stub({"ListSecrets": [listed(*names), listed(*names[:2], NextToken="t"), denied], "Batch": [values]}) as (url, _):
+        lab.aws(url)
+        assert lab.run("sync").code == 0
+        writes = lab.writes()
+        for _ in range(2):
+            assert lab.run("sync").code == 4
+        assert lab.writes() == writes
+        assert len(lab.ids()) == 4
+
+
+def test_without_the_batch_permission_it_reads_one_by_one() -> None:
+    denied = {"__type": "AccessDeniedException", "message": "no"}
+    one = {"Name": "m/a", "VersionId": "v1", "SecretString": "x"}
+    with stub({"ListSecrets": [listed("m/a")], "Batch": [denied], "Describe": [one]}) as (url, _):
+        source = aws_at(url)
+        (reading,) = source.read(source.snapshot(rule("m/*")).entries)
+    assert reading.document.reveal() == "x"
+
+
+def test_assume_role_on_moto(aws_url: str, aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in AWS_ENVIRON.items():
+        monkeypatch.setenv(name, value)
+    made = client(
+        "secretsmanager", region="eu-west-1", endpoint_url=aws_url, assume_role="arn:aws:iam::123456789012:role/reader"
+    )
+    frozen = made._request_signer._credentials.get_frozen_credentials()
+    assert frozen.access_key != AWS_ENVIRON["AWS_ACCESS_KEY_ID"] and frozen.token
+
+
+def test_no_credentials_at_all(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    from syncd.sources import aws_session
+
+    for name in AWS_ENVIRON:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    made = aws_session.client("secretsmanager", region="eu-west-1", endpoint_url="http://127.0.0.1:1")
+    snapshot = AwsSource("aws", made, lambda _call: None).snapshot(rule("a/*"))
+    assert "no AWS credentials" in snapshot.failures[0].message

@@ -1,0 +1,100 @@
+"""README, examples and help say what is true."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from syncd import __version__, errors
+from syncd.cli.app import app
+from syncd.config import load
+from syncd.models import STATUSES
+
+README = Path("README.md").read_text()
+COMMAND: Any = typer.main.get_command(app)
+
+
+def fenced(kind: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_first_configuration_loads(tmp_path: Path) -> None:
+    path = tmp_path / "syncd.yaml"
+    path.write_text(fenced("yaml")[0])
+    assert load(path).owner == "platform-team"
+
+
+def test_every_command_is_in_the_readme() -> None:
+    for name in COMMAND.commands:
+        assert f"`syncd {name}" in README, name
+    for name in COMMAND.commands["state"].commands:
+        assert re.search(rf"\b{name}\b", README), name
+
+
+def test_every_option_in_the_readme_exists() -> None:
+    known = {"--help"}
+
+    def gather(command: Any) -> None:
+        known.update(option for parameter in command.params for option in parameter.opts)
+        for inner in getattr(command, "commands", {}).values():
+            gather(inner)
+
+    gather(COMMAND)
+    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)):
+        assert option in known, option
+
+
+def test_exit_codes_and_statuses_are_told() -> None:
+    table = README.split("### Exit codes")[1].split("### Statuses")[0]
+    codes = {cls.exit_code for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, errors.SyncdError)}
+    for code in codes:
+        assert re.search(rf"^\| {code}[ ,]", table, re.MULTILINE), code
+    for status in STATUSES:
+        assert f"`{status}`" in README, status
+
+
+def test_every_target_of_the_makefile_is_told() -> None:
+    text = Path("Makefile").read_text()
+    assert all(f"{name}: setup" in text for name in ("demo", "test", "check"))
+    for name in re.findall(r"`make ([a-z]+)`", README):
+        assert re.search(rf"^{name}:", text, re.MULTILINE), name
+
+
+def test_links_lead_somewhere() -> None:
+    for link in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert Path(link).exists(), link
+
+
+def test_the_version_is_one() -> None:
+    assert f"## {__version__}" in Path("CHANGELOG.md").read_text()
+    assert f'version = "{__version__}"' in Path("pyproject.toml").read_text()
+    assert f"syncd:{__version__}" in Path("deploy/manifests/syncd.yaml").read_text()
+
+
+def test_no_index_address_anywhere() -> None:
+    for path in (*Path().glob("*.lock"), Path("Makefile"), Path("deploy/Dockerfile"), Path("pyproject.toml")):
+        assert not re.search(r"https?://[^\s\"']*(simple|pypi|npmjs|wheels)", path.read_text()), path
+
+
+def test_the_deployment_fits_together(tmp_path: Path) -> None:
+    documents = {one["kind"]: one for one in yaml.safe_load_all(Path("deploy/manifests/syncd.yaml").read_text())}
+    deployment = documents["Deployment"]["spec"]
+    pod = deployment["template"]["spec"]
+    assert deployment["selector"]["matchLabels"] == deployment["template"]["metadata"]["labels"]
+    volumes = {volume["name"] for volume in pod["volumes"]}
+    assert {mount["name"] for mount in pod["containers"][0]["volumeMounts"]} == volumes
+    path = tmp_path / "syncd.yaml"
+    path.write_text(documents["ConfigMap"]["data"]["syncd.yaml"])
+    settings = load(path)
+    assert settings.state.path and settings.state.path.startswith("/var/lib/syncd/")
+
+
+@pytest.mark.parametrize("name", sorted(COMMAND.commands))
+def test_every_command_explains_itself(name: str) -> None:
+    command = COMMAND.commands[name]
+    assert command.help or hasattr(command, "commands")
