@@ -84,7 +84,9 @@ class Applier:
                 while todo and len(starting) + len(flying) < self._workers and not result.broken and not stop():
                     starting.append(todo.popleft())
                 opened = [self._opened(action) for action in starting]
-                self._journal.write(put=[*settled.put, *opened], drop=settled.drop, log=settled.log)
+                sent = [self._sent(action, record) for action, record in zip(starting, opened, strict=True)]
+                log = [*settled.log, *(line for line in sent if line)]
+                self._journal.write(put=[*settled.put, *opened], drop=settled.drop, log=log)
                 for action, record in zip(starting, opened, strict=True):
                     flying[pool.submit(_send, self._target, action)] = (action, record)
                 if not flying:
@@ -96,6 +98,13 @@ class Applier:
             self._journal.write(put=settled.put, drop=settled.drop, log=settled.log)
         result.left_over = bool(todo) and result.broken is None
         return result
+
+    def _sent(self, action: Action, record: Record) -> Logged | None:
+        """A deletion counts for the limits from the moment it may be on its way."""
+        if not isinstance(action, Delete):
+            return None
+        outcome = Outcome(action=action, remote_id=record.remote_id or "")
+        return replace(_line(outcome, record, self._clock()), outcome="sent")
 
     def _opened(self, action: Action) -> Record:
         now = self._clock()
@@ -253,7 +262,7 @@ def _succeeded(action: Create | Update, record: Record, written: Written, now: d
     if isinstance(action, Create):
         done = replace(done, lost_at=None, unlisted_tried_at=None, adopted=False)
     else:
-        late = record.lost_at if may_be_late_commit(record, now) else None
+        late = record.lost_at if may_be_late_commit(record, now) and action.reason != Reason.LATE else None
         moved = action.reason in {Reason.MOVED, Reason.ADOPT}
         lately = tuple(at for at in record.restores if timedelta(0) <= now - at < DAY)
         done = replace(
@@ -279,6 +288,12 @@ def _succeeded(action: Create | Update, record: Record, written: Written, now: d
     )
 
 
+def _told(error: Exception | None) -> str:
+    if error is None:
+        return "done"
+    return f"{'lost' if getattr(error, 'maybe_done', False) else 'refused'}: {error}"
+
+
 def _line(outcome: Outcome, record: Record, now: datetime) -> Logged:
     action = outcome.action
     restored = isinstance(action, Update) and action.restore
@@ -289,7 +304,7 @@ def _line(outcome: Outcome, record: Record, now: datetime) -> Logged:
         job=record.job,
         name=record.name,
         action="restore" if restored else outcome.verb,
-        outcome="done" if outcome.error is None else str(outcome.error),
+        outcome=_told(outcome.error),
         remote_id=outcome.remote_id,
         version=record.version if isinstance(action, Delete) else action.desired.version,
         request_id=outcome.request_id,

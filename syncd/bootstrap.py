@@ -242,8 +242,9 @@ class App:
 
 def holder() -> str:
     """Who this process is, for whoever waits for its lock."""
-    command = " ".join(["syncd", *(arg for arg in sys.argv[1:2] if re.fullmatch(r"[a-z-]+", arg))])
-    return f"{command} (process {os.getpid()} on {socket.gethostname()})"
+    commands = {"run", "sync", "apply", "check", "state"}
+    command = next((word for word in sys.argv[1:] if word in commands), "command")
+    return f"syncd {command} (process {os.getpid()} on {socket.gethostname()})"
 
 
 def _limit(text: str) -> Limit:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from syncd.errors import SyncdError, TargetDenied, TargetError
-from syncd.gather import Gathering, Tick, Wanted
+from syncd.gather import Gathering, Tick, Wanted, strange_mount
 from syncd.guard import Ground, guard
-from syncd.models import Action, Delete, Desired, Needs, Plan, Presence, Record, RemoteSecret, Rule, Update
+from syncd.models import Action, Delete, Desired, Kind, Needs, Plan, Presence, Record, RemoteSecret, Rule, Update
 from syncd.naming import selects, wix_name
 from syncd.planning import DAY, Facts, View, plan
 from syncd.ports import Target
@@ -128,8 +128,8 @@ class Decision:
         since = self._world.clock() - DAY
         store, site = self._world.store, self._site
         ground = Ground(
-            job_records=sum(record.job == self._job.name for record in self._records),
-            site_records=len(self._records),
+            job_records=frozenset(r.remote_id for r in self._records if r.remote_id and r.job == self._job.name),
+            site_records=frozenset(r.remote_id for r in self._records if r.remote_id),
             job_deleted=store.deletions(site, self._job.name, since),
             site_deleted=store.deletions(site, None, since),
         )
@@ -145,8 +145,6 @@ class Decision:
         """What is known of each record of the job that it no longer maps to its name."""
         names = {one.name for one in self.wanted.all}
         picture = self._gathering.picture
-        new_names = {one.ref: one.name for one in self.wanted.all}
-        settled = {r.name for r in self._records if r.remote_id and not r.pending and not r.unverified}
         told = {}
         for record in self._records:
             if record.job != self._job.name or record.name in names:
@@ -154,11 +152,25 @@ class Decision:
             for rule in empty_rules(record, picture):
                 self._gathering.doubt(rule)
             presence, why = presence_of(record, picture)
-            new_name = new_names.get(record.ref)
-            if presence is Presence.ORPHAN and new_name is not None and new_name not in settled:
-                presence, why = Presence.UNKNOWN, f"its new name {new_name} is not settled yet"
+            if presence is Presence.ORPHAN and (waiting := self._waiting_for(record)):
+                presence, why = Presence.UNKNOWN, waiting
             told[record.name] = (presence, why)
         return told
+
+    def _waiting_for(self, record: Record) -> str:
+        """Why an old name has to stay: another name of its path is not settled at Wix yet."""
+        held = {one.name: one for one in self._records}
+        for one in self.wanted.all:
+            if one.ref.path != record.ref.path:
+                continue
+            row = held.get(one.name)
+            ours = row is not None and row.ref == one.ref and row.pin == one.pin and row.remote_id is not None
+            if row is None or not ours or row.pending or row.unverified or row.frozen_until:
+                return f"its path's name {one.name} is not settled yet"
+        failed = (finding for finding in self.wanted.findings if finding.ref and finding.kind is Kind.FAILED)
+        if any(finding.ref and finding.ref.path == record.ref.path for finding in failed):
+            return "its path's new name cannot be made"
+        return ""
 
     def _claims(self, job: Job, ref: Desired | Record) -> bool:
         """Does any rule of this job, by its pattern alone, map the reference to the name on this site?"""
@@ -190,6 +202,8 @@ class Decision:
         return frozenset(free)
 
     def _is_gone(self, record: Record, job: Job) -> bool:
+        if record.ref.source == self._job.source and self._gathering.lacks(record.ref, record.pin):
+            return True
         rule = next((rule for rule in job.rules if selects(rule, record.ref)), None)
         return self._look(record, rule)[0] is Presence.ABSENT
 
@@ -205,8 +219,8 @@ class Decision:
             seen = self._world.source(record.ref.source).look(rule, record.ref.path, record.pin)
         except SyncdError as error:
             return Presence.UNKNOWN, error.message
-        known = self._world.store.known_mounts(record.ref.source).get(seen.mount)
-        if known and seen.mount_id and known != seen.mount_id:
+        known = self._world.store.known_mounts(record.ref.source)
+        if strange_mount(known, seen.mount, seen.mount_id):
             return Presence.UNKNOWN, "its mount is another than the one that the ledger knows"
         return seen.presence, "looked at directly"
 
@@ -238,28 +252,27 @@ class Decision:
             self._presence[record.name] = (presence, why)
 
     def _wanted_elsewhere(self) -> tuple[frozenset[str], str]:
-        """Names that other jobs on this site want, and why that may not be all of them."""
-        names: set[str] = set()
-        for job in self._world.jobs.values():
-            if job.name == self._job.name or self._site not in {self._world.site_of(t) for t in job.targets}:
-                continue
-            try:
-                other = Gathering(
-                    job.rules,
-                    self._world.source(job.source),
-                    Tick(),
-                    self._world.store,
-                    None,
-                    self._world.fingerprint,
-                )
-                other.look()
-            except SyncdError:
-                return frozenset(), f"job {job.name} cannot be listed, and may want the name"
-            if other.failures:
-                return frozenset(), f"job {job.name} cannot be listed completely, and may want the name"
-            wanted = other.desired(job=job.name, owner=self._world.owner, profile=self._target.profile)
-            names.update(one.name for one in wanted.all)
-        return frozenset(names), ""
+        return wanted_names(self._world, self._target, but=self._job.name)
+
+
+def wanted_names(world: World, target: Target, *, but: str = "") -> tuple[frozenset[str], str]:
+    """Names that jobs on a site want (`but` one of them), and why that may not be all of them."""
+    names: set[str] = set()
+    for job in world.jobs.values():
+        if job.name == but or target.site not in {world.site_of(name) for name in job.targets}:
+            continue
+        try:
+            other = Gathering(
+                job.rules, world.source(job.source), Tick(), world.store, None, world.fingerprint, world.clock()
+            )
+            other.look()
+        except SyncdError:
+            return frozenset(), f"job {job.name} cannot be listed, and may want the name"
+        if other.failures:
+            return frozenset(), f"job {job.name} cannot be listed completely, and may want the name"
+        wanted = other.desired(job=job.name, owner=world.owner, profile=target.profile)
+        names.update(one.name for one in wanted.all)
+    return frozenset(names), ""
 
 
 def _is_sendable(action: Action) -> bool:

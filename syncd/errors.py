@@ -52,9 +52,13 @@ class SourceError(SyncdError):
 
 
 class SourceUnavailable(SourceError):
-    """The source did not answer, is sealed, or asks to slow down."""
+    """The source did not answer, is sealed, or asks to slow down. `whole`: asking for more is no use now."""
 
     retryable = True
+
+    def __init__(self, message: str, *, hint: str = "", whole: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.whole = whole
 
 
 class SourceDenied(SourceError):

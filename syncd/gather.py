@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from syncd.errors import BadName, BadValue, SecretError
 from syncd.marks import mark_of, marked
@@ -28,6 +31,11 @@ from syncd.values import canonical, extract, fields_of
 CONFIRMATIONS = 3
 """Cycles in a row that must show an older version before it is believed (a lagging standby shows it too)."""
 
+YOUNG = 5.0
+"""Seconds that what was seen of a source may be shared for."""
+SPACING = timedelta(minutes=1)
+"""As far apart those cycles must be at least."""
+
 Key = tuple[str, str]
 """A path and its pin."""
 Fingerprint = Callable[[bytes], str]
@@ -39,6 +47,11 @@ class Tick:
 
     snapshots: dict[tuple[str, Rule], Snapshot] = field(default_factory=dict)
     readings: dict[tuple[str, str, str], Reading] = field(default_factory=dict)
+    born: float = field(default_factory=time.monotonic)
+
+    def fresh(self) -> Tick:
+        """This one while it is young, else a new one: nothing is written on an old picture."""
+        return self if time.monotonic() - self.born < YOUNG else Tick()
 
     def list(self, source: Source, rule: Rule) -> Snapshot:
         """The rule's listing, asked for once."""
@@ -67,8 +80,10 @@ class Gathering:
         store: StateStore,
         journal: Journal | None,
         fingerprint: Fingerprint,
+        now: datetime,
     ) -> None:
         """`journal` None: only look, remember nothing."""
+        self._now = now
         self._rules = rules
         self._source = source
         self._tick = tick
@@ -87,28 +102,30 @@ class Gathering:
     def look(self) -> None:
         """List every rule, and read the paths that are new or have a new version. Raises `SourceError`."""
         for rule in self._rules:
-            snapshot = self._known_mount(self._tick.list(self._source, rule))
+            snapshot = _storable(self._known_mount(self._tick.list(self._source, rule)))
             self._snapshots[rule.index] = snapshot
             self.failures.extend(snapshot.failures)
             self._unread.update((failure.place, rule.pin) for failure in snapshot.failures)
-            self._entries.update({(entry.ref.path, entry.pin): entry for entry in snapshot.entries})
+            for entry in snapshot.entries:
+                self._entries[entry.ref.path, entry.pin] = entry
         self.read(key for key, entry in self._entries.items() if self._is_news(key, entry))
 
     def _known_mount(self, snapshot: Snapshot) -> Snapshot:
         """A mount under a known name with another identity is another mount: nothing in it is believed."""
-        known = self._mounts.get(snapshot.mount)
-        if not snapshot.mount_id or known == snapshot.mount_id:
-            return snapshot
-        if known is None:
-            if snapshot.entries:
+        if not snapshot.complete and not snapshot.mount_id:
+            return snapshot  # it failed, and says so
+        strange = strange_mount(self._mounts, snapshot.mount, snapshot.mount_id)
+        if not strange:
+            new = snapshot.mount_id and snapshot.mount not in self._mounts
+            if new and snapshot.entries:
                 self._mounts[snapshot.mount] = snapshot.mount_id
                 if self._journal:
                     self._journal.mount(self._source.name, snapshot.mount, snapshot.mount_id)
             return snapshot
         failure = Failure(
-            place=snapshot.mount,
-            message="another mount than the one that the ledger knows",
-            hint=f"if it was replaced on purpose: syncd state remount {self._source.name} {snapshot.mount}",
+            place=snapshot.mount or snapshot.mount_id or "the account",
+            message="another mount or account than the one that the ledger knows",
+            hint=f"if it was replaced on purpose: syncd state remount {self._source.name} {strange}",
         )
         return replace(snapshot, entries=(), failures=(failure,), complete=False)
 
@@ -126,8 +143,11 @@ class Gathering:
         """An older answer counts once several cycles in a row have shown the same."""
         if not version.older_than(state.version) or key in self._confirmed:
             return True
-        seen = state.older_count + 1 if state.older_token == version.token else 1
-        self._keep(key, replace(state, older_token=version.token, older_count=seen))
+        same = state.older_token == version.token
+        if same and state.older_at and timedelta(0) <= self._now - state.older_at < SPACING:
+            return False  # one lagging answer seen by many jobs is one answer
+        seen = state.older_count + 1 if same else 1
+        self._keep(key, replace(state, older_token=version.token, older_count=seen, older_at=self._now))
         if seen >= CONFIRMATIONS:
             self._confirmed.add(key)
         return key in self._confirmed
@@ -153,7 +173,12 @@ class Gathering:
         if reading.failure or reading.gone or reading.document is None:
             self._unread.add(key)  # listed, yet not read: nothing is known of its present version
             return
-        version = reading.version or Version(token="kv1:" + self._fingerprint(canonical(reading.document)))
+        try:
+            version = reading.version or Version(token="kv1:" + self._fingerprint(canonical(reading.document)))
+        except BadValue as error:
+            self._unread.add(key)
+            self.failures.append(Failure(place=key[0], message=error.message, hint=error.hint))
+            return
         state = self._states.get(key)
         if state and version.token != state.version.token and version.older_than(state.version):
             if key not in self._confirmed:
@@ -190,6 +215,14 @@ class Gathering:
     def key_of(self, wanted: Desired) -> Key:
         """The path and pin that a wanted name comes from."""
         return wanted.ref.path, wanted.pin
+
+    def lacks(self, ref: SecretRef, pin: str) -> bool:
+        """Was the path read and parsed at its listed version, and lacks the field?"""
+        key = (ref.path, pin)
+        state = self._states.get(key)
+        if state is None or state.fields is None or ref.field is None or key in self._unread:
+            return False
+        return key in self._entries and ref.field not in state.fields
 
     @property
     def picture(self) -> Picture:
@@ -228,7 +261,11 @@ class Gathering:
             wanted.failed(str(ref), ref, "the value is not a JSON object, so it has no fields", "leave `field` out")
             return ()
         if rule.field == "*":
-            return tuple(replace(ref, field=field) for field in state.fields)
+            odd = [field for field in state.fields if not is_storable(field)]
+            for field in odd:
+                message = "a field's name holds a NUL or a lone surrogate"
+                wanted.failed(f"{ref}#{field!a}", ref, message, "rename the field at the source")
+            return tuple(replace(ref, field=field) for field in state.fields if field not in odd)
         if rule.field in state.fields:
             return (replace(ref, field=rule.field),)
         if not has_wildcard(rule.path):
@@ -261,8 +298,11 @@ class Gathering:
             description=marked(text, mark_of(owner, name, ref)),
             job=job,
             pin=rule.pin,
+            rule=rule_digest(rule),
             updated_at=state.updated_at,
         )
+        if (one.name, one.ref, one.pin) in wanted.secrets:
+            return  # two rules that give one reference the same name merge; the first one counts
         reading = self._documents.get((ref.path, rule.pin))
         if reading is not None and reading.document is not None:
             try:
@@ -274,6 +314,39 @@ class Gathering:
         wanted.put(one)
 
 
+def strange_mount(known: Mapping[str, str], mount: str, mount_id: str) -> str:
+    """The known mount that this one contradicts, or "": another identity, or one inside the other.
+
+    A server has no mount inside another, so such a pair means that one of them was replaced.
+    """
+    if mount in known:
+        return mount if known[mount] != mount_id else ""
+    nested = (one for one in known if mount and (one.startswith(mount) or mount.startswith(one)))
+    return next(nested, "")
+
+
+def is_storable(text: str) -> bool:
+    """Can every database keep this text? Not with a NUL, nor with half of a surrogate pair."""
+    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
+
+
+def _storable(snapshot: Snapshot) -> Snapshot:
+    odd = [entry for entry in snapshot.entries if not is_storable(entry.ref.path)]
+    if not odd:
+        return snapshot
+    failures = [
+        Failure(place=ascii(entry.ref.path), message="a path with a NUL or a lone surrogate is not read")
+        for entry in odd
+    ]
+    kept = tuple(entry for entry in snapshot.entries if entry not in odd)
+    return replace(snapshot, entries=kept, failures=(*snapshot.failures, *failures), complete=False)
+
+
+def rule_digest(rule: Rule) -> str:
+    """A rule as it is written, in 8 hex digits."""
+    return hashlib.sha256(repr(replace(rule, index=0)).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
 @dataclass(slots=True)
 class Wanted:
     """The mapped names of a job, and what could not be mapped."""
@@ -283,8 +356,8 @@ class Wanted:
     findings: list[Finding] = field(default_factory=list)
 
     def put(self, one: Desired) -> None:
-        """Two rules that give one reference the same name merge; the first one's description counts."""
-        self.secrets.setdefault((one.name, one.ref, one.pin), one)
+        """A mapped name."""
+        self.secrets[one.name, one.ref, one.pin] = one
 
     def failed(self, name: str, ref: SecretRef, message: str, hint: str) -> None:
         """A reference that fails alone."""

@@ -26,12 +26,12 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What the limits are measured on: records, and deletions of the last rolling day."""
+    """What the limits are measured on: the ids held, and those sent for deletion in the last rolling day."""
 
-    job_records: int
-    site_records: int
-    job_deleted: int = 0
-    site_deleted: int = 0
+    job_records: frozenset[str]
+    site_records: frozenset[str]
+    job_deleted: frozenset[str] = frozenset()
+    site_deleted: frozenset[str] = frozenset()
 
 
 def guard(
@@ -56,9 +56,10 @@ def _withhold(plan: Plan, kind: type[Create | Update | Delete], message: str, hi
 
 
 def _deletes(plan: Plan, ground: Ground, limit: Limit, allowed: int) -> Plan:
-    count = sum(isinstance(action, Delete) for action in plan.actions)
-    job_room = limit.of(ground.job_records + ground.job_deleted) - ground.job_deleted
-    site_room = limit.of(ground.site_records + ground.site_deleted) - ground.site_deleted
+    # A deletion whose answer was lost counts already: sending it again takes no more room.
+    count = sum(isinstance(a, Delete) and a.record.remote_id not in ground.site_deleted for a in plan.actions)
+    job_room = limit.of(len(ground.job_records | ground.job_deleted)) - len(ground.job_deleted)
+    site_room = limit.of(len(ground.site_records | ground.site_deleted)) - len(ground.site_deleted)
     room = max(0, min(job_room, site_room))
     if count == 0 or count <= max(room, allowed):
         return plan
@@ -72,7 +73,7 @@ def _deletes(plan: Plan, ground: Ground, limit: Limit, allowed: int) -> Plan:
 
 def _updates(plan: Plan, ground: Ground, limit: Limit) -> Plan:
     count = sum(isinstance(action, Update) for action in plan.actions)
-    room = limit.of(ground.job_records)
+    room = limit.of(len(ground.job_records))
     if count <= room:
         return plan
     return _withhold(

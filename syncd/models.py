@@ -189,6 +189,8 @@ class Desired:
     description: str
     job: str
     pin: str = ""
+    rule: str = ""
+    """Which rule, as it is written now: a changed rule is another try."""
     value: SecretValue[str] | None = None
     fingerprint: str | None = field(default=None, repr=False)
     updated_at: datetime | None = None
@@ -284,6 +286,7 @@ class Trouble:
     hint: str = ""
     ref: str = ""
     version: str = ""
+    rule: str = ""
     attempts: int = 1
     first_at: datetime
     retry_at: datetime | None = None
@@ -302,6 +305,7 @@ class PathState:
     updated_at: datetime | None = None
     older_token: str = ""
     older_count: int = 0
+    older_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

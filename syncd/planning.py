@@ -68,6 +68,7 @@ class Reason(StrEnum):
     ADOPT = "taken over"
     VERIFY = "verification found another value"
     SOUGHT = "looked for by its id"
+    LATE = "a lost write of ours may have come late"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +147,10 @@ class _Table:
         self.findings.append(
             Finding(kind=kind, name=wanted.name, ref=wanted.ref, message=message, hint=hint, exit_code=exit_code)
         )
+
+    def at(self, name: str) -> RemoteSecret | None:
+        """The site's secret of this name, or of one that differs in case alone."""
+        return self.names.get(name) or self.folded.get(name.casefold())
 
     def note(self, record: Record) -> None:
         self.notes[record.name] = record
@@ -226,7 +231,16 @@ def _wanted(table: _Table, wanted: Desired) -> None:
         table.found(Kind.FAILED, wanted, fault.message, fault.hint)
         return
     trouble = facts.troubles.get(wanted.name)
-    if trouble and trouble.retry_at and trouble.retry_at > now and trouble.version == wanted.version:
+    if (
+        trouble
+        and trouble.retry_at
+        and trouble.retry_at > now
+        and (trouble.version, trouble.rule)
+        == (
+            wanted.version,
+            wanted.rule,
+        )
+    ):
         table.found(Kind.QUARANTINED, wanted, trouble.message, trouble.hint)
         return
     if record is None:
@@ -253,7 +267,7 @@ def _awake(table: _Table, wanted: Desired, record: Record) -> Record:
 
 
 def _unrecorded(table: _Table, wanted: Desired) -> None:
-    there = table.folded.get(wanted.name.casefold())
+    there = table.at(wanted.name)
     if there is None:
         _create(table, wanted, None)
         return
@@ -331,7 +345,7 @@ def _update(table: _Table, wanted: Desired, record: Record, reason: Reason, *, r
 
 def _recorded(table: _Table, wanted: Desired, record: Record) -> None:
     if record.remote_id is None:
-        there = table.folded.get(wanted.name.casefold())
+        there = table.at(wanted.name)
         if there is None:
             _create(table, wanted, record)
         else:
@@ -345,7 +359,7 @@ def _recorded(table: _Table, wanted: Desired, record: Record) -> None:
 
 
 def _unlisted(table: _Table, wanted: Desired, record: Record) -> None:
-    other = table.folded.get(wanted.name.casefold())
+    other = table.at(wanted.name)
     if other is not None:
         _foreign(table, wanted, other, replace(record, remote_id=None))
         return
@@ -389,7 +403,7 @@ def _listed(table: _Table, wanted: Desired, record: Record, there: RemoteSecret)
 
 
 def _renamed(table: _Table, wanted: Desired, record: Record, there: RemoteSecret) -> None:
-    squatter = table.folded.get(wanted.name.casefold())
+    squatter = table.at(wanted.name)
     if squatter is not None and squatter.id != there.id:
         table.found(
             Kind.CONFLICT,
@@ -407,14 +421,14 @@ def _settled(table: _Table, wanted: Desired, record: Record, there: RemoteSecret
     """The site should hold this version already: drift, description, verification, or nothing."""
     now, policies = table.view.now, table.view.policies
     if change is Change.THEIRS and may_be_late_commit(record, now):
-        _compare_first(table, wanted, record, there, Reason.UNVERIFIED)
+        _compare_first(table, wanted, record, there, Reason.LATE)
     elif change is Change.THEIRS:
         if _may_restore(table, wanted, record, "changed at Wix by somebody else"):
             _compare_first(table, wanted, record, there, Reason.DRIFT)
-    elif wanted.description != record.description:
+    elif wanted.description != record.description and record.job == wanted.job:
         table.actions.append(Update(desired=wanted, record=record, reason=Reason.DESCRIPTION, describe_only=True))
     elif policies.verify_every and _verification_is_due(record, policies.verify_every, now):
-        _verify(table, wanted, record)
+        _verify(table, wanted, record, there)
     else:
         table.found(Kind.UNCHANGED, wanted)
 
@@ -440,7 +454,7 @@ def _compare_first(table: _Table, wanted: Desired, record: Record, there: Remote
     told = table.view.facts.site_values.get(wanted.name)
     if wanted.fingerprint is not None and told == wanted.fingerprint and there.name == wanted.name:
         if there.description == wanted.description:
-            table.note(_verified(record, wanted, there, table.view.now))
+            table.note(_verified(record, wanted, there, table.view.now, late=reason is not Reason.LATE))
             table.found(Kind.UNCHANGED, wanted)
         else:
             table.actions.append(Update(desired=wanted, record=record, reason=reason, restore=reason is Reason.DRIFT))
@@ -450,7 +464,8 @@ def _compare_first(table: _Table, wanted: Desired, record: Record, there: Remote
     _update(table, wanted, record, reason, rename=there.name != wanted.name)
 
 
-def _verified(record: Record, wanted: Desired, there: RemoteSecret, now: datetime) -> Record:
+def _verified(record: Record, wanted: Desired, there: RemoteSecret, now: datetime, *, late: bool) -> Record:
+    """The row once the site was seen to hold what it should. `late`: an older lost write may still come."""
     return replace(
         record,
         version=wanted.version,
@@ -458,7 +473,7 @@ def _verified(record: Record, wanted: Desired, there: RemoteSecret, now: datetim
         description=there.description,
         source_updated_at=wanted.updated_at or record.source_updated_at,
         unverified=False,
-        lost_at=record.lost_at if may_be_late_commit(record, now) else None,
+        lost_at=record.lost_at if late and may_be_late_commit(record, now) else None,
         window=None,
         pinned_at=there.updated_at,
         verified_at=now,
@@ -474,13 +489,16 @@ def _verification_is_due(record: Record, every: timedelta, now: datetime) -> boo
     return now - record.verified_at >= every * (0.5 + 0.5 * share)
 
 
-def _verify(table: _Table, wanted: Desired, record: Record) -> None:
+def _verify(table: _Table, wanted: Desired, record: Record, there: RemoteSecret) -> None:
     facts = table.view.facts
     if wanted.fingerprint is None:
         table.values.add(wanted.name)
     elif facts.readable and wanted.name not in facts.site_values:
         table.compares.add(wanted.name)
-    elif facts.site_values.get(wanted.name) not in {None, wanted.fingerprint}:
+    elif there.description != record.description or facts.site_values.get(wanted.name) not in {
+        None,
+        wanted.fingerprint,
+    }:
         _update(table, wanted, record, Reason.VERIFY)
         return
     else:
@@ -492,11 +510,13 @@ def _unwanted(table: _Table, record: Record) -> None:
     now, policies, facts = table.view.now, table.view.policies, table.view.facts
     if record.name in facts.ended:
         return
-    if record.remote_id and record.remote_id not in table.ids and not _lately(record.unlisted_tried_at, now):
-        _seek(table, record)
     if record.frozen_until and record.frozen_until > now:
         table.found(Kind.FROZEN, record, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
+        if record.absent_at is not None:
+            table.note(replace(record, absent_at=None))
         return
+    if record.remote_id and record.remote_id not in table.ids and not _lately(record.unlisted_tried_at, now):
+        _seek(table, record)
     presence, why = facts.presence.get(record.name, (Presence.UNKNOWN, "not looked for"))
     if presence is Presence.UNKNOWN or record.name in facts.wanted_elsewhere:
         if record.absent_at is not None:

@@ -124,8 +124,8 @@ class StateStore(Protocol):
     def grants(self, site: str) -> frozenset[str]:
         """Names that `syncd state adopt` allowed to be taken over."""
 
-    def deletions(self, site: str, job: str | None, since: datetime) -> int:
-        """How many were deleted since then."""
+    def deletions(self, site: str, job: str | None, since: datetime) -> frozenset[str]:
+        """The ids sent for deletion since then, but for those that were surely refused."""
 
 
 class Quota(Protocol):

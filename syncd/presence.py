@@ -25,8 +25,11 @@ class Picture:
 
     @property
     def complete(self) -> bool:
-        """Were all rules listed completely?"""
-        return all(self.snapshots[rule.index].complete for rule in self.rules)
+        """Were all rules listed completely, and does no glob list nothing (which may be a typing mistake)?"""
+        return all(
+            self.snapshots[rule.index].complete and (self.snapshots[rule.index].entries or not has_wildcard(rule.path))
+            for rule in self.rules
+        )
 
 
 def empty_rules(record: Record, picture: Picture) -> list[Rule]:

@@ -168,6 +168,7 @@ def _one(
         hint=hint,
         ref=str(wanted.ref) if wanted else "",
         version=version,
+        rule=wanted.rule if wanted else "",
         attempts=attempts,
         first_at=before.first_at if same and before else now,
         retry_at=now + delay_after(attempts) if permanent else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -97,6 +97,13 @@ def recover(
 
     known = {record.name for record in records}
     for wanted in desired:
+        renamed = _in_another_case(wanted, records, wanting)
+        if renamed is not None and wanted.name not in known:
+            known.add(wanted.name)
+            drop.append(renamed)
+            put = [record for record in put if record.name != renamed.name]
+            put.append(replace(renamed, name=wanted.name, pending=None, unverified=True))
+    for wanted in desired:
         name = wanted.name
         there = by_name.get(name)
         if name in known or there is None or there.id in held:
@@ -118,6 +125,16 @@ def recover(
                 )
             )
     return Found(put=tuple(put), drop=tuple(drop))
+
+
+def _in_another_case(wanted: Desired, records: Sequence[Record], wanting: Mapping[str, object]) -> Record | None:
+    """Our own secret under a name that differs from the wanted one in case alone: renamed, not created anew."""
+    for record in records:
+        same = record.ref == wanted.ref and record.pin == wanted.pin and record.name not in wanting
+        if same and record.remote_id and record.name != wanted.name:
+            if record.name.casefold() == wanted.name.casefold():
+                return record
+    return None
 
 
 def _never_came(record: Record, now: datetime) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from syncd.apply import Applied, Applier
@@ -78,8 +78,13 @@ class Cycle:
             while more:
                 with self._world.store.lock(self._site, holder=holder, wait=wait, stop=self._world.stopped) as journal:
                     until = time.monotonic() + APPLY_SECONDS
+                    tick = tick.fresh()
                     while more and time.monotonic() < until:
-                        picture, applied = self._pass(tick, journal, until, chosen)
+                        try:
+                            picture, applied = self._pass(tick, journal, until, chosen)
+                        except (SourceError, TargetError):
+                            self._stop_tombstones(journal)
+                            raise
                         error = applied.broken
                         more = self._more(applied)
                         tick = Tick()
@@ -97,6 +102,12 @@ class Cycle:
         except SyncdError as failure:
             error = failure
         return self._report(started, picture, error)
+
+    def _stop_tombstones(self, journal: Journal) -> None:
+        """A cycle that could not look observes no absence."""
+        records = self._world.store.records(self._site)
+        running = [record for record in records if record.job == self._job.name and record.absent_at]
+        journal.write(put=[replace(record, absent_at=None) for record in running])
 
     def _more(self, applied: Applied) -> bool:
         if applied.broken or self._world.stopped():
@@ -139,7 +150,9 @@ class Cycle:
         """
         world, job = self._world, self._job
         target = world.target(self._target_name)
-        gathering = Gathering(job.rules, world.source(job.source), tick, world.store, journal, world.fingerprint)
+        gathering = Gathering(
+            job.rules, world.source(job.source), tick, world.store, journal, world.fingerprint, world.clock()
+        )
         gathering.look()
         remote = target.list()
         records = world.store.records(self._site)
@@ -210,10 +223,7 @@ def sync_job(
     """One cycle of a job on each of its targets, one after the other; one report each."""
     tick = tick or Tick()
     reports: list[SyncReport] = []
-    began = time.monotonic()
     for name in job.targets:
-        if time.monotonic() - began > APPLY_SECONDS:
-            tick, began = Tick(), time.monotonic()
         spent = sum(report.count("delete") for report in reports)
         cycle = Cycle(world, job, name, allow_deletes=max(0, allow_deletes - spent))
         reports.append(cycle.run(tick, holder=holder, wait=wait))

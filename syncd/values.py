@@ -34,14 +34,20 @@ def canonical(document: SecretValue[object]) -> bytes:
     raw = document.reveal()
     if isinstance(raw, bytes):
         return raw
-    return json.dumps(raw, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+    try:
+        return json.dumps(raw, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+    except RecursionError:
+        raise BadValue("the value is nested too deeply", hint="flatten it at the source") from None
 
 
 def as_text(raw: object) -> str:
     """A string as it is; anything else that JSON knows, as compact JSON."""
     if isinstance(raw, str):
         return raw
-    return json.dumps(raw, separators=(",", ":"), ensure_ascii=False, sort_keys=False)
+    try:
+        return json.dumps(raw, separators=(",", ":"), ensure_ascii=False)
+    except RecursionError:
+        raise BadValue("the value is nested too deeply", hint="flatten it at the source") from None
 
 
 def _picked(document: SecretValue[object], rule: Rule, field: str | None) -> object:

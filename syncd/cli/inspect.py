@@ -249,7 +249,6 @@ def explain(
             raise ConfigError(
                 f"nothing is known of {what}",
                 hint="give a Wix name, a source path (mount included) or a Wix id; new names are told by `syncd plan`",
-
             )
     return 0
 

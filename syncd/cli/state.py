@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.context import Context, chosen_jobs, duration, show, show_json, show_table
+from syncd.cli.context import Context, duration, show, show_json, show_table
 from syncd.cli.inspect import as_row
 from syncd.errors import ConfigError, PlanMoved
 from syncd.models import Logged, Record, Trouble, version_label
@@ -194,6 +194,7 @@ def forget(
 
 def _delete(app: App, journal: Any, record: Record) -> None:
     """Under the same conditions as any deletion. Raises `PlanMoved` where one is not met."""
+    from syncd.decide import wanted_names
     from syncd.models import Pending
     from syncd.planning import listing_is_believed, obstacle_to_deletion
 
@@ -201,12 +202,11 @@ def _delete(app: App, journal: Any, record: Record) -> None:
     if name is None:
         raise ConfigError(f"{record.name} is on site {record.site}, which no target names", hint="configure the target")
     site_target = app.target(name)
-    gone = record.status in {"orphan", "missing"}
-    wanting = [job.name for job in chosen_jobs(app, []) if job.name == record.job and not gone]
-    if wanting:
-        raise PlanMoved(
-            f"{record.name} is still wanted by job {wanting[0]}", hint="exclude it from the job's rules first, and sync"
-        )
+    wanted, doubt = wanted_names(app.world, site_target)
+    if doubt:
+        raise PlanMoved(f"{record.name} is not deleted: {doubt}", hint="mend the job first")
+    if record.name in wanted:
+        raise PlanMoved(f"{record.name} is still wanted by a job", hint="exclude it from the job's rules first")
     listed = site_target.list()
     there = next((secret for secret in listed if secret.id == record.remote_id), None)
     believed = listing_is_believed(app.ledger.records(record.site), listed)
@@ -235,15 +235,15 @@ def _delete(app: App, journal: Any, record: Record) -> None:
 def remount(
     context: typer.Context,
     source: Annotated[str, typer.Argument(help="A configured source.")],
-    mount: Annotated[str, typer.Argument(help="The mount that was replaced on purpose, such as secret/.")],
+    mount: Annotated[str, typer.Argument(help="The mount that was replaced on purpose, such as secret/; for AWS: account.")],
 ) -> int:
-    """Accept that a mount was really replaced by another one."""
+    """Accept that a mount (or an AWS account) was really replaced by another one."""
     with context.obj.open() as app:
         if source not in app.settings.sources:
             raise ConfigError(
                 f"there is no source {source}", hint=f"the sources are {', '.join(sorted(app.settings.sources))}"
             )
-        if not app.ledger.remount(source, mount.strip("/") + "/"):
+        if not app.ledger.remount(source, mount):
             raise ConfigError(f"the ledger knows no mount {mount} of {source}", hint="see the path of the rule")
     show(f"the next cycle accepts the mount that is at {mount} now")
     return 0

@@ -6,6 +6,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,8 +90,6 @@ def _bar(app: App) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    from dataclasses import replace
-
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -211,6 +210,7 @@ def plan(
     from syncd.sync import Cycle
 
     codes, waiting, plans, failed = set(), 0, [], list[dict[str, str]]()
+    planned: set[tuple[str, str]] = set()
     with context.obj.open(writable=False) as app:
         tick = Tick()
         for job in chosen_jobs(app, jobs or []):
@@ -224,12 +224,16 @@ def plan(
                     if error.hint:
                         warn(f"  mend: {error.hint}")
                     continue
+                site = app.world.site_of(target)
+                fresh = tuple(action for action in picture.plan.actions if (site, action.name) not in planned)
+                planned |= {(site, action.name) for action in fresh}
+                picture.plan = replace(picture.plan, actions=fresh)  # another job or target has the others
                 findings = picture.plan.findings + tuple(picture.wanted.findings)
                 waiting += len(picture.plan.actions)
                 codes |= {one.exit_code or int(one.kind in SERIOUS) for one in findings}
                 codes |= {4} if picture.gathering.failures else set()
                 kept = planfile.actions_of(picture)
-                plans.append({"job": job.name, "target": target, "site": app.world.site_of(target), "actions": kept})
+                plans.append({"job": job.name, "target": target, "site": site, "actions": kept})
                 if as_json:
                     plans[-1]["findings"] = [_finding(one) for one in findings if one.kind is not Kind.UNCHANGED]
                 else:

@@ -113,6 +113,7 @@ def _validated(path: Path, raw: dict[Any, Any], node: yaml.Node) -> Settings:
     found.extend(_dangling(raw, node))
     if checked is not None:
         found.extend(_rule_faults(checked, node))
+        found.extend(_site_faults(checked, node))
     if checked is None or found:
         problems = tuple(f"{path}:{line}: {where}: {message}" for line, where, message in sorted(set(found)))
         count = f"{len(problems)} fault{'s' if len(problems) != 1 else ''}"
@@ -203,6 +204,17 @@ def _rule_faults(checked: Settings, node: yaml.Node) -> Iterator[tuple[int, str,
             for key, message in faults(rule, source.type):
                 where, line = _located(node, ("jobs", name, "secrets", index, key))
                 yield line, where, message
+
+
+def _site_faults(checked: Settings, node: yaml.Node) -> Iterator[tuple[int, str, str]]:
+    """Targets on one site share its records and its rate limit, so they must agree on both."""
+    first: dict[str, str] = {}
+    for name, target in checked.targets.items():
+        other = first.setdefault(target.site, name)
+        for key in ("name_profile", "rate_limit", "base_url"):
+            if getattr(target, key) != getattr(checked.targets[other], key):
+                where, line = _located(node, ("targets", name, key))
+                yield line, where, f"is another than that of {other}, which is the same site"
 
 
 def json_schema() -> dict[str, Any]:

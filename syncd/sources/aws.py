@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +32,8 @@ PAGE = 100
 BATCH = 20
 CURRENT = "AWSCURRENT"
 NOT_FOUND = "ResourceNotFoundException"
+ACCOUNT = "account"
+"""What stands for a mount here: the region and account that the secrets are of."""
 
 
 class AwsSource:
@@ -41,6 +44,7 @@ class AwsSource:
         self._client = client
         self._observe = observe
         self._batches = True
+        self._account = ""
 
     def close(self) -> None:
         """Close the connections."""
@@ -58,6 +62,7 @@ class AwsSource:
         try:
             for page in self._pages(rule) if has_wildcard(rule.path) else self._one(rule.path):
                 found.extend(page)
+                self._seen(page)
         except Refused as refused:
             error = as_source_error(f"source {self.name}", refused, "secretsmanager:ListSecrets")
             failures.append(Failure(place=rule.path, message=error.message, hint=error.hint))
@@ -72,11 +77,27 @@ class AwsSource:
                     failures.append(entry)
                 else:
                     entries[entry.ref.path] = entry
+        if complete and not found and not self._account:
+            self._learn_account()
         return Snapshot(
             entries=tuple(entries[path] for path in sorted(entries)),
             failures=tuple(failures),
             complete=complete,
+            mount=ACCOUNT,
+            mount_id=self._account,
         )
+
+    def _learn_account(self) -> None:
+        """Whose secrets these are, where a rule found none that could tell."""
+        with suppress(Refused, SourceError):
+            self._seen(self._ask("list_secrets", MaxResults=1).get("SecretList") or [])
+
+    def _seen(self, found: Sequence[dict[str, Any]]) -> None:
+        """Region and account, as the ARNs tell them."""
+        for told in found:
+            parts = str(told.get("ARN") or "").split(":")
+            if len(parts) > 5:  # noqa: PLR2004  # arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME
+                self._account = f"{parts[3]}:{parts[4]}"
 
     def _pages(self, rule: Rule) -> Iterator[list[dict[str, Any]]]:
         """ListSecrets, narrowed by the server as far as its filters go."""
@@ -171,9 +192,13 @@ class AwsSource:
         """DescribeSecret: gone, there, or there without the rule's tags."""
         told = self._described(path)
         if told is None:
-            return Sighting(presence=Presence.ABSENT)
+            if not self._account:
+                self._learn_account()
+            return Sighting(presence=Presence.ABSENT, mount=ACCOUNT, mount_id=self._account)
+        self._seen([told])
         unselected = rule is None or not _tagged(rule, told)
-        return Sighting(presence=Presence.ORPHAN if unselected else Presence.PRESENT)
+        presence = Presence.ORPHAN if unselected else Presence.PRESENT
+        return Sighting(presence=presence, mount=ACCOUNT, mount_id=self._account)
 
     def check(self, rules: Sequence[Rule]) -> Iterator[Failure | str]:
         """List each rule, and read one secret of it."""

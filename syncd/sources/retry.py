@@ -14,7 +14,7 @@ from syncd.errors import SourceUnavailable
 T = TypeVar("T")
 
 _RETRYING = Retrying(
-    retry=retry_if_exception(lambda e: isinstance(e, SourceUnavailable) and not getattr(e, "lasting", False)),
+    retry=retry_if_exception(lambda e: isinstance(e, SourceUnavailable)),
     stop=stop_after_attempt(3) | stop_after_delay(20),
     wait=wait_random_exponential(multiplier=0.2, max=3),
     reraise=True,

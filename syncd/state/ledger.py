@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, and_, delete, func, select
+from sqlalchemy import Connection, Engine, Select, Table, and_, delete, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
 from syncd.errors import LedgerBusy, LedgerError
@@ -18,6 +18,7 @@ from syncd.state import tables
 from syncd.state.engine import migrate, translated
 from syncd.state.locks import Turns, advisory_lock, file_lock
 
+REFUSED = "refused"
 HISTORY_KEPT = timedelta(days=90)
 
 
@@ -131,14 +132,15 @@ class Ledger:
         rows = self._all(select(tables.grants.c.name).where(tables.grants.c.site == site))
         return frozenset(row["name"] for row in rows)
 
-    def deletions(self, site: str, job: str | None, since: datetime) -> int:
-        """How many secrets were deleted since then on a site, by one job or by all."""
+    def deletions(self, site: str, job: str | None, since: datetime) -> frozenset[str]:
+        """The ids sent for deletion since then on a site, but for those that were surely refused."""
         table = tables.history.c
-        where = [table.site == site, table.action == "delete", table.outcome == "done", table.at > since]
+        where = [table.site == site, table.action == "delete", table.at > since]
         if job is not None:
             where.append(table.job == job)
-        with self.reading() as connection:
-            return int(connection.execute(select(func.count()).where(and_(*where))).scalar_one())
+        query = select(table.remote_id, table.outcome).where(and_(*where)).order_by(table.id)
+        last = {row["remote_id"]: row["outcome"] for row in self._all(query)}
+        return frozenset(remote_id for remote_id, outcome in last.items() if not outcome.startswith(REFUSED))
 
     def history(self, name: str, *, most: int = 10) -> tuple[Logged, ...]:
         """The last actions on a name, newest first."""
@@ -180,18 +182,17 @@ class Ledger:
 
     def remount(self, source: str, mount: str) -> bool:
         """Forget which mount this was, so that the next cycle accepts the one that is there."""
-        table = tables.mounts.c
+        given = mount.strip("/")
+        known = next((one for one in self.known_mounts(source) if one.strip("/") == given), None)
+        if known is None:
+            return False
+        key, path = tables.mounts.c, tables.paths.c
+        # A Vault mount ends in a slash; an AWS account is the whole source.
+        within = path.path.startswith(known, autoescape=True) if known.endswith("/") else true()
         with self.writing() as connection:
-            done = connection.execute(delete(tables.mounts).where(and_(table.source == source, table.mount == mount)))
-            connection.execute(
-                delete(tables.paths).where(
-                    and_(
-                        tables.paths.c.source == source,
-                        tables.paths.c.path.startswith(mount, autoescape=True),
-                    )
-                )
-            )
-        return bool(done.rowcount)
+            connection.execute(delete(tables.mounts).where(and_(key.source == source, key.mount == known)))
+            connection.execute(delete(tables.paths).where(and_(path.source == source, within)))
+        return True
 
 
 class SiteJournal:

@@ -91,6 +91,7 @@ paths = Table(
     Column("updated_at", Instant),
     Column("older_token", Text, nullable=False),
     Column("older_count", Integer, nullable=False),
+    Column("older_at", Instant),
 )
 mounts = Table(
     "syncd_mounts",
@@ -110,6 +111,7 @@ troubles = Table(
     Column("hint", Text, nullable=False),
     Column("ref", Text, nullable=False),
     Column("version", Text, nullable=False),
+    Column("rule", String(16), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("first_at", Instant, nullable=False),
     Column("retry_at", Instant),
@@ -209,6 +211,7 @@ def path_row(state: PathState) -> dict[str, Any]:
         "updated_at": state.updated_at,
         "older_token": state.older_token,
         "older_count": state.older_count,
+        "older_at": state.older_at,
     }
 
 
@@ -223,6 +226,7 @@ def as_path(row: RowMapping) -> PathState:
         updated_at=row["updated_at"],
         older_token=row["older_token"],
         older_count=row["older_count"],
+        older_at=row["older_at"],
     )
 
 

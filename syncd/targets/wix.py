@@ -223,9 +223,9 @@ class WixTarget:
                 maybe_done=True,
                 **about,
             )
-        raise self._refusal(answer, told, one=one)
+        raise self._refusal(answer, told, one=one, listing=method == "GET" and not one)
 
-    def _refusal(self, answer: Answer, told: str, *, one: bool) -> TargetError:
+    def _refusal(self, answer: Answer, told: str, *, one: bool, listing: bool) -> TargetError:
         if answer.status == httpx.codes.NOT_FOUND:
             # A proxy's 404 is not Wix's: only Wix names the code, or at least the request.
             if one and (answer.code == "NOT_FOUND" or (not answer.code and answer.request_id)):
@@ -237,6 +237,16 @@ class WixTarget:
             )
         if answer.status == httpx.codes.CONFLICT:
             return NameTaken(f"{self.name}: the name is taken ({told})", request_id=answer.request_id)
+        if answer.status == httpx.codes.PRECONDITION_REQUIRED:
+            return TargetDenied(
+                f"{self.name}: the site is not ready for secrets ({told})",
+                hint="install the Members Area app on the site",
+                request_id=answer.request_id,
+            )
+        if listing:
+            return TargetDenied(
+                f"{self.name}: Wix refuses the listing ({told})", hint=MEND_DENIED, request_id=answer.request_id
+            )
         return SecretRefused(
             f"{self.name}: Wix refuses this secret ({told})",
             hint="see name, value and description against Wix's limits",

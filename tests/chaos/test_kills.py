@@ -90,7 +90,9 @@ def killed_at_random(lab: Lab, bao: Bao, kills: int, seed: int) -> None:
     result = lab.settle(4)
     assert result.code == 0, result.out + result.err
     truth = {
-        f"s{n}_v": bao.root.secrets.kv.v2.read_secret_version(f"app/s{n}", mount_point=bao.mount, raise_on_deleted_version=True)["data"]["data"]["v"]
+        f"s{n}_v": bao.root.secrets.kv.v2.read_secret_version(
+            f"app/s{n}", mount_point=bao.mount, raise_on_deleted_version=True
+        )["data"]["data"]["v"]
         for n in range(count)
     }
     assert lab.site.values() == truth

@@ -170,10 +170,12 @@ def test_one_id_has_one_record(ledger: Ledger) -> None:
 
 
 def test_the_rest_comes_back_too(ledger: Ledger) -> None:
-    state = PathState(source="v", path="p", pin="", version=Version(token="kv2:2@x", number=2, lineage="l"), fields=("a", ""))
+    state = PathState(
+        source="v", path="p", pin="", version=Version(token="kv2:2@x", number=2, lineage="l"), fields=("a", "")
+    )
     trouble = Trouble(site="s", job="j", subject="N", kind="failed", message="m", first_at=AT, retry_at=AT)
     run = Run(job="j", site="s", target="t", started_at=AT, finished_at=AT, exit_code=0)
-    line = Logged(at=datetime.now(UTC), site="s", target="t", job="j", name="N", action="delete", outcome="done")
+    line = Logged(at=datetime.now(UTC), site="s", target="t", job="j", name="N", action="delete", outcome="sent", remote_id="id-9")
     with hold(ledger) as journal:
         journal.paths([state])
         journal.troubles("s", "j", [trouble])
@@ -184,9 +186,12 @@ def test_the_rest_comes_back_too(ledger: Ledger) -> None:
     assert ledger.known_troubles("s", "j") == {"N": trouble}
     assert ledger.runs() == (run,)
     assert ledger.known_mounts("v") == {"secret/": "uuid"}
-    assert ledger.deletions("s", "j", AT) == ledger.deletions("s", None, AT) == 1
-    assert ledger.deletions("s", "other", AT) == 0
-    assert ledger.history("N")[0].outcome == "done"
+    assert ledger.deletions("s", "j", AT) == ledger.deletions("s", None, AT) == {"id-9"}
+    assert ledger.deletions("s", "other", AT) == set()
+    with hold(ledger) as journal:
+        journal.write(log=[replace(line, outcome="refused: x")])
+    assert ledger.deletions("s", "j", AT) == set()
+    assert ledger.history("N")[-1].outcome == "sent"
     ledger.grant("s", "N")
     assert ledger.grants("s") == {"N"}
     assert ledger.remount("v", "secret/")

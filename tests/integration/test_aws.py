@@ -89,7 +89,9 @@ def test_a_thousand_cost_ten_pages_and_fifty_batches(
     for _ in range(2):
         calls: dict[str, int] = {}
         lab.wix.seen.clear()
-        with App(settings, source_call=lambda _s, call, calls=calls: calls.__setitem__(call, calls.get(call, 0) + 1)) as app:
+        with App(
+            settings, source_call=lambda _s, call, calls=calls: calls.__setitem__(call, calls.get(call, 0) + 1)
+        ) as app:
             (report,) = sync_job(app.world, app.world.jobs["bulk"], holder="t", wait=timedelta(0))
         assert report.exit_code == 0, report
         counts.append(calls)
@@ -161,7 +163,10 @@ def test_a_mid_listing_failure_deletes_nothing(lab: Lab) -> None:
     values = {"SecretValues": [{"Name": n, "VersionId": "v1", "SecretString": "x"} for n in names]}
     denied = {"__type": "AccessDeniedException", "message": "no"}
     lab.job("job", "aws", {"path": "m/*"}, deletion_policy="delete", deletion_grace="0s", guard={"max_deletes": 9})
-    with stub({"ListSecrets": [listed(*names), listed(*names[:2], NextToken="t"), denied], "Batch": [values]}) as (url, _):
+    with stub({"ListSecrets": [listed(*names), listed(*names[:2], NextToken="t"), denied], "Batch": [values]}) as (
+        url,
+        _,
+    ):
         lab.aws(url)
         assert lab.run("sync").code == 0
         writes = lab.writes()

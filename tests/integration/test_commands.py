@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -195,7 +196,13 @@ def test_names_in_another_case_are_a_conflict(lab: Lab, bao: Bao) -> None:
 
 
 def test_usage_errors_are_3(lab: Lab) -> None:
-    for words in (["nonsense"], ["sync", "--nonsense"], ["sync", "--wait", "soon"], ["state", "freeze"], ["sync", "nojob"]):
+    for words in (
+        ["nonsense"],
+        ["sync", "--nonsense"],
+        ["sync", "--wait", "soon"],
+        ["state", "freeze"],
+        ["sync", "nojob"],
+    ):
         lab.config["sources"] = {"aws": {"type": "aws_secrets_manager", "region": "x"}}
         lab.job("job", "aws", {"path": "a/*"})
         result = lab.run(*words)
@@ -254,9 +261,7 @@ def test_another_programs_database_is_not_touched(lab: Lab, bao: Bao) -> None:
     other.close()
 
 
-def test_a_newer_ledger_is_not_touched_and_an_older_one_is_copied(
-    synced: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_newer_ledger_is_not_touched_and_an_older_one_is_copied(synced: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     from syncd.state import engine
 
     steps = engine.STEPS
@@ -310,7 +315,7 @@ def test_a_full_disk(synced: Lab, bao: Bao) -> None:
 
     small = synced.folder / "small"
     small.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small)], check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(small)], check=False).returncode:
         pytest.skip("no tmpfs can be mounted here")
     try:
         shutil.copytree(synced.state.parent, small / "state")
@@ -318,13 +323,9 @@ def test_a_full_disk(synced: Lab, bao: Bao) -> None:
         for number in range(30):
             bao.put(f"app/more{number}", v="x")
         filler = small / "filler"
-        with filler.open("wb") as file:
-            try:
-                while True:
-                    file.write(b"x" * 4096)
-                    file.flush()
-            except OSError:
-                pass
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(b"x" * 4096)
         result = synced.run("sync")
         assert result.code == 7 and "Traceback" not in result.err and "mend" in result.err, result.err
         filler.unlink()

@@ -87,7 +87,9 @@ def test_token_ignores_the_environment(bao: Bao, policy: str, monkeypatch: pytes
 
 def test_approle(bao: Bao, policy: str) -> None:
     mount, role_id, secret_id = approle(bao, policy)
-    works(bao, Login(method="approle", mount=mount, settings={"role_id": role_id}, credentials=fixed(secret_id=secret_id)))
+    works(
+        bao, Login(method="approle", mount=mount, settings={"role_id": role_id}, credentials=fixed(secret_id=secret_id))
+    )
 
 
 def test_approle_with_a_wrapped_secret_id(bao: Bao, policy: str) -> None:
@@ -127,14 +129,14 @@ def test_userpass(bao: Bao, policy: str) -> None:
     mount = enable(bao, "userpass")
     password = uuid.uuid4().hex
     bao.root.auth.userpass.create_or_update_user("syncd", password=password, policies=[policy], mount_point=mount)
-    works(bao, Login(method="userpass", mount=mount, settings={"username": "syncd"}, credentials=fixed(password=password)))
+    works(
+        bao, Login(method="userpass", mount=mount, settings={"username": "syncd"}, credentials=fixed(password=password))
+    )
 
 
 def key_pair() -> tuple[rsa.RSAPrivateKey, str]:
     key = rsa.generate_private_key(65537, 2048)
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return key, public.decode()
 
 
@@ -201,7 +203,11 @@ def test_kubernetes(bao: Bao, policy: str, tmp_path: Path) -> None:
         good = json.loads(body)["spec"]["token"] == token
         user = {"username": "system:serviceaccount:ns:syncd", "uid": "u", "groups": []}
         status = {"authenticated": good, "user": user if good else {}}
-        return 201, json.dumps({"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "status": status}).encode(), "application/json"
+        return (
+            201,
+            json.dumps({"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "status": status}).encode(),
+            "application/json",
+        )
 
     mount = enable(bao, "kubernetes")
     with answering(review) as (host, _), openbao(tls_dir=tmp_path):

@@ -105,15 +105,28 @@ def test_all_faults_at_once_with_their_lines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a: [", "a: b: c", "\tx: 1", "a: &a [*a]", "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]", "owner: a\nowner: b", "- a\n- b", "", "just text", "a: \x00"],
+    [
+        "a: [",
+        "a: b: c",
+        "\tx: 1",
+        "a: &a [*a]",
+        "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]",
+        "owner: a\nowner: b",
+        "- a\n- b",
+        "",
+        "just text",
+        "a: \x00",
+    ],
 )
 def test_broken_yaml_is_one_clear_message(tmp_path: Path, text: str) -> None:
     assert len(problems(tmp_path, text)) == 1
 
 
 def test_anchors_may_be_used(tmp_path: Path) -> None:
-    text = yaml.safe_dump(GOOD, sort_keys=False).replace("every: 15m", "<<: *often").replace(
-        "schedule:\n      every: 5m", "schedule: &often\n      every: 5m"
+    text = (
+        yaml.safe_dump(GOOD, sort_keys=False)
+        .replace("every: 15m", "<<: *often")
+        .replace("schedule:\n      every: 5m", "schedule: &often\n      every: 5m")
     )
     path = tmp_path / "syncd.yaml"
     path.write_text(text)

@@ -51,7 +51,9 @@ def test_every_option_in_the_readme_exists() -> None:
 
 def test_exit_codes_and_statuses_are_told() -> None:
     table = README.split("### Exit codes")[1].split("### Statuses")[0]
-    codes = {cls.exit_code for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, errors.SyncdError)}
+    codes = {
+        cls.exit_code for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, errors.SyncdError)
+    }
     for code in codes:
         assert re.search(rf"^\| {code}[ ,]", table, re.MULTILINE), code
     for status in STATUSES:

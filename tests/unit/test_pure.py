@@ -69,7 +69,15 @@ def test_names() -> None:
 
 @pytest.mark.parametrize(
     ("raw", "text"),
-    [("a\r\n", "a\r\n"), (5, "5"), (True, "true"), (None, "null"), ([1, "a"], '[1,"a"]'), ({"a": 1}, '{"a":1}'), ("ü", "ü")],
+    [
+        ("a\r\n", "a\r\n"),
+        (5, "5"),
+        (True, "true"),
+        (None, "null"),
+        ([1, "a"], '[1,"a"]'),
+        ({"a": 1}, '{"a":1}'),
+        ("ü", "ü"),
+    ],
 )
 def test_values(raw: object, text: str) -> None:
     assert extract(SecretValue({"f": raw}), rule(), "f").reveal() == text
@@ -140,9 +148,11 @@ def test_whose_date_it_is() -> None:
     ],
 )
 def test_the_guard(count: int, limit: str, held: int, deleted: int, allowed: int, kept: int) -> None:
-    plan = Plan(actions=tuple(Delete(record=record(name=f"N{n}"), reason="gone") for n in range(count)))
+    actions = (Delete(record=record(name=f"N{n}", remote_id=f"id{n}"), reason="gone") for n in range(count))
+    plan = Plan(actions=tuple(actions))
     given = Limit(percent=float(limit[:-1])) if limit.endswith("%") else Limit(number=int(limit))
-    ground = Ground(job_records=held, site_records=held, job_deleted=deleted, site_deleted=deleted)
+    ids, gone = frozenset(f"id{n}" for n in range(held)), frozenset(f"gone{n}" for n in range(deleted))
+    ground = Ground(job_records=ids, site_records=ids, job_deleted=gone, site_deleted=gone)
     guarded = guard(plan, ground, max_deletes=given, allow_deletes=allowed)
     assert len(guarded.actions) == kept
     assert [finding.exit_code for finding in guarded.findings] == ([] if kept == count else [6])
@@ -154,7 +164,12 @@ def test_versions() -> None:
     anew = Version(token="kv2:1@c", number=1, lineage="l2")
     assert not anew.older_than(new) and new.older_than(anew)
     assert not Version(token="aws:x").older_than(Version(token="aws:y"))
-    assert (version_label("kv2:3@b"), version_label("aws:id"), version_label("kv1:fp"), version_label("")) == ("3", "id", "", "")
+    assert (version_label("kv2:3@b"), version_label("aws:id"), version_label("kv1:fp"), version_label("")) == (
+        "3",
+        "id",
+        "",
+        "",
+    )
 
 
 def test_a_secret_value_shows_itself_nowhere() -> None:

@@ -144,7 +144,9 @@ class VaultClient:
             ) from None
         except (requests.exceptions.RequestException, OSError) as error:
             raise SourceUnavailable(
-                f"{place} does not answer ({type(error).__name__})", hint="see address, network and ca_file"
+                f"{place} does not answer ({type(error).__name__})",
+                hint="see address, network and ca_file",
+                whole=True,
             ) from None
 
     def _expired(self, token: str, denied: StatusError) -> bool:
@@ -219,9 +221,7 @@ class VaultClient:
 def _server_fault(error: StatusError, place: str) -> SourceUnavailable:
     sealed = error.status == 503 and any("sealed" in line.lower() for line in error.errors)  # noqa: PLR2004
     if sealed:
-        fault = SourceUnavailable(f"{place} is sealed", hint="unseal it; nothing changes until then")
-        fault.lasting = True  # type: ignore[attr-defined]  # trying again in a second is no use
-        return fault
+        return SourceUnavailable(f"{place} is sealed", hint="unseal it; nothing changes until then", whole=True)
     if error.status == 429:  # noqa: PLR2004
         return SourceUnavailable(f"{place} asks to slow down", hint="raise its quota, or stretch the schedule")
     return SourceUnavailable(f"{place} gave no usable answer (HTTP {error.status})", hint="see its log")

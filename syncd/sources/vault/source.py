@@ -142,7 +142,7 @@ class VaultSource:
                 failure = self._denied(entry.ref.path, error)
                 return Reading(entry=entry, failure=failure)
             except SourceError as error:
-                if isinstance(error, SourceUnavailable):
+                if isinstance(error, SourceUnavailable) and error.whole:
                     gone.append(error)
                 return _failed(entry, error.message, error.hint)
 
@@ -188,12 +188,12 @@ class VaultSource:
                 self._client.get("get", path, "read")
                 live = True
             else:
-                told = self._walker.metadata(mount, within) or {}
-                number = pin or str(told.get("current_version"))
-                version = (told.get("versions") or {}).get(number)
-                live = isinstance(version, dict) and is_live(version, self._clock())
+                # The server's own word, not our clock's, on whether the version is deleted.
+                params = {"version": pin} if pin else {}
+                answer = self._client.get("get", f"{mount.path}data/{within}", "look", **params)
+                live = (answer.get("data") or {}).get("data") is not None
         except StatusError as error:
-            if not is_missing(error):
+            if not (is_missing(error) or _is_deleted(error)):
                 failure = self._denied(path, error)
                 raise SourceError(f"source {self.name}: {path}: {failure.message}", hint=failure.hint) from None
             live = False

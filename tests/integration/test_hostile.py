@@ -1,0 +1,331 @@
+"""What a hostile tester found once: each stays mended."""
+
+from __future__ import annotations
+
+import json
+import signal
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab import AWS_ENVIRON, Bao, Lab
+
+DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
+
+
+def vault_job(lab: Lab, bao: Bao, *rules: dict[str, Any], name: str = "job", **more: Any) -> None:
+    if "vault" not in lab.config["sources"]:
+        lab.vault(bao)
+    lab.job(name, "vault", *({**rule, "path": f"{bao.mount}/{rule['path']}"} for rule in rules), **more)
+
+
+def rules(lab: Lab, job: str = "job") -> list[dict[str, Any]]:
+    return lab.config["jobs"][job]["secrets"]
+
+
+def test_reading_commands_beside_a_writer_leave_its_journal_alone(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"})
+    for number in range(40):
+        bao.put(f"app/s{number}", v="x")
+    lab.site.options.latency = 0.05
+    writer = lab.popen("sync")
+    for words in (["status"], ["state", "list"], ["plan"]):
+        assert lab.spawn(*words).code in {0, 1}
+    open_files = [str(path.readlink()) for path in Path(f"/proc/{writer.pid}/fd").iterdir()]
+    assert not [name for name in open_files if "state.db" in name and "deleted" in name]
+    writer.send_signal(signal.SIGKILL)
+    writer.communicate()
+    lab.site.options.latency = 0
+    assert lab.settle().code == 0
+    assert lab.ledger() == lab.ids() and len(lab.site.created_ids) == 40
+
+
+@pytest.mark.parametrize("new", ["A_{path}", "TAKEN"])
+def test_an_old_name_stays_while_its_new_one_cannot_be_made(lab: Lab, bao: Bao, new: str) -> None:
+    """A bad name, a collision, somebody else's name: nothing of the old mapping is deleted."""
+    vault_job(lab, bao, {"path": "app/**", "name": "OLD_{path}_{field}"}, **DELETING)
+    bao.put("app/a", wix="1", v="2")
+    bao.put("app/b", v="3")
+    lab.site.create({"name": "TAKEN", "value": "theirs"})
+    assert lab.run("sync").code == 0
+    before = lab.site.values()
+    rules(lab)[0]["name"] = "{field}" if new == "A_{path}" else new
+    for _ in range(3):
+        lab.run("sync")
+        assert {name: value for name, value in lab.site.values().items() if name in before} == before
+
+
+def test_a_name_that_is_still_anothers_does_not_settle_the_move(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/one", "field": "v", "name": "A"}, {"path": "app/two", "field": "v", "name": "B"}, **DELETING)
+    bao.put("app/one", v="v-one")
+    bao.put("app/two", v="v-two")
+    lab.run("sync")
+    lab.run("state", "freeze", "B", "--until", "1d")
+    rules(lab)[0]["name"], rules(lab)[1]["name"] = "B", "C"
+    for _ in range(3):
+        lab.run("sync")
+    assert "v-one" in lab.site.values().values()
+
+
+def test_a_mount_put_inside_a_removed_one_is_not_believed(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "pay/*"}, **DELETING)
+    bao.put("pay/a", v="1")
+    bao.put("pay/b", v="2")
+    lab.run("sync")
+    before = lab.site.values()
+    bao.root.sys.disable_secrets_engine(bao.mount)
+    bao.root.sys.enable_secrets_engine("kv", path=f"{bao.mount}/pay", options={"version": "2"})
+    bao.root.secrets.kv.v2.create_or_update_secret("z", {"v": "3"}, mount_point=f"{bao.mount}/pay")
+    for _ in range(2):
+        assert lab.run("sync").code == 4
+        assert lab.site.values() == before
+    bao.root.sys.disable_secrets_engine(f"{bao.mount}/pay")
+
+
+def test_another_aws_region_is_another_place(lab: Lab, aws: Any, aws_url: str) -> None:
+    import boto3
+
+    for name in ("h/a", "h/b", "h/c"):
+        aws.create_secret(Name=name, SecretString="x")
+    lab.aws(aws_url)
+    lab.job("job", "aws", {"path": "h/*"}, **DELETING)
+    assert lab.run("sync").code == 0
+    other = boto3.client(
+        "secretsmanager", region_name="us-west-2", endpoint_url=aws_url,
+        aws_access_key_id="lab", aws_secret_access_key=AWS_ENVIRON["AWS_SECRET_ACCESS_KEY"],
+    )  # fmt: skip
+    other.create_secret(Name="h/a", SecretString="elsewhere")
+    lab.config["sources"]["aws"]["region"] = "us-west-2"
+    before = lab.site.values()
+    for _ in range(2):
+        assert lab.run("sync").code == 4
+        assert lab.site.values() == before
+    other.delete_secret(SecretId="h/a", ForceDeleteWithoutRecovery=True)
+    assert lab.run("state", "remount", "aws", "account").code == 0
+    other.close()
+
+
+@pytest.mark.parametrize("kind", ["reset_after", "reset_before", "503"])
+def test_a_lost_deletion_counts_for_the_rolling_day(lab: Lab, bao: Bao, kind: str) -> None:
+    vault_job(lab, bao, {"path": "app/*"}, **{**DELETING, "guard": {"max_deletes": 1}})
+    for number in range(4):
+        bao.put(f"app/s{number}", v="x")
+    lab.run("sync")
+    for number in range(1, 3):
+        bao.remove(f"app/s{number - 1}")
+        lab.wix.fault(kind, "DELETE", times=4)
+        for _ in range(3):
+            lab.run("sync")
+        lab.wix.faults.clear()
+    assert lab.run("sync").code == 6
+    assert len(lab.ids()) == 3
+
+
+def test_a_field_name_that_is_no_text_fails_alone(lab: Lab, aws: Any, aws_url: str) -> None:
+    aws.create_secret(Name="h/odd", SecretString='{"x\\ud800": "v", "nul\\u0000": "v", "good": "w"}')
+    aws.create_secret(Name="h/fine", SecretString='{"k": "v"}')
+    lab.aws(aws_url)
+    lab.job("job", "aws", {"path": "h/*", "field": "*"})
+    result = lab.run("sync")
+    assert result.code == 1 and "rename the field" in result.out
+    assert lab.site.values() == {"odd_good": "w", "fine_k": "v"}
+
+
+def test_a_deeply_nested_value_fails_alone(lab: Lab, bao: Bao) -> None:
+    bao.root.sys.disable_secrets_engine(bao.mount)
+    bao.root.sys.enable_secrets_engine("kv", path=bao.mount, options={"version": "1"})
+    deep: Any = "x"
+    for _ in range(300):
+        deep = [deep]
+    kv = bao.root.secrets.kv.v1
+    kv.create_or_update_secret("app/deep", {"v": deep}, mount_point=bao.mount)
+    kv.create_or_update_secret("app/fine", {"v": "x"}, mount_point=bao.mount)
+    vault_job(lab, bao, {"path": "app/*"})
+    result = lab.run("sync")
+    assert result.code in {0, 1, 4} and lab.site.values()["fine_v"] == "x"
+
+
+def test_merged_jobs_with_other_descriptions_come_to_rest(lab: Lab, bao: Bao) -> None:
+    for name in ("one", "two"):
+        vault_job(lab, bao, {"path": "app/*", "description": f"of job {name}"}, name=name)
+    bao.put("app/a", v="1")
+    assert lab.run("sync").code == 0
+    before = lab.writes()
+    assert lab.run("sync").code == 0
+    assert lab.writes() == before
+
+
+def test_targets_on_one_site_must_agree(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"})
+    lab.config["targets"]["again"] = lab.config["targets"]["shop"] | {"name_profile": "dashboard", "rate_limit": "9/1s"}
+    result = lab.run("check")
+    assert result.code == 3 and "is another than that of shop" in result.err
+
+
+def test_two_targets_on_one_site_share_everything(lab: Lab, bao: Bao) -> None:
+    lab.config["targets"]["again"] = lab.config["targets"]["shop"]
+    vault_job(lab, bao, {"path": "app/*"}, targets=["shop", "again"])
+    bao.put("app/a", v="1")
+    kept = lab.folder / "plan.json"
+    assert lab.run("plan", "--out", str(kept)).code == 0
+    assert lab.run("apply", str(kept)).code == 0
+    assert len(lab.site.created_ids) == 1 and lab.site.values() == {"a_v": "1"}
+
+
+def test_a_field_that_moves_to_another_path_takes_its_name_along(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*", "name": "{field}"})
+    bao.put("app/a", STRIPE="old", OTHER="x")
+    assert lab.run("sync").code == 0
+    ids = lab.ids()
+    bao.put("app/a", OTHER="x")
+    bao.put("app/b", STRIPE="new")
+    assert lab.run("sync").code == 0
+    assert lab.site.values()["STRIPE"] == "new" and lab.ids() == ids
+
+
+@pytest.mark.parametrize("case_insensitive", [False, True])
+def test_a_name_that_changes_in_case_alone_is_renamed(lab: Lab, bao: Bao, case_insensitive: bool) -> None:
+    lab.site.options.case_insensitive = case_insensitive
+    vault_job(lab, bao, {"path": "app/*", "name": "pay_{field}"}, **DELETING)
+    bao.put("app/a", v="1")
+    lab.run("sync")
+    (secret_id,) = lab.ids().values()
+    rules(lab)[0]["name"] = "PAY_{field}"
+    bao.put("app/a", v="2")
+    assert lab.settle().code == 0
+    assert lab.ids() == {"PAY_v": secret_id} == lab.ledger() and lab.site.values() == {"PAY_v": "2"}
+
+
+def test_a_mistyped_glob_deletes_nothing(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "pay/**"}, **DELETING)
+    bao.put("pay/a", v="1")
+    bao.put("pay/b", v="1")
+    lab.run("sync")
+    rules(lab)[0]["path"] = f"{bao.mount}/pya/**"
+    for _ in range(2):
+        assert "selects nothing" in lab.run("sync").out
+    assert len(lab.ids()) == 2
+
+
+def test_an_outage_stops_the_grace(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"}, **{**DELETING, "deletion_grace": "1h"})
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    lab.run("sync")
+    bao.remove("app/a")
+    lab.run("sync")
+    row = next(one for one in lab.run("state", "export").json["records"] if one["name"] == "a_v")
+    assert row["absent_at"]
+    address = lab.config["sources"]["vault"]["address"]
+    lab.config["sources"]["vault"]["address"] = "http://127.0.0.1:1"
+    assert lab.run("sync").code == 4
+    lab.config["sources"]["vault"]["address"] = address
+    row = next(one for one in lab.run("state", "export").json["records"] if one["name"] == "a_v")
+    assert row["absent_at"] is None
+
+
+def test_forget_and_delete_asks_every_job(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"}, name="one")
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    lab.run("sync")
+    rules(lab, "one")[0]["path"] = f"{bao.mount}/app/b"
+    lab.run("sync")
+    vault_job(lab, bao, {"path": "app/a"}, name="two")
+    assert lab.run("state", "forget", "a_v", "--delete").code == 6
+    bao.remove("app/a")
+    assert lab.run("state", "forget", "a_v", "--delete").code == 0
+    assert set(lab.ids()) == {"b_v"}
+
+
+def test_a_site_that_is_not_ready(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"})
+    bao.put("app/a", v="1")
+    lab.site.options.members_area = False
+    result = lab.run("sync")
+    assert result.code == 5 and "Members Area" in result.err
+    lab.site.options.members_area = True
+    assert lab.run("sync").code == 0
+
+
+def test_quarantine_ends_with_its_mend(lab: Lab, aws: Any, aws_url: str) -> None:
+    aws.create_secret(Name="h/bin", SecretBinary=b"\x00")
+    lab.aws(aws_url)
+    lab.job("job", "aws", {"path": "h/bin"})
+    assert lab.run("sync").code == 1
+    assert lab.statuses() == {"bin": "quarantined"}
+    lab.config["jobs"]["job"]["secrets"][0]["binary"] = "base64"
+    assert lab.run("sync").code == 0
+
+
+def test_merged_rules_of_which_the_first_knows_how(lab: Lab, aws: Any, aws_url: str) -> None:
+    aws.create_secret(Name="h/bin", SecretBinary=b"\x00")
+    lab.aws(aws_url)
+    lab.job("job", "aws", {"path": "h/bin", "binary": "base64", "name": "X"}, {"path": "h/*", "name": "X"})
+    assert lab.run("sync").code == 0
+
+
+def test_a_frozen_secret_is_not_written_to_in_any_way(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"})
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    lab.run("sync")
+    lab.run("state", "freeze", "a_v", "--until", "1d")
+    bao.remove("app/a")
+    lab.site.options.hide = lambda one: one.name == "a_v"
+    before = lab.writes()
+    lab.run("sync")
+    assert lab.writes() == before
+
+
+def test_the_exact_name_goes_before_one_in_another_case(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*", "name": "{field}"}, conflict_policy="adopt")
+    lab.site.create({"name": "KEY", "value": "theirs"})
+    lab.site.create({"name": "key", "value": "also theirs"})
+    bao.put("app/a", KEY="ours")
+    lab.run("sync")
+    assert lab.site.values() == {"KEY": "ours", "key": "also theirs"}
+
+
+def test_one_lagging_answer_is_one_answer_however_many_jobs_see_it(lab: Lab, bao: Bao) -> None:
+    """The state of a path counts confirmations a minute apart at least."""
+    from syncd.gather import SPACING, Gathering, Tick
+    from syncd.models import Rule
+    from syncd.state.engine import sqlite_engine
+    from syncd.state.ledger import Ledger
+    from tests.fakes import FakeClock, FakeSource
+
+    clock = FakeClock()
+    source, ledger = FakeSource(clock), Ledger(sqlite_engine(None), "memory", None)
+    rule = Rule(index=0, source="vault", path="kv/**", field="*", name="{path}")
+    source.put("kv/a", v="old")
+    stale = dict(source.secrets)
+    source.put("kv/a", v="new")
+
+    def gather() -> str:
+        with ledger.lock("s", holder="t", wait=timedelta(0)) as journal:
+            one = Gathering((rule,), source, Tick(), ledger, journal, lambda _: "fp", clock())
+            one.look()
+        return ledger.known_paths("vault")["kv/a", ""].version.token
+
+    newest = gather()
+    source.stale = stale
+    for _ in range(5):
+        assert gather() == newest, "five jobs in one second see one answer"
+    clock.skip(SPACING)
+    assert gather() == newest
+    clock.skip(SPACING)
+    assert gather() != newest, "several cycles confirm it: it was restored on purpose"
+    ledger.close()
+
+
+def test_json_of_every_listing_parses(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"})
+    bao.put("app/a", v="1")
+    kept = lab.folder / "plan.json"
+    lab.run("sync")
+    lab.run("plan", "--out", str(kept))
+    for words in (["plan"], ["apply", str(kept)], ["status"], ["check"], ["state", "list"], ["explain", "a_v"], ["sync"]):
+        assert json.loads(lab.run(*words, "--json").out) is not None
