@@ -50,7 +50,7 @@ class Tick:
     born: float = field(default_factory=time.monotonic)
 
     def fresh(self) -> Tick:
-        """This one while it is young, else a new one: nothing is written on an old picture."""
+        """Itself while it is young, else a new one: nothing is written on an old picture."""
         return self if time.monotonic() - self.born < YOUNG else Tick()
 
     def list(self, source: Source, rule: Rule) -> Snapshot:
@@ -180,9 +180,9 @@ class Gathering:
             self.failures.append(Failure(place=key[0], message=error.message, hint=error.hint))
             return
         state = self._states.get(key)
-        if state and version.token != state.version.token and version.older_than(state.version):
-            if key not in self._confirmed:
-                return
+        older = state is not None and version.token != state.version.token and version.older_than(state.version)
+        if older and key not in self._confirmed:
+            return
         self._documents[key] = reading
         self._keep(
             key,

@@ -49,7 +49,7 @@ def guard(
 
 def _withhold(plan: Plan, kind: type[Create | Update | Delete], message: str, hint: str) -> Plan:
     held = [action for action in plan.actions if isinstance(action, kind)]
-    names = ", ".join(action.name for action in held[:3]) + (" and more" if len(held) > 3 else "")  # noqa: PLR2004
+    names = ", ".join(action.name for action in held[:3]) + (" and more" if len(held) > 3 else "")
     finding = Finding(kind=Kind.WITHHELD, name="", message=f"{message} ({names})", hint=hint, exit_code=6)
     kept = tuple(action for action in plan.actions if not isinstance(action, kind))
     return replace(plan, actions=kept, findings=(*plan.findings, finding))

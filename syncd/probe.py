@@ -180,7 +180,7 @@ def _is_old(record: Record, now: datetime) -> bool:
     return record.pending_at is not None and now - record.pending_at > timedelta(days=1)
 
 
-def _lag(what: str, seen: bool, seconds: float) -> str:  # noqa: FBT001
+def _lag(what: str, seen: bool, seconds: float) -> str:
     if not seen:
         return f"does not show it within {PATIENCE:.0f} s"
     return f"{what} at once" if seconds < 1 else f"{what} after {seconds:.1f} s (it lags)"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from syncd.marks import carries, mark_of
-from syncd.models import Desired, Pending, Record, RemoteSecret
+from syncd.models import Desired, Pending, Record, RemoteSecret, SecretRef
 
 LATE_CREATE = timedelta(days=1)
 """As long a create whose answer was lost keeps its name reserved when nobody wants it any more."""
@@ -29,8 +29,8 @@ class Found:
         return tuple(rows[name] for name in sorted(rows))
 
 
-def _resolve(record: Record, ours: RemoteSecret | None, listed: bool) -> Record | None:  # noqa: FBT001
-    """One row against the listing; None drops it. `ours`: its name there, with its mark, under a free id."""
+def _resolve(record: Record, ours: RemoteSecret | None, *, listed: bool) -> Record:
+    """One row against the listing. `ours`: its name there, with its mark, under a free id."""
     if ours is not None:
         return replace(
             record,
@@ -66,74 +66,92 @@ def recover(
     A wrong or missing mark is nobody we know: a pending create of that name is dropped, and the planner
     reports the conflict.
     """
-    by_name = {secret.name: secret for secret in remote}
-    ids = {secret.id for secret in remote}
-    held = {record.remote_id for record in records if record.remote_id}
-    put: list[Record] = []
+    site_has = _Listing(owner, remote, records, desired)
+    put: dict[str, Record] = {}
     drop: list[Record] = []
-    wanting: dict[str, list[Desired]] = {}
-    for wanted in desired:
-        wanting.setdefault(wanted.name, []).append(wanted)
-
-    def free_and_ours(record: Record) -> RemoteSecret | None:
-        there = by_name.get(record.name)
-        if there is None or there.id in held or (record.remote_id in ids and record.remote_id):
-            return None
-        refs = {record.ref, *(wanted.ref for wanted in wanting.get(record.name, ()))}
-        ours = any(carries(there.description, mark_of(owner, record.name, ref)) for ref in refs)
-        return there if ours else None
-
     for record in records:
-        ours = free_and_ours(record)
-        settled = _resolve(record, ours, record.remote_id in ids)
-        if record.remote_id is None and ours is None and record.name in by_name:
-            settled = None  # somebody else's secret has the name that we had reserved
-        elif _never_came(record, now) and record.name not in wanting and ours is None:
-            settled = None
+        settled = _looked_up(record, site_has, now)
         if settled is None:
             drop.append(record)
         elif settled != record:
-            put.append(settled)
-
+            put[record.name] = settled
     known = {record.name for record in records}
     for wanted in desired:
-        renamed = _in_another_case(wanted, records, wanting)
-        if renamed is not None and wanted.name not in known:
-            known.add(wanted.name)
-            drop.append(renamed)
-            put = [record for record in put if record.name != renamed.name]
-            put.append(replace(renamed, name=wanted.name, pending=None, unverified=True))
-    for wanted in desired:
-        name = wanted.name
-        there = by_name.get(name)
-        if name in known or there is None or there.id in held:
+        if wanted.name in known:
             continue
-        if carries(there.description, mark_of(owner, name, wanted.ref)):
-            known.add(name)
-            put.append(
-                Record(
-                    site=site,
-                    name=name,
-                    target=target,
-                    job=wanted.job,
-                    ref=wanted.ref,
-                    pin=wanted.pin,
-                    remote_id=there.id,
-                    description=there.description,
-                    unverified=True,
-                    verified_at=now,
-                )
-            )
-    return Found(put=tuple(put), drop=tuple(drop))
+        renamed = _in_another_case(wanted, records, site_has.wanting)
+        there = site_has.ours(wanted.name, wanted.ref)
+        if renamed is not None:
+            drop.append(renamed)
+            put.pop(renamed.name, None)
+            put[wanted.name] = replace(renamed, name=wanted.name, pending=None, unverified=True)
+        elif there is not None:
+            put[wanted.name] = _taken_back(wanted, there, site=site, target=target, now=now)
+        else:
+            continue
+        known.add(wanted.name)
+    return Found(put=tuple(put.values()), drop=tuple(drop))
+
+
+class _Listing:
+    """The site as listed, seen with the ledger and the wanted names beside it."""
+
+    def __init__(
+        self, owner: str, remote: Sequence[RemoteSecret], records: Sequence[Record], desired: Sequence[Desired]
+    ) -> None:
+        self._owner = owner
+        self.by_name = {secret.name: secret for secret in remote}
+        self.ids = {secret.id for secret in remote}
+        self._held = {record.remote_id for record in records if record.remote_id}
+        self.wanting: dict[str, set[SecretRef]] = {}
+        for wanted in desired:
+            self.wanting.setdefault(wanted.name, set()).add(wanted.ref)
+
+    def ours(self, name: str, *refs: SecretRef) -> RemoteSecret | None:
+        """The secret of this name, if no record holds its id and its mark is of one of these references."""
+        there = self.by_name.get(name)
+        if there is None or there.id in self._held:
+            return None
+        fits = any(carries(there.description, mark_of(self._owner, name, ref)) for ref in refs)
+        return there if fits else None
+
+
+def _looked_up(record: Record, listing: _Listing, now: datetime) -> Record | None:
+    """One row as the listing settles it; None drops it."""
+    if record.remote_id in listing.ids:
+        return _resolve(record, None, listed=True)
+    ours = listing.ours(record.name, record.ref, *listing.wanting.get(record.name, ()))
+    if ours is None and record.remote_id is None:
+        if record.name in listing.by_name:
+            return None  # somebody else's secret has the name that we had reserved
+        if _never_came(record, now) and record.name not in listing.wanting:
+            return None
+    return _resolve(record, ours, listed=False)
+
+
+def _taken_back(wanted: Desired, there: RemoteSecret, *, site: str, target: str, now: datetime) -> Record:
+    """A row for a secret that the ledger lost; its content is not verified."""
+    return Record(
+        site=site,
+        name=wanted.name,
+        target=target,
+        job=wanted.job,
+        ref=wanted.ref,
+        pin=wanted.pin,
+        remote_id=there.id,
+        description=there.description,
+        unverified=True,
+        verified_at=now,
+    )
 
 
 def _in_another_case(wanted: Desired, records: Sequence[Record], wanting: Mapping[str, object]) -> Record | None:
     """Our own secret under a name that differs from the wanted one in case alone: renamed, not created anew."""
     for record in records:
         same = record.ref == wanted.ref and record.pin == wanted.pin and record.name not in wanting
-        if same and record.remote_id and record.name != wanted.name:
-            if record.name.casefold() == wanted.name.casefold():
-                return record
+        other_case = record.name != wanted.name and record.name.casefold() == wanted.name.casefold()
+        if same and record.remote_id and other_case:
+            return record
     return None
 
 

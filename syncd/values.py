@@ -50,7 +50,7 @@ def as_text(raw: object) -> str:
         raise BadValue("the value is nested too deeply", hint="flatten it at the source") from None
 
 
-def _picked(document: SecretValue[object], rule: Rule, field: str | None) -> object:
+def _picked(document: SecretValue[object], field: str | None) -> object:
     raw = document.reveal()
     if field is None:
         return raw
@@ -67,7 +67,7 @@ def _picked(document: SecretValue[object], rule: Rule, field: str | None) -> obj
 
 def extract(document: SecretValue[object], rule: Rule, field: str | None) -> SecretValue[str]:
     """The text for one reference of a document, within Wix's law."""
-    raw = _picked(document, rule, field)
+    raw = _picked(document, field)
     if isinstance(raw, bytes):
         if not rule.binary:
             raise BadValue("the value is binary", hint="say how it becomes text: `binary: base64`")

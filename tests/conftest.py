@@ -30,7 +30,7 @@ def bao(bao_server: OpenBao) -> Iterator[Bao]:
     """A KV v2 mount that no other test has."""
     mount = f"kv-{uuid.uuid4().hex[:8]}"
     one = Bao(bao_server, mount, bao_server.token)
-    one.root.sys.enable_secrets_engine("kv", path=mount, options={"version": "2"})
+    one.enable()
     yield one
     one.root.sys.disable_secrets_engine(mount)
 

@@ -169,6 +169,17 @@ class Bao:
     def root(self) -> hvac.Client:
         return hvac.Client(self.server.address, token=self.server.token)
 
+    def enable(self, version: str = "2") -> None:
+        """Mount it; a KV v2 mount is not ready at once."""
+        self.root.sys.enable_secrets_engine("kv", path=self.mount, options={"version": version})
+        while version == "2":
+            try:
+                self.root.secrets.kv.v2.list_secrets("", mount_point=self.mount)
+            except hvac.exceptions.InvalidPath:
+                return
+            except hvac.exceptions.InvalidRequest:
+                continue
+
     def put(self, path: str, **fields: Any) -> None:
         self.put_all(path, fields)
 

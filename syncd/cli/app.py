@@ -32,7 +32,7 @@ app.add_typer(state.app, name="state")
 local.add_to(app)
 
 
-def _version(asked: bool) -> None:  # noqa: FBT001  # typer's callback form
+def _version(asked: bool) -> None:  # typer's callback form
     if asked:
         typer.echo(f"syncd {__version__}")
         raise typer.Exit

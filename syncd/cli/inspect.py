@@ -89,7 +89,7 @@ def _targets(app: App) -> Iterator[tuple[str, str, str, int]]:
         yield "ok", f"target {name}", f"{len(listed)} secrets on the site, {len(ours)} of them with our mark", 0
         strays = sorted(secret.name for secret in ours if secret.id not in held)
         if strays and held:
-            few = ", ".join(strays[:5]) + (" and more" if len(strays) > 5 else "")  # noqa: PLR2004
+            few = ", ".join(strays[:5]) + (" and more" if len(strays) > 5 else "")
             seen = f"{len(strays)} with our mark are not in the ledger, and are never deleted by syncd: {few}"
             yield "note", f"target {name}", seen, 0
 
@@ -261,7 +261,8 @@ def _mappings(app: App, path: str) -> Iterator[dict[str, Any]]:
     for job in app.world.jobs.values():
         states = app.ledger.known_paths(job.source)
         mounts = app.ledger.known_mounts(job.source)
-        mount = max((m for m in mounts if path.startswith(m)), key=len, default=path.split("/")[0]).strip("/")
+        first = path.split("/", maxsplit=1)[0]
+        mount = max((m for m in mounts if path.startswith(m)), key=len, default=first).strip("/")
         for rule in job.rules:
             if not selects_path(rule, path):
                 continue

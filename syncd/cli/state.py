@@ -235,7 +235,9 @@ def _delete(app: App, journal: Any, record: Record) -> None:
 def remount(
     context: typer.Context,
     source: Annotated[str, typer.Argument(help="A configured source.")],
-    mount: Annotated[str, typer.Argument(help="The mount that was replaced on purpose, such as secret/; for AWS: account.")],
+    mount: Annotated[
+        str, typer.Argument(help="The mount that was replaced on purpose, such as secret/; for AWS: account.")
+    ],
 ) -> int:
     """Accept that a mount (or an AWS account) was really replaced by another one."""
     with context.obj.open() as app:

@@ -80,9 +80,8 @@ def _working(context: Context) -> Iterator[App]:
     level = "warning" if sys.stderr.isatty() else "info"
     Context.stoppable = True
     structlog.contextvars.bind_contextvars(run_id=uuid.uuid4().hex[:12])
-    with context.open(level=level, events=events) as app:
-        with _bar(app):
-            yield app
+    with context.open(level=level, events=events) as app, _bar(app):
+        yield app
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -26,7 +27,7 @@ def normalised(line: str) -> str:
     `*` for a restriction, Debian's cron does not, so such a step is written out as a range.
     """
     fields = MACROS.get(line.strip().lower(), line).replace("?", "*").split()
-    if len(fields) != 5:  # noqa: PLR2004
+    if len(fields) != 5:
         raise ValueError("a cron line has five fields")
     fields[2] = re.sub(r"^\*/", "1-31/", fields[2])
     fields[4] = re.sub(r"^\*/", "0-6/", fields[4])
@@ -48,4 +49,4 @@ def usual_gap(line: str, after: datetime) -> timedelta:
         few = [next(times) for _ in range(8)]
     except StopIteration:
         return timedelta(days=1)
-    return min(later - earlier for earlier, later in zip(few, few[1:], strict=False))
+    return min(later - earlier for earlier, later in itertools.pairwise(few))

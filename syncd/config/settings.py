@@ -33,7 +33,7 @@ Address = Annotated[str, AfterValidator(_address)]
 
 
 def _listen(text: str) -> str:
-    if int(text.rpartition(":")[2]) > 65535:  # noqa: PLR2004
+    if int(text.rpartition(":")[2]) > 65535:
         raise PydanticCustomError("port", "a port is at most 65535")
     return text
 
@@ -226,11 +226,11 @@ class SecretRule(Strict):
 
     path: str = Field(min_length=1, max_length=1000)
     mount: str | None = None
-    exclude: list[str] = []
+    exclude: list[str] = Field(default_factory=list)
     field: str | None = Field(None, min_length=1)
     format: Literal["json"] | None = None
     binary: Literal["base64"] | None = None
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = Field(default_factory=dict)
     name: str | None = Field(None, min_length=1, max_length=500)
     description: str | None = Field(None, max_length=500)
     version: int | None = Field(None, ge=1, description="Vault: pin this version")

@@ -57,9 +57,9 @@ def _die_with_parent() -> None:
 def _running(argv: list[str], *, home: Path, up: Callable[[], bool], what: str, **environ: str) -> Iterator[int]:
     log = (home / "server.log").open("wb")
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "TMPDIR": str(home), **environ}
-    process = subprocess.Popen(  # noqa: PLW1509  # Linux: the child dies with us, also after a kill
+    process = subprocess.Popen(  # Linux: the child dies with us, also after a kill
         argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
     )  # fmt: skip
     try:
         deadline = time.monotonic() + PATIENCE
@@ -115,7 +115,7 @@ def _listens(port: int) -> bool:
 
 @contextmanager
 def moto(port: int = 0) -> Iterator[str]:
-    """moto's AWS server; its endpoint URL. Raises `ConfigError` without its package."""
+    """Moto's AWS server; its endpoint URL. Raises `ConfigError` without its package."""
     try:
         import moto.server as _  # noqa: F401
     except ImportError:

@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -104,10 +104,8 @@ class Wix:
         with self.lock:
             waiting, self.late = self.late, []
         for commit in waiting:
-            try:
+            with suppress(Refusal):
                 commit()
-            except Refusal:
-                pass
         return len(waiting)
 
     def count(self, *methods: str) -> int:
@@ -215,12 +213,12 @@ class _Handler(BaseHTTPRequestHandler):
         act = routes.get((self.command, len(rest)))
         needs_id = self.command in {"PATCH", "DELETE"}
         if act is None or needs_id != bool(rest[0] and len(rest) == 1):
-            if not (self.command == "GET" and rest[0] == "name" and len(rest) == 2):  # noqa: PLR2004
+            if not (self.command == "GET" and rest[0] == "name" and len(rest) == 2):
                 raise Refusal(404, "NOT_FOUND", "no such call")
             act = routes["GET", 2]
         return site_id, act
 
-    def _finish(
+    def _finish(  # noqa: PLR0912  # one branch for each fault
         self,
         fault: Fault | None,
         act: Callable[[], dict[str, object]] | None,
@@ -240,18 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
         if kind in {"reset_before", "late"}:
             self._reset()
             return
-        early = {
-            "500": (500, ""), "503": (503, ""), "401": (401, "UNAUTHENTICATED"), "403": (403, "PERMISSION_DENIED"),
-            "429": (429, "RESOURCE_EXHAUSTED"), "429_retry_after": (429, "RESOURCE_EXHAUSTED"),
-        }  # fmt: skip
-        if kind in early:
-            refusal = Refusal(*early[kind])
-            after = {"Retry-After": f"{fault.seconds:g}"} if fault and kind == "429_retry_after" else {}
-            seen.status = refusal.status
-            self._send(refusal.status, refusal.body, after)
-            return
-        if kind == "html":
-            self._send_raw(200, b"<html><body>Please sign in to the proxy</body></html>", "text/html")
+        if fault is not None and self._refused_early(fault, seen):
             return
         if act is not None:
             try:
@@ -272,6 +259,23 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_raw(200, data, "application/json", missing=1)
         else:
             self._send(status, answer or {})
+
+    def _refused_early(self, fault: Fault, seen: Seen) -> bool:
+        """Answers that come before anything was done."""
+        if fault.kind == "html":
+            self._send_raw(200, b"<html><body>Please sign in to the proxy</body></html>", "text/html")
+            return True
+        early = {
+            "500": (500, ""), "503": (503, ""), "401": (401, "UNAUTHENTICATED"), "403": (403, "PERMISSION_DENIED"),
+            "429": (429, "RESOURCE_EXHAUSTED"), "429_retry_after": (429, "RESOURCE_EXHAUSTED"),
+        }  # fmt: skip
+        if fault.kind not in early:
+            return False
+        refusal = Refusal(*early[fault.kind])
+        after = {"Retry-After": f"{fault.seconds:g}"} if fault.kind == "429_retry_after" else {}
+        seen.status = refusal.status
+        self._send(refusal.status, refusal.body, after)
+        return True
 
     def _send(self, status: int, answer: object, headers: dict[str, str] | None = None) -> None:
         self._send_raw(status, json.dumps(answer).encode(), "application/json", headers=headers)
@@ -309,10 +313,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def finish(self) -> None:
         """The same for the end of a connection."""
-        try:
+        with suppress(OSError, ValueError):
             super().finish()
-        except (OSError, ValueError):
-            pass
 
 
 def control(wix: Wix, method: str, path: str, body: dict[str, Any]) -> tuple[int, object]:

@@ -96,7 +96,7 @@ class AwsSource:
         """Region and account, as the ARNs tell them."""
         for told in found:
             parts = str(told.get("ARN") or "").split(":")
-            if len(parts) > 5:  # noqa: PLR2004  # arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME
+            if len(parts) > 5:  # arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME
                 self._account = f"{parts[3]}:{parts[4]}"
 
     def _pages(self, rule: Rule) -> Iterator[list[dict[str, Any]]]:

@@ -113,7 +113,7 @@ def _translated(place: str, call: Callable[[], T]) -> T:
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))[:60]
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code in PASSING or status >= 500:  # noqa: PLR2004
+        if code in PASSING or status >= 500:
             raise SourceUnavailable(f"{place}: AWS asks to wait ({code})", hint="stretch the schedule") from None
         raise Refused(code) from None
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound) as error:

@@ -63,7 +63,7 @@ def _digest(site: str) -> bytes:
 
 @contextmanager
 def file_lock(ledger: Path, site: str, give_up: GiveUp) -> Iterator[bool]:
-    """flock on `LEDGER.<8 hex>.lock`; False if another process kept it."""
+    """Flock on `LEDGER.<8 hex>.lock`; False if another process kept it."""
     path = ledger.with_name(f"{ledger.name}.{_digest(site).hex()[:8]}.lock")
     held: list[int] = []
 

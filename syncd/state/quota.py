@@ -13,14 +13,14 @@ from syncd.ports import Clock
 from syncd.state import tables
 from syncd.state.engine import translated
 
-
 FLIGHT = timedelta(seconds=10)
 """As long a request may be under way at most; until its answer it counts as if it arrived at the end of that."""
 
 
 class Quota:
     """A sliding-window log of one site's requests. A request counts from its sending until its window
-    after its answer, so that latency on the wire never lets one more in at Wix."""
+    after its answer, so that latency on the wire never lets one more in at Wix.
+    """
 
     def __init__(self, engine: Engine, place: str, *, site: str, limit: int, window: timedelta, clock: Clock) -> None:
         self._engine = engine

@@ -104,7 +104,7 @@ class WixTarget:
         secret = {"name": name, "value": value.reveal(), "description": description}
         answer, _ = self._call("POST", SECRETS, {"secret": secret}, repeatable=False)
         secret_id = (answer.body or {}).get("id")
-        if not isinstance(secret_id, str) or not secret_id or len(secret_id) > 64:  # noqa: PLR2004
+        if not isinstance(secret_id, str) or not secret_id or len(secret_id) > 64:
             raise TargetUnavailable(
                 f"{self.name}: the answer to a creation names no id",
                 request_id=answer.request_id,
@@ -206,17 +206,17 @@ class WixTarget:
         """Turn what is no success into the error that says what it means. `one`: it named a secret."""
         status, told = answer.status, f"HTTP {answer.status}" + (f" {answer.code}" if answer.code else "")
         about: dict[str, Any] = {"request_id": answer.request_id}
-        if 200 <= status < 300 and answer.body is not None:  # noqa: PLR2004
+        if 200 <= status < 300 and answer.body is not None:
             return
         if status == httpx.codes.TOO_MANY_REQUESTS:
             wait = min(answer.retry_after or self._window_seconds, SLOWEST_WAIT)
             self._not_before = time.monotonic() + wait
             raise TargetUnavailable(f"{self.name}: Wix asks to slow down ({told})", retry_after=wait, **about)
-        if 300 <= status < 400:  # noqa: PLR2004
+        if 300 <= status < 400:
             raise TargetDenied(f"{self.name}: redirected ({told}), which is refused", hint="see base_url", **about)
         if status in {401, 403}:
             raise TargetDenied(f"{self.name}: Wix refused the {method} ({told})", hint=MEND_DENIED, **about)
-        if answer.body is None or status < 400 or status >= 500:  # noqa: PLR2004
+        if answer.body is None or status < 400 or status >= 500:
             raise TargetUnavailable(
                 f"{self.name}: no usable answer from Wix ({told})",
                 hint="tried again in the next cycle",

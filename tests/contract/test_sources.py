@@ -181,7 +181,7 @@ class TestKvVersionOne(TestOpenBao):
     @pytest.fixture(autouse=True)
     def _one(self, bao: Bao, _real: None) -> None:
         bao.root.sys.disable_secrets_engine(bao.mount)
-        bao.root.sys.enable_secrets_engine("kv", path=bao.mount, options={"version": "1"})
+        bao.enable("1")
 
     def put(self, path: str, **fields: str) -> None:
         self.bao.root.secrets.kv.v1.create_or_update_secret(path, fields, mount_point=self.bao.mount)

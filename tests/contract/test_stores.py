@@ -175,7 +175,9 @@ def test_the_rest_comes_back_too(ledger: Ledger) -> None:
     )
     trouble = Trouble(site="s", job="j", subject="N", kind="failed", message="m", first_at=AT, retry_at=AT)
     run = Run(job="j", site="s", target="t", started_at=AT, finished_at=AT, exit_code=0)
-    line = Logged(at=datetime.now(UTC), site="s", target="t", job="j", name="N", action="delete", outcome="sent", remote_id="id-9")
+    line = Logged(
+        at=datetime.now(UTC), site="s", target="t", job="j", name="N", action="delete", outcome="sent", remote_id="id-9"
+    )
     with hold(ledger) as journal:
         journal.paths([state])
         journal.troubles("s", "j", [trouble])

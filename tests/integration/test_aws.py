@@ -83,8 +83,9 @@ def test_a_thousand_cost_ten_pages_and_fifty_batches(
     lab.job("bulk", "aws", {"path": "bulk/*"})
     settings = load(lab.config_file)
     counts: list[dict[str, int]] = []
-    from syncd.sync import sync_job
     from datetime import timedelta
+
+    from syncd.sync import sync_job
 
     for _ in range(2):
         calls: dict[str, int] = {}

@@ -311,7 +311,7 @@ def test_a_wrong_namespace_changes_nothing(deleting: Lab) -> None:
 def test_an_unmounted_and_a_remounted_empty_mount_change_nothing(deleting: Lab, bao: Bao) -> None:
     bao.root.sys.disable_secrets_engine(bao.mount)
     unchanged(deleting)
-    bao.root.sys.enable_secrets_engine("kv", path=bao.mount, options={"version": "2"})
+    bao.enable()
     unchanged(deleting)
     bao.put("pay/a", key="other mount")
     unchanged(deleting)

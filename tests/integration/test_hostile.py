@@ -58,7 +58,13 @@ def test_an_old_name_stays_while_its_new_one_cannot_be_made(lab: Lab, bao: Bao, 
 
 
 def test_a_name_that_is_still_anothers_does_not_settle_the_move(lab: Lab, bao: Bao) -> None:
-    vault_job(lab, bao, {"path": "app/one", "field": "v", "name": "A"}, {"path": "app/two", "field": "v", "name": "B"}, **DELETING)
+    vault_job(
+        lab,
+        bao,
+        {"path": "app/one", "field": "v", "name": "A"},
+        {"path": "app/two", "field": "v", "name": "B"},
+        **DELETING,
+    )
     bao.put("app/one", v="v-one")
     bao.put("app/two", v="v-two")
     lab.run("sync")
@@ -135,7 +141,7 @@ def test_a_field_name_that_is_no_text_fails_alone(lab: Lab, aws: Any, aws_url: s
 
 def test_a_deeply_nested_value_fails_alone(lab: Lab, bao: Bao) -> None:
     bao.root.sys.disable_secrets_engine(bao.mount)
-    bao.root.sys.enable_secrets_engine("kv", path=bao.mount, options={"version": "1"})
+    bao.enable("1")
     deep: Any = "x"
     for _ in range(300):
         deep = [deep]
@@ -327,5 +333,13 @@ def test_json_of_every_listing_parses(lab: Lab, bao: Bao) -> None:
     kept = lab.folder / "plan.json"
     lab.run("sync")
     lab.run("plan", "--out", str(kept))
-    for words in (["plan"], ["apply", str(kept)], ["status"], ["check"], ["state", "list"], ["explain", "a_v"], ["sync"]):
+    for words in (
+        ["plan"],
+        ["apply", str(kept)],
+        ["status"],
+        ["check"],
+        ["state", "list"],
+        ["explain", "a_v"],
+        ["sync"],
+    ):
         assert json.loads(lab.run(*words, "--json").out) is not None

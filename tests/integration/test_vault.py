@@ -409,7 +409,7 @@ def test_nobody_listens() -> None:
 
 def test_kv_version_one_through_the_whole_cycle(lab: Lab, bao: Bao) -> None:
     bao.root.sys.disable_secrets_engine(bao.mount)
-    bao.root.sys.enable_secrets_engine("kv", path=bao.mount, options={"version": "1"})
+    bao.enable("1")
     kv = bao.root.secrets.kv.v1
     kv.create_or_update_secret("app/a", {"v": "one"}, mount_point=bao.mount)
     lab.vault(bao)

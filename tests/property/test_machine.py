@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -146,6 +145,18 @@ class SyncMachine(RuleBasedStateMachine):
         self.target.mischief = []
         self.clock.skip(STEP)
 
+    @rule(path=PATHS, value=VALUES)
+    def rotate_and_sync(self, path: str, value: str) -> None:
+        self.source.put(path, x=value)
+        self.cycle()
+        self.clock.skip(STEP)
+
+    @rule(cycles=st.integers(1, 4))
+    def time_passes(self, cycles: int) -> None:
+        for _ in range(cycles):
+            self.cycle()
+            self.clock.skip(STEP)
+
     @rule()
     def late_commits(self) -> None:
         waiting, self.target.late = self.target.late, []
@@ -240,7 +251,7 @@ class SyncMachine(RuleBasedStateMachine):
     def clock_jumps(self, hours: int) -> None:
         self.clock.skip(timedelta(hours=hours))
 
-    @rule(template=st.sampled_from(["{path}_{field}", "N_{path}_{field}"]))
+    @rule(template=st.sampled_from(["{path}_{field}", "N_{path}_{field}", "n_{path}_{field}"]))
     def mapping_changes(self, template: str) -> None:
         self.template = template
 
@@ -305,5 +316,5 @@ class SyncMachine(RuleBasedStateMachine):
         return {one.name for one in self.site.secrets.values() if one.id not in ours}
 
 
-SyncMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+SyncMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
 TestSyncMachine = SyncMachine.TestCase

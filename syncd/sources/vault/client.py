@@ -119,7 +119,7 @@ class VaultClient:
         try:
             return self._send(method, path, call, params)
         except StatusError as error:
-            if error.status != 403 or not self._expired(token, error):  # noqa: PLR2004
+            if error.status != 403 or not self._expired(token, error):
                 raise
         self._logged_in()
         return self._send(method, path, call, params)
@@ -135,7 +135,7 @@ class VaultClient:
         try:
             return send()
         except StatusError as error:
-            if 400 <= error.status < 500 and error.status not in {412, 429, 472, 473}:  # noqa: PLR2004
+            if 400 <= error.status < 500 and error.status not in {412, 429, 472, 473}:
                 raise
             raise _server_fault(error, place) from None
         except requests.exceptions.SSLError:
@@ -157,7 +157,7 @@ class VaultClient:
             if self._hvac.token != token:
                 return True  # another thread renewed it meanwhile
             try:
-                self._translated(lambda: self._hvac.auth.token.lookup_self())
+                self._translated(self._hvac.auth.token.lookup_self)
             except StatusError:
                 self._hvac.token = ""
                 return True
@@ -175,7 +175,7 @@ class VaultClient:
     def _renew(self, now: datetime) -> None:
         try:
             if self._renewable:
-                self._adopt(self._translated(lambda: self._hvac.auth.token.renew_self())["auth"], now)
+                self._adopt(self._translated(self._hvac.auth.token.renew_self)["auth"], now)
                 return
         except (StatusError, KeyError, TypeError):
             pass
@@ -214,15 +214,15 @@ class VaultClient:
     def _adopt(self, auth: dict[str, Any], now: datetime) -> None:
         """Renew at two thirds of the lease; a lease that shrinks towards its cap ends in a new login."""
         lease = float(auth.get("lease_duration") or 0)
-        self._renewable = bool(auth.get("renewable")) and lease > 60  # noqa: PLR2004  # seconds
+        self._renewable = bool(auth.get("renewable")) and lease > 60  # seconds
         self._renew_at = now + timedelta(seconds=lease * 2 / 3) if lease else None
 
 
 def _server_fault(error: StatusError, place: str) -> SourceUnavailable:
-    sealed = error.status == 503 and any("sealed" in line.lower() for line in error.errors)  # noqa: PLR2004
+    sealed = error.status == 503 and any("sealed" in line.lower() for line in error.errors)
     if sealed:
         return SourceUnavailable(f"{place} is sealed", hint="unseal it; nothing changes until then", whole=True)
-    if error.status == 429:  # noqa: PLR2004
+    if error.status == 429:
         return SourceUnavailable(f"{place} asks to slow down", hint="raise its quota, or stretch the schedule")
     return SourceUnavailable(f"{place} gave no usable answer (HTTP {error.status})", hint="see its log")
 

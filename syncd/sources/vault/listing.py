@@ -84,7 +84,7 @@ class Walker:
     def walk(self, mount: Mount, glob: str) -> Tree:
         """Everything that the glob (relative to the mount) may take. Raises `SourceError`."""
         base = glob[: glob.index("*")].rpartition("/")[0]
-        if mount.kv == 2 and mount.path not in self._plain:  # noqa: PLR2004
+        if mount.kv == 2 and mount.path not in self._plain:
             try:
                 return self._detailed(mount, base, deep="/" in glob[glob.index("*") :] or "**" in glob)
             except StatusError:
@@ -124,7 +124,7 @@ class Walker:
 
     def _leaves(self, mount: Mount, folder: str, glob: str, tree: Tree) -> Iterator[str]:
         """Depth first over LIST; a folder that cannot be listed is a failure, the others go on."""
-        prefix = mount.path + ("metadata/" if mount.kv == 2 else "")  # noqa: PLR2004
+        prefix = mount.path + ("metadata/" if mount.kv == 2 else "")
         try:
             answer = self._client.get("list", prefix + folder, "list")
         except StatusError as error:

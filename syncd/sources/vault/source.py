@@ -88,7 +88,7 @@ class VaultSource:
     def _entries(self, rule: Rule, mount: Mount) -> tuple[list[SourceEntry], list[Failure]]:
         within = rule.path.removeprefix(mount.path)
         if not has_wildcard(rule.path):
-            told = self._walker.metadata(mount, within) if mount.kv == 2 else None  # noqa: PLR2004
+            told = self._walker.metadata(mount, within) if mount.kv == 2 else None
             found = {within: told} if told is not None or mount.kv == 1 else {}
             failures: list[Failure] = []
         else:
@@ -234,7 +234,7 @@ def _concerns(rule: Rule, place: str) -> bool:
 def _is_deleted(error: StatusError) -> bool:
     """A 404 that carries a version's metadata: deleted or destroyed."""
     data = error.body.get("data")
-    return error.status == 404 and isinstance(data, dict) and "metadata" in data and data.get("data") is None  # noqa: PLR2004
+    return error.status == 404 and isinstance(data, dict) and "metadata" in data and data.get("data") is None
 
 
 def _gone(entry: SourceEntry) -> Reading:

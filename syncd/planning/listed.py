@@ -1,0 +1,143 @@
+"""Rows for a wanted name whose id is on the site: drift, rotation, verification, or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from syncd.drift import Change, judge, may_be_late_commit
+from syncd.models import Desired, Kind, Record, RemoteSecret, Update
+from syncd.planning.table import Table, owns, update
+from syncd.planning.view import DAY, MAX_RESTORES, Reason
+
+
+def judge_listed(table: Table, wanted: Desired, record: Record, there: RemoteSecret) -> None:
+    """The record's id is on the site: the last rows of the truth table, most urgent first."""
+    change = judge(record, there.updated_at)
+    if change is Change.OURS and (record.window or record.pinned_at != there.updated_at):
+        record = replace(record, window=None, pinned_at=there.updated_at)
+        table.note(record)
+    elif change is Change.UNTOLD and record.pinned_at is None and record.window is None and there.updated_at:
+        record = replace(record, pinned_at=there.updated_at)
+        table.note(record)
+    if not owns(record, wanted):
+        update(table, wanted, record, Reason.MOVED)
+    elif record.unverified:
+        _compare_first(table, wanted, record, there, Reason.UNVERIFIED)
+    elif there.name != record.name:
+        _renamed(table, wanted, record, there)
+    elif wanted.version != record.version and wanted.fingerprint is None:
+        update(table, wanted, record, Reason.ROTATED)
+    elif wanted.fingerprint is not None and wanted.fingerprint != record.fingerprint:
+        reason = Reason.ROTATED if wanted.version != record.version else Reason.VERIFY
+        update(table, wanted, record, reason)
+    else:
+        if wanted.version != record.version:
+            record = replace(record, version=wanted.version, source_updated_at=wanted.updated_at)
+            table.note(record)
+        _settled(table, wanted, record, there, change)
+
+
+def _renamed(table: Table, wanted: Desired, record: Record, there: RemoteSecret) -> None:
+    squatter = table.at(wanted.name)
+    if squatter is not None and squatter.id != there.id:
+        table.found(
+            Kind.CONFLICT,
+            wanted,
+            f"our secret was renamed to {there.name} at Wix and another one has its name now",
+            "remove or rename one of the two at Wix",
+        )
+    elif _may_restore(table, wanted, record, f"renamed to {there.name} at Wix"):
+        update(table, wanted, record, Reason.RENAMED, rename=True)
+    elif wanted.version != record.version:
+        update(table, wanted, record, Reason.ROTATED)
+
+
+def _settled(table: Table, wanted: Desired, record: Record, there: RemoteSecret, change: Change) -> None:
+    """The site should hold this version already: drift, description, verification, or nothing."""
+    now, policies = table.view.now, table.view.policies
+    if change is Change.THEIRS and may_be_late_commit(record, now):
+        _compare_first(table, wanted, record, there, Reason.LATE)
+    elif change is Change.THEIRS:
+        if _may_restore(table, wanted, record, "changed at Wix by somebody else"):
+            _compare_first(table, wanted, record, there, Reason.DRIFT)
+    elif wanted.description != record.description and record.job == wanted.job:
+        table.actions.append(Update(desired=wanted, record=record, reason=Reason.DESCRIPTION, describe_only=True))
+    elif policies.verify_every and _verification_is_due(record, policies.verify_every, now):
+        _verify(table, wanted, record, there)
+    else:
+        table.found(Kind.UNCHANGED, wanted)
+
+
+def _may_restore(table: Table, wanted: Desired, record: Record, what: str) -> bool:
+    lately = [at for at in record.restores if table.view.now - at < DAY]
+    if not table.view.policies.restore:
+        table.found(Kind.DRIFT, wanted, what, "drift_policy: restore writes our value again")
+        return False
+    if len(lately) >= MAX_RESTORES:
+        table.found(
+            Kind.CONTESTED,
+            wanted,
+            f"{what}; restored {len(lately)} times within a day, no longer fought over",
+            f"find who writes it at Wix, or freeze it: syncd state freeze {wanted.name} --until DATE",
+        )
+        return False
+    return True
+
+
+def _compare_first(table: Table, wanted: Desired, record: Record, there: RemoteSecret, reason: Reason) -> None:
+    """Where the site's values may be read, write only what differs; elsewhere write."""
+    told = table.view.facts.site_values.get(wanted.name)
+    if wanted.fingerprint is not None and told == wanted.fingerprint and there.name == wanted.name:
+        if there.description == wanted.description:
+            table.note(_verified(record, wanted, there, table.view.now, late=reason is not Reason.LATE))
+            table.found(Kind.UNCHANGED, wanted)
+        else:
+            table.actions.append(Update(desired=wanted, record=record, reason=reason, restore=reason is Reason.DRIFT))
+        return
+    if table.view.facts.readable and wanted.name not in table.view.facts.site_values:
+        table.compares.add(wanted.name)
+    update(table, wanted, record, reason, rename=there.name != wanted.name)
+
+
+def _verified(record: Record, wanted: Desired, there: RemoteSecret, now: datetime, *, late: bool) -> Record:
+    """The row once the site was seen to hold what it should. `late`: an older lost write may still come."""
+    return replace(
+        record,
+        version=wanted.version,
+        fingerprint=wanted.fingerprint,
+        description=there.description,
+        source_updated_at=wanted.updated_at or record.source_updated_at,
+        unverified=False,
+        lost_at=record.lost_at if late and may_be_late_commit(record, now) else None,
+        window=None,
+        pinned_at=there.updated_at,
+        verified_at=now,
+        last_synced_at=record.last_synced_at or now,
+    )
+
+
+def _verification_is_due(record: Record, every: timedelta, now: datetime) -> bool:
+    """Each secret at a moment of its own within the second half of the interval."""
+    if record.verified_at is None:
+        return True
+    share = int(hashlib.sha256(record.name.encode()).hexdigest()[:4], 16) / 0xFFFF
+    return now - record.verified_at >= every * (0.5 + 0.5 * share)
+
+
+def _verify(table: Table, wanted: Desired, record: Record, there: RemoteSecret) -> None:
+    facts = table.view.facts
+    if wanted.fingerprint is None:
+        table.values.add(wanted.name)
+    elif facts.readable and wanted.name not in facts.site_values:
+        table.compares.add(wanted.name)
+    elif there.description != record.description or facts.site_values.get(wanted.name) not in {
+        None,
+        wanted.fingerprint,
+    }:
+        update(table, wanted, record, Reason.VERIFY)
+        return
+    else:
+        table.note(replace(record, verified_at=table.view.now))
+    table.found(Kind.UNCHANGED, wanted)

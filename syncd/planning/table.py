@@ -1,0 +1,55 @@
+"""The table while it is filled in, and what its rows share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from syncd.models import Action, Desired, Finding, Kind, Record, RemoteSecret, Update
+from syncd.planning.view import UNLISTED_RETRY, Reason, View
+
+
+@dataclass(slots=True)
+class Table:
+    view: View
+    ids: Mapping[str, RemoteSecret]
+    names: Mapping[str, RemoteSecret]
+    folded: Mapping[str, RemoteSecret]
+    records: Mapping[str, Record]
+    holders: Mapping[str, Record]
+    believed: bool
+    actions: list[Action] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    notes: dict[str, Record] = field(default_factory=dict)
+    values: set[str] = field(default_factory=set)
+    compares: set[str] = field(default_factory=set)
+
+    def found(
+        self, kind: Kind, wanted: Desired | Record, message: str = "", hint: str = "", exit_code: int = 0
+    ) -> None:
+        self.findings.append(
+            Finding(kind=kind, name=wanted.name, ref=wanted.ref, message=message, hint=hint, exit_code=exit_code)
+        )
+
+    def at(self, name: str) -> RemoteSecret | None:
+        """The site's secret of this name, or of one that differs in case alone."""
+        return self.names.get(name) or self.folded.get(name.casefold())
+
+    def note(self, record: Record) -> None:
+        self.notes[record.name] = record
+
+
+def owns(record: Record | None, wanted: Desired) -> bool:
+    return record is not None and record.ref == wanted.ref and record.pin == wanted.pin
+
+
+def lately(tried: datetime | None, now: datetime) -> bool:
+    return tried is not None and timedelta(0) <= now - tried < UNLISTED_RETRY
+
+
+def update(table: Table, wanted: Desired, record: Record, reason: Reason, *, rename: bool = False) -> None:
+    if wanted.value is None:
+        table.values.add(wanted.name)
+    restore = reason in {Reason.DRIFT, Reason.RENAMED}
+    table.actions.append(Update(desired=wanted, record=record, reason=reason, rename=rename, restore=restore))

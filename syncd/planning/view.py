@@ -1,0 +1,88 @@
+"""What the planner looks at: policies, facts, the listings, now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from syncd.errors import SecretError
+from syncd.models import Desired, Presence, Record, RemoteSecret, Trouble
+
+MAX_RESTORES = 3
+"""Restores of one secret in a rolling day before it counts as contested."""
+DAY = timedelta(days=1)
+UNLISTED_RETRY = timedelta(hours=1)
+"""A record that the listing goes on lacking is written to at most this often."""
+
+
+class Reason(StrEnum):
+    """Why an update goes out, as the plan shows it."""
+
+    ROTATED = "new source version"
+    UNVERIFIED = "content not verified"
+    DRIFT = "changed at Wix by somebody else"
+    RENAMED = "renamed at Wix by somebody else"
+    UNLISTED = "missing from the listing"
+    DESCRIPTION = "description"
+    MOVED = "moved to another source path"
+    ADOPT = "taken over"
+    VERIFY = "verification found another value"
+    SOUGHT = "looked for by its id"
+    LATE = "a lost write of ours may have come late"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policies:
+    """What the job allows."""
+
+    job: str
+    adopt: bool = False
+    restore: bool = True
+    delete: bool = False
+    grace: timedelta = DAY
+    interval: timedelta = timedelta(hours=1)
+    verify_every: timedelta | None = DAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the cycle found out beside the listings."""
+
+    presence: Mapping[str, tuple[Presence, str]] = field(default_factory=dict)
+    """For records that the job no longer maps to their name."""
+    passable: frozenset[str] = frozenset()
+    """Names whose recorded reference no rule selects any more, or that is gone at its source."""
+    jobs: frozenset[str] = frozenset()
+    """The configured jobs."""
+    kept_by: frozenset[str] = frozenset()
+    """Names whose recorded job still wants them: the record stays with it."""
+    wanted_elsewhere: frozenset[str] = frozenset()
+    """Names that another job on the site wants."""
+    grants: frozenset[str] = frozenset()
+    troubles: Mapping[str, Trouble] = field(default_factory=dict)
+    faults: Mapping[str, SecretError] = field(default_factory=dict)
+    """Values read in this cycle that cannot go to Wix."""
+    site_values: Mapping[str, str | None] = field(default_factory=dict)
+    """Fingerprints of what the site holds, where it was compared; None: could not be told."""
+    ended: frozenset[str] = frozenset()
+    """Names whose cycle is over: a request of this cycle failed or lost its answer."""
+    uncreated: frozenset[str] = frozenset()
+    """Names whose creation of this cycle lost its answer or met a taken name: only a listing can tell."""
+    readable: bool = False
+    """May the credential read values at the site?"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """All that the planner looks at."""
+
+    site: str
+    target: str
+    desired: Sequence[Desired]
+    records: Sequence[Record]
+    remote: Sequence[RemoteSecret]
+    policies: Policies
+    facts: Facts
+    now: datetime

@@ -1,0 +1,161 @@
+"""Rows for a name that is wanted: nothing there, somebody else's, ours and unlisted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from syncd.models import Create, Desired, Kind, Record, RemoteSecret
+from syncd.planning.listed import judge_listed
+from syncd.planning.table import Table, lately, owns, update
+from syncd.planning.view import Reason
+
+
+def judge_wanted(table: Table, wanted: Desired) -> None:
+    facts, now = table.view.facts, table.view.now
+    record = table.records.get(wanted.name)
+    if wanted.name in facts.ended:
+        return
+    if record and record.frozen_until and record.frozen_until > now:
+        table.found(Kind.FROZEN, wanted, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
+        return
+    fault = facts.faults.get(wanted.name)
+    if fault is not None:
+        table.found(Kind.FAILED, wanted, fault.message, fault.hint)
+        return
+    trouble = facts.troubles.get(wanted.name)
+    if (
+        trouble
+        and trouble.retry_at
+        and trouble.retry_at > now
+        and (trouble.version, trouble.rule)
+        == (
+            wanted.version,
+            wanted.rule,
+        )
+    ):
+        table.found(Kind.QUARANTINED, wanted, trouble.message, trouble.hint)
+        return
+    if record is None:
+        _unrecorded(table, wanted)
+    elif not owns(record, wanted) and wanted.name not in facts.passable:
+        table.found(
+            Kind.CONFLICT,
+            wanted,
+            f"{wanted.name} belongs to {record.ref} of job {record.job}",
+            "give one of the two rules another `name`",
+        )
+    else:
+        _recorded(table, wanted, _awake(table, wanted, record))
+
+
+def _awake(table: Table, wanted: Desired, record: Record) -> Record:
+    """A wanted record has no tombstone, and passes to this job if its own no longer wants it."""
+    awake = replace(record, absent_at=None, absent_for=timedelta(0), target=table.view.target)
+    if record.job != wanted.job and wanted.name not in table.view.facts.kept_by and owns(record, wanted):
+        awake = replace(awake, job=wanted.job)
+    if awake != record:
+        table.note(awake)
+    return awake
+
+
+def _unrecorded(table: Table, wanted: Desired) -> None:
+    there = table.at(wanted.name)
+    if there is None:
+        _create(table, wanted, None)
+        return
+    _foreign(table, wanted, there, None)
+
+
+def _foreign(table: Table, wanted: Desired, there: RemoteSecret, record: Record | None) -> None:
+    """A secret that is not ours has the name. It is left alone unless the job or a grant says adopt."""
+    holder = table.holders.get(there.id)
+    policies, facts = table.view.policies, table.view.facts
+    if holder is not None:
+        table.found(
+            Kind.CONFLICT,
+            wanted,
+            f"{there.name} on the site is our secret {holder.name}, under another name",
+            "it goes back to its own name first, or rename it at Wix",
+        )
+    elif there.name != wanted.name:
+        table.found(
+            Kind.CONFLICT,
+            wanted,
+            f"the site has {there.name}, which differs only in case",
+            "rename or remove it at Wix, or give the rule another `name`",
+        )
+    elif policies.adopt or wanted.name in facts.grants:
+        seed = record or Record(
+            site=table.view.site,
+            name=wanted.name,
+            target=table.view.target,
+            job=wanted.job,
+            ref=wanted.ref,
+        )
+        taken = replace(
+            seed, remote_id=there.id, pin=wanted.pin, adopted=True, unverified=True, pending=None, window=None
+        )
+        update(table, wanted, taken, Reason.ADOPT)
+    else:
+        table.found(
+            Kind.CONFLICT,
+            wanted,
+            "the site already has a secret of this name that syncd did not create",
+            f"rename it at Wix, or take it over: syncd state adopt {wanted.name}, or conflict_policy: adopt",
+        )
+
+
+def _create(table: Table, wanted: Desired, record: Record | None) -> None:
+    if not table.believed:
+        table.found(
+            Kind.UNKNOWN,
+            wanted,
+            "the site lists less than half of what the ledger holds there, so nothing is created",
+            "look at the site; the next cycle lists again",
+            exit_code=5,
+        )
+        return
+    if wanted.name in table.view.facts.uncreated:
+        table.found(
+            Kind.UNVERIFIED,
+            wanted,
+            "its creation lost its answer, and the site does not list it yet",
+            "the next cycle looks again before it creates anything",
+        )
+        return
+    if wanted.value is None:
+        table.values.add(wanted.name)
+    table.actions.append(Create(desired=wanted, record=record))
+
+
+def _recorded(table: Table, wanted: Desired, record: Record) -> None:
+    if record.remote_id is None:
+        there = table.at(wanted.name)
+        if there is None:
+            _create(table, wanted, record)
+        else:
+            _foreign(table, wanted, there, record)
+        return
+    there = table.ids.get(record.remote_id)
+    if there is None:
+        _unlisted(table, wanted, record)
+    else:
+        judge_listed(table, wanted, record, there)
+
+
+def _unlisted(table: Table, wanted: Desired, record: Record) -> None:
+    other = table.at(wanted.name)
+    if other is not None:
+        _foreign(table, wanted, other, replace(record, remote_id=None))
+        return
+    changed = wanted.version != record.version or not owns(record, wanted)
+    if changed or not lately(record.unlisted_tried_at, table.view.now):
+        update(table, wanted, record, Reason.UNLISTED)
+    else:
+        table.found(
+            Kind.UNKNOWN,
+            wanted,
+            "the site does not list it, though it took a write within the hour",
+            "it is looked for again in every cycle",
+        )
