@@ -7,7 +7,7 @@ export UV_COMPILE_BYTECODE = 1
 export UV_LINK_MODE = copy
 UV := $(BIN)/uv
 
-.PHONY: help setup demo test check chaos format lock image clean
+.PHONY: help setup demo test check chaos format lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10

@@ -249,6 +249,22 @@ def test_drift_is_only_reported_where_the_job_says_so(payments: Lab, bao: Bao) -
     assert payments.site.values() == {"PAY_stripe_key": "theirs"}
 
 
+def test_the_verification_sees_what_no_date_tells(payments: Lab, bao: Bao) -> None:
+    from dataclasses import replace
+
+    payments.config["jobs"]["payments"]["verify_every"] = "1s"
+    bao.put("pay/stripe", key="ours")
+    payments.run("sync")
+    one = payments.site.by_name("PAY_stripe_key")
+    payments.site.secrets[one.id] = replace(one, value="changed within the two seconds")
+    for _ in range(100):
+        payments.run("sync")
+        if payments.site.values() == {"PAY_stripe_key": "ours"}:
+            break
+    assert payments.site.values() == {"PAY_stripe_key": "ours"}
+    assert payments.ids() == {"PAY_stripe_key": one.id}
+
+
 def test_a_secret_removed_by_hand_comes_back(payments: Lab, bao: Bao) -> None:
     bao.put("pay/stripe", key="ours")
     payments.run("sync")
