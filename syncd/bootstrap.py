@@ -26,6 +26,7 @@ from syncd.state.engine import postgres_engine, sqlite_engine
 from syncd.state.fingerprints import KEY_BYTES, Fingerprints, key_beside
 from syncd.state.ledger import Ledger
 from syncd.state.quota import Quota
+from syncd.telemetry.logs import logger
 from syncd.world import Job, World
 
 Told = Callable[[str, "Outcome | Finding | Failure", Job, str], None]
@@ -118,6 +119,9 @@ class App:
             return Fingerprints(bytes.fromhex(key))
         if self._path is None:
             return Fingerprints(os.urandom(KEY_BYTES))
+        if self.ledger.meta("fingerprint_key_id") is None and self._path.with_name(self._path.name + ".key").exists():
+            hint = "if it was not lost on purpose, put a backup back; else it is rebuilt from the sites"
+            logger().warning("ledger.empty", ledger=self.ledger.place, hint=hint)
         return Fingerprints(key_beside(self._path, known=self.ledger.meta("fingerprint_key_id") is not None))
 
     def _job(self, name: str, job: config.JobSettings) -> Job:

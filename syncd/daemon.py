@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import uuid
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,8 @@ class Daemon:
             self._wake.clear()
             if self._reload_asked.is_set() and not self._stop.is_set():
                 self._reload_asked.clear()
-                self._try_reload()
+                with suppress(SyncdError):  # it was logged
+                    self.reload()
         return self._shut_down()
 
     def _on_stop(self, *_: object) -> None:
@@ -209,18 +211,16 @@ class Daemon:
         self._metrics.finished(report, statuses)
         self._events.finished(report, counts(report))
 
-    def _try_reload(self) -> None:
-        try:
-            self.reload()
-        except SyncdError as error:
-            problems = list(getattr(error, "problems", ()))
-            self._log.error("config.refused", error=error.message, hint=error.hint, problems=problems)
-
     # What the HTTP side asks.
 
     def reload(self) -> None:
         """Load the configuration again. Raises `SyncdError`; the old one goes on then."""
-        fresh = self._build(load(self._config))
+        try:
+            fresh = self._build(load(self._config))
+        except SyncdError as error:
+            problems = list(getattr(error, "problems", ()))
+            self._log.error("config.refused", error=error.message, hint=error.hint, problems=problems)
+            raise
         with self._lock:
             old, self._app = self._app, fresh
             idle = id(old) not in self._active
@@ -257,7 +257,7 @@ class Daemon:
         settings = self._app.settings
         jobs = [job for job in settings.jobs.values() if job.schedule is not None]
         wanted = {f"source {job.source}" for job in jobs} | {f"target {t}" for job in jobs for t in job.targets}
-        return [f"{one}: not reached yet" for one in sorted(wanted - self._reached)]
+        return [f"{one}: no cycle has reached it in good order yet" for one in sorted(wanted - self._reached)]
 
     def status(self, *, names: bool) -> dict[str, Any]:
         """Jobs, their last and next run, and counts."""

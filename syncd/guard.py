@@ -49,7 +49,7 @@ def guard(
 
 def _withhold(plan: Plan, kind: type[Create | Update | Delete], message: str, hint: str) -> Plan:
     held = [action for action in plan.actions if isinstance(action, kind)]
-    names = ", ".join(action.name for action in held[:3]) + (" and more" if len(held) > 3 else "")
+    names = ", ".join(action.name for action in held[:20]) + (" and more" if len(held) > 20 else "")
     finding = Finding(kind=Kind.WITHHELD, name="", message=f"{message} ({names})", hint=hint, exit_code=6)
     kept = tuple(action for action in plan.actions if not isinstance(action, kind))
     return replace(plan, actions=kept, findings=(*plan.findings, finding))
@@ -63,10 +63,11 @@ def _deletes(plan: Plan, ground: Ground, limit: Limit, allowed: int) -> Plan:
     room = max(0, min(job_room, site_room))
     if count == 0 or count <= max(room, allowed):
         return plan
+    asked = f", --allow-deletes {allowed} is not enough" if allowed else ""
     return _withhold(
         plan,
         Delete,
-        f"{count} deletions withheld: max_deletes {limit} leaves {room} in this rolling day",
+        f"{count} deletions withheld: max_deletes {limit} leaves {room} in this rolling day{asked}",
         f"if they are meant: syncd sync --allow-deletes {count}",
     )
 

@@ -369,6 +369,7 @@ class Kind(StrEnum):
     FAILED = "failed"
     QUARANTINED = "quarantined"
     WITHHELD = "withheld"
+    TAKEN_BACK = "taken back"
 
 
 SERIOUS = frozenset({Kind.CONFLICT, Kind.CONTESTED, Kind.UNVERIFIED, Kind.FAILED, Kind.QUARANTINED})

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from syncd.errors import SecretRefused
-from syncd.models import Desired, Finding, Kind, Record, Run, SyncReport, Trouble
+from syncd.models import SERIOUS, Desired, Finding, Kind, Record, Run, SyncReport, Trouble
 from syncd.ports import Journal, StateStore
 
 FIRST_DELAY = timedelta(minutes=10)
@@ -42,7 +42,9 @@ def status_of(record: Record, finding: Finding | None) -> str:
 def remember(journal: Journal, store: StateStore, report: SyncReport, site: str, seen: Sequence[Record] | None) -> None:
     """Write down how the cycle ended. Raises `LedgerError`."""
     if seen is not None:
-        findings = {finding.name: finding for finding in reversed(report.findings) if finding.name}
+        # Only a cycle that saw everything says anew what state each secret is in.
+        told = (one for one in reversed(report.findings) if one.name and one.kind is not Kind.TAKEN_BACK)
+        findings = {finding.name: finding for finding in told}
         touched = {outcome.action.name for outcome in report.outcomes}
         rows = [
             replace(record, status=status)
@@ -72,10 +74,25 @@ def _run(report: SyncReport, site: str, store: StateStore) -> Run:
         started_at=report.started_at,
         finished_at=report.finished_at,
         exit_code=report.exit_code,
-        message=str(report.error or ""),
+        message=_reason(report),
         succeeded_at=report.finished_at if good else before.succeeded_at if before else None,
         counts=json.dumps(counts(report)),
     )
+
+
+def _reason(report: SyncReport) -> str:
+    """Why a cycle did not end with 0, in one line."""
+    if report.exit_code == 0:
+        return ""
+    if report.error is not None:
+        return str(report.error)
+    for failure in report.failures:
+        return f"{failure.place}: {failure.message}"
+    told = [one for one in report.findings if one.exit_code or one.kind in SERIOUS]
+    told += [one for one in report.findings if one.kind is Kind.WITHHELD]
+    failed = [f"{one.action.name}: {one.error}" for one in report.outcomes if one.error is not None]
+    lines = [f"{one.name}: {one.message}".removeprefix(": ") for one in told] + failed
+    return (lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")) if lines else ""
 
 
 def counts(report: SyncReport) -> dict[str, int]:

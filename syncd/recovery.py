@@ -19,6 +19,8 @@ class Found:
 
     put: tuple[Record, ...] = ()
     drop: tuple[Record, ...] = ()
+    taken_back: tuple[Record, ...] = ()
+    """Those of `put` that the ledger did not know at all."""
 
     def applied_to(self, records: Sequence[Record]) -> tuple[Record, ...]:
         """The rows as they are once this is stored."""
@@ -69,6 +71,7 @@ def recover(
     site_has = _Listing(owner, remote, records, desired)
     put: dict[str, Record] = {}
     drop: list[Record] = []
+    taken: list[Record] = []
     for record in records:
         settled = _looked_up(record, site_has, now)
         if settled is None:
@@ -87,10 +90,11 @@ def recover(
             put[wanted.name] = replace(renamed, name=wanted.name, pending=None, unverified=True)
         elif there is not None:
             put[wanted.name] = _taken_back(wanted, there, site=site, target=target, now=now)
+            taken.append(put[wanted.name])
         else:
             continue
         known.add(wanted.name)
-    return Found(put=tuple(put.values()), drop=tuple(drop))
+    return Found(put=tuple(put.values()), drop=tuple(drop), taken_back=tuple(taken))
 
 
 class _Listing:
@@ -101,6 +105,7 @@ class _Listing:
     ) -> None:
         self._owner = owner
         self.by_name = {secret.name: secret for secret in remote}
+        self._in_another_case = {secret.name.casefold(): secret for secret in remote}
         self.ids = {secret.id for secret in remote}
         self._held = {record.remote_id for record in records if record.remote_id}
         self.wanting: dict[str, set[SecretRef]] = {}
@@ -109,10 +114,10 @@ class _Listing:
 
     def ours(self, name: str, *refs: SecretRef) -> RemoteSecret | None:
         """The secret of this name, if no record holds its id and its mark is of one of these references."""
-        there = self.by_name.get(name)
-        if there is None or there.id in self._held:
+        there = self.by_name.get(name) or self._in_another_case.get(name.casefold())
+        if there is None or there.id in self._held or (there.name != name and there.name in self.wanting):
             return None
-        fits = any(carries(there.description, mark_of(self._owner, name, ref)) for ref in refs)
+        fits = any(carries(there.description, mark_of(self._owner, there.name, ref)) for ref in refs)
         return there if fits else None
 
 

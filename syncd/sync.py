@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from syncd.apply import Applied, Applier
 from syncd.decide import Decision, Memory
-from syncd.errors import LedgerError, SourceError, SyncdError, TargetError, worst
+from syncd.errors import ConfigError, LedgerError, PlanMoved, SourceError, SyncdError, TargetError, worst
 from syncd.gather import Gathering, Tick, Wanted
 from syncd.models import (
     SERIOUS,
@@ -57,6 +57,7 @@ class Cycle:
         self._memory = Memory()
         self._outcomes: list[Outcome] = []
         self._looks = 0
+        self._taken_back: list[Finding] = []
 
     def run(
         self,
@@ -82,21 +83,16 @@ class Cycle:
                     while more and time.monotonic() < until:
                         try:
                             picture, applied = self._pass(tick, journal, until, chosen)
-                        except (SourceError, TargetError):
+                        except (SourceError, TargetError, ConfigError, PlanMoved) as failure:
                             self._stop_tombstones(journal)
-                            raise
-                        error = applied.broken
-                        more = self._more(applied)
+                            error, more = failure, False
+                        else:
+                            error, more = applied.broken, self._more(applied)
                         tick = Tick()
                     if not more:
                         report = self._report(started, picture, error)
-                        remember(
-                            journal,
-                            self._world.store,
-                            report,
-                            self._site,
-                            picture.records if picture else None,
-                        )
+                        seen = picture.records if picture and error is None else None
+                        remember(journal, self._world.store, report, self._site, seen)
                         return report
                 time.sleep(0.2)  # the turn of whoever waits for the site in another process
         except SyncdError as failure:
@@ -168,6 +164,10 @@ class Cycle:
         )
         if journal and (found.put or found.drop):
             journal.write(put=found.put, drop=found.drop)
+        self._taken_back += [
+            Finding(kind=Kind.TAKEN_BACK, name=one.name, ref=one.ref, message=f"by its mark, id {one.remote_id}")
+            for one in found.taken_back
+        ]
         records = found.applied_to(records)
         decision = Decision(
             world, job, target, gathering, records, remote, self._memory, allow_deletes=self._allow_deletes
@@ -178,7 +178,9 @@ class Cycle:
     def _report(self, started: datetime, picture: Picture | None, error: SyncdError | None) -> SyncReport:
         findings = picture.plan.findings + tuple(picture.wanted.findings) if picture else ()
         failures = tuple(picture.gathering.failures) if picture else ()
-        findings += tuple(self._after(findings))
+        touched = {outcome.action.name for outcome in self._outcomes}
+        findings = tuple(one for one in findings if one.kind is not Kind.UNCHANGED or one.name not in touched)
+        findings += (*self._taken_back, *self._after(findings))
         codes = {finding.exit_code or int(finding.kind in SERIOUS) for finding in findings}
         last = {outcome.action.name: outcome for outcome in self._outcomes}.values()
         codes |= {outcome.error.exit_code for outcome in last if isinstance(outcome.error, SyncdError)}

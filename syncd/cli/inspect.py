@@ -46,6 +46,7 @@ def check(
             0,
         )
     ]
+    rows += [("note", what, f"not readable here: {error}", 0) for what, error in _missing_credentials(settings)]
     if probe is not None and probe not in settings.targets:
         raise ConfigError(f"there is no target {probe}", hint=f"the targets are {', '.join(sorted(settings.targets))}")
     if connect or probe:
@@ -60,6 +61,27 @@ def check(
     else:
         show_table(["RESULT", "WHAT", "SEEN"], [row[:3] for row in rows])
     return worst({row[3] for row in rows})
+
+
+def _missing_credentials(settings: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Credentials that the configuration names and this machine does not have."""
+    from pydantic import BaseModel
+
+    from syncd.config.fields import Credential
+
+    if isinstance(settings, Credential):
+        try:
+            settings.read(where)
+        except ConfigError as error:
+            yield where, error.message.removeprefix(f"{where}: ")
+        return
+    parts: Any = ()
+    if isinstance(settings, BaseModel):
+        parts = ((name, getattr(settings, name)) for name in type(settings).model_fields)
+    elif isinstance(settings, dict):
+        parts = settings.items()
+    for name, part in parts:
+        yield from _missing_credentials(part, f"{where}.{name}".lstrip("."))
 
 
 def _sources(app: App) -> Iterator[tuple[str, str, str, int]]:
@@ -139,7 +161,7 @@ def status(context: typer.Context, *, as_json: Json = False) -> int:
                     }
                 )
                 tally = ", ".join(f"{number} {word}" for word, number in _tally(records).items())
-                result = "never ran" if run is None else f"exit {run.exit_code}"
+                result = "never ran" if run is None else "ok" if run.exit_code == 0 else f"exit {run.exit_code}"
                 rows.append(
                     [
                         job.name,
@@ -147,15 +169,16 @@ def status(context: typer.Context, *, as_json: Json = False) -> int:
                         result,
                         ago(run.finished_at if run else None, now),
                         ago(run.succeeded_at if run else None, now),
-                        ago(following, now) if following else "by hand",
+                        ("due" if following <= now else ago(following, now)) if following else "by hand",
                         tally or "none",
+                        run.message if run else "",
                     ]
                 )
         troubles = sorted(app.ledger.all_troubles(), key=lambda one: (one.job, one.subject))
         if as_json:
             show_json({"jobs": told, "troubles": [_trouble(one) for one in troubles]})
             return 0
-        show_table(["JOB", "TARGET", "RESULT", "LAST RUN", "LAST GOOD", "NEXT", "SECRETS"], rows)
+        show_table(["JOB", "TARGET", "RESULT", "LAST RUN", "LAST GOOD", "NEXT", "SECRETS", "WHY"], rows)
         if troubles:
             show()
             show_table(
@@ -295,7 +318,7 @@ def _explain(app: App, what: str, mapped: list[Any], records: list[Record], trou
             "job": record.job,
             "version at Wix": version_label(record.version) or "-",
             "version at source": (version_label(state.version.token) if state else "") or "-",
-            "last written": ago(record.last_synced_at, now),
+            "last settled": ago(record.last_synced_at, now),
             "owned": "adopted: never deleted by syncd" if record.adopted else "created by syncd",
         }
         if record.frozen_until and record.frozen_until > now:

@@ -128,6 +128,8 @@ def adopt(context: typer.Context, name: Name, *, target: Target = None) -> int:
                 )
             if target or app.settings.targets[one].site in conflicts:
                 sites.append(app.settings.targets[one].site)
+        if any(record.name == name and record.remote_id for record in app.ledger.records()):
+            raise ConfigError(f"{name} is ours already", hint="see: syncd explain " + name)
         if not sites:
             raise ConfigError(f"no conflict about {name} is known", hint="run `syncd sync` first, or give --target")
         for site in dict.fromkeys(sites):
@@ -222,8 +224,8 @@ def _delete(app: App, journal: Any, record: Record) -> None:
         target=record.target,
         job=record.job,
         name=record.name,
-        action="delete",
-        outcome="done",
+        action="forget",
+        outcome="deleted",
         remote_id=str(record.remote_id),
         version=record.version,
         request_id=written.request_id,

@@ -31,7 +31,9 @@ def parse_duration(text: object) -> timedelta:
     if isinstance(text, timedelta):
         return text
     if match is None:
-        raise PydanticCustomError("duration", "no duration; write a number and s, m, h or d, such as 5m or 24h")
+        raise PydanticCustomError(
+            "duration", "no duration; write a number (of up to 6 digits) and s, m, h or d, such as 5m or 24h"
+        )
     return timedelta(seconds=int(match[1]) * UNITS[match[2]])
 
 

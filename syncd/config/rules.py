@@ -48,8 +48,9 @@ def _template_faults(rule: SecretRule, key: str, text: str | None, *, is_vault: 
         return
     try:
         used = placeholders(text)
-    except ValueError:
-        yield key, "no template; use {source}, {mount}, {path}, {basename} and {field}, and {{ for a brace"
+    except ValueError as error:
+        told = f"{{{error}}} means nothing here; " if str(error).isidentifier() else "no template; "
+        yield key, told + "use {source}, {mount}, {path}, {basename} and {field}, and {{ for a brace"
         return
     if key == "name" and text.lower().startswith("wix"):
         yield key, "Wix keeps names that begin with `wix` for itself; put another prefix"

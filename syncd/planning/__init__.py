@@ -92,7 +92,8 @@ def _without_collisions(table: Table) -> Iterator[Desired]:
             if wanted is owner:
                 yield wanted
                 continue
-            others = ", ".join(f"{d.ref} as {d.name}" for d in group if d is not wanted)
+            rest = [f"{d.ref} as {d.name}" for d in group if d is not wanted]
+            others = ", ".join(rest[:3]) + (f" and {len(rest) - 3} more" if len(rest) > 3 else "")
             table.found(
                 Kind.CONFLICT,
                 wanted,

@@ -132,7 +132,7 @@ def _private(path: Path, text: str) -> None:
 
 def seed(around: Surroundings) -> int:
     """A few secrets, as a company might have them; the number of Wix secrets that they make."""
-    around.put("payments/stripe", {"api_key": secrets.token_urlsafe(24), "webhook_secret": secrets.token_urlsafe(24)})
+    around.put("payments/stripe", {"api_key": secrets.token_urlsafe(24), "webhook_secret": "whsec-of-the-demo"})
     around.put("payments/paypal", {"client_id": "shop-1", "client_secret": secrets.token_urlsafe(24)})
     around.put("payments/eu/adyen", {"merchant": "DemoShop", "retries": 5, "live": False})
     around.put_aws("prod/feeds/google", json.dumps({"token": secrets.token_urlsafe(24), "account": "g-100"}))
@@ -169,8 +169,8 @@ def _story(around: Surroundings, say: Say, *, kept: bool) -> int:
     ids = {one.name: one.id for one in site.secrets.values()}
     say("\n   Every id that Wix gave is in the ledger:")
     well &= _syncd(around, say, "state", "list") == 0
-    say("\n3. Somebody rotates the Stripe key in OpenBao; sync again.")
-    around.put("payments/stripe", {"api_key": secrets.token_urlsafe(24), "webhook_secret": secrets.token_urlsafe(24)})
+    say("\n3. Somebody rotates the Stripe API key in OpenBao; sync again.")
+    around.put("payments/stripe", {"api_key": secrets.token_urlsafe(24), "webhook_secret": "whsec-of-the-demo"})
     well &= _syncd(around, say, "sync") == 0
     same = ids == {one.name: one.id for one in site.secrets.values()}
     well &= same

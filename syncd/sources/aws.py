@@ -208,7 +208,8 @@ class AwsSource:
             if not snapshot.complete:
                 continue
             how = "ListSecrets, 100 a call" if has_wildcard(rule.path) else "DescribeSecret"
-            yield f"{rule.path}: {len(snapshot.entries)} secrets by {how}"
+            nothing = "" if snapshot.entries else "; it selects nothing: is the path right?"
+            yield f"{rule.path}: {len(snapshot.entries)} found by {how}{nothing}"
             for reading in self.read(snapshot.entries[:1]):
                 if reading.failure:
                     yield reading.failure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from syncd.errors import SyncdError
+from syncd.errors import SecretGone, SyncdError
 from syncd.models import SERIOUS, Delete, Failure, Finding, Kind, Outcome, SyncReport, version_label
 from syncd.planning import Reason
 from syncd.telemetry.logs import logger
@@ -34,7 +34,13 @@ class Events:
         elif thing.kind is not Kind.UNCHANGED:
             tell = log.warning if thing.kind in LOUD else log.info
             ref = str(thing.ref) if thing.ref else None
-            tell(f"secret.{thing.kind.value}", name=thing.name, ref=ref, message=thing.message, hint=thing.hint)
+            tell(
+                f"secret.{thing.kind.value.replace(' ', '_')}",
+                name=thing.name,
+                ref=ref,
+                message=thing.message,
+                hint=thing.hint,
+            )
 
     def _outcome(self, log: Any, outcome: Outcome) -> None:
         action = outcome.action
@@ -50,7 +56,9 @@ class Events:
         )
         if outcome.error is not None:
             hint = outcome.error.hint if isinstance(outcome.error, SyncdError) else ""
-            log.warning("secret.failed", action=outcome.verb, error=str(outcome.error), hint=hint)
+            gone = isinstance(outcome.error, SecretGone)  # the cycle creates it anew
+            tell = log.info if gone else log.warning
+            tell("secret.gone" if gone else "secret.failed", action=outcome.verb, error=str(outcome.error), hint=hint)
         else:
             sought = getattr(action, "reason", "") == Reason.SOUGHT
             log.info("secret.sought" if sought else f"secret.{outcome.verb}d")

@@ -66,7 +66,10 @@ def build(service: Service) -> Starlette:
         return Response(service.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     def status(request: Request) -> Response:
-        return JSONResponse(service.status(names=_knows(service, request)))
+        known = _knows(service, request)
+        if "authorization" in request.headers and not known:
+            return PlainTextResponse("a valid bearer token is needed\n", 401)
+        return JSONResponse(service.status(names=known))
 
     def guarded(act: Callable[[dict[str, Any]], Response]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
@@ -83,6 +86,8 @@ def build(service: Service) -> Starlette:
 
     def sync(given: dict[str, Any]) -> Response:
         job = str(given.get("job", ""))
+        if not job:
+            return PlainTextResponse("say which: POST /-/sync?job=NAME\n", 400)
         if not service.trigger(job):
             return PlainTextResponse("no such job; POST /-/sync?job=NAME\n", 404)
         return PlainTextResponse("started\n", 202)
@@ -91,7 +96,8 @@ def build(service: Service) -> Starlette:
         try:
             service.reload()
         except SyncdError as error:
-            return PlainTextResponse(f"refused, the old configuration goes on: {error.message}\n", 422)
+            lines = [f"refused, the old configuration goes on: {error.message}", *getattr(error, "problems", ())]
+            return PlainTextResponse("\n".join(lines) + "\n", 422)
         return PlainTextResponse("reloaded\n")
 
     return Starlette(

@@ -226,6 +226,9 @@ def test_nobody_answers_at_wix(synced: Lab) -> None:
     synced.config["targets"]["shop"]["base_url"] = "http://127.0.0.1:1"
     result = synced.run("sync")
     assert result.code == 5 and "cannot be reached" in result.err
+    told = synced.run("status", "--json").json["jobs"][0]
+    assert told["exit_code"] == 5 and "cannot be reached" in told["message"]
+    assert told["last_success_at"] < told["last_run_at"]
 
 
 @pytest.mark.parametrize("content", [b"garbage" * 100, b"just text\n", None])

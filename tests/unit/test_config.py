@@ -71,7 +71,7 @@ FAULTS = [
     (("jobs", "payments", "secrets", 0, "path"), "secret/../x", "no . or .. segments"),
     (("jobs", "payments", "secrets", 0, "path"), "secret", "begins with its mount"),
     (("jobs", "payments", "secrets", 0, "path"), "*/x", "the mount cannot hold a wildcard"),
-    (("jobs", "payments", "secrets", 0, "name"), "{pth}", "jobs.payments.secrets[0].name: no template"),
+    (("jobs", "payments", "secrets", 0, "name"), "{pth}", "jobs.payments.secrets[0].name: {pth} means nothing here"),
     (("jobs", "payments", "secrets", 0, "name"), "{path", "jobs.payments.secrets[0].name: no template"),
     (("jobs", "payments", "secrets", 0, "stage"), "AWSPREVIOUS", "stage is for AWS sources"),
     (("jobs", "payments", "secrets", 0, "version"), 3, "one version for many paths"),

@@ -208,7 +208,8 @@ class VaultSource:
             if not snapshot.mount:
                 continue
             how = self._walker.strategy(self._mounts[snapshot.mount])
-            yield f"{rule.path}: {len(snapshot.entries)} paths by {how}"
+            nothing = "" if snapshot.entries else "; it selects nothing: is the path right?"
+            yield f"{rule.path}: {len(snapshot.entries)} found by {how}{nothing}"
             for reading in self.read(snapshot.entries[:1]):
                 if reading.failure:
                     yield reading.failure
