@@ -145,13 +145,16 @@ class Applier:
         sought = isinstance(action, Update) and action.reason == Reason.SOUGHT
         if sought and isinstance(error, SecretGone):
             error, result.look_again = None, True
-            settled.drop.append(record)  # nobody wants it, and it is gone: nothing is left to know
+            settled.drop.append(record)  # it is gone: nothing is left to know of it
         elif error is None:
             self._in_a_row = 0
             if isinstance(action, Delete):
                 settled.drop.append(record)
             else:
-                settled.put.append(_succeeded(action, record, written, now))
+                done = _succeeded(action, record, written, now)
+                if done.name != record.name:
+                    settled.drop.append(record)
+                settled.put.append(done)
         else:
             self._failed(action, record, error, now, settled, result)
         restored = isinstance(action, Update) and action.restore
@@ -213,7 +216,8 @@ class Applier:
             kept = record if error.maybe_done else replace(record, pending=None)
             settled.put.append(replace(kept, lost_at=now if error.maybe_done else record.lost_at))
         elif error.maybe_done:
-            settled.put.append(replace(record, pending=None, unverified=True, lost_at=now))
+            unverified = record.unverified or not action.describe_only
+            settled.put.append(replace(record, pending=None, unverified=unverified, lost_at=now))
         elif action.reason == Reason.ADOPT:
             settled.drop.append(record)  # not ours after all
         else:
@@ -252,6 +256,7 @@ def _succeeded(action: Create | Update, record: Record, written: Written, now: d
     wanted = action.desired
     done = replace(
         record,
+        name=wanted.name,
         remote_id=written.id,
         description=wanted.description,
         pending=None,

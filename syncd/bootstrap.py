@@ -56,6 +56,8 @@ class App:
         """`writable` False: where there is no ledger yet, none is made (a plan). Raises `SyncdError`."""
         self.settings = settings
         self.stop = stop or threading.Event()
+        self.superseded = False
+        """Another configuration has taken its place: what waits gives up, what runs ends at its next step."""
         self._clock = clock
         self._source_call, self._request = source_call, request
         self._lock = threading.Lock()
@@ -73,7 +75,7 @@ class App:
             store=self.ledger,
             fingerprint=self.fingerprints.of,
             clock=clock,
-            stopped=self.stop.is_set,
+            stopped=lambda: self.stop.is_set() or self.superseded,
             told=told,
         )
 

@@ -223,6 +223,7 @@ class Daemon:
             raise
         with self._lock:
             old, self._app = self._app, fresh
+            old.superseded = True
             idle = id(old) not in self._active
             scheduler, self._scheduler = self._scheduler, self._scheduled()
         scheduler.shutdown(wait=False)

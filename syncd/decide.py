@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from syncd.errors import SyncdError, TargetDenied, TargetError
 from syncd.gather import Gathering, Tick, Wanted, strange_mount
 from syncd.guard import Ground, guard
-from syncd.models import Action, Delete, Desired, Kind, Needs, Plan, Presence, Record, RemoteSecret, Rule, Update
+from syncd.models import Action, Delete, Kind, Needs, Plan, Presence, Record, RemoteSecret, Rule, Update
 from syncd.naming import selects, wix_name
-from syncd.planning import DAY, Facts, View, plan
+from syncd.planning import DAY, Facts, View, plan, rows_for
 from syncd.ports import Target
 from syncd.presence import empty_rules, presence_of
 from syncd.world import Job, World
@@ -55,6 +56,7 @@ class Decision:
         self._kept = self._kept_by()
         self.wanted = self._mapped()
         self._presence = self._presences()
+        self._passing = self._passings()
 
     def final(self) -> Plan:
         """The plan with its values, compared and confirmed where it matters, within the limits."""
@@ -99,7 +101,8 @@ class Decision:
     def _plan(self) -> Plan:
         facts = Facts(
             presence=self._presence,
-            passable=self._passable(),
+            passable=self._passing[0],
+            waiting=self._passing[1],
             jobs=frozenset(self._world.jobs),
             kept_by=self._kept,
             wanted_elsewhere=self._elsewhere,
@@ -172,34 +175,67 @@ class Decision:
             return "its path's new name cannot be made"
         return ""
 
-    def _claims(self, job: Job, ref: Desired | Record) -> bool:
-        """Does any rule of this job, by its pattern alone, map the reference to the name on this site?"""
+    def _names(self, job: Job, record: Record) -> set[str]:
+        """The names that a job's rules, by their patterns alone, give a record's reference on this site."""
         world = self._world
-        if self._site not in {world.site_of(name) for name in job.targets} or job.source != ref.ref.source:
-            return False
-        mounts = world.store.known_mounts(ref.ref.source)
-        mount = max((m for m in mounts if ref.ref.path.startswith(m)), key=len, default="").strip("/")
+        if self._site not in {world.site_of(name) for name in job.targets} or job.source != record.ref.source:
+            return set()
+        mounts = world.store.known_mounts(record.ref.source)
+        mount = max((m for m in mounts if record.ref.path.startswith(m)), key=len, default="").strip("/")
+        names = set()
         for rule in job.rules:
-            if rule.pin == ref.pin and selects(rule, ref.ref):
-                try:
-                    if wix_name(rule, ref.ref, mount, self._target.profile) == ref.name:
-                        return True
-                except SyncdError:
-                    continue
-        return False
+            if rule.pin == record.pin and selects(rule, record.ref):
+                with suppress(SyncdError):
+                    names.add(wix_name(rule, record.ref, mount, self._target.profile))
+        return names
 
-    def _passable(self) -> frozenset[str]:
-        """Names whose recorded reference no rule claims any more, or that is gone at its source."""
-        records = {record.name: record for record in self._records}
-        free = set()
+    def _claims(self, job: Job, record: Record) -> bool:
+        """Does any rule of this job map the record's reference to its name on this site?"""
+        return record.name in self._names(job, record)
+
+    def _passings(self) -> tuple[frozenset[str], dict[str, str]]:
+        """Names that may pass from their recorded reference to another, and why others have to wait.
+
+        A name passes when no rule gives it to the old reference any more, and what that reference is called
+        now is settled at Wix; or when the old reference is gone at its source.
+        """
+        rows = rows_for(self.wanted.all, self._records)
+        free, waiting = set(), {}
         for one in self.wanted.all:
-            record = records.get(one.name)
+            record = rows.get(one.name)
             if record is None or (record.ref == one.ref and record.pin == one.pin):
                 continue
-            claiming = [job for job in self._world.jobs.values() if self._claims(job, record)]
-            if not claiming or self._is_gone(record, claiming[0]):
+            claiming = next((job for job in self._world.jobs.values() if self._claims(job, record)), None)
+            if claiming is not None:
+                if self._is_gone(record, claiming):
+                    free.add(one.name)
+                continue
+            following = self._unsettled_name(record)
+            if not following or self._leads_back(following, record, rows) or self._is_gone(record, self._job):
                 free.add(one.name)
-        return frozenset(free)
+            else:
+                waiting[one.name] = f"waits until {following}, the new name of {record.ref}, is settled"
+        return frozenset(free), waiting
+
+    def _unsettled_name(self, record: Record) -> str:
+        """A name that some job's rule gives this record's reference now, and that is not settled at Wix."""
+        held = {row.name: row for row in self._records}
+        for job in self._world.jobs.values():
+            for name in self._names(job, record):
+                row = held.get(name)
+                ours = row is not None and row.ref == record.ref and row.pin == record.pin
+                if row is None or not ours or row.remote_id is None or row.pending or row.unverified:
+                    return name
+        return ""
+
+    def _leads_back(self, name: str, record: Record, rows: Mapping[str, Record]) -> bool:
+        """Do the names wait for one another in a circle? Then one of them has to begin."""
+        for _ in range(len(rows)):
+            holder = rows.get(name)
+            if holder is None or holder.name == record.name:
+                return holder is not None
+            name = self._unsettled_name(holder)
+        return False
 
     def _is_gone(self, record: Record, job: Job) -> bool:
         if record.ref.source == self._job.source and self._gathering.lacks(record.ref, record.pin):
@@ -244,12 +280,18 @@ class Decision:
             field_gone = (record.ref.path, record.pin) in picture.listed
             if doubt:
                 presence, why = Presence.UNKNOWN, doubt
+            elif presence is Presence.ORPHAN and self._claimed_by_another(record):
+                presence, why = Presence.UNKNOWN, "another job's rule gives it this name"
             elif presence is Presence.ABSENT and not field_gone:
                 seen, told = self._look(record, rule)
                 if seen in {Presence.PRESENT, Presence.UNKNOWN}:
                     there = "a direct look still finds it" if seen is Presence.PRESENT else told
                     presence, why = Presence.UNKNOWN, f"not listed, but {there}"
             self._presence[record.name] = (presence, why)
+
+    def _claimed_by_another(self, record: Record) -> bool:
+        others = (job for job in self._world.jobs.values() if job.name != self._job.name)
+        return any(self._claims(job, record) for job in others)
 
     def _wanted_elsewhere(self) -> tuple[frozenset[str], str]:
         return wanted_names(self._world, self._target, but=self._job.name)
@@ -271,6 +313,8 @@ def wanted_names(world: World, target: Target, *, but: str = "") -> tuple[frozen
         if other.failures:
             return frozenset(), f"job {job.name} cannot be listed completely, and may want the name"
         wanted = other.desired(job=job.name, owner=world.owner, profile=target.profile)
+        if other.unread or any(one.kind is Kind.FAILED for one in wanted.findings):
+            return frozenset(), f"job {job.name} cannot map everything that it selects, and may want the name"
         names.update(one.name for one in wanted.all)
     return frozenset(names), ""
 

@@ -225,6 +225,11 @@ class Gathering:
         return key in self._entries and ref.field not in state.fields
 
     @property
+    def unread(self) -> bool:
+        """Is anything listed that could not be read or parsed?"""
+        return bool(self._unread)
+
+    @property
     def picture(self) -> Picture:
         """What was seen, for judging absences."""
         return Picture(
@@ -301,14 +306,14 @@ class Gathering:
             rule=rule_digest(rule),
             updated_at=state.updated_at,
         )
-        if (one.name, one.ref, one.pin) in wanted.secrets:
+        if one.key in wanted.secrets:
             return  # two rules that give one reference the same name merge; the first one counts
         reading = self._documents.get((ref.path, rule.pin))
         if reading is not None and reading.document is not None:
             try:
                 value = extract(reading.document, rule, ref.field)
             except BadValue as error:
-                wanted.faults[name] = error
+                wanted.faults[one.key] = error
             else:
                 one = replace(one, value=value, fingerprint=self._fingerprint(value.reveal().encode()))
         wanted.put(one)
@@ -352,12 +357,12 @@ class Wanted:
     """The mapped names of a job, and what could not be mapped."""
 
     secrets: dict[tuple[str, SecretRef, str], Desired] = field(default_factory=dict)
-    faults: dict[str, SecretError] = field(default_factory=dict)
+    faults: dict[tuple[str, SecretRef, str], SecretError] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     def put(self, one: Desired) -> None:
         """A mapped name."""
-        self.secrets[one.name, one.ref, one.pin] = one
+        self.secrets[one.key] = one
 
     def failed(self, name: str, ref: SecretRef, message: str, hint: str) -> None:
         """A reference that fails alone."""
@@ -376,4 +381,4 @@ class Wanted:
 
     def faulty(self) -> Mapping[str, Desired]:
         """The mapped names whose value cannot go to Wix."""
-        return {one.name: one for one in self.secrets.values() if one.name in self.faults}
+        return {one.name: one for key, one in self.secrets.items() if key in self.faults}

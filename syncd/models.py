@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -194,6 +194,11 @@ class Desired:
     value: SecretValue[str] | None = None
     fingerprint: str | None = field(default=None, repr=False)
     updated_at: datetime | None = None
+
+    @property
+    def key(self) -> tuple[str, SecretRef, str]:
+        """What tells it from every other wanted secret of its job."""
+        return self.name, self.ref, self.pin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -436,6 +441,12 @@ class Outcome:
         return type(self.action).__name__.lower()
 
 
+def deletions_sent(outcomes: Iterable[Outcome]) -> int:
+    """How many of these were deletions that were done, or may have been."""
+    deletions = [one for one in outcomes if isinstance(one.action, Delete)]
+    return sum(one.error is None or getattr(one.error, "maybe_done", False) for one in deletions)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logged:
     """A line of the ledger's history: an action as it ended."""
@@ -482,6 +493,11 @@ class SyncReport:
     exit_code: int = 0
     faulty: Mapping[str, Desired] = field(default_factory=dict)
     """Wanted secrets whose value cannot go to Wix, by name."""
+
+    @property
+    def deletions_sent(self) -> int:
+        """How many deletions were done, or may have been."""
+        return deletions_sent(self.outcomes)
 
     def count(self, verb: str) -> int:
         """How many actions of this verb were done."""

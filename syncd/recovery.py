@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -82,18 +82,11 @@ def recover(
     for wanted in desired:
         if wanted.name in known:
             continue
-        renamed = _in_another_case(wanted, records, site_has.wanting)
         there = site_has.ours(wanted.name, wanted.ref)
-        if renamed is not None:
-            drop.append(renamed)
-            put.pop(renamed.name, None)
-            put[wanted.name] = replace(renamed, name=wanted.name, pending=None, unverified=True)
-        elif there is not None:
-            put[wanted.name] = _taken_back(wanted, there, site=site, target=target, now=now)
-            taken.append(put[wanted.name])
-        else:
-            continue
-        known.add(wanted.name)
+        if there is not None and there.name not in known:
+            put[there.name] = _taken_back(wanted, there, site=site, target=target, now=now)
+            taken.append(put[there.name])
+            known.add(there.name)
     return Found(put=tuple(put.values()), drop=tuple(drop), taken_back=tuple(taken))
 
 
@@ -123,10 +116,10 @@ class _Listing:
 
 def _looked_up(record: Record, listing: _Listing, now: datetime) -> Record | None:
     """One row as the listing settles it; None drops it."""
-    if record.remote_id in listing.ids:
-        return _resolve(record, None, listed=True)
+    if record.remote_id is not None:
+        return _resolve(record, None, listed=record.remote_id in listing.ids)
     ours = listing.ours(record.name, record.ref, *listing.wanting.get(record.name, ()))
-    if ours is None and record.remote_id is None:
+    if ours is None:
         if record.name in listing.by_name:
             return None  # somebody else's secret has the name that we had reserved
         if _never_came(record, now) and record.name not in listing.wanting:
@@ -138,7 +131,7 @@ def _taken_back(wanted: Desired, there: RemoteSecret, *, site: str, target: str,
     """A row for a secret that the ledger lost; its content is not verified."""
     return Record(
         site=site,
-        name=wanted.name,
+        name=there.name,
         target=target,
         job=wanted.job,
         ref=wanted.ref,
@@ -148,16 +141,6 @@ def _taken_back(wanted: Desired, there: RemoteSecret, *, site: str, target: str,
         unverified=True,
         verified_at=now,
     )
-
-
-def _in_another_case(wanted: Desired, records: Sequence[Record], wanting: Mapping[str, object]) -> Record | None:
-    """Our own secret under a name that differs from the wanted one in case alone: renamed, not created anew."""
-    for record in records:
-        same = record.ref == wanted.ref and record.pin == wanted.pin and record.name not in wanting
-        other_case = record.name != wanted.name and record.name.casefold() == wanted.name.casefold()
-        if same and record.remote_id and other_case:
-            return record
-    return None
 
 
 def _never_came(record: Record, now: datetime) -> bool:

@@ -22,6 +22,7 @@ from syncd.models import (
     Record,
     RemoteSecret,
     SyncReport,
+    deletions_sent,
 )
 from syncd.ports import Journal
 from syncd.record import remember
@@ -170,7 +171,14 @@ class Cycle:
         ]
         records = found.applied_to(records)
         decision = Decision(
-            world, job, target, gathering, records, remote, self._memory, allow_deletes=self._allow_deletes
+            world,
+            job,
+            target,
+            gathering,
+            records,
+            remote,
+            self._memory,
+            allow_deletes=max(0, self._allow_deletes - deletions_sent(self._outcomes)),
         )
         final = decision.final()
         return Picture(plan=final, records=records, remote=remote, gathering=gathering, wanted=decision.wanted)
@@ -226,7 +234,7 @@ def sync_job(
     tick = tick or Tick()
     reports: list[SyncReport] = []
     for name in job.targets:
-        spent = sum(report.count("delete") for report in reports)
+        spent = sum(report.deletions_sent for report in reports)
         cycle = Cycle(world, job, name, allow_deletes=max(0, allow_deletes - spent))
         reports.append(cycle.run(tick, holder=holder, wait=wait))
         if isinstance(reports[-1].error, LedgerError) or world.stopped():

@@ -62,7 +62,7 @@ def sync(
         reports: list[SyncReport] = []
         tick = Tick()
         for job in chosen_jobs(app, jobs or []):
-            left = max(0, allow_deletes - sum(report.count("delete") for report in reports))
+            left = max(0, allow_deletes - sum(report.deletions_sent for report in reports))
             reports += sync_job(app.world, job, holder=holder(), wait=patience, allow_deletes=left, tick=tick)
             if app.stop.is_set():
                 break

@@ -10,7 +10,7 @@ A name that is wanted:
     no id    nothing                         Create (a lost create is looked for first, by recovery)
     id       not listed                      Update by id, at most once an hour; only its 404 leads to Create
     id       listed, unverified              Update (or compare)
-    id       listed under another name       Drift: Update with the name
+    id       listed under another name       Drift: Update with the name (one in another case is ours: renamed)
     id       listed, newer source version    Update; the same value only moves the record
     id       listed, later date              Drift: Update, three a day, then Contested
     id       listed, other description       Update of the description
@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from syncd.models import Create, Delete, Desired, Kind, Needs, Plan, Record, RemoteSecret, Update
-from syncd.planning.table import Table, owns
+from syncd.planning.table import Table, owns, rows_for
 from syncd.planning.unwanted import judge_of_gone_job, judge_unwanted, obstacle_to_deletion
 from syncd.planning.view import DAY, Facts, Policies, Reason, View
 from syncd.planning.wanted import judge_wanted
@@ -40,6 +40,7 @@ __all__ = [
     "listing_is_believed",
     "obstacle_to_deletion",
     "plan",
+    "rows_for",
 ]
 
 
@@ -57,17 +58,17 @@ def plan(view: View) -> Plan:
         ids={secret.id: secret for secret in view.remote},
         names={secret.name: secret for secret in view.remote},
         folded={secret.name.casefold(): secret for secret in view.remote},
-        records={record.name: record for record in view.records},
+        records=rows_for(view.desired, view.records),
         holders={record.remote_id: record for record in view.records if record.remote_id},
         believed=listing_is_believed(view.records, view.remote),
     )
-    wanted_names = {wanted.name for wanted in view.desired}
+    used = {wanted.name for wanted in view.desired} | {record.name for record in table.records.values()}
     for wanted in _without_collisions(table):
         judge_wanted(table, wanted)
     for record in sorted(view.records, key=lambda row: row.name):
-        if record.job == view.policies.job and record.name not in wanted_names:
+        if record.job == view.policies.job and record.name not in used:
             judge_unwanted(table, record)
-        elif record.job not in view.facts.jobs and record.name not in wanted_names:
+        elif record.job not in view.facts.jobs and record.name not in used:
             judge_of_gone_job(table, record)
     order = {Update: 0, Create: 1, Delete: 2}
     return Plan(

@@ -21,11 +21,22 @@ def judge_listed(table: Table, wanted: Desired, record: Record, there: RemoteSec
     elif change is Change.UNTOLD and record.pinned_at is None and record.window is None and there.updated_at:
         record = replace(record, pinned_at=there.updated_at)
         table.note(record)
-    if not owns(record, wanted):
-        update(table, wanted, record, Reason.MOVED)
+    rename = there.name != wanted.name
+    squatter = table.at(wanted.name)
+    if rename and squatter is not None and squatter.id != there.id:
+        table.found(
+            Kind.CONFLICT,
+            wanted,
+            f"our secret is called {there.name} at Wix, and another one has its name",
+            "remove or rename one of the two at Wix",
+        )
+    elif not owns(record, wanted):
+        update(table, wanted, record, Reason.MOVED, rename=rename)
     elif record.unverified:
         _compare_first(table, wanted, record, there, Reason.UNVERIFIED)
-    elif there.name != record.name:
+    elif record.name != wanted.name:
+        update(table, wanted, record, Reason.CASE, rename=rename)
+    elif rename:
         _renamed(table, wanted, record, there)
     elif wanted.version != record.version and wanted.fingerprint is None:
         update(table, wanted, record, Reason.ROTATED)
@@ -40,15 +51,7 @@ def judge_listed(table: Table, wanted: Desired, record: Record, there: RemoteSec
 
 
 def _renamed(table: Table, wanted: Desired, record: Record, there: RemoteSecret) -> None:
-    squatter = table.at(wanted.name)
-    if squatter is not None and squatter.id != there.id:
-        table.found(
-            Kind.CONFLICT,
-            wanted,
-            f"our secret was renamed to {there.name} at Wix and another one has its name now",
-            "remove or rename one of the two at Wix",
-        )
-    elif _may_restore(table, wanted, record, f"renamed to {there.name} at Wix"):
+    if _may_restore(table, wanted, record, f"renamed to {there.name} at Wix"):
         update(table, wanted, record, Reason.RENAMED, rename=True)
     elif wanted.version != record.version:
         update(table, wanted, record, Reason.ROTATED)
@@ -89,7 +92,8 @@ def _may_restore(table: Table, wanted: Desired, record: Record, what: str) -> bo
 def _compare_first(table: Table, wanted: Desired, record: Record, there: RemoteSecret, reason: Reason) -> None:
     """Where the site's values may be read, write only what differs; elsewhere write."""
     told = table.view.facts.site_values.get(wanted.name)
-    if wanted.fingerprint is not None and told == wanted.fingerprint and there.name == wanted.name:
+    named = there.name == wanted.name == record.name
+    if wanted.fingerprint is not None and told == wanted.fingerprint and named:
         if there.description == wanted.description:
             table.note(_verified(record, wanted, there, table.view.now, late=reason is not Reason.LATE))
             table.found(Kind.UNCHANGED, wanted)

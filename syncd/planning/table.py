@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -40,6 +40,15 @@ class Table:
         self.notes[record.name] = record
 
 
+def rows_for(desired: Iterable[Desired], records: Iterable[Record]) -> dict[str, Record]:
+    """The row of each wanted name: its own, or one whose name differs in case alone and that nobody wants."""
+    wanted = {one.name for one in desired}
+    rows = {record.name: record for record in records}
+    spare = {name.casefold(): record for name, record in rows.items() if name not in wanted}
+    found = {name: rows.get(name) or spare.get(name.casefold()) for name in wanted}
+    return {name: record for name, record in found.items() if record is not None}
+
+
 def owns(record: Record | None, wanted: Desired) -> bool:
     return record is not None and record.ref == wanted.ref and record.pin == wanted.pin
 
@@ -53,3 +62,14 @@ def update(table: Table, wanted: Desired, record: Record, reason: Reason, *, ren
         table.values.add(wanted.name)
     restore = reason in {Reason.DRIFT, Reason.RENAMED}
     table.actions.append(Update(desired=wanted, record=record, reason=reason, rename=rename, restore=restore))
+
+
+def seek(table: Table, record: Record) -> None:
+    """The site does not list it: only a 404 to its id says that it is gone, and then its row goes.
+
+    Its own description is written again, which changes nothing where it is still there.
+    """
+    same = Desired(
+        name=record.name, ref=record.ref, version=record.version, description=record.description, job=record.job
+    )
+    table.actions.append(Update(desired=same, record=record, reason=Reason.SOUGHT, describe_only=True))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from syncd.drift import Change, judge
-from syncd.models import Delete, Desired, Kind, Pending, Presence, Record, RemoteSecret, Update
-from syncd.planning.table import Table, lately
-from syncd.planning.view import Reason
+from syncd.drift import LATE_COMMIT, Change, judge
+from syncd.models import Delete, Kind, Pending, Presence, Record, RemoteSecret
+from syncd.planning.table import Table, lately, seek
 
 
 def judge_unwanted(table: Table, record: Record) -> None:
@@ -21,7 +20,7 @@ def judge_unwanted(table: Table, record: Record) -> None:
             table.note(replace(record, absent_at=None))
         return
     if record.remote_id and record.remote_id not in table.ids and not lately(record.unlisted_tried_at, now):
-        _seek(table, record)
+        seek(table, record)
     presence, why = facts.presence.get(record.name, (Presence.UNKNOWN, "not looked for"))
     if presence is Presence.UNKNOWN or record.name in facts.wanted_elsewhere:
         if record.absent_at is not None:
@@ -35,6 +34,14 @@ def judge_unwanted(table: Table, record: Record) -> None:
         table.found(Kind.UNVERIFIED, record, "its creation lost its answer; looked for in each listing")
         return
     there = table.ids.get(record.remote_id)
+    if record.unverified and there is not None:
+        since = record.lost_at or record.verified_at
+        if since is not None and timedelta(0) <= now - since <= LATE_COMMIT:
+            table.found(Kind.UNVERIFIED, record, f"{why}; the answer to its last write was lost")
+            return
+        # No late commit can follow any more: what is there now is what we left.
+        record = replace(record, unverified=False, lost_at=None, window=None, pinned_at=there.updated_at)
+        table.note(record)
     kind = Kind.MISSING if presence is Presence.ABSENT else Kind.ORPHAN
     if not policies.delete:
         table.found(kind, record, f"{why}; kept (deletion_policy: keep)")
@@ -45,21 +52,12 @@ def judge_unwanted(table: Table, record: Record) -> None:
 def judge_of_gone_job(table: Table, record: Record) -> None:
     """It is an orphan that goes by command only; but the listing must not lack it for ever."""
     listed = record.remote_id in table.ids
+    if record.frozen_until and record.frozen_until > table.view.now:
+        return
     if record.remote_id and not listed and not lately(record.unlisted_tried_at, table.view.now):
-        _seek(table, record)
+        seek(table, record)
     if record.status != "orphan":
         table.note(replace(record, status="orphan"))
-
-
-def _seek(table: Table, record: Record) -> None:
-    """Nobody wants it and the site does not list it: only a 404 to its id says that it is gone.
-
-    Its own description is written again, which changes nothing where it is still there.
-    """
-    same = Desired(
-        name=record.name, ref=record.ref, version=record.version, description=record.description, job=record.job
-    )
-    table.actions.append(Update(desired=same, record=record, reason=Reason.SOUGHT, describe_only=True))
 
 
 def _tombstone(table: Table, record: Record, there: RemoteSecret | None, kind: Kind, why: str) -> None:

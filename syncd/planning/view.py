@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from syncd.errors import SecretError
-from syncd.models import Desired, Presence, Record, RemoteSecret, Trouble
+from syncd.models import Desired, Presence, Record, RemoteSecret, SecretRef, Trouble
 
 MAX_RESTORES = 3
 """Restores of one secret in a rolling day before it counts as contested."""
@@ -30,6 +30,7 @@ class Reason(StrEnum):
     ADOPT = "taken over"
     VERIFY = "verification found another value"
     SOUGHT = "looked for by its id"
+    CASE = "the name in another case"
     LATE = "a lost write of ours may have come late"
 
 
@@ -54,6 +55,8 @@ class Facts:
     """For records that the job no longer maps to their name."""
     passable: frozenset[str] = frozenset()
     """Names whose recorded reference no rule selects any more, or that is gone at its source."""
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    """Names that will pass to another reference, and what they wait for."""
     jobs: frozenset[str] = frozenset()
     """The configured jobs."""
     kept_by: frozenset[str] = frozenset()
@@ -62,7 +65,7 @@ class Facts:
     """Names that another job on the site wants."""
     grants: frozenset[str] = frozenset()
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
-    faults: Mapping[str, SecretError] = field(default_factory=dict)
+    faults: Mapping[tuple[str, SecretRef, str], SecretError] = field(default_factory=dict)
     """Values read in this cycle that cannot go to Wix."""
     site_values: Mapping[str, str | None] = field(default_factory=dict)
     """Fingerprints of what the site holds, where it was compared; None: could not be told."""

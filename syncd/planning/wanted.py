@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from syncd.models import Create, Desired, Kind, Record, RemoteSecret
+from syncd.drift import may_be_late_commit
+from syncd.models import Create, Desired, Kind, Pending, Record, RemoteSecret
 from syncd.planning.listed import judge_listed
-from syncd.planning.table import Table, lately, owns, update
+from syncd.planning.table import Table, lately, owns, seek, update
 from syncd.planning.view import Reason
 
 
@@ -19,7 +20,7 @@ def judge_wanted(table: Table, wanted: Desired) -> None:
     if record and record.frozen_until and record.frozen_until > now:
         table.found(Kind.FROZEN, wanted, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
         return
-    fault = facts.faults.get(wanted.name)
+    fault = facts.faults.get(wanted.key)
     if fault is not None:
         table.found(Kind.FAILED, wanted, fault.message, fault.hint)
         return
@@ -38,6 +39,15 @@ def judge_wanted(table: Table, wanted: Desired) -> None:
         return
     if record is None:
         _unrecorded(table, wanted)
+    elif wanted.name in facts.waiting:
+        table.found(Kind.UNKNOWN, wanted, facts.waiting[wanted.name])
+    elif record.name != wanted.name and record.name in facts.kept_by:
+        table.found(
+            Kind.CONFLICT,
+            wanted,
+            f"{record.name} of job {record.job} differs only in case",
+            "give one of the two rules another `name`",
+        )
     elif not owns(record, wanted) and wanted.name not in facts.passable:
         table.found(
             Kind.CONFLICT,
@@ -131,6 +141,9 @@ def _create(table: Table, wanted: Desired, record: Record | None) -> None:
 
 def _recorded(table: Table, wanted: Desired, record: Record) -> None:
     if record.remote_id is None:
+        if record.pending is Pending.CREATE and not owns(record, wanted) and may_be_late_commit(record, table.view.now):
+            table.found(Kind.UNVERIFIED, wanted, f"a creation from {record.ref} lost its answer and may still come")
+            return
         there = table.at(wanted.name)
         if there is None:
             _create(table, wanted, record)
@@ -147,7 +160,15 @@ def _recorded(table: Table, wanted: Desired, record: Record) -> None:
 def _unlisted(table: Table, wanted: Desired, record: Record) -> None:
     other = table.at(wanted.name)
     if other is not None:
-        _foreign(table, wanted, other, replace(record, remote_id=None))
+        if lately(record.unlisted_tried_at, table.view.now):
+            table.found(
+                Kind.CONFLICT,
+                wanted,
+                "the site lists another secret of this name, and ours exists under its id, unlisted",
+                "look for both at Wix; the next cycles do, too",
+            )
+        else:
+            seek(table, record)  # only its 404 makes the name somebody else's
         return
     changed = wanted.version != record.version or not owns(record, wanted)
     if changed or not lately(record.unlisted_tried_at, table.view.now):

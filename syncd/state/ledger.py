@@ -16,7 +16,7 @@ from syncd.errors import LedgerBusy, LedgerError
 from syncd.models import Logged, PathState, Record, Run, Trouble
 from syncd.state import tables
 from syncd.state.engine import migrate, translated
-from syncd.state.locks import Turns, advisory_lock, file_lock
+from syncd.state.locks import TURNS, advisory_lock, file_lock
 
 REFUSED = "refused"
 HISTORY_KEPT = timedelta(days=90)
@@ -41,7 +41,6 @@ class Ledger:
         self.place = place
         self._engine = engine
         self._path = path
-        self._turns = Turns()
         migrate(engine, place, path)
 
     def close(self) -> None:
@@ -75,7 +74,7 @@ class Ledger:
             return stop() or time.monotonic() >= deadline
 
         with ExitStack() as stack:
-            got = stack.enter_context(self._turns.turn(site, give_up))
+            got = stack.enter_context(TURNS.turn(f"{self.place} {site}", give_up))
             with translated(self.place):
                 writer = stack.enter_context(self._engine.connect().execution_options(writes=True))
                 if got and self._engine.dialect.name == "postgresql":

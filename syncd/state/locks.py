@@ -49,6 +49,10 @@ class Turns:
                 self._changed.notify_all()
 
 
+TURNS = Turns()
+"""One queue a site for the whole process, however often its ledger is opened."""
+
+
 def _poll(attempt: Callable[[], bool], give_up: GiveUp) -> bool:
     while not attempt():
         if give_up():

@@ -23,6 +23,8 @@ from syncd.models import Window
 
 MAX_ANSWER = 64 * 1024 * 1024
 """Bytes: some 100,000 listed secrets."""
+OLDEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""What a `Date` outside of says is no date."""
 CALL_SECONDS = 8.0
 """From sending to the last byte of the answer; a stop waits for at most this."""
 
@@ -143,9 +145,10 @@ def _seconds(text: str) -> float | None:
 def _date(text: str) -> datetime | None:
     try:
         at = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, TypeError, OverflowError):
         return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return at if OLDEST < at < LATEST else None
 
 
 def _window(date: str, took: timedelta) -> Window | None:

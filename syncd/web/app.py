@@ -52,6 +52,42 @@ def _knows(service: Service, request: Request) -> bool:
     return hmac.compare_digest(given.encode(), token.reveal().encode())
 
 
+def _guarded(
+    service: Service, act: Callable[[Service, dict[str, Any]], Response]
+) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint that changes something: only with the token, and with a small body."""
+
+    async def endpoint(request: Request) -> Response:
+        if not _knows(service, request):
+            return PlainTextResponse("a valid bearer token is needed\n", 401)
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > MAX_BODY:
+                return PlainTextResponse("too large\n", 413)
+        return act(service, dict(request.query_params))
+
+    return endpoint
+
+
+def _sync(service: Service, given: dict[str, Any]) -> Response:
+    job = str(given.get("job", ""))
+    if not job:
+        return PlainTextResponse("say which: POST /-/sync?job=NAME\n", 400)
+    if not service.trigger(job):
+        return PlainTextResponse("no such job\n", 404)
+    return PlainTextResponse("started\n", 202)
+
+
+def _reload(service: Service, _given: dict[str, Any]) -> Response:
+    try:
+        service.reload()
+    except SyncdError as error:
+        lines = [f"refused, the old configuration goes on: {error.message}", *getattr(error, "problems", ())]
+        return PlainTextResponse("\n".join(lines) + "\n", 422)
+    return PlainTextResponse("reloaded\n")
+
+
 def build(service: Service) -> Starlette:
     """The routes of section 9."""
 
@@ -71,43 +107,14 @@ def build(service: Service) -> Starlette:
             return PlainTextResponse("a valid bearer token is needed\n", 401)
         return JSONResponse(service.status(names=known))
 
-    def guarded(act: Callable[[dict[str, Any]], Response]) -> Callable[[Request], Awaitable[Response]]:
-        async def endpoint(request: Request) -> Response:
-            if not _knows(service, request):
-                return PlainTextResponse("a valid bearer token is needed\n", 401)
-            body = b""
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY:
-                    return PlainTextResponse("too large\n", 413)
-            return act(dict(request.query_params))
-
-        return endpoint
-
-    def sync(given: dict[str, Any]) -> Response:
-        job = str(given.get("job", ""))
-        if not job:
-            return PlainTextResponse("say which: POST /-/sync?job=NAME\n", 400)
-        if not service.trigger(job):
-            return PlainTextResponse("no such job; POST /-/sync?job=NAME\n", 404)
-        return PlainTextResponse("started\n", 202)
-
-    def reload(_given: dict[str, Any]) -> Response:
-        try:
-            service.reload()
-        except SyncdError as error:
-            lines = [f"refused, the old configuration goes on: {error.message}", *getattr(error, "problems", ())]
-            return PlainTextResponse("\n".join(lines) + "\n", 422)
-        return PlainTextResponse("reloaded\n")
-
     return Starlette(
         routes=[
             Route("/livez", livez),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
             Route("/status", status),
-            Route("/-/sync", guarded(sync), methods=["POST"]),
-            Route("/-/reload", guarded(reload), methods=["POST"]),
+            Route("/-/sync", _guarded(service, _sync), methods=["POST"]),
+            Route("/-/reload", _guarded(service, _reload), methods=["POST"]),
         ]
     )
 

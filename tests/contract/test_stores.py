@@ -32,6 +32,7 @@ from syncd.models import (
 from syncd.sandbox.servers import free_ports
 from syncd.state.engine import postgres_engine, sqlite_engine
 from syncd.state.ledger import Ledger
+from syncd.state.locks import TURNS
 from syncd.state.quota import FLIGHT, Quota
 
 AT = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -230,7 +231,7 @@ def test_who_waits_gets_it_in_order(ledger: Ledger) -> None:
             thread = threading.Thread(target=wait, args=[number])
             thread.start()
             started[number].wait()
-            while len(ledger._turns._queues["s"]) < number + 2:
+            while len(TURNS._queues[f"{ledger.place} s"]) < number + 2:
                 pass
             threads.append(thread)
     for thread in threads:

@@ -343,3 +343,222 @@ def test_json_of_every_listing_parses(lab: Lab, bao: Bao) -> None:
         ["sync"],
     ):
         assert json.loads(lab.run(*words, "--json").out) is not None
+
+
+# --- the second round
+
+
+def named(lab: Lab, *names: str) -> None:
+    for rule, name in zip(rules(lab), names, strict=True):
+        rule["name"] = name
+
+
+def one_two(lab: Lab, bao: Bao, *names: str, **more: Any) -> None:
+    vault_job(
+        lab,
+        bao,
+        *({"path": f"app/{p}", "field": "v", "name": n} for p, n in zip(("one", "two"), names, strict=True)),
+        **more,
+    )
+    bao.put("app/one", v="v-one")
+    bao.put("app/two", v="v-two")
+    assert lab.run("sync").code == 0
+
+
+def test_a_value_that_does_not_parse_for_another_job_deletes_nothing(lab: Lab, aws: Any, aws_url: str) -> None:
+    aws.create_secret(Name="m/a", SecretString='{"k": "v"}')
+    aws.create_secret(Name="m/b", SecretString='{"k": "v"}')
+    lab.aws(aws_url)
+    lab.job("one", "aws", {"path": "m/*", "field": "*"}, **DELETING)
+    lab.job("two", "aws", {"path": "m/a", "field": "*"})
+    lab.run("sync")
+    aws.put_secret_value(SecretId="m/a", SecretString="not json")
+    rules(lab, "one")[0]["path"] = "m/b"
+    for _ in range(3):
+        lab.run("sync")
+    assert set(lab.ids()) == {"a_k", "b_k"}
+
+
+def test_a_name_passes_on_only_when_its_old_reference_has_its_new_name(lab: Lab, bao: Bao) -> None:
+    one_two(lab, bao, "A", "B", **DELETING)
+    lab.site.create({"name": "C", "value": "theirs"})
+    named(lab, "B", "C")
+    for _ in range(3):
+        lab.run("sync")
+        assert {"v-one", "v-two"} <= set(lab.site.values().values())
+    lab.site.delete(lab.ids()["C"])
+    for _ in range(4):
+        lab.run("sync")
+    assert lab.site.values() == {"B": "v-one", "C": "v-two"}
+
+
+def test_two_names_may_be_swapped(lab: Lab, bao: Bao) -> None:
+    one_two(lab, bao, "A", "B")
+    named(lab, "B", "A")
+    assert lab.settle(4).code == 0
+    assert lab.site.values() == {"A": "v-two", "B": "v-one"} and len(lab.site.created_ids) == 2
+    before = lab.writes()
+    assert lab.run("sync").code == 0 and lab.writes() == before
+
+
+def test_jobs_whose_names_differ_in_case_do_not_fight(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*", "name": "pay_{field}"}, name="one")
+    vault_job(lab, bao, {"path": "app/*", "name": "PAY_{field}"}, name="two")
+    bao.put("app/a", v="1")
+    assert lab.run("sync").code == 1
+    before = lab.writes()
+    assert lab.run("sync").code == 1
+    assert lab.writes() == before and set(lab.ids()) == {"pay_v"}
+
+
+def test_a_squatter_of_the_new_case_is_a_conflict(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*", "name": "pay_{field}"})
+    bao.put("app/a", v="1")
+    lab.run("sync")
+    lab.site.create({"name": "PAY_v", "value": "theirs"})
+    rules(lab)[0]["name"] = "PAY_{field}"
+    before = lab.writes()
+    for _ in range(2):
+        result = lab.run("sync")
+        assert result.code == 1 and "another one has its name" in result.out
+    assert lab.writes() == before and set(lab.ledger()) >= {"pay_v"}
+
+
+def test_a_frozen_name_keeps_its_case(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*", "name": "pay_{field}"})
+    bao.put("app/a", v="1")
+    lab.run("sync")
+    lab.run("state", "freeze", "pay_v", "--until", "1d")
+    rules(lab)[0]["name"] = "PAY_{field}"
+    lab.run("sync")
+    assert set(lab.ledger()) == {"pay_v"} == set(lab.ids())
+    assert lab.run("state", "freeze", "pay_v", "--until", "0s").code == 0
+    lab.settle()
+    assert set(lab.ledger()) == {"PAY_v"} == set(lab.ids())
+
+
+def test_names_that_cross_in_case_come_to_rest(lab: Lab, bao: Bao) -> None:
+    one_two(lab, bao, "key", "x")
+    named(lab, "X", "KEY")
+    lab.settle(5)
+    assert lab.site.values() == {"X": "v-one", "KEY": "v-two"}
+
+
+def test_a_lost_creation_whose_reference_changes_is_still_ours(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/one", "field": "v", "name": "A"})
+    bao.put("app/one", v="v-one")
+    bao.put("app/two", v="v-two")
+    lab.wix.fault("reset_after", "POST")
+    lab.site.options.hide = lambda _one: True
+    assert lab.run("sync").code in {1, 5}
+    rules(lab)[0]["path"] = f"{bao.mount}/app/two"
+    lab.run("sync")
+    lab.site.options.hide = lambda _one: False
+    assert lab.settle().code == 0
+    assert lab.site.values() == {"A": "v-two"} and len(lab.site.created_ids) == 1
+
+
+def test_allowed_deletions_are_counted_when_their_answer_is_lost(lab: Lab, bao: Bao) -> None:
+    other = "second-site"
+    lab.secret_file("other-key", lab.wix.issue_key(other))
+    lab.wix.site(other).options.quota = 1_000_000
+    lab.config["targets"]["second"] = lab.target(other, "other-key")
+    vault_job(lab, bao, {"path": "app/*"}, **{**DELETING, "guard": {"max_deletes": 0}}, targets=["shop", "second"])
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    lab.run("sync")
+    bao.remove("app/a")
+    lab.wix.fault("reset_after", "DELETE", times=1)
+    lab.wix.fault("503", "DELETE", times=3)
+    lab.run("sync", "--allow-deletes", "1")
+    assert len(lab.ids()) + len(lab.wix.site(other).secrets) == 3
+
+
+def test_adoption_does_not_throw_our_own_id_away(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"}, conflict_policy="adopt")
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    bao.put("app/c", v="1")
+    lab.run("sync")
+    ours = lab.ids()["a_v"]
+    lab.site.update(ours, {"name": "moved"})
+    lab.site.create({"name": "a_v", "value": "theirs"})
+    lab.site.options.hide = lambda one: one.name == "moved"
+    for _ in range(2):
+        lab.run("sync")
+    assert lab.site.values()["a_v"] == "theirs"
+    assert lab.ledger()["a_v"] == ours
+
+
+def test_an_unwanted_secret_whose_write_was_lost_says_so(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"}, **DELETING)
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    lab.run("sync")
+    bao.put("app/a", v="2")
+    lab.wix.fault("reset_after", "PATCH", times=4)
+    lab.run("sync")
+    lab.wix.faults.clear()
+    bao.remove("app/a")
+    result = lab.run("sync")
+    assert result.code == 1 and "answer to its last write was lost" in result.out
+
+
+def test_a_losers_bad_value_does_not_stop_the_owner_of_the_name(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*", "name": "{field}"})
+    bao.put("app/b", KEY="one")
+    lab.run("sync")
+    bao.put("app/a", KEY="x" * 4000)
+    bao.put("app/b", KEY="two")
+    assert lab.run("sync").code == 1
+    assert lab.site.values() == {"KEY": "two"}
+
+
+def test_moved_and_renamed_is_one_write(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*", "name": "{field}"})
+    bao.put("app/a", KEY="one", OTHER="x")
+    lab.run("sync")
+    lab.site.update(lab.ids()["KEY"], {"name": "ELSE"})
+    bao.put("app/a", OTHER="x")
+    bao.put("app/b", KEY="two")
+    assert lab.run("sync").code == 0
+    before = lab.writes()
+    assert lab.run("sync").code == 0
+    assert lab.writes() == before and lab.site.values()["KEY"] == "two"
+
+
+def test_odd_dates_are_no_dates() -> None:
+    from datetime import timedelta as span
+
+    from syncd.targets.http import _window
+    from syncd.targets.wix import _parsed
+
+    for text in ("9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "soon", None, 5):
+        assert _parsed(text) is None
+    for text in ("Mon, 01 Jan 99999 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "x", ""):
+        assert _window(text, span(seconds=1)) is None
+
+
+def test_a_reload_that_forbids_deletions_reaches_a_cycle_that_waits(lab: Lab, bao: Bao) -> None:
+    from tests.e2e.test_daemon import running, until
+
+    lab.config["server"] = {"listen": "127.0.0.1:0"}
+    vault_job(lab, bao, {"path": "slow/*"}, name="aa", schedule={"every": "1h"})
+    vault_job(lab, bao, {"path": "app/*"}, name="bb", schedule={"every": "1h"}, **DELETING)
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    bao.put("slow/x", v="1")
+    lab.run("sync")
+    bao.remove("app/a")
+    for number in range(30):
+        bao.put(f"slow/s{number}", v="x")
+    lab.site.options.latency = 0.2
+    with running(lab) as (process, _):
+        until(lambda: len(lab.site.secrets) > 6)
+        lab.config["jobs"]["bb"]["deletion_policy"] = "keep"
+        _ = lab.config_file
+        process.send_signal(signal.SIGHUP)
+        until(lambda: len(lab.site.secrets) == 33)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=15)
+    assert "a_v" in lab.ids()
