@@ -28,8 +28,8 @@ demo: setup ## the whole thing on this machine: real OpenBao, AWS and Wix emulat
 # The official Wix client, for the one test that compares it with the emulator; skipped where npm is missing.
 build/wix-client/.ready: tests/e2e/wix-client/package.json
 	@mkdir -p build/wix-client && cp tests/e2e/wix-client/package.json build/wix-client/
-	@if command -v npm >/dev/null; then cd build/wix-client && npm install --silent --no-package-lock --no-audit --no-fund \
-	  && touch .ready; else echo "npm is missing: the official client is not compared"; fi
+	@if command -v npm >/dev/null && (cd build/wix-client && npm install --silent --no-package-lock --no-audit --no-fund); \
+	  then touch $@; else echo "npm or its registry is missing: the official client is not compared"; fi
 
 test: setup build/wix-client/.ready ## every test but the long ones
 	$(BIN)/python -m pytest -n 4 -m "not chaos"

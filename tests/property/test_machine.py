@@ -299,7 +299,7 @@ class SyncMachine(RuleBasedStateMachine):
         held = self.site.values()
         taken = self.site_names_of_others()
         for name, value in self.wanted().items():
-            if name in taken:
+            if name.casefold() in taken:
                 continue
             assert held.get(name) == value, f"{name} is {held.get(name)}, not {value}"
             record = records[name]
@@ -311,9 +311,9 @@ class SyncMachine(RuleBasedStateMachine):
         assert report.error is None
 
     def site_names_of_others(self) -> set[str]:
-        """Names held by what carries no right mark: foreign, or ours with its mark taken off and its row lost."""
+        """Names, without their case, held by what carries no right mark: foreign, or ours with its mark taken off and its row lost."""
         ours = {record.remote_id for record in self.ledger.records("site-1")}
-        return {one.name for one in self.site.secrets.values() if one.id not in ours}
+        return {one.name.casefold() for one in self.site.secrets.values() if one.id not in ours}
 
 
 SyncMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
