@@ -429,3 +429,55 @@ def test_a_sealed_vault_changes_nothing(lab: Lab) -> None:
         assert "is sealed" in result.err
     unchanged(lab)
     assert "does not answer" in lab.run("sync").err
+
+
+def test_rotations_go_first_then_creations_and_deletions_last_on_a_listing_of_their_own(
+    deleting: Lab, bao: Bao
+) -> None:
+    deleting.wix.seen.clear()
+    bao.put("pay/a", key="rotated")
+    bao.remove("pay/sub/b")
+    bao.put("pay/new", key="1")
+    assert deleting.run("sync").code == 0
+    methods = [one.method for one in deleting.wix.seen]
+    assert sorted(methods[1:3]) == ["PATCH", "POST"]
+    assert methods[0] == methods[3] == "GET" and methods[4] == "DELETE" and len(methods) == 5
+
+
+def test_a_long_cycle_looks_again_and_lets_others_have_their_turn(
+    lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    import syncd.sync
+    from syncd.bootstrap import App
+    from syncd.config import load
+    from syncd.sync import sync_job
+
+    monkeypatch.setattr(syncd.sync, "APPLY_SECONDS", 0.3)
+    lab.vault(bao)
+    for number in range(60):
+        bao.put(f"long/s{number}", v="x")
+    bao.put("short/one", v="x")
+    lab.job("long", "vault", {"path": f"{bao.mount}/long/*"})
+    lab.job("short", "vault", {"path": f"{bao.mount}/short/*", "name": "SHORT_{path}"})
+    lab.site.options.latency = 0.1
+    ended: list[str] = []
+
+    def work(app: App, name: str) -> None:
+        (report,) = sync_job(app.world, app.world.jobs[name], holder=name, wait=timedelta(minutes=1))
+        assert report.exit_code == 0, report
+        ended.append(name)
+
+    with App(load(lab.config_file)) as app:
+        first = threading.Thread(target=work, args=[app, "long"])
+        first.start()
+        while not lab.wix.seen:
+            pass
+        second = threading.Thread(target=work, args=[app, "short"])
+        second.start()
+        first.join()
+        second.join()
+    assert ended == ["short", "long"], "a thousand creations do not hold up another job"
+    assert lab.wix.count("GET") > 3, "it never writes on an old picture"
+    assert len(lab.site.created_ids) == 61 == len(lab.ids())
