@@ -254,6 +254,9 @@ def _value(action: Create | Update) -> SecretValue[str]:
 def _succeeded(action: Create | Update, record: Record, written: Written, now: datetime) -> Record:
     """The row after a write that was answered."""
     wanted = action.desired
+    if isinstance(action, Update) and action.reason == Reason.SOUGHT:
+        # It is there, and nobody knows what it holds: somebody else's change may be hidden by this one.
+        return replace(record, pending=None, unverified=True, unlisted_tried_at=now)
     done = replace(
         record,
         name=wanted.name,
@@ -275,7 +278,7 @@ def _succeeded(action: Create | Update, record: Record, written: Written, now: d
             lost_at=now if written.lost_before else late,
             job=wanted.job if moved else record.job,
             restores=(*lately, now) if action.restore else lately,
-            unlisted_tried_at=now if action.reason in {Reason.UNLISTED, Reason.SOUGHT} else record.unlisted_tried_at,
+            unlisted_tried_at=now if action.reason == Reason.UNLISTED else record.unlisted_tried_at,
         )
         if action.describe_only:
             return done

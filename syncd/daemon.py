@@ -68,6 +68,7 @@ class Daemon:
         self._wake = threading.Event()
         self._reload_asked = threading.Event()
         self._lock = threading.RLock()
+        self._reloading = threading.Lock()
         self._active: dict[int, tuple[App, int]] = {}
         self._reached: set[str] = set()
         self._running: set[str] = set()
@@ -214,7 +215,11 @@ class Daemon:
     # What the HTTP side asks.
 
     def reload(self) -> None:
-        """Load the configuration again. Raises `SyncdError`; the old one goes on then."""
+        """Load the configuration again, one at a time. Raises `SyncdError`; the old one goes on then."""
+        with self._reloading:
+            self._reload()
+
+    def _reload(self) -> None:
         try:
             fresh = self._build(load(self._config))
         except SyncdError as error:
@@ -226,8 +231,9 @@ class Daemon:
             old.superseded = True
             idle = id(old) not in self._active
             scheduler, self._scheduler = self._scheduler, self._scheduled()
+            following = self._scheduler
         scheduler.shutdown(wait=False)
-        self._scheduler.start()
+        following.start()
         if idle:
             old.close()
         if fresh.settings.server != old.settings.server:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from syncd.errors import SyncdError, TargetDenied, TargetError
+from syncd.errors import BadName, SyncdError, TargetDenied, TargetError
 from syncd.gather import Gathering, Tick, Wanted, strange_mount
 from syncd.guard import Ground, guard
 from syncd.models import Action, Delete, Kind, Needs, Plan, Presence, Record, RemoteSecret, Rule, Update
@@ -170,13 +169,18 @@ class Decision:
             ours = row is not None and row.ref == one.ref and row.pin == one.pin and row.remote_id is not None
             if row is None or not ours or row.pending or row.unverified or row.frozen_until:
                 return f"its path's name {one.name} is not settled yet"
+        if following := self._unsettled_name(record):
+            return f"its path's name {following} is not settled yet"
         failed = (finding for finding in self.wanted.findings if finding.ref and finding.kind is Kind.FAILED)
         if any(finding.ref and finding.ref.path == record.ref.path for finding in failed):
             return "its path's new name cannot be made"
         return ""
 
-    def _names(self, job: Job, record: Record) -> set[str]:
-        """The names that a job's rules, by their patterns alone, give a record's reference on this site."""
+    def _names(self, job: Job, record: Record) -> set[tuple[str, str]]:
+        """The (name, pin) pairs that a job's rules, by their patterns alone, give a record's reference on this site.
+
+        An empty name stands for one that Wix does not take.
+        """
         world = self._world
         if self._site not in {world.site_of(name) for name in job.targets} or job.source != record.ref.source:
             return set()
@@ -184,14 +188,16 @@ class Decision:
         mount = max((m for m in mounts if record.ref.path.startswith(m)), key=len, default="").strip("/")
         names = set()
         for rule in job.rules:
-            if rule.pin == record.pin and selects(rule, record.ref):
-                with suppress(SyncdError):
-                    names.add(wix_name(rule, record.ref, mount, self._target.profile))
+            if selects(rule, record.ref):
+                try:
+                    names.add((wix_name(rule, record.ref, mount, self._target.profile), rule.pin))
+                except BadName:
+                    names.add(("", rule.pin))
         return names
 
     def _claims(self, job: Job, record: Record) -> bool:
         """Does any rule of this job map the record's reference to its name on this site?"""
-        return record.name in self._names(job, record)
+        return (record.name, record.pin) in self._names(job, record)
 
     def _passings(self) -> tuple[frozenset[str], dict[str, str]]:
         """Names that may pass from their recorded reference to another, and why others have to wait.
@@ -210,8 +216,8 @@ class Decision:
                 if self._is_gone(record, claiming):
                     free.add(one.name)
                 continue
-            following = self._unsettled_name(record)
-            if not following or self._leads_back(following, record, rows) or self._is_gone(record, self._job):
+            following = "" if record.ref == one.ref else self._unsettled_name(record)
+            if not following or self._is_gone(record, self._job):
                 free.add(one.name)
             else:
                 waiting[one.name] = f"waits until {following}, the new name of {record.ref}, is settled"
@@ -221,21 +227,12 @@ class Decision:
         """A name that some job's rule gives this record's reference now, and that is not settled at Wix."""
         held = {row.name: row for row in self._records}
         for job in self._world.jobs.values():
-            for name in self._names(job, record):
+            for name, pin in sorted(self._names(job, record)):
                 row = held.get(name)
-                ours = row is not None and row.ref == record.ref and row.pin == record.pin
+                ours = row is not None and row.ref == record.ref and row.pin == pin
                 if row is None or not ours or row.remote_id is None or row.pending or row.unverified:
-                    return name
+                    return name or "a name that Wix takes"
         return ""
-
-    def _leads_back(self, name: str, record: Record, rows: Mapping[str, Record]) -> bool:
-        """Do the names wait for one another in a circle? Then one of them has to begin."""
-        for _ in range(len(rows)):
-            holder = rows.get(name)
-            if holder is None or holder.name == record.name:
-                return holder is not None
-            name = self._unsettled_name(holder)
-        return False
 
     def _is_gone(self, record: Record, job: Job) -> bool:
         if record.ref.source == self._job.source and self._gathering.lacks(record.ref, record.pin):

@@ -41,11 +41,12 @@ class Table:
 
 
 def rows_for(desired: Iterable[Desired], records: Iterable[Record]) -> dict[str, Record]:
-    """The row of each wanted name: its own, or one whose name differs in case alone and that nobody wants."""
-    wanted = {one.name for one in desired}
+    """The row of each wanted name: its own, or its reference's under a name that differs in case alone."""
+    asked = list(desired)
+    wanted = {one.name for one in asked}
     rows = {record.name: record for record in records}
-    spare = {name.casefold(): record for name, record in rows.items() if name not in wanted}
-    found = {name: rows.get(name) or spare.get(name.casefold()) for name in wanted}
+    spare = {(name.casefold(), row.ref, row.pin): row for name, row in rows.items() if name not in wanted}
+    found = {one.name: rows.get(one.name) or spare.get((one.name.casefold(), one.ref, one.pin)) for one in asked}
     return {name: record for name, record in found.items() if record is not None}
 
 

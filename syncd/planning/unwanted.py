@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from syncd.drift import LATE_COMMIT, Change, judge
+from syncd.drift import Change, judge
 from syncd.models import Delete, Kind, Pending, Presence, Record, RemoteSecret
 from syncd.planning.table import Table, lately, seek
 
@@ -34,19 +34,35 @@ def judge_unwanted(table: Table, record: Record) -> None:
         table.found(Kind.UNVERIFIED, record, "its creation lost its answer; looked for in each listing")
         return
     there = table.ids.get(record.remote_id)
-    if record.unverified and there is not None:
-        since = record.lost_at or record.verified_at
-        if since is not None and timedelta(0) <= now - since <= LATE_COMMIT:
-            table.found(Kind.UNVERIFIED, record, f"{why}; the answer to its last write was lost")
+    if record.unverified and there is not None and policies.delete:
+        verified = _compared(table, record, there)
+        if verified is None:
+            table.found(
+                Kind.UNVERIFIED,
+                record,
+                f"{why}; not deleted: what the site holds under this id is not known",
+                f"look at it, delete it at Wix by hand, then: syncd state forget {record.name}",
+            )
             return
-        # No late commit can follow any more: what is there now is what we left.
-        record = replace(record, unverified=False, lost_at=None, window=None, pinned_at=there.updated_at)
+        record = verified
         table.note(record)
     kind = Kind.MISSING if presence is Presence.ABSENT else Kind.ORPHAN
     if not policies.delete:
         table.found(kind, record, f"{why}; kept (deletion_policy: keep)")
         return
     _tombstone(table, record, there, kind, why)
+
+
+def _compared(table: Table, record: Record, there: RemoteSecret) -> Record | None:
+    """The row as verified, if the site's value is seen to be the one that we left; time alone verifies nothing."""
+    facts = table.view.facts
+    if record.fingerprint is None or (there.name, there.description) != (record.name, record.description):
+        return None
+    if facts.readable and record.name not in facts.site_values:
+        table.compares.add(record.name)
+    if facts.site_values.get(record.name) != record.fingerprint:
+        return None
+    return replace(record, unverified=False, lost_at=None, window=None, pinned_at=there.updated_at)
 
 
 def judge_of_gone_job(table: Table, record: Record) -> None:

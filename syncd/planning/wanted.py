@@ -40,7 +40,8 @@ def judge_wanted(table: Table, wanted: Desired) -> None:
     if record is None:
         _unrecorded(table, wanted)
     elif wanted.name in facts.waiting:
-        table.found(Kind.UNKNOWN, wanted, facts.waiting[wanted.name])
+        hint = "if two names wait for one another, give one of the rules a third name first"
+        table.found(Kind.CONFLICT, wanted, facts.waiting[wanted.name], hint)
     elif record.name != wanted.name and record.name in facts.kept_by:
         table.found(
             Kind.CONFLICT,
@@ -172,7 +173,7 @@ def _unlisted(table: Table, wanted: Desired, record: Record) -> None:
         return
     changed = wanted.version != record.version or not owns(record, wanted)
     if changed or not lately(record.unlisted_tried_at, table.view.now):
-        update(table, wanted, record, Reason.UNLISTED)
+        update(table, wanted, record, Reason.UNLISTED, rename=record.name != wanted.name)
     else:
         table.found(
             Kind.UNKNOWN,
