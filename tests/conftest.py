@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,9 +52,8 @@ def aws(aws_url: str) -> Any:
         aws_secret_access_key="lab-generated",
     )
     yield client
-    for page in client.get_paginator("list_secrets").paginate():
-        for one in page["SecretList"]:
-            client.delete_secret(SecretId=one["Name"], ForceDeleteWithoutRecovery=True)
+    with urllib.request.urlopen(urllib.request.Request(f"{aws_url}/moto-api/reset", method="POST")):
+        pass
     client.close()
 
 
