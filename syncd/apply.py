@@ -10,9 +10,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from syncd.drift import may_be_late_commit
 from syncd.errors import NameTaken, SecretGone, SyncdError, TargetDenied, TargetError, TargetUnavailable
 from syncd.models import (
     Action,
@@ -26,8 +25,9 @@ from syncd.models import (
     Update,
     Written,
 )
-from syncd.planning import DAY, Reason
+from syncd.planning import Reason
 from syncd.ports import Clock, Journal, Target
+from syncd.settle import history_line, succeeded
 
 WORKERS = 8
 """Requests to one site at the same time."""
@@ -104,7 +104,7 @@ class Applier:
         if not isinstance(action, Delete):
             return None
         outcome = Outcome(action=action, remote_id=record.remote_id or "")
-        return replace(_line(outcome, record, self._clock()), outcome="sent")
+        return replace(history_line(outcome, record, self._clock()), outcome="sent")
 
     def _opened(self, action: Action) -> Record:
         now = self._clock()
@@ -151,7 +151,7 @@ class Applier:
             if isinstance(action, Delete):
                 settled.drop.append(record)
             else:
-                done = _succeeded(action, record, written, now)
+                done = succeeded(action, record, written, now)
                 if done.name != record.name:
                     settled.drop.append(record)
                 settled.put.append(done)
@@ -166,7 +166,7 @@ class Applier:
             restored=restored and error is None,
             at=now,
         )
-        settled.log.append(_line(outcome, record, now))
+        settled.log.append(history_line(outcome, record, now))
         result.outcomes.append(outcome)
         self._told(outcome)
 
@@ -249,71 +249,3 @@ def _value(action: Create | Update) -> SecretValue[str]:
     if action.desired.value is None:
         raise AssertionError(f"{action.name}: an action without its value")
     return action.desired.value
-
-
-def _succeeded(action: Create | Update, record: Record, written: Written, now: datetime) -> Record:
-    """The row after a write that was answered."""
-    wanted = action.desired
-    if isinstance(action, Update) and action.reason == Reason.SOUGHT:
-        # It is there, and nobody knows what it holds: somebody else's change may be hidden by this one.
-        return replace(record, pending=None, unverified=True, unlisted_tried_at=now)
-    done = replace(
-        record,
-        name=wanted.name,
-        remote_id=written.id,
-        description=wanted.description,
-        pending=None,
-        window=written.window,
-        pinned_at=None,
-        last_synced_at=now,
-    )
-    if isinstance(action, Create):
-        done = replace(done, lost_at=None, unlisted_tried_at=None, adopted=False)
-    else:
-        late = record.lost_at if may_be_late_commit(record, now) and action.reason != Reason.LATE else None
-        moved = action.reason in {Reason.MOVED, Reason.ADOPT}
-        lately = tuple(at for at in record.restores if timedelta(0) <= now - at < DAY)
-        done = replace(
-            done,
-            lost_at=now if written.lost_before else late,
-            job=wanted.job if moved else record.job,
-            restores=(*lately, now) if action.restore else lately,
-            unlisted_tried_at=now if action.reason == Reason.UNLISTED else record.unlisted_tried_at,
-        )
-        if action.describe_only:
-            return done
-    return replace(
-        done,
-        ref=wanted.ref,
-        pin=wanted.pin,
-        version=wanted.version,
-        fingerprint=wanted.fingerprint,
-        unverified=False,
-        source_updated_at=wanted.updated_at or record.source_updated_at,
-        verified_at=now,
-        absent_at=None,
-        absent_for=timedelta(0),
-    )
-
-
-def _told(error: Exception | None) -> str:
-    if error is None:
-        return "done"
-    return f"{'lost' if getattr(error, 'maybe_done', False) else 'refused'}: {error}"
-
-
-def _line(outcome: Outcome, record: Record, now: datetime) -> Logged:
-    action = outcome.action
-    restored = isinstance(action, Update) and action.restore
-    return Logged(
-        at=now,
-        site=record.site,
-        target=record.target,
-        job=record.job,
-        name=record.name,
-        action="restore" if restored else outcome.verb,
-        outcome=_told(outcome.error),
-        remote_id=outcome.remote_id,
-        version=record.version if isinstance(action, Delete) else action.desired.version,
-        request_id=outcome.request_id,
-    )

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from syncd.errors import BadName, SyncdError, TargetDenied, TargetError
-from syncd.gather import Gathering, Tick, Wanted, strange_mount
+from syncd.gather import Gathering
 from syncd.guard import Ground, guard
+from syncd.mapping import Wanted, strange_mount
 from syncd.models import Action, Delete, Kind, Needs, Plan, Presence, Record, RemoteSecret, Rule, Update
 from syncd.naming import selects, wix_name
 from syncd.planning import DAY, Facts, View, plan, rows_for
 from syncd.ports import Target
 from syncd.presence import empty_rules, presence_of
+from syncd.tick import Tick
 from syncd.world import Job, World
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from syncd.errors import BadName, BadValue, SecretError
+from syncd.errors import BadName, BadValue
+from syncd.mapping import Wanted, is_storable, rule_digest, storable, strange_mount
 from syncd.marks import mark_of, marked
 from syncd.models import (
     Desired,
@@ -26,47 +25,18 @@ from syncd.models import (
 from syncd.naming import fill, has_wildcard, wix_name
 from syncd.ports import Journal, Source, StateStore
 from syncd.presence import Picture
+from syncd.tick import Tick
 from syncd.values import canonical, extract, fields_of
 
 CONFIRMATIONS = 3
 """Cycles in a row that must show an older version before it is believed (a lagging standby shows it too)."""
 
-YOUNG = 5.0
-"""Seconds that what was seen of a source may be shared for."""
 SPACING = timedelta(minutes=1)
 """As far apart those cycles must be at least."""
 
 Key = tuple[str, str]
 """A path and its pin."""
 Fingerprint = Callable[[bytes], str]
-
-
-@dataclass(slots=True)
-class Tick:
-    """Listings and documents shared by the jobs and targets that look at the same moment."""
-
-    snapshots: dict[tuple[str, Rule], Snapshot] = field(default_factory=dict)
-    readings: dict[tuple[str, str, str], Reading] = field(default_factory=dict)
-    born: float = field(default_factory=time.monotonic)
-
-    def fresh(self) -> Tick:
-        """Itself while it is young, else a new one: nothing is written on an old picture."""
-        return self if time.monotonic() - self.born < YOUNG else Tick()
-
-    def list(self, source: Source, rule: Rule) -> Snapshot:
-        """The rule's listing, asked for once."""
-        key = (source.name, replace(rule, index=0, name="", description="", field=None))
-        if key not in self.snapshots:
-            self.snapshots[key] = source.snapshot(rule)
-        return self.snapshots[key]
-
-    def read(self, source: Source, entries: Iterable[SourceEntry]) -> Iterable[Reading]:
-        """The documents of these paths, each asked for once."""
-        wanted = {(source.name, entry.ref.path, entry.pin): entry for entry in entries}
-        missing = [entry for key, entry in wanted.items() if key not in self.readings]
-        for reading in source.read(missing) if missing else ():
-            self.readings[source.name, reading.entry.ref.path, reading.entry.pin] = reading
-        return [self.readings[key] for key in wanted if key in self.readings]
 
 
 class Gathering:
@@ -102,7 +72,7 @@ class Gathering:
     def look(self) -> None:
         """List every rule, and read the paths that are new or have a new version. Raises `SourceError`."""
         for rule in self._rules:
-            snapshot = _storable(self._known_mount(self._tick.list(self._source, rule)))
+            snapshot = storable(self._known_mount(self._tick.list(self._source, rule)))
             self._snapshots[rule.index] = snapshot
             self.failures.extend(snapshot.failures)
             self._unread.update((failure.place, rule.pin) for failure in snapshot.failures)
@@ -317,68 +287,3 @@ class Gathering:
             else:
                 one = replace(one, value=value, fingerprint=self._fingerprint(value.reveal().encode()))
         wanted.put(one)
-
-
-def strange_mount(known: Mapping[str, str], mount: str, mount_id: str) -> str:
-    """The known mount that this one contradicts, or "": another identity, or one inside the other.
-
-    A server has no mount inside another, so such a pair means that one of them was replaced.
-    """
-    if mount in known:
-        return mount if known[mount] != mount_id else ""
-    nested = (one for one in known if mount and (one.startswith(mount) or mount.startswith(one)))
-    return next(nested, "")
-
-
-def is_storable(text: str) -> bool:
-    """Can every database keep this text? Not with a NUL, nor with half of a surrogate pair."""
-    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
-
-
-def _storable(snapshot: Snapshot) -> Snapshot:
-    odd = [entry for entry in snapshot.entries if not is_storable(entry.ref.path)]
-    if not odd:
-        return snapshot
-    failures = [
-        Failure(place=ascii(entry.ref.path), message="a path with a NUL or a lone surrogate is not read")
-        for entry in odd
-    ]
-    kept = tuple(entry for entry in snapshot.entries if entry not in odd)
-    return replace(snapshot, entries=kept, failures=(*snapshot.failures, *failures), complete=False)
-
-
-def rule_digest(rule: Rule) -> str:
-    """A rule as it is written, in 8 hex digits."""
-    return hashlib.sha256(repr(replace(rule, index=0)).encode("utf-8", "surrogatepass")).hexdigest()[:8]
-
-
-@dataclass(slots=True)
-class Wanted:
-    """The mapped names of a job, and what could not be mapped."""
-
-    secrets: dict[tuple[str, SecretRef, str], Desired] = field(default_factory=dict)
-    faults: dict[tuple[str, SecretRef, str], SecretError] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
-
-    def put(self, one: Desired) -> None:
-        """A mapped name."""
-        self.secrets[one.key] = one
-
-    def failed(self, name: str, ref: SecretRef, message: str, hint: str) -> None:
-        """A reference that fails alone."""
-        self.findings.append(Finding(kind=Kind.FAILED, name=name, ref=ref, message=message, hint=hint))
-
-    def missing(self, ref: SecretRef, message: str, hint: str) -> None:
-        """A rule that names exactly what is not there."""
-        self.findings.append(
-            Finding(kind=Kind.MISSING, name=str(ref), ref=ref, message=message, hint=hint, exit_code=1)
-        )
-
-    @property
-    def all(self) -> tuple[Desired, ...]:
-        """Every mapped name, collisions included."""
-        return tuple(self.secrets.values())
-
-    def faulty(self) -> Mapping[str, Desired]:
-        """The mapped names whose value cannot go to Wix."""
-        return {one.name: one for key, one in self.secrets.items() if key in self.faults}

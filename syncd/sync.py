@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from syncd.apply import Applied, Applier
 from syncd.decide import Decision, Memory
 from syncd.errors import ConfigError, LedgerError, PlanMoved, SourceError, SyncdError, TargetError, worst
-from syncd.gather import Gathering, Tick, Wanted
+from syncd.gather import Gathering
+from syncd.mapping import Wanted
 from syncd.models import (
     SERIOUS,
     Delete,
@@ -27,6 +28,7 @@ from syncd.models import (
 from syncd.ports import Journal
 from syncd.record import remember
 from syncd.recovery import recover
+from syncd.tick import Tick
 from syncd.world import Job, World
 
 APPLY_SECONDS = 60.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syncd.cli.context import Context, duration, show, show_json, show_table
-from syncd.cli.inspect import as_row
+from syncd.cli.explain import as_row
 from syncd.errors import ConfigError, PlanMoved
 from syncd.models import Logged, Record, Trouble, version_label
 

@@ -54,8 +54,8 @@ def sync(
 ) -> int:
     """Run one cycle now, job by job."""
     from syncd.bootstrap import holder
-    from syncd.gather import Tick
     from syncd.sync import sync_job
+    from syncd.tick import Tick
 
     patience = duration(wait)
     with _working(context.obj) as app:
@@ -205,8 +205,8 @@ def plan(
 ) -> int:
     """Show what a sync would do, what it would withhold, and why. Changes nothing."""
     from syncd import planfile
-    from syncd.gather import Tick
     from syncd.sync import Cycle
+    from syncd.tick import Tick
 
     codes, waiting, plans, failed = set(), 0, [], list[dict[str, str]]()
     planned: set[tuple[str, str]] = set()
@@ -300,8 +300,8 @@ def apply(
     from syncd import planfile
     from syncd.bootstrap import holder
     from syncd.errors import PlanMoved
-    from syncd.gather import Tick
     from syncd.sync import Cycle
+    from syncd.tick import Tick
 
     content, patience = planfile.read(file), duration(wait)
     with _working(context.obj) as app:

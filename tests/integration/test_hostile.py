@@ -297,10 +297,11 @@ def test_the_exact_name_goes_before_one_in_another_case(lab: Lab, bao: Bao) -> N
 
 def test_one_lagging_answer_is_one_answer_however_many_jobs_see_it(lab: Lab, bao: Bao) -> None:
     """The state of a path counts confirmations a minute apart at least."""
-    from syncd.gather import SPACING, Gathering, Tick
+    from syncd.gather import SPACING, Gathering
     from syncd.models import Rule
     from syncd.state.engine import sqlite_engine
     from syncd.state.ledger import Ledger
+    from syncd.tick import Tick
     from tests.fakes import FakeClock, FakeSource
 
     clock = FakeClock()

@@ -1,0 +1,75 @@
+"""Mapped names and what could not be mapped; which mounts and texts are to be believed. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from syncd.errors import SecretError
+from syncd.models import Desired, Failure, Finding, Kind, Rule, SecretRef, Snapshot
+
+
+def strange_mount(known: Mapping[str, str], mount: str, mount_id: str) -> str:
+    """The known mount that this one contradicts, or "": another identity, or one inside the other.
+
+    A server has no mount inside another, so such a pair means that one of them was replaced.
+    """
+    if mount in known:
+        return mount if known[mount] != mount_id else ""
+    nested = (one for one in known if mount and (one.startswith(mount) or mount.startswith(one)))
+    return next(nested, "")
+
+
+def is_storable(text: str) -> bool:
+    """Can every database keep this text? Not with a NUL, nor with half of a surrogate pair."""
+    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
+
+
+def storable(snapshot: Snapshot) -> Snapshot:
+    odd = [entry for entry in snapshot.entries if not is_storable(entry.ref.path)]
+    if not odd:
+        return snapshot
+    failures = [
+        Failure(place=ascii(entry.ref.path), message="a path with a NUL or a lone surrogate is not read")
+        for entry in odd
+    ]
+    kept = tuple(entry for entry in snapshot.entries if entry not in odd)
+    return replace(snapshot, entries=kept, failures=(*snapshot.failures, *failures), complete=False)
+
+
+def rule_digest(rule: Rule) -> str:
+    """A rule as it is written, in 8 hex digits."""
+    return hashlib.sha256(repr(replace(rule, index=0)).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+@dataclass(slots=True)
+class Wanted:
+    """The mapped names of a job, and what could not be mapped."""
+
+    secrets: dict[tuple[str, SecretRef, str], Desired] = field(default_factory=dict)
+    faults: dict[tuple[str, SecretRef, str], SecretError] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def put(self, one: Desired) -> None:
+        """A mapped name."""
+        self.secrets[one.key] = one
+
+    def failed(self, name: str, ref: SecretRef, message: str, hint: str) -> None:
+        """A reference that fails alone."""
+        self.findings.append(Finding(kind=Kind.FAILED, name=name, ref=ref, message=message, hint=hint))
+
+    def missing(self, ref: SecretRef, message: str, hint: str) -> None:
+        """A rule that names exactly what is not there."""
+        self.findings.append(
+            Finding(kind=Kind.MISSING, name=str(ref), ref=ref, message=message, hint=hint, exit_code=1)
+        )
+
+    @property
+    def all(self) -> tuple[Desired, ...]:
+        """Every mapped name, collisions included."""
+        return tuple(self.secrets.values())
+
+    def faulty(self) -> Mapping[str, Desired]:
+        """The mapped names whose value cannot go to Wix."""
+        return {one.name: one for key, one in self.secrets.items() if key in self.faults}

@@ -1,0 +1,79 @@
+"""Rows and history lines after an action. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from syncd.drift import may_be_late_commit
+from syncd.models import Create, Delete, Logged, Outcome, Record, Update, Written
+from syncd.planning import DAY, Reason
+
+
+def succeeded(action: Create | Update, record: Record, written: Written, now: datetime) -> Record:
+    """The row after a write that was answered."""
+    wanted = action.desired
+    if isinstance(action, Update) and action.reason == Reason.SOUGHT:
+        # It is there, and nobody knows what it holds: somebody else's change may be hidden by this one.
+        return replace(record, pending=None, unverified=True, unlisted_tried_at=now)
+    done = replace(
+        record,
+        name=wanted.name,
+        remote_id=written.id,
+        description=wanted.description,
+        pending=None,
+        window=written.window,
+        pinned_at=None,
+        last_synced_at=now,
+    )
+    if isinstance(action, Create):
+        done = replace(done, lost_at=None, unlisted_tried_at=None, adopted=False)
+    else:
+        late = record.lost_at if may_be_late_commit(record, now) and action.reason != Reason.LATE else None
+        moved = action.reason in {Reason.MOVED, Reason.ADOPT}
+        lately = tuple(at for at in record.restores if timedelta(0) <= now - at < DAY)
+        done = replace(
+            done,
+            lost_at=now if written.lost_before else late,
+            job=wanted.job if moved else record.job,
+            restores=(*lately, now) if action.restore else lately,
+            unlisted_tried_at=now if action.reason == Reason.UNLISTED else record.unlisted_tried_at,
+        )
+        if action.describe_only:
+            return done
+    return replace(
+        done,
+        ref=wanted.ref,
+        pin=wanted.pin,
+        version=wanted.version,
+        fingerprint=wanted.fingerprint,
+        unverified=False,
+        source_updated_at=wanted.updated_at or record.source_updated_at,
+        verified_at=now,
+        absent_at=None,
+        absent_for=timedelta(0),
+    )
+
+
+def _told(error: Exception | None) -> str:
+    if error is None:
+        return "done"
+    return f"{'lost' if getattr(error, 'maybe_done', False) else 'refused'}: {error}"
+
+
+def history_line(outcome: Outcome, record: Record, now: datetime) -> Logged:
+    """What the ledger remembers of an action."""
+    action = outcome.action
+    restored = isinstance(action, Update) and action.restore
+    return Logged(
+        at=now,
+        site=record.site,
+        target=record.target,
+        job=record.job,
+        name=record.name,
+        action="restore" if restored else outcome.verb,
+        outcome=_told(outcome.error),
+        remote_id=outcome.remote_id,
+        version=record.version if isinstance(action, Delete) else action.desired.version,
+        request_id=outcome.request_id,
+    )

@@ -1,0 +1,41 @@
+"""What was seen of a source in one moment, shared by the jobs and targets that look at it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from syncd.models import Reading, Rule, Snapshot, SourceEntry
+from syncd.ports import Source
+
+YOUNG = 5.0
+"""Seconds that what was seen of a source may be shared for."""
+
+
+@dataclass(slots=True)
+class Tick:
+    """Listings and documents shared by the jobs and targets that look at the same moment."""
+
+    snapshots: dict[tuple[str, Rule], Snapshot] = field(default_factory=dict)
+    readings: dict[tuple[str, str, str], Reading] = field(default_factory=dict)
+    born: float = field(default_factory=time.monotonic)
+
+    def fresh(self) -> Tick:
+        """Itself while it is young, else a new one: nothing is written on an old picture."""
+        return self if time.monotonic() - self.born < YOUNG else Tick()
+
+    def list(self, source: Source, rule: Rule) -> Snapshot:
+        """The rule's listing, asked for once."""
+        key = (source.name, replace(rule, index=0, name="", description="", field=None))
+        if key not in self.snapshots:
+            self.snapshots[key] = source.snapshot(rule)
+        return self.snapshots[key]
+
+    def read(self, source: Source, entries: Iterable[SourceEntry]) -> Iterable[Reading]:
+        """The documents of these paths, each asked for once."""
+        wanted = {(source.name, entry.ref.path, entry.pin): entry for entry in entries}
+        missing = [entry for key, entry in wanted.items() if key not in self.readings]
+        for reading in source.read(missing) if missing else ():
+            self.readings[source.name, reading.entry.ref.path, reading.entry.pin] = reading
+        return [self.readings[key] for key in wanted if key in self.readings]
