@@ -184,17 +184,7 @@ class Applier:
         if self._in_a_row >= BREAK_AFTER:
             result.broken = error
         if isinstance(action, Create):
-            if error.maybe_done or isinstance(error, NameTaken):
-                result.uncreated.add(action.name)
-                result.look_again = True
-                if error.maybe_done:
-                    settled.put.append(replace(record, lost_at=now))
-                return
-            result.ended.add(action.name)
-            if action.record is not None and action.record.pending is Pending.CREATE:
-                settled.put.append(action.record)  # an earlier one may still come through
-            else:
-                settled.drop.append(record)
+            _not_created(action, record, error, now, settled, result)
             return
         if isinstance(error, SecretGone):
             settled.put.append(
@@ -222,6 +212,23 @@ class Applier:
             settled.drop.append(record)  # not ours after all
         else:
             settled.put.append(replace(record, pending=None))
+
+
+def _not_created(
+    action: Create, record: Record, error: TargetError, now: datetime, settled: _Settled, result: Applied
+) -> None:
+    """A lost answer and a taken name are for the next listing to tell; a refusal frees the name."""
+    if error.maybe_done or isinstance(error, NameTaken):
+        result.uncreated.add(action.name)
+        result.look_again = True
+        if error.maybe_done:
+            settled.put.append(replace(record, lost_at=now))
+        return
+    result.ended.add(action.name)
+    if action.record is not None and action.record.pending is Pending.CREATE:
+        settled.put.append(action.record)  # an earlier one may still come through
+    else:
+        settled.drop.append(record)
 
 
 @dataclass(slots=True)

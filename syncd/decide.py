@@ -9,7 +9,7 @@ from syncd.errors import BadName, SyncdError, TargetDenied, TargetError
 from syncd.gather import Gathering
 from syncd.guard import Ground, guard
 from syncd.mapping import Wanted, strange_mount
-from syncd.models import Action, Delete, Kind, Needs, Plan, Presence, Record, RemoteSecret, Rule, Update
+from syncd.models import Action, Delete, Kind, Needs, Plan, Presence, Record, RemoteSecret, Rule, SecretRef, Update
 from syncd.naming import selects, wix_name
 from syncd.planning import DAY, Facts, View, plan, rows_for
 from syncd.ports import Target
@@ -46,6 +46,7 @@ class Decision:
         self._world, self._job, self._target, self._site = world, job, target, target.site
         self._gathering = gathering
         self._records = records
+        self._held = {record.name: record for record in records}
         self._remote = remote
         self._memory = memory
         self._allow_deletes = allow_deletes
@@ -163,15 +164,9 @@ class Decision:
 
     def _waiting_for(self, record: Record) -> str:
         """Why an old name has to stay: another name of its path is not settled at Wix yet."""
-        held = {one.name: one for one in self._records}
-        for one in self.wanted.all:
-            if one.ref.path != record.ref.path:
-                continue
-            row = held.get(one.name)
-            ours = row is not None and row.ref == one.ref and row.pin == one.pin and row.remote_id is not None
-            if row is None or not ours or row.pending or row.unverified or row.frozen_until:
-                return f"its path's name {one.name} is not settled yet"
-        if following := self._unsettled_name(record):
+        of_its_path = (one for one in self.wanted.all if one.ref.path == record.ref.path)
+        unsettled = (one.name for one in of_its_path if not self._is_settled(*one.key))
+        if following := next(unsettled, "") or self._unsettled_name(record):
             return f"its path's name {following} is not settled yet"
         failed = (finding for finding in self.wanted.findings if finding.ref and finding.kind is Kind.FAILED)
         if any(finding.ref and finding.ref.path == record.ref.path for finding in failed):
@@ -227,14 +222,18 @@ class Decision:
 
     def _unsettled_name(self, record: Record) -> str:
         """A name that some job's rule gives this record's reference now, and that is not settled at Wix."""
-        held = {row.name: row for row in self._records}
         for job in self._world.jobs.values():
             for name, pin in sorted(self._names(job, record)):
-                row = held.get(name)
-                ours = row is not None and row.ref == record.ref and row.pin == pin
-                if row is None or not ours or row.remote_id is None or row.pending or row.unverified:
+                if not self._is_settled(name, record.ref, pin):
                     return name or "a name that Wix takes"
         return ""
+
+    def _is_settled(self, name: str, ref: SecretRef, pin: str) -> bool:
+        """Does the site hold this reference under this name, for all that the ledger knows?"""
+        row = self._held.get(name)
+        if row is None or row.ref != ref or row.pin != pin:
+            return False
+        return row.remote_id is not None and row.pending is None and not row.unverified
 
     def _is_gone(self, record: Record, job: Job) -> bool:
         if record.ref.source == self._job.source and self._gathering.lacks(record.ref, record.pin):

@@ -64,11 +64,6 @@ def has_wildcard(path: str) -> bool:
     return "*" in path
 
 
-def fixed_prefix(glob: str) -> str:
-    """The whole segments before the first wildcard, with the final slash; all of an exact path's folder."""
-    return glob[: glob.index("*") if "*" in glob else len(glob)].rpartition("/")[0] + "/"
-
-
 def may_lead_to(glob: str, folder: str) -> bool:
     """Can anything below `folder` (no final slash; empty for the top) be taken by the glob?"""
     wanted = glob.split("/")

@@ -81,7 +81,6 @@ def normalised(rule: SecretRule, index: int, source: str, kind: str) -> Rule:
         exclude=tuple(rule.exclude),
         tags=tuple(sorted(rule.tags.items())),
         pin=str(rule.version) if rule.version is not None else rule.stage or "",
-        as_json=rule.format == "json",
         binary=rule.binary == "base64",
         description=rule.description or "",
     )

@@ -60,7 +60,6 @@ class Rule:
     tags: tuple[tuple[str, str], ...] = ()
     pin: str = ""
     """A Vault version number or an AWS stage; empty for the current one."""
-    as_json: bool = False
     binary: bool = False
     description: str = ""
 
@@ -124,4 +123,3 @@ class Sighting:
     presence: Presence
     mount: str = ""
     mount_id: str = ""
-    detail: str = ""

@@ -15,7 +15,7 @@ from syncd.errors import BadName, BadValue, worst
 from syncd.guard import Ground, Limit, guard
 from syncd.marks import carries, mark_of, marked
 from syncd.models import Delete, Plan, Record, Rule, SecretRef, SecretValue, Version, Window, version_label
-from syncd.naming import fixed_prefix, glob_pattern, legal, matched_part, may_lead_to, wix_name
+from syncd.naming import glob_pattern, legal, matched_part, may_lead_to, wix_name
 from syncd.record import delay_after
 from syncd.values import extract, fields_of
 
@@ -46,7 +46,6 @@ def test_globs(glob: str, takes: list[str], leaves: list[str]) -> None:
 def test_walking_is_pruned_but_never_too_much() -> None:
     assert may_lead_to("app/*/x", "app") and may_lead_to("app/*/x", "app/y") and not may_lead_to("app/*/x", "app/y/z")
     assert may_lead_to("**/x", "any/where") and not may_lead_to("app/**", "other")
-    assert fixed_prefix("a/b/c*/d") == "a/b/"
 
 
 def test_the_matched_part() -> None:
@@ -91,7 +90,7 @@ def test_bad_values_name_the_mend_and_hide_the_value(raw: str) -> None:
 
 
 def test_whole_documents() -> None:
-    assert extract(SecretValue({"b": 1, "a": {"c": []}}), rule(as_json=True), None).reveal() == '{"b":1,"a":{"c":[]}}'
+    assert extract(SecretValue({"b": 1, "a": {"c": []}}), rule(), None).reveal() == '{"b":1,"a":{"c":[]}}'
     assert extract(SecretValue("text"), rule(), None).reveal() == "text"
     assert extract(SecretValue(b"\x00"), rule(binary=True), None).reveal() == "AA=="
     with pytest.raises(BadValue, match="binary"):
