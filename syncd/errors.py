@@ -52,13 +52,17 @@ class SourceError(SyncdError):
 
 
 class SourceUnavailable(SourceError):
-    """The source did not answer, is sealed, or asks to slow down. `whole`: asking for more is no use now."""
+    """The source did not answer, is sealed, or asks to slow down. `whole`: asking for more is no use now.
+
+    `stalled`: a whole timeout was waited for already; only the next cycle asks again.
+    """
 
     retryable = True
 
-    def __init__(self, message: str, *, hint: str = "", whole: bool = False) -> None:
+    def __init__(self, message: str, *, hint: str = "", whole: bool = False, stalled: bool = False) -> None:
         super().__init__(message, hint=hint)
         self.whole = whole
+        self.stalled = stalled
 
 
 class SourceDenied(SourceError):
@@ -90,10 +94,13 @@ class TargetUnavailable(TargetError):
         request_id: str = "",
         maybe_done: bool = False,
         retry_after: float | None = None,
+        stalled: bool = False,
     ) -> None:
         super().__init__(message, hint=hint, request_id=request_id, maybe_done=maybe_done)
         self.retry_after = retry_after
         """Seconds that the answer asked to wait, if it did."""
+        self.stalled = stalled
+        """A whole timeout was waited for already; only the next cycle asks again."""
 
 
 class TargetDenied(TargetError):

@@ -27,6 +27,7 @@ from syncd.models import (
 )
 from syncd.naming import has_wildcard, selects_path
 from syncd.sources.aws_session import CONNECTIONS, DENIED, Refused, as_source_error, asked
+from syncd.sources.retry import Once
 
 PAGE = 100
 BATCH = 20
@@ -151,16 +152,17 @@ class AwsSource:
         """Documents; unpinned ones 20 at a time."""
         current = [entry for entry in entries if not entry.pin]
         chunks = [tuple(current[at : at + BATCH]) for at in range(0, len(current), BATCH)]
+        once = Once()
         with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="aws") as pool:
-            for readings in pool.map(self._batch, chunks):
+            for readings in pool.map(lambda chunk: self._batch(chunk, once), chunks):
                 yield from readings
-            yield from pool.map(self._single, [entry for entry in entries if entry.pin])
+            yield from pool.map(lambda entry: self._single(entry, once), [entry for entry in entries if entry.pin])
 
-    def _batch(self, entries: tuple[SourceEntry, ...]) -> list[Reading]:
+    def _batch(self, entries: tuple[SourceEntry, ...], once: Once) -> list[Reading]:
         answer: dict[str, Any] = {}
         if self._batches:
             try:
-                answer = self._ask("batch_get_secret_value", SecretIdList=[e.ref.path for e in entries])
+                answer = once(lambda: self._ask("batch_get_secret_value", SecretIdList=[e.ref.path for e in entries]))
             except Refused as refused:
                 if refused.code in DENIED:
                     self._batches = False  # a policy without it: one by one from now on
@@ -172,12 +174,13 @@ class AwsSource:
             one = told.get(entry.ref.path)
             # Another version than the listed one, or none: ask for exactly the current one.
             fresh = one is not None and entry.version == _version(one.get("VersionId"))
-            readings.append(_document(entry, one or {}) if fresh else self._single(entry))
+            readings.append(_document(entry, one or {}) if fresh else self._single(entry, once))
         return readings
 
-    def _single(self, entry: SourceEntry) -> Reading:
+    def _single(self, entry: SourceEntry, once: Once) -> Reading:
+        stage = entry.pin or CURRENT
         try:
-            told = self._ask("get_secret_value", SecretId=entry.ref.path, VersionStage=entry.pin or CURRENT)
+            told = once(lambda: self._ask("get_secret_value", SecretId=entry.ref.path, VersionStage=stage))
         except Refused as refused:
             if refused.code == NOT_FOUND and not entry.pin:
                 return Reading(entry=entry, gone=True)

@@ -11,15 +11,19 @@ from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshabl
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectTimeoutError,
     CredentialRetrievalError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
+    ReadTimeoutError,
 )
 
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
 from syncd.models import SecretValue
+from syncd.sources.bounded import BOUNDS, bounded
 from syncd.sources.retry import retried
+from syncd.untrusted import parsed
 
 T = TypeVar("T")
 CONNECTIONS = 8
@@ -69,9 +73,23 @@ def client(service: str, *, region: str, endpoint_url: str = "", assume_role: st
         session = boto3.Session(region_name=region or None)
         if assume_role:
             _assume(session, assume_role, endpoint_url)
-        return session.client(service, endpoint_url=endpoint_url or None, config=CONFIG)
+        made = session.client(service, endpoint_url=endpoint_url or None, config=CONFIG)
     except (BotoCoreError, ValueError) as error:
         raise SourceDenied(f"AWS is not set up ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
+    made.meta.events.register("before-parse.secrets-manager", _refuse_bombs)
+    return made
+
+
+class _NoAnswer(BotoCoreError):  # type: ignore[misc]  # botocore ships no types
+    """What came is nothing that AWS says."""
+
+    fmt = "no usable answer"
+
+
+def _refuse_bombs(response_dict: dict[str, Any], **_: Any) -> None:
+    """Before botocore parses an answer: is it one that may be parsed?"""
+    if response_dict.get("status_code") == 200 and parsed(response_dict.get("body") or b"") is None:
+        raise _NoAnswer
 
 
 def _assume(session: Any, role: str, endpoint_url: str) -> None:
@@ -109,7 +127,8 @@ def asked(place: str, call: Callable[[], T]) -> T:
 
 def _translated(place: str, call: Callable[[], T]) -> T:
     try:
-        return call()
+        with bounded():
+            return call()
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))[:60]
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -119,8 +138,12 @@ def _translated(place: str, call: Callable[[], T]) -> T:
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound) as error:
         raise SourceDenied(f"{place}: no AWS credentials ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
     except BotoCoreError as error:
+        what = BOUNDS.broken or f"does not answer ({type(error).__name__.lstrip('_')})"
         raise SourceUnavailable(
-            f"{place}: AWS does not answer ({type(error).__name__})", hint="see region, endpoint_url, network"
+            f"{place}: AWS {what}",
+            hint="see region, endpoint_url, network",
+            whole=True,
+            stalled=isinstance(error, (ReadTimeoutError, ConnectTimeoutError)) or bool(BOUNDS.broken),
         ) from None
 
 

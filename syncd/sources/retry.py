@@ -14,13 +14,31 @@ from syncd.errors import SourceUnavailable
 T = TypeVar("T")
 
 _RETRYING = Retrying(
-    retry=retry_if_exception(lambda e: isinstance(e, SourceUnavailable)),
+    retry=retry_if_exception(lambda e: isinstance(e, SourceUnavailable) and not e.stalled),
     stop=stop_after_attempt(3) | stop_after_delay(20),
     wait=wait_random_exponential(multiplier=0.2, max=3),
     reraise=True,
 )
 
 
+class Once:
+    """Asks for many things until the source as a whole does not answer; the rest then fails without asking."""
+
+    def __init__(self) -> None:
+        self._gone: SourceUnavailable | None = None
+
+    def __call__(self, call: Callable[[], T]) -> T:
+        """The call's result. Raises what it raises, and again what said that asking is no use."""
+        if self._gone is not None:
+            raise self._gone
+        try:
+            return call()
+        except SourceUnavailable as error:
+            if error.whole:
+                self._gone = error
+            raise
+
+
 def retried(call: Callable[[], T]) -> T:
-    """The call's result; a passing `SourceUnavailable` is tried twice more."""
+    """The call's result; a passing `SourceUnavailable` is tried twice more, a stall is not."""
     return _RETRYING.copy()(call)

@@ -6,7 +6,6 @@ whether repeating is harmless.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,9 +19,11 @@ import httpx
 
 from syncd.errors import ConfigError, TargetError, TargetUnavailable
 from syncd.models import Window
+from syncd.targets.deadline import bound, deadline
+from syncd.untrusted import parsed
 
-MAX_ANSWER = 64 * 1024 * 1024
-"""Bytes: some 100,000 listed secrets."""
+MOST_BYTES = 8 * 1024 * 1024
+"""Of one answer: some 20,000 listed secrets."""
 OLDEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """What a `Date` outside of says is no date."""
 CALL_SECONDS = 8.0
@@ -64,13 +65,15 @@ def client_for(base_url: str, *, connections: int) -> httpx.Client:
     """
     if urlsplit(base_url).scheme != "https" and not is_loopback(base_url):
         raise ConfigError(f"base_url {base_url} is not https", hint="plain http is for this machine only")
-    return httpx.Client(
+    client = httpx.Client(
         timeout=httpx.Timeout(CALL_SECONDS, connect=5.0),
         limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         follow_redirects=False,
         trust_env=not is_loopback(base_url),
         headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "syncd"},
     )
+    bound(client)
+    return client
 
 
 def exchange(
@@ -79,13 +82,14 @@ def exchange(
     """Send one request. Raises `TargetUnavailable` where no complete answer came."""
     started = time.monotonic()
     try:
-        with client.stream(method, url, headers=dict(headers), json=payload) as response:
-            body = _bounded(response, started)
+        with deadline(CALL_SECONDS), client.stream(method, url, headers=dict(headers), json=payload) as response:
+            body = _bounded(response)
             return _answer(response, body, timedelta(seconds=time.monotonic() - started))
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise TargetUnavailable(
             f"{_origin(url)} cannot be reached ({type(error).__name__})",
             hint="see network, proxy and certificates between here and Wix",
+            stalled=isinstance(error, httpx.TimeoutException),
         ) from None
     except httpx.InvalidURL:
         raise TargetError(f"{_origin(url)} is no address", hint="see base_url") from None
@@ -94,7 +98,16 @@ def exchange(
             f"{_origin(url)} gave no complete answer ({type(error).__name__})",
             hint="tried again in the next cycle",
             maybe_done=True,
+            stalled=isinstance(error, httpx.TimeoutException),
         ) from None
+
+
+class AnswerTooLarge(httpx.DecodingError):
+    """More than any answer of Wix's has."""
+
+
+class AnswerCompressed(httpx.DecodingError):
+    """A small body could unpack into any size."""
 
 
 def _origin(url: str) -> str:
@@ -102,28 +115,23 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-def _bounded(response: httpx.Response, started: float) -> bytes:
+def _bounded(response: httpx.Response) -> bytes:
     chunks, size = [], 0
     if response.headers.get("content-encoding", "identity") != "identity":
-        raise httpx.DecodingError("compressed, though not asked for")
+        raise AnswerCompressed("compressed, though not asked for")
     for chunk in response.iter_raw():
         size += len(chunk)
-        if size > MAX_ANSWER:
-            raise httpx.DecodingError("too large")
-        if time.monotonic() - started > CALL_SECONDS:
-            raise httpx.ReadTimeout("too slow")
+        if size > MOST_BYTES:
+            raise AnswerTooLarge("too large")
         chunks.append(chunk)
     return b"".join(chunks)
 
 
 def _answer(response: httpx.Response, body: bytes, took: timedelta) -> Answer:
-    try:
-        parsed = json.loads(body) if body else {}
-    except (ValueError, RecursionError):
-        parsed = None
+    told = parsed(body) if body else {}
     return Answer(
         status=response.status_code,
-        body=parsed if isinstance(parsed, dict) else None,
+        body=told if isinstance(told, dict) else None,
         request_id=_printable(response.headers.get("x-wix-request-id", "")),
         retry_after=_seconds(response.headers.get("retry-after", "")),
         window=_window(response.headers.get("date", ""), took),

@@ -151,7 +151,9 @@ class WixTarget:
                 raise
 
         def again(error: BaseException) -> bool:
-            return isinstance(error, TargetUnavailable) and (repeatable or not error.maybe_done)
+            if not isinstance(error, TargetUnavailable) or error.stalled:
+                return False
+            return repeatable or not error.maybe_done
 
         retrying = Retrying(
             retry=retry_if_exception(again),

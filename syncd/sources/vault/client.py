@@ -18,11 +18,13 @@ from requests.adapters import HTTPAdapter
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
 from syncd.models import SecretValue
 from syncd.ports import Clock
+from syncd.sources.bounded import BOUNDS, bounded
 from syncd.sources.retry import retried
+from syncd.untrusted import parsed
 
 THREADS = 16
 TIMEOUT = (5.0, 8.0)
-"""Seconds to connect, and between two bytes of an answer."""
+"""Seconds to connect, and until the first byte of an answer."""
 LOGIN_BACKOFF = timedelta(minutes=1)
 LOGIN_BACKOFF_MAX = timedelta(hours=1)
 
@@ -42,12 +44,13 @@ class _Adapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("raise_exception", None)
-        answer = RawAdapter.request(self, method, url, *args, raise_exception=False, **kwargs)
-        try:
-            body = answer.json() if answer.content else None
-        except (ValueError, RecursionError):
-            body = ()
-        if answer.status_code < 300 and (isinstance(body, dict) or body is None):
+        with bounded():
+            answer = RawAdapter.request(self, method, url, *args, raise_exception=False, stream=True, **kwargs)
+            with answer:
+                # Compressed though not asked for: a small body could unpack into any size.
+                content = b"" if "content-encoding" in answer.headers else answer.content
+        body = parsed(content)
+        if answer.status_code < 300 and (isinstance(body, dict) or answer.status_code == 204):
             return body
         told = body if isinstance(body, dict) else {}
         errors = told.get("errors")
@@ -75,6 +78,7 @@ class VaultClient:
         """`login` answers with Vault's `auth` object; `secrets` are the credentials it would use now."""
         session = requests.Session()
         session.trust_env = False
+        session.headers["Accept-Encoding"] = "identity"
         session.verify = ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or True
         session.cert = client_cert
         if not _is_loopback(address):
@@ -143,10 +147,12 @@ class VaultClient:
                 f"{place}: its certificate is not trusted", hint="see ca_file and the host name in address"
             ) from None
         except (requests.exceptions.RequestException, OSError) as error:
+            what = BOUNDS.broken or f"does not answer ({type(error).__name__})"
             raise SourceUnavailable(
-                f"{place} does not answer ({type(error).__name__})",
+                f"{place} {what}",
                 hint="see address, network and ca_file",
                 whole=True,
+                stalled=isinstance(error, (requests.exceptions.Timeout, TimeoutError)) or bool(BOUNDS.broken),
             ) from None
 
     def _expired(self, token: str, denied: StatusError) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from syncd.errors import SourceError
 from syncd.models import Failure, Version
 from syncd.naming import may_lead_to
+from syncd.sources.retry import Once
 from syncd.sources.vault.client import THREADS, StatusError, VaultClient
 
 DENIED = 403
@@ -141,9 +142,11 @@ class Walker:
                 yield from self._leaves(mount, path.rstrip("/"), glob, tree)
 
     def _read_metadata(self, mount: Mount, leaves: list[str], tree: Tree) -> None:
+        once = Once()
+
         def one(path: str) -> dict[str, Any] | Failure | None:
             try:
-                return self.metadata(mount, path)
+                return once(lambda: self.metadata(mount, path))
             except StatusError as error:
                 return _refused(mount.path + path, error, f"read on {mount.path}metadata/{path}")
             except SourceError as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from syncd.errors import SourceError, SourceUnavailable
+from syncd.errors import SourceError
 from syncd.models import (
     Failure,
     Presence,
@@ -20,6 +20,7 @@ from syncd.models import (
 )
 from syncd.naming import glob_pattern, has_wildcard, selects_path
 from syncd.ports import Clock
+from syncd.sources.retry import Once
 from syncd.sources.vault.client import THREADS, StatusError, VaultClient
 from syncd.sources.vault.listing import (
     DENIED,
@@ -131,19 +132,15 @@ class VaultSource:
 
     def read(self, entries: Sequence[SourceEntry]) -> Iterator[Reading]:
         """Documents, several at a time. Once the server is gone the rest is answered without asking."""
-        gone: list[SourceError] = []
+        once = Once()
 
         def one(entry: SourceEntry) -> Reading:
-            if gone:
-                return _failed(entry, gone[0].message, gone[0].hint)
             try:
-                return self._read(entry)
+                return once(lambda: self._read(entry))
             except StatusError as error:
                 failure = self._denied(entry.ref.path, error)
                 return Reading(entry=entry, failure=failure)
             except SourceError as error:
-                if isinstance(error, SourceUnavailable) and error.whole:
-                    gone.append(error)
                 return _failed(entry, error.message, error.hint)
 
         with ThreadPoolExecutor(THREADS, thread_name_prefix="vault") as pool:

@@ -1,0 +1,85 @@
+"""One call over urllib3, bounded from its request to its last byte: in seconds and in bytes.
+
+hvac and boto3 both stand on urllib3, whose read timeout counts between two bytes only. A peer that drips
+a byte now and then would hold a call for ever, and one that never stops would fill the memory.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import urllib3.connection
+
+CALL_SECONDS = 8.0
+"""From the request to the last byte of the answer."""
+MOST_BYTES = 16 * 1024 * 1024
+"""Of one answer: the metadata of some 40,000 secrets."""
+
+
+class Bounds(threading.local):
+    """What the call of this thread has left."""
+
+    until = float("inf")
+    left = MOST_BYTES
+    broken = ""
+    """Which bound ended the call, in words."""
+
+
+BOUNDS = Bounds()
+
+
+@contextmanager
+def bounded(seconds: float = CALL_SECONDS, most: int = MOST_BYTES) -> Iterator[Bounds]:
+    """Bound the calls that this thread makes inside. A broken bound is one of urllib3's own errors there."""
+    before = BOUNDS.until, BOUNDS.left
+    BOUNDS.until, BOUNDS.left, BOUNDS.broken = time.monotonic() + seconds, most, ""
+    try:
+        yield BOUNDS
+    finally:
+        BOUNDS.until, BOUNDS.left = before
+
+
+class _Bounded(io.RawIOBase):
+    """A socket's reading side that looks at the bounds before each read."""
+
+    def __init__(self, sock: Any, raw: Any) -> None:
+        self._sock, self._raw = sock, raw
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        seconds = BOUNDS.until - time.monotonic()
+        if seconds <= 0:
+            BOUNDS.broken = "took too long to answer"
+            raise TimeoutError("deadline")
+        if seconds != float("inf"):
+            self._sock.settimeout(seconds)
+        count = self._raw.readinto(buffer)
+        BOUNDS.left -= count or 0
+        if BOUNDS.left < 0:
+            BOUNDS.broken = "answers without end"
+            raise OSError("too large")
+        return int(count) if count is not None else None
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer that is read through the bounds of the calling thread."""
+
+    def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_Bounded(sock, self.fp.detach()))
+
+
+# http.client's own door for this; boto3's and requests' connections both inherit it.
+urllib3.connection.HTTPConnection.response_class = _Response
