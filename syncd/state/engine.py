@@ -1,4 +1,4 @@
-"""Opening the ledger's database: SQLite beside the service or PostgreSQL, its schema version, its errors."""
+"""Opening the ledger's database: SQLite beside the service or PostgreSQL, and its errors as ours."""
 
 from __future__ import annotations
 
@@ -9,24 +9,37 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, update
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from syncd.errors import LedgerBusy, LedgerError
-from syncd.state import tables
 
-APPLICATION_ID = 0x73796E63
-"""SQLite's `application_id` of a syncd ledger ("sync"): another program's file is not touched."""
 BUSY_SECONDS = 30
 
 
-def _create(connection: Connection) -> None:
-    tables.metadata.create_all(connection)
+def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert or replace by primary key."""
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    keys = [column.name for column in table.primary_key]
+    changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_create,)
-"""Migrations: step N leads from schema version N to N + 1."""
+DAMAGED = "restore it from a backup, or move it away: it is rebuilt from the sites"
+
+
+@contextmanager
+def undamaged(place: str) -> Iterator[None]:
+    """What cannot be understood in a row is damage."""
+    try:
+        yield
+    except (ValueError, TypeError, ArithmeticError, LookupError):
+        raise LedgerError(f"the ledger {place} is damaged: a row is not as it was written", hint=DAMAGED) from None
 
 
 @contextmanager
@@ -50,7 +63,8 @@ def _explained(error: Exception, place: str) -> LedgerError:
         "SQLITE_PERM": "make it readable and writable for this user",
         "SQLITE_IOERR": "the disk fails or is full; look at the system's log",
         "SQLITE_NOTADB": "it is no ledger; name another `state.path`, or move it away",
-        "SQLITE_CORRUPT": "restore it from a backup, or move it away: it is rebuilt from the sites",
+        "SQLITE_CORRUPT": DAMAGED,
+        "OperationalError": DAMAGED,  # of sqlite3 itself: text that is no UTF-8
         "PermissionError": "make it readable and writable for this user",
         "IsADirectoryError": "it is a folder; name a file in it",
         "NotADirectoryError": "a part of its path is a file; name another `state.path`",
@@ -115,72 +129,3 @@ def postgres_engine(url: str) -> Engine:
         raise LedgerError("state.url is no PostgreSQL address", hint="write postgresql://USER@HOST/DATABASE")
     with translated("state.url"):
         return create_engine(f"postgresql+psycopg://{rest}", hide_parameters=True, pool_pre_ping=True)
-
-
-def _schema_version(connection: Connection) -> int:
-    if not inspect(connection).has_table(tables.meta.name):
-        return 0
-    told = connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == "schema_version")).scalar()
-    return int(told or 0)
-
-
-def _refuse_foreign(connection: Connection, place: str) -> None:
-    if connection.dialect.name != "sqlite":
-        return
-    ours = connection.exec_driver_sql("PRAGMA application_id").scalar()
-    if ours == APPLICATION_ID:
-        broken = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-        if broken != "ok":
-            raise LedgerError(
-                f"the ledger {place} is damaged",
-                hint="restore it from a backup, or move it away: it is rebuilt from the sites",
-            )
-    elif ours or inspect(connection).get_table_names():
-        raise LedgerError(
-            f"{place} is another program's database", hint="name another `state.path`; it was not touched"
-        )
-
-
-def migrate(engine: Engine, place: str, backup: Path | None) -> None:
-    """Bring the schema to this version, with a copy of an older file kept beside it.
-
-    Raises `LedgerError` for a damaged file, another program's, or one from a newer syncd.
-    """
-    with translated(place):
-        with engine.connect() as connection:
-            _refuse_foreign(connection, place)
-            version = _schema_version(connection)
-        if version == len(STEPS):
-            return
-        if version > len(STEPS):
-            raise LedgerError(
-                f"the ledger {place} has schema {version}, this syncd knows {len(STEPS)}",
-                hint="run the newer syncd that wrote it; it was not touched",
-            )
-        if version and backup is not None:
-            _copy(engine, backup.with_name(f"{backup.name}.v{version}.bak"))
-        with engine.connect().execution_options(writes=True) as connection, connection.begin():
-            version = _schema_version(connection)  # another process may have been quicker
-            for step in STEPS[version:]:
-                step(connection)
-            _note_version(connection, fresh=version == 0)
-
-
-def _copy(engine: Engine, copy: Path) -> None:
-    copy.unlink(missing_ok=True)
-    os.close(os.open(copy, os.O_CREAT | os.O_RDWR, 0o600))
-    with engine.connect() as connection:
-        raw = connection.connection.driver_connection
-        target = sqlite3.connect(copy)
-        raw.backup(target)  # type: ignore[union-attr]  # the driver's own connection: sqlite3's
-        target.close()
-
-
-def _note_version(connection: Connection, *, fresh: bool) -> None:
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-    value = str(len(STEPS))
-    if fresh and _schema_version(connection) == 0:
-        connection.execute(tables.meta.insert().values(key="schema_version", value=value))
-    else:
-        connection.execute(update(tables.meta).where(tables.meta.c.key == "schema_version").values(value=value))

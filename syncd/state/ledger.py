@@ -9,28 +9,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, and_, delete, select, true
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, Select, and_, delete, select, true
 
 from syncd.errors import LedgerBusy, LedgerError
 from syncd.models import Logged, PathState, Record, Run, Trouble
 from syncd.state import tables
-from syncd.state.engine import migrate, translated
+from syncd.state.engine import translated, undamaged, upsert
 from syncd.state.locks import TURNS, advisory_lock, file_lock
+from syncd.state.migrations import migrate
 
 REFUSED = "refused"
 HISTORY_KEPT = timedelta(days=90)
-
-
-def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert or replace by primary key."""
-    if not rows:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
-    keys = [column.name for column in table.primary_key]
-    changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
 
 
 class Ledger:
@@ -95,21 +84,25 @@ class Ledger:
             row = connection.execute(select(tables.locks).where(tables.locks.c.site == site)).first()
         return f"{row.holder} since {row.since:%Y-%m-%d %H:%M:%S} UTC" if row else "another process"
 
-    def _all(self, query: Select[Any]) -> list[Any]:
-        with self.reading() as connection:
-            return list(connection.execute(query).mappings())
+    def _all(self, query: Select[Any], *, seal: bool = False) -> list[Any]:
+        """The rows. Raises `LedgerError` for one that is not as it was written."""
+        with self.reading() as connection, undamaged(self.place):
+            rows = list(connection.execute(query).mappings())
+            if seal and any(row["seal"] != tables.seal_of(row) for row in rows):
+                raise ValueError("seal")
+            return rows
 
     def records(self, site: str | None = None) -> tuple[Record, ...]:
         """The rows of one site, or of all, by name."""
         query = select(tables.records).order_by(tables.records.c.site, tables.records.c.name)
         if site is not None:
             query = query.where(tables.records.c.site == site)
-        return tuple(tables.as_record(row) for row in self._all(query))
+        return tuple(tables.as_record(row) for row in self._all(query, seal=True))
 
     def known_paths(self, source: str) -> dict[tuple[str, str], PathState]:
         """What was read last of a source, by (path, pin)."""
         query = select(tables.paths).where(tables.paths.c.source == source)
-        return {(row["path"], row["pin"]): tables.as_path(row) for row in self._all(query)}
+        return {(row["path"], row["pin"]): tables.as_path(row) for row in self._all(query, seal=True)}
 
     def known_mounts(self, source: str) -> dict[str, str]:
         """Mount to its id, as accepted."""

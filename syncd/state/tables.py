@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -75,6 +77,7 @@ records = Table(
     Column("absent_for", BigInteger, nullable=False),
     Column("frozen_until", Instant),
     Column("status", String(16), nullable=False),
+    Column("seal", BigInteger),
     # One record per Wix id.
     Index("syncd_records_by_id", "site", "remote_id", unique=True),
 )
@@ -92,6 +95,7 @@ paths = Table(
     Column("older_token", Text, nullable=False),
     Column("older_count", Integer, nullable=False),
     Column("older_at", Instant),
+    Column("seal", BigInteger),
 )
 mounts = Table(
     "syncd_mounts",
@@ -168,11 +172,25 @@ locks = Table(
 )
 
 
+def seal_of(row: Mapping[Any, Any]) -> int:
+    """A checksum of what a row says: SQLite has none of its own, so a flipped bit would be believed."""
+    told = {key: _plain(value) for key, value in row.items() if key != "seal"}
+    return zlib.crc32(repr(sorted(told.items())).encode("utf-8", "surrogatepass"))
+
+
+def _plain(value: object) -> object:
+    return (value - EPOCH) // MICROSECOND if isinstance(value, datetime) else value
+
+
+def sealed(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its seal."""
+    return {**row, "seal": seal_of(row)}
+
+
 def record_row(record: Record) -> dict[str, Any]:
     """A record as a row."""
     row = {name: getattr(record, name) for name in Record.__dataclass_fields__ if name not in {"ref", "window"}}
-    return {
-        **row,
+    row |= {
         "source": record.ref.source,
         "path": record.ref.path,
         "field": record.ref.field,
@@ -182,6 +200,7 @@ def record_row(record: Record) -> dict[str, Any]:
         "restores": json.dumps([(at - EPOCH) // MICROSECOND for at in record.restores]),
         "absent_for": record.absent_for // MICROSECOND,
     }
+    return sealed(row)
 
 
 def as_record(row: RowMapping) -> Record:
@@ -200,7 +219,7 @@ def as_record(row: RowMapping) -> Record:
 
 def path_row(state: PathState) -> dict[str, Any]:
     """What is known of a path as a row."""
-    return {
+    row = {
         "source": state.source,
         "path": state.path,
         "pin": state.pin,
@@ -213,6 +232,7 @@ def path_row(state: PathState) -> dict[str, Any]:
         "older_count": state.older_count,
         "older_at": state.older_at,
     }
+    return sealed(row)
 
 
 def as_path(row: RowMapping) -> PathState:
