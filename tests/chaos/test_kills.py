@@ -1,113 +1,139 @@
-"""kill -9 at each step of the journal and at random moments: the next runs converge, nothing is twice."""
+"""kill -9 at every system call, at each step of the journal, inside Wix's calls and at random moments.
+
+After each, the next runs converge: nothing lost, nothing twice, nothing leaked.
+"""
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 
-from tests.lab import AWS_ENVIRON, Bao, Lab
+from tests.chaos.arena import Arena, Verdict
+from tests.chaos.strace import killed_at, needs_strace, points
+from tests.chaos.zygote import zygote
+from tests.lab import AWS_ENVIRON, Result
+
+Tally = Callable[..., None]
+SHARES = 8
+"""Tests that share the points, so that all cores have work."""
 
 
-@pytest.fixture
-def busy(lab: Lab, bao: Bao) -> Lab:
-    """Something to create, update and delete."""
-    lab.vault(bao)
-    lab.job(
-        "job", "vault", {"path": f"{bao.mount}/app/*"},
-        deletion_policy="delete", deletion_grace="0s", guard={"max_deletes": 10},
-    )  # fmt: skip
-    for number in range(6):
-        bao.put(f"app/s{number}", v=f"old {number}")
-    assert lab.run("sync").code == 0
-    for number in range(3):
-        bao.put(f"app/s{number}", v=f"new {number}")
-    for number in range(3, 5):
-        bao.remove(f"app/s{number}")
-    for number in range(6, 12):
-        bao.put(f"app/s{number}", v=f"new {number}")
-    return lab
+def kill_at(arena: Arena, tally: Tally, chosen: Iterable[tuple[str, int]], program: str, row: str) -> None:
+    tried = reached = 0
+    for call, number in chosen:
+        arena.reset()
+        done = killed_at(arena.lab, call, number, program)
+        tried += 1
+        if done.code == -signal.SIGKILL:
+            reached += 1
+            tally(f"{row} {call}", arena.judge(done), number)
+    assert reached >= tried * 0.9, f"{reached} of {tried} points were reached"
 
 
-def assert_converged(lab: Lab) -> None:
-    result = lab.settle(4)
-    assert result.code == 0, result.out + result.err
-    expected = {f"s{n}_v": f"new {n}" for n in (*range(3), *range(6, 12))} | {"s5_v": "old 5"}
-    assert lab.site.values() == expected
-    assert lab.ledger() == lab.ids()
-    assert len(lab.site.created_ids) == 12, "as many successful creations as there were secrets"
-    before = lab.writes()
-    assert lab.run("sync").code == 0
-    assert lab.writes() == before
+@needs_strace
+def test_killed_at_some_system_calls(arena: Arena, tally: Tally) -> None:
+    kill_at(arena, tally, list(points(arena.lab))[30::80], "tests.chaos.serial", "killed at")
+
+
+@needs_strace
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("share", range(SHARES))
+def test_killed_at_every_system_call(arena: Arena, tally: Tally, share: int) -> None:
+    kill_at(arena, tally, list(points(arena.lab))[share::SHARES], "tests.chaos.serial", "killed at")
+
+
+@needs_strace
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("share", range(SHARES // 2))
+def test_killed_at_the_system_calls_of_any_thread(arena: Arena, tally: Tally, share: int) -> None:
+    kill_at(arena, tally, list(points(arena.lab, "syncd"))[share :: SHARES // 2], "syncd", "killed, threads, at")
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize("step", ["before_open", "after_open", "before_settle", "after_settle"])
-def test_killed_at_a_step_of_the_journal(busy: Lab, step: str, number: int) -> None:
+def test_killed_at_a_step_of_the_journal(arena: Arena, tally: Tally, step: str, number: int) -> None:
     argv = [sys.executable, "-m", "tests.chaos.crashing", step, str(number), "--"]
-    argv += ["--config", str(busy.config_file), "sync"]
-    done = subprocess.run(argv, capture_output=True, check=False, timeout=60, env={**_environ()})
-    assert done.returncode == -9, done.stderr
-    assert_converged(busy)
-
-
-def _environ() -> dict[str, str]:
-    import os
-
-    return {**os.environ, **AWS_ENVIRON}
+    argv += ["--config", str(arena.lab.config_file), "sync"]
+    done = subprocess.run(
+        argv, capture_output=True, check=False, timeout=60, env={**os.environ, **AWS_ENVIRON}, text=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    tally("killed at a step of the journal", arena.judge(done.stdout, done.stderr))
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
 @pytest.mark.parametrize("kind", ["reset_before", "reset_after"])
-def test_killed_while_wix_has_the_request(busy: Lab, kind: str, method: str) -> None:
-    process = busy.popen("sync")
-    busy.wix.fault(kind, method, on=process.kill)
-    process.communicate(timeout=60)
-    assert process.returncode == -9
-    assert_converged(busy)
+def test_killed_while_wix_has_the_request(arena: Arena, tally: Tally, kind: str, method: str) -> None:
+    process = arena.lab.popen("sync")
+    arena.lab.wix.fault(kind, method, on=process.kill)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    tally("killed while Wix has the request", arena.judge(out, err))
 
 
-def killed_at_random(lab: Lab, bao: Bao, kills: int, seed: int) -> None:
+def kill_at_random(arena: Arena, tally: Tally, kills: int, seed: int) -> None:
     rng = random.Random(seed)
-    lab.vault(bao)
-    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
-    lab.site.options.latency = 0.02
-    count = 30
-    for number in range(count):
-        bao.put(f"app/s{number}", v=f"first {number}")
-    for kill in range(kills):
-        if kill % 5 == 4:
-            bao.put(f"app/s{rng.randrange(count)}", v=f"kill {kill}")
-        process = lab.popen("sync")
-        timer = threading.Timer(rng.uniform(0.3, 1.6), process.kill)
-        timer.start()
-        process.communicate(timeout=60)
-        timer.cancel()
-    lab.site.options.latency = 0
-    result = lab.settle(4)
-    assert result.code == 0, result.out + result.err
-    truth = {
-        f"s{n}_v": bao.root.secrets.kv.v2.read_secret_version(
-            f"app/s{n}", mount_point=bao.mount, raise_on_deleted_version=True
-        )["data"]["data"]["v"]
-        for n in range(count)
-    }
-    assert lab.site.values() == truth
-    assert lab.ledger() == lab.ids()
-    assert len(lab.site.created_ids) == count
-    before = lab.writes()
-    assert lab.run("sync").code == 0
-    assert lab.writes() == before
+    with zygote(arena.lab.folder) as warm:
+        killed = 0
+        while killed < kills:
+            arena.reset()
+            arena.lab.site.options.latency = rng.choice([0.0, 0.01, 0.03])
+            child = warm.start(arena.lab, "sync")
+            timer = threading.Timer(rng.uniform(0.02, 0.5), lambda child=child: _kill(child))
+            timer.start()
+            done = warm.ended()
+            timer.cancel()
+            arena.lab.site.options.latency = 0
+            if done.code == -signal.SIGKILL:
+                killed += 1
+                tally("killed at a random moment", arena.judge(done), f"seed {seed}, kill {killed}")
 
 
-def test_killed_at_five_random_moments(lab: Lab, bao: Bao) -> None:
-    killed_at_random(lab, bao, kills=5, seed=5)
+def _kill(child: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+
+
+def test_killed_at_five_random_moments(arena: Arena, tally: Tally) -> None:
+    kill_at_random(arena, tally, kills=5, seed=5)
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(600)
-def test_killed_at_fifty_random_moments(lab: Lab, bao: Bao) -> None:
-    killed_at_random(lab, bao, kills=50, seed=50)
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(8))
+def test_killed_at_random_moments(arena: Arena, tally: Tally, seed: int) -> None:
+    kill_at_random(arena, tally, kills=130, seed=seed)
+
+
+def test_a_restart_storm_keeps_to_the_quota(arena: Arena, tally: Tally) -> None:
+    """Twenty kills, one after the other on what the one before left: the quota of the site holds all the same."""
+    site = arena.lab.site
+    arena.reset()
+    arena.lab.config["targets"]["shop"]["rate_limit"] = "30/2s"
+    site.options.quota, site.options.latency = 30, 0.01
+    site.options.quota_window = timedelta(seconds=2)
+    said: list[Result] = []
+    rng = random.Random(1)
+    with zygote(arena.lab.folder) as warm:
+        for _ in range(20):
+            child = warm.start(arena.lab, "sync")
+            timer = threading.Timer(rng.uniform(0.1, 0.4), lambda child=child: _kill(child))
+            timer.start()
+            said.append(warm.ended())
+            timer.cancel()
+    assert not [one for one in arena.lab.wix.seen if one.status == 429], "a request was refused"
+    assert site.busiest <= 30
+    site.options.quota = 10**6
+    verdict: Verdict = arena.judge(*said)
+    tally("twenty kills in a row against the quota", verdict)

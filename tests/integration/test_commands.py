@@ -264,20 +264,6 @@ def test_another_programs_database_is_not_touched(lab: Lab, bao: Bao) -> None:
     other.close()
 
 
-def test_a_newer_ledger_is_not_touched_and_an_older_one_is_copied(synced: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    from syncd.state import engine
-
-    steps = engine.STEPS
-    monkeypatch.setattr(engine, "STEPS", (*steps, lambda c: c.exec_driver_sql("CREATE TABLE syncd_more (x)")))
-    ids = synced.ledger()
-    copy = synced.state.with_name("state.db.v1.bak")
-    assert copy.exists() and copy.stat().st_mode & 0o777 == 0o600
-    monkeypatch.setattr(engine, "STEPS", steps)
-    result = synced.run("sync")
-    assert result.code == 7 and "newer syncd" in result.err
-    assert ids == synced.ids()
-
-
 def test_a_missing_or_other_key(synced: Lab) -> None:
     key = synced.state.with_name("state.db.key")
     text = key.read_text()
