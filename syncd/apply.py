@@ -7,7 +7,7 @@ settles what has ended and opens what starts next.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -61,8 +61,11 @@ class Applier:
         journal: Journal,
         clock: Clock,
         told: Callable[[Outcome], None],
+        taken: Iterable[str] = (),
         workers: int = WORKERS,
     ) -> None:
+        """`taken`: the ids that the site lists or the ledger holds; a new secret has none of them."""
+        self._taken = set(taken)
         self._target = target
         self._journal = journal
         self._clock = clock
@@ -139,7 +142,7 @@ class Applier:
         error: TargetError | None = None
         written = Written()
         try:
-            written = future.result()
+            written = self._believed(action, future.result())
         except TargetError as failure:
             error = failure
         sought = isinstance(action, Update) and action.reason == Reason.SOUGHT
@@ -169,6 +172,18 @@ class Applier:
         settled.log.append(history_line(outcome, record, now))
         result.outcomes.append(outcome)
         self._told(outcome)
+
+    def _believed(self, action: Action, written: Written) -> Written:
+        """A creation's answer, if its id is new. Raises `TargetUnavailable`: the listing tells whose id it is."""
+        if isinstance(action, Create) and written.id in self._taken:
+            raise TargetUnavailable(
+                f"{self._target.name}: the answer to a creation names the id of another secret",
+                hint="the next cycle looks for it by its mark",
+                request_id=written.request_id,
+                maybe_done=True,
+            )
+        self._taken.add(written.id)
+        return written
 
     def _failed(
         self,

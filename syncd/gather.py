@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from syncd.errors import BadName, BadValue
-from syncd.mapping import Wanted, is_storable, rule_digest, storable, strange_mount
+from syncd.mapping import Wanted, rule_digest, strange_mount, without_odd_paths
 from syncd.marks import mark_of, marked
 from syncd.models import (
     Desired,
@@ -26,6 +26,7 @@ from syncd.naming import fill, has_wildcard, wix_name
 from syncd.ports import Journal, Source, StateStore
 from syncd.presence import Picture
 from syncd.tick import Tick
+from syncd.untrusted import is_storable
 from syncd.values import canonical, extract, fields_of
 
 CONFIRMATIONS = 3
@@ -72,7 +73,7 @@ class Gathering:
     def look(self) -> None:
         """List every rule, and read the paths that are new or have a new version. Raises `SourceError`."""
         for rule in self._rules:
-            snapshot = storable(self._known_mount(self._tick.list(self._source, rule)))
+            snapshot = without_odd_paths(self._known_mount(self._tick.list(self._source, rule)))
             self._snapshots[rule.index] = snapshot
             self.failures.extend(snapshot.failures)
             self._unread.update((failure.place, rule.pin) for failure in snapshot.failures)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from syncd.errors import SecretError
 from syncd.models import Desired, Failure, Finding, Kind, Rule, SecretRef, Snapshot
+from syncd.untrusted import is_storable
 
 
 def strange_mount(known: Mapping[str, str], mount: str, mount_id: str) -> str:
@@ -21,12 +22,8 @@ def strange_mount(known: Mapping[str, str], mount: str, mount_id: str) -> str:
     return next(nested, "")
 
 
-def is_storable(text: str) -> bool:
-    """Can every database keep this text? Not with a NUL, nor with half of a surrogate pair."""
-    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
-
-
-def storable(snapshot: Snapshot) -> Snapshot:
+def without_odd_paths(snapshot: Snapshot) -> Snapshot:
+    """The listing without the paths that no database keeps; each is a failure."""
     odd = [entry for entry in snapshot.entries if not is_storable(entry.ref.path)]
     if not odd:
         return snapshot

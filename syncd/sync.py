@@ -130,6 +130,7 @@ class Cycle:
             journal,
             self._world.clock,
             lambda outcome: self._world.told("outcome", outcome, self._job, self._target_name),
+            {one.id for one in picture.remote} | {str(one.remote_id) for one in picture.records},
             self._world.workers,
         )
         actions = writes or (deletes if self._outcomes or self._looks else [])

@@ -1,4 +1,4 @@
-"""JSON of a peer that is not trusted: nothing it holds may fill the memory or the stack. Pure."""
+"""Answers of peers that are not trusted: they may not fill the memory, nor pass for what they are not. Pure."""
 
 from __future__ import annotations
 
@@ -17,3 +17,23 @@ def parsed(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
+
+
+def mapping(thing: object) -> dict[str, Any]:
+    """The JSON object; an empty one for anything else."""
+    return thing if isinstance(thing, dict) else {}
+
+
+def text(thing: object) -> str:
+    """The text; empty for anything else."""
+    return thing if isinstance(thing, str) else ""
+
+
+def is_storable(text: str) -> bool:
+    """Can every database keep this text? Not with a NUL, nor with half of a surrogate pair."""
+    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
+
+
+def storable(text: str) -> str:
+    """The text with a mark in the place of what no database keeps."""
+    return text if is_storable(text) else "".join(char if is_storable(char) else "\ufffd" for char in text)

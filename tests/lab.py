@@ -9,8 +9,9 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ import yaml
 
 from syncd.cli.app import run
 from syncd.cli.context import Context
+from syncd.models import Record
 from syncd.sandbox.servers import OpenBao
 from syncd.sandbox.site import Site
 from syncd.sandbox.wix import Wix
+from syncd.state.engine import sqlite_engine
+from syncd.state.ledger import Ledger
 
 AWS_ENVIRON = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab-generated", "AWS_DEFAULT_REGION": "eu-west-1"}
 
@@ -133,6 +137,13 @@ class Lab:
     def ledger(self) -> dict[str, str | None]:
         """Name to id, as the ledger has them."""
         return {row["name"]: row["remote_id"] for row in self.run("state", "list", "--json").json}
+
+    def rewrite(self, change: Callable[[Record], Record]) -> None:
+        """Change the ledger's rows behind syncd's back, as if time had passed."""
+        ledger = Ledger(sqlite_engine(self.state), "lab", self.state)
+        with ledger.lock(self.site_id, holder="lab", wait=timedelta(0)) as journal:
+            journal.write(put=[change(record) for record in ledger.records(self.site_id)])
+        ledger.close()
 
     def statuses(self) -> dict[str, str]:
         return {row["name"]: row["status"] for row in self.run("state", "list", "--json").json}

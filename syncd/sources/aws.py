@@ -237,7 +237,7 @@ def _failed(entry: SourceEntry, message: str, hint: str) -> Reading:
 
 def _document(entry: SourceEntry, told: dict[str, Any]) -> Reading:
     text, binary = told.get("SecretString"), told.get("SecretBinary")
-    if text is None and binary is None:
+    if (text is None and binary is None) or not told.get("VersionId"):
         return _failed(entry, "the answer holds no value", "see what answers at endpoint_url")
     return Reading(
         entry=entry,

@@ -137,6 +137,13 @@ def _translated(place: str, call: Callable[[], T]) -> T:
         raise Refused(code) from None
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound) as error:
         raise SourceDenied(f"{place}: no AWS credentials ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
+    except (
+        AttributeError,
+        TypeError,
+        ValueError,
+        LookupError,
+    ):  # botocore's parser met an odd shape
+        raise SourceUnavailable(f"{place}: the answer is none of AWS's", hint="see endpoint_url") from None
     except BotoCoreError as error:
         what = BOUNDS.broken or f"does not answer ({type(error).__name__.lstrip('_')})"
         raise SourceUnavailable(

@@ -29,16 +29,19 @@ class Bounds(threading.local):
     left = MOST_BYTES
     broken = ""
     """Which bound ended the call, in words."""
+    large = False
+    """It was the size."""
 
 
 BOUNDS = Bounds()
 
 
 @contextmanager
-def bounded(seconds: float = CALL_SECONDS, most: int = MOST_BYTES) -> Iterator[Bounds]:
+def bounded() -> Iterator[Bounds]:
     """Bound the calls that this thread makes inside. A broken bound is one of urllib3's own errors there."""
     before = BOUNDS.until, BOUNDS.left
-    BOUNDS.until, BOUNDS.left, BOUNDS.broken = time.monotonic() + seconds, most, ""
+    BOUNDS.until, BOUNDS.left = time.monotonic() + CALL_SECONDS, MOST_BYTES
+    BOUNDS.broken, BOUNDS.large = "", False
     try:
         yield BOUNDS
     finally:
@@ -64,7 +67,8 @@ class _Bounded(io.RawIOBase):
         count = self._raw.readinto(buffer)
         BOUNDS.left -= count or 0
         if BOUNDS.left < 0:
-            BOUNDS.broken = "answers without end"
+            BOUNDS.large = True
+            BOUNDS.broken = f"answers with more than {MOST_BYTES >> 20} MB"
             raise OSError("too large")
         return int(count) if count is not None else None
 

@@ -6,6 +6,7 @@ the base URL). A create is never sent again once it may have arrived; reads, upd
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -30,9 +31,12 @@ from syncd.models import RemoteSecret, SecretValue, Written
 from syncd.ports import Quota
 from syncd.targets.auth import Auth
 from syncd.targets.http import Answer, exchange
+from syncd.untrusted import mapping, storable, text
 
 BASE_URL = "https://www.wixapis.com/_api/cloud-secrets-vault-server"
 SECRETS = "/api/v1/secrets"
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""A GUID, as far as the reference says; anything that goes into an address as it is will do."""
 ATTEMPTS = 4
 DEADLINE = 180.0
 """Seconds for all tries of one call, the waits for the quota and after a 429 included."""
@@ -82,20 +86,26 @@ class WixTarget:
         answer, _ = self._call("GET", SECRETS)
         listed = (answer.body or {}).get("secrets", [])
         if not isinstance(listed, list):
-            raise TargetUnavailable(f"{self.name}: the listing is no list", request_id=answer.request_id)
+            raise TargetUnavailable(
+                f"{self.name}: the listing is no list",
+                hint="see base_url, and what stands between here and Wix",
+                request_id=answer.request_id,
+            )
         return tuple(self._listed(item, answer) for item in listed)
 
     def _listed(self, item: object, answer: Answer) -> RemoteSecret:
-        told = item if isinstance(item, dict) else {}
-        secret_id, name, description = told.get("id"), told.get("name"), told.get("description") or ""
-        if not (isinstance(secret_id, str) and secret_id and isinstance(name, str) and name):
+        told = mapping(item)
+        secret_id, name = text(told.get("id")), text(told.get("name"))
+        if not (ID.fullmatch(secret_id) and name):
             raise TargetUnavailable(
-                f"{self.name}: the listing holds an entry without id or name", request_id=answer.request_id
+                f"{self.name}: the listing holds an entry without id or name",
+                hint="see base_url, and what stands between here and Wix",
+                request_id=answer.request_id,
             )
         return RemoteSecret(
             id=secret_id,
-            name=name,
-            description=description if isinstance(description, str) else "",
+            name=storable(name),
+            description=storable(text(told.get("description"))),
             updated_at=_parsed(told.get("updatedDate")),
         )
 
@@ -103,8 +113,8 @@ class WixTarget:
         """CreateSecret."""
         secret = {"name": name, "value": value.reveal(), "description": description}
         answer, _ = self._call("POST", SECRETS, {"secret": secret}, repeatable=False)
-        secret_id = (answer.body or {}).get("id")
-        if not isinstance(secret_id, str) or not secret_id or len(secret_id) > 64:
+        secret_id = text((answer.body or {}).get("id"))
+        if not ID.fullmatch(secret_id):
             raise TargetUnavailable(
                 f"{self.name}: the answer to a creation names no id",
                 request_id=answer.request_id,
@@ -264,11 +274,9 @@ def _wait(state: RetryCallState) -> float:
     return GROWING(state)
 
 
-def _parsed(text: object) -> datetime | None:
-    if not isinstance(text, str):
-        return None
+def _parsed(told: object) -> datetime | None:
     try:
-        at = datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text(told))
         return at.astimezone(UTC) if at.tzinfo else None
     except (ValueError, OverflowError):
         return None

@@ -31,24 +31,36 @@ def tally(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
+    told = [
+        told
+        for ended in terminalreporter.stats.values()
+        for report in ended
+        if getattr(report, "when", "") == "call"
+        for told in report.user_properties
+    ]
+    _faults(terminalreporter, [row for kind, row in told if kind == "tally"])
+    _answers(terminalreporter, [row for kind, row in told if kind == "answer"])
+
+
+def _faults(reporter: Any, told: list[Any]) -> None:
     rows: dict[str, list[int]] = {}
-    for report in (
-        one for ended in terminalreporter.stats.values() for one in ended if hasattr(one, "user_properties")
-    ):
-        if getattr(report, "when", "") == "call":
-            for kind, told in report.user_properties:
-                if kind == "tally":
-                    rows[told[0]] = [a + b for a, b in zip(rows.get(told[0], [0] * 5), told[1:], strict=True)]
+    for row, *counts in told:
+        rows[row] = [a + b for a, b in zip(rows.get(row, [0] * len(COLUMNS)), counts, strict=True)]
     if not rows:
         return
-    terminalreporter.section("points and faults")
+    reporter.section("points and faults")
     width = max(len(row) for row in rows)
-    terminalreporter.write_line("  ".join([" " * width, *COLUMNS]))
-    for row, counts in sorted(rows.items()):
+    reporter.write_line("  ".join([" " * width, *COLUMNS]))
+    rows = dict(sorted(rows.items()))
+    rows["in all"] = [sum(column) for column in zip(*rows.values(), strict=True)]
+    for row, counts in rows.items():
         cells = [str(number).rjust(len(column)) for number, column in zip(counts, COLUMNS, strict=True)]
-        terminalreporter.write_line("  ".join([row.ljust(width), *cells]))
-    total = [
-        str(sum(column)).rjust(len(name))
-        for column, name in zip(zip(*rows.values(), strict=True), COLUMNS, strict=True)
-    ]
-    terminalreporter.write_line("  ".join(["in all".ljust(width), *total]))
+        reporter.write_line("  ".join([row.ljust(width), *cells]))
+
+
+def _answers(reporter: Any, told: list[Any]) -> None:
+    if not told:
+        return
+    reporter.section("hostile answers")
+    for row, code, megabytes, line in sorted(told):
+        reporter.write_line(f"{row}: exit {code}, {megabytes} MB at most\n    {line}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -606,11 +607,7 @@ def test_the_mark_alone_never_lets_anything_be_deleted(lab: Lab, bao: Bao) -> No
     lab.site.update(lab.ids()["a_v"], {"value": "theirs"})
     bao.put("app/a", v="x" * 4000)
     lab.run("sync")
-    import sqlite3
-
-    with sqlite3.connect(lab.state) as ledger:
-        ledger.execute("UPDATE syncd_records SET verified_at = verified_at - 9000000000")
-    ledger.close()
+    lab.rewrite(lambda record: replace(record, verified_at=record.verified_at - timedelta(hours=2.5)))
     bao.remove("app/a")
     for _ in range(3):
         assert lab.run("sync").code == 1

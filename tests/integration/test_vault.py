@@ -383,11 +383,11 @@ def test_dot_segments_are_refused(bao: Bao) -> None:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        ((200, b"<html>sign in</html>", "text/html"), "no usable answer"),
-        ((500, b"planted-body", "text/plain"), "no usable answer"),
+        ((200, b"<html>sign in</html>", "text/html"), "none of Vault's"),
+        ((500, b"planted-body", "text/plain"), "none of Vault's"),
         ((503, b'{"errors":["Vault is sealed"]}', "application/json"), "is sealed"),
         ((429, b'{"errors":["slow down"]}', "application/json"), "slow down"),
-        ((302, b"", "text/plain"), "no usable answer"),
+        ((302, b"", "text/plain"), "none of Vault's"),
     ],
 )
 def test_what_is_no_answer_of_vault(answer: tuple[int, bytes, str], told: str) -> None:

@@ -25,8 +25,15 @@ from syncd.untrusted import parsed
 THREADS = 16
 TIMEOUT = (5.0, 8.0)
 """Seconds to connect, and until the first byte of an answer."""
+MEND_LARGE = "see what answers there; a rule with a narrower path lists less"
+NO_ANSWER = 502
+"""The status of what is no answer of Vault's, whatever its own says."""
+NOT_VAULT = "the answer is none of Vault's"
+NOT_VAULT_MEND = "see what answers at the source's address: a proxy, another server?"
 LOGIN_BACKOFF = timedelta(minutes=1)
 LOGIN_BACKOFF_MAX = timedelta(hours=1)
+LONGEST_LEASE = 10 * 365 * 86400.0
+"""Seconds; what claims to be longer is looked at again then."""
 
 
 class StatusError(Exception):
@@ -55,8 +62,7 @@ class _Adapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
         told = body if isinstance(body, dict) else {}
         errors = told.get("errors")
         lines = tuple(str(line) for line in errors) if isinstance(errors, list) else ()
-        # What is no JSON object is no answer of Vault's, whatever its status says.
-        raise StatusError(answer.status_code if told else 502, lines, told)
+        raise StatusError(answer.status_code if told else NO_ANSWER, lines, told)
 
 
 class VaultClient:
@@ -150,7 +156,7 @@ class VaultClient:
             what = BOUNDS.broken or f"does not answer ({type(error).__name__})"
             raise SourceUnavailable(
                 f"{place} {what}",
-                hint="see address, network and ca_file",
+                hint=MEND_LARGE if BOUNDS.large else "see address, network and ca_file",
                 whole=True,
                 stalled=isinstance(error, (requests.exceptions.Timeout, TimeoutError)) or bool(BOUNDS.broken),
             ) from None
@@ -183,7 +189,7 @@ class VaultClient:
             if self._renewable:
                 self._adopt(self._translated(self._hvac.auth.token.renew_self)["auth"], now)
                 return
-        except (StatusError, KeyError, TypeError):
+        except (StatusError, KeyError, TypeError, ValueError):
             pass
         self._hvac.token = ""
 
@@ -196,8 +202,8 @@ class VaultClient:
         place = f"source {self.name} ({self._address})"
         try:
             auth = self._translated(lambda: self._login(self._hvac))
-            token = auth["client_token"]
-        except (StatusError, KeyError, TypeError) as error:
+            self._adopt(auth, now)
+        except (StatusError, KeyError, TypeError, ValueError) as error:
             status = f" (HTTP {error.status})" if isinstance(error, StatusError) else ""
             self._hvac.token = ""
             self._failures += 1
@@ -214,14 +220,18 @@ class VaultClient:
             self._hvac.token = ""
             raise
         self._failed, self._failures = None, 0
-        self._hvac.token = token
-        self._adopt(auth, now)
 
     def _adopt(self, auth: dict[str, Any], now: datetime) -> None:
-        """Renew at two thirds of the lease; a lease that shrinks towards its cap ends in a new login."""
-        lease = float(auth.get("lease_duration") or 0)
+        """Take the token, to be renewed at two thirds of its lease; one that shrinks ends in a new login.
+
+        Raises KeyError, TypeError or ValueError for what is no login's answer.
+        """
+        token, lease = auth["client_token"], float(auth["lease_duration"] or 0)
+        if not isinstance(token, str) or not token or not all("!" <= char <= "~" for char in token):
+            raise ValueError
+        self._hvac.token = token
         self._renewable = bool(auth.get("renewable")) and lease > 60  # seconds
-        self._renew_at = now + timedelta(seconds=lease * 2 / 3) if lease else None
+        self._renew_at = now + timedelta(seconds=min(lease, LONGEST_LEASE) * 2 / 3) if lease > 0 else None
 
 
 def _server_fault(error: StatusError, place: str) -> SourceUnavailable:
@@ -230,6 +240,8 @@ def _server_fault(error: StatusError, place: str) -> SourceUnavailable:
         return SourceUnavailable(f"{place} is sealed", hint="unseal it; nothing changes until then", whole=True)
     if error.status == 429:
         return SourceUnavailable(f"{place} asks to slow down", hint="raise its quota, or stretch the schedule")
+    if error.status == NO_ANSWER:
+        return SourceUnavailable(f"{place}: {NOT_VAULT}", hint=NOT_VAULT_MEND)
     return SourceUnavailable(f"{place} gave no usable answer (HTTP {error.status})", hint="see its log")
 
 

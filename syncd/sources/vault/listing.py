@@ -5,17 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from syncd.errors import SourceError
+from syncd.errors import SourceError, SourceUnavailable
 from syncd.models import Failure, Version
 from syncd.naming import may_lead_to
 from syncd.sources.retry import Once
-from syncd.sources.vault.client import THREADS, StatusError, VaultClient
+from syncd.sources.vault.client import (
+    NO_ANSWER,
+    NOT_VAULT,
+    NOT_VAULT_MEND,
+    THREADS,
+    StatusError,
+    VaultClient,
+)
+from syncd.untrusted import mapping, text
 
 DENIED = 403
 NOT_FOUND = 404
+UNKNOWN_CALL = {DENIED, NOT_FOUND, 405}
+"""What a server without the one-call listing, or a policy without it, answers."""
+MOST_KEYS = 50_000
+"""Of one folder: more than any Wix site could hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +57,27 @@ def is_missing(error: StatusError) -> bool:
     return error.status == NOT_FOUND and not error.errors
 
 
-def instant(text: object) -> datetime | None:
+def instant(told: object) -> datetime | None:
     """A server's time; nanoseconds are cut."""
-    if not isinstance(text, str) or not text:
-        return None
     try:
-        return datetime.fromisoformat(text)
-    except ValueError:
+        at = datetime.fromisoformat(text(told))
+        return at.astimezone(UTC) if at.tzinfo else None
+    except (ValueError, OverflowError):
         return None
+
+
+def _keys(answer: dict[str, Any]) -> list[str]:
+    """What a LIST tells. Vault lists something or answers 404. Raises `StatusError` for anything else."""
+    keys = mapping(answer.get("data")).get("keys")
+    if not isinstance(keys, list) or not keys or not all(isinstance(key, str) and key for key in keys):
+        raise StatusError(NO_ANSWER, (), {})
+    if len(keys) > MOST_KEYS:
+        raise SourceUnavailable(
+            f"a folder lists {len(keys):,} keys, of which syncd reads {MOST_KEYS:,} at most",
+            hint="narrow the rule's path",
+            whole=True,
+        )
+    return keys
 
 
 def kv2_version(number: object, created: object, lineage: object = "") -> Version:
@@ -88,7 +113,9 @@ class Walker:
         if mount.kv == 2 and mount.path not in self._plain:
             try:
                 return self._detailed(mount, base, deep="/" in glob[glob.index("*") :] or "**" in glob)
-            except StatusError:
+            except StatusError as error:
+                if error.status not in UNKNOWN_CALL:
+                    raise
                 self._plain.add(mount.path)
         tree = Tree()
         leaves = list(self._leaves(mount, base, glob, tree))
@@ -109,30 +136,34 @@ class Walker:
                 return Tree()
             raise
         tree = Tree()
-        data = answer.get("data") or {}
-        told = data.get("key_info") or {}
-        for key in data.get("keys") or ():
+        if deep and answer.get("data") == {}:
+            return tree  # SCAN says so where nothing is; LIST answers 404
+        told = mapping(mapping(answer.get("data")).get("key_info"))
+        for key in _keys(answer):
             path = f"{base}/{key}".lstrip("/")
             if key.endswith("/"):
                 continue
             if has_dot_segment(path):
                 tree.failures.append(_dotted(mount.path + path))
-            elif told.get(key):
+            elif mapping(told.get(key)):
                 tree.metadata[path] = told[key]
             else:
-                tree.failures.append(Failure(place=mount.path + path, message="listed without its metadata"))
+                tree.failures.append(
+                    Failure(place=mount.path + path, message="listed without its metadata", hint=NOT_VAULT_MEND)
+                )
         return tree
 
     def _leaves(self, mount: Mount, folder: str, glob: str, tree: Tree) -> Iterator[str]:
         """Depth first over LIST; a folder that cannot be listed is a failure, the others go on."""
         prefix = mount.path + ("metadata/" if mount.kv == 2 else "")
         try:
-            answer = self._client.get("list", prefix + folder, "list")
+            keys = _keys(self._client.get("list", prefix + folder, "list"))
         except StatusError as error:
             if not is_missing(error):
-                tree.failures.append(_refused(f"{mount.path}{folder}/", error, f"list on {prefix}{folder}"))
+                place = mount.path + (f"{folder}/" if folder else "")
+                tree.failures.append(_refused(place, error, f"list on {prefix}{folder}"))
             return
-        for key in (answer.get("data") or {}).get("keys") or ():
+        for key in keys:
             path = f"{folder}/{key}".lstrip("/")
             if has_dot_segment(path.rstrip("/")):
                 tree.failures.append(_dotted(mount.path + path))
@@ -167,11 +198,15 @@ class Walker:
             if is_missing(error):
                 return None
             raise
-        data: dict[str, Any] = answer.get("data") or {}
+        data = mapping(answer.get("data"))
+        if not data:
+            raise StatusError(NO_ANSWER, (), {})
         return data
 
 
 def _refused(place: str, error: StatusError, needs: str) -> Failure:
+    if error.status == NO_ANSWER:
+        return Failure(place=place, message=NOT_VAULT, hint=NOT_VAULT_MEND)
     hint = f"the policy needs {needs}" if error.status == DENIED else "see the path"
     word = "denied" if error.status == DENIED else "refused"
     return Failure(place=place, message=f"{word} (HTTP {error.status})", hint=hint)

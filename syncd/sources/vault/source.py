@@ -21,7 +21,14 @@ from syncd.models import (
 from syncd.naming import glob_pattern, has_wildcard, selects_path
 from syncd.ports import Clock
 from syncd.sources.retry import Once
-from syncd.sources.vault.client import THREADS, StatusError, VaultClient
+from syncd.sources.vault.client import (
+    NO_ANSWER,
+    NOT_VAULT,
+    NOT_VAULT_MEND,
+    THREADS,
+    StatusError,
+    VaultClient,
+)
 from syncd.sources.vault.listing import (
     DENIED,
     Mount,
@@ -32,6 +39,7 @@ from syncd.sources.vault.listing import (
     is_missing,
     kv2_version,
 )
+from syncd.untrusted import mapping, text
 
 
 class VaultSource:
@@ -71,18 +79,21 @@ class VaultSource:
             return Failure(place=path, message="a path with a . or .. segment is not read", hint="write it out")
         asked = given or (path[: path.index("*")].rpartition("/")[0] if has_wildcard(path) else path)
         try:
-            data = self._client.get("get", f"sys/internal/ui/mounts/{asked.strip('/')}", "mounts").get("data") or {}
+            answer = self._client.get("get", f"sys/internal/ui/mounts/{asked.strip('/')}", "mounts")
         except StatusError as error:
             return Failure(
                 place=path,
                 message=f"no readable mount there (HTTP {error.status})",
                 hint="see mount, namespace, and that the policy grants something below it",
             )
-        kind, options = data.get("type"), data.get("options") or {}
-        told = str(data.get("path") or "")
-        if kind not in {"kv", "generic"} or not told:
+        data = mapping(answer.get("data"))
+        kind, told = text(data.get("type")), text(data.get("path"))
+        if not kind or not told.endswith("/") or not f"{asked.strip('/')}/".startswith(told):
+            return Failure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
+        if kind not in {"kv", "generic"}:
             return Failure(place=path, message=f"the mount is of type {kind}, not kv", hint="name a KV mount")
-        mount = Mount(path=told, kv=2 if options.get("version") == "2" else 1, id=str(data.get("uuid") or ""))
+        version = mapping(data.get("options")).get("version")
+        mount = Mount(path=told, kv=2 if version == "2" else 1, id=text(data.get("uuid")))
         self._mounts[told] = mount
         return mount
 
@@ -112,8 +123,11 @@ class VaultSource:
         ref = SecretRef(source=self.name, path=path)
         if told is None:
             return SourceEntry(ref=ref, version=None, pin=rule.pin)
-        number = int(rule.pin) if rule.pin else told.get("current_version") or 0
-        version = (told.get("versions") or {}).get(str(number))
+        number = int(rule.pin) if rule.pin else told.get("current_version")
+        version = mapping(told.get("versions")).get(str(number))
+        # Metadata without a version holds number 0 and no versions; a version is told with its time.
+        if type(number) is not int or (not rule.pin and number and not text(mapping(version).get("created_time"))):
+            return Failure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
         live = isinstance(version, dict) and is_live(version, self._clock())
         if rule.pin and not live:
             return Failure(
@@ -161,18 +175,21 @@ class VaultSource:
                 data = self._client.get("get", path, "read").get("data")
                 return _document(entry, data, None)
             params = {"version": entry.pin} if entry.pin else {}
-            answer = self._client.get("get", f"{mount.path}data/{within}", "read", **params).get("data") or {}
+            answer = self._client.get("get", f"{mount.path}data/{within}", "read", **params)
         except StatusError as error:
             if not (is_missing(error) or _is_deleted(error)):
                 raise
             return _gone(entry)
-        told = answer.get("metadata") or {}
-        if answer.get("data") is None:
+        held = mapping(answer.get("data"))
+        told = mapping(held.get("metadata"))
+        created = text(told.get("created_time"))
+        if type(told.get("version")) is not int or not created or "data" not in held:
+            return _failed(entry, NOT_VAULT, NOT_VAULT_MEND)
+        if held["data"] is None:
             return _gone(entry)
-        created = told.get("created_time")
         lineage = entry.version.lineage if entry.version else ""
-        version = kv2_version(told.get("version"), created, lineage if str(created) >= lineage else "")
-        return _document(entry, answer["data"], version, updated=created)
+        version = kv2_version(told.get("version"), created, lineage if created >= lineage else "")
+        return _document(entry, held["data"], version, updated=created)
 
     def look(self, rule: Rule | None, path: str, pin: str) -> Sighting:
         """Is the path, in this very moment, there? Raises `SourceError` where it cannot be told."""
@@ -188,7 +205,10 @@ class VaultSource:
                 # The server's own word, not our clock's, on whether the version is deleted.
                 params = {"version": pin} if pin else {}
                 answer = self._client.get("get", f"{mount.path}data/{within}", "look", **params)
-                live = (answer.get("data") or {}).get("data") is not None
+                told = mapping(answer.get("data"))
+                if "data" not in told:
+                    raise SourceError(f"source {self.name}: {path}: {NOT_VAULT}", hint=NOT_VAULT_MEND)
+                live = told["data"] is not None
         except StatusError as error:
             if not (is_missing(error) or _is_deleted(error)):
                 failure = self._denied(path, error)
@@ -212,6 +232,8 @@ class VaultSource:
                     yield reading.failure
 
     def _denied(self, path: str, error: StatusError) -> Failure:
+        if error.status == NO_ANSWER:
+            return Failure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
         if error.status == DENIED:
             return Failure(
                 place=path,
@@ -247,7 +269,7 @@ def _failed(entry: SourceEntry, message: str, hint: str) -> Reading:
 
 def _document(entry: SourceEntry, data: object, version: Any, *, updated: object = None) -> Reading:
     if not isinstance(data, dict):
-        return _failed(entry, "the answer holds no secret", "see what answers at the source's address")
+        return _failed(entry, NOT_VAULT, NOT_VAULT_MEND)
     return Reading(
         entry=entry,
         version=version,
