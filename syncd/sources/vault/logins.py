@@ -10,6 +10,7 @@ import hvac
 
 from syncd.models import SecretValue
 from syncd.sources.aws_session import signing_credentials
+from syncd.untrusted import mapping
 
 Credential = Callable[[], SecretValue[str]]
 
@@ -54,7 +55,7 @@ class Login:
 
 def _token(login: Login, client: hvac.Client) -> dict[str, Any]:
     client.token = login.reveal("token")
-    told = client.auth.token.lookup_self()["data"]
+    told = mapping(client.auth.token.lookup_self()["data"])
     return {
         "client_token": client.token,
         "lease_duration": told.get("ttl", 0),
@@ -113,8 +114,7 @@ def _aws_iam(login: Login, client: hvac.Client) -> dict[str, Any]:
 
 
 def _auth(answer: dict[str, Any]) -> dict[str, Any]:
-    auth: dict[str, Any] = answer["auth"]
-    return auth
+    return mapping(answer["auth"])
 
 
 METHODS: Mapping[str, Callable[[Login, hvac.Client], dict[str, Any]]] = {

@@ -1,0 +1,295 @@
+"""Whatever comes from outside: nothing but our own errors, no hang, no illegal name."""
+
+from __future__ import annotations
+
+import copy
+import json
+import string
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tenacity import stop_after_attempt
+
+import syncd.sources.retry
+from syncd.config import load
+from syncd.errors import ConfigError, SyncdError
+from syncd.models import RemoteSecret, Rule, SecretValue, Snapshot, Written
+from syncd.planfile import FORMAT, read
+from syncd.sources.vault import Login, VaultClient, VaultSource
+from syncd.targets.auth import ApiKeyAuth
+from syncd.targets.http import client_for
+from syncd.targets.wix import WixTarget
+from tests.chaos.peers import Answer, Peer, metadata, peer, vault
+
+EXAMPLES = [yaml.safe_load(path.read_text()) for path in sorted(Path("config").glob("*.yaml"))]
+ODD = st.sampled_from(
+    ["", "\0", "\ud800", "../..", "*", "**", "{", "{path!r}", "{0}", "1e999", "9" * 400, "0x", "~", "{env: X}", "a\nb"]
+)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | ODD
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8) | ODD, inner, max_size=4),
+    max_leaves=12,
+)  # fmt: skip
+
+
+def places(thing: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a tree."""
+    yield here
+    items = thing.items() if isinstance(thing, dict) else enumerate(thing) if isinstance(thing, list) else ()
+    for key, value in items:
+        yield from places(value, (*here, key))
+
+
+def put(thing: Any, place: tuple[Any, ...], value: Any) -> Any:
+    if not place:
+        return value
+    thing = copy.deepcopy(thing)
+    parent = thing
+    for key in place[:-1]:
+        parent = parent[key]
+    parent[place[-1]] = value
+    return thing
+
+
+def grown(examples: list[Any]) -> st.SearchStrategy[Any]:
+    """An honest tree with some of its places replaced by anything."""
+
+    @st.composite
+    def one(draw: st.DrawFn) -> Any:
+        tree = draw(st.sampled_from(examples))
+        for _ in range(draw(st.integers(0, 3))):
+            tree = put(tree, draw(st.sampled_from(list(places(tree)))), draw(JSON))
+        return tree
+
+    return one()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("fuzz") / "syncd.yaml"
+
+
+@settings(max_examples=400)
+@given(tree=grown(EXAMPLES))
+def test_configurations(file: Path, tree: Any) -> None:
+    with suppress(UnicodeEncodeError):
+        file.write_text(yaml.safe_dump(tree, allow_unicode=False))
+        try:
+            load(file)
+        except ConfigError as error:
+            assert error.message and error.hint
+
+
+@settings(max_examples=300)
+@given(data=st.binary(max_size=300) | st.text(alphabet=string.printable, max_size=300).map(str.encode))
+def test_files_of_anything(file: Path, data: bytes) -> None:
+    file.write_bytes(data)
+    with suppress(ConfigError):
+        load(file)
+
+
+KEPT = {
+    "format": FORMAT, "configuration": "x",
+    "plans": [{"job": "j", "target": "t", "site": "s", "actions": [
+        {"action": "update", "name": "A", "ref": {"source": "v", "path": "p", "field": "f"}, "version": "1"}]}],
+}  # fmt: skip
+
+
+@settings(max_examples=200)
+@given(tree=grown([KEPT]))
+def test_kept_plans(file: Path, tree: Any) -> None:
+    with suppress(UnicodeEncodeError):
+        file.write_text(json.dumps(tree))
+        with suppress(SyncdError):
+            read(file)
+
+
+# --- Wix
+
+
+@pytest.fixture(scope="module")
+def answered() -> Iterator[tuple[list[Answer], Peer]]:
+    """A server that gives the one answer in the list to every call."""
+    given_: list[Answer] = [Answer()]
+    with peer(lambda *_: given_[0]) as server:
+        yield given_, server
+
+
+class Free:
+    """A quota without end."""
+
+    def take(self) -> tuple[int, timedelta]:
+        return 1, timedelta(0)
+
+    def answered(self, ticket: int) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def wix(answered: tuple[list[Answer], Peer]) -> Iterator[WixTarget]:
+    stop = threading.Event()
+    stop.set()  # nothing is waited for, nothing sent again
+    target = WixTarget(
+        name="shop", site="s", base_url=answered[1].url, client=client_for(answered[1].url, connections=2),
+        auth=ApiKeyAuth("s", lambda: SecretValue("generated")), quota=Free(), window_seconds=60, stop=stop,
+    )  # fmt: skip
+    yield target
+    target.close()
+
+
+LISTED = {
+    "secrets": [
+        {"id": "00000000-0000-4000-8000-00000000000a", "name": "A", "description": "d [syncd:o:12345678]",
+         "createdDate": "2026-01-01T00:00:00Z", "updatedDate": "2026-01-01T00:00:00.123Z"},
+    ],
+    "id": "00000000-0000-4000-8000-00000000000b", "value": "v", "message": "m",
+    "details": {"applicationError": {"code": "NOT_FOUND", "description": "", "data": {}}},
+}  # fmt: skip
+HEADERS = st.dictionaries(
+    st.sampled_from(["Date", "Retry-After", "X-Wix-Request-Id", "Content-Type", "Location"]),
+    st.text(alphabet=string.ascii_letters + string.digits + " :,-+.", max_size=40),
+    max_size=3,
+)
+
+
+@settings(max_examples=400)
+@given(
+    tree=grown([LISTED]) | JSON,
+    raw=st.none() | st.binary(max_size=60),
+    status=st.sampled_from([200, 200, 200, 201, 204, 302, 400, 401, 403, 404, 409, 418, 428, 429, 500, 504, 599]),
+    headers=HEADERS,
+)
+def test_wix_answers(
+    answered: tuple[list[Answer], Peer],
+    wix: WixTarget,
+    tree: Any,
+    raw: bytes | None,
+    status: int,
+    headers: dict[str, str],
+) -> None:
+    body = json.dumps(tree).encode() if raw is None else raw
+    answered[0][0] = Answer(body if status != 204 else b"", status, headers)
+    value = SecretValue("generated")
+    for call, kind in (
+        (wix.list, tuple),
+        (lambda: wix.create("A", value, "d"), Written),
+        (lambda: wix.update("id-1", name="A", value=value, description="d"), Written),
+        (lambda: wix.delete("id-1"), Written),
+        (lambda: wix.value("A"), SecretValue | None),
+    ):
+        try:
+            told = call()
+        except SyncdError as error:
+            assert error.message and "generated" not in error.message
+            continue
+        assert isinstance(told, kind)
+        if isinstance(told, tuple):
+            assert all(isinstance(one, RemoteSecret) and one.id and one.name for one in told)
+        if isinstance(told, Written):
+            json.dumps([told.id, told.request_id]).encode()
+
+
+# --- Vault
+
+
+@pytest.fixture(autouse=True)
+def once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is asked again: waiting finds nothing."""
+    monkeypatch.setattr(
+        syncd.sources.retry, "_RETRYING", syncd.sources.retry._RETRYING.copy(stop=stop_after_attempt(1))
+    )
+
+
+def answers() -> dict[str, Any]:
+    version = metadata()["versions"]["1"] | {"version": 1}
+    return {
+        "login": {"data": {"ttl": 0, "renewable": False}},
+        "mount": {"data": {"type": "kv", "path": "kv/", "options": {"version": "2"}, "uuid": "u-1"}},
+        "list": {"data": {"keys": ["a", "b/"], "key_info": {"a": metadata(), "b/": metadata()}}},
+        "metadata": {"data": metadata()},
+        "data": {"data": {"data": {"v": "generated"}, "metadata": version}},
+    }
+
+
+@pytest.fixture(scope="module")
+def vaulted() -> Iterator[tuple[list[Any], str]]:
+    """A server that answers as the function in the list says."""
+    handler: list[Any] = [None]
+    with peer(lambda *asked: handler[0](*asked)) as server:
+        yield handler, server.url
+
+
+@settings(max_examples=300)
+@given(
+    tree=grown([answers()]),
+    status=st.sampled_from([200, 200, 200, 200, 204, 400, 403, 404, 405, 412, 429, 500, 503]),
+    broken=st.sampled_from(["login", "mount", "list", "metadata", "data"]),
+    scans=st.booleans(),
+    path=st.sampled_from(["kv/**", "kv/*", "kv/a", "kv/b/**"]),
+    pin=st.sampled_from(["", "1", "2"]),
+)
+def test_vault_answers(
+    vaulted: tuple[list[Any], str], tree: Any, status: int, broken: str, scans: bool, path: str, pin: str
+) -> None:
+    told = tree if isinstance(tree, dict) else {}
+
+    def answer(method: str, where: str, _body: bytes) -> Answer:
+        what = (
+            "login" if "/auth/" in where else "mount" if "/mounts/" in where
+            else "list" if method in {"LIST", "SCAN"} else "metadata" if "/metadata/" in where else "data"
+        )  # fmt: skip
+        if method == "SCAN" and not scans:
+            return Answer({"errors": []}, 405)
+        if method == "LIST" and where.rstrip("/") != "/v1/kv/metadata":
+            return Answer({"errors": []}, 404)
+        return Answer(json.dumps(told.get(what)).encode() if status != 204 else b"", status if what == broken else 200)
+
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    vaulted[0][0] = answer
+    client = VaultClient(
+        name="vault", address=vaulted[1], namespace="", ca_file="", client_cert=None,
+        login=Login(method="token", credentials={"token": lambda: SecretValue("generated")}),
+        secrets=lambda: (), clock=lambda: now, observe=lambda _call: None,
+    )  # fmt: skip
+    source = VaultSource(client, lambda: now)
+    rule = Rule(index=0, source="vault", path=path, field="*", name="{path}_{field}", pin=pin)
+    with suppress(SyncdError):
+        snapshot = source.snapshot(rule)
+        assert isinstance(snapshot, Snapshot) and snapshot.complete == (not snapshot.failures)
+        assert all(entry.ref.path.startswith("kv/") and ".." not in entry.ref.path for entry in snapshot.entries)
+        for reading in source.read(snapshot.entries):
+            assert reading.document is not None or reading.failure or reading.gone
+            if reading.document is not None:
+                assert isinstance(reading.document.reveal(), dict)
+                assert reading.version or reading.entry.version is None  # KV v1 has none
+    with suppress(SyncdError):
+        source.look(rule, "kv/a", pin)
+    source.close()
+
+
+def test_the_honest_answers_are_understood() -> None:
+    """What is grown from them says something only where they themselves pass."""
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    told = answers()
+    with peer(vault(lambda method, where: Answer(told["data" if "/data/" in where else "list"]))) as server:
+        client = VaultClient(
+            name="vault", address=server.url, namespace="", ca_file="", client_cert=None,
+            login=Login(method="token", credentials={"token": lambda: SecretValue("generated")}),
+            secrets=lambda: (), clock=lambda: now, observe=lambda _call: None,
+        )  # fmt: skip
+        source = VaultSource(client, lambda: now)
+        del told["list"]["data"]["key_info"]["b/"]
+        told["list"]["data"] |= told["mount"]["data"]
+        rule = Rule(index=0, source="vault", path="kv/**", field="*", name="{path}")
+        snapshot = source.snapshot(rule)
+        assert snapshot.complete and [entry.ref.path for entry in snapshot.entries] == ["kv/a"]
+        assert [reading.document.reveal() for reading in source.read(snapshot.entries)] == [{"v": "generated"}]
+        source.close()
