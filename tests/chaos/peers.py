@@ -46,6 +46,7 @@ def peer(answer: Callable[[str, str, bytes], Answer], tls: ssl.SSLContext | None
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
