@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from syncd.models import SecretValue
-from syncd.telemetry.logs import redacted
+from syncd.telemetry.logs import configure, logger, redacted
 from tests.lab import AWS_ENVIRON, Bao, Lab
 
 
@@ -119,3 +119,12 @@ def test_database_errors_hide_their_parameters(tmp_path: Path) -> None:
         connection.execute(text("INSERT INTO none VALUES (:v)"), {"v": "planted"})
     assert "planted" not in str(caught.value) and caught.value.__cause__ is None
     engine.dispose()
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_the_log_chain_has_its_net(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    configure(form=form, level="debug")
+    logger().info("x", token="planted", deep={"password": "planted"}, error=ValueError("planted"))
+    logger().bind(api_key="planted").warning("y", value=SecretValue("planted"))
+    said = capsys.readouterr().err
+    assert "planted" not in said and "y" in said

@@ -1,0 +1,307 @@
+"""Break one sentence of the design at a time, and see a test fail: `make mutants`.
+
+A mutant is a piece of text that stands once in a file, what it becomes, and the tests that must not pass then.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+
+ROOT = Path(__file__).parents[2]
+CHAOS, CYCLE, HOSTILE, LEAKS = (
+    "tests/chaos/", "tests/integration/test_cycle.py::", "tests/integration/test_hostile.py::", "tests/security/",
+)  # fmt: skip
+WORKERS = 3
+
+
+@dataclass(frozen=True)
+class Mutant:
+    sentence: str
+    """What the design promises, and this breaks."""
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+M = Mutant
+MUTANTS = (
+    # --- planner
+    M("a listing that lacks more than half is not believed", "planning/__init__.py",
+      "return 2 * sum(1 for secret_id in held if secret_id not in ids) <= len(held)", "return True",
+      CHAOS + "test_two.py::test_a_listing_of_last_week"),
+    M("two secrets on one name: neither is pushed", "planning/__init__.py",
+      "if len(group) == 1:", "if group:", "tests/integration/test_commands.py::test_collisions_name_both_sides"),
+    M("rotations go before first-time creations, deletions last", "planning/__init__.py",
+      "{Update: 0, Create: 1, Delete: 2}", "{Update: 1, Create: 0, Delete: 2}",
+      CYCLE + "test_rotations_go_first_then_creations_and_deletions_last_on_a_listing_of_their_own"),
+    M("unknown is never absent", "planning/unwanted.py",
+      "if presence is Presence.UNKNOWN or record.name in facts.wanted_elsewhere:",
+      "if record.name in facts.wanted_elsewhere:", CYCLE + "test_a_denied_subfolder_changes_nothing"),
+    M("each confirmation adds two intervals at most", "planning/unwanted.py",
+      "min(now - record.absent_at, 2 * policies.interval)", "now - record.absent_at",
+      CHAOS + "test_clocks.py::test_a_jump_does_not_pass_for_observed_absence"),
+    M("a deletion waits out its grace", "planning/unwanted.py", "if seen < policies.grace:", "if seen < policies.grace * 0:",
+      CYCLE + "test_the_grace_is_waited_out"),
+    M("deletion is off by default", "planning/unwanted.py",
+      "    if not policies.delete:\n        table.found(kind", "    if policies.interval is None:\n        table.found(kind",
+      CYCLE + "test_deleting_at_the_source_does_nothing_by_default"),
+    M("an adopted secret is never deleted by itself", "planning/unwanted.py",
+      "    if record.adopted:", "    if record.adopted is None:", CYCLE + "test_an_adopted_secret_is_never_deleted"),
+    M("the name is as recorded, or it is not deleted", "planning/unwanted.py",
+      "    if there.name != record.name:", "    if there.name is None:",
+      CHAOS + "test_sentences.py::test_what_was_changed_at_wix_is_not_deleted"),
+    M("the mark is as recorded, or it is not deleted", "planning/unwanted.py",
+      "    if there.description != record.description:", "    if there.description is None:",
+      CHAOS + "test_sentences.py::test_what_was_changed_at_wix_is_not_deleted"),
+    M("the date is as recorded, or it is not deleted", "planning/unwanted.py",
+      "judge(record, there.updated_at) is not Change.OURS and not untold", "record is None",
+      CHAOS + "test_two.py::test_a_person_who_edits_what_is_to_be_deleted"),
+    M("an unverified secret is not deleted unseen", "planning/unwanted.py",
+      "if record.unverified and there is not None and policies.delete:", "if record is None:",
+      HOSTILE + "test_an_unwanted_secret_whose_write_was_lost_says_so"),
+    M("somebody else's secret is a conflict", "planning/wanted.py",
+      "elif policies.adopt or wanted.name in facts.grants:", "elif policies is not None:",
+      CYCLE + "test_somebody_elses_secret_is_untouched_and_adopted_only_on_request"),
+    M("the first job to create a name owns it", "planning/wanted.py",
+      "elif not owns(record, wanted) and wanted.name not in facts.passable:", "elif wanted is None:",
+      CHAOS + "test_two.py::test_jobs_that_give_one_name"),
+    M("a name waits until its old reference has its new one", "planning/wanted.py",
+      "elif wanted.name in facts.waiting:", "elif wanted is None:",
+      HOSTILE + "test_names_that_wait_for_one_another_are_a_conflict_and_a_third_name_helps"),
+    M("freeze leaves one alone", "planning/wanted.py",
+      "if record and record.frozen_until and record.frozen_until > now:", "if wanted is None:",
+      HOSTILE + "test_a_frozen_name_keeps_its_case"),
+    M("a create whose answer was lost is never simply sent again", "planning/wanted.py",
+      "if wanted.name in table.view.facts.uncreated:", "if wanted is None:",
+      CHAOS + "test_sentences.py::test_a_creation_whose_answer_was_lost_is_not_sent_again_in_its_cycle"),
+    M("an unlisted record is first updated by its id", "planning/wanted.py",
+      "    if there is None:\n        _unlisted(table, wanted, record)",
+      "    if there is None:\n        _create(table, wanted, record)",
+      CHAOS + "test_peers.py::test_a_listing_that_leaves_out_what_it_likes"),
+    M("… and that at most once an hour", "planning/table.py",
+      "return tried is not None and timedelta(0) <= now - tried < UNLISTED_RETRY", "return tried is now",
+      CHAOS + "test_sentences.py::test_what_the_listing_goes_on_lacking_is_written_to_once_an_hour"),
+    M("after three restores in a day a secret is contested", "planning/view.py", "MAX_RESTORES = 3", "MAX_RESTORES = 99",
+      CYCLE + "test_drift_is_restored_three_times_and_then_contested"),
+    M("drift_policy: report leaves a change", "planning/listed.py",
+      "if not table.view.policies.restore:", "if table.view is None:",
+      CYCLE + "test_drift_is_only_reported_where_the_job_says_so"),
+    M("an unverified record is not judged for drift", "planning/listed.py",
+      "if change is Change.THEIRS and may_be_late_commit(record, now):", "if record is None:",
+      CHAOS + "test_sentences.py::test_a_late_write_of_our_own_is_no_drift"),
+    M("what was found by listing is written again", "planning/listed.py", "    elif record.unverified:", "    elif record is None:",
+      CHAOS + "test_sentences.py::test_a_taken_back_secret_is_written_again"),
+    M("the verification trusts no version", "planning/listed.py",
+      "return now - record.verified_at >= every * (0.5 + 0.5 * share)", "return record is None",
+      CYCLE + "test_the_verification_sees_what_no_date_tells"),
+    M("a date outside of our window is somebody else's", "drift.py",
+      "return Change.LAGGING if listed < record.pinned_at else Change.THEIRS", "return Change.OURS",
+      CYCLE + "test_drift_is_restored_three_times_and_then_contested"),
+    M("absence needs a complete listing of its rule", "presence.py",
+      "        if not snapshot.complete:", "        if snapshot is None:", CYCLE + "test_a_denied_subfolder_changes_nothing"),
+    M("a rule that lists nothing is unknown", "presence.py",
+      "return snapshot.complete and not snapshot.entries", "return False", CYCLE + "test_an_emptied_tree_is_not_believed"),
+    # --- guard
+    M("a class over its limit is withheld", "guard.py", "if count == 0 or count <= max(room, allowed):", "if count >= 0:",
+      CYCLE + "test_a_limit_withholds_a_mass_deletion_while_rotations_go_through"),
+    M("a rotation is never held up by a deletion", "guard.py",
+      "kept = tuple(action for action in plan.actions if not isinstance(action, kind))", "kept = ()",
+      CYCLE + "test_a_limit_withholds_a_mass_deletion_while_rotations_go_through"),
+    M("limits count a rolling day", "decide.py", "job_deleted=store.deletions(site, self._job.name, since),",
+      "job_deleted=frozenset(),", HOSTILE + "test_a_lost_deletion_counts_for_the_rolling_day"),
+    # --- decide, gather, recovery
+    M("a direct read just before the deletion", "decide.py", "elif presence is Presence.ABSENT and not field_gone:",
+      "elif presence is None:", CHAOS + "test_sentences.py::test_a_listing_that_lacks_a_path_is_asked_about_it_before_the_deletion"),
+    M("an id is never deleted while any job wants its name", "decide.py",
+      "elif presence is Presence.ORPHAN and self._claimed_by_another(record):", "elif presence is None:",
+      HOSTILE + "test_a_path_that_goes_to_another_job_keeps_its_name_until_it_has_a_new_one"),
+    M("a changed mapping creates the new name first", "decide.py",
+      "if presence is Presence.ORPHAN and (waiting := self._waiting_for(record)):", "if (waiting := '') and record:",
+      HOSTILE + "test_an_old_name_stays_while_its_new_one_cannot_be_made"),
+    M("an older answer is ignored until several cycles confirm it", "gather.py", "CONFIRMATIONS = 3", "CONFIRMATIONS = 1",
+      HOSTILE + "test_one_lagging_answer_is_one_answer_however_many_jobs_see_it"),
+    M("another mount under a known name is not believed", "mapping.py",
+      'return mount if known[mount] != mount_id else ""', 'return ""',
+      CYCLE + "test_an_unmounted_and_a_remounted_empty_mount_change_nothing"),
+    M("only the right mark takes a secret back", "recovery.py", "return there if fits else None", "return there",
+      CYCLE + "test_somebody_elses_secret_is_untouched_and_adopted_only_on_request"),
+    # --- apply and the cycle
+    M("each action is journaled before its request", "apply.py",
+      "self._journal.write(put=[*settled.put, *opened], drop=settled.drop, log=log)",
+      "self._journal.write(put=settled.put, drop=settled.drop, log=log)",
+      CHAOS + "test_kills.py::test_killed_at_a_step_of_the_journal[after_open-1] "
+      + HOSTILE + "test_a_lost_creation_whose_reference_changes_is_still_ours"),
+    M("… and settled after it", "apply.py", "            self._journal.write(put=settled.put, drop=settled.drop, log=settled.log)",
+      "            pass", CYCLE + "test_rotation_updates_in_place"),
+    M("a create whose answer was lost keeps its row", "apply.py", "if error.maybe_done or isinstance(error, NameTaken):",
+      "if isinstance(error, NameTaken):", HOSTILE + "test_a_lost_creation_whose_reference_changes_is_still_ours"),
+    M("only a 404 to its id allows a create", "apply.py", "        if isinstance(error, SecretGone):\n            settled.put",
+      "        if error is None:\n            settled.put", CYCLE + "test_a_secret_removed_by_hand_comes_back"),
+    M("a new id is nobody else's", "apply.py", "if isinstance(action, Create) and written.id in self._taken:", "if action is None:",
+      CHAOS + "test_peers.py::test_a_wix_that_gives_one_id_to_all"),
+    M("a site that refuses is left alone", "apply.py", "BREAK_AFTER = 3", "BREAK_AFTER = 300",
+      CHAOS + "test_sentences.py::test_the_rest_is_left_when_a_site_does_not_answer"),
+    M("a deletion has a listing made for it", "sync.py", "(deletes if self._outcomes or self._looks else [])", "deletes",
+      CYCLE + "test_rotations_go_first_then_creations_and_deletions_last_on_a_listing_of_their_own"),
+    M("after a minute of applying it lists again", "sync.py", "until = time.monotonic() + APPLY_SECONDS",
+      "until = time.monotonic() + 3600", CYCLE + "test_a_long_cycle_looks_again_and_lets_others_have_their_turn"),
+    M("an outage adds nothing to the grace", "sync.py",
+      "        journal.write(put=[replace(record, absent_at=None) for record in running])", "        del running",
+      HOSTILE + "test_an_outage_stops_the_grace"),
+    # --- ledger
+    M("a row is as it was written", "state/ledger.py", 'if seal and any(row["seal"] != tables.seal_of(row) for row in rows):',
+      "if seal and not rows and rows:", CHAOS + "test_disks.py::test_a_flipped_bit_in_a_row_is_seen"),
+    M("one process works on a site at a time", "state/locks.py", "            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)\n", "",
+      "tests/contract/test_stores.py::test_the_site_is_held_by_one"),
+    M("an id has one record", "state/tables.py", '"remote_id", unique=True', '"remote_id", unique=False',
+      "tests/contract/test_stores.py::test_one_id_has_one_record"),
+    M("a newer ledger is not touched", "state/migrations.py", "if version > CURRENT:", "if version > 100:",
+      CHAOS + "test_disks.py::test_a_newer_ledger_is_not_touched"),
+    M("an older ledger is copied before it is migrated", "state/migrations.py", "if version and backup is not None:",
+      "if not version and backup:", CHAOS + "test_disks.py::test_an_older_ledger_is_migrated_with_a_copy_beside_it"),
+    M("a different key is said, not worked around", "state/ledger.py", "elif known != key_id:", "elif known is None:",
+      "tests/integration/test_commands.py::test_a_missing_or_other_key"),
+    M("the quota is never exceeded", "state/quota.py", "if count < self._limit:", "if count <= self._limit:",
+      "tests/contract/test_stores.py::test_the_quota_is_never_exceeded_and_shared"),
+    M("the quota is shared by restarts", "state/quota.py", "count, oldest = connection.execute(select(func.count(), func.min(table.c.at)).where(mine)).one()",
+      "count, oldest = 0, now", CHAOS + "test_kills.py::test_a_restart_storm_keeps_to_the_quota"),
+    # --- client and sources
+    M("a create is never sent twice", "targets/wix.py", "return repeatable or not error.maybe_done", "return True",
+      CHAOS + "test_sentences.py::test_a_creation_whose_answer_was_lost_is_not_sent_again_in_its_cycle"),
+    M("a stalled peer costs one timeout", "targets/wix.py", "if not isinstance(error, TargetUnavailable) or error.stalled:",
+      "if not isinstance(error, TargetUnavailable):", CHAOS + "test_networks.py::test_a_bad_network"),
+    M("a proxy's 404 is not Wix's", "targets/wix.py",
+      'if one and (answer.code == "NOT_FOUND" or (not answer.code and answer.request_id)):', "if one:",
+      CHAOS + "test_sentences.py::test_a_proxys_404_is_not_wixs"),
+    M("no redirect is followed at Wix", "targets/http.py", "follow_redirects=False", "follow_redirects=True",
+      CHAOS + "test_peers.py::test_a_wix_that_sends_elsewhere"),
+    M("no redirect is followed at Vault", "sources/vault/client.py", "allow_redirects=False", "allow_redirects=True",
+      CHAOS + "test_peers.py::test_a_vault_that_sends_elsewhere"),
+    M("an answer of Wix's is bounded", "targets/http.py", "if size > MOST_BYTES:", "if size < 0:",
+      CHAOS + "test_peers.py::test_a_wix_that_lists_nonsense"),
+    M("an answer of a source's is bounded", "sources/bounded.py", "if BOUNDS.left < 0:", "if BOUNDS.left is None:",
+      CHAOS + "test_peers.py::test_a_vault_that_answers_nonsense"),
+    M("a call to Wix has a deadline", "targets/http.py", "    bound(client)\n", "", CHAOS + "test_networks.py::test_a_bad_network"),
+    M("a call to a source has a deadline", "sources/bounded.py", "        if seconds <= 0:", "        if seconds is None:",
+      CHAOS + "test_networks.py::test_a_bad_network"),
+    M("what is parsed has few parts", "untrusted.py", "MOST_PARTS = 1_000_000", "MOST_PARTS = 10**9",
+      CHAOS + "test_peers.py::test_a_wix_that_lists_nonsense"),
+    # --- leaks: a mask or a redaction is taken away
+    M("leak: a value's repr", "models/secret.py", 'return f"SecretValue({MASK})"', "return repr(self._hidden)",
+      LEAKS + "test_every_kind.py::test_a_value_masks_itself"),
+    M("leak: a value's text", "models/secret.py", "    def __str__(self) -> str:\n        return MASK",
+      "    def __str__(self) -> str:\n        return str(self._hidden)", LEAKS + "test_every_kind.py::test_a_value_masks_itself"),
+    M("leak: a formatted value", "models/secret.py", "    def __format__(self, spec: str) -> str:\n        return MASK",
+      "    def __format__(self, spec: str) -> str:\n        return format(str(self._hidden), spec)",
+      LEAKS + "test_every_kind.py::test_a_value_masks_itself"),
+    M("leak: a pickled value", "models/secret.py", "return (MaskedValue, ())", "return (SecretValue, (self._hidden,))",
+      LEAKS + "test_every_kind.py::test_a_value_masks_itself"),
+    M("leak: the log chain's net", "telemetry/logs.py", "            redacted,\n", "", LEAKS + "test_leaks.py::test_the_log_chain_has_its_net"),
+    M("leak: exceptions in logs", "telemetry/logs.py", "return type(thing).__name__  # a library's message may hold anything",
+      "return repr(thing)", LEAKS + "test_leaks.py::test_the_second_net_of_the_log"),
+    M("leak: libraries' own loggers", "telemetry/logs.py", "        library.setLevel(logging.CRITICAL)\n", "        library.propagate = True\n",
+      LEAKS + "test_every_kind.py"),
+    M("leak: the last door of main", "cli/app.py", "bug: {type(error).__name__} (nothing of its text is shown)", "bug: {error!r}",
+      LEAKS + "test_every_kind.py::test_a_bug_shows_nothing_of_its_text"),
+    M("leak: tracebacks with their text", "telemetry/logs.py",
+      "    frames = traceback.extract_tb(error.__traceback__)\n", "    frames = traceback.extract_tb(error.__traceback__)\n    return traceback.format_exception(error)\n",
+      LEAKS + "test_every_kind.py::test_a_bug_shows_nothing_of_its_text"),
+    M("leak: parameters in database errors", "state/engine.py",
+      'create_engine(f"sqlite:///{path}", hide_parameters=True, connect_args', 'create_engine(f"sqlite:///{path}", echo=True, connect_args',
+      LEAKS + "test_every_kind.py::test_fingerprints_are_kept_and_never_shown " + LEAKS + "test_every_kind.py::test_a_good_cycle_is_silent_at_every_logger"),
+    M("leak: a record's fingerprint", "models/ledger.py", "fingerprint: str | None = field(default=None, repr=False)",
+      "fingerprint: str | None = None", LEAKS + "test_every_kind.py::test_fingerprints_are_kept_and_never_shown"),
+    M("leak: the export", "cli/state.py", 'hidden = {"fingerprint", ', "hidden = {",
+      LEAKS + "test_every_kind.py::test_fingerprints_are_kept_and_never_shown"),
+    M("leak: a credential that a library prints", "config/fields.py", """if not all("!" <= char <= "~" for char in text):""", "if not text:",
+      LEAKS + "test_every_kind.py::test_a_credential_that_a_library_would_print"),
+    M("leak: names without the token", "web/app.py", "return JSONResponse(service.status(names=known))",
+      "return JSONResponse(service.status(names=True))",
+      LEAKS + "test_every_kind.py::test_the_server_shows_no_value_and_names_only_with_its_token"),
+    M("leak: what was written into a broken configuration", "config/fields.py",
+      '"inline", "a credential is not written into the file; write {env: NAME} or {file: PATH}"',
+      '"inline", f"a credential is not written into the file: {value}"',
+      LEAKS + "test_every_kind.py::test_a_broken_configuration_shows_nothing_of_what_was_written"),
+    M("leak: what Vault says of a refused login", "sources/vault/client.py", 'f"{place} refused the login{status}"',
+      'f"{place} refused the login{status} {vars(error)}"',
+      LEAKS + "test_every_kind.py::test_a_vault_that_echoes_the_login"),
+    M("leak: what Wix says of a refused secret", "targets/http.py",
+      'return code if isinstance(code, str) and code.replace("_", "").isalnum() else ""', "return str(code)",
+      LEAKS + "test_every_kind.py::test_a_wix_that_echoes_what_it_was_sent"),
+)  # fmt: skip
+
+
+def checked(mutant: Mutant) -> str:
+    """The whole mutated file. Raises for a text that does not stand there exactly once."""
+    text = (ROOT / "syncd" / mutant.file).read_text()
+    if text.count(mutant.old) != 1:
+        raise SystemExit(f"{mutant.file}: {text.count(mutant.old)} times, not once: {mutant.old}")
+    return text.replace(mutant.old, mutant.new)
+
+
+def passes(copy: Path, *tests: str) -> tuple[bool, str]:
+    """Do these tests pass there, and which one failed?"""
+    argv = [sys.executable, "-m", "pytest", "-x", "-q", "--timeout=120", "-m", "not chaos", *tests]
+    done = subprocess.run(argv, cwd=copy, capture_output=True, text=True, check=False)
+    if done.returncode not in {0, 1}:
+        raise SystemExit(f"{' '.join(tests)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return done.returncode == 0, failed[0].split(" - ")[0].removeprefix("FAILED ") if failed else ""
+
+
+def copies(folder: Path) -> Iterator[Path]:
+    for number in range(WORKERS):
+        copy = folder / str(number)
+        for part in ("syncd", "tests", "config", "deploy"):
+            shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for part in ("pyproject.toml", "README.md", "Makefile"):
+            shutil.copy(ROOT / part, copy / part)
+        yield copy
+
+
+def main() -> int:
+    texts = {mutant: checked(mutant) for mutant in MUTANTS}
+    with tempfile.TemporaryDirectory(prefix="syncd-mutants-") as folder:
+        free: Queue[Path] = Queue()
+        for copy in copies(Path(folder)):
+            free.put(copy)
+        tests = sorted({test for mutant in MUTANTS for test in mutant.test.split()})
+        good, failed = passes(free.queue[0], *tests)
+        if not good:
+            raise SystemExit(f"without a mutant, {failed} fails")
+
+        def run(mutant: Mutant) -> tuple[Mutant, str]:
+            copy = free.get()
+            place = copy / "syncd" / mutant.file
+            honest = place.read_text()
+            place.write_text(texts[mutant])
+            try:
+                _, killer = passes(copy, *mutant.test.split())
+            finally:
+                place.write_text(honest)
+                free.put(copy)
+            return mutant, killer
+
+        survived = 0
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for mutant, killer in pool.map(run, MUTANTS):
+                survived += not killer
+                print(
+                    f"{'killed by ' + killer if killer else 'SURVIVED'}\n    {mutant.file}: {mutant.sentence}",
+                    flush=True,
+                )
+    print(f"{len(MUTANTS)} mutants, {len(MUTANTS) - survived} killed, {survived} survived")
+    return int(survived > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
