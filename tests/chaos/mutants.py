@@ -5,6 +5,7 @@ A mutant is a piece of text that stands once in a file, what it becomes, and the
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -125,7 +126,7 @@ MUTANTS = (
       "elif presence is Presence.ORPHAN and self._claimed_by_another(record):", "elif presence is None:",
       CHAOS + "test_sentences.py::test_a_name_that_another_jobs_rule_gives_is_not_deleted"),
     M("… nor while a job cannot tell what it wants", "decide.py", "            if doubt:", "            if doubt is None:",
-      HOSTILE + "test_a_value_that_does_not_parse_for_another_job_deletes_nothing"),
+      CHAOS + "test_sentences.py::test_nothing_is_deleted_while_another_job_cannot_tell_what_it_wants"),
     M("a changed mapping creates the new name first", "decide.py",
       "if presence is Presence.ORPHAN and (waiting := self._waiting_for(record)):", "if (waiting := '') and record:",
       HOSTILE + "test_an_old_name_stays_while_its_new_one_cannot_be_made"),
@@ -193,7 +194,7 @@ MUTANTS = (
     M("an answer of a source's is bounded", "sources/bounded.py", "if BOUNDS.left < 0:", "if BOUNDS.left is None:",
       CHAOS + "test_peers.py::test_a_vault_that_answers_nonsense"),
     M("a call to Wix has a deadline", "targets/http.py", "    bound(client)\n", "", CHAOS + "test_networks.py::test_a_bad_network"),
-    M("a call to a source has a deadline", "sources/bounded.py", "        if seconds <= 0:", "        if seconds is None:",
+    M("a call to a source has a deadline", "sources/bounded.py", "time.monotonic() + CALL_SECONDS, MOST_BYTES", "time.monotonic() + 3600, MOST_BYTES",
       CHAOS + "test_networks.py::test_a_bad_network"),
     M("what is parsed has few parts", "untrusted.py", "MOST_PARTS = 1_000_000", "MOST_PARTS = 10**9",
       CHAOS + "test_peers.py::test_a_wix_that_lists_nonsense"),
@@ -218,8 +219,8 @@ MUTANTS = (
       "    frames = traceback.extract_tb(error.__traceback__)\n", "    frames = traceback.extract_tb(error.__traceback__)\n    return traceback.format_exception(error)\n",
       LEAKS + "test_every_kind.py::test_a_bug_shows_nothing_of_its_text"),
     M("leak: parameters in database errors", "state/engine.py",
-      'create_engine(f"sqlite:///{path}", hide_parameters=True, connect_args', 'create_engine(f"sqlite:///{path}", echo=True, connect_args',
-      LEAKS + "test_every_kind.py::test_fingerprints_are_kept_and_never_shown " + LEAKS + "test_every_kind.py::test_a_good_cycle_is_silent_at_every_logger"),
+      'create_engine(f"sqlite:///{path}", hide_parameters=True, connect_args', 'create_engine(f"sqlite:///{path}", connect_args',
+      LEAKS + "test_leaks.py::test_database_errors_hide_their_parameters"),
     M("leak: a record's fingerprint", "models/ledger.py", "fingerprint: str | None = field(default=None, repr=False)",
       "fingerprint: str | None = None", LEAKS + "test_every_kind.py::test_fingerprints_are_kept_and_never_shown"),
     M("leak: the export", "cli/state.py", 'hidden = {"fingerprint", ', "hidden = {",
@@ -253,7 +254,9 @@ def checked(mutant: Mutant) -> str:
 def passes(copy: Path, *tests: str) -> tuple[bool, str]:
     """Do these tests pass there, and which one failed?"""
     argv = [sys.executable, "-m", "pytest", "-x", "-q", "--timeout=120", "-m", "not chaos", *tests]
-    done = subprocess.run(argv, cwd=copy, capture_output=True, text=True, check=False)
+    # A mutant may have the size and the second of the honest file: no compiled one may stand in for it.
+    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(argv, cwd=copy, env=environ, capture_output=True, text=True, check=False)
     if done.returncode not in {0, 1}:
         raise SystemExit(f"{' '.join(tests)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]

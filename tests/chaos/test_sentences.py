@@ -212,6 +212,24 @@ def test_a_name_that_another_jobs_rule_gives_is_not_deleted(arena: Arena) -> Non
     assert "s13" in arena.lab.ids() and "another job's rule gives it this name" in said.out
 
 
+def test_nothing_is_deleted_while_another_job_cannot_tell_what_it_wants(arena: Arena) -> None:
+    """Its source is down, and one of its secrets may have the name."""
+    arena.reset()
+    assert arena.lab.settle().code == 0
+    lab, mount = arena.lab, arena.bao.mount
+    lab.vault(arena.bao, "other")
+    address = lab.config["sources"]["other"]["address"]
+    lab.config["sources"]["other"]["address"] = "http://127.0.0.1:1"
+    lab.job("other", "other", {"path": f"{mount}/elsewhere/*", "name": "{path}", "field": "v"})
+    lab.config["jobs"]["job"]["secrets"][0]["exclude"] = [f"{mount}/app/s13"]
+    for _ in range(3):
+        said = lab.run("sync", "job")
+    assert "s13" in lab.ids() and "may want the name" in said.out
+    lab.config["sources"]["other"]["address"] = address
+    assert lab.run("sync", "job").code == 0
+    assert "s13" not in lab.ids()
+
+
 def test_a_taken_back_secret_is_written_again(arena: Arena) -> None:
     """What it holds is not known: somebody may have changed it while there was no ledger."""
     arena.reset()

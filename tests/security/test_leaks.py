@@ -110,6 +110,7 @@ def test_the_second_net_of_the_log() -> None:
 
 def test_database_errors_hide_their_parameters(tmp_path: Path) -> None:
     from sqlalchemy import text
+    from sqlalchemy.exc import SQLAlchemyError
 
     from syncd.errors import LedgerError
     from syncd.state.engine import sqlite_engine, translated
@@ -118,6 +119,9 @@ def test_database_errors_hide_their_parameters(tmp_path: Path) -> None:
     with pytest.raises(LedgerError) as caught, translated("x"), engine.connect() as connection:
         connection.execute(text("INSERT INTO none VALUES (:v)"), {"v": "planted"})
     assert "planted" not in str(caught.value) and caught.value.__cause__ is None
+    with pytest.raises(SQLAlchemyError) as raw, engine.connect() as connection:
+        connection.execute(text("INSERT INTO none VALUES (:v)"), {"v": "planted"})
+    assert "planted" not in str(raw.value)
     engine.dispose()
 
 
