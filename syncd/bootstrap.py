@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from syncd.apply import WORKERS
 from syncd.config import settings as config
 from syncd.config.fields import Credential, parse_duration
 from syncd.config.rules import normalised
@@ -26,7 +27,9 @@ from syncd.state.engine import postgres_engine, sqlite_engine
 from syncd.state.fingerprints import KEY_BYTES, Fingerprints, key_beside
 from syncd.state.ledger import Ledger
 from syncd.state.quota import Quota
+from syncd.sync import SITES
 from syncd.telemetry.logs import logger
+from syncd.wakes import Queue
 from syncd.world import Job, World
 
 Told = Callable[[str, "Outcome | Finding | Failure", Job, str], None]
@@ -56,13 +59,15 @@ class App:
         """`writable` False: where there is no ledger yet, none is made (a plan). Raises `SyncdError`."""
         self.settings = settings
         self.stop = stop or threading.Event()
-        self.superseded = False
-        """Another configuration has taken its place: what waits gives up, what runs ends at its next step."""
+        self.ended = threading.Event()
+        """It is over, or another configuration has taken its place: what waits gives up, what runs ends soon."""
         self._clock = clock
         self._source_call, self._request = source_call, request
         self._lock = threading.Lock()
         self._sources: dict[str, Source] = {}
         self._targets: dict[str, Target] = {}
+        self._clients: dict[str, Any] = {}
+        """By base URL: all sites share their connections."""
         self.ledger, self._quota_engine = self._open_ledger(writable=writable)
         self.fingerprints = self._fingerprints()
         self.ledger.check_key(self.fingerprints.key_id)
@@ -75,14 +80,19 @@ class App:
             store=self.ledger,
             fingerprint=self.fingerprints.of,
             clock=clock,
-            stopped=lambda: self.stop.is_set() or self.superseded,
+            stopped=lambda: self.stop.is_set() or self.ended.is_set(),
             told=told,
         )
 
+    def supersede(self) -> None:
+        """Another configuration takes over."""
+        self.ended.set()
+
     def close(self) -> None:
         """Give everything back."""
+        self.ended.set()
         closers = [source.close for source in self._sources.values()]
-        closers += [target.close for target in self._targets.values()]
+        closers += [client.close for client in self._clients.values()]
         for close in closers:
             with suppress(OSError):
                 close()
@@ -191,6 +201,18 @@ class App:
         )
         return AwsSource(name, made, lambda call: self._source_call(name, call))
 
+    def queue(self, name: str, settings: config.AwsSettings) -> Queue:
+        """The queue of a source's events. Raises `SourceError` where AWS is not set up."""
+        from syncd.sources.aws_events import Queue as SqsQueue
+        from syncd.sources.aws_session import client
+
+        if settings.events is None:
+            raise ConfigError(f"sources.{name}: no events", hint="write events: {sqs: URL}")
+        made = client(
+            "sqs", region=settings.region, endpoint_url=settings.endpoint_url or "", assume_role=settings.assume_role
+        )
+        return SqsQueue(name, made, settings.events.sqs)
+
     def target(self, name: str) -> Target:
         """The target, connected when first used. Raises `ConfigError` for a missing credential."""
         with self._lock:
@@ -199,12 +221,13 @@ class App:
             return self._targets[name]
 
     def _wix(self, name: str, settings: config.WixSettings) -> Target:
-        from syncd.apply import WORKERS
         from syncd.targets.auth import ApiKeyAuth, AppAuth
         from syncd.targets.http import client_for
         from syncd.targets.wix import WixTarget
 
-        client = client_for(settings.base_url, connections=2 * WORKERS)
+        if settings.base_url not in self._clients:
+            self._clients[settings.base_url] = client_for(settings.base_url, connections=SITES * WORKERS)
+        client = self._clients[settings.base_url]
         auth: ApiKeyAuth | AppAuth
         if isinstance(settings.auth, config.ApiKeyAuth):
             key = _reader(f"targets.{name}.auth.api_key", settings.auth.api_key)

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import uuid
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,16 +23,20 @@ from apscheduler.triggers.interval import IntervalTrigger
 from syncd.bootstrap import App, holder, now
 from syncd.config import Settings, load
 from syncd.config.cron import fires
-from syncd.config.settings import Schedule
+from syncd.config.settings import AwsSettings, Schedule, VaultSettings
 from syncd.errors import LedgerError, SourceError, SyncdError, TargetError
 from syncd.models import SecretValue, SyncReport
+from syncd.naming import selects_path
 from syncd.record import counts
 from syncd.sync import sync_job
 from syncd.telemetry.events import Events
 from syncd.telemetry.logs import logger, safe_traceback
 from syncd.telemetry.metrics import Metrics
+from syncd.wakes import Pending, Queue, jobs_that_sync, listen
 from syncd.web.app import HttpServer
 
+DEBOUNCE = timedelta(seconds=0.3)
+"""What asks for a job within this time is answered by one run."""
 STAGGER = 0.25
 """Seconds between the first runs of two jobs."""
 GRACE = 8.0
@@ -73,6 +78,7 @@ class Daemon:
         self._reached: set[str] = set()
         self._running: set[str] = set()
         self._again: set[str] = set()
+        self._pending = Pending()
         self._app = self._build(load(config))
         self._scheduler = self._scheduled()
         server = self._app.settings.server
@@ -114,6 +120,7 @@ class Daemon:
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_reload)
         self._scheduler.start()
+        self._listen()
         self._log.info(
             "daemon.started",
             jobs=sorted(self._app.settings.jobs),
@@ -128,6 +135,29 @@ class Daemon:
                 with suppress(SyncdError):  # it was logged
                     self.reload()
         return self._shut_down()
+
+    def _listen(self) -> None:
+        """A thread for each queue of events; it ends with its configuration."""
+        app = self._app
+        for source, settings in app.settings.sources.items():
+            if isinstance(settings, AwsSettings) and settings.events is not None:
+                options = {"source": source, "queue": app.queue(source, settings)}
+                threading.Thread(target=self._listen_to, args=(app,), kwargs=options, daemon=True).start()
+
+    def _listen_to(self, app: App, *, source: str, queue: Queue) -> None:
+        listen(
+            queue,
+            lambda names: self._changed(source, names),
+            lambda error: self._log.warning("events.unreadable", message=error.message, hint=error.hint),
+            app.ended,
+        )
+
+    def _changed(self, source: str, names: frozenset[str]) -> None:
+        """Secrets of a source were changed: wake its jobs, and let them look at these directly."""
+        for job in self._app.world.jobs.values():
+            taken = {name for name in names if any(selects_path(rule, name) for rule in job.rules)}
+            if job.source == source and taken:
+                self.trigger(job.name, taken)
 
     def _on_stop(self, *_: object) -> None:
         self._stop.set()
@@ -181,7 +211,8 @@ class Daemon:
         try:
             job = app.world.jobs.get(name)
             if job is not None:
-                for report in sync_job(app.world, job, holder=holder(), wait=LOCK_WAIT):
+                tick, named = self._pending.take(name)
+                for report in sync_job(app.world, job, holder=holder(), wait=LOCK_WAIT, tick=tick, named=named):
                     self._finished(app, report)
         except SyncdError as error:
             self._log.error("cycle.failed", job=name, error=error.message, hint=error.hint)
@@ -228,27 +259,40 @@ class Daemon:
             raise
         with self._lock:
             old, self._app = self._app, fresh
-            old.superseded = True
+            old.supersede()
+            self._pending = Pending()
             idle = id(old) not in self._active
             scheduler, self._scheduler = self._scheduler, self._scheduled()
             following = self._scheduler
         scheduler.shutdown(wait=False)
         following.start()
+        self._listen()
         if idle:
             old.close()
         if fresh.settings.server != old.settings.server:
             self._log.warning("config.restart_needed", hint="another server.listen counts from the next start on")
         self._log.info("config.reloaded", jobs=sorted(fresh.settings.jobs))
 
-    def trigger(self, job: str) -> bool:
-        """Let a job run now; one that is running runs once more after it."""
+    def trigger(self, job: str, named: Iterable[str] = ()) -> bool:
+        """Let a job run soon, once for all that asks within a moment; one that is running runs once more."""
         with self._lock:
             found = self._scheduler.get_job(job)
-            if found is not None and job in self._running:
+            if found is None:
+                return False
+            self._pending.put(job, named)
+            if job in self._running:
                 self._again.add(job)
-            elif found is not None:
-                found.modify(next_run_time=now())
-        return found is not None
+            elif found.next_run_time is None or found.next_run_time > now() + DEBOUNCE:
+                found.modify(next_run_time=now() + DEBOUNCE)
+        return True
+
+    def wake(self, paths: Iterable[tuple[str | None, str]]) -> list[str]:
+        """Let the jobs run soon that sync one of these (namespace or None for any, path)."""
+        sources = self._app.settings.sources
+        namespaces = {
+            name: one.namespace.strip("/") if isinstance(one, VaultSettings) else None for name, one in sources.items()
+        }
+        return [job for job in jobs_that_sync(self._app.world.jobs, namespaces, paths) if self.trigger(job)]
 
     def token(self) -> SecretValue[str] | None:
         """The bearer token as it is now."""

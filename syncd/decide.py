@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncd.errors import BadName, SyncdError, TargetDenied, TargetError
 from syncd.gather import Gathering
 from syncd.guard import Ground, guard
 from syncd.mapping import Wanted, strange_mount
-from syncd.models import Action, Delete, Kind, Needs, Plan, Presence, Record, RemoteSecret, Rule, SecretRef, Update
+from syncd.models import (
+    Action,
+    Delete,
+    Kind,
+    Needs,
+    Plan,
+    Presence,
+    Record,
+    RemoteSecret,
+    Rule,
+    SecretRef,
+    Trouble,
+    Update,
+)
 from syncd.naming import selects, wix_name
 from syncd.planning import DAY, Facts, View, plan, rows_for
 from syncd.ports import Target
@@ -40,6 +53,7 @@ class Decision:
         records: tuple[Record, ...],
         remote: tuple[RemoteSecret, ...],
         memory: Memory,
+        troubles: Mapping[str, Trouble],
         *,
         allow_deletes: int,
     ) -> None:
@@ -53,7 +67,7 @@ class Decision:
         self._site_values: dict[str, str | None] = {}
         self._elsewhere: frozenset[str] = frozenset()
         self._seen: dict[tuple[str, str, str], tuple[Presence, str]] = {}
-        self._troubles = world.store.known_troubles(self._site, job.name)
+        self._troubles = troubles
         self._grants = world.store.grants(self._site)
         self._kept = self._kept_by()
         self.wanted = self._mapped()

@@ -22,7 +22,7 @@ from syncd.models import (
     SourceEntry,
     Version,
 )
-from syncd.naming import fill, has_wildcard, wix_name
+from syncd.naming import fill, has_wildcard, selects_path, wix_name
 from syncd.ports import Journal, Source, StateStore
 from syncd.presence import Picture
 from syncd.tick import Tick
@@ -52,8 +52,10 @@ class Gathering:
         journal: Journal | None,
         fingerprint: Fingerprint,
         now: datetime,
+        named: frozenset[str] = frozenset(),
     ) -> None:
-        """`journal` None: only look, remember nothing."""
+        """`journal` None: only look, remember nothing. `named`: paths that an event named, looked at directly."""
+        self._named = named
         self._now = now
         self._rules = rules
         self._source = source
@@ -73,13 +75,26 @@ class Gathering:
     def look(self) -> None:
         """List every rule, and read the paths that are new or have a new version. Raises `SourceError`."""
         for rule in self._rules:
-            snapshot = without_odd_paths(self._known_mount(self._tick.list(self._source, rule)))
+            listed = self._with_named(rule, self._tick.list(self._source, rule))
+            snapshot = without_odd_paths(self._known_mount(listed))
             self._snapshots[rule.index] = snapshot
             self.failures.extend(snapshot.failures)
             self._unread.update((failure.place, rule.pin) for failure in snapshot.failures)
             for entry in snapshot.entries:
                 self._entries[entry.ref.path, entry.pin] = entry
-        self.read(key for key, entry in self._entries.items() if self._is_news(key, entry))
+        self.read(
+            key for key, entry in self._entries.items() if self._is_news(key, entry) or entry.ref.path in self._named
+        )
+
+    def _with_named(self, rule: Rule, snapshot: Snapshot) -> Snapshot:
+        """The listing and what an event named, which a lagging listing may lack."""
+        listed = {entry.ref.path for entry in snapshot.entries}
+        lacking = [path for path in sorted(self._named - listed) if selects_path(rule, path)]
+        if not has_wildcard(rule.path) or not lacking:
+            return snapshot
+        found = [self._tick.list(self._source, replace(rule, path=path, exclude=())) for path in lacking]
+        entries = (*snapshot.entries, *(entry for one in found for entry in one.entries))
+        return replace(snapshot, entries=tuple(sorted(entries, key=lambda entry: entry.ref.path)))
 
     def _known_mount(self, snapshot: Snapshot) -> Snapshot:
         """A mount under a known name with another identity is another mount: nothing in it is believed."""

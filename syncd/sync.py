@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextvars
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -23,6 +25,7 @@ from syncd.models import (
     Record,
     RemoteSecret,
     SyncReport,
+    Trouble,
     deletions_sent,
 )
 from syncd.ports import Journal
@@ -51,7 +54,11 @@ class Picture:
 class Cycle:
     """The work of one job on one target."""
 
-    def __init__(self, world: World, job: Job, target_name: str, *, allow_deletes: int = 0) -> None:
+    def __init__(
+        self, world: World, job: Job, target_name: str, *, allow_deletes: int = 0, named: frozenset[str] = frozenset()
+    ) -> None:
+        """`named`: source paths that an event told of."""
+        self._named = named
         self._world = world
         self._job = job
         self._target_name = target_name
@@ -61,6 +68,7 @@ class Cycle:
         self._outcomes: list[Outcome] = []
         self._looks = 0
         self._taken_back: list[Finding] = []
+        self._troubles: Mapping[str, Trouble] = {}
 
     def run(
         self,
@@ -151,7 +159,14 @@ class Cycle:
         world, job = self._world, self._job
         target = world.target(self._target_name)
         gathering = Gathering(
-            job.rules, world.source(job.source), tick, world.store, journal, world.fingerprint, world.clock()
+            job.rules,
+            world.source(job.source),
+            tick,
+            world.store,
+            journal,
+            world.fingerprint,
+            world.clock(),
+            self._named,
         )
         gathering.look()
         remote = target.list()
@@ -173,6 +188,7 @@ class Cycle:
             for one in found.taken_back
         ]
         records = found.applied_to(records)
+        self._troubles = world.store.known_troubles(self._site, job.name)
         decision = Decision(
             world,
             job,
@@ -181,6 +197,7 @@ class Cycle:
             records,
             remote,
             self._memory,
+            self._troubles,
             allow_deletes=max(0, self._allow_deletes - deletions_sent(self._outcomes)),
         )
         final = decision.final()
@@ -211,8 +228,14 @@ class Cycle:
         )
         found: tuple[Failure | Finding, ...] = (*failures, *findings)
         for told in found:
-            self._world.told("found", told, self._job, self._target_name)
+            self._world.told("known" if self._is_known(told) else "found", told, self._job, self._target_name)
         return report
+
+    def _is_known(self, told: Failure | Finding) -> bool:
+        """Did the cycle before say the same of this secret already?"""
+        if not isinstance(told, Finding) or told.name not in self._troubles:
+            return False
+        return self._troubles[told.name].message == told.message
 
     def _after(self, findings: Sequence[Finding]) -> Sequence[Finding]:
         """Names whose last write lost its answer: their content is not verified."""
@@ -230,16 +253,43 @@ class Cycle:
         ]
 
 
+SITES = 8
+"""Sites that one job works on at the same time."""
+
+
 def sync_job(
-    world: World, job: Job, *, holder: str, wait: timedelta, allow_deletes: int = 0, tick: Tick | None = None
+    world: World,
+    job: Job,
+    *,
+    holder: str,
+    wait: timedelta,
+    allow_deletes: int = 0,
+    tick: Tick | None = None,
+    named: frozenset[str] = frozenset(),
 ) -> list[SyncReport]:
-    """One cycle of a job on each of its targets, one after the other; one report each."""
+    """One cycle of a job on each of its targets; one report each, in their order.
+
+    Sites are worked on in parallel, on one look at the source; the targets of one site, and all where
+    deletions are allowed by number, one after the other.
+    """
     tick = tick or Tick()
-    reports: list[SyncReport] = []
+    in_turn: dict[str, list[str]] = {}
     for name in job.targets:
-        spent = sum(report.deletions_sent for report in reports)
-        cycle = Cycle(world, job, name, allow_deletes=max(0, allow_deletes - spent))
-        reports.append(cycle.run(tick, holder=holder, wait=wait))
-        if isinstance(reports[-1].error, LedgerError) or world.stopped():
-            break
-    return reports
+        in_turn.setdefault("all" if allow_deletes else world.site_of(name), []).append(name)
+
+    def work(names: list[str]) -> list[SyncReport]:
+        reports: list[SyncReport] = []
+        for name in names:
+            spent = sum(report.deletions_sent for report in reports)
+            cycle = Cycle(world, job, name, allow_deletes=max(0, allow_deletes - spent), named=named)
+            reports.append(cycle.run(tick, holder=holder, wait=wait))
+            if isinstance(reports[-1].error, LedgerError) or world.stopped():
+                break
+        return reports
+
+    if len(in_turn) == 1:
+        return work(list(job.targets))
+    with ThreadPoolExecutor(SITES, thread_name_prefix="site") as pool:
+        working = [pool.submit(contextvars.copy_context().run, work, names) for names in in_turn.values()]
+        reports = [report for one in working for report in one.result()]
+    return sorted(reports, key=lambda report: job.targets.index(report.target))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -15,11 +17,16 @@ YOUNG = 5.0
 
 @dataclass(slots=True)
 class Tick:
-    """Listings and documents shared by the jobs and targets that look at the same moment."""
+    """Listings and documents shared by the jobs and targets that look at the same moment.
+
+    Whoever asks for what another thread is just asking for waits for that answer.
+    """
 
     snapshots: dict[tuple[str, Rule], Snapshot] = field(default_factory=dict)
     readings: dict[tuple[str, str, str], Reading] = field(default_factory=dict)
     born: float = field(default_factory=time.monotonic)
+    turns: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
+    """By source."""
 
     def fresh(self) -> Tick:
         """Itself while it is young, else a new one: nothing is written on an old picture."""
@@ -28,14 +35,16 @@ class Tick:
     def list(self, source: Source, rule: Rule) -> Snapshot:
         """The rule's listing, asked for once."""
         key = (source.name, replace(rule, index=0, name="", description="", field=None))
-        if key not in self.snapshots:
-            self.snapshots[key] = source.snapshot(rule)
-        return self.snapshots[key]
+        with self.turns[source.name]:
+            if key not in self.snapshots:
+                self.snapshots[key] = source.snapshot(rule)
+            return self.snapshots[key]
 
     def read(self, source: Source, entries: Iterable[SourceEntry]) -> Iterable[Reading]:
         """The documents of these paths, each asked for once."""
         wanted = {(source.name, entry.ref.path, entry.pin): entry for entry in entries}
-        missing = [entry for key, entry in wanted.items() if key not in self.readings]
-        for reading in source.read(missing) if missing else ():
-            self.readings[source.name, reading.entry.ref.path, reading.entry.pin] = reading
-        return [self.readings[key] for key in wanted if key in self.readings]
+        with self.turns[source.name]:
+            missing = [entry for key, entry in wanted.items() if key not in self.readings]
+            for reading in source.read(missing) if missing else ():
+                self.readings[source.name, reading.entry.ref.path, reading.entry.pin] = reading
+            return [self.readings[key] for key in wanted if key in self.readings]

@@ -39,7 +39,7 @@ class World:
     clock: Clock
     stopped: Callable[[], bool] = lambda: False
     told: Callable[[str, Outcome | Finding | Failure, Job, str], None] = lambda *_: None
-    """Told of every outcome, finding and failure, with job and target: logs and metrics."""
+    """Told of every `outcome` and of what is `found` (`known`: the cycle before said the same), with job and target."""
     planned: Callable[[int], None] = lambda _count: None
     """Told how many actions the next round has, for a progress bar."""
     workers: int = WORKERS

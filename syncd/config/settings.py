@@ -66,6 +66,11 @@ class Server(Strict):
     token: Credential | None = Field(None, description="bearer token for POST; without it they are off")
 
 
+Budget = Annotated[
+    int, Field(ge=1, description="calls a day at most; the schedules of its jobs are stretched to keep it")
+]
+
+
 class TokenAuth(Strict):
     """A Vault token."""
 
@@ -144,6 +149,13 @@ class VaultSettings(Strict):
     namespace: str = ""
     ca_file: str = ""
     auth: VaultAuth
+    budget: Budget | None = None
+
+
+class AwsEvents(Strict):
+    """Where EventBridge puts Secrets Manager's events."""
+
+    sqs: Address = Field(description="URL of an SQS queue")
 
 
 class AwsSettings(Strict):
@@ -153,6 +165,8 @@ class AwsSettings(Strict):
     region: str = Field(min_length=1)
     assume_role: str = Field("", pattern=r"^(arn:[a-z-]+:iam::\d{12}:role/.+)?$")
     endpoint_url: Address | None = None
+    events: AwsEvents | None = Field(None, description="wakes the jobs whose secrets changed, in seconds")
+    budget: Budget | None = None
 
 
 SourceSettings = Annotated[VaultSettings | AwsSettings, Field(discriminator="type")]

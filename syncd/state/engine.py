@@ -116,7 +116,10 @@ def sqlite_engine(path: Path | None, *, durable: bool = True) -> Engine:
     else:
         with translated(str(path)):
             _prepare_file(path)
-        engine = create_engine(f"sqlite:///{path}", hide_parameters=True, connect_args={"check_same_thread": False})
+        # Each site that is worked on holds one connection and reads over another.
+        engine = create_engine(
+            f"sqlite:///{path}", hide_parameters=True, connect_args={"check_same_thread": False}, max_overflow=-1
+        )
     event.listen(engine, "connect", _pragmas(durable))
     event.listen(engine, "begin", _begin)
     return engine
@@ -128,4 +131,4 @@ def postgres_engine(url: str) -> Engine:
     if scheme not in {"postgresql", "postgres"} or not rest:
         raise LedgerError("state.url is no PostgreSQL address", hint="write postgresql://USER@HOST/DATABASE")
     with translated("state.url"):
-        return create_engine(f"postgresql+psycopg://{rest}", hide_parameters=True, pool_pre_ping=True)
+        return create_engine(f"postgresql+psycopg://{rest}", hide_parameters=True, pool_pre_ping=True, max_overflow=-1)

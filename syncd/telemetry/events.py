@@ -20,8 +20,8 @@ class Events:
         self._metrics = metrics
         self._log = logger()
 
-    def told(self, _kind: str, thing: Outcome | Finding | Failure, job: Any, target: str) -> None:
-        """One outcome, finding or failure of a job on a target."""
+    def told(self, kind: str, thing: Outcome | Finding | Failure, job: Any, target: str) -> None:
+        """One outcome, finding or failure of a job on a target. `known`: the cycle before said the same."""
         if self._metrics:
             self._metrics.told(thing, job.name, target)
         log = self._log.bind(job=job.name, target=target)
@@ -32,7 +32,7 @@ class Events:
         elif thing.kind is Kind.WITHHELD:
             log.warning("plan.refused", message=thing.message, hint=thing.hint)
         elif thing.kind is not Kind.UNCHANGED:
-            tell = log.warning if thing.kind in LOUD else log.info
+            tell = log.debug if kind == "known" else log.warning if thing.kind in LOUD else log.info
             ref = str(thing.ref) if thing.ref else None
             tell(
                 f"secret.{thing.kind.value.replace(' ', '_')}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 import uvicorn
@@ -15,8 +15,10 @@ from starlette.routing import Route
 
 from syncd.errors import ConfigError, SyncdError
 from syncd.models import SecretValue
+from syncd.web.audit import written
 
-MAX_BODY = 64 * 1024
+MAX_BODY = 1024 * 1024
+"""Bytes: some hundred audit lines."""
 
 
 class Service(Protocol):
@@ -37,6 +39,9 @@ class Service(Protocol):
     def trigger(self, job: str) -> bool:
         """Start a cycle soon; False for an unknown job."""
 
+    def wake(self, paths: Iterable[tuple[str | None, str]]) -> list[str]:
+        """Start the jobs that sync these (namespace or None for any, source path) soon; their names."""
+
     def reload(self) -> None:
         """Load the configuration again. Raises `SyncdError`, keeping the old one."""
 
@@ -53,33 +58,48 @@ def _knows(service: Service, request: Request) -> bool:
 
 
 def _guarded(
-    service: Service, act: Callable[[Service, dict[str, Any]], Response]
+    service: Service, act: Callable[[Service, dict[str, Any], bytes], Response]
 ) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint that changes something: only with the token, and with a small body."""
 
     async def endpoint(request: Request) -> Response:
         if not _knows(service, request):
             return PlainTextResponse("a valid bearer token is needed\n", 401)
-        size = 0
+        body = b""
         async for chunk in request.stream():
-            size += len(chunk)
-            if size > MAX_BODY:
+            body += chunk
+            if len(body) > MAX_BODY:
                 return PlainTextResponse("too large\n", 413)
-        return act(service, dict(request.query_params))
+        return act(service, dict(request.query_params), body)
 
     return endpoint
 
 
-def _sync(service: Service, given: dict[str, Any]) -> Response:
-    job = str(given.get("job", ""))
-    if not job:
-        return PlainTextResponse("say which: POST /-/sync?job=NAME\n", 400)
+def _sync(service: Service, given: dict[str, Any], _body: bytes) -> Response:
+    job, path = str(given.get("job", "")), str(given.get("path", ""))
+    if bool(job) == bool(path):
+        return PlainTextResponse("say which: POST /-/sync?job=NAME or ?path=SOURCE-PATH\n", 400)
+    if path:
+        return _woken(service.wake([(None, path)]), or_else=404)
     if not service.trigger(job):
         return PlainTextResponse("no such job\n", 404)
     return PlainTextResponse("started\n", 202)
 
 
-def _reload(service: Service, _given: dict[str, Any]) -> Response:
+def _woken(jobs: list[str], *, or_else: int) -> Response:
+    if not jobs:
+        return PlainTextResponse("no scheduled job syncs that\n", or_else)
+    return PlainTextResponse(f"started {', '.join(jobs)}\n", 202)
+
+
+def _audit(service: Service, _given: dict[str, Any], body: bytes) -> Response:
+    paths = written(body)
+    if paths is None:
+        return PlainTextResponse("no audit line in it: one JSON object a line, as an audit device writes them\n", 400)
+    return _woken(service.wake(sorted(paths)), or_else=200)
+
+
+def _reload(service: Service, _given: dict[str, Any], _body: bytes) -> Response:
     try:
         service.reload()
     except SyncdError as error:
@@ -115,6 +135,7 @@ def build(service: Service) -> Starlette:
             Route("/status", status),
             Route("/-/sync", _guarded(service, _sync), methods=["POST"]),
             Route("/-/reload", _guarded(service, _reload), methods=["POST"]),
+            Route("/hooks/vault-audit", _guarded(service, _audit), methods=["POST"]),
         ]
     )
 

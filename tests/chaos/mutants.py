@@ -219,7 +219,7 @@ MUTANTS = (
       "    frames = traceback.extract_tb(error.__traceback__)\n", "    frames = traceback.extract_tb(error.__traceback__)\n    return traceback.format_exception(error)\n",
       LEAKS + "test_every_kind.py::test_a_bug_shows_nothing_of_its_text"),
     M("leak: parameters in database errors", "state/engine.py",
-      'create_engine(f"sqlite:///{path}", hide_parameters=True, connect_args', 'create_engine(f"sqlite:///{path}", connect_args',
+      'f"sqlite:///{path}", hide_parameters=True, connect_args', 'f"sqlite:///{path}", connect_args',
       LEAKS + "test_leaks.py::test_database_errors_hide_their_parameters"),
     M("leak: a record's fingerprint", "models/ledger.py", "fingerprint: str | None = field(default=None, repr=False)",
       "fingerprint: str | None = None", LEAKS + "test_every_kind.py::test_fingerprints_are_kept_and_never_shown"),
