@@ -27,6 +27,7 @@ from syncd.config.settings import AwsSettings, Schedule, VaultSettings
 from syncd.errors import LedgerError, SourceError, SyncdError, TargetError
 from syncd.models import SecretValue, SyncReport
 from syncd.naming import selects_path
+from syncd.outlook import intervals, job_facts
 from syncd.record import counts
 from syncd.sync import sync_job
 from syncd.telemetry.events import Events
@@ -79,6 +80,7 @@ class Daemon:
         self._running: set[str] = set()
         self._again: set[str] = set()
         self._pending = Pending()
+        self._intervals: dict[str, timedelta] = {}
         self._app = self._build(load(config))
         self._scheduler = self._scheduled()
         server = self._app.settings.server
@@ -220,12 +222,31 @@ class Daemon:
             self._log.error("cycle.bug", job=name, error=type(error).__name__, where=safe_traceback(error))
         finally:
             structlog.contextvars.clear_contextvars()
+            with suppress(SyncdError):
+                self._keep_budgets(app)
             self._leave(app)
             with self._lock:
                 self._running.discard(name)
                 again = name in self._again
             if again and not self._stop.is_set():
                 self.trigger(name)
+
+    def _keep_budgets(self, app: App) -> None:
+        """Stretch the intervals of sources with a budget, as far as what is known now asks for it."""
+        if not any(source.budget for source in app.settings.sources.values()):
+            return
+        told = intervals(app, job_facts(app))
+        for name, job in app.settings.jobs.items():
+            if job.schedule is None or job.schedule.every is None:
+                continue
+            interval = told.get(name, job.schedule.every)
+            with self._lock:
+                scheduled, before = self._scheduler.get_job(name), self._intervals.get(name, job.schedule.every)
+                if app is not self._app or scheduled is None or abs(interval - before) < before * 0.1:
+                    continue
+                self._intervals[name] = interval
+                scheduled.reschedule(_every(interval))
+            self._log.info("budget.stretched", job=name, every=str(interval), configured=str(job.schedule.every))
 
     def _finished(self, app: App, report: SyncReport) -> None:
         job = app.world.jobs[report.job]
@@ -260,7 +281,7 @@ class Daemon:
         with self._lock:
             old, self._app = self._app, fresh
             old.supersede()
-            self._pending = Pending()
+            self._pending, self._intervals = Pending(), {}
             idle = id(old) not in self._active
             scheduler, self._scheduler = self._scheduler, self._scheduled()
             following = self._scheduler
@@ -343,7 +364,11 @@ class Daemon:
 
 def _trigger(schedule: Schedule) -> BaseTrigger:
     if schedule.every is not None:
-        seconds = schedule.every.total_seconds()
-        jitter = min(JITTER_MAX, seconds * JITTER_SHARE)
-        return IntervalTrigger(seconds=seconds, jitter=jitter if jitter >= 1 else None)
+        return _every(schedule.every)
     return CronTrigger(str(schedule.cron), schedule.timezone)
+
+
+def _every(interval: timedelta) -> BaseTrigger:
+    seconds = interval.total_seconds()
+    jitter = min(JITTER_MAX, seconds * JITTER_SHARE)
+    return IntervalTrigger(seconds=seconds, jitter=jitter if jitter >= 1 else None)

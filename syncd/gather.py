@@ -188,6 +188,11 @@ class Gathering:
             kept = tuple(entry for entry in snapshot.entries if (entry.ref.path, entry.pin) != key)
             self._snapshots[index] = replace(snapshot, entries=kept)
 
+    @property
+    def listing_calls(self) -> int:
+        """What the listings cost at the source."""
+        return sum(snapshot.calls for snapshot in self._snapshots.values())
+
     def doubt(self, rule: Rule) -> None:
         """Report, once, a rule that lists nothing though the ledger holds secrets of it."""
         failure = Failure(

@@ -224,6 +224,7 @@ class Cycle:
             failures=failures,
             error=error,
             exit_code=worst(codes),
+            listing_calls=picture.gathering.listing_calls if picture else 0,
             faulty=picture.wanted.faulty() if picture else {},
         )
         found: tuple[Failure | Finding, ...] = (*failures, *findings)

@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from syncd import __version__
-from syncd.cli import explain, inspect, local, state, sync
+from syncd.cli import explain, forecast, inspect, local, state, sync
 from syncd.cli.context import Context
 from syncd.errors import ConfigError, LedgerError, SyncdError
 from syncd.telemetry.logs import safe_traceback
@@ -29,6 +29,7 @@ app = typer.Typer(
 sync.add_to(app)
 inspect.add_to(app)
 explain.add_to(app)
+forecast.add_to(app)
 app.add_typer(state.app, name="state")
 local.add_to(app)
 

@@ -148,6 +148,8 @@ class SyncReport:
     failures: tuple[Failure, ...] = ()
     error: Exception | None = None
     exit_code: int = 0
+    listing_calls: int = 0
+    """What one look at the source costs, however many jobs share it."""
     faulty: Mapping[str, Desired] = field(default_factory=dict)
     """Wanted secrets whose value cannot go to Wix, by name."""
 

@@ -92,6 +92,8 @@ class Snapshot:
     complete: bool = True
     mount: str = ""
     mount_id: str = ""
+    calls: int = 0
+    """What it cost at the source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

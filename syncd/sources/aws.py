@@ -26,10 +26,10 @@ from syncd.models import (
     Version,
 )
 from syncd.naming import has_wildcard, selects_path
+from syncd.sources import PAGE
 from syncd.sources.aws_session import CONNECTIONS, DENIED, Refused, as_source_error, asked
 from syncd.sources.retry import Once
 
-PAGE = 100
 BATCH = 20
 CURRENT = "AWSCURRENT"
 NOT_FOUND = "ResourceNotFoundException"
@@ -60,8 +60,10 @@ class AwsSource:
         """What the rule selects; a page that fails leaves the listing incomplete."""
         found: list[dict[str, Any]] = []
         failures: list[Failure] = []
+        calls = 0
         try:
             for page in self._pages(rule) if has_wildcard(rule.path) else self._one(rule.path):
+                calls += 1
                 found.extend(page)
                 self._seen(page)
         except Refused as refused:
@@ -86,6 +88,7 @@ class AwsSource:
             complete=complete,
             mount=ACCOUNT,
             mount_id=self._account,
+            calls=calls,
         )
 
     def _learn_account(self) -> None:

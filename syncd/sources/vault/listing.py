@@ -45,6 +45,7 @@ class Tree:
 
     metadata: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    calls: int = 0
 
 
 def has_dot_segment(path: str) -> bool:
@@ -133,9 +134,9 @@ class Walker:
             answer = self._client.get(verb, place, f"{verb}_detailed_metadata")
         except StatusError as error:
             if is_missing(error):
-                return Tree()
+                return Tree(calls=1)
             raise
-        tree = Tree()
+        tree = Tree(calls=1)
         if deep and answer.get("data") == {}:
             return tree  # SCAN says so where nothing is; LIST answers 404
         told = mapping(mapping(answer.get("data")).get("key_info"))
@@ -156,6 +157,7 @@ class Walker:
     def _leaves(self, mount: Mount, folder: str, glob: str, tree: Tree) -> Iterator[str]:
         """Depth first over LIST; a folder that cannot be listed is a failure, the others go on."""
         prefix = mount.path + ("metadata/" if mount.kv == 2 else "")
+        tree.calls += 1
         try:
             keys = _keys(self._client.get("list", prefix + folder, "list"))
         except StatusError as error:
@@ -174,6 +176,7 @@ class Walker:
 
     def _read_metadata(self, mount: Mount, leaves: list[str], tree: Tree) -> None:
         once = Once()
+        tree.calls += len(leaves)
 
         def one(path: str) -> dict[str, Any] | Failure | None:
             try:

@@ -61,8 +61,9 @@ class VaultSource:
         mount = self._mount(rule.path, rule.mount)
         if isinstance(mount, Failure):
             return Snapshot(failures=(mount,), complete=False)
+        calls = 1
         try:
-            entries, failures = self._entries(rule, mount)
+            entries, failures, calls = self._entries(rule, mount)
         except StatusError as error:
             entries, failures = [], [self._denied(rule.path, error)]
         return Snapshot(
@@ -71,6 +72,7 @@ class VaultSource:
             complete=not failures,
             mount=mount.path,
             mount_id=mount.id,
+            calls=1 + calls,  # the first asks which mount it is
         )
 
     def _mount(self, path: str, given: str | None) -> Mount | Failure:
@@ -97,15 +99,16 @@ class VaultSource:
         self._mounts[told] = mount
         return mount
 
-    def _entries(self, rule: Rule, mount: Mount) -> tuple[list[SourceEntry], list[Failure]]:
+    def _entries(self, rule: Rule, mount: Mount) -> tuple[list[SourceEntry], list[Failure], int]:
         within = rule.path.removeprefix(mount.path)
         if not has_wildcard(rule.path):
             told = self._walker.metadata(mount, within) if mount.kv == 2 else None
             found = {within: told} if told is not None or mount.kv == 1 else {}
             failures: list[Failure] = []
+            calls = int(mount.kv == 2)
         else:
             tree = self._walker.walk(mount, within)
-            found, failures = tree.metadata, tree.failures
+            found, failures, calls = tree.metadata, tree.failures, tree.calls
         entries = []
         for path in sorted(found):
             full = mount.path + path
@@ -117,7 +120,7 @@ class VaultSource:
             elif entry is not None:
                 entries.append(entry)
         relevant = [failure for failure in failures if _concerns(rule, failure.place)]
-        return entries, relevant
+        return entries, relevant, calls
 
     def _entry(self, rule: Rule, path: str, told: dict[str, Any] | None) -> SourceEntry | Failure | None:
         ref = SecretRef(source=self.name, path=path)

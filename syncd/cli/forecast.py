@@ -1,0 +1,93 @@
+"""`syncd forecast`: what the configuration will cost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+
+from syncd.cli.context import show, show_json, show_table
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(forecast)
+
+
+def forecast(
+    context: typer.Context,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Tell the calls of a quiet day to each source and site, AWS's price, and how long a push of everything takes."""
+    from syncd import outlook
+
+    with context.obj.open(writable=False) as app:
+        facts = outlook.job_facts(app)
+        sources, targets, stretched = (
+            outlook.sources(app, facts),
+            outlook.targets(app, facts),
+            outlook.intervals(app, facts),
+        )
+        told: dict[str, Any] = {
+            "sources": [
+                {
+                    "source": one.source,
+                    "calls_a_day": round(one.calls),
+                    "calls_a_month": round(one.calls * 30),
+                    "dollars_a_month": None if one.dollars is None else round(one.dollars, 2),
+                    "budget_a_day": one.budget,
+                }
+                for one in sources
+            ],
+            "targets": [
+                {
+                    "target": one.target,
+                    "requests_a_day": round(one.requests),
+                    "requests_a_month": round(one.requests * 30),
+                    "quota_share": round(one.share, 4),
+                    "secrets": one.secrets,
+                    "push_all_seconds": one.push_all.total_seconds(),
+                }
+                for one in targets
+            ],
+            "stretched": {name: interval.total_seconds() for name, interval in stretched.items()},
+        }
+    if as_json:
+        show_json(told)
+        return 0
+    show_table(
+        ["SOURCE", "CALLS A DAY", "A MONTH", "PRICE A MONTH", "BUDGET A DAY"],
+        [
+            [
+                row["source"],
+                f"{row['calls_a_day']:,}",
+                f"{row['calls_a_month']:,}",
+                "-" if row["dollars_a_month"] is None else f"${row['dollars_a_month']:,.2f}",
+                "-" if row["budget_a_day"] is None else f"{row['budget_a_day']:,}",
+            ]
+            for row in told["sources"]
+        ],
+    )
+    show()
+    show_table(
+        ["TARGET", "REQUESTS A DAY", "A MONTH", "OF THE QUOTA", "SECRETS", "PUSH ALL IN"],
+        [
+            [
+                row["target"],
+                f"{row['requests_a_day']:,}",
+                f"{row['requests_a_month']:,}",
+                f"{row['quota_share']:.1%}",
+                f"{row['secrets']:,}",
+                f"{max(1, round(row['push_all_seconds'] / 60))} min" if row["push_all_seconds"] else "seconds",
+            ]
+            for row in told["targets"]
+        ],
+    )
+    for name, seconds in told["stretched"].items():
+        show(f"{name} runs every {timedelta(seconds=round(seconds))}, to keep the budget of its source")
+    show(
+        "a quiet day: listings and verifications; each change adds a read (20 of AWS's are one call) and a write a site"
+    )
+    return 0

@@ -1,0 +1,135 @@
+"""What a day costs, with a clock that is told: broken secrets stay cheap, and the forecast is what is counted."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from syncd.bootstrap import App
+from syncd.config import load
+from syncd.forecast import JobFacts, stretched
+from syncd.sandbox.site import Refusal
+from syncd.sync import sync_job
+from syncd.telemetry.events import Events
+from tests.fakes import FakeClock
+from tests.lab import AWS_ENVIRON, Bao, Lab
+
+DAY = timedelta(days=1)
+
+
+@contextmanager
+def simulated(lab: Lab, clock: FakeClock, told: Any = lambda *_: None) -> Iterator[tuple[App, Counter[str]]]:
+    calls: Counter[str] = Counter()
+    with App(
+        load(lab.config_file), clock=clock, source_call=lambda source, _: calls.update([source]), told=told
+    ) as app:
+        yield app, calls
+
+
+def one_day(app: App, clock: FakeClock, every: timedelta) -> None:
+    begun = clock.now
+    while clock.now - begun < DAY:
+        started = clock.now
+        for job in app.world.jobs.values():
+            sync_job(app.world, job, holder="day", wait=timedelta(0))
+        clock.now = started + every
+
+
+def test_a_secret_that_wix_always_refuses(
+    lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At most 24 requests a day, and as many warnings as tries, not one a cycle."""
+    from syncd.telemetry.logs import configure
+
+    configure(form="json", level="info")
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, schedule={"every": "5m"})
+    bao.put("app/good", v="1")
+    bao.put("app/bad", v="2")
+    bao.put("app/empty", v="")
+    create = lab.site.create
+
+    def refusing(told: dict[str, object]) -> dict[str, object]:
+        if told["name"] == "bad_v":
+            raise Refusal(400, "PATTERN", "never", field_name="secret.value")
+        return create(told)
+
+    monkeypatch.setattr(lab.site, "create", refusing)
+    clock = FakeClock()
+    with simulated(lab, clock, Events().told) as (app, calls):
+        one_day(app, clock, timedelta(minutes=5))
+        first = calls["vault"]
+    posts = [one for one in lab.wix.seen if one.method == "POST" and one.status == 400]
+    assert 1 <= len(posts) <= 24
+    warnings = [json.loads(line) for line in capsys.readouterr().err.splitlines() if '"warning"' in line]
+    about = Counter(line.get("name") for line in warnings)
+    assert about["bad_v"] <= 24 and about["empty_v"] <= 24, about
+    assert first <= 288 * 2 + 100, "two calls a listing, and few reads"
+
+
+def test_the_forecast_is_what_is_counted(
+    lab: Lab, bao: Bao, aws: Any, aws_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in AWS_ENVIRON.items():
+        monkeypatch.setenv(name, value)
+    lab.vault(bao)
+    lab.aws(aws_url)
+    for number in range(30):
+        bao.put(f"app/s{number}", v=str(number))
+    for number in range(130):
+        aws.create_secret(Name=f"day/{number:03}", SecretString=str(number))
+    every = timedelta(hours=1)
+    lab.job("vault", "vault", {"path": f"{bao.mount}/app/**"}, schedule={"every": "1h"})
+    lab.job("aws", "aws", {"path": "day/*"}, schedule={"every": "1h"})
+    clock = FakeClock()
+    with simulated(lab, clock) as (app, calls):
+        one_day(app, clock, every)  # the first push, and the verifications find their hours
+        one_day(app, clock, every)
+        told = lab.run("forecast", "--json").json
+        calls.clear()
+        lab.wix.seen.clear()
+        one_day(app, clock, every)
+    forecast = {row["source"]: row["calls_a_day"] for row in told["sources"]}
+    assert forecast["vault"] == pytest.approx(calls["vault"], rel=0.15), calls
+    # In the first days the verifications come in bunches, so that one batch does for more of them than later.
+    assert calls["aws"] * 0.95 <= forecast["aws"] <= calls["aws"] * 1.3, calls
+    (target,) = told["targets"]
+    assert target["requests_a_day"] == pytest.approx(len(lab.wix.seen), rel=0.15), len(lab.wix.seen)
+    assert target["secrets"] == 160 and target["push_all_seconds"] == 0
+    (row,) = [row for row in told["sources"] if row["source"] == "aws"]
+    assert row["dollars_a_month"] == pytest.approx(30 * forecast["aws"] * 0.05 / 10_000, abs=0.01)
+    print({"forecast": {**forecast, "wix": target["requests_a_day"]}, "counted": {**calls, "wix": len(lab.wix.seen)}})
+
+
+def facts(**more: Any) -> JobFacts:
+    told = {
+        "name": "a", "source": "s", "interval": timedelta(minutes=1), "stretchable": True, "listing_calls": 10,
+        "paths": 0, "verify_every": None, "names": {},
+    }  # fmt: skip
+    return JobFacts(**{**told, **more})
+
+
+def test_a_budget_is_kept_by_longer_intervals() -> None:
+    assert stretched([facts()], budget=14_400, is_aws=False) == {}
+    assert stretched([facts()], budget=1_440, is_aws=False) == {"a": timedelta(minutes=10)}
+    fixed = facts(name="cron", stretchable=False, interval=timedelta(hours=1), listing_calls=30)
+    assert stretched([facts(), fixed], budget=1_440, is_aws=False) == {"a": timedelta(minutes=20)}
+    assert stretched([facts(), fixed], budget=100, is_aws=False) == {"a": DAY}, "no longer than a day"
+    assert stretched([facts(interval=None)], budget=1, is_aws=False) == {}
+
+
+def test_forecast_says_that_a_budget_is_kept(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    lab.config["sources"]["vault"]["budget"] = 288
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, schedule={"every": "1m"})
+    bao.put("app/a", v="1")
+    assert lab.run("sync").code == 0
+    told = lab.run("forecast")
+    assert "budget of its source" in told.out and "288" in told.out, told.out
+    assert lab.run("forecast", "--json").json["stretched"]["job"] == pytest.approx(600, rel=0.05)
