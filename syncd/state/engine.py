@@ -47,7 +47,7 @@ def translated(place: str) -> Iterator[None]:
     """Database errors as `LedgerError`: what, where, the mend, and nothing of the statement."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+    except (SQLAlchemyError, sqlite3.Error, OSError, UnicodeDecodeError) as error:
         raise _explained(error, place) from None
 
 
@@ -65,6 +65,7 @@ def _explained(error: Exception, place: str) -> LedgerError:
         "SQLITE_NOTADB": "it is no ledger; name another `state.path`, or move it away",
         "SQLITE_CORRUPT": DAMAGED,
         "OperationalError": DAMAGED,  # of sqlite3 itself: text that is no UTF-8
+        "UnicodeDecodeError": DAMAGED,  # … in the very message that says what is damaged
         "PermissionError": "make it readable and writable for this user",
         "IsADirectoryError": "it is a folder; name a file in it",
         "NotADirectoryError": "a part of its path is a file; name another `state.path`",

@@ -107,7 +107,7 @@ class Ledger:
     def known_mounts(self, source: str) -> dict[str, str]:
         """Mount to its id, as accepted."""
         query = select(tables.mounts).where(tables.mounts.c.source == source)
-        return {row["mount"]: row["mount_id"] for row in self._all(query)}
+        return {row["mount"]: row["mount_id"] for row in self._all(query, seal=True)}
 
     def all_troubles(self) -> list[Trouble]:
         """What keeps failing, on every site."""
@@ -237,7 +237,8 @@ class SiteJournal:
     def mount(self, source: str, mount: str, mount_id: str) -> None:
         """Remember which mount this is."""
         with self._transaction() as connection:
-            upsert(connection, tables.mounts, [{"source": source, "mount": mount, "mount_id": mount_id}])
+            row = {"source": source, "mount": mount, "mount_id": mount_id}
+            upsert(connection, tables.mounts, [tables.sealed(row)])
 
     def ran(self, run: Run) -> None:
         """Remember the cycle."""

@@ -19,7 +19,7 @@ APPLICATION_ID = 0x73796E63
 
 def _seal(connection: Connection) -> None:
     """Version 2: a checksum in each row."""
-    for table in (tables.records, tables.paths):
+    for table in (tables.records, tables.paths, tables.mounts):
         connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN seal BIGINT")
         rows = [dict(row) for row in connection.execute(select(table)).mappings()]
         upsert(connection, table, [tables.sealed(row) for row in rows])

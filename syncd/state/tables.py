@@ -103,6 +103,7 @@ mounts = Table(
     Column("source", String(200), primary_key=True),
     Column("mount", Text, primary_key=True),
     Column("mount_id", Text, nullable=False),
+    Column("seal", BigInteger),
 )
 troubles = Table(
     "syncd_troubles",

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from tests.chaos.zygote import Zygote
 from tests.lab import AWS_ENVIRON, Lab, Result
 
 CALLS = (
@@ -42,12 +46,31 @@ def traced(lab: Lab, *options: str, program: str = "tests.chaos.serial", words: 
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-def points(lab: Lab, program: str = "tests.chaos.serial") -> Iterator[tuple[str, int]]:
+@contextmanager
+def attached(warm: Zygote, *options: str, trace: Path) -> Iterator[None]:
+    """strace on what the zygote forks: without its start-up, a run costs a fraction."""
+    argv = ["strace", "-f", "-o", str(trace), "-p", str(warm.pid), *options]
+    tracer = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
+    assert tracer.stderr
+    try:
+        assert "attached" in tracer.stderr.readline()
+        yield
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.communicate()
+
+
+def warm_points(lab: Lab, warm: Zygote) -> Iterator[tuple[str, int]]:
     """Each system call of one whole run, as (name, its number among those of its name and thread)."""
-    assert traced(lab, "-e", "trace=" + ",".join(CALLS), program=program).code == 0
+    trace = lab.folder / "trace"
+    with attached(warm, "-e", "trace=" + ",".join(CALLS), trace=trace):
+        warm.start(lab, "sync")
+        assert warm.ended().code == 0
     counts: Counter[tuple[str, str]] = Counter()
     seen = set()
-    for match in re.finditer(r"^(\d+)\s+(\w+)\(", (lab.folder / "trace").read_text(), re.MULTILINE):
+    for match in re.finditer(r"^(\d+)\s+(\w+)\(", trace.read_text(), re.MULTILINE):
+        if int(match[1]) == warm.pid:
+            continue
         counts[match[1], match[2]] += 1
         point = match[2], counts[match[1], match[2]]
         if point not in seen:
@@ -55,9 +78,21 @@ def points(lab: Lab, program: str = "tests.chaos.serial") -> Iterator[tuple[str,
             yield point
 
 
-def killed_at(lab: Lab, call: str, number: int, program: str = "tests.chaos.serial") -> Result:
+def killed_at(lab: Lab, warm: Zygote, call: str, number: int, program: str) -> Result:
     """kill -9 when the call is entered for the nth time."""
-    return traced(lab, "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={number}", program=program)
+    inject = ("-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={number}")
+    if call == "write":  # the zygote writes, too
+        return traced(lab, *inject, program=program)
+    with attached(warm, *inject, trace=lab.folder / "trace"):
+        warm.start(lab, "sync")
+        return warm.ended()
+
+
+def last_number(lab: Lab, call: str) -> int:
+    """How often one thread makes this call in a run."""
+    assert traced(lab, "-e", f"trace={call}", program="syncd").code == 0
+    counts = Counter(re.findall(rf"^(\d+)\s+{call}\(", (lab.folder / "trace").read_text(), re.MULTILINE))
+    return max(counts.values())
 
 
 def failing(lab: Lab, call: str, error: str, when: str, **more: str) -> Result:

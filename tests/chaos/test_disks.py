@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.arena import Arena
-from tests.chaos.strace import failing, needs_strace, points
+from tests.chaos.strace import failing, last_number, needs_strace
 from tests.lab import Result
 
 Tally = Callable[..., None]
@@ -52,7 +52,7 @@ def test_a_disk_that_fails_now_and_then(arena: Arena, tally: Tally, call: str, e
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("share", range(SHARES))
 def test_a_disk_that_fails_at_every_sync(arena: Arena, tally: Tally, share: int) -> None:
-    last = max(number for call, number in points(arena.lab, "syncd") if call == "fdatasync")
+    last = last_number(arena.lab, "fdatasync")
     disk_fails(arena, tally, "fdatasync", "EIO", list(range(1, last + 1))[share::SHARES])
 
 
@@ -61,7 +61,7 @@ def test_a_disk_that_fails_at_every_sync(arena: Arena, tally: Tally, share: int)
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("share", range(SHARES))
 def test_a_disk_that_is_full_from_some_write_on(arena: Arena, tally: Tally, share: int) -> None:
-    last = max(number for call, number in points(arena.lab, "syncd") if call == "pwrite64")
+    last = last_number(arena.lab, "pwrite64")
     disk_fails(arena, tally, "pwrite64", "ENOSPC", list(range(1, last + 1, 4))[share::SHARES], persistent=True)
 
 
@@ -229,7 +229,7 @@ def test_some_flipped_bits(arena: Arena, tally: Tally) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(2, 6))
 def test_many_flipped_bits(arena: Arena, tally: Tally, seed: int) -> None:
-    flipped(arena, tally, 100, seed)
+    flipped(arena, tally, 60, seed)
 
 
 def test_a_flipped_bit_in_a_row_is_seen(arena: Arena, tally: Tally) -> None:

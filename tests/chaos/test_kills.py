@@ -11,14 +11,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 
 from tests.chaos.arena import Arena, Verdict
-from tests.chaos.strace import killed_at, needs_strace, points
+from tests.chaos.strace import killed_at, needs_strace, warm_points
 from tests.chaos.zygote import zygote
 from tests.lab import AWS_ENVIRON, Result
 
@@ -27,21 +27,24 @@ SHARES = 8
 """Tests that share the points, so that all cores have work."""
 
 
-def kill_at(arena: Arena, tally: Tally, chosen: Iterable[tuple[str, int]], program: str, row: str) -> None:
+def kill_at(arena: Arena, tally: Tally, chosen: slice, *, serial: bool, row: str) -> None:
     tried = reached = 0
-    for call, number in chosen:
-        arena.reset()
-        done = killed_at(arena.lab, call, number, program)
-        tried += 1
-        if done.code == -signal.SIGKILL:
-            reached += 1
-            tally(f"{row} {call}", arena.judge(done), number)
-    assert reached >= tried * 0.9, f"{reached} of {tried} points were reached"
+    program = "tests.chaos.serial" if serial else "syncd"
+    with zygote(arena.lab.folder, *(["serial"] if serial else [])) as warm:
+        for call, number in list(warm_points(arena.lab, warm))[chosen]:
+            arena.reset()
+            done = killed_at(arena.lab, warm, call, number, program)
+            tried += 1
+            if done.code == -signal.SIGKILL:
+                reached += 1
+                tally(f"{row} {call}", arena.judge(done), number)
+    # Threads do not come in the same order twice, and some points of one run are not there in the next.
+    assert reached >= tried * (0.9 if serial else 0.5), f"{reached} of {tried} points were reached"
 
 
 @needs_strace
 def test_killed_at_some_system_calls(arena: Arena, tally: Tally) -> None:
-    kill_at(arena, tally, list(points(arena.lab))[30::80], "tests.chaos.serial", "killed at")
+    kill_at(arena, tally, slice(20, None, 40), serial=True, row="killed at")
 
 
 @needs_strace
@@ -49,15 +52,15 @@ def test_killed_at_some_system_calls(arena: Arena, tally: Tally) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("share", range(SHARES))
 def test_killed_at_every_system_call(arena: Arena, tally: Tally, share: int) -> None:
-    kill_at(arena, tally, list(points(arena.lab))[share::SHARES], "tests.chaos.serial", "killed at")
+    kill_at(arena, tally, slice(share, None, SHARES), serial=True, row="killed at")
 
 
 @needs_strace
 @pytest.mark.chaos
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("share", range(SHARES // 2))
+@pytest.mark.parametrize("share", range(SHARES))
 def test_killed_at_the_system_calls_of_any_thread(arena: Arena, tally: Tally, share: int) -> None:
-    kill_at(arena, tally, list(points(arena.lab, "syncd"))[share :: SHARES // 2], "syncd", "killed, threads, at")
+    kill_at(arena, tally, slice(share, None, SHARES), serial=False, row="killed, threads, at")
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

@@ -1,7 +1,7 @@
 """Runs of syncd that start warm, so that a thousand of them take minutes: forked after the imports.
 
 A line of JSON on stdin, {"argv": […], "out": FILE}; a line on stdout with the child's id; after its end
-another with how it ended (as `Popen.returncode` says it).
+another with how it ended (as `Popen.returncode` says it). With `serial` all thread pools are done in line.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.chaos.serial import Inline
 from tests.lab import AWS_ENVIRON, Lab, Result
 
 
@@ -27,6 +28,10 @@ def main() -> None:
     import syncd.targets.wix  # noqa: F401
     from syncd.cli.app import run
 
+    if sys.argv[1:] == ["serial"]:
+        for name, module in list(sys.modules.items()):
+            if name.startswith("syncd.") and hasattr(module, "ThreadPoolExecutor"):
+                module.ThreadPoolExecutor = Inline  # type: ignore[attr-defined]
     for line in sys.stdin:
         told = json.loads(line)
         child = os.fork()
@@ -45,6 +50,7 @@ def main() -> None:
 class Zygote:
     def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
         self._process, self._out = process, folder / "zygote.out"
+        self.pid = process.pid
 
     def start(self, lab: Lab, *words: str) -> int:
         """A run of syncd; its process id."""
@@ -64,9 +70,9 @@ class Zygote:
 
 
 @contextmanager
-def zygote(folder: Path) -> Iterator[Zygote]:
+def zygote(folder: Path, *options: str) -> Iterator[Zygote]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.chaos.zygote"],
+        [sys.executable, "-m", "tests.chaos.zygote", *options],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **AWS_ENVIRON},
     )  # fmt: skip
     try:
