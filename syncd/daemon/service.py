@@ -9,21 +9,19 @@ import time
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.interval import IntervalTrigger
 
 from syncd.bootstrap import App, holder, now
 from syncd.config import Settings, load
-from syncd.config.cron import fires
-from syncd.config.settings import AwsSettings, Schedule, VaultSettings
+from syncd.config.settings import AwsSettings, VaultSettings
+from syncd.daemon.status import status_of
+from syncd.daemon.triggers import every, trigger_for
 from syncd.errors import LedgerError, SourceError, SyncdError, TargetError
 from syncd.models import SecretValue, SyncReport
 from syncd.naming import selects_path
@@ -44,21 +42,6 @@ GRACE = 8.0
 """Seconds that a stop gives to what is in flight; what is journaled then is settled by the next start."""
 THREADS = 10
 LOCK_WAIT = timedelta(minutes=5)
-JITTER_SHARE = 0.1
-JITTER_MAX = 30.0
-
-
-class CronTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no types
-    """A cron line with Kubernetes' meaning (APScheduler's own counts weekdays from Monday)."""
-
-    def __init__(self, line: str, zone: str) -> None:
-        self._line = line
-        self._zone = ZoneInfo(zone)
-
-    def get_next_fire_time(self, previous: datetime | None, current: datetime) -> datetime | None:
-        """The next time after the previous fire, or from now on."""
-        after = previous or current - timedelta(seconds=1)
-        return next(fires(self._line, after.astimezone(self._zone)), None)
 
 
 class Daemon:
@@ -109,7 +92,7 @@ class Daemon:
                 continue
             scheduler.add_job(
                 self._run_job,
-                _trigger(job.schedule),
+                trigger_for(job.schedule),
                 args=[name],
                 id=name,
                 next_run_time=now() + timedelta(seconds=min(30.0, STAGGER * number)),
@@ -245,7 +228,7 @@ class Daemon:
                 if app is not self._app or scheduled is None or abs(interval - before) < before * 0.1:
                     continue
                 self._intervals[name] = interval
-                scheduled.reschedule(_every(interval))
+                scheduled.reschedule(every(interval))
             self._log.info("budget.stretched", job=name, every=str(interval), configured=str(job.schedule.every))
 
     def _finished(self, app: App, report: SyncReport) -> None:
@@ -333,42 +316,7 @@ class Daemon:
 
     def status(self, *, names: bool) -> dict[str, Any]:
         """Jobs, their last and next run, and counts."""
-        app = self._app
-        runs = app.ledger.runs()
-        jobs = []
-        for number, name in enumerate(sorted(app.settings.jobs)):
-            scheduled = self._scheduler.get_job(name)
-            following = getattr(scheduled, "next_run_time", None)
-            last = [run for run in runs if run.job == name]
-            jobs.append(
-                {
-                    "job": name if names else f"job {number + 1}",
-                    "next_run_at": following.isoformat() if following else None,
-                    "targets": [
-                        {
-                            "target": run.target if names else f"target {index + 1}",
-                            "last_run_at": run.finished_at.isoformat(),
-                            "last_success_at": run.succeeded_at.isoformat() if run.succeeded_at else None,
-                            "exit_code": run.exit_code,
-                            **({"message": run.message} if names else {}),
-                        }
-                        for index, run in enumerate(last)
-                    ],
-                }
-            )
-        tally: dict[str, int] = {}
-        for record in app.ledger.records():
-            tally[record.status or "synced"] = tally.get(record.status or "synced", 0) + 1
-        return {"ready": not self.ready(), "jobs": jobs, "secrets": tally}
-
-
-def _trigger(schedule: Schedule) -> BaseTrigger:
-    if schedule.every is not None:
-        return _every(schedule.every)
-    return CronTrigger(str(schedule.cron), schedule.timezone)
-
-
-def _every(interval: timedelta) -> BaseTrigger:
-    seconds = interval.total_seconds()
-    jitter = min(JITTER_MAX, seconds * JITTER_SHARE)
-    return IntervalTrigger(seconds=seconds, jitter=jitter if jitter >= 1 else None)
+        following = {
+            name: getattr(self._scheduler.get_job(name), "next_run_time", None) for name in self._app.world.jobs
+        }
+        return {"ready": not self.ready(), **status_of(self._app.ledger, following, names=names)}
