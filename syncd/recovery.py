@@ -106,11 +106,13 @@ class _Listing:
             self.wanting.setdefault(wanted.name, set()).add(wanted.ref)
 
     def ours(self, name: str, *refs: SecretRef) -> RemoteSecret | None:
-        """The secret of this name, if no record holds its id and its mark is of one of these references."""
+        """The secret of this name, to be taken: if no record holds its id and its mark is of one of these."""
         there = self.by_name.get(name) or self._in_another_case.get(name.casefold())
         if there is None or there.id in self._held or (there.name != name and there.name in self.wanting):
             return None
         fits = any(carries(there.description, mark_of(self._owner, there.name, ref)) for ref in refs)
+        if fits:
+            self._held.add(there.id)  # a listing that shows an id twice gives it away once
         return there if fits else None
 
 

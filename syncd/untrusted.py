@@ -29,6 +29,11 @@ def text(thing: object) -> str:
     return thing if isinstance(thing, str) else ""
 
 
+def word(thing: object) -> str:
+    """The text, if every database can keep it; else empty."""
+    return thing if isinstance(thing, str) and is_storable(thing) else ""
+
+
 def is_storable(text: str) -> bool:
     """Can every database keep this text? Not with a NUL, nor with half of a surrogate pair."""
     return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)

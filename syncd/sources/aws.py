@@ -27,8 +27,9 @@ from syncd.models import (
 )
 from syncd.naming import has_wildcard, selects_path
 from syncd.sources import PAGE
-from syncd.sources.aws_session import CONNECTIONS, DENIED, Refused, as_source_error, asked
+from syncd.sources.aws_session import CONNECTIONS, DENIED, NOT_AWS, NOT_AWS_MEND, Refused, as_source_error, asked
 from syncd.sources.retry import Once
+from syncd.untrusted import word
 
 BATCH = 20
 CURRENT = "AWSCURRENT"
@@ -45,7 +46,6 @@ class AwsSource:
         self._client = client
         self._observe = observe
         self._batches = True
-        self._account = ""
 
     def close(self) -> None:
         """Close the connections."""
@@ -65,7 +65,6 @@ class AwsSource:
             for page in self._pages(rule) if has_wildcard(rule.path) else self._one(rule.path):
                 calls += 1
                 found.extend(page)
-                self._seen(page)
         except Refused as refused:
             error = as_source_error(f"source {self.name}", refused, "secretsmanager:ListSecrets")
             failures.append(Failure(place=rule.path, message=error.message, hint=error.hint))
@@ -74,34 +73,28 @@ class AwsSource:
         complete = not failures
         entries: dict[str, SourceEntry] = {}
         for told in found:
-            if selects_path(rule, told.get("Name", "")) and _tagged(rule, told):
+            if not word(told.get("Name")):
+                failures.append(Failure(place=rule.path, message=NOT_AWS, hint=NOT_AWS_MEND))
+            elif selects_path(rule, told["Name"]) and _tagged(rule, told):
                 entry = self._entry(rule, told)
                 if isinstance(entry, Failure):
                     failures.append(entry)
                 else:
                     entries[entry.ref.path] = entry
-        if complete and not found and not self._account:
-            self._learn_account()
         return Snapshot(
             entries=tuple(entries[path] for path in sorted(entries)),
             failures=tuple(failures),
             complete=complete,
             mount=ACCOUNT,
-            mount_id=self._account,
+            mount_id=_account_of(found) or (self._account() if complete and not found else ""),
             calls=calls,
         )
 
-    def _learn_account(self) -> None:
-        """Whose secrets these are, where a rule found none that could tell."""
+    def _account(self) -> str:
+        """Whose secrets these are, where a rule found none that could tell. Asked anew: credentials may change."""
         with suppress(Refused, SourceError):
-            self._seen(self._ask("list_secrets", MaxResults=1).get("SecretList") or [])
-
-    def _seen(self, found: Sequence[dict[str, Any]]) -> None:
-        """Region and account, as the ARNs tell them."""
-        for told in found:
-            parts = str(told.get("ARN") or "").split(":")
-            if len(parts) > 5:  # arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME
-                self._account = f"{parts[3]}:{parts[4]}"
+            return _account_of(self._ask("list_secrets", MaxResults=1).get("SecretList") or [])
+        return ""
 
     def _pages(self, rule: Rule) -> Iterator[list[dict[str, Any]]]:
         """ListSecrets, narrowed by the server as far as its filters go."""
@@ -116,6 +109,8 @@ class AwsSource:
             token = answer.get("NextToken")
             if not token:
                 return
+            if not isinstance(token, str):
+                raise SourceError(f"source {self.name}: {NOT_AWS}", hint=NOT_AWS_MEND)
             if token in seen:
                 raise SourceError(f"source {self.name}: AWS repeats a page", hint="tried again in the next cycle")
             seen.add(token)
@@ -133,7 +128,9 @@ class AwsSource:
             if refused.code == NOT_FOUND:
                 return None
             raise as_source_error(f"source {self.name}: {path}", refused, "secretsmanager:DescribeSecret") from None
-        if told.get("Name") != path or told.get("DeletedDate"):
+        if told.get("Name") != path:
+            raise SourceError(f"source {self.name}: {path}: {NOT_AWS}", hint=NOT_AWS_MEND)
+        if told.get("DeletedDate"):
             return None
         return {**told, "SecretVersionsToStages": told.get("VersionIdsToStages") or {}}
 
@@ -198,13 +195,10 @@ class AwsSource:
         """DescribeSecret: gone, there, or there without the rule's tags."""
         told = self._described(path)
         if told is None:
-            if not self._account:
-                self._learn_account()
-            return Sighting(presence=Presence.ABSENT, mount=ACCOUNT, mount_id=self._account)
-        self._seen([told])
+            return Sighting(presence=Presence.ABSENT, mount=ACCOUNT, mount_id=self._account())
         unselected = rule is None or not _tagged(rule, told)
         presence = Presence.ORPHAN if unselected else Presence.PRESENT
-        return Sighting(presence=presence, mount=ACCOUNT, mount_id=self._account)
+        return Sighting(presence=presence, mount=ACCOUNT, mount_id=_account_of([told]))
 
     def check(self, rules: Sequence[Rule]) -> Iterator[Failure | str]:
         """List each rule, and read one secret of it."""
@@ -221,12 +215,18 @@ class AwsSource:
                     yield reading.failure
 
 
+def _account_of(found: Sequence[dict[str, Any]]) -> str:
+    """Region and account, as the ARNs tell them: arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME."""
+    parts = [word(told.get("ARN")).split(":") for told in found]
+    return next((f"{one[3]}:{one[4]}" for one in parts if len(one) > 5), "")
+
+
 def _version(version_id: object) -> Version:
     return Version(token=f"aws:{version_id}")
 
 
 def _tagged(rule: Rule, told: dict[str, Any]) -> bool:
-    held = {tag.get("Key"): tag.get("Value") for tag in told.get("Tags") or ()}
+    held = {str(tag.get("Key")): tag.get("Value") for tag in told.get("Tags") or ()}
     return all(held.get(key) == value for key, value in rule.tags)
 
 

@@ -56,6 +56,8 @@ PASSING = {
     "ThrottlingException",
     "TooManyRequestsException",
 }
+NOT_AWS = "the answer is none of AWS's"
+NOT_AWS_MEND = "see endpoint_url, and what stands between here and AWS"
 MEND_CREDENTIALS = "see the standard AWS chain: environment, profile, web identity, container, instance role"
 
 
@@ -137,13 +139,8 @@ def _translated(place: str, call: Callable[[], T]) -> T:
         raise Refused(code) from None
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound) as error:
         raise SourceDenied(f"{place}: no AWS credentials ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
-    except (
-        AttributeError,
-        TypeError,
-        ValueError,
-        LookupError,
-    ):  # botocore's parser met an odd shape
-        raise SourceUnavailable(f"{place}: the answer is none of AWS's", hint="see endpoint_url") from None
+    except (AttributeError, TypeError, ValueError, LookupError, RuntimeError):  # its parser met an odd shape
+        raise SourceUnavailable(f"{place}: {NOT_AWS}", hint=NOT_AWS_MEND) from None
     except BotoCoreError as error:
         what = BOUNDS.broken or f"does not answer ({type(error).__name__.lstrip('_')})"
         raise SourceUnavailable(

@@ -47,7 +47,7 @@ def translated(place: str) -> Iterator[None]:
     """Database errors as `LedgerError`: what, where, the mend, and nothing of the statement."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, OSError, UnicodeDecodeError) as error:
+    except (SQLAlchemyError, sqlite3.Error, OSError, UnicodeError, OverflowError) as error:
         raise _explained(error, place) from None
 
 

@@ -16,7 +16,7 @@ from syncd.models import Logged, PathState, Record, Run, Trouble
 from syncd.state import tables
 from syncd.state.engine import translated, undamaged, upsert
 from syncd.state.locks import TURNS, advisory_lock, file_lock
-from syncd.state.migrations import migrate
+from syncd.state.migrations import CURRENT, migrate, schema_version
 
 REFUSED = "refused"
 HISTORY_KEPT = timedelta(days=90)
@@ -200,8 +200,13 @@ class SiteJournal:
             yield self._connection
 
     def hold(self, site: str, holder: str) -> None:
-        """Say who holds the site, for whoever waits."""
+        """Say who holds the site, for whoever waits. Raises `LedgerError` once another version has migrated it."""
         with self._transaction() as connection:
+            if schema_version(connection) != CURRENT:
+                raise LedgerError(
+                    f"the ledger {self._place} was migrated by another version of syncd while this one runs",
+                    hint="restart this one with that version; nothing was written",
+                )
             row = {"site": site, "holder": holder, "since": datetime.now(UTC)}
             upsert(connection, tables.locks, [row])
             old = datetime.now(UTC) - HISTORY_KEPT

@@ -30,7 +30,8 @@ STEPS: tuple[Callable[[Connection], None], ...] = (_seal,)
 CURRENT = 1 + len(STEPS)
 
 
-def _schema_version(connection: Connection) -> int:
+def schema_version(connection: Connection) -> int:
+    """Of the ledger as it is now; 0 where there is none."""
     if not inspect(connection).has_table(tables.meta.name):
         return 0
     told = connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == "schema_version")).scalar()
@@ -62,7 +63,7 @@ def migrate(engine: Engine, place: str, backup: Path | None) -> None:
     with translated(place):
         with engine.connect() as connection, undamaged(place):
             _refuse_foreign(connection, place)
-            version = _schema_version(connection)
+            version = schema_version(connection)
         if version == CURRENT:
             return
         if version > CURRENT:
@@ -73,7 +74,7 @@ def migrate(engine: Engine, place: str, backup: Path | None) -> None:
         if version and backup is not None:
             _copy(engine, backup.with_name(f"{backup.name}.v{version}.bak"))
         with engine.connect().execution_options(writes=True) as connection, connection.begin():
-            version = _schema_version(connection)  # another process may have been quicker
+            version = schema_version(connection)  # another process may have been quicker
             if version == 0:
                 tables.metadata.create_all(connection)
             else:
@@ -96,7 +97,7 @@ def _note_version(connection: Connection, *, fresh: bool) -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
     value = str(CURRENT)
-    if fresh and _schema_version(connection) == 0:
+    if fresh and schema_version(connection) == 0:
         connection.execute(tables.meta.insert().values(key="schema_version", value=value))
     else:
         connection.execute(update(tables.meta).where(tables.meta.c.key == "schema_version").values(value=value))

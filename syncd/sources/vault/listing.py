@@ -54,8 +54,11 @@ def has_dot_segment(path: str) -> bool:
 
 
 def is_missing(error: StatusError) -> bool:
-    """A 404 about the path itself; one with words in it is about a mount or a namespace."""
-    return error.status == NOT_FOUND and not error.errors
+    """A 404 about the path itself, as Vault says it: no words at all.
+
+    One with words is about a mount or a namespace; one of another shape is a proxy's, and says nothing.
+    """
+    return error.status == NOT_FOUND and error.body == {"errors": []}
 
 
 def instant(told: object) -> datetime | None:

@@ -39,7 +39,7 @@ from syncd.sources.vault.listing import (
     is_missing,
     kv2_version,
 )
-from syncd.untrusted import mapping, text
+from syncd.untrusted import mapping, text, word
 
 
 class VaultSource:
@@ -94,8 +94,10 @@ class VaultSource:
             return Failure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
         if kind not in {"kv", "generic"}:
             return Failure(place=path, message=f"the mount is of type {kind}, not kv", hint="name a KV mount")
-        version = mapping(data.get("options")).get("version")
-        mount = Mount(path=told, kv=2 if version == "2" else 1, id=text(data.get("uuid")))
+        version, uuid = mapping(data.get("options")).get("version"), data.get("uuid") or ""
+        if uuid != word(uuid):
+            return Failure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
+        mount = Mount(path=told, kv=2 if version == "2" else 1, id=uuid)
         self._mounts[told] = mount
         return mount
 
@@ -129,7 +131,7 @@ class VaultSource:
         number = int(rule.pin) if rule.pin else told.get("current_version")
         version = mapping(told.get("versions")).get(str(number))
         # Metadata without a version holds number 0 and no versions; a version is told with its time.
-        if type(number) is not int or (not rule.pin and number and not text(mapping(version).get("created_time"))):
+        if not _is_number(number) or (not rule.pin and number and not word(mapping(version).get("created_time"))):
             return Failure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
         live = isinstance(version, dict) and is_live(version, self._clock())
         if rule.pin and not live:
@@ -142,7 +144,7 @@ class VaultSource:
             return None
         return SourceEntry(
             ref=ref,
-            version=kv2_version(number, version.get("created_time"), told.get("created_time")),
+            version=kv2_version(number, version.get("created_time"), word(told.get("created_time"))),
             updated_at=instant(version.get("created_time")),
             pin=rule.pin,
         )
@@ -185,8 +187,8 @@ class VaultSource:
             return _gone(entry)
         held = mapping(answer.get("data"))
         told = mapping(held.get("metadata"))
-        created = text(told.get("created_time"))
-        if type(told.get("version")) is not int or not created or "data" not in held:
+        created = word(told.get("created_time"))
+        if not _is_number(told.get("version")) or not created or "data" not in held:
             return _failed(entry, NOT_VAULT, NOT_VAULT_MEND)
         if held["data"] is None:
             return _gone(entry)
@@ -258,6 +260,11 @@ def _is_deleted(error: StatusError) -> bool:
     """A 404 that carries a version's metadata: deleted or destroyed."""
     data = error.body.get("data")
     return error.status == 404 and isinstance(data, dict) and "metadata" in data and data.get("data") is None
+
+
+def _is_number(thing: object) -> bool:
+    """A version's number, as every database can keep it."""
+    return type(thing) is int and 0 <= thing < 2**63
 
 
 def _gone(entry: SourceEntry) -> Reading:

@@ -1,0 +1,234 @@
+"""Well-formed answers that are no absence, and odd ones that stop only themselves: a hostile tester's third round."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from syncd.bootstrap import App
+from syncd.config import load
+from syncd.sync import sync_job
+from tests.chaos.peers import Answer, metadata, peer, vault
+from tests.integration.test_aws import rule
+from tests.integration.test_hostile import DELETING
+from tests.lab import AWS_ENVIRON, Bao, Lab
+
+NOT_FOUND: tuple[Any, ...] = (
+    {"message": "no Route matched with those values"},
+    {"error": "not found"},
+    {"errors": None},
+    {"errors": {}},
+    {"errors": "no handler for route"},
+    {"errors": [], "warnings": ["Invalid path for a versioned K/V secrets engine"]},
+    {"errors": [], "data": {"x": 1}},
+)
+
+
+def gateway(bao: Bao, broken: list[Any]) -> Callable[[str, str, bytes], Answer]:
+    """Passes on to OpenBao; what is below the mount is answered by itself once something is in `broken`."""
+
+    def answer(method: str, path: str, body: bytes) -> Answer:
+        if broken and path.startswith(f"/v1/{bao.mount}/"):
+            return Answer(broken[0], 404)
+        request = urllib.request.Request(
+            bao.address + path, data=body or None, method=method, headers={"X-Vault-Token": bao.token}
+        )
+        try:
+            with urllib.request.urlopen(request) as told:
+                return Answer(told.read(), told.status)
+        except urllib.error.HTTPError as error:
+            return Answer(error.read(), error.code)
+
+    return answer
+
+
+@pytest.mark.parametrize("body", NOT_FOUND)
+@pytest.mark.parametrize("path", ["app", "app/**"])
+def test_a_gateways_404_is_no_absence(lab: Lab, bao: Bao, path: str, body: Any) -> None:
+    broken: list[Any] = []
+    with peer(gateway(bao, broken)) as server:
+        lab.vault(bao)
+        lab.config["sources"]["vault"]["address"] = server.url
+        where = path.replace("/**", "/a")
+        bao.put(where, v="1")
+        lab.job("job", "vault", {"path": f"{bao.mount}/{path}"}, **DELETING)
+        assert lab.run("sync").code == 0
+        broken.append(body)
+        for _ in range(3):
+            done = lab.run("sync")
+            assert done.code == 4, done.out + done.err
+    assert len(lab.ids()) == 1
+
+
+def aws_peer(state: dict[str, Any]) -> Callable[[str, str, bytes], Answer]:
+    """A Secrets Manager of one secret `app/a`, which answers as `state` says."""
+    told = {
+        "Name": "app/a", "ARN": f"arn:aws:secretsmanager:eu-west-1:{1111:012}:secret:app/a-AbCdEf",
+        "VersionIdsToStages": {"v1": ["AWSCURRENT"]}, "SecretVersionsToStages": {"v1": ["AWSCURRENT"]},
+    }  # fmt: skip
+
+    def answer(_method: str, _path: str, body: bytes) -> Answer:
+        asked = json.loads(body)
+        if "MaxResults" in asked:
+            return Answer(state.get("list") or {"SecretList": [told]})
+        if "SecretIdList" in asked:
+            return Answer({"SecretValues": [{"Name": "app/a", "VersionId": "v1", "SecretString": "one"}]})
+        if "VersionStage" in asked:
+            return Answer({"Name": "app/a", "VersionId": "v1", "SecretString": "one"})
+        if state.get("describe") == "gone":
+            return Answer({"__type": "ResourceNotFoundException", "message": "x"}, 400)
+        return Answer(state.get("describe") or told)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("path", "broken"),
+    [
+        ("app/a", {"describe": {"message": "ok"}}),
+        ("app/a", {"describe": {"Name": "other"}}),
+        ("app/*", {"list": {"SecretList": []}, "describe": {"message": "ok"}}),
+    ],
+)
+def test_an_aws_answer_about_nothing_is_no_absence(lab: Lab, path: str, broken: dict[str, Any]) -> None:
+    state: dict[str, Any] = {}
+    with peer(aws_peer(state)) as server:
+        lab.aws(server.url)
+        lab.job("job", "aws", {"path": path, "name": "A"}, **DELETING)
+        assert lab.run("sync").code == 0
+        state |= broken
+        for _ in range(3):
+            assert lab.run("sync").code == 4
+    assert set(lab.ids()) == {"A"}
+
+
+def test_another_account_is_seen_by_a_process_that_lives_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials that change under a daemon: the account is learnt anew with each look."""
+    for name, value in AWS_ENVIRON.items():
+        monkeypatch.setenv(name, value)
+    from datetime import timedelta
+
+    state: dict[str, Any] = {}
+    other = {"Name": "else", "ARN": f"arn:aws:secretsmanager:eu-west-1:{2222:012}:secret:else-AbCdEf"}
+    with peer(aws_peer(state)) as server:
+        lab.aws(server.url)
+        lab.job("job", "aws", {"path": "app/a", "name": "A"}, **DELETING)
+        with App(load(lab.config_file)) as app:
+            for _ in range(4):
+                (report,) = sync_job(app.world, app.world.jobs["job"], holder="t", wait=timedelta(0))
+                state |= {"describe": "gone", "list": {"SecretList": [other]}}
+    assert report.exit_code == 4 and set(lab.ids()) == {"A"}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"current_version": 10**30}, {"current_version": -(10**19)}, {"current_version": True},
+        {"versions": {"1": {"created_time": "2026-01-01T00:00:00Z\ud800"}}},
+        {"versions": {"1": {"created_time": "2026-01-01T00:00:00Z\0"}}},
+    ],
+)  # fmt: skip
+def test_odd_metadata_stops_only_its_secret(lab: Lab, odd: dict[str, Any]) -> None:
+    version = metadata()["versions"]["1"] | {"version": 1}
+    listing = Answer({"data": {"keys": ["good", "odd"], "key_info": {"good": metadata(), "odd": metadata(**odd)}}})
+    document = Answer({"data": {"data": {"v": "1"}, "metadata": version}})
+    lab.secret_file("vault-token", "generated-token")
+    lab.job("job", "vault", {"path": "kv/**"})
+
+    def answer(method: str, path: str) -> Answer | None:
+        return listing if method == "SCAN" else document if "/data/" in path else None
+
+    with peer(vault(answer)) as server:
+        lab.config["sources"]["vault"] = {
+            "type": "vault", "address": server.url,
+            "auth": {"method": "token", "token": {"file": str(lab.folder / "vault-token")}},
+        }  # fmt: skip
+        done = lab.run("sync")
+    assert done.code == 4 and "kv/odd: the answer is none of Vault's" in done.out, done.out + done.err
+    assert lab.site.values() == {"good_v": "1"}
+
+
+def test_a_mount_whose_identity_is_no_text(lab: Lab) -> None:
+    lab.secret_file("vault-token", "generated-token")
+    lab.job("job", "vault", {"path": "kv/**"})
+    mount = Answer({"data": {"type": "kv", "path": "kv/", "options": {"version": "2"}, "uuid": "u\ud800"}})
+    with peer(vault(lambda _method, path: mount if "/mounts/" in path else None)) as server:
+        lab.config["sources"]["vault"] = {
+            "type": "vault", "address": server.url,
+            "auth": {"method": "token", "token": {"file": str(lab.folder / "vault-token")}},
+        }  # fmt: skip
+        assert lab.run("sync").code == 4
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        {"SecretList": [{"Name": 5}]},
+        {"SecretList": [{"Name": "app/a", "Tags": [{"Key": ["x"]}]}]},
+        {"SecretList": [], "NextToken": ["x"]},
+        {"SecretList": [{"Name": "app/a", "LastChangedDate": 1e18}]},
+    ],
+)
+def test_odd_aws_listings_are_failures(lab: Lab, listed: dict[str, Any]) -> None:
+    with peer(aws_peer({"list": listed})) as server:
+        lab.aws(server.url)
+        lab.job("job", "aws", {"path": "app/*", "tags": {"k": "v"}})
+        done = lab.run("sync", options=("--debug",))
+    assert done.code in {0, 4} and "bug" not in done.err, done.err
+
+
+def test_an_id_that_is_listed_twice_is_given_away_once(lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the ledger lost, and both names wanted: the rest of the job goes on."""
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    for name in "abc":
+        bao.put(f"app/{name}", v=name)
+    assert lab.run("sync").code == 0
+    for path in lab.state.parent.glob("state.db*"):
+        path.unlink()
+    honest, ids = lab.site.listing, lab.ids()
+
+    def twice() -> dict[str, object]:
+        told: Any = honest()
+        for one in told["secrets"]:
+            one["id"] = ids["a_v"] if one["name"] == "b_v" else one["id"]
+        return told
+
+    monkeypatch.setattr(lab.site, "listing", twice)
+    bao.put("app/c", v="new")
+    done = lab.run("sync")
+    assert done.code in {1, 5} and lab.site.values()["c_v"] == "new", done.out + done.err
+    monkeypatch.undo()
+    assert lab.settle().code == 0 and lab.ledger() == lab.ids() == ids
+
+
+def test_a_process_of_another_version_writes_nothing_more(lab: Lab, bao: Bao) -> None:
+    """The ledger was migrated under a daemon that goes on with the old version."""
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    bao.put("app/a", v="1")
+    assert lab.run("sync").code == 0
+    from datetime import timedelta
+
+    with App(load(lab.config_file)) as app:
+        with sqlite3.connect(lab.state) as other:
+            other.execute("UPDATE syncd_meta SET value = '3' WHERE key = 'schema_version'")
+        other.close()
+        bao.put("app/a", v="2")
+        (report,) = sync_job(app.world, app.world.jobs["job"], holder="t", wait=timedelta(0))
+    assert report.exit_code == 7 and "another version" in str(report.error)
+    assert lab.site.values() == {"a_v": "1"}
+
+
+def test_the_account_of_an_empty_rule_is_told_by_another_secret(aws: Any) -> None:
+    from syncd.sources.aws import AwsSource
+
+    aws.create_secret(Name="else", SecretString="x")
+    snapshot = AwsSource("aws", aws, lambda _call: None).snapshot(rule("none/*"))
+    assert snapshot.complete and snapshot.mount_id.startswith("eu-west-1:")
