@@ -26,7 +26,7 @@ from syncd.naming import fill, has_wildcard, selects_path, wix_name
 from syncd.ports import Journal, Source, StateStore
 from syncd.presence import Picture
 from syncd.tick import Tick
-from syncd.untrusted import is_storable
+from syncd.untrusted import FIELD_MAX, is_storable
 from syncd.values import canonical, extract, fields_of
 
 CONFIRMATIONS = 3
@@ -257,10 +257,10 @@ class Gathering:
             wanted.failed(str(ref), ref, "the value is not a JSON object, so it has no fields", "leave `field` out")
             return ()
         if rule.field == "*":
-            odd = [field for field in state.fields if not is_storable(field)]
+            odd = [field for field in state.fields if not is_storable(field) or len(field.encode()) > FIELD_MAX]
             for field in odd:
-                message = "a field's name holds a NUL or a lone surrogate"
-                wanted.failed(f"{ref}#{field!a}", ref, message, "rename the field at the source")
+                message = f"a field's name holds a NUL or a lone surrogate, or is longer than {FIELD_MAX} bytes"
+                wanted.failed(f"{ref}#{field[:60]!a}", ref, message, "rename the field at the source")
             return tuple(replace(ref, field=field) for field in state.fields if field not in odd)
         if rule.field in state.fields:
             return (replace(ref, field=rule.field),)

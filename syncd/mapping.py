@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from syncd.errors import SecretError
 from syncd.models import Desired, Failure, Finding, Kind, Rule, SecretRef, Snapshot
-from syncd.untrusted import is_storable
+from syncd.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_MEND, is_storable
 
 
 def strange_mount(known: Mapping[str, str], mount: str, mount_id: str) -> str:
@@ -24,15 +24,19 @@ def strange_mount(known: Mapping[str, str], mount: str, mount_id: str) -> str:
 
 def without_odd_paths(snapshot: Snapshot) -> Snapshot:
     """The listing without the paths that no database keeps; each is a failure."""
-    odd = [entry for entry in snapshot.entries if not is_storable(entry.ref.path)]
-    if not odd:
+    kept, failures = [], []
+    for entry in snapshot.entries:
+        path = entry.ref.path
+        if not is_storable(path):
+            message = "a path with a NUL or a lone surrogate is not read"
+            failures.append(Failure(place=ascii(path), message=message, hint="rename it at the source"))
+        elif len(path.encode()) > PATH_MAX:
+            failures.append(Failure(place=f"{path[:60]}…", message=TOO_LONG, hint=TOO_LONG_MEND))
+        else:
+            kept.append(entry)
+    if not failures:
         return snapshot
-    failures = [
-        Failure(place=ascii(entry.ref.path), message="a path with a NUL or a lone surrogate is not read")
-        for entry in odd
-    ]
-    kept = tuple(entry for entry in snapshot.entries if entry not in odd)
-    return replace(snapshot, entries=kept, failures=(*snapshot.failures, *failures), complete=False)
+    return replace(snapshot, entries=tuple(kept), failures=(*snapshot.failures, *failures), complete=False)
 
 
 def rule_digest(rule: Rule) -> str:

@@ -9,6 +9,14 @@ MOST_PARTS = 1_000_000
 """Objects, lists and commas of one answer: some 200,000 listed secrets. Parsed, that stays under 80 MB."""
 
 
+PATH_MAX = 2000
+"""Bytes of a source path: more than any company writes, less than a database's index takes."""
+FIELD_MAX = 500
+"""Bytes of a field's name."""
+TOO_LONG = f"a path of more than {PATH_MAX:,} bytes is not read"
+TOO_LONG_MEND = "move the secret to a shorter path"
+
+
 def parsed(body: bytes) -> Any:
     """What the body says; None where it is no JSON, nested too deeply, or of too many parts."""
     if body.count(b"{") + body.count(b"[") + body.count(b",") > MOST_PARTS:

@@ -6,6 +6,7 @@ not, so the version that counts is the one that came with the value.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -26,11 +27,12 @@ from syncd.models import (
     Version,
 )
 from syncd.naming import has_wildcard, selects_path
-from syncd.sources import PAGE
+from syncd.sources import LISTING_SECONDS, PAGE
 from syncd.sources.aws_session import CONNECTIONS, DENIED, NOT_AWS, NOT_AWS_MEND, Refused, as_source_error, asked
 from syncd.sources.retry import Once
 from syncd.untrusted import word
 
+MOST_PAGES = 1000
 BATCH = 20
 CURRENT = "AWSCURRENT"
 NOT_FOUND = "ResourceNotFoundException"
@@ -102,10 +104,14 @@ class AwsSource:
         filters = [{"Key": "name", "Values": [prefix]}] if prefix and not prefix.startswith("!") else []
         filters += [{"Key": "tag-key", "Values": [key]} for key, _ in rule.tags if not key.startswith("!")][:1]
         arguments: dict[str, Any] = {"MaxResults": PAGE} | ({"Filters": filters} if filters else {})
-        seen = set()
+        seen, started = set[str](), time.monotonic()
         while True:
             answer = self._ask("list_secrets", **arguments)
-            yield answer.get("SecretList") or []
+            if "SecretList" not in answer:
+                raise SourceError(f"source {self.name}: {NOT_AWS}", hint=NOT_AWS_MEND)
+            if len(seen) > MOST_PAGES or time.monotonic() - started > LISTING_SECONDS:
+                raise SourceError(f"source {self.name}: a listing without end", hint="narrow the rule's path")
+            yield answer["SecretList"]
             token = answer.get("NextToken")
             if not token:
                 return
@@ -138,6 +144,8 @@ class AwsSource:
         stage = rule.pin or CURRENT
         stages = told.get("SecretVersionsToStages") or {}
         version = next((key for key, held in stages.items() if stage in (held or ())), None)
+        if version is not None and not word(version):
+            return Failure(place=told["Name"], message=NOT_AWS, hint=NOT_AWS_MEND)
         if version is None:
             gone = f"no version holds the pinned stage {stage}" if rule.pin else "it has no value yet"
             return Failure(place=told["Name"], message=gone, hint="put a value, or exclude it from the rule")
@@ -240,7 +248,7 @@ def _failed(entry: SourceEntry, message: str, hint: str) -> Reading:
 
 def _document(entry: SourceEntry, told: dict[str, Any]) -> Reading:
     text, binary = told.get("SecretString"), told.get("SecretBinary")
-    if (text is None and binary is None) or not told.get("VersionId"):
+    if (text is None and binary is None) or not word(told.get("VersionId")):
         return _failed(entry, "the answer holds no value", "see what answers at endpoint_url")
     return Reading(
         entry=entry,

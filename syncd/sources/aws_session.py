@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from botocore.exceptions import (
     ProfileNotFound,
     ReadTimeoutError,
 )
+from botocore.parsers import ResponseParserError
 
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
 from syncd.models import SecretValue
@@ -90,7 +92,8 @@ class _NoAnswer(BotoCoreError):  # type: ignore[misc]  # botocore ships no types
 
 def _refuse_bombs(response_dict: dict[str, Any], **_: Any) -> None:
     """Before botocore parses an answer: is it one that may be parsed?"""
-    if response_dict.get("status_code") == 200 and parsed(response_dict.get("body") or b"") is None:
+    body = response_dict.get("body")
+    if body and parsed(body) is None:
         raise _NoAnswer
 
 
@@ -132,14 +135,21 @@ def _translated(place: str, call: Callable[[], T]) -> T:
         with bounded():
             return call()
     except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))[:60]
+        code = re.sub(r"[^A-Za-z0-9.:_-]", "?", str(error.response.get("Error", {}).get("Code", "")))[:60]
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in PASSING or status >= 500:
             raise SourceUnavailable(f"{place}: AWS asks to wait ({code})", hint="stretch the schedule") from None
         raise Refused(code) from None
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound) as error:
         raise SourceDenied(f"{place}: no AWS credentials ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
-    except (AttributeError, TypeError, ValueError, LookupError, RuntimeError):  # its parser met an odd shape
+    except (
+        AttributeError,
+        TypeError,
+        ValueError,
+        LookupError,
+        RuntimeError,
+        ResponseParserError,
+    ):  # its parser met an odd shape
         raise SourceUnavailable(f"{place}: {NOT_AWS}", hint=NOT_AWS_MEND) from None
     except BotoCoreError as error:
         what = BOUNDS.broken or f"does not answer ({type(error).__name__.lstrip('_')})"

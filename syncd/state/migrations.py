@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, select, update
+from sqlalchemy import Connection, Engine, func, inspect, select, update
 
 from syncd.errors import LedgerError
 from syncd.state import tables
@@ -71,13 +71,15 @@ def migrate(engine: Engine, place: str, backup: Path | None) -> None:
                 f"the ledger {place} has schema {version}, this syncd knows {CURRENT}",
                 hint="run the newer syncd that wrote it; it was not touched",
             )
-        if version and backup is not None:
-            _copy(engine, backup.with_name(f"{backup.name}.v{version}.bak"))
         with engine.connect().execution_options(writes=True) as connection, connection.begin():
+            if connection.dialect.name == "postgresql":  # one at a time, as SQLite's writers are
+                connection.execute(select(func.pg_advisory_xact_lock(APPLICATION_ID)))
             version = schema_version(connection)  # another process may have been quicker
             if version == 0:
                 tables.metadata.create_all(connection)
             else:
+                if version < CURRENT and backup is not None:
+                    _copy(engine, backup.with_name(f"{backup.name}.v{version}.bak"))
                 for step in STEPS[version - 1 :]:
                     step(connection)
             _note_version(connection, fresh=version == 0)

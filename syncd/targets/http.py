@@ -6,9 +6,10 @@ whether repeating is harmless.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from syncd.errors import ConfigError, TargetError, TargetUnavailable
-from syncd.models import Window
+from syncd.models import SecretValue, Window
 from syncd.targets.deadline import bound, deadline
 from syncd.untrusted import parsed
 
@@ -26,6 +27,8 @@ MOST_BYTES = 8 * 1024 * 1024
 """Of one answer: some 20,000 listed secrets."""
 OLDEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """What a `Date` outside of says is no date."""
+SHORTEST_ECHO = 6
+"""Characters; a shorter secret is in too many texts by chance, and a text that holds it tells nothing."""
 CALL_SECONDS = 8.0
 """From sending to the last byte of the answer; a stop waits for at most this."""
 
@@ -39,6 +42,10 @@ class Answer:
     request_id: str
     retry_after: float | None
     window: Window | None
+    named: bool = False
+    """It came with a request id, as Wix's answers do."""
+    sent: tuple[SecretValue[str], ...] = ()
+    """What was sent and may not come back in anything that is shown or kept."""
 
     @property
     def code(self) -> str:
@@ -46,7 +53,17 @@ class Answer:
         details = (self.body or {}).get("details")
         error = details.get("applicationError") if isinstance(details, dict) else None
         code = error.get("code") if isinstance(error, dict) else None
-        return code if isinstance(code, str) and code.replace("_", "").isalnum() else ""
+        return code if isinstance(code, str) and re.fullmatch(r"[A-Z_]{1,40}", code) else ""
+
+    @property
+    def shown(self) -> str:
+        """Status and code as they may be shown."""
+        return f"HTTP {self.status}" + (f" {self.code}" if self.code and not self.echoes(self.code) else "")
+
+    def echoes(self, told: str) -> bool:
+        """Is it, or does it hold, something secret of what was sent?"""
+        sent = (secret.reveal() for secret in self.sent)
+        return any(told in one or one in told for one in sent if len(one) >= SHORTEST_ECHO)
 
 
 def is_loopback(url: str) -> bool:
@@ -77,14 +94,22 @@ def client_for(base_url: str, *, connections: int) -> httpx.Client:
 
 
 def exchange(
-    client: httpx.Client, method: str, url: str, *, headers: Mapping[str, str], payload: object = None
+    client: httpx.Client,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    payload: object = None,
+    secrets: tuple[SecretValue[str], ...] = (),
 ) -> Answer:
-    """Send one request. Raises `TargetUnavailable` where no complete answer came."""
+    """Send one request; `secrets` are what it holds. Raises `TargetUnavailable` where no complete answer came."""
     started = time.monotonic()
     try:
         with deadline(CALL_SECONDS), client.stream(method, url, headers=dict(headers), json=payload) as response:
             body = _bounded(response)
-            return _answer(response, body, timedelta(seconds=time.monotonic() - started))
+            answer = _answer(response, body, timedelta(seconds=time.monotonic() - started))
+            answer = replace(answer, sent=secrets)
+            return replace(answer, request_id="") if answer.request_id and answer.echoes(answer.request_id) else answer
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise TargetUnavailable(
             f"{_origin(url)} cannot be reached ({type(error).__name__})",
@@ -133,6 +158,7 @@ def _answer(response: httpx.Response, body: bytes, took: timedelta) -> Answer:
         status=response.status_code,
         body=told if isinstance(told, dict) else None,
         request_id=_printable(response.headers.get("x-wix-request-id", "")),
+        named="x-wix-request-id" in response.headers,
         retry_after=_seconds(response.headers.get("retry-after", "")),
         window=_window(response.headers.get("date", ""), took),
     )

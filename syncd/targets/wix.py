@@ -114,7 +114,7 @@ class WixTarget:
         secret = {"name": name, "value": value.reveal(), "description": description}
         answer, _ = self._call("POST", SECRETS, {"secret": secret}, repeatable=False)
         secret_id = text((answer.body or {}).get("id"))
-        if not ID.fullmatch(secret_id):
+        if not ID.fullmatch(secret_id) or answer.echoes(secret_id):
             raise TargetUnavailable(
                 f"{self.name}: the answer to a creation names no id",
                 request_id=answer.request_id,
@@ -205,7 +205,14 @@ class WixTarget:
         headers = self._auth.headers()
         ticket = self._admitted()
         try:
-            answer = exchange(self._client, method, self._base + path, headers=headers, payload=payload)
+            answer = exchange(
+                self._client,
+                method,
+                self._base + path,
+                headers=headers,
+                payload=payload,
+                secrets=_secrets(payload, headers),
+            )
         except TargetUnavailable:
             self._observe(method, "none")
             raise
@@ -216,7 +223,7 @@ class WixTarget:
 
     def _raise_for(self, answer: Answer, method: str, *, one: bool) -> None:
         """Turn what is no success into the error that says what it means. `one`: it named a secret."""
-        status, told = answer.status, f"HTTP {answer.status}" + (f" {answer.code}" if answer.code else "")
+        status, told = answer.status, answer.shown
         about: dict[str, Any] = {"request_id": answer.request_id}
         if 200 <= status < 300 and answer.body is not None:
             return
@@ -240,7 +247,7 @@ class WixTarget:
     def _refusal(self, answer: Answer, told: str, *, one: bool, listing: bool) -> TargetError:
         if answer.status == httpx.codes.NOT_FOUND:
             # A proxy's 404 is not Wix's: only Wix names the code, or at least the request.
-            if one and (answer.code == "NOT_FOUND" or (not answer.code and answer.request_id)):
+            if one and (answer.code == "NOT_FOUND" or (not answer.code and answer.named)):
                 return SecretGone(f"{self.name}: no such secret ({told})", request_id=answer.request_id)
             return TargetDenied(
                 f"{self.name}: no secrets vault at this address ({told})",
@@ -264,6 +271,11 @@ class WixTarget:
             hint="see name, value and description against Wix's limits",
             request_id=answer.request_id,
         )
+
+
+def _secrets(payload: object, headers: dict[str, str]) -> tuple[SecretValue[str], ...]:
+    value = text(mapping(mapping(payload).get("secret")).get("value"))
+    return tuple(SecretValue(one) for one in (value, headers["Authorization"]) if one)
 
 
 def _wait(state: RetryCallState) -> float:

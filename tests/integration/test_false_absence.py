@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+import syncd.sources.aws
+import syncd.sources.vault.listing
 from syncd.bootstrap import App
 from syncd.config import load
+from syncd.sandbox.servers import openbao
 from syncd.sync import sync_job
 from tests.chaos.peers import Answer, metadata, peer, vault
 from tests.integration.test_aws import rule
@@ -232,3 +235,112 @@ def test_the_account_of_an_empty_rule_is_told_by_another_secret(aws: Any) -> Non
     aws.create_secret(Name="else", SecretString="x")
     snapshot = AwsSource("aws", aws, lambda _call: None).snapshot(rule("none/*"))
     assert snapshot.complete and snapshot.mount_id.startswith("eu-west-1:")
+
+
+# --- what has no end, no fallback, no room
+
+
+@pytest.mark.parametrize("keys", [[f"f{number}/" for number in range(1000)], ["a/"]])
+@pytest.mark.parametrize("glob", ["kv/**", "kv/*/*/*/*/*"])
+def test_a_vault_whose_folders_have_no_end(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, keys: list[str], glob: str
+) -> None:
+    monkeypatch.setattr(syncd.sources.vault.listing, "MOST_FOLDERS", 300)
+    lab.secret_file("vault-token", "generated-token")
+    lab.job("job", "vault", {"path": glob})
+
+    def answer(method: str, _path: str) -> Answer | None:
+        return (
+            Answer({"errors": []}, 405)
+            if method == "SCAN"
+            else Answer({"data": {"keys": keys}})
+            if method == "LIST"
+            else None
+        )
+
+    with peer(vault(answer)) as server:
+        lab.config["sources"]["vault"] = {
+            "type": "vault", "address": server.url,
+            "auth": {"method": "token", "token": {"file": str(lab.folder / "vault-token")}},
+        }  # fmt: skip
+        done = lab.run("sync", options=("--debug",))
+        assert len(server.asked) < 700
+    assert done.code in {0, 4} and "bug" not in done.err, done.err[-500:]
+
+
+def test_an_aws_whose_pages_have_no_end(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(syncd.sources.aws, "MOST_PAGES", 50)
+    numbers = iter(range(10**9))
+    with peer(lambda *_: Answer({"SecretList": [], "NextToken": f"t{next(numbers)}"})) as server:
+        lab.aws(server.url)
+        lab.job("job", "aws", {"path": "app/*"})
+        done = lab.run("sync")
+        assert len(server.asked) < 60
+    assert done.code == 4 and "without end" in done.out
+
+
+def test_a_second_page_without_its_list_is_no_absence(lab: Lab) -> None:
+    state: dict[str, Any] = {}
+    with peer(aws_peer(state)) as server:
+        lab.aws(server.url)
+        lab.job("job", "aws", {"path": "app/*", "name": "A"}, **DELETING)
+        assert lab.run("sync").code == 0
+        state["list"] = {"message": "ok"}
+        for _ in range(2):
+            assert lab.run("sync").code == 4
+    assert set(lab.ids()) == {"A"}
+
+
+@pytest.mark.parametrize("status", [400, 500, 203])
+@pytest.mark.parametrize("body", [b"[" * 200_000, b'{"a":' * 100_000])
+def test_deep_answers_of_aws_of_any_status(lab: Lab, status: int, body: bytes) -> None:
+    with peer(lambda *_: Answer(body, status)) as server:
+        lab.aws(server.url)
+        lab.job("job", "aws", {"path": "app/*"})
+        done = lab.run("sync")
+    assert done.code == 4 and "bug" not in done.err, done.err
+
+
+def test_a_vault_without_the_one_call_listing_is_listed_plainly(lab: Lab, bao: Bao) -> None:
+    """HashiCorp's KV answers a path that it does not know with 404 and a warning."""
+    warned = {"data": None, "warnings": ["Invalid path for a versioned K/V secrets engine"]}
+    honest = gateway(bao, [])
+
+    def answer(method: str, path: str, body: bytes) -> Answer:
+        return Answer(warned, 404) if "detailed-metadata" in path else honest(method, path, body)
+
+    with peer(answer) as server:
+        lab.vault(bao)
+        lab.config["sources"]["vault"]["address"] = server.url
+        bao.put("app/a", v="1")
+        lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+        assert lab.run("sync").code == 0
+    assert lab.site.values() == {"a_v": "1"}
+
+
+def test_a_path_that_no_index_takes_fails_alone(lab: Lab, bao: Bao) -> None:
+    bao.put("app/a", v="1")
+    bao.put("app/" + "/".join("x" * 100 for _ in range(30)), v="2")
+    bao.put_all("app/b", {"v": "3", "f" * 600: "4"})
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/**"})
+    done = lab.run("sync")
+    assert done.code == 4 and "2,000 bytes" in done.out and "500 bytes" in done.out, done.out
+    assert lab.site.values() == {"a_v": "1", "b_v": "3"}
+
+
+def test_a_name_that_another_job_has_costs_no_value_read(lab: Lab, tmp_path: Any) -> None:
+    """Quiet when idle: whether the other's reference is still there, its metadata tells."""
+    log, config = tmp_path / "audit.log", tmp_path / "audit.hcl"
+    config.write_text(f'audit "file" "x" {{ options = {{ file_path = "{log}" }} }}')
+    with openbao(f"-config={config}") as server:
+        bao = Bao(server, "secret", server.token)
+        for name in ("one", "two"):
+            bao.put(f"app/{name}", v=name)
+            lab.vault(bao)
+            lab.job(name, "vault", {"path": f"secret/app/{name}", "field": "v", "name": "SHARED"})
+        lab.run("sync")
+        log.write_text("")
+        assert lab.run("sync").code == 1
+        asked = [json.loads(line)["request"]["path"] for line in log.read_text().splitlines()]
+    assert asked and not [path for path in asked if path.startswith("secret/data/")]

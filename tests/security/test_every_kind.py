@@ -316,3 +316,43 @@ def test_metadata_is_not_taken_for_a_value(lab: Lab) -> None:
         lab.job("job", "vault", {"path": "kv/**"})
         result = lab.run("sync", options=("--debug",))
     assert result.code == 4 and value not in result.out + result.err
+
+
+@pytest.mark.parametrize("where", ["code", "request id", "id"])
+def test_a_wix_that_echoes_a_value_where_an_id_belongs(lab: Lab, bao: Bao, where: str) -> None:
+    value = "PLANTED" + "".join(secrets.choice("ABCDEFGHIJ") for _ in range(20))
+    bao.put("app/a", v=value)
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+
+    def echo(method: str, _path: str, _body: bytes) -> Answer:
+        if method == "GET":
+            return Answer({"secrets": []})
+        if where == "id":
+            return Answer({"id": value})
+        code = value if where == "code" else "INVALID"
+        headers = {"X-Wix-Request-Id": value if where == "request id" else "r-1"}
+        return Answer({"message": "", "details": {"applicationError": {"code": code}}}, 400, headers)
+
+    with peer(echo) as server:
+        lab.config["targets"]["shop"]["base_url"] = server.url
+        shown = [lab.run(*words, options=("--debug",)) for words in (["sync"], ["sync", "--json"], ["state", "export"])]
+    for text in (*(one.out + one.err for one in shown), *(p.read_text("latin-1") for p in lab.state.parent.iterdir())):
+        assert value not in text
+
+
+def test_a_vault_that_echoes_the_token_into_the_ledger(lab: Lab) -> None:
+    token = planted()
+    lab.secret_file("vault-token", token)
+    lab.job("job", "vault", {"path": "kv/**"})
+    listing = Answer({"data": {"keys": ["a"], "key_info": {"a": metadata(created_time=token)}}})
+    mount = Answer({"data": {"type": "kv", "path": "kv/", "options": {"version": "2"}, "uuid": token}})
+    with peer(vault(lambda m, path: listing if m == "SCAN" else mount if "/mounts/" in path else None)) as server:
+        lab.config["sources"]["vault"] = {
+            "type": "vault", "address": server.url,
+            "auth": {"method": "token", "token": {"file": str(lab.folder / "vault-token")}},
+        }  # fmt: skip
+        done = lab.run("sync", options=("--debug",))
+    assert done.code == 4
+    for text in (done.out, done.err, *(path.read_text("latin-1") for path in lab.state.parent.iterdir())):
+        assert token not in text

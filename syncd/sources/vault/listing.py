@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 from syncd.errors import SourceError, SourceUnavailable
 from syncd.models import Failure, Version
 from syncd.naming import may_lead_to
+from syncd.sources import LISTING_SECONDS
 from syncd.sources.retry import Once
 from syncd.sources.vault.client import (
     NO_ANSWER,
@@ -20,12 +22,13 @@ from syncd.sources.vault.client import (
     StatusError,
     VaultClient,
 )
-from syncd.untrusted import mapping, text
+from syncd.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_MEND, mapping, text
 
 DENIED = 403
 NOT_FOUND = 404
 UNKNOWN_CALL = {DENIED, NOT_FOUND, 405}
 """What a server without the one-call listing, or a policy without it, answers."""
+MOST_FOLDERS = 10_000
 MOST_KEYS = 50_000
 """Of one folder: more than any Wix site could hold."""
 
@@ -46,6 +49,7 @@ class Tree:
     metadata: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     calls: int = 0
+    started: float = field(default_factory=time.monotonic)
 
 
 def has_dot_segment(path: str) -> bool:
@@ -161,6 +165,10 @@ class Walker:
         """Depth first over LIST; a folder that cannot be listed is a failure, the others go on."""
         prefix = mount.path + ("metadata/" if mount.kv == 2 else "")
         tree.calls += 1
+        if tree.calls > MOST_FOLDERS or time.monotonic() - tree.started > LISTING_SECONDS:
+            raise SourceUnavailable(
+                f"{mount.path}{folder}: a listing without end", hint="narrow the rule's path", whole=True, stalled=True
+            )
         try:
             keys = _keys(self._client.get("list", prefix + folder, "list"))
         except StatusError as error:
@@ -174,6 +182,8 @@ class Walker:
                 tree.failures.append(_dotted(mount.path + path))
             elif not key.endswith("/"):
                 yield path
+            elif len(path) > PATH_MAX:
+                tree.failures.append(Failure(place=mount.path + path[:60] + "…", message=TOO_LONG, hint=TOO_LONG_MEND))
             elif may_lead_to(glob, path.rstrip("/")):
                 yield from self._leaves(mount, path.rstrip("/"), glob, tree)
 

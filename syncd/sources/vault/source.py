@@ -39,7 +39,7 @@ from syncd.sources.vault.listing import (
     is_missing,
     kv2_version,
 )
-from syncd.untrusted import mapping, text, word
+from syncd.untrusted import mapping, word
 
 
 class VaultSource:
@@ -89,7 +89,7 @@ class VaultSource:
                 hint="see mount, namespace, and that the policy grants something below it",
             )
         data = mapping(answer.get("data"))
-        kind, told = text(data.get("type")), text(data.get("path"))
+        kind, told = word(data.get("type")), word(data.get("path"))
         if not kind or not told.endswith("/") or not f"{asked.strip('/')}/".startswith(told):
             return Failure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
         if kind not in {"kv", "generic"}:
@@ -207,13 +207,7 @@ class VaultSource:
                 self._client.get("get", path, "read")
                 live = True
             else:
-                # The server's own word, not our clock's, on whether the version is deleted.
-                params = {"version": pin} if pin else {}
-                answer = self._client.get("get", f"{mount.path}data/{within}", "look", **params)
-                told = mapping(answer.get("data"))
-                if "data" not in told:
-                    raise SourceError(f"source {self.name}: {path}: {NOT_VAULT}", hint=NOT_VAULT_MEND)
-                live = told["data"] is not None
+                live = self._is_live(mount, within, path, pin)
         except StatusError as error:
             if not (is_missing(error) or _is_deleted(error)):
                 failure = self._denied(path, error)
@@ -221,6 +215,20 @@ class VaultSource:
             live = False
         presence = Presence.PRESENT if live else Presence.ABSENT
         return Sighting(presence=presence, mount=mount.path, mount_id=mount.id)
+
+    def _is_live(self, mount: Mount, within: str, path: str, pin: str) -> bool:
+        """Does the version exist? Its metadata says so; that it does not is the server's word, not our clock's."""
+        told = self._walker.metadata(mount, within)
+        if told is None:
+            return False
+        version = mapping(told.get("versions")).get(pin or str(told.get("current_version")))
+        if isinstance(version, dict) and is_live(version, self._clock()):
+            return True
+        params = {"version": pin} if pin else {}
+        held = mapping(self._client.get("get", f"{mount.path}data/{within}", "look", **params).get("data"))
+        if "data" not in held:
+            raise SourceError(f"source {self.name}: {path}: {NOT_VAULT}", hint=NOT_VAULT_MEND)
+        return held["data"] is not None
 
     def check(self, rules: Sequence[Rule]) -> Iterator[Failure | str]:
         """Log in, list each rule, and read one secret of it."""
