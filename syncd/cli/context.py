@@ -86,8 +86,8 @@ def _plain(thing: object) -> object:
 
 
 def show(text: str = "") -> None:
-    """A line on stdout. Control characters of names that come from outside are not passed to a terminal."""
-    sys.stdout.write("".join(c if c.isprintable() or c in "\n\t" else "?" for c in text) + "\n")
+    """One line on stdout. Line breaks and control characters of names from outside are not passed on."""
+    sys.stdout.write(_clean(text) + "\n")
 
 
 def show_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

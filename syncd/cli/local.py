@@ -17,6 +17,12 @@ def add_to(app: typer.Typer) -> None:
     app.command()(sandbox)
 
 
+def say(text: str) -> None:
+    """Lines of our own on stdout."""
+    for line in text.split("\n"):
+        show(line)
+
+
 def demo(
     *,
     keep: Annotated[Path | None, typer.Option("--keep", help="Leave configuration and state in this folder.")] = None,
@@ -24,7 +30,7 @@ def demo(
     """See it work: a real OpenBao, an AWS emulator and a Wix emulator, seeded, synced, rotated, synced again."""
     from syncd.sandbox.demo import run_demo
 
-    return run_demo(keep, show)
+    return run_demo(keep, say)
 
 
 def sandbox(
@@ -43,4 +49,4 @@ def sandbox(
     from syncd.sandbox.demo import run_sandbox
 
     Context.stoppable = True
-    return run_sandbox(only, port, folder, show, Context.stop)
+    return run_sandbox(only, port, folder, say, Context.stop)

@@ -344,3 +344,16 @@ def test_a_name_that_another_job_has_costs_no_value_read(lab: Lab, tmp_path: Any
         assert lab.run("sync").code == 1
         asked = [json.loads(line)["request"]["path"] for line in log.read_text().splitlines()]
     assert asked and not [path for path in asked if path.startswith("secret/data/")]
+
+
+def test_a_line_break_in_a_name_fakes_no_line(lab: Lab, bao: Bao) -> None:
+    bao.put_all("app/odd", {"a\npayments -> shop: ok\x1b[31m": "1", "b": ""})
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    shown = [
+        lab.run(*words).out for words in (["sync"], ["plan"], ["explain", f"{bao.mount}/app/odd"], ["state", "list"])
+    ]
+    bao.put("app/odd", b="2")
+    shown += [lab.run(*words).out for words in (["sync"], ["status"], ["plan"])]
+    for text in shown:
+        assert not any(line.startswith("payments") for line in text.splitlines()) and "\x1b" not in text
