@@ -177,7 +177,7 @@ MUTANTS = (
     M("only AWS's own words are an absence", "sources/aws.py", '        if told.get("Name") != path:\n            raise SourceError(',
       '        if told.get("Name") != path:\n            return None\n        if told is None:\n            raise SourceError(',
       "tests/integration/test_false_absence.py::test_an_aws_answer_about_nothing_is_no_absence"),
-    M("the account is the one that the ledger knows", "sources/aws.py", "_account_of(found) or (self._account() if complete and not found else \"\")",
+    M("the account is the one that the ledger knows", "sources/aws.py", '_account_of(found) or (self._account() if complete and not found else "")',
       "'eu-west-1:000000001111'", "tests/integration/test_false_absence.py::test_another_account_is_seen_by_a_process_that_lives_on"),
     M("a different key is said, not worked around", "state/ledger.py", "elif known != key_id:", "elif known is None:",
       "tests/integration/test_commands.py::test_a_missing_or_other_key"),
