@@ -30,6 +30,8 @@ NO_ANSWER = 502
 """The status of what is no answer of Vault's, whatever its own says."""
 NOT_VAULT = "the answer is none of Vault's"
 NOT_VAULT_MEND = "see what answers at the source's address: a proxy, another server?"
+SHORTEST_TOKEN = 16
+"""Characters of a token that is looked for in answers; Vault's own have 24 and more."""
 LOGIN_BACKOFF = timedelta(minutes=1)
 LOGIN_BACKOFF_MAX = timedelta(hours=1)
 LONGEST_LEASE = 10 * 365 * 86400.0
@@ -56,7 +58,7 @@ class _Adapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
             with answer:
                 # Compressed though not asked for: a small body could unpack into any size.
                 content = b"" if "content-encoding" in answer.headers else answer.content
-        if self.token and self.token.encode() in content and "/auth/" not in url:
+        if len(self.token or "") >= SHORTEST_TOKEN and self.token.encode() in content and "/auth/" not in url:
             content = b""  # a peer that echoes the token would have it kept
         body = parsed(content)
         if answer.status_code < 300 and (isinstance(body, dict) or answer.status_code == 204):
