@@ -30,7 +30,7 @@ from syncd.naming import has_wildcard, selects_path
 from syncd.sources import LISTING_SECONDS, PAGE
 from syncd.sources.aws_session import CONNECTIONS, DENIED, NOT_AWS, NOT_AWS_MEND, Refused, as_source_error, asked
 from syncd.sources.retry import Once
-from syncd.untrusted import word
+from syncd.untrusted import mapping, word
 
 MOST_PAGES = 1000
 BATCH = 20
@@ -75,7 +75,7 @@ class AwsSource:
         complete = not failures
         entries: dict[str, SourceEntry] = {}
         for told in found:
-            if not word(told.get("Name")):
+            if not word(mapping(told).get("Name")):
                 failures.append(Failure(place=rule.path, message=NOT_AWS, hint=NOT_AWS_MEND))
             elif selects_path(rule, told["Name"]) and _tagged(rule, told):
                 entry = self._entry(rule, told)
@@ -176,7 +176,7 @@ class AwsSource:
                     self._batches = False  # a policy without it: one by one from now on
             except SourceError as error:
                 return [_failed(entry, error.message, error.hint) for entry in entries]
-        told = {one.get("Name"): one for one in answer.get("SecretValues") or ()}
+        told = {word(one.get("Name")): one for one in map(mapping, answer.get("SecretValues") or ())}
         readings = []
         for entry in entries:
             one = told.get(entry.ref.path)
@@ -225,7 +225,7 @@ class AwsSource:
 
 def _account_of(found: Sequence[dict[str, Any]]) -> str:
     """Region and account, as the ARNs tell them: arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME."""
-    parts = [word(told.get("ARN")).split(":") for told in found]
+    parts = [word(mapping(told).get("ARN")).split(":") for told in found]
     return next((f"{one[3]}:{one[4]}" for one in parts if len(one) > 5), "")
 
 
@@ -234,7 +234,7 @@ def _version(version_id: object) -> Version:
 
 
 def _tagged(rule: Rule, told: dict[str, Any]) -> bool:
-    held = {str(tag.get("Key")): tag.get("Value") for tag in told.get("Tags") or ()}
+    held = {str(tag.get("Key")): tag.get("Value") for tag in map(mapping, told.get("Tags") or ())}
     return all(held.get(key) == value for key, value in rule.tags)
 
 

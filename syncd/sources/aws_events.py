@@ -52,9 +52,9 @@ class Queue:
     def receive(self) -> tuple[frozenset[str], list[str]]:
         """Names that changed, and the receipts to give back once they are in hand. Raises `SourceError`."""
         answer = self._ask("receive_message", MaxNumberOfMessages=BATCH, WaitTimeSeconds=POLL_SECONDS)
-        messages = answer.get("Messages") or []
-        names = frozenset[str]().union(*(names_in(one.get("Body") or "") for one in messages))
-        return names, [one["ReceiptHandle"] for one in messages]
+        messages = [mapping(one) for one in answer.get("Messages") or ()]
+        names = frozenset[str]().union(*(names_in(text(one.get("Body"))) for one in messages))
+        return names, [one["ReceiptHandle"] for one in messages if text(one.get("ReceiptHandle"))]
 
     def done(self, receipts: list[str]) -> None:
         """Take messages off the queue. Raises `SourceError`."""

@@ -117,10 +117,15 @@ def _assume(session: Any, role: str, endpoint_url: str) -> None:
 
 def signing_credentials() -> tuple[str, SecretValue[str], SecretValue[str] | None]:
     """Access key, secret key and session token of the standard chain. Raises `SourceDenied`."""
-    found = boto3.Session().get_credentials()
-    if found is None:
+    try:
+        found = boto3.Session().get_credentials()
+        frozen = found.get_frozen_credentials() if found else None
+    except (BotoCoreError, ClientError) as error:
+        raise SourceDenied(
+            f"no AWS credentials for the aws_iam login ({type(error).__name__})", hint=MEND_CREDENTIALS
+        ) from None
+    if frozen is None:
         raise SourceDenied("no AWS credentials for the aws_iam login", hint=MEND_CREDENTIALS)
-    frozen = found.get_frozen_credentials()
     token = SecretValue(str(frozen.token)) if frozen.token else None
     return str(frozen.access_key), SecretValue(str(frozen.secret_key)), token
 

@@ -103,8 +103,8 @@ class AppAuth:
         if answer.status != httpx.codes.OK or not isinstance(token, str) or not _is_header_safe(token):
             raise TargetUnavailable(f"Wix gave no access token (HTTP {answer.status})", request_id=answer.request_id)
         lives = (answer.body or {}).get("expires_in")
-        seconds = float(lives) if isinstance(lives, (int, float)) and lives > 0 else 14400.0
-        return SecretValue(token), timedelta(seconds=min(seconds, 86400.0))
+        seconds = min(lives, 86400) if isinstance(lives, (int, float)) and lives > 0 else 14400
+        return SecretValue(token), timedelta(seconds=seconds)
 
 
 def _is_header_safe(token: str) -> bool:

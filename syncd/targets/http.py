@@ -116,6 +116,8 @@ def exchange(
             hint="see network, proxy and certificates between here and Wix",
             stalled=isinstance(error, httpx.TimeoutException),
         ) from None
+    except UnicodeError:  # an answer that leads to a host that cannot be
+        raise TargetUnavailable(f"{_origin(url)} gave no usable answer", hint="see base_url", maybe_done=True) from None
     except httpx.InvalidURL:
         raise TargetError(f"{_origin(url)} is no address", hint="see base_url") from None
     except httpx.HTTPError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sqlite3
 import urllib.error
@@ -17,7 +18,7 @@ from syncd.bootstrap import App
 from syncd.config import load
 from syncd.sandbox.servers import openbao
 from syncd.sync import sync_job
-from tests.chaos.peers import Answer, metadata, peer, vault
+from tests.chaos.peers import Answer, metadata, peer, spent, vault
 from tests.integration.test_aws import rule
 from tests.integration.test_hostile import DELETING
 from tests.lab import AWS_ENVIRON, Bao, Lab
@@ -357,3 +358,98 @@ def test_a_line_break_in_a_name_fakes_no_line(lab: Lab, bao: Bao) -> None:
     shown += [lab.run(*words).out for words in (["sync"], ["status"], ["plan"])]
     for text in shown:
         assert not any(line.startswith("payments") for line in text.splitlines()) and "\x1b" not in text
+
+
+# --- the fourth round
+
+
+def with_vault(lab: Lab, url: str) -> None:
+    lab.secret_file("vault-token", "generated-token-of-a-length")
+    lab.config["sources"]["vault"] = {
+        "type": "vault", "address": url,
+        "auth": {"method": "token", "token": {"file": str(lab.folder / "vault-token")}},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("where", ["http://[", "http://x/\xff", "https://xn--999999999/"])
+@pytest.mark.parametrize("which", ["vault", "wix"])
+def test_redirects_to_nowhere(lab: Lab, bao: Bao, which: str, where: str) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    with peer(lambda *_: Answer(b"", 302, {"Location": where})) as server:
+        if which == "vault":
+            with_vault(lab, server.url)
+        else:
+            lab.config["targets"]["shop"]["base_url"] = server.url
+        done = lab.run("sync")
+    assert done.code == (4 if which == "vault" else 5), done.err
+
+
+def test_a_redirect_with_a_bomb_is_not_unpacked(lab: Lab) -> None:
+    body = gzip.compress(b" " * (200 << 20), 9)
+    lab.job("job", "vault", {"path": "kv/**"})
+    headers = {"Location": "http://127.0.0.1:1/", "Content-Encoding": "gzip"}
+    with peer(lambda *_: Answer(body, 302, headers)) as server:
+        with_vault(lab, server.url)
+        run = spent(lab, "sync")
+    assert run.code == 4 and run.megabytes < 150
+
+
+def test_a_lookup_that_lasts_for_ever(lab: Lab) -> None:
+    lab.job("job", "vault", {"path": "kv/**"})
+    with peer(lambda *_: Answer(b'{"data": {"ttl": 1' + b"0" * 400 + b"}}")) as server:
+        with_vault(lab, server.url)
+        assert lab.run("sync").code == 4
+
+
+def test_nulls_for_a_secret_are_no_absence(lab: Lab) -> None:
+    """The listing lacks it, and the direct look gets an answer of nulls."""
+    version = metadata()["versions"]["1"] | {"version": 1}
+    nulls: list[bool] = []
+
+    def answer(method: str, path: str) -> Answer | None:
+        if method == "SCAN":
+            keys = ["b"] if nulls else ["a", "b"]
+            return Answer({"data": {"keys": keys, "key_info": {key: metadata() for key in keys}}})
+        if "/metadata/" in path:
+            return Answer({"data": {"current_version": 1, "versions": {}}})
+        if "/data/" in path:
+            told = {"data": None, "metadata": None} if nulls else {"data": {"v": "1"}, "metadata": version}
+            return Answer({"data": told})
+        return None
+
+    lab.job("job", "vault", {"path": "kv/**"}, **DELETING)
+    with peer(vault(answer)) as server:
+        with_vault(lab, server.url)
+        assert lab.run("sync").code == 0
+        nulls.append(True)
+        for _ in range(3):
+            lab.run("sync")
+    assert set(lab.ids()) == {"a_v", "b_v"}
+
+
+@pytest.mark.parametrize("listed", [{"SecretList": [None]}, {"SecretList": [{"Name": "app/a", "Tags": [None]}]}])
+def test_nulls_in_aws_listings(lab: Lab, listed: dict[str, Any]) -> None:
+    with peer(aws_peer({"list": listed})) as server:
+        lab.aws(server.url)
+        lab.job("job", "aws", {"path": "app/*", "tags": {"k": "v"}})
+        assert lab.run("sync").code in {0, 4}
+
+
+def test_a_listed_key_that_is_no_text_fails_alone(lab: Lab) -> None:
+    def answer(method: str, path: str) -> Answer | None:
+        if method == "SCAN":
+            return Answer({"errors": []}, 405)
+        if method == "LIST":
+            return Answer({"data": {"keys": ["good", "a\ud800"]}})
+        if "/metadata/" in path:
+            return Answer({"data": metadata()})
+        version = metadata()["versions"]["1"] | {"version": 1}
+        return Answer({"data": {"data": {"v": "1"}, "metadata": version}}) if "/data/" in path else None
+
+    lab.job("job", "vault", {"path": "kv/**"})
+    with peer(vault(answer)) as server:
+        with_vault(lab, server.url)
+        done = lab.run("sync")
+    assert done.code == 4 and lab.site.values() == {"good_v": "1"}, done.out + done.err

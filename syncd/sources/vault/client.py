@@ -69,6 +69,14 @@ class _Adapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
         raise StatusError(answer.status_code if told else NO_ANSWER, lines, told)
 
 
+class _Session(requests.Session):
+    """Redirects are refused; left to itself, requests would read and unpack such an answer all the same."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
+        """Nowhere."""
+        return None
+
+
 class VaultClient:
     """One server, one namespace, one token at a time."""
 
@@ -86,7 +94,7 @@ class VaultClient:
         observe: Callable[[str], None],
     ) -> None:
         """`login` answers with Vault's `auth` object; `secrets` are the credentials it would use now."""
-        session = requests.Session()
+        session = _Session()
         session.trust_env = False
         session.headers["Accept-Encoding"] = "identity"
         session.verify = ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or True
@@ -193,7 +201,7 @@ class VaultClient:
             if self._renewable:
                 self._adopt(self._translated(self._hvac.auth.token.renew_self)["auth"], now)
                 return
-        except (StatusError, KeyError, TypeError, ValueError):
+        except (StatusError, KeyError, TypeError, ValueError, OverflowError):
             pass
         self._hvac.token = ""
 
@@ -207,7 +215,7 @@ class VaultClient:
         try:
             auth = self._translated(lambda: self._login(self._hvac))
             self._adopt(auth, now)
-        except (StatusError, KeyError, TypeError, ValueError) as error:
+        except (StatusError, KeyError, TypeError, ValueError, OverflowError) as error:
             status = f" (HTTP {error.status})" if isinstance(error, StatusError) else ""
             self._hvac.token = ""
             self._failures += 1

@@ -22,7 +22,7 @@ from syncd.sources.vault.client import (
     StatusError,
     VaultClient,
 )
-from syncd.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_MEND, mapping, text
+from syncd.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_MEND, is_storable, mapping, text
 
 DENIED = 403
 NOT_FOUND = 404
@@ -151,7 +151,7 @@ class Walker:
             path = f"{base}/{key}".lstrip("/")
             if key.endswith("/"):
                 continue
-            if has_dot_segment(path):
+            if has_dot_segment(path) or not is_storable(path):
                 tree.failures.append(_dotted(mount.path + path))
             elif mapping(told.get(key)):
                 tree.metadata[path] = told[key]
@@ -178,7 +178,7 @@ class Walker:
             return
         for key in keys:
             path = f"{folder}/{key}".lstrip("/")
-            if has_dot_segment(path.rstrip("/")):
+            if has_dot_segment(path.rstrip("/")) or not is_storable(path):
                 tree.failures.append(_dotted(mount.path + path))
             elif not key.endswith("/"):
                 yield path
@@ -231,6 +231,6 @@ def _refused(place: str, error: StatusError, needs: str) -> Failure:
 def _dotted(place: str) -> Failure:
     return Failure(
         place=place,
-        message="a path with a . or .. segment is not read",
+        message="a path with a . or .. segment, a NUL or a lone surrogate is not read",
         hint="move the secret to another path",
     )

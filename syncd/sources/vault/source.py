@@ -226,7 +226,7 @@ class VaultSource:
             return True
         params = {"version": pin} if pin else {}
         held = mapping(self._client.get("get", f"{mount.path}data/{within}", "look", **params).get("data"))
-        if "data" not in held:
+        if "data" not in held or not _is_number(mapping(held.get("metadata")).get("version")):
             raise SourceError(f"source {self.name}: {path}: {NOT_VAULT}", hint=NOT_VAULT_MEND)
         return held["data"] is not None
 
@@ -266,8 +266,9 @@ def _concerns(rule: Rule, place: str) -> bool:
 
 def _is_deleted(error: StatusError) -> bool:
     """A 404 that carries a version's metadata: deleted or destroyed."""
-    data = error.body.get("data")
-    return error.status == 404 and isinstance(data, dict) and "metadata" in data and data.get("data") is None
+    data = mapping(error.body.get("data"))
+    told = _is_number(mapping(data.get("metadata")).get("version"))
+    return error.status == 404 and told and data.get("data") is None
 
 
 def _is_number(thing: object) -> bool:
