@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from syncd.errors import SourceError
@@ -39,7 +40,7 @@ from syncd.sources.vault.listing import (
     is_missing,
     kv2_version,
 )
-from syncd.untrusted import mapping, word
+from syncd.untrusted import mapping, storable, word
 
 
 class VaultSource:
@@ -121,7 +122,7 @@ class VaultSource:
                 failures.append(entry)
             elif entry is not None:
                 entries.append(entry)
-        relevant = [failure for failure in failures if _concerns(rule, failure.place)]
+        relevant = [replace(one, place=storable(one.place)) for one in failures if _concerns(rule, one.place)]
         return entries, relevant, calls
 
     def _entry(self, rule: Rule, path: str, told: dict[str, Any] | None) -> SourceEntry | Failure | None:
