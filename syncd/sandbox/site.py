@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import uuid
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -74,13 +74,18 @@ class Site:
         """The most requests accepted within one quota window."""
         self._clock = clock
         self._lock = threading.RLock()
-        self._past: deque[tuple[datetime, dict[str, Stored]]] = deque(maxlen=2000)
+        self._named: dict[str, list[str]] = defaultdict(list)
+        """Folded name to every id that ever had it."""
+        self._past: deque[tuple[datetime, str, Stored | None]] = deque(maxlen=200_000)
+        """Every change: when, of which id, and what was there before."""
         self._accepted: deque[datetime] = deque()
 
     def by_name(self, name: str) -> Stored | None:
         """The secret of this name, as the site compares names."""
         with self._lock:
-            return next((one for one in self.secrets.values() if self._same(one.name, name)), None)
+            ids = self._named.get(name.casefold(), ())
+            there = (self.secrets[secret_id] for secret_id in ids if secret_id in self.secrets)
+            return next((one for one in there if self._same(one.name, name)), None)
 
     def values(self) -> dict[str, str]:
         """Name to value."""
@@ -156,8 +161,8 @@ class Site:
     def delete(self, secret_id: str) -> dict[str, object]:
         """DeleteSecret."""
         with self._lock:
-            self._get(secret_id)
-            self._remember()
+            one = self._get(secret_id)
+            self._past.append((self._clock(), secret_id, one))
             del self.secrets[secret_id]
             return {}
 
@@ -190,18 +195,26 @@ class Site:
             raise Refusal(404, "NOT_FOUND", "no such secret")
         return self.secrets[secret_id]
 
-    def _remember(self) -> None:
-        self._past.append((self._clock(), dict(self.secrets)))
-
     def _put(self, one: Stored) -> None:
-        self._remember()
+        before = self.secrets.get(one.id)
+        self._past.append((self._clock(), one.id, before))
         self.secrets[one.id] = one
+        if before is None or before.name != one.name:
+            self._named[one.name.casefold()].append(one.id)
 
     def _as_of(self, moment: datetime) -> list[Stored]:
-        """The secrets as they were: a state was left at the time noted with it."""
+        """The secrets as they were: later changes are taken back, the last one first."""
         if not self.options.listing_lag:
             return list(self.secrets.values())
-        return list(next((state for left, state in self._past if left > moment), self.secrets).values())
+        then = dict(self.secrets)
+        for at, secret_id, before in reversed(self._past):
+            if at <= moment:
+                break
+            if before is None:
+                then.pop(secret_id, None)
+            else:
+                then[secret_id] = before
+        return list(then.values())
 
 
 def _units(text: str) -> int:
