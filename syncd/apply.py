@@ -29,8 +29,10 @@ from syncd.planning import Reason
 from syncd.ports import Clock, Journal, Target
 from syncd.settle import history_line, succeeded
 
-WORKERS = 8
-"""Requests to one site at the same time."""
+WORKERS = 16
+"""Requests to one site at the same time; as many more are in the journal, ready to go."""
+GATHER = 0.01
+"""Seconds that one transaction waits for answers that come together."""
 BREAK_AFTER = 3
 """Failures in a row that are the site's, not a secret's: the rest is left for another cycle."""
 
@@ -70,7 +72,7 @@ class Applier:
         self._journal = journal
         self._clock = clock
         self._told = told
-        self._workers = workers
+        self._workers, self._ahead = workers, workers if workers == 1 else 2 * workers
         self._in_a_row = 0
 
     def run(self, actions: Sequence[Action], *, stop: Callable[[], bool]) -> Applied:
@@ -84,7 +86,7 @@ class Applier:
             settled = _Settled()
             while todo or flying:
                 starting: list[Action] = []
-                while todo and len(starting) + len(flying) < self._workers and not result.broken and not stop():
+                while todo and len(starting) + len(flying) < self._ahead and not result.broken and not stop():
                     starting.append(todo.popleft())
                 opened = [self._opened(action) for action in starting]
                 sent = [self._sent(action, record) for action, record in zip(starting, opened, strict=True)]
@@ -95,7 +97,8 @@ class Applier:
                 if not flying:
                     break
                 settled = _Settled()
-                done, _ = wait(flying, return_when=FIRST_COMPLETED)
+                wait(flying, return_when=FIRST_COMPLETED)
+                done, _ = wait(flying, timeout=GATHER if todo else 0)
                 for future in done:
                     self._settle(future, *flying.pop(future), settled, result)
             self._journal.write(put=settled.put, drop=settled.drop, log=settled.log)

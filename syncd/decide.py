@@ -54,6 +54,7 @@ class Decision:
         remote: tuple[RemoteSecret, ...],
         memory: Memory,
         troubles: Mapping[str, Trouble],
+        wanted: Wanted,
         *,
         allow_deletes: int,
     ) -> None:
@@ -69,8 +70,9 @@ class Decision:
         self._seen: dict[tuple[str, str, str], tuple[Presence, str]] = {}
         self._troubles = troubles
         self._grants = world.store.grants(self._site)
+        self._mounts: dict[str, dict[str, str]] = {}
         self._kept = self._kept_by()
-        self.wanted = self._mapped()
+        self.wanted = wanted
         self._presence = self._presences()
         self._passing = self._passings()
 
@@ -95,9 +97,10 @@ class Decision:
 
     def _learn(self, needs: Needs) -> None:
         """Read what the provisional plan asks for."""
-        keys = {one.name: self._gathering.key_of(one) for one in self.wanted.all}
-        self._gathering.read(sorted({keys[name] for name in needs.values if name in keys}))
-        self.wanted = self._mapped()
+        if needs.values:
+            keys = {one.name: self._gathering.key_of(one) for one in self.wanted.all}
+            self._gathering.read(sorted({keys[name] for name in needs.values if name in keys}))
+            self.wanted = self._mapped()
         for name in sorted(needs.compares):
             self._compare(name)
 
@@ -195,7 +198,9 @@ class Decision:
         world = self._world
         if self._site not in {world.site_of(name) for name in job.targets} or job.source != record.ref.source:
             return set()
-        mounts = world.store.known_mounts(record.ref.source)
+        if record.ref.source not in self._mounts:
+            self._mounts[record.ref.source] = world.store.known_mounts(record.ref.source)
+        mounts = self._mounts[record.ref.source]
         mount = max((m for m in mounts if record.ref.path.startswith(m)), key=len, default="").strip("/")
         names = set()
         for rule in job.rules:

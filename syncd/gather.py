@@ -58,6 +58,7 @@ class Gathering:
         self._named = named
         self._now = now
         self._rules = rules
+        self._digests = {rule.index: rule_digest(rule) for rule in rules}
         self._source = source
         self._tick = tick
         self._journal = journal
@@ -261,7 +262,8 @@ class Gathering:
             for field in odd:
                 message = f"a field's name holds a NUL or a lone surrogate, or is longer than {FIELD_MAX} bytes"
                 wanted.failed(f"{ref}#{field[:60]!a}", ref, message, "rename the field at the source")
-            return tuple(replace(ref, field=field) for field in state.fields if field not in odd)
+            named = (field for field in state.fields if field not in odd)
+            return tuple(SecretRef(source=ref.source, path=ref.path, field=field) for field in named)
         if rule.field in state.fields:
             return (replace(ref, field=rule.field),)
         if not has_wildcard(rule.path):
@@ -294,7 +296,7 @@ class Gathering:
             description=marked(text, mark_of(owner, name, ref)),
             job=job,
             pin=rule.pin,
-            rule=rule_digest(rule),
+            rule=self._digests[rule.index],
             updated_at=state.updated_at,
         )
         if one.key in wanted.secrets:

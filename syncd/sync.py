@@ -133,6 +133,8 @@ class Cycle:
         writes = [action for action in todo.actions if not isinstance(action, Delete)]
         deletes = [action for action in todo.actions if isinstance(action, Delete)]
         journal.write(put=todo.notes)
+        noted = {record.name: record for record in todo.notes}
+        picture.records = tuple(noted.get(record.name, record) for record in picture.records)
         applier = Applier(
             self._world.target(self._target_name),
             journal,
@@ -198,6 +200,7 @@ class Cycle:
             remote,
             self._memory,
             self._troubles,
+            wanted,
             allow_deletes=max(0, self._allow_deletes - deletions_sent(self._outcomes)),
         )
         final = decision.final()

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,17 @@ def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> 
     """Insert or replace by primary key."""
     if not rows:
         return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
+    connection.execute(_upserting(connection.dialect.name, table), rows)
+
+
+@cache
+def _upserting(dialect_name: str, table: Table) -> Any:
+    """Built once: that takes longer than to carry it out."""
+    statement = (postgresql if dialect_name == "postgresql" else sqlite).insert(table)
     keys = [column.name for column in table.primary_key]
-    changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+    excluded = statement.excluded
+    changed = {column.name: excluded[column.name] for column in table.columns if column.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
 DAMAGED = "restore it from a backup, or move it away: it is rebuilt from the sites"

@@ -84,10 +84,12 @@ class Ledger:
             row = connection.execute(select(tables.locks).where(tables.locks.c.site == site)).first()
         return f"{row.holder} since {row.since:%Y-%m-%d %H:%M:%S} UTC" if row else "another process"
 
-    def _all(self, query: Select[Any], *, seal: bool = False) -> list[Any]:
+    def _all(self, query: Select[Any], *, seal: bool = False) -> list[dict[str, Any]]:
         """The rows. Raises `LedgerError` for one that is not as it was written."""
         with self.reading() as connection, undamaged(self.place):
-            rows = list(connection.execute(query).mappings())
+            found = connection.execute(query)
+            names = list(found.keys())
+            rows = [dict(zip(names, row, strict=True)) for row in found]
             if seal and any(row["seal"] != tables.seal_of(row) for row in rows):
                 raise ValueError("seal")
             return rows

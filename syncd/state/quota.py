@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Engine, and_, delete, func, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, delete, func, select, update
 
 from syncd.ports import Clock
 from syncd.state import tables
@@ -16,10 +18,28 @@ from syncd.state.engine import translated
 FLIGHT = timedelta(seconds=10)
 """As long a request may be under way at most; until its answer it counts as if it arrived at the end of that."""
 
+_TABLE = tables.requests
+_MINE = _TABLE.c.site == bindparam("of")
+_FORGET = delete(_TABLE).where(and_(_MINE, _TABLE.c.at <= bindparam("before")))
+_MEND = update(_TABLE).where(and_(_MINE, _TABLE.c.at > bindparam("latest"))).values(at=bindparam("latest"))
+_COUNT = select(func.count(), func.min(_TABLE.c.at)).where(_MINE)
+_ADD = _TABLE.insert().returning(_TABLE.c.id)
+_ANSWERED = update(_TABLE).where(_TABLE.c.id == bindparam("ticket")).values(at=bindparam("came"))
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """One thread's question, answered by whichever thread asks the ledger next."""
+
+    ticket: int = 0
+    left: timedelta | None = None
+
 
 class Quota:
     """A sliding-window log of one site's requests. A request counts from its sending until its window
     after its answer, so that latency on the wire never lets one more in at Wix.
+
+    Threads that come while one is at the ledger are served together, in one transaction.
     """
 
     def __init__(self, engine: Engine, place: str, *, site: str, limit: int, window: timedelta, clock: Clock) -> None:
@@ -29,6 +49,9 @@ class Quota:
         self._limit = limit
         self._window = window
         self._clock = clock
+        self._turn, self._lists = threading.Lock(), threading.Lock()
+        self._asking: list[_Asked] = []
+        self._came: list[tuple[int, datetime]] = []
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -43,25 +66,55 @@ class Quota:
 
     def take(self) -> tuple[int, timedelta]:
         """A place in the window, as (ticket, 0), or (0, how long to wait before asking again)."""
-        table = tables.requests
-        mine = table.c.site == self._site
-        with self._transaction() as connection:
-            now = self._clock()
-            flying = now + FLIGHT
-            connection.execute(delete(table).where(and_(mine, table.c.at <= now - self._window)))
-            # A clock that was set back leaves times far in the future.
-            connection.execute(update(table).where(and_(mine, table.c.at > flying)).values(at=flying))
-            count, oldest = connection.execute(select(func.count(), func.min(table.c.at)).where(mine)).one()
-            if count < self._limit:
-                ticket = connection.execute(table.insert().values(site=self._site, at=flying)).inserted_primary_key
-                return int(ticket[0]) if ticket else 0, timedelta(0)
-        return 0, max(timedelta(milliseconds=1), oldest + self._window - now)
+        one = _Asked()
+        with self._lists:
+            self._asking.append(one)
+        with self._turn:
+            if one.left is None:
+                self._serve(one)
+        return one.ticket, one.left or timedelta(0)
 
     def answered(self, ticket: int) -> None:
         """The request's answer came: its window starts here."""
-        at = self._clock()
-        with self._transaction() as connection:
-            connection.execute(update(tables.requests).where(tables.requests.c.id == ticket).values(at=at))
+        one = (ticket, self._clock())
+        with self._lists:
+            self._came.append(one)
+        with self._turn:
+            if one in self._came:
+                self._serve()
+
+    def _serve(self, *mine: _Asked) -> None:
+        """Everything that threads wait for now. Raises `LedgerError`; then each of the others asks for itself."""
+        with self._lists:
+            asking, self._asking = self._asking, []
+            came, self._came = self._came, []
+        asking += [one for one in mine if one not in asking]
+        try:
+            with self._transaction() as connection:
+                if came:
+                    connection.execute(_ANSWERED, [{"ticket": ticket, "came": at} for ticket, at in came])
+                if asking:
+                    self._admit(connection, asking)
+        except BaseException:
+            with self._lists:
+                self._came += came
+            raise
+
+    def _admit(self, connection: Connection, asking: list[_Asked]) -> None:
+        now = self._clock()
+        flying = now + FLIGHT
+        connection.execute(_FORGET, {"of": self._site, "before": now - self._window})
+        # A clock that was set back leaves times far in the future.
+        connection.execute(_MEND, {"of": self._site, "latest": flying})
+        count, oldest = connection.execute(_COUNT, {"of": self._site}).one()
+        tickets = [
+            int(connection.execute(_ADD, {"site": self._site, "at": flying}).scalar_one())
+            for _ in asking[: max(0, self._limit - count)]
+        ]
+        wait = max(timedelta(milliseconds=1), (oldest or now) + self._window - now)
+        for index, one in enumerate(asking):
+            one.ticket = tickets[index] if index < len(tickets) else 0
+            one.left = timedelta(0) if one.ticket else wait
 
 
 def hash_of(site: str) -> int:

@@ -16,7 +16,6 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
-    RowMapping,
     String,
     Table,
     Text,
@@ -173,10 +172,10 @@ locks = Table(
 )
 
 
-def seal_of(row: Mapping[Any, Any]) -> int:
+def seal_of(row: Mapping[str, Any]) -> int:
     """A checksum of what a row says: SQLite has none of its own, so a flipped bit would be believed."""
-    told = {key: _plain(value) for key, value in row.items() if key != "seal"}
-    return zlib.crc32(repr(sorted(told.items())).encode("utf-8", "surrogatepass"))
+    told = [(key, _plain(row[key])) for key in sorted(row) if key != "seal"]
+    return zlib.crc32(repr(told).encode("utf-8", "surrogatepass"))
 
 
 def _plain(value: object) -> object:
@@ -204,9 +203,13 @@ def record_row(record: Record) -> dict[str, Any]:
     return sealed(row)
 
 
-def as_record(row: RowMapping) -> Record:
+PLAIN = [name for name in Record.__dataclass_fields__ if name in records.columns]
+"""What a record and its row have alike."""
+
+
+def as_record(row: Mapping[str, Any]) -> Record:
     """A row as a record."""
-    values = {name: row[name] for name in Record.__dataclass_fields__ if name in row}
+    values = {name: row[name] for name in PLAIN}
     start, end = row["window_start"], row["window_end"]
     values |= {
         "ref": SecretRef(source=row["source"], path=row["path"], field=row["field"]),
@@ -236,7 +239,7 @@ def path_row(state: PathState) -> dict[str, Any]:
     return sealed(row)
 
 
-def as_path(row: RowMapping) -> PathState:
+def as_path(row: Mapping[str, Any]) -> PathState:
     """A row as what is known of a path."""
     return PathState(
         source=row["source"],
@@ -251,6 +254,6 @@ def as_path(row: RowMapping) -> PathState:
     )
 
 
-def as_trouble(row: RowMapping) -> Trouble:
+def as_trouble(row: Mapping[str, Any]) -> Trouble:
     """A row as a trouble."""
     return Trouble(**{name: row[name] for name in Trouble.__dataclass_fields__})

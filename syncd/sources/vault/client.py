@@ -22,7 +22,7 @@ from syncd.sources.bounded import BOUNDS, bounded
 from syncd.sources.retry import retried
 from syncd.untrusted import parsed
 
-THREADS = 16
+THREADS = 32
 TIMEOUT = (5.0, 8.0)
 """Seconds to connect, and until the first byte of an answer."""
 MEND_LARGE = "see what answers there; a rule with a narrower path lists less"

@@ -9,7 +9,6 @@ from typing import Any
 import hvac
 
 from syncd.models import SecretValue
-from syncd.sources.aws_session import signing_credentials
 from syncd.untrusted import mapping
 
 Credential = Callable[[], SecretValue[str]]
@@ -99,6 +98,8 @@ def _cert(login: Login, client: hvac.Client) -> dict[str, Any]:
 
 
 def _aws_iam(login: Login, client: hvac.Client) -> dict[str, Any]:
+    from syncd.sources.aws_session import signing_credentials  # noqa: PLC0415  # the AWS SDK, for this login alone
+
     access_key, secret_key, session_token = signing_credentials()
     return _auth(
         client.auth.aws.iam_login(
