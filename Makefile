@@ -7,7 +7,7 @@ export UV_COMPILE_BYTECODE = 1
 export UV_LINK_MODE = copy
 UV := $(BIN)/uv
 
-.PHONY: help setup demo test check chaos mutants format lock clean
+.PHONY: help setup demo test check chaos mutants bench profile format lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -47,6 +47,19 @@ chaos: setup build/.strace ## every kill, fault and hostile answer at scale, and
 mutants: setup build/.strace ## break one sentence of the design at a time, and see a test fail (10 minutes)
 	$(BIN)/python -m tests.chaos.mutants
 
+# The shell baseline's aws, matplotlib and the profilers are big: an environment of their own.
+build/bench/.ready: pyproject.toml requirements-bench.lock $(VENV)/.ready
+	@mkdir -p build && $(PYTHON) -m venv --clear build/bench
+	$(UV) pip install --quiet --python build/bench/bin/python --require-hashes -r requirements-bench.lock
+	$(UV) pip install --quiet --python build/bench/bin/python --no-deps -e .
+	@touch $@
+
+bench: build/bench/.ready ## syncd against a plain script, a shell CronJob and the bare requests; tables and plot in build/ (25 minutes)
+	build/bench/bin/python -m tests.benchmarks --out build/benchmarks
+
+profile: build/bench/.ready ## where the time and the memory of 10,000 secrets go (py-spy, memray)
+	build/bench/bin/python -m tests.benchmarks.profiles --out build/benchmarks
+
 check: setup ## ruff, mypy strict, import-linter, docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -60,6 +73,7 @@ format: setup ## let ruff set the code
 
 lock: setup ## resolve the requirements anew (no index address is recorded)
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra dev pyproject.toml -o requirements-dev.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra bench -c requirements-dev.lock pyproject.toml -o requirements-bench.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra postgres pyproject.toml -o requirements.lock
 
 clean: ## remove the environment and what was built

@@ -46,6 +46,8 @@ class Applied:
     """Names that failed: their cycle is over."""
     uncreated: set[str] = field(default_factory=set)
     """Names whose creation may or may not have happened: list before anything else."""
+    rows: dict[str, Record | None] = field(default_factory=dict)
+    """By name, as the ledger has them now; None for one that is gone."""
     look_again: bool = False
     """Something turned out not to be as listed."""
     left_over: bool = False
@@ -92,6 +94,7 @@ class Applier:
                 sent = [self._sent(action, record) for action, record in zip(starting, opened, strict=True)]
                 log = [*settled.log, *(line for line in sent if line)]
                 self._journal.write(put=[*settled.put, *opened], drop=settled.drop, log=log)
+                settled.note(result.rows)
                 for action, record in zip(starting, opened, strict=True):
                     flying[pool.submit(_send, self._target, action)] = (action, record)
                 if not flying:
@@ -102,6 +105,7 @@ class Applier:
                 for future in done:
                     self._settle(future, *flying.pop(future), settled, result)
             self._journal.write(put=settled.put, drop=settled.drop, log=settled.log)
+            settled.note(result.rows)
         result.left_over = bool(todo) and result.broken is None
         return result
 
@@ -254,6 +258,10 @@ class _Settled:
     put: list[Record] = field(default_factory=list)
     drop: list[Record] = field(default_factory=list)
     log: list[Logged] = field(default_factory=list)
+
+    def note(self, rows: dict[str, Record | None]) -> None:
+        rows.update({record.name: None for record in self.drop})
+        rows.update({record.name: record for record in self.put})
 
 
 def _send(target: Target, action: Action) -> Written:

@@ -48,7 +48,7 @@ def remember(journal: Journal, store: StateStore, report: SyncReport, site: str,
         touched = {outcome.action.name for outcome in report.outcomes}
         rows = [
             replace(record, status=status)
-            for record in (store.records(site) if report.outcomes else seen)
+            for record in seen
             if (record.name in findings or record.name in touched or record.job == report.job)
             and (status := status_of(record, findings.get(record.name))) != record.status
         ]

@@ -25,6 +25,7 @@ def succeeded(action: Create | Update, record: Record, written: Written, now: da
         window=written.window,
         pinned_at=None,
         last_synced_at=now,
+        status="synced",
     )
     if isinstance(action, Create):
         done = replace(done, lost_at=None, unlisted_tried_at=None, adopted=False)

@@ -46,6 +46,7 @@ class Picture:
 
     plan: Plan
     records: tuple[Record, ...]
+    """As the ledger has them; after a pass, as the pass left them."""
     remote: tuple[RemoteSecret, ...]
     gathering: Gathering
     wanted: Wanted
@@ -133,8 +134,6 @@ class Cycle:
         writes = [action for action in todo.actions if not isinstance(action, Delete)]
         deletes = [action for action in todo.actions if isinstance(action, Delete)]
         journal.write(put=todo.notes)
-        noted = {record.name: record for record in todo.notes}
-        picture.records = tuple(noted.get(record.name, record) for record in picture.records)
         applier = Applier(
             self._world.target(self._target_name),
             journal,
@@ -149,6 +148,9 @@ class Cycle:
         self._memory.ended |= applied.ended
         self._memory.uncreated |= applied.uncreated
         self._outcomes += applied.outcomes
+        rows: dict[str, Record | None] = {record.name: record for record in (*picture.records, *todo.notes)}
+        rows |= applied.rows
+        picture.records = tuple(row for row in rows.values() if row is not None)
         if deletes and not (actions and actions is deletes):
             applied.look_again = True  # a deletion has a listing made for it
         return picture, applied

@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from syncd.errors import LedgerBusy, LedgerError
 
 BUSY_SECONDS = 30
+PART = 500
+"""Rows that are made and sent to the database together."""
 
 
-def upsert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert or replace by primary key."""
-    if not rows:
-        return
-    connection.execute(_upserting(connection.dialect.name, table), rows)
+def upsert(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+    """Insert or replace by primary key, a part of the rows at a time, so that ten thousand take no memory."""
+    left = iter(rows)
+    while part := list(islice(left, PART)):
+        connection.execute(_upserting(connection.dialect.name, table), part)
 
 
 @cache
 def _upserting(dialect_name: str, table: Table) -> Any:
     """Built once: that takes longer than to carry it out."""
-    statement = (postgresql if dialect_name == "postgresql" else sqlite).insert(table)
+    if dialect_name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415  # 2 MB, where it is used
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # noqa: PLC0415
+    statement: Any = insert(table)
     keys = [column.name for column in table.primary_key]
     excluded = statement.excluded
     changed = {column.name: excluded[column.name] for column in table.columns if column.name not in keys}

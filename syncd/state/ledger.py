@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Select, and_, delete, select, true
 from syncd.errors import LedgerBusy, LedgerError
 from syncd.models import Logged, PathState, Record, Run, Trouble
 from syncd.state import tables
-from syncd.state.engine import translated, undamaged, upsert
+from syncd.state.engine import PART, translated, undamaged, upsert
 from syncd.state.locks import TURNS, advisory_lock, file_lock
 from syncd.state.migrations import CURRENT, migrate, schema_version
 
@@ -84,32 +84,36 @@ class Ledger:
             row = connection.execute(select(tables.locks).where(tables.locks.c.site == site)).first()
         return f"{row.holder} since {row.since:%Y-%m-%d %H:%M:%S} UTC" if row else "another process"
 
-    def _all(self, query: Select[Any], *, seal: bool = False) -> list[dict[str, Any]]:
-        """The rows. Raises `LedgerError` for one that is not as it was written."""
+    def _each(self, query: Select[Any], *, seal: bool = False) -> Iterator[dict[str, Any]]:
+        """The rows, one at a time. Raises `LedgerError` for one that is not as it was written."""
         with self.reading() as connection, undamaged(self.place):
-            found = connection.execute(query)
+            found = connection.execute(query.execution_options(yield_per=PART))
             names = list(found.keys())
-            rows = [dict(zip(names, row, strict=True)) for row in found]
-            if seal and any(row["seal"] != tables.seal_of(row) for row in rows):
-                raise ValueError("seal")
-            return rows
+            for row in found:
+                told = dict(zip(names, row, strict=True))
+                if seal and told["seal"] != tables.seal_of(told):
+                    raise ValueError("seal")
+                yield told
+
+    def _all(self, query: Select[Any]) -> list[dict[str, Any]]:
+        return list(self._each(query))
 
     def records(self, site: str | None = None) -> tuple[Record, ...]:
         """The rows of one site, or of all, by name."""
         query = select(tables.records).order_by(tables.records.c.site, tables.records.c.name)
         if site is not None:
             query = query.where(tables.records.c.site == site)
-        return tuple(tables.as_record(row) for row in self._all(query, seal=True))
+        return tuple(tables.as_record(row) for row in self._each(query, seal=True))
 
     def known_paths(self, source: str) -> dict[tuple[str, str], PathState]:
         """What was read last of a source, by (path, pin)."""
         query = select(tables.paths).where(tables.paths.c.source == source)
-        return {(row["path"], row["pin"]): tables.as_path(row) for row in self._all(query, seal=True)}
+        return {(row["path"], row["pin"]): tables.as_path(row) for row in self._each(query, seal=True)}
 
     def known_mounts(self, source: str) -> dict[str, str]:
         """Mount to its id, as accepted."""
         query = select(tables.mounts).where(tables.mounts.c.source == source)
-        return {row["mount"]: row["mount_id"] for row in self._all(query, seal=True)}
+        return {row["mount"]: row["mount_id"] for row in self._each(query, seal=True)}
 
     def all_troubles(self) -> list[Trouble]:
         """What keeps failing, on every site."""
@@ -217,7 +221,7 @@ class SiteJournal:
     def write(self, *, put: Iterable[Record] = (), drop: Iterable[Record] = (), log: Iterable[Logged] = ()) -> None:
         """Store and remove rows and history lines in one durable transaction."""
         key = tables.records.c
-        rows = [tables.record_row(record) for record in put]
+        rows = (tables.record_row(record) for record in put)
         lines = [{name: getattr(line, name) for name in Logged.__dataclass_fields__} for line in log]
         with self._transaction() as connection:
             for record in drop:
@@ -237,7 +241,7 @@ class SiteJournal:
 
     def paths(self, states: Iterable[PathState]) -> None:
         """Store what was read of source paths."""
-        rows = [tables.path_row(state) for state in states]
+        rows = (tables.path_row(state) for state in states)
         with self._transaction() as connection:
             upsert(connection, tables.paths, rows)
 

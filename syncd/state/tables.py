@@ -6,6 +6,8 @@ import json
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from sqlalchemy import (
@@ -205,14 +207,17 @@ def record_row(record: Record) -> dict[str, Any]:
 
 PLAIN = [name for name in Record.__dataclass_fields__ if name in records.columns]
 """What a record and its row have alike."""
+REPEATED = ("site", "target", "job", "pin", "status")
+"""Texts that thousands of rows share: held once."""
 
 
 def as_record(row: Mapping[str, Any]) -> Record:
     """A row as a record."""
     values = {name: row[name] for name in PLAIN}
     start, end = row["window_start"], row["window_end"]
+    values |= {name: intern(row[name]) for name in REPEATED}
     values |= {
-        "ref": SecretRef(source=row["source"], path=row["path"], field=row["field"]),
+        "ref": SecretRef(source=intern(row["source"]), path=row["path"], field=row["field"] and intern(row["field"])),
         "pending": Pending(row["pending"]) if row["pending"] else None,
         "window": Window(start=start, end=end) if start and end else None,
         "restores": tuple(EPOCH + at * MICROSECOND for at in json.loads(row["restores"])),
@@ -242,16 +247,21 @@ def path_row(state: PathState) -> dict[str, Any]:
 def as_path(row: Mapping[str, Any]) -> PathState:
     """A row as what is known of a path."""
     return PathState(
-        source=row["source"],
+        source=intern(row["source"]),
         path=row["path"],
-        pin=row["pin"],
+        pin=intern(row["pin"]),
         version=Version(token=row["version"], number=row["number"], lineage=row["lineage"]),
-        fields=None if row["fields"] is None else tuple(json.loads(row["fields"])),
+        fields=None if row["fields"] is None else _fields(row["fields"]),
         updated_at=row["updated_at"],
         older_token=row["older_token"],
         older_count=row["older_count"],
         older_at=row["older_at"],
     )
+
+
+@lru_cache(maxsize=256)
+def _fields(told: str) -> tuple[str, ...]:
+    return tuple(json.loads(told))
 
 
 def as_trouble(row: Mapping[str, Any]) -> Trouble:
