@@ -62,7 +62,9 @@ def judge_wanted(table: Table, wanted: Desired) -> None:
 
 def _awake(table: Table, wanted: Desired, record: Record) -> Record:
     """A wanted record has no tombstone, and passes to this job if its own no longer wants it."""
-    awake = replace(record, absent_at=None, absent_for=timedelta(0), target=table.view.target)
+    awake = record
+    if record.absent_at or record.absent_for or record.target != table.view.target:
+        awake = replace(record, absent_at=None, absent_for=timedelta(0), target=table.view.target)
     if record.job != wanted.job and wanted.name not in table.view.facts.kept_by and owns(record, wanted):
         awake = replace(awake, job=wanted.job)
     if awake != record:

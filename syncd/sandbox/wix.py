@@ -52,6 +52,8 @@ class Seen:
     status: int
     site: str
     fault: str = ""
+    at: float = field(default_factory=time.time)
+    """Seconds since 1970."""
 
 
 @dataclass
@@ -346,8 +348,8 @@ def control(wix: Wix, method: str, path: str, body: dict[str, Any]) -> tuple[int
         known = {"case_insensitive", "dates", "members_area", "may_read", "quota", "latency"}
         for key in known & set(body):
             setattr(options, key, body[key])
-        if "listing_lag" in body:
-            options.listing_lag = timedelta(seconds=float(body["listing_lag"]))
+        for key in {"listing_lag", "quota_window"} & set(body):
+            setattr(options, key, timedelta(seconds=float(body[key])))
         return 200, {}
     return 404, {"message": "requests, secrets, faults or options/SITE"}
 

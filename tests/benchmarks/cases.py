@@ -1,0 +1,138 @@
+"""The promises that are figures: the quota used to the end, what an idle cycle asks, CPU and memory, many sites, start-up."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from syncd.bootstrap import App
+from syncd.config import load
+from syncd.sync import sync_job
+from tests.benchmarks.stage import AWS, PYTHON, Stage, measured
+
+Told = list[tuple[str, str, str]]
+"""What, the figure, what it is held against."""
+
+
+def quota(on: Stage) -> Told:
+    """600 secrets under 200 requests per 5 s."""
+    site, secrets, limit, window = on.site(), 600, 200, 5
+    on.options(site, quota=limit, quota_window=window)
+    config = on.config({"job": ("vault", on.seed("vault", secrets))}, [site], rate_limit=f"{limit}/{window}s")
+    run = on.syncd(config, "sync")
+    seen = on.requests(site)
+    refused = sum(one["status"] == 429 for one in seen)
+    ideal = (math.ceil(len(seen) / limit) - 1) * window
+    took = seen[-1]["at"] - seen[0]["at"]
+    return [
+        (
+            f"{secrets} secrets, {limit} requests per {window} s",
+            f"{took:.2f} s from the first request to the last, {took / ideal:.3f} of what the quota allows; {run.wall:.1f} s in all",
+            f"{len(seen)} requests take {ideal} s; 1.05",
+        ),
+        ("… requests refused", str(refused), "0"),
+    ]
+
+
+def calls(on: Stage, count: int) -> Told:
+    """What an idle cycle asks of each peer."""
+    told: Told = []
+    environ = {**AWS, "VAULT_TOKEN": on.bao.token, "WIX_KEY": on.wix["key"]}
+    os.environ.update(environ)
+    for source in ("vault", "aws"):
+        site = on.site()
+        settings = load(on.config({"job": (source, on.seed(source, count))}, [site]))
+        for _ in range(3):
+            asked: Counter[str] = Counter()
+            before = len(on.requests(site))
+            with App(settings, source_call=lambda _s, call, asked=asked: asked.update([call])) as app:
+                (report,) = sync_job(app.world, app.world.jobs["job"], holder="bench", wait=timedelta(0))
+            assert report.exit_code == 0, report
+        wix = len(on.requests(site)) - before
+        expected = "1 a tree, and which mount it is" if source == "vault" else f"{math.ceil(count / 100)} pages"
+        shown = ", ".join(f"{number} {call}" for call, number in sorted(asked.items()))
+        told.append(
+            (f"idle cycle of {count:,} from {source}", f"{shown}; {wix} at Wix", f"{expected}; no values; 1 at Wix")
+        )
+    return told
+
+
+def scale(on: Stage, sizes: tuple[int, int]) -> Told:
+    """CPU and memory of large jobs, from one OpenBao to one site."""
+    told: Told = []
+    cpu = []
+    for count in sizes:
+        config = on.config({"job": ("vault", on.seed("vault", count))}, [on.site()])
+        first, _, idle = (on.syncd(config, "sync") for _ in range(3))
+        cpu.append(first.cpu)
+        told += [
+            (f"first sync of {count:,}", f"{first.wall:.1f} s, {1000 * first.cpu / count:.2f} ms of CPU a secret, {first.peak:.0f} MiB", "4 ms, 120 MB"),
+            (f"idle cycle of {count:,}", f"{idle.wall:.2f} s, {idle.cpu:.2f} s of CPU, {idle.peak:.0f} MiB", "2 s, 120 MB"),
+        ]  # fmt: skip
+    told.append((f"CPU of {sizes[1]:,} against {sizes[0]:,}", f"{cpu[1] / cpu[0]:.2f} times", "4.5 times"))
+    return told
+
+
+def sites(on: Stage, count: int, secrets: int) -> Told:
+    """One source read for many sites."""
+    told: Told = []
+    for number in (count // 4, count):
+        mine = [on.site() for _ in range(number)]
+        config = on.config({"job": ("vault", on.seed("vault", secrets))}, mine)
+        first, _, idle = (on.syncd(config, "sync") for _ in range(3))
+        told.append(
+            (f"{number} sites x {secrets} secrets", f"first {first.wall:.1f} s, {first.peak:.0f} MiB; idle {idle.wall:.1f} s, {idle.peak:.0f} MiB", "memory flat")
+        )  # fmt: skip
+    return told
+
+
+def startup(on: Stage) -> Told:
+    """How long until something happens."""
+    helping = min(measured([PYTHON, "-m", "syncd", "--help"], {}).wall for _ in range(3))
+    config = on.config({"one": ("vault", on.seed("vault", 1000)), "two": ("aws", on.seed("aws", 1000))}, [on.site()])
+    for _ in range(2):
+        on.syncd(config, "sync")
+    idle = on.syncd(config, "sync")
+    return [
+        ("syncd --help", f"{helping:.2f} s", "0.4 s"),
+        ("idle sync of 1,000 from OpenBao and 1,000 from AWS", f"{idle.wall:.2f} s", "2 s"),
+        ("daemon ready", f"{_ready(on, config):.2f} s", "1 s"),
+    ]
+
+
+def _ready(on: Stage, config: Path) -> float:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    told: dict[str, Any] = yaml.safe_load(config.read_text())
+    told["server"] = {"listen": f"127.0.0.1:{port}"}
+    for job in told["jobs"].values():
+        job["schedule"] = {"every": "1h"}
+    config.write_text(yaml.safe_dump(told))
+    environ = {**os.environ, **AWS, "VAULT_TOKEN": on.bao.token, "WIX_KEY": on.wix["key"]}
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [PYTHON, "-m", "syncd", "--config", str(config), "run"], env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )  # fmt: skip
+    try:
+        while process.poll() is None and time.perf_counter() - started < 30:
+            try:
+                if httpx.get(f"http://127.0.0.1:{port}/livez", timeout=1).status_code == 200:
+                    return time.perf_counter() - started
+            except httpx.HTTPError:
+                time.sleep(0.02)
+        raise RuntimeError("the daemon did not come up")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
