@@ -31,6 +31,8 @@ from syncd.settle import history_line, succeeded
 
 WORKERS = 16
 """Requests to one site at the same time; as many more are in the journal, ready to go."""
+START = 4
+"""As many at first; one more for each that the site took, so that one which refuses gets few."""
 GATHER = 0.01
 """Seconds that one transaction waits for answers that come together."""
 BREAK_AFTER = 3
@@ -75,7 +77,7 @@ class Applier:
         self._clock = clock
         self._told = told
         self._workers, self._ahead = workers, workers if workers == 1 else 2 * workers
-        self._in_a_row = 0
+        self._in_a_row = self._well = 0
 
     def run(self, actions: Sequence[Action], *, stop: Callable[[], bool]) -> Applied:
         """Carry out the actions in order, some at a time; `stop` is asked before each start.
@@ -88,7 +90,8 @@ class Applier:
             settled = _Settled()
             while todo or flying:
                 starting: list[Action] = []
-                while todo and len(starting) + len(flying) < self._ahead and not result.broken and not stop():
+                most = min(self._ahead, START + self._well)
+                while todo and len(starting) + len(flying) < most and not result.broken and not stop():
                     starting.append(todo.popleft())
                 opened = [self._opened(action) for action in starting]
                 sent = [self._sent(action, record) for action, record in zip(starting, opened, strict=True)]
@@ -157,7 +160,7 @@ class Applier:
             error, result.look_again = None, True
             settled.drop.append(record)  # it is gone: nothing is left to know of it
         elif error is None:
-            self._in_a_row = 0
+            self._in_a_row, self._well = 0, self._well + 1
             if isinstance(action, Delete):
                 settled.drop.append(record)
             else:
@@ -203,6 +206,7 @@ class Applier:
     ) -> None:
         site_wide = isinstance(error, (TargetDenied, TargetUnavailable))
         self._in_a_row = self._in_a_row + 1 if site_wide else 0
+        self._well = 0 if site_wide else self._well
         if self._in_a_row >= BREAK_AFTER:
             result.broken = error
         if isinstance(action, Create):
