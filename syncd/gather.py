@@ -194,6 +194,11 @@ class Gathering:
         """What the listings cost at the source."""
         return sum(snapshot.calls for snapshot in self._snapshots.values())
 
+    @property
+    def means(self) -> dict[str, str]:
+        """How each rule's path was listed."""
+        return {rule.path: self._snapshots[rule.index].means for rule in self._rules if rule.index in self._snapshots}
+
     def doubt(self, rule: Rule) -> None:
         """Report, once, a rule that lists nothing though the ledger holds secrets of it."""
         failure = Failure(

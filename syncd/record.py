@@ -76,7 +76,7 @@ def _run(report: SyncReport, site: str, store: StateStore) -> Run:
         exit_code=report.exit_code,
         message=_reason(report),
         succeeded_at=report.finished_at if good else before.succeeded_at if before else None,
-        counts=json.dumps({**counts(report), "listing_calls": report.listing_calls}),
+        counts=json.dumps({**counts(report), "listing_calls": report.listing_calls, "means": dict(report.means)}),
     )
 
 

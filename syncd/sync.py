@@ -230,6 +230,7 @@ class Cycle:
             error=error,
             exit_code=worst(codes),
             listing_calls=picture.gathering.listing_calls if picture else 0,
+            means=picture.gathering.means if picture else {},
             faulty=picture.wanted.faulty() if picture else {},
         )
         found: tuple[Failure | Finding, ...] = (*failures, *findings)

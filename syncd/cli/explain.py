@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from syncd.cli.context import ago, show, show_json
 from syncd.cli.inspect import trouble_row
 from syncd.errors import ConfigError, SyncdError
 from syncd.models import Record, Trouble, version_label
+from syncd.untrusted import mapping
 
 if TYPE_CHECKING:
     from syncd.bootstrap import App
@@ -62,6 +64,7 @@ def _mappings(app: App, path: str) -> Iterator[dict[str, Any]]:
     from syncd.models import SecretRef
     from syncd.naming import selects_path, wix_name
 
+    means = _means(app)
     for job in app.world.jobs.values():
         states = app.ledger.known_paths(job.source)
         mounts = app.ledger.known_mounts(job.source)
@@ -77,6 +80,7 @@ def _mappings(app: App, path: str) -> Iterator[dict[str, Any]]:
                 ref = SecretRef(source=job.source, path=path, field=field)
                 for target in job.targets:
                     told = {"job": job.name, "rule": rule.path, "target": target, "ref": str(ref)}
+                    told["listed_by"] = means.get((job.name, rule.path), "")
                     try:
                         name = wix_name(rule, ref, mount, app.settings.targets[target].name_profile)
                         yield {**told, "name": name if fields or rule.field != "*" else None}
@@ -84,11 +88,26 @@ def _mappings(app: App, path: str) -> Iterator[dict[str, Any]]:
                         yield {**told, "name": None, "why_not": f"{error.message}; mend: {error.hint}"}
 
 
+def _means(app: App) -> dict[tuple[str, str], str]:
+    """How each job's last cycle listed each rule's path."""
+    told = {run.job: mapping(json.loads(run.counts or "{}").get("means")) for run in app.ledger.runs()}
+    return {(job, path): how for job, means in told.items() for path, how in means.items()}
+
+
+def _listed_by(app: App, record: Record, means: dict[tuple[str, str], str]) -> str:
+    from syncd.naming import selects
+
+    job = app.world.jobs.get(record.job)
+    taking = (rule.path for rule in (job.rules if job else ()) if selects(rule, record.ref))
+    return next((means[record.job, path] for path in taking if (record.job, path) in means), "")
+
+
 def _explain(app: App, what: str, mapped: list[Any], records: list[Record], troubles: list[Trouble]) -> None:
-    now = app.world.clock()
+    now, means = app.world.clock(), _means(app)
     for one in mapped:
         name = one["name"] or one.get("why_not") or "a name per field, once it is read"
-        show(f"{one['ref']} -> {one['target']}: {name}  (job {one['job']}, rule {one['rule']})")
+        how = f", listed by {one['listed_by']}" if one["listed_by"] else ""
+        show(f"{one['ref']} -> {one['target']}: {name}  (job {one['job']}, rule {one['rule']}{how})")
     for record in records:
         show(f"{record.name} on {record.target} (site {record.site})")
         state = app.ledger.known_paths(record.ref.source).get((record.ref.path, record.pin))
@@ -97,6 +116,7 @@ def _explain(app: App, what: str, mapped: list[Any], records: list[Record], trou
             "id at Wix": record.remote_id or "none yet",
             "source": str(record.ref),
             "job": record.job,
+            "listed by": _listed_by(app, record, means) or "-",
             "version at Wix": version_label(record.version) or "-",
             "version at source": (version_label(state.version.token) if state else "") or "-",
             "last settled": ago(record.last_synced_at, now),

@@ -150,6 +150,8 @@ class SyncReport:
     exit_code: int = 0
     listing_calls: int = 0
     """What one look at the source costs, however many jobs share it."""
+    means: Mapping[str, str] = field(default_factory=dict)
+    """How each rule's path was listed, in words."""
     faulty: Mapping[str, Desired] = field(default_factory=dict)
     """Wanted secrets whose value cannot go to Wix, by name."""
 

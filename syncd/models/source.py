@@ -94,6 +94,8 @@ class Snapshot:
     mount_id: str = ""
     calls: int = 0
     """What it cost at the source."""
+    means: str = ""
+    """How it was listed, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,6 +90,7 @@ class AwsSource:
             mount=ACCOUNT,
             mount_id=_account_of(found) or (self._account() if complete and not found else ""),
             calls=calls,
+            means="ListSecrets, 100 a call" if has_wildcard(rule.path) else "DescribeSecret",
         )
 
     def _account(self) -> str:
@@ -215,9 +216,8 @@ class AwsSource:
             yield from snapshot.failures
             if not snapshot.complete:
                 continue
-            how = "ListSecrets, 100 a call" if has_wildcard(rule.path) else "DescribeSecret"
             nothing = "" if snapshot.entries else "; it selects nothing: is the path right?"
-            yield f"{rule.path}: {len(snapshot.entries)} found by {how}{nothing}"
+            yield f"{rule.path}: {len(snapshot.entries)} found by {snapshot.means}{nothing}"
             for reading in self.read(snapshot.entries[:1]):
                 if reading.failure:
                     yield reading.failure

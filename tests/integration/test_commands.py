@@ -107,6 +107,7 @@ def test_status_explain_export(synced: Lab, bao: Bao) -> None:
     for what in ("s0_v", f"{bao.mount}/app/s0", synced.ids()["s0_v"]):
         result = synced.run("explain", what)
         assert result.code == 0 and synced.ids()["s0_v"] in result.out, what
+        assert "one call (detailed-metadata)" in result.out, "how its path is listed"
     assert synced.run("explain", f"{bao.mount}/app/never-read").code == 0
     assert synced.run("explain", "nobody/knows").code == 3
     exported = synced.run("state", "export").json

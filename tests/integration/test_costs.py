@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,3 +136,22 @@ def test_forecast_says_that_a_budget_is_kept(lab: Lab, bao: Bao) -> None:
     told = lab.run("forecast")
     assert "budget of its source" in told.out and "288" in told.out, told.out
     assert lab.run("forecast", "--json").json["stretched"]["job"] == pytest.approx(600, rel=0.05)
+
+
+@pytest.mark.parametrize(("source", "other"), [("vault", "boto3"), ("aws", "hvac")])
+def test_only_the_sdk_of_a_configured_source_is_imported(
+    lab: Lab, bao: Bao, aws: Any, aws_url: str, source: str, other: str
+) -> None:
+    bao.put("app/one", v="1")
+    aws.create_secret(Name="app/one", SecretString="1")
+    lab.vault(bao) if source == "vault" else lab.aws(aws_url)
+    lab.job("job", source, {"path": f"{bao.mount}/app/*" if source == "vault" else "app/*"})
+    code = (
+        "import sys; from syncd.cli.app import run; code = run(sys.argv[1:]);"
+        "print(*sorted({'boto3', 'botocore', 'hvac', 'requests', 'apscheduler', 'uvicorn', 'starlette', 'matplotlib'}"
+        " & set(sys.modules))); sys.exit(code)"
+    )
+    argv = [sys.executable, "-c", code, "--config", str(lab.config_file), "sync"]
+    done = subprocess.run(argv, env={**os.environ, **AWS_ENVIRON}, capture_output=True, text=True, check=True)
+    used = {"vault": "hvac requests", "aws": "boto3 botocore"}[source]
+    assert done.stdout.splitlines()[-1] == used and other not in used

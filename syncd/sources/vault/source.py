@@ -74,6 +74,7 @@ class VaultSource:
             mount=mount.path,
             mount_id=mount.id,
             calls=1 + calls,  # the first asks which mount it is
+            means=self._walker.strategy(mount) if has_wildcard(rule.path) else "a look at the path alone",
         )
 
     def _mount(self, path: str, given: str | None) -> Mount | Failure:
@@ -238,9 +239,8 @@ class VaultSource:
             yield from snapshot.failures
             if not snapshot.mount:
                 continue
-            how = self._walker.strategy(self._mounts[snapshot.mount])
             nothing = "" if snapshot.entries else "; it selects nothing: is the path right?"
-            yield f"{rule.path}: {len(snapshot.entries)} found by {how}{nothing}"
+            yield f"{rule.path}: {len(snapshot.entries)} found by {snapshot.means}{nothing}"
             for reading in self.read(snapshot.entries[:1]):
                 if reading.failure:
                     yield reading.failure
