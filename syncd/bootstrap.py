@@ -55,6 +55,7 @@ class App:
         told: Told = lambda *_: None,
         source_call: Callable[[str, str], None] = lambda *_: None,
         request: Callable[[str, str, str], None] = lambda *_: None,
+        expires: Callable[[str, datetime | None], None] = lambda *_: None,
     ) -> None:
         """`writable` False: where there is no ledger yet, none is made (a plan). Raises `SyncdError`."""
         self.settings = settings
@@ -62,7 +63,7 @@ class App:
         self.ended = threading.Event()
         """It is over, or another configuration has taken its place: what waits gives up, what runs ends soon."""
         self._clock = clock
-        self._source_call, self._request = source_call, request
+        self._source_call, self._request, self._expires = source_call, request, expires
         self._lock = threading.Lock()
         self._sources: dict[str, Source] = {}
         self._targets: dict[str, Target] = {}
@@ -186,6 +187,8 @@ class App:
             secrets=login.secrets,
             clock=self._clock,
             observe=lambda call: self._source_call(name, call),
+            # Every other method logs in anew by itself.
+            expires=lambda at: self._expires(name, at if auth.method == "token" else None),
         )
         return VaultSource(client, self._clock)
 

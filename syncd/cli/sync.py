@@ -49,6 +49,9 @@ def sync(
     allow_deletes: Annotated[
         int, typer.Option("--allow-deletes", min=0, help="Up to this many deletions in this run, whatever the limit.")
     ] = 0,
+    due: Annotated[
+        bool, typer.Option("--due", help="Only the jobs whose schedule says so since their last run.")
+    ] = False,
     wait: Wait = "5m",
     as_json: Json = False,
 ) -> int:
@@ -61,12 +64,34 @@ def sync(
     with _working(context.obj) as app:
         reports: list[SyncReport] = []
         tick = Tick()
-        for job in chosen_jobs(app, jobs or []):
+        chosen = chosen_jobs(app, jobs or [])
+        if due:
+            chosen = [job for job in chosen if _is_due(app, job.name)]
+            if not chosen:
+                warn("syncd: no job is due")
+        for job in chosen:
             left = max(0, allow_deletes - sum(report.deletions_sent for report in reports))
             reports += sync_job(app.world, job, holder=holder(), wait=patience, allow_deletes=left, tick=tick)
             if app.stop.is_set():
                 break
         return _reported(reports, as_json=as_json)
+
+
+def _is_due(app: App, name: str) -> bool:
+    """Was each site of the job worked on when its schedule last said so?"""
+    from zoneinfo import ZoneInfo
+
+    from syncd.config.cron import is_due
+
+    schedule = app.settings.jobs[name].schedule
+    if schedule is None:
+        return False
+    runs = {run.site: run.started_at for run in app.ledger.runs() if run.job == name}
+    sites = {app.world.site_of(target) for target in app.world.jobs[name].targets}
+    if not sites <= runs.keys():
+        return True
+    last, zone = min(runs[site] for site in sites), ZoneInfo(schedule.timezone)
+    return is_due(schedule.every, schedule.cron or "", last.astimezone(zone), app.world.clock())
 
 
 @contextmanager

@@ -42,6 +42,19 @@ def fires(line: str, after: datetime) -> Iterator[datetime]:
         raise ValueError(f"no cron line ({error})") from None
 
 
+def is_due(gap: timedelta | None, line: str, last: datetime, now: datetime) -> bool:
+    """Has a job whose last run started at `last` another one waiting? `gap`, or else the cron line, says when.
+
+    A tenth of the gap early is in time (a minute at most): who asks comes by a clock that wavers.
+    """
+    if last > now:
+        return True  # the clock was set back
+    if gap is not None:
+        return now - last >= gap - min(gap / 10, timedelta(minutes=1))
+    following = next(fires(line, last), None)
+    return following is not None and following <= now
+
+
 def usual_gap(line: str, after: datetime) -> timedelta:
     """The shortest time between the next few fires: what an observed absence may count for at most."""
     times = fires(line, after)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from syncd.config.cron import fires, usual_gap
-from syncd.config.fields import Credential, Duration, Key, LimitText, RateText, Strict
+from syncd.config.fields import Credential, Duration, Key, LimitText, RateText, Strict, parse_duration
 
 SERVICE_ACCOUNT_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105  # a path
 BASE_URL = "https://www.wixapis.com/_api/cloud-secrets-vault-server"
@@ -197,6 +197,11 @@ class WixSettings(Strict):
     base_url: Address = BASE_URL
     rate_limit: RateText = "190/1m"
     name_profile: Literal["api", "dashboard"] = "api"
+
+    def requests_per_second(self) -> float:
+        """The rate limit as a number."""
+        count, _, span = self.rate_limit.partition("/")
+        return float(int(count) / parse_duration(span).total_seconds())
 
     @property
     def site(self) -> str:

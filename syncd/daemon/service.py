@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import threading
@@ -42,6 +43,13 @@ GRACE = 8.0
 """Seconds that a stop gives to what is in flight; what is journaled then is settled by the next start."""
 THREADS = 10
 LOCK_WAIT = timedelta(minutes=5)
+WATCH = 5.0
+"""Seconds between two looks at the configuration's file."""
+
+
+def digest_of(config: Path) -> str:
+    """What the file says, in short. Raises `OSError`."""
+    return hashlib.sha256(config.read_bytes()).hexdigest()
 
 
 class Daemon:
@@ -64,6 +72,7 @@ class Daemon:
         self._again: set[str] = set()
         self._pending = Pending()
         self._intervals: dict[str, timedelta] = {}
+        self._read = digest_of(config) if config.is_file() else ""
         self._app = self._build(load(config))
         self._scheduler = self._scheduled()
         server = self._app.settings.server
@@ -78,6 +87,7 @@ class Daemon:
             told=self._events.told,
             source_call=self._metrics.source_call,
             request=self._metrics.request,
+            expires=self._metrics.expires,
         )
 
     def _scheduled(self) -> BackgroundScheduler:
@@ -86,7 +96,12 @@ class Daemon:
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone="UTC",
         )
-        for number, (name, job) in enumerate(sorted(self._app.settings.jobs.items())):
+        settings = self._app.settings
+        self._metrics.configured(
+            {name: job.schedule.interval().total_seconds() for name, job in settings.jobs.items() if job.schedule},
+            {name: target.requests_per_second() for name, target in settings.targets.items()},
+        )
+        for number, (name, job) in enumerate(sorted(settings.jobs.items())):
             if job.schedule is None:
                 self._log.warning("job.unscheduled", job=name, hint="add schedule: {every: 5m}")
                 continue
@@ -113,13 +128,20 @@ class Daemon:
             ledger=self._app.ledger.place,
         )
         while not self._stop.is_set():
-            self._wake.wait()
+            self._wake.wait(WATCH)
             self._wake.clear()
-            if self._reload_asked.is_set() and not self._stop.is_set():
+            if (self._reload_asked.is_set() or self._was_changed()) and not self._stop.is_set():
                 self._reload_asked.clear()
                 with suppress(SyncdError):  # it was logged
                     self.reload()
         return self._shut_down()
+
+    def _was_changed(self) -> bool:
+        """Is the file another one than was read last? A mounted ConfigMap is changed by swapping a link."""
+        try:
+            return digest_of(self._config) != self._read
+        except OSError:
+            return False  # in the middle of a swap, or gone: the configuration in use goes on
 
     def _listen(self) -> None:
         """A thread for each queue of events; it ends with its configuration."""
@@ -238,10 +260,15 @@ class Daemon:
         if not isinstance(report.error, (SourceError, TargetError, LedgerError)):
             self._reached.add(f"target {report.target}")
         statuses: dict[str, int] = {}
+        held: set[str] = set()
         try:
             for record in app.ledger.records(app.world.site_of(report.target)):
                 if record.job == report.job:
                     statuses[record.status or "synced"] = statuses.get(record.status or "synced", 0) + 1
+                    held.add(record.name)
+            for trouble in app.ledger.known_troubles(app.world.site_of(report.target), report.job).values():
+                if trouble.subject not in held:  # what never came into the ledger
+                    statuses[trouble.kind] = statuses.get(trouble.kind, 0) + 1
         except LedgerError as error:
             self._log.error("ledger.unreadable", error=error.message, hint=error.hint)
         self._metrics.finished(report, statuses)
@@ -255,9 +282,12 @@ class Daemon:
             self._reload()
 
     def _reload(self) -> None:
+        with suppress(OSError):
+            self._read = digest_of(self._config)
         try:
             fresh = self._build(load(self._config))
         except SyncdError as error:
+            self._metrics.reloaded(well=False)
             problems = list(getattr(error, "problems", ()))
             self._log.error("config.refused", error=error.message, hint=error.hint, problems=problems)
             raise
@@ -275,6 +305,7 @@ class Daemon:
             old.close()
         if fresh.settings.server != old.settings.server:
             self._log.warning("config.restart_needed", hint="another server.listen counts from the next start on")
+        self._metrics.reloaded(well=True)
         self._log.info("config.reloaded", jobs=sorted(fresh.settings.jobs))
 
     def trigger(self, job: str, named: Iterable[str] = ()) -> bool:

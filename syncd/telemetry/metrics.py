@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from syncd import __version__
@@ -43,6 +47,22 @@ class Metrics:
         self._refusals = Counter(
             "syncd_guard_refusals", "Classes of actions withheld", ["job", "target"], registry=here
         )
+        self._interval = Gauge(
+            "syncd_job_interval_seconds", "Time from one run of a job to the next", ["job"], registry=here
+        )
+        self._rate = Gauge(
+            "syncd_target_rate_limit_per_second", "Requests that a target's quota allows", ["target"], registry=here
+        )
+        self._expires = Gauge(
+            "syncd_source_credential_expires_timestamp_seconds",
+            "End of a Vault token that cannot be renewed any further",
+            ["source"],
+            registry=here,
+        )
+        self._reload = Gauge(
+            "syncd_config_last_reload_successful", "1: the configuration in the file is the one in use", registry=here
+        )
+        self._reload.set(1)
         Gauge("syncd_build_info", "Always 1", ["version"], registry=here).labels(__version__).set(1)
 
     def text(self) -> bytes:
@@ -56,6 +76,25 @@ class Metrics:
     def request(self, target: str, method: str, code: str) -> None:
         """A request to Wix."""
         self._requests.labels(target, method, code).inc()
+
+    def configured(self, intervals: Mapping[str, float], rates: Mapping[str, float]) -> None:
+        """Seconds from run to run by job, and requests a second by target."""
+        for gauge, told in ((self._interval, intervals), (self._rate, rates)):
+            gauge.clear()
+            for label, number in told.items():
+                gauge.labels(label).set(number)
+
+    def reloaded(self, *, well: bool) -> None:
+        """The configuration's file was read again."""
+        self._reload.set(int(well))
+
+    def expires(self, source: str, at: datetime | None) -> None:
+        """A source's token ends then, for good; None: it does not."""
+        if at is not None:
+            self._expires.labels(source).set(at.timestamp())
+        else:
+            with suppress(KeyError):
+                self._expires.remove(source)
 
     def told(self, thing: Outcome | Finding | Failure, job: str, target: str) -> None:
         """An outcome or a finding."""

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from syncd.sandbox.servers import free_ports
-from tests.lab import Bao, Lab
+from tests.lab import AWS_ENVIRON, Bao, Lab
 
 
 def until(what: Callable[[], Any], seconds: float = 15) -> Any:
@@ -173,3 +177,62 @@ def test_a_port_in_use_is_said(served: Lab) -> None:
         result = served.spawn("run")
         assert result.code == 3
         assert "cannot be bound" in result.err
+
+
+def swapped(volume: Path, text: str, number: int) -> None:
+    """What the kubelet does with a changed ConfigMap: a new folder, and a link that is moved over the old one."""
+    folder = volume / f"..{number}"
+    folder.mkdir(parents=True)
+    (folder / "syncd.yaml").write_text(text)
+    (volume / "..next").symlink_to(folder.name)
+    (volume / "..next").rename(volume / "..data")
+    if not (volume / "syncd.yaml").is_symlink():
+        (volume / "syncd.yaml").symlink_to("..data/syncd.yaml")
+
+
+def test_a_swapped_config_map_is_noticed_and_a_broken_one_is_refused(served: Lab, bao: Bao) -> None:
+    volume = served.folder / "mounted"
+    swapped(volume, served.config_file.read_text(), 1)
+    argv = [sys.executable, "-m", "syncd", "--config", str(volume / "syncd.yaml"), "--log-format", "json", "run"]
+    process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env={**os.environ, **AWS_ENVIRON})
+    url = "http://" + served.config["server"]["listen"]
+    try:
+        until(lambda: served.site.values() == {"a_v": "one"})
+        assert "syncd_config_last_reload_successful 1.0" in ask(url + "/metrics")[1]
+        good = served.config["jobs"]["job"]["secrets"]
+        served.config["jobs"]["job"]["secrets"] = [*good, {"path": f"{bao.mount}/more/*"}]
+        bao.put("more/b", v="two")
+        started = time.monotonic()
+        swapped(volume, served.config_file.read_text(), 2)
+        until(lambda: served.site.values() == {"a_v": "one", "b_v": "two"}, seconds=10)
+        assert time.monotonic() - started < 10
+        swapped(volume, "owner: lab\njobs: [this is none", 3)
+        until(lambda: "syncd_config_last_reload_successful 0.0" in ask(url + "/metrics")[1], seconds=10)
+        bao.put("more/b", v="three")
+        assert ask(url + "/-/sync?job=job", "POST", "generated-token")[0] == 202
+        until(lambda: served.site.values() == {"a_v": "one", "b_v": "three"})
+        swapped(volume, served.config_file.read_text(), 4)
+        until(lambda: "syncd_config_last_reload_successful 1.0" in ask(url + "/metrics")[1], seconds=10)
+    finally:
+        process.terminate()
+        _, err = process.communicate(timeout=20)
+    events = [json.loads(line)["event"] for line in err.splitlines() if line.startswith("{")]
+    assert events.count("config.refused") == 1 and events.count("config.reloaded") == 2
+    assert process.returncode == 0
+
+
+def test_what_alerts_need_is_told(served: Lab, bao: Bao) -> None:
+    """Intervals, quotas, the end of a token that cannot be renewed, and what never came into the ledger."""
+    token = bao.root.auth.token.create(policies=["root"], ttl="90m", renewable=False, no_parent=True)["auth"]
+    served.secret_file("vault-token", token["client_token"])
+    bao.put("app/empty", v="")
+    served.site.create({"name": "taken_v", "value": "theirs"})
+    bao.put("app/taken", v="ours")
+    with running(served) as (_, url):
+        until(lambda: 'status="conflict",target="shop"} 1.0' in ask(url + "/metrics")[1])
+        metrics = ask(url + "/metrics")[1]
+    assert 'syncd_job_interval_seconds{job="job"} 3600.0' in metrics
+    assert 'syncd_target_rate_limit_per_second{target="shop"} 5000.0' in metrics
+    assert 'syncd_secrets{job="job",status="quarantined",target="shop"} 1.0' in metrics
+    (ends,) = re.findall(r'syncd_source_credential_expires_timestamp_seconds{source="vault"} ([0-9.e+]+)', metrics)
+    assert 5000 < float(ends) - time.time() <= 5400

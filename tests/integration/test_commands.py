@@ -7,12 +7,13 @@ import json
 import os
 import shutil
 import sqlite3
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from syncd.config.cron import is_due
 from tests.lab import Bao, Lab
 
 
@@ -464,3 +465,39 @@ def test_nothing_of_a_bug_shows(synced: Lab, monkeypatch: pytest.MonkeyPatch, ca
 
 def test_paths_of_the_test_are_not_in_the_tree() -> None:
     assert not list(Path().glob("*.db"))
+
+
+def test_only_what_is_due_is_run(synced: Lab, bao: Bao) -> None:
+    """What a CronJob calls: each job by its own schedule, in one process."""
+    jobs = synced.config["jobs"]
+    (name,) = jobs
+    jobs[name]["schedule"] = {"every": "1h"}
+    idle = synced.run("sync", "--due")
+    assert (idle.code, idle.out) == (0, "") and "no job is due" in idle.err, "it ran a moment ago"
+    with contextlib.closing(sqlite3.connect(synced.state)) as ledger, ledger:
+        ledger.execute("UPDATE syncd_runs SET started_at = started_at - 7200000000")
+    assert f"{name} -> shop" in synced.run("sync", "--due").out
+    del jobs[name]["schedule"]
+    assert "->" not in synced.run("sync", "--due").out, "a job without a schedule runs by name"
+    jobs["new"] = {**jobs[name], "schedule": {"cron": "0 3 1 1 *"}}
+    assert "new -> shop" in synced.run("sync", "--due").out, "it never ran"
+    assert "->" not in synced.run("sync", "--due").out
+
+
+@pytest.mark.parametrize(
+    ("gap", "line", "last", "now", "due"),
+    [
+        (300, "", 0, 299, True),
+        (300, "", 0, 269, False),
+        (86400, "", 0, 86341, True),
+        (86400, "", 0, 86300, False),
+        (300, "", 1000, 0, True),
+        (None, "*/10 * * * *", 30, 599, False),
+        (None, "*/10 * * * *", 30, 600, True),
+        (None, "*/10 * * * *", 600, 1199, False),
+    ],
+)
+def test_due(gap: int | None, line: str, last: int, now: int, due: bool) -> None:
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    asked = (begun + timedelta(seconds=last), begun + timedelta(seconds=now))
+    assert is_due(timedelta(seconds=gap) if gap else None, line, *asked) is due

@@ -92,8 +92,12 @@ class VaultClient:
         secrets: Callable[[], tuple[SecretValue[str], ...]],
         clock: Clock,
         observe: Callable[[str], None],
+        expires: Callable[[datetime | None], None] = lambda _at: None,
     ) -> None:
-        """`login` answers with Vault's `auth` object; `secrets` are the credentials it would use now."""
+        """`login` answers with Vault's `auth` object; `secrets` are the credentials it would use now.
+
+        `expires` is told when the token ends, where it cannot be renewed any further.
+        """
         session = _Session()
         session.trust_env = False
         session.headers["Accept-Encoding"] = "identity"
@@ -118,6 +122,9 @@ class VaultClient:
         self._secrets = secrets
         self._clock = clock
         self._observe = observe
+        self._expires = expires
+        self._longest = 0.0
+        """Seconds of the longest lease seen: a renewal that gives much less is among the last."""
         self._lock = threading.RLock()
         self._renew_at: datetime | None = None
         self._renewable = False
@@ -244,6 +251,9 @@ class VaultClient:
         self._hvac.token = token
         self._renewable = bool(auth.get("renewable")) and lease > 60  # seconds
         self._renew_at = now + timedelta(seconds=min(lease, LONGEST_LEASE) * 2 / 3) if lease > 0 else None
+        self._longest = max(self._longest, lease)
+        ends = lease > 0 and (not self._renewable or lease < self._longest * 0.9)
+        self._expires(now + timedelta(seconds=min(lease, LONGEST_LEASE)) if ends else None)
 
 
 def _server_fault(error: StatusError, place: str) -> SourceUnavailable:
