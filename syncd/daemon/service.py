@@ -33,7 +33,7 @@ from syncd.telemetry.events import Events
 from syncd.telemetry.logs import logger, safe_traceback
 from syncd.telemetry.metrics import Metrics
 from syncd.wakes import Pending, Queue, jobs_that_sync, listen
-from syncd.web.app import HttpServer
+from syncd.web.server import HttpServer
 
 DEBOUNCE = timedelta(seconds=0.3)
 """What asks for a job within this time is answered by one run."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hmac
-import threading
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
-import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from syncd.errors import ConfigError, SyncdError
+from syncd.errors import SyncdError
 from syncd.models import SecretValue
 from syncd.web.audit import written
+from syncd.web.page import POLICY, page
 
 MAX_BODY = 1024 * 1024
 """Bytes: some hundred audit lines."""
@@ -108,6 +111,33 @@ def _reload(service: Service, _given: dict[str, Any], _body: bytes) -> Response:
     return PlainTextResponse("reloaded\n")
 
 
+class Safe:
+    """Headers that keep a browser from doing more with an answer than to show it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, and add to the answer's start."""
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
 def build(service: Service) -> Starlette:
     """The routes of section 9."""
 
@@ -127,8 +157,14 @@ def build(service: Service) -> Starlette:
             return PlainTextResponse("a valid bearer token is needed\n", 401)
         return JSONResponse(service.status(names=known))
 
+    def people(request: Request) -> Response:
+        told = service.status(names=_knows(service, request))
+        return HTMLResponse(page(told, service.ready() if _knows(service, request) else (), datetime.now(UTC)))
+
     return Starlette(
+        middleware=[Middleware(Safe)],
         routes=[
+            Route("/", people),
             Route("/livez", livez),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
@@ -136,37 +172,5 @@ def build(service: Service) -> Starlette:
             Route("/-/sync", _guarded(service, _sync), methods=["POST"]),
             Route("/-/reload", _guarded(service, _reload), methods=["POST"]),
             Route("/hooks/vault-audit", _guarded(service, _audit), methods=["POST"]),
-        ]
+        ],
     )
-
-
-class HttpServer:
-    """uvicorn in a thread of its own. Raises `ConfigError` when the address cannot be bound."""
-
-    def __init__(self, service: Service, listen: str) -> None:
-        host, _, port = listen.rpartition(":")
-        config = uvicorn.Config(
-            build(service),
-            host=host.strip("[]") or "0.0.0.0",  # noqa: S104  # `:8080` means every address
-            port=int(port),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            limit_concurrency=100,
-            timeout_keep_alive=5,
-            h11_max_incomplete_event_size=16 * 1024,
-            lifespan="off",
-        )
-        try:
-            sock = config.bind_socket()
-        except (SystemExit, OSError):
-            raise ConfigError(f"server.listen: {listen} cannot be bound", hint="is the port in use?") from None
-        self.address = "{}:{}".format(*sock.getsockname()[:2])
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [sock]}, name="http", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop answering."""
-        self._server.should_exit = True
-        self._thread.join(2)

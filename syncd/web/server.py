@@ -1,0 +1,81 @@
+"""The HTTP server: uvicorn in a thread of its own, which slow and hostile clients cannot hold up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from syncd.errors import ConfigError
+from syncd.web.app import Service, build
+
+REQUEST_SECONDS = 10.0
+"""For one whole request, from its first byte or the connection on. Every answer is made at once."""
+CONNECTIONS = 1000
+"""At the same time; above it a connection is answered with 503."""
+BACKLOG = 256
+
+
+class Impatient(H11Protocol):
+    """Drops a connection whose request is not complete in time, however it drips."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """A new client."""
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """The next request has its own time; until it begins, uvicorn's for idle connections counts."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._late)
+        super().on_response_complete()
+
+    def _late(self) -> None:
+        self.transport.abort()
+
+
+class HttpServer:
+    """The daemon's HTTP side. Raises `ConfigError` when the address cannot be bound."""
+
+    def __init__(self, service: Service, listen: str) -> None:
+        host, _, port = listen.rpartition(":")
+        config = uvicorn.Config(
+            build(service),
+            host=host.strip("[]") or "0.0.0.0",  # noqa: S104  # `:8080` means every address
+            port=int(port),
+            http=Impatient,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=CONNECTIONS,
+            backlog=BACKLOG,
+            timeout_keep_alive=5,
+            h11_max_incomplete_event_size=16 * 1024,
+            lifespan="off",
+            ws="none",
+        )
+        try:
+            sock = config.bind_socket()
+        except (SystemExit, OSError):
+            raise ConfigError(f"server.listen: {listen} cannot be bound", hint="is the port in use?") from None
+        self.address = "{}:{}".format(*sock.getsockname()[:2])
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [sock]}, name="http", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop answering."""
+        self._server.should_exit = True
+        self._thread.join(2)

@@ -1,0 +1,170 @@
+"""The daemon's HTTP side alone: the page, safe headers, and clients that are slow, many or hostile."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from syncd.models import SecretValue
+from syncd.sandbox.servers import free_ports
+from syncd.web import server as serving
+
+TOLD: dict[str, Any] = {
+    "jobs": [
+        {
+            "job": "<script>alert(1)</script>",
+            "next_run_at": "2030-01-01T00:00:00+00:00",
+            "targets": [
+                {
+                    "target": "shop", "last_run_at": "2026-01-01T00:00:00+00:00", "last_success_at": None,
+                    "exit_code": 4, "message": "source vault is <sealed>",
+                }
+            ],
+        },
+        {"job": "new", "next_run_at": None, "targets": []},
+    ],
+    "secrets": {"synced": 1234, "quarantined": 2},
+}  # fmt: skip
+
+
+class Service:
+    """Says what it is told to."""
+
+    def ready(self) -> list[str]:
+        return ["source vault: no cycle has reached it in good order yet"]
+
+    def status(self, *, names: bool) -> dict[str, Any]:
+        return TOLD if names else {"jobs": [], "secrets": TOLD["secrets"]}
+
+    def metrics(self) -> bytes:
+        return b"one 1\n"
+
+    def token(self) -> SecretValue[str]:
+        return SecretValue("generated-token")
+
+    def trigger(self, job: str) -> bool:
+        return job == "known"
+
+    def wake(self, paths: Any) -> list[str]:
+        return []
+
+    def reload(self) -> None:
+        pass
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(serving, "REQUEST_SECONDS", 0.6)
+    number = free_ports(1)
+    one = serving.HttpServer(Service(), f"127.0.0.1:{number}")
+    until_answered(number)
+    yield number
+    one.stop()
+
+
+def until_answered(port: int) -> None:
+    pause = threading.Event()
+    for _ in range(200):
+        try:
+            if ask(port, "/livez")[0] == 200:
+                return
+        except OSError:
+            pause.wait(0.02)
+    raise AssertionError("it did not come up")
+
+
+def ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, str, dict[str, str]]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(), {key.lower(): value for key, value in answer.getheaders()}
+    finally:
+        connection.close()
+
+
+def test_the_page_shows_counts_to_all_and_names_to_who_knows_the_token(port: int) -> None:
+    status, text, headers = ask(port, "/")
+    assert status == 200 and "1,234" in text and "quarantined" in text
+    assert "shop" not in text and "vault" not in text
+    assert headers["content-type"].startswith("text/html")
+    known = ask(port, "/", Authorization="Bearer generated-token")[1]
+    assert "shop" in known and "a source could not be read" in known and "no cycle yet" in known
+    assert "source vault is &lt;sealed&gt;" in known and "&lt;script&gt;" in known and "<script" not in known
+
+
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/metrics", "/status", "/nothing", "/-/sync"])
+def test_every_answer_has_safe_headers(port: int, path: str) -> None:
+    headers = ask(port, path)[2]
+    assert headers["x-content-type-options"] == "nosniff" and headers["cache-control"] == "no-store"
+    assert "default-src 'none'" in headers["content-security-policy"] and headers["x-frame-options"] == "DENY"
+    assert "server" not in headers
+
+
+def test_slow_and_silent_clients_are_dropped_and_hold_nobody_up(port: int) -> None:
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(300)]
+        for index, one in enumerate(held):
+            if index % 3:
+                one.sendall(b"POST /-/sync HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"[: 20 * (index % 3 + 1)])
+        started = time.monotonic()
+        assert ask(port, "/livez")[0] == 200 and time.monotonic() - started < 2
+        for one in held:
+            one.settimeout(5)
+            try:
+                assert one.recv(100) in (b"",) or b"400" in one.recv(100)
+            except ConnectionResetError:
+                pass
+    assert ask(port, "/livez")[0] == 200
+
+
+def test_a_body_that_drips_is_dropped(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as one:
+        head = "POST /-/sync?job=known HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer generated-token\r\nContent-Length: 900\r\n\r\n"
+        one.sendall(head.encode())
+        gone = False
+        pause = threading.Event()
+        for _ in range(40):
+            try:
+                one.sendall(b"x")
+                one.settimeout(0.05)
+                gone = one.recv(10) == b""
+            except TimeoutError:
+                pause.wait(0.02)
+            except OSError:
+                gone = True
+            if gone:
+                break
+        assert gone
+
+
+def test_too_much_is_refused(port: int) -> None:
+    assert ask(port, "/-/sync?job=known", "POST", Authorization="Bearer generated-token")[0] == 202
+    assert ask(port, "/-/sync?job=known", "POST", Authorization="Bearer wrong")[0] == 401
+    try:
+        assert ask(port, "/livez", **{"X-Long": "x" * 4_000_000})[0] == 400
+    except ConnectionError:
+        pass  # it did not wait for the rest
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("POST", "/hooks/vault-audit", b"x" * 2_000_000, {"Authorization": "Bearer generated-token"})
+        assert connection.getresponse().status == 413
+    except (ConnectionResetError, BrokenPipeError):
+        pass  # it did not wait for the rest
+    finally:
+        connection.close()
+
+
+def test_a_connection_serves_many_requests(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    for _ in range(30):
+        connection.request("GET", "/livez")
+        assert connection.getresponse().read() == b"ok\n"
+    connection.close()
