@@ -78,7 +78,7 @@ def client(service: str, *, region: str, endpoint_url: str = "", assume_role: st
         if assume_role:
             _assume(session, assume_role, endpoint_url)
         made = session.client(service, endpoint_url=endpoint_url or None, config=CONFIG)
-    except (BotoCoreError, ValueError) as error:
+    except (BotoCoreError, ValueError, OSError) as error:
         raise SourceDenied(f"AWS is not set up ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
     made.meta.events.register("before-parse.secrets-manager", _refuse_bombs)
     return made
@@ -120,7 +120,7 @@ def signing_credentials() -> tuple[str, SecretValue[str], SecretValue[str] | Non
     try:
         found = boto3.Session().get_credentials()
         frozen = found.get_frozen_credentials() if found else None
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, OSError) as error:
         raise SourceDenied(
             f"no AWS credentials for the aws_iam login ({type(error).__name__})", hint=MEND_CREDENTIALS
         ) from None
@@ -147,6 +147,10 @@ def _translated(place: str, call: Callable[[], T]) -> T:
         raise Refused(code) from None
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound) as error:
         raise SourceDenied(f"{place}: no AWS credentials ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
+    except OSError as error:  # botocore wraps what the network does; this is a file of the chain
+        raise SourceDenied(
+            f"{place}: the AWS chain's token file cannot be read ({type(error).__name__})", hint=MEND_CREDENTIALS
+        ) from None
     except (
         AttributeError,
         TypeError,
