@@ -29,9 +29,9 @@ from syncd.planning import Reason
 from syncd.ports import Clock, Journal, Target
 from syncd.settle import history_line, succeeded
 
-WORKERS = 16
+WORKERS = 20
 """Requests to one site at the same time; as many more are in the journal, ready to go."""
-START = 4
+START = 8
 """As many at first; one more for each that the site took, so that one which refuses gets few."""
 GATHER = 0.01
 """Seconds that one transaction waits for answers that come together."""
