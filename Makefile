@@ -117,7 +117,7 @@ format: setup ## let ruff set the code
 lock: setup ## resolve the requirements anew (no index address is recorded)
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra dev pyproject.toml -o requirements-dev.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra bench -c requirements-dev.lock pyproject.toml -o requirements-bench.lock
-	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra postgres pyproject.toml -o requirements.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra postgres --extra otel -c requirements-dev.lock pyproject.toml -o requirements.lock
 	for one in tests/deploy/requirements deploy/build; do \
 	  $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url $$one.in -c requirements-dev.lock -o $$one.lock; done
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url tests/deploy/checkov.in -o tests/deploy/checkov.lock

@@ -136,11 +136,19 @@ def _bar(app: App) -> Iterator[None]:
 
 
 def _reported(reports: list[SyncReport], *, as_json: bool) -> int:
+    import structlog
+
     from syncd.record import counts
     from syncd.telemetry.events import Events
+    from syncd.telemetry.traces import traces
 
+    run_id = str(structlog.contextvars.get_contextvars().get("run_id", ""))
+
+    spans = traces()
     for report in reports:
         Events().finished(report, counts(report))
+        spans.finished(report, counts(report), run_id)
+    spans.close()
     if as_json:
         show_json([_as_json(report) for report in reports])
     else:

@@ -32,6 +32,7 @@ from syncd.sync import sync_job
 from syncd.telemetry.events import Events
 from syncd.telemetry.logs import logger, safe_traceback
 from syncd.telemetry.metrics import Metrics
+from syncd.telemetry.traces import traces
 from syncd.wakes import Pending, Queue, jobs_that_sync, listen
 from syncd.web.server import HttpServer
 
@@ -61,6 +62,7 @@ class Daemon:
         self._log = logger()
         self._metrics = Metrics()
         self._events = Events(self._metrics)
+        self._traces = traces()
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._reload_asked = threading.Event()
@@ -181,6 +183,7 @@ class Daemon:
         while self._busy() and time.monotonic() < deadline:
             self._wake.wait(0.05)
         busy = self._busy()
+        self._traces.close()
         self._log.info("daemon.stopped", unfinished_cycles=busy)
         if self._http:
             self._http.stop()
@@ -273,6 +276,7 @@ class Daemon:
             self._log.error("ledger.unreadable", error=error.message, hint=error.hint)
         self._metrics.finished(report, statuses)
         self._events.finished(report, counts(report))
+        self._traces.finished(report, counts(report), structlog.contextvars.get_contextvars().get("run_id", ""))
 
     # What the HTTP side asks.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import random
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.interval import IntervalTrigger
 
 from syncd.config.cron import fires
 from syncd.config.settings import Schedule
@@ -28,6 +28,23 @@ class CronTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no ty
         return next(fires(self._line, after.astimezone(self._zone)), None)
 
 
+class EveryTrigger(BaseTrigger):  # type: ignore[misc]
+    """A fixed grid of times, each run a little later than its own: APScheduler's jitter moves all later runs, too."""
+
+    def __init__(self, interval: timedelta, anchor: datetime) -> None:
+        self._interval = interval
+        self._anchor = anchor
+        self._jitter = min(JITTER_MAX, interval.total_seconds() * JITTER_SHARE)
+
+    def get_next_fire_time(self, previous: datetime | None, current: datetime) -> datetime:
+        """The next time on the grid after the previous fire and not before now."""
+        slot = -((self._anchor - current) // self._interval)
+        if previous is not None:
+            slot = max(slot, (previous - self._anchor) // self._interval + 1)
+        late = timedelta(seconds=random.uniform(0, self._jitter))  # noqa: S311  # to spread, not to hide
+        return self._anchor + slot * self._interval + late
+
+
 def trigger_for(schedule: Schedule) -> BaseTrigger:
     """A job's schedule as APScheduler takes it."""
     if schedule.every is not None:
@@ -35,8 +52,6 @@ def trigger_for(schedule: Schedule) -> BaseTrigger:
     return CronTrigger(str(schedule.cron), schedule.timezone)
 
 
-def every(interval: timedelta) -> BaseTrigger:
-    """Each interval, give or take a tenth of it, so that jobs and installations spread."""
-    seconds = interval.total_seconds()
-    jitter = min(JITTER_MAX, seconds * JITTER_SHARE)
-    return IntervalTrigger(seconds=seconds, jitter=jitter if jitter >= 1 else None)
+def every(interval: timedelta, anchor: datetime | None = None) -> BaseTrigger:
+    """Each interval from the anchor (now) on, up to a tenth of it late, so that jobs and installations spread."""
+    return EveryTrigger(interval, anchor or datetime.now(UTC))

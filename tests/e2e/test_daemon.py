@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from syncd.sandbox.servers import free_ports
+from tests.integration.test_vault import answering
 from tests.lab import AWS_ENVIRON, Bao, Lab
 
 
@@ -236,3 +237,53 @@ def test_what_alerts_need_is_told(served: Lab, bao: Bao) -> None:
     assert 'syncd_secrets{job="job",status="quarantined",target="shop"} 1.0' in metrics
     (ends,) = re.findall(r'syncd_source_credential_expires_timestamp_seconds{source="vault"} ([0-9.e+]+)', metrics)
     assert 5000 < float(ends) - time.time() <= 5400
+
+
+def test_cycles_are_traced_where_an_endpoint_is_configured(served: Lab, bao: Bao) -> None:
+    """Told to a collector as OTLP over HTTP: a span a cycle, its actions as events, and no value."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    bodies: list[bytes] = []
+
+    def collected(_method: str, path: str, body: bytes) -> tuple[int, bytes, str]:
+        assert path == "/v1/traces"
+        bodies.append(body)
+        return 200, b"", "application/x-protobuf"
+
+    bao.put("app/a", v="planted-for-traces")
+    with answering(collected) as (url, _):
+        done = served.spawn("sync", OTEL_EXPORTER_OTLP_ENDPOINT=url)
+    assert done.code == 0, done.err
+    sent = ExportTraceServiceRequest()
+    sent.ParseFromString(bodies[0])
+    (span,) = sent.resource_spans[0].scope_spans[0].spans
+    told = {one.key: one.value.string_value or one.value.int_value for one in span.attributes}
+    assert span.name == "syncd.cycle" and told["syncd.job"] == "job" and told["syncd.created"] == 1
+    assert [event.name for event in span.events] == ["secret.create"]
+    assert told["syncd.run_id"] in done.err and b"planted" not in b"".join(bodies)
+
+
+def test_a_collector_that_is_not_there_stops_nothing(served: Lab) -> None:
+    started = time.monotonic()
+    done = served.spawn("sync", OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_ports(1)}")
+    assert done.code == 0 and served.site.values() == {"a_v": "one"}
+    assert time.monotonic() - started < 15
+
+
+def test_a_stop_in_the_middle_of_a_hundred_slow_writes(served: Lab, bao: Bao) -> None:
+    """200 ms each: what was sent is settled, the rest is left to the next start, nothing is lost or doubled."""
+    bao.put("app/many", **{f"f{number:03}": str(number) for number in range(99)})
+    served.site.options.latency = 0.2
+    with running(served) as (process, _):
+        until(lambda: len(served.site.secrets) >= 25)
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+        took = time.monotonic() - started
+    assert process.returncode == 0 and took < 8, took
+    sent = len(served.site.created_ids)
+    assert 25 <= sent < 100
+    assert {row for row in served.ledger().values() if row} == set(served.site.secrets), "every id is in the ledger"
+    served.site.options.latency = 0.0
+    assert served.settle().code == 0
+    assert len(served.site.secrets) == 100 == len(served.site.created_ids), f"{sent} before the stop"

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import itertools
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from syncd.bootstrap import App
 from syncd.config import load
+from syncd.config.settings import Schedule
+from syncd.daemon.triggers import every, trigger_for
 from syncd.forecast import JobFacts, stretched
 from syncd.sandbox.site import Refusal
 from syncd.sync import sync_job
@@ -155,3 +162,55 @@ def test_only_the_sdk_of_a_configured_source_is_imported(
     done = subprocess.run(argv, env={**os.environ, **AWS_ENVIRON}, capture_output=True, text=True, check=True)
     used = {"vault": "hvac requests", "aws": "boto3 botocore"}[source]
     assert done.stdout.splitlines()[-1] == used and other not in used
+
+
+def test_a_day_of_schedules_has_no_drift() -> None:
+    """Jitter moves single runs, never the ones after them; cron lines fire at their minutes."""
+    begun = datetime(2026, 3, 28, 12, tzinfo=UTC)  # a night in which Berlin's clocks go forward
+    for schedule, expected in (
+        (Schedule(every=timedelta(minutes=5)), 288),
+        (Schedule(every=timedelta(hours=1)), 24),
+        (Schedule(cron="*/10 * * * *", timezone="Europe/Berlin"), 144),
+    ):
+        trigger = every(schedule.every, begun) if schedule.every else trigger_for(schedule)
+        fired: list[datetime] = []
+        previous, now = None, begun
+        while (following := trigger.get_next_fire_time(previous, now)) < begun + DAY:
+            fired.append(following)
+            previous, now = following, following + timedelta(seconds=1)
+        assert abs(len(fired) - expected) <= 1
+        gap = schedule.interval()
+        for number, at in enumerate(fired):
+            off = (at - begun) / gap
+            assert abs(off - round(off)) * gap.total_seconds() <= 30.001, (number, at)
+        assert all(later > earlier for earlier, later in itertools.pairwise(fired))
+
+
+def test_a_day_of_cycles_does_not_grow(lab: Lab, bao: Bao) -> None:
+    """288 cycles with a few rotations: neither the memory nor the ledger grows with them."""
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, schedule={"every": "5m"}, verify_every="1000d")
+    for number in range(5):
+        bao.put(f"app/s{number}", v="1")
+    clock = FakeClock()
+    sizes: list[tuple[int, int]] = []
+    with simulated(lab, clock) as (app, _):
+        job = app.world.jobs["job"]
+        tracemalloc.start()
+        try:
+            for cycle in range(288):
+                if cycle % 40 == 0:
+                    bao.put("app/s0", v=str(cycle))
+                (report,) = sync_job(app.world, job, holder="day", wait=timedelta(0))
+                assert report.exit_code == 0, report
+                clock.skip(timedelta(minutes=5))
+                lab.wix.seen.clear()
+                if cycle % 96 == 95:
+                    gc.collect()
+                    with contextlib.closing(sqlite3.connect(lab.state)) as ledger:
+                        (pages,) = ledger.execute("PRAGMA page_count").fetchone()
+                    sizes.append((tracemalloc.get_traced_memory()[0], pages))
+        finally:
+            tracemalloc.stop()
+    assert sizes[2][0] - sizes[0][0] < 150_000, f"bytes held after 96, 192 and 288 cycles: {sizes}"
+    assert sizes[2][1] - sizes[0][1] <= 1, f"pages of the ledger: {sizes}"

@@ -1,0 +1,93 @@
+"""OpenTelemetry spans of cycles, where an endpoint is configured (the standard OTEL_EXPORTER_OTLP_… variables)."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import Any, Protocol
+
+from syncd import __version__
+from syncd.errors import SyncdError
+from syncd.models import SyncReport
+from syncd.telemetry.logs import logger
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+SECONDS = float(os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT") or 3)
+"""That a collector has for one batch."""
+FLUSH_MS = 3000
+"""Milliseconds that an end waits for it."""
+
+
+class Traces(Protocol):
+    """Where finished cycles are told."""
+
+    def finished(self, report: SyncReport, counts: dict[str, int], run_id: str) -> None:
+        """A cycle ended."""
+
+    def close(self) -> None:
+        """Send what is left."""
+
+
+class NoTraces:
+    """No endpoint is configured."""
+
+    def finished(self, report: SyncReport, counts: dict[str, int], run_id: str) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class OtlpTraces:
+    """A span a cycle, with an event for each action; names and ids, never values."""
+
+    def __init__(self) -> None:
+        """Raises `ImportError` without the packages of the extra `otel`."""
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+        named = {"service.name": os.environ.get("OTEL_SERVICE_NAME", "syncd"), "service.version": __version__}
+        self._provider = TracerProvider(resource=Resource.create(named), shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=SECONDS)))
+        self._tracer = self._provider.get_tracer("syncd", __version__)
+
+    def finished(self, report: SyncReport, counts: dict[str, int], run_id: str) -> None:
+        """The cycle as a span with its own times."""
+        from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415
+
+        told: dict[str, Any] = {f"syncd.{word.replace(' ', '_')}": number for word, number in counts.items()}
+        told |= {"syncd.job": report.job, "syncd.target": report.target, "syncd.exit_code": report.exit_code}
+        span = self._tracer.start_span(
+            "syncd.cycle", start_time=_nanoseconds(report.started_at), attributes={**told, "syncd.run_id": run_id}
+        )
+        for outcome in report.outcomes:
+            about = {"name": outcome.action.name, "remote_id": outcome.remote_id, "request_id": outcome.request_id}
+            done = "failed" if outcome.error else "done"
+            at = _nanoseconds(outcome.at or report.finished_at)
+            span.add_event(f"secret.{outcome.verb}", {**about, "outcome": done}, at)
+        if isinstance(report.error, SyncdError):
+            span.set_status(Status(StatusCode.ERROR, report.error.message))
+        span.end(_nanoseconds(report.finished_at))
+
+    def close(self) -> None:
+        """Send what is left, within a few seconds."""
+        self._provider.force_flush(FLUSH_MS)
+        self._provider.shutdown()
+
+
+def traces() -> Traces:
+    """As the environment asks for."""
+    if not any(os.environ.get(name) for name in ENDPOINTS):
+        return NoTraces()
+    try:
+        return OtlpTraces()
+    except ImportError:
+        hint = "pip install 'syncd[otel]', or unset the endpoint"
+        logger().warning("traces.unavailable", hint=hint)
+        return NoTraces()
+
+
+def _nanoseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1_000_000) * 1000
