@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -273,13 +274,17 @@ def sync_job(
     allow_deletes: int = 0,
     tick: Tick | None = None,
     named: frozenset[str] = frozenset(),
+    ended: Callable[[SyncReport], None] | None = None,
 ) -> list[SyncReport]:
     """One cycle of a job on each of its targets; one report each, in their order.
+
+    `ended` is told each report as soon as it is there, and what is returned is brief then: two hundred sites
+    take no more memory than eight.
 
     Sites are worked on in parallel, on one look at the source; the targets of one site, and all where
     deletions are allowed by number, one after the other.
     """
-    tick = tick or Tick()
+    tick, telling = tick or Tick(), threading.Lock()
     in_turn: dict[str, list[str]] = {}
     for name in job.targets:
         in_turn.setdefault("all" if allow_deletes else world.site_of(name), []).append(name)
@@ -289,7 +294,12 @@ def sync_job(
         for name in names:
             spent = sum(report.deletions_sent for report in reports)
             cycle = Cycle(world, job, name, allow_deletes=max(0, allow_deletes - spent), named=named)
-            reports.append(cycle.run(tick, holder=holder, wait=wait))
+            report = cycle.run(tick, holder=holder, wait=wait)
+            if ended is not None:
+                with telling:
+                    ended(report)
+                report = replace(report, outcomes=report.deletions, findings=(), failures=())
+            reports.append(report)
             if isinstance(reports[-1].error, LedgerError) or world.stopped():
                 break
         return reports

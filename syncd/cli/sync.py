@@ -62,19 +62,21 @@ def sync(
 
     patience = duration(wait)
     with _working(context.obj) as app:
-        reports: list[SyncReport] = []
-        tick = Tick()
+        told, tick, deleted = _Told(as_json=as_json), Tick(), 0
         chosen = chosen_jobs(app, jobs or [])
         if due:
             chosen = [job for job in chosen if _is_due(app, job.name)]
             if not chosen:
                 warn("syncd: no job is due")
         for job in chosen:
-            left = max(0, allow_deletes - sum(report.deletions_sent for report in reports))
-            reports += sync_job(app.world, job, holder=holder(), wait=patience, allow_deletes=left, tick=tick)
+            left = max(0, allow_deletes - deleted)
+            reports = sync_job(
+                app.world, job, holder=holder(), wait=patience, allow_deletes=left, tick=tick, ended=told.take
+            )
+            deleted += sum(report.deletions_sent for report in reports)
             if app.stop.is_set():
                 break
-        return _reported(reports, as_json=as_json)
+        return told.show([(job.name, target) for job in chosen for target in job.targets])
 
 
 def _is_due(app: App, name: str) -> bool:
@@ -135,34 +137,51 @@ def _bar(app: App) -> Iterator[None]:
         yield
 
 
-def _reported(reports: list[SyncReport], *, as_json: bool) -> int:
-    import structlog
+class _Told:
+    """What reports say, kept as text: a report of ten thousand secrets is no longer needed once it has spoken."""
 
-    from syncd.record import counts
-    from syncd.telemetry.events import Events
-    from syncd.telemetry.traces import traces
+    def __init__(self, *, as_json: bool) -> None:
+        import structlog
 
-    run_id = str(structlog.contextvars.get_contextvars().get("run_id", ""))
+        from syncd.telemetry.events import Events
+        from syncd.telemetry.traces import traces
 
-    spans = traces()
-    for report in reports:
-        Events().finished(report, counts(report))
-        spans.finished(report, counts(report), run_id)
-    spans.close()
-    if as_json:
-        show_json([_as_json(report) for report in reports])
-    else:
-        for report in reports:
-            done = counts(report)
-            words = ", ".join(f"{number} {word}" for word, number in done.items())
-            show(f"{report.job} -> {report.target}: {'failed' if report.error and not report.outcomes else words}")
-            _problems(report.findings, report)
-    for report in reports:
+        self._as_json = as_json
+        self._events, self._traces = Events(), traces()
+        self._run_id = str(structlog.contextvars.get_contextvars().get("run_id", ""))
+        self._said: dict[tuple[str, str], dict[str, Any] | list[str]] = {}
+        self._errors: dict[tuple[str, str], list[str]] = {}
+        self._codes: set[int] = set()
+
+    def take(self, report: SyncReport) -> None:
+        """A cycle ended."""
+        from syncd.record import counts
+
+        done, key = counts(report), (report.job, report.target)
+        self._events.finished(report, done)
+        self._traces.finished(report, done, self._run_id)
+        self._codes.add(report.exit_code)
+        words = ", ".join(f"{number} {word}" for word, number in done.items())
+        head = f"{report.job} -> {report.target}: {'failed' if report.error and not report.outcomes else words}"
+        self._said[key] = _as_json(report) if self._as_json else [head, *_problems(report.findings, report)]
         if isinstance(report.error, SyncdError):
-            warn(f"syncd: {report.job} -> {report.target}: {report.error.message}")
-            if report.error.hint:
-                warn(f"  mend: {report.error.hint}")
-    return worst({report.exit_code for report in reports})
+            hint = [f"  mend: {report.error.hint}"] if report.error.hint else []
+            self._errors[key] = [f"syncd: {report.job} -> {report.target}: {report.error.message}", *hint]
+
+    def show(self, order: list[tuple[str, str]]) -> int:
+        """Everything that was told, in this order; the exit code."""
+        self._traces.close()
+        there = [key for key in order if key in self._said]
+        if self._as_json:
+            show_json([self._said[key] for key in there])
+        else:
+            for key in there:
+                for line in self._said[key]:
+                    show(line)
+        for key in there:
+            for line in self._errors.get(key, ()):
+                warn(line)
+        return worst(self._codes)
 
 
 def _as_json(report: SyncReport) -> dict[str, Any]:
@@ -199,18 +218,18 @@ def _finding(one: Finding) -> dict[str, Any]:
     }
 
 
-def _problems(findings: tuple[Finding, ...], report: SyncReport | None) -> None:
+def _problems(findings: tuple[Finding, ...], report: SyncReport | None) -> Iterator[str]:
     """What a person should look at, each with its mend."""
     for failure in report.failures if report else ():
-        show(f"  unreadable  {failure.place}: {failure.message}")
+        yield f"  unreadable  {failure.place}: {failure.message}"
         if failure.hint:
-            show(f"              mend: {failure.hint}")
+            yield f"              mend: {failure.hint}"
     failed = {o.action.name: o for o in report.outcomes}.values() if report else ()
     for outcome in failed:
         if isinstance(outcome.error, SyncdError):
-            show(f"  failed      {outcome.action.name}: {outcome.error.message}")
+            yield f"  failed      {outcome.action.name}: {outcome.error.message}"
             if outcome.error.hint:
-                show(f"              mend: {outcome.error.hint}")
+                yield f"              mend: {outcome.error.hint}"
     for one in findings:
         if one.kind in SERIOUS or one.kind in {
             Kind.WITHHELD,
@@ -221,9 +240,9 @@ def _problems(findings: tuple[Finding, ...], report: SyncReport | None) -> None:
             Kind.UNKNOWN,
         }:
             where = f"{one.name} ({one.ref})" if one.ref and str(one.ref) != one.name else one.name
-            show(f"  {one.kind.value:11} {where}{': ' if where else ''}{one.message}")
+            yield f"  {one.kind.value:11} {where}{': ' if where else ''}{one.message}"
             if one.hint:
-                show(f"              mend: {one.hint}")
+                yield f"              mend: {one.hint}"
 
 
 def plan(
@@ -303,7 +322,8 @@ def _show_plan(job: str, target: str, picture: Picture, findings: tuple[Finding,
     for failure in picture.gathering.failures:
         show(f"  unreadable  {failure.place}: {failure.message}")
         show(f"              mend: {failure.hint}")
-    _problems(findings, None)
+    for line in _problems(findings, None):
+        show(line)
     show()
 
 
@@ -344,11 +364,11 @@ def apply(
         tick = Tick()
         for job, one in todo:  # all of it or nothing: look at every part before the first write
             planfile.check(one["actions"], Cycle(app.world, job, one["target"]).look(tick, None))
-        reports = []
+        told = _Told(as_json=as_json)
         for job, one in todo:
             chosen = planfile.exactly(one["actions"])
             cycle = Cycle(app.world, job, one["target"])
-            reports.append(cycle.run(Tick(), holder=holder(), wait=patience, chosen=chosen))
-        if not reports:
+            told.take(cycle.run(Tick(), holder=holder(), wait=patience, chosen=chosen))
+        if not todo:
             warn("the plan holds no actions; nothing to do")
-        return _reported(reports, as_json=as_json)
+        return told.show([(job.name, one["target"]) for job, one in todo])

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -222,8 +223,8 @@ class Daemon:
             job = app.world.jobs.get(name)
             if job is not None:
                 tick, named = self._pending.take(name)
-                for report in sync_job(app.world, job, holder=holder(), wait=LOCK_WAIT, tick=tick, named=named):
-                    self._finished(app, report)
+                told = partial(self._finished, app)
+                sync_job(app.world, job, holder=holder(), wait=LOCK_WAIT, tick=tick, named=named, ended=told)
         except SyncdError as error:
             self._log.error("cycle.failed", job=name, error=error.message, hint=error.hint)
         except Exception as error:  # noqa: BLE001  # the cycle boundary: log it and live

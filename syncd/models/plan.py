@@ -156,6 +156,11 @@ class SyncReport:
     """Wanted secrets whose value cannot go to Wix, by name."""
 
     @property
+    def deletions(self) -> tuple[Outcome, ...]:
+        """The outcomes that are deletions."""
+        return tuple(one for one in self.outcomes if isinstance(one.action, Delete))
+
+    @property
     def deletions_sent(self) -> int:
         """How many deletions were done, or may have been."""
         return deletions_sent(self.outcomes)
