@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import re
 import socket
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -47,8 +49,12 @@ M_ARENA_MAX = -8
 """glibc's mallopt(3)."""
 
 
-def few_arenas() -> None:
-    """Let all threads share two heaps: glibc's one a thread keeps tens of megabytes that nobody uses."""
+@cache
+def settle_process() -> None:
+    """Once: what was imported is no longer looked through for garbage (an eighth of an idle cycle's time), and
+    all threads share two heaps (glibc's one a thread keeps tens of megabytes that nobody uses).
+    """
+    gc.freeze()
     with suppress(OSError, AttributeError, TypeError):  # another C library needs none of it
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
@@ -69,7 +75,7 @@ class App:
         expires: Callable[[str, datetime | None], None] = lambda *_: None,
     ) -> None:
         """`writable` False: where there is no ledger yet, none is made (a plan). Raises `SyncdError`."""
-        few_arenas()
+        settle_process()
         self.settings = settings
         self.stop = stop or threading.Event()
         self.ended = threading.Event()

@@ -50,7 +50,7 @@ def _resolve(record: Record, ours: RemoteSecret | None, *, listed: bool) -> Reco
         record = replace(record, pending=None, unverified=True, lost_at=record.pending_at)
     elif record.pending is Pending.DELETE:
         record = replace(record, pending=None, lost_at=record.pending_at)
-    return replace(record, unlisted_tried_at=None) if listed else record
+    return replace(record, unlisted_tried_at=None) if listed and record.unlisted_tried_at else record
 
 
 def recover(
@@ -76,7 +76,7 @@ def recover(
         settled = _looked_up(record, site_has, now)
         if settled is None:
             drop.append(record)
-        elif settled != record:
+        elif settled is not record and settled != record:
             put[record.name] = settled
     known = {record.name for record in records}
     for wanted in desired:
