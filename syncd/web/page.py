@@ -18,6 +18,7 @@ h1 { font-size: 1.35rem; margin: 0 } h2 { font-size: 1rem; margin: 2rem 0 .4rem 
 p { margin: .3rem 0; color: var(--dim) } ul { margin: .4rem 0; padding-left: 1.2rem }
 table { border-collapse: collapse; width: 100% } th { text-align: left; color: var(--dim); font-weight: 500 }
 th, td { padding: .45rem .9rem .45rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
+.counts { width: auto } .counts .n { padding-left: 2rem }
 .n { text-align: right; font-variant-numeric: tabular-nums } .small { font-size: .87rem; color: var(--dim) }
 .good { color: var(--good) } .bad { color: var(--bad) } .wait { color: var(--wait) }
 """
@@ -42,9 +43,10 @@ WAITING = {"pending", "unverified", "orphan", "frozen", "detached"}
 
 
 def page(told: Mapping[str, Any], missing: Iterable[str], now: datetime) -> str:
-    """`told`: what `/status` tells; `missing`: what is not ready."""
+    """`told`: what `/status` tells; `missing`: what is not ready, for whoever may see names."""
     waits = "".join(f"<li>{escape(one)}" for one in missing)
-    state = '<span class="good">Ready.</span>' if not waits else f'<span class="wait">Not ready:</span><ul>{waits}</ul>'
+    ready = '<span class="good">Ready.</span>'
+    state = ready if told["ready"] else f'<span class="wait">Not ready yet.</span><ul>{waits}</ul>'
     rows = "".join(_row(job, target, now) for job in told["jobs"] for target in job["targets"] or [None])
     rows = rows or '<tr><td colspan="5">No job is scheduled.'
     counts = "".join(
@@ -58,7 +60,7 @@ def page(told: Mapping[str, Any], missing: Iterable[str], now: datetime) -> str:
 <h2>Jobs</h2>
 <table><tr><th>job<th>target<th>last cycle<th>last success<th>next{rows}</table>
 <h2>Secrets in the ledger</h2>
-<table>{counts or "<tr><td>None yet."}</table>
+<table class="counts">{counts or "<tr><td>None yet."}</table>
 <p class="small">As of {now:%Y-%m-%d %H:%M:%S} UTC, read anew every 30 seconds.
 Names are shown to whoever sends the bearer token.
 </html>

@@ -41,7 +41,7 @@ class Service:
         return ["source vault: no cycle has reached it in good order yet"]
 
     def status(self, *, names: bool) -> dict[str, Any]:
-        return TOLD if names else {"jobs": [], "secrets": TOLD["secrets"]}
+        return {"ready": False, **(TOLD if names else {"jobs": [], "secrets": TOLD["secrets"]})}
 
     def metrics(self) -> bytes:
         return b"one 1\n"
@@ -93,10 +93,15 @@ def ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int,
 def test_the_page_shows_counts_to_all_and_names_to_who_knows_the_token(port: int) -> None:
     status, text, headers = ask(port, "/")
     assert status == 200 and "1,234" in text and "quarantined" in text
-    assert "shop" not in text and "vault" not in text
+    assert "shop" not in text and "vault" not in text and "Not ready yet." in text
     assert headers["content-type"].startswith("text/html")
     known = ask(port, "/", Authorization="Bearer generated-token")[1]
-    assert "shop" in known and "a source could not be read" in known and "no cycle yet" in known
+    assert (
+        "no cycle has reached it" in known
+        and "shop" in known
+        and "a source could not be read" in known
+        and "no cycle yet" in known
+    )
     assert "source vault is &lt;sealed&gt;" in known and "&lt;script&gt;" in known and "<script" not in known
 
 
