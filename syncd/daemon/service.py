@@ -24,7 +24,7 @@ from syncd.config import Settings, load
 from syncd.config.settings import AwsSettings, VaultSettings
 from syncd.daemon.status import status_of
 from syncd.daemon.triggers import every, trigger_for
-from syncd.errors import LedgerError, SourceError, SyncdError, TargetError
+from syncd.errors import ConfigError, LedgerError, SourceError, SyncdError, TargetError
 from syncd.models import SecretValue, SyncReport
 from syncd.naming import selects_path
 from syncd.outlook import intervals, job_facts
@@ -259,9 +259,9 @@ class Daemon:
 
     def _finished(self, app: App, report: SyncReport) -> None:
         job = app.world.jobs[report.job]
-        if not isinstance(report.error, (SourceError, LedgerError)):
+        if not isinstance(report.error, (SourceError, LedgerError, ConfigError)):
             self._reached.add(f"source {job.source}")
-        if not isinstance(report.error, (SourceError, TargetError, LedgerError)):
+        if not isinstance(report.error, (SourceError, TargetError, LedgerError, ConfigError)):
             self._reached.add(f"target {report.target}")
         statuses: dict[str, int] = {}
         held: set[str] = set()

@@ -5,7 +5,6 @@ python -m tests.deploy.image    as root, with buildah, podman and mmdebstrap; st
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
@@ -54,7 +53,7 @@ def run(*argv: str, check: bool = True) -> str:
 
 def built() -> None:
     """The base by debootstrap, the image by buildah, twice, to see that it comes out the same."""
-    if run("podman", "images", "--quiet", BASE, check=False).strip() == "":
+    if subprocess.run(["podman", "image", "exists", BASE], check=False).returncode:
         tar = WORK / "base.tar"
         run("mmdebstrap", "--variant=minbase", "--include=python3,python3-venv,ca-certificates", "bookworm", str(tar))
         run("podman", "import", str(tar), BASE)
@@ -141,7 +140,7 @@ def one_shot(bao: OpenBao, wix: Wix, url: str, site: str, key: str) -> None:
     said = run(*python, "open('/opt/syncd/x', 'w')", check=False)
     print(f"writing to the root: {said.strip().splitlines()[-1]}")
     assert "Read-only file system" in said
-    assert "No module named pip" in run(*python, "import pip", check=False), "no installer inside"
+    assert "No module named 'pip'" in run(*python, "import pip", check=False), "no installer inside"
     code = (
         "import sys; from syncd.cli.app import run; run(['sync']);"
         "print([l for l in open('/proc/self/status') if l.startswith('VmHWM')][0])"
@@ -166,19 +165,21 @@ def deployment(bao: OpenBao, wix: Wix, url: str, site: str, key: str) -> None:
     objects = [one for one in render(values) if one["kind"] in {"ConfigMap", "PersistentVolumeClaim", "Deployment"}]
     for one in objects:
         if one["kind"] == "Deployment":
-            one["spec"]["template"]["spec"]["hostNetwork"] = True  # the sandbox is on 127.0.0.1
-
-    def secret(name: str, field: str, text: str) -> dict[str, Any]:
-        return {
-            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
-            "data": {field: base64.b64encode(text.encode()).decode()},
-        }  # fmt: skip
-
-    objects = [secret("vault-token", "token", bao.token), secret("wix-api-key", "api-key", key), *objects]
+            pod = one["spec"]["template"]["spec"]
+            pod["hostNetwork"] = True  # the sandbox is on 127.0.0.1
+            for field in ("ports", "startupProbe", "livenessProbe", "readinessProbe"):
+                pod["containers"][0].pop(field)  # no mapping on the host's network; podman probes with a curl inside
+            for volume in pod["volumes"]:
+                if volume.pop("secret", None):  # podman 4.3 mounts a Secret's base64 as it is
+                    folder = WORK / "played" / volume["name"]
+                    folder.mkdir(parents=True, exist_ok=True)
+                    volume["hostPath"] = {"path": str(folder), "type": "Directory"}
+    (WORK / "played" / "credential-vault" / "token").write_text(bao.token)
+    (WORK / "played" / "credential-wix" / "api-key").write_text(key)
     objects.sort(key=lambda one: one["kind"] == "Deployment")
     file = WORK / "played.yaml"
     file.write_text(yaml.safe_dump_all(objects))
-    run("podman", "play", "kube", "--down", "--force", str(file), check=False)
+    cleared(file)
     started = time.monotonic()
     run("podman", "play", "kube", str(file))
     try:
@@ -193,7 +194,7 @@ def deployment(bao: OpenBao, wix: Wix, url: str, site: str, key: str) -> None:
             f"play kube: ready {time.monotonic() - started:.1f} s after the command; {len(wix.site(site).secrets)} secrets at Wix"
         )
         pod = run("podman", "ps", "--format={{.Names}}", "--filter=ancestor=" + IMAGE).split()
-        if not ready:
+        if not ready or len(wix.site(site).secrets) != 10:
             raise SystemExit(
                 run("podman", "ps", "-a", check=False)
                 + "".join(run("podman", "logs", one, check=False)[-2000:] for one in pod)
@@ -206,7 +207,14 @@ def deployment(bao: OpenBao, wix: Wix, url: str, site: str, key: str) -> None:
         print(f"SIGTERM: exit {code} after {time.monotonic() - began:.1f} s")
         assert code == "0"
     finally:
-        run("podman", "play", "kube", "--down", "--force", str(file), check=False)
+        cleared(file)
+
+
+def cleared(file: Path) -> None:
+    """Nothing of a run before is left."""
+    run("podman", "play", "kube", "--down", str(file), check=False)
+    run("podman", "pod", "rm", "--force", "syncd-pod", check=False)
+    run("podman", "volume", "rm", "--force", "syncd-state", "syncd", check=False)
 
 
 def main() -> int:

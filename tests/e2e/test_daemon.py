@@ -287,3 +287,14 @@ def test_a_stop_in_the_middle_of_a_hundred_slow_writes(served: Lab, bao: Bao) ->
     served.site.options.latency = 0.0
     assert served.settle().code == 0
     assert len(served.site.secrets) == 100 == len(served.site.created_ids), f"{sent} before the stop"
+
+
+def test_it_is_not_ready_without_a_credential(served: Lab) -> None:
+    """A target whose key is not there yet was not reached, though nothing of the network failed."""
+    (served.folder / "wix-key").unlink()
+    with running(served) as (_, url):
+        until(lambda: 'exit_code":3' in ask(url + "/status", token="generated-token")[1].replace(" ", ""))
+        assert ask(url + "/readyz")[0] == 503
+        served.secret_file("wix-key", served.key)
+        ask(url + "/-/sync?job=job", "POST", "generated-token")
+        until(lambda: ask(url + "/readyz")[0] == 200)
