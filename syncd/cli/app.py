@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from syncd import __version__
-from syncd.cli import explain, forecast, inspect, local, state, sync
+from syncd.cli import explain, forecast, inspect, local, plan, state, sync
 from syncd.cli.context import Context
 from syncd.errors import ConfigError, LedgerError, SyncdError
 from syncd.telemetry.logs import safe_traceback
@@ -27,6 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 sync.add_to(app)
+plan.add_to(app)
 inspect.add_to(app)
 explain.add_to(app)
 forecast.add_to(app)

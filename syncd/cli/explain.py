@@ -10,14 +10,13 @@ import typer
 
 from syncd.cli.context import ago, show, show_json
 from syncd.cli.inspect import trouble_row
+from syncd.cli.parameters import Json
 from syncd.errors import ConfigError, SyncdError
 from syncd.models import Record, Trouble, version_label
 from syncd.untrusted import mapping
 
 if TYPE_CHECKING:
     from syncd.bootstrap import App
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syncd.cli.context import Context, ago, show, show_json, show_table
+from syncd.cli.parameters import Json
 from syncd.errors import ConfigError, SyncdError, worst
 from syncd.models import Failure, Record, Trouble
 
 if TYPE_CHECKING:
     from syncd.bootstrap import App
     from syncd.world import Job
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def add_to(app: typer.Typer) -> None:

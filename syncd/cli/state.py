@@ -10,6 +10,7 @@ import typer
 
 from syncd.cli.context import Context, duration, show, show_json, show_table
 from syncd.cli.explain import as_row
+from syncd.cli.parameters import Json
 from syncd.errors import ConfigError, PlanMoved
 from syncd.models import Logged, Record, Trouble, version_label
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look at the ledger of ids, and set it right.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="A Wix name.")]
 Target = Annotated[str | None, typer.Option("--target", help="On this target only.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 WAIT = timedelta(minutes=5)
 
 

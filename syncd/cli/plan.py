@@ -1,0 +1,157 @@
+"""`syncd plan` and `syncd apply`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from syncd.cli.context import chosen_jobs, duration, show, show_json, show_table, warn
+from syncd.cli.parameters import Jobs, Json, Wait
+from syncd.cli.told import Told, finding_row, problems
+from syncd.cli.working import working
+from syncd.errors import SyncdError, worst
+from syncd.models import SERIOUS, Action, Create, Delete, Finding, Kind, Update, version_label
+
+if TYPE_CHECKING:
+    from syncd.sync import Picture
+
+SHORT = 12
+"""Characters of a version in a table."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(plan)
+    app.command()(apply)
+
+
+def plan(
+    context: typer.Context,
+    jobs: Jobs = None,
+    *,
+    out: Annotated[Path | None, typer.Option("--out", help="Keep the plan in this file, for `syncd apply`.")] = None,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit 2 when changes are waiting.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Show what a sync would do, what it would withhold, and why. Changes nothing."""
+    from syncd import planfile
+    from syncd.sync import Cycle
+    from syncd.tick import Tick
+
+    codes, waiting, plans, failed = set(), 0, [], list[dict[str, str]]()
+    planned: set[tuple[str, str]] = set()
+    with context.obj.open(writable=False) as app:
+        tick = Tick()
+        for job in chosen_jobs(app, jobs or []):
+            for target in job.targets:
+                try:
+                    picture = Cycle(app.world, job, target).look(tick, None)
+                except SyncdError as error:
+                    codes.add(error.exit_code)
+                    failed.append({"job": job.name, "target": target, "error": error.message, "hint": error.hint})
+                    warn(f"syncd: {job.name} -> {target}: {error.message}")
+                    if error.hint:
+                        warn(f"  mend: {error.hint}")
+                    continue
+                site = app.world.site_of(target)
+                fresh = tuple(action for action in picture.plan.actions if (site, action.name) not in planned)
+                planned |= {(site, action.name) for action in fresh}
+                picture.plan = replace(picture.plan, actions=fresh)  # another job or target has the others
+                findings = picture.plan.findings + tuple(picture.wanted.findings)
+                waiting += len(picture.plan.actions)
+                codes |= {one.exit_code or int(one.kind in SERIOUS) for one in findings}
+                codes |= {4} if picture.gathering.failures else set()
+                kept = planfile.actions_of(picture)
+                plans.append({"job": job.name, "target": target, "site": site, "actions": kept})
+                if as_json:
+                    plans[-1]["findings"] = [finding_row(one) for one in findings if one.kind is not Kind.UNCHANGED]
+                else:
+                    _show_plan(job.name, target, picture, findings)
+        content = {
+            "format": planfile.FORMAT,
+            "configuration": planfile.digest(app.settings.dump()),
+            "plans": [{key: one[key] for key in ("job", "target", "site", "actions")} for one in plans],
+        }
+    if as_json:
+        show_json({**content, "plans": plans, "failed": failed})
+    if out is not None and not codes - {0, 1, 6}:
+        planfile.write(out, content)
+        warn(f"kept in {out}; carry it out with: syncd apply {out}")
+    elif out is not None:
+        warn(f"syncd: {out} is not written, because the plan is not complete")
+    code = worst(codes)
+    return 2 if detailed_exitcode and waiting and code in {0, 1, 6} else code
+
+
+def _show_plan(job: str, target: str, picture: Picture, findings: tuple[Finding, ...]) -> None:
+    from syncd.planfile import unversioned
+
+    actions = picture.plan.actions
+    same = sum(one.kind is Kind.UNCHANGED for one in findings)
+    tally = ", ".join(
+        f"{sum(isinstance(action, kind) for action in actions)} to {word}"
+        for kind, word in ((Create, "create"), (Update, "update"), (Delete, "delete"))
+    )
+    show(f"{job} -> {target}: {tally}, {same} unchanged")
+    if actions:
+        show_table(["ACTION", "NAME", "FROM", "TO", "WHY", "SOURCE"], [_row(action) for action in actions])
+    if any(unversioned(action) for action in actions):
+        show("  KV v1 has no versions: a kept plan leaves these out, `syncd sync` sends them")
+    for failure in picture.gathering.failures:
+        show(f"  unreadable  {failure.place}: {failure.message}")
+        show(f"              mend: {failure.hint}")
+    for line in problems(findings, None):
+        show(line)
+    show()
+
+
+def _row(action: Action) -> list[str]:
+    ref = action.record.ref if isinstance(action, Delete) else action.desired.ref
+    before = version_label(action.record.version) if action.record else ""
+    after = "" if isinstance(action, Delete) else version_label(action.desired.version)
+    reason = "new" if isinstance(action, Create) else str(action.reason)
+    return [
+        type(action).__name__.lower(),
+        action.name,
+        before[:SHORT] or "-",
+        after[:SHORT] or "-",
+        reason,
+        str(ref),
+    ]
+
+
+def apply(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A plan kept with `syncd plan --out`.")],
+    *,
+    wait: Wait = "5m",
+    as_json: Json = False,
+) -> int:
+    """Carry out exactly a kept plan; refused if what it touches has moved since."""
+    from syncd import planfile
+    from syncd.bootstrap import holder
+    from syncd.errors import PlanMoved
+    from syncd.sync import Cycle
+    from syncd.tick import Tick
+
+    content, patience = planfile.read(file), duration(wait)
+    with working(context.obj) as app:
+        if content["configuration"] != planfile.digest(app.settings.dump()):
+            raise PlanMoved("the configuration is not the one that the plan was made under", hint="plan again")
+        todo = [(chosen_jobs(app, [one["job"]])[0], one) for one in content["plans"] if one["actions"]]
+        tick = Tick()
+        for job, one in todo:  # all of it or nothing: look at every part before the first write
+            planfile.check(one["actions"], Cycle(app.world, job, one["target"]).look(tick, None))
+        told = Told(as_json=as_json)
+        for job, one in todo:
+            chosen = planfile.exactly(one["actions"])
+            cycle = Cycle(app.world, job, one["target"])
+            told.take(cycle.run(Tick(), holder=holder(), wait=patience, chosen=chosen))
+        if not todo:
+            warn("the plan holds no actions; nothing to do")
+        return told.show([(job.name, one["target"]) for job, one in todo])
