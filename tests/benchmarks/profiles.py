@@ -6,6 +6,7 @@ python -m tests.benchmarks.profiles [--out FOLDER] [--secrets N]
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -48,6 +49,7 @@ def profile(on: Stage, out: Path, count: int) -> None:
             print(f"  {100 * samples / total:5.1f} %  {name}")
         trace = stem.with_suffix(".memray")
         other = ["-m", "syncd", "--config", str(again), "sync"]
+        os.environ["COLUMNS"] = "160"  # of memray's table
         _run([PYTHON, "-m", "memray", "run", "-q", "-f", "-o", str(trace), *other], environ)
         summary = subprocess.run(
             [PYTHON, "-m", "memray", "summary", "-s", "3", "-r", "30", str(trace)],
@@ -59,8 +61,6 @@ def profile(on: Stage, out: Path, count: int) -> None:
 
 
 def _run(argv: list[str], environ: dict[str, str]) -> None:
-    import os
-
     done = subprocess.run(argv, env={**os.environ, **environ}, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stdout[-1000:] + done.stderr[-1000:])
