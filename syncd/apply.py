@@ -7,8 +7,9 @@ settles what has ended and opens what starts next.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -86,7 +87,7 @@ class Applier:
         """
         result = Applied()
         todo, flying = deque(actions), dict[Future[Written], tuple[Action, Record]]()
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="apply") as pool:
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="apply") as pool, _dropping(pool):
             settled = _Settled()
             while todo or flying:
                 starting: list[Action] = []
@@ -255,6 +256,16 @@ def _not_created(
         settled.put.append(action.record)  # an earlier one may still come through
     else:
         settled.drop.append(record)
+
+
+@contextmanager
+def _dropping(pool: ThreadPoolExecutor) -> Iterator[None]:
+    """What ends in an error sends nothing more: what waits for a thread is dropped."""
+    try:
+        yield
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
 
 
 @dataclass(slots=True)

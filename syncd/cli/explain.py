@@ -32,6 +32,7 @@ def explain(
 ) -> int:
     """Show how one secret is mapped, its versions, ids, last action, and why it is not synced."""
     with context.obj.open(writable=False) as app:
+        what = _path_of(app, what)
         records = [one for one in app.ledger.records() if what in {one.name, one.ref.path, one.remote_id}]
         troubles = [
             one
@@ -56,6 +57,15 @@ def explain(
                 hint="give a Wix name, a source path (mount included) or a Wix id; new names are told by `syncd plan`",
             )
     return 0
+
+
+def _path_of(app: App, what: str) -> str:
+    """The path of a reference as our own lists write it (`source:path#field`); anything else as it is."""
+    source, colon, rest = what.partition(":")
+    if colon and source in app.settings.sources:
+        return rest.partition("#")[0]
+    path = what.partition("#")[0]
+    return path if "/" in path else what
 
 
 def _mappings(app: App, path: str) -> Iterator[dict[str, Any]]:

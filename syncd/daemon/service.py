@@ -45,8 +45,10 @@ GRACE = 8.0
 """Seconds that a stop gives to what is in flight; what is journaled then is settled by the next start."""
 THREADS = 10
 LOCK_WAIT = timedelta(minutes=5)
-WATCH = 5.0
+WATCH = 3.0
 """Seconds between two looks at the configuration's file."""
+RETRY = 60.0
+"""Seconds until a refused configuration is tried again."""
 
 
 def digest_of(config: Path) -> str:
@@ -75,7 +77,9 @@ class Daemon:
         self._again: set[str] = set()
         self._pending = Pending()
         self._intervals: dict[str, timedelta] = {}
-        self._read = digest_of(config) if config.is_file() else ""
+        self._read = self._seen = digest_of(config) if config.is_file() else ""
+        self._refused_at: float | None = None
+        self._refusal = ""
         self._app = self._build(load(config))
         self._scheduler = self._scheduled()
         server = self._app.settings.server
@@ -140,11 +144,19 @@ class Daemon:
         return self._shut_down()
 
     def _was_changed(self) -> bool:
-        """Is the file another one than was read last? A mounted ConfigMap is changed by swapping a link."""
+        """Is the file another one than the one in use? A mounted ConfigMap is changed by swapping a link.
+
+        It counts once two looks have seen the same, because an editor may be in the middle of it. One that was
+        refused is tried again every minute: what it lacked may have come.
+        """
         try:
-            return digest_of(self._config) != self._read
+            now, before = digest_of(self._config), self._seen
         except OSError:
             return False  # in the middle of a swap, or gone: the configuration in use goes on
+        self._seen = now
+        if now == self._read:
+            return self._refused_at is not None and time.monotonic() - self._refused_at > RETRY
+        return now == before
 
     def _listen(self) -> None:
         """A thread for each queue of events; it ends with its configuration."""
@@ -293,9 +305,13 @@ class Daemon:
             fresh = self._build(load(self._config))
         except SyncdError as error:
             self._metrics.reloaded(well=False)
+            self._refused_at = time.monotonic()
             problems = list(getattr(error, "problems", ()))
-            self._log.error("config.refused", error=error.message, hint=error.hint, problems=problems)
+            known, self._refusal = self._refusal, f"{error} {problems}"
+            tell = self._log.debug if known == self._refusal else self._log.error
+            tell("config.refused", error=error.message, hint=error.hint, problems=problems)
             raise
+        self._refused_at, self._refusal = None, ""
         with self._lock:
             old, self._app = self._app, fresh
             old.supersede()

@@ -17,7 +17,8 @@ from sqlalchemy.pool import StaticPool
 
 from syncd.errors import LedgerBusy, LedgerError
 
-BUSY_SECONDS = 30
+BUSY_SECONDS = 10
+"""That one transaction waits for another process's."""
 PART = 500
 """Rows that are made and sent to the database together."""
 

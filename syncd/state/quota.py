@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, and_, bindparam, delete, func, select, update
 
+from syncd.errors import LedgerError
 from syncd.ports import Clock
 from syncd.state import tables
 from syncd.state.engine import translated
@@ -33,6 +34,7 @@ class _Asked:
 
     ticket: int = 0
     left: timedelta | None = None
+    failed: LedgerError | None = None
 
 
 class Quota:
@@ -70,8 +72,10 @@ class Quota:
         with self._lists:
             self._asking.append(one)
         with self._turn:
-            if one.left is None:
+            if one.left is None and one.failed is None:
                 self._serve(one)
+        if one.failed is not None:
+            raise type(one.failed)(one.failed.message, hint=one.failed.hint) from None
         return one.ticket, one.left or timedelta(0)
 
     def answered(self, ticket: int) -> None:
@@ -84,23 +88,32 @@ class Quota:
                 self._serve()
 
     def _serve(self, *mine: _Asked) -> None:
-        """Everything that threads wait for now. Raises `LedgerError`; then each of the others asks for itself."""
+        """Everything that threads wait for now; a place is theirs once its row is committed.
+
+        A ledger that fails them fails all of them at once, not one after the other. The times of answers that
+        cannot be written down count as late as they may be. Raises `LedgerError`.
+        """
         with self._lists:
             asking, self._asking = self._asking, []
             came, self._came = self._came, []
         asking += [one for one in mine if one not in asking]
+        tickets, wait = list[int](), timedelta(0)
         try:
             with self._transaction() as connection:
                 if came:
                     connection.execute(_ANSWERED, [{"ticket": ticket, "came": at} for ticket, at in came])
                 if asking:
-                    self._admit(connection, asking)
-        except BaseException:
-            with self._lists:
-                self._came += came
+                    tickets, wait = self._admit(connection, len(asking))
+        except LedgerError as error:
+            for one in asking:
+                one.failed = error
             raise
+        for index, one in enumerate(asking):
+            one.ticket = tickets[index] if index < len(tickets) else 0
+            one.left = timedelta(0) if one.ticket else wait
 
-    def _admit(self, connection: Connection, asking: list[_Asked]) -> None:
+    def _admit(self, connection: Connection, asked: int) -> tuple[list[int], timedelta]:
+        """Tickets for as many as the window has room for, and how long the others wait."""
         now = self._clock()
         flying = now + FLIGHT
         connection.execute(_FORGET, {"of": self._site, "before": now - self._window})
@@ -109,12 +122,9 @@ class Quota:
         count, oldest = connection.execute(_COUNT, {"of": self._site}).one()
         tickets = [
             int(connection.execute(_ADD, {"site": self._site, "at": flying}).scalar_one())
-            for _ in asking[: max(0, self._limit - count)]
+            for _ in range(min(asked, max(0, self._limit - count)))
         ]
-        wait = max(timedelta(milliseconds=1), (oldest or now) + self._window - now)
-        for index, one in enumerate(asking):
-            one.ticket = tickets[index] if index < len(tickets) else 0
-            one.left = timedelta(0) if one.ticket else wait
+        return tickets, max(timedelta(milliseconds=1), (oldest or now) + self._window - now)
 
 
 def hash_of(site: str) -> int:

@@ -6,7 +6,8 @@ import logging
 import sys
 import traceback
 from collections.abc import MutableMapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -38,6 +39,7 @@ NOISY = (
     "apscheduler",
     "sqlalchemy",
     "uvicorn",
+    "opentelemetry",
 )
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
@@ -61,6 +63,23 @@ def _clean(thing: object) -> object:
     return thing if isinstance(thing, (str, int, float, bool, type(None))) else str(thing)
 
 
+class Unbreakable:
+    """A stream whose end is somebody else's trouble: what cannot be written is lost, and the cycle goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, if it can be written."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """The same."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+
 def configure(*, form: str, level: str) -> None:
     """Set logging up for this process. `form`: auto, json or console.
 
@@ -82,7 +101,7 @@ def configure(*, form: str, level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", Unbreakable(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     logging.lastResort = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -12,10 +13,8 @@ from syncd.models import SyncReport
 from syncd.telemetry.logs import logger
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-SECONDS = float(os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT") or 3)
-"""That a collector has for one batch."""
-FLUSH_MS = 3000
-"""Milliseconds that an end waits for it."""
+SECONDS = 3.0
+"""That a collector has for one batch, and an end waits for it, whatever the environment says."""
 
 
 class Traces(Protocol):
@@ -72,9 +71,10 @@ class OtlpTraces:
         span.end(_nanoseconds(report.finished_at))
 
     def close(self) -> None:
-        """Send what is left, within a few seconds."""
-        self._provider.force_flush(FLUSH_MS)
-        self._provider.shutdown()
+        """Send what is left, within a few seconds; a silent collector stops nothing."""
+        ending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        ending.start()
+        ending.join(SECONDS)
 
 
 def traces() -> Traces:
@@ -85,8 +85,10 @@ def traces() -> Traces:
         return OtlpTraces()
     except ImportError:
         hint = "pip install 'syncd[otel]', or unset the endpoint"
-        logger().warning("traces.unavailable", hint=hint)
-        return NoTraces()
+    except (ValueError, TypeError) as error:
+        hint = f"see the OTEL_ variables ({type(error).__name__})"
+    logger().warning("traces.unavailable", hint=hint)
+    return NoTraces()
 
 
 def _nanoseconds(at: datetime) -> int:

@@ -138,6 +138,14 @@ HEADERS = {
 }
 
 
+def _readable(answer: Callable[[], Response]) -> Response:
+    """The answer, or why there is none: the ledger cannot be read, and whoever may see the log sees more."""
+    try:
+        return answer()
+    except SyncdError:
+        return PlainTextResponse("the ledger cannot be read; see the log\n", 503)
+
+
 def build(service: Service) -> Starlette:
     """The routes of section 9."""
 
@@ -155,11 +163,12 @@ def build(service: Service) -> Starlette:
         known = _knows(service, request)
         if "authorization" in request.headers and not known:
             return PlainTextResponse("a valid bearer token is needed\n", 401)
-        return JSONResponse(service.status(names=known))
+        return _readable(lambda: JSONResponse(service.status(names=known)))
 
     def people(request: Request) -> Response:
-        told = service.status(names=_knows(service, request))
-        return HTMLResponse(page(told, service.ready() if _knows(service, request) else (), datetime.now(UTC)))
+        known = _knows(service, request)
+        missing = service.ready() if known else ()
+        return _readable(lambda: HTMLResponse(page(service.status(names=known), missing, datetime.now(UTC))))
 
     return Starlette(
         middleware=[Middleware(Safe)],

@@ -14,8 +14,8 @@ from syncd.web.app import Service, build
 
 REQUEST_SECONDS = 10.0
 """For one whole request, from its first byte or the connection on. Every answer is made at once."""
-CONNECTIONS = 1000
-"""At the same time; above it a connection is answered with 503."""
+CONNECTIONS = 200
+"""At the same time; for one more, the oldest is dropped."""
 BACKLOG = 256
 
 
@@ -23,10 +23,15 @@ class Impatient(H11Protocol):
     """Drops a connection whose request is not complete in time, however it drips."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _born = 0.0
 
     def connection_made(self, transport: Any) -> None:
         """A new client."""
         super().connection_made(transport)
+        self._born = self.loop.time()
+        if len(self.connections) > CONNECTIONS:
+            others = (one for one in self.connections if isinstance(one, Impatient) and one is not self)
+            min(others, key=lambda one: one._born).transport.abort()  # noqa: SLF001  # of its own kind
         self._deadline = self.loop.call_later(REQUEST_SECONDS, self._late)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -59,7 +64,6 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=CONNECTIONS,
             backlog=BACKLOG,
             timeout_keep_alive=5,
             h11_max_incomplete_event_size=16 * 1024,

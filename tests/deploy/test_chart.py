@@ -183,6 +183,10 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         change("postgres", "env", [{"name": "WIX_API_KEY", "value": "generated"}]),
         "WIX_API_KEY holds a credential in plain",
     ),
+    "a key in the configuration": (
+        change("daemon", "config.targets.shop.auth.api_key", "generated"),
+        "credential in plain",
+    ),
     "the default token": (
         change("daemon", "config.sources.vault.auth", {"method": "kubernetes", "role": "syncd"}),
         "name the token",

@@ -66,6 +66,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- /* A reference to a Secret or a variable that nothing gives is told here, not by a pod that does not start. */ -}}
 {{- define "syncd.validate" -}}
 {{- $text := toJson .Values.config -}}
+{{- with regexFind `"(api_key|app_secret|token|secret_id|password|jwt)":"` $text -}}
+{{- fail (printf "config holds a credential in plain (%s); mend: {file: /run/secrets/NAME/KEY} and credentials, or {env: NAME}" (splitList `"` . | rest | first)) -}}
+{{- end -}}
 {{- $names := list -}}
 {{- range .Values.credentials }}{{ $names = append $names .name }}{{ end -}}
 {{- range regexFindAll `"file":"/run/secrets/[^/"]+/` $text -1 -}}
@@ -235,8 +238,12 @@ volumes:
     emptyDir: {medium: Memory, sizeLimit: 16Mi}
   {{- if not $.Values.state.postgres.secretName }}
   - name: state
+    {{- if .check }}
+    emptyDir: {}  # a check writes no ledger; the volume may be in use on another node
+    {{- else }}
     persistentVolumeClaim:
       claimName: {{ include "syncd.claim" $ }}
+    {{- end }}
   {{- else }}
   - name: state-key
     secret:
