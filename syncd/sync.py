@@ -87,6 +87,7 @@ class Cycle:
         started = self._world.clock()
         picture: Picture | None = None
         error: SyncdError | None = None
+        seen: tuple[Record, ...] | None = None
         try:
             more = True
             while more:
@@ -98,13 +99,12 @@ class Cycle:
                             picture, applied = self._pass(tick, journal, until, chosen)
                         except (SourceError, TargetError, ConfigError, PlanMoved) as failure:
                             self._stop_tombstones(journal)
-                            error, more = failure, False
+                            error, more, seen = failure, False, None
                         else:
-                            error, more = applied.broken, self._more(applied)
+                            error, more, seen = applied.broken, self._more(applied), picture.records
                         tick = Tick()
                     if not more:
                         report = self._report(started, picture, error)
-                        seen = picture.records if picture and error is None else None
                         remember(journal, self._world.store, report, self._site, seen)
                         return report
                 time.sleep(0.2)  # the turn of whoever waits for the site in another process

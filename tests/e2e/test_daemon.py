@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from syncd.daemon import Daemon
+from syncd.errors import ConfigError
 from syncd.sandbox.servers import free_ports
 from tests.integration.test_vault import answering
 from tests.lab import AWS_ENVIRON, Bao, Lab
@@ -298,3 +301,44 @@ def test_it_is_not_ready_without_a_credential(served: Lab) -> None:
         served.secret_file("wix-key", served.key)
         ask(url + "/-/sync?job=job", "POST", "generated-token")
         until(lambda: ask(url + "/readyz")[0] == 200)
+
+
+def test_a_configuration_counts_once_two_looks_have_seen_it(served: Lab) -> None:
+    """An editor may be in the middle of it; and what was refused is tried again later."""
+    path = served.config_file
+    daemon = Daemon(path)
+    daemon._scheduler.start(paused=True)
+    try:
+        whole = path.read_text()
+        assert not daemon._was_changed()
+        path.write_text(whole[:-40])
+        assert not daemon._was_changed(), "seen once"
+        path.write_text(whole + "\n# more\n")
+        assert not daemon._was_changed(), "another one, seen once"
+        assert daemon._was_changed()
+        daemon.reload()
+        assert not daemon._was_changed()
+        path.write_text("owner: lab\njobs: [")
+        assert not daemon._was_changed() and daemon._was_changed()
+        with pytest.raises(ConfigError):
+            daemon.reload()
+        assert not daemon._was_changed(), "it was tried"
+        assert daemon._refused_at is not None
+        daemon._refused_at -= 61
+        assert daemon._was_changed(), "what it lacked may have come"
+    finally:
+        daemon._shut_down()
+
+
+@pytest.mark.parametrize("environ", [{"OTEL_EXPORTER_OTLP_TIMEOUT": "10s"}, {"OTEL_BSP_MAX_QUEUE_SIZE": "x"}])
+def test_odd_settings_of_traces_stop_nothing(served: Lab, environ: dict[str, str]) -> None:
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_ports(1)}"}
+    assert served.spawn("sync", **environ).code == 0
+    assert served.spawn("sync", **endpoint, **environ).code == 0
+
+
+def test_a_silent_collector_holds_nothing_up(served: Lab) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        done = served.spawn("sync", OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert done.code == 0 and time.monotonic() - started < 9

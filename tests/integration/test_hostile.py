@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
+import subprocess
+import sys
+import threading
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
+from syncd.errors import LedgerError
+from syncd.sandbox.site import Refusal
+from syncd.state.engine import sqlite_engine
+from syncd.state.ledger import Ledger
+from syncd.state.quota import Quota
+from tests.e2e.test_daemon import until
 from tests.lab import AWS_ENVIRON, Bao, Lab
 
 DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
@@ -718,3 +729,67 @@ def test_reloads_at_once_go_one_after_the_other(lab: Lab, bao: Bao) -> None:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=15)
         assert process.returncode == 0
+
+
+def test_no_place_in_the_quota_before_it_is_committed(lab: Lab) -> None:
+    """Threads that are served together share a failing commit: none of them may send."""
+    engine = sqlite_engine(lab.state)
+    Ledger(engine, str(lab.state), lab.state)
+    quota = Quota(engine, "here", site="s", limit=100, window=timedelta(minutes=1), clock=lambda: datetime.now(UTC))
+    failing = [True]
+
+    @event.listens_for(engine, "commit")
+    def _(_connection: Any) -> None:
+        if failing[0]:
+            raise sqlite3.OperationalError("database or disk is full")
+
+    told: list[object] = []
+
+    def ask() -> None:
+        try:
+            told.append(quota.take()[0])
+        except LedgerError as error:
+            told.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(20)]
+    with quota._turn:  # one slow thread at the ledger: the others gather
+        for thread in threads:
+            thread.start()
+        until(lambda: len(quota._asking) == 20)
+    for thread in threads:
+        thread.join()
+    assert len(told) == 20 and all(isinstance(one, LedgerError) for one in told), "all at once, none with a place"
+    failing[0] = False
+    assert quota.take()[0]
+    engine.dispose()
+
+
+def test_refused_secrets_do_not_hold_up_the_others_for_ever(lab: Lab, bao: Bao) -> None:
+    """A firewall before Wix that answers 403 to some values, first in order."""
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    for number in range(40):
+        bao.put(f"app/{'a' if number < 12 else 'b'}{number:02}", v="x")
+    create = lab.site.create
+
+    def refusing(told: dict[str, object]) -> dict[str, object]:
+        if str(told["name"]).startswith("a"):
+            raise Refusal(403, "PERMISSION_DENIED")
+        return create(told)
+
+    lab.site.create = refusing  # type: ignore[method-assign]
+    for _ in range(5):
+        lab.run("sync")
+    assert len(lab.site.secrets) == 28
+
+
+def test_an_unwritable_stderr_stops_no_cycle(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    for number in range(20):
+        bao.put(f"app/s{number}", v="x")
+    argv = [sys.executable, "-m", "syncd", "--config", str(lab.config_file), "sync"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=full, check=False, text=True)
+    assert done.returncode == 0 and "20 created" in done.stdout
+    assert len(lab.ledger()) == 20 == len(lab.site.created_ids)
