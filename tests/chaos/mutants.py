@@ -181,7 +181,7 @@ MUTANTS = (
       "'eu-west-1:000000001111'", "tests/integration/test_false_absence.py::test_another_account_is_seen_by_a_process_that_lives_on"),
     M("a different key is said, not worked around", "state/ledger.py", "elif known != key_id:", "elif known is None:",
       "tests/integration/test_commands.py::test_a_missing_or_other_key"),
-    M("the quota is never exceeded", "state/quota.py", "for _ in asking[: max(0, self._limit - count)]", "for _ in asking[: max(0, self._limit + 1 - count)]",
+    M("the quota is never exceeded", "state/quota.py", "range(min(asked, max(0, self._limit - count)))", "range(min(asked, max(0, self._limit + 1 - count)))",
       "tests/contract/test_stores.py::test_the_quota_is_never_exceeded_and_shared"),
     M("the quota is shared by restarts", "state/quota.py", 'count, oldest = connection.execute(_COUNT, {"of": self._site}).one()',
       "count, oldest = 0, now", CHAOS + "test_kills.py::test_a_restart_storm_keeps_to_the_quota"),
