@@ -55,9 +55,11 @@ def remember(journal: Journal, store: StateStore, report: SyncReport, site: str,
         if rows:
             journal.write(put=rows)
         before = store.known_troubles(site, report.job)
-        troubles = list(_troubles(report, site, before))
-        if {trouble.subject: trouble for trouble in troubles} != before:
-            journal.troubles(site, report.job, troubles)
+        troubles = {trouble.subject: trouble for trouble in _troubles(report, site, before)}
+        if report.error is not None:
+            troubles = {**before, **troubles}  # it ended before it came to all of them
+        if troubles != before:
+            journal.troubles(site, report.job, troubles.values())
         used = store.grants(site) & {o.action.name for o in report.outcomes if o.error is None}
         if used:
             journal.revoke(site, used)
