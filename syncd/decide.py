@@ -12,13 +12,14 @@ from syncd.mapping import Wanted, strange_mount
 from syncd.models import (
     Action,
     Delete,
+    Existence,
     Kind,
     Needs,
+    PathCheck,
     Plan,
     Presence,
     Record,
     RemoteSecret,
-    Rule,
     SecretRef,
     Trouble,
     Update,
@@ -67,7 +68,7 @@ class Decision:
         self._allow_deletes = allow_deletes
         self._site_values: dict[str, str | None] = {}
         self._elsewhere: frozenset[str] = frozenset()
-        self._seen: dict[tuple[str, str, str], tuple[Presence, str]] = {}
+        self._checked: dict[tuple[str, str], tuple[PathCheck | None, str]] = {}
         self._troubles = troubles
         self._grants = world.store.grants(self._site)
         self._mounts: dict[str, dict[str, str]] = {}
@@ -229,11 +230,11 @@ class Decision:
                 continue
             claiming = next((job for job in self._world.jobs.values() if self._claims(job, record)), None)
             if claiming is not None:
-                if self._is_gone(record, claiming):
+                if self._is_gone(record):
                     free.add(one.name)
                 continue
             following = "" if record.ref == one.ref else self._unsettled_name(record)
-            if not following or self._is_gone(record, self._job):
+            if not following or self._is_gone(record):
                 free.add(one.name)
             else:
                 waiting[one.name] = f"waits until {following}, the new name of {record.ref}, is settled"
@@ -254,28 +255,39 @@ class Decision:
             return False
         return row.remote_id is not None and row.pending is None and not row.unverified
 
-    def _is_gone(self, record: Record, job: Job) -> bool:
+    def _is_gone(self, record: Record) -> bool:
         if record.ref.source == self._job.source and self._gathering.lacks(record.ref, record.pin):
             return True
-        rule = next((rule for rule in job.rules if selects(rule, record.ref)), None)
-        return self._look(record, rule)[0] is Presence.ABSENT
+        check, _ = self._check_path(record.ref)
+        return check is not None and check.existence is Existence.GONE
 
-    def _look(self, record: Record, rule: Rule | None) -> tuple[Presence, str]:
-        """A direct look at a record's path, on the mount that the ledger knows; once a plan."""
-        key = (record.ref.source, record.ref.path, record.pin)
-        if key not in self._seen:
-            self._seen[key] = self._looked(record, rule)
-        return self._seen[key]
+    def _check_path(self, ref: SecretRef) -> tuple[PathCheck | None, str]:
+        """A direct look at a path, on the mount that the ledger knows; once a plan. None, and why: it cannot tell."""
+        key = (ref.source, ref.path)
+        if key not in self._checked:
+            self._checked[key] = self._checked_path(ref)
+        return self._checked[key]
 
-    def _looked(self, record: Record, rule: Rule | None) -> tuple[Presence, str]:
+    def _checked_path(self, ref: SecretRef) -> tuple[PathCheck | None, str]:
         try:
-            seen = self._world.source(record.ref.source).look(rule, record.ref.path, record.pin)
+            check = self._world.source(ref.source).check_path(ref.path)
         except SyncdError as error:
-            return Presence.UNKNOWN, error.message
-        known = self._world.store.known_mounts(record.ref.source)
-        if strange_mount(known, seen.mount, seen.mount_id):
-            return Presence.UNKNOWN, "its mount is another than the one that the ledger knows"
-        return seen.presence, "looked at directly"
+            return None, error.message
+        known = self._world.store.known_mounts(ref.source)
+        if strange_mount(known, check.mount, check.mount_id):
+            return None, "its mount is another than the one that the ledger knows"
+        return check, ""
+
+    def _last_look(self, record: Record) -> tuple[Presence, str]:
+        """Only "gone" is an absence. What is there is an orphan if no rule of its job takes it, with its tags."""
+        check, why = self._check_path(record.ref)
+        if check is None:
+            return Presence.UNKNOWN, f"not listed, but {why}"
+        if check.existence is Existence.GONE:
+            return self._presence[record.name]
+        if any(selects(rule, record.ref) and set(rule.tags) <= check.tags for rule in self._job.rules):
+            return Presence.UNKNOWN, "not listed, but a direct look still finds it"
+        return Presence.ORPHAN, "it is there, and no rule of its job takes its tags any more"
 
     def _kept_by(self) -> frozenset[str]:
         return frozenset(
@@ -293,17 +305,15 @@ class Decision:
         for action in deletes:
             record = action.record
             presence, why = self._presence[record.name]
-            rule = next((rule for rule in self._job.rules if selects(rule, record.ref)), None)
             field_gone = (record.ref.path, record.pin) in picture.listed
             if doubt:
                 presence, why = Presence.UNKNOWN, doubt
             elif presence is Presence.ORPHAN and self._claimed_by_another(record):
                 presence, why = Presence.UNKNOWN, "another job's rule gives it this name"
             elif presence is Presence.ABSENT and not field_gone:
-                seen, told = self._look(record, rule)
-                if seen in {Presence.PRESENT, Presence.UNKNOWN}:
-                    there = "a direct look still finds it" if seen is Presence.PRESENT else told
-                    presence, why = Presence.UNKNOWN, f"not listed, but {there}"
+                presence, why = self._last_look(record)
+                if presence is Presence.ORPHAN and self._claimed_by_another(record):
+                    presence, why = Presence.UNKNOWN, "another job's rule gives it this name"
             self._presence[record.name] = (presence, why)
 
     def _claimed_by_another(self, record: Record) -> bool:

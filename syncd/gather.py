@@ -22,7 +22,7 @@ from syncd.models import (
     SourceEntry,
     Version,
 )
-from syncd.naming import fill, has_wildcard, selects_path, wix_name
+from syncd.naming import fill, selects_path, wix_name
 from syncd.ports import Journal, Source, StateStore
 from syncd.presence import Picture
 from syncd.tick import Tick
@@ -88,13 +88,19 @@ class Gathering:
         )
 
     def _with_named(self, rule: Rule, snapshot: Snapshot) -> Snapshot:
-        """The listing and what an event named, which a lagging listing may lack."""
+        """The listing and what an event named, which a lagging listing may lack.
+
+        The names are somebody's text: they add what the rule selects anyway, in the place that was listed, and
+        one that is of no use costs nothing but itself.
+        """
         listed = {entry.ref.path for entry in snapshot.entries}
         lacking = [path for path in sorted(self._named - listed) if selects_path(rule, path)]
-        if not has_wildcard(rule.path) or not lacking:
+        if not rule.path.has_wildcard or not lacking:
             return snapshot
-        found = [self._tick.list(self._source, replace(rule, path=path, exclude=())) for path in lacking]
-        entries = (*snapshot.entries, *(entry for one in found for entry in one.entries))
+        place = (snapshot.mount, snapshot.mount_id)
+        found = [self._tick.find(self._source, rule, path) for path in lacking]
+        here = (entry for one in found if (one.mount, one.mount_id) == place for entry in one.entries)
+        entries = (*snapshot.entries, *here)
         return replace(snapshot, entries=tuple(sorted(entries, key=lambda entry: entry.ref.path)))
 
     def _known_mount(self, snapshot: Snapshot) -> Snapshot:
@@ -197,12 +203,14 @@ class Gathering:
     @property
     def means(self) -> dict[str, str]:
         """How each rule's path was listed."""
-        return {rule.path: self._snapshots[rule.index].means for rule in self._rules if rule.index in self._snapshots}
+        return {
+            rule.path.text: self._snapshots[rule.index].means for rule in self._rules if rule.index in self._snapshots
+        }
 
     def doubt(self, rule: Rule) -> None:
         """Report, once, a rule that lists nothing though the ledger holds secrets of it."""
         failure = Failure(
-            place=rule.path,
+            place=rule.path.text,
             message="lists nothing, though the ledger holds secrets of it; that is not believed",
             hint="see the path and the policy; if all were deleted on purpose: syncd state forget NAME --delete",
         )
@@ -242,10 +250,10 @@ class Gathering:
         wanted = Wanted()
         for rule in self._rules:
             snapshot = self._snapshots[rule.index]
-            if snapshot.complete and not snapshot.entries and has_wildcard(rule.path):
+            if snapshot.complete and not snapshot.entries and rule.path.has_wildcard:
                 wanted.findings.append(Finding(kind=Kind.UNKNOWN, name="", message=f"{rule.path} selects nothing"))
-            if not snapshot.entries and not has_wildcard(rule.path) and snapshot.complete:
-                ref = SecretRef(source=self._source.name, path=rule.path)
+            if not snapshot.entries and not rule.path.has_wildcard and snapshot.complete:
+                ref = SecretRef(source=self._source.name, path=rule.path.text)
                 wanted.missing(ref, "there is no such path at the source", "see the path, or take the rule out")
             for entry in snapshot.entries:
                 key = (entry.ref.path, entry.pin)
@@ -271,7 +279,7 @@ class Gathering:
             return tuple(SecretRef(source=ref.source, path=ref.path, field=field) for field in named)
         if rule.field in state.fields:
             return (replace(ref, field=rule.field),)
-        if not has_wildcard(rule.path):
+        if not rule.path.has_wildcard:
             has = ", ".join(state.fields) or "none"
             wanted.missing(replace(ref, field=rule.field), f"there is no field {rule.field}", f"it has: {has}")
         return ()

@@ -10,7 +10,6 @@ import hashlib
 import re
 import string
 from dataclasses import dataclass
-from functools import lru_cache
 
 from syncd.errors import BadName
 from syncd.models import Rule, SecretRef
@@ -44,41 +43,9 @@ def placeholders(template: str) -> set[str]:
     return found
 
 
-@lru_cache(maxsize=512)
-def glob_pattern(glob: str) -> re.Pattern[str]:
-    """`*` within one segment; `**` any number of segments (at the end: one or more)."""
-    segments = glob.split("/")
-    parts = []
-    for index, segment in enumerate(segments):
-        last = index == len(segments) - 1
-        if segment == "**":
-            parts.append(".+" if last else "(?:[^/]+/)*")
-            continue
-        body = "[^/]+" if segment == "*" else "".join("[^/]*" if c == "*" else re.escape(c) for c in segment)
-        parts.append(body if last else body + "/")
-    return re.compile("".join(parts), re.DOTALL)
-
-
-def has_wildcard(path: str) -> bool:
-    """Is this a glob, not an exact path?"""
-    return "*" in path
-
-
-def may_lead_to(glob: str, folder: str) -> bool:
-    """Can anything below `folder` (no final slash; empty for the top) be taken by the glob?"""
-    wanted = glob.split("/")
-    for index, segment in enumerate(folder.split("/") if folder else []):
-        if index < len(wanted) and wanted[index] == "**":
-            return True
-        if index >= len(wanted) - 1 or not glob_pattern(wanted[index]).fullmatch(segment):
-            return False
-    return True
-
-
 def selects_path(rule: Rule, path: str) -> bool:
     """Does the rule's glob take this path, and no exclusion drop it?"""
-    taken = path == rule.path or (has_wildcard(rule.path) and glob_pattern(rule.path).fullmatch(path))
-    return bool(taken) and not any(glob_pattern(glob).fullmatch(path) for glob in rule.exclude)
+    return rule.path.matches(path) and not any(glob.matches(path) for glob in rule.exclude)
 
 
 def selects(rule: Rule, ref: SecretRef) -> bool:
@@ -90,10 +57,9 @@ def selects(rule: Rule, ref: SecretRef) -> bool:
 
 def matched_part(rule: Rule, path: str) -> str:
     """From the first segment that holds a wildcard to the end; the last segment of an exact path."""
-    if not has_wildcard(rule.path):
+    if not rule.path.has_wildcard:
         return path.rpartition("/")[2]
-    wild = next(i for i, segment in enumerate(rule.path.split("/")) if "*" in segment)
-    return "/".join(path.split("/")[wild:])
+    return "/".join(path.split("/")[rule.path.prefix.count("/") :])
 
 
 def fill(template: str, rule: Rule, ref: SecretRef, mount: str) -> str:

@@ -11,7 +11,7 @@ from syncd.bootstrap import App
 from syncd.config.fields import parse_duration
 from syncd.config.settings import AwsSettings, JobSettings
 from syncd.models import PathState
-from syncd.naming import has_wildcard, selects_path
+from syncd.naming import selects_path
 from syncd.sources import PAGE
 from syncd.world import Job
 
@@ -50,7 +50,7 @@ def _guessed(app: App, job: Job, settings: JobSettings, known: list[PathState]) 
     """The listing's calls of a job that never ran: by the cheapest means."""
     if not isinstance(app.settings.sources[settings.source], AwsSettings):
         return 2 * len(job.rules)  # which mount, and one call for the tree
-    globs = sum(has_wildcard(rule.path) for rule in job.rules)
+    globs = sum(rule.path.has_wildcard for rule in job.rules)
     return len(job.rules) - globs + globs * max(1, math.ceil(len(known) / PAGE))
 
 

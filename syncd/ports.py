@@ -10,6 +10,7 @@ from typing import Protocol
 from syncd.models import (
     Failure,
     Logged,
+    PathCheck,
     PathState,
     Reading,
     Record,
@@ -17,7 +18,6 @@ from syncd.models import (
     Rule,
     Run,
     SecretValue,
-    Sighting,
     Snapshot,
     SourceEntry,
     Trouble,
@@ -39,8 +39,11 @@ class Source(Protocol):
     def read(self, entries: Sequence[SourceEntry]) -> Iterator[Reading]:
         """The documents of these paths, in any order, one answer each. Raises `SourceError`."""
 
-    def look(self, rule: Rule | None, path: str, pin: str) -> Sighting:
-        """A direct look at one path. Raises `SourceError` where that cannot be told."""
+    def find(self, rule: Rule, path: str) -> Snapshot:
+        """What the rule selects at exactly this path, which is a name from outside and never a pattern."""
+
+    def check_path(self, path: str) -> PathCheck:
+        """A direct look at one path, without any filter of a rule. Raises `SourceError` where it cannot be told."""
 
     def check(self, rules: Sequence[Rule]) -> Iterator[Failure | str]:
         """Try the login and each rule's permissions; a string says what works."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from syncd.models import PathState, Presence, Record, Rule, Snapshot
-from syncd.naming import has_wildcard, selects
+from syncd.naming import selects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Picture:
     def complete(self) -> bool:
         """Were all rules listed completely, and does no glob list nothing (which may be a typing mistake)?"""
         return all(
-            self.snapshots[rule.index].complete and (self.snapshots[rule.index].entries or not has_wildcard(rule.path))
+            self.snapshots[rule.index].complete and (self.snapshots[rule.index].entries or not rule.path.has_wildcard)
             for rule in self.rules
         )
 
@@ -37,7 +37,7 @@ def empty_rules(record: Record, picture: Picture) -> list[Rule]:
     return [
         rule
         for rule in picture.rules
-        if has_wildcard(rule.path) and selects(rule, record.ref) and _lists_nothing(picture.snapshots[rule.index])
+        if rule.path.has_wildcard and selects(rule, record.ref) and _lists_nothing(picture.snapshots[rule.index])
     ]
 
 
@@ -60,7 +60,7 @@ def presence_of(record: Record, picture: Picture) -> tuple[Presence, str]:
         snapshot = picture.snapshots[rule.index]
         if not snapshot.complete:
             return Presence.UNKNOWN, f"rule {rule.path} could not be listed completely"
-        if _lists_nothing(snapshot) and has_wildcard(rule.path):
+        if _lists_nothing(snapshot) and rule.path.has_wildcard:
             return Presence.UNKNOWN, f"rule {rule.path} lists nothing, which is not believed"
     return _of_selected(record, selecting, picture)
 

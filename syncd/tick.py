@@ -23,6 +23,7 @@ class Tick:
     """
 
     snapshots: dict[tuple[str, Rule], Snapshot] = field(default_factory=dict)
+    found: dict[tuple[str, Rule, str], Snapshot] = field(default_factory=dict)
     readings: dict[tuple[str, str, str], Reading] = field(default_factory=dict)
     born: float = field(default_factory=time.monotonic)
     turns: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
@@ -39,6 +40,14 @@ class Tick:
             if key not in self.snapshots:
                 self.snapshots[key] = source.snapshot(rule)
             return self.snapshots[key]
+
+    def find(self, source: Source, rule: Rule, path: str) -> Snapshot:
+        """What the rule selects at this path, asked for once."""
+        key = (source.name, replace(rule, index=0, name="", description="", field=None), path)
+        with self.turns[source.name]:
+            if key not in self.found:
+                self.found[key] = source.find(rule, path)
+            return self.found[key]
 
     def read(self, source: Source, entries: Iterable[SourceEntry]) -> Iterable[Reading]:
         """The documents of these paths, each asked for once."""

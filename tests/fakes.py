@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from syncd.errors import NameTaken, SecretGone, SecretRefused, SourceError, TargetDenied, TargetUnavailable
 from syncd.models import (
+    Existence,
     Failure,
-    Presence,
+    Glob,
+    PathCheck,
     Reading,
     RemoteSecret,
     Rule,
     SecretRef,
     SecretValue,
-    Sighting,
     Snapshot,
     SourceEntry,
     Version,
     Window,
     Written,
 )
-from syncd.naming import has_wildcard, selects_path
+from syncd.naming import selects_path
 from syncd.sandbox.site import Refusal, Site
 
 
@@ -99,7 +100,7 @@ class FakeSource:
             )
             for path in paths
         )
-        assert has_wildcard(rule.path) or len(entries) <= 1
+        assert rule.path.has_wildcard or len(entries) <= 1
         return Snapshot(
             entries=entries,
             failures=tuple(failures),
@@ -127,9 +128,13 @@ class FakeSource:
                     updated_at=stored.created,
                 )
 
-    def look(self, rule: Rule | None, path: str, pin: str) -> Sighting:
+    def find(self, rule: Rule, path: str) -> Snapshot:
+        return self.snapshot(replace(rule, path=Glob(path))) if selects_path(rule, path) else Snapshot(mount="kv/")
+
+    def check_path(self, path: str) -> PathCheck:
         there = path in self._seen()
-        return Sighting(presence=Presence.PRESENT if there else Presence.ABSENT, mount="kv/", mount_id=self.mount_id)
+        existence = Existence.THERE if there else Existence.GONE
+        return PathCheck(existence=existence, mount="kv/", mount_id=self.mount_id)
 
 
 class Crash(BaseException):

@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 
 from syncd import __version__
 from syncd.cli import explain, forecast, inspect, local, plan, state, sync
-from syncd.cli.context import Context
+from syncd.cli.context import Context, warn
 from syncd.errors import ConfigError, LedgerError, SyncdError
 from syncd.telemetry.logs import safe_traceback
 
@@ -81,9 +81,9 @@ def run(arguments: list[str]) -> int:
     except MemoryError:
         return _say(LedgerError("out of memory", hint="give the process more"), debug=debug)
     except Exception as error:  # noqa: BLE001  # main: the last door
-        print(f"syncd: bug: {type(error).__name__} (nothing of its text is shown)", file=sys.stderr)  # noqa: T201
+        warn(f"syncd: bug: {type(error).__name__} (nothing of its text is shown)")
         for line in safe_traceback(error) if debug else ("run it again with --debug, and report what it says",):
-            print(f"  {line}", file=sys.stderr)  # noqa: T201
+            warn(f"  {line}")
         return 70
     return caught.code(code if isinstance(code, int) else 0)
 
@@ -109,12 +109,12 @@ class _Signals:
 
 
 def _say(error: SyncdError, *, debug: bool) -> int:
-    print(f"syncd: {error.message}", file=sys.stderr)  # noqa: T201
+    warn(f"syncd: {error.message}")
     for problem in getattr(error, "problems", ()):
-        print(f"  {problem}", file=sys.stderr)  # noqa: T201
+        warn(f"  {problem}")
     if error.hint:
-        print(f"  mend: {error.hint}", file=sys.stderr)  # noqa: T201
+        warn(f"  mend: {error.hint}")
     if debug:
         for line in safe_traceback(error):
-            print(f"  {line}", file=sys.stderr)  # noqa: T201
+            warn(f"  {line}")
     return error.exit_code

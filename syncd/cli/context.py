@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from syncd.errors import ConfigError
-from syncd.telemetry.logs import configure
+from syncd.telemetry.logs import configure, one_line
 
 if TYPE_CHECKING:
     from syncd.bootstrap import App
@@ -87,12 +87,12 @@ def _plain(thing: object) -> object:
 
 def show(text: str = "") -> None:
     """One line on stdout. Line breaks and control characters of names from outside are not passed on."""
-    sys.stdout.write(_clean(text) + "\n")
+    sys.stdout.write(one_line(text) + "\n")
 
 
 def show_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table: aligned and with colours on a terminal, aligned plain text in a pipe."""
-    texts = [["" if cell is None else _clean(str(cell)) for cell in row] for row in rows]
+    texts = [["" if cell is None else one_line(str(cell)) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         widths = [max(len(row[i]) for row in [list(headers), *texts]) for i in range(len(headers))]
         for row in [list(headers), *texts]:
@@ -125,10 +125,6 @@ STYLES = {
 }
 
 
-def _clean(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
 def ago(at: datetime | None, now: datetime) -> str:
     """How long ago, or how soon, in words a person reads at a glance."""
     if at is None:
@@ -144,4 +140,4 @@ def ago(at: datetime | None, now: datetime) -> str:
 def warn(text: str) -> None:
     """A line on stderr for a person."""
     with suppress(OSError):
-        sys.stderr.write(_clean(text) + "\n")
+        sys.stderr.write(one_line(text) + "\n")

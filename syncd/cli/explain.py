@@ -88,8 +88,8 @@ def _mappings(app: App, path: str) -> Iterator[dict[str, Any]]:
             for field in shown or ("(each field, once it is read)",):
                 ref = SecretRef(source=job.source, path=path, field=field)
                 for target in job.targets:
-                    told = {"job": job.name, "rule": rule.path, "target": target, "ref": str(ref)}
-                    told["listed_by"] = means.get((job.name, rule.path), "")
+                    told = {"job": job.name, "rule": rule.path.text, "target": target, "ref": str(ref)}
+                    told["listed_by"] = means.get((job.name, rule.path.text), "")
                     try:
                         name = wix_name(rule, ref, mount, app.settings.targets[target].name_profile)
                         yield {**told, "name": name if fields or rule.field != "*" else None}
@@ -107,7 +107,7 @@ def _listed_by(app: App, record: Record, means: dict[tuple[str, str], str]) -> s
     from syncd.naming import selects
 
     job = app.world.jobs.get(record.job)
-    taking = (rule.path for rule in (job.rules if job else ()) if selects(rule, record.ref))
+    taking = (rule.path.text for rule in (job.rules if job else ()) if selects(rule, record.ref))
     return next((means[record.job, path] for path in taking if (record.job, path) in means), "")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from syncd.config.settings import SecretRule
-from syncd.models import Rule
-from syncd.naming import has_wildcard, placeholders
+from syncd.models import Glob, Rule
+from syncd.naming import placeholders
 
 
 def faults(rule: SecretRule, kind: str) -> Iterator[tuple[str, str]]:
@@ -27,7 +27,7 @@ def faults(rule: SecretRule, kind: str) -> Iterator[tuple[str, str]]:
             yield key, f"{key} is for AWS sources"
     if rule.format == "json" and rule.field is not None:
         yield "field", "format: json takes the whole secret, so it has no field"
-    if rule.version is not None and has_wildcard(rule.path):
+    if rule.version is not None and "*" in rule.path:
         yield "version", "one version for many paths makes no sense; write an exact path"
     for key, text in (("name", rule.name), ("description", rule.description)):
         yield from _template_faults(rule, key, text, is_vault=is_vault)
@@ -74,11 +74,11 @@ def normalised(rule: SecretRule, index: int, source: str, kind: str) -> Rule:
     return Rule(
         index=index,
         source=source,
-        path=rule.path,
+        path=Glob(rule.path),
         field=field,
         name=rule.name or ("{path}" if field is None else "{path}_{field}"),
         mount=rule.mount.strip("/") + "/" if rule.mount else None,
-        exclude=tuple(rule.exclude),
+        exclude=tuple(Glob(one) for one in rule.exclude),
         tags=tuple(sorted(rule.tags.items())),
         pin=str(rule.version) if rule.version is not None else rule.stage or "",
         binary=rule.binary == "base64",

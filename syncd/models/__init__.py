@@ -1,6 +1,7 @@
 """The frozen types that flow through a cycle."""
 
 from syncd.models.ledger import STATUSES, Logged, PathState, Pending, Record, Run, Trouble
+from syncd.models.matching import Glob
 from syncd.models.plan import (
     SERIOUS,
     Action,
@@ -18,12 +19,13 @@ from syncd.models.plan import (
 from syncd.models.secret import MASK, MaskedValue, SecretValue, utf16_length
 from syncd.models.site import Desired, RemoteSecret, Window, Written
 from syncd.models.source import (
+    Existence,
     Failure,
+    PathCheck,
     Presence,
     Reading,
     Rule,
     SecretRef,
-    Sighting,
     Snapshot,
     SourceEntry,
     Version,
@@ -38,13 +40,16 @@ __all__ = [
     "Create",
     "Delete",
     "Desired",
+    "Existence",
     "Failure",
     "Finding",
+    "Glob",
     "Kind",
     "Logged",
     "MaskedValue",
     "Needs",
     "Outcome",
+    "PathCheck",
     "PathState",
     "Pending",
     "Plan",
@@ -56,7 +61,6 @@ __all__ = [
     "Run",
     "SecretRef",
     "SecretValue",
-    "Sighting",
     "Snapshot",
     "SourceEntry",
     "SyncReport",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from syncd.models.matching import Glob
 from syncd.models.secret import SecretValue
 
 
@@ -52,11 +53,11 @@ class Rule:
 
     index: int
     source: str
-    path: str
+    path: Glob
     field: str | None
     name: str
     mount: str | None = None
-    exclude: tuple[str, ...] = ()
+    exclude: tuple[Glob, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
     pin: str = ""
     """A Vault version number or an AWS stage; empty for the current one."""
@@ -120,10 +121,20 @@ class Presence(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
-    """A direct look at one path, just before a deletion."""
+class Existence(StrEnum):
+    """What a direct look at one path says. What no answer tells is a `SourceError`, never one of these."""
 
-    presence: Presence
+    THERE = "there"
+    GONE = "gone"
+    """Not found, or its current version deleted or destroyed: the server's own word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathCheck:
+    """A direct look at one path, by its name alone, just before a deletion."""
+
+    existence: Existence
     mount: str = ""
     mount_id: str = ""
+    tags: frozenset[tuple[str, str]] = frozenset()
+    """AWS: the tags that it carries, for whoever asks which rule would take it."""

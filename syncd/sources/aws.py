@@ -6,6 +6,7 @@ not, so the version that counts is the one that came with the value.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,26 +16,28 @@ from typing import Any
 
 from syncd.errors import SourceError
 from syncd.models import (
+    Existence,
     Failure,
-    Presence,
+    PathCheck,
     Reading,
     Rule,
     SecretRef,
     SecretValue,
-    Sighting,
     Snapshot,
     SourceEntry,
     Version,
 )
-from syncd.naming import has_wildcard, selects_path
+from syncd.naming import selects_path
 from syncd.sources import LISTING_SECONDS, PAGE
 from syncd.sources.aws_session import CONNECTIONS, DENIED, NOT_AWS, NOT_AWS_MEND, Refused, as_source_error, asked
 from syncd.sources.retry import Once
-from syncd.untrusted import mapping, word
+from syncd.untrusted import mapping, text, word
 
 MOST_PAGES = 1000
 BATCH = 20
 CURRENT = "AWSCURRENT"
+NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
+"""A secret's name (CreateSecret reference)."""
 NOT_FOUND = "ResourceNotFoundException"
 ACCOUNT = "account"
 """What stands for a mount here: the region and account that the secrets are of."""
@@ -60,23 +63,34 @@ class AwsSource:
 
     def snapshot(self, rule: Rule) -> Snapshot:
         """What the rule selects; a page that fails leaves the listing incomplete."""
+        if not rule.path.has_wildcard:
+            return self.find(rule, rule.path.text)
+        return self._snapshot(rule, self._pages(rule), rule.path.text, "ListSecrets, 100 a call")
+
+    def find(self, rule: Rule, path: str) -> Snapshot:
+        """DescribeSecret, for a name as AWS takes it; what else AWS would resolve (an ARN) is no name."""
+        if not NAME.fullmatch(path):
+            return Snapshot(complete=True, mount=ACCOUNT, means="DescribeSecret")
+        return self._snapshot(rule, self._one(path), path, "DescribeSecret")
+
+    def _snapshot(self, rule: Rule, pages: Iterator[list[dict[str, Any]]], place: str, means: str) -> Snapshot:
         found: list[dict[str, Any]] = []
         failures: list[Failure] = []
         calls = 0
         try:
-            for page in self._pages(rule) if has_wildcard(rule.path) else self._one(rule.path):
+            for page in pages:
                 calls += 1
                 found.extend(page)
         except Refused as refused:
             error = as_source_error(f"source {self.name}", refused, "secretsmanager:ListSecrets")
-            failures.append(Failure(place=rule.path, message=error.message, hint=error.hint))
+            failures.append(Failure(place=place, message=error.message, hint=error.hint))
         except SourceError as error:
-            failures.append(Failure(place=rule.path, message=error.message, hint=error.hint))
+            failures.append(Failure(place=place, message=error.message, hint=error.hint))
         complete = not failures
         entries: dict[str, SourceEntry] = {}
         for told in found:
             if not word(mapping(told).get("Name")):
-                failures.append(Failure(place=rule.path, message=NOT_AWS, hint=NOT_AWS_MEND))
+                failures.append(Failure(place=place, message=NOT_AWS, hint=NOT_AWS_MEND))
             elif selects_path(rule, told["Name"]) and _tagged(rule, told):
                 entry = self._entry(rule, told)
                 if isinstance(entry, Failure):
@@ -90,7 +104,7 @@ class AwsSource:
             mount=ACCOUNT,
             mount_id=_account_of(found) or (self._account() if complete and not found else ""),
             calls=calls,
-            means="ListSecrets, 100 a call" if has_wildcard(rule.path) else "DescribeSecret",
+            means=means,
         )
 
     def _account(self) -> str:
@@ -101,7 +115,7 @@ class AwsSource:
 
     def _pages(self, rule: Rule) -> Iterator[list[dict[str, Any]]]:
         """ListSecrets, narrowed by the server as far as its filters go."""
-        prefix = rule.path[: rule.path.index("*")]
+        prefix = rule.path.prefix
         filters = [{"Key": "name", "Values": [prefix]}] if prefix and not prefix.startswith("!") else []
         filters += [{"Key": "tag-key", "Values": [key]} for key, _ in rule.tags if not key.startswith("!")][:1]
         arguments: dict[str, Any] = {"MaxResults": PAGE} | ({"Filters": filters} if filters else {})
@@ -200,14 +214,17 @@ class AwsSource:
             return _failed(entry, error.message, error.hint)
         return _document(entry, told)
 
-    def look(self, rule: Rule | None, path: str, pin: str) -> Sighting:  # noqa: ARG002
-        """DescribeSecret: gone, there, or there without the rule's tags."""
-        told = self._described(path)
-        if told is None:
-            return Sighting(presence=Presence.ABSENT, mount=ACCOUNT, mount_id=self._account())
-        unselected = rule is None or not _tagged(rule, told)
-        presence = Presence.ORPHAN if unselected else Presence.PRESENT
-        return Sighting(presence=presence, mount=ACCOUNT, mount_id=_account_of([told]))
+    def check_path(self, path: str) -> PathCheck:
+        """DescribeSecret, whatever tags or stages it has."""
+        described = self._described(path)
+        if described is None:
+            return PathCheck(existence=Existence.GONE, mount=ACCOUNT, mount_id=self._account())
+        return PathCheck(
+            existence=Existence.THERE,
+            mount=ACCOUNT,
+            mount_id=_account_of([described]),
+            tags=frozenset(_tags(described).items()),
+        )
 
     def check(self, rules: Sequence[Rule]) -> Iterator[Failure | str]:
         """List each rule, and read one secret of it."""
@@ -234,8 +251,12 @@ def _version(version_id: object) -> Version:
 
 
 def _tagged(rule: Rule, told: dict[str, Any]) -> bool:
-    held = {str(tag.get("Key")): tag.get("Value") for tag in map(mapping, told.get("Tags") or ())}
+    held = _tags(told)
     return all(held.get(key) == value for key, value in rule.tags)
+
+
+def _tags(described: dict[str, Any]) -> dict[str, str]:
+    return {text(tag.get("Key")): text(tag.get("Value")) for tag in map(mapping, described.get("Tags") or ())}
 
 
 def _date(told: object) -> datetime | None:

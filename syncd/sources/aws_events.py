@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any
 
+from syncd.sources.aws import NAME
 from syncd.sources.aws_session import Refused, as_source_error, asked
 from syncd.untrusted import mapping, parsed, text
 
@@ -17,20 +18,24 @@ POLL_SECONDS = 5
 """SQS waits this long for a message; less than a call's deadline, and a stop waits for it at most."""
 BATCH = 10
 """Messages a call at most (ReceiveMessage reference)."""
-ARN = re.compile(r"arn:[^:]+:secretsmanager:[^:]*:[^:]*:secret:(?P<name>.+)-[A-Za-z0-9]{6}")
+ARN = re.compile(r"arn:[a-z-]+:secretsmanager:[a-z0-9-]*:[0-9]*:secret:(?P<name>.+)-[A-Za-z0-9]{6}")
 
 
 def names_in(body: str) -> frozenset[str]:
-    """The secrets that one message is about; empty for a message of another kind."""
+    """The secrets that one message is about; empty for a message of another kind, and for a call that failed.
+
+    CloudTrail writes what any caller asked for: only what is a name by AWS's own law is taken for one.
+    """
     told = mapping(parsed(body.encode("utf-8", "surrogatepass")))
     told = mapping(json_in(told["Message"])) if "Message" in told else told  # by way of SNS
     detail = mapping(told.get("detail"))
-    if told.get("source") != "aws.secretsmanager":
+    if told.get("source") != "aws.secretsmanager" or detail.get("errorCode"):
         return frozenset()
     asked_for, more = mapping(detail.get("requestParameters")), mapping(detail.get("additionalEventData"))
     given = (asked_for.get("secretId"), asked_for.get("name"), more.get("SecretId"), more.get("secretId"))
     names = (text(one) for one in given)
-    return frozenset(match["name"] if (match := ARN.fullmatch(name)) else name for name in names if name)
+    found = (match["name"] if (match := ARN.fullmatch(name)) else name for name in names)
+    return frozenset(name for name in found if NAME.fullmatch(name))
 
 
 def json_in(told: object) -> Any:

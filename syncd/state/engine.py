@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
@@ -133,7 +133,10 @@ def sqlite_engine(path: Path | None, *, durable: bool = True) -> Engine:
             _prepare_file(path)
         # Each site that is worked on holds one connection and reads over another.
         engine = create_engine(
-            f"sqlite:///{path}", hide_parameters=True, connect_args={"check_same_thread": False}, max_overflow=-1
+            URL.create("sqlite", database=str(path)),
+            hide_parameters=True,
+            connect_args={"check_same_thread": False},
+            max_overflow=-1,
         )
     event.listen(engine, "connect", _pragmas(durable))
     event.listen(engine, "begin", _begin)
@@ -146,4 +149,5 @@ def postgres_engine(url: str) -> Engine:
     if scheme not in {"postgresql", "postgres"} or not rest:
         raise LedgerError("state.url is no PostgreSQL address", hint="write postgresql://USER@HOST/DATABASE")
     with translated("state.url"):
-        return create_engine(f"postgresql+psycopg://{rest}", hide_parameters=True, pool_pre_ping=True, max_overflow=-1)
+        address = make_url(url).set(drivername="postgresql+psycopg")
+        return create_engine(address, hide_parameters=True, pool_pre_ping=True, max_overflow=-1)

@@ -51,6 +51,11 @@ def redacted(_logger: object, _method: str, event: MutableMapping[str, Any]) -> 
     return event
 
 
+def one_line(text: str) -> str:
+    """The text without what a terminal would obey or a line would end at: names from outside may hold anything."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
 def _clean(thing: object) -> object:
     if isinstance(thing, SecretValue):
         return MASK
@@ -60,7 +65,9 @@ def _clean(thing: object) -> object:
         return [_clean(one) for one in thing]
     if isinstance(thing, BaseException):
         return type(thing).__name__  # a library's message may hold anything
-    return thing if isinstance(thing, (str, int, float, bool, type(None))) else str(thing)
+    if isinstance(thing, (int, float, bool, type(None))):
+        return thing
+    return one_line(thing if isinstance(thing, str) else str(thing))
 
 
 class Unbreakable:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from syncd.bootstrap import now
-from syncd.models import Presence, Rule, SecretValue, Snapshot
+from syncd.models import Existence, Glob, Rule, SecretValue, Snapshot
 from syncd.ports import Source
 from syncd.sources.aws import AwsSource
 from syncd.sources.vault import Login, VaultClient, VaultSource
@@ -33,7 +33,7 @@ class SourceContract(ABC):
     source: Source
 
     def rule(self, path: str, **more: Any) -> Rule:
-        return Rule(index=0, source=self.source.name, path=self.prefix + path, field="*", name="{path}", **more)
+        return Rule(index=0, source=self.source.name, path=Glob(self.prefix + path), field="*", name="{path}", **more)
 
     def paths(self, snapshot: Snapshot) -> list[str]:
         return [entry.ref.path.removeprefix(self.prefix) for entry in snapshot.entries]
@@ -48,7 +48,7 @@ class SourceContract(ABC):
         assert self.paths(self.source.snapshot(self.rule("**/e"))) == ["b/d/e"]
         assert self.paths(self.source.snapshot(self.rule("x*"))) == ["x1"]
         assert self.paths(self.source.snapshot(self.rule("b/c"))) == ["b/c"]
-        excluded = self.source.snapshot(self.rule("**", exclude=(self.prefix + "b/**",)))
+        excluded = self.source.snapshot(self.rule("**", exclude=(Glob(self.prefix + "b/**"),)))
         assert self.paths(excluded) == ["a", "x1", "x2/y"]
 
     def test_nothing_there_is_complete_and_empty(self) -> None:
@@ -92,8 +92,8 @@ class SourceContract(ABC):
         before = self.source.snapshot(rule)
         self.remove("a")
         assert self.paths(self.source.snapshot(rule)) == ["b"]
-        assert self.source.look(rule, self.prefix + "a", "").presence is Presence.ABSENT
-        assert self.source.look(rule, self.prefix + "b", "").presence is Presence.PRESENT
+        assert self.source.check_path(self.prefix + "a").existence is Existence.GONE
+        assert self.source.check_path(self.prefix + "b").existence is Existence.THERE
         gone = {reading.entry.ref.path: reading for reading in self.source.read(before.entries)}
         assert gone[self.prefix + "a"].gone
         assert not gone[self.prefix + "b"].gone

@@ -10,7 +10,7 @@ import pytest
 
 from syncd.bootstrap import App
 from syncd.config import load
-from syncd.models import Rule
+from syncd.models import Glob, Rule
 from syncd.sources.aws import AwsSource
 from syncd.sources.aws_session import CONFIG, client
 from tests.integration.test_vault import answering
@@ -18,7 +18,7 @@ from tests.lab import AWS_ENVIRON, Lab
 
 
 def rule(path: str, field: str | None = None, **more: Any) -> Rule:
-    return Rule(index=0, source="aws", path=path, field=field, name="{path}", **more)
+    return Rule(index=0, source="aws", path=Glob(path), field=field, name="{path}", **more)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_tags_select_and_their_loss_is_no_absence(aws: Any, counted: tuple[AwsSo
     tagged = rule("t/*", tags=(("sync", "wix"),))
     assert [entry.ref.path for entry in source.snapshot(tagged).entries] == ["t/a"]
     aws.untag_resource(SecretId="t/a", TagKeys=["sync"])
-    assert source.look(tagged, "t/a", "").presence == "orphan"
+    assert source.check_path("t/a").existence == "there"
 
 
 def test_binary_and_pinned_stage(aws: Any, counted: tuple[AwsSource, list[str]]) -> None:
@@ -69,7 +69,7 @@ def test_a_scheduled_deletion_is_an_absence(aws: Any, counted: tuple[AwsSource, 
     aws.delete_secret(SecretId="d/x", RecoveryWindowInDays=7)
     for path in ("d/*", "d/x"):
         assert source.snapshot(rule(path)).entries == ()
-    assert source.look(rule("d/*"), "d/x", "").presence == "absent"
+    assert source.check_path("d/x").existence == "gone"
 
 
 def test_a_thousand_cost_ten_pages_and_fifty_batches(

@@ -310,7 +310,7 @@ def test_the_exact_name_goes_before_one_in_another_case(lab: Lab, bao: Bao) -> N
 def test_one_lagging_answer_is_one_answer_however_many_jobs_see_it(lab: Lab, bao: Bao) -> None:
     """The state of a path counts confirmations a minute apart at least."""
     from syncd.gather import SPACING, Gathering
-    from syncd.models import Rule
+    from syncd.models import Glob, Rule
     from syncd.state.engine import sqlite_engine
     from syncd.state.ledger import Ledger
     from syncd.tick import Tick
@@ -318,7 +318,7 @@ def test_one_lagging_answer_is_one_answer_however_many_jobs_see_it(lab: Lab, bao
 
     clock = FakeClock()
     source, ledger = FakeSource(clock), Ledger(sqlite_engine(None), "memory", None)
-    rule = Rule(index=0, source="vault", path="kv/**", field="*", name="{path}")
+    rule = Rule(index=0, source="vault", path=Glob("kv/**"), field="*", name="{path}")
     source.put("kv/a", v="old")
     stale = dict(source.secrets)
     source.put("kv/a", v="new")

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from syncd.bootstrap import now
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
-from syncd.models import Rule, SecretValue
+from syncd.models import Glob, Rule, SecretValue
 from syncd.sandbox.servers import openbao
 from syncd.sources.vault import Login, VaultClient, VaultSource
 from tests.contract.test_sources import vault_source
@@ -38,7 +38,7 @@ def source(address: str, login: Login, **more: Any) -> tuple[VaultSource, list[s
 
 
 def rule(bao: Bao, path: str = "**", **more: Any) -> Rule:
-    return Rule(index=0, source="vault", path=f"{bao.mount}/{path}", field="*", name="{path}", **more)
+    return Rule(index=0, source="vault", path=Glob(f"{bao.mount}/{path}"), field="*", name="{path}", **more)
 
 
 def fixed(**credentials: str) -> dict[str, Any]:
@@ -326,7 +326,7 @@ def test_namespaces(bao: Bao) -> None:
     inner.sys.enable_secrets_engine("kv", path="team", options={"version": "2"})
     inner.secrets.kv.v2.create_or_update_secret("a", {"v": "inner"}, mount_point="team")
     one, _ = source(bao.address, Login(method="token", credentials=fixed(token=bao.token)), namespace=namespace)
-    snapshot = one.snapshot(Rule(index=0, source="vault", path="team/**", field="*", name="{path}"))
+    snapshot = one.snapshot(Rule(index=0, source="vault", path=Glob("team/**"), field="*", name="{path}"))
     (reading,) = one.read(snapshot.entries)
     assert reading.document.reveal() == {"v": "inner"}
     one.close()
@@ -344,7 +344,7 @@ def test_deleted_destroyed_and_undeleted_versions(bao: Bao) -> None:
     paths = [entry.ref.path.rpartition("/")[2] for entry in one.snapshot(rule(bao)).entries]
     assert paths == ["future", "live"]
     for path in ("deleted", "destroyed"):
-        assert one.look(None, f"{bao.mount}/{path}", "").presence == "absent"
+        assert one.check_path(f"{bao.mount}/{path}").existence == "gone"
     kv.undelete_secret_versions("deleted", versions=[1], mount_point=bao.mount)
     assert len(one.snapshot(rule(bao)).entries) == 3
     one.close()
@@ -376,7 +376,7 @@ def test_dot_segments_are_refused(bao: Bao) -> None:
     snapshot = one.snapshot(rule(bao, "../other/x"))
     assert not snapshot.complete and ". or .." in snapshot.failures[0].message
     with pytest.raises(SourceError, match=r"\. or \.\."):
-        one.look(None, f"{bao.mount}/../x", "")
+        one.check_path(f"{bao.mount}/../x")
     one.close()
 
 
@@ -394,7 +394,7 @@ def test_what_is_no_answer_of_vault(answer: tuple[int, bytes, str], told: str) -
     with answering(lambda *_: answer) as (address, asked):
         one, _ = source(address, Login(method="token", credentials=fixed(token="planted-token")))
         with pytest.raises(SourceUnavailable, match=told) as caught:
-            one.snapshot(Rule(index=0, source="vault", path="kv/**", field="*", name="{path}"))
+            one.snapshot(Rule(index=0, source="vault", path=Glob("kv/**"), field="*", name="{path}"))
         assert "planted" not in str(caught.value)
         assert not any(path == "/elsewhere" for _, path, _ in asked), "a redirect took the token along"
         one.close()
@@ -403,7 +403,7 @@ def test_what_is_no_answer_of_vault(answer: tuple[int, bytes, str], told: str) -
 def test_nobody_listens() -> None:
     one, _ = source("http://127.0.0.1:1", Login(method="token", credentials=fixed(token="t")))
     with pytest.raises(SourceUnavailable, match="does not answer"):
-        one.snapshot(Rule(index=0, source="vault", path="kv/**", field="*", name="{path}"))
+        one.snapshot(Rule(index=0, source="vault", path=Glob("kv/**"), field="*", name="{path}"))
     one.close()
 
 

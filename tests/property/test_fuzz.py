@@ -21,7 +21,7 @@ from tenacity import stop_after_attempt
 import syncd.sources.retry
 from syncd.config import load
 from syncd.errors import ConfigError, SyncdError
-from syncd.models import RemoteSecret, Rule, SecretValue, Snapshot, Written
+from syncd.models import Glob, RemoteSecret, Rule, SecretValue, Snapshot, Written
 from syncd.planfile import FORMAT, read
 from syncd.sources.vault import Login, VaultClient, VaultSource
 from syncd.targets.auth import ApiKeyAuth
@@ -260,7 +260,7 @@ def test_vault_answers(
         secrets=lambda: (), clock=lambda: now, observe=lambda _call: None,
     )  # fmt: skip
     source = VaultSource(client, lambda: now)
-    rule = Rule(index=0, source="vault", path=path, field="*", name="{path}_{field}", pin=pin)
+    rule = Rule(index=0, source="vault", path=Glob(path), field="*", name="{path}_{field}", pin=pin)
     with suppress(SyncdError):
         snapshot = source.snapshot(rule)
         assert isinstance(snapshot, Snapshot) and snapshot.complete == (not snapshot.failures)
@@ -271,7 +271,7 @@ def test_vault_answers(
                 assert isinstance(reading.document.reveal(), dict)
                 assert reading.version or reading.entry.version is None  # KV v1 has none
     with suppress(SyncdError):
-        source.look(rule, "kv/a", pin)
+        source.check_path("kv/a")
     source.close()
 
 
@@ -288,7 +288,7 @@ def test_the_honest_answers_are_understood() -> None:
         source = VaultSource(client, lambda: now)
         del told["list"]["data"]["key_info"]["b/"]
         told["list"]["data"] |= told["mount"]["data"]
-        rule = Rule(index=0, source="vault", path="kv/**", field="*", name="{path}")
+        rule = Rule(index=0, source="vault", path=Glob("kv/**"), field="*", name="{path}")
         snapshot = source.snapshot(rule)
         assert snapshot.complete and [entry.ref.path for entry in snapshot.entries] == ["kv/a"]
         assert [reading.document.reveal() for reading in source.read(snapshot.entries)] == [{"v": "generated"}]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from syncd.guard import Limit
-from syncd.models import Rule
+from syncd.models import Glob, Rule
 from syncd.planning import Policies
 from syncd.sandbox.site import Refusal, Site
 from syncd.state.engine import sqlite_engine
@@ -67,7 +67,7 @@ class SyncMachine(RuleBasedStateMachine):
             name="job",
             source="vault",
             targets=("shop",),
-            rules=(Rule(index=0, source="vault", path="kv/app/**", field="*", name=self.template),),
+            rules=(Rule(index=0, source="vault", path=Glob("kv/app/**"), field="*", name=self.template),),
             policies=Policies(
                 job="job",
                 delete=self.delete,

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.errors import BadName, BadValue
-from syncd.models import Rule, SecretRef, SecretValue, utf16_length
-from syncd.naming import glob_pattern, legal, may_lead_to, wix_name
+from syncd.models import Glob, Rule, SecretRef, SecretValue, utf16_length
+from syncd.naming import legal, wix_name
 from syncd.values import extract
 
 LAW = {"api": r"[A-Za-z0-9_+=\-@#$]{1,50}", "dashboard": r"[A-Za-z0-9_\-]{1,40}"}
@@ -46,13 +46,13 @@ def test_long_texts_that_differ_stay_different(one: str, other: str) -> None:
 @given(st.lists(TEXT.filter(lambda t: t and "/" not in t), min_size=1, max_size=4), TEXT)
 def test_mapping_is_total(segments: list[str], field: str) -> None:
     path = "/".join(["kv", *segments])
-    rule = Rule(index=0, source="s", path="kv/**", field="*", name="{source}.{mount}.{path}.{basename}.{field}")
+    rule = Rule(index=0, source="s", path=Glob("kv/**"), field="*", name="{source}.{mount}.{path}.{basename}.{field}")
     assert re.fullmatch(LAW["api"], wix_name(rule, SecretRef(source="s", path=path, field=field), "kv"))
 
 
 @given(st.dictionaries(TEXT, JSON, max_size=4), TEXT)
 def test_every_value_gives_legal_text_or_a_named_error(fields: dict[str, object], other: str) -> None:
-    rule = Rule(index=0, source="s", path="kv/**", field="*", name="{path}")
+    rule = Rule(index=0, source="s", path=Glob("kv/**"), field="*", name="{path}")
     for field in (*fields, other):
         try:
             text = extract(SecretValue(fields), rule, field).reveal()
@@ -66,6 +66,6 @@ def test_every_value_gives_legal_text_or_a_named_error(fields: dict[str, object]
 
 @given(SEGMENTS, st.lists(st.text("ab.", min_size=1, max_size=3), min_size=1, max_size=5))
 def test_pruning_never_hides_what_the_glob_takes(glob: list[str], path: list[str]) -> None:
-    if glob_pattern("/".join(glob)).fullmatch("/".join(path)):
+    if Glob("/".join(glob)).matches("/".join(path)):
         for depth in range(len(path)):
-            assert may_lead_to("/".join(glob), "/".join(path[:depth]))
+            assert Glob("/".join(glob)).may_lead_to("/".join(path[:depth]))

@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from syncd.errors import SourceError, SourceUnavailable
-from syncd.models import Failure, Version
-from syncd.naming import may_lead_to
+from syncd.models import Failure, Glob, Version
 from syncd.sources import LISTING_SECONDS
 from syncd.sources.retry import Once
 from syncd.sources.vault.client import (
@@ -55,6 +54,11 @@ class Tree:
 def has_dot_segment(path: str) -> bool:
     """`.` and `..` would leave the mount on the way through HTTP libraries."""
     return any(segment in {".", ".."} for segment in path.split("/"))
+
+
+def is_canonical(path: str) -> bool:
+    """Is it a path as Vault lists them? It has no empty segment (which a server folds away) and no dot segment."""
+    return not {"", ".", ".."} & set(path.split("/"))
 
 
 def is_missing(error: StatusError) -> bool:
@@ -115,12 +119,12 @@ class Walker:
         plain = mount.path in self._plain
         return "LIST and a metadata read each" if plain else "one call (detailed-metadata)"
 
-    def walk(self, mount: Mount, glob: str) -> Tree:
+    def walk(self, mount: Mount, glob: Glob) -> Tree:
         """Everything that the glob (relative to the mount) may take. Raises `SourceError`."""
-        base = glob[: glob.index("*")].rpartition("/")[0]
+        base = glob.folder
         if mount.kv == 2 and mount.path not in self._plain:
             try:
-                return self._detailed(mount, base, deep="/" in glob[glob.index("*") :] or "**" in glob)
+                return self._detailed(mount, base, deep="/" in glob.text[len(glob.prefix) :] or "**" in glob.text)
             except StatusError as error:
                 if error.status not in UNKNOWN_CALL:
                     raise
@@ -161,7 +165,7 @@ class Walker:
                 )
         return tree
 
-    def _leaves(self, mount: Mount, folder: str, glob: str, tree: Tree) -> Iterator[str]:
+    def _leaves(self, mount: Mount, folder: str, glob: Glob, tree: Tree) -> Iterator[str]:
         """Depth first over LIST; a folder that cannot be listed is a failure, the others go on."""
         prefix = mount.path + ("metadata/" if mount.kv == 2 else "")
         tree.calls += 1
@@ -184,7 +188,7 @@ class Walker:
                 yield path
             elif len(path) > PATH_MAX:
                 tree.failures.append(Failure(place=mount.path + path[:60] + "…", message=TOO_LONG, hint=TOO_LONG_MEND))
-            elif may_lead_to(glob, path.rstrip("/")):
+            elif glob.may_lead_to(path.rstrip("/")):
                 yield from self._leaves(mount, path.rstrip("/"), glob, tree)
 
     def _read_metadata(self, mount: Mount, leaves: list[str], tree: Tree) -> None:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 from syncd.errors import SourceError
 from syncd.models import (
+    Existence,
     Failure,
-    Presence,
+    PathCheck,
     Reading,
     Rule,
     SecretRef,
     SecretValue,
-    Sighting,
     Snapshot,
     SourceEntry,
 )
-from syncd.naming import glob_pattern, has_wildcard, selects_path
+from syncd.naming import selects_path
 from syncd.ports import Clock
 from syncd.sources.retry import Once
 from syncd.sources.vault.client import (
@@ -34,8 +34,8 @@ from syncd.sources.vault.listing import (
     DENIED,
     Mount,
     Walker,
-    has_dot_segment,
     instant,
+    is_canonical,
     is_live,
     is_missing,
     kv2_version,
@@ -59,29 +59,39 @@ class VaultSource:
 
     def snapshot(self, rule: Rule) -> Snapshot:
         """What the rule selects; a place that cannot be read is a failure and leaves it incomplete."""
-        mount = self._mount(rule.path, rule.mount)
+        if not rule.path.has_wildcard:
+            return self.find(rule, rule.path.text)
+        mount = self._mount(rule.path.folder, rule.mount, place=rule.path.text)
         if isinstance(mount, Failure):
             return Snapshot(failures=(mount,), complete=False)
-        calls = 1
+        calls, entries = 0, list[SourceEntry]()
         try:
-            entries, failures, calls = self._entries(rule, mount)
+            tree = self._walker.walk(mount, rule.path.without(mount.path))
+            calls = tree.calls
+            entries, failures = self._selected(rule, mount, tree.metadata, tree.failures)
         except StatusError as error:
-            entries, failures = [], [self._denied(rule.path, error)]
-        return Snapshot(
-            entries=tuple(entries),
-            failures=tuple(failures),
-            complete=not failures,
-            mount=mount.path,
-            mount_id=mount.id,
-            calls=1 + calls,  # the first asks which mount it is
-            means=self._walker.strategy(mount) if has_wildcard(rule.path) else "a look at the path alone",
-        )
+            failures = [self._denied(rule.path.text, error)]
+        return _snapshot(mount, entries, failures, calls=calls, means=self._walker.strategy(mount))
 
-    def _mount(self, path: str, given: str | None) -> Mount | Failure:
-        """Ask the server which part of the path is its mount. Raises `SourceError`."""
-        if has_dot_segment(path):
-            return Failure(place=path, message="a path with a . or .. segment is not read", hint="write it out")
-        asked = given or (path[: path.index("*")].rpartition("/")[0] if has_wildcard(path) else path)
+    def find(self, rule: Rule, path: str) -> Snapshot:
+        """The metadata of one path, if it is a path as Vault lists them and the rule takes it."""
+        mount = self._mount(path, rule.mount, place=path)
+        if isinstance(mount, Failure):
+            return Snapshot(failures=(mount,), complete=False)
+        within, entries = path.removeprefix(mount.path), list[SourceEntry]()
+        try:
+            told = self._walker.metadata(mount, within) if mount.kv == 2 else None
+            found = {within: told} if told is not None or mount.kv == 1 else {}
+            entries, failures = self._selected(rule, mount, found, [])
+        except StatusError as error:
+            failures = [self._denied(path, error)]
+        return _snapshot(mount, entries, failures, calls=int(mount.kv == 2), means="a look at the path alone")
+
+    def _mount(self, asked: str, given: str | None, *, place: str) -> Mount | Failure:
+        """Ask the server which part of a path is its mount. Raises `SourceError`."""
+        path, asked = place, given or asked
+        if not (is_canonical(path) and is_canonical(asked.strip("/"))):
+            return Failure(place=path, message="a path with an empty, . or .. segment is not read", hint="write it out")
         try:
             answer = self._client.get("get", f"sys/internal/ui/mounts/{asked.strip('/')}", "mounts")
         except StatusError as error:
@@ -103,16 +113,9 @@ class VaultSource:
         self._mounts[told] = mount
         return mount
 
-    def _entries(self, rule: Rule, mount: Mount) -> tuple[list[SourceEntry], list[Failure], int]:
-        within = rule.path.removeprefix(mount.path)
-        if not has_wildcard(rule.path):
-            told = self._walker.metadata(mount, within) if mount.kv == 2 else None
-            found = {within: told} if told is not None or mount.kv == 1 else {}
-            failures: list[Failure] = []
-            calls = int(mount.kv == 2)
-        else:
-            tree = self._walker.walk(mount, within)
-            found, failures, calls = tree.metadata, tree.failures, tree.calls
+    def _selected(
+        self, rule: Rule, mount: Mount, found: Mapping[str, dict[str, Any] | None], failures: list[Failure]
+    ) -> tuple[list[SourceEntry], list[Failure]]:
         entries = []
         for path in sorted(found):
             full = mount.path + path
@@ -124,7 +127,7 @@ class VaultSource:
             elif entry is not None:
                 entries.append(entry)
         relevant = [replace(one, place=storable(one.place)) for one in failures if _concerns(rule, one.place)]
-        return entries, relevant, calls
+        return entries, relevant
 
     def _entry(self, rule: Rule, path: str, told: dict[str, Any] | None) -> SourceEntry | Failure | None:
         ref = SecretRef(source=self.name, path=path)
@@ -198,9 +201,9 @@ class VaultSource:
         version = kv2_version(told.get("version"), created, lineage if created >= lineage else "")
         return _document(entry, held["data"], version, updated=created)
 
-    def look(self, rule: Rule | None, path: str, pin: str) -> Sighting:
-        """Is the path, in this very moment, there? Raises `SourceError` where it cannot be told."""
-        mount = self._mount(path, rule.mount if rule else None)
+    def check_path(self, path: str) -> PathCheck:
+        """Is the path's current version, in this very moment, there? Raises `SourceError` where it cannot be told."""
+        mount = self._mount(path, None, place=path)
         if isinstance(mount, Failure):
             raise SourceError(f"source {self.name}: {mount.place}: {mount.message}", hint=mount.hint)
         within = path.removeprefix(mount.path)
@@ -209,25 +212,24 @@ class VaultSource:
                 self._client.get("get", path, "read")
                 live = True
             else:
-                live = self._is_live(mount, within, path, pin)
+                live = self._is_live(mount, within, path)
         except StatusError as error:
             if not (is_missing(error) or _is_deleted(error)):
                 failure = self._denied(path, error)
                 raise SourceError(f"source {self.name}: {path}: {failure.message}", hint=failure.hint) from None
             live = False
-        presence = Presence.PRESENT if live else Presence.ABSENT
-        return Sighting(presence=presence, mount=mount.path, mount_id=mount.id)
+        existence = Existence.THERE if live else Existence.GONE
+        return PathCheck(existence=existence, mount=mount.path, mount_id=mount.id)
 
-    def _is_live(self, mount: Mount, within: str, path: str, pin: str) -> bool:
+    def _is_live(self, mount: Mount, within: str, path: str) -> bool:
         """Does the version exist? Its metadata says so; that it does not is the server's word, not our clock's."""
         told = self._walker.metadata(mount, within)
         if told is None:
             return False
-        version = mapping(told.get("versions")).get(pin or str(told.get("current_version")))
+        version = mapping(told.get("versions")).get(str(told.get("current_version")))
         if isinstance(version, dict) and is_live(version, self._clock()):
             return True
-        params = {"version": pin} if pin else {}
-        held = mapping(self._client.get("get", f"{mount.path}data/{within}", "look", **params).get("data"))
+        held = mapping(self._client.get("get", f"{mount.path}data/{within}", "look").get("data"))
         if "data" not in held or not _is_number(mapping(held.get("metadata")).get("version")):
             raise SourceError(f"source {self.name}: {path}: {NOT_VAULT}", hint=NOT_VAULT_MEND)
         return held["data"] is not None
@@ -257,12 +259,24 @@ class VaultSource:
         return Failure(place=path, message=f"refused (HTTP {error.status})", hint="see path and namespace")
 
 
+def _snapshot(mount: Mount, entries: list[SourceEntry], failures: list[Failure], *, calls: int, means: str) -> Snapshot:
+    return Snapshot(
+        entries=tuple(entries),
+        failures=tuple(failures),
+        complete=not failures,
+        mount=mount.path,
+        mount_id=mount.id,
+        calls=1 + calls,  # the first asks which mount it is
+        means=means,
+    )
+
+
 def _concerns(rule: Rule, place: str) -> bool:
     """Is the failure about a secret that the rule takes, or a folder that is not excluded whole?"""
     if not place.endswith("/"):
         return selects_path(rule, place)
-    whole = (glob for glob in rule.exclude if glob.endswith("**"))
-    return not any(glob_pattern(glob).fullmatch(place + "x") for glob in whole)
+    whole = (glob for glob in rule.exclude if glob.text.endswith("**"))
+    return not any(glob.matches(place + "x") for glob in whole)
 
 
 def _is_deleted(error: StatusError) -> bool:
