@@ -13,7 +13,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -26,8 +25,8 @@ from syncd.guard import Limit
 from syncd.models import Failure, Finding, Outcome, SecretValue
 from syncd.planning import Policies
 from syncd.ports import Source, Target
-from syncd.state.engine import postgres_engine, sqlite_engine
-from syncd.state.fingerprints import KEY_BYTES, Fingerprints, key_beside
+from syncd.state.engine import postgres_engine, prepare_file, sqlite_engine
+from syncd.state.fingerprints import KEY_BYTES, Fingerprints, key_beside, key_path
 from syncd.state.ledger import Ledger
 from syncd.state.quota import Quota
 from syncd.sync import SITES
@@ -130,11 +129,15 @@ class App:
             url = state.url.read("state.url").reveal()
             self._path = None
             return Ledger(postgres_engine(url), "in PostgreSQL", None), postgres_engine(url)
-        self._path = Path(str(state.path))
+        self._path = state.file
         if not writable and not self._path.exists():
             engine = sqlite_engine(None)
             self._path = None
             return Ledger(engine, "in memory", None), engine
+        for file, rights in prepare_file(self._path):
+            logger().warning(
+                "state.narrowed", file=str(file), had=f"{rights:04o}", hint="only its owner may read it now"
+            )
         ledger = Ledger(sqlite_engine(self._path), str(self._path), self._path)
         return ledger, sqlite_engine(self._path, durable=False)
 
@@ -150,7 +153,7 @@ class App:
             return Fingerprints(bytes.fromhex(key))
         if self._path is None:
             return Fingerprints(os.urandom(KEY_BYTES))
-        if self.ledger.meta("fingerprint_key_id") is None and self._path.with_name(self._path.name + ".key").exists():
+        if self.ledger.meta("fingerprint_key_id") is None and key_path(self._path).exists():
             hint = "if it was not lost on purpose, put a backup back; else it is rebuilt from the sites"
             logger().warning("ledger.empty", ledger=self.ledger.place, hint=hint)
         return Fingerprints(key_beside(self._path, known=self.ledger.meta("fingerprint_key_id") is not None))
@@ -275,6 +278,7 @@ class App:
             limit=int(count),
             window=window,
             clock=self._clock,
+            still_there=self.ledger.still_there,
         )
         return WixTarget(
             name=name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from syncd.errors import ConfigError, PlanMoved
 from syncd.models import Action, Delete, Plan, RemoteSecret, Update
+from syncd.private_files import write_private
 from syncd.sync import Picture
 
 FORMAT = "syncd-plan/1"
@@ -61,16 +61,13 @@ def actions_of(picture: Picture) -> list[dict[str, Any]]:
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Whole or not at all, for this user alone. Raises `ConfigError`."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        handle = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            json.dump(content, file, indent=1, sort_keys=True)
-            file.write("\n")
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise ConfigError(f"{path} cannot be written ({type(error).__name__})", hint="see folder and space") from None
+        write_private(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"{path} cannot be written ({type(error).__name__})",
+            hint="name a file in a folder that is writable, with space left",
+        ) from None
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -8,11 +8,21 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from syncd.errors import ConfigError
 from syncd.models import SecretValue
+from syncd.private_files import read_bounded
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 CREDENTIAL_MAX = 64 * 1024
@@ -81,11 +91,20 @@ Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 """What sources, targets and jobs are called."""
 
 
+def _file_path(value: str) -> str:
+    if not value or not value.isprintable():
+        raise PydanticCustomError("file_path", "is no path of a file; it is empty or holds a control character")
+    return value
+
+
+FilePath = Annotated[str, AfterValidator(_file_path)]
+
+
 class Credential(Strict):
     """Where a credential is: an environment variable or a file, read again at each use."""
 
     env: str | None = Field(None, min_length=1, description="Name of an environment variable")
-    file: str | None = Field(None, min_length=1, description="Path of a file; one final newline is dropped")
+    file: FilePath | None = Field(None, description="Path of a file; one final newline is dropped")
 
     @model_validator(mode="before")
     @classmethod
@@ -127,5 +146,4 @@ class Credential(Strict):
         return SecretValue(text)
 
     def _from_file(self) -> str:
-        with Path(str(self.file)).open("rb") as handle:
-            return handle.read(CREDENTIAL_MAX).decode()
+        return read_bounded(Path(str(self.file)), CREDENTIAL_MAX).decode()

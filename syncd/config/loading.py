@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from syncd.config import settings
+from syncd.config import settings as models
 from syncd.config.fields import Strict
 from syncd.config.rules import faults
 from syncd.config.settings import Settings
@@ -64,7 +64,9 @@ def load(path: Path) -> Settings:
         raise ConfigError(f"{path}: broken YAML", hint="it must be UTF-8 text without control characters") from None
     if node is None or not isinstance(raw, dict):
         raise ConfigError(f"{path}: holds no mapping", hint="start from the README's example, or `syncd sandbox`")
-    return _validated(path, raw, node)
+    settings = _validated(path, raw, node)
+    settings.state.placed_in(path.absolute().parent)
+    return settings
 
 
 def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
@@ -169,7 +171,7 @@ def _near(key: str) -> str:
 
 
 def _models(model: Any) -> Iterator[Any]:
-    for value in (model, *vars(settings).values()):
+    for value in (model, *vars(models).values()):
         if isinstance(value, type) and issubclass(value, Strict):
             yield value
 

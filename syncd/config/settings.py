@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from syncd.config.cron import fires, usual_gap
-from syncd.config.fields import Credential, Duration, Key, LimitText, RateText, Strict, parse_duration
+from syncd.config.fields import Credential, Duration, FilePath, Key, LimitText, RateText, Strict, parse_duration
+from syncd.errors import LedgerError
 
 SERVICE_ACCOUNT_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105  # a path
 BASE_URL = "https://www.wixapis.com/_api/cloud-secrets-vault-server"
@@ -44,11 +46,27 @@ Listen = Annotated[str, AfterValidator(_listen)]
 class State(Strict):
     """Where the ledger is: a SQLite file, or PostgreSQL."""
 
-    path: str | None = Field(None, min_length=1, description="SQLite file; its folder is made if needed")
+    path: FilePath | None = Field(
+        None, description="SQLite file, relative to the configuration file; its folder is made if needed"
+    )
     url: Credential | None = Field(None, description="postgresql://… for a ledger in PostgreSQL")
     fingerprint_key: Credential | None = Field(
         None, description="64 hex digits or more; generated beside the ledger if left out"
     )
+
+    _folder: Path = PrivateAttr(default=Path())
+
+    def placed_in(self, folder: Path) -> None:
+        """Say where the configuration file is."""
+        self._folder = folder
+
+    @property
+    def file(self) -> Path:
+        """The SQLite file as it is found from anywhere, by whatever path. Raises `LedgerError`."""
+        try:
+            return (self._folder / str(self.path)).resolve()
+        except (OSError, RuntimeError):  # links that lead to one another
+            raise LedgerError(f"the ledger {self.path} cannot be found", hint="see the links on its path") from None
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -119,8 +137,8 @@ class CertAuth(Strict):
     """A TLS client certificate."""
 
     method: Literal["cert"]
-    cert_file: str
-    key_file: str
+    cert_file: FilePath
+    key_file: FilePath
     role: str = ""
     mount: str = "cert"
 
@@ -147,7 +165,7 @@ class VaultSettings(Strict):
     type: Literal["vault"]
     address: Address
     namespace: str = ""
-    ca_file: str = ""
+    ca_file: FilePath | Literal[""] = ""
     auth: VaultAuth
     budget: Budget | None = None
 

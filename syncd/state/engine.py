@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import QueuePool, StaticPool
 
 from syncd.errors import LedgerBusy, LedgerError
+from syncd.private_files import SpecialFile, narrow
 
 BUSY_SECONDS = 10
 """That one transaction waits for another process's."""
@@ -81,6 +84,7 @@ def _explained(error: Exception, place: str) -> LedgerError:
         "OperationalError": DAMAGED,  # of sqlite3 itself: text that is no UTF-8
         "UnicodeDecodeError": DAMAGED,  # … in the very message that says what is damaged
         "PermissionError": "make it readable and writable for this user",
+        "SpecialFile": "it is no regular file (a device, a pipe?); name another `state.path`",
         "IsADirectoryError": "it is a folder; name a file in it",
         "NotADirectoryError": "a part of its path is a file; name another `state.path`",
         "FileNotFoundError": "see that its folder can be made",
@@ -91,12 +95,41 @@ def _explained(error: Exception, place: str) -> LedgerError:
     return LedgerError(f"the ledger {place} cannot be used ({code})", hint=mend or fallback)
 
 
-def _prepare_file(path: Path) -> None:
-    """The file and what SQLite puts beside it are for this user alone (0600)."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Only a new file: closing a file that SQLite has open in this process drops SQLite's own locks on it.
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+def prepare_file(path: Path) -> list[tuple[Path, int]]:
+    """Make the ledger's file, or see that it is one for this user alone, with all that stands beside it.
+
+    Returns: the files whose rights were too wide and are narrow now, with what they had. Raises `LedgerError`.
+    """
+    with translated(str(path)):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Only a new file: closing a file that SQLite has open in this process drops SQLite's own locks on it.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_RDWR, 0o600))
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError
+        if not stat.S_ISREG(found.st_mode):
+            raise SpecialFile
+        if found.st_nlink > 1:
+            raise LedgerError(
+                f"the ledger {path} has a second name (a hard link), under which it would have another lock",
+                hint="remove the other name, or copy the file",
+            )
+        beside = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", ".key"))]
+        rights = [(one, narrow(one)) for one in beside]
+        return [(one, had) for one, had in rights if had is not None]
+
+
+def identity_of(path: Path) -> tuple[int, int]:
+    """Which file this is, whatever it is called. Raises `OSError`."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
+    """Connections to a file that is there: one that was removed is not made anew, empty."""
+    address = f"file:{quote(str(path))}?mode=rw"
+    return lambda: sqlite3.connect(address, uri=True, check_same_thread=False)
 
 
 def _pragmas(durable: bool) -> Callable[[Any, Any], None]:
@@ -129,14 +162,10 @@ def sqlite_engine(path: Path | None, *, durable: bool = True) -> Engine:
             connect_args={"check_same_thread": False},
         )
     else:
-        with translated(str(path)):
-            _prepare_file(path)
+        prepare_file(path)
         # Each site that is worked on holds one connection and reads over another.
         engine = create_engine(
-            URL.create("sqlite", database=str(path)),
-            hide_parameters=True,
-            connect_args={"check_same_thread": False},
-            max_overflow=-1,
+            "sqlite://", hide_parameters=True, creator=_connector(path), poolclass=QueuePool, max_overflow=-1
         )
     event.listen(engine, "connect", _pragmas(durable))
     event.listen(engine, "begin", _begin)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Select, and_, delete, select, true
 from syncd.errors import LedgerBusy, LedgerError
 from syncd.models import Logged, PathState, Record, Run, Trouble
 from syncd.state import tables
-from syncd.state.engine import PART, translated, undamaged, upsert
+from syncd.state.engine import PART, identity_of, translated, undamaged, upsert
 from syncd.state.locks import TURNS, advisory_lock, file_lock
 from syncd.state.migrations import CURRENT, migrate, schema_version
 
@@ -30,6 +30,8 @@ class Ledger:
         self.place = place
         self._engine = engine
         self._path = path
+        with translated(place):
+            self._identity = identity_of(path) if path else None
         migrate(engine, place, path)
 
     def close(self) -> None:
@@ -42,9 +44,27 @@ class Ledger:
         with translated(self.place), self._engine.connect() as connection, connection.begin():
             yield connection
 
+    def still_there(self) -> None:
+        """Asked before each write. Raises `LedgerError` where the file was removed or replaced under this process.
+
+        SQLite itself would go on writing into a file that nobody finds any more.
+        """
+        if self._path is None:
+            return
+        try:
+            same = identity_of(self._path) == self._identity
+        except OSError:
+            same = False
+        if not same:
+            raise LedgerError(
+                f"the ledger {self.place} was removed or replaced while syncd runs",
+                hint="restart syncd; what is missing then is taken back from the sites by its marks",
+            )
+
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A connection in one durable transaction."""
+        self.still_there()
         with (
             translated(self.place),
             self._engine.connect().execution_options(writes=True) as connection,
@@ -64,6 +84,7 @@ class Ledger:
 
         with ExitStack() as stack:
             got = stack.enter_context(TURNS.turn(f"{self.place} {site}", give_up))
+            self.still_there()
             with translated(self.place):
                 writer = stack.enter_context(self._engine.connect().execution_options(writes=True))
                 if got and self._engine.dialect.name == "postgresql":
@@ -75,7 +96,7 @@ class Ledger:
                     f"site {site} is being worked on by {self._holder(site)}",
                     hint="wait for it, or give more time with --wait",
                 )
-            journal = SiteJournal(writer, self.place)
+            journal = SiteJournal(writer, self.place, self.still_there)
             journal.hold(site, holder)
             yield journal
 
@@ -196,12 +217,14 @@ class Ledger:
 class SiteJournal:
     """The pen: writes on the connection that holds the site's lock."""
 
-    def __init__(self, connection: Connection, place: str) -> None:
+    def __init__(self, connection: Connection, place: str, still_there: Callable[[], None]) -> None:
         self._connection = connection
         self._place = place
+        self._still_there = still_there
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
+        self._still_there()
         with translated(self._place), self._connection.begin():
             yield self._connection
 

@@ -19,6 +19,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
+from syncd.private_files import SpecialFile, is_special
+
 POLL_SECONDS = 0.1
 GiveUp = Callable[[], bool]
 """True once waiting has gone on long enough, or the process was asked to stop."""
@@ -72,15 +74,19 @@ def file_lock(ledger: Path, site: str, give_up: GiveUp) -> Iterator[bool]:
     held: list[int] = []
 
     def attempt() -> bool:
-        handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         try:
+            if is_special(path):
+                raise SpecialFile
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(handle).st_ino == os.stat(path).st_ino:  # noqa: PTH116  # not a file that was removed
                 held.append(handle)
                 return True
         except (BlockingIOError, FileNotFoundError):
             pass
-        os.close(handle)
+        finally:
+            if handle not in held:
+                os.close(handle)
         return False
 
     try:

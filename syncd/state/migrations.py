@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, func, inspect, select, update
 
 from syncd.errors import LedgerError
+from syncd.private_files import draft_in, publish
 from syncd.state import tables
 from syncd.state.engine import DAMAGED, translated, undamaged, upsert
 
@@ -86,13 +86,12 @@ def migrate(engine: Engine, place: str, backup: Path | None) -> None:
 
 
 def _copy(engine: Engine, copy: Path) -> None:
-    copy.unlink(missing_ok=True)
-    os.close(os.open(copy, os.O_CREAT | os.O_RDWR, 0o600))
-    with engine.connect() as connection:
+    with engine.connect() as connection, draft_in(copy.parent) as draft:
         raw = connection.connection.driver_connection
-        target = sqlite3.connect(copy)
+        target = sqlite3.connect(draft)
         raw.backup(target)  # type: ignore[union-attr]  # the driver's own connection: sqlite3's
         target.close()
+        publish(draft, copy)
 
 
 def _note_version(connection: Connection, *, fresh: bool) -> None:

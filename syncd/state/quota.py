@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -44,19 +44,31 @@ class Quota:
     Threads that come while one is at the ledger are served together, in one transaction.
     """
 
-    def __init__(self, engine: Engine, place: str, *, site: str, limit: int, window: timedelta, clock: Clock) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        place: str,
+        *,
+        site: str,
+        limit: int,
+        window: timedelta,
+        clock: Clock,
+        still_there: Callable[[], None] = lambda: None,
+    ) -> None:
         self._engine = engine
         self._place = place
         self._site = site
         self._limit = limit
         self._window = window
         self._clock = clock
+        self._still_there = still_there
         self._turn, self._lists = threading.Lock(), threading.Lock()
         self._asking: list[_Asked] = []
         self._came: list[tuple[int, datetime]] = []
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
+        self._still_there()
         with (
             translated(self._place),
             self._engine.connect().execution_options(writes=True) as connection,

@@ -1,0 +1,105 @@
+"""Files that only this user may read: written whole or not at all, and never in the place of something else."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+DRAFT, DRAFT_END = ".syncd-", ".new"
+STALE_SECONDS = 3600.0
+"""A draft that is older was left by a process that was killed."""
+
+
+class SpecialFile(OSError):
+    """A folder, a device, a pipe or a socket stands where a file of ours should be."""
+
+
+def is_special(path: Path) -> bool:
+    """Is there something, and is it no regular file? A link counts as what it leads to."""
+    with suppress(FileNotFoundError):
+        return not stat.S_ISREG(path.stat().st_mode)
+    return False
+
+
+@contextmanager
+def draft_in(folder: Path) -> Iterator[Path]:
+    """An empty new file (0600) under a name that nobody can foresee or leave behind for us; removed in the end.
+
+    In a container every process has the same id, so a name is drawn at random. Raises `OSError`.
+    """
+    _remove_stale(folder)
+    draft = folder / f"{DRAFT}{secrets.token_hex(8)}{DRAFT_END}"
+    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+    try:
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _remove_stale(folder: Path) -> None:
+    with suppress(OSError), os.scandir(folder) as found:
+        for one in found:
+            if one.name.startswith(DRAFT) and one.name.endswith(DRAFT_END):
+                with suppress(OSError):
+                    if time.time() - one.stat(follow_symlinks=False).st_mtime > STALE_SECONDS:
+                        Path(one.path).unlink()
+
+
+def write_private(path: Path, data: bytes, *, only_new: bool = False) -> None:
+    """Put `data` at `path`, durably. A link is followed to its file.
+
+    Raises `FileExistsError` with `only_new` where something is there already, `SpecialFile` where it is no file,
+    `OSError` for what the system refuses; then what was there before is there still.
+    """
+    place = path.resolve()
+    if is_special(place):
+        raise SpecialFile(errno.EINVAL, "not a regular file")
+    with draft_in(place.parent) as draft:
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        publish(draft, place, only_new=only_new)
+
+
+def publish(draft: Path, place: Path, *, only_new: bool = False) -> None:
+    """Give a finished draft its name, durably. Raises `FileExistsError` with `only_new`, and `OSError`."""
+    if only_new:
+        os.link(draft, place)
+    else:
+        draft.replace(place)
+    folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """At most so many bytes of a file; a pipe without a writer is empty and holds nobody up. Raises `OSError`."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        return file.read(most) or b""
+
+
+def narrow(path: Path) -> int | None:
+    """Take the file's rights from everybody but its owner. Returns: the rights that it had, if they were wider.
+
+    It is never opened: closing a file that SQLite has open in this process would drop SQLite's locks on it.
+    Raises `OSError` where that is refused.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    rights = stat.S_IMODE(mode)
+    if not stat.S_ISREG(mode) or not rights & 0o077:
+        return None
+    path.chmod(rights & 0o700)
+    return rights

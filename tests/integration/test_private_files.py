@@ -1,0 +1,231 @@
+"""Files of ours: a process may be killed anywhere, also in a container, and something else may stand in their place."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from syncd.bootstrap import App
+from syncd.config import load
+from syncd.sync import sync_job
+from tests.lab import Bao, Lab
+
+ROOT = os.geteuid() == 0
+
+
+@pytest.fixture
+def job(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    bao.put("app/x", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/**"})
+    return lab
+
+
+KILLED = """
+import os, signal, sys
+number = int(sys.argv.pop(1))
+os.getpid = lambda: 1  # as in a container
+calls = 0
+def counted(honest):
+    def call(*args, **options):
+        global calls
+        done = honest(*args, **options)
+        calls += 1
+        if calls == number:
+            os.kill(int(os.environ["SELF"]), signal.SIGKILL)
+        return done
+    return call
+os.environ["SELF"] = os.readlink("/proc/self")
+for name in ("open", "link", "fsync", "rename", "replace", "unlink"):
+    setattr(os, name, counted(getattr(os, name)))
+from syncd.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("words", [("sync",), ("plan", "--out", "PLAN")], ids=lambda words: words[0])
+def test_killed_at_each_file_call_under_the_same_process_id_it_starts_again(job: Lab, words: tuple[str, ...]) -> None:
+    script = job.folder / "killed.py"
+    script.write_text(KILLED)
+    words = tuple(str(job.folder / "plan.json") if word == "PLAN" else word for word in words)
+    for number in range(1, 40):
+        shutil.rmtree(job.folder / "state", ignore_errors=True)
+        argv = [sys.executable, str(script), str(number), "--config", str(job.config_file), *words]
+        killed = subprocess.run(argv, capture_output=True, check=False, timeout=60)
+        for _ in range(2):
+            again = subprocess.run([*argv[:2], "0", *argv[3:]], capture_output=True, check=False, timeout=60)
+            assert again.returncode in {0, 1}, (number, again.stderr)
+        if killed.returncode != -signal.SIGKILL:
+            break
+    assert number > 3, "some were killed"
+
+
+def special(path: Path, kind: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as one:
+            os.chdir(path.parent)  # the address of a socket is short
+            one.bind(path.name)
+    elif kind == "device":
+        os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "socket", "device"])
+@pytest.mark.parametrize("name", ["state.db", "state.db.key", "plan.json"])
+def test_something_else_in_a_files_place_is_told_and_left(
+    job: Lab, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "device" and not ROOT:
+        pytest.skip("only root makes devices")
+    monkeypatch.chdir(job.folder)
+    path = job.folder / "state" / name
+    special(path, kind)
+    before = path.lstat().st_mode
+    result = job.run(*(("plan", "--out", str(path)) if name == "plan.json" else ("sync",)))
+    assert result.code == (3 if name == "plan.json" else 7), result.err
+    assert str(path) in result.err and "mend: " in result.err
+    assert path.lstat().st_mode == before and job.writes() == 0
+
+
+def test_a_lock_file_that_is_a_link_leads_nowhere(job: Lab) -> None:
+    assert job.run("sync").code == 0
+    (lock,) = job.state.parent.glob("*.lock")
+    victim = job.folder / "victim"
+    victim.write_text("theirs")
+    lock.unlink()
+    lock.symlink_to(victim)
+    assert job.run("sync").code == 7 and victim.read_text() == "theirs"
+
+
+@pytest.mark.parametrize("rights", [0o666, 0o644, 0o660, 0o604, 0o777])
+@pytest.mark.parametrize("name", ["state.db", "state.db.key", "state.db-wal"])
+def test_rights_that_are_too_wide_are_narrowed_and_said(job: Lab, name: str, rights: int) -> None:
+    assert job.run("sync").code == 0
+    path = job.state.with_name(name)
+    path.touch()
+    path.chmod(rights)
+    result = job.run("sync")
+    assert result.code == 0 and not stat.S_IMODE(path.stat().st_mode) & 0o077 if path.exists() else True
+    (told,) = [one for one in result.events if one["event"] == "state.narrowed"]
+    assert told["file"] == str(path) and told["had"] == f"{rights:04o}"
+    assert not [one for one in job.run("sync").events if one["event"] == "state.narrowed"]
+
+
+def elsewhere(job: Lab, way: str) -> Path:
+    """Another path to the same ledger."""
+    if way == "link to the file":
+        path = job.folder / "other" / "link.db"
+        path.parent.mkdir()
+        path.symlink_to(job.state)
+    elif way == "link to the folder":
+        (job.folder / "other").symlink_to(job.state.parent)
+        path = job.folder / "other" / "state.db"
+    elif way == "dots":
+        path = job.state.parent / ".." / "state" / "." / "state.db"
+    else:
+        path = Path("state/state.db")
+    return path
+
+
+@pytest.mark.parametrize("way", ["link to the file", "link to the folder", "dots", "relative"])
+def test_one_ledger_has_one_lock_whatever_path_leads_to_it(job: Lab, way: str) -> None:
+    assert job.run("sync").code == 0
+    with App(load(job.config_file)) as app, app.ledger.lock(job.site_id, holder="the test", wait=timedelta(0)):
+        job.config["state"]["path"] = str(elsewhere(job, way))
+        result = job.spawn("sync", "--wait", "0s")
+        assert result.code == 7 and "the test" in result.err, result.err
+    assert job.spawn("sync").code == 0
+    assert len(list(job.folder.rglob("*.lock"))) == 1 and len(list(job.folder.rglob("*.key"))) == 1
+
+
+def test_a_second_name_of_the_file_is_refused(job: Lab) -> None:
+    assert job.run("sync").code == 0
+    os.link(job.state, job.folder / "second.db")
+    result = job.run("sync")
+    assert result.code == 7 and "hard link" in result.err
+
+
+@pytest.mark.parametrize("folder", ["elsewhere", "a b/ü"])
+def test_a_relative_path_is_relative_to_the_configuration(
+    job: Lab, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job.config["state"]["path"] = "ledger/s.db"
+    (job.folder / folder).mkdir(parents=True)
+    for place in (job.folder, job.folder / folder):
+        monkeypatch.chdir(place)
+        assert job.run("sync").code == 0
+    assert (job.folder / "ledger" / "s.db").is_file() and not list((job.folder / folder).iterdir())
+    assert len(job.site.created_ids) == 1
+
+
+def removed(path: Path) -> None:
+    for one in path.parent.iterdir():
+        one.unlink()
+
+
+def moved_away(path: Path) -> None:
+    path.rename(path.with_name("gone.db"))
+
+
+def replaced(path: Path) -> None:
+    copy = path.with_name("copy.db")
+    shutil.copy(path, copy)
+    copy.rename(path)
+
+
+def folder_removed(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+@pytest.mark.parametrize("change", [removed, moved_away, replaced, folder_removed], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("moment", ["between", "within"])
+def test_a_ledger_that_went_under_a_process_is_noticed_before_the_next_write(
+    job: Lab, bao: Bao, change: Callable[[Path], None], moment: str
+) -> None:
+    for number in range(60):
+        bao.put(f"app/n{number:02}", v="1")
+    with App(load(job.config_file)) as app:
+        if moment == "between":
+            sync_job(app.world, app.world.jobs["job"], holder="test", wait=timedelta(0))
+            bao.put("app/x", v="2")
+            change(job.state)
+        else:
+            job.wix.fault("slow", "POST", times=1, seconds=0.05).on = lambda: change(job.state)
+        before = job.writes()
+        (report,) = sync_job(app.world, app.world.jobs["job"], holder="test", wait=timedelta(0))
+        assert report.exit_code == 7, report
+        assert "removed or replaced" in str(report.error) or "cannot be used" in str(report.error)
+        if moment == "between":
+            assert job.writes() == before
+        else:
+            assert len(job.site.created_ids) < 60
+    assert job.settle().code == 0
+    assert job.ledger() == job.ids() and len(job.site.created_ids) == 61
+
+
+def test_an_old_backup_is_whole_or_not_there(job: Lab) -> None:
+    job.run("sync")
+    assert not list(job.state.parent.glob(".syncd-*"))
+    (job.state.parent / ".syncd-0123456789abcdef.new").write_text("left by a kill, just now")
+    old = job.state.parent / ".syncd-fedcba9876543210.new"
+    old.write_text("left by a kill, long ago")
+    os.utime(old, (0, 0))
+    (job.folder / "plans").mkdir()
+    assert job.run("plan", "--out", str(job.state.parent / "plan.json")).code == 0
+    assert not old.exists() and len(list(job.state.parent.glob(".syncd-*"))) == 1
+    assert json.loads((job.state.parent / "plan.json").read_text())["format"]
