@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from syncd.drift import lost
 from syncd.errors import NameTaken, SecretGone, SyncdError, TargetDenied, TargetError, TargetUnavailable
 from syncd.models import (
     Action,
@@ -22,6 +23,7 @@ from syncd.models import (
     Outcome,
     Pending,
     Record,
+    Result,
     SecretValue,
     Update,
     Written,
@@ -70,8 +72,13 @@ class Applier:
         told: Callable[[Outcome], None],
         taken: Iterable[str] = (),
         workers: int = WORKERS,
+        is_consented: Callable[[Action], bool] = lambda _action: True,
     ) -> None:
-        """`taken`: the ids that the site lists or the ledger holds; a new secret has none of them."""
+        """`taken`: the ids that the site lists or the ledger holds; a new secret has none of them.
+
+        `is_consented`: asked of each action when it is about to start; one that is not is left out.
+        """
+        self._is_consented = is_consented
         self._taken = set(taken)
         self._target = target
         self._journal = journal
@@ -93,7 +100,11 @@ class Applier:
                 starting: list[Action] = []
                 most = min(self._ahead, START + self._well)
                 while todo and len(starting) + len(flying) < most and not result.broken and not stop():
-                    starting.append(todo.popleft())
+                    action = todo.popleft()
+                    if self._is_consented(action):
+                        starting.append(action)
+                    else:
+                        result.look_again = True
                 opened = [self._opened(action) for action in starting]
                 sent = [self._sent(action, record) for action, record in zip(starting, opened, strict=True)]
                 log = [*settled.log, *(line for line in sent if line)]
@@ -118,14 +129,15 @@ class Applier:
         if not isinstance(action, Delete):
             return None
         outcome = Outcome(action=action, remote_id=record.remote_id or "")
-        return replace(history_line(outcome, record, self._clock()), outcome="sent")
+        return replace(history_line(outcome, record, self._clock()), outcome="sent", result=Result.SENT)
 
     def _opened(self, action: Action) -> Record:
         now = self._clock()
         if isinstance(action, Delete):
             return replace(action.record, pending=Pending.DELETE, pending_at=now)
         if isinstance(action, Update):
-            return replace(action.record, pending=Pending.UPDATE, pending_at=now)
+            pending = Pending.ADOPT if action.reason is Reason.ADOPT else Pending.UPDATE
+            return replace(action.record, pending=pending, pending_at=now)
         wanted = action.desired
         seed = action.record or Record(
             site=self._target.site, name=wanted.name, target=self._target.name, job=wanted.job, ref=wanted.ref
@@ -220,7 +232,7 @@ class Applier:
                     remote_id=None,
                     pending=None,
                     pending_at=None,
-                    lost_at=None,
+                    lost_writes=(),
                     unverified=False,
                     window=None,
                     pinned_at=None,
@@ -231,12 +243,17 @@ class Applier:
         result.ended.add(action.name)
         if isinstance(action, Delete):
             kept = record if error.maybe_done else replace(record, pending=None)
-            settled.put.append(replace(kept, lost_at=now if error.maybe_done else record.lost_at))
+            settled.put.append(replace(kept, lost_writes=lost(record, now, error.lost_tries)))
+        elif action.reason is Reason.ADOPT:
+            # A refused one is not ours; for one whose answer was lost the next listing tells, by our mark.
+            if error.maybe_done:
+                settled.put.append(replace(record, lost_writes=lost(record, now, error.lost_tries - 1)))
+            else:
+                settled.drop.append(record)
         elif error.maybe_done:
             unverified = record.unverified or not action.describe_only
-            settled.put.append(replace(record, pending=None, unverified=unverified, lost_at=now))
-        elif action.reason == Reason.ADOPT:
-            settled.drop.append(record)  # not ours after all
+            writes = lost(record, now, error.lost_tries)
+            settled.put.append(replace(record, pending=None, unverified=unverified, lost_writes=writes))
         else:
             settled.put.append(replace(record, pending=None))
 
@@ -249,7 +266,7 @@ def _not_created(
         result.uncreated.add(action.name)
         result.look_again = True
         if error.maybe_done:
-            settled.put.append(replace(record, lost_at=now))
+            settled.put.append(replace(record, lost_writes=lost(record, now, error.lost_tries)))
         return
     result.ended.add(action.name)
     if action.record is not None and action.record.pending is Pending.CREATE:

@@ -21,14 +21,16 @@ from syncd.config import settings as config
 from syncd.config.fields import Credential, parse_duration
 from syncd.config.rules import normalised
 from syncd.errors import ConfigError, LedgerError
-from syncd.guard import Limit
+from syncd.guard import Limit, Limits
 from syncd.models import Failure, Finding, Outcome, SecretValue
 from syncd.planning import Policies
 from syncd.ports import Source, Target
+from syncd.recency import TOLERANCE
 from syncd.state.engine import postgres_engine, prepare_file, sqlite_engine
 from syncd.state.fingerprints import KEY_BYTES, Fingerprints, key_beside, key_path
 from syncd.state.ledger import Ledger
 from syncd.state.quota import Quota
+from syncd.statuses import Served
 from syncd.sync import SITES
 from syncd.telemetry.logs import logger
 from syncd.wakes import Queue
@@ -89,18 +91,31 @@ class App:
         self.ledger, self._quota_engine = self._open_ledger(writable=writable)
         self.fingerprints = self._fingerprints()
         self.ledger.check_key(self.fingerprints.key_id)
+        self._joined = self.ledger.joined_sites()
+        self._see_that_joined_targets_agree()
+        self._say_a_clock_that_was_set_back()
         self.world = World(
             owner=settings.owner,
             jobs={name: self._job(name, job) for name, job in settings.jobs.items()},
             source=self.source,
             target=self.target,
-            site_of=lambda name: settings.targets[name].site,
+            site_of=self.site_of,
+            targets=tuple(settings.targets),
             store=self.ledger,
             fingerprint=self.fingerprints.of,
             clock=clock,
             stopped=lambda: self.stop.is_set() or self.ended.is_set(),
             told=told,
         )
+
+    def _say_a_clock_that_was_set_back(self) -> None:
+        latest = max((run.finished_at for run in self.ledger.runs()), default=None)
+        if latest is not None and latest > self._clock() + TOLERANCE:
+            logger().warning(
+                "clock.set_back",
+                latest=f"{latest:%Y-%m-%d %H:%M:%S} UTC",
+                hint="the ledger has later times; see the clock",
+            )
 
     def supersede(self) -> None:
         """Another configuration takes over."""
@@ -128,17 +143,17 @@ class App:
         if state.url is not None:
             url = state.url.read("state.url").reveal()
             self._path = None
-            return Ledger(postgres_engine(url), "in PostgreSQL", None), postgres_engine(url)
+            return Ledger(postgres_engine(url), "in PostgreSQL", None, self._clock), postgres_engine(url)
         self._path = state.file
         if not writable and not self._path.exists():
             engine = sqlite_engine(None)
             self._path = None
-            return Ledger(engine, "in memory", None), engine
+            return Ledger(engine, "in memory", None, self._clock), engine
         for file, rights in prepare_file(self._path):
             logger().warning(
                 "state.narrowed", file=str(file), had=f"{rights:04o}", hint="only its owner may read it now"
             )
-        ledger = Ledger(sqlite_engine(self._path), str(self._path), self._path)
+        ledger = Ledger(sqlite_engine(self._path), str(self._path), self._path, self._clock)
         return ledger, sqlite_engine(self._path, durable=False)
 
     def _fingerprints(self) -> Fingerprints:
@@ -158,6 +173,34 @@ class App:
             logger().warning("ledger.empty", ledger=self.ledger.place, hint=hint)
         return Fingerprints(key_beside(self._path, known=self.ledger.meta("fingerprint_key_id") is not None))
 
+    def site_of(self, target: str) -> str:
+        """The site's identity that the ledger keeps a target's records under."""
+        site = self.settings.targets[target].site
+        return self._joined.get(site, site)
+
+    @property
+    def served(self) -> Served:
+        """Which jobs send to which sites."""
+        jobs: dict[str, frozenset[str]] = {self.site_of(name): frozenset() for name in self.settings.targets}
+        for name, job in self.settings.jobs.items():
+            for target in job.targets:
+                jobs[self.site_of(target)] |= {name}
+        return Served(jobs=jobs)
+
+    def _see_that_joined_targets_agree(self) -> None:
+        """Targets on one site share its records and its rate limit, under whichever key. Raises `ConfigError`."""
+        first: dict[str, str] = {}
+        for name, target in self.settings.targets.items():
+            other = first.setdefault(self.site_of(name), name)
+            if (target.name_profile, target.rate_limit) != (
+                self.settings.targets[other].name_profile,
+                self.settings.targets[other].rate_limit,
+            ):
+                raise ConfigError(
+                    f"targets {other} and {name} are one site, and differ in name_profile or rate_limit",
+                    hint="give both the same",
+                )
+
     def _job(self, name: str, job: config.JobSettings) -> Job:
         kind = self.settings.sources[job.source].type
         interval = job.schedule.interval() if job.schedule else UNSCHEDULED
@@ -175,8 +218,11 @@ class App:
                 interval=interval,
                 verify_every=job.verify_every or None,
             ),
-            max_deletes=_limit(job.guard.max_deletes),
-            max_updates=_limit(job.guard.max_updates) if job.guard.max_updates else None,
+            limits=Limits(
+                max_deletes=_limit(job.guard.max_deletes),
+                max_updates=_limit(job.guard.max_updates) if job.guard.max_updates is not None else None,
+                max_creates=_limit(job.guard.max_creates) if job.guard.max_creates is not None else None,
+            ),
         )
 
     def source(self, name: str) -> Source:
@@ -274,7 +320,7 @@ class App:
         quota = Quota(
             self._quota_engine,
             self.ledger.place,
-            site=settings.site,
+            site=self.site_of(name),
             limit=int(count),
             window=window,
             clock=self._clock,
@@ -282,7 +328,7 @@ class App:
         )
         return WixTarget(
             name=name,
-            site=settings.site,
+            site=self.site_of(name),
             base_url=settings.base_url,
             client=client,
             auth=auth,

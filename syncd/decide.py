@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from syncd.errors import BadName, SyncdError, TargetDenied, TargetError
 from syncd.gather import Gathering
@@ -31,6 +34,12 @@ from syncd.presence import empty_rules, presence_of
 from syncd.tick import Tick
 from syncd.world import Job, World
 
+COMPARISONS = 200
+"""Values of the site that one pass reads at most."""
+COMPARE_THREADS = 8
+COMPARE_SECONDS = 30.0
+"""That a pass goes on asking for them."""
+
 
 @dataclass(slots=True)
 class Memory:
@@ -40,6 +49,10 @@ class Memory:
     uncreated: set[str] = field(default_factory=set)
     readable: bool = True
     """May the credential read values at the site? True until refused."""
+    site_values: dict[str, str] = field(default_factory=dict)
+    """Fingerprints of what the site was seen to hold, until it is written to."""
+    uncompared: set[str] = field(default_factory=set)
+    """Names whose comparison failed."""
 
 
 class Decision:
@@ -66,11 +79,16 @@ class Decision:
         self._remote = remote
         self._memory = memory
         self._allow_deletes = allow_deletes
-        self._site_values: dict[str, str | None] = {}
+        self._site_values = memory.site_values
+        self.postponed: frozenset[str] = frozenset()
+        self._asked = 0
         self._elsewhere: frozenset[str] = frozenset()
         self._checked: dict[tuple[str, str], tuple[PathCheck | None, str]] = {}
         self._troubles = troubles
-        self._grants = world.store.grants(self._site)
+        self._grants = world.store.grants(self._site, world.clock())
+        self._jobs_here = sorted(
+            one.name for one in world.jobs.values() if self._site in {world.site_of(name) for name in one.targets}
+        )
         self._mounts: dict[str, dict[str, str]] = {}
         self._kept = self._kept_by()
         self.wanted = wanted
@@ -102,40 +120,64 @@ class Decision:
             keys = {one.name: self._gathering.key_of(one) for one in self.wanted.all}
             self._gathering.read(sorted({keys[name] for name in needs.values if name in keys}))
             self.wanted = self._mapped()
-        for name in sorted(needs.compares):
-            self._compare(name)
+        if needs.compares:
+            self._compare(sorted(needs.compares))
 
-    def _compare(self, name: str) -> None:
-        if not self._memory.readable:
-            return
+    def _compare(self, names: list[str]) -> None:
+        """Read a bounded batch of the site's values, some at a time; the rest is for a later pass.
+
+        Each costs a request and the site's lock is held meanwhile, so neither their number nor their time may
+        grow with the site.
+        """
+        until = time.monotonic() + COMPARE_SECONDS
+        known = self._site_values.keys() | self._memory.uncompared
+        batch = [name for name in names if name not in known][: max(0, COMPARISONS - self._asked)]
+        self._asked += len(batch)
+        with ThreadPoolExecutor(COMPARE_THREADS, thread_name_prefix="compare") as pool:
+            for name, outcome in zip(batch, pool.map(lambda name: self._compared(name, until), batch), strict=True):
+                if isinstance(outcome, str):
+                    self._site_values[name] = outcome
+                elif outcome is None:
+                    self._memory.uncompared.add(name)
+        known = self._site_values.keys() | self._memory.uncompared
+        if self._memory.readable:
+            self.postponed |= {name for name in names if name not in known}
+
+    def _compared(self, name: str, until: float) -> str | bool | None:
+        """The fingerprint of what the site holds; None where that cannot be told, True where it was not asked."""
+        if not self._memory.readable or self._world.stopped() or time.monotonic() >= until:
+            return True
         try:
             value = self._target.value(name)
         except TargetDenied:
             self._memory.readable = False
+            return True
         except TargetError:
-            self._site_values[name] = None
-        else:
-            text = None if value is None else value.reveal().encode("utf-8", "surrogatepass")
-            self._site_values[name] = None if text is None else self._world.fingerprint(text)
+            return None
+        return None if value is None else self._world.fingerprint(value.reveal().encode("utf-8", "surrogatepass"))
 
     def _plan(self) -> Plan:
         facts = Facts(
             presence=self._presence,
             passable=self._passing[0],
             waiting=self._passing[1],
-            jobs=frozenset(self._world.jobs),
+            jobs=frozenset(self._jobs_here),
+            reports_orphans=self._job.name == min(self._jobs_here, default=""),
             kept_by=self._kept,
             wanted_elsewhere=self._elsewhere,
             grants=self._grants,
             troubles=self._troubles,
             faults=self.wanted.faults,
             site_values=self._site_values,
+            uncompared=frozenset(self._memory.uncompared),
+            postponed=self.postponed,
             ended=frozenset(self._memory.ended),
             uncreated=frozenset(self._memory.uncreated),
             readable=self._memory.readable,
         )
         return plan(
             View(
+                owner=self._world.owner,
                 site=self._site,
                 target=self._target.name,
                 desired=self.wanted.all,
@@ -155,14 +197,13 @@ class Decision:
             site_records=frozenset(r.remote_id for r in self._records if r.remote_id),
             job_deleted=store.deletions(site, self._job.name, since),
             site_deleted=store.deletions(site, None, since),
+            job_updated=self._sent("update", since) if self._job.limits.max_updates else frozenset(),
+            job_created=self._sent("create", since) if self._job.limits.max_creates else frozenset(),
         )
-        return guard(
-            provisional,
-            ground,
-            max_deletes=self._job.max_deletes,
-            max_updates=self._job.max_updates,
-            allow_deletes=self._allow_deletes,
-        )
+        return guard(provisional, ground, self._job.limits, allow_deletes=self._allow_deletes)
+
+    def _sent(self, action: str, since: datetime) -> frozenset[str]:
+        return self._world.store.names_sent(self._site, self._job.name, action, since)
 
     def _presences(self) -> dict[str, tuple[Presence, str]]:
         """What is known of each record of the job that it no longer maps to its name."""
@@ -294,13 +335,14 @@ class Decision:
             record.name
             for record in self._records
             if record.job != self._job.name
-            and record.job in self._world.jobs
+            and record.job in self._jobs_here
             and self._claims(self._world.jobs[record.job], record)
         )
 
     def _confirm(self, deletes: Sequence[Delete]) -> None:
         """Just before deletions: look at each path directly, and ask every other job on the site."""
         self._elsewhere, doubt = self._wanted_elsewhere()
+        doubt = doubt or self._unseen_sites()
         picture = self._gathering.picture
         for action in deletes:
             record = action.record
@@ -315,6 +357,24 @@ class Decision:
                 if presence is Presence.ORPHAN and self._claimed_by_another(record):
                     presence, why = Presence.UNKNOWN, "another job's rule gives it this name"
             self._presence[record.name] = (presence, why)
+
+    def _unseen_sites(self) -> str:
+        """Why another configured key may be one of this very site, whose jobs nobody has asked; empty if none can.
+
+        A key that a cycle has listed shares no id with this one: else that cycle had ended. The others are listed.
+        """
+        world, mine = self._world, {one.id for one in self._remote}
+        seen = {run.site for run in world.store.runs() if run.exit_code in {0, 1, 6}} | {self._site}
+        for name in world.targets:
+            if world.site_of(name) in seen:
+                continue
+            try:
+                listed = {one.id for one in world.target(name).list()}
+            except SyncdError as error:
+                return f"target {name} was never listed, and may be this site under another key ({error.message})"
+            if mine & listed:
+                return f"target {name} is this site under another key; see: syncd sync"
+        return ""
 
     def _claimed_by_another(self, record: Record) -> bool:
         others = (job for job in self._world.jobs.values() if job.name != self._job.name)

@@ -6,9 +6,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from syncd.models import Record, Window
+from syncd.recency import happened_within
 
 SLACK = timedelta(seconds=2)
 """Clocks and the whole seconds of a `Date` header: as much on either side of a window."""
+LISTING_LAG = timedelta(minutes=15)
+"""How long a listing may lag behind a write. After that an older date means that something else is there."""
+MOST_LOST = 20
 LATE_COMMIT = timedelta(hours=1)
 """As long a write whose answer was lost may still take effect and pass for somebody else's."""
 
@@ -17,7 +21,8 @@ class Change(StrEnum):
     """What a listed date says of a record."""
 
     OURS = "ours"
-    LAGGING = "lagging"
+    EARLIER = "earlier"
+    """From before our last write: a listing that lags, or a site that was put back."""
     THEIRS = "theirs"
     UNTOLD = "untold"
 
@@ -33,14 +38,29 @@ def judge(record: Record, listed: datetime | None) -> Change:
     if record.window is not None:
         if _within(listed, record.window):
             return Change.OURS
-        return Change.LAGGING if listed < record.window.start else Change.THEIRS
+        return Change.EARLIER if listed < record.window.start else Change.THEIRS
     if record.pinned_at is None:
         return Change.UNTOLD
     if listed == record.pinned_at:
         return Change.OURS
-    return Change.LAGGING if listed < record.pinned_at else Change.THEIRS
+    return Change.EARLIER if listed < record.pinned_at else Change.THEIRS
+
+
+def recently_lost(record: Record, now: datetime) -> tuple[datetime, ...]:
+    """The lost writes that may still commit, the oldest first."""
+    return tuple(at for at in sorted(record.lost_writes) if happened_within(at, now, LATE_COMMIT))
 
 
 def may_be_late_commit(record: Record, now: datetime) -> bool:
     """Did we lose an answer so lately that a later date may be our own write's?"""
-    return record.lost_at is not None and timedelta(0) <= now - record.lost_at <= LATE_COMMIT
+    return bool(recently_lost(record, now))
+
+
+def lost(record: Record, now: datetime, tries: int) -> tuple[datetime, ...]:
+    """The row's lost writes with so many more; the oldest beyond what anybody sends are dropped."""
+    return (*recently_lost(record, now), *[now] * tries)[-MOST_LOST:]
+
+
+def may_lag(record: Record, now: datetime) -> bool:
+    """Is our last write so fresh that a listing may still show what was there before it?"""
+    return happened_within(record.last_synced_at, now, LISTING_LAG)

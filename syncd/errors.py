@@ -79,6 +79,8 @@ class TargetError(SyncdError):
         self.request_id = request_id
         self.maybe_done = maybe_done
         """The request, or an earlier try of it, may have taken effect all the same."""
+        self.lost_tries = int(maybe_done)
+        """How many tries may have."""
 
 
 class TargetUnavailable(TargetError):

@@ -15,36 +15,48 @@ class Limit:
     percent: float | None = None
 
     def of(self, held: int) -> int:
-        """The number that it allows out of `held`."""
+        """The number that it allows out of `held`; zero is zero, a share of something is at least one."""
         if self.number is not None:
             return self.number
-        return max(1, int(held * (self.percent or 0) / 100))
+        return max(1, int(held * self.percent / 100)) if self.percent else 0
 
     def __str__(self) -> str:
         return str(self.number) if self.number is not None else f"{self.percent:g}%"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a job allows in a rolling day; None: no limit."""
+
+    max_deletes: Limit
+    max_updates: Limit | None = None
+    max_creates: Limit | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What the limits are measured on: the ids held, and those sent for deletion in the last rolling day."""
+    """What the limits are measured on: the ids held, and what was sent in the last rolling day."""
 
     job_records: frozenset[str]
     site_records: frozenset[str]
     job_deleted: frozenset[str] = frozenset()
+    """Ids."""
     site_deleted: frozenset[str] = frozenset()
+    """Ids."""
+    job_updated: frozenset[str] = frozenset()
+    """Names."""
+    job_created: frozenset[str] = frozenset()
+    """Names."""
 
 
-def guard(
-    plan: Plan,
-    ground: Ground,
-    *,
-    max_deletes: Limit,
-    max_updates: Limit | None = None,
-    allow_deletes: int = 0,
-) -> Plan:
+def guard(plan: Plan, ground: Ground, limits: Limits, *, allow_deletes: int = 0) -> Plan:
     """The plan without the classes that break their limit; a `Withheld` finding says how to allow each."""
-    plan = _deletes(plan, ground, max_deletes, allow_deletes)
-    return plan if max_updates is None else _updates(plan, ground, max_updates)
+    plan = _deletes(plan, ground, limits.max_deletes, allow_deletes)
+    if limits.max_updates is not None:
+        plan = _writes(plan, Update, limits.max_updates, "updates", len(ground.job_records), ground.job_updated)
+    if limits.max_creates is not None:
+        plan = _writes(plan, Create, limits.max_creates, "creates", len(ground.job_records), ground.job_created)
+    return plan
 
 
 def _withhold(plan: Plan, kind: type[Create | Update | Delete], message: str, hint: str) -> Plan:
@@ -72,14 +84,15 @@ def _deletes(plan: Plan, ground: Ground, limit: Limit, allowed: int) -> Plan:
     )
 
 
-def _updates(plan: Plan, ground: Ground, limit: Limit) -> Plan:
-    count = sum(isinstance(action, Update) for action in plan.actions)
-    room = limit.of(len(ground.job_records))
+def _writes(plan: Plan, kind: type[Create | Update], limit: Limit, word: str, held: int, sent: frozenset[str]) -> Plan:
+    # Writing the same name again takes no more room.
+    count = sum(isinstance(action, kind) and action.name not in sent for action in plan.actions)
+    room = max(0, limit.of(held) - len(sent))
     if count <= room:
         return plan
     return _withhold(
         plan,
-        Update,
-        f"{count} updates withheld: max_updates {limit} allows {room}",
-        "if they are meant: raise guard.max_updates of the job",
+        kind,
+        f"{count} {word} withheld: max_{word} {limit} leaves {room} in this rolling day",
+        f"if they are meant: raise guard.max_{word} of the job",
     )

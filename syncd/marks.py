@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 
 from syncd.models import SecretRef, utf16_length
 
@@ -24,6 +25,16 @@ def marked(text: str, mark: str) -> str:
     while utf16_length(text) > room:
         text = text[:-1].rstrip()
     return f"{text} {mark}" if text else mark
+
+
+MARK = re.compile(r"\[syncd:([A-Za-z0-9][A-Za-z0-9._-]{0,62}):[0-9a-f]{8}\]")
+
+
+def other_owner(description: str, owner: str) -> str:
+    """Whose mark the description ends in, if it is another owner's; else empty."""
+    ending = description.rstrip().rpartition(" ")[2]
+    found = MARK.fullmatch(ending)
+    return found[1] if found and found[1] != owner else ""
 
 
 def carries(description: str, mark: str) -> bool:

@@ -11,10 +11,16 @@ from typing import Any
 
 from syncd.errors import ConfigError, PlanMoved
 from syncd.models import Action, Delete, Plan, RemoteSecret, Update
-from syncd.private_files import write_private
+from syncd.private_files import read_bounded, write_private
 from syncd.sync import Picture
 
-FORMAT = "syncd-plan/1"
+FORMAT = "syncd-plan/2"
+MOST_BYTES = 64 * 1024 * 1024
+FIELDS = {
+    "action", "name", "source", "path", "field", "from_version", "to_version", "description", "reason",
+    "remote_id", "remote_name", "remote_description", "remote_updated",
+}  # fmt: skip
+"""What an action of a plan says, no more and no less."""
 
 
 def digest(settings: Mapping[str, Any]) -> str:
@@ -70,23 +76,37 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
         ) from None
 
 
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content with its checksum: a plan is carried out as it was made, or not at all."""
+    return {**content, "checksum": digest(content)}
+
+
 def read(path: Path) -> dict[str, Any]:
-    """A kept plan. Raises `ConfigError` for anything else."""
+    """A kept plan. Raises `ConfigError` for anything else, and for one that was edited since it was made."""
     if not path.exists():
         raise ConfigError(f"there is no file {path}", hint="make a plan with: syncd plan --out FILE")
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(read_bounded(path, MOST_BYTES).decode())
         if content["format"] != FORMAT or not isinstance(content["configuration"], str):
             raise ValueError
+        seen = set()
         for plan in content["plans"]:
+            if plan.keys() != {"job", "target", "site", "actions"}:
+                raise ValueError
             for key in ("job", "target", "site"):
                 if not isinstance(plan[key], str):
                     raise TypeError
+            if (plan["job"], plan["target"]) in seen:
+                raise ValueError
+            seen.add((plan["job"], plan["target"]))
             for action in plan["actions"]:
-                if not isinstance(action["name"], str):
+                if action.keys() != FIELDS or not isinstance(action["name"], str):
                     raise TypeError
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        checksum = content.pop("checksum")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ConfigError(f"{path} is no plan of syncd's", hint="make one with: syncd plan --out FILE") from None
+    if checksum != digest(content):
+        raise ConfigError(f"{path} was changed since it was made", hint="make a new one with: syncd plan --out FILE")
     return dict(content)
 
 

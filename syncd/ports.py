@@ -9,6 +9,7 @@ from typing import Protocol
 
 from syncd.models import (
     Failure,
+    KnownId,
     Logged,
     PathCheck,
     PathState,
@@ -97,6 +98,9 @@ class Journal(Protocol):
     def ran(self, run: Run) -> None:
         """Remember the cycle."""
 
+    def follow(self, other: str, put: Iterable[Record]) -> None:
+        """Take over everything that was kept under another key of this same site; `put`: its rows as they are now."""
+
     def revoke(self, site: str, names: Iterable[str]) -> None:
         """Grants that were used up."""
 
@@ -124,8 +128,17 @@ class StateStore(Protocol):
     def runs(self) -> tuple[Run, ...]:
         """The last cycle of each job on each site."""
 
-    def grants(self, site: str) -> frozenset[str]:
-        """Names that `syncd state adopt` allowed to be taken over."""
+    def grants(self, site: str, now: datetime) -> frozenset[str]:
+        """Names that `syncd state adopt` allows to be taken over at this moment."""
+
+    def sites_holding(self, site: str, ids: Iterable[str]) -> frozenset[str]:
+        """Other sites of the ledger that hold one of these ids, or one that the site holds itself."""
+
+    def known_ids(self, ids: Iterable[str]) -> dict[str, KnownId]:
+        """What is known of these ids although no row may hold them any more."""
+
+    def names_sent(self, site: str, job: str, action: str, since: datetime) -> frozenset[str]:
+        """Names that a job sent since then for create or update, but for those that were surely refused."""
 
     def deletions(self, site: str, job: str | None, since: datetime) -> frozenset[str]:
         """The ids sent for deletion since then, but for those that were surely refused."""

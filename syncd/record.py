@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from syncd.errors import SecretRefused
-from syncd.models import SERIOUS, Desired, Finding, Kind, Record, Run, SyncReport, Trouble
+from syncd.models import SERIOUS, Desired, Finding, Kind, Record, Run, SecretRef, SyncReport, Trouble
+from syncd.planning import LONGEST_DELAY
 from syncd.ports import Journal, StateStore
 
 FIRST_DELAY = timedelta(minutes=10)
-LONGEST_DELAY = timedelta(days=1)
 STATUS = {
     Kind.CONFLICT: "conflict",
     Kind.CONTESTED: "contested",
@@ -60,7 +60,7 @@ def remember(journal: Journal, store: StateStore, report: SyncReport, site: str,
             troubles = {**before, **troubles}  # it ended before it came to all of them
         if troubles != before:
             journal.troubles(site, report.job, troubles.values())
-        used = store.grants(site) & {o.action.name for o in report.outcomes if o.error is None}
+        used = store.grants(site, report.finished_at) & {o.action.name for o in report.outcomes if o.error is None}
         if used:
             journal.revoke(site, used)
     journal.ran(_run(report, site, store))
@@ -125,6 +125,7 @@ def _troubles(report: SyncReport, site: str, before: dict[str, Trouble]) -> Iter
             before.get(name),
             now,
             permanent=permanent,
+            ref=outcome.action.record.ref if outcome.action.record else None,
         )
     for finding in report.findings:
         if finding.name in told or not finding.name:
@@ -157,9 +158,9 @@ def _found(site: str, job: str, finding: Finding, before: Trouble | None, now: d
         kind=STATUS[finding.kind],
         message=finding.message,
         hint=finding.hint,
-        ref=str(finding.ref or ""),
+        ref=finding.ref,
         attempts=before.attempts if before else 1,
-        first_at=before.first_at if before and before.kind == STATUS[finding.kind] else now,
+        first_at=min(before.first_at, now) if before and before.kind == STATUS[finding.kind] else now,
     )
 
 
@@ -174,8 +175,10 @@ def _one(
     now: datetime,
     *,
     permanent: bool,
+    ref: SecretRef | None = None,
 ) -> Trouble:
     version = wanted.version if wanted else ""
+    ref = wanted.ref if wanted else ref
     same = before is not None and before.version == version and bool(before.retry_at) == permanent
     attempts = before.attempts + 1 if same and before else 1
     return Trouble(
@@ -185,10 +188,10 @@ def _one(
         kind="quarantined" if permanent else "failed",
         message=message,
         hint=hint,
-        ref=str(wanted.ref) if wanted else "",
+        ref=ref,
         version=version,
         rule=wanted.rule if wanted else "",
         attempts=attempts,
-        first_at=before.first_at if same and before else now,
+        first_at=min(before.first_at, now) if same and before else now,
         retry_at=now + delay_after(attempts) if permanent else None,
     )

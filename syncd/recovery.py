@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from syncd.marks import carries, mark_of
-from syncd.models import Desired, Pending, Record, RemoteSecret, SecretRef
+from syncd.models import Desired, KnownId, Pending, Record, RemoteSecret, SecretRef
+from syncd.recency import happened_within
 
 LATE_CREATE = timedelta(days=1)
 """As long a create whose answer was lost keeps its name reserved when nobody wants it any more."""
@@ -42,15 +43,19 @@ def _resolve(record: Record, ours: RemoteSecret | None, *, listed: bool) -> Reco
             unverified=True,
             window=None,
             pinned_at=None,
-            lost_at=record.pending_at if record.pending is Pending.CREATE else record.lost_at,
+            lost_writes=_with_pending(record) if record.pending is Pending.CREATE else record.lost_writes,
         )
     if record.remote_id is None:
         return record
     if record.pending is Pending.UPDATE:
-        record = replace(record, pending=None, unverified=True, lost_at=record.pending_at)
+        record = replace(record, pending=None, unverified=True, lost_writes=_with_pending(record))
     elif record.pending is Pending.DELETE:
-        record = replace(record, pending=None, lost_at=record.pending_at)
+        record = replace(record, pending=None, lost_writes=_with_pending(record))
     return replace(record, unlisted_tried_at=None) if listed and record.unlisted_tried_at else record
+
+
+def _with_pending(record: Record) -> tuple[datetime, ...]:
+    return (*record.lost_writes, record.pending_at) if record.pending_at else record.lost_writes
 
 
 def recover(
@@ -62,11 +67,13 @@ def recover(
     site: str,
     target: str,
     now: datetime,
+    known_ids: Mapping[str, KnownId] | None = None,
 ) -> Found:
     """Take ids for pending creates and lost rows whose mark fits, settle what else the listing tells.
 
     A wrong or missing mark is nobody we know: a pending create of that name is dropped, and the planner
-    reports the conflict.
+    reports the conflict. An adoption that was not answered is ours only where the listing shows our mark.
+    `known_ids`: what the ledger knows of ids that no row of the site holds.
     """
     site_has = _Listing(owner, remote, records, desired)
     put: dict[str, Record] = {}
@@ -84,7 +91,8 @@ def recover(
             continue
         there = site_has.ours(wanted.name, wanted.ref)
         if there is not None and there.name not in known:
-            put[there.name] = _taken_back(wanted, there, site=site, target=target, now=now)
+            known_id = (known_ids or {}).get(there.id)
+            put[there.name] = _taken_back(wanted, there, known_id, site=site, target=target, now=now)
             taken.append(put[there.name])
             known.add(there.name)
     return Found(put=tuple(put.values()), drop=tuple(drop), taken_back=tuple(taken))
@@ -96,10 +104,10 @@ class _Listing:
     def __init__(
         self, owner: str, remote: Sequence[RemoteSecret], records: Sequence[Record], desired: Sequence[Desired]
     ) -> None:
-        self._owner = owner
+        self.owner = owner
+        self.by_id = {secret.id: secret for secret in remote}
         self.by_name = {secret.name: secret for secret in remote}
         self._in_another_case = {secret.name.casefold(): secret for secret in remote}
-        self.ids = {secret.id for secret in remote}
         self._held = {record.remote_id for record in records if record.remote_id}
         self.wanting: dict[str, set[SecretRef]] = {}
         for wanted in desired:
@@ -110,7 +118,7 @@ class _Listing:
         there = self.by_name.get(name) or self._in_another_case.get(name.casefold())
         if there is None or there.id in self._held or (there.name != name and there.name in self.wanting):
             return None
-        fits = any(carries(there.description, mark_of(self._owner, there.name, ref)) for ref in refs)
+        fits = any(carries(there.description, mark_of(self.owner, there.name, ref)) for ref in refs)
         if fits:
             self._held.add(there.id)  # a listing that shows an id twice gives it away once
         return there if fits else None
@@ -118,8 +126,13 @@ class _Listing:
 
 def _looked_up(record: Record, listing: _Listing, now: datetime) -> Record | None:
     """One row as the listing settles it; None drops it."""
+    if record.pending is Pending.ADOPT:
+        there = listing.by_id.get(record.remote_id or "")
+        if there is None or not carries(there.description, mark_of(listing.owner, record.name, record.ref)):
+            return None  # what is not confirmed is not ours; the consent is asked for anew
+        return replace(record, pending=None, description=there.description, lost_writes=_with_pending(record))
     if record.remote_id is not None:
-        return _resolve(record, None, listed=record.remote_id in listing.ids)
+        return _resolve(record, None, listed=record.remote_id in listing.by_id)
     ours = listing.ours(record.name, record.ref, *listing.wanting.get(record.name, ()))
     if ours is None:
         if record.name in listing.by_name:
@@ -129,8 +142,10 @@ def _looked_up(record: Record, listing: _Listing, now: datetime) -> Record | Non
     return _resolve(record, ours, listed=False)
 
 
-def _taken_back(wanted: Desired, there: RemoteSecret, *, site: str, target: str, now: datetime) -> Record:
-    """A row for a secret that the ledger lost; its content is not verified."""
+def _taken_back(
+    wanted: Desired, there: RemoteSecret, known: KnownId | None, *, site: str, target: str, now: datetime
+) -> Record:
+    """A row for a secret that the ledger lost, with what it knows of the id; its content is not verified."""
     return Record(
         site=site,
         name=there.name,
@@ -140,6 +155,8 @@ def _taken_back(wanted: Desired, there: RemoteSecret, *, site: str, target: str,
         pin=wanted.pin,
         remote_id=there.id,
         description=there.description,
+        adopted=known.adopted if known else False,
+        frozen_until=known.frozen_until if known else None,
         unverified=True,
         verified_at=now,
     )
@@ -148,5 +165,5 @@ def _taken_back(wanted: Desired, there: RemoteSecret, *, site: str, target: str,
 def _never_came(record: Record, now: datetime) -> bool:
     if record.remote_id is not None:
         return False
-    since = record.lost_at or record.pending_at
-    return since is None or now - since > LATE_CREATE
+    since = max(record.lost_writes, default=record.pending_at)
+    return not happened_within(since, now, LATE_CREATE)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from syncd.drift import may_be_late_commit
-from syncd.models import Create, Delete, Logged, Outcome, Record, Update, Written
+from syncd.drift import recently_lost
+from syncd.models import Create, Delete, Logged, Outcome, Record, Result, Update, Written
 from syncd.planning import DAY, Reason
+from syncd.recency import happened_within
 
 
 def succeeded(action: Create | Update, record: Record, written: Written, now: datetime) -> Record:
@@ -28,14 +29,15 @@ def succeeded(action: Create | Update, record: Record, written: Written, now: da
         status="synced",
     )
     if isinstance(action, Create):
-        done = replace(done, lost_at=None, unlisted_tried_at=None, adopted=False)
+        done = replace(done, lost_writes=(), doubted_at=None, unlisted_tried_at=None, adopted=False)
     else:
-        late = record.lost_at if may_be_late_commit(record, now) and action.reason != Reason.LATE else None
+        came = 1 if action.reason is Reason.LATE else 0  # what this write answers is one of the lost ones
+        waiting = recently_lost(record, now)[came:]
         moved = action.reason in {Reason.MOVED, Reason.ADOPT}
-        lately = tuple(at for at in record.restores if timedelta(0) <= now - at < DAY)
+        lately = tuple(at for at in record.restores if happened_within(at, now, DAY))
         done = replace(
             done,
-            lost_at=now if written.lost_before else late,
+            lost_writes=(*waiting, *[now] * written.lost_tries),
             job=wanted.job if moved else record.job,
             restores=(*lately, now) if action.restore else lately,
             unlisted_tried_at=now if action.reason == Reason.UNLISTED else record.unlisted_tried_at,
@@ -56,16 +58,18 @@ def succeeded(action: Create | Update, record: Record, written: Written, now: da
     )
 
 
-def _told(error: Exception | None) -> str:
+def result_of(error: Exception | None) -> Result:
+    """How far an action with this error came."""
     if error is None:
-        return "done"
-    return f"{'lost' if getattr(error, 'maybe_done', False) else 'refused'}: {error}"
+        return Result.DONE
+    return Result.LOST if getattr(error, "maybe_done", False) else Result.REFUSED
 
 
 def history_line(outcome: Outcome, record: Record, now: datetime) -> Logged:
     """What the ledger remembers of an action."""
     action = outcome.action
     restored = isinstance(action, Update) and action.restore
+    result = result_of(outcome.error)
     return Logged(
         at=now,
         site=record.site,
@@ -73,7 +77,8 @@ def history_line(outcome: Outcome, record: Record, now: datetime) -> Logged:
         job=record.job,
         name=record.name,
         action="restore" if restored else outcome.verb,
-        outcome=_told(outcome.error),
+        outcome=result.value if outcome.error is None else f"{result.value}: {outcome.error}",
+        result=result,
         remote_id=outcome.remote_id,
         version=record.version if isinstance(action, Delete) else action.desired.version,
         request_id=outcome.request_id,

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -17,6 +18,7 @@ from syncd.gather import Gathering
 from syncd.mapping import Wanted
 from syncd.models import (
     SERIOUS,
+    Action,
     Delete,
     Failure,
     Finding,
@@ -27,11 +29,14 @@ from syncd.models import (
     RemoteSecret,
     SyncReport,
     Trouble,
+    Update,
     deletions_sent,
 )
+from syncd.planning import Reason
 from syncd.ports import Journal
 from syncd.record import remember
 from syncd.recovery import recover
+from syncd.same_site import merged
 from syncd.tick import Tick
 from syncd.world import Job, World
 
@@ -51,6 +56,8 @@ class Picture:
     remote: tuple[RemoteSecret, ...]
     gathering: Gathering
     wanted: Wanted
+    postponed: bool = False
+    """Comparisons are left for another pass."""
 
 
 class Cycle:
@@ -69,6 +76,7 @@ class Cycle:
         self._memory = Memory()
         self._outcomes: list[Outcome] = []
         self._looks = 0
+        self._holder = ""
         self._taken_back: list[Finding] = []
         self._troubles: Mapping[str, Trouble] = {}
 
@@ -84,7 +92,7 @@ class Cycle:
 
         `chosen` picks from the plan what is carried out (a kept plan); it may raise `PlanMoved`.
         """
-        started = self._world.clock()
+        started, self._holder = self._world.clock(), holder
         picture: Picture | None = None
         error: SyncdError | None = None
         seen: tuple[Record, ...] | None = None
@@ -142,10 +150,14 @@ class Cycle:
             lambda outcome: self._world.told("outcome", outcome, self._job, self._target_name),
             {one.id for one in picture.remote} | {str(one.remote_id) for one in picture.records},
             self._world.workers,
+            self._is_consented,
         )
         actions = writes or (deletes if self._outcomes or self._looks else [])
         self._world.planned(len(actions))
         applied = applier.run(actions, stop=lambda: self._world.stopped() or time.monotonic() >= until)
+        applied.left_over |= picture.postponed and applied.broken is None
+        for outcome in applied.outcomes:
+            self._memory.site_values.pop(outcome.action.name, None)
         self._memory.ended |= applied.ended
         self._memory.uncreated |= applied.uncreated
         self._outcomes += applied.outcomes
@@ -155,6 +167,41 @@ class Cycle:
         if deletes and not (actions and actions is deletes):
             applied.look_again = True  # a deletion has a listing made for it
         return picture, applied
+
+    def _is_consented(self, action: Action) -> bool:
+        """Asked in the moment of the deed: does what allowed to take over a secret still stand?"""
+        if not (isinstance(action, Update) and action.reason is Reason.ADOPT) or self._job.policies.adopt:
+            return True
+        return action.name in self._world.store.grants(self._site, self._world.clock())
+
+    def _records_of_this_site(self, remote: Sequence[RemoteSecret], journal: Journal | None) -> tuple[Record, ...]:
+        """The site's rows, with those that the ledger keeps under another key of the same real site.
+
+        An id at Wix is of one site: where another site of the ledger holds an id that is listed here, both are one.
+        Raises `ConfigError` where both are configured, because nobody said which of them counts.
+        """
+        store, site = self._world.store, self._site
+        listed = frozenset(one.id for one in remote)
+        records = store.records(site)
+        for other in sorted(store.sites_holding(site, listed)):
+            targets = [name for name in self._world.targets if self._world.site_of(name) == other]
+            if targets:
+                raise ConfigError(
+                    f"targets {targets[0]} and {self._target_name} are one site at Wix under two keys "
+                    f"({other} and {site}): the same secrets are listed",
+                    hint=f"say which key the ledger keeps: syncd state join-site {other} {site}",
+                )
+            with ExitStack() as stack:
+                if journal is not None:  # whoever still works under the old key goes first
+                    wait, stop = timedelta(0), self._world.stopped
+                    stack.enter_context(store.lock(other, holder=self._holder, wait=wait, stop=stop))
+                moving = store.records(other)
+                records = tuple(merged(moving, records, site, listed))
+                if journal is not None:
+                    journal.follow(other, records)
+            message = f"{len(moving)} secrets that the ledger kept under {other} are of this site, by their ids"
+            self._taken_back.append(Finding(kind=Kind.JOINED, name="", message=message))
+        return records
 
     def look(self, tick: Tick, journal: Journal | None) -> Picture:
         """See everything, read what is needed, and plan. `journal` None: write nothing.
@@ -175,7 +222,7 @@ class Cycle:
         )
         gathering.look()
         remote = target.list()
-        records = world.store.records(self._site)
+        records = self._records_of_this_site(remote, journal)
         wanted = gathering.desired(job=job.name, owner=world.owner, profile=target.profile)
         found = recover(
             world.owner,
@@ -185,6 +232,7 @@ class Cycle:
             site=self._site,
             target=self._target_name,
             now=world.clock(),
+            known_ids=world.store.known_ids({one.id for one in remote} - {str(one.remote_id) for one in records}),
         )
         if journal and (found.put or found.drop):
             journal.write(put=found.put, drop=found.drop)
@@ -207,7 +255,14 @@ class Cycle:
             allow_deletes=max(0, self._allow_deletes - deletions_sent(self._outcomes)),
         )
         final = decision.final()
-        return Picture(plan=final, records=records, remote=remote, gathering=gathering, wanted=decision.wanted)
+        return Picture(
+            plan=final,
+            records=records,
+            remote=remote,
+            gathering=gathering,
+            wanted=decision.wanted,
+            postponed=bool(decision.postponed),
+        )
 
     def _report(self, started: datetime, picture: Picture | None, error: SyncdError | None) -> SyncReport:
         findings = picture.plan.findings + tuple(picture.wanted.findings) if picture else ()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from syncd.apply import WORKERS
-from syncd.guard import Limit
+from syncd.guard import Limits
 from syncd.models import Failure, Finding, Outcome, Rule
 from syncd.planning import Policies
 from syncd.ports import Clock, Source, StateStore, Target
@@ -21,8 +21,7 @@ class Job:
     targets: tuple[str, ...]
     rules: tuple[Rule, ...]
     policies: Policies
-    max_deletes: Limit
-    max_updates: Limit | None = None
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +33,8 @@ class World:
     source: Callable[[str], Source]
     target: Callable[[str], Target]
     site_of: Callable[[str], str]
+    targets: Sequence[str] = ()
+    """Every configured target."""
     store: StateStore
     fingerprint: Callable[[bytes], str]
     clock: Clock

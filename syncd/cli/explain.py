@@ -13,6 +13,7 @@ from syncd.cli.inspect import trouble_row
 from syncd.cli.parameters import Json
 from syncd.errors import ConfigError, SyncdError
 from syncd.models import Record, Trouble, version_label
+from syncd.statuses import status_of_record
 from syncd.untrusted import mapping
 
 if TYPE_CHECKING:
@@ -37,14 +38,14 @@ def explain(
         troubles = [
             one
             for one in app.ledger.all_troubles()
-            if what == one.subject or one.ref.partition("#")[0].partition(":")[2] == what
+            if what == one.subject or (one.ref is not None and one.ref.path == what)
         ]
         mapped = list(_mappings(app, what))
         if as_json:
             show_json(
                 {
                     "mappings": mapped,
-                    "records": [as_row(one) for one in records],
+                    "records": [as_row(one, status_of_record(one, app.served, app.world.clock())) for one in records],
                     "troubles": [trouble_row(one) for one in troubles],
                     "history": [_logged(line) for one in records for line in app.ledger.history(one.name)],
                 }
@@ -121,7 +122,7 @@ def _explain(app: App, what: str, mapped: list[Any], records: list[Record], trou
         show(f"{record.name} on {record.target} (site {record.site})")
         state = app.ledger.known_paths(record.ref.source).get((record.ref.path, record.pin))
         facts = {
-            "status": record.status or "pending",
+            "status": status_of_record(record, app.served, now),
             "id at Wix": record.remote_id or "none yet",
             "source": str(record.ref),
             "job": record.job,
@@ -148,7 +149,7 @@ def _explain(app: App, what: str, mapped: list[Any], records: list[Record], trou
         show(f"{what} was not synced yet: run `syncd sync`")
 
 
-def as_row(record: Record, *, detached: bool = False) -> dict[str, Any]:
+def as_row(record: Record, status: str) -> dict[str, Any]:
     """A record as `state list --json` shows it."""
     return {
         "target": record.target,
@@ -159,7 +160,7 @@ def as_row(record: Record, *, detached: bool = False) -> dict[str, Any]:
         "path": record.ref.path,
         "field": record.ref.field,
         "version": version_label(record.version) or None,
-        "status": "detached" if detached else record.status or "pending",
+        "status": status,
         "last_synced_at": record.last_synced_at.isoformat() if record.last_synced_at else None,
     }
 

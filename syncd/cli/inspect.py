@@ -12,10 +12,15 @@ from syncd.cli.context import Context, ago, show, show_json, show_table
 from syncd.cli.parameters import Json
 from syncd.errors import ConfigError, SyncdError, worst
 from syncd.models import Failure, Record, Trouble
+from syncd.statuses import status_of_record
 
 if TYPE_CHECKING:
     from syncd.bootstrap import App
     from syncd.world import Job
+
+
+PROBE = "(probe)"
+"""The job of scratch secrets."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -105,7 +110,7 @@ def _targets(app: App) -> Iterator[tuple[str, str, str, int]]:
             yield "failed", f"target {name}", f"{error.message}; mend: {error.hint}", error.exit_code
             continue
         ours = [secret for secret in listed if f"[syncd:{app.settings.owner}:" in secret.description]
-        held = {record.remote_id for record in app.ledger.records(app.settings.targets[name].site)}
+        held = {record.remote_id for record in app.ledger.records(app.site_of(name))}
         yield "ok", f"target {name}", f"{len(listed)} secrets on the site, {len(ours)} of them with our mark", 0
         strays = sorted(secret.name for secret in ours if secret.id not in held)
         if strays and held:
@@ -154,11 +159,11 @@ def status(context: typer.Context, *, as_json: Json = False) -> int:
                         "next_run_at": following,
                         "exit_code": run.exit_code if run else None,
                         "message": run.message if run else "",
-                        "secrets": _tally(records),
+                        "secrets": _tally(app, records),
                         "oldest_unsynced_at": _oldest(records),
                     }
                 )
-                tally = ", ".join(f"{number} {word}" for word, number in _tally(records).items())
+                tally = ", ".join(f"{number} {word}" for word, number in _tally(app, records).items())
                 result = "never ran" if run is None else "ok" if run.exit_code == 0 else f"exit {run.exit_code}"
                 rows.append(
                     [
@@ -172,6 +177,23 @@ def status(context: typer.Context, *, as_json: Json = False) -> int:
                         run.message if run else "",
                     ]
                 )
+        for (job_name, target), records in _left_over(app).items():
+            tally = ", ".join(f"{number} {word}" for word, number in _tally(app, records).items())
+            told.append(
+                {
+                    "job": job_name,
+                    "target": target,
+                    "last_run_at": None,
+                    "last_success_at": None,
+                    "next_run_at": None,
+                    "exit_code": None,
+                    "message": "no job sends these there any more",
+                    "secrets": _tally(app, records),
+                    "oldest_unsynced_at": None,
+                }
+            )
+            why = "no job sends these there any more; see them: syncd state list"
+            rows.append([job_name, target, "left over", "-", "-", "never", tally, why])
         troubles = sorted(app.ledger.all_troubles(), key=lambda one: (one.job, one.subject))
         if as_json:
             show_json({"jobs": told, "troubles": [trouble_row(one) for one in troubles]})
@@ -200,10 +222,21 @@ def _of(app: App, job: Job, target: str) -> list[Record]:
     return [record for record in app.ledger.records(app.world.site_of(target)) if record.job == job.name]
 
 
-def _tally(records: list[Record]) -> dict[str, int]:
+def _left_over(app: App) -> dict[tuple[str, str], list[Record]]:
+    """Records of jobs that send nothing to their site any more, by job and target as they were."""
+    served = app.served
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in app.ledger.records():
+        if served.is_left_over(record) and record.job != PROBE:
+            groups.setdefault((record.job, record.target), []).append(record)
+    return dict(sorted(groups.items()))
+
+
+def _tally(app: App, records: list[Record]) -> dict[str, int]:
     tally: dict[str, int] = {}
+    now, served = app.world.clock(), app.served
     for record in records:
-        word = record.status or "pending"
+        word = status_of_record(record, served, now)
         tally[word] = tally.get(word, 0) + 1
     return dict(sorted(tally.items()))
 
@@ -231,7 +264,7 @@ def trouble_row(one: Trouble) -> dict[str, Any]:
         "status": one.kind,
         "name": one.subject,
         "job": one.job,
-        "ref": one.ref,
+        "ref": str(one.ref or ""),
         "message": one.message,
         "hint": one.hint,
         "attempts": one.attempts,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,9 @@ from syncd.errors import SyncdError, worst
 from syncd.models import SERIOUS, Action, Create, Delete, Finding, Kind, Update, version_label
 
 if TYPE_CHECKING:
+    from syncd.bootstrap import App
     from syncd.sync import Picture
+    from syncd.world import Job
 
 SHORT = 12
 """Characters of a version in a table."""
@@ -80,7 +82,7 @@ def plan(
     if as_json:
         show_json({**content, "plans": plans, "failed": failed})
     if out is not None and not codes - {0, 1, 6}:
-        planfile.write(out, content)
+        planfile.write(out, planfile.sealed(content))
         warn(f"kept in {out}; carry it out with: syncd apply {out}")
     elif out is not None:
         warn(f"syncd: {out} is not written, because the plan is not complete")
@@ -125,6 +127,19 @@ def _row(action: Action) -> list[str]:
     ]
 
 
+def _planned_job(app: App, one: dict[str, Any]) -> Job:
+    """The job of one part of a plan, if it sends to that target and that site. Raises `PlanMoved`."""
+    from syncd.errors import PlanMoved
+
+    job = app.world.jobs.get(one["job"])
+    if job is None or one["target"] not in job.targets or app.site_of(one["target"]) != one["site"]:
+        raise PlanMoved(
+            "a job, its target or its site is not as the plan says; nothing was done",
+            hint="look again with: syncd plan",
+        )
+    return job
+
+
 def apply(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A plan kept with `syncd plan --out`.")],
@@ -143,7 +158,7 @@ def apply(
     with working(context.obj) as app:
         if content["configuration"] != planfile.digest(app.settings.dump()):
             raise PlanMoved("the configuration is not the one that the plan was made under", hint="plan again")
-        todo = [(chosen_jobs(app, [one["job"]])[0], one) for one in content["plans"] if one["actions"]]
+        todo = [(_planned_job(app, one), one) for one in content["plans"] if one["actions"]]
         tick = Tick()
         for job, one in todo:  # all of it or nothing: look at every part before the first write
             planfile.check(one["actions"], Cycle(app.world, job, one["target"]).look(tick, None))

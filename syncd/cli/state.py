@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,8 @@ from syncd.cli.context import Context, duration, show, show_json, show_table
 from syncd.cli.explain import as_row
 from syncd.cli.parameters import Json
 from syncd.errors import ConfigError, PlanMoved
-from syncd.models import Logged, Record, Trouble, version_label
+from syncd.models import Logged, Record, Result, Trouble, version_label
+from syncd.statuses import status_of_record
 
 if TYPE_CHECKING:
     from syncd.bootstrap import App
@@ -23,29 +25,23 @@ Target = Annotated[str | None, typer.Option("--target", help="On this target onl
 WAIT = timedelta(minutes=5)
 
 
-def _is_detached(app: App, record: Record) -> bool:
-    return record.site not in {settings.site for settings in app.settings.targets.values()}
-
-
 def _without_record(app: App, troubles: list[Trouble], records: tuple[Record, ...]) -> list[dict[str, Any]]:
     """Names that were never created: conflicts, quarantined and missing ones."""
     have = {(record.site, record.name) for record in records}
-    targets = {settings.site: name for name, settings in app.settings.targets.items()}
+    targets = {app.site_of(name): name for name in app.settings.targets}
     rows = []
     for one in troubles:
         if (one.site, one.subject) in have or one.site not in targets:
             continue
-        source, _, rest = one.ref.partition(":")
-        path, mark, field = rest.partition("#")
         rows.append(
             {
                 "target": targets[one.site],
                 "name": one.subject,
                 "remote_id": None,
                 "job": one.job,
-                "source": source,
-                "path": path,
-                "field": field if mark else None,
+                "source": one.ref.source if one.ref else "",
+                "path": one.ref.path if one.ref else "",
+                "field": one.ref.field if one.ref else None,
                 "version": version_label(one.version) or None,
                 "status": one.kind,
                 "last_synced_at": None,
@@ -59,7 +55,8 @@ def list_(context: typer.Context, *, as_json: Json = False) -> int:
     """List every secret in the ledger: its id, source, version and status."""
     with context.obj.open(writable=False) as app:
         records = app.ledger.records()
-        rows = [as_row(record, detached=_is_detached(app, record)) for record in records]
+        now, served = app.world.clock(), app.served
+        rows = [as_row(record, status_of_record(record, served, now)) for record in records]
         rows += _without_record(app, app.ledger.all_troubles(), records)
     rows.sort(key=lambda row: (row["target"], row["name"]))
     if as_json:
@@ -85,7 +82,7 @@ def list_(context: typer.Context, *, as_json: Json = False) -> int:
 @app.command()
 def export(context: typer.Context) -> int:
     """Print the ledger as JSON: everything but fingerprints."""
-    hidden = {"fingerprint", "ref", "window", "restores"}
+    hidden = {"fingerprint", "ref", "window", "restores", "lost_writes"}
     with context.obj.open(writable=False) as app:
         rows = []
         for record in app.ledger.records():
@@ -103,7 +100,7 @@ def _found(app: App, name: str, target: str | None) -> Record:
         raise ConfigError(
             f"there is no target {target}", hint=f"the targets are {', '.join(sorted(app.settings.targets))}"
         )
-    site = app.settings.targets[target].site if target else None
+    site = app.site_of(target) if target else None
     found = [one for one in app.ledger.records(site) if one.name == name]
     if not found:
         raise ConfigError(f"the ledger has no {name}", hint="see: syncd state list")
@@ -115,8 +112,15 @@ def _found(app: App, name: str, target: str | None) -> Record:
 
 
 @app.command()
-def adopt(context: typer.Context, name: Name, *, target: Target = None) -> int:
-    """Let the next cycle take over a secret of this name that syncd did not create."""
+def adopt(
+    context: typer.Context,
+    name: Name,
+    *,
+    target: Target = None,
+    given_for: Annotated[str, typer.Option("--for", help="How long the permission holds, if it is not used.")] = "24h",
+) -> int:
+    """Let a cycle take over a secret of this name that syncd did not create."""
+    span = duration(given_for)
     with context.obj.open() as app:
         targets = [target] if target else sorted(app.settings.targets)
         conflicts = [one.site for one in app.ledger.all_troubles() if one.subject == name and one.kind == "conflict"]
@@ -126,15 +130,15 @@ def adopt(context: typer.Context, name: Name, *, target: Target = None) -> int:
                 raise ConfigError(
                     f"there is no target {one}", hint=f"the targets are {', '.join(sorted(app.settings.targets))}"
                 )
-            if target or app.settings.targets[one].site in conflicts:
-                sites.append(app.settings.targets[one].site)
+            if target or app.site_of(one) in conflicts:
+                sites.append(app.site_of(one))
         if any(record.name == name and record.remote_id for record in app.ledger.records()):
             raise ConfigError(f"{name} is ours already", hint="see: syncd explain " + name)
         if not sites:
             raise ConfigError(f"no conflict about {name} is known", hint="run `syncd sync` first, or give --target")
         for site in dict.fromkeys(sites):
-            app.ledger.grant(site, name)
-    show(f"{name} is taken over by the next cycle of the job that wants it")
+            app.ledger.grant(site, name, span)
+    show(f"{name} is taken over by the next cycle of the job that wants it, within {given_for}")
     return 0
 
 
@@ -160,6 +164,44 @@ def freeze(
     return 0
 
 
+@app.command()
+def thaw(context: typer.Context, name: Name, *, target: Target = None) -> int:
+    """End a freeze."""
+    with context.obj.open() as app:
+        record = _found(app, name, target)
+        with app.ledger.lock(record.site, holder="syncd state", wait=WAIT, stop=Context.stop.is_set) as journal:
+            record = _found(app, name, record.target if target else None)
+            status = "synced" if record.status == "frozen" else record.status
+            journal.write(put=[replace(record, frozen_until=None, status=status)])
+    show(f"{name} is no longer frozen")
+    return 0
+
+
+@app.command("join-site")
+def join_site(
+    context: typer.Context,
+    old: Annotated[str, typer.Argument(help="The site's key that the ledger gives up.")],
+    new: Annotated[str, typer.Argument(help="The key of the same site that it keeps: a site_id or an instance_id.")],
+) -> int:
+    """Say that two keys are one site at Wix: what is known under OLD is kept under NEW from now on."""
+    from syncd.same_site import merged
+
+    with context.obj.open() as app, ExitStack() as stack:
+        keys = {settings.site for settings in app.settings.targets.values()}
+        if new not in keys or old == new:
+            raise ConfigError(
+                f"{new} is not the key of a configured site, or is {old} itself",
+                hint=f"the keys are {', '.join(sorted(keys))}",
+            )
+        for site in sorted((old, new)):
+            options = {"holder": "syncd state", "wait": WAIT, "stop": Context.stop.is_set}
+            stack.enter_context(app.ledger.lock(site, **options))
+        moving = app.ledger.records(old)
+        app.ledger.join_sites(old, new, merged(moving, app.ledger.records(new), new))
+    show(f"{len(moving)} secrets are kept under {new} now; {old} is another key of the same site")
+    return 0
+
+
 def _moment(text: str) -> datetime:
     if text[-1:] in "smhd" and text[:-1].isdigit():
         return datetime.now(UTC) + duration(text)
@@ -167,7 +209,10 @@ def _moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigError(f"--until {text} is no time", hint="write 2026-12-24, 2026-12-24T18:00Z or 3d") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ConfigError(f"--until {text} is beyond the calendar", hint="write an earlier year") from None
 
 
 @app.command()
@@ -200,7 +245,7 @@ def _delete(app: App, journal: Any, record: Record) -> None:
     from syncd.models import Pending
     from syncd.planning import listing_is_believed, obstacle_to_deletion
 
-    name = next((t for t, s in app.settings.targets.items() if s.site == record.site), None)
+    name = next((target for target in app.settings.targets if app.site_of(target) == record.site), None)
     if name is None:
         raise ConfigError(f"{record.name} is on site {record.site}, which no target names", hint="configure the target")
     site_target = app.target(name)
@@ -226,6 +271,7 @@ def _delete(app: App, journal: Any, record: Record) -> None:
         name=record.name,
         action="forget",
         outcome="deleted",
+        result=Result.DONE,
         remote_id=str(record.remote_id),
         version=record.version,
         request_id=written.request_id,

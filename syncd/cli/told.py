@@ -106,6 +106,7 @@ def problems(findings: tuple[Finding, ...], report: SyncReport | None) -> Iterat
     for one in findings:
         if one.kind in SERIOUS or one.kind in {
             Kind.WITHHELD,
+            Kind.JOINED,
             Kind.DRIFT,
             Kind.MISSING,
             Kind.ORPHAN,

@@ -279,6 +279,7 @@ class Guard(Strict):
 
     max_deletes: LimitText = "10%"
     max_updates: LimitText | None = None
+    max_creates: LimitText | None = None
 
 
 class JobSettings(Strict):

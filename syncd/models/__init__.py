@@ -1,6 +1,6 @@
 """The frozen types that flow through a cycle."""
 
-from syncd.models.ledger import STATUSES, Logged, PathState, Pending, Record, Run, Trouble
+from syncd.models.ledger import STATUSES, KnownId, Logged, PathState, Pending, Record, Result, Run, Trouble
 from syncd.models.matching import Glob
 from syncd.models.plan import (
     SERIOUS,
@@ -45,6 +45,7 @@ __all__ = [
     "Finding",
     "Glob",
     "Kind",
+    "KnownId",
     "Logged",
     "MaskedValue",
     "Needs",
@@ -57,6 +58,7 @@ __all__ = [
     "Reading",
     "Record",
     "RemoteSecret",
+    "Result",
     "Rule",
     "Run",
     "SecretRef",

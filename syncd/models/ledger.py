@@ -16,6 +16,8 @@ class Pending(StrEnum):
     CREATE = "create"
     UPDATE = "update"
     DELETE = "delete"
+    ADOPT = "adopt"
+    """A first write over a secret that is not ours yet, and is not before this is answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +38,8 @@ class Record:
     fingerprint: str | None = field(default=None, repr=False)
     pending: Pending | None = None
     pending_at: datetime | None = None
-    lost_at: datetime | None = None
-    """When an answer to a write was lost: a late commit may still follow."""
+    lost_writes: tuple[datetime, ...] = ()
+    """When answers to writes were lost, one time each: as many late commits may still follow."""
     unverified: bool = False
     window: Window | None = None
     pinned_at: datetime | None = None
@@ -46,6 +48,8 @@ class Record:
     source_updated_at: datetime | None = None
     verified_at: datetime | None = None
     unlisted_tried_at: datetime | None = None
+    doubted_at: datetime | None = None
+    """The listed date that told nothing, for which our value was written once more."""
     restores: tuple[datetime, ...] = ()
     absent_at: datetime | None = None
     """The last cycle that observed the absence; None while unknown."""
@@ -80,7 +84,7 @@ class Trouble:
     kind: str
     message: str
     hint: str = ""
-    ref: str = ""
+    ref: SecretRef | None = None
     version: str = ""
     rule: str = ""
     attempts: int = 1
@@ -104,6 +108,25 @@ class PathState:
     older_at: datetime | None = None
 
 
+class Result(StrEnum):
+    """How far an action came; what limits count by."""
+
+    SENT = "sent"
+    DONE = "done"
+    LOST = "lost"
+    """Its answer was lost: it may have taken effect."""
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownId:
+    """What is known of an id at Wix, whichever site, target or row it was met under."""
+
+    remote_id: str
+    adopted: bool = False
+    frozen_until: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logged:
     """A line of the ledger's history: an action as it ended."""
@@ -115,6 +138,7 @@ class Logged:
     name: str
     action: str
     outcome: str
+    result: Result | None = None
     remote_id: str = ""
     version: str = ""
     request_id: str = ""

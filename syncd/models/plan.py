@@ -74,6 +74,7 @@ class Kind(StrEnum):
     QUARANTINED = "quarantined"
     WITHHELD = "withheld"
     TAKEN_BACK = "taken back"
+    JOINED = "joined"
 
 
 SERIOUS = frozenset({Kind.CONFLICT, Kind.CONTESTED, Kind.UNVERIFIED, Kind.FAILED, Kind.QUARANTINED})

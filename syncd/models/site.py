@@ -56,5 +56,5 @@ class Written:
     id: str = ""
     window: Window | None = None
     request_id: str = ""
-    lost_before: bool = False
-    """An earlier try of the same write may still commit late."""
+    lost_tries: int = 0
+    """Earlier tries of the same write that may still commit late."""

@@ -13,6 +13,9 @@ A name that is wanted:
     id       listed under another name       Drift: Update with the name (one in another case is ours: renamed)
     id       listed, newer source version    Update; the same value only moves the record
     id       listed, later date              Drift: Update, three a day, then Contested
+    id       listed, a date that tells       compare, or Update once; reported where the policy says so
+             nothing (none, or an old one
+             minutes after our last write)
     id       listed, other description       Update of the description
     id       listed, verification due        read and compare; Update if it differs
     id       listed, all as recorded         Unchanged
@@ -28,11 +31,12 @@ from collections.abc import Iterator, Sequence
 from syncd.models import Create, Delete, Desired, Kind, Needs, Plan, Record, RemoteSecret, Update
 from syncd.planning.table import Table, owns, rows_for
 from syncd.planning.unwanted import judge_of_gone_job, judge_unwanted, obstacle_to_deletion
-from syncd.planning.view import DAY, Facts, Policies, Reason, View
+from syncd.planning.view import DAY, LONGEST_DELAY, Facts, Policies, Reason, View
 from syncd.planning.wanted import judge_wanted
 
 __all__ = [
     "DAY",
+    "LONGEST_DELAY",
     "Facts",
     "Policies",
     "Reason",

@@ -6,21 +6,24 @@ import hashlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from syncd.drift import Change, judge, may_be_late_commit
+from syncd.drift import Change, judge, may_be_late_commit, may_lag, recently_lost
 from syncd.models import Desired, Kind, Record, RemoteSecret, Update
 from syncd.planning.table import Table, owns, update
 from syncd.planning.view import DAY, MAX_RESTORES, Reason
+from syncd.recency import happened_within
 
 
 def judge_listed(table: Table, wanted: Desired, record: Record, there: RemoteSecret) -> None:
     """The record's id is on the site: the last rows of the truth table, most urgent first."""
-    change = judge(record, there.updated_at)
+    change, now = judge(record, there.updated_at), table.view.now
     if change is Change.OURS and (record.window or record.pinned_at != there.updated_at):
         record = replace(record, window=None, pinned_at=there.updated_at)
         table.note(record)
-    elif change is Change.UNTOLD and record.pinned_at is None and record.window is None and there.updated_at:
+    elif change is Change.UNTOLD and there.updated_at and (may_lag(record, now) or record.doubted_at):
+        # Our write's answer had no date: the first date that is listed after it is taken for its own.
         record = replace(record, pinned_at=there.updated_at)
         table.note(record)
+        change = Change.OURS
     rename = there.name != wanted.name
     squatter = table.at(wanted.name)
     if rename and squatter is not None and squatter.id != there.id:
@@ -65,6 +68,8 @@ def _settled(table: Table, wanted: Desired, record: Record, there: RemoteSecret,
     elif change is Change.THEIRS:
         if _may_restore(table, wanted, record, "changed at Wix by somebody else"):
             _compare_first(table, wanted, record, there, Reason.DRIFT)
+    elif _tells_nothing(change, record, there, now) and record.doubted_at != there.updated_at:
+        _doubted(table, wanted, record, there)
     elif wanted.description != record.description and record.job == wanted.job:
         table.actions.append(Update(desired=wanted, record=record, reason=Reason.DESCRIPTION, describe_only=True))
     elif policies.verify_every and _verification_is_due(record, policies.verify_every, now):
@@ -73,8 +78,37 @@ def _settled(table: Table, wanted: Desired, record: Record, there: RemoteSecret,
         table.found(Kind.UNCHANGED, wanted)
 
 
+def _tells_nothing(change: Change, record: Record, there: RemoteSecret, now: datetime) -> bool:
+    """No date that we know, or one from before a write that every listing shows by now (a site put back)."""
+    if there.updated_at is None:
+        return False  # a site without dates: the periodic verification looks
+    return change is Change.UNTOLD or (change is Change.EARLIER and not may_lag(record, now))
+
+
+def _doubted(table: Table, wanted: Desired, record: Record, there: RemoteSecret) -> None:
+    """Compare; where values may not be read, write ours once for this date, or report it, as the policy says."""
+    told = table.view.facts
+    if wanted.name in told.postponed:
+        return
+    may_compare = told.readable and wanted.name not in told.uncompared
+    if not table.view.policies.restore and not may_compare:
+        hint = "drift_policy: restore writes our value again"
+        table.found(Kind.DRIFT, wanted, "its date at Wix is not of our last write, and its value may not be read", hint)
+        return
+    compared = may_compare and wanted.name in told.site_values
+    if compared and told.site_values[wanted.name] == wanted.fingerprint == record.fingerprint:
+        table.note(_verified(record, wanted, there, table.view.now, late=True))
+        table.found(Kind.UNCHANGED, wanted)
+    elif may_compare and not compared:
+        table.values.add(wanted.name)
+        table.compares.add(wanted.name)
+        table.found(Kind.UNCHANGED, wanted)
+    elif _may_restore(table, wanted, record, "not as we left it: its date at Wix is older than our last write"):
+        update(table, wanted, replace(record, doubted_at=there.updated_at), Reason.DOUBTED)
+
+
 def _may_restore(table: Table, wanted: Desired, record: Record, what: str) -> bool:
-    lately = [at for at in record.restores if table.view.now - at < DAY]
+    lately = [at for at in record.restores if happened_within(at, table.view.now, DAY)]
     if not table.view.policies.restore:
         table.found(Kind.DRIFT, wanted, what, "drift_policy: restore writes our value again")
         return False
@@ -91,7 +125,10 @@ def _may_restore(table: Table, wanted: Desired, record: Record, what: str) -> bo
 
 def _compare_first(table: Table, wanted: Desired, record: Record, there: RemoteSecret, reason: Reason) -> None:
     """Where the site's values may be read, write only what differs; elsewhere write."""
-    told = table.view.facts.site_values.get(wanted.name)
+    facts = table.view.facts
+    if wanted.name in facts.postponed:
+        return
+    told = facts.site_values.get(wanted.name)
     named = there.name == wanted.name == record.name
     if wanted.fingerprint is not None and told == wanted.fingerprint and named:
         if there.description == wanted.description:
@@ -100,13 +137,13 @@ def _compare_first(table: Table, wanted: Desired, record: Record, there: RemoteS
         else:
             table.actions.append(Update(desired=wanted, record=record, reason=reason, restore=reason is Reason.DRIFT))
         return
-    if table.view.facts.readable and wanted.name not in table.view.facts.site_values:
+    if facts.readable and wanted.name not in facts.site_values and wanted.name not in facts.uncompared:
         table.compares.add(wanted.name)
     update(table, wanted, record, reason, rename=there.name != wanted.name)
 
 
 def _verified(record: Record, wanted: Desired, there: RemoteSecret, now: datetime, *, late: bool) -> Record:
-    """The row once the site was seen to hold what it should. `late`: an older lost write may still come."""
+    """The row once the site was seen to hold what it should. Not `late`: what was seen is one of the lost writes."""
     return replace(
         record,
         version=wanted.version,
@@ -114,7 +151,7 @@ def _verified(record: Record, wanted: Desired, there: RemoteSecret, now: datetim
         description=there.description,
         source_updated_at=wanted.updated_at or record.source_updated_at,
         unverified=False,
-        lost_at=record.lost_at if late and may_be_late_commit(record, now) else None,
+        lost_writes=recently_lost(record, now)[0 if late else 1 :],
         window=None,
         pinned_at=there.updated_at,
         verified_at=now,
@@ -124,23 +161,25 @@ def _verified(record: Record, wanted: Desired, there: RemoteSecret, now: datetim
 
 def _verification_is_due(record: Record, every: timedelta, now: datetime) -> bool:
     """Each secret at a moment of its own within the second half of the interval."""
-    if record.verified_at is None:
+    if record.verified_at is None or not happened_within(record.verified_at, now, every):
         return True
     share = int(hashlib.sha256(record.name.encode()).hexdigest()[:4], 16) / 0xFFFF
     return now - record.verified_at >= every * (0.5 + 0.5 * share)
 
 
 def _verify(table: Table, wanted: Desired, record: Record, there: RemoteSecret) -> None:
+    """Read again, compare, and write what differs; only what was read counts as verified."""
     facts = table.view.facts
+    at_site = facts.site_values.get(wanted.name)
     if wanted.fingerprint is None:
         table.values.add(wanted.name)
-    elif facts.readable and wanted.name not in facts.site_values:
+    elif wanted.name in facts.uncompared or wanted.name in facts.postponed:
+        pass  # still due
+    elif facts.readable and at_site is None:
         table.compares.add(wanted.name)
-    elif there.description != record.description or facts.site_values.get(wanted.name) not in {
-        None,
-        wanted.fingerprint,
-    }:
-        update(table, wanted, record, Reason.VERIFY)
+    elif there.description != record.description or at_site not in {None, wanted.fingerprint}:
+        if _may_restore(table, wanted, record, "the verification found something else at Wix"):
+            update(table, wanted, record, Reason.VERIFY, restore=True)
         return
     else:
         table.note(replace(record, verified_at=table.view.now))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from syncd.models import Action, Desired, Finding, Kind, Record, RemoteSecret, Update
-from syncd.planning.view import UNLISTED_RETRY, Reason, View
+from syncd.models import Action, Desired, Finding, Kind, Record, RemoteSecret, Trouble, Update
+from syncd.planning.view import LONGEST_DELAY, UNLISTED_RETRY, Reason, View
+from syncd.recency import happened_within, is_ahead
 
 
 @dataclass(slots=True)
@@ -55,13 +56,23 @@ def owns(record: Record | None, wanted: Desired) -> bool:
 
 
 def lately(tried: datetime | None, now: datetime) -> bool:
-    return tried is not None and timedelta(0) <= now - tried < UNLISTED_RETRY
+    return happened_within(tried, now, UNLISTED_RETRY)
 
 
-def update(table: Table, wanted: Desired, record: Record, reason: Reason, *, rename: bool = False) -> None:
+def rests(trouble: Trouble | None, version: str, rule: str, now: datetime) -> bool:
+    """Was this refused for good, and not long enough ago to be tried again?"""
+    if trouble is None or (trouble.version, trouble.rule) != (version, rule):
+        return False
+    return is_ahead(trouble.retry_at, now, LONGEST_DELAY)
+
+
+def update(
+    table: Table, wanted: Desired, record: Record, reason: Reason, *, rename: bool = False, restore: bool = False
+) -> None:
+    """Write over it. `restore`: what somebody else did is undone, which counts for the limit of a day."""
     if wanted.value is None:
         table.values.add(wanted.name)
-    restore = reason in {Reason.DRIFT, Reason.RENAMED}
+    restore = restore or reason in {Reason.DRIFT, Reason.RENAMED, Reason.DOUBTED}
     table.actions.append(Update(desired=wanted, record=record, reason=reason, rename=rename, restore=restore))
 
 

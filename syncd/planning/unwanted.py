@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from syncd.drift import Change, judge
 from syncd.models import Delete, Kind, Pending, Presence, Record, RemoteSecret
-from syncd.planning.table import Table, lately, seek
+from syncd.planning.table import Table, lately, rests, seek
 
 
 def judge_unwanted(table: Table, record: Record) -> None:
@@ -58,22 +58,27 @@ def _compared(table: Table, record: Record, there: RemoteSecret) -> Record | Non
     facts = table.view.facts
     if record.fingerprint is None or (there.name, there.description) != (record.name, record.description):
         return None
+    if record.name in facts.postponed or record.name in facts.uncompared:
+        return None
     if facts.readable and record.name not in facts.site_values:
         table.compares.add(record.name)
     if facts.site_values.get(record.name) != record.fingerprint:
         return None
-    return replace(record, unverified=False, lost_at=None, window=None, pinned_at=there.updated_at)
+    return replace(record, unverified=False, lost_writes=(), window=None, pinned_at=there.updated_at)
 
 
 def judge_of_gone_job(table: Table, record: Record) -> None:
-    """It is an orphan that goes by command only; but the listing must not lack it for ever."""
+    """No job sends it here any more: an orphan that goes by command only; but a listing must not lack it for ever."""
     listed = record.remote_id in table.ids
     if record.frozen_until and record.frozen_until > table.view.now:
         return
     if record.remote_id and not listed and not lately(record.unlisted_tried_at, table.view.now):
         seek(table, record)
-    if record.status != "orphan":
-        table.note(replace(record, status="orphan"))
+    if record.status != "orphan" or record.absent_at is not None:
+        table.note(replace(record, status="orphan", absent_at=None))
+    if table.view.facts.reports_orphans:
+        why = f"job {record.job} sends nothing to this site any more; kept as it is"
+        table.found(Kind.ORPHAN, record, why, f"to remove it: syncd state forget {record.name} --delete")
 
 
 def _tombstone(table: Table, record: Record, there: RemoteSecret | None, kind: Kind, why: str) -> None:
@@ -88,7 +93,10 @@ def _tombstone(table: Table, record: Record, there: RemoteSecret | None, kind: K
         table.found(kind, record, f"{why}; deleted after {_hours(left)} more of observed absence")
         return
     obstacle = obstacle_to_deletion(record, there, believed=table.believed)
-    if obstacle:
+    trouble = table.view.facts.troubles.get(record.name)
+    if trouble and rests(trouble, "", "", now):
+        table.found(Kind.QUARANTINED, record, trouble.message, trouble.hint)
+    elif obstacle:
         table.found(kind, record, f"{why}; not deleted: {obstacle}")
     else:
         table.actions.append(Delete(record=replace(record, absent_at=now, absent_for=seen), reason=why))

@@ -13,6 +13,8 @@ from syncd.models import Desired, Presence, Record, RemoteSecret, SecretRef, Tro
 MAX_RESTORES = 3
 """Restores of one secret in a rolling day before it counts as contested."""
 DAY = timedelta(days=1)
+LONGEST_DELAY = timedelta(days=1)
+"""How long a permanent refusal rests at most."""
 UNLISTED_RETRY = timedelta(hours=1)
 """A record that the listing goes on lacking is written to at most this often."""
 
@@ -32,6 +34,7 @@ class Reason(StrEnum):
     SOUGHT = "looked for by its id"
     CASE = "the name in another case"
     LATE = "a lost write of ours may have come late"
+    DOUBTED = "its date at Wix tells nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +61,9 @@ class Facts:
     waiting: Mapping[str, str] = field(default_factory=dict)
     """Names that will pass to another reference, and what they wait for."""
     jobs: frozenset[str] = frozenset()
-    """The configured jobs."""
+    """The configured jobs that send to this site."""
+    reports_orphans: bool = True
+    """Is this the job that reports what no job sends to this site any more? One of them does."""
     kept_by: frozenset[str] = frozenset()
     """Names whose recorded job still wants them: the record stays with it."""
     wanted_elsewhere: frozenset[str] = frozenset()
@@ -67,8 +72,12 @@ class Facts:
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
     faults: Mapping[tuple[str, SecretRef, str], SecretError] = field(default_factory=dict)
     """Values read in this cycle that cannot go to Wix."""
-    site_values: Mapping[str, str | None] = field(default_factory=dict)
-    """Fingerprints of what the site holds, where it was compared; None: could not be told."""
+    site_values: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprints of what the site holds, where it was compared."""
+    uncompared: frozenset[str] = frozenset()
+    """Names whose comparison failed in this cycle: what the site holds is not known."""
+    postponed: frozenset[str] = frozenset()
+    """Names whose comparison comes in a later pass: nothing is done about them before."""
     ended: frozenset[str] = frozenset()
     """Names whose cycle is over: a request of this cycle failed or lost its answer."""
     uncreated: frozenset[str] = frozenset()
@@ -81,6 +90,8 @@ class Facts:
 class View:
     """All that the planner looks at."""
 
+    owner: str
+    """Who this installation is, at Wix."""
     site: str
     target: str
     desired: Sequence[Desired]

@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from syncd.drift import may_be_late_commit
+from syncd.marks import other_owner
 from syncd.models import Create, Desired, Kind, Pending, Record, RemoteSecret
 from syncd.planning.listed import judge_listed
-from syncd.planning.table import Table, lately, owns, seek, update
+from syncd.planning.table import Table, lately, owns, rests, seek, update
 from syncd.planning.view import Reason
 
 
@@ -25,16 +26,7 @@ def judge_wanted(table: Table, wanted: Desired) -> None:
         table.found(Kind.FAILED, wanted, fault.message, fault.hint)
         return
     trouble = facts.troubles.get(wanted.name)
-    if (
-        trouble
-        and trouble.retry_at
-        and trouble.retry_at > now
-        and (trouble.version, trouble.rule)
-        == (
-            wanted.version,
-            wanted.rule,
-        )
-    ):
+    if trouble and rests(trouble, wanted.version, wanted.rule, now):
         table.found(Kind.QUARANTINED, wanted, trouble.message, trouble.hint)
         return
     if record is None:
@@ -97,6 +89,13 @@ def _foreign(table: Table, wanted: Desired, there: RemoteSecret, record: Record 
             wanted,
             f"the site has {there.name}, which differs only in case",
             "rename or remove it at Wix, or give the rule another `name`",
+        )
+    elif wanted.name not in facts.grants and (owner := other_owner(there.description, table.view.owner)):
+        table.found(
+            Kind.CONFLICT,
+            wanted,
+            f"the secret of this name carries the mark of another syncd, {owner}",
+            f"let one of the two installations leave it out; to take it over: syncd state adopt {wanted.name}",
         )
     elif policies.adopt or wanted.name in facts.grants:
         seed = record or Record(

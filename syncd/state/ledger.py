@@ -6,28 +6,64 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, and_, delete, select, true
+from sqlalchemy import Connection, Engine, Select, and_, delete, func, select, true, update
 
 from syncd.errors import LedgerBusy, LedgerError
-from syncd.models import Logged, PathState, Record, Run, Trouble
+from syncd.models import KnownId, Logged, PathState, Record, Result, Run, Trouble
+from syncd.ports import Clock
+from syncd.recency import TOLERANCE
 from syncd.state import tables
 from syncd.state.engine import PART, identity_of, translated, undamaged, upsert
 from syncd.state.locks import TURNS, advisory_lock, file_lock
 from syncd.state.migrations import CURRENT, migrate, schema_version
 
-REFUSED = "refused"
 HISTORY_KEPT = timedelta(days=90)
+HISTORY_LEAST = 10_000
+"""Lines that are kept however old the clock says they are: it may be wrong."""
+
+
+def utc_now() -> datetime:
+    """The machine's clock."""
+    return datetime.now(UTC)
+
+
+def _parts(ids: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(sorted(ids))
+    while part := list(islice(left, PART)):
+        yield part
+
+
+def _is_protected(record: Record) -> bool:
+    return record.adopted or record.frozen_until is not None
+
+
+def _move(connection: Connection, old: str, site: str, rows: Iterable[Record]) -> None:
+    """Put everything of one site under another."""
+    records = tables.records
+    connection.execute(delete(records).where(records.c.site.in_([old, site])))
+    upsert(connection, records, (tables.record_row(record) for record in rows))
+    connection.execute(update(tables.history).where(tables.history.c.site == old).values(site=site))
+    for table, key in ((tables.troubles, ("job", "subject")), (tables.grants, ("name",)), (tables.runs, ("job",))):
+        moving = [dict(row) for row in connection.execute(select(table).where(table.c.site == old)).mappings()]
+        query = select(*(table.c[name] for name in key)).where(table.c.site == site)
+        there = {tuple(row) for row in connection.execute(query)}
+        connection.execute(delete(table).where(table.c.site == old))
+        fresh = [{**row, "site": site} for row in moving if tuple(row[name] for name in key) not in there]
+        if fresh:
+            connection.execute(table.insert(), fresh)
 
 
 class Ledger:
     """The state store on SQLite or PostgreSQL."""
 
-    def __init__(self, engine: Engine, place: str, path: Path | None) -> None:
+    def __init__(self, engine: Engine, place: str, path: Path | None, clock: Clock = utc_now) -> None:
         """`path`: the SQLite file, for its lock and backups; None for PostgreSQL and for memory."""
         self.place = place
+        self._clock = clock
         self._engine = engine
         self._path = path
         with translated(place):
@@ -96,7 +132,7 @@ class Ledger:
                     f"site {site} is being worked on by {self._holder(site)}",
                     hint="wait for it, or give more time with --wait",
                 )
-            journal = SiteJournal(writer, self.place, self.still_there)
+            journal = SiteJournal(writer, self.place, self._clock, self.still_there)
             journal.hold(site, holder)
             yield journal
 
@@ -146,10 +182,35 @@ class Ledger:
         query = select(tables.troubles).where(and_(key.site == site, key.job == job)).order_by(key.subject)
         return {row["subject"]: tables.as_trouble(row) for row in self._all(query)}
 
-    def grants(self, site: str) -> frozenset[str]:
-        """Names that may be taken over."""
-        rows = self._all(select(tables.grants.c.name).where(tables.grants.c.site == site))
-        return frozenset(row["name"] for row in rows)
+    def grants(self, site: str, now: datetime) -> frozenset[str]:
+        """Names that may be taken over at this moment; a grant from the future was given by a wrong clock."""
+        table = tables.grants.c
+        given = and_(table.site == site, table.at <= now + TOLERANCE, table.until > now)
+        return frozenset(row["name"] for row in self._all(select(table.name).where(given)))
+
+    def joined_sites(self) -> dict[str, str]:
+        """Keys of sites that are another key of the same site, and that one."""
+        return {row["old"]: row["site"] for row in self._all(select(tables.joined_sites))}
+
+    def sites_holding(self, site: str, ids: Iterable[str]) -> frozenset[str]:
+        """Other sites of the ledger that hold one of these ids, or one that the site holds itself."""
+        mine, theirs = tables.records.alias("mine"), tables.records.alias("theirs")
+        same = and_(theirs.c.remote_id == mine.c.remote_id, theirs.c.site != mine.c.site)
+        shared = select(theirs.c.site).distinct().select_from(mine.join(theirs, same)).where(mine.c.site == site)
+        with self.reading() as connection:
+            found = set(connection.execute(shared).scalars())
+            for part in _parts(ids):
+                listed = and_(tables.records.c.remote_id.in_(part), tables.records.c.site != site)
+                found |= set(connection.execute(select(tables.records.c.site).distinct().where(listed)).scalars())
+        return frozenset(found)
+
+    def known_ids(self, ids: Iterable[str]) -> dict[str, KnownId]:
+        """What is known of these ids although no row may hold them any more."""
+        found: dict[str, KnownId] = {}
+        for part in _parts(ids):
+            for row in self._each(select(tables.ids).where(tables.ids.c.remote_id.in_(part)), seal=True):
+                found[row["remote_id"]] = tables.as_known_id(row)
+        return found
 
     def deletions(self, site: str, job: str | None, since: datetime) -> frozenset[str]:
         """The ids sent for deletion since then on a site, but for those that were surely refused."""
@@ -157,9 +218,16 @@ class Ledger:
         where = [table.site == site, table.action == "delete", table.at > since]
         if job is not None:
             where.append(table.job == job)
-        query = select(table.remote_id, table.outcome).where(and_(*where)).order_by(table.id)
-        last = {row["remote_id"]: row["outcome"] for row in self._all(query)}
-        return frozenset(remote_id for remote_id, outcome in last.items() if not outcome.startswith(REFUSED))
+        query = select(table.remote_id, table.result).where(and_(*where)).order_by(table.id)
+        last = {row["remote_id"]: row["result"] for row in self._all(query)}
+        return frozenset(remote_id for remote_id, result in last.items() if result != Result.REFUSED)
+
+    def names_sent(self, site: str, job: str, action: str, since: datetime) -> frozenset[str]:
+        """Names that a job sent since then for create or update, but for those that were surely refused."""
+        table = tables.history.c
+        sent = and_(table.site == site, table.job == job, table.action == action, table.at > since)
+        query = select(table.name).distinct().where(and_(sent, table.result != Result.REFUSED.value))
+        return frozenset(row["name"] for row in self._all(query))
 
     def history(self, name: str, *, most: int = 10) -> tuple[Logged, ...]:
         """The last actions on a name, newest first."""
@@ -194,10 +262,21 @@ class Ledger:
                 hint="put the right key back, or move the ledger away: it is rebuilt from the sites",
             )
 
-    def grant(self, site: str, name: str) -> None:
-        """Allow one name to be taken over by the job that wants it."""
+    def grant(self, site: str, name: str, span: timedelta) -> None:
+        """Allow one name to be taken over by the job that wants it, within so long from now on."""
+        now = self._clock()
         with self.writing() as connection:
-            upsert(connection, tables.grants, [{"site": site, "name": name, "at": datetime.now(UTC)}])
+            upsert(connection, tables.grants, [{"site": site, "name": name, "at": now, "until": now + span}])
+
+    def join_sites(self, old: str, site: str, rows: Iterable[Record]) -> None:
+        """Keep under `site` what is kept under `old`; both locks are held. `rows`: the site's rows as they are now."""
+        with self.writing() as connection:
+            _move(connection, old, site, rows)
+            upsert(connection, tables.joined_sites, [{"old": old, "site": site}])
+            # What led to the old key leads to the new one.
+            known = tables.joined_sites
+            connection.execute(update(known).where(known.c.site == old).values(site=site))
+            connection.execute(delete(known).where(known.c.old == site))
 
     def remount(self, source: str, mount: str) -> bool:
         """Forget which mount this was, so that the next cycle accepts the one that is there."""
@@ -217,9 +296,11 @@ class Ledger:
 class SiteJournal:
     """The pen: writes on the connection that holds the site's lock."""
 
-    def __init__(self, connection: Connection, place: str, still_there: Callable[[], None]) -> None:
+    def __init__(self, connection: Connection, place: str, clock: Clock, still_there: Callable[[], None]) -> None:
         self._connection = connection
         self._place = place
+        self._clock = clock
+        self._site = ""
         self._still_there = still_there
 
     @contextmanager
@@ -229,34 +310,46 @@ class SiteJournal:
             yield self._connection
 
     def hold(self, site: str, holder: str) -> None:
-        """Say who holds the site, for whoever waits. Raises `LedgerError` once another version has migrated it."""
+        """Say who holds the site, for whoever waits. Raises `LedgerError` once another version has migrated it.
+
+        Lines from the future were written while the clock was wrong: they count as of now.
+        """
+        self._site, now = site, self._clock()
         with self._transaction() as connection:
             if schema_version(connection) != CURRENT:
                 raise LedgerError(
                     f"the ledger {self._place} was migrated by another version of syncd while this one runs",
                     hint="restart this one with that version; nothing was written",
                 )
-            row = {"site": site, "holder": holder, "since": datetime.now(UTC)}
+            row = {"site": site, "holder": holder, "since": now}
             upsert(connection, tables.locks, [row])
-            old = datetime.now(UTC) - HISTORY_KEPT
-            connection.execute(delete(tables.history).where(tables.history.c.at < old))
+            lines = tables.history
+            connection.execute(update(lines).where(lines.c.at > now + TOLERANCE).values(at=now))
+            latest = select(func.max(lines.c.id)).scalar_subquery()
+            old = and_(lines.c.at < now - HISTORY_KEPT, lines.c.id <= latest - HISTORY_LEAST)
+            connection.execute(delete(lines).where(old))
 
     def write(self, *, put: Iterable[Record] = (), drop: Iterable[Record] = (), log: Iterable[Logged] = ()) -> None:
         """Store and remove rows and history lines in one durable transaction."""
         key = tables.records.c
+        put, drop = list(put), list(drop)
         rows = (tables.record_row(record) for record in put)
+        known = [tables.id_row(record) for record in put if record.adopted and record.remote_id]
+        known += [tables.id_row(record) for record in drop if record.remote_id and _is_protected(record)]
         lines = [{name: getattr(line, name) for name in Logged.__dataclass_fields__} for line in log]
         with self._transaction() as connection:
             for record in drop:
                 connection.execute(delete(tables.records).where(and_(key.site == record.site, key.name == record.name)))
             upsert(connection, tables.records, rows)
+            if known:
+                upsert(connection, tables.ids, known)
             if lines:
                 connection.execute(tables.history.insert(), lines)
 
     def troubles(self, site: str, job: str, now: Iterable[Trouble]) -> None:
         """Replace what is known to keep failing for this job on this site."""
         key = tables.troubles.c
-        rows = [{name: getattr(one, name) for name in Trouble.__dataclass_fields__} for one in now]
+        rows = [tables.trouble_row(one) for one in now]
         with self._transaction() as connection:
             connection.execute(delete(tables.troubles).where(and_(key.site == site, key.job == job)))
             if rows:
@@ -273,6 +366,11 @@ class SiteJournal:
         with self._transaction() as connection:
             row = {"source": source, "mount": mount, "mount_id": mount_id}
             upsert(connection, tables.mounts, [tables.sealed(row)])
+
+    def follow(self, other: str, put: Iterable[Record]) -> None:
+        """Take over everything that was kept under another key of this same site; `put`: its rows as they are now."""
+        with self._transaction() as connection:
+            _move(connection, other, self._site, put)
 
     def ran(self, run: Run) -> None:
         """Remember the cycle."""

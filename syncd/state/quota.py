@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,6 +66,8 @@ class Quota:
         self._turn, self._lists = threading.Lock(), threading.Lock()
         self._asking: list[_Asked] = []
         self._came: list[tuple[int, datetime]] = []
+        self._mine: dict[int, float] = {}
+        """When this process's own requests count from, by the monotonic clock: the ledger's times may jump."""
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -93,6 +96,7 @@ class Quota:
     def answered(self, ticket: int) -> None:
         """The request's answer came: its window starts here."""
         one = (ticket, self._clock())
+        self._mine[ticket] = time.monotonic()
         with self._lists:
             self._came.append(one)
         with self._turn:
@@ -132,11 +136,24 @@ class Quota:
         # A clock that was set back leaves times far in the future.
         connection.execute(_MEND, {"of": self._site, "latest": flying})
         count, oldest = connection.execute(_COUNT, {"of": self._site}).one()
-        tickets = [
-            int(connection.execute(_ADD, {"site": self._site, "at": flying}).scalar_one())
-            for _ in range(min(asked, max(0, self._limit - count)))
-        ]
+        recent, left = self._own()
+        if recent > count:  # the clock stepped forward, and the ledger forgot what this process remembers
+            return self._take(connection, flying, min(asked, max(0, self._limit - recent))), left
+        tickets = self._take(connection, flying, min(asked, max(0, self._limit - count)))
         return tickets, max(timedelta(milliseconds=1), (oldest or now) + self._window - now)
+
+    def _take(self, connection: Connection, flying: datetime, count: int) -> list[int]:
+        row = {"site": self._site, "at": flying}
+        tickets = [int(connection.execute(_ADD, row).scalar_one()) for _ in range(count)]
+        self._mine.update(dict.fromkeys(tickets, time.monotonic() + FLIGHT.total_seconds()))
+        return tickets
+
+    def _own(self) -> tuple[int, timedelta]:
+        """This process's own requests within the window, and how long until the first of them leaves it."""
+        now, window = time.monotonic(), self._window.total_seconds()
+        self._mine = {ticket: at for ticket, at in list(self._mine.items()) if at > now - window}
+        left = min(self._mine.values(), default=now) + window - now
+        return len(self._mine), timedelta(seconds=max(0.001, left))
 
 
 def hash_of(site: str) -> int:

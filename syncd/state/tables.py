@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from sys import intern
@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-from syncd.models import PathState, Pending, Record, SecretRef, Trouble, Version, Window
+from syncd.models import KnownId, PathState, Pending, Record, SecretRef, Trouble, Version, Window
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -64,7 +64,6 @@ records = Table(
     Column("fingerprint", String(64)),
     Column("pending", String(8)),
     Column("pending_at", Instant),
-    Column("lost_at", Instant),
     Column("unverified", Boolean, nullable=False),
     Column("window_start", Instant),
     Column("window_end", Instant),
@@ -73,6 +72,8 @@ records = Table(
     Column("source_updated_at", Instant),
     Column("verified_at", Instant),
     Column("unlisted_tried_at", Instant),
+    Column("doubted_at", Instant),
+    Column("lost_writes", Text, nullable=False),
     Column("restores", Text, nullable=False),
     Column("absent_at", Instant),
     Column("absent_for", BigInteger, nullable=False),
@@ -81,6 +82,21 @@ records = Table(
     Column("seal", BigInteger),
     # One record per Wix id.
     Index("syncd_records_by_id", "site", "remote_id", unique=True),
+    Index("syncd_records_by_remote_id", "remote_id"),
+)
+ids = Table(
+    "syncd_ids",
+    metadata,
+    Column("remote_id", String(64), primary_key=True),
+    Column("adopted", Boolean, nullable=False),
+    Column("frozen_until", Instant),
+    Column("seal", BigInteger),
+)
+joined_sites = Table(
+    "syncd_joined_sites",
+    metadata,
+    Column("old", String(200), primary_key=True),
+    Column("site", String(200), nullable=False),
 )
 paths = Table(
     "syncd_paths",
@@ -128,6 +144,7 @@ grants = Table(
     Column("site", String(200), primary_key=True),
     Column("name", String(64), primary_key=True),
     Column("at", Instant, nullable=False),
+    Column("until", Instant, nullable=False),
 )
 history = Table(
     "syncd_history",
@@ -140,6 +157,7 @@ history = Table(
     Column("name", String(64), nullable=False, index=True),
     Column("action", String(16), nullable=False),
     Column("outcome", Text, nullable=False),
+    Column("result", String(8)),
     Column("remote_id", String(64), nullable=False),
     Column("version", Text, nullable=False),
     Column("request_id", Text, nullable=False),
@@ -189,6 +207,14 @@ def sealed(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "seal": seal_of(row)}
 
 
+def _times_text(times: Sequence[datetime]) -> str:
+    return json.dumps([(at - EPOCH) // MICROSECOND for at in times]) if times else "[]"
+
+
+def _times(text: str) -> tuple[datetime, ...]:
+    return () if text == "[]" else tuple(EPOCH + at * MICROSECOND for at in json.loads(text))
+
+
 def record_row(record: Record) -> dict[str, Any]:
     """A record as a row."""
     row = {name: getattr(record, name) for name in Record.__dataclass_fields__ if name not in {"ref", "window"}}
@@ -199,7 +225,8 @@ def record_row(record: Record) -> dict[str, Any]:
         "pending": record.pending.value if record.pending else None,
         "window_start": record.window.start if record.window else None,
         "window_end": record.window.end if record.window else None,
-        "restores": json.dumps([(at - EPOCH) // MICROSECOND for at in record.restores]),
+        "restores": _times_text(record.restores),
+        "lost_writes": _times_text(record.lost_writes),
         "absent_for": record.absent_for // MICROSECOND,
     }
     return sealed(row)
@@ -220,10 +247,21 @@ def as_record(row: Mapping[str, Any]) -> Record:
         "ref": SecretRef(source=intern(row["source"]), path=row["path"], field=row["field"] and intern(row["field"])),
         "pending": Pending(row["pending"]) if row["pending"] else None,
         "window": Window(start=start, end=end) if start and end else None,
-        "restores": tuple(EPOCH + at * MICROSECOND for at in json.loads(row["restores"])),
+        "restores": _times(row["restores"]),
+        "lost_writes": _times(row["lost_writes"]),
         "absent_for": row["absent_for"] * MICROSECOND,
     }
     return Record(**values)
+
+
+def id_row(record: Record) -> dict[str, Any]:
+    """What is known of a record's id, to be kept when the record is not."""
+    return sealed({"remote_id": record.remote_id, "adopted": record.adopted, "frozen_until": record.frozen_until})
+
+
+def as_known_id(row: Mapping[str, Any]) -> KnownId:
+    """A row as what is known of an id."""
+    return KnownId(remote_id=row["remote_id"], adopted=row["adopted"], frozen_until=row["frozen_until"])
 
 
 def path_row(state: PathState) -> dict[str, Any]:
@@ -266,4 +304,18 @@ def _fields(told: str) -> tuple[str, ...]:
 
 def as_trouble(row: Mapping[str, Any]) -> Trouble:
     """A row as a trouble."""
-    return Trouble(**{name: row[name] for name in Trouble.__dataclass_fields__})
+    return Trouble(**{name: row[name] for name in Trouble.__dataclass_fields__} | {"ref": _ref(row["ref"])})
+
+
+def trouble_row(trouble: Trouble) -> dict[str, Any]:
+    """A trouble as a row. A path may hold `:` and `#`, so its reference is kept in its parts."""
+    ref = trouble.ref
+    parts = json.dumps([ref.source, ref.path, ref.field]) if ref else ""
+    return {name: getattr(trouble, name) for name in Trouble.__dataclass_fields__} | {"ref": parts}
+
+
+def _ref(text: str) -> SecretRef | None:
+    if not text.startswith("["):  # written before schema 3: what it was is told anew by the next cycle
+        return None
+    source, path, field = json.loads(text)
+    return SecretRef(source=source, path=path, field=field)

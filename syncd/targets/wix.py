@@ -130,7 +130,7 @@ class WixTarget:
         if value is not None:
             secret["value"] = value.reveal()
         answer, lost = self._call("PATCH", f"{SECRETS}/{quote(secret_id, safe='')}", {"secret": secret})
-        return Written(id=secret_id, window=answer.window, request_id=answer.request_id, lost_before=lost)
+        return Written(id=secret_id, window=answer.window, request_id=answer.request_id, lost_tries=lost)
 
     def delete(self, secret_id: str) -> Written:
         """DeleteSecret; one that is not there is removed."""
@@ -138,7 +138,7 @@ class WixTarget:
             answer, lost = self._call("DELETE", f"{SECRETS}/{quote(secret_id, safe='')}")
         except SecretGone as gone:
             return Written(id=secret_id, request_id=gone.request_id)
-        return Written(id=secret_id, window=answer.window, request_id=answer.request_id, lost_before=lost)
+        return Written(id=secret_id, window=answer.window, request_id=answer.request_id, lost_tries=lost)
 
     def value(self, name: str) -> SecretValue[str] | None:
         """GetSecretValue; None if there is no such name."""
@@ -149,8 +149,8 @@ class WixTarget:
         value = (answer.body or {}).get("value", "")
         return SecretValue(value) if isinstance(value, str) else None
 
-    def _call(self, method: str, path: str, payload: object = None, *, repeatable: bool = True) -> tuple[Answer, bool]:
-        """The answer, and whether an earlier try of it may have taken effect too."""
+    def _call(self, method: str, path: str, payload: object = None, *, repeatable: bool = True) -> tuple[Answer, int]:
+        """The answer, and how many earlier tries of it may have taken effect, too."""
         lost: list[bool] = []
 
         def attempt() -> Answer:
@@ -175,9 +175,10 @@ class WixTarget:
         try:
             answer = retrying(attempt)
         except TargetError as error:
-            error.maybe_done = method != "GET" and any(lost)
+            error.lost_tries = sum(lost) if method != "GET" else 0
+            error.maybe_done = error.lost_tries > 0
             raise
-        return answer, any(lost)
+        return answer, sum(lost)
 
     def _pause(self, seconds: float) -> None:
         self._stop.wait(seconds)

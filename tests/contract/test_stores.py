@@ -23,6 +23,7 @@ from syncd.models import (
     PathState,
     Pending,
     Record,
+    Result,
     Run,
     SecretRef,
     Trouble,
@@ -31,7 +32,7 @@ from syncd.models import (
 )
 from syncd.sandbox.servers import free_ports
 from syncd.state.engine import postgres_engine, sqlite_engine
-from syncd.state.ledger import Ledger
+from syncd.state.ledger import Ledger, utc_now
 from syncd.state.locks import TURNS
 from syncd.state.quota import FLIGHT, Quota
 
@@ -136,7 +137,8 @@ RECORD = Record(
     fingerprint="f" * 64,
     pending=Pending.UPDATE,
     pending_at=AT,
-    lost_at=AT,
+    lost_writes=(AT, AT),
+    doubted_at=AT,
     unverified=True,
     window=Window(start=AT, end=AT + timedelta(seconds=1)),
     pinned_at=AT,
@@ -177,7 +179,15 @@ def test_the_rest_comes_back_too(ledger: Ledger) -> None:
     trouble = Trouble(site="s", job="j", subject="N", kind="failed", message="m", first_at=AT, retry_at=AT)
     run = Run(job="j", site="s", target="t", started_at=AT, finished_at=AT, exit_code=0)
     line = Logged(
-        at=datetime.now(UTC), site="s", target="t", job="j", name="N", action="delete", outcome="sent", remote_id="id-9"
+        at=datetime.now(UTC),
+        site="s",
+        target="t",
+        job="j",
+        name="N",
+        action="delete",
+        outcome="sent",
+        result=Result.SENT,
+        remote_id="id-9",
     )
     with hold(ledger) as journal:
         journal.paths([state])
@@ -192,11 +202,13 @@ def test_the_rest_comes_back_too(ledger: Ledger) -> None:
     assert ledger.deletions("s", "j", AT) == ledger.deletions("s", None, AT) == {"id-9"}
     assert ledger.deletions("s", "other", AT) == set()
     with hold(ledger) as journal:
-        journal.write(log=[replace(line, outcome="refused: x")])
+        journal.write(log=[replace(line, outcome="refused: x", result=Result.REFUSED)])
     assert ledger.deletions("s", "j", AT) == set()
     assert ledger.history("N")[-1].outcome == "sent"
-    ledger.grant("s", "N")
-    assert ledger.grants("s") == {"N"}
+    now = utc_now()
+    ledger.grant("s", "N", timedelta(hours=24))
+    assert ledger.grants("s", now + timedelta(hours=23)) == {"N"}
+    assert ledger.grants("s", now + timedelta(hours=25)) == frozenset() == ledger.grants("s", now - timedelta(hours=1))
     assert ledger.remount("v", "secret/")
     assert ledger.known_mounts("v") == {}
 

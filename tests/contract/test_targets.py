@@ -132,7 +132,7 @@ class TestWix(TargetContract):
     def test_an_update_says_when_an_earlier_try_may_still_commit(self) -> None:
         written = self.target.create("A", VALUE, "")
         self.wix.fault("late", "PATCH")
-        assert self.target.update(written.id, name=None, value=VALUE, description="").lost_before
+        assert self.target.update(written.id, name=None, value=VALUE, description="").lost_tries == 1
 
     def test_a_redirect_is_refused_and_the_key_stays_here(self) -> None:
         import http.server

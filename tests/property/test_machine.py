@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from syncd.guard import Limit
+from syncd.guard import Limit, Limits
 from syncd.models import Glob, Rule
 from syncd.planning import Policies
 from syncd.sandbox.site import Refusal, Site
@@ -75,7 +75,7 @@ class SyncMachine(RuleBasedStateMachine):
                 grace=timedelta(minutes=12),
                 interval=STEP,
             ),
-            max_deletes=Limit(number=100),
+            limits=Limits(max_deletes=Limit(number=100)),
         )
 
     def world(self) -> World:

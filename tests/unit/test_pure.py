@@ -12,7 +12,7 @@ import pytest
 
 from syncd.drift import Change, judge
 from syncd.errors import BadName, BadValue, worst
-from syncd.guard import Ground, Limit, guard
+from syncd.guard import Ground, Limit, Limits, guard
 from syncd.marks import carries, mark_of, marked
 from syncd.models import Delete, Glob, Plan, Record, Rule, SecretRef, SecretValue, Version, Window, version_label
 from syncd.naming import legal, matched_part, wix_name
@@ -125,12 +125,12 @@ def test_whose_date_it_is() -> None:
     assert judge(written, AT - 2 * second) is Change.OURS
     assert judge(written, AT + 3 * second) is Change.OURS
     assert judge(written, AT + 3.1 * second) is Change.THEIRS
-    assert judge(written, AT - 2.1 * second) is Change.LAGGING
+    assert judge(written, AT - 2.1 * second) is Change.EARLIER
     assert judge(written, None) is Change.UNTOLD
     pinned = record(pinned_at=AT)
     assert judge(pinned, AT) is Change.OURS
     assert judge(pinned, AT + timedelta(milliseconds=1)) is Change.THEIRS
-    assert judge(pinned, AT - timedelta(days=7)) is Change.LAGGING
+    assert judge(pinned, AT - timedelta(days=7)) is Change.EARLIER
     assert judge(record(), AT) is Change.UNTOLD
 
 
@@ -153,7 +153,7 @@ def test_the_guard(count: int, limit: str, held: int, deleted: int, allowed: int
     given = Limit(percent=float(limit[:-1])) if limit.endswith("%") else Limit(number=int(limit))
     ids, gone = frozenset(f"id{n}" for n in range(held)), frozenset(f"gone{n}" for n in range(deleted))
     ground = Ground(job_records=ids, site_records=ids, job_deleted=gone, site_deleted=gone)
-    guarded = guard(plan, ground, max_deletes=given, allow_deletes=allowed)
+    guarded = guard(plan, ground, Limits(max_deletes=given), allow_deletes=allowed)
     assert len(guarded.actions) == kept
     assert [finding.exit_code for finding in guarded.findings] == ([] if kept == count else [6])
 

@@ -1,0 +1,137 @@
+"""Clocks jump; intervals do not: one run with a wrong clock leaves nothing that holds for a year."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from syncd.bootstrap import App
+from syncd.config import load
+from syncd.sync import sync_job
+from tests.lab import Bao, Lab
+
+YEAR = timedelta(days=365)
+
+
+@pytest.fixture
+def job(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    for number in range(10):
+        bao.put(f"app/s{number}", v="1")
+    lab.job(
+        "job",
+        "vault",
+        {"path": f"{bao.mount}/app/*"},
+        deletion_policy="delete",
+        deletion_grace="0s",
+        guard={"max_deletes": 2},
+    )
+    assert lab.run("sync").code == 0
+    return lab
+
+
+@contextmanager
+def clock(job: Lab, ahead: timedelta) -> Iterator[App]:
+    """This machine's clock alone is wrong."""
+    with App(load(job.config_file), clock=lambda: datetime.now(UTC) + ahead) as app:
+        yield app
+
+
+def cycle(app: App) -> Any:
+    (report,) = sync_job(app.world, app.world.jobs["job"], holder="test", wait=timedelta(0))
+    return report
+
+
+STEPS = [YEAR, timedelta(days=2), timedelta(hours=25), 10 * YEAR]
+
+
+@pytest.mark.parametrize("ahead", STEPS)
+def test_quarantine_does_not_outlast_a_clock_that_was_ahead(job: Lab, bao: Bao, ahead: timedelta) -> None:
+    bao.put("app/s0", v="x" * 4000)
+    with clock(job, ahead) as app:
+        cycle(app)
+    assert job.run("sync").code == 1, "tried at once: it may have been mended meanwhile"
+    assert job.statuses()["s0_v"] in {"failed", "quarantined"}
+    row = next(one for one in job.run("status", "--json").json["troubles"] if one["name"] == "s0_v")
+    assert datetime.fromisoformat(row["retry_at"]) < datetime.now(UTC) + timedelta(days=1)
+    bao.put("app/s0", v="short")
+    assert job.run("sync").code == 0
+
+
+@pytest.mark.parametrize("ahead", STEPS)
+def test_contested_does_not_outlast_it(job: Lab, ahead: timedelta) -> None:
+    def by_hand() -> None:
+        one = job.site.by_name("s1_v")
+        assert one
+        job.site._clock = lambda: datetime.now(UTC) + timedelta(minutes=5)
+        job.site.update(one.id, {"value": "by hand"})
+        job.site._clock = lambda: datetime.now(UTC)
+
+    with clock(job, ahead) as app:
+        for _ in range(3):
+            by_hand()
+            cycle(app)
+    by_hand()
+    job.run("sync")
+    assert job.site.values()["s1_v"] == "1"
+
+
+@pytest.mark.parametrize("ahead", STEPS)
+def test_the_deletion_limit_neither_lasts_for_a_year_nor_is_forgotten(job: Lab, bao: Bao, ahead: timedelta) -> None:
+    for number in range(4):
+        bao.remove(f"app/s{number}")
+    job.config["jobs"]["job"]["guard"] = {"max_deletes": 4}
+    with clock(job, ahead) as app:
+        cycle(app)
+    assert len(job.site.values()) == 6
+    job.config["jobs"]["job"]["guard"] = {"max_deletes": 4}
+    bao.remove("app/s4")
+    assert job.run("sync").code == 6 and len(job.site.values()) == 6, "four went today"
+    with clock(job, timedelta(hours=25)) as app:
+        assert cycle(app).exit_code == 0
+    assert len(job.site.values()) == 5, "a day later there is room"
+
+
+@pytest.mark.parametrize("ahead", STEPS)
+def test_history_and_verification_survive_it(job: Lab, ahead: timedelta) -> None:
+    before = job.run("explain", "s2_v", "--json").json["history"]
+    with clock(job, ahead) as app:
+        cycle(app)
+    assert job.run("explain", "s2_v", "--json").json["history"][-len(before) :] == before
+    assert any(one["event"] == "clock.set_back" for one in job.run("sync").events)
+    with clock(job, timedelta(hours=25)) as app:
+        cycle(app)
+        now = datetime.now(UTC) + timedelta(hours=25)
+        assert all(
+            record.verified_at and abs(now - record.verified_at) < timedelta(hours=1) for record in app.ledger.records()
+        )
+
+
+@pytest.mark.parametrize("back", [timedelta(hours=1), timedelta(days=30), YEAR])
+def test_set_back_it_goes_on(job: Lab, bao: Bao, back: timedelta) -> None:
+    bao.put("app/s3", v="2")
+    bao.put("app/new", v="3")
+    with clock(job, -back) as app:
+        assert cycle(app).exit_code == 0
+        assert {"2", "3"} <= set(job.site.values().values())
+        assert not cycle(app).outcomes
+
+
+@pytest.mark.parametrize("ahead", STEPS)
+def test_the_quota_is_not_emptied_by_a_step(job: Lab, bao: Bao, ahead: timedelta) -> None:
+    job.config["targets"]["shop"]["rate_limit"] = "5/1h"
+    step = timedelta(0)
+    with App(load(job.config_file), clock=lambda: datetime.now(UTC) + step) as app:
+        quota = app.target("shop")._quota
+        taken = [quota.take() for _ in range(5)]
+        for ticket, _ in taken:
+            quota.answered(ticket)
+        step = ahead
+        assert quota.take()[0] == 0
+        step = -ahead
+        ticket, wait = quota.take()
+        assert ticket == 0 and wait <= timedelta(hours=1, minutes=1)

@@ -1,0 +1,132 @@
+"""What is known of a secret follows its id at Wix: another login, another target, a forgotten row."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.lab import Bao, Lab
+
+DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
+
+
+def by_app(lab: Lab) -> dict[str, Any]:
+    """A target for the very same site, by an app's credentials: another key of it."""
+    instance = str(uuid.uuid4())
+    lab.wix.sites[instance] = lab.site
+    app_id, secret = lab.wix.issue_app(instance)
+    lab.secret_file(f"secret-{instance}", secret)
+    auth = {"method": "app", "app_id": app_id, "instance_id": instance}
+    return lab.target("", "") | {"auth": auth | {"app_secret": {"file": str(lab.folder / f"secret-{instance}")}}}
+
+
+def key_of(target: dict[str, Any]) -> str:
+    return target["auth"].get("instance_id") or target["auth"]["site_id"]
+
+
+@pytest.fixture
+def job(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    for name in ("a", "b", "theirs", "ice"):
+        bao.put(f"app/{name}", v=f"value of {name}")
+    lab.site.create({"name": "theirs_v", "value": "made by hand"})
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, conflict_policy="adopt", **DELETING)
+    assert lab.settle().code == 0
+    assert lab.run("state", "freeze", "ice_v", "--until", "3d").code == 0
+    return lab
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["there", "and back"])
+def test_adopted_and_frozen_stay_so_under_another_login(job: Lab, bao: Bao, again: bool) -> None:
+    first, second, ids = job.config["targets"]["shop"], by_app(job), job.ids()
+    for target in (second, first) if again else (second,):
+        job.config["targets"]["shop"] = target
+        bao.put("app/ice", v=f"newer {uuid.uuid4().hex}")
+        result = job.run("sync")
+        assert result.code == 0 and "of this site, by their ids" in result.out
+        assert "joined" not in job.run("sync").out, "said once"
+    assert job.site.values()["ice_v"] == "value of ice", "frozen"
+    for name in ("a", "theirs"):
+        bao.remove(f"app/{name}")
+    for _ in range(3):
+        job.run("sync")
+    assert set(job.site.values()) == {"theirs_v", "b_v", "ice_v"}, "adopted, so never deleted; ours is"
+    assert job.ids().items() <= ids.items()
+    assert {row["status"] for row in job.run("state", "list", "--json").json} <= {"synced", "frozen", "missing"}
+
+
+@pytest.mark.parametrize("first", ["api_key", "app"])
+def test_two_keys_that_are_both_configured_send_nothing(job: Lab, bao: Bao, first: str) -> None:
+    other = by_app(job)
+    job.config["targets"] = dict(
+        sorted({"shop": job.config["targets"]["shop"], "app": other}.items(), reverse=first == "app")
+    )
+    job.job("second", "vault", {"path": f"{bao.mount}/app/b", "name": "SECOND_{field}"}, targets=["app"], **DELETING)
+    before, writes = job.site.values(), job.writes()
+    result = job.run("sync", "second")
+    assert result.code == 3 and "join-site" in result.err
+    assert (job.site.values(), job.writes()) == (before, writes)
+    hint = next(line for line in result.err.split("\n") if line.startswith("  mend:")).partition("syncd ")[2].split()
+    assert job.run(*hint).code == 0
+    for _ in range(2):
+        assert job.run("sync").code == 0
+    assert set(job.site.values()) == set(before) | {"SECOND_v"}
+    rows = {row["name"]: row for row in job.run("state", "list", "--json").json}
+    assert set(rows) == set(before) | {"SECOND_v"} and "detached" not in {row["status"] for row in rows.values()}
+    bao.put("app/ice", v="newer")
+    assert job.run("sync").code == 0 and job.site.values()["ice_v"] == "value of ice", "still frozen"
+
+
+def test_one_job_does_not_delete_what_another_wants_under_another_key(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bao.put("app/x", v="1")
+    bao.put("app/y", v="2")
+    lab.job("one", "vault", {"path": f"{bao.mount}/app/*", "name": "{path}"}, **DELETING)
+    lab.config["targets"]["app"] = by_app(lab)
+    lab.job("two", "vault", {"path": f"{bao.mount}/app/x", "name": "{path}"}, **DELETING)
+    lab.config["jobs"]["two"]["targets"] = ["app"]
+    lab.run("sync", "one")
+    before = lab.site.values()
+    lab.config["jobs"]["one"]["secrets"][0]["exclude"] = [f"{bao.mount}/app/x"]
+    for _ in range(3):
+        assert lab.run("sync").code == 3
+    assert lab.site.values() == before
+
+
+def test_what_was_adopted_stays_so_when_its_row_is_forgotten(job: Lab, bao: Bao) -> None:
+    assert job.run("state", "forget", "theirs_v").code == 0
+    assert job.run("state", "forget", "ice_v").code == 0
+    bao.put("app/ice", v="newer")
+    assert job.settle().code == 0
+    assert job.site.values()["ice_v"] == "value of ice"
+    bao.remove("app/theirs")
+    for _ in range(3):
+        job.run("sync")
+    assert "theirs_v" in job.site.values()
+
+
+def test_a_plan_under_another_login_says_the_same_and_changes_nothing(job: Lab) -> None:
+    job.config["targets"]["shop"] = by_app(job)
+    before = job.run("state", "export").json["records"]
+    result = job.run("plan", "--json")
+    assert result.code == 0 and result.json["plans"][0]["actions"] == []
+    assert [row["remote_id"] for row in job.run("state", "export").json["records"]] == [
+        row["remote_id"] for row in before
+    ]
+
+
+def test_a_rename_of_the_target_forgets_nothing(job: Lab, bao: Bao) -> None:
+    job.config["targets"] = {"store": job.config["targets"]["shop"]}
+    job.config["jobs"]["job"]["targets"] = ["store"]
+    bao.put("app/ice", v="newer")
+    writes = job.writes()
+    assert job.run("sync").code == 0
+    assert job.writes() == writes and job.site.values()["ice_v"] == "value of ice"
+
+
+@pytest.mark.parametrize("words", [("join-site", "x", "y"), ("join-site", "SITE", "SITE"), ("thaw", "nobody")])
+def test_words_that_mean_nothing(job: Lab, words: tuple[str, ...]) -> None:
+    result = job.run("state", *(job.site_id if word == "SITE" else word for word in words))
+    assert result.code == 3 and "mend: " in result.err

@@ -1,0 +1,191 @@
+"""What the site holds is known, or read and compared, or written once more: never just believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from syncd.bootstrap import App
+from syncd.config import load
+from syncd.sync import sync_job
+from tests.lab import Bao, Lab
+
+OLD = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def job(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    bao.put("app/x", a="one", b="two")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{field}"})
+    assert lab.run("sync").code == 0
+    return lab
+
+
+@contextmanager
+def later(job: Lab, **span: float) -> Iterator[App]:
+    """The same machine so much later; Wix has the same clock."""
+    ahead = timedelta(**span)
+    job.wix.clock = clock = lambda: datetime.now(UTC) + ahead
+    for site in job.wix.sites.values():
+        site._clock = clock
+    with App(load(job.config_file), clock=clock) as app:
+        yield app
+
+
+def cycle(app: App) -> Any:
+    (report,) = sync_job(app.world, app.world.jobs["job"], holder="test", wait=timedelta(0))
+    return report
+
+
+def put_back(job: Lab, **values: str) -> None:
+    """The site is restored from a backup of its own: old values under old dates."""
+    for one in list(job.site.secrets.values()):
+        if one.name in values:
+            job.site.secrets[one.id] = replace(one, value=values[one.name], updated=OLD)
+
+
+def values(job: Lab) -> dict[str, str]:
+    return job.site.values()
+
+
+@pytest.mark.parametrize("may_read", [True, False])
+@pytest.mark.parametrize("policy", ["restore", "report"])
+@pytest.mark.parametrize("what", ["old value", "our value"])
+def test_a_site_that_was_put_back(job: Lab, may_read: bool, policy: str, what: str) -> None:
+    job.site.options.may_read = may_read
+    job.config["jobs"]["job"]["drift_policy"] = policy
+    put_back(job, a="before" if what == "old value" else "one")
+    with later(job, minutes=30) as app:
+        writes, report = job.writes(), cycle(app)
+        wrote = job.writes() - writes
+        if policy == "report":
+            assert wrote == 0
+            assert [one.name for one in report.findings if one.kind == "drift"] == (
+                ["a"] if what == "old value" or not may_read else []
+            )
+        else:
+            assert values(job)["a"] == "one" and wrote == (0 if may_read and what == "our value" else 1)
+    with later(job, minutes=60) as app:
+        writes = job.writes()
+        cycle(app)
+        assert job.writes() == writes, "written once"
+
+
+def test_a_listing_that_lags_for_minutes_is_no_news(job: Lab, bao: Bao) -> None:
+    job.site.options.may_read = False
+    bao.put("app/x", a="newer", b="two")
+    put_back(job, a="one")
+    job.run("sync")
+    put_back(job, a=values(job)["a"])  # the listing shows the old date, right after the write
+    writes = job.writes()
+    with later(job, minutes=2) as app:
+        cycle(app)
+    assert job.writes() == writes
+
+
+@pytest.mark.parametrize("trouble", ["503", "reset_before", "500", "slow-stop"])
+def test_a_verification_that_could_not_read_is_not_booked(job: Lab, trouble: str) -> None:
+    with later(job, hours=25) as app:
+        if trouble == "slow-stop":
+            honest = app.target("shop").list
+            app.target("shop").list = lambda: (honest(), app.stop.set())[0]  # type: ignore[method-assign]
+        else:
+            job.site.secrets.update(
+                {one.id: replace(one, value="changed") for one in job.site.secrets.values() if one.name == "a"}
+            )
+            job.wix.fault(trouble, "GET", times=0)
+            app.target("shop")._auth  # noqa: B018
+            target, honest_call = app.target("shop"), app.target("shop")._call
+
+            def call(method: str, path: str, *args: Any, **options: Any) -> Any:
+                if "/name/" in path:
+                    job.wix.fault(trouble, "GET", times=4)
+                return honest_call(method, path, *args, **options)
+
+            target._call = call  # type: ignore[method-assign]
+        cycle(app)
+        job.wix.faults.clear()
+        assert all(
+            not record.verified_at or record.verified_at < datetime.now(UTC) + timedelta(hours=24)
+            for record in app.ledger.records()
+        )
+    with later(job, hours=25, minutes=5) as app:
+        cycle(app)
+        assert values(job) == {"a": "one", "b": "two"}
+        assert all(record.verified_at > datetime.now(UTC) + timedelta(hours=24) for record in app.ledger.records())
+
+
+@pytest.mark.parametrize("policy", ["restore", "report"])
+def test_the_policy_holds_in_the_verification_too(job: Lab, policy: str) -> None:
+    job.config["jobs"]["job"]["drift_policy"] = policy
+    job.site.secrets.update(
+        {one.id: replace(one, value="by hand, unseen") for one in job.site.secrets.values() if one.name == "a"}
+    )
+    for day in (25, 50, 75):
+        with later(job, hours=day) as app:
+            report = cycle(app)
+            assert values(job)["a"] == ("one" if policy == "restore" else "by hand, unseen")
+            assert bool([one for one in report.findings if one.kind == "drift"]) is (policy == "report")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("policy", ["restore", "report"])
+def test_as_many_late_commits_are_remembered_as_answers_were_lost(job: Lab, bao: Bao, count: int, policy: str) -> None:
+    job.site.options.may_read = False
+    job.config["jobs"]["job"]["drift_policy"] = policy
+    late = []
+    for number in range(count):
+        bao.put("app/x", a=f"v{number}", b="two")
+        job.wix.fault("late", "PATCH", times=1)
+        job.wix.fault("reset_before", "PATCH", times=5)
+        job.run("sync")
+        job.wix.faults.clear()
+        late += job.wix.late
+        job.wix.late.clear()
+    bao.put("app/x", a="last", b="two")
+    assert job.settle().code == 0 and values(job)["a"] == "last"
+    for minute, commit in enumerate(late):
+        with later(job, minutes=3 * (minute + 1)) as app:
+            commit()
+            cycle(app)
+            cycle(app)
+            assert values(job)["a"] == "last", (minute, values(job))
+
+
+def test_a_site_without_dates_is_verified(job: Lab) -> None:
+    job.site.options.dates = False
+    job.run("sync")
+    job.site.secrets.update({one.id: replace(one, value="by hand") for one in job.site.secrets.values()})
+    with later(job, hours=25) as app:
+        cycle(app)
+    assert values(job) == {"a": "one", "b": "two"}
+
+
+def test_comparisons_are_a_bounded_batch_and_all_are_made(job: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch) -> None:
+    from syncd import decide
+
+    bao.put("app/x", **{f"f{number:02}": "x" for number in range(50)})
+    assert job.settle().code == 0
+    monkeypatch.setattr(decide, "COMPARISONS", 7)
+    seen: list[int] = []
+    with later(job, hours=25) as app:
+        honest = app.target("shop").list
+
+        def counting() -> Any:
+            seen.append(sum("/name/" in one.path for one in job.wix.seen))
+            return honest()
+
+        app.target("shop").list = counting  # type: ignore[method-assign]
+        before = len(job.wix.seen)
+        cycle(app)
+        compared = [one.path for one in job.wix.seen[before:] if "/name/" in one.path]
+        assert len(compared) == len(set(compared)) == 50
+        assert max(later - earlier for earlier, later in pairwise(seen)) <= 7
+        assert not cycle(app).outcomes
