@@ -149,7 +149,7 @@ class Quota:
         return tickets
 
     def _own(self) -> tuple[int, timedelta]:
-        """This process's own requests within the window, and how long until the first of them leaves it."""
+        """How many requests of this process are within the window, and how long until the first of them leaves it."""
         now, window = time.monotonic(), self._window.total_seconds()
         self._mine = {ticket: at for ticket, at in list(self._mine.items()) if at > now - window}
         left = min(self._mine.values(), default=now) + window - now
