@@ -124,7 +124,7 @@ def test_set_back_it_goes_on(job: Lab, bao: Bao, back: timedelta) -> None:
 @pytest.mark.parametrize("ahead", STEPS)
 def test_the_quota_is_not_emptied_by_a_step(job: Lab, bao: Bao, ahead: timedelta) -> None:
     job.config["targets"]["shop"] |= {"rate_limit": "5/1h"}
-    job.config["targets"]["shop"]["auth"]["site_id"] = "a site that was never asked"
+    job.config["targets"]["shop"]["auth"]["site_id"] = "never-asked"
     step = timedelta(0)
     with App(load(job.config_file), clock=lambda: datetime.now(UTC) + step) as app:
         quota = app.target("shop")._quota
