@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -27,6 +29,15 @@ from syncd.private_files import read_bounded
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 CREDENTIAL_MAX = 64 * 1024
 """Bytes of a credential file; a token or a key is far smaller."""
+
+
+def meant_by(written: str, names: Iterable[str]) -> str:
+    """The name that a slip of the pen was meant to be; empty where none is that close.
+
+    What is this close to one of our names is a slip, and may be shown; anything else may be a credential.
+    """
+    close = difflib.get_close_matches(written, list(names), n=1, cutoff=0.75)
+    return close[0] if close else ""
 
 
 class Strict(BaseModel):
@@ -100,10 +111,19 @@ def _file_path(value: str) -> str:
 FilePath = Annotated[str, AfterValidator(_file_path)]
 
 
+def _env_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,200}", value):
+        raise PydanticCustomError("env_name", "is no name of an environment variable (letters, digits, underscores)")
+    return value
+
+
+EnvName = Annotated[str, AfterValidator(_env_name)]
+
+
 class Credential(Strict):
     """Where a credential is: an environment variable or a file, read again at each use."""
 
-    env: str | None = Field(None, min_length=1, description="Name of an environment variable")
+    env: EnvName | None = Field(None, description="Name of an environment variable")
     file: FilePath | None = Field(None, description="Path of a file; one final newline is dropped")
 
     @model_validator(mode="before")
@@ -122,17 +142,23 @@ class Credential(Strict):
         return self
 
     def __str__(self) -> str:
-        return f"env {self.env}" if self.env else f"file {self.file}"
+        """Where it is, as it may be shown: a credential may have been written where its place should be."""
+        if self.env:
+            known = self.env in os.environ
+            return f"environment variable {self.env}" if known else "the environment variable that `env:` names there"
+        folder = Path(str(self.file)).parent
+        known = folder.is_absolute() and folder != Path("/") and folder.is_dir()
+        return f"file {self.file}" if known else "the file that `file:` names there"
 
     def read(self, what: str) -> SecretValue[str]:
-        """The credential as it is now. Raises `ConfigError` that names it, never showing it."""
+        """The credential as it is now. Raises `ConfigError` that names its place, never showing it."""
         try:
             text = os.environ[self.env] if self.env else self._from_file()
         except KeyError:
-            raise ConfigError(f"{what}: environment variable {self.env} is not set", hint="set it") from None
-        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{what}: {self} is not set", hint="set it, or name another one") from None
+        except (OSError, ValueError) as error:
             raise ConfigError(
-                f"{what}: {self.file} cannot be read ({type(error).__name__})",
+                f"{what}: {self} cannot be read ({type(error).__name__})",
                 hint="see that it exists, is text, and is readable for this user",
             ) from None
         text = text.removesuffix("\n").removesuffix("\r")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from syncd.config import settings as models
-from syncd.config.fields import Strict
+from syncd.config.fields import Strict, meant_by
 from syncd.config.rules import faults
 from syncd.config.settings import Settings
 from syncd.errors import ConfigError
@@ -38,8 +39,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="found unhashable key", problem_mark=key.start_mark)
             if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {key.value} is written twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(problem="a key is written twice", problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -59,7 +62,7 @@ def load(path: Path) -> Settings:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: broken YAML: {error.problem}", hint="mend that line") from None
+        raise ConfigError(f"{path}{line}: broken YAML: {_problem(error)}", hint="mend that line") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(f"{path}: broken YAML", hint="it must be UTF-8 text without control characters") from None
     if node is None or not isinstance(raw, dict):
@@ -67,6 +70,31 @@ def load(path: Path) -> Settings:
     settings = _validated(path, raw, node)
     settings.state.placed_in(path.absolute().parent)
     return settings
+
+
+PROBLEMS = {
+    "a key is written twice": "a key is written twice",
+    "an alias that contains itself": "an alias that contains itself",
+    "too much in one file": "too much in one file",
+    "found undefined alias": "an alias (*) whose anchor (&) is not there; put text that begins with * in quotes",
+    "found duplicate anchor": "an anchor (&) that is there twice; put text that begins with & in quotes",
+    "could not determine a constructor": "a tag (!) that means nothing here; put text that begins with ! in quotes",
+    "found undefined tag": "a tag (!) that means nothing here; put text that begins with ! in quotes",
+    "found unhashable key": "a key that is no text; was a template like {{ … }} not filled in?",
+    "mapping values are not allowed": "a colon where none may be; put text that holds a colon in quotes",
+    "could not find expected ':'": "a line without the colon that makes it a key",
+    "found character": "a character that cannot begin a value; put the text in quotes",
+    "expected <block end>": "wrong indentation",
+    "found unexpected end of stream": "a quote or bracket is not closed",
+    "while parsing a flow": "a bracket or comma is missing",
+    "expected ',' or": "a bracket or comma is missing",
+}
+"""What PyYAML says, by how it begins, in our words: its own hold what was written, which may be a credential."""
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    said = error.problem or ""
+    return next((words for start, words in PROBLEMS.items() if said.startswith(start)), "it cannot be read here")
 
 
 def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
@@ -123,21 +151,45 @@ def _validated(path: Path, raw: dict[Any, Any], node: yaml.Node) -> Settings:
     return checked
 
 
+NAMED = {"sources", "targets", "jobs"}
+"""Sections whose keys are names that somebody chose."""
+
+
 def _located(node: yaml.Node, loc: tuple[int | str, ...]) -> tuple[str, int]:
-    """The dotted path of a fault and its line; a union's tag is no part of a path."""
+    """The dotted path of a fault and its line; a union's tag is no part of a path.
+
+    This is the one way to show a place of the configuration. It shows names of the schema, positions in lists, and
+    what sources, targets and jobs are called; nothing else that was written there, which may be a credential.
+    """
     path, here, line = "", node, node.start_mark.line + 1
     for number, part in enumerate(loc):
         keys = {key.value: (key, value) for key, value in here.value} if isinstance(here, yaml.MappingNode) else {}
         if isinstance(part, str) and part in keys:
             line, here = keys[part][0].start_mark.line + 1, keys[part][1]
-            path += f".{part}"
+            name = number == 1 and loc[0] in NAMED and _is_name(part, here)
+            path += f".{part}" if name or _is_ours(part) else ""
         elif isinstance(part, int) and isinstance(here, yaml.SequenceNode) and part < len(here.value):
             here = here.value[part]
             line = here.start_mark.line + 1
             path += f"[{part}]"
-        elif number == len(loc) - 1 and isinstance(part, str) and isinstance(here, yaml.MappingNode):
+        elif number == len(loc) - 1 and isinstance(part, str) and isinstance(here, yaml.MappingNode) and _is_ours(part):
             path += f".{part}"
     return path.removeprefix(".") or "the file", line
+
+
+def _is_ours(part: str) -> bool:
+    """Is it a name of the schema, or a slip of the pen for one?"""
+    return bool(meant_by(part, _schema_names()))
+
+
+def _is_name(key: str, value: yaml.Node) -> bool:
+    """Is it what a source, target or job is called, and stands there as such?"""
+    return isinstance(value, yaml.MappingNode) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", key) is not None
+
+
+@cache
+def _schema_names() -> frozenset[str]:
+    return frozenset(name for model in _models(Settings) for name in model.model_fields)
 
 
 def _message(detail: ErrorDetails) -> str:
@@ -163,11 +215,11 @@ def _message(detail: ErrorDetails) -> str:
 
 
 def _near(key: str) -> str:
-    known = {name for model in _models(Settings) for name in model.model_fields}
+    known = _schema_names()
     if key in known:
         return "; it belongs into another section"
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    close = meant_by(key, known)
+    return f"; did you mean {close}?" if close else ""
 
 
 def _models(model: Any) -> Iterator[Any]:
@@ -190,11 +242,16 @@ def _dangling(raw: dict[Any, Any], node: yaml.Node) -> Iterator[tuple[int, str, 
             there = raw.get(section)
             if isinstance(value, str) and isinstance(there, dict) and value not in there:
                 where, line = _located(node, ("jobs", str(name), *loc))
-                yield line, where, f"there is no {value} under {section}; it has {', '.join(map(str, there))}"
+                names = [str(one) for one in there if isinstance(there[one], dict)]
+                close = meant_by(value, names)
+                there_is = f"there is no {value}" if close else "this names nothing"
+                meant = f"did you mean {close}?" if close else f"it has {', '.join(names) or 'none'}"
+                yield line, where, f"{there_is} under {section}; {meant}"
         doubled = {str(target) for target in targets if targets.count(target) > 1}
         for value in sorted(doubled):
             where, line = _located(node, ("jobs", str(name), "targets"))
-            yield line, where, f"{value} is named twice"
+            known = isinstance(raw.get("targets"), dict) and value in raw["targets"]
+            yield line, where, f"{value if known else 'one'} is named twice"
 
 
 def _rule_faults(checked: Settings, node: yaml.Node) -> Iterator[tuple[int, str, str]]:

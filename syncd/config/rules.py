@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from syncd.config.fields import meant_by
 from syncd.config.settings import SecretRule
 from syncd.models import Glob, Rule
-from syncd.naming import placeholders
+from syncd.naming import PLACEHOLDERS, placeholders
 
 
 def faults(rule: SecretRule, kind: str) -> Iterator[tuple[str, str]]:
@@ -49,8 +50,9 @@ def _template_faults(rule: SecretRule, key: str, text: str | None, *, is_vault: 
     try:
         used = placeholders(text)
     except ValueError as error:
-        told = f"{{{error}}} means nothing here; " if str(error).isidentifier() else "no template; "
-        yield key, told + "use {source}, {mount}, {path}, {basename} and {field}, and {{ for a brace"
+        close = meant_by(str(error), PLACEHOLDERS)
+        told = f"{{{error}}} means nothing here, did you mean {{{close}}}?" if close else "no template"
+        yield key, told + "; use {source}, {mount}, {path}, {basename} and {field}, and {{ for a brace"
         return
     if key == "name" and text.lower().startswith("wix"):
         yield key, "Wix keeps names that begin with `wix` for itself; put another prefix"

@@ -24,6 +24,8 @@ def _address(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise PydanticCustomError("address", "no address; write https://HOST[:PORT]")
+    if parts.query or parts.fragment:
+        raise PydanticCustomError("address", "nothing after ? or # belongs into an address")
     if "@" in parts.netloc:
         raise PydanticCustomError("address", "no user or password belongs into an address")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:

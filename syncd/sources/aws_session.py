@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -61,6 +60,57 @@ PASSING = {
 NOT_AWS = "the answer is none of AWS's"
 NOT_AWS_MEND = "see endpoint_url, and what stands between here and AWS"
 MEND_CREDENTIALS = "see the standard AWS chain: environment, profile, web identity, container, instance role"
+
+
+KNOWN = (
+    DENIED
+    | PASSING
+    | {
+        "DecryptionFailure",
+        "EncryptionFailure",
+        "InvalidNextTokenException",
+        "InvalidParameterException",
+        "InvalidRequestException",
+        "LimitExceededException",
+        "MalformedPolicyDocumentException",
+        "PreconditionNotMetException",
+        "PublicPolicyException",
+        "ResourceExistsException",
+        "ResourceNotFoundException",
+        "QueueDoesNotExist",
+        "KmsAccessDenied",
+        "KmsDisabled",
+        "KmsNotFound",
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "OverLimit",
+        "InvalidAddress",
+        "InvalidSecurity",
+        "RequestExpired",
+        "RegionDisabled",
+        "RegionDisabledException",
+        "MalformedPolicyDocument",
+        "PackedPolicyTooLarge",
+        "IDPCommunicationError",
+        "IDPRejectedClaim",
+        "InvalidIdentityToken",
+        "ExpiredTokenException",
+        "InvalidAction",
+        "InvalidParameterValue",
+        "MissingParameter",
+        "OptInRequired",
+        "NotAuthorized",
+        "ValidationError",
+        "ValidationException",
+        "InvalidAuthorizationMessageException",
+        "UnknownOperationException",
+        "KMSAccessDeniedException",
+        "KMSInvalidStateException",
+        "KMSDisabledException",
+        "KMSNotFoundException",
+    }
+)
+"""The codes that are shown as they are (references of Secrets Manager, SQS, STS, and AWS's common errors)."""
+UNKNOWN_CODE = "another code"
 
 
 class Refused(Exception):
@@ -140,7 +190,9 @@ def _translated(place: str, call: Callable[[], T]) -> T:
         with bounded():
             return call()
     except ClientError as error:
-        code = re.sub(r"[^A-Za-z0-9.:_-]", "?", str(error.response.get("Error", {}).get("Code", "")))[:60]
+        # A closed list: what a peer calls its error may hold what it was sent.
+        given = str(error.response.get("Error", {}).get("Code", ""))
+        code = given if given in KNOWN else UNKNOWN_CODE
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in PASSING or status >= 500:
             raise SourceUnavailable(f"{place}: AWS asks to wait ({code})", hint="stretch the schedule") from None

@@ -12,7 +12,7 @@ import httpx
 from syncd.errors import TargetDenied, TargetUnavailable
 from syncd.models import SecretValue
 from syncd.ports import Clock
-from syncd.targets.http import exchange
+from syncd.targets.http import Sendable, exchange
 
 Credential = Callable[[], SecretValue[str]]
 """Read again at each use, so that a rotated mount is picked up."""
@@ -24,7 +24,7 @@ EARLY = timedelta(minutes=5)
 class Auth(Protocol):
     """Headers for a request, and another try after a 401."""
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str | SecretValue[str]]:
         """The headers that say who asks. Raises `TargetError`."""
 
     def renew(self) -> bool:
@@ -38,9 +38,9 @@ class ApiKeyAuth:
         self._site_id = site_id
         self._key = key
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str | SecretValue[str]]:
         """The key as it is, without `Bearer`."""
-        return {"Authorization": self._key().reveal(), "wix-site-id": self._site_id}
+        return {"Authorization": self._key(), "wix-site-id": self._site_id}
 
     def renew(self) -> bool:
         """A key has no life cycle here."""
@@ -70,14 +70,14 @@ class AppAuth:
         self._token: SecretValue[str] | None = None
         self._good_until: datetime | None = None
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str | SecretValue[str]]:
         """The access token; the instance is the site, so no site header."""
         with self._lock:
             now = self._clock()
             if self._token is None or self._good_until is None or now >= self._good_until:
                 self._token, lives = self._fetch()
                 self._good_until = now + max(lives - EARLY, lives / 2)
-            return {"Authorization": self._token.reveal()}
+            return {"Authorization": self._token}
 
     def renew(self) -> bool:
         """Forget the token; the next headers fetch a new one."""
@@ -86,10 +86,10 @@ class AppAuth:
         return True
 
     def _fetch(self) -> tuple[SecretValue[str], timedelta]:
-        payload = {
+        payload: Sendable = {
             "grant_type": "client_credentials",
             "client_id": self._app_id,
-            "client_secret": self._app_secret().reveal(),
+            "client_secret": self._app_secret(),
             "instance_id": self._instance_id,
         }
         answer = exchange(self._client, "POST", self._url, headers={}, payload=payload)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from syncd.echoes import echoes
 from syncd.errors import ConfigError, TargetError, TargetUnavailable
 from syncd.models import SecretValue, Window
 from syncd.targets.deadline import bound, deadline
@@ -27,8 +28,11 @@ MOST_BYTES = 8 * 1024 * 1024
 """Of one answer: some 20,000 listed secrets."""
 OLDEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """What a `Date` outside of says is no date."""
-SHORTEST_ECHO = 6
-"""Characters; a shorter secret is in too many texts by chance, and a text that holds it tells nothing."""
+SHORTEST_CREDENTIAL = 12
+"""Characters of a credential that is looked for in the body of an answer."""
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,80}")
+Sendable = str | SecretValue[str] | Mapping[str, "Sendable"] | None
+"""What goes into a request's body; what is secret of it stays masked until it is sent."""
 CALL_SECONDS = 8.0
 """From sending to the last byte of the answer; a stop waits for at most this."""
 
@@ -46,6 +50,8 @@ class Answer:
     """It came with a request id, as Wix's answers do."""
     sent: tuple[SecretValue[str], ...] = ()
     """What was sent and may not come back in anything that is shown or kept."""
+    repeats_credential: bool = False
+    """Its body holds a credential that was sent with the request: whatever it says, it is not Wix's."""
 
     @property
     def code(self) -> str:
@@ -61,9 +67,8 @@ class Answer:
         return f"HTTP {self.status}" + (f" {self.code}" if self.code and not self.echoes(self.code) else "")
 
     def echoes(self, told: str) -> bool:
-        """Is it, or does it hold, something secret of what was sent?"""
-        sent = (secret.reveal() for secret in self.sent)
-        return any(told in one or one in told for one in sent if len(one) >= SHORTEST_ECHO)
+        """Does it hold a part of something secret of what was sent?"""
+        return echoes(told, (secret.reveal() for secret in self.sent))
 
 
 def is_loopback(url: str) -> bool:
@@ -98,17 +103,25 @@ def exchange(
     method: str,
     url: str,
     *,
-    headers: Mapping[str, str],
-    payload: object = None,
-    secrets: tuple[SecretValue[str], ...] = (),
+    headers: Mapping[str, str | SecretValue[str]],
+    payload: Sendable,
 ) -> Answer:
-    """Send one request; `secrets` are what it holds. Raises `TargetUnavailable` where no complete answer came."""
+    """Send one request. What is secret of it is known by its type: it is revealed here and nowhere before.
+
+    So nothing secret can be sent without being looked for in what comes back. Raises `TargetUnavailable` where no
+    complete answer came.
+    """
     started = time.monotonic()
+    sent: list[SecretValue[str]] = []
+    plain = {name: str(_revealed(value, sent)) for name, value in headers.items()}
+    credentials = [secret.reveal().encode() for secret in sent]
+    body = _revealed(payload, sent)
     try:
-        with deadline(CALL_SECONDS), client.stream(method, url, headers=dict(headers), json=payload) as response:
-            body = _bounded(response)
-            answer = _answer(response, body, timedelta(seconds=time.monotonic() - started))
-            answer = replace(answer, sent=secrets)
+        with deadline(CALL_SECONDS), client.stream(method, url, headers=plain, json=body) as response:
+            content = _bounded(response)
+            answer = _answer(response, content, timedelta(seconds=time.monotonic() - started))
+            repeats = any(one in content for one in credentials if len(one) >= SHORTEST_CREDENTIAL)
+            answer = replace(answer, sent=tuple(sent), repeats_credential=repeats)
             return replace(answer, request_id="") if answer.request_id and answer.echoes(answer.request_id) else answer
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise TargetUnavailable(
@@ -127,6 +140,16 @@ def exchange(
             maybe_done=True,
             stalled=isinstance(error, httpx.TimeoutException),
         ) from None
+
+
+def _revealed(thing: Sendable, sent: list[SecretValue[str]]) -> Any:
+    """The thing as it is sent; its secrets go into `sent`."""
+    if isinstance(thing, SecretValue):
+        sent.append(thing)
+        return thing.reveal()
+    if isinstance(thing, Mapping):
+        return {key: _revealed(value, sent) for key, value in thing.items()}
+    return thing
 
 
 class AnswerTooLarge(httpx.DecodingError):
@@ -159,15 +182,16 @@ def _answer(response: httpx.Response, body: bytes, took: timedelta) -> Answer:
     return Answer(
         status=response.status_code,
         body=told if isinstance(told, dict) else None,
-        request_id=_printable(response.headers.get("x-wix-request-id", "")),
+        request_id=_request_id(response.headers.get("x-wix-request-id", "")),
         named="x-wix-request-id" in response.headers,
         retry_after=_seconds(response.headers.get("retry-after", "")),
         window=_window(response.headers.get("date", ""), took),
     )
 
 
-def _printable(text: str) -> str:
-    return "".join(char for char in text[:80] if char.isalnum() or char in "-_.")
+def _request_id(text: str) -> str:
+    """What looks like one of Wix's, whole as it came; nothing else is one."""
+    return text if REQUEST_ID.fullmatch(text) else ""
 
 
 def _seconds(text: str) -> float | None:

@@ -30,7 +30,7 @@ from syncd.errors import (
 from syncd.models import RemoteSecret, SecretValue, Written
 from syncd.ports import Quota
 from syncd.targets.auth import Auth
-from syncd.targets.http import Answer, exchange
+from syncd.targets.http import Answer, Sendable, exchange
 from syncd.untrusted import mapping, storable, text
 
 BASE_URL = "https://www.wixapis.com/_api/cloud-secrets-vault-server"
@@ -85,7 +85,7 @@ class WixTarget:
         """ListSecretInfo: the whole site in one request."""
         answer, _ = self._call("GET", SECRETS)
         listed = (answer.body or {}).get("secrets", [])
-        if not isinstance(listed, list):
+        if answer.repeats_credential or not isinstance(listed, list):
             raise TargetUnavailable(
                 f"{self.name}: the listing is no list",
                 hint="see base_url, and what stands between here and Wix",
@@ -111,7 +111,7 @@ class WixTarget:
 
     def create(self, name: str, value: SecretValue[str], description: str) -> Written:
         """CreateSecret."""
-        secret = {"name": name, "value": value.reveal(), "description": description}
+        secret: Sendable = {"name": name, "value": value, "description": description}
         answer, _ = self._call("POST", SECRETS, {"secret": secret}, repeatable=False)
         secret_id = text((answer.body or {}).get("id"))
         if not ID.fullmatch(secret_id) or answer.echoes(secret_id):
@@ -124,11 +124,11 @@ class WixTarget:
 
     def update(self, secret_id: str, *, name: str | None, value: SecretValue[str] | None, description: str) -> Written:
         """PartiallyUpdateSecret: only what is given."""
-        secret: dict[str, str] = {"description": description}
+        secret: dict[str, Sendable] = {"description": description}
         if name is not None:
             secret["name"] = name
         if value is not None:
-            secret["value"] = value.reveal()
+            secret["value"] = value
         answer, lost = self._call("PATCH", f"{SECRETS}/{quote(secret_id, safe='')}", {"secret": secret})
         return Written(id=secret_id, window=answer.window, request_id=answer.request_id, lost_tries=lost)
 
@@ -149,7 +149,7 @@ class WixTarget:
         value = (answer.body or {}).get("value", "")
         return SecretValue(value) if isinstance(value, str) else None
 
-    def _call(self, method: str, path: str, payload: object = None, *, repeatable: bool = True) -> tuple[Answer, int]:
+    def _call(self, method: str, path: str, payload: Sendable = None, *, repeatable: bool = True) -> tuple[Answer, int]:
         """The answer, and how many earlier tries of it may have taken effect, too."""
         lost: list[bool] = []
 
@@ -195,14 +195,14 @@ class WixTarget:
             if self._stop.wait(wait):
                 raise TargetUnavailable(f"{self.name}: stopped before the request was sent")
 
-    def _once(self, method: str, path: str, payload: object) -> Answer:
+    def _once(self, method: str, path: str, payload: Sendable) -> Answer:
         answer = self._send(method, path, payload)
         if answer.status == httpx.codes.UNAUTHORIZED and self._auth.renew():
             answer = self._send(method, path, payload)
         self._raise_for(answer, method, one=path != SECRETS)
         return answer
 
-    def _send(self, method: str, path: str, payload: object) -> Answer:
+    def _send(self, method: str, path: str, payload: Sendable) -> Answer:
         headers = self._auth.headers()
         ticket = self._admitted()
         try:
@@ -212,7 +212,6 @@ class WixTarget:
                 self._base + path,
                 headers=headers,
                 payload=payload,
-                secrets=_secrets(payload, headers),
             )
         except TargetUnavailable:
             self._observe(method, "none")
@@ -272,11 +271,6 @@ class WixTarget:
             hint="see name, value and description against Wix's limits",
             request_id=answer.request_id,
         )
-
-
-def _secrets(payload: object, headers: dict[str, str]) -> tuple[SecretValue[str], ...]:
-    value = text(mapping(mapping(payload).get("secret")).get("value"))
-    return tuple(SecretValue(one) for one in (value, headers["Authorization"]) if one)
 
 
 def _wait(state: RetryCallState) -> float:

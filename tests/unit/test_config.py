@@ -59,7 +59,11 @@ FAULTS = [
     (("targets", "shop", "auth", "api_key"), "planted-key", "a credential is not written into the file"),
     (("targets", "shop", "rate_limit"), "many", "targets.shop.rate_limit: no rate"),
     (("jobs", "payments", "source"), "valt", "jobs.payments.source: there is no valt under sources"),
-    (("jobs", "payments", "targets"), ["shop", "nope"], "jobs.payments.targets[1]: there is no nope under targets"),
+    (
+        ("jobs", "payments", "targets"),
+        ["shop", "nope"],
+        "jobs.payments.targets[1]: this names nothing under targets; it has shop, outlet",
+    ),
     (("jobs", "payments", "targets"), ["shop", "shop"], "shop is named twice"),
     (("jobs", "payments", "targets"), [], "jobs.payments.targets"),
     (("jobs", "payments", "schedule", "every"), "5 minutes", "jobs.payments.schedule.every: no duration"),

@@ -1,0 +1,36 @@
+"""Does a text from a peer hold a part of something secret that it was sent? Pure."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from urllib.parse import quote
+
+RUN = 8
+"""Characters in a row that a text and a secret do not share by chance."""
+SHORTEST = 6
+"""Characters; a shorter secret is in too many texts by chance, and a text that holds it tells nothing."""
+
+
+def _forms(secret: str) -> Iterable[str]:
+    """The secret as a peer may write it."""
+    data = secret.encode("utf-8", "surrogatepass")
+    yield secret.casefold()
+    yield quote(data, safe="").casefold()
+    yield base64.b64encode(data).decode().casefold()
+    yield data.hex()
+    yield "".join(char for char in secret if char.isalnum()).casefold()
+
+
+def echoes(text: str, secrets: Iterable[str]) -> bool:
+    """Is a run of the text also in one of the secrets, in whatever case or encoding?"""
+    told = text.casefold()
+    runs = {told[at : at + RUN] for at in range(max(1, len(told) - RUN + 1))} if len(told) >= RUN else set[str]()
+    for secret in secrets:
+        if len(secret) < SHORTEST or not told:
+            continue
+        if secret.casefold() in told or any(run in form for form in _forms(secret) for run in runs):
+            return True
+        if SHORTEST <= len(told) < RUN and told in secret.casefold():
+            return True
+    return False

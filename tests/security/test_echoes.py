@@ -1,0 +1,212 @@
+"""Nothing secret can be sent without being looked for in what comes back; a place of the configuration shows nothing."""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import os
+import secrets
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import yaml
+
+from syncd.echoes import echoes
+from syncd.models import SecretValue
+from syncd.targets.http import exchange
+from tests.chaos.peers import Answer, peer
+from tests.lab import Bao, Lab
+
+ENCODED: dict[str, Callable[[str], str]] = {
+    "as it is": lambda text: text,
+    "a part": lambda text: text[5:17],
+    "the first 80": lambda text: (text * 5)[:80],
+    "upper case": str.upper,
+    "without its signs": lambda text: "".join(char for char in text if char.isalnum()),
+    "within more": lambda text: f"id-{text}-1",
+    "base64": lambda text: base64.b64encode(text.encode()).decode().rstrip("="),
+    "hex": lambda text: text.encode().hex(),
+    "in a URL": lambda text: quote(text, safe=""),
+}
+
+
+@pytest.mark.parametrize("form", ENCODED)
+def test_a_part_of_a_secret_is_seen_in_any_form(form: str) -> None:
+    secret = "s.Ab/" + secrets.token_urlsafe(24)
+    assert echoes(ENCODED[form](secret), [secret])
+    for honest in ("1764071234.5678123456789", "RESOURCE_EXHAUSTED", secrets.token_hex(16), "", "x"):
+        assert not echoes(honest, [secret])
+
+
+def test_what_is_sent_is_said() -> None:
+    """There is no way to send something without naming it: both parts are required, and secrets go by their type."""
+    told = inspect.signature(exchange).parameters
+    assert told["payload"].default is told["headers"].default is inspect.Parameter.empty
+    assert "SecretValue" in str(told["headers"].annotation)
+
+
+@pytest.mark.parametrize("form", ENCODED)
+@pytest.mark.parametrize("where", ["token", "listing", "creation", "429"])
+def test_a_peer_that_gives_back_what_it_was_sent(lab: Lab, bao: Bao, form: str, where: str) -> None:
+    """As a request id, an error's code, an id or a name, in whatever encoding."""
+    app_secret, token, value = (f"{kind}.{secrets.token_urlsafe(24)}" for kind in ("app", "tok", "val"))
+    lab.secret_file("app-secret", app_secret)
+    lab.vault(bao)
+    bao.put("app/x", v=value)
+
+    def answer(method: str, path: str, _body: bytes) -> Answer:
+        if path.endswith("/oauth2/token"):
+            bad = {"message": app_secret, "details": {"applicationError": {"code": app_secret}}}
+            if where == "token":
+                return Answer(bad, 400, {"X-Wix-Request-Id": ENCODED[form](app_secret)})
+            return Answer(
+                {"access_token": token, "expires_in": 14400}, 200, {"X-Wix-Request-Id": ENCODED[form](app_secret)}
+            )
+        echo = {"X-Wix-Request-Id": ENCODED[form](token if method == "GET" else value)}
+        if where == "429":
+            return Answer(
+                {"details": {"applicationError": {"code": ENCODED[form](token).upper()}}},
+                429,
+                {**echo, "Retry-After": "0"},
+            )
+        if method == "GET":
+            listed = (
+                [{"id": "a" * 8, "name": token, "description": f"[syncd:lab:{token[:8]}]"}]
+                if where == "listing"
+                else []
+            )
+            return Answer({"secrets": listed}, 200, echo)
+        return Answer({"id": ENCODED[form](value)}, 200, echo)
+
+    with peer(answer) as server:
+        auth = {
+            "method": "app",
+            "app_id": "a",
+            "instance_id": "i",
+            "app_secret": {"file": str(lab.folder / "app-secret")},
+        }
+        lab.config["targets"]["shop"] |= {"base_url": server.url, "auth": auth, "rate_limit": "900/1s"}
+        lab.job("job", "vault", {"path": f"{bao.mount}/**"})
+        shown = ""
+        for words in (("sync",), ("plan", "--json"), ("status",), ("explain", "x_v"), ("state", "export")):
+            result = lab.run(*words, options=("--debug",))
+            shown += result.out + result.err
+    kept = b"".join(path.read_bytes() for path in lab.state.parent.iterdir())
+    for secret in (app_secret, token, value):
+        assert not echoes_within(shown, secret), shown
+        assert secret.encode() not in kept and ENCODED[form](secret).encode() not in kept
+
+
+def echoes_within(shown: str, secret: str) -> bool:
+    runs = {secret[at : at + 10] for at in range(len(secret) - 9)}
+    return any(run.casefold() in shown.casefold() for run in runs) or secret.encode().hex() in shown
+
+
+def planted() -> str:
+    return f"planted-{secrets.token_urlsafe(18)}"
+
+
+PLACES: dict[str, Callable[[dict[str, Any], str], Any]] = {
+    "{KEY}": lambda config, key: config["targets"]["shop"]["auth"].update(api_key={key: None}),
+    "{KEY: VALUE}": lambda config, key: config["targets"]["shop"]["auth"].update(api_key={key: key}),
+    "plain": lambda config, key: config["targets"]["shop"]["auth"].update(api_key=key),
+    "env": lambda config, key: config["targets"]["shop"]["auth"].update(api_key={"env": key}),
+    "env that looks like one": lambda config, key: config["targets"]["shop"]["auth"].update(api_key={"env": key.replace("-", "_")}),
+    "file": lambda config, key: config["targets"]["shop"]["auth"].update(api_key={"file": key}),
+    "a file below a folder that is not there": lambda config, key: config["targets"]["shop"]["auth"].update(api_key={"file": f"/{key}/x"}),
+    "both": lambda config, key: config["targets"]["shop"]["auth"].update(api_key={"env": key, "file": key}),
+    "a list": lambda config, key: config["targets"]["shop"]["auth"].update(api_key=[key]),
+    "a list in env": lambda config, key: config["targets"]["shop"]["auth"].update(api_key={"env": [key]}),
+    "method": lambda config, key: config["targets"]["shop"]["auth"].update(method=key),
+    "an unknown key": lambda config, key: config["sources"]["vault"]["auth"].update({key: "x"}),
+    "an unknown section": lambda config, key: config.update({key: {"a": 1}}),
+    "the name of a source": lambda config, key: config["sources"].update({key: None}),
+    "a source that is not there": lambda config, key: config["jobs"]["job"].update(source=key),
+    "a target that is not there": lambda config, key: config["jobs"]["job"].update(targets=[key, key]),
+    "a placeholder": lambda config, key: config["jobs"]["job"]["secrets"][0].update(name="{%s}" % key),
+    "a tag": lambda config, key: config["jobs"]["job"]["secrets"][0].update(tags={key: [key]}),
+    "the address": lambda config, key: config["sources"]["vault"].update(address=f"https://{key}@host:8200"),
+    "a query": lambda config, key: config["sources"]["vault"].update(address=f"https://host:8200/?token={key}"),
+    "a duration": lambda config, key: config["jobs"]["job"].update(deletion_grace=key),
+    "the rate": lambda config, key: config["targets"]["shop"].update(rate_limit=key),
+    "a cron line": lambda config, key: config["jobs"]["job"].update(schedule={"cron": key}),
+    "a time zone": lambda config, key: config["jobs"]["job"].update(schedule={"cron": "@daily", "timezone": key}),
+    "the token": lambda config, key: config.update(server={"listen": ":0", "token": {"env": key}}),
+    "state.url": lambda config, key: config.update(state={"url": {"env": key}, "fingerprint_key": {"file": key}}),
+    "the owner": lambda config, key: config.update(owner=f"{key} {key}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_credential_in_the_wrong_place_is_not_shown(lab: Lab, bao: Bao, place: str) -> None:
+    key = planted()
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/**"})
+    PLACES[place](lab.config, key)
+    for words in (("check",), ("sync",), ("check", "--connect")):
+        result = lab.run(*words, options=("--debug",))
+        if words != ("check",):
+            assert result.code in {3, 4}, (words, result)
+        for form in (key, key.replace("-", "_")):
+            assert form not in result.out + result.err, result.err
+            assert not echoes_within(result.out + result.err, form.removeprefix("planted").strip("-_"))
+
+
+TEXTS = {
+    "an alias": "owner: *KEY\n",
+    "an anchor twice": "owner: &KEY a\nstate: &KEY b\n",
+    "a tag": "owner: !KEY a\n",
+    "a long tag": "owner: !<tag:KEY> a\n",
+    "a handle": "owner: !KEY!x a\n",
+    "a key twice": "KEY: 1\nKEY: 2\n",
+    "a key twice, deep": "targets: {shop: {auth: {KEY: 1, KEY: 2}}}\n",
+    "a colon": "owner: a: KEY: b\n",
+    "no colon": "owner: x\nKEY\nstate: y\n",
+    "a reserved sign": "owner: @KEY\n",
+    "an open quote": 'owner: "KEY\n',
+    "an open bracket": "owner: [KEY\n",
+    "an escape": 'owner: "\\KEY"\n',
+    "a template": "owner: {{ KEY }}\n",
+    "a directive": "%KEY 1\n---\nowner: x\n",
+    "a merge": "<<: KEY\nowner: x\n",
+    "two documents": "owner: x\n---\nKEY: 1\n",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_broken_yaml_shows_nothing_of_what_was_written(lab: Lab, text: str) -> None:
+    key = "planted" + secrets.token_hex(12)
+    path = lab.folder / "broken.yaml"
+    path.write_text(TEXTS[text].replace("KEY", key))
+    for words in (("check",), ("sync",)):
+        result = lab.run(*words, options=("--config", str(path), "--debug"))
+        assert result.code == 3, result
+        assert key not in result.out + result.err and "broken.yaml" in result.err, result.err
+
+
+@pytest.mark.parametrize("name", ["SYNCD_CONFIG", "NAME=VALUE"])
+def test_the_environment_is_not_shown(lab: Lab, bao: Bao, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A credential that was put where a name of the environment should be, and one that is there under an odd name."""
+    key = planted()
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/**"})
+    monkeypatch.setenv("WIX_KEY_OF_THE_TEST", f"{key} with a space")
+    lab.config["targets"]["shop"]["auth"]["api_key"] = {"env": "WIX_KEY_OF_THE_TEST"}
+    result = lab.run("sync")
+    assert result.code == 3 and key not in result.out + result.err and "WIX_KEY_OF_THE_TEST" in result.err
+    assert "visible ASCII" in result.err and name
+
+
+def test_places_stay_readable(lab: Lab, bao: Bao) -> None:
+    """Masks are no excuse: the place, its line and the mend are there."""
+    lab.vault(bao)
+    lab.job("payments", "vault", {"path": f"{bao.mount}/**"}, schedule={"evry": "5m"})
+    lab.config["targets"]["shop"]["auth"]["api_key"] = {"planted": None}
+    result = lab.run("check")
+    line = 1 + lab.config_file.read_text().split("\n").index("      evry: 5m")
+    assert f"syncd.yaml:{line}: jobs.payments.schedule.evry: unknown key; did you mean every?" in result.err
+    assert "targets.shop.auth.api_key: unknown key" in result.err
+    assert yaml.safe_load(lab.config_file.read_text()) and os.environ
+    assert str(SecretValue("x")) == "***"
