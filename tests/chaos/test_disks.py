@@ -6,6 +6,7 @@ import os
 import random
 import sqlite3
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -123,36 +124,60 @@ def test_a_read_only_disk(arena: Arena, tally: Tally) -> None:
     tally("a read-only disk", arena.judge(*said))
 
 
-def as_version_one(state: Path) -> None:
-    """The same ledger as the first schema had it."""
+def as_version(state: Path, version: int) -> None:
+    """The same ledger as an older schema had it."""
     old = state.with_name("old.db")
-    script = (Path(__file__).parent / "data" / "ledger-v1.sql").read_text()
+    script = (Path(__file__).parent / "data" / f"ledger-v{version}.sql").read_text()
     with sqlite3.connect(old) as made:
         made.executescript(script)
         made.execute("DELETE FROM syncd_meta")
         made.execute("ATTACH ? AS new", (str(state),))
         for (table,) in made.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
-            columns = ", ".join(f'"{row[1]}"' for row in made.execute(f"PRAGMA main.table_info({table})"))
+            both = [{row[1] for row in made.execute(f"PRAGMA {one}.table_info({table})")} for one in ("main", "new")]
+            columns = ", ".join(f'"{name}"' for name in sorted(both[0] & both[1]))
             made.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}")
-        made.execute("UPDATE syncd_meta SET value = '1' WHERE key = 'schema_version'")
+        made.execute("UPDATE syncd_meta SET value = ? WHERE key = 'schema_version'", (str(version),))
+        if version == 2:  # a checksum over the columns of its time
+            made.row_factory = sqlite3.Row
+            for table, booleans in (
+                ("syncd_records", {"adopted", "unverified"}),
+                ("syncd_paths", ()),
+                ("syncd_mounts", ()),
+            ):
+                for row in made.execute(f"SELECT rowid AS row_id, * FROM main.{table}").fetchall():
+                    keys = sorted(set(row.keys()) - {"row_id", "seal"})
+                    told = [(key, bool(row[key]) if key in booleans else row[key]) for key in keys]
+                    seal = zlib.crc32(repr(told).encode("utf-8", "surrogatepass"))
+                    made.execute(f"UPDATE main.{table} SET seal = ? WHERE rowid = ?", (seal, row["row_id"]))
     made.close()
     for name in (state.name + "-wal", state.name + "-shm"):
         state.with_name(name).unlink(missing_ok=True)
     old.replace(state)
 
 
-def test_an_older_ledger_is_migrated_with_a_copy_beside_it(arena: Arena, tally: Tally) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_ledger_is_migrated_with_a_copy_beside_it(arena: Arena, tally: Tally, version: int) -> None:
     arena.reset()
     ids = arena.lab.ledger()
-    as_version_one(arena.lab.state)
+    as_version(arena.lab.state, version)
     assert arena.lab.ledger() == ids
-    copy = arena.lab.state.with_name("state.db.v1.bak")
+    copy = arena.lab.state.with_name(f"state.db.v{version}.bak")
     assert copy.stat().st_mode & 0o777 == 0o600
     with sqlite3.connect(copy) as kept:
-        assert kept.execute("SELECT value FROM syncd_meta WHERE key = 'schema_version'").fetchone() == ("1",)
+        assert kept.execute("SELECT value FROM syncd_meta WHERE key = 'schema_version'").fetchone() == (str(version),)
         assert kept.execute("SELECT count(*) FROM syncd_records").fetchone() == (len(ids),)
     kept.close()
     tally("an older ledger", arena.judge())
+
+
+def test_a_damaged_older_ledger_is_not_sealed_anew(arena: Arena) -> None:
+    arena.reset()
+    as_version(arena.lab.state, 2)
+    with sqlite3.connect(arena.lab.state) as here:
+        here.execute("UPDATE syncd_records SET adopted = 1 - adopted")
+    here.close()
+    assert arena.lab.run("sync").code == 7
+    arena.reset()
 
 
 def test_a_newer_ledger_is_not_touched(arena: Arena, tally: Tally) -> None:
@@ -164,7 +189,7 @@ def test_a_newer_ledger_is_not_touched(arena: Arena, tally: Tally) -> None:
     assert "newer syncd" in explained(arena.lab.run("sync"))
     assert arena.lab.state.read_bytes() == before and len(arena.lab.wix.seen) == requests
     with sqlite3.connect(arena.lab.state) as newer:
-        newer.execute("UPDATE syncd_meta SET value = '2' WHERE key = 'schema_version'")
+        newer.execute("UPDATE syncd_meta SET value = '3' WHERE key = 'schema_version'")
     newer.close()
     tally("a newer ledger", arena.judge())
 
