@@ -59,6 +59,8 @@ class Applied:
     """The time was up before all actions were sent."""
     broken: SyncdError | None = None
     """The site as a whole refuses or does not answer."""
+    slow_down: TargetUnavailable | None = None
+    """The site asks to wait for longer than a call does; nothing more was started, and nothing of it failed."""
 
 
 class Applier:
@@ -99,7 +101,7 @@ class Applier:
             while todo or flying:
                 starting: list[Action] = []
                 most = min(self._ahead, START + self._well)
-                while todo and len(starting) + len(flying) < most and not result.broken and not stop():
+                while todo and len(starting) + len(flying) < most and not (result.broken or result.slow_down or stop()):
                     action = todo.popleft()
                     if self._is_consented(action):
                         starting.append(action)
@@ -121,7 +123,7 @@ class Applier:
                     self._settle(future, *flying.pop(future), settled, result)
             self._journal.write(put=settled.put, drop=settled.drop, log=settled.log)
             settled.note(result.rows)
-        result.left_over = bool(todo) and result.broken is None
+        result.left_over = (bool(todo) or result.slow_down is not None) and result.broken is None
         return result
 
     def _sent(self, action: Action, record: Record) -> Logged | None:
@@ -168,6 +170,10 @@ class Applier:
             written = self._believed(action, future.result())
         except TargetError as failure:
             error = failure
+        if isinstance(error, TargetUnavailable) and error.retry_after is not None and not error.maybe_done:
+            result.slow_down = error
+            self._put_back(action, record, settled)
+            return
         sought = isinstance(action, Update) and action.reason == Reason.SOUGHT
         if sought and isinstance(error, SecretGone):
             error, result.look_again = None, True
@@ -195,6 +201,17 @@ class Applier:
         settled.log.append(history_line(outcome, record, now))
         result.outcomes.append(outcome)
         self._told(outcome)
+
+    def _put_back(self, action: Action, record: Record, settled: _Settled) -> None:
+        """The site took nothing: the row is as it was, and the action comes again."""
+        if isinstance(action, Delete):
+            refused = replace(history_line(Outcome(action=action), record, self._clock()), outcome="asked to wait")
+            settled.log.append(replace(refused, result=Result.REFUSED, remote_id=record.remote_id or ""))
+        held = action.record is not None and not (isinstance(action, Update) and action.reason is Reason.ADOPT)
+        if held and action.record is not None and (action.record.remote_id or action.record.pending):
+            settled.put.append(action.record)
+        else:
+            settled.drop.append(record)
 
     def _believed(self, action: Action, written: Written) -> Written:
         """A creation's answer, if its id is new. Raises `TargetUnavailable`: the listing tells whose id it is."""

@@ -106,6 +106,7 @@ class App:
             clock=clock,
             stopped=lambda: self.stop.is_set() or self.ended.is_set(),
             told=told,
+            pause=self.stop.wait,
         )
 
     def _say_a_clock_that_was_set_back(self) -> None:
@@ -116,10 +117,6 @@ class App:
                 latest=f"{latest:%Y-%m-%d %H:%M:%S} UTC",
                 hint="the ledger has later times; see the clock",
             )
-
-    def supersede(self) -> None:
-        """Another configuration takes over."""
-        self.ended.set()
 
     def close(self) -> None:
         """Give everything back."""
@@ -313,7 +310,6 @@ class App:
                 app_id=settings.auth.app_id,
                 instance_id=settings.auth.instance_id,
                 app_secret=secret,
-                clock=self._clock,
             )
         count, _, span = settings.rate_limit.partition("/")
         window = parse_duration(span)

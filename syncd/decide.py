@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from syncd.errors import BadName, SyncdError, TargetDenied, TargetError
+from syncd.errors import BadName, SyncdError, TargetDenied, TargetError, TargetUnavailable
 from syncd.gather import Gathering
 from syncd.guard import Ground, guard
 from syncd.mapping import Wanted, strange_mount
@@ -152,6 +152,10 @@ class Decision:
         except TargetDenied:
             self._memory.readable = False
             return True
+        except TargetUnavailable as error:
+            if error.retry_after is not None:
+                raise  # the cycle waits, without the site's lock
+            return None
         except TargetError:
             return None
         return None if value is None else self._world.fingerprint(value.reveal().encode("utf-8", "surrogatepass"))

@@ -61,6 +61,9 @@ class Target(Protocol):
     """The site's own identity, under which the ledger keeps its records."""
     profile: str
 
+    def delay(self) -> float:
+        """Seconds until the site may be asked again, where it asked to slow down."""
+
     def list(self) -> tuple[RemoteSecret, ...]:
         """Every secret on the site, without values."""
 

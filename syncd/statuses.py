@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-
-from syncd.models import Record
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,25 +15,69 @@ class Served:
     jobs: Mapping[str, frozenset[str]]
     """By site."""
 
-    def is_detached(self, record: Record) -> bool:
+    def is_detached(self, record: Judged) -> bool:
         """Is its site one that no target names?"""
         return record.site not in self.jobs
 
-    def is_left_over(self, record: Record) -> bool:
+    def is_left_over(self, record: Judged) -> bool:
         """Does its job send nothing to its site any more, whatever was removed: the rule's job, its target?"""
         return record.job not in self.jobs.get(record.site, frozenset())
 
 
-def status_of_record(record: Record, served: Served, now: datetime) -> str:
+class Judged(Protocol):
+    """What of a record tells its status."""
+
+    @property
+    def site(self) -> str:
+        """The site's key."""
+
+    @property
+    def job(self) -> str:
+        """The job that keeps it."""
+
+    @property
+    def status(self) -> str:
+        """As the last cycle found it."""
+
+    @property
+    def is_open(self) -> bool:
+        """Is something under way, or was it never created?"""
+
+    @property
+    def unverified(self) -> bool:
+        """Is what the site holds not known?"""
+
+    def is_frozen(self, now: datetime) -> bool:
+        """Is it left alone at this moment?"""
+
+
+def status_of_record(record: Judged, served: Served, now: datetime) -> str:
     """The first that fits; the last cycle's word for what only a cycle can see."""
     if served.is_detached(record):
         return "detached"
-    if record.pending or record.remote_id is None:
+    if record.is_open:
         return "pending"
     if record.unverified:
         return "unverified"
-    if record.frozen_until and record.frozen_until > now:
+    if record.is_frozen(now):
         return "frozen"
     if served.is_left_over(record):
         return "orphan"
     return record.status or "pending"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Records that are alike in all that tells their status, and how many they are."""
+
+    site: str
+    job: str
+    status: str
+    is_open: bool
+    unverified: bool
+    frozen: bool
+    count: int
+
+    def is_frozen(self, now: datetime) -> bool:  # noqa: ARG002  # counted for a moment
+        """Are they left alone?"""
+        return self.frozen

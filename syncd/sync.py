@@ -13,7 +13,16 @@ from datetime import datetime, timedelta
 
 from syncd.apply import Applied, Applier
 from syncd.decide import Decision, Memory
-from syncd.errors import ConfigError, LedgerError, PlanMoved, SourceError, SyncdError, TargetError, worst
+from syncd.errors import (
+    ConfigError,
+    LedgerError,
+    PlanMoved,
+    SourceError,
+    SyncdError,
+    TargetError,
+    TargetUnavailable,
+    worst,
+)
 from syncd.gather import Gathering
 from syncd.mapping import Wanted
 from syncd.models import (
@@ -42,6 +51,8 @@ from syncd.world import Job, World
 
 APPLY_SECONDS = 60.0
 """After this long on one listing, list and plan again; whoever waits for the site gets its turn."""
+MOST_WAIT = 180.0
+"""Seconds that a cycle waits for a site that asks to slow down, without anything getting done."""
 LOOKS = 4
 """Passes that may follow because something was not as listed."""
 
@@ -76,7 +87,8 @@ class Cycle:
         self._memory = Memory()
         self._outcomes: list[Outcome] = []
         self._looks = 0
-        self._holder = ""
+        self._holder, self._began = "", time.monotonic()
+        self._waited, self._waited_at = 0.0, 0
         self._taken_back: list[Finding] = []
         self._troubles: Mapping[str, Trouble] = {}
 
@@ -92,10 +104,11 @@ class Cycle:
 
         `chosen` picks from the plan what is carried out (a kept plan); it may raise `PlanMoved`.
         """
-        started, self._holder = self._world.clock(), holder
+        started, self._holder, self._began = self._world.clock(), holder, time.monotonic()
         picture: Picture | None = None
         error: SyncdError | None = None
         seen: tuple[Record, ...] | None = None
+        slow: float | None = None
         try:
             more = True
             while more:
@@ -105,20 +118,44 @@ class Cycle:
                     while more and time.monotonic() < until:
                         try:
                             picture, applied = self._pass(tick, journal, until, chosen)
+                        except TargetUnavailable as failure:
+                            slow = self.may_wait(failure)
+                            if slow is None:
+                                self._stop_tombstones(journal)
+                                error, more, seen = failure, False, None
                         except (SourceError, TargetError, ConfigError, PlanMoved) as failure:
                             self._stop_tombstones(journal)
                             error, more, seen = failure, False, None
                         else:
                             error, more, seen = applied.broken, self._more(applied), picture.records
+                            slow = self.may_wait(applied.slow_down) if applied.slow_down else None
+                            if applied.slow_down and slow is None:
+                                error, more = applied.slow_down, False
                         tick = Tick()
+                        if slow is not None:
+                            break
                     if not more:
                         report = self._report(started, picture, error)
                         remember(journal, self._world.store, report, self._site, seen)
                         return report
-                time.sleep(0.2)  # the turn of whoever waits for the site in another process
+                self._world.pause(max(0.2, slow or 0.0))  # without the lock: whoever waits for the site takes it
+                slow = None
         except SyncdError as failure:
             error = failure
         return self._report(started, picture, error)
+
+    def may_wait(self, failure: TargetUnavailable) -> float | None:
+        """Seconds to wait where the site asks for it; None once it has asked for long enough, or for nothing."""
+        if failure.retry_after is None or failure.maybe_done or self._world.stopped():
+            return None
+        if len(self._outcomes) > self._waited_at:
+            self._waited, self._waited_at = 0.0, len(self._outcomes)
+        self._waited += failure.retry_after
+        return failure.retry_after if self._waited <= MOST_WAIT else None
+
+    def pause(self, seconds: float) -> None:
+        """Wait, or until stopped."""
+        self._world.pause(seconds)
 
     def _stop_tombstones(self, journal: Journal) -> None:
         """A cycle that could not look observes no absence."""
@@ -280,6 +317,7 @@ class Cycle:
             target=self._target_name,
             started_at=started,
             finished_at=self._world.clock(),
+            seconds=time.monotonic() - self._began,
             outcomes=tuple(self._outcomes),
             findings=findings,
             failures=failures,
@@ -316,8 +354,22 @@ class Cycle:
         ]
 
 
+def looked_at_patiently(cycle: Cycle, tick: Tick) -> Picture:
+    """A look that writes nothing, repeated where the site asks to slow down. Raises what `Cycle.look` raises."""
+    while True:
+        try:
+            return cycle.look(tick, None)
+        except TargetUnavailable as failure:
+            wait = cycle.may_wait(failure)
+            if wait is None:
+                raise
+            cycle.pause(wait)
+
+
 SITES = 8
-"""Sites that one job works on at the same time."""
+"""Sites that one job works on at the same time where none of them makes it wait."""
+MOST_SITES = 64
+"""Sites that one job has under way, the waiting ones included: one that waits holds up no other."""
 
 
 def sync_job(
@@ -361,7 +413,9 @@ def sync_job(
 
     if len(in_turn) == 1:
         return work(list(job.targets))
-    with ThreadPoolExecutor(SITES, thread_name_prefix="site") as pool:
-        working = [pool.submit(contextvars.copy_context().run, work, names) for names in in_turn.values()]
+    # What was asked to slow down comes last: it gives way to those that answer.
+    ordered = sorted(in_turn.values(), key=lambda names: world.target_delay(names[0]))
+    with ThreadPoolExecutor(min(len(ordered), MOST_SITES), thread_name_prefix="site") as pool:
+        working = [pool.submit(contextvars.copy_context().run, work, names) for names in ordered]
         reports = [report for one in working for report in one.result()]
     return sorted(reports, key=lambda report: job.targets.index(report.target))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from syncd.apply import WORKERS
+from syncd.errors import SyncdError
 from syncd.guard import Limits
 from syncd.models import Failure, Finding, Outcome, Rule
 from syncd.planning import Policies
@@ -43,4 +45,13 @@ class World:
     """Told of every `outcome` and of what is `found` (`known`: the cycle before said the same), with job and target."""
     planned: Callable[[int], None] = lambda _count: None
     """Told how many actions the next round has, for a progress bar."""
+    pause: Callable[[float], object] = time.sleep
+    """Wait so many seconds, or until stopped."""
     workers: int = WORKERS
+
+    def target_delay(self, name: str) -> float:
+        """Seconds until a target's site may be asked again; 0 where that is not known."""
+        try:
+            return self.target(name).delay()
+        except SyncdError:
+            return 0.0

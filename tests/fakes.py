@@ -161,6 +161,9 @@ class FakeTarget:
     def close(self) -> None:
         pass
 
+    def delay(self) -> float:
+        return 0.0
+
     def list(self) -> tuple[RemoteSecret, ...]:
         if self.down:
             raise TargetUnavailable("down")

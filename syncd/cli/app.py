@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from syncd.cli import explain, forecast, inspect, local, plan, state, sync
 from syncd.cli.context import Context, warn
 from syncd.errors import ConfigError, LedgerError, SyncdError
 from syncd.telemetry.logs import safe_traceback
+from syncd.untrusted import is_storable
 
 app = typer.Typer(
     name="syncd",
@@ -60,32 +62,45 @@ def options(
 
 def run(arguments: list[str]) -> int:
     """One command's exit code; nothing passes that is not explained."""
-    debug = "--debug" in arguments
     caught = _Signals()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows few characters
     if not arguments or arguments[-1] == "state":
         arguments = [*arguments, "--help"]
     try:
+        if not all(is_storable(one) for one in arguments):
+            raise ConfigError("an argument holds a NUL or is no text", hint="see: syncd --help")
         code = app(arguments, prog_name="syncd", standalone_mode=False, obj=None)
     except typer.Exit as done:
         code = done.exit_code
-    except TyperException as error:
-        where = getattr(getattr(error, "ctx", None), "command_path", "syncd")
-        return _say(ConfigError(error.format_message(), hint=f"see: {where} --help"), debug=debug)
     except (typer.Abort, KeyboardInterrupt):
         return 128 + (caught.number or signal.SIGINT)
-    except SyncdError as error:
-        return caught.code(_say(error, debug=debug))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except MemoryError:
-        return _say(LedgerError("out of memory", hint="give the process more"), debug=debug)
     except Exception as error:  # noqa: BLE001  # main: the last door
-        warn(f"syncd: bug: {type(error).__name__} (nothing of its text is shown)")
-        for line in safe_traceback(error) if debug else ("run it again with --debug, and report what it says",):
-            warn(f"  {line}")
-        return 70
+        return _ended(error, caught, debug="--debug" in arguments)
     return caught.code(code if isinstance(code, int) else 0)
+
+
+def _ended(error: Exception, caught: _Signals, *, debug: bool) -> int:
+    """Say what a command met. Returns: its exit code."""
+    if isinstance(error, TyperException):
+        where = getattr(getattr(error, "ctx", None), "command_path", "syncd")
+        return _say(ConfigError(error.format_message(), hint=f"see: {where} --help"), debug=debug)
+    if isinstance(error, SyncdError):
+        return caught.code(_say(error, debug=debug))
+    if isinstance(error, MemoryError):
+        return _say(LedgerError("out of memory", hint="give the process more"), debug=debug)
+    if isinstance(error, OSError):
+        where = error.filename if isinstance(error.filename, str) else "a file or folder"
+        hint = "see that it is there, writable, and the right kind"
+        return _say(ConfigError(f"{where} cannot be used ({type(error).__name__})", hint=hint), debug=debug)
+    warn(f"syncd: bug: {type(error).__name__} (nothing of its text is shown)")
+    for line in safe_traceback(error) if debug else ("run it again with --debug, and report what it says",):
+        warn(f"  {line}")
+    return 70
 
 
 class _Signals:

@@ -42,7 +42,7 @@ def plan(
 ) -> int:
     """Show what a sync would do, what it would withhold, and why. Changes nothing."""
     from syncd import planfile
-    from syncd.sync import Cycle
+    from syncd.sync import Cycle, looked_at_patiently
     from syncd.tick import Tick
 
     codes, waiting, plans, failed = set(), 0, [], list[dict[str, str]]()
@@ -52,7 +52,7 @@ def plan(
         for job in chosen_jobs(app, jobs or []):
             for target in job.targets:
                 try:
-                    picture = Cycle(app.world, job, target).look(tick, None)
+                    picture = looked_at_patiently(Cycle(app.world, job, target), tick)
                 except SyncdError as error:
                     codes.add(error.exit_code)
                     failed.append({"job": job.name, "target": target, "error": error.message, "hint": error.hint})

@@ -63,8 +63,10 @@ def load(path: Path) -> Settings:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"{path}{line}: broken YAML: {_problem(error)}", hint="mend that line") from None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise ConfigError(f"{path}: broken YAML", hint="it must be UTF-8 text without control characters") from None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError):
+        # Whatever the parser's constructors raise for odd tags and scalars is a fault of the file.
+        hint = "it must be UTF-8 text without control characters; put odd values in quotes"
+        raise ConfigError(f"{path}: broken YAML", hint=hint) from None
     if node is None or not isinstance(raw, dict):
         raise ConfigError(f"{path}: holds no mapping", hint="start from the README's example, or `syncd sandbox`")
     settings = _validated(path, raw, node)
@@ -125,7 +127,7 @@ def _text(path: Path) -> str:
         raise ConfigError(
             f"there is no configuration {path}", hint="name it with --config or SYNCD_CONFIG, or see the README"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"{path}: cannot be read ({type(error).__name__})", hint="it must be UTF-8 text, readable for this user"
         ) from None

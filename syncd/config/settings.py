@@ -91,6 +91,10 @@ Budget = Annotated[
 ]
 
 
+AuthMount = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?$")]
+"""Where a login method is mounted: it becomes a part of an address."""
+
+
 class TokenAuth(Strict):
     """A Vault token."""
 
@@ -105,7 +109,7 @@ class AppRoleAuth(Strict):
     role_id: Credential | str
     secret_id: Credential
     wrapped: bool = False
-    mount: str = "approle"
+    mount: AuthMount = "approle"
 
 
 class KubernetesAuth(Strict):
@@ -114,7 +118,7 @@ class KubernetesAuth(Strict):
     method: Literal["kubernetes"]
     role: str
     jwt: Credential = Credential(env=None, file=SERVICE_ACCOUNT_TOKEN)
-    mount: str = "kubernetes"
+    mount: AuthMount = "kubernetes"
 
 
 class JwtAuth(Strict):
@@ -123,7 +127,7 @@ class JwtAuth(Strict):
     method: Literal["jwt"]
     role: str
     jwt: Credential
-    mount: str = "jwt"
+    mount: AuthMount = "jwt"
 
 
 class UserpassAuth(Strict):
@@ -132,7 +136,7 @@ class UserpassAuth(Strict):
     method: Literal["userpass"]
     username: str
     password: Credential
-    mount: str = "userpass"
+    mount: AuthMount = "userpass"
 
 
 class CertAuth(Strict):
@@ -142,7 +146,7 @@ class CertAuth(Strict):
     cert_file: FilePath
     key_file: FilePath
     role: str = ""
-    mount: str = "cert"
+    mount: AuthMount = "cert"
 
 
 class AwsIamAuth(Strict):
@@ -151,8 +155,10 @@ class AwsIamAuth(Strict):
     method: Literal["aws_iam"]
     role: str = ""
     region: str = "us-east-1"
-    server_id: str = Field("", description="value of X-Vault-AWS-IAM-Server-ID, where the server asks for it")
-    mount: str = "aws"
+    server_id: str = Field(
+        "", pattern=r"^[!-~]*$", description="value of X-Vault-AWS-IAM-Server-ID, where the server asks for it"
+    )
+    mount: AuthMount = "aws"
 
 
 VaultAuth = Annotated[
@@ -166,7 +172,7 @@ class VaultSettings(Strict):
 
     type: Literal["vault"]
     address: Address
-    namespace: str = ""
+    namespace: str = Field("", pattern=r"^[!-~]*$", description="without spaces or signs beyond ASCII")
     ca_file: FilePath | Literal[""] = ""
     auth: VaultAuth
     budget: Budget | None = None

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
@@ -22,13 +23,14 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from syncd.bootstrap import App, holder, now
 from syncd.config import Settings, load
 from syncd.config.settings import AwsSettings, VaultSettings
-from syncd.daemon.status import status_of
-from syncd.daemon.triggers import every, trigger_for
+from syncd.daemon.status import Shared, status_of
+from syncd.daemon.triggers import EveryTrigger, every, trigger_for
 from syncd.errors import ConfigError, LedgerError, SourceError, SyncdError, TargetError
 from syncd.models import SecretValue, SyncReport
 from syncd.naming import selects_path
 from syncd.outlook import intervals, job_facts
 from syncd.record import counts
+from syncd.statuses import status_of_record
 from syncd.sync import sync_job
 from syncd.telemetry.events import Events
 from syncd.telemetry.logs import logger, safe_traceback
@@ -43,7 +45,10 @@ STAGGER = 0.25
 """Seconds between the first runs of two jobs."""
 GRACE = 8.0
 """Seconds that a stop gives to what is in flight; what is journaled then is settled by the next start."""
-THREADS = 10
+STRANGERS = 2.0
+"""Seconds that what needs no token is told again as it was."""
+CLOCK_STEP = 2.0
+"""Seconds between two looks at the clock, beyond what has passed, that are a jump."""
 LOCK_WAIT = timedelta(minutes=5)
 WATCH = 3.0
 """Seconds between two looks at the configuration's file."""
@@ -80,8 +85,11 @@ class Daemon:
         self._read = self._seen = digest_of(config) if config.is_file() else ""
         self._refused_at: float | None = None
         self._refusal = ""
+        self._clock_offset = now().timestamp() - time.monotonic()
+        self._stranger = Shared(lambda: self._status(names=False), STRANGERS)
         self._app = self._build(load(config))
-        self._scheduler = self._scheduled()
+        self._scheduler = self._scheduled(self._app)
+        self._configured(self._app)
         server = self._app.settings.server
         if server and server.token:
             server.token.read("server.token")
@@ -97,16 +105,13 @@ class Daemon:
             expires=self._metrics.expires,
         )
 
-    def _scheduled(self) -> BackgroundScheduler:
+    def _scheduled(self, app: App) -> BackgroundScheduler:
+        """The schedules of a configuration, not started. A thread a job: one that waits holds up no other."""
+        settings = app.settings
         scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(THREADS)},
+            executors={"default": ThreadPoolExecutor(max(1, len(settings.jobs)))},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone="UTC",
-        )
-        settings = self._app.settings
-        self._metrics.configured(
-            {name: job.schedule.interval().total_seconds() for name, job in settings.jobs.items() if job.schedule},
-            {name: target.requests_per_second() for name, target in settings.targets.items()},
         )
         for number, (name, job) in enumerate(sorted(settings.jobs.items())):
             if job.schedule is None:
@@ -121,13 +126,32 @@ class Daemon:
             )
         return scheduler
 
+    def _configured(self, app: App) -> None:
+        """Tell the metrics what is configured; what was removed goes."""
+        settings = app.settings
+        self._metrics.configured(
+            {name: job.schedule.interval().total_seconds() for name, job in settings.jobs.items() if job.schedule},
+            {name: target.requests_per_second() for name, target in settings.targets.items()},
+            {(name, target) for name, job in settings.jobs.items() for target in job.targets},
+            set(settings.sources),
+        )
+
+    def _queues(self, app: App) -> list[tuple[str, Queue]]:
+        """The queues of events of a configuration. Raises `SyncdError`."""
+        return [
+            (name, app.queue(name, settings))
+            for name, settings in app.settings.sources.items()
+            if isinstance(settings, AwsSettings) and settings.events is not None
+        ]
+
     def run(self) -> int:
         """Until SIGTERM or SIGINT. 0 when stopped in good order."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_reload)
+        queues = self._queues(self._app)
         self._scheduler.start()
-        self._listen()
+        self._listen(self._app, queues)
         self._log.info(
             "daemon.started",
             jobs=sorted(self._app.settings.jobs),
@@ -137,11 +161,28 @@ class Daemon:
         while not self._stop.is_set():
             self._wake.wait(WATCH)
             self._wake.clear()
+            self._see_clock()
             if (self._reload_asked.is_set() or self._was_changed()) and not self._stop.is_set():
                 self._reload_asked.clear()
                 with suppress(SyncdError):  # it was logged
                     self.reload()
         return self._shut_down()
+
+    def _see_clock(self) -> None:
+        """Notice a clock that jumped, and set the schedules right: they are kept as times of the wall clock."""
+        offset = now().timestamp() - time.monotonic()
+        step, self._clock_offset = offset - self._clock_offset, offset
+        if abs(step) < CLOCK_STEP:
+            return
+        self._log.warning("clock.jumped", seconds=round(step, 1), hint="see the machine's clock; schedules go on")
+        with self._lock:
+            for job in self._scheduler.get_jobs():
+                if isinstance(job.trigger, EveryTrigger):
+                    job.trigger.shift(timedelta(seconds=step))
+                    due = job.next_run_time + timedelta(seconds=step)
+                    job.modify(next_run_time=min(due, now() + job.trigger.longest))
+                else:
+                    job.modify(next_run_time=job.trigger.get_next_fire_time(None, now()))
 
     def _was_changed(self) -> bool:
         """Is the file another one than the one in use? A mounted ConfigMap is changed by swapping a link.
@@ -158,21 +199,24 @@ class Daemon:
             return self._refused_at is not None and time.monotonic() - self._refused_at > RETRY
         return now == before
 
-    def _listen(self) -> None:
+    def _listen(self, app: App, queues: list[tuple[str, Queue]]) -> None:
         """A thread for each queue of events; it ends with its configuration."""
-        app = self._app
-        for source, settings in app.settings.sources.items():
-            if isinstance(settings, AwsSettings) and settings.events is not None:
-                options = {"source": source, "queue": app.queue(source, settings)}
-                threading.Thread(target=self._listen_to, args=(app,), kwargs=options, daemon=True).start()
+        for source, queue in queues:
+            options = {"source": source, "queue": queue}
+            threading.Thread(target=self._listen_to, args=(app,), kwargs=options, daemon=True).start()
 
     def _listen_to(self, app: App, *, source: str, queue: Queue) -> None:
-        listen(
-            queue,
-            lambda names: self._changed(source, names),
-            lambda error: self._log.warning("events.unreadable", message=error.message, hint=error.hint),
-            app.ended,
-        )
+        try:
+            listen(
+                queue,
+                lambda names: self._changed(source, names),
+                lambda error: self._log.warning("events.unreadable", message=error.message, hint=error.hint),
+                app.ended,
+            )
+        except Exception as error:  # noqa: BLE001  # a boundary, as a cycle's: say it and begin anew
+            self._log.error("events.bug", source=source, error=type(error).__name__, where=safe_traceback(error))
+            if not app.ended.wait(RETRY):
+                self._listen_to(app, source=source, queue=queue)
 
     def _changed(self, source: str, names: frozenset[str]) -> None:
         """Secrets of a source were changed: wake its jobs, and let them look at these directly."""
@@ -275,16 +319,12 @@ class Daemon:
             self._reached.add(f"source {job.source}")
         if not isinstance(report.error, (SourceError, TargetError, LedgerError, ConfigError)):
             self._reached.add(f"target {report.target}")
-        statuses: dict[str, int] = {}
-        held: set[str] = set()
+        statuses: Counter[str] = Counter()
+        site, at = app.world.site_of(report.target), app.world.clock()
         try:
-            for record in app.ledger.records(app.world.site_of(report.target)):
-                if record.job == report.job:
-                    statuses[record.status or "synced"] = statuses.get(record.status or "synced", 0) + 1
-                    held.add(record.name)
-            for trouble in app.ledger.known_troubles(app.world.site_of(report.target), report.job).values():
-                if trouble.subject not in held:  # what never came into the ledger
-                    statuses[trouble.kind] = statuses.get(trouble.kind, 0) + 1
+            for tally in app.ledger.tallies(at, site, report.job):
+                statuses[status_of_record(tally, app.served, at)] += tally.count
+            statuses.update(app.ledger.troubles_without_rows(site, report.job))
         except LedgerError as error:
             self._log.error("ledger.unreadable", error=error.message, hint=error.hint)
         self._metrics.finished(report, statuses)
@@ -301,33 +341,56 @@ class Daemon:
     def _reload(self) -> None:
         with suppress(OSError):
             self._read = digest_of(self._config)
+        fresh: App | None = None
         try:
             fresh = self._build(load(self._config))
-        except SyncdError as error:
-            self._metrics.reloaded(well=False)
-            self._refused_at = time.monotonic()
-            problems = list(getattr(error, "problems", ()))
-            known, self._refusal = self._refusal, f"{error} {problems}"
-            tell = self._log.debug if known == self._refusal else self._log.error
-            tell("config.refused", error=error.message, hint=error.hint, problems=problems)
-            raise
+            self._take_over(fresh, self._scheduled(fresh), self._queues(fresh))
+        except Exception as error:  # noqa: BLE001  # whatever it is, the configuration in use goes on
+            if fresh is not None:
+                fresh.close()
+            raise self._refuse(error) from None
         self._refused_at, self._refusal = None, ""
+        self._metrics.reloaded(well=True)
+        self._log.info("config.reloaded", jobs=sorted(fresh.settings.jobs))
+
+    def _refuse(self, error: Exception) -> SyncdError:
+        """Say why the file's configuration is not taken; once, as long as it is the same. Returns: the error."""
+        if not isinstance(error, SyncdError):
+            where = safe_traceback(error)
+            self._log.error("config.bug", error=type(error).__name__, where=where)
+            error = ConfigError(f"it cannot be taken over ({type(error).__name__})", hint="run: syncd check")
+        self._metrics.reloaded(well=False)
+        self._refused_at = time.monotonic()
+        problems = list(getattr(error, "problems", ()))
+        known, self._refusal = self._refusal, f"{error} {problems}"
+        tell = self._log.debug if known == self._refusal else self._log.error
+        tell("config.refused", error=error.message, hint=error.hint, problems=problems)
+        return error
+
+    def _take_over(self, fresh: App, following: BackgroundScheduler, queues: list[tuple[str, Queue]]) -> None:
+        """Put a configuration that is whole in the place of the old one; what fails half-way is undone."""
         with self._lock:
-            old, self._app = self._app, fresh
-            old.supersede()
-            self._pending, self._intervals = Pending(), {}
-            idle = id(old) not in self._active
-            scheduler, self._scheduler = self._scheduler, self._scheduled()
-            following = self._scheduler
+            old, scheduler, pending, intervals = self._app, self._scheduler, self._pending, self._intervals
+            self._app, self._scheduler, self._pending, self._intervals = fresh, following, Pending(), {}
+        try:
+            self._configured(fresh)
+            following.start()
+            self._listen(fresh, queues)
+        except BaseException:
+            with self._lock:
+                self._app, self._scheduler, self._pending, self._intervals = old, scheduler, pending, intervals
+            self._configured(old)
+            with suppress(Exception):
+                following.shutdown(wait=False)
+            raise
+        old.ended.set()
         scheduler.shutdown(wait=False)
-        following.start()
-        self._listen()
+        with self._lock:
+            idle = id(old) not in self._active
         if idle:
             old.close()
         if fresh.settings.server != old.settings.server:
             self._log.warning("config.restart_needed", hint="another server.listen counts from the next start on")
-        self._metrics.reloaded(well=True)
-        self._log.info("config.reloaded", jobs=sorted(fresh.settings.jobs))
 
     def trigger(self, job: str, named: Iterable[str] = ()) -> bool:
         """Let a job run soon, once for all that asks within a moment; one that is running runs once more."""
@@ -367,8 +430,12 @@ class Daemon:
         return [f"{one}: no cycle has reached it in good order yet" for one in sorted(wanted - self._reached)]
 
     def status(self, *, names: bool) -> dict[str, Any]:
-        """Jobs, their last and next run, and counts."""
-        following = {
-            name: getattr(self._scheduler.get_job(name), "next_run_time", None) for name in self._app.world.jobs
-        }
-        return {"ready": not self.ready(), **status_of(self._app.ledger, following, names=names)}
+        """Jobs, their last and next run, and counts. What a stranger asks costs the same however often it is asked."""
+        return self._status(names=True) if names else self._stranger()
+
+    def _status(self, *, names: bool) -> dict[str, Any]:
+        with self._lock:
+            app, scheduler = self._app, self._scheduler
+        following = {name: getattr(scheduler.get_job(name), "next_run_time", None) for name in app.world.jobs}
+        told = status_of(app.ledger, app.served, app.world.clock(), following, names=names)
+        return {"ready": not self.ready(), **told}

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from syncd.models import Run
 from syncd.state.ledger import Ledger
+from syncd.statuses import Served, status_of_record
+
+T = TypeVar("T")
 
 
-def status_of(ledger: Ledger, following: Mapping[str, datetime | None], *, names: bool) -> dict[str, Any]:
+def status_of(
+    ledger: Ledger, served: Served, now: datetime, following: Mapping[str, datetime | None], *, names: bool
+) -> dict[str, Any]:
     """`following`: when each job runs next. Without `names`, jobs and targets are numbered. Raises `LedgerError`."""
     runs = ledger.runs()
+    secrets: Counter[str] = Counter()
+    for tally in ledger.tallies(now):
+        secrets[status_of_record(tally, served, now)] += tally.count
     return {
         "jobs": [
             {
@@ -26,7 +36,7 @@ def status_of(ledger: Ledger, following: Mapping[str, datetime | None], *, names
             }
             for number, (name, at) in enumerate(sorted(following.items()), 1)
         ],
-        "secrets": Counter(record.status or "synced" for record in ledger.records()),
+        "secrets": secrets,
     }
 
 
@@ -38,3 +48,19 @@ def _target(run: Run, name: str, *, names: bool) -> dict[str, Any]:
         "exit_code": run.exit_code,
         **({"message": run.message} if names else {}),
     }
+
+
+class Shared(Generic[T]):
+    """What strangers are told, worked out at most once in a while, however many ask."""
+
+    def __init__(self, answer: Callable[[], T], seconds: float) -> None:
+        self._answer, self._seconds = answer, seconds
+        self._lock = threading.Lock()
+        self._told: tuple[float, T] | None = None
+
+    def __call__(self) -> T:
+        """The answer, as of so many seconds ago at most. Raises what the answer raises."""
+        with self._lock:
+            if self._told is None or time.monotonic() - self._told[0] > self._seconds:
+                self._told = (time.monotonic(), self._answer())
+            return self._told[1]

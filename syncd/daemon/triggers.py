@@ -36,6 +36,15 @@ class EveryTrigger(BaseTrigger):  # type: ignore[misc]
         self._anchor = anchor
         self._jitter = min(JITTER_MAX, interval.total_seconds() * JITTER_SHARE)
 
+    @property
+    def longest(self) -> timedelta:
+        """From one run to the next at most."""
+        return self._interval + timedelta(seconds=self._jitter)
+
+    def shift(self, step: timedelta) -> None:
+        """Move the grid along with a clock that jumped: intervals are not the clock's."""
+        self._anchor += step
+
     def get_next_fire_time(self, previous: datetime | None, current: datetime) -> datetime:
         """The next time on the grid after the previous fire and not before now."""
         slot = -((self._anchor - current) // self._interval)

@@ -58,6 +58,15 @@ class Record:
     status: str = ""
     """As the last cycle found it; see `STATUSES`."""
 
+    @property
+    def is_open(self) -> bool:
+        """Is something under way, or was it never created?"""
+        return self.pending is not None or self.remote_id is None
+
+    def is_frozen(self, now: datetime) -> bool:
+        """Is it left alone at this moment?"""
+        return self.frozen_until is not None and self.frozen_until > now
+
 
 STATUSES = (
     "synced",

@@ -144,6 +144,8 @@ class SyncReport:
     target: str
     started_at: datetime
     finished_at: datetime
+    seconds: float = 0.0
+    """That it took, by the monotonic clock."""
     outcomes: tuple[Outcome, ...] = ()
     findings: tuple[Finding, ...] = ()
     failures: tuple[Failure, ...] = ()

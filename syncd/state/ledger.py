@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, and_, delete, func, select, true, update
+from sqlalchemy import Connection, Engine, Select, and_, delete, func, or_, select, true, update
 
 from syncd.errors import LedgerBusy, LedgerError
 from syncd.models import KnownId, Logged, PathState, Record, Result, Run, Trouble
@@ -20,6 +20,7 @@ from syncd.state import tables
 from syncd.state.engine import PART, identity_of, translated, undamaged, upsert
 from syncd.state.locks import TURNS, advisory_lock, file_lock
 from syncd.state.migrations import CURRENT, migrate, schema_version
+from syncd.statuses import Tally
 
 HISTORY_KEPT = timedelta(days=90)
 HISTORY_LEAST = 10_000
@@ -161,6 +162,26 @@ class Ledger:
         if site is not None:
             query = query.where(tables.records.c.site == site)
         return tuple(tables.as_record(row) for row in self._each(query, seal=True))
+
+    def tallies(self, now: datetime, site: str | None = None, job: str | None = None) -> list[Tally]:
+        """How many records are alike in what tells their status: counted by the database, no row is read."""
+        c = tables.records.c
+        is_open = or_(c.pending.is_not(None), c.remote_id.is_(None)).label("is_open")
+        frozen = and_(c.frozen_until.is_not(None), c.frozen_until > now).label("frozen")
+        kinds = (c.site, c.job, c.status, is_open, c.unverified, frozen)
+        where = [c.site == site] if site is not None else []
+        where += [c.job == job] if job is not None else []
+        query = select(*kinds, func.count().label("count")).where(and_(true(), *where)).group_by(*kinds)
+        return [
+            Tally(**{**row, "is_open": bool(row["is_open"]), "frozen": bool(row["frozen"])}) for row in self._all(query)
+        ]
+
+    def troubles_without_rows(self, site: str, job: str) -> dict[str, int]:
+        """How many problems of each kind are about names that never came into the ledger."""
+        c, records = tables.troubles.c, tables.records.c
+        row = select(records.name).where(and_(records.site == c.site, records.name == c.subject)).exists()
+        query = select(c.kind, func.count().label("count")).where(and_(c.site == site, c.job == job, ~row))
+        return {row["kind"]: row["count"] for row in self._all(query.group_by(c.kind))}
 
     def known_paths(self, source: str) -> dict[tuple[str, str], PathState]:
         """What was read last of a source, by (path, pin)."""

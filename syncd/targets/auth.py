@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 
 import httpx
 
 from syncd.errors import TargetDenied, TargetUnavailable
 from syncd.models import SecretValue
-from syncd.ports import Clock
 from syncd.targets.http import Sendable, exchange
 
 Credential = Callable[[], SecretValue[str]]
@@ -58,25 +58,25 @@ class AppAuth:
         app_id: str,
         instance_id: str,
         app_secret: Credential,
-        clock: Clock,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._url = token_url
         self._app_id = app_id
         self._instance_id = instance_id
         self._app_secret = app_secret
-        self._clock = clock
+        self._steady = steady
         self._lock = threading.Lock()
         self._token: SecretValue[str] | None = None
-        self._good_until: datetime | None = None
+        self._good_until = 0.0
 
     def headers(self) -> dict[str, str | SecretValue[str]]:
         """The access token; the instance is the site, so no site header."""
         with self._lock:
-            now = self._clock()
-            if self._token is None or self._good_until is None or now >= self._good_until:
+            now = self._steady()
+            if self._token is None or now >= self._good_until:
                 self._token, lives = self._fetch()
-                self._good_until = now + max(lives - EARLY, lives / 2)
+                self._good_until = now + max(lives - EARLY, lives / 2).total_seconds()
             return {"Authorization": self._token}
 
     def renew(self) -> bool:

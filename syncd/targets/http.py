@@ -87,15 +87,25 @@ def client_for(base_url: str, *, connections: int) -> httpx.Client:
     """
     if urlsplit(base_url).scheme != "https" and not is_loopback(base_url):
         raise ConfigError(f"base_url {base_url} is not https", hint="plain http is for this machine only")
-    client = httpx.Client(
+    try:
+        client = _client(base_url, connections)
+    except (ValueError, OSError, httpx.InvalidURL) as error:  # of the proxy and certificate variables
+        raise ConfigError(
+            f"the environment's proxies or certificates cannot be used ({type(error).__name__})",
+            hint="see HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR",
+        ) from None
+    bound(client)
+    return client
+
+
+def _client(base_url: str, connections: int) -> httpx.Client:
+    return httpx.Client(
         timeout=httpx.Timeout(CALL_SECONDS, connect=5.0),
         limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         follow_redirects=False,
         trust_env=not is_loopback(base_url),
         headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "syncd"},
     )
-    bound(client)
-    return client
 
 
 def exchange(

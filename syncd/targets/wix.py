@@ -38,6 +38,8 @@ SECRETS = "/api/v1/secrets"
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A GUID, as far as the reference says; anything that goes into an address as it is will do."""
 ATTEMPTS = 4
+PATIENCE = 5.0
+"""Seconds that one call waits after a 429. Who is asked to wait longer gives the site's lock back first."""
 DEADLINE = 180.0
 """Seconds for all tries of one call, the waits for the quota and after a 429 included."""
 SLOWEST_WAIT = 120.0
@@ -161,7 +163,7 @@ class WixTarget:
                 raise
 
         def again(error: BaseException) -> bool:
-            if not isinstance(error, TargetUnavailable) or error.stalled:
+            if not isinstance(error, TargetUnavailable) or error.stalled or (error.retry_after or 0) > PATIENCE:
                 return False
             return repeatable or not error.maybe_done
 
@@ -180,13 +182,19 @@ class WixTarget:
             raise
         return answer, sum(lost)
 
+    def delay(self) -> float:
+        """Seconds until the site may be asked again, as its last 429 said; 0 if it said nothing."""
+        return max(0.0, self._not_before - time.monotonic())
+
     def _pause(self, seconds: float) -> None:
         self._stop.wait(seconds)
 
     def _admitted(self) -> int:
         """Wait for a place in the site's quota. Raises `TargetUnavailable` when asked to stop."""
         while True:
-            wait = self._not_before - time.monotonic()
+            wait = self.delay()
+            if wait > PATIENCE:
+                raise TargetUnavailable(f"{self.name}: Wix asked to slow down", retry_after=wait)
             if wait <= 0:
                 ticket, left = self._quota.take()
                 if ticket:
@@ -228,7 +236,8 @@ class WixTarget:
         if 200 <= status < 300 and answer.body is not None:
             return
         if status == httpx.codes.TOO_MANY_REQUESTS:
-            wait = min(answer.retry_after or self._window_seconds, SLOWEST_WAIT)
+            asked = self._window_seconds if answer.retry_after is None else answer.retry_after
+            wait = min(asked, SLOWEST_WAIT)
             self._not_before = time.monotonic() + wait
             raise TargetUnavailable(f"{self.name}: Wix asks to slow down ({told})", retry_after=wait, **about)
         if 300 <= status < 400:
@@ -276,9 +285,8 @@ class WixTarget:
 def _wait(state: RetryCallState) -> float:
     """Seconds before the next try: as asked by a 429, else growing with jitter."""
     error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, TargetUnavailable) and error.retry_after is not None:
-        return error.retry_after
-    return GROWING(state)
+    asked = error.retry_after if isinstance(error, TargetUnavailable) else None
+    return asked or GROWING(state)
 
 
 def _parsed(told: object) -> datetime | None:

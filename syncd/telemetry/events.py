@@ -66,7 +66,7 @@ class Events:
     def finished(self, report: SyncReport, counts: dict[str, int]) -> None:
         """A cycle ended."""
         log = self._log.bind(job=report.job, target=report.target)
-        seconds = round((report.finished_at - report.started_at).total_seconds(), 3)
+        seconds = round(report.seconds, 3)
         fields: dict[str, Any] = {"exit_code": report.exit_code, "seconds": seconds, **counts}
         if isinstance(report.error, SyncdError):
             log.error("cycle.finished", error=report.error.message, hint=report.error.hint, **fields)

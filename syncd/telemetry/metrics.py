@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime
 
@@ -63,6 +64,8 @@ class Metrics:
             "syncd_config_last_reload_successful", "1: the configuration in the file is the one in use", registry=here
         )
         self._reload.set(1)
+        self._pairs: set[tuple[str, str]] = set()
+        self._expiring: set[str] = set()
         Gauge("syncd_build_info", "Always 1", ["version"], registry=here).labels(__version__).set(1)
 
     def text(self) -> bytes:
@@ -77,8 +80,23 @@ class Metrics:
         """A request to Wix."""
         self._requests.labels(target, method, code).inc()
 
-    def configured(self, intervals: Mapping[str, float], rates: Mapping[str, float]) -> None:
-        """Seconds from run to run by job, and requests a second by target."""
+    def configured(
+        self,
+        intervals: Mapping[str, float],
+        rates: Mapping[str, float],
+        pairs: AbstractSet[tuple[str, str]],
+        sources: AbstractSet[str],
+    ) -> None:
+        """Seconds from run to run by job, requests a second by target; gauges of other (job, target) pairs go."""
+        for job, target in self._pairs - pairs:
+            with suppress(KeyError):
+                self._success.remove(job, target)
+            for status in STATUSES:
+                with suppress(KeyError):
+                    self._secrets.remove(job, target, status)
+        self._pairs &= pairs
+        for source in self._expiring - sources:
+            self.expires(source, None)
         for gauge, told in ((self._interval, intervals), (self._rate, rates)):
             gauge.clear()
             for label, number in told.items():
@@ -91,6 +109,7 @@ class Metrics:
     def expires(self, source: str, at: datetime | None) -> None:
         """A source's token ends then, for good; None: it does not."""
         if at is not None:
+            self._expiring.add(source)
             self._expires.labels(source).set(at.timestamp())
         else:
             with suppress(KeyError):
@@ -119,7 +138,8 @@ class Metrics:
     def finished(self, report: SyncReport, statuses: dict[str, int]) -> None:
         """A cycle ended; `statuses` counts the job's records on that target."""
         job, target = report.job, report.target
-        self._duration.labels(job, target).observe((report.finished_at - report.started_at).total_seconds())
+        self._pairs.add((job, target))
+        self._duration.labels(job, target).observe(max(0.0, report.seconds))
         if report.exit_code in {0, 1, 6}:
             self._success.labels(job, target).set(report.finished_at.timestamp())
         for status in STATUSES:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -73,7 +74,7 @@ def _guarded(
             body += chunk
             if len(body) > MAX_BODY:
                 return PlainTextResponse("too large\n", 413)
-        return act(service, dict(request.query_params), body)
+        return await run_in_threadpool(act, service, dict(request.query_params), body)
 
     return endpoint
 
@@ -170,7 +171,7 @@ def build(service: Service) -> Starlette:
         missing = service.ready() if known else ()
         return _readable(lambda: HTMLResponse(page(service.status(names=known), missing, datetime.now(UTC))))
 
-    return Starlette(
+    app = Starlette(
         middleware=[Middleware(Safe)],
         routes=[
             Route("/", people),
@@ -183,3 +184,6 @@ def build(service: Service) -> Starlette:
             Route("/hooks/vault-audit", _guarded(service, _audit), methods=["POST"]),
         ],
     )
+    # Its redirect to the path without the slash would lead to whatever host the request names.
+    app.router.redirect_slashes = False
+    return app

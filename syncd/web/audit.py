@@ -21,7 +21,8 @@ def written(body: bytes) -> frozenset[tuple[str, str]] | None:
         request = mapping(entry.get("request"))
         path = text(request.get("path")).strip("/")
         understood |= bool(path)
-        if entry.get("type") != "response" or entry.get("error") or request.get("operation") not in WRITES or not path:
+        operation = text(request.get("operation"))
+        if entry.get("type") != "response" or entry.get("error") or operation not in WRITES or not path:
             continue
         namespace = text(mapping(request.get("namespace")).get("path")).strip("/")
         mount = text(request.get("mount_point")) or path.partition("/")[0] + "/"

@@ -31,6 +31,8 @@ from tests.lab import AWS_ENVIRON, Bao, Lab
 def source(address: str, login: Login, **more: Any) -> tuple[VaultSource, list[str]]:
     calls: list[str] = []
     given = {"namespace": "", "ca_file": "", "client_cert": None, "clock": now} | more
+    if given["clock"] is not now:
+        given["steady"] = lambda: given["clock"]().timestamp()
     client = VaultClient(
         name="vault", address=address, login=login, secrets=login.secrets, observe=calls.append, **given
     )
@@ -305,7 +307,7 @@ def test_a_token_is_renewed_before_it_ends(bao: Bao, policy: str) -> None:
     clock.skip(timedelta(minutes=8))
     assert one.snapshot(rule(bao)).entries
     assert one._client._hvac.token == token and calls.count("login") == 1
-    assert one._client._renew_at > clock.now
+    assert one._client._renew_at > clock.now.timestamp()
     one.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from ipaddress import ip_address
@@ -34,6 +35,8 @@ SHORTEST_TOKEN = 16
 """Characters of a token that is looked for in answers; Vault's own have 24 and more."""
 LOGIN_BACKOFF = timedelta(minutes=1)
 LOGIN_BACKOFF_MAX = timedelta(hours=1)
+STALL_SECONDS = 2.0
+"""That a failed login speaks for those who waited behind it."""
 LONGEST_LEASE = 10 * 365 * 86400.0
 """Seconds; what claims to be longer is looked at again then."""
 
@@ -93,10 +96,12 @@ class VaultClient:
         clock: Clock,
         observe: Callable[[str], None],
         expires: Callable[[datetime | None], None] = lambda _at: None,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         """`login` answers with Vault's `auth` object; `secrets` are the credentials it would use now.
 
-        `expires` is told when the token ends, where it cannot be renewed any further.
+        `expires` is told when the token ends, where it cannot be renewed any further. `steady` gives seconds that
+        no jump of the clock moves: leases and pauses are measured by it.
         """
         session = _Session()
         session.trust_env = False
@@ -121,16 +126,19 @@ class VaultClient:
         self._login = login
         self._secrets = secrets
         self._clock = clock
+        self._steady = steady
         self._observe = observe
         self._expires = expires
         self._longest = 0.0
         """Seconds of the longest lease seen: a renewal that gives much less is among the last."""
         self._lock = threading.RLock()
-        self._renew_at: datetime | None = None
+        self._renew_at: float | None = None
         self._renewable = False
         self._failed: tuple[SourceError, tuple[SecretValue[str], ...]] | None = None
         self._failures = 0
-        self._not_before: datetime | None = None
+        self._not_before = 0.0
+        self._stalled: tuple[float, SourceError] | None = None
+        """When a login was waited for in vain: who queues behind it does not wait for one of its own."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -196,14 +204,14 @@ class VaultClient:
 
     def _logged_in(self) -> str:
         with self._lock:
-            now = self._clock()
+            now = self._steady()
             if self._hvac.token and self._renew_at is not None and now >= self._renew_at:
                 self._renew(now)
             if not self._hvac.token:
                 self._log_in(now)
             return str(self._hvac.token)
 
-    def _renew(self, now: datetime) -> None:
+    def _renew(self, now: float) -> None:
         try:
             if self._renewable:
                 self._adopt(self._translated(self._hvac.auth.token.renew_self)["auth"], now)
@@ -212,11 +220,13 @@ class VaultClient:
             pass
         self._hvac.token = ""
 
-    def _log_in(self, now: datetime) -> None:
+    def _log_in(self, now: float) -> None:
         """Once; a refusal is remembered, because a login loop locks a role out."""
         secrets = self._secrets()
-        if self._failed and self._failed[1] == secrets and self._not_before and now < self._not_before:
+        if self._failed and self._failed[1] == secrets and now < self._not_before:
             raise self._failed[0]
+        if self._stalled and now - self._stalled[0] < STALL_SECONDS:
+            raise self._stalled[1]
         self._observe("login")
         place = f"source {self.name} ({self._address})"
         try:
@@ -227,7 +237,7 @@ class VaultClient:
             self._hvac.token = ""
             self._failures += 1
             wait = min(LOGIN_BACKOFF_MAX, LOGIN_BACKOFF * 2 ** min(self._failures - 1, 8))
-            self._not_before = now + wait
+            self._not_before = now + wait.total_seconds()
             denied = SourceDenied(
                 f"{place} refused the login{status}",
                 hint="see auth: role, credential, mount; it is not tried again with the same credential "
@@ -235,12 +245,14 @@ class VaultClient:
             )
             self._failed = (denied, secrets)
             raise denied from None
-        except SourceError:
+        except SourceError as error:
             self._hvac.token = ""
+            if isinstance(error, SourceUnavailable) and error.stalled:
+                self._stalled = (self._steady(), error)
             raise
-        self._failed, self._failures = None, 0
+        self._failed, self._failures, self._stalled = None, 0, None
 
-    def _adopt(self, auth: dict[str, Any], now: datetime) -> None:
+    def _adopt(self, auth: dict[str, Any], now: float) -> None:
         """Take the token, to be renewed at two thirds of its lease; one that shrinks ends in a new login.
 
         Raises KeyError, TypeError or ValueError for what is no login's answer.
@@ -250,10 +262,10 @@ class VaultClient:
             raise ValueError
         self._hvac.token = token
         self._renewable = bool(auth.get("renewable")) and lease > 60  # seconds
-        self._renew_at = now + timedelta(seconds=min(lease, LONGEST_LEASE) * 2 / 3) if lease > 0 else None
+        self._renew_at = now + min(lease, LONGEST_LEASE) * 2 / 3 if lease > 0 else None
         self._longest = max(self._longest, lease)
         ends = lease > 0 and (not self._renewable or lease < self._longest * 0.9)
-        self._expires(now + timedelta(seconds=min(lease, LONGEST_LEASE)) if ends else None)
+        self._expires(self._clock() + timedelta(seconds=min(lease, LONGEST_LEASE)) if ends else None)
 
 
 def _server_fault(error: StatusError, place: str) -> SourceUnavailable:
