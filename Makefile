@@ -7,7 +7,7 @@ export UV_COMPILE_BYTECODE = 1
 export UV_LINK_MODE = copy
 UV := $(BIN)/uv
 
-.PHONY: help setup demo test check chaos mutants bench profile deploy-test manifests image image-test format lock clean
+.PHONY: help setup demo test check chaos machine mutants bench profile deploy-test manifests image image-test format lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -43,6 +43,9 @@ test: setup build/wix-client/.ready build/.strace ## every test but the long one
 
 chaos: setup build/.strace ## every kill, fault and hostile answer at scale, and the table of what they did (20 minutes)
 	$(BIN)/python -m pytest -n 3 tests/chaos tests/integration/test_faults.py
+
+machine: setup ## the state machine of the whole cycle: 2,000 examples of 40 steps (15 minutes)
+	SYNCD_MACHINE_EXAMPLES=1000 SYNCD_MACHINE_STEPS=40 $(BIN)/python -m pytest --timeout 3600 -n 2 --dist each tests/property/test_machine.py
 
 mutants: setup build/.strace ## break one sentence of the design at a time, and see a test fail (10 minutes)
 	$(BIN)/python -m tests.chaos.mutants

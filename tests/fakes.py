@@ -154,6 +154,8 @@ class FakeTarget:
     """What happens to the next writes: lost_before, lost_after, late, crash_before, crash_after, refused."""
     late: list[Callable[[], object]] = field(default_factory=list)
     down: bool = False
+    silent: bool = False
+    """It answers no question for a value."""
     deleted: list[str] = field(default_factory=list)
     on_delete: Callable[[str], None] = lambda _id: None
     writes: int = 0
@@ -227,7 +229,7 @@ class FakeTarget:
         return Written(id=secret_id, window=written.window)
 
     def value(self, name: str) -> SecretValue[str] | None:
-        if self.down:
+        if self.down or self.silent:
             raise TargetUnavailable("down")
         try:
             return SecretValue(str(self.site_object.value(name)["value"]))

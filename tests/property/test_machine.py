@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -29,8 +31,8 @@ STEP = timedelta(minutes=5)
 FOREIGN = "made by hand"
 
 
-def memory_ledger() -> Ledger:
-    return Ledger(sqlite_engine(None), "in memory", None)
+def memory_ledger(clock: FakeClock) -> Ledger:
+    return Ledger(sqlite_engine(None), "in memory", None, clock)
 
 
 def raw(ledger: Ledger) -> sqlite3.Connection:
@@ -53,12 +55,16 @@ class SyncMachine(RuleBasedStateMachine):
         self.source = FakeSource(self.clock)
         self.target = FakeTarget(self.site, self.wix_clock)
         self.target.on_delete = self.deletion
-        self.ledger = memory_ledger()
+        self.ledger = memory_ledger(self.clock)
         self.template = "{path}_{field}"
         self.delete, self.restore = delete, restore
         self.foreign: dict[str, tuple[str, str]] = {}
         self.backups: list[sqlite3.Connection] = []
         self.failed_listing = False
+        self.adopt = False
+        self.serving = True
+        self.site_key = "site-1"
+        self.once_foreign: set[str] = set()
 
     # --- what the product runs
 
@@ -66,25 +72,34 @@ class SyncMachine(RuleBasedStateMachine):
         return Job(
             name="job",
             source="vault",
-            targets=("shop",),
+            targets=("shop",) if self.serving else (),
             rules=(Rule(index=0, source="vault", path=Glob("kv/app/**"), field="*", name=self.template),),
             policies=Policies(
                 job="job",
                 delete=self.delete,
                 restore=self.restore,
+                adopt=self.adopt,
                 grace=timedelta(minutes=12),
                 interval=STEP,
             ),
             limits=Limits(max_deletes=Limit(number=100)),
         )
 
+    def keeper(self) -> Job:
+        """A job that keeps the site served while the other sends nothing there."""
+        rules = (Rule(index=0, source="vault", path=Glob("kv/none/*"), field="*", name="K_{path}"),)
+        policies = Policies(job="keeper", delete=True, grace=timedelta(0), interval=STEP)
+        limits = Limits(max_deletes=Limit(number=100))
+        return Job(name="keeper", source="vault", targets=("shop",), rules=rules, policies=policies, limits=limits)
+
     def world(self) -> World:
         return World(
             owner="owner",
-            jobs={"job": self.job()},
+            jobs={"job": self.job(), "keeper": self.keeper()},
             source=lambda _name: self.source,
             target=lambda _name: self.target,
-            site_of=lambda _name: "site-1",
+            site_of=lambda _name: self.site_key,
+            targets=("shop",),
             store=self.ledger,
             fingerprint=Fingerprints(b"k" * 32).of,
             clock=self.clock,
@@ -95,12 +110,29 @@ class SyncMachine(RuleBasedStateMachine):
         """One cycle; a crash ends the process, and the ledger is what it is."""
         self.failed_listing = self.source.broken or self.source.partial or self.source.stale is not None
         try:
-            (report,) = sync_job(self.world(), self.job(), holder="machine", wait=timedelta(0))
+            job = self.job() if self.serving else self.keeper()
+            (report,) = sync_job(self.world(), job, holder="machine", wait=timedelta(0), named=self.named)
         except Crash:
             self.target.mischief.clear()
             return None
+        finally:
+            self.taken_over()
         assert report.error is None or type(report.error).__name__ != "AssertionError"
         return report
+
+    named: frozenset[str] = frozenset()
+
+    def taken_over(self) -> None:
+        """What carries our mark was taken over with consent; it stays somebody's that is never deleted."""
+        for name, (secret_id, _) in list(self.foreign.items()):
+            one = self.site.secrets.get(secret_id)
+            if one is None or "[syncd:owner:" in one.description:
+                self.once_foreign.add(secret_id)
+                assert self.adopt or self.was_adopting, f"{name} was taken over without consent"
+                del self.foreign[name]
+
+    was_adopting = False
+    """Consent was there once: what was sent then may still come late."""
 
     def pass_time(self, span: timedelta) -> None:
         self.clock.skip(span)
@@ -108,7 +140,8 @@ class SyncMachine(RuleBasedStateMachine):
 
     def deletion(self, secret_id: str) -> None:
         """Called before every deletion: it is ours, the source really lacks it, the listing was whole."""
-        assert self.delete
+        assert self.delete and self.serving
+        assert secret_id not in self.once_foreign or self.ledger_was_lost, "it was somebody else's"
         assert not self.source.broken and not self.source.partial
         one = self.site.secrets.get(secret_id)
         if one is None:
@@ -170,6 +203,7 @@ class SyncMachine(RuleBasedStateMachine):
                 commit()
             except Refusal:
                 pass
+        self.taken_over()
 
     @rule(broken=st.booleans(), partial=st.booleans(), path=PATHS, denied=st.booleans())
     def source_trouble(self, broken: bool, partial: bool, path: str, denied: bool) -> None:
@@ -208,6 +242,50 @@ class SyncMachine(RuleBasedStateMachine):
             return
         self.foreign[name] = (str(answer["id"]), "theirs")
 
+    @rule(adopt=st.booleans())
+    def consent(self, adopt: bool) -> None:
+        self.adopt = adopt
+        self.was_adopting |= adopt
+
+    @rule(name=st.sampled_from(["a_x", "b_x", "c_y"]), hours=st.sampled_from([1, 24]))
+    def grant(self, name: str, hours: int) -> None:
+        self.ledger.grant(self.site_key, name, timedelta(hours=hours))
+        self.was_adopting = True
+
+    @rule()
+    def login_changes(self) -> None:
+        self.site_key = "site-2" if self.site_key == "site-1" else "site-1"
+        self.target.site = self.site_key
+
+    @rule(serving=st.booleans())
+    def target_of_the_job(self, serving: bool) -> None:
+        self.serving = serving
+
+    @rule(silent=st.booleans())
+    def comparisons_refused(self, silent: bool) -> None:
+        self.target.silent = silent
+
+    @rule(
+        named=st.frozensets(
+            st.sampled_from(["kv/**", "kv/app/*", "kv/app//a", "*", "kv/app/../app/a", "kv/app/a", "kv/x\n"]),
+            max_size=3,
+        )
+    )
+    def events(self, named: frozenset[str]) -> None:
+        self.named = named
+
+    @precondition(lambda self: self.ours())
+    @rule(data=st.data(), days=st.sampled_from([1, 30]))
+    def site_is_put_back(self, data: st.DataObject, days: int) -> None:
+        one = data.draw(st.sampled_from(sorted(self.ours(), key=lambda s: s.name)))
+        old = self.wix_clock() - timedelta(days=days)
+        if self.site.options.dates:
+            self.site.secrets[one.id] = replace(one, value="from the backup", updated=old)
+
+    @rule(minutes=st.sampled_from([-90, -3, 3, 90]))
+    def clock_steps(self, minutes: int) -> None:
+        self.clock.skip(timedelta(minutes=minutes))
+
     def ours(self) -> list[Any]:
         return [one for one in self.site.secrets.values() if "[syncd:" in one.description]
 
@@ -242,15 +320,20 @@ class SyncMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.backups)
     @rule(data=st.data())
     def restore_backup(self, data: st.DataObject) -> None:
+        self.ledger_was_lost = True
         copy = data.draw(st.sampled_from(self.backups))
         self.ledger.close()
-        self.ledger = memory_ledger()
+        self.ledger = memory_ledger(self.clock)
         copy.backup(raw(self.ledger))
+
+    ledger_was_lost = False
+    """Only the ledger knows what was adopted."""
 
     @rule()
     def lose_ledger(self) -> None:
+        self.ledger_was_lost = True
         self.ledger.close()
-        self.ledger = memory_ledger()
+        self.ledger = memory_ledger(self.clock)
 
     @rule(hours=st.sampled_from([-24, -1, 1, 24, 24 * 365]))
     def clock_jumps(self, hours: int) -> None:
@@ -281,7 +364,7 @@ class SyncMachine(RuleBasedStateMachine):
     def an_id_has_one_record(self) -> None:
         if not hasattr(self, "site"):
             return
-        ids = [record.remote_id for record in self.ledger.records("site-1") if record.remote_id]
+        ids = [record.remote_id for record in self.ledger.records() if record.remote_id]
         assert len(ids) == len(set(ids))
 
     def teardown(self) -> None:
@@ -295,12 +378,15 @@ class SyncMachine(RuleBasedStateMachine):
         self.listing_heals()
         self.target.down = False
         self.target.mischief = []
+        self.target.silent = False
+        self.serving = True
+        self.named = frozenset()
         self.restore = True
         # Contested secrets are fought for again when a day has passed, unlisted ones after an hour.
         for _ in range(12):
             self.pass_time(timedelta(hours=25))
             self.cycle()
-        records = {record.name: record for record in self.ledger.records("site-1")}
+        records = {record.name: record for record in self.ledger.records(self.site_key)}
         held = self.site.values()
         taken = self.site_names_of_others()
         for name, value in self.wanted().items():
@@ -317,9 +403,10 @@ class SyncMachine(RuleBasedStateMachine):
 
     def site_names_of_others(self) -> set[str]:
         """Names, without their case, held by what carries no right mark: foreign, or ours with its mark taken off and its row lost."""
-        ours = {record.remote_id for record in self.ledger.records("site-1")}
+        ours = {record.remote_id for record in self.ledger.records(self.site_key)}
         return {one.name.casefold() for one in self.site.secrets.values() if one.id not in ours}
 
 
-SyncMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+EXAMPLES, STEPS = int(os.environ.get("SYNCD_MACHINE_EXAMPLES", "60")), int(os.environ.get("SYNCD_MACHINE_STEPS", "30"))
+SyncMachine.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None)
 TestSyncMachine = SyncMachine.TestCase
