@@ -40,6 +40,9 @@ def check(
     as_json: Json = False,
 ) -> int:
     """Check the configuration; with --connect the connections, with --probe a real site."""
+    from syncd.config.settings import VaultSettings
+    from syncd.proxies import proxy_for
+
     settings = context.obj.settings()
     rows: list[tuple[str, str, str, int]] = [
         (
@@ -50,6 +53,11 @@ def check(
         )
     ]
     rows += [("note", what, f"not readable here: {error}", 0) for what, error in _missing_credentials(settings)]
+    for one in settings.targets.values():
+        proxy_for(one.base_url)
+    for source in settings.sources.values():
+        if isinstance(source, VaultSettings):
+            proxy_for(source.address)
     if probe is not None and probe not in settings.targets:
         raise ConfigError(f"there is no target {probe}", hint=f"the targets are {', '.join(sorted(settings.targets))}")
     if connect or probe:

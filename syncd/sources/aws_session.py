@@ -17,6 +17,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ProfileNotFound,
     ReadTimeoutError,
+    SSLError,
 )
 from botocore.parsers import ResponseParserError
 
@@ -199,7 +200,21 @@ def _translated(place: str, call: Callable[[], T]) -> T:
         raise Refused(code) from None
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound) as error:
         raise SourceDenied(f"{place}: no AWS credentials ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
-    except OSError as error:  # botocore wraps what the network does; this is a file of the chain
+    except SSLError:
+        raise SourceUnavailable(
+            f"{place}: AWS's certificate is not trusted",
+            hint="see AWS_CA_BUNDLE, and a proxy that breaks TLS up",
+            whole=True,
+        ) from None
+    except BotoCoreError as error:
+        what = BOUNDS.broken or f"does not answer ({type(error).__name__.lstrip('_')})"
+        raise SourceUnavailable(
+            f"{place}: AWS {what}",
+            hint="see region, endpoint_url, network",
+            whole=True,
+            stalled=isinstance(error, (ReadTimeoutError, ConnectTimeoutError)) or bool(BOUNDS.broken),
+        ) from None
+    except OSError as error:  # a file of the chain; the network's errors are botocore's, some of them OSErrors, too
         raise SourceDenied(
             f"{place}: the AWS chain's token file cannot be read ({type(error).__name__})", hint=MEND_CREDENTIALS
         ) from None
@@ -212,14 +227,6 @@ def _translated(place: str, call: Callable[[], T]) -> T:
         ResponseParserError,
     ):  # its parser met an odd shape
         raise SourceUnavailable(f"{place}: {NOT_AWS}", hint=NOT_AWS_MEND) from None
-    except BotoCoreError as error:
-        what = BOUNDS.broken or f"does not answer ({type(error).__name__.lstrip('_')})"
-        raise SourceUnavailable(
-            f"{place}: AWS {what}",
-            hint="see region, endpoint_url, network",
-            whole=True,
-            stalled=isinstance(error, (ReadTimeoutError, ConnectTimeoutError)) or bool(BOUNDS.broken),
-        ) from None
 
 
 def as_source_error(place: str, refused: Refused, needs: str) -> SourceError:

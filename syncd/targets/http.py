@@ -6,7 +6,9 @@ whether repeating is harmless.
 
 from __future__ import annotations
 
+import os
 import re
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +23,7 @@ import httpx
 from syncd.echoes import echoes
 from syncd.errors import ConfigError, TargetError, TargetUnavailable
 from syncd.models import SecretValue, Window
+from syncd.proxies import proxy_for
 from syncd.targets.deadline import bound, deadline
 from syncd.untrusted import parsed
 
@@ -103,7 +106,9 @@ def _client(base_url: str, connections: int) -> httpx.Client:
         timeout=httpx.Timeout(CALL_SECONDS, connect=5.0),
         limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         follow_redirects=False,
-        trust_env=not is_loopback(base_url),
+        trust_env=False,  # its reading of NO_PROXY knows no networks
+        proxy=None if is_loopback(base_url) else proxy_for(base_url),
+        verify=_trusted(),
         headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "syncd"},
     )
 
@@ -160,6 +165,14 @@ def _revealed(thing: Sendable, sent: list[SecretValue[str]]) -> Any:
     if isinstance(thing, Mapping):
         return {key: _revealed(value, sent) for key, value in thing.items()}
     return thing
+
+
+def _trusted() -> ssl.SSLContext:
+    """What `SSL_CERT_FILE` or `SSL_CERT_DIR` name, else the certificates that come with httpx. Raises `OSError`."""
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    if file or folder:
+        return ssl.create_default_context(cafile=file or None, capath=folder or None)
+    return httpx.create_ssl_context()
 
 
 class AnswerTooLarge(httpx.DecodingError):

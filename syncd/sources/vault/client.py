@@ -19,6 +19,7 @@ from requests.adapters import HTTPAdapter
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
 from syncd.models import SecretValue
 from syncd.ports import Clock
+from syncd.proxies import proxy_for
 from syncd.sources.bounded import BOUNDS, bounded
 from syncd.sources.retry import retried
 from syncd.untrusted import parsed
@@ -109,7 +110,8 @@ class VaultClient:
         session.verify = ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or True
         session.cert = client_cert
         if not _is_loopback(address):
-            session.proxies.update(requests.utils.get_environ_proxies(address))
+            proxy = proxy_for(address)
+            session.proxies.update({"http": proxy, "https": proxy} if proxy else {})
         session.mount("https://", HTTPAdapter(pool_maxsize=THREADS))
         session.mount("http://", HTTPAdapter(pool_maxsize=THREADS))
         self.name = name
