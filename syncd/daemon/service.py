@@ -25,7 +25,7 @@ from syncd.config import Settings, load
 from syncd.config.settings import AwsSettings, VaultSettings
 from syncd.daemon.status import Shared, status_of
 from syncd.daemon.triggers import EveryTrigger, every, trigger_for
-from syncd.errors import ConfigError, LedgerError, SourceError, SyncdError, TargetError
+from syncd.errors import ConfigError, LedgerError, SyncdError
 from syncd.models import SecretValue, SyncReport
 from syncd.naming import selects_path
 from syncd.outlook import intervals, job_facts
@@ -77,7 +77,7 @@ class Daemon:
         self._lock = threading.RLock()
         self._reloading = threading.Lock()
         self._active: dict[int, tuple[App, int]] = {}
-        self._reached: set[str] = set()
+        self._tried: set[str] = set()
         self._running: set[str] = set()
         self._again: set[str] = set()
         self._pending = Pending()
@@ -315,10 +315,9 @@ class Daemon:
 
     def _finished(self, app: App, report: SyncReport) -> None:
         job = app.world.jobs[report.job]
-        if not isinstance(report.error, (SourceError, LedgerError, ConfigError)):
-            self._reached.add(f"source {job.source}")
-        if not isinstance(report.error, (SourceError, TargetError, LedgerError, ConfigError)):
-            self._reached.add(f"target {report.target}")
+        if not isinstance(report.error, (LedgerError, ConfigError)):
+            # One that refuses or does not answer is for metrics, alerts and the log: a pod is not restarted for it.
+            self._tried |= {f"source {job.source}", f"target {report.target}"}
         statuses: Counter[str] = Counter()
         site, at = app.world.site_of(report.target), app.world.clock()
         try:
@@ -423,11 +422,11 @@ class Daemon:
         return self._metrics.text()
 
     def ready(self) -> list[str]:
-        """Sources and targets of scheduled jobs that were not reached yet."""
+        """Sources and targets of scheduled jobs that no cycle has tried yet."""
         settings = self._app.settings
         jobs = [job for job in settings.jobs.values() if job.schedule is not None]
         wanted = {f"source {job.source}" for job in jobs} | {f"target {t}" for job in jobs for t in job.targets}
-        return [f"{one}: no cycle has reached it in good order yet" for one in sorted(wanted - self._reached)]
+        return [f"{one}: no cycle has tried it yet" for one in sorted(wanted - self._tried)]
 
     def status(self, *, names: bool) -> dict[str, Any]:
         """Jobs, their last and next run, and counts. What a stranger asks costs the same however often it is asked."""

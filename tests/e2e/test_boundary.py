@@ -282,3 +282,15 @@ def test_a_daemon_goes_on_when_its_clock_jumps(served: Lab, bao: Bao, offset: st
         process.terminate()
         _, err = process.communicate(timeout=30)
     assert "clock.jumped" in err
+
+
+@pytest.mark.parametrize("trouble", ["403", "428", "429", "500", "source"])
+def test_ready_means_tried(served: Lab, trouble: str) -> None:
+    if trouble == "source":
+        served.config["sources"]["vault"]["address"] = f"http://127.0.0.1:{free_ports(1)}"
+    elif trouble == "428":
+        served.site.options.members_area = False
+    else:
+        served.wix.fault(trouble, times=10**6)
+    with running(served) as (_process, url):
+        until(lambda: ask(url + "/readyz")[0] == 200, seconds=30)

@@ -30,6 +30,10 @@ TIMEOUT = (5.0, 8.0)
 MEND_LARGE = "see what answers there; a rule with a narrower path lists less"
 NO_ANSWER = 502
 """The status of what is no answer of Vault's, whatever its own says."""
+UNKNOWN_METHOD = 405
+"""The status of what a proxy answers that does not pass a method on."""
+METHOD_REFUSED = {400, 403, 404, 405, 501}
+"""What such proxies answer, with a page of their own."""
 NOT_VAULT = "the answer is none of Vault's"
 NOT_VAULT_MEND = "see what answers at the source's address: a proxy, another server?"
 SHORTEST_TOKEN = 16
@@ -70,6 +74,8 @@ class _Adapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
         told = body if isinstance(body, dict) else {}
         errors = told.get("errors")
         lines = tuple(str(line) for line in errors) if isinstance(errors, list) else ()
+        if not told and method.lower() in {"list", "scan"} and answer.status_code in METHOD_REFUSED:
+            raise StatusError(UNKNOWN_METHOD, (), {})
         raise StatusError(answer.status_code if told else NO_ANSWER, lines, told)
 
 
@@ -136,6 +142,7 @@ class VaultClient:
         self._lock = threading.RLock()
         self._renew_at: float | None = None
         self._renewable = False
+        self._lists_by_get = False
         self._failed: tuple[SourceError, tuple[SecretValue[str], ...]] | None = None
         self._failures = 0
         self._not_before = 0.0
@@ -166,8 +173,17 @@ class VaultClient:
     def _send(self, method: str, path: str, call: str, params: dict[str, str]) -> dict[str, Any]:
         self._observe(call)
         url = "/v1/" + quote(path, safe="/")
-        with_errors = self._translated(lambda: self._hvac.adapter.request(method, url, params=params))
-        return with_errors if isinstance(with_errors, dict) else {}
+        if method == "list" and self._lists_by_get:
+            method, params = "get", {**params, "list": "true"}
+        try:
+            answer = self._translated(lambda: self._hvac.adapter.request(method, url, params=params))
+        except StatusError as error:
+            if method != "list" or error.status != UNKNOWN_METHOD or error.body:
+                raise
+            # Vault takes a LIST as a GET with a parameter, too (its HTTP API's reference): for such proxies.
+            answer = self._translated(lambda: self._hvac.adapter.request("get", url, params={**params, "list": "true"}))
+            self._lists_by_get = True
+        return answer if isinstance(answer, dict) else {}
 
     def _translated(self, send: Callable[[], Any]) -> Any:
         place = f"source {self.name} ({self._address})"

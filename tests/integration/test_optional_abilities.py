@@ -1,0 +1,58 @@
+"""An optional ability that is refused is no fault: the next means is tried."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+
+import pytest
+
+from tests.chaos.peers import Answer, peer
+from tests.lab import Bao, Lab
+
+
+def passing(bao: Bao, refused: tuple[str, ...], status: int, body: bytes) -> Any:
+    """A proxy before the real server that does not pass these methods on."""
+    host = bao.address.removeprefix("http://")
+
+    def answer(method: str, path: str, sent: bytes) -> Answer:
+        if method in refused:
+            return Answer(body, status, {"Content-Type": "text/html"})
+        connection = http.client.HTTPConnection(host)
+        connection.request(method, path, sent, {"X-Vault-Token": bao.token, "X-Vault-Request": "true"})
+        told = connection.getresponse()
+        data = told.read()
+        connection.close()
+        return Answer(json.loads(data) if data else b"", told.status)
+
+    return answer
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 501])
+@pytest.mark.parametrize("refused", [("SCAN",), ("SCAN", "LIST")], ids=str)
+def test_a_proxy_that_does_not_know_a_method(lab: Lab, bao: Bao, refused: tuple[str, ...], status: int) -> None:
+    for path in ("app/a", "app/deep/b", "app/deep/er/c"):
+        bao.put(path, v=path)
+    with peer(passing(bao, refused, status, b"<html>no such method</html>")) as proxy:
+        lab.vault(bao)
+        lab.config["sources"]["vault"]["address"] = proxy.url
+        lab.job("job", "vault", {"path": f"{bao.mount}/app/**"})
+        result = lab.run("sync")
+        assert result.code == 0, result.out + result.err
+        assert set(lab.site.values().values()) == {"app/a", "app/deep/b", "app/deep/er/c"}
+        before = lab.writes()
+        assert lab.run("sync").code == 0 and lab.writes() == before
+
+
+@pytest.mark.parametrize("status", [200, 404, 405, 500, 502])
+def test_a_proxy_that_answers_everything_itself_is_no_listing(lab: Lab, bao: Bao, status: int) -> None:
+    bao.put("app/a", v="1")
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/**"}, deletion_policy="delete", deletion_grace="0s")
+    assert lab.run("sync").code == 0
+    with peer(lambda *_: Answer(b"<html>sign in</html>", status)) as proxy:
+        lab.config["sources"]["vault"]["address"] = proxy.url
+        for _ in range(2):
+            assert lab.run("sync").code == 4
+    assert lab.site.values() == {"a_v": "1"}
