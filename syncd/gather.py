@@ -271,6 +271,9 @@ class Gathering:
             wanted.failed(str(ref), ref, "the value is not a JSON object, so it has no fields", "leave `field` out")
             return ()
         if rule.field == "*":
+            if not state.fields:
+                nothing = "the secret is there and has no fields, so nothing of it is sent"
+                wanted.findings.append(Finding(kind=Kind.UNKNOWN, name=str(ref), ref=ref, message=nothing))
             odd = [field for field in state.fields if not is_storable(field) or len(field.encode()) > FIELD_MAX]
             for field in odd:
                 message = f"a field's name holds a NUL or a lone surrogate, or is longer than {FIELD_MAX} bytes"

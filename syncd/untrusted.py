@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
+
+from syncd.json_text import loads
 
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 MOST_PARTS = 1_000_000
@@ -24,7 +25,7 @@ def parsed(body: bytes) -> Any:
     if body.count(b"{") + body.count(b"[") + body.count(b",") > MOST_PARTS:
         return None
     try:
-        return json.loads(body)
+        return loads(body)
     except (ValueError, RecursionError):
         return None
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import json
 
 from syncd.errors import BadValue
+from syncd.json_text import compact, loads
 from syncd.models import Rule, SecretValue, utf16_length
 
 VALUE_MAX = 3500
@@ -16,7 +16,7 @@ def _object(text: object) -> dict[str, object] | None:
     if not isinstance(text, str):
         return None
     try:
-        parsed = json.loads(text)
+        parsed = loads(text.removeprefix("\ufeff"))  # some editors put a byte order mark first
     except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict) else None
@@ -35,7 +35,7 @@ def canonical(document: SecretValue[object]) -> bytes:
     if isinstance(raw, bytes):
         return raw
     try:
-        return json.dumps(raw, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+        return compact(raw, sort_keys=True, ascii_only=True).encode()
     except RecursionError:
         raise BadValue("the value is nested too deeply", hint="flatten it at the source") from None
 
@@ -45,9 +45,11 @@ def as_text(raw: object) -> str:
     if isinstance(raw, str):
         return raw
     try:
-        return json.dumps(raw, separators=(",", ":"), ensure_ascii=False)
+        return compact(raw)
     except RecursionError:
         raise BadValue("the value is nested too deeply", hint="flatten it at the source") from None
+    except (ValueError, TypeError):
+        raise BadValue("the value is nothing that JSON can say", hint="write it as text at the source") from None
 
 
 def _picked(document: SecretValue[object], field: str | None) -> object:

@@ -101,9 +101,16 @@ class Daemon:
             stop=self._stop,
             told=self._events.told,
             source_call=self._metrics.source_call,
-            request=self._metrics.request,
+            request=self._requested,
             expires=self._metrics.expires,
         )
+
+    def _requested(self, target: str, method: str, code: str) -> None:
+        """A site was asked: from here on it is tried, even if it makes the cycle wait for minutes."""
+        self._metrics.request(target, method, code)
+        with self._lock:
+            source = {job.source for job in self._app.settings.jobs.values() if target in job.targets}
+            self._tried |= {f"target {target}", *(f"source {one}" for one in source)}
 
     def _scheduled(self, app: App) -> BackgroundScheduler:
         """The schedules of a configuration, not started. A thread a job: one that waits holds up no other."""
