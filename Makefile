@@ -42,7 +42,7 @@ test: setup build/wix-client/.ready build/.strace ## every test but the long one
 	$(BIN)/python -m pytest -n 4 -m "not chaos"
 
 chaos: setup build/.strace ## every kill, fault and hostile answer at scale, and the table of what they did (20 minutes)
-	$(BIN)/python -m pytest -n 3 tests/chaos tests/integration/test_faults.py
+	$(BIN)/python -m pytest -n 3 tests/chaos tests/integration/test_faults.py tests/integration/test_private_files.py
 
 machine: setup ## the state machine of the whole cycle: 2,000 examples of 40 steps (15 minutes)
 	SYNCD_MACHINE_EXAMPLES=1000 SYNCD_MACHINE_STEPS=40 $(BIN)/python -m pytest --timeout 3600 -n 2 --dist each tests/property/test_machine.py

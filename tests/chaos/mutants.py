@@ -313,7 +313,7 @@ MUTANTS = (
       UNKNOWN + "test_as_many_late_commits_are_remembered_as_answers_were_lost"),
     M("comparisons are a bounded batch", "decide.py", "[: max(0, COMPARISONS - self._asked)]", "[:]", UNKNOWN + "test_comparisons_are_a_bounded_batch_and_all_are_made"),
     M("what no job sends any more is an orphan", "statuses.py", "return record.job not in self.jobs.get(record.site, frozenset())", "return False", LEFT + "test_it_is_an_orphan_wherever_it_is_told"),
-    M("a draft has a name of its own", "private_files.py", "secrets.token_hex(8)", "os.getpid()", FILES + "test_killed_at_each_file_call_under_the_same_process_id_it_starts_again"),
+    M("a draft has a name of its own", "private_files.py", "secrets.token_hex(8)", "os.getpid()", FILES + "test_killed_while_it_makes_its_key_it_starts_again_under_the_same_process_id"),
     M("nothing else is written over", "private_files.py", "    if is_special(place):", "    if place is None:", FILES + "test_something_else_in_a_files_place_is_told_and_left"),
     M("rights are narrowed", "private_files.py", "    path.chmod(rights & 0o700)", "    pass", FILES + "test_rights_that_are_too_wide_are_narrowed_and_said"),
     M("one ledger has one lock", "config/settings.py", "return (self._folder / str(self.path)).resolve()", "return self._folder / str(self.path)",

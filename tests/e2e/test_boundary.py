@@ -219,14 +219,9 @@ def test_no_environment_is_a_bug(served: Lab, bao: Bao, environ: dict[str, str])
         "type": "wix",
         "auth": {"method": "api_key", "site_id": "far", "api_key": {"file": str(served.folder / "wix-key")}},
     }
-    for words in (
-        ("sync",),
-        ("plan",),
-        ("plan", "--json"),
-        ("status",),
-        ("explain", "ünï"),
-        ("check", "--connect") if "PROXY" in str(environ) or "SSL" in str(environ) else ("check",),
-    ):
+    # What cannot be used is told before anything is sent: only then may a client for another machine be made here.
+    unusable = environ.keys() & {"SSL_CERT_FILE", "HTTPS_PROXY", "ALL_PROXY"}
+    for words in (("sync",), ("check", "--connect") if unusable else ("check",), ("plan", "--json")):
         done = spawned(served, *words, **environ)
         assert done.returncode in {0, 1, 3, 4, 5}, (words, done)
 

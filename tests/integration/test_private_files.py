@@ -54,21 +54,31 @@ main()
 """
 
 
-@pytest.mark.parametrize("words", [("sync",), ("plan", "--out", "PLAN")], ids=lambda words: words[0])
-def test_killed_at_each_file_call_under_the_same_process_id_it_starts_again(job: Lab, words: tuple[str, ...]) -> None:
+def killed_at(job: Lab, number: int, words: tuple[str, ...]) -> bool:
+    """Kill it at its n-th call to do with files, as process 1; then it has to start again. Was there such a call?"""
     script = job.folder / "killed.py"
     script.write_text(KILLED)
+    shutil.rmtree(job.folder / "state", ignore_errors=True)
+    argv = [sys.executable, str(script), str(number), "--config", str(job.config_file), *words]
+    killed = subprocess.run(argv, capture_output=True, check=False, timeout=60)
+    again = subprocess.run([*argv[:2], "0", *argv[3:]], capture_output=True, check=False, timeout=60)
+    assert again.returncode in {0, 1}, (number, again.stderr)
+    return killed.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("number", [2, 4, 5, 6])
+def test_killed_while_it_makes_its_key_it_starts_again_under_the_same_process_id(job: Lab, number: int) -> None:
+    assert killed_at(job, number, ("sync",))
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("words", [("sync",), ("plan", "--out", "PLAN")], ids=lambda words: words[0])
+def test_killed_at_each_file_call_it_starts_again_under_the_same_process_id(job: Lab, words: tuple[str, ...]) -> None:
     words = tuple(str(job.folder / "plan.json") if word == "PLAN" else word for word in words)
-    for number in range(1, 40):
-        shutil.rmtree(job.folder / "state", ignore_errors=True)
-        argv = [sys.executable, str(script), str(number), "--config", str(job.config_file), *words]
-        killed = subprocess.run(argv, capture_output=True, check=False, timeout=60)
-        for _ in range(2):
-            again = subprocess.run([*argv[:2], "0", *argv[3:]], capture_output=True, check=False, timeout=60)
-            assert again.returncode in {0, 1}, (number, again.stderr)
-        if killed.returncode != -signal.SIGKILL:
-            break
-    assert number > 3, "some were killed"
+    number = 1
+    while killed_at(job, number, words):
+        number += 1
+    assert number > 4, "some were killed"
 
 
 def special(path: Path, kind: str) -> None:
