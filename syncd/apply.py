@@ -75,12 +75,14 @@ class Applier:
         taken: Iterable[str] = (),
         workers: int = WORKERS,
         is_consented: Callable[[Action], bool] = lambda _action: True,
+        is_limited: Callable[[Action], bool] = lambda action: isinstance(action, Delete),
     ) -> None:
         """`taken`: the ids that the site lists or the ledger holds; a new secret has none of them.
 
         `is_consented`: asked of each action when it is about to start; one that is not is left out.
         """
         self._is_consented = is_consented
+        self._is_limited = is_limited
         self._taken = set(taken)
         self._target = target
         self._journal = journal
@@ -127,11 +129,15 @@ class Applier:
         return result
 
     def _sent(self, action: Action, record: Record) -> Logged | None:
-        """A deletion counts for the limits from the moment it may be on its way."""
-        if not isinstance(action, Delete):
+        """What is limited counts from the moment it may be on its way, whatever becomes of this process."""
+        if not self._is_limited(action):
             return None
         outcome = Outcome(action=action, remote_id=record.remote_id or "")
-        return replace(history_line(outcome, record, self._clock()), outcome="sent", result=Result.SENT)
+        return replace(history_line(outcome, record, self._site_time()), outcome="sent", result=Result.SENT)
+
+    def _site_time(self) -> datetime:
+        """Lines that limits count by have the site's time: this machine's clock may be wrong, ahead or behind."""
+        return self._target.site_time() or self._clock()
 
     def _opened(self, action: Action) -> Record:
         now = self._clock()
@@ -198,14 +204,14 @@ class Applier:
             restored=restored and error is None,
             at=now,
         )
-        settled.log.append(history_line(outcome, record, now))
+        settled.log.append(history_line(outcome, record, self._site_time()))
         result.outcomes.append(outcome)
         self._told(outcome)
 
     def _put_back(self, action: Action, record: Record, settled: _Settled) -> None:
         """The site took nothing: the row is as it was, and the action comes again."""
-        if isinstance(action, Delete):
-            refused = replace(history_line(Outcome(action=action), record, self._clock()), outcome="asked to wait")
+        if self._is_limited(action):
+            refused = replace(history_line(Outcome(action=action), record, self._site_time()), outcome="asked to wait")
             settled.log.append(replace(refused, result=Result.REFUSED, remote_id=record.remote_id or ""))
         held = action.record is not None and not (isinstance(action, Update) and action.reason is Reason.ADOPT)
         if held and action.record is not None and (action.record.remote_id or action.record.pending):

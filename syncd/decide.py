@@ -17,6 +17,7 @@ from syncd.models import (
     Delete,
     Existence,
     Kind,
+    KnownId,
     Needs,
     PathCheck,
     Plan,
@@ -71,7 +72,9 @@ class Decision:
         wanted: Wanted,
         *,
         allow_deletes: int,
+        known_ids: Mapping[str, KnownId],
     ) -> None:
+        self._known_ids = known_ids
         self._world, self._job, self._target, self._site = world, job, target, target.site
         self._gathering = gathering
         self._records = records
@@ -170,6 +173,7 @@ class Decision:
             kept_by=self._kept,
             wanted_elsewhere=self._elsewhere,
             grants=self._grants,
+            known_ids=self._known_ids,
             troubles=self._troubles,
             faults=self.wanted.faults,
             site_values=self._site_values,
@@ -194,7 +198,7 @@ class Decision:
         )
 
     def _guarded(self, provisional: Plan) -> Plan:
-        since = self._world.clock() - DAY
+        since = (self._target.site_time() or self._world.clock()) - DAY
         store, site = self._world.store, self._site
         ground = Ground(
             job_records=frozenset(r.remote_id for r in self._records if r.remote_id and r.job == self._job.name),
@@ -346,7 +350,7 @@ class Decision:
     def _confirm(self, deletes: Sequence[Delete]) -> None:
         """Just before deletions: look at each path directly, and ask every other job on the site."""
         self._elsewhere, doubt = self._wanted_elsewhere()
-        doubt = doubt or self._unseen_sites()
+        doubt = doubt or unlisted_keys(self._world, self._site, self._remote)
         picture = self._gathering.picture
         for action in deletes:
             record = action.record
@@ -361,24 +365,6 @@ class Decision:
                 if presence is Presence.ORPHAN and self._claimed_by_another(record):
                     presence, why = Presence.UNKNOWN, "another job's rule gives it this name"
             self._presence[record.name] = (presence, why)
-
-    def _unseen_sites(self) -> str:
-        """Why another configured key may be one of this very site, whose jobs nobody has asked; empty if none can.
-
-        A key that a cycle has listed shares no id with this one: else that cycle had ended. The others are listed.
-        """
-        world, mine = self._world, {one.id for one in self._remote}
-        seen = {run.site for run in world.store.runs() if run.exit_code in {0, 1, 6}} | {self._site}
-        for name in world.targets:
-            if world.site_of(name) in seen:
-                continue
-            try:
-                listed = {one.id for one in world.target(name).list()}
-            except SyncdError as error:
-                return f"target {name} was never listed, and may be this site under another key ({error.message})"
-            if mine & listed:
-                return f"target {name} is this site under another key; see: syncd sync"
-        return ""
 
     def _claimed_by_another(self, record: Record) -> bool:
         others = (job for job in self._world.jobs.values() if job.name != self._job.name)
@@ -408,6 +394,26 @@ def wanted_names(world: World, target: Target, *, but: str = "") -> tuple[frozen
             return frozenset(), f"job {job.name} cannot map everything that it selects, and may want the name"
         names.update(one.name for one in wanted.all)
     return frozenset(names), ""
+
+
+def unlisted_keys(world: World, site: str, remote: Sequence[RemoteSecret]) -> str:
+    """Why another configured key may be one of this very site, whose jobs nobody has asked; empty if none can.
+
+    A key under which the ledger holds an id shares none with this one: else this listing had shown that id, and
+    the cycle had ended. The others are listed.
+    """
+    mine = {one.id for one in remote}
+    told = world.store.sites_with_ids() | {site}
+    for name in world.targets:
+        if world.site_of(name) in told:
+            continue
+        try:
+            listed = {one.id for one in world.target(name).list()}
+        except SyncdError as error:
+            return f"target {name} was never listed, and may be this site under another key ({error.message})"
+        if mine & listed:
+            return f"target {name} is this site under another key; see: syncd sync"
+    return ""
 
 
 def _is_sendable(action: Action) -> bool:

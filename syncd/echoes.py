@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
@@ -32,5 +33,27 @@ def echoes(text: str, secrets: Iterable[str]) -> bool:
         if secret.casefold() in told or any(run in form for form in _forms(secret) for run in runs):
             return True
         if SHORTEST <= len(told) < RUN and told in secret.casefold():
+            return True
+    return False
+
+
+BLOCK = 12
+"""Characters of a credential whose first ones all credentials of its kind have."""
+ESCAPED = re.compile(rb"\\u00([0-7][0-9a-fA-F])")
+
+
+def holds(body: bytes, credential: str) -> bool:
+    """Does an answer hold a credential that was sent with its request, or a long part of it, however it is written?
+
+    Looked at is the whole body, whatever it says: cheaper than each of its texts, and nothing of it is passed by.
+    """
+    if len(credential) < BLOCK:
+        return False
+    plain = ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), body) if b"\\u" in body else body
+    folded = plain.lower()
+    for form in _forms(credential):
+        told = form.encode()
+        blocks = [told[at : at + BLOCK] for at in range(BLOCK, len(told) - BLOCK + 1, BLOCK)]
+        if told in folded or any(block in folded for block in blocks):
             return True
     return False

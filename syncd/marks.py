@@ -27,14 +27,12 @@ def marked(text: str, mark: str) -> str:
     return f"{text} {mark}" if text else mark
 
 
-MARK = re.compile(r"\[syncd:([A-Za-z0-9][A-Za-z0-9._-]{0,62}):[0-9a-f]{8}\]")
+MARK = re.compile(r"\[syncd:([A-Za-z0-9][A-Za-z0-9._-]{0,62}):[0-9a-f]{8}\]", re.IGNORECASE)
 
 
 def other_owner(description: str, owner: str) -> str:
-    """Whose mark the description ends in, if it is another owner's; else empty."""
-    ending = description.rstrip().rpartition(" ")[2]
-    found = MARK.fullmatch(ending)
-    return found[1] if found and found[1] != owner else ""
+    """Whose mark the description holds, wherever it stands in it, if it is another owner's; else empty."""
+    return next((found for found in MARK.findall(description) if found != owner), "")
 
 
 def carries(description: str, mark: str) -> bool:

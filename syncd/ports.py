@@ -61,6 +61,9 @@ class Target(Protocol):
     """The site's own identity, under which the ledger keeps its records."""
     profile: str
 
+    def site_time(self) -> datetime | None:
+        """The time by the site's own clock, as its answers told it; None where they do not."""
+
     def delay(self) -> float:
         """Seconds until the site may be asked again, where it asked to slow down."""
 
@@ -136,6 +139,9 @@ class StateStore(Protocol):
 
     def sites_holding(self, site: str, ids: Iterable[str]) -> frozenset[str]:
         """Other sites of the ledger that hold one of these ids, or one that the site holds itself."""
+
+    def sites_with_ids(self) -> frozenset[str]:
+        """The sites under which any id is held."""
 
     def known_ids(self, ids: Iterable[str]) -> dict[str, KnownId]:
         """What is known of these ids although no row may hold them any more."""

@@ -32,11 +32,19 @@ class Found:
         return tuple(rows[name] for name in sorted(rows))
 
 
-def _resolve(record: Record, ours: RemoteSecret | None, *, listed: bool) -> Record:
+def with_known(record: Record, known: KnownId | None) -> Record:
+    """The row with what is known of its id: whatever row takes an id takes what protects it along."""
+    if known is None:
+        return record
+    frozen = max((at for at in (record.frozen_until, known.frozen_until) if at), default=None)
+    return replace(record, adopted=record.adopted or known.adopted, frozen_until=frozen)
+
+
+def _resolve(record: Record, ours: RemoteSecret | None, known: Mapping[str, KnownId], *, listed: bool) -> Record:
     """One row against the listing. `ours`: its name there, with its mark, under a free id."""
     if ours is not None:
         return replace(
-            record,
+            with_known(record, known.get(ours.id)),
             remote_id=ours.id,
             description=ours.description,
             pending=None,
@@ -80,7 +88,7 @@ def recover(
     drop: list[Record] = []
     taken: list[Record] = []
     for record in records:
-        settled = _looked_up(record, site_has, now)
+        settled = _looked_up(record, site_has, known_ids or {}, now)
         if settled is None:
             drop.append(record)
         elif settled is not record and settled != record:
@@ -124,7 +132,7 @@ class _Listing:
         return there if fits else None
 
 
-def _looked_up(record: Record, listing: _Listing, now: datetime) -> Record | None:
+def _looked_up(record: Record, listing: _Listing, ids: Mapping[str, KnownId], now: datetime) -> Record | None:
     """One row as the listing settles it; None drops it."""
     if record.pending is Pending.ADOPT:
         there = listing.by_id.get(record.remote_id or "")
@@ -132,21 +140,21 @@ def _looked_up(record: Record, listing: _Listing, now: datetime) -> Record | Non
             return None  # what is not confirmed is not ours; the consent is asked for anew
         return replace(record, pending=None, description=there.description, lost_writes=_with_pending(record))
     if record.remote_id is not None:
-        return _resolve(record, None, listed=record.remote_id in listing.by_id)
+        return _resolve(record, None, ids, listed=record.remote_id in listing.by_id)
     ours = listing.ours(record.name, record.ref, *listing.wanting.get(record.name, ()))
     if ours is None:
         if record.name in listing.by_name:
             return None  # somebody else's secret has the name that we had reserved
         if _never_came(record, now) and record.name not in listing.wanting:
             return None
-    return _resolve(record, ours, listed=False)
+    return _resolve(record, ours, ids, listed=False)
 
 
 def _taken_back(
     wanted: Desired, there: RemoteSecret, known: KnownId | None, *, site: str, target: str, now: datetime
 ) -> Record:
     """A row for a secret that the ledger lost, with what it knows of the id; its content is not verified."""
-    return Record(
+    taken = Record(
         site=site,
         name=there.name,
         target=target,
@@ -155,11 +163,10 @@ def _taken_back(
         pin=wanted.pin,
         remote_id=there.id,
         description=there.description,
-        adopted=known.adopted if known else False,
-        frozen_until=known.frozen_until if known else None,
         unverified=True,
         verified_at=now,
     )
+    return with_known(taken, known)
 
 
 def _never_came(record: Record, now: datetime) -> bool:

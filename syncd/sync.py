@@ -28,6 +28,7 @@ from syncd.mapping import Wanted
 from syncd.models import (
     SERIOUS,
     Action,
+    Create,
     Delete,
     Failure,
     Finding,
@@ -188,6 +189,7 @@ class Cycle:
             {one.id for one in picture.remote} | {str(one.remote_id) for one in picture.records},
             self._world.workers,
             self._is_consented,
+            self._is_limited,
         )
         actions = writes or (deletes if self._outcomes or self._looks else [])
         self._world.planned(len(actions))
@@ -210,6 +212,12 @@ class Cycle:
         if not (isinstance(action, Update) and action.reason is Reason.ADOPT) or self._job.policies.adopt:
             return True
         return action.name in self._world.store.grants(self._site, self._world.clock())
+
+    def _is_limited(self, action: Action) -> bool:
+        """Does an action count for a limit from the moment it is sent?"""
+        limits = self._job.limits
+        kinds = {Create: limits.max_creates, Update: limits.max_updates, Delete: limits.max_deletes}
+        return kinds[type(action)] is not None
 
     def _records_of_this_site(self, remote: Sequence[RemoteSecret], journal: Journal | None) -> tuple[Record, ...]:
         """The site's rows, with those that the ledger keeps under another key of the same real site.
@@ -260,6 +268,7 @@ class Cycle:
         gathering.look()
         remote = target.list()
         records = self._records_of_this_site(remote, journal)
+        known_ids = world.store.known_ids({one.id for one in remote} - {str(one.remote_id) for one in records})
         wanted = gathering.desired(job=job.name, owner=world.owner, profile=target.profile)
         found = recover(
             world.owner,
@@ -269,7 +278,7 @@ class Cycle:
             site=self._site,
             target=self._target_name,
             now=world.clock(),
-            known_ids=world.store.known_ids({one.id for one in remote} - {str(one.remote_id) for one in records}),
+            known_ids=known_ids,
         )
         if journal and (found.put or found.drop):
             journal.write(put=found.put, drop=found.drop)
@@ -290,6 +299,7 @@ class Cycle:
             self._troubles,
             wanted,
             allow_deletes=max(0, self._allow_deletes - deletions_sent(self._outcomes)),
+            known_ids=known_ids,
         )
         final = decision.final()
         return Picture(

@@ -163,6 +163,9 @@ class FakeTarget:
     def close(self) -> None:
         pass
 
+    def site_time(self) -> datetime | None:
+        return self.clock.now
+
     def delay(self) -> float:
         return 0.0
 

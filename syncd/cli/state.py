@@ -159,7 +159,7 @@ def freeze(
             now = app.world.clock()
             frozen = moment > now
             status = "frozen" if frozen else "synced" if record.status == "frozen" else record.status
-            journal.write(put=[replace(record, frozen_until=moment if frozen else None, status=status)])
+            journal.protect(replace(record, frozen_until=moment if frozen else None, status=status))
     show(f"{name} is frozen until {moment:%Y-%m-%d %H:%M} UTC" if frozen else f"{name} is no longer frozen")
     return 0
 
@@ -172,7 +172,7 @@ def thaw(context: typer.Context, name: Name, *, target: Target = None) -> int:
         with app.ledger.lock(record.site, holder="syncd state", wait=WAIT, stop=Context.stop.is_set) as journal:
             record = _found(app, name, record.target if target else None)
             status = "synced" if record.status == "frozen" else record.status
-            journal.write(put=[replace(record, frozen_until=None, status=status)])
+            journal.protect(replace(record, frozen_until=None, status=status))
     show(f"{name} is no longer frozen")
     return 0
 
@@ -197,9 +197,22 @@ def join_site(
             options = {"holder": "syncd state", "wait": WAIT, "stop": Context.stop.is_set}
             stack.enter_context(app.ledger.lock(site, **options))
         moving = app.ledger.records(old)
+        _see_that_they_are_one(app, old, new, moving)
         app.ledger.join_sites(old, new, merged(moving, app.ledger.records(new), new))
     show(f"{len(moving)} secrets are kept under {new} now; {old} is another key of the same site")
     return 0
+
+
+def _see_that_they_are_one(app: App, old: str, new: str, moving: tuple[Record, ...]) -> None:
+    """Ask the site: the same ids are what two keys of one site have in common. Raises `ConfigError`, `TargetError`."""
+    names = {settings.site: name for name, settings in app.settings.targets.items()}
+    held = {str(record.remote_id) for record in moving if record.remote_id}
+    under_old = {one.id for one in app.target(names[old]).list()} if old in names else held
+    if not under_old & {one.id for one in app.target(names[new]).list()}:
+        raise ConfigError(
+            f"{old} and {new} show no secret in common, so nothing tells that they are one site",
+            hint="see site_id and instance_id; two sites are never joined",
+        )
 
 
 def _moment(text: str) -> datetime:
@@ -241,7 +254,7 @@ def forget(
 
 def _delete(app: App, journal: Any, record: Record) -> None:
     """Under the same conditions as any deletion. Raises `PlanMoved` where one is not met."""
-    from syncd.decide import wanted_names
+    from syncd.decide import unlisted_keys, wanted_names
     from syncd.models import Pending
     from syncd.planning import listing_is_believed, obstacle_to_deletion
 
@@ -257,26 +270,27 @@ def _delete(app: App, journal: Any, record: Record) -> None:
     listed = site_target.list()
     there = next((secret for secret in listed if secret.id == record.remote_id), None)
     believed = listing_is_believed(app.ledger.records(record.site), listed)
-    obstacle = obstacle_to_deletion(record, there, believed=believed)
+    now = app.world.clock()
+    obstacle = obstacle_to_deletion(record, there, now, believed=believed)
+    obstacle = obstacle or unlisted_keys(app.world, record.site, listed)
     if obstacle:
         raise PlanMoved(f"{record.name} is not deleted: {obstacle}", hint="delete it at Wix by hand, then forget it")
-    now = app.world.clock()
-    journal.write(put=[replace(record, pending=Pending.DELETE, pending_at=now)])
-    written = site_target.delete(str(record.remote_id))
     line = Logged(
-        at=now,
+        at=site_target.site_time() or now,
         site=record.site,
         target=record.target,
         job=record.job,
         name=record.name,
-        action="forget",
-        outcome="deleted",
-        result=Result.DONE,
+        action="delete",
+        outcome="sent by state forget",
+        result=Result.SENT,
         remote_id=str(record.remote_id),
         version=record.version,
-        request_id=written.request_id,
     )
-    journal.write(drop=[record], log=[line])
+    journal.write(put=[replace(record, pending=Pending.DELETE, pending_at=now)], log=[line])
+    written = site_target.delete(str(record.remote_id))
+    done = replace(line, outcome="deleted by state forget", result=Result.DONE, request_id=written.request_id)
+    journal.write(drop=[record], log=[done])
 
 
 @app.command()

@@ -186,7 +186,12 @@ def _is_ours(part: str) -> bool:
 
 def _is_name(key: str, value: yaml.Node) -> bool:
     """Is it what a source, target or job is called, and stands there as such?"""
-    return isinstance(value, yaml.MappingNode) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", key) is not None
+    return isinstance(value, yaml.MappingNode) and _names(key, {})
+
+
+def _names(key: str, value: object) -> bool:
+    """May this key of a section be shown as what somebody called a source, target or job?"""
+    return isinstance(value, dict) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", key) is not None
 
 
 @cache
@@ -244,7 +249,7 @@ def _dangling(raw: dict[Any, Any], node: yaml.Node) -> Iterator[tuple[int, str, 
             there = raw.get(section)
             if isinstance(value, str) and isinstance(there, dict) and value not in there:
                 where, line = _located(node, ("jobs", str(name), *loc))
-                names = [str(one) for one in there if isinstance(there[one], dict)]
+                names = [one for one in there if isinstance(one, str) and _names(one, there[one])]
                 close = meant_by(value, names)
                 there_is = f"there is no {value}" if close else "this names nothing"
                 meant = f"did you mean {close}?" if close else f"it has {', '.join(names) or 'none'}"
@@ -252,7 +257,8 @@ def _dangling(raw: dict[Any, Any], node: yaml.Node) -> Iterator[tuple[int, str, 
         doubled = {str(target) for target in targets if targets.count(target) > 1}
         for value in sorted(doubled):
             where, line = _located(node, ("jobs", str(name), "targets"))
-            known = isinstance(raw.get("targets"), dict) and value in raw["targets"]
+            held = raw["targets"] if isinstance(raw.get("targets"), dict) else {}
+            known = value in held and _names(value, held[value])
             yield line, where, f"{value if known else 'one'} is named twice"
 
 

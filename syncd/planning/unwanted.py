@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from syncd.drift import Change, judge
 from syncd.models import Delete, Kind, Pending, Presence, Record, RemoteSecret
@@ -92,7 +92,7 @@ def _tombstone(table: Table, record: Record, there: RemoteSecret | None, kind: K
         left = policies.grace - seen
         table.found(kind, record, f"{why}; deleted after {_hours(left)} more of observed absence")
         return
-    obstacle = obstacle_to_deletion(record, there, believed=table.believed)
+    obstacle = obstacle_to_deletion(record, there, now, believed=table.believed)
     trouble = table.view.facts.troubles.get(record.name)
     if trouble and rests(trouble, "", "", now):
         table.found(Kind.QUARANTINED, record, trouble.message, trouble.hint)
@@ -107,8 +107,10 @@ def _hours(left: timedelta) -> str:
     return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m"
 
 
-def obstacle_to_deletion(record: Record, there: RemoteSecret | None, *, believed: bool) -> str:
+def obstacle_to_deletion(record: Record, there: RemoteSecret | None, now: datetime, *, believed: bool) -> str:
     """Why an id may not be deleted now; empty if it is ours, listed, and as we left it."""
+    if record.is_frozen(now):
+        return "it is frozen"
     if record.adopted:
         return "it was adopted, not created by syncd; delete it at Wix"
     if record.unverified or record.pending in {Pending.CREATE, Pending.UPDATE}:

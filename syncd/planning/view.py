@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from syncd.errors import SecretError
-from syncd.models import Desired, Presence, Record, RemoteSecret, SecretRef, Trouble
+from syncd.models import Desired, KnownId, Presence, Record, RemoteSecret, SecretRef, Trouble
 
 MAX_RESTORES = 3
 """Restores of one secret in a rolling day before it counts as contested."""
@@ -69,6 +69,8 @@ class Facts:
     wanted_elsewhere: frozenset[str] = frozenset()
     """Names that another job on the site wants."""
     grants: frozenset[str] = frozenset()
+    known_ids: Mapping[str, KnownId] = field(default_factory=dict)
+    """What is known of listed ids that no row holds."""
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
     faults: Mapping[tuple[str, SecretRef, str], SecretError] = field(default_factory=dict)
     """Values read in this cycle that cannot go to Wix."""

@@ -76,7 +76,10 @@ def _foreign(table: Table, wanted: Desired, there: RemoteSecret, record: Record 
     """A secret that is not ours has the name. It is left alone unless the job or a grant says adopt."""
     holder = table.holders.get(there.id)
     policies, facts = table.view.policies, table.view.facts
-    if holder is not None:
+    known = facts.known_ids.get(there.id)
+    if known and known.frozen_until and known.frozen_until > table.view.now:
+        table.found(Kind.FROZEN, wanted, f"frozen until {known.frozen_until:%Y-%m-%d %H:%M} UTC, by its id")
+    elif holder is not None:
         table.found(
             Kind.CONFLICT,
             wanted,

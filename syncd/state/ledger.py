@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, and_, delete, func, or_, select, true, update
 
 from syncd.errors import LedgerBusy, LedgerError
-from syncd.models import KnownId, Logged, PathState, Record, Result, Run, Trouble
+from syncd.models import KnownId, Logged, PathState, Pending, Record, Result, Run, Trouble
 from syncd.ports import Clock
 from syncd.recency import TOLERANCE
 from syncd.state import tables
@@ -38,8 +38,38 @@ def _parts(ids: Iterable[str]) -> Iterator[list[str]]:
         yield part
 
 
+def _not_refused(lines: Iterable[dict[str, Any]]) -> frozenset[str]:
+    """What was sent and not surely refused. A refusal speaks of its own sending, not of an earlier one."""
+    sent, counted = set[str](), set[str]()
+    for line in lines:
+        if line["result"] == Result.SENT:
+            sent.add(line["of"])
+        elif line["result"] == Result.REFUSED:
+            sent.discard(line["of"])
+        else:
+            counted.add(line["of"])
+            sent.discard(line["of"])
+    return frozenset(sent | counted)
+
+
 def _is_protected(record: Record) -> bool:
     return record.adopted or record.frozen_until is not None
+
+
+def _know(connection: Connection, records: Iterable[Record]) -> None:
+    """Add to what is known of ids; nothing that protects one is taken back here."""
+    by_id = {str(record.remote_id): record for record in records}
+    for part in _parts(by_id):
+        there = {
+            row.remote_id: row for row in connection.execute(select(tables.ids).where(tables.ids.c.remote_id.in_(part)))
+        }
+        rows = []
+        for remote_id in part:
+            record, known = by_id[remote_id], there.get(remote_id)
+            times = [at for at in (record.frozen_until, known.frozen_until if known else None) if at]
+            adopted = record.adopted or bool(known and known.adopted)
+            rows.append(tables.id_row(remote_id, adopted, max(times, default=None)))
+        upsert(connection, tables.ids, rows)
 
 
 def _move(connection: Connection, old: str, site: str, rows: Iterable[Record]) -> None:
@@ -239,16 +269,20 @@ class Ledger:
         where = [table.site == site, table.action == "delete", table.at > since]
         if job is not None:
             where.append(table.job == job)
-        query = select(table.remote_id, table.result).where(and_(*where)).order_by(table.id)
-        last = {row["remote_id"]: row["result"] for row in self._all(query)}
-        return frozenset(remote_id for remote_id, result in last.items() if result != Result.REFUSED)
+        query = select(table.remote_id.label("of"), table.result).where(and_(*where)).order_by(table.id)
+        return _not_refused(self._all(query))
 
     def names_sent(self, site: str, job: str, action: str, since: datetime) -> frozenset[str]:
         """Names that a job sent since then for create or update, but for those that were surely refused."""
         table = tables.history.c
         sent = and_(table.site == site, table.job == job, table.action == action, table.at > since)
-        query = select(table.name).distinct().where(and_(sent, table.result != Result.REFUSED.value))
-        return frozenset(row["name"] for row in self._all(query))
+        query = select(table.name.label("of"), table.result).where(sent).order_by(table.id)
+        return _not_refused(self._all(query))
+
+    def sites_with_ids(self) -> frozenset[str]:
+        """The sites under which any id is held."""
+        held = select(tables.records.c.site).distinct().where(tables.records.c.remote_id.is_not(None))
+        return frozenset(row["site"] for row in self._all(held))
 
     def history(self, name: str, *, most: int = 10) -> tuple[Logged, ...]:
         """The last actions on a name, newest first."""
@@ -331,10 +365,7 @@ class SiteJournal:
             yield self._connection
 
     def hold(self, site: str, holder: str) -> None:
-        """Say who holds the site, for whoever waits. Raises `LedgerError` once another version has migrated it.
-
-        Lines from the future were written while the clock was wrong: they count as of now.
-        """
+        """Say who holds the site, for whoever waits. Raises `LedgerError` once another version has migrated it."""
         self._site, now = site, self._clock()
         with self._transaction() as connection:
             if schema_version(connection) != CURRENT:
@@ -345,7 +376,6 @@ class SiteJournal:
             row = {"site": site, "holder": holder, "since": now}
             upsert(connection, tables.locks, [row])
             lines = tables.history
-            connection.execute(update(lines).where(lines.c.at > now + TOLERANCE).values(at=now))
             latest = select(func.max(lines.c.id)).scalar_subquery()
             old = and_(lines.c.at < now - HISTORY_KEPT, lines.c.id <= latest - HISTORY_LEAST)
             connection.execute(delete(lines).where(old))
@@ -355,15 +385,20 @@ class SiteJournal:
         key = tables.records.c
         put, drop = list(put), list(drop)
         rows = (tables.record_row(record) for record in put)
-        known = [tables.id_row(record) for record in put if record.adopted and record.remote_id]
-        known += [tables.id_row(record) for record in drop if record.remote_id and _is_protected(record)]
+        known = [record for record in (*put, *drop) if record.remote_id and _is_protected(record)]
+        # A permission is used up once the secret is ours.
+        used = [record.name for record in put if record.adopted and record.pending is not Pending.ADOPT]
         lines = [{name: getattr(line, name) for name in Logged.__dataclass_fields__} for line in log]
         with self._transaction() as connection:
             for record in drop:
                 connection.execute(delete(tables.records).where(and_(key.site == record.site, key.name == record.name)))
             upsert(connection, tables.records, rows)
             if known:
-                upsert(connection, tables.ids, known)
+                _know(connection, known)
+            if used:
+                given = tables.grants.c
+                mine = and_(given.site == self._site, given.name.in_(used))
+                connection.execute(delete(tables.grants).where(mine))
             if lines:
                 connection.execute(tables.history.insert(), lines)
 
@@ -387,6 +422,13 @@ class SiteJournal:
         with self._transaction() as connection:
             row = {"source": source, "mount": mount, "mount_id": mount_id}
             upsert(connection, tables.mounts, [tables.sealed(row)])
+
+    def protect(self, record: Record) -> None:
+        """Store a row whose protection a person has changed: what is known of its id is that from now on."""
+        with self._transaction() as connection:
+            upsert(connection, tables.records, [tables.record_row(record)])
+            if record.remote_id:
+                upsert(connection, tables.ids, [tables.id_row(record.remote_id, record.adopted, record.frozen_until)])
 
     def follow(self, other: str, put: Iterable[Record]) -> None:
         """Take over everything that was kept under another key of this same site; `put`: its rows as they are now."""

@@ -254,9 +254,9 @@ def as_record(row: Mapping[str, Any]) -> Record:
     return Record(**values)
 
 
-def id_row(record: Record) -> dict[str, Any]:
-    """What is known of a record's id, to be kept when the record is not."""
-    return sealed({"remote_id": record.remote_id, "adopted": record.adopted, "frozen_until": record.frozen_until})
+def id_row(remote_id: str, adopted: bool, frozen_until: datetime | None) -> dict[str, Any]:
+    """What is known of an id, to be kept when no record holds it."""
+    return sealed({"remote_id": remote_id, "adopted": adopted, "frozen_until": frozen_until})
 
 
 def as_known_id(row: Mapping[str, Any]) -> KnownId:

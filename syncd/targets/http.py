@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from syncd.echoes import echoes
+from syncd.echoes import echoes, holds
 from syncd.errors import ConfigError, TargetError, TargetUnavailable
 from syncd.models import SecretValue, Window
 from syncd.proxies import proxy_for
@@ -31,8 +31,6 @@ MOST_BYTES = 8 * 1024 * 1024
 """Of one answer: some 20,000 listed secrets."""
 OLDEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """What a `Date` outside of says is no date."""
-SHORTEST_CREDENTIAL = 12
-"""Characters of a credential that is looked for in the body of an answer."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,80}")
 Sendable = str | SecretValue[str] | Mapping[str, "Sendable"] | None
 """What goes into a request's body; what is secret of it stays masked until it is sent."""
@@ -129,13 +127,13 @@ def exchange(
     started = time.monotonic()
     sent: list[SecretValue[str]] = []
     plain = {name: str(_revealed(value, sent)) for name, value in headers.items()}
-    credentials = [secret.reveal().encode() for secret in sent]
+    credentials = [secret.reveal() for secret in sent]
     body = _revealed(payload, sent)
     try:
         with deadline(CALL_SECONDS), client.stream(method, url, headers=plain, json=body) as response:
             content = _bounded(response)
             answer = _answer(response, content, timedelta(seconds=time.monotonic() - started))
-            repeats = any(one in content for one in credentials if len(one) >= SHORTEST_CREDENTIAL)
+            repeats = any(holds(content, one) for one in credentials)
             answer = replace(answer, sent=tuple(sent), repeats_credential=repeats)
             return replace(answer, request_id="") if answer.request_id and answer.echoes(answer.request_id) else answer
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:

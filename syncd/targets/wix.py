@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -78,6 +78,7 @@ class WixTarget:
         self._stop = stop
         self._observe = observe
         self._not_before = 0.0
+        self._told_time: tuple[datetime, float] | None = None
 
     def close(self) -> None:
         """Give connections back."""
@@ -182,6 +183,13 @@ class WixTarget:
             raise
         return answer, sum(lost)
 
+    def site_time(self) -> datetime | None:
+        """The time by Wix's clock: the last answer's `Date`, and what has passed since."""
+        if self._told_time is None:
+            return None
+        at, when = self._told_time
+        return at + timedelta(seconds=time.monotonic() - when)
+
     def delay(self) -> float:
         """Seconds until the site may be asked again, as its last 429 said; 0 if it said nothing."""
         return max(0.0, self._not_before - time.monotonic())
@@ -227,6 +235,8 @@ class WixTarget:
         finally:
             self._quota.answered(ticket)
         self._observe(method, str(answer.status))
+        if answer.window is not None:
+            self._told_time = (answer.window.end, time.monotonic())
         return answer
 
     def _raise_for(self, answer: Answer, method: str, *, one: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import inspect
+import json
 import os
 import secrets
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import yaml
 from syncd.echoes import echoes
 from syncd.models import SecretValue
 from syncd.targets.http import exchange
-from tests.chaos.peers import Answer, peer
+from tests.chaos.peers import Answer, metadata, peer, vault
 from tests.lab import Bao, Lab
 
 ENCODED: dict[str, Callable[[str], str]] = {
@@ -210,3 +211,53 @@ def test_places_stay_readable(lab: Lab, bao: Bao) -> None:
     assert "targets.shop.auth.api_key: unknown key" in result.err
     assert yaml.safe_load(lab.config_file.read_text()) and os.environ
     assert str(SecretValue("x")) == "***"
+
+
+def escaped(text: str) -> str:
+    return "".join(f"\\u{ord(char):04x}" for char in text)
+
+
+@pytest.mark.parametrize("where", ["a folder auth", "a key", "the mount's uuid"])
+@pytest.mark.parametrize("form", ["whole", "part", "upper", "base64", "escaped"])
+def test_a_vault_that_gives_back_the_token(lab: Lab, form: str, where: str) -> None:
+    token = planted()
+    told = {"part": token[:-3], "upper": token.upper(), "base64": base64.b64encode(token.encode()).decode()}.get(
+        form, token
+    )
+    lab.secret_file("vault-token", token)
+    lab.job("job", "vault", {"path": "kv/auth/x/**" if where == "a folder auth" else "kv/**"})
+    key = "a" if where == "the mount's uuid" else told
+    listing = json.dumps({"data": {"keys": [key], "key_info": {key: metadata()}}})
+    uuid = told if where == "the mount's uuid" else "u"
+    mounts = json.dumps({"data": {"type": "kv", "path": "kv/", "options": {"version": "2"}, "uuid": uuid}})
+    if form == "escaped":
+        listing, mounts = listing.replace(token, escaped(token)), mounts.replace(token, escaped(token))
+
+    def respond(method: str, path: str) -> Answer | None:
+        if "/mounts/" in path:
+            return Answer(mounts.encode())
+        if method == "SCAN":
+            return Answer(listing.encode())
+        held = {"version": 1, "created_time": "2024-01-01T00:00:00Z", "deletion_time": "", "destroyed": False}
+        return Answer({"data": {"data": {"v": "1"}, "metadata": held}}) if "/data/" in path else None
+
+    with peer(vault(respond)) as server:
+        auth = {"method": "token", "token": {"file": str(lab.folder / "vault-token")}}
+        lab.config["sources"]["vault"] = {"type": "vault", "address": server.url, "auth": auth}
+        shown = [lab.run(*words, options=("--debug",)) for words in (("sync",), ("state", "list", "--json"), ("plan",))]
+    texts = [one.out + one.err for one in shown]
+    texts += [path.read_text("latin-1") for path in lab.state.parent.iterdir()]
+    assert shown[0].code == 4 and not [text for text in texts if told in text or token in text]
+
+
+@pytest.mark.parametrize(("section", "named"), [("sources", "nope"), ("targets", "nope"), ("sources", "1")])
+def test_a_key_that_is_no_name_is_not_shown(lab: Lab, bao: Bao, section: str, named: str) -> None:
+    key = f"pa55/{secrets.token_urlsafe(12)}+"
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": "kv/a"})
+    lab.config[section][key] = {"a": "b"}
+    given = key + named if named == "1" else named
+    lab.config["jobs"]["job"].update({"source": given} if section == "sources" else {"targets": [given, key, key]})
+    for words in (("check",), ("status",)):
+        result = lab.run(*words)
+        assert result.code == 3 and key not in result.out + result.err

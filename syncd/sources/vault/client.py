@@ -16,6 +16,7 @@ import requests
 from hvac.adapters import JSONAdapter, RawAdapter
 from requests.adapters import HTTPAdapter
 
+from syncd.echoes import holds
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
 from syncd.models import SecretValue
 from syncd.ports import Clock
@@ -66,7 +67,7 @@ class _Adapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
             with answer:
                 # Compressed though not asked for: a small body could unpack into any size.
                 content = b"" if "content-encoding" in answer.headers else answer.content
-        if len(self.token or "") >= SHORTEST_TOKEN and self.token.encode() in content and "/auth/" not in url:
+        if len(self.token or "") >= SHORTEST_TOKEN and not url.startswith("/v1/auth/") and holds(content, self.token):
             content = b""  # a peer that echoes the token would have it kept
         body = parsed(content)
         if answer.status_code < 300 and (isinstance(body, dict) or answer.status_code == 204):
