@@ -25,6 +25,7 @@ NAMES, LAST_LOOK, KEYS = (
     INTEGRATION + f"test_{name}.py::" for name in ("names_from_outside", "last_look", "one_site_two_keys")
 )
 CONSENT, CLOCKS, UNKNOWN = (INTEGRATION + f"test_{name}.py::" for name in ("consent", "clock_steps", "unknown_content"))
+LIMITS = INTEGRATION + "test_knowledge_and_limits.py::"
 LEFT, FILES, WAITING = (
     INTEGRATION + f"test_{name}.py::" for name in ("left_configuration", "private_files", "waiting")
 )
@@ -293,8 +294,6 @@ MUTANTS = (
     M("an edited plan is refused", "planfile.py", "    if checksum != digest(content):", "    if checksum is None:", CONSENT + "test_a_plan_that_was_edited_does_nothing"),
     M("a quarantine from the future rests nobody", "recency.py", "now < at <= now + most + TOLERANCE", "now < at", CLOCKS + "test_quarantine_does_not_outlast_a_clock_that_was_ahead"),
     M("what happened in the future did not happen lately", "recency.py", "-TOLERANCE <= now - at < span", "now - at < span", CLOCKS + "test_contested_does_not_outlast_it"),
-    M("lines from the future count as of now", "state/ledger.py", "connection.execute(update(lines).where(lines.c.at > now + TOLERANCE).values(at=now))", "pass",
-      CLOCKS + "test_the_deletion_limit_neither_lasts_for_a_year_nor_is_forgotten"),
     M("a step of the clock does not empty the history", "state/ledger.py", "lines.c.id <= latest - HISTORY_LEAST)", "lines.c.id <= latest)",
       CLOCKS + "test_history_and_verification_survive_it"),
     M("a step of the clock does not empty the quota", "state/quota.py", "        if recent > count:", "        if recent < 0:", CLOCKS + "test_the_quota_is_not_emptied_by_a_step"),
@@ -335,6 +334,27 @@ MUTANTS = (
     M("leak: a secret in another form", "echoes.py", "    yield data.hex()\n", "", LEAKS + "test_echoes.py::test_a_part_of_a_secret_is_seen_in_any_form"),
     M("leak: a credential that is listed", "targets/wix.py", "if answer.repeats_credential or not isinstance(listed, list):", "if not isinstance(listed, list):",
       LEAKS + "test_echoes.py::test_a_peer_that_gives_back_what_it_was_sent"),
+    # --- knowledge and limits
+    M("limits go by the site's clock", "apply.py", "return self._target.site_time() or self._clock()", "return self._clock()",
+      LIMITS + "test_a_limit_goes_by_the_sites_clock"),
+    M("a refusal speaks of its own sending", "state/ledger.py", '            counted.add(line["of"])\n', '            sent.add(line["of"])\n',
+      LIMITS + "test_a_refusal_speaks_of_its_own_sending"),
+    M("what is limited counts from its sending", "apply.py", "        if not self._is_limited(action):\n            return None",
+      "        if not isinstance(action, Delete):\n            return None", LIMITS + "test_a_kill_does_not_empty_a_limit"),
+    M("a permission is used once", "state/ledger.py", "            if used:\n", "            if used is None:\n", LIMITS + "test_a_permission_is_used_once"),
+    M("whatever row takes an id takes its protection", "recovery.py", "with_known(record, known.get(ours.id)),", "record,",
+      LIMITS + "test_a_pending_creation_that_meets_a_known_id"),
+    M("a frozen id is not adopted", "planning/wanted.py", "if known and known.frozen_until and known.frozen_until > table.view.now:", "if known is False:",
+      LIMITS + "test_a_frozen_secret_is_not_adopted"),
+    M("two sites are never joined", "cli/state.py", "    if not under_old & ", "    if under_old is None and ", LIMITS + "test_two_different_sites_are_never_joined"),
+    M("forgetting deletes nothing frozen", "planning/unwanted.py", "    if record.is_frozen(now):\n        return", "    if record is None:\n        return",
+      LIMITS + "test_forgetting_deletes_nothing_frozen_and_counts"),
+    M("leak: a token in JSON's escapes", "echoes.py", "ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), body)", "body",
+      LEAKS + "test_echoes.py::test_a_vault_that_gives_back_the_token"),
+    M("leak: a token under a folder auth", "sources/vault/client.py", 'not url.startswith("/v1/auth/")', '"/auth/" not in url',
+      LEAKS + "test_echoes.py::test_a_vault_that_gives_back_the_token"),
+    M("leak: a section's key that is no name", "config/loading.py", "isinstance(one, str) and _names(one, there[one])]", "isinstance(one, str)]",
+      LEAKS + "test_echoes.py::test_a_key_that_is_no_name_is_not_shown"),
 )  # fmt: skip
 
 
