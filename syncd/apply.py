@@ -275,7 +275,7 @@ class Applier:
                 settled.drop.append(record)
         elif error.maybe_done:
             unverified = record.unverified or not action.describe_only
-            writes = lost(record, now, error.lost_tries)
+            writes = lost(record, now, 0 if action.describe_only else error.lost_tries)
             settled.put.append(replace(record, pending=None, unverified=unverified, lost_writes=writes))
         else:
             settled.put.append(replace(record, pending=None))

@@ -16,6 +16,7 @@ from syncd.models import (
     Action,
     Delete,
     Existence,
+    Finding,
     Kind,
     KnownId,
     Needs,
@@ -111,7 +112,20 @@ class Decision:
             self._confirm(deletes)
             guarded = self._guarded(self._plan())
         sendable = tuple(action for action in guarded.actions if _is_sendable(action))
-        return replace(guarded, actions=sendable)
+        return self._with_unread(replace(guarded, actions=sendable))
+
+    def _with_unread(self, final: Plan) -> Plan:
+        """What the source holds in a version that could not be read is not known to be at the site."""
+        unread = self._gathering.picture.unread
+        names = {
+            one.name: one for one in self.wanted.all if self._gathering.key_of(one) in unread and one.name in self._held
+        }
+        if not names:
+            return final
+        message = "the source's present version could not be read; the site holds the one before"
+        behind = [Finding(kind=Kind.BEHIND, name=name, ref=names[name].ref, message=message) for name in sorted(names)]
+        rest = (one for one in final.findings if one.kind is not Kind.UNCHANGED or one.name not in names)
+        return replace(final, findings=(*behind, *rest))
 
     def _mapped(self) -> Wanted:
         world, target = self._world, self._target
@@ -352,6 +366,8 @@ class Decision:
         self._elsewhere, doubt = self._wanted_elsewhere()
         doubt = doubt or unlisted_keys(self._world, self._site, self._remote)
         picture = self._gathering.picture
+        if picture.unread or not picture.complete:
+            doubt = doubt or "its job cannot read everything that it selects, and may want the name"
         for action in deletes:
             record = action.record
             presence, why = self._presence[record.name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote
 
 RUN = 8
@@ -47,13 +48,19 @@ def holds(body: bytes, credential: str) -> bool:
 
     Looked at is the whole body, whatever it says: cheaper than each of its texts, and nothing of it is passed by.
     """
-    if len(credential) < BLOCK:
+    whole, parts = _looked_for(credential)
+    if not whole:
         return False
     plain = ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), body) if b"\\u" in body else body
     folded = plain.lower()
-    for form in _forms(credential):
-        told = form.encode()
-        blocks = [told[at : at + BLOCK] for at in range(BLOCK, len(told) - BLOCK + 1, BLOCK)]
-        if told in folded or any(block in folded for block in blocks):
-            return True
-    return False
+    return any(form in folded for form in whole) or any(part in folded for part in parts)
+
+
+@lru_cache(maxsize=64)
+def _looked_for(credential: str) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """The credential in each form, and parts of each; worked out once, because every answer is looked through."""
+    if len(credential) < BLOCK:
+        return (), ()
+    whole = tuple(dict.fromkeys(form.encode() for form in _forms(credential)))
+    starts = [(form, at) for form in whole for at in range(BLOCK, len(form) - BLOCK + 1, BLOCK)]
+    return whole, tuple(dict.fromkeys(form[at : at + BLOCK] for form, at in starts))

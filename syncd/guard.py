@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from syncd.models import Create, Delete, Finding, Kind, Plan, Update
+from syncd.models import Action, Create, Delete, Finding, Kind, Plan, Update
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,14 @@ def _withhold(plan: Plan, kind: type[Create | Update | Delete], message: str, hi
     names = ", ".join(action.name for action in held[:20]) + (" and more" if len(held) > 20 else "")
     finding = Finding(kind=Kind.WITHHELD, name="", message=f"{message} ({names})", hint=hint, exit_code=6)
     kept = tuple(action for action in plan.actions if not isinstance(action, kind))
-    return replace(plan, actions=kept, findings=(*plan.findings, finding))
+    return replace(plan, actions=kept, findings=(*plan.findings, finding, *map(_of_one, held)))
+
+
+def _of_one(action: Action) -> Finding:
+    """What is withheld, by name: it is not as its source says, and does not pass for that."""
+    if isinstance(action, Delete):
+        return Finding(kind=action.kind, name=action.name, ref=action.record.ref, message=f"{action.reason}; withheld")
+    return Finding(kind=Kind.BEHIND, name=action.name, ref=action.desired.ref, message="withheld by a limit")
 
 
 def _deletes(plan: Plan, ground: Ground, limit: Limit, allowed: int) -> Plan:

@@ -15,6 +15,8 @@ from syncd.ports import Journal, StateStore
 FIRST_DELAY = timedelta(minutes=10)
 STATUS = {
     Kind.CONFLICT: "conflict",
+    Kind.BEHIND: "behind",
+    Kind.DRIFT: "behind",
     Kind.CONTESTED: "contested",
     Kind.MISSING: "missing",
     Kind.ORPHAN: "orphan",
@@ -30,8 +32,10 @@ def delay_after(attempts: int) -> timedelta:
     return min(LONGEST_DELAY, FIRST_DELAY * float(2 ** min(attempts - 1, 10)))
 
 
-def status_of(record: Record, finding: Finding | None) -> str:
-    """One of `STATUSES` for a row after a cycle."""
+def status_of(record: Record, finding: Finding | None, error: Exception | None) -> str:
+    """One of `STATUSES` for a row after a cycle. `error`: how its last action of the cycle ended."""
+    if error is not None and not (record.unverified or record.is_open):
+        return "quarantined" if isinstance(error, SecretRefused) else "failed"
     if finding is not None and finding.kind in STATUS:
         return STATUS[finding.kind]
     if record.unverified:
@@ -45,12 +49,12 @@ def remember(journal: Journal, store: StateStore, report: SyncReport, site: str,
         # Only a cycle that saw everything says anew what state each secret is in.
         told = (one for one in reversed(report.findings) if one.name and one.kind is not Kind.TAKEN_BACK)
         findings = {finding.name: finding for finding in told}
-        touched = {outcome.action.name for outcome in report.outcomes}
+        touched = {outcome.action.name: outcome.error for outcome in report.outcomes}
         rows = [
             replace(record, status=status)
             for record in seen
             if (record.name in findings or record.name in touched or record.job == report.job)
-            and (status := status_of(record, findings.get(record.name))) != record.status
+            and (status := status_of(record, findings.get(record.name), touched.get(record.name))) != record.status
         ]
         if rows:
             journal.write(put=rows)
@@ -145,7 +149,7 @@ def _troubles(report: SyncReport, site: str, before: dict[str, Trouble]) -> Iter
                 now,
                 permanent=True,
             )
-        elif finding.kind in STATUS and finding.kind not in {Kind.ORPHAN, Kind.FROZEN}:
+        elif finding.kind in STATUS and finding.kind not in {Kind.ORPHAN, Kind.FROZEN, Kind.BEHIND, Kind.DRIFT}:
             told[finding.name] = _found(site, report.job, finding, before.get(finding.name), now)
     return told.values()
 

@@ -74,7 +74,7 @@ def history_line(outcome: Outcome, record: Record, now: datetime) -> Logged:
         at=now,
         site=record.site,
         target=record.target,
-        job=record.job,
+        job=record.job if isinstance(action, Delete) else action.desired.job,
         name=record.name,
         action="restore" if restored else outcome.verb,
         outcome=result.value if outcome.error is None else f"{result.value}: {outcome.error}",

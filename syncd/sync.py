@@ -151,7 +151,7 @@ class Cycle:
             return None
         if len(self._outcomes) > self._waited_at:
             self._waited, self._waited_at = 0.0, len(self._outcomes)
-        self._waited += failure.retry_after
+        self._waited += max(1.0, failure.retry_after)  # one that asks for no time at all is not waited for without end
         return failure.retry_after if self._waited <= MOST_WAIT else None
 
     def pause(self, seconds: float) -> None:

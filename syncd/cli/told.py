@@ -107,6 +107,7 @@ def problems(findings: tuple[Finding, ...], report: SyncReport | None) -> Iterat
         if one.kind in SERIOUS or one.kind in {
             Kind.WITHHELD,
             Kind.JOINED,
+            Kind.BEHIND,
             Kind.DRIFT,
             Kind.MISSING,
             Kind.ORPHAN,

@@ -70,6 +70,7 @@ class Record:
 
 STATUSES = (
     "synced",
+    "behind",
     "pending",
     "unverified",
     "failed",

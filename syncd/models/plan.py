@@ -48,6 +48,8 @@ class Delete:
 
     record: Record
     reason: str
+    kind: Kind = field(default_factory=lambda: Kind.MISSING)
+    """What it is, as long as it is there: missing at its source, or an orphan."""
 
     @property
     def name(self) -> str:
@@ -75,6 +77,7 @@ class Kind(StrEnum):
     WITHHELD = "withheld"
     TAKEN_BACK = "taken back"
     JOINED = "joined"
+    BEHIND = "behind"
 
 
 SERIOUS = frozenset({Kind.CONFLICT, Kind.CONTESTED, Kind.UNVERIFIED, Kind.FAILED, Kind.QUARANTINED})

@@ -99,7 +99,7 @@ def _tombstone(table: Table, record: Record, there: RemoteSecret | None, kind: K
     elif obstacle:
         table.found(kind, record, f"{why}; not deleted: {obstacle}")
     else:
-        table.actions.append(Delete(record=replace(record, absent_at=now, absent_for=seen), reason=why))
+        table.actions.append(Delete(record=replace(record, absent_at=now, absent_for=seen), reason=why, kind=kind))
 
 
 def _hours(left: timedelta) -> str:

@@ -260,7 +260,7 @@ def _tags(described: dict[str, Any]) -> dict[str, str]:
 
 
 def _date(told: object) -> datetime | None:
-    return told if isinstance(told, datetime) else None
+    return told if isinstance(told, datetime) and told.tzinfo is not None else None
 
 
 def _failed(entry: SourceEntry, message: str, hint: str) -> Reading:

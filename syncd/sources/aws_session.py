@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import boto3
@@ -21,6 +22,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from syncd.echoes import holds
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
 from syncd.models import SecretValue
 from syncd.sources.bounded import BOUNDS, bounded
@@ -131,7 +133,8 @@ def client(service: str, *, region: str, endpoint_url: str = "", assume_role: st
         made = session.client(service, endpoint_url=endpoint_url or None, config=CONFIG)
     except (BotoCoreError, ValueError, OSError) as error:
         raise SourceDenied(f"AWS is not set up ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
-    made.meta.events.register("before-parse.secrets-manager", _refuse_bombs)
+    for name in ("secrets-manager", "sqs"):
+        made.meta.events.register(f"before-parse.{name}", partial(_refuse_odd, session))
     return made
 
 
@@ -141,10 +144,15 @@ class _NoAnswer(BotoCoreError):  # type: ignore[misc]  # botocore ships no types
     fmt = "no usable answer"
 
 
-def _refuse_bombs(response_dict: dict[str, Any], **_: Any) -> None:
-    """Before botocore parses an answer: is it one that may be parsed?"""
+def _refuse_odd(session: Any, response_dict: dict[str, Any], **_: Any) -> None:
+    """Before botocore parses an answer: may it be parsed, and does it repeat the session token that was sent?"""
     body = response_dict.get("body")
-    if body and parsed(body) is None:
+    if not body:
+        return
+    if parsed(body) is None:
+        raise _NoAnswer
+    found = session.get_credentials()
+    if found is not None and found.token and holds(bytes(body), str(found.token)):
         raise _NoAnswer
 
 

@@ -275,7 +275,8 @@ class Ledger:
     def names_sent(self, site: str, job: str, action: str, since: datetime) -> frozenset[str]:
         """Names that a job sent since then for create or update, but for those that were surely refused."""
         table = tables.history.c
-        sent = and_(table.site == site, table.job == job, table.action == action, table.at > since)
+        kinds = ["update", "restore"] if action == "update" else [action]
+        sent = and_(table.site == site, table.job == job, table.action.in_(kinds), table.at > since)
         query = select(table.name.label("of"), table.result).where(sent).order_by(table.id)
         return _not_refused(self._all(query))
 

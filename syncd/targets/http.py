@@ -31,6 +31,12 @@ MOST_BYTES = 8 * 1024 * 1024
 """Of one answer: some 20,000 listed secrets."""
 OLDEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """What a `Date` outside of says is no date."""
+KNOWN_CODES = {
+    "UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "ALREADY_EXISTS", "ABORTED", "RESOURCE_EXHAUSTED", "CANCELLED",
+    "INVALID_ARGUMENT", "FAILED_PRECONDITION", "INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED",
+    "OUT_OF_RANGE", "UNKNOWN", "DATA_LOSS",
+}  # fmt: skip
+"""Wix's application error codes (About Errors)."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,80}")
 Sendable = str | SecretValue[str] | Mapping[str, "Sendable"] | None
 """What goes into a request's body; what is secret of it stays masked until it is sent."""
@@ -64,8 +70,8 @@ class Answer:
 
     @property
     def shown(self) -> str:
-        """Status and code as they may be shown."""
-        return f"HTTP {self.status}" + (f" {self.code}" if self.code and not self.echoes(self.code) else "")
+        """Status and code as they may be shown: of codes those of a closed list, whatever a peer calls its errors."""
+        return f"HTTP {self.status}" + (f" {self.code}" if self.code in KNOWN_CODES else "")
 
     def echoes(self, told: str) -> bool:
         """Does it hold a part of something secret of what was sent?"""

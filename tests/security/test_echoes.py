@@ -261,3 +261,72 @@ def test_a_key_that_is_no_name_is_not_shown(lab: Lab, bao: Bao, section: str, na
     for words in (("check",), ("status",)):
         result = lab.run(*words)
         assert result.code == 3 and key not in result.out + result.err
+
+
+@pytest.mark.parametrize("where", ["listing", "uuid", "created", "field"])
+@pytest.mark.parametrize("method", ["userpass", "approle"])
+def test_a_vault_that_gives_back_what_was_logged_in_with(lab: Lab, where: str, method: str) -> None:
+    credential = "Pw." + secrets.token_urlsafe(24)
+    held = {"file": str(lab.secret_file("credential", credential))}
+    created = credential if where == "created" else "2026-01-01T00:00:00.000000000Z"
+    key, uuid, field = (credential if where == one else "u" for one in ("listing", "uuid", "field"))
+    about = metadata(created_time=created)
+    about["versions"]["1"]["created_time"] = created
+
+    def respond(verb: str, path: str) -> Answer | None:
+        if "/login" in path:
+            return Answer({"auth": {"client_token": f"hvs.{secrets.token_hex(16)}", "lease_duration": 3600}})
+        if "/mounts/" in path:
+            return Answer({"data": {"type": "kv", "path": "kv/", "options": {"version": "2"}, "uuid": uuid}})
+        if verb == "SCAN":
+            return Answer({"data": {"keys": [key], "key_info": {key: about}}})
+        told = {"version": 1, "created_time": created, "deletion_time": "", "destroyed": False}
+        return Answer({"data": {"data": {field: "1"}, "metadata": told}}) if "/data/" in path else None
+
+    auth = (
+        {"method": "userpass", "username": "u", "password": held}
+        if method == "userpass"
+        else {"method": "approle", "role_id": "r", "secret_id": held}
+    )
+    lab.job("job", "vault", {"path": "kv/**"})
+    with peer(vault(respond)) as server:
+        lab.config["sources"]["vault"] = {"type": "vault", "address": server.url, "auth": auth}
+        shown = [lab.run(*words) for words in (("sync",), ("state", "list", "--json"))]
+    texts = [one.out + one.err for one in shown] + [one.read_text("latin-1") for one in lab.state.parent.iterdir()]
+    assert not [text for text in texts if credential in text]
+
+
+@pytest.mark.parametrize("where", ["name", "version", "account", "region", "date"])
+def test_an_aws_that_gives_back_the_session_token(lab: Lab, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    token = "FwoGZXIvYXdzEJ" + secrets.token_hex(20)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+    name, version, account, region = (
+        token if where == one else other
+        for one, other in (("name", "a"), ("version", "v1"), ("account", "123456789012"), ("region", "eu-west-1"))
+    )
+    one: dict[str, Any] = {"Name": f"p/{name}", "ARN": f"arn:aws:secretsmanager:{region}:{account}:secret:p/a-abcdef"}
+    if where == "date":
+        one |= {"LastChangedDate": "2024-01-01T00:00:00", "CreatedDate": "2024-01-01T00:00:00"}
+
+    def answer(_method: str, _path: str, body: bytes) -> Answer:
+        if "SecretIdList" in json.loads(body):
+            return Answer({"SecretValues": [{**one, "VersionId": version, "SecretString": "honest-value"}]})
+        return Answer({"SecretList": [{**one, "SecretVersionsToStages": {version: ["AWSCURRENT"]}}]})
+
+    lab.job("job", "aws", {"path": "p/*", "name": "{path}"})
+    with peer(answer) as server:
+        lab.aws(server.url)
+        shown = [lab.run(*words, options=("--debug",)) for words in (("sync",), ("state", "list", "--json"))]
+    assert shown[0].code == (0 if where == "date" else 4), shown[0].err
+    texts = [one.out + one.err for one in shown] + [path.read_text("latin-1") for path in lab.state.parent.iterdir()]
+    assert not [text for text in texts if token in text]
+
+
+def test_a_wix_that_calls_its_error_by_a_value_of_another_day(lab: Lab, bao: Bao) -> None:
+    value = "SECRETVALUE_" + "".join(secrets.choice("ABCDEFGH") for _ in range(20))
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/**"})
+    with peer(lambda *_: Answer({"details": {"applicationError": {"code": value}}}, 403)) as server:
+        lab.config["targets"]["shop"]["base_url"] = server.url
+        result = lab.run("sync")
+    assert result.code == 5 and value not in result.out + result.err

@@ -60,6 +60,9 @@ class StatusError(Exception):
 class _Adapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
     """Every hvac call passes here: a JSON object, None for 204, or `StatusError`."""
 
+    credentials: tuple[SecretValue[str], ...] = ()
+    """What the login was done with: no answer about a secret holds it."""
+
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         kwargs.pop("raise_exception", None)
         with bounded():
@@ -67,7 +70,8 @@ class _Adapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
             with answer:
                 # Compressed though not asked for: a small body could unpack into any size.
                 content = b"" if "content-encoding" in answer.headers else answer.content
-        if len(self.token or "") >= SHORTEST_TOKEN and not url.startswith("/v1/auth/") and holds(content, self.token):
+        sent = (self.token or "", *(one.reveal() for one in self.credentials))
+        if not url.startswith("/v1/auth/") and any(len(one) >= SHORTEST_TOKEN and holds(content, one) for one in sent):
             content = b""  # a peer that echoes the token would have it kept
         body = parsed(content)
         if answer.status_code < 300 and (isinstance(body, dict) or answer.status_code == 204):
@@ -247,6 +251,7 @@ class VaultClient:
         if self._stalled and now - self._stalled[0] < STALL_SECONDS:
             raise self._stalled[1]
         self._observe("login")
+        self._hvac.adapter.credentials = secrets
         place = f"source {self.name} ({self._address})"
         try:
             auth = self._translated(lambda: self._login(self._hvac))
