@@ -176,7 +176,7 @@ class Applier:
             written = self._believed(action, future.result())
         except TargetError as failure:
             error = failure
-        if isinstance(error, TargetUnavailable) and error.retry_after is not None and not error.maybe_done:
+        if isinstance(error, TargetUnavailable) and error.asks_to_wait:
             result.slow_down = error
             self._put_back(action, record, settled)
             return

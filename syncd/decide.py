@@ -170,7 +170,7 @@ class Decision:
             self._memory.readable = False
             return True
         except TargetUnavailable as error:
-            if error.retry_after is not None:
+            if error.asks_to_wait:
                 raise  # the cycle waits, without the site's lock
             return None
         except TargetError:

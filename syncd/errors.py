@@ -83,6 +83,10 @@ class TargetError(SyncdError):
         """How many tries may have."""
 
 
+CALL_PATIENCE = 5.0
+"""Seconds that one call waits after a 429."""
+
+
 class TargetUnavailable(TargetError):
     """No usable answer; the same request may be answered later."""
 
@@ -103,6 +107,11 @@ class TargetUnavailable(TargetError):
         """Seconds that the answer asked to wait, if it did."""
         self.stalled = stalled
         """A whole timeout was waited for already; only the next cycle asks again."""
+
+    @property
+    def asks_to_wait(self) -> bool:
+        """Does the site ask to wait for longer than one call does? Whoever holds its lock gives it back meanwhile."""
+        return self.retry_after is not None and self.retry_after > CALL_PATIENCE and not self.maybe_done
 
 
 class TargetDenied(TargetError):

@@ -147,11 +147,11 @@ class Cycle:
 
     def may_wait(self, failure: TargetUnavailable) -> float | None:
         """Seconds to wait where the site asks for it; None once it has asked for long enough, or for nothing."""
-        if failure.retry_after is None or failure.maybe_done or self._world.stopped():
+        if failure.retry_after is None or not failure.asks_to_wait or self._world.stopped():
             return None
         if len(self._outcomes) > self._waited_at:
             self._waited, self._waited_at = 0.0, len(self._outcomes)
-        self._waited += max(1.0, failure.retry_after)  # one that asks for no time at all is not waited for without end
+        self._waited += failure.retry_after
         return failure.retry_after if self._waited <= MOST_WAIT else None
 
     def pause(self, seconds: float) -> None:

@@ -20,6 +20,7 @@ from tenacity.stop import stop_after_attempt, stop_after_delay, stop_when_event_
 from tenacity.wait import wait_random_exponential
 
 from syncd.errors import (
+    CALL_PATIENCE,
     NameTaken,
     SecretGone,
     SecretRefused,
@@ -38,8 +39,6 @@ SECRETS = "/api/v1/secrets"
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A GUID, as far as the reference says; anything that goes into an address as it is will do."""
 ATTEMPTS = 4
-PATIENCE = 5.0
-"""Seconds that one call waits after a 429. Who is asked to wait longer gives the site's lock back first."""
 DEADLINE = 180.0
 """Seconds for all tries of one call, the waits for the quota and after a 429 included."""
 SLOWEST_WAIT = 120.0
@@ -164,7 +163,7 @@ class WixTarget:
                 raise
 
         def again(error: BaseException) -> bool:
-            if not isinstance(error, TargetUnavailable) or error.stalled or (error.retry_after or 0) > PATIENCE:
+            if not isinstance(error, TargetUnavailable) or error.stalled or error.asks_to_wait:
                 return False
             return repeatable or not error.maybe_done
 
@@ -201,7 +200,7 @@ class WixTarget:
         """Wait for a place in the site's quota. Raises `TargetUnavailable` when asked to stop."""
         while True:
             wait = self.delay()
-            if wait > PATIENCE:
+            if wait > CALL_PATIENCE:
                 raise TargetUnavailable(f"{self.name}: Wix asked to slow down", retry_after=wait)
             if wait <= 0:
                 ticket, left = self._quota.take()
