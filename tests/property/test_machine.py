@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -407,6 +408,6 @@ class SyncMachine(RuleBasedStateMachine):
         return {one.name.casefold() for one in self.site.secrets.values() if one.id not in ours}
 
 
-EXAMPLES, STEPS = int(os.environ.get("SYNCD_MACHINE_EXAMPLES", "60")), int(os.environ.get("SYNCD_MACHINE_STEPS", "30"))
+EXAMPLES, STEPS = int(os.environ.get("SYNCD_MACHINE_EXAMPLES", "40")), int(os.environ.get("SYNCD_MACHINE_STEPS", "30"))
 SyncMachine.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None)
-TestSyncMachine = SyncMachine.TestCase
+TestSyncMachine = pytest.mark.timeout(900)(SyncMachine.TestCase)
