@@ -31,7 +31,7 @@ from syncd.state.fingerprints import KEY_BYTES, Fingerprints, key_beside, key_pa
 from syncd.state.ledger import Ledger
 from syncd.state.quota import Quota
 from syncd.statuses import Served
-from syncd.sync import SITES
+from syncd.sync import MOST_SITES
 from syncd.telemetry.logs import logger
 from syncd.wakes import Queue
 from syncd.world import Job, World
@@ -293,7 +293,7 @@ class App:
         from syncd.targets.wix import WixTarget
 
         if settings.base_url not in self._clients:
-            self._clients[settings.base_url] = client_for(settings.base_url, connections=SITES * WORKERS)
+            self._clients[settings.base_url] = client_for(settings.base_url, connections=MOST_SITES * WORKERS)
         client = self._clients[settings.base_url]
         auth: ApiKeyAuth | AppAuth
         if isinstance(settings.auth, config.ApiKeyAuth):

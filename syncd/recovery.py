@@ -34,10 +34,7 @@ class Found:
 
 def with_known(record: Record, known: KnownId | None) -> Record:
     """The row with what is known of its id: whatever row takes an id takes what protects it along."""
-    if known is None:
-        return record
-    frozen = max((at for at in (record.frozen_until, known.frozen_until) if at), default=None)
-    return replace(record, adopted=record.adopted or known.adopted, frozen_until=frozen)
+    return record.protected(adopted=known.adopted, frozen_until=known.frozen_until) if known else record
 
 
 def _resolve(record: Record, ours: RemoteSecret | None, known: Mapping[str, KnownId], *, listed: bool) -> Record:

@@ -35,9 +35,8 @@ def merged(
 
 
 def _protected(kept: Record, other: Record) -> Record:
-    frozen = max((at for at in (kept.frozen_until, other.frozen_until) if at), default=None)
     same = kept.remote_id == other.remote_id
-    return replace(kept, adopted=kept.adopted or (same and other.adopted), frozen_until=frozen)
+    return kept.protected(adopted=same and other.adopted, frozen_until=other.frozen_until)
 
 
 def _listed_one(one: Record, other: Record, listed: frozenset[str] | None) -> Record:

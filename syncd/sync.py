@@ -376,8 +376,6 @@ def looked_at_patiently(cycle: Cycle, tick: Tick) -> Picture:
             cycle.pause(wait)
 
 
-SITES = 8
-"""Sites that one job works on at the same time where none of them makes it wait."""
 MOST_SITES = 64
 """Sites that one job has under way, the waiting ones included: one that waits holds up no other."""
 

@@ -108,9 +108,9 @@ class Daemon:
     def _requested(self, target: str, method: str, code: str) -> None:
         """A site was asked: from here on it is tried, even if it makes the cycle wait for minutes."""
         self._metrics.request(target, method, code)
-        with self._lock:
-            source = {job.source for job in self._app.settings.jobs.values() if target in job.targets}
-            self._tried |= {f"target {target}", *(f"source {one}" for one in source)}
+        if f"target {target}" not in self._tried:
+            jobs = self._app.settings.jobs.values()
+            self._tried |= {f"target {target}", *(f"source {job.source}" for job in jobs if target in job.targets)}
 
     def _scheduled(self, app: App) -> BackgroundScheduler:
         """The schedules of a configuration, not started. A thread a job: one that waits holds up no other."""
@@ -213,17 +213,18 @@ class Daemon:
             threading.Thread(target=self._listen_to, args=(app,), kwargs=options, daemon=True).start()
 
     def _listen_to(self, app: App, *, source: str, queue: Queue) -> None:
-        try:
-            listen(
-                queue,
-                lambda names: self._changed(source, names),
-                lambda error: self._log.warning("events.unreadable", message=error.message, hint=error.hint),
-                app.ended,
-            )
-        except Exception as error:  # noqa: BLE001  # a boundary, as a cycle's: say it and begin anew
-            self._log.error("events.bug", source=source, error=type(error).__name__, where=safe_traceback(error))
-            if not app.ended.wait(RETRY):
-                self._listen_to(app, source=source, queue=queue)
+        """Hand a queue's names on until its configuration ends; the boundary that no error passes."""
+        while not app.ended.is_set():
+            try:
+                listen(
+                    queue,
+                    lambda names: self._changed(source, names),
+                    lambda error: self._log.warning("events.unreadable", message=error.message, hint=error.hint),
+                    app.ended,
+                )
+            except Exception as error:  # noqa: BLE001  # a boundary, as a cycle's: say it and begin anew
+                self._log.error("events.bug", source=source, error=type(error).__name__, where=safe_traceback(error))
+                app.ended.wait(RETRY)
 
     def _changed(self, source: str, names: frozenset[str]) -> None:
         """Secrets of a source were changed: wake its jobs, and let them look at these directly."""
@@ -326,10 +327,11 @@ class Daemon:
             # One that refuses or does not answer is for metrics, alerts and the log: a pod is not restarted for it.
             self._tried |= {f"source {job.source}", f"target {report.target}"}
         statuses: Counter[str] = Counter()
+        served = app.served
         site, at = app.world.site_of(report.target), app.world.clock()
         try:
             for tally in app.ledger.tallies(at, site, report.job):
-                statuses[status_of_record(tally, app.served, at)] += tally.count
+                statuses[status_of_record(tally, served, at)] += tally.count
             statuses.update(app.ledger.troubles_without_rows(site, report.job))
         except LedgerError as error:
             self._log.error("ledger.unreadable", error=error.message, hint=error.hint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -57,6 +57,11 @@ class Record:
     frozen_until: datetime | None = None
     status: str = ""
     """As the last cycle found it; see `STATUSES`."""
+
+    def protected(self, *, adopted: bool, frozen_until: datetime | None) -> Record:
+        """The row with what else is known to protect its secret; nothing that protects it is taken back."""
+        frozen = max((at for at in (self.frozen_until, frozen_until) if at), default=None)
+        return replace(self, adopted=self.adopted or adopted, frozen_until=frozen)
 
     @property
     def is_open(self) -> bool:
