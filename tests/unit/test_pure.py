@@ -155,7 +155,11 @@ def test_the_guard(count: int, limit: str, held: int, deleted: int, allowed: int
     ground = Ground(job_records=ids, site_records=ids, job_deleted=gone, site_deleted=gone)
     guarded = guard(plan, ground, Limits(max_deletes=given), allow_deletes=allowed)
     assert len(guarded.actions) == kept
-    assert [finding.exit_code for finding in guarded.findings] == ([] if kept == count else [6])
+    withheld = [] if kept == count else list(plan.actions)
+    assert [one.exit_code for one in guarded.findings if not one.name] == ([6] if withheld else [])
+    # Each that is withheld is named, too, so that none of them passes for synced.
+    named = [(one.name, one.exit_code) for one in guarded.findings if one.name]
+    assert named == [(action.name, 0) for action in withheld]
 
 
 def test_versions() -> None:
