@@ -193,6 +193,8 @@ class Cycle:
         )
         actions = writes or (deletes if self._outcomes or self._looks else [])
         self._world.planned(len(actions))
+        # A look that took all of the time would never be followed by an action: some time is always left for those.
+        until = max(until, time.monotonic() + APPLY_SECONDS / 4)
         applied = applier.run(actions, stop=lambda: self._world.stopped() or time.monotonic() >= until)
         applied.left_over |= picture.postponed and applied.broken is None
         for outcome in applied.outcomes:

@@ -109,7 +109,8 @@ def test_a_reload_that_fails_half_way_is_undone(
         daemon.reload()
         assert daemon._app is not before and before.ended.is_set()
     finally:
-        daemon._scheduler.shutdown(wait=False)
+        daemon._stop.set()
+        daemon._scheduler.shutdown(wait=True)
         daemon._http.stop()
         daemon._app.close()
 

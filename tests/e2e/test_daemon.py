@@ -46,7 +46,8 @@ def ask(url: str, method: str = "GET", token: str = "") -> tuple[int, str]:
         with urllib.request.urlopen(request, timeout=5) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+        with error:
+            return error.code, error.read().decode()
     except OSError:
         return 0, ""
 
@@ -82,7 +83,8 @@ def test_the_whole_life_of_a_daemon(served: Lab, bao: Bao) -> None:
         until(lambda: ask(url + "/readyz")[0] == 200)
         metrics = ask(url + "/metrics")[1]
         assert 'syncd_actions_total{action="create",outcome="done"} 1.0' in metrics
-        assert "syncd_build_info" in metrics and 'syncd_secrets{job="job",status="synced",target="shop"} 1.0' in metrics
+        assert "syncd_build_info" in metrics
+        until(lambda: 'syncd_secrets{job="job",status="synced",target="shop"} 1.0' in ask(url + "/metrics")[1])
 
         plain = ask(url + "/status")[1]
         assert json.loads(plain)["ready"] is True
