@@ -72,7 +72,7 @@ class Decision:
         troubles: Mapping[str, Trouble],
         wanted: Wanted,
         *,
-        allow_deletes: int,
+        allowed_deletes: int,
         known_ids: Mapping[str, KnownId],
     ) -> None:
         self._known_ids = known_ids
@@ -82,7 +82,7 @@ class Decision:
         self._held = {record.name: record for record in records}
         self._remote = remote
         self._memory = memory
-        self._allow_deletes = allow_deletes
+        self._allowed_deletes = allowed_deletes
         self._site_values = memory.site_values
         self.postponed: frozenset[str] = frozenset()
         self._asked = 0
@@ -222,7 +222,8 @@ class Decision:
             job_updated=self._sent("update", since) if self._job.limits.max_updates else frozenset(),
             job_created=self._sent("create", since) if self._job.limits.max_creates else frozenset(),
         )
-        return guard(provisional, ground, self._job.limits, allow_deletes=self._allow_deletes)
+        limits, allowed = self._job.limits, self._allowed_deletes
+        return guard(provisional, ground, limits, place=(self._job.name, self._target.name), allowed_deletes=allowed)
 
     def _sent(self, action: str, since: datetime) -> frozenset[str]:
         return self._world.store.names_sent(self._site, self._job.name, action, since)

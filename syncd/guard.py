@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from syncd.allowance import allowing_command
 from syncd.models import Action, Create, Delete, Finding, Kind, Plan, Update
 
 
@@ -49,9 +50,12 @@ class Ground:
     """Names."""
 
 
-def guard(plan: Plan, ground: Ground, limits: Limits, *, allow_deletes: int = 0) -> Plan:
-    """The plan without the classes that break their limit; a `Withheld` finding says how to allow each."""
-    plan = _deletes(plan, ground, limits.max_deletes, allow_deletes)
+def guard(plan: Plan, ground: Ground, limits: Limits, *, place: tuple[str, str], allowed_deletes: int = 0) -> Plan:
+    """The plan without the classes that break their limit; a `Withheld` finding says how to allow each.
+
+    `place`: the job and the target, for the hint.
+    """
+    plan = _deletes(plan, ground, limits.max_deletes, place, allowed_deletes)
     if limits.max_updates is not None:
         plan = _writes(plan, Update, limits.max_updates, "updates", len(ground.job_records), ground.job_updated)
     if limits.max_creates is not None:
@@ -74,9 +78,10 @@ def _of_one(action: Action) -> Finding:
     return Finding(kind=Kind.BEHIND, name=action.name, ref=action.desired.ref, message="withheld by a limit")
 
 
-def _deletes(plan: Plan, ground: Ground, limit: Limit, allowed: int) -> Plan:
+def _deletes(plan: Plan, ground: Ground, limit: Limit, place: tuple[str, str], allowed: int) -> Plan:
     # A deletion whose answer was lost counts already: sending it again takes no more room.
     count = sum(isinstance(a, Delete) and a.record.remote_id not in ground.site_deleted for a in plan.actions)
+    job, target = place
     job_room = limit.of(len(ground.job_records | ground.job_deleted)) - len(ground.job_deleted)
     site_room = limit.of(len(ground.site_records | ground.site_deleted)) - len(ground.site_deleted)
     room = max(0, min(job_room, site_room))
@@ -87,7 +92,7 @@ def _deletes(plan: Plan, ground: Ground, limit: Limit, allowed: int) -> Plan:
         plan,
         Delete,
         f"{count} deletions withheld: max_deletes {limit} leaves {room} in this rolling day{asked}",
-        f"if they are meant: syncd sync --allow-deletes {count}",
+        f"if they are meant: {allowing_command(job, {target: count})}",
     )
 
 

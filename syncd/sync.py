@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from syncd.allowance import DeletionAllowance
 from syncd.apply import Applied, Applier
 from syncd.decide import Decision, Memory
 from syncd.errors import (
@@ -76,7 +77,7 @@ class Cycle:
     """The work of one job on one target."""
 
     def __init__(
-        self, world: World, job: Job, target_name: str, *, allow_deletes: int = 0, named: frozenset[str] = frozenset()
+        self, world: World, job: Job, target_name: str, *, allowed_deletes: int = 0, named: frozenset[str] = frozenset()
     ) -> None:
         """`named`: source paths that an event told of."""
         self._named = named
@@ -84,7 +85,7 @@ class Cycle:
         self._job = job
         self._target_name = target_name
         self._site = world.site_of(target_name)
-        self._allow_deletes = allow_deletes
+        self._allowed_deletes = allowed_deletes
         self._memory = Memory()
         self._outcomes: list[Outcome] = []
         self._looks = 0
@@ -300,7 +301,7 @@ class Cycle:
             self._memory,
             self._troubles,
             wanted,
-            allow_deletes=max(0, self._allow_deletes - deletions_sent(self._outcomes)),
+            allowed_deletes=max(0, self._allowed_deletes - deletions_sent(self._outcomes)),
             known_ids=known_ids,
         )
         final = decision.final()
@@ -388,7 +389,7 @@ def sync_job(
     *,
     holder: str,
     wait: timedelta,
-    allow_deletes: int = 0,
+    allowance: DeletionAllowance | None = None,
     tick: Tick | None = None,
     named: frozenset[str] = frozenset(),
     ended: Callable[[SyncReport], None] | None = None,
@@ -402,16 +403,17 @@ def sync_job(
     deletions are allowed by number, one after the other.
     """
     tick, telling = tick or Tick(), threading.Lock()
+    allowance = allowance or DeletionAllowance()
     in_turn: dict[str, list[str]] = {}
     for name in job.targets:
-        in_turn.setdefault("all" if allow_deletes else world.site_of(name), []).append(name)
+        in_turn.setdefault("all" if allowance else world.site_of(name), []).append(name)
 
     def work(names: list[str]) -> list[SyncReport]:
         reports: list[SyncReport] = []
         for name in names:
-            spent = sum(report.deletions_sent for report in reports)
-            cycle = Cycle(world, job, name, allow_deletes=max(0, allow_deletes - spent), named=named)
+            cycle = Cycle(world, job, name, allowed_deletes=allowance.left_on(name), named=named)
             report = cycle.run(tick, holder=holder, wait=wait)
+            allowance.spend(name, report.deletions_sent)
             if ended is not None:
                 with telling:
                     ended(report)

@@ -12,6 +12,7 @@ import typer
 from syncd.cli.context import Context, duration, show, show_json, show_table
 from syncd.cli.explain import as_row
 from syncd.cli.parameters import Json
+from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.errors import ConfigError, PlanMoved
 from syncd.models import Logged, Record, Result, Trouble, version_label
 from syncd.statuses import status_of_record
@@ -118,9 +119,10 @@ def adopt(
     *,
     target: Target = None,
     given_for: Annotated[str, typer.Option("--for", help="How long the permission holds, if it is not used.")] = "24h",
+    reason: Reason = None,
 ) -> int:
     """Let a cycle take over a secret of this name that syncd did not create."""
-    span = duration(given_for)
+    span, why = duration(given_for), required_reason(reason, "state adopt")
     with context.obj.open() as app:
         targets = [target] if target else sorted(app.settings.targets)
         conflicts = [one.site for one in app.ledger.all_troubles() if one.subject == name and one.kind == "conflict"]
@@ -136,6 +138,7 @@ def adopt(
             raise ConfigError(f"{name} is ours already", hint="see: syncd explain " + name)
         if not sites:
             raise ConfigError(f"no conflict about {name} is known", hint="run `syncd sync` first, or give --target")
+        log_override("state adopt", why, name=name, lasts=given_for)
         for site in dict.fromkeys(sites):
             app.ledger.grant(site, name, span)
     show(f"{name} is taken over by the next cycle of the job that wants it, within {given_for}")
@@ -149,15 +152,17 @@ def freeze(
     *,
     until: Annotated[str, typer.Option("--until", help="2026-12-24, 2026-12-24T18:00Z, or a duration such as 3d.")],
     target: Target = None,
+    reason: Reason = None,
 ) -> int:
     """Leave one secret alone until then; a time that has passed thaws it."""
-    moment = _moment(until)
+    moment, why = _moment(until), required_reason(reason, "state freeze")
     with context.obj.open() as app:
         record = _found(app, name, target)
         with app.ledger.lock(record.site, holder="syncd state", wait=WAIT, stop=Context.stop.is_set) as journal:
             record = _found(app, name, record.target if target else None)
             now = app.world.clock()
             frozen = moment > now
+            log_override("state freeze", why, name=name, target=record.target, until=f"{moment:%Y-%m-%d %H:%M} UTC")
             status = "frozen" if frozen else "synced" if record.status == "frozen" else record.status
             journal.protect(replace(record, frozen_until=moment if frozen else None, status=status))
     show(f"{name} is frozen until {moment:%Y-%m-%d %H:%M} UTC" if frozen else f"{name} is no longer frozen")
@@ -237,13 +242,16 @@ def forget(
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete it at Wix as well, if it is as syncd left it.")
     ] = False,
+    reason: Reason = None,
 ) -> int:
     """Drop one secret from the ledger; it stays at Wix unless --delete is given."""
+    why = required_reason(reason, "state forget --delete") if delete else ""
     with context.obj.open() as app:
         record = _found(app, name, target)
         with app.ledger.lock(record.site, holder="syncd state", wait=WAIT, stop=Context.stop.is_set) as journal:
             record = _found(app, name, target)
             if delete:
+                log_override("state forget --delete", why, name=name, target=record.target)
                 _delete(app, journal, record)
             else:
                 journal.write(drop=[record])

@@ -8,6 +8,7 @@ import typer
 
 from syncd.cli.context import chosen_jobs, duration, warn
 from syncd.cli.parameters import Jobs, Json, Wait
+from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.told import Told
 from syncd.cli.working import working
 
@@ -34,8 +35,14 @@ def sync(
     jobs: Jobs = None,
     *,
     allow_deletes: Annotated[
-        int, typer.Option("--allow-deletes", min=0, help="Up to this many deletions in this run, whatever the limit.")
-    ] = 0,
+        list[str] | None,
+        typer.Option(
+            "--allow-deletes",
+            metavar="[TARGET=]N",
+            help="Up to N deletions in this run, in all or on that target, whatever the limit; repeatable.",
+        ),
+    ] = None,
+    reason: Reason = None,
     due: Annotated[
         bool, typer.Option("--due", help="Only the jobs whose schedule says so since their last run.")
     ] = False,
@@ -43,24 +50,25 @@ def sync(
     as_json: Json = False,
 ) -> int:
     """Run one cycle now, job by job."""
+    from syncd.allowance import DeletionAllowance
     from syncd.bootstrap import holder
     from syncd.sync import sync_job
     from syncd.tick import Tick
 
     patience = duration(wait)
+    why = required_reason(reason, "--allow-deletes") if allow_deletes else ""
     with working(context.obj) as app:
-        told, tick, deleted = Told(as_json=as_json), Tick(), 0
+        told, tick = Told(as_json=as_json), Tick()
+        allowance = DeletionAllowance.parse(allow_deletes or [], app.settings.targets)
         chosen = chosen_jobs(app, jobs or [])
         if due:
             chosen = [job for job in chosen if _is_due(app, job.name)]
             if not chosen:
                 warn("syncd: no job is due")
+        if allow_deletes:
+            log_override("--allow-deletes", why, allowed=" ".join(allow_deletes))
         for job in chosen:
-            left = max(0, allow_deletes - deleted)
-            reports = sync_job(
-                app.world, job, holder=holder(), wait=patience, allow_deletes=left, tick=tick, ended=told.take
-            )
-            deleted += sum(report.deletions_sent for report in reports)
+            sync_job(app.world, job, holder=holder(), wait=patience, allowance=allowance, tick=tick, ended=told.take)
             if app.stop.is_set():
                 break
         return told.show([(job.name, target) for job in chosen for target in job.targets])

@@ -117,7 +117,7 @@ def _may_restore(table: Table, wanted: Desired, record: Record, what: str) -> bo
             Kind.CONTESTED,
             wanted,
             f"{what}; restored {len(lately)} times within a day, no longer fought over",
-            f"find who writes it at Wix, or freeze it: syncd state freeze {wanted.name} --until DATE",
+            f"find who writes it at Wix, or freeze it: syncd state freeze {wanted.name} --until DATE --reason '…'",
         )
         return False
     return True

@@ -78,7 +78,7 @@ def judge_of_gone_job(table: Table, record: Record) -> None:
         table.note(replace(record, status="orphan", absent_at=None))
     if table.view.facts.reports_orphans:
         why = f"job {record.job} sends nothing to this site any more; kept as it is"
-        table.found(Kind.ORPHAN, record, why, f"to remove it: syncd state forget {record.name} --delete")
+        table.found(Kind.ORPHAN, record, why, f"to remove it: syncd state forget {record.name} --delete --reason '…'")
 
 
 def _tombstone(table: Table, record: Record, there: RemoteSecret | None, kind: Kind, why: str) -> None:

@@ -98,7 +98,7 @@ def _foreign(table: Table, wanted: Desired, there: RemoteSecret, record: Record 
             Kind.CONFLICT,
             wanted,
             f"the secret of this name carries the mark of another syncd, {owner}",
-            f"let one of the two installations leave it out; to take it over: syncd state adopt {wanted.name}",
+            f"let one of the two installations leave it out; to take it over: {_adopting(table, wanted)}",
         )
     elif policies.adopt or wanted.name in facts.grants:
         seed = record or Record(
@@ -117,8 +117,12 @@ def _foreign(table: Table, wanted: Desired, there: RemoteSecret, record: Record 
             Kind.CONFLICT,
             wanted,
             "the site already has a secret of this name that syncd did not create",
-            f"rename it at Wix, or take it over: syncd state adopt {wanted.name}, or conflict_policy: adopt",
+            f"rename it at Wix, or take it over: {_adopting(table, wanted)}, or conflict_policy: adopt",
         )
+
+
+def _adopting(table: Table, wanted: Desired) -> str:
+    return f"syncd state adopt {wanted.name} --target {table.view.target} --reason '…'"
 
 
 def _create(table: Table, wanted: Desired, record: Record | None) -> None:

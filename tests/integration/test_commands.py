@@ -116,21 +116,21 @@ def test_status_explain_export(synced: Lab, bao: Bao) -> None:
 
 
 def test_freeze_leaves_it_alone_until_it_is_thawed(synced: Lab, bao: Bao) -> None:
-    assert synced.run("state", "freeze", "s0_v", "--until", "1d").code == 0
+    assert synced.run("state", "freeze", "s0_v", "--reason", "agreed", "--until", "1d").code == 0
     bao.put("app/s0", v="rotated")
     result = synced.run("sync")
     assert result.code == 0 and "frozen" in result.out
     assert synced.site.values()["s0_v"] == "value 0" and synced.statuses()["s0_v"] == "frozen"
-    assert synced.run("state", "freeze", "s0_v", "--until", "0s").code == 0
+    assert synced.run("state", "freeze", "s0_v", "--reason", "agreed", "--until", "0s").code == 0
     synced.run("sync")
     assert synced.site.values()["s0_v"] == "rotated"
-    assert synced.run("state", "freeze", "s0_v", "--until", "soon").code == 3
-    assert synced.run("state", "freeze", "nobody", "--until", "1d").code == 3
+    assert synced.run("state", "freeze", "s0_v", "--reason", "agreed", "--until", "soon").code == 3
+    assert synced.run("state", "freeze", "nobody", "--reason", "agreed", "--until", "1d").code == 3
 
 
 def test_forget_keeps_it_at_wix_and_delete_asks_for_an_orphan(synced: Lab, bao: Bao) -> None:
     ids = synced.ids()
-    assert synced.run("state", "forget", "s0_v", "--delete").code == 6, "its job still wants it"
+    assert synced.run("state", "forget", "s0_v", "--delete", "--reason", "agreed").code == 6, "its job still wants it"
     assert synced.run("state", "forget", "s0_v").code == 0
     assert synced.ids() == ids and "s0_v" not in synced.ledger()
     assert synced.settle().code == 0
@@ -138,7 +138,7 @@ def test_forget_keeps_it_at_wix_and_delete_asks_for_an_orphan(synced: Lab, bao: 
     synced.config["jobs"]["job"]["secrets"] = [{"path": f"{bao.mount}/app/s[12]"}, {"path": f"{bao.mount}/app/s1"}]
     synced.run("sync")
     assert synced.statuses()["s0_v"] == "orphan"
-    assert synced.run("state", "forget", "s0_v", "--delete").code == 0
+    assert synced.run("state", "forget", "s0_v", "--delete", "--reason", "agreed").code == 0
     assert "s0_v" not in synced.ids() and "s0_v" not in synced.ledger()
 
 

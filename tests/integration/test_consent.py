@@ -34,7 +34,7 @@ def test_a_limit_of_zero_lets_nothing_go(job: Lab, bao: Bao, limit: Any) -> None
     for _ in range(2):
         assert job.run("sync").code == 6
     assert len(job.site.values()) == 6
-    assert job.run("sync", "--allow-deletes", "1").code == 0 and len(job.site.values()) == 5
+    assert job.run("sync", "--allow-deletes", "1", "--reason", "agreed").code == 0 and len(job.site.values()) == 5
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_an_adoption_whose_answer_was_lost_needs_its_consent_again(job: Lab, fau
         job.config["jobs"]["job"]["conflict_policy"] = "adopt"
     else:
         assert job.run("sync").code == 1
-        assert job.run("state", "adopt", "s0_v").code == 0
+        assert job.run("state", "adopt", "s0_v", "--reason", "agreed").code == 0
     job.wix.fault(fault, "PATCH", times=10)
     job.run("sync")
     arrived = job.site.values()["s0_v"] != "theirs"
@@ -114,7 +114,7 @@ def test_an_adoption_whose_answer_was_lost_needs_its_consent_again(job: Lab, fau
 def test_a_grant_ends(job: Lab, spans: tuple[str, ...], later: int, taken: bool) -> None:
     theirs(job)
     assert job.run("sync").code == 1
-    assert job.run("state", "adopt", "s0_v", *spans).code == 0
+    assert job.run("state", "adopt", "s0_v", "--reason", "agreed", *spans).code == 0
     with App(load(job.config_file), clock=lambda: datetime.now(UTC) + timedelta(hours=later)) as app:
         sync_job(app.world, app.world.jobs["job"], holder="test", wait=timedelta(0))
     assert (job.site.values()["s0_v"] == "1") is taken
@@ -123,7 +123,7 @@ def test_a_grant_ends(job: Lab, spans: tuple[str, ...], later: int, taken: bool)
 def test_a_grant_that_is_taken_back_in_the_middle_is_not_used(job: Lab) -> None:
     theirs(job)
     assert job.run("sync").code == 1
-    assert job.run("state", "adopt", "s0_v").code == 0
+    assert job.run("state", "adopt", "s0_v", "--reason", "agreed").code == 0
     with App(load(job.config_file)) as app:
         honest = app.world.store.grants
         asked = []
@@ -144,7 +144,7 @@ def test_another_owners_mark_is_a_conflict_that_names_it(job: Lab, policy: str) 
     result = job.run("sync")
     assert result.code == 1 and "other-team" in result.out
     assert job.site.values()["s0_v"] == "theirs"
-    assert job.run("state", "adopt", "s0_v").code == 0
+    assert job.run("state", "adopt", "s0_v", "--reason", "agreed").code == 0
     assert job.settle().code == 0 and job.site.values()["s0_v"] == "1"
 
 

@@ -174,11 +174,11 @@ def test_a_limit_withholds_a_mass_deletion_while_rotations_go_through(payments: 
     bao.put("pay/s19", key="rotated")
     result = payments.run("sync")
     assert result.code == 6
-    assert "5 deletions withheld" in result.out and "--allow-deletes 5" in result.out
+    assert "5 deletions withheld" in result.out and "--allow-deletes shop=5 --reason" in result.out
     assert len(payments.ids()) == 20
     assert payments.site.values()["PAY_s19_key"] == "rotated"
-    assert payments.run("sync", "--allow-deletes", "4").code == 6
-    assert payments.run("sync", "--allow-deletes", "5").code == 0
+    assert payments.run("sync", "--allow-deletes", "4", "--reason", "agreed").code == 6
+    assert payments.run("sync", "--allow-deletes", "5", "--reason", "agreed").code == 0
     assert len(payments.ids()) == 15
 
 
@@ -202,7 +202,7 @@ def test_an_adopted_secret_is_never_deleted(payments: Lab, bao: Bao) -> None:
     bao.put("pay/stripe", key="ours")
     bao.put("pay/other", key="x")
     payments.run("sync")
-    assert payments.run("state", "adopt", "PAY_stripe_key").code == 0
+    assert payments.run("state", "adopt", "PAY_stripe_key", "--reason", "agreed").code == 0
     assert payments.run("sync").code == 0
     assert payments.site.values()["PAY_stripe_key"] == "ours"
     payments.config["jobs"]["payments"] |= {"deletion_policy": "delete", "deletion_grace": "0s"}

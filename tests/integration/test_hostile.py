@@ -80,7 +80,7 @@ def test_a_name_that_is_still_anothers_does_not_settle_the_move(lab: Lab, bao: B
     bao.put("app/one", v="v-one")
     bao.put("app/two", v="v-two")
     lab.run("sync")
-    lab.run("state", "freeze", "B", "--until", "1d")
+    lab.run("state", "freeze", "B", "--reason", "agreed", "--until", "1d")
     rules(lab)[0]["name"], rules(lab)[1]["name"] = "B", "C"
     for _ in range(3):
         lab.run("sync")
@@ -252,9 +252,9 @@ def test_forget_and_delete_asks_every_job(lab: Lab, bao: Bao) -> None:
     rules(lab, "one")[0]["path"] = f"{bao.mount}/app/b"
     lab.run("sync")
     vault_job(lab, bao, {"path": "app/a"}, name="two")
-    assert lab.run("state", "forget", "a_v", "--delete").code == 6
+    assert lab.run("state", "forget", "a_v", "--delete", "--reason", "agreed").code == 6
     bao.remove("app/a")
-    assert lab.run("state", "forget", "a_v", "--delete").code == 0
+    assert lab.run("state", "forget", "a_v", "--delete", "--reason", "agreed").code == 0
     assert set(lab.ids()) == {"b_v"}
 
 
@@ -290,7 +290,7 @@ def test_a_frozen_secret_is_not_written_to_in_any_way(lab: Lab, bao: Bao) -> Non
     bao.put("app/a", v="1")
     bao.put("app/b", v="1")
     lab.run("sync")
-    lab.run("state", "freeze", "a_v", "--until", "1d")
+    lab.run("state", "freeze", "a_v", "--reason", "agreed", "--until", "1d")
     bao.remove("app/a")
     lab.site.options.hide = lambda one: one.name == "a_v"
     before = lab.writes()
@@ -447,11 +447,11 @@ def test_a_frozen_name_keeps_its_case(lab: Lab, bao: Bao) -> None:
     vault_job(lab, bao, {"path": "app/*", "name": "pay_{field}"})
     bao.put("app/a", v="1")
     lab.run("sync")
-    lab.run("state", "freeze", "pay_v", "--until", "1d")
+    lab.run("state", "freeze", "pay_v", "--reason", "agreed", "--until", "1d")
     rules(lab)[0]["name"] = "PAY_{field}"
     lab.run("sync")
     assert set(lab.ledger()) == {"pay_v"} == set(lab.ids())
-    assert lab.run("state", "freeze", "pay_v", "--until", "0s").code == 0
+    assert lab.run("state", "freeze", "pay_v", "--reason", "agreed", "--until", "0s").code == 0
     lab.settle()
     assert set(lab.ledger()) == {"PAY_v"} == set(lab.ids())
 
@@ -490,7 +490,7 @@ def test_allowed_deletions_are_counted_when_their_answer_is_lost(lab: Lab, bao: 
     bao.remove("app/a")
     lab.wix.fault("reset_after", "DELETE", times=1)
     lab.wix.fault("503", "DELETE", times=3)
-    lab.run("sync", "--allow-deletes", "1")
+    lab.run("sync", "--allow-deletes", "1", "--reason", "agreed")
     assert len(lab.ids()) + len(lab.wix.site(other).secrets) == 3
 
 

@@ -178,8 +178,8 @@ def test_a_policy_is_enough_for_the_whole_life_of_a_secret(lab: Lab, bao: Bao, n
     assert lab.run("sync").code == 0 and lab.site.values() == {"a_v": "one", "deep_b_v": "two"}
     bao.put("payments/a", v="rotated")
     bao.remove("payments/deep/b")
-    lab.run("sync", "--allow-deletes", "1")
-    assert lab.run("sync", "--allow-deletes", "1").code == 0
+    lab.run("sync", "--allow-deletes", "1", "--reason", "agreed")
+    assert lab.run("sync", "--allow-deletes", "1", "--reason", "agreed").code == 0
     assert lab.site.values() == {"a_v": "rotated"}
 
 
@@ -213,8 +213,8 @@ def test_without_metadata_nothing_is_deleted(lab: Lab, bao: Bao) -> None:
     bao.remove("payments/deep/b")
     rules = [rule for rule in blocks("vault-one-call.hcl", bao.mount) if "/metadata/" not in rule.split("{")[0]]
     governed(lab, bao, "less", rules)
-    lab.run("sync", "--allow-deletes", "1")
-    done = lab.run("sync", "--allow-deletes", "1")
+    lab.run("sync", "--allow-deletes", "1", "--reason", "agreed")
+    done = lab.run("sync", "--allow-deletes", "1", "--reason", "agreed")
     assert "permission denied" in done.out and "deep_b_v" in lab.site.values()
 
 

@@ -39,7 +39,7 @@ def test_a_pending_creation_that_meets_a_known_id(lab: Lab, bao: Bao, what: str)
     assert lab.settle().code == 0
     known = lab.ids()["t_v"]
     if what == "frozen":
-        lab.run("state", "freeze", "t_v", "--until", "3d")
+        lab.run("state", "freeze", "t_v", "--reason", "agreed", "--until", "3d")
     lab.run("state", "forget", "t_v")
     hidden(lab, known)
     lab.run("sync")
@@ -80,13 +80,13 @@ def test_an_adopted_secret_that_a_backup_of_the_site_brought_back(lab: Lab, bao:
 def test_a_frozen_secret_is_not_adopted(lab: Lab, bao: Bao, door: str) -> None:
     job(lab, bao, "io", conflict_policy="adopt" if door == "policy" else "report", **DELETING)
     lab.settle()
-    lab.run("state", "freeze", "i_v", "--until", "3d")
+    lab.run("state", "freeze", "i_v", "--reason", "agreed", "--until", "3d")
     lab.run("state", "forget", "i_v")
     lab.site.update(lab.ids()["i_v"], {"description": "kept by hand"})
     bao.put("app/i", v="newer")
     lab.run("sync")
     if door == "grant":
-        lab.run("state", "adopt", "i_v", "--target", "shop")
+        lab.run("state", "adopt", "i_v", "--reason", "agreed", "--target", "shop")
         lab.run("sync")
     assert lab.site.values()["i_v"] == "1" and "frozen" in lab.run("sync").out
 
@@ -95,7 +95,7 @@ def test_a_refused_adoption_keeps_what_was_known(lab: Lab, bao: Bao) -> None:
     lab.site.create({"name": "t_v", "value": "hand"})
     job(lab, bao, "to", conflict_policy="adopt", **DELETING)
     lab.settle()
-    lab.run("state", "freeze", "t_v", "--until", "3d")
+    lab.run("state", "freeze", "t_v", "--reason", "agreed", "--until", "3d")
     lab.run("state", "forget", "t_v")
     secret_id = lab.ids()["t_v"]
     kept = lab.site.secrets[secret_id].description
@@ -113,10 +113,13 @@ def test_a_refused_adoption_keeps_what_was_known(lab: Lab, bao: Bao) -> None:
 def test_a_thaw_counts_for_the_id(lab: Lab, bao: Bao, way: str) -> None:
     job(lab, bao, "i", **DELETING)
     lab.settle()
-    lab.run("state", "freeze", "i_v", "--until", "3d")
+    lab.run("state", "freeze", "i_v", "--reason", "agreed", "--until", "3d")
     lab.run("state", "forget", "i_v")
     lab.run("sync")
-    lab.run("state", *(("thaw", "i_v") if way == "thaw" else ("freeze", "i_v", "--until", "2020-01-01")))
+    lab.run(
+        "state",
+        *(("thaw", "i_v") if way == "thaw" else ("freeze", "i_v", "--until", "2020-01-01", "--reason", "agreed")),
+    )
     bao.put("app/i", v="2")
     assert lab.settle().code == 0
     lab.run("state", "forget", "i_v")
@@ -130,7 +133,7 @@ def test_a_permission_is_used_once(lab: Lab, bao: Bao, trouble: str) -> None:
     job(lab, bao, "topq", **DELETING)
     lab.site.create({"name": "t_v", "value": "made by hand"})
     lab.run("sync")
-    lab.run("state", "adopt", "t_v")
+    lab.run("state", "adopt", "t_v", "--reason", "agreed")
     if trouble == "killed":
         lab.wix.fault("slow", "PATCH", seconds=0.7)
         process = lab.popen("sync")
@@ -179,18 +182,18 @@ def two_keys(lab: Lab, bao: Bao) -> None:
 def test_a_key_that_was_listed_long_ago_is_listed_again(lab: Lab, bao: Bao, door: str) -> None:
     two_keys(lab, bao)
     for _ in range(2):
-        lab.run(*(("sync", "one") if door == "sync" else ("state", "forget", "x", "--delete")))
+        lab.run(*(("sync", "one") if door == "sync" else ("state", "forget", "x", "--delete", "--reason", "agreed")))
     assert "x" in lab.site.values()
 
 
 def test_forgetting_deletes_nothing_frozen_and_counts(lab: Lab, bao: Bao) -> None:
     job(lab, bao, "abcd", rule={"name": "{path}"}, **(DELETING | {"guard": {"max_deletes": 1}}))
     lab.run("sync")
-    lab.run("state", "freeze", "a", "--until", "3d")
+    lab.run("state", "freeze", "a", "--reason", "agreed", "--until", "3d")
     lab.config["jobs"]["job"]["secrets"][0]["exclude"] = [f"{bao.mount}/app/{name}" for name in "ab"]
     lab.config["jobs"]["job"]["deletion_policy"] = "keep"
-    assert lab.run("state", "forget", "a", "--delete").code == 6 and "a" in lab.site.values()
-    assert lab.run("state", "forget", "b", "--delete").code == 0 and "b" not in lab.site.values()
+    assert lab.run("state", "forget", "a", "--delete", "--reason", "agreed").code == 6 and "a" in lab.site.values()
+    assert lab.run("state", "forget", "b", "--delete", "--reason", "agreed").code == 0 and "b" not in lab.site.values()
     lab.config["jobs"]["job"]["deletion_policy"] = "delete"
     bao.remove("app/c")
     assert lab.run("sync").code == 6 and "c" in lab.site.values(), "one went today"

@@ -63,7 +63,7 @@ def test_it_is_an_orphan_wherever_it_is_told(lab2: Lab, bao: Bao, change: Callab
     assert "left over" in lab2.run("status").out or change is the_job
     assert "orphan" in lab2.run("explain", "x_v").out
     assert lab2.wix.site(OTHER).values()["x_v"] == "1", "it goes by command only"
-    assert lab2.run("state", "forget", "x_v", "--target", "outlet", "--delete").code == 0
+    assert lab2.run("state", "forget", "x_v", "--target", "outlet", "--delete", "--reason", "agreed").code == 0
     assert "x_v" not in lab2.wix.site(OTHER).values() and "x_v" in lab2.site.values()
 
 

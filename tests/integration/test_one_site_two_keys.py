@@ -34,7 +34,7 @@ def job(lab: Lab, bao: Bao) -> Lab:
     lab.site.create({"name": "theirs_v", "value": "made by hand"})
     lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, conflict_policy="adopt", **DELETING)
     assert lab.settle().code == 0
-    assert lab.run("state", "freeze", "ice_v", "--until", "3d").code == 0
+    assert lab.run("state", "freeze", "ice_v", "--reason", "agreed", "--until", "3d").code == 0
     return lab
 
 

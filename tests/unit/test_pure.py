@@ -153,7 +153,7 @@ def test_the_guard(count: int, limit: str, held: int, deleted: int, allowed: int
     given = Limit(percent=float(limit[:-1])) if limit.endswith("%") else Limit(number=int(limit))
     ids, gone = frozenset(f"id{n}" for n in range(held)), frozenset(f"gone{n}" for n in range(deleted))
     ground = Ground(job_records=ids, site_records=ids, job_deleted=gone, site_deleted=gone)
-    guarded = guard(plan, ground, Limits(max_deletes=given), allow_deletes=allowed)
+    guarded = guard(plan, ground, Limits(max_deletes=given), place=("job", "shop"), allowed_deletes=allowed)
     assert len(guarded.actions) == kept
     withheld = [] if kept == count else list(plan.actions)
     assert [one.exit_code for one in guarded.findings if not one.name] == ([6] if withheld else [])

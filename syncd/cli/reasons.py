@@ -1,0 +1,51 @@
+"""`--reason`: what overrides a safeguard says why."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from typing import Annotated
+
+import typer
+
+from syncd.errors import ConfigError
+
+LONGEST = 500
+"""Characters of a reason."""
+
+Reason = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", help="Why; required by what overrides a safeguard.")
+]
+
+
+def required_reason(given: str | None, what: str) -> str:
+    """The reason for `what`, asked for on a terminal. It is logged with the name of the OS user.
+
+    Raises:
+        ConfigError: There is none, or it is too long or holds control characters.
+    """
+    if given is None and sys.stdin.isatty() and sys.stderr.isatty():
+        given = typer.prompt(f"Reason for {what}", err=True)
+    reason = (given or "").strip()
+    if not reason:
+        raise ConfigError(f"{what} overrides a safeguard, and needs a reason", hint="add: --reason 'why'")
+    if len(reason) > LONGEST or not reason.isprintable():
+        raise ConfigError(
+            f"--reason takes at most {LONGEST} characters, without line breaks or control characters",
+            hint="shorten it, or name a ticket",
+        )
+    return reason
+
+
+def log_override(what: str, reason: str, **about: object) -> None:
+    """Log who overrides which safeguard, and why."""
+    from syncd.telemetry.logs import logger
+
+    logger().warning("safeguard.overridden", what=what, reason=reason, user=_user(), **about)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
