@@ -212,7 +212,8 @@ class Gathering:
         failure = Failure(
             place=rule.path.text,
             message="lists nothing, though the ledger holds secrets of it; that is not believed",
-            hint="see the path and the policy; if all were deleted on purpose: syncd state forget NAME --delete --reason '…'",
+            hint="see the path and the policy; if they were deleted on purpose: "
+            "syncd state forget NAME --delete --reason '…'",
         )
         if failure not in self.failures:
             self.failures.append(failure)

@@ -19,11 +19,7 @@ Reason = Annotated[
 
 
 def required_reason(given: str | None, what: str) -> str:
-    """The reason for `what`, asked for on a terminal. It is logged with the name of the OS user.
-
-    Raises:
-        ConfigError: There is none, or it is too long or holds control characters.
-    """
+    """The reason for `what`, asked for on a terminal. Raises `ConfigError` for none, or one that is no line of text."""
     if given is None and sys.stdin.isatty() and sys.stderr.isatty():
         given = typer.prompt(f"Reason for {what}", err=True)
     reason = (given or "").strip()
