@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from syncd.drift import lost
-from syncd.errors import NameTaken, SecretGone, SyncdError, TargetDenied, TargetError, TargetUnavailable
+from syncd.errors import NameTaken, SecretGone, SiteFull, SyncdError, TargetDenied, TargetError, TargetUnavailable
 from syncd.models import (
     Action,
     Create,
@@ -59,6 +59,8 @@ class Applied:
     """The time was up before all actions were sent."""
     broken: SyncdError | None = None
     """The site as a whole refuses or does not answer."""
+    full: SiteFull | None = None
+    """The site takes no more secrets: no further creation is sent."""
     slow_down: TargetUnavailable | None = None
     """The site asks to wait for longer than a call does; nothing more was started, and nothing of it failed."""
 
@@ -103,6 +105,8 @@ class Applier:
             while todo or flying:
                 starting: list[Action] = []
                 most = min(self._ahead, START + self._well)
+                while result.full and todo and isinstance(todo[0], Create):
+                    self._not_sent(todo.popleft(), result.full, result)
                 while todo and len(starting) + len(flying) < most and not (result.broken or result.slow_down or stop()):
                     action = todo.popleft()
                     if self._is_consented(action):
@@ -127,6 +131,13 @@ class Applier:
             settled.note(result.rows)
         result.left_over = (bool(todo) or result.slow_down is not None) and result.broken is None
         return result
+
+    def _not_sent(self, action: Action, error: TargetError, result: Applied) -> None:
+        """End an action that the site's own state makes pointless, without a request."""
+        result.ended.add(action.name)
+        outcome = Outcome(action=action, error=error, at=self._clock())
+        result.outcomes.append(outcome)
+        self._told(outcome)
 
     def _sent(self, action: Action, record: Record) -> Logged | None:
         """What is limited counts from the moment it may be on its way, whatever becomes of this process."""
@@ -245,6 +256,8 @@ class Applier:
         self._well = 0 if site_wide else self._well
         if self._in_a_row >= BREAK_AFTER:
             result.broken = error
+        if isinstance(error, SiteFull):
+            result.full = error
         if isinstance(action, Create):
             _not_created(action, record, error, now, settled, result)
             return

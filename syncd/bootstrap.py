@@ -245,6 +245,7 @@ class App:
             name=name,
             address=settings.address,
             namespace=settings.namespace,
+            login_namespace=auth.namespace,
             ca_file=settings.ca_file,
             client_cert=cert,
             login=login,
@@ -258,27 +259,18 @@ class App:
 
     def _aws(self, name: str, settings: config.AwsSettings) -> Source:
         from syncd.sources.aws import AwsSource
-        from syncd.sources.aws_session import client
 
-        made = client(
-            "secretsmanager",
-            region=settings.region,
-            endpoint_url=settings.endpoint_url or "",
-            assume_role=settings.assume_role,
-        )
-        return AwsSource(name, made, lambda call: self._source_call(name, call))
+        factory = _aws_clients("secretsmanager", settings, settings.endpoint_url or "")
+        return AwsSource(name, factory.connect(), lambda call: self._source_call(name, call), factory.renewed)
 
     def queue(self, name: str, settings: config.AwsSettings) -> Queue:
         """The queue of a source's events. Raises `SourceError` where AWS is not set up."""
         from syncd.sources.aws_events import Queue as SqsQueue
-        from syncd.sources.aws_session import client
 
         if settings.events is None:
             raise ConfigError(f"sources.{name}: no events", hint="write events: {sqs: URL}")
-        made = client(
-            "sqs", region=settings.region, endpoint_url=settings.endpoint_url or "", assume_role=settings.assume_role
-        )
-        return SqsQueue(name, made, settings.events.sqs)
+        factory = _aws_clients("sqs", settings, settings.events.endpoint_url)
+        return SqsQueue(name, factory.connect(), settings.events.sqs, factory.renewed)
 
     def target(self, name: str) -> Target:
         """The target, connected when first used. Raises `ConfigError` for a missing credential."""
@@ -343,6 +335,19 @@ def holder() -> str:
     return f"syncd {command} (process {os.getpid()} on {socket.gethostname()})"
 
 
+def _aws_clients(service: str, settings: config.AwsSettings, endpoint_url: str) -> Any:
+    from syncd.sources.aws_session import ClientFactory
+
+    return ClientFactory(
+        service=service,
+        region=settings.region,
+        endpoint_url=endpoint_url,
+        sts_endpoint_url=settings.sts_endpoint_url or "",
+        assume_role=settings.assume_role,
+        external_id=settings.external_id,
+    )
+
+
 def _limit(text: str) -> Limit:
     return Limit(percent=float(text[:-1])) if text.endswith("%") else Limit(number=int(text))
 
@@ -359,7 +364,7 @@ def _login(name: str, auth: Any) -> Any:
         value = getattr(auth, key)
         if isinstance(value, Credential):
             credentials[key] = _reader(f"sources.{name}.auth.{key}", value)
-        elif isinstance(value, str) and key not in {"method", "mount"}:
+        elif isinstance(value, str) and key not in {"method", "mount", "namespace"}:
             plain[key] = value
     return Login(
         method=auth.method,

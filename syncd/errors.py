@@ -118,6 +118,10 @@ class TargetDenied(TargetError):
     """The credential was refused or lacks a permission."""
 
 
+class SiteFull(TargetError):
+    """The site takes no more secrets: that is its state, whatever the secret."""
+
+
 class SecretRefused(TargetError):
     """Wix refuses this one secret as it is; sending it again changes nothing."""
 

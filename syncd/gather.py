@@ -72,6 +72,8 @@ class Gathering:
         self._confirmed: set[Key] = set()
         self._changed: dict[Key, PathState] = {}
         self.failures: list[Failure] = []
+        self._unsendable: list[Failure] = []
+        """Secrets that the source answered for, and that have nothing to send."""
 
     def look(self) -> None:
         """List every rule, and read the paths that are new or have a new version. Raises `SourceError`."""
@@ -79,13 +81,18 @@ class Gathering:
             listed = self._with_named(rule, self._tick.list(self._source, rule))
             snapshot = without_odd_paths(self._known_mount(listed))
             self._snapshots[rule.index] = snapshot
-            self.failures.extend(snapshot.failures)
-            self._unread.update((failure.place, rule.pin) for failure in snapshot.failures)
+            for failure in snapshot.failures:
+                self._failed(failure, rule.pin)
             for entry in snapshot.entries:
                 self._entries[entry.ref.path, entry.pin] = entry
         self.read(
             key for key, entry in self._entries.items() if self._is_news(key, entry) or entry.ref.path in self._named
         )
+
+    def _failed(self, failure: Failure, pin: str) -> None:
+        """Note a place that was not read, or a secret that has nothing to send."""
+        (self._unsendable if failure.of_secret else self.failures).append(failure)
+        self._unread.add((failure.place, pin))
 
     def _with_named(self, rule: Rule, snapshot: Snapshot) -> Snapshot:
         """The listing and what an event named, which a lagging listing may lack.
@@ -159,7 +166,7 @@ class Gathering:
 
     def _take(self, key: Key, reading: Reading) -> None:
         if reading.failure:
-            self.failures.append(reading.failure)
+            self._failed(reading.failure, reading.entry.pin)
         elif reading.gone and reading.entry.version is None:
             self._unlist(key)  # without versions (KV v1), reading is what tells that it is there
             return
@@ -249,13 +256,17 @@ class Gathering:
     def desired(self, *, job: str, owner: str, profile: str) -> Wanted:
         """Every selected field under its Wix name, with its value where the path was read."""
         wanted = Wanted()
+        for failure in self._unsendable:
+            ref = SecretRef(source=self._source.name, path=failure.place)
+            wanted.failed(str(ref), ref, failure.message, failure.hint)
         for rule in self._rules:
             snapshot = self._snapshots[rule.index]
             if snapshot.complete and not snapshot.entries and rule.path.has_wildcard:
                 wanted.findings.append(Finding(kind=Kind.UNKNOWN, name="", message=f"{rule.path} selects nothing"))
-            if not snapshot.entries and not rule.path.has_wildcard and snapshot.complete:
+            if not snapshot.entries and not snapshot.failures and not rule.path.has_wildcard and snapshot.complete:
                 ref = SecretRef(source=self._source.name, path=rule.path.text)
-                wanted.missing(ref, "there is no such path at the source", "see the path, or take the rule out")
+                why = snapshot.absence or "there is no such path at the source"
+                wanted.missing(ref, why, "see the path, or take the rule out")
             for entry in snapshot.entries:
                 key = (entry.ref.path, entry.pin)
                 state = self._states.get(key)

@@ -12,7 +12,7 @@ import string
 from dataclasses import dataclass
 
 from syncd.errors import BadName
-from syncd.models import Rule, SecretRef
+from syncd.models import Rule, SecretRef, name_in
 
 PLACEHOLDERS = ("source", "mount", "path", "basename", "field")
 
@@ -58,8 +58,13 @@ def selects(rule: Rule, ref: SecretRef) -> bool:
 def matched_part(rule: Rule, path: str) -> str:
     """From the first segment that holds a wildcard to the end; the last segment of an exact path."""
     if not rule.path.has_wildcard:
-        return path.rpartition("/")[2]
+        return _last_segment(path)
     return "/".join(path.split("/")[rule.path.prefix.count("/") :])
+
+
+def _last_segment(path: str) -> str:
+    """The last one that holds something: names at AWS may end in a slash."""
+    return name_in(path).rstrip("/").rpartition("/")[2]
 
 
 def fill(template: str, rule: Rule, ref: SecretRef, mount: str) -> str:
@@ -68,7 +73,7 @@ def fill(template: str, rule: Rule, ref: SecretRef, mount: str) -> str:
         source=ref.source,
         mount=mount,
         path=matched_part(rule, ref.path),
-        basename=ref.path.rpartition("/")[2],
+        basename=_last_segment(ref.path),
         field=ref.field or "",
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 TOLERANCE = timedelta(minutes=1)
 """As far a stored time may lie ahead of the clock: what NTP corrects by itself."""
@@ -16,3 +17,25 @@ def happened_within(at: datetime | None, now: datetime, span: timedelta) -> bool
 def is_ahead(at: datetime | None, now: datetime, most: timedelta) -> bool:
     """Does this moment, set for `most` ahead at the most, still lie ahead? A wrong clock set one further ahead."""
     return at is not None and now < at <= now + most + TOLERANCE
+
+
+SKEW = timedelta(seconds=60)
+"""A difference of clocks that a person should look at; signed requests are refused from some minutes on."""
+
+
+def clock_skew(date: str, now: datetime) -> timedelta:
+    """How far `now` is ahead of an answer's `Date` header (negative: behind); zero where that is none."""
+    try:
+        at = parsedate_to_datetime(date)
+        return now - (at if at.tzinfo else at.replace(tzinfo=UTC))
+    except (TypeError, ValueError, OverflowError):
+        return timedelta(0)
+
+
+def skew_in_words(skew: timedelta) -> str:
+    """The difference as a sentence; empty where it is too small to matter."""
+    if abs(skew) < SKEW:
+        return ""
+    minutes = abs(skew).total_seconds() / 60
+    which = "ahead of" if skew > timedelta(0) else "behind"
+    return f"the clock of this machine is {minutes:.1f} minutes {which} the server's"

@@ -8,6 +8,7 @@ from typing import Any
 from syncd.json_text import loads
 
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(?=[/?#]|$)")
 MOST_PARTS = 1_000_000
 """Objects, lists and commas of one answer: some 200,000 listed secrets. Parsed, that stays under 80 MB."""
 
@@ -28,6 +29,12 @@ def parsed(body: bytes) -> Any:
         return loads(body)
     except (ValueError, RecursionError):
         return None
+
+
+def origin_of(address: str) -> str:
+    """Scheme, host and port of a peer's address, as they may be shown; empty for anything else."""
+    match = ORIGIN.match(address)
+    return match[0] if match else ""
 
 
 def mapping(thing: object) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from syncd.errors import SourceError
+from syncd.models import name_in
 from syncd.naming import selects_path
 from syncd.tick import Tick
 from syncd.world import Job
@@ -37,7 +38,7 @@ def jobs_that_sync(
     def takes(job: Job) -> bool:
         here = namespaces[job.source]
         return any(
-            selects_path(rule, path)
+            selects_path(rule, path) or name_in(rule.path.text) == path  # a rule may name a secret by its ARN
             for namespace, path in asked
             if namespace is None or here is None or namespace == here
             for rule in job.rules

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
     AfterValidator,
@@ -123,6 +123,8 @@ EnvName = Annotated[str, AfterValidator(_env_name)]
 class Credential(Strict):
     """Where a credential is: an environment variable or a file, read again at each use."""
 
+    _goes_into_a_header: ClassVar[bool] = True
+
     env: EnvName | None = Field(None, description="Name of an environment variable")
     file: FilePath | None = Field(None, description="Path of a file; one final newline is dropped")
 
@@ -164,7 +166,7 @@ class Credential(Strict):
         text = text.removesuffix("\n").removesuffix("\r")
         if not text:
             raise ConfigError(f"{what}: {self} is empty", hint="put the credential there")
-        if not all("!" <= char <= "~" for char in text):
+        if self._goes_into_a_header and not all("!" <= char <= "~" for char in text):
             raise ConfigError(
                 f"{what}: {self} holds something else than visible ASCII (a space, a line break?)",
                 hint="put only the credential there",
@@ -173,3 +175,9 @@ class Credential(Strict):
 
     def _from_file(self) -> str:
         return read_bounded(Path(str(self.file)), CREDENTIAL_MAX).decode()
+
+
+class BodyCredential(Credential):
+    """One that is sent within JSON and never in a header, such as a password: it may hold any character."""
+
+    _goes_into_a_header: ClassVar[bool] = False

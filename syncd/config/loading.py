@@ -268,7 +268,7 @@ def _rule_faults(checked: Settings, node: yaml.Node) -> Iterator[tuple[int, str,
         if source is None:
             continue
         for index, rule in enumerate(job.secrets):
-            for key, message in faults(rule, source.type):
+            for key, message in faults(rule, source.type, getattr(source, "region", "")):
                 where, line = _located(node, ("jobs", name, "secrets", index, key))
                 yield line, where, message
 

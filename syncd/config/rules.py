@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from syncd.config.fields import meant_by
 from syncd.config.settings import SecretRule
-from syncd.models import Glob, Rule
+from syncd.models import Glob, Rule, SecretArn
 from syncd.naming import PLACEHOLDERS, placeholders
 
 
-def faults(rule: SecretRule, kind: str) -> Iterator[tuple[str, str]]:
-    """What does not fit, as (key, message)."""
+def faults(rule: SecretRule, kind: str, region: str = "") -> Iterator[tuple[str, str]]:
+    """What does not fit, as (key, message). `region`: that of an AWS source."""
     is_vault = kind == "vault"
-    yield from _path_faults("path", rule.path)
-    for glob in rule.exclude:
-        yield from _path_faults("exclude", glob)
+    for key, glob in (("path", rule.path), *(("exclude", one) for one in rule.exclude)):
+        yield from _vault_path_faults(key, glob) if is_vault else _aws_name_faults(key, glob)
     if is_vault and "/" not in rule.path.strip("/"):
         yield "path", "a Vault path begins with its mount; write MOUNT/PATH"
     if is_vault and "*" in rule.path.split("/")[0]:
@@ -26,6 +26,8 @@ def faults(rule: SecretRule, kind: str) -> Iterator[tuple[str, str]]:
     for key, told in (("stage", rule.stage), ("binary", rule.binary), ("tags", rule.tags or None)):
         if told is not None and is_vault:
             yield key, f"{key} is for AWS sources"
+    if (arn := SecretArn.parse(rule.path)) and region not in {"", arn.region}:
+        yield "path", f"the secret is in {arn.region}, and its source reads {region}; give it a source of its own"
     if rule.format == "json" and rule.field is not None:
         yield "field", "format: json takes the whole secret, so it has no field"
     if rule.version is not None and "*" in rule.path:
@@ -34,7 +36,20 @@ def faults(rule: SecretRule, kind: str) -> Iterator[tuple[str, str]]:
         yield from _template_faults(rule, key, text, is_vault=is_vault)
 
 
-def _path_faults(key: str, path: str) -> Iterator[tuple[str, str]]:
+NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9/_+=.@*-]")
+"""What no secret's name at AWS holds (CreateSecret reference), and no glob needs."""
+
+
+def _aws_name_faults(key: str, path: str) -> Iterator[tuple[str, str]]:
+    """AWS's law, not Vault's: slashes may stand anywhere, and an ARN names one secret."""
+    if path.startswith("arn:"):
+        if SecretArn.parse(path) is None:
+            yield key, "not a whole ARN of one secret, which ends in a hyphen and six characters of AWS's own"
+    elif NOT_IN_A_NAME.search(path):
+        yield key, "no secret at AWS has such a name: letters, digits and /_+=.@- only"
+
+
+def _vault_path_faults(key: str, path: str) -> Iterator[tuple[str, str]]:
     segments = path.split("/")
     if path.startswith("/") or path.endswith("/") or "" in segments:
         yield key, "no slash at the beginning, at the end, or twice in a row"

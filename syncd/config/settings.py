@@ -12,7 +12,17 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from syncd.config.cron import fires, usual_gap
-from syncd.config.fields import Credential, Duration, FilePath, Key, LimitText, RateText, Strict, parse_duration
+from syncd.config.fields import (
+    BodyCredential,
+    Credential,
+    Duration,
+    FilePath,
+    Key,
+    LimitText,
+    RateText,
+    Strict,
+    parse_duration,
+)
 from syncd.errors import LedgerError
 
 SERVICE_ACCOUNT_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105  # a path
@@ -95,24 +105,34 @@ AuthMount = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-
 """Where a login method is mounted: it becomes a part of an address."""
 
 
-class TokenAuth(Strict):
+class VaultLogin(Strict):
+    """What each way to log in has."""
+
+    namespace: str | None = Field(
+        None,
+        pattern=r"^[!-~]*$",
+        description="where the login lives, if not in the source's namespace; empty for the root namespace",
+    )
+
+
+class TokenAuth(VaultLogin):
     """A Vault token."""
 
     method: Literal["token"]
     token: Credential
 
 
-class AppRoleAuth(Strict):
+class AppRoleAuth(VaultLogin):
     """AppRole; `wrapped` says that the secret id is a response-wrapping token."""
 
     method: Literal["approle"]
     role_id: Credential | str
-    secret_id: Credential
+    secret_id: BodyCredential
     wrapped: bool = False
     mount: AuthMount = "approle"
 
 
-class KubernetesAuth(Strict):
+class KubernetesAuth(VaultLogin):
     """The pod's service account."""
 
     method: Literal["kubernetes"]
@@ -121,7 +141,7 @@ class KubernetesAuth(Strict):
     mount: AuthMount = "kubernetes"
 
 
-class JwtAuth(Strict):
+class JwtAuth(VaultLogin):
     """A signed token of an identity provider."""
 
     method: Literal["jwt"]
@@ -130,16 +150,16 @@ class JwtAuth(Strict):
     mount: AuthMount = "jwt"
 
 
-class UserpassAuth(Strict):
+class UserpassAuth(VaultLogin):
     """User name and password."""
 
     method: Literal["userpass"]
     username: str
-    password: Credential
+    password: BodyCredential
     mount: AuthMount = "userpass"
 
 
-class CertAuth(Strict):
+class CertAuth(VaultLogin):
     """A TLS client certificate."""
 
     method: Literal["cert"]
@@ -149,7 +169,7 @@ class CertAuth(Strict):
     mount: AuthMount = "cert"
 
 
-class AwsIamAuth(Strict):
+class AwsIamAuth(VaultLogin):
     """AWS credentials of the standard chain."""
 
     method: Literal["aws_iam"]
@@ -183,6 +203,14 @@ class AwsEvents(Strict):
 
     sqs: Address = Field(description="URL of an SQS queue")
 
+    @property
+    def endpoint_url(self) -> str:
+        """Where the queue answers: its URL says so; for AWS's own the SDK's rules and variables hold."""
+        parts = urlsplit(self.sqs)
+        host = parts.hostname or ""
+        is_public = host.startswith("sqs.") and host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+        return "" if is_public else f"{parts.scheme}://{parts.netloc}"
+
 
 class AwsSettings(Strict):
     """AWS Secrets Manager, with the standard AWS credential chain."""
@@ -190,7 +218,13 @@ class AwsSettings(Strict):
     type: Literal["aws_secrets_manager"]
     region: str = Field(min_length=1)
     assume_role: str = Field("", pattern=r"^(arn:[a-z-]+:iam::\d{12}:role/.+)?$")
-    endpoint_url: Address | None = None
+    external_id: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9+=,.@:/_-]{2,1224})?$",
+        description="the external id that the role's trust policy asks for",
+    )
+    endpoint_url: Address | None = Field(None, description="of Secrets Manager alone")
+    sts_endpoint_url: Address | None = Field(None, description="of STS, for assume_role")
     events: AwsEvents | None = Field(None, description="wakes the jobs whose secrets changed, in seconds")
     budget: Budget | None = None
 
@@ -212,7 +246,7 @@ class AppAuth(Strict):
     method: Literal["app"]
     app_id: str = Field(min_length=1, pattern=r"^[!-~]+$")
     instance_id: str = Field(min_length=1, pattern=r"^[!-~]+$")
-    app_secret: Credential
+    app_secret: BodyCredential
 
 
 class WixSettings(Strict):

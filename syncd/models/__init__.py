@@ -1,5 +1,6 @@
 """The frozen types that flow through a cycle."""
 
+from syncd.models.arn import SecretArn, name_in
 from syncd.models.ledger import STATUSES, KnownId, Logged, PathState, Pending, Record, Result, Run, Trouble
 from syncd.models.matching import Glob
 from syncd.models.plan import (
@@ -61,6 +62,7 @@ __all__ = [
     "Result",
     "Rule",
     "Run",
+    "SecretArn",
     "SecretRef",
     "SecretValue",
     "Snapshot",
@@ -72,6 +74,7 @@ __all__ = [
     "Window",
     "Written",
     "deletions_sent",
+    "name_in",
     "utf16_length",
     "version_label",
 ]

@@ -82,6 +82,10 @@ class Failure:
     place: str
     message: str
     hint: str = ""
+    of_secret: bool = False
+    """The source answered, and this one secret has nothing to send: it stops only itself."""
+    pin: str = ""
+    """With `of_secret`: the version or stage that was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +101,8 @@ class Snapshot:
     """What it cost at the source."""
     means: str = ""
     """How it was listed, in words."""
+    absence: str = ""
+    """Of an exact path that is not there: what the source says of it, where it says more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from syncd.models import (
     PathCheck,
     Reading,
     Rule,
+    SecretArn,
     SecretRef,
     SecretValue,
     Snapshot,
@@ -29,7 +30,15 @@ from syncd.models import (
 )
 from syncd.naming import selects_path
 from syncd.sources import LISTING_SECONDS, PAGE
-from syncd.sources.aws_session import CONNECTIONS, DENIED, NOT_AWS, NOT_AWS_MEND, Refused, as_source_error, asked
+from syncd.sources.aws_session import (
+    CONNECTIONS,
+    NOT_AWS,
+    NOT_AWS_MEND,
+    NOT_PERMITTED,
+    Refused,
+    as_source_error,
+    asked_with_renewal,
+)
 from syncd.sources.retry import Once
 from syncd.untrusted import mapping, text, word
 
@@ -39,6 +48,8 @@ CURRENT = "AWSCURRENT"
 NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
 """A secret's name (CreateSecret reference)."""
 NOT_FOUND = "ResourceNotFoundException"
+WRONG_STATE = "InvalidRequestException"
+"""Such as a secret that is marked for deletion (GetSecretValue reference)."""
 ACCOUNT = "account"
 """What stands for a mount here: the region and account that the secrets are of."""
 
@@ -46,11 +57,21 @@ ACCOUNT = "account"
 class AwsSource:
     """Secrets of one account and region."""
 
-    def __init__(self, name: str, client: Any, observe: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        client: Any,
+        observe: Callable[[str], None],
+        renewed: Callable[[], Any | None] = lambda: None,
+    ) -> None:
+        """`renewed` gives a client on other credentials, where AWS no longer takes those of `client`."""
         self.name = name
         self._client = client
         self._observe = observe
+        self._renewed = renewed
         self._batches = True
+        self._kms_keys: dict[str, str] = {}
+        """By path, where it is not the account's own key: for the hint about a key that may not be used."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -58,8 +79,18 @@ class AwsSource:
 
     def _ask(self, call: str, **arguments: Any) -> dict[str, Any]:
         self._observe(call)
-        answer: dict[str, Any] = asked(f"source {self.name}", lambda: getattr(self._client, call)(**arguments))
+        answer: dict[str, Any] = asked_with_renewal(
+            f"source {self.name}",
+            lambda: getattr(self._client, call)(**arguments),
+            self._renew,
+        )
         return answer
+
+    def _renew(self) -> bool:
+        client = self._renewed()
+        if client is not None:
+            self._client = client
+        return client is not None
 
     def snapshot(self, rule: Rule) -> Snapshot:
         """What the rule selects; a page that fails leaves the listing incomplete."""
@@ -68,8 +99,8 @@ class AwsSource:
         return self._snapshot(rule, self._pages(rule), rule.path.text, "ListSecrets, 100 a call")
 
     def find(self, rule: Rule, path: str) -> Snapshot:
-        """DescribeSecret, for a name as AWS takes it; what else AWS would resolve (an ARN) is no name."""
-        if not NAME.fullmatch(path):
+        """DescribeSecret, for a name as AWS takes it; an ARN only where the rule itself names it."""
+        if not (NAME.fullmatch(path) or (path == rule.path.text and SecretArn.parse(path))):
             return Snapshot(complete=True, mount=ACCOUNT, means="DescribeSecret")
         return self._snapshot(rule, self._one(path), path, "DescribeSecret")
 
@@ -88,7 +119,10 @@ class AwsSource:
             failures.append(Failure(place=place, message=error.message, hint=error.hint))
         complete = not failures
         entries: dict[str, SourceEntry] = {}
+        deleted = [told for told in found if mapping(told).get("DeletedDate")]
         for told in found:
+            if told in deleted:
+                continue
             if not word(mapping(told).get("Name")):
                 failures.append(Failure(place=place, message=NOT_AWS, hint=NOT_AWS_MEND))
             elif selects_path(rule, told["Name"]) and _tagged(rule, told):
@@ -97,14 +131,16 @@ class AwsSource:
                     failures.append(entry)
                 else:
                     entries[entry.ref.path] = entry
+        arn = SecretArn.parse(place)
         return Snapshot(
             entries=tuple(entries[path] for path in sorted(entries)),
             failures=tuple(failures),
             complete=complete,
-            mount=ACCOUNT,
-            mount_id=_account_of(found) or (self._account() if complete and not found else ""),
+            mount=f"arn:{arn.owner}" if arn else ACCOUNT,
+            mount_id=arn.owner if arn else _account_of(found) or (self._account() if complete and not found else ""),
             calls=calls,
             means=means,
+            absence="it is marked for deletion at AWS" if deleted else "",
         )
 
     def _account(self) -> str:
@@ -149,11 +185,10 @@ class AwsSource:
             if refused.code == NOT_FOUND:
                 return None
             raise as_source_error(f"source {self.name}: {path}", refused, "secretsmanager:DescribeSecret") from None
-        if told.get("Name") != path:
+        if told.get("ARN" if SecretArn.parse(path) else "Name") != path:
             raise SourceError(f"source {self.name}: {path}: {NOT_AWS}", hint=NOT_AWS_MEND)
-        if told.get("DeletedDate"):
-            return None
-        return {**told, "SecretVersionsToStages": told.get("VersionIdsToStages") or {}}
+        # What a rule names by its ARN goes by its ARN from here on: its name may be another account's.
+        return {**told, "Name": path, "SecretVersionsToStages": told.get("VersionIdsToStages") or {}}
 
     def _entry(self, rule: Rule, told: dict[str, Any]) -> SourceEntry | Failure:
         stage = rule.pin or CURRENT
@@ -163,7 +198,10 @@ class AwsSource:
             return Failure(place=told["Name"], message=NOT_AWS, hint=NOT_AWS_MEND)
         if version is None:
             gone = f"no version holds the pinned stage {stage}" if rule.pin else "it has no value yet"
-            return Failure(place=told["Name"], message=gone, hint="put a value, or exclude it from the rule")
+            hint = "put a value, or exclude it from the rule"
+            return Failure(place=told["Name"], message=gone, hint=hint, of_secret=True, pin=rule.pin)
+        if key := word(told.get("KmsKeyId")):
+            self._kms_keys[told["Name"]] = key
         return SourceEntry(
             ref=SecretRef(source=self.name, path=told["Name"]),
             version=_version(version),
@@ -187,11 +225,12 @@ class AwsSource:
             try:
                 answer = once(lambda: self._ask("batch_get_secret_value", SecretIdList=[e.ref.path for e in entries]))
             except Refused as refused:
-                if refused.code in DENIED:
+                if refused.code in NOT_PERMITTED:
                     self._batches = False  # a policy without it: one by one from now on
             except SourceError as error:
                 return [_failed(entry, error.message, error.hint) for entry in entries]
-        told = {word(one.get("Name")): one for one in map(mapping, answer.get("SecretValues") or ())}
+        values = [mapping(one) for one in answer.get("SecretValues") or ()]
+        told = {word(one.get(key)): one for key in ("ARN", "Name") for one in values}
         readings = []
         for entry in entries:
             one = told.get(entry.ref.path)
@@ -205,23 +244,41 @@ class AwsSource:
         try:
             told = once(lambda: self._ask("get_secret_value", SecretId=entry.ref.path, VersionStage=stage))
         except Refused as refused:
-            if refused.code == NOT_FOUND and not entry.pin:
-                return Reading(entry=entry, gone=True)
-            needs = "secretsmanager:GetSecretValue (and kms:Decrypt on its key)"
-            error = as_source_error(f"source {self.name}", refused, needs)
-            return _failed(entry, error.message, error.hint)
+            return self._refused_reading(entry, refused)
         except SourceError as error:
             return _failed(entry, error.message, error.hint)
         return _document(entry, told)
 
+    def _refused_reading(self, entry: SourceEntry, refused: Refused) -> Reading:
+        """Why one secret was not given: its own state, its key, or what the identity may not."""
+        if refused.code == NOT_FOUND and not entry.pin:
+            return Reading(entry=entry, gone=True)
+        if refused.code == NOT_FOUND:
+            message, hint = f"no version holds the pinned stage {entry.pin}", "name a stage that it has"
+        elif refused.code == WRONG_STATE:
+            message, hint = "it is marked for deletion, or cannot be read in its present state", "restore it at AWS"
+        else:
+            key = self._kms_keys.get(entry.ref.path)
+            if refused.is_about_kms:
+                which = f"its KMS key {key}" if key else "its KMS key"
+                hint = f"the identity needs kms:Decrypt on {key or 'it'}, and the key must be enabled"
+                return _failed(entry, f"AWS cannot use {which} for it ({refused.code})", hint)
+            needs = f"secretsmanager:GetSecretValue (and kms:Decrypt on {key or 'its key'})"
+            error = as_source_error(f"source {self.name}", refused, needs)
+            return _failed(entry, error.message, error.hint)
+        failure = Failure(place=entry.ref.path, message=message, hint=hint, of_secret=True, pin=entry.pin)
+        return Reading(entry=entry, failure=failure)
+
     def check_path(self, path: str) -> PathCheck:
         """DescribeSecret, whatever tags or stages it has."""
-        described = self._described(path)
-        if described is None:
-            return PathCheck(existence=Existence.GONE, mount=ACCOUNT, mount_id=self._account())
+        described, arn = self._described(path), SecretArn.parse(path)
+        mount = f"arn:{arn.owner}" if arn else ACCOUNT
+        if described is None or described.get("DeletedDate"):
+            mount_id = arn.owner if arn else _account_of([described]) if described else self._account()
+            return PathCheck(existence=Existence.GONE, mount=mount, mount_id=mount_id)
         return PathCheck(
             existence=Existence.THERE,
-            mount=ACCOUNT,
+            mount=mount,
             mount_id=_account_of([described]),
             tags=frozenset(_tags(described).items()),
         )

@@ -7,18 +7,18 @@ or ARN in `requestParameters`, service events such as a finished rotation in `ad
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Callable
 from typing import Any
 
+from syncd.models import name_in
 from syncd.sources.aws import NAME
-from syncd.sources.aws_session import Refused, as_source_error, asked
+from syncd.sources.aws_session import Refused, as_source_error, asked_with_renewal
 from syncd.untrusted import mapping, parsed, text
 
 POLL_SECONDS = 5
 """SQS waits this long for a message; less than a call's deadline, and a stop waits for it at most."""
 BATCH = 10
 """Messages a call at most (ReceiveMessage reference)."""
-ARN = re.compile(r"arn:[a-z-]+:secretsmanager:[a-z0-9-]*:[0-9]*:secret:(?P<name>.+)-[A-Za-z0-9]{6}")
 
 
 def names_in(body: str) -> frozenset[str]:
@@ -33,9 +33,8 @@ def names_in(body: str) -> frozenset[str]:
         return frozenset()
     asked_for, more = mapping(detail.get("requestParameters")), mapping(detail.get("additionalEventData"))
     given = (asked_for.get("secretId"), asked_for.get("name"), more.get("SecretId"), more.get("secretId"))
-    names = (text(one) for one in given)
-    found = (match["name"] if (match := ARN.fullmatch(name)) else name for name in names)
-    return frozenset(name for name in found if NAME.fullmatch(name))
+    names = (name_in(text(one)) for one in given)
+    return frozenset(name for name in names if NAME.fullmatch(name))
 
 
 def json_in(told: object) -> Any:
@@ -49,10 +48,17 @@ def json_in(told: object) -> Any:
 class Queue:
     """One SQS queue."""
 
-    def __init__(self, source: str, client: Any, url: str) -> None:
+    def __init__(self, source: str, client: Any, url: str, renewed: Callable[[], Any | None] = lambda: None) -> None:
         self._place = f"source {source}: the queue of its events"
         self._client = client
         self._url = url
+        self._renewed = renewed
+
+    def _renew(self) -> bool:
+        client = self._renewed()
+        if client is not None:
+            self._client = client
+        return client is not None
 
     def receive(self) -> tuple[frozenset[str], list[str]]:
         """Names that changed, and the receipts to give back once they are in hand. Raises `SourceError`."""
@@ -69,8 +75,8 @@ class Queue:
 
     def _ask(self, call: str, **arguments: Any) -> dict[str, Any]:
         try:
-            told: dict[str, Any] = asked(
-                self._place, lambda: getattr(self._client, call)(QueueUrl=self._url, **arguments)
+            told: dict[str, Any] = asked_with_renewal(
+                self._place, lambda: getattr(self._client, call)(QueueUrl=self._url, **arguments), self._renew
             )
         except Refused as refused:
             needs = "sqs:ReceiveMessage and sqs:DeleteMessage"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
-from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials, RefreshableCredentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -25,6 +30,7 @@ from botocore.parsers import ResponseParserError
 from syncd.echoes import holds
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
 from syncd.models import SecretValue
+from syncd.recency import clock_skew, skew_in_words
 from syncd.sources.bounded import BOUNDS, bounded
 from syncd.sources.retry import retried
 from syncd.untrusted import parsed
@@ -38,18 +44,26 @@ CONFIG = Config(
     connect_timeout=5,
     read_timeout=8,
 )
-DENIED = {
-    "AccessDenied",
-    "AccessDeniedException",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "IncompleteSignature",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "MissingAuthenticationToken",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
+NOT_PERMITTED = {"AccessDenied", "AccessDeniedException"}
+"""The identity is known, and may not do this."""
+EXPIRED = {"ExpiredToken", "ExpiredTokenException"}
+UNKNOWN_KEY = {"InvalidClientTokenId", "UnrecognizedClientException", "MissingAuthenticationToken"}
+BAD_SIGNATURE = {"IncompleteSignature", "InvalidSignatureException", "SignatureDoesNotMatch"}
+STALE = EXPIRED | UNKNOWN_KEY | BAD_SIGNATURE
+"""The credentials themselves are refused: others may have taken their place meanwhile."""
+DENIED = NOT_PERMITTED | STALE
+KMS_CODES = {
+    "DecryptionFailure",
+    "KMSAccessDeniedException",
+    "KMSDisabledException",
+    "KMSInvalidStateException",
+    "KMSNotFoundException",
+    "KmsAccessDenied",
+    "KmsDisabled",
+    "KmsNotFound",
 }
+RENEWAL_SECONDS = 60.0
+"""At least so long between two sessions made anew on the same credentials."""
 PASSING = {
     "InternalFailure",
     "InternalServiceError",
@@ -69,7 +83,6 @@ KNOWN = (
     DENIED
     | PASSING
     | {
-        "DecryptionFailure",
         "EncryptionFailure",
         "InvalidNextTokenException",
         "InvalidParameterException",
@@ -81,9 +94,6 @@ KNOWN = (
         "ResourceExistsException",
         "ResourceNotFoundException",
         "QueueDoesNotExist",
-        "KmsAccessDenied",
-        "KmsDisabled",
-        "KmsNotFound",
         "AWS.SimpleQueueService.NonExistentQueue",
         "OverLimit",
         "InvalidAddress",
@@ -106,11 +116,8 @@ KNOWN = (
         "ValidationException",
         "InvalidAuthorizationMessageException",
         "UnknownOperationException",
-        "KMSAccessDeniedException",
-        "KMSInvalidStateException",
-        "KMSDisabledException",
-        "KMSNotFoundException",
     }
+    | KMS_CODES
 )
 """The codes that are shown as they are (references of Secrets Manager, SQS, STS, and AWS's common errors)."""
 UNKNOWN_CODE = "another code"
@@ -119,23 +126,90 @@ UNKNOWN_CODE = "another code"
 class Refused(Exception):
     """An answer about one secret; `code` is AWS's. Never leaves the sources."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, *, is_about_kms: bool = False, skew: timedelta = timedelta(0)) -> None:
         super().__init__(code)
         self.code = code
+        self.is_about_kms = is_about_kms
+        self.skew = skew
+        """How far this machine's clock is ahead of AWS's (negative: behind)."""
 
 
-def client(service: str, *, region: str, endpoint_url: str = "", assume_role: str = "") -> Any:
-    """A boto3 client on the standard credential chain, or on a role assumed from it. Raises `SourceError`."""
-    try:
-        session = boto3.Session(region_name=region or None)
-        if assume_role:
-            _assume(session, assume_role, endpoint_url)
-        made = session.client(service, endpoint_url=endpoint_url or None, config=CONFIG)
-    except (BotoCoreError, ValueError, OSError) as error:
-        raise SourceDenied(f"AWS is not set up ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
-    for name in ("secrets-manager", "sqs"):
-        made.meta.events.register(f"before-parse.{name}", partial(_refuse_odd, session))
-    return made
+@dataclass(slots=True, kw_only=True)
+class ClientFactory:
+    """Makes clients of one service, on the standard credential chain or on a role assumed from it.
+
+    botocore reads the chain's files once for the life of a session: after a refusal of the credentials, `renewed`
+    makes a session anew, which sees those that have taken their place.
+    """
+
+    service: str
+    region: str
+    endpoint_url: str = ""
+    """Of this service alone; without it the SDK's own variables hold (AWS_ENDPOINT_URL_…)."""
+    sts_endpoint_url: str = ""
+    assume_role: str = ""
+    external_id: str = ""
+    _last: tuple[str, ...] = field(default=(), repr=False)
+    _renewed_at: float = float("-inf")
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def connect(self) -> Any:
+        """A boto3 client. Raises `SourceError`."""
+        try:
+            session = boto3.Session(region_name=self.region or None)
+            self._last = _identity(session)
+            if self.assume_role:
+                self._assume(session)
+            made = session.client(self.service, endpoint_url=self.endpoint_url or None, config=CONFIG)
+        except (BotoCoreError, ValueError, OSError) as error:
+            raise SourceDenied(f"AWS is not set up ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
+        for name in ("secrets-manager", "sqs"):
+            made.meta.events.register(f"before-parse.{name}", partial(_refuse_odd, session))
+        return made
+
+    def renewed(self) -> Any | None:
+        """A client on credentials read anew; None where they are the same and were tried within a minute.
+
+        Raises `SourceError`.
+        """
+        with self._lock:
+            before, now = self._last, time.monotonic()
+            made = self.connect()
+            if self._last == before and now - self._renewed_at < RENEWAL_SECONDS:
+                made.close()
+                return None
+            self._renewed_at = now
+            return made
+
+    def _assume(self, session: Any) -> None:
+        """Credentials of the role, fetched when first used and again before they expire."""
+        base = session._session  # noqa: SLF001  # boto3 offers no public way to put refreshing credentials in
+
+        def sts(name: str, **options: Any) -> Any:
+            return base.create_client(
+                name, **{**options, "endpoint_url": self.sts_endpoint_url or None, "config": CONFIG}
+            )
+
+        source = base.get_credentials()
+        if source is None:
+            raise NoCredentialsError
+        extra = {"RoleSessionName": "syncd"} | ({"ExternalId": self.external_id} if self.external_id else {})
+        fetcher = AssumeRoleCredentialFetcher(
+            client_creator=sts, source_credentials=source, role_arn=self.assume_role, extra_args=extra
+        )
+        base._credentials = DeferredRefreshableCredentials(  # noqa: SLF001
+            refresh_using=fetcher.fetch_credentials, method="assume-role"
+        )
+
+
+def _identity(session: Any) -> tuple[str, ...]:
+    """What tells these credentials from others, in memory only; empty where asking for them takes a call."""
+    found = session.get_credentials()
+    if found is None or isinstance(found, RefreshableCredentials):
+        return ()
+    frozen = found.get_frozen_credentials()
+    parts = (frozen.access_key, frozen.secret_key, frozen.token)
+    return tuple(hashlib.sha256(str(part).encode()).hexdigest() for part in parts)
 
 
 class _NoAnswer(BotoCoreError):  # type: ignore[misc]  # botocore ships no types
@@ -154,24 +228,6 @@ def _refuse_odd(session: Any, response_dict: dict[str, Any], **_: Any) -> None:
     found = session.get_credentials()
     if found is not None and found.token and holds(bytes(body), str(found.token)):
         raise _NoAnswer
-
-
-def _assume(session: Any, role: str, endpoint_url: str) -> None:
-    """Credentials of the role, fetched when first used and again before they expire."""
-    base = session._session  # noqa: SLF001  # boto3 offers no public way to put refreshing credentials in
-
-    def sts(name: str, **options: Any) -> Any:
-        return base.create_client(name, **{**options, "endpoint_url": endpoint_url or None, "config": CONFIG})
-
-    source = base.get_credentials()
-    if source is None:
-        raise NoCredentialsError
-    fetcher = AssumeRoleCredentialFetcher(
-        client_creator=sts, source_credentials=source, role_arn=role, extra_args={"RoleSessionName": "syncd"}
-    )
-    base._credentials = DeferredRefreshableCredentials(  # noqa: SLF001
-        refresh_using=fetcher.fetch_credentials, method="assume-role"
-    )
 
 
 def signing_credentials() -> tuple[str, SecretValue[str], SecretValue[str] | None]:
@@ -194,6 +250,19 @@ def asked(place: str, call: Callable[[], T]) -> T:
     return retried(lambda: _translated(place, call))
 
 
+def asked_with_renewal(place: str, call: Callable[[], T], renew: Callable[[], bool]) -> T:
+    """The call's answer; where the credentials are refused, once more on others, if there are any.
+
+    Raises `Refused` about a secret, else `SourceError`.
+    """
+    try:
+        return asked(place, call)
+    except Refused as refused:
+        if refused.code not in STALE or not renew():
+            raise
+    return asked(place, call)
+
+
 def _translated(place: str, call: Callable[[], T]) -> T:
     try:
         with bounded():
@@ -205,7 +274,7 @@ def _translated(place: str, call: Callable[[], T]) -> T:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in PASSING or status >= 500:
             raise SourceUnavailable(f"{place}: AWS asks to wait ({code})", hint="stretch the schedule") from None
-        raise Refused(code) from None
+        raise Refused(code, is_about_kms=_is_about_kms(error, code), skew=_skew(error)) from None
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound) as error:
         raise SourceDenied(f"{place}: no AWS credentials ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
     except SSLError:
@@ -237,8 +306,32 @@ def _translated(place: str, call: Callable[[], T]) -> T:
         raise SourceUnavailable(f"{place}: {NOT_AWS}", hint=NOT_AWS_MEND) from None
 
 
+def _is_about_kms(error: ClientError, code: str) -> bool:
+    """Secrets Manager says so by a code of its own, or within a sentence that is not shown."""
+    said = str(error.response.get("Error", {}).get("Message", ""))
+    return code in KMS_CODES or (code in NOT_PERMITTED and "KMS" in said)
+
+
+def _skew(error: ClientError) -> timedelta:
+    """How far the clock here is ahead of the `Date` of AWS's answer; zero where it has none."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return clock_skew(str(headers.get("date", "")), datetime.now(UTC))
+
+
 def as_source_error(place: str, refused: Refused, needs: str) -> SourceError:
-    """What a refusal of the whole call means."""
-    if refused.code in DENIED:
-        return SourceDenied(f"{place}: AWS refused ({refused.code})", hint=f"the identity needs {needs}")
-    return SourceError(f"{place}: AWS refused ({refused.code})", hint="see region and rule")
+    """What a refusal of the whole call means, each with its own fix."""
+    code = refused.code
+    if code in STALE and (words := skew_in_words(refused.skew)):
+        return SourceDenied(f"{place}: AWS refused ({code}); {words}", hint="set the clock (NTP)")
+    if code in EXPIRED:
+        return SourceDenied(
+            f"{place}: the AWS session has expired ({code})", hint="renew the session; " + MEND_CREDENTIALS
+        )
+    if code in UNKNOWN_KEY:
+        return SourceDenied(f"{place}: AWS does not know the access key ({code})", hint=MEND_CREDENTIALS)
+    if code in BAD_SIGNATURE:
+        hint = "the secret key does not belong to the access key; " + MEND_CREDENTIALS
+        return SourceDenied(f"{place}: AWS refused the signature ({code})", hint=hint)
+    if code in NOT_PERMITTED:
+        return SourceDenied(f"{place}: AWS refused ({code})", hint=f"the identity needs {needs}")
+    return SourceError(f"{place}: AWS refused ({code})", hint="see region and rule")

@@ -25,7 +25,7 @@ from syncd.errors import ConfigError, TargetError, TargetUnavailable
 from syncd.models import SecretValue, Window
 from syncd.proxies import proxy_for
 from syncd.targets.deadline import bound, deadline
-from syncd.untrusted import parsed
+from syncd.untrusted import origin_of, parsed
 
 MOST_BYTES = 8 * 1024 * 1024
 """Of one answer: some 20,000 listed secrets."""
@@ -60,6 +60,9 @@ class Answer:
     repeats_credential: bool = False
     """Its body holds a credential that was sent with the request: whatever it says, it is not Wix's."""
 
+    leads_to: str = ""
+    """The scheme and host that a redirect names."""
+
     @property
     def code(self) -> str:
         """Wix's application error code, if the body names one."""
@@ -72,6 +75,11 @@ class Answer:
     def shown(self) -> str:
         """Status and code as they may be shown: of codes those of a closed list, whatever a peer calls its errors."""
         return f"HTTP {self.status}" + (f" {self.code}" if self.code in KNOWN_CODES else "")
+
+    def without_echoes(self) -> Answer:
+        """The answer without the texts of it that hold a part of something secret of what was sent."""
+        request_id, leads_to = ("" if self.echoes(one) else one for one in (self.request_id, self.leads_to))
+        return replace(self, request_id=request_id, leads_to=leads_to)
 
     def echoes(self, told: str) -> bool:
         """Does it hold a part of something secret of what was sent?"""
@@ -141,7 +149,7 @@ def exchange(
             answer = _answer(response, content, timedelta(seconds=time.monotonic() - started))
             repeats = any(holds(content, one) for one in credentials)
             answer = replace(answer, sent=tuple(sent), repeats_credential=repeats)
-            return replace(answer, request_id="") if answer.request_id and answer.echoes(answer.request_id) else answer
+            return answer.without_echoes()
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise TargetUnavailable(
             f"{_origin(url)} cannot be reached ({type(error).__name__})",
@@ -213,6 +221,7 @@ def _answer(response: httpx.Response, body: bytes, took: timedelta) -> Answer:
         named="x-wix-request-id" in response.headers,
         retry_after=_seconds(response.headers.get("retry-after", "")),
         window=_window(response.headers.get("date", ""), took),
+        leads_to=origin_of(response.headers.get("location", "")),
     )
 
 

@@ -24,6 +24,7 @@ from syncd.errors import (
     NameTaken,
     SecretGone,
     SecretRefused,
+    SiteFull,
     TargetDenied,
     TargetError,
     TargetUnavailable,
@@ -34,7 +35,6 @@ from syncd.targets.auth import Auth
 from syncd.targets.http import Answer, Sendable, exchange
 from syncd.untrusted import mapping, storable, text
 
-BASE_URL = "https://www.wixapis.com/_api/cloud-secrets-vault-server"
 SECRETS = "/api/v1/secrets"
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A GUID, as far as the reference says; anything that goes into an address as it is will do."""
@@ -43,7 +43,10 @@ DEADLINE = 180.0
 """Seconds for all tries of one call, the waits for the quota and after a 429 included."""
 SLOWEST_WAIT = 120.0
 GROWING = wait_random_exponential(multiplier=0.2, max=5)
-MEND_DENIED = "see the credential, its Manage Secrets permission, and that the site's Members Area is on"
+MEND_UNKNOWN_KEY = "the credential is wrong, expired or revoked: put a valid one where the target's auth says"
+MEND_NOT_ALLOWED = "give the key or app the Manage Secrets permission for this site; see that its Members Area is on"
+FULL = {"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"}
+"""Codes of a creation that no other secret would have met differently (About Errors); a 429 is the rate limit."""
 
 Observer = Callable[[str, str], None]
 """Told (method, status) of every request, for the metrics."""
@@ -250,14 +253,25 @@ class WixTarget:
             self._not_before = time.monotonic() + wait
             raise TargetUnavailable(f"{self.name}: Wix asks to slow down ({told})", retry_after=wait, **about)
         if 300 <= status < 400:
-            raise TargetDenied(f"{self.name}: redirected ({told}), which is refused", hint="see base_url", **about)
-        if status in {401, 403}:
-            raise TargetDenied(f"{self.name}: Wix refused the {method} ({told})", hint=MEND_DENIED, **about)
+            where = answer.leads_to or "another address"
+            hint = "see base_url; write that address if it is the right one"
+            raise TargetDenied(f"{self.name}: redirected to {where} ({told}), which is refused", hint=hint, **about)
+        if status == httpx.codes.UNAUTHORIZED:
+            raise TargetDenied(f"{self.name}: Wix refused the credential ({told})", hint=MEND_UNKNOWN_KEY, **about)
+        if status == httpx.codes.FORBIDDEN:
+            message = f"{self.name}: Wix refused the {method}: no permission for it on site {self.site} ({told})"
+            raise TargetDenied(message, hint=MEND_NOT_ALLOWED, **about)
         if answer.body is None or status < 400 or status >= 500:
             raise TargetUnavailable(
                 f"{self.name}: no usable answer from Wix ({told})",
                 hint="tried again in the next cycle",
                 maybe_done=True,
+                **about,
+            )
+        if method == "POST" and answer.code in FULL:
+            raise SiteFull(
+                f"{self.name}: the site takes no more secrets ({told})",
+                hint="remove some at Wix, or send fewer: exclude them from the job's rules",
                 **about,
             )
         raise self._refusal(answer, told, one=one, listing=method == "GET" and not one)
@@ -282,7 +296,7 @@ class WixTarget:
             )
         if listing:
             return TargetDenied(
-                f"{self.name}: Wix refuses the listing ({told})", hint=MEND_DENIED, request_id=answer.request_id
+                f"{self.name}: Wix refuses the listing ({told})", hint=MEND_NOT_ALLOWED, request_id=answer.request_id
             )
         return SecretRefused(
             f"{self.name}: Wix refuses this secret ({told})",

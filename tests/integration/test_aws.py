@@ -12,7 +12,7 @@ from syncd.bootstrap import App
 from syncd.config import load
 from syncd.models import Glob, Rule
 from syncd.sources.aws import AwsSource
-from syncd.sources.aws_session import CONFIG, client
+from syncd.sources.aws_session import CONFIG, ClientFactory
 from tests.integration.test_vault import answering
 from tests.lab import AWS_ENVIRON, Lab
 
@@ -133,7 +133,7 @@ def aws_at(url: str) -> AwsSource:
     ("code", "told"),
     [
         ("AccessDeniedException", "AWS refused"),
-        ("ExpiredTokenException", "AWS refused"),
+        ("ExpiredTokenException", "session has expired"),
         ("ThrottlingException", "asks to wait"),
         ("InternalServiceError", "asks to wait"),
     ],
@@ -189,21 +189,21 @@ def test_without_the_batch_permission_it_reads_one_by_one() -> None:
 def test_assume_role_on_moto(aws_url: str, aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in AWS_ENVIRON.items():
         monkeypatch.setenv(name, value)
-    made = client(
-        "secretsmanager", region="eu-west-1", endpoint_url=aws_url, assume_role="arn:aws:iam::123456789012:role/reader"
-    )
+    made = ClientFactory(
+        service="secretsmanager", region="eu-west-1", sts_endpoint_url=aws_url, external_id="ours",
+        assume_role="arn:aws:iam::123456789012:role/reader",
+    ).connect()  # fmt: skip
     frozen = made._request_signer._credentials.get_frozen_credentials()
     assert frozen.access_key != AWS_ENVIRON["AWS_ACCESS_KEY_ID"] and frozen.token
 
 
 def test_no_credentials_at_all(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    from syncd.sources import aws_session
-
     for name in AWS_ENVIRON:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    made = aws_session.client("secretsmanager", region="eu-west-1", endpoint_url="http://127.0.0.1:1")
+    factory = ClientFactory(service="secretsmanager", region="eu-west-1", endpoint_url="http://127.0.0.1:1")
+    made = factory.connect()
     snapshot = AwsSource("aws", made, lambda _call: None).snapshot(rule("a/*"))
     assert "no AWS credentials" in snapshot.failures[0].message

@@ -78,6 +78,17 @@ def test_a_site_that_was_put_back(job: Lab, may_read: bool, policy: str, what: s
         assert job.writes() == writes, "written once"
 
 
+def test_a_site_whose_dates_stand_still_is_written_to_once(job: Lab) -> None:
+    job.site.options.may_read = False
+    put_back(job, a="before")
+    writes = job.writes()
+    for minutes in (30, 60, 90):
+        with later(job, minutes=minutes) as app:
+            cycle(app)
+        assert values(job)["a"] == "one" and job.writes() == writes + 1
+        put_back(job, a="one")  # our value, and again the old date
+
+
 def test_a_listing_that_lags_for_minutes_is_no_news(job: Lab, bao: Bao) -> None:
     job.site.options.may_read = False
     bao.put("app/x", a="newer", b="two")

@@ -94,6 +94,8 @@ def test_a_peer_that_gives_back_what_it_was_sent(lab: Lab, bao: Bao, form: str, 
         for words in (("sync",), ("plan", "--json"), ("status",), ("explain", "x_v"), ("state", "export")):
             result = lab.run(*words, options=("--debug",))
             shown += result.out + result.err
+        if where == "listing":
+            assert lab.run("check", "--connect").code == 5, "a listing that holds the token is not Wix's"
     kept = b"".join(path.read_bytes() for path in lab.state.parent.iterdir())
     for secret in (app_secret, token, value):
         assert not echoes_within(shown, secret), shown

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -21,9 +21,10 @@ from syncd.errors import SourceDenied, SourceError, SourceUnavailable
 from syncd.models import SecretValue
 from syncd.ports import Clock
 from syncd.proxies import proxy_for
+from syncd.recency import clock_skew, skew_in_words
 from syncd.sources.bounded import BOUNDS, bounded
 from syncd.sources.retry import retried
-from syncd.untrusted import parsed
+from syncd.untrusted import origin_of, parsed
 
 THREADS = 32
 TIMEOUT = (5.0, 8.0)
@@ -39,6 +40,13 @@ NOT_VAULT = "the answer is none of Vault's"
 NOT_VAULT_MEND = "see what answers at the source's address: a proxy, another server?"
 SHORTEST_TOKEN = 16
 """Characters of a token that is looked for in answers; Vault's own have 24 and more."""
+LOGIN_HINT = "see auth: role, credential, mount"
+LOGIN_HINTS = {
+    400: "the credential is wrong, used up or expired, or the role is not there: see auth.role and the credential",
+    403: "the role does not allow this identity, or the token is expired or revoked: see the role and the token",
+    404: "no such login method is mounted there: see auth.method, auth.mount and auth.namespace",
+}
+"""What the server's statuses mean at a login (Vault's HTTP API, auth methods)."""
 LOGIN_BACKOFF = timedelta(minutes=1)
 LOGIN_BACKOFF_MAX = timedelta(hours=1)
 STALL_SECONDS = 2.0
@@ -50,8 +58,19 @@ LONGEST_LEASE = 10 * 365 * 86400.0
 class StatusError(Exception):
     """An answer that is no success: the status and what hvac would have dropped. Never leaves this package."""
 
-    def __init__(self, status: int, errors: tuple[str, ...], body: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        status: int,
+        errors: tuple[str, ...],
+        body: dict[str, Any],
+        *,
+        leads_to: str = "",
+        skew: timedelta = timedelta(0),
+    ) -> None:
+        """`leads_to`: the scheme and host that a redirect names. `skew`: how far our clock is ahead of the server's."""
         super().__init__(status)
+        self.leads_to = leads_to
+        self.skew = skew
         self.status = status
         self.errors = errors
         self.body = body
@@ -76,12 +95,17 @@ class _Adapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
         body = parsed(content)
         if answer.status_code < 300 and (isinstance(body, dict) or answer.status_code == 204):
             return body
+        if 300 <= answer.status_code < 400:
+            leads_to = origin_of(answer.headers.get("Location", ""))
+            leads_to = "" if any(one and holds(leads_to.encode(), one) for one in sent) else leads_to
+            raise StatusError(answer.status_code, (), {}, leads_to=leads_to)
         told = body if isinstance(body, dict) else {}
         errors = told.get("errors")
         lines = tuple(str(line) for line in errors) if isinstance(errors, list) else ()
         if not told and method.lower() in {"list", "scan"} and answer.status_code in METHOD_REFUSED:
             raise StatusError(UNKNOWN_METHOD, (), {})
-        raise StatusError(answer.status_code if told else NO_ANSWER, lines, told)
+        skew = clock_skew(answer.headers.get("Date", ""), datetime.now(UTC))
+        raise StatusError(answer.status_code if told else NO_ANSWER, lines, told, skew=skew)
 
 
 class _Session(requests.Session):
@@ -101,6 +125,7 @@ class VaultClient:
         name: str,
         address: str,
         namespace: str,
+        login_namespace: str | None = None,
         ca_file: str,
         client_cert: tuple[str, str] | None,
         login: Callable[[hvac.Client], dict[str, Any]],
@@ -112,8 +137,9 @@ class VaultClient:
     ) -> None:
         """`login` answers with Vault's `auth` object; `secrets` are the credentials it would use now.
 
-        `expires` is told when the token ends, where it cannot be renewed any further. `steady` gives seconds that
-        no jump of the clock moves: leases and pauses are measured by it.
+        `login_namespace`: where the login and its token live, if not where the secrets are. `expires` is told when
+        the token ends, where it cannot be renewed any further. `steady` gives seconds that no jump of the clock
+        moves: leases and pauses are measured by it.
         """
         session = _Session()
         session.trust_env = False
@@ -127,15 +153,20 @@ class VaultClient:
         session.mount("http://", HTTPAdapter(pool_maxsize=THREADS))
         self.name = name
         self._address = address
-        self._hvac = hvac.Client(
-            url=address,
-            token="",  # not the one of VAULT_TOKEN or ~/.vault-token
-            namespace=namespace or None,
-            session=session,
-            timeout=TIMEOUT,
-            allow_redirects=False,
-            adapter=_Adapter,
-        )
+
+        def client(of: str) -> hvac.Client:
+            return hvac.Client(
+                url=address,
+                token="",  # not the one of VAULT_TOKEN or ~/.vault-token
+                namespace=of or None,
+                session=session,
+                timeout=TIMEOUT,
+                allow_redirects=False,
+                adapter=_Adapter,
+            )
+
+        self._hvac = client(namespace)
+        self._auth = client(namespace if login_namespace is None else login_namespace)
         self._login = login
         self._secrets = secrets
         self._clock = clock
@@ -219,9 +250,9 @@ class VaultClient:
             if self._hvac.token != token:
                 return True  # another thread renewed it meanwhile
             try:
-                self._translated(self._hvac.auth.token.lookup_self)
+                self._translated(self._auth.auth.token.lookup_self)
             except StatusError:
-                self._hvac.token = ""
+                self._hold("")
                 return True
             return False
 
@@ -237,11 +268,15 @@ class VaultClient:
     def _renew(self, now: float) -> None:
         try:
             if self._renewable:
-                self._adopt(self._translated(self._hvac.auth.token.renew_self)["auth"], now)
+                self._adopt(self._translated(self._auth.auth.token.renew_self)["auth"], now)
                 return
         except (StatusError, KeyError, TypeError, ValueError, OverflowError):
             pass
-        self._hvac.token = ""
+        self._hold("")
+
+    def _hold(self, token: str) -> None:
+        """Send this token from now on; an empty one is none."""
+        self._hvac.token = self._auth.token = token
 
     def _log_in(self, now: float) -> None:
         """Once; a refusal is remembered, because a login loop locks a role out."""
@@ -251,26 +286,26 @@ class VaultClient:
         if self._stalled and now - self._stalled[0] < STALL_SECONDS:
             raise self._stalled[1]
         self._observe("login")
-        self._hvac.adapter.credentials = secrets
+        self._hvac.adapter.credentials = self._auth.adapter.credentials = secrets
         place = f"source {self.name} ({self._address})"
         try:
-            auth = self._translated(lambda: self._login(self._hvac))
+            auth = self._translated(lambda: self._login(self._auth))
             self._adopt(auth, now)
         except (StatusError, KeyError, TypeError, ValueError, OverflowError) as error:
-            status = f" (HTTP {error.status})" if isinstance(error, StatusError) else ""
-            self._hvac.token = ""
+            self._hold("")
             self._failures += 1
             wait = min(LOGIN_BACKOFF_MAX, LOGIN_BACKOFF * 2 ** min(self._failures - 1, 8))
             self._not_before = now + wait.total_seconds()
+            status = error.status if isinstance(error, StatusError) else 0
             denied = SourceDenied(
-                f"{place} refused the login{status}",
-                hint="see auth: role, credential, mount; it is not tried again with the same credential "
+                f"{place} refused the login" + (f" (HTTP {status})" if status else "") + _skew_note(error),
+                hint=f"{LOGIN_HINTS.get(status, LOGIN_HINT)}; it is not tried again with the same credential "
                 f"for {int(wait.total_seconds() // 60)} min",
             )
             self._failed = (denied, secrets)
             raise denied from None
         except SourceError as error:
-            self._hvac.token = ""
+            self._hold("")
             if isinstance(error, SourceUnavailable) and error.stalled:
                 self._stalled = (self._steady(), error)
             raise
@@ -284,12 +319,18 @@ class VaultClient:
         token, lease = auth["client_token"], float(auth["lease_duration"] or 0)
         if not isinstance(token, str) or not token or not all("!" <= char <= "~" for char in token):
             raise ValueError
-        self._hvac.token = token
+        self._hold(token)
         self._renewable = bool(auth.get("renewable")) and lease > 60  # seconds
         self._renew_at = now + min(lease, LONGEST_LEASE) * 2 / 3 if lease > 0 else None
         self._longest = max(self._longest, lease)
         ends = lease > 0 and (not self._renewable or lease < self._longest * 0.9)
         self._expires(self._clock() + timedelta(seconds=min(lease, LONGEST_LEASE)) if ends else None)
+
+
+def _skew_note(error: Exception) -> str:
+    """A difference of clocks, of which a login with a signed token or request dies."""
+    words = skew_in_words(error.skew) if isinstance(error, StatusError) else ""
+    return f"; {words}" if words else ""
 
 
 def _server_fault(error: StatusError, place: str) -> SourceUnavailable:
@@ -300,6 +341,10 @@ def _server_fault(error: StatusError, place: str) -> SourceUnavailable:
         return SourceUnavailable(f"{place} asks to slow down", hint="raise its quota, or stretch the schedule")
     if error.status == NO_ANSWER:
         return SourceUnavailable(f"{place}: {NOT_VAULT}", hint=NOT_VAULT_MEND)
+    if 300 <= error.status < 400:
+        where = error.leads_to or "another address"
+        hint = "write that address, if it is the right one; syncd follows no redirect with a token"
+        return SourceUnavailable(f"{place}: {NOT_VAULT}: it redirects to {where} (HTTP {error.status})", hint=hint)
     return SourceUnavailable(f"{place} gave no usable answer (HTTP {error.status})", hint="see its log")
 
 

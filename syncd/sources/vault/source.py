@@ -78,14 +78,16 @@ class VaultSource:
         mount = self._mount(path, rule.mount, place=path)
         if isinstance(mount, Failure):
             return Snapshot(failures=(mount,), complete=False)
-        within, entries = path.removeprefix(mount.path), list[SourceEntry]()
+        within, entries, absence = path.removeprefix(mount.path), list[SourceEntry](), ""
         try:
             told = self._walker.metadata(mount, within) if mount.kv == 2 else None
             found = {within: told} if told is not None or mount.kv == 1 else {}
             entries, failures = self._selected(rule, mount, found, [])
+            absence = _absence(told) if told is not None and not entries else ""
         except StatusError as error:
             failures = [self._denied(path, error)]
-        return _snapshot(mount, entries, failures, calls=int(mount.kv == 2), means="a look at the path alone")
+        snapshot = _snapshot(mount, entries, failures, calls=int(mount.kv == 2), means="a look at the path alone")
+        return replace(snapshot, absence=absence)
 
     def _mount(self, asked: str, given: str | None, *, place: str) -> Mount | Failure:
         """Ask the server which part of a path is its mount. Raises `SourceError`."""
@@ -144,6 +146,8 @@ class VaultSource:
                 place=path,
                 message=f"its pinned version {number} is gone",
                 hint="pin one that exists, or take `version` out of the rule",
+                of_secret=True,
+                pin=rule.pin,
             )
         if not live or version is None:
             return None
@@ -263,12 +267,21 @@ def _snapshot(mount: Mount, entries: list[SourceEntry], failures: list[Failure],
     return Snapshot(
         entries=tuple(entries),
         failures=tuple(failures),
-        complete=not failures,
+        complete=all(failure.of_secret for failure in failures),
         mount=mount.path,
         mount_id=mount.id,
         calls=1 + calls,  # the first asks which mount it is
         means=means,
     )
+
+
+def _absence(metadata: Mapping[str, Any]) -> str:
+    """Why a path that has metadata has no current value, for whoever named it."""
+    number = metadata.get("current_version")
+    if not number:
+        return "the path is there, and has no version yet"
+    destroyed = mapping(mapping(metadata.get("versions")).get(str(number))).get("destroyed")
+    return f"its current version {number} is {'destroyed' if destroyed else 'deleted'} at the source"
 
 
 def _concerns(rule: Rule, place: str) -> bool:
@@ -293,7 +306,10 @@ def _is_number(thing: object) -> bool:
 
 def _gone(entry: SourceEntry) -> Reading:
     if entry.pin:
-        return _failed(entry, f"its pinned version {entry.pin} is gone", "pin one that exists")
+        message = f"its pinned version {entry.pin} is gone"
+        hint = "pin one that exists, or take `version` out of the rule"
+        failure = Failure(place=entry.ref.path, message=message, hint=hint, of_secret=True, pin=entry.pin)
+        return Reading(entry=entry, failure=failure)
     return Reading(entry=entry, gone=True)
 
 

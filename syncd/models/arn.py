@@ -1,0 +1,41 @@
+"""ARNs of Secrets Manager's secrets. Pure.
+
+Secrets Manager ends the ARN of each secret with a hyphen and six characters of its own (CreateSecret reference).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+PATTERN = re.compile(
+    r"arn:(?P<partition>aws[a-z-]*):secretsmanager:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12})"
+    r":secret:(?P<name>[A-Za-z0-9/_+=.@-]{1,512})-[A-Za-z0-9]{6}"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretArn:
+    """The whole ARN of one secret, taken apart."""
+
+    region: str
+    account: str
+    name: str
+    """The secret's name, without the six characters."""
+
+    @classmethod
+    def parse(cls, text: str) -> SecretArn | None:
+        """None for anything else than a whole ARN."""
+        match = PATTERN.fullmatch(text)
+        return cls(region=match["region"], account=match["account"], name=match["name"]) if match else None
+
+    @property
+    def owner(self) -> str:
+        """Region and account, as they tell whose a secret is."""
+        return f"{self.region}:{self.account}"
+
+
+def name_in(path: str) -> str:
+    """The name of the secret that a path means: an ARN's name, else the path itself."""
+    arn = SecretArn.parse(path)
+    return arn.name if arn else path
