@@ -55,6 +55,8 @@ class Options:
     dates: bool = True
     members_area: bool = True
     may_read: bool = True
+    capacity: int | None = None
+    """How many secrets it takes; the reference names no number."""
     quota: int = 200
     quota_window: timedelta = timedelta(minutes=1)
     latency: float = 0.0
@@ -132,6 +134,8 @@ class Site:
         """CreateSecret."""
         with self._lock:
             self._check(told, new=True)
+            if self.options.capacity is not None and len(self.secrets) >= self.options.capacity:
+                raise Refusal(400, "RESOURCE_EXHAUSTED", "the site holds as many secrets as it may")
             name = str(told["name"])
             self._free(name)
             now = self._clock()

@@ -23,8 +23,8 @@ import pytest
 from syncd.daemon import Daemon
 from syncd.errors import ConfigError
 from syncd.sandbox.servers import free_ports
-from tests.integration.test_vault import answering
 from tests.lab import AWS_ENVIRON, Bao, Lab
+from tests.support.http_stub import answering
 
 
 def until(what: Callable[[], Any], seconds: float = 15) -> Any:

@@ -13,8 +13,8 @@ from syncd.config import load
 from syncd.models import Glob, Rule
 from syncd.sources.aws import AwsSource
 from syncd.sources.aws_session import CONFIG, ClientFactory
-from tests.integration.test_vault import answering
 from tests.lab import AWS_ENVIRON, Lab
+from tests.support.http_stub import answering
 
 
 def rule(path: str, field: str | None = None, **more: Any) -> Rule:

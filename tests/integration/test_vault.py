@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import base64
-import http.server
 import json
-import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +22,7 @@ from syncd.sources.vault import Login, VaultClient, VaultSource
 from tests.contract.test_sources import vault_source
 from tests.fakes import FakeClock
 from tests.lab import AWS_ENVIRON, Bao, Lab
+from tests.support.http_stub import answering
 
 
 def source(address: str, login: Login, **more: Any) -> tuple[VaultSource, list[str]]:
@@ -160,38 +157,6 @@ def test_jwt(bao: Bao, policy: str) -> None:
     )  # fmt: skip
     token = signed(key, sub="syncd", aud="vault", iat=1700000000, nbf=1700000000, exp=4102444800)
     works(bao, Login(method="jwt", mount=mount, settings={"role": "syncd"}, credentials=fixed(jwt=token)))
-
-
-@contextmanager
-def answering(answer: Any) -> Iterator[tuple[str, list[tuple[str, str, bytes]]]]:
-    """A small HTTP server; `answer(method, path, body)` gives (status, body, content type)."""
-    asked: list[tuple[str, str, bytes]] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def handle_any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            asked.append((self.command, self.path, body))
-            status, data, kind = answer(self.command, self.path, body)
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(data)))
-            if 300 <= status < 400:
-                self.send_header("Location", f"http://127.0.0.1:{server.server_port}/elsewhere")
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST = do_PUT = do_LIST = do_SCAN = handle_any
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_kubernetes(bao: Bao, policy: str, tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""What rotates is read again: AWS's credentials file, assumed roles; each service has an endpoint of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncd.bootstrap import App
+from syncd.config import load
+from syncd.sync import sync_job
+from syncd.tick import Tick
+from tests.lab import Lab
+from tests.support.http_stub import answering
+
+LISTED = {"SecretList": [{"Name": "m/a", "SecretVersionsToStages": {"v1": ["AWSCURRENT"]}}]}
+VALUES = {"SecretValues": [{"Name": "m/a", "VersionId": "v1", "SecretString": "x"}]}
+JSON = "application/x-amz-json-1.1"
+
+
+class Aws:
+    """Knows one access key at a time, and refuses the others with a code."""
+
+    def __init__(self, code: str) -> None:
+        self.key, self.code, self.refused = "AKIAFIRST", code, 0
+
+    def __call__(self, _method: str, _path: str, body: bytes, headers: Any) -> tuple[int, bytes, str]:
+        given = re.search(r"Credential=([A-Za-z0-9]+)/", headers["Authorization"])
+        if given is None or given[1] != self.key:
+            self.refused += 1
+            return 400, json.dumps({"__type": self.code, "message": "planted"}).encode(), JSON
+        return 200, json.dumps(LISTED if "MaxResults" in json.loads(body) else VALUES).encode(), JSON
+
+
+@pytest.fixture
+def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    written(file, "AKIAFIRST")
+    return file
+
+
+def written(file: Path, key: str) -> None:
+    file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = lab-generated-{key}\n")
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException"],
+)  # fmt: skip
+def test_a_rotated_credentials_file_is_read_again_by_a_process_that_runs(
+    lab: Lab, credentials: Path, code: str
+) -> None:
+    server = Aws(code)
+    with answering(server, with_headers=True) as (url, _):
+        lab.aws(url)
+        lab.job("job", "aws", {"path": "m/*"})
+        with App(load(lab.config_file)) as app:
+
+            def cycle() -> Any:
+                (report,) = sync_job(app.world, app.world.jobs["job"], holder="t", wait=timedelta(0), tick=Tick())
+                return report
+
+            assert cycle().exit_code == 0
+            for number in ("SECOND", "THIRD"):
+                server.key = f"AKIA{number}"
+                written(credentials, server.key)
+                assert cycle().exit_code == 0, "no restart is needed"
+            server.key, server.refused = "AKIAELSE", 0
+            assert cycle().exit_code == 4 and cycle().exit_code == 4
+            assert server.refused <= 6, "the same credentials are not tried over and over"
+
+
+def test_one_endpoint_a_service(lab: Lab, credentials: Path, aws_url: str, aws: Any) -> None:
+    aws.create_secret(Name="e/a", SecretString="1")
+    lab.aws(aws_url)
+    source = lab.config["sources"]["aws"]
+    source |= {"assume_role": "arn:aws:iam::123456789012:role/reader", "external_id": "corp-42"}
+    lab.job("job", "aws", {"path": "e/*"})
+    asked: list[str] = []
+
+    def sts(_method: str, _path: str, body: bytes) -> tuple[int, bytes, str]:
+        asked.append(body.decode())
+        return 403, b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>", "text/xml"
+
+    with answering(sts) as (url, _):
+        source["sts_endpoint_url"] = url
+        done = lab.run("sync")
+    assert done.code == 4 and asked and all("ExternalId=corp-42" in body for body in asked)
+    source["sts_endpoint_url"] = aws_url
+    assert lab.run("check").code == 0
+    done = lab.run("sync")
+    assert done.code == 4 or lab.site.values() == {"a": "1"}  # moto: the role's own account has other secrets
+    assert "AccessDenied" not in done.out
+
+
+def test_the_sdks_own_variables_hold(lab: Lab, aws: Any, aws_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    aws.create_secret(Name="e/a", SecretString="1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", aws_url)
+    lab.aws(aws_url)
+    del lab.config["sources"]["aws"]["endpoint_url"]
+    lab.job("job", "aws", {"path": "e/*"})
+    assert lab.run("sync").code == 0 and lab.site.values() == {"a": "1"}
