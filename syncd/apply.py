@@ -28,7 +28,7 @@ from syncd.models import (
     Update,
     Written,
 )
-from syncd.planning import Reason
+from syncd.planning import ADOPTING, Reason
 from syncd.ports import Clock, Journal, Target
 from syncd.settle import history_line, succeeded
 
@@ -155,7 +155,7 @@ class Applier:
         if isinstance(action, Delete):
             return replace(action.record, pending=Pending.DELETE, pending_at=now)
         if isinstance(action, Update):
-            pending = Pending.ADOPT if action.reason is Reason.ADOPT else Pending.UPDATE
+            pending = Pending.ADOPT if action.reason in ADOPTING else Pending.UPDATE
             return replace(action.record, pending=pending, pending_at=now)
         wanted = action.desired
         seed = action.record or Record(
@@ -224,7 +224,7 @@ class Applier:
         if self._is_limited(action):
             refused = replace(history_line(Outcome(action=action), record, self._site_time()), outcome="asked to wait")
             settled.log.append(replace(refused, result=Result.REFUSED, remote_id=record.remote_id or ""))
-        held = action.record is not None and not (isinstance(action, Update) and action.reason is Reason.ADOPT)
+        held = action.record is not None and not (isinstance(action, Update) and action.reason in ADOPTING)
         if held and action.record is not None and (action.record.remote_id or action.record.pending):
             settled.put.append(action.record)
         else:
@@ -280,7 +280,7 @@ class Applier:
         if isinstance(action, Delete):
             kept = record if error.maybe_done else replace(record, pending=None)
             settled.put.append(replace(kept, lost_writes=lost(record, now, error.lost_tries)))
-        elif action.reason is Reason.ADOPT:
+        elif action.reason in ADOPTING:
             # A refused one is not ours; for one whose answer was lost the next listing tells, by our mark.
             if error.maybe_done:
                 settled.put.append(replace(record, lost_writes=lost(record, now, error.lost_tries - 1)))

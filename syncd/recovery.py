@@ -135,7 +135,13 @@ def _looked_up(record: Record, listing: _Listing, ids: Mapping[str, KnownId], no
         there = listing.by_id.get(record.remote_id or "")
         if there is None or not carries(there.description, mark_of(listing.owner, record.name, record.ref)):
             return None  # what is not confirmed is not ours; the consent is asked for anew
-        return replace(record, pending=None, description=there.description, lost_writes=_with_pending(record))
+        return replace(
+            record,
+            pending=None,
+            unverified=True,
+            description=there.description,
+            lost_writes=_with_pending(record),
+        )
     if record.remote_id is not None:
         return _resolve(record, None, ids, listed=record.remote_id in listing.by_id)
     ours = listing.ours(record.name, record.ref, *listing.wanting.get(record.name, ()))

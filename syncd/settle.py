@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from syncd.drift import recently_lost
 from syncd.models import Create, Delete, Logged, Outcome, Record, Result, Update, Written
-from syncd.planning import DAY, Reason
+from syncd.planning import ADOPTING, DAY, Reason
 from syncd.recency import happened_within
 
 
@@ -33,7 +33,7 @@ def succeeded(action: Create | Update, record: Record, written: Written, now: da
     else:
         came = 1 if action.reason is Reason.LATE else 0  # what this write answers is one of the lost ones
         waiting = recently_lost(record, now)[came:]
-        moved = action.reason in {Reason.MOVED, Reason.ADOPT}
+        moved = action.reason == Reason.MOVED or action.reason in ADOPTING
         lately = tuple(at for at in record.restores if happened_within(at, now, DAY))
         done = replace(
             done,

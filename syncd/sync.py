@@ -43,7 +43,7 @@ from syncd.models import (
     Update,
     deletions_sent,
 )
-from syncd.planning import Reason
+from syncd.planning import ADOPTING
 from syncd.ports import Journal
 from syncd.record import remember
 from syncd.recovery import recover
@@ -212,7 +212,7 @@ class Cycle:
 
     def _is_consented(self, action: Action) -> bool:
         """Asked in the moment of the deed: does what allowed to take over a secret still stand?"""
-        if not (isinstance(action, Update) and action.reason is Reason.ADOPT) or self._job.policies.adopt:
+        if not (isinstance(action, Update) and action.reason in ADOPTING) or self._job.policies.adopt:
             return True
         return action.name in self._world.store.grants(self._site, self._world.clock())
 

@@ -5,7 +5,8 @@ A name that is wanted:
     record   on the site                     then
     ------   ---------------------------     -----------------------------------------------------------
     none     nothing                         Create
-    none     a secret that is not ours       Conflict; with consent (adopt) Update
+    none     a secret that is not ours       Conflict; with consent (adopt) Update, of the description alone
+                                             where its value is seen to be the same
     none     a name in another case          Conflict
     no id    nothing                         Create (a lost create is looked for first, by recovery)
     id       not listed                      Update by id, at most once an hour; only its 404 leads to Create
@@ -31,10 +32,11 @@ from collections.abc import Iterator, Sequence
 from syncd.models import Create, Delete, Desired, Kind, Needs, Plan, Record, RemoteSecret, Update
 from syncd.planning.table import Table, owns, rows_for
 from syncd.planning.unwanted import judge_of_gone_job, judge_unwanted, obstacle_to_deletion
-from syncd.planning.view import DAY, LONGEST_DELAY, Facts, Policies, Reason, View
+from syncd.planning.view import ADOPTING, DAY, LONGEST_DELAY, Facts, Policies, Reason, View
 from syncd.planning.wanted import judge_wanted
 
 __all__ = [
+    "ADOPTING",
     "DAY",
     "LONGEST_DELAY",
     "Facts",

@@ -29,12 +29,18 @@ class Reason(StrEnum):
     UNLISTED = "missing from the listing"
     DESCRIPTION = "description"
     MOVED = "moved to another source path"
-    ADOPT = "taken over"
+    ADOPT = "taken over, whatever it holds"
+    ADOPT_SAME = "taken over, its value is the same"
+    ADOPT_OTHER = "taken over, another value is overwritten"
     VERIFY = "verification found another value"
     SOUGHT = "looked for by its id"
     CASE = "the name in another case"
     LATE = "a lost write of ours may have come late"
     DOUBTED = "its date at Wix tells nothing"
+
+
+ADOPTING = frozenset({Reason.ADOPT, Reason.ADOPT_SAME, Reason.ADOPT_OTHER})
+"""Writes over a secret that is not ours before they are answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

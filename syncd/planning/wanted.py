@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from syncd.drift import may_be_late_commit
 from syncd.marks import other_owner
-from syncd.models import Create, Desired, Kind, Pending, Record, RemoteSecret
+from syncd.models import Create, Desired, Kind, Pending, Record, RemoteSecret, Update
 from syncd.planning.listed import judge_listed
 from syncd.planning.table import Table, lately, owns, rests, seek, update
 from syncd.planning.view import Reason
@@ -101,17 +101,7 @@ def _foreign(table: Table, wanted: Desired, there: RemoteSecret, record: Record 
             f"let one of the two installations leave it out; to take it over: {_adopting(table, wanted)}",
         )
     elif policies.adopt or wanted.name in facts.grants:
-        seed = record or Record(
-            site=table.view.site,
-            name=wanted.name,
-            target=table.view.target,
-            job=wanted.job,
-            ref=wanted.ref,
-        )
-        taken = replace(
-            seed, remote_id=there.id, pin=wanted.pin, adopted=True, unverified=True, pending=None, window=None
-        )
-        update(table, wanted, taken, Reason.ADOPT)
+        _adopt(table, wanted, there, record)
     else:
         table.found(
             Kind.CONFLICT,
@@ -119,6 +109,35 @@ def _foreign(table: Table, wanted: Desired, there: RemoteSecret, record: Record 
             "the site already has a secret of this name that syncd did not create",
             f"rename it at Wix, or take it over: {_adopting(table, wanted)}, or conflict_policy: adopt",
         )
+
+
+def _adopt(table: Table, wanted: Desired, there: RemoteSecret, record: Record | None) -> None:
+    """Take a secret over. Where its value may be read it is compared first, and the same value is not sent."""
+    facts = table.view.facts
+    if wanted.name in facts.postponed:
+        return
+    seed = record or Record(
+        site=table.view.site, name=wanted.name, target=table.view.target, job=wanted.job, ref=wanted.ref
+    )
+    taken = replace(seed, remote_id=there.id, pin=wanted.pin, adopted=True, unverified=True, pending=None, window=None)
+    at_site = facts.site_values.get(wanted.name)
+    if at_site is not None and wanted.fingerprint is not None:
+        if at_site != wanted.fingerprint:
+            update(table, wanted, taken, Reason.ADOPT_OTHER)
+            return
+        known = replace(
+            taken,
+            version=wanted.version,
+            fingerprint=wanted.fingerprint,
+            source_updated_at=wanted.updated_at,
+            unverified=False,
+            verified_at=table.view.now,
+        )
+        table.actions.append(Update(desired=wanted, record=known, reason=Reason.ADOPT_SAME, describe_only=True))
+        return
+    if facts.readable and wanted.name not in facts.uncompared:
+        table.compares.add(wanted.name)
+    update(table, wanted, taken, Reason.ADOPT)
 
 
 def _adopting(table: Table, wanted: Desired) -> str:
