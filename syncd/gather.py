@@ -27,6 +27,7 @@ from syncd.ports import Journal, Source, StateStore
 from syncd.presence import Picture
 from syncd.tick import Tick
 from syncd.untrusted import FIELD_MAX, is_storable
+from syncd.value_templates import versioned
 from syncd.values import canonical, extract, fields_of
 
 CONFIRMATIONS = 3
@@ -320,7 +321,7 @@ class Gathering:
         one = Desired(
             name=name,
             ref=ref,
-            version=state.version.token,
+            version=versioned(state.version.token, rule.value),
             description=marked(text, mark_of(owner, name, ref)),
             job=job,
             pin=rule.pin,
@@ -328,7 +329,13 @@ class Gathering:
             updated_at=state.updated_at,
         )
         if one.key in wanted.secrets:
-            return  # two rules that give one reference the same name merge; the first one counts
+            # Two rules that give one reference the same name merge; the first one counts, if both make the same of it.
+            held = wanted.secrets[one.key]
+            if held.version != one.version:
+                message, hint = "two rules make it by different templates", "give one of them another `name`"
+                wanted.faults[one.key] = BadValue(message, hint=hint)
+                wanted.put(replace(held, rule=held.rule + one.rule))  # a change of either rule is another try
+            return
         reading = self._documents.get((ref.path, rule.pin))
         if reading is not None and reading.document is not None:
             try:

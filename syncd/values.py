@@ -7,6 +7,7 @@ import base64
 from syncd.errors import BadValue
 from syncd.json_text import compact, loads
 from syncd.models import Rule, SecretValue, utf16_length
+from syncd.value_templates import filled
 
 VALUE_MAX = 3500
 """Characters of a Wix secret's value, counted in UTF-16 code units (official client: `@maxLength 3500`)."""
@@ -67,9 +68,17 @@ def _picked(document: SecretValue[object], field: str | None) -> object:
     return parsed[field]
 
 
+def _filled(document: SecretValue[object], rule: Rule) -> str:
+    raw = document.reveal()
+    fields = raw if isinstance(raw, dict) else _object(raw)
+    if fields is None:
+        raise BadValue("the value is not a JSON object, so the template finds no fields", hint="take `value` out")
+    return filled(rule.value, fields, as_text)
+
+
 def extract(document: SecretValue[object], rule: Rule, field: str | None) -> SecretValue[str]:
     """The text for one reference of a document, within Wix's law."""
-    raw = _picked(document, field)
+    raw = _filled(document, rule) if rule.value else _picked(document, field)
     if isinstance(raw, bytes):
         if not rule.binary:
             raise BadValue("the value is binary", hint="say how it becomes text: `binary: base64`")

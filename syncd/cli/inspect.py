@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.context import Context, ago, show, show_json, show_table
+from syncd.cli.context import Context, ago, show, show_json, show_table, warn
 from syncd.cli.parameters import Json
 from syncd.errors import ConfigError, SyncdError, worst
 from syncd.models import Failure, Record, Trouble
@@ -61,6 +61,9 @@ def check(
     if probe is not None and probe not in settings.targets:
         raise ConfigError(f"there is no target {probe}", hint=f"the targets are {', '.join(sorted(settings.targets))}")
     if connect or probe:
+        for name, source in settings.sources.items():
+            if getattr(getattr(source, "auth", None), "wrapped", False):
+                warn(f"syncd: sources.{name}: its wrapped secret id can be unwrapped once; this check uses it up")
         with context.obj.open(writable=probe is not None) as app:
             if connect:
                 rows += _sources(app)

@@ -9,6 +9,7 @@ from syncd.config.fields import meant_by
 from syncd.config.settings import SecretRule
 from syncd.models import Glob, Rule, SecretArn
 from syncd.naming import PLACEHOLDERS, placeholders
+from syncd.value_templates import TemplateError, parsed
 
 
 def faults(rule: SecretRule, kind: str, region: str = "") -> Iterator[tuple[str, str]]:
@@ -32,6 +33,8 @@ def faults(rule: SecretRule, kind: str, region: str = "") -> Iterator[tuple[str,
         yield "field", "format: json takes the whole secret, so it has no field"
     if rule.version is not None and "*" in rule.path:
         yield "version", "one version for many paths makes no sense; write an exact path"
+    if rule.value is not None:
+        yield from _value_faults(rule)
     for key, text in (("name", rule.name), ("description", rule.description)):
         yield from _template_faults(rule, key, text, is_vault=is_vault)
 
@@ -77,8 +80,18 @@ def _template_faults(rule: SecretRule, key: str, text: str | None, *, is_vault: 
         yield key, "{mount} is for Vault sources"
 
 
+def _value_faults(rule: SecretRule) -> Iterator[tuple[str, str]]:
+    for key in ("field", "format", "binary"):
+        if getattr(rule, key) is not None:
+            yield key, "a rule with `value` makes one secret of several fields; leave this out"
+    try:
+        parsed(rule.value or "")
+    except TemplateError as error:
+        yield "value", f"not a template of fields: {error}"
+
+
 def _selector(rule: SecretRule, kind: str) -> str | None:
-    if rule.format == "json":
+    if rule.format == "json" or rule.value is not None:
         return None
     if rule.field is None:
         return "*" if kind == "vault" else None
@@ -100,4 +113,5 @@ def normalised(rule: SecretRule, index: int, source: str, kind: str) -> Rule:
         pin=str(rule.version) if rule.version is not None else rule.stage or "",
         binary=rule.binary == "base64",
         description=rule.description or "",
+        value=rule.value or "",
     )

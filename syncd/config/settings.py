@@ -312,6 +312,12 @@ class SecretRule(Strict):
     tags: dict[str, str] = Field(default_factory=dict)
     name: str | None = Field(None, min_length=1, max_length=500)
     description: str | None = Field(None, max_length=500)
+    value: str | None = Field(
+        None,
+        min_length=1,
+        max_length=4000,
+        description="one secret of several fields: postgres://{user}:{password|url}@{host}; also |json and |base64",
+    )
     version: int | None = Field(None, ge=1, description="Vault: pin this version")
     stage: str | None = Field(None, min_length=1, description="AWS: pin this staging label")
 

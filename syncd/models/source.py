@@ -43,7 +43,7 @@ class Version:
 
 def version_label(token: str | None) -> str:
     """A version as people and scripts see it; a KV v1 fingerprint is never shown."""
-    kind, _, rest = (token or "").partition(":")
+    kind, _, rest = (token or "").partition("~")[0].partition(":")  # behind it, which template made the value
     return {"kv2": rest.partition("@")[0], "aws": rest}.get(kind, "")
 
 
@@ -63,6 +63,8 @@ class Rule:
     """A Vault version number or an AWS stage; empty for the current one."""
     binary: bool = False
     description: str = ""
+    value: str = ""
+    """A template over the fields of one secret; empty: each value goes as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

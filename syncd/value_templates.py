@@ -1,0 +1,92 @@
+"""One value of several fields of a secret: `postgres://{user}:{password|url}@{host}/{db}`. Pure."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import quote
+
+from syncd.errors import BadValue
+
+FILTERS: Mapping[str, Callable[[str], str]] = {
+    "url": lambda text: quote(text, safe=""),
+    "json": lambda text: json.dumps(text, ensure_ascii=False),
+    "base64": lambda text: base64.b64encode(text.encode()).decode("ascii"),
+}
+"""`|url` for a part of an address, `|json` for a JSON string with its quotes, `|base64` for its UTF-8 bytes."""
+TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
+
+
+class TemplateError(ValueError):
+    """The template cannot be read; the message says why, in words that may be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """A field and what is done with its text, in order."""
+
+    field: str
+    filters: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=512)
+def parsed(template: str) -> tuple[str | Placeholder, ...]:
+    """The literal texts and placeholders of a template. Raises `TemplateError`."""
+    parts: list[str | Placeholder] = []
+    for match in TOKEN.finditer(template):
+        token, inside = match[0], match[1]
+        if token in {"{{", "}}"}:
+            parts.append(token[0])
+        elif inside is not None:
+            parts.append(_placeholder(inside))
+        elif token in {"{", "}"}:
+            raise TemplateError("a brace stands alone; write {{ or }} for a brace itself")
+        else:
+            parts.append(token)
+    if not any(isinstance(part, Placeholder) for part in parts):
+        raise TemplateError("it names no field, such as {password}")
+    return tuple(parts)
+
+
+def _placeholder(inside: str) -> Placeholder:
+    field, *filters = inside.split("|")
+    if not field:
+        raise TemplateError("a placeholder names no field")
+    unknown = [one for one in filters if one not in FILTERS]
+    if unknown:
+        raise TemplateError(f"a filter is not known; there are {', '.join(f'|{name}' for name in FILTERS)}")
+    return Placeholder(field, tuple(filters))
+
+
+def filled(template: str, fields: Mapping[str, object], as_text: Callable[[object], str]) -> str:
+    """The template with these fields. Raises `BadValue` for a field that is missing or null; it names the field."""
+    texts = []
+    for part in parsed(template):
+        if isinstance(part, str):
+            texts.append(part)
+            continue
+        if fields.get(part.field) is None:
+            state = "is null" if part.field in fields else "is not there"
+            raise BadValue(
+                f"the template needs the field {part.field}, which {state}",
+                hint=f"it has: {', '.join(sorted(fields)) or 'none'}",
+            )
+        text = as_text(fields[part.field])
+        try:
+            for name in part.filters:
+                text = FILTERS[name](text)
+        except UnicodeEncodeError:
+            message = f"the field {part.field} is not valid Unicode (a lone surrogate)"
+            raise BadValue(message, hint="write it anew at the source") from None
+        texts.append(text)
+    return "".join(texts)
+
+
+def versioned(token: str, template: str) -> str:
+    """A version of what a template makes: another template makes another version of it."""
+    return f"{token}~{hashlib.sha256(template.encode()).hexdigest()[:8]}" if template else token
