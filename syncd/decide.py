@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from syncd.claims import claims_on_site
 from syncd.errors import BadName, SyncdError, TargetDenied, TargetError, TargetUnavailable
 from syncd.gather import Gathering
 from syncd.guard import Ground, guard
@@ -29,11 +30,10 @@ from syncd.models import (
     Trouble,
     Update,
 )
-from syncd.naming import selects, wix_name
+from syncd.naming import could_name, selects, selects_path, wix_name
 from syncd.planning import DAY, Facts, View, plan, rows_for
 from syncd.ports import Target
 from syncd.presence import empty_rules, presence_of
-from syncd.tick import Tick
 from syncd.world import Job, World
 
 COMPARISONS = 200
@@ -87,6 +87,8 @@ class Decision:
         self.postponed: frozenset[str] = frozenset()
         self._asked = 0
         self._elsewhere: frozenset[str] = frozenset()
+        self._objections: dict[str, str] = {}
+        """Why a deletion that is due has to wait, by name."""
         self._checked: dict[tuple[str, str], tuple[PathCheck | None, str]] = {}
         self._troubles = troubles
         self._grants = world.store.grants(self._site, world.clock())
@@ -186,6 +188,7 @@ class Decision:
             reports_orphans=self._job.name == min(self._jobs_here, default=""),
             kept_by=self._kept,
             wanted_elsewhere=self._elsewhere,
+            objections=self._objections,
             grants=self._grants,
             known_ids=self._known_ids,
             troubles=self._troubles,
@@ -364,53 +367,40 @@ class Decision:
 
     def _confirm(self, deletes: Sequence[Delete]) -> None:
         """Just before deletions: look at each path directly, and ask every other job on the site."""
-        self._elsewhere, doubt = self._wanted_elsewhere()
-        doubt = doubt or unlisted_keys(self._world, self._site, self._remote)
-        picture = self._gathering.picture
-        if picture.unread or not picture.complete:
-            doubt = doubt or "its job cannot read everything that it selects, and may want the name"
+        claims = claims_on_site(self._world, self._target, except_job=self._job.name)
+        self._elsewhere = claims.names
+        other_key = unlisted_keys(self._world, self._site, self._remote)
+        listed = self._gathering.picture.listed
         for action in deletes:
             record = action.record
+            objection = other_key or self._own_objection(record.name) or claims.objection(record.name)
+            if objection:
+                self._objections[record.name] = objection
+                continue
             presence, why = self._presence[record.name]
-            field_gone = (record.ref.path, record.pin) in picture.listed
-            if doubt:
-                presence, why = Presence.UNKNOWN, doubt
-            elif presence is Presence.ORPHAN and self._claimed_by_another(record):
-                presence, why = Presence.UNKNOWN, "another job's rule gives it this name"
-            elif presence is Presence.ABSENT and not field_gone:
+            # What its path's answer tells (a field that is gone) was read in this very look.
+            if presence is Presence.ABSENT and (record.ref.path, record.pin) not in listed:
                 presence, why = self._last_look(record)
-                if presence is Presence.ORPHAN and self._claimed_by_another(record):
-                    presence, why = Presence.UNKNOWN, "another job's rule gives it this name"
+            if presence is Presence.ORPHAN and self._claimed_by_another(record):
+                presence, why = Presence.UNKNOWN, "another job's rule gives it this name"
             self._presence[record.name] = (presence, why)
+
+    def _own_objection(self, name: str) -> str:
+        """Which rule of the job itself could not be read completely, and could want this name."""
+        picture, profile = self._gathering.picture, self._target.profile
+        for rule in self._job.rules:
+            snapshot = picture.snapshots[rule.index]
+            mount = snapshot.mount.strip("/")
+            if not picture.is_complete(rule) and could_name(rule, name, None, mount, profile):
+                return f"rule {rule.path} of its own job could not be listed completely, and may want the name"
+            paths = (path for path, pin in picture.unread if pin == rule.pin and selects_path(rule, path))
+            if unread := next((one for one in sorted(paths) if could_name(rule, name, one, mount, profile)), None):
+                return f"{unread} of its own job could not be read, and may want the name"
+        return ""
 
     def _claimed_by_another(self, record: Record) -> bool:
         others = (job for job in self._world.jobs.values() if job.name != self._job.name)
         return any(self._claims(job, record) for job in others)
-
-    def _wanted_elsewhere(self) -> tuple[frozenset[str], str]:
-        return wanted_names(self._world, self._target, but=self._job.name)
-
-
-def wanted_names(world: World, target: Target, *, but: str = "") -> tuple[frozenset[str], str]:
-    """Names that jobs on a site want (`but` one of them), and why that may not be all of them."""
-    names: set[str] = set()
-    for job in world.jobs.values():
-        if job.name == but or target.site not in {world.site_of(name) for name in job.targets}:
-            continue
-        try:
-            other = Gathering(
-                job.rules, world.source(job.source), Tick(), world.store, None, world.fingerprint, world.clock()
-            )
-            other.look()
-        except SyncdError:
-            return frozenset(), f"job {job.name} cannot be listed, and may want the name"
-        if other.failures:
-            return frozenset(), f"job {job.name} cannot be listed completely, and may want the name"
-        wanted = other.desired(job=job.name, owner=world.owner, profile=target.profile)
-        if other.unread or any(one.kind is Kind.FAILED for one in wanted.findings):
-            return frozenset(), f"job {job.name} cannot map everything that it selects, and may want the name"
-        names.update(one.name for one in wanted.all)
-    return frozenset(names), ""
 
 
 def unlisted_keys(world: World, site: str, remote: Sequence[RemoteSecret]) -> str:

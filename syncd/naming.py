@@ -12,7 +12,7 @@ import string
 from dataclasses import dataclass
 
 from syncd.errors import BadName
-from syncd.models import Rule, SecretRef, name_in
+from syncd.models import Glob, Rule, SecretRef, name_in
 
 PLACEHOLDERS = ("source", "mount", "path", "basename", "field")
 
@@ -94,6 +94,31 @@ def legal(rendered: str, profile: str = "api") -> str:
             hint='give the rule a prefix, such as name: "APP_{path}_{field}"',
         )
     return name
+
+
+ANY = "\0"
+"""Stands for text that is not known; no path, field or legal name holds it."""
+
+
+def could_name(rule: Rule, name: str, path: str | None, mount: str, profile: str = "api") -> bool:
+    """Could the rule give this name to a path, whatever its fields are? `path` None: to any path.
+
+    Names that differ in case alone count as the same. A name that was cut is compared as far as it goes.
+    """
+    law, path = PROFILES[profile], path if rule.path.has_wildcard else rule.path.text
+    rendered = rule.name.format(
+        source=rule.source,
+        mount=mount or ANY,
+        path=ANY if path is None else matched_part(rule, path),
+        basename=ANY if path is None else _last_segment(path),
+        field=ANY if rule.field in {None, "*"} else rule.field,
+    )
+    pieces = [law.illegal.sub("_", piece).casefold() for piece in rendered.split(ANY)]
+    wanted = name.casefold()
+    is_cut = len(name) == law.longest and re.fullmatch(r"-[0-9a-f]{8}", wanted[-9:])
+    if is_cut and wanted.startswith(pieces[0][: law.longest - 9]):
+        return True
+    return Glob("*".join(pieces)).matches(wanted)
 
 
 def wix_name(rule: Rule, ref: SecretRef, mount: str = "", profile: str = "api") -> str:

@@ -26,10 +26,12 @@ class Picture:
     @property
     def complete(self) -> bool:
         """Were all rules listed completely, and does no glob list nothing (which may be a typing mistake)?"""
-        return all(
-            self.snapshots[rule.index].complete and (self.snapshots[rule.index].entries or not rule.path.has_wildcard)
-            for rule in self.rules
-        )
+        return all(self.is_complete(rule) for rule in self.rules)
+
+    def is_complete(self, rule: Rule) -> bool:
+        """Was this rule listed completely, and is it no glob that lists nothing?"""
+        snapshot = self.snapshots[rule.index]
+        return snapshot.complete and bool(snapshot.entries or not rule.path.has_wildcard)
 
 
 def empty_rules(record: Record, picture: Picture) -> list[Rule]:

@@ -262,7 +262,8 @@ def forget(
 
 def _delete(app: App, journal: Any, record: Record) -> None:
     """Under the same conditions as any deletion. Raises `PlanMoved` where one is not met."""
-    from syncd.decide import unlisted_keys, wanted_names
+    from syncd.claims import claims_on_site
+    from syncd.decide import unlisted_keys
     from syncd.models import Pending
     from syncd.planning import listing_is_believed, obstacle_to_deletion
 
@@ -270,10 +271,10 @@ def _delete(app: App, journal: Any, record: Record) -> None:
     if name is None:
         raise ConfigError(f"{record.name} is on site {record.site}, which no target names", hint="configure the target")
     site_target = app.target(name)
-    wanted, doubt = wanted_names(app.world, site_target)
-    if doubt:
-        raise PlanMoved(f"{record.name} is not deleted: {doubt}", hint="mend the job first")
-    if record.name in wanted:
+    claims = claims_on_site(app.world, site_target)
+    if objection := claims.objection(record.name):
+        raise PlanMoved(f"{record.name} is not deleted: {objection}", hint="mend the job first")
+    if record.name in claims.names:
         raise PlanMoved(f"{record.name} is still wanted by a job", hint="exclude it from the job's rules first")
     listed = site_target.list()
     there = next((secret for secret in listed if secret.id == record.remote_id), None)

@@ -93,6 +93,7 @@ def _tombstone(table: Table, record: Record, there: RemoteSecret | None, kind: K
         table.found(kind, record, f"{why}; deleted after {_hours(left)} more of observed absence")
         return
     obstacle = obstacle_to_deletion(record, there, now, believed=table.believed)
+    obstacle = obstacle or table.view.facts.objections.get(record.name, "")
     trouble = table.view.facts.troubles.get(record.name)
     if trouble and rests(trouble, "", "", now):
         table.found(Kind.QUARANTINED, record, trouble.message, trouble.hint)

@@ -74,6 +74,8 @@ class Facts:
     """Names whose recorded job still wants them: the record stays with it."""
     wanted_elsewhere: frozenset[str] = frozenset()
     """Names that another job on the site wants."""
+    objections: Mapping[str, str] = field(default_factory=dict)
+    """Why a deletion that is due has to wait, by name."""
     grants: frozenset[str] = frozenset()
     known_ids: Mapping[str, KnownId] = field(default_factory=dict)
     """What is known of listed ids that no row holds."""

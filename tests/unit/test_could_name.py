@@ -1,0 +1,53 @@
+"""Which names a rule could give to what was not seen: never fewer than it gives."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from syncd.errors import BadName
+from syncd.models import Glob, Rule, SecretRef
+from syncd.naming import could_name, wix_name
+
+PIECES = st.sampled_from(["PAY_", "{path}", "{field}", "{basename}", "{source}", "{mount}", "-", "x", "ü", "{{"])
+SEGMENTS = st.text("ab/._-ü ", min_size=1, max_size=60)
+
+
+def rule(name: str, path: str = "kv/**", field: str | None = "*") -> Rule:
+    return Rule(index=0, source="vault", path=Glob(path), field=field, name=name)
+
+
+@given(
+    st.lists(PIECES, min_size=1, max_size=4).map("".join),
+    SEGMENTS,
+    st.text("kfz_", min_size=1, max_size=30),
+    st.sampled_from(["api", "dashboard"]),
+)
+def test_what_a_rule_gives_it_could_give(template: str, below: str, field: str, profile: str) -> None:
+    path = f"kv/{below}"
+    for one in (rule(template), rule(template, path)):
+        try:
+            name = wix_name(one, SecretRef(source="vault", path=path, field=field), "kv", profile)
+        except BadName:
+            assume(False)
+        assert could_name(one, name, path, "kv", profile)
+        assert could_name(one, name, None, "kv", profile) and could_name(one, name.swapcase(), None, "", profile)
+
+
+@pytest.mark.parametrize(
+    ("one", "name", "could"),
+    [
+        (rule("PAY_{path}_{field}"), "FEED_x_y", False),
+        (rule("PAY_{path}_{field}"), "pay_x_y", True),
+        (rule("{path}_key"), "a_key", True),
+        (rule("{path}_key"), "a_secret", False),
+        (rule("{path}_{field}", "kv/app/db"), "db_user", True),
+        (rule("{path}_{field}", "kv/app/db"), "cache_user", False),
+        (rule("{path}_{field}", "kv/app/db", "user"), "db_password", False),
+        (rule("ONE", "kv/app/db", "user"), "ONE", True),
+        (rule("ONE", "kv/app/db", "user"), "TWO", False),
+    ],
+)
+def test_which_it_could_not(one: Rule, name: str, could: bool) -> None:
+    assert could_name(one, name, None, "kv") is could
