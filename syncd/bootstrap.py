@@ -26,7 +26,7 @@ from syncd.models import Failure, Finding, Outcome, SecretValue
 from syncd.planning import Policies
 from syncd.ports import Source, Target
 from syncd.recency import TOLERANCE
-from syncd.state.engine import postgres_engine, prepare_file, sqlite_engine
+from syncd.state.engine import is_read_only, postgres_engine, prepare_file, read_only_engine, sqlite_engine
 from syncd.state.fingerprints import KEY_BYTES, Fingerprints, key_beside, key_path
 from syncd.state.ledger import Ledger
 from syncd.state.quota import Quota
@@ -69,13 +69,17 @@ class App:
         *,
         clock: Callable[[], datetime] = now,
         writable: bool = True,
+        renaming: bool = False,
         stop: threading.Event | None = None,
         told: Told = lambda *_: None,
         source_call: Callable[[str, str], None] = lambda *_: None,
         request: Callable[[str, str, str], None] = lambda *_: None,
         expires: Callable[[str, datetime | None], None] = lambda *_: None,
     ) -> None:
-        """`writable` False: where there is no ledger yet, none is made (a plan). Raises `SyncdError`."""
+        """`writable` False: where there is no ledger yet, none is made (a plan).
+
+        `renaming`: the ledger's owner may be another than the configuration's. Raises `SyncdError`.
+        """
         settle_process()
         self.settings = settings
         self.stop = stop or threading.Event()
@@ -90,7 +94,10 @@ class App:
         """By base URL: all sites share their connections."""
         self.ledger, self._quota_engine = self._open_ledger(writable=writable)
         self.fingerprints = self._fingerprints()
-        self.ledger.check_key(self.fingerprints.key_id)
+        keep = writable or not (self._path and is_read_only(self._path))
+        self.ledger.check_key(self.fingerprints.key_id, keep=keep)
+        if not renaming:
+            self.ledger.check_owner(settings.owner, keep=keep)
         self._joined = self.ledger.joined_sites()
         self._see_that_joined_targets_agree()
         self._say_a_clock_that_was_set_back()
@@ -146,6 +153,10 @@ class App:
             engine = sqlite_engine(None)
             self._path = None
             return Ledger(engine, "in memory", None, self._clock), engine
+        if not writable and is_read_only(self._path):
+            memory = sqlite_engine(None)
+            Ledger(memory, "in memory", None, self._clock)  # the request times of this command alone
+            return Ledger(read_only_engine(self._path), str(self._path), self._path, self._clock), memory
         for file, rights in prepare_file(self._path):
             logger().warning(
                 "state.narrowed", file=str(file), had=f"{rights:04o}", hint="only its owner may read it now"

@@ -35,6 +35,12 @@ def other_owner(description: str, owner: str) -> str:
     return next((found for found in MARK.findall(description) if found != owner), "")
 
 
+def owner_in(description: str) -> str:
+    """Whose mark stands at the end of a description; empty for none."""
+    found = MARK.findall(description)
+    return found[-1] if found and description.rstrip().endswith("]") else ""
+
+
 def carries(description: str, mark: str) -> bool:
     """Does this description end in the mark?"""
     return description.rstrip().endswith(mark)

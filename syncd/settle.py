@@ -42,8 +42,18 @@ def succeeded(action: Create | Update, record: Record, written: Written, now: da
             restores=(*lately, now) if action.restore else lately,
             unlisted_tried_at=now if action.reason == Reason.UNLISTED else record.unlisted_tried_at,
         )
-        if action.describe_only:
+        if action.describe_only and action.reason is not Reason.MOVED:
             return done
+        if action.describe_only:
+            return replace(
+                done,
+                ref=wanted.ref,
+                pin=wanted.pin,
+                version=wanted.version,
+                source_updated_at=wanted.updated_at or record.source_updated_at,
+                absent_at=None,
+                absent_for=timedelta(0),
+            )
     return replace(
         done,
         ref=wanted.ref,

@@ -44,7 +44,7 @@ from syncd.models import (
     deletions_sent,
 )
 from syncd.planning import ADOPTING
-from syncd.ports import Journal
+from syncd.ports import Journal, Target
 from syncd.record import remember
 from syncd.recovery import recover
 from syncd.same_site import merged
@@ -251,6 +251,16 @@ class Cycle:
             self._taken_back.append(Finding(kind=Kind.JOINED, name="", message=message))
         return records
 
+    def _listed(self, tick: Tick, target: Target) -> tuple[RemoteSecret, ...]:
+        """The site's listing; jobs that come together share it while no row of the ledger shows a write."""
+        world = self._world
+        sharing = sum(world.site_of(name) == self._site for job in world.jobs.values() for name in job.targets)
+        if sharing < 2:
+            return target.list()
+        rows = world.store.records(self._site)
+        state = tuple((r.name, r.remote_id, r.pending, r.last_synced_at, r.unverified, r.lost_writes) for r in rows)
+        return tick.site(self._site, state, target.list)
+
     def look(self, tick: Tick, journal: Journal | None) -> Picture:
         """See everything, read what is needed, and plan. `journal` None: write nothing.
 
@@ -269,7 +279,7 @@ class Cycle:
             self._named,
         )
         gathering.look()
-        remote = target.list()
+        remote = self._listed(tick, target)
         records = self._records_of_this_site(remote, journal)
         known_ids = world.store.known_ids({one.id for one in remote} - {str(one.remote_id) for one in records})
         wanted = gathering.desired(job=job.name, owner=world.owner, profile=target.profile)

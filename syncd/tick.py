@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 
-from syncd.models import Reading, Rule, Snapshot, SourceEntry
+from syncd.models import Reading, RemoteSecret, Rule, Snapshot, SourceEntry
 from syncd.ports import Source
 
 YOUNG = 5.0
@@ -26,8 +26,10 @@ class Tick:
     found: dict[tuple[str, Rule, str], Snapshot] = field(default_factory=dict)
     readings: dict[tuple[str, str, str], Reading] = field(default_factory=dict)
     born: float = field(default_factory=time.monotonic)
+    sites: dict[str, tuple[Hashable, tuple[RemoteSecret, ...]]] = field(default_factory=dict)
+    """By site: its listing, and the state of the ledger's rows that it was taken at."""
     turns: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
-    """By source."""
+    """By source, and by site."""
 
     def fresh(self) -> Tick:
         """Itself while it is young, else a new one: nothing is written on an old picture."""
@@ -40,6 +42,16 @@ class Tick:
             if key not in self.snapshots:
                 self.snapshots[key] = source.snapshot(rule)
             return self.snapshots[key]
+
+    def site(
+        self, site: str, state: Hashable, list_it: Callable[[], tuple[RemoteSecret, ...]]
+    ) -> tuple[RemoteSecret, ...]:
+        """The site's listing, asked for once as long as nobody writes to it: `state` changes with each write."""
+        with self.turns[f"site {site}"]:
+            held = self.sites.get(site)
+            if held is None or held[0] != state:
+                held = self.sites[site] = (state, list_it())
+            return held[1]
 
     def find(self, source: Source, rule: Rule, path: str) -> Snapshot:
         """What the rule selects at this path, asked for once."""

@@ -44,13 +44,15 @@ class Context:
 
         return load(self.config)
 
-    def open(self, *, level: str = "warning", writable: bool = True, events: Events | None = None) -> App:
+    def open(
+        self, *, level: str = "warning", writable: bool = True, renaming: bool = False, events: Events | None = None
+    ) -> App:
         """The app, with what happens going to `events`. Raises `SyncdError`."""
         from syncd.bootstrap import App
 
         self.logs(level)
         told = events.told if events else lambda *_: None
-        return App(self.settings(), writable=writable, stop=Context.stop, told=told)
+        return App(self.settings(), writable=writable, renaming=renaming, stop=Context.stop, told=told)
 
 
 def chosen_jobs(app: App, names: Sequence[str]) -> list[Job]:

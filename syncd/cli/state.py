@@ -208,6 +208,35 @@ def join_site(
     return 0
 
 
+@app.command("rename-owner")
+def rename_owner(
+    context: typer.Context,
+    old: Annotated[str, typer.Argument(help="The owner that the ledger has.")],
+    new: Annotated[str, typer.Argument(help="The owner that the configuration says now.")],
+) -> int:
+    """Say that this installation is called NEW from now on; the next cycle changes the marks and no value."""
+    with context.obj.open(renaming=True) as app, ExitStack() as stack:
+        if app.settings.owner != new:
+            raise ConfigError(
+                f"the configuration says owner: {app.settings.owner}", hint=f"write owner: {new} there first"
+            )
+        if app.ledger.owner not in {old, None}:
+            raise ConfigError(
+                f"the ledger is of owner {app.ledger.owner}, not {old}", hint="see the mark in a description at Wix"
+            )
+        records = app.ledger.records()
+        for site in sorted({record.site for record in records}):
+            stack.enter_context(app.ledger.lock(site, holder="syncd state", wait=WAIT, stop=Context.stop.is_set))
+        if under_way := [record.name for record in app.ledger.records() if record.is_open]:
+            raise PlanMoved(
+                f"{len(under_way)} secrets are under way under the old owner's mark: {', '.join(under_way[:5])}",
+                hint=f"write owner: {old} once more, run `syncd sync`, then try again",
+            )
+        app.ledger.set_meta("owner", new)
+    show(f"this installation is {new} now; the next cycle changes the marks of {len(records)} secrets, and no value")
+    return 0
+
+
 def _see_that_they_are_one(app: App, old: str, new: str, moving: tuple[Record, ...]) -> None:
     """Ask the site: the same ids are what two keys of one site have in common. Raises `ConfigError`, `TargetError`."""
     names = {settings.site: name for name, settings in app.settings.targets.items()}

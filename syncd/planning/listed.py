@@ -34,7 +34,7 @@ def judge_listed(table: Table, wanted: Desired, record: Record, there: RemoteSec
             "remove or rename one of the two at Wix",
         )
     elif not owns(record, wanted):
-        update(table, wanted, record, Reason.MOVED, rename=rename)
+        _moved(table, wanted, record, as_left=change is Change.OURS and not rename)
     elif record.unverified:
         _compare_first(table, wanted, record, there, Reason.UNVERIFIED)
     elif record.name != wanted.name:
@@ -51,6 +51,15 @@ def judge_listed(table: Table, wanted: Desired, record: Record, there: RemoteSec
             record = replace(record, version=wanted.version, source_updated_at=wanted.updated_at)
             table.note(record)
         _settled(table, wanted, record, there, change)
+
+
+def _moved(table: Table, wanted: Desired, record: Record, *, as_left: bool) -> None:
+    """Its name comes from another reference now (a renamed source, a moved path). The same value is not sent again."""
+    same = wanted.fingerprint is not None and wanted.fingerprint == record.fingerprint
+    if as_left and same and not record.unverified:
+        table.actions.append(Update(desired=wanted, record=record, reason=Reason.MOVED, describe_only=True))
+    else:
+        update(table, wanted, record, Reason.MOVED, rename=table.ids[str(record.remote_id)].name != wanted.name)
 
 
 def _renamed(table: Table, wanted: Desired, record: Record, there: RemoteSecret) -> None:

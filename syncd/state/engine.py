@@ -132,6 +132,31 @@ def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
     return lambda: sqlite3.connect(address, uri=True, check_same_thread=False)
 
 
+def is_read_only(path: Path) -> bool:
+    """Is the ledger's file there, and may this user not write it or into its folder?"""
+    return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def read_only_engine(path: Path) -> Engine:
+    """An engine on a ledger that may only be looked at; nothing is made beside it.
+
+    A write-ahead log without its index cannot be read there (SQLite, "Read-Only WAL-Mode Databases"): a file
+    without a log is read as one that nobody changes.
+    """
+    log = path.with_name(path.name + "-wal")
+    how = "mode=ro" if log.is_file() and log.stat().st_size else "immutable=1"
+    address = f"file:{quote(str(path))}?{how}"
+    engine = create_engine(
+        "sqlite://",
+        hide_parameters=True,
+        creator=lambda: sqlite3.connect(address, uri=True, check_same_thread=False, isolation_level=None),
+        poolclass=QueuePool,
+        max_overflow=-1,
+    )
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
 def _pragmas(durable: bool) -> Callable[[Any, Any], None]:
     def on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions are begun below, not by the driver

@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, and_, delete, func, or_, select, true, update
 
-from syncd.errors import LedgerBusy, LedgerError
+from syncd.errors import ConfigError, LedgerBusy, LedgerError
+from syncd.marks import owner_in
 from syncd.models import KnownId, Logged, PathState, Pending, Record, Result, Run, Trouble
 from syncd.ports import Clock
 from syncd.recency import TOLERANCE
@@ -307,9 +308,30 @@ class Ledger:
         with self.writing() as connection:
             upsert(connection, tables.meta, [{"key": key, "value": value}])
 
-    def check_key(self, key_id: str) -> None:
-        """Tie the ledger to its fingerprint key. Raises `LedgerError` for a different one."""
+    @property
+    def owner(self) -> str | None:
+        """Whose ledger this is; None for an empty one. One from before owners were kept is known by its marks."""
+        if known := self.meta("owner"):
+            return known
+        descriptions = (row["description"] for row in self._each(select(tables.records.c.description)))
+        return next((owner for one in descriptions if (owner := owner_in(one))), None)
+
+    def check_owner(self, owner: str, *, keep: bool) -> None:
+        """Tie the ledger to its owner. `keep` False: write nothing. Raises `ConfigError` for another one."""
+        known = self.owner
+        if known is not None and known != owner:
+            raise ConfigError(
+                f"the ledger {self.place} is of owner {known}, and the configuration says owner: {owner}",
+                hint=f"write owner: {known} again, or: syncd state rename-owner {known} {owner}",
+            )
+        if keep and self.meta("owner") is None:
+            self.set_meta("owner", owner)
+
+    def check_key(self, key_id: str, *, keep: bool = True) -> None:
+        """Tie the ledger to its fingerprint key. `keep` False: write nothing. Raises `LedgerError` for another one."""
         known = self.meta("fingerprint_key_id")
+        if known is None and not keep:
+            return
         if known is None:
             self.set_meta("fingerprint_key_id", key_id)
         elif known != key_id:
