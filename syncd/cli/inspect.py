@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syncd.cli.context import Context, ago, show, show_json, show_table, warn
+from syncd.cli.json_rows import problem_row
 from syncd.cli.parameters import Json
 from syncd.errors import ConfigError, SyncdError, worst
-from syncd.models import Failure, Record, Trouble
+from syncd.models import Failure, Record
 from syncd.statuses import status_of_record
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def status(context: typer.Context, *, as_json: Json = False) -> int:
             rows.append([job_name, target, "left over", "-", "-", "never", tally, why])
         troubles = sorted(app.ledger.all_troubles(), key=lambda one: (one.job, one.subject))
         if as_json:
-            show_json({"jobs": told, "troubles": [trouble_row(one) for one in troubles]})
+            show_json({"jobs": told, "troubles": [problem_row(one) for one in troubles]})
             return 0
         show_table(["JOB", "TARGET", "RESULT", "LAST RUN", "LAST GOOD", "NEXT", "SECRETS", "WHY"], rows)
         if troubles:
@@ -268,20 +269,6 @@ def _next_run(schedule: Any, last: Any, now: Any) -> Any:
     if schedule.every is not None:
         return max(now, last + schedule.every) if last else now
     return next(fires(schedule.cron, now.astimezone(ZoneInfo(schedule.timezone))), None)
-
-
-def trouble_row(one: Trouble) -> dict[str, Any]:
-    return {
-        "status": one.kind,
-        "name": one.subject,
-        "job": one.job,
-        "ref": str(one.ref or ""),
-        "message": one.message,
-        "hint": one.hint,
-        "attempts": one.attempts,
-        "since": one.first_at,
-        "retry_at": one.retry_at,
-    }
 
 
 def schema() -> int:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syncd.cli.context import chosen_jobs, duration, show, show_json, show_table, warn
+from syncd.cli.json_rows import finding_row
 from syncd.cli.parameters import Jobs, Json, Wait
-from syncd.cli.told import Told, finding_row, problems
+from syncd.cli.told import Told, problems
 from syncd.cli.working import working
 from syncd.errors import SyncdError, worst
 from syncd.models import SERIOUS, Action, Create, Delete, Finding, Kind, Update, version_label

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syncd.cli.context import Context, duration, show, show_json, show_table
-from syncd.cli.explain import as_row
+from syncd.cli.json_rows import record_row
 from syncd.cli.parameters import Json
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.errors import ConfigError, PlanMoved
@@ -57,7 +57,7 @@ def list_(context: typer.Context, *, as_json: Json = False) -> int:
     with context.obj.open(writable=False) as app:
         records = app.ledger.records()
         now, served = app.world.clock(), app.served
-        rows = [as_row(record, status_of_record(record, served, now)) for record in records]
+        rows = [record_row(record, status_of_record(record, served, now)) for record in records]
         rows += _without_record(app, app.ledger.all_troubles(), records)
     rows.sort(key=lambda row: (row["target"], row["name"]))
     if as_json:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from syncd.cli.context import show, show_json, warn
+from syncd.cli.json_rows import report_row
 from syncd.errors import SyncdError, worst
 from syncd.models import SERIOUS, Finding, Kind, SyncReport
 
@@ -36,7 +37,7 @@ class Told:
         self._codes.add(report.exit_code)
         words = ", ".join(f"{number} {word}" for word, number in done.items())
         head = f"{report.job} -> {report.target}: {'failed' if report.error and not report.outcomes else words}"
-        self._said[key] = _report_row(report) if self._as_json else [head, *problems(report.findings, report)]
+        self._said[key] = report_row(report) if self._as_json else [head, *problems(report.findings, report)]
         if isinstance(report.error, SyncdError):
             hint = [f"  mend: {report.error.hint}"] if report.error.hint else []
             self._errors[key] = [f"syncd: {report.job} -> {report.target}: {report.error.message}", *hint]
@@ -55,40 +56,6 @@ class Told:
             for line in self._errors.get(key, ()):
                 warn(line)
         return worst(self._codes)
-
-
-def _report_row(report: SyncReport) -> dict[str, Any]:
-    from syncd.record import counts
-
-    return {
-        "job": report.job,
-        "target": report.target,
-        "exit_code": report.exit_code,
-        "counts": counts(report),
-        "actions": [
-            {
-                "action": outcome.verb,
-                "name": outcome.action.name,
-                "remote_id": outcome.remote_id,
-                "error": str(outcome.error) if outcome.error else None,
-            }
-            for outcome in report.outcomes
-        ],
-        "findings": [finding_row(one) for one in report.findings if one.kind is not Kind.UNCHANGED],
-        "failures": [{"place": f.place, "message": f.message, "hint": f.hint} for f in report.failures],
-        "error": str(report.error) if report.error else None,
-        "hint": report.error.hint if isinstance(report.error, SyncdError) else "",
-    }
-
-
-def finding_row(one: Finding) -> dict[str, Any]:
-    return {
-        "kind": one.kind.value,
-        "name": one.name,
-        "ref": str(one.ref) if one.ref else None,
-        "message": one.message,
-        "hint": one.hint,
-    }
 
 
 def problems(findings: tuple[Finding, ...], report: SyncReport | None) -> Iterator[str]:

@@ -286,10 +286,12 @@ class Ledger:
         held = select(tables.records.c.site).distinct().where(tables.records.c.remote_id.is_not(None))
         return frozenset(row["site"] for row in self._all(held))
 
-    def history(self, name: str, *, most: int = 10) -> tuple[Logged, ...]:
-        """The last actions on a name, newest first."""
+    def history(self, name: str, site: str | None = None, *, most: int = 10) -> tuple[Logged, ...]:
+        """The last actions on a name, on one site or on all, newest first."""
         table = tables.history
         query = select(table).where(table.c.name == name).order_by(table.c.id.desc()).limit(most)
+        if site is not None:
+            query = query.where(table.c.site == site)
         names = Logged.__dataclass_fields__
         return tuple(Logged(**{key: row[key] for key in names}) for row in self._all(query))
 

@@ -1,0 +1,202 @@
+"""What there is to say of one name, path or id: the rules, the ledger, and what the next cycle would do."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from syncd.errors import SyncdError
+from syncd.models import Action, Delete, Failure, Finding, Record, SecretRef, Trouble
+from syncd.untrusted import mapping
+
+if TYPE_CHECKING:
+    from syncd.bootstrap import App
+    from syncd.sync import Picture
+    from syncd.tick import Tick
+    from syncd.world import Job
+
+
+@dataclass(slots=True, kw_only=True)
+class NextCycle:
+    """What the next cycle of one job on one target would do about it, seen now."""
+
+    job: str
+    target: str
+    wanted: tuple[str, ...] = ()
+    """The names that the job gives it on this target."""
+    listed: bool = False
+    """Does the source list its path?"""
+    unread: bool = False
+    actions: tuple[Action, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    """Places of the job that could not be read."""
+    error: SyncdError | None = None
+    """Why nobody could look."""
+
+    @property
+    def says_nothing(self) -> bool:
+        """Does this job have nothing to do with it?"""
+        return not (self.wanted or self.listed or self.unread or self.actions or self.findings)
+
+
+@dataclass(slots=True, kw_only=True)
+class Explanation:
+    """Everything about one name, path or id."""
+
+    subject: str
+    records: list[Record]
+    problems: list[Trouble]
+    mappings: list[dict[str, Any]]
+    """Which rules take the path, and the names that they give it."""
+    excluded: list[dict[str, str]]
+    """Which rules would take the path, but for an `exclude`."""
+    cycles: list[NextCycle] = field(default_factory=list)
+    similar: list[str] = field(default_factory=list)
+    """Names that are close to one of which nothing is known."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Is nothing known of it at all?"""
+        known = (self.records, self.problems, self.mappings, self.excluded)
+        return not any(known) and all(one.says_nothing for one in self.cycles)
+
+
+def explanation_of(app: App, what: str) -> Explanation:
+    """Look it up in the ledger and the rules, and see what the next cycle would do. Raises `LedgerError`."""
+    subject = _path_of(app, what)
+    records = [one for one in app.ledger.records() if subject in {one.name, one.ref.path, one.remote_id}]
+    problems = [
+        one
+        for one in app.ledger.all_troubles()
+        if one.subject in {what, subject} or (one.ref is not None and one.ref.path == subject)
+    ]
+    explanation = Explanation(
+        subject=subject,
+        records=records,
+        problems=problems,
+        mappings=list(_mappings(app, subject)),
+        excluded=list(_exclusions(app, subject)),
+    )
+    explanation.cycles = list(_next_cycles(app, explanation))
+    if explanation.is_empty:
+        explanation.similar = _similar(app, subject)
+    return explanation
+
+
+def _path_of(app: App, what: str) -> str:
+    """The path of a reference as our own lists write it (`source:path#field`); anything else as it is."""
+    source, colon, rest = what.partition(":")
+    if colon and source in app.settings.sources:
+        return rest.partition("#")[0]
+    path = what.partition("#")[0]
+    return path if "/" in path else what
+
+
+def _mappings(app: App, path: str) -> Iterator[dict[str, Any]]:
+    """Which rules take a path, and the names that they give it."""
+    from syncd.naming import selects_path, wix_name
+
+    listed_by = listing_methods(app)
+    for job in app.world.jobs.values():
+        states = app.ledger.known_paths(job.source)
+        mounts = app.ledger.known_mounts(job.source)
+        first = path.split("/", maxsplit=1)[0]
+        mount = max((one for one in mounts if path.startswith(one)), key=len, default=first).strip("/")
+        for rule in job.rules:
+            if not selects_path(rule, path):
+                continue
+            state = states.get((path, rule.pin))
+            fields = (state.fields if state else None) or ()
+            shown: tuple[str | None, ...] = fields if rule.field == "*" else (rule.field,)
+            for name in shown or ("(each field, once it is read)",):
+                ref = SecretRef(source=job.source, path=path, field=name)
+                for target in job.targets:
+                    row = {"job": job.name, "rule": rule.path.text, "target": target, "ref": str(ref)}
+                    row["listed_by"] = listed_by.get((job.name, rule.path.text), "")
+                    try:
+                        given = wix_name(rule, ref, mount, app.settings.targets[target].name_profile)
+                        yield {**row, "name": given if fields or rule.field != "*" else None}
+                    except SyncdError as error:
+                        yield {**row, "name": None, "why_not": f"{error.message}; mend: {error.hint}"}
+
+
+def _exclusions(app: App, path: str) -> Iterator[dict[str, str]]:
+    """Which rules would take a path, but for one of their exclusions."""
+    for job in app.world.jobs.values():
+        for rule in job.rules:
+            glob = next((one for one in rule.exclude if one.matches(path)), None)
+            if glob is not None and rule.path.matches(path):
+                yield {"job": job.name, "rule": rule.path.text, "exclude": glob.text}
+
+
+def listing_methods(app: App) -> dict[tuple[str, str], str]:
+    """How each job's last cycle listed each rule's path."""
+    by_job = {run.job: mapping(json.loads(run.counts or "{}").get("means")) for run in app.ledger.runs()}
+    return {(job, path): how for job, methods in by_job.items() for path, how in methods.items()}
+
+
+def _next_cycles(app: App, explanation: Explanation) -> Iterator[NextCycle]:
+    """What each job that may have to do with it sees now; a name that nobody knows is looked for by all."""
+    from syncd.sync import Cycle, looked_at_patiently
+    from syncd.tick import Tick
+
+    concerned = {row["job"] for row in (*explanation.mappings, *explanation.excluded)} | {
+        one.job for one in explanation.records
+    }
+    concerned |= {one.job for one in explanation.problems}
+    tick: Tick = Tick()
+    for job in app.world.jobs.values():
+        if concerned and job.name not in concerned:
+            continue
+        for target in job.targets:
+            try:
+                picture = looked_at_patiently(Cycle(app.world, job, target), tick)
+            except SyncdError as error:
+                yield NextCycle(job=job.name, target=target, error=error)
+            else:
+                seen = _seen(job, target, picture, explanation)
+                if concerned or seen.failures or not seen.says_nothing:
+                    yield seen
+
+
+def _seen(job: Job, target: str, picture: Picture, explanation: Explanation) -> NextCycle:
+    subject, ids = explanation.subject, {one.remote_id for one in explanation.records}
+    paths = (
+        {subject}
+        | {one.ref.path for one in explanation.records}
+        | {one.ref.path for one in explanation.problems if one.ref}
+    )
+    names = {subject} | {one.name for one in explanation.records} | {one.subject for one in explanation.problems}
+
+    def is_meant(name: str, ref: SecretRef | None, remote_id: str | None = None) -> bool:
+        by_path = ref is not None and subject == ref.path
+        return name in names or by_path or (remote_id is not None and remote_id in ids)
+
+    actions = []
+    for action in picture.plan.actions:
+        ref = action.record.ref if isinstance(action, Delete) else action.desired.ref
+        if is_meant(action.name, ref, action.record.remote_id if action.record else None):
+            actions.append(action)
+    found = (*picture.plan.findings, *picture.wanted.findings)
+    evidence = picture.gathering.picture
+    wanted = [one for one in picture.wanted.all if is_meant(one.name, one.ref)]
+    here = paths | {one.ref.path for one in wanted}
+    return NextCycle(
+        job=job.name,
+        target=target,
+        wanted=tuple(sorted({one.name for one in wanted})),
+        listed=any(path in here for path, _ in evidence.listed),
+        unread=any(path in here for path, _ in evidence.unread),
+        actions=tuple(actions),
+        findings=tuple(one for one in found if one.name and is_meant(one.name, one.ref)),
+        failures=tuple(picture.gathering.failures),
+    )
+
+
+def _similar(app: App, subject: str) -> list[str]:
+    known = {one.name for one in app.ledger.records()} | {one.ref.path for one in app.ledger.records()}
+    return difflib.get_close_matches(subject, sorted(known), n=3, cutoff=0.75)
