@@ -14,7 +14,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from syncd.drift import lost
-from syncd.errors import NameTaken, SecretGone, SiteFull, SyncdError, TargetDenied, TargetError, TargetUnavailable
+from syncd.errors import (
+    Interrupted,
+    NameTaken,
+    SecretGone,
+    SiteFull,
+    SyncdError,
+    TargetDenied,
+    TargetError,
+    TargetUnavailable,
+)
 from syncd.models import (
     Action,
     Create,
@@ -59,6 +68,8 @@ class Applied:
     """The time was up before all actions were sent."""
     broken: SyncdError | None = None
     """The site as a whole refuses or does not answer."""
+    unsent: int = 0
+    """Actions that were not sent, because the time was up or the process is asked to stop."""
     full: SiteFull | None = None
     """The site takes no more secrets: no further creation is sent."""
     slow_down: TargetUnavailable | None = None
@@ -129,6 +140,7 @@ class Applier:
                     self._settle(future, *flying.pop(future), settled, result)
             self._journal.write(put=settled.put, drop=settled.drop, log=settled.log)
             settled.note(result.rows)
+        result.unsent += len(todo)
         result.left_over = (bool(todo) or result.slow_down is not None) and result.broken is None
         return result
 
@@ -187,6 +199,10 @@ class Applier:
             written = self._believed(action, future.result())
         except TargetError as failure:
             error = failure
+        if isinstance(error, Interrupted) and not error.maybe_done:
+            result.unsent += 1
+            self._put_back(action, record, settled)
+            return
         if isinstance(error, TargetUnavailable) and error.asks_to_wait:
             result.slow_down = error
             self._put_back(action, record, settled)

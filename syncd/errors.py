@@ -114,6 +114,10 @@ class TargetUnavailable(TargetError):
         return self.retry_after is not None and self.retry_after > CALL_PATIENCE and not self.maybe_done
 
 
+class Interrupted(TargetUnavailable):
+    """The process is asked to stop, and the request was not sent."""
+
+
 class TargetDenied(TargetError):
     """The credential was refused or lacks a permission."""
 

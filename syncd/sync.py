@@ -91,8 +91,14 @@ class Cycle:
         self._looks = 0
         self._holder, self._began = "", time.monotonic()
         self._waited, self._waited_at = 0.0, 0
+        self._unsent = 0
         self._taken_back: list[Finding] = []
         self._troubles: Mapping[str, Trouble] = {}
+
+    @property
+    def noticed(self) -> tuple[Finding, ...]:
+        """What was taken back by its mark, or follows from another key of the site."""
+        return tuple(self._taken_back)
 
     def run(
         self,
@@ -203,6 +209,7 @@ class Cycle:
         self._memory.ended |= applied.ended
         self._memory.uncreated |= applied.uncreated
         self._outcomes += applied.outcomes
+        self._unsent = applied.unsent if self._world.stopped() else 0
         rows: dict[str, Record | None] = {record.name: record for record in (*picture.records, *todo.notes)}
         rows |= applied.rows
         picture.records = tuple(row for row in rows.values() if row is not None)
@@ -346,6 +353,7 @@ class Cycle:
             failures=failures,
             error=error,
             exit_code=worst(codes),
+            unsent=self._unsent,
             listing_calls=picture.gathering.listing_calls if picture else 0,
             means=picture.gathering.means if picture else {},
             faulty=picture.wanted.faulty() if picture else {},

@@ -199,4 +199,4 @@ def _seen(job: Job, target: str, picture: Picture, explanation: Explanation) -> 
 
 def _similar(app: App, subject: str) -> list[str]:
     known = {one.name for one in app.ledger.records()} | {one.ref.path for one in app.ledger.records()}
-    return difflib.get_close_matches(subject, sorted(known), n=3, cutoff=0.75)
+    return difflib.get_close_matches(subject, sorted(known), n=3, cutoff=0.6)

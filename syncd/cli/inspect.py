@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from syncd.cli.context import Context, ago, show, show_json, show_table, warn
+from syncd.cli.grouping import Problem, grouped_by_cause, names_in_words
 from syncd.cli.json_rows import problem_row
 from syncd.cli.parameters import Json
 from syncd.errors import ConfigError, SyncdError, worst
-from syncd.models import Failure, Record
+from syncd.models import Failure, Record, Trouble
 from syncd.statuses import status_of_record
 
 if TYPE_CHECKING:
@@ -215,19 +216,31 @@ def status(context: typer.Context, *, as_json: Json = False) -> int:
             show()
             show_table(
                 ["STATUS", "NAME", "JOB", "SINCE", "NEXT TRY", "WHY"],
-                [
-                    [
-                        one.kind,
-                        one.subject,
-                        one.job,
-                        ago(one.first_at, now),
-                        ago(one.retry_at, now) if one.retry_at else "next cycle",
-                        f"{one.message}" + (f"; mend: {one.hint}" if one.hint else ""),
-                    ]
-                    for one in troubles
-                ],
+                list(_problem_rows(troubles, now)),
             )
     return 0
+
+
+def _problem_rows(problems: list[Trouble], now: datetime) -> Iterator[list[str]]:
+    """What keeps failing, one row a cause."""
+    pairs = [(_as_problem(one), one) for one in problems]
+    rows = {id(problem): one for problem, one in pairs}
+    for group in grouped_by_cause(problem for problem, _ in pairs):
+        first = rows[id(group[0])]
+        message, hint = (first.message, first.hint) if len(group) == 1 else group[0].cause[1:]
+        retries = [rows[id(problem)].retry_at for problem in group]
+        yield [
+            first.kind,
+            names_in_words([problem.name for problem in group]),
+            first.job,
+            ago(min(rows[id(problem)].first_at for problem in group), now),
+            ago(min(at for at in retries if at), now) if all(retries) else "next cycle",
+            message + (f"; mend: {hint}" if hint else ""),
+        ]
+
+
+def _as_problem(one: Trouble) -> Problem:
+    return Problem(label=f"{one.kind} {one.job}", name=one.subject, message=one.message, hint=one.hint)
 
 
 def _of(app: App, job: Job, target: str) -> list[Record]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syncd.cli.context import chosen_jobs, duration, show, show_json, show_table, warn
-from syncd.cli.json_rows import finding_row
+from syncd.cli.json_rows import failure_row, finding_row
 from syncd.cli.parameters import Jobs, Json, Wait
-from syncd.cli.told import Told, problems
+from syncd.cli.told import Told, cycle_error_lines, problems
 from syncd.cli.working import working
 from syncd.errors import SyncdError, worst
 from syncd.models import SERIOUS, Action, Create, Delete, Finding, Kind, Update, version_label
@@ -46,33 +48,37 @@ def plan(
     from syncd.sync import Cycle, looked_at_patiently
     from syncd.tick import Tick
 
-    codes, waiting, plans, failed = set(), 0, [], list[dict[str, str]]()
-    planned: set[tuple[str, str]] = set()
+    codes, plans, failed = set(), [], list[dict[str, str]]()
+    total: Counter[type[Action]] = Counter()
+    errors: list[tuple[str, str, SyncdError]] = []
+    wishes = _Wishes()
     with context.obj.open(writable=False) as app:
         tick = Tick()
         for job in chosen_jobs(app, jobs or []):
             for target in job.targets:
+                cycle = Cycle(app.world, job, target)
                 try:
-                    picture = looked_at_patiently(Cycle(app.world, job, target), tick)
+                    picture = looked_at_patiently(cycle, tick)
                 except SyncdError as error:
                     codes.add(error.exit_code)
                     failed.append({"job": job.name, "target": target, "error": error.message, "hint": error.hint})
-                    warn(f"syncd: {job.name} -> {target}: {error.message}")
-                    if error.hint:
-                        warn(f"  mend: {error.hint}")
+                    errors.append((job.name, target, error))
                     continue
                 site = app.world.site_of(target)
-                fresh = tuple(action for action in picture.plan.actions if (site, action.name) not in planned)
-                planned |= {(site, action.name) for action in fresh}
-                picture.plan = replace(picture.plan, actions=fresh)  # another job or target has the others
-                findings = picture.plan.findings + tuple(picture.wanted.findings)
-                waiting += len(picture.plan.actions)
+                fresh, disputed = wishes.sorted_out(site, job.name, picture.plan.actions)
+                picture.plan = replace(picture.plan, actions=fresh)
+                findings = (*picture.plan.findings, *picture.wanted.findings, *disputed, *cycle.noticed)
+                total.update(type(action) for action in picture.plan.actions)
                 codes |= {one.exit_code or int(one.kind in SERIOUS) for one in findings}
                 codes |= {4} if picture.gathering.failures else set()
                 kept = planfile.actions_of(picture)
                 plans.append({"job": job.name, "target": target, "site": site, "actions": kept})
                 if as_json:
                     plans[-1]["findings"] = [finding_row(one) for one in findings if one.kind is not Kind.UNCHANGED]
+                    plans[-1]["failures"] = [failure_row(one) for one in picture.gathering.failures]
+                    plans[-1]["unversioned"] = [
+                        action.name for action in picture.plan.actions if planfile.unversioned(action)
+                    ]
                 else:
                     _show_plan(job.name, target, picture, findings)
         content = {
@@ -82,13 +88,43 @@ def plan(
         }
     if as_json:
         show_json({**content, "plans": plans, "failed": failed})
+    for line in cycle_error_lines(errors):
+        warn(line)
     if out is not None and not codes - {0, 1, 6}:
         planfile.write(out, planfile.sealed(content))
         warn(f"kept in {out}; carry it out with: syncd apply {out}")
     elif out is not None:
         warn(f"syncd: {out} is not written, because the plan is not complete")
+    if not as_json and len(plans) > 1:
+        show(f"in all: {_tally(total)}")
     code = worst(codes)
-    return 2 if detailed_exitcode and waiting and code in {0, 1, 6} else code
+    return 2 if detailed_exitcode and total and code in {0, 1, 6} else code
+
+
+class _Wishes:
+    """The names that the jobs of one command want to write, in their order: the first one has a name."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[tuple[str, str], tuple[str, Action]] = {}
+
+    def sorted_out(self, site: str, job: str, actions: Sequence[Action]) -> tuple[tuple[Action, ...], list[Finding]]:
+        """The actions that are this job's, and a conflict for each name that an earlier one gives to another path.
+
+        What an earlier job or target sends in the same way is its own, and needs no second time.
+        """
+        fresh, disputed = [], []
+        for action in actions:
+            earlier = self._by_name.setdefault((site, action.name.casefold()), (job, action))
+            if earlier[1] is action:
+                fresh.append(action)
+            elif not isinstance(action, Delete) and not isinstance(earlier[1], Delete):
+                rival = earlier[1].desired
+                if (rival.name, rival.ref, rival.pin) != (action.name, action.desired.ref, action.desired.pin):
+                    message = f"{rival.name} belongs to {rival.ref} of job {earlier[0]}"
+                    hint = "give one of the two rules another `name`"
+                    ref = action.desired.ref
+                    disputed.append(Finding(kind=Kind.CONFLICT, name=action.name, ref=ref, message=message, hint=hint))
+        return tuple(fresh), disputed
 
 
 def _show_plan(job: str, target: str, picture: Picture, findings: tuple[Finding, ...]) -> None:
@@ -96,21 +132,19 @@ def _show_plan(job: str, target: str, picture: Picture, findings: tuple[Finding,
 
     actions = picture.plan.actions
     same = sum(one.kind is Kind.UNCHANGED for one in findings)
-    tally = ", ".join(
-        f"{sum(isinstance(action, kind) for action in actions)} to {word}"
-        for kind, word in ((Create, "create"), (Update, "update"), (Delete, "delete"))
-    )
-    show(f"{job} -> {target}: {tally}, {same} unchanged")
+    show(f"{job} -> {target}: {_tally(Counter(type(action) for action in actions))}, {same} unchanged")
     if actions:
         show_table(["ACTION", "NAME", "FROM", "TO", "WHY", "SOURCE"], [_row(action) for action in actions])
     if any(unversioned(action) for action in actions):
         show("  KV v1 has no versions: a kept plan leaves these out, `syncd sync` sends them")
-    for failure in picture.gathering.failures:
-        show(f"  unreadable  {failure.place}: {failure.message}")
-        show(f"              mend: {failure.hint}")
-    for line in problems(findings, None):
+    for line in problems(findings, None, picture.gathering.failures):
         show(line)
     show()
+
+
+def _tally(counts: Counter[type[Action]]) -> str:
+    kinds = ((Create, "create"), (Update, "update"), (Delete, "delete"))
+    return ", ".join(f"{counts[kind]} to {word}" for kind, word in kinds)
 
 
 def _row(action: Action) -> list[str]:

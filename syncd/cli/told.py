@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from syncd.cli.context import show, show_json, warn
+from syncd.cli.grouping import Problem, grouped_by_cause, names_in_words, problem_lines
 from syncd.cli.json_rows import report_row
 from syncd.errors import SyncdError, worst
-from syncd.models import SERIOUS, Finding, Kind, SyncReport
+from syncd.models import SERIOUS, Failure, Finding, Kind, SyncReport
 
 
 class Told:
@@ -24,7 +26,7 @@ class Told:
         self._events, self._traces = Events(), traces()
         self._run_id = str(structlog.contextvars.get_contextvars().get("run_id", ""))
         self._said: dict[tuple[str, str], dict[str, Any] | list[str]] = {}
-        self._errors: dict[tuple[str, str], list[str]] = {}
+        self._errors: dict[tuple[str, str], SyncdError] = {}
         self._codes: set[int] = set()
 
     def take(self, report: SyncReport) -> None:
@@ -39,8 +41,7 @@ class Told:
         head = f"{report.job} -> {report.target}: {'failed' if report.error and not report.outcomes else words}"
         self._said[key] = report_row(report) if self._as_json else [head, *problems(report.findings, report)]
         if isinstance(report.error, SyncdError):
-            hint = [f"  mend: {report.error.hint}"] if report.error.hint else []
-            self._errors[key] = [f"syncd: {report.job} -> {report.target}: {report.error.message}", *hint]
+            self._errors[key] = report.error
 
     def show(self, order: list[tuple[str, str]]) -> int:
         """Everything that was told, in this order; the exit code."""
@@ -52,36 +53,60 @@ class Told:
             for key in there:
                 for line in self._said[key]:
                     show(line)
-        for key in there:
-            for line in self._errors.get(key, ()):
-                warn(line)
+        for line in cycle_error_lines((*key, self._errors[key]) for key in there if key in self._errors):
+            warn(line)
         return worst(self._codes)
 
 
-def problems(findings: tuple[Finding, ...], report: SyncReport | None) -> Iterator[str]:
-    """What a person should look at, each with its mend."""
-    for failure in report.failures if report else ():
-        yield f"  unreadable  {failure.place}: {failure.message}"
-        if failure.hint:
-            yield f"              mend: {failure.hint}"
+SHOWN = SERIOUS | {
+    Kind.WITHHELD,
+    Kind.TAKEN_BACK,
+    Kind.JOINED,
+    Kind.BEHIND,
+    Kind.DRIFT,
+    Kind.MISSING,
+    Kind.ORPHAN,
+    Kind.FROZEN,
+    Kind.UNKNOWN,
+}
+"""Findings that a person should look at."""
+
+
+def problems(findings: Iterable[Finding], report: SyncReport | None, failures: Iterable[Failure] = ()) -> Iterator[str]:
+    """What a person should look at, each cause with its fix."""
+    return problem_lines(_problems(findings, report, report.failures if report else failures))
+
+
+def _problems(findings: Iterable[Finding], report: SyncReport | None, failures: Iterable[Failure]) -> Iterator[Problem]:
+    for failure in failures:
+        yield Problem(label="unreadable", name=failure.place, message=failure.message, hint=failure.hint)
     failed = {o.action.name: o for o in report.outcomes}.values() if report else ()
     for outcome in failed:
         if isinstance(outcome.error, SyncdError):
-            yield f"  failed      {outcome.action.name}: {outcome.error.message}"
-            if outcome.error.hint:
-                yield f"              mend: {outcome.error.hint}"
+            error = outcome.error
+            yield Problem(label="failed", name=outcome.action.name, message=error.message, hint=error.hint)
     for one in findings:
-        if one.kind in SERIOUS or one.kind in {
-            Kind.WITHHELD,
-            Kind.JOINED,
-            Kind.BEHIND,
-            Kind.DRIFT,
-            Kind.MISSING,
-            Kind.ORPHAN,
-            Kind.FROZEN,
-            Kind.UNKNOWN,
-        }:
+        if one.kind in SHOWN:
             where = f"{one.name} ({one.ref})" if one.ref and str(one.ref) != one.name else one.name
-            yield f"  {one.kind.value:11} {where}{': ' if where else ''}{one.message}"
-            if one.hint:
-                yield f"              mend: {one.hint}"
+            yield Problem(label=one.kind.value, name=where, message=one.message, hint=one.hint)
+    if report and report.unsent:
+        yield Problem(label="interrupted", name="", message=f"{report.unsent} not sent; the next cycle sends them")
+
+
+def cycle_error_lines(errors: Iterable[tuple[str, str, SyncdError]]) -> Iterator[str]:
+    """Errors that ended whole cycles (job, target, error): one line and one fix a cause."""
+    problems = []
+    for job, target, error in errors:
+        message = re.sub(r"on site \S+", "on its site", error.message.removeprefix(f"{target}: "))
+        problems.append((Problem(label="", name=target, message=message, hint=error.hint), job, error))
+    found = {id(problem): (job, error) for problem, job, error in problems}
+    for group in grouped_by_cause(problem for problem, _, _ in problems):
+        job, error = found[id(group[0])]
+        if len(group) == 1:
+            yield f"syncd: {job} -> {group[0].name}: {error.message}"
+        else:
+            jobs = sorted({found[id(problem)][0] for problem in group})
+            names = names_in_words([problem.name for problem in group])
+            yield f"syncd: {names_in_words(jobs)} -> {len(group)} targets ({names}): {group[0].message}"
+        if error.hint:
+            yield f"  mend: {error.hint}"

@@ -154,6 +154,8 @@ class SyncReport:
     failures: tuple[Failure, ...] = ()
     error: Exception | None = None
     exit_code: int = 0
+    unsent: int = 0
+    """Actions that an interruption left for the next cycle."""
     listing_calls: int = 0
     """What one look at the source costs, however many jobs share it."""
     means: Mapping[str, str] = field(default_factory=dict)

@@ -21,6 +21,7 @@ from tenacity.wait import wait_random_exponential
 
 from syncd.errors import (
     CALL_PATIENCE,
+    Interrupted,
     NameTaken,
     SecretGone,
     SecretRefused,
@@ -211,7 +212,7 @@ class WixTarget:
                     return ticket
                 wait = left.total_seconds()
             if self._stop.wait(wait):
-                raise TargetUnavailable(f"{self.name}: stopped before the request was sent")
+                raise Interrupted(f"{self.name}: stopped before the request was sent")
 
     def _once(self, method: str, path: str, payload: Sendable) -> Answer:
         answer = self._send(method, path, payload)

@@ -1,0 +1,66 @@
+"""One cause, one message: what many secrets or sites have in common is said once, with their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+ALONE = 3
+"""So many of one cause are listed one by one; more are one line."""
+NAMED = 5
+"""Names that such a line holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What went wrong with one thing."""
+
+    label: str
+    """What kind of problem it is, in one word."""
+    name: str
+    message: str
+    hint: str = ""
+
+    @property
+    def cause(self) -> tuple[str, str, str]:
+        """What it has in common with others: label, message and hint without the name of this one."""
+        return self.label, _without(self.name, self.message), _without(self.name, self.hint)
+
+
+def _without(name: str, text: str) -> str:
+    """The text with NAME in the place of a name that stands in it as a word."""
+    short = name.partition(" (")[0]
+    return re.sub(rf"(?<![\w-]){re.escape(short)}(?![\w-])", "NAME", text) if short else text
+
+
+def names_in_words(names: list[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def grouped_by_cause(problems: Iterable[Problem]) -> Iterator[list[Problem]]:
+    """The problems in their order; those of one cause together, at the place of the first."""
+    groups: dict[tuple[str, str, str], list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault(problem.cause, []).append(problem)
+    for group in groups.values():
+        if len(group) > ALONE:
+            yield group
+        else:
+            yield from ([problem] for problem in group)
+
+
+def problem_lines(problems: Iterable[Problem]) -> Iterator[str]:
+    """Indented lines for people: label, names, message; then the fix."""
+    for group in grouped_by_cause(problems):
+        first = group[0]
+        if len(group) == 1:
+            where, message, hint = first.name, first.message, first.hint
+        else:
+            _, message, hint = first.cause
+            where = f"{len(group)} secrets ({names_in_words([problem.name.partition(' (')[0] for problem in group])})"
+        yield f"  {first.label:11} {where}{': ' if where else ''}{message}"
+        if hint:
+            yield f"              mend: {hint}"

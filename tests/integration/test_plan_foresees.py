@@ -1,0 +1,75 @@
+"""`syncd plan` foresees what `syncd sync` meets, and its JSON holds every reason that its text has."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lab import Bao, Lab
+
+DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
+
+
+@pytest.fixture
+def job(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    bao.put("a/x", v="1")
+    bao.put("b/x", v="2")
+    return lab
+
+
+@pytest.mark.parametrize("names", [("SAME", "SAME"), ("same", "SAME")])
+def test_a_name_that_two_jobs_want(job: Lab, bao: Bao, names: tuple[str, str]) -> None:
+    for letter, name in zip("ab", names, strict=True):
+        job.job(letter, "vault", {"path": f"{bao.mount}/{letter}/*", "name": name})
+    plan = job.run("plan")
+    told = job.run("plan", "--json")
+    assert plan.code == told.code == 1 and "conflict" in plan.out and "of job a" in plan.out
+    assert [len(one["actions"]) for one in told.json["plans"]] == [1, 0]
+    assert "of job a" in told.json["plans"][1]["findings"][0]["message"]
+    synced = job.run("sync")
+    assert synced.code == 1 and job.site.values() == {names[0]: "1"}
+
+
+def test_the_same_name_from_the_same_path_is_no_conflict(job: Lab, bao: Bao) -> None:
+    for letter in "ab":
+        job.job(letter, "vault", {"path": f"{bao.mount}/a/*", "name": "SAME"})
+    assert job.run("plan").code == 0 and job.run("sync").code == 0
+
+
+def test_what_is_taken_back(job: Lab, bao: Bao) -> None:
+    job.job("a", "vault", {"path": f"{bao.mount}/a/*"})
+    assert job.run("sync").code == 0
+    for left in job.state.parent.glob("state.db*"):
+        if not left.name.endswith(".key"):
+            left.unlink()
+    plan = job.run("plan")
+    assert "taken back  x_v" in plan.out
+    assert [one["kind"] for one in job.run("plan", "--json").json["plans"][0]["findings"]][-1] == "taken back"
+    assert job.run("sync").code in {0, 1}
+
+
+def test_an_unreadable_rule_is_in_the_json(job: Lab, bao: Bao) -> None:
+    job.job("a", "vault", {"path": f"{bao.mount}/a/*"}, {"path": "nowhere/a/*"})
+    plan = job.run("plan")
+    told = job.run("plan", "--json")
+    assert plan.code == told.code == 4
+    (failure,) = told.json["plans"][0]["failures"]
+    assert failure["place"] == "nowhere/a/*" and failure["message"] in plan.out and failure["hint"] in plan.out
+
+
+def test_every_line_of_the_text_is_in_the_json(job: Lab, bao: Bao) -> None:
+    bao.put("a/empty", v="")
+    job.site.create({"name": "x_v", "value": "by hand", "description": ""})
+    job.job("a", "vault", {"path": f"{bao.mount}/a/*"}, {"path": f"{bao.mount}/missing"}, {"path": "nowhere/*"})
+    job.job("b", "vault", {"path": f"{bao.mount}/b/*", "name": "{path}_{field}"})
+    text, told = job.run("plan").out, job.run("plan", "--json").out
+    for line in text.splitlines():
+        if line.startswith("  ") and ": " in line:
+            reason = line.rpartition(": ")[2]
+            assert reason in told, line
+
+
+def test_the_total_of_several_jobs(job: Lab, bao: Bao) -> None:
+    for letter in "ab":
+        job.job(letter, "vault", {"path": f"{bao.mount}/{letter}/*", "name": letter.upper()})
+    assert job.run("plan").out.rstrip().endswith("in all: 2 to create, 0 to update, 0 to delete")

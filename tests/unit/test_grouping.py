@@ -1,0 +1,56 @@
+"""One cause is one message; different causes stay apart, and nothing is lost."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncd.cli.grouping import Problem, grouped_by_cause, problem_lines
+from syncd.cli.told import cycle_error_lines
+from syncd.errors import TargetDenied, TargetUnavailable
+
+
+def conflict(name: str) -> Problem:
+    return Problem(
+        label="conflict", name=f"{name} (vault:kv/{name}#v)", message="is taken", hint=f"syncd state adopt {name}"
+    )
+
+
+def test_few_are_listed_many_are_counted() -> None:
+    assert len(list(problem_lines(map(conflict, "abc")))) == 6
+    first, fix = problem_lines(conflict(f"N{number}") for number in range(112))
+    assert first == "  conflict    112 secrets (N0, N1, N2, N3, N4 and 107 more): is taken"
+    assert fix.endswith("mend: syncd state adopt NAME")
+
+
+def test_a_name_within_another_word_is_no_name() -> None:
+    one = Problem(label="failed", name="key", message="the monkey has no key-ring, key", hint="")
+    assert one.cause[1] == "the monkey has no key-ring, NAME"
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b"]), st.text("xyz", max_size=3), st.sampled_from(["m1", "m2"])), max_size=30
+    )
+)
+def test_every_problem_is_in_one_group(rows: list[tuple[str, str, str]]) -> None:
+    problems = [Problem(label=label, name=name, message=message) for label, name, message in rows]
+    groups = list(grouped_by_cause(problems))
+    assert sorted(p.name for group in groups for p in group) == sorted(p.name for p in problems)
+    assert all(len({p.cause for p in group}) == 1 for group in groups)
+
+
+def test_ten_sites_that_refuse_are_two_lines() -> None:
+    def refused(target: str) -> TargetDenied:
+        return TargetDenied(
+            f"{target}: Wix refused the GET: no permission for it on site id-{target} (HTTP 403)", hint="see the key"
+        )
+
+    errors = [("job", f"site{n:02}", refused(f"site{n:02}")) for n in range(10)]
+    lines = list(cycle_error_lines([*errors, ("job", "other", TargetUnavailable("other: slow", hint="wait"))]))
+    assert lines == [
+        "syncd: job -> 10 targets (site00, site01, site02, site03, site04 and 5 more): Wix refused the GET: no permission for it on its site (HTTP 403)",
+        "  mend: see the key",
+        "syncd: job -> other: other: slow",
+        "  mend: wait",
+    ]
