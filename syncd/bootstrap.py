@@ -24,7 +24,7 @@ from syncd.errors import ConfigError, LedgerError
 from syncd.guard import Limit, Limits
 from syncd.models import Failure, Finding, Outcome, SecretValue
 from syncd.planning import Policies
-from syncd.ports import Source, Target
+from syncd.ports import Source, Target, TellWait
 from syncd.recency import TOLERANCE
 from syncd.state.engine import is_read_only, postgres_engine, prepare_file, read_only_engine, sqlite_engine
 from syncd.state.fingerprints import KEY_BYTES, Fingerprints, key_beside, key_path
@@ -33,6 +33,7 @@ from syncd.state.quota import Quota
 from syncd.statuses import Served
 from syncd.sync import MOST_SITES
 from syncd.telemetry.logs import logger
+from syncd.waits import WaitNotices
 from syncd.wakes import Queue
 from syncd.world import Job, World
 
@@ -72,6 +73,7 @@ class App:
         renaming: bool = False,
         stop: threading.Event | None = None,
         told: Told = lambda *_: None,
+        waits: TellWait = lambda *_: None,
         source_call: Callable[[str, str], None] = lambda *_: None,
         request: Callable[[str, str, str], None] = lambda *_: None,
         expires: Callable[[str, datetime | None], None] = lambda *_: None,
@@ -86,6 +88,7 @@ class App:
         self.ended = threading.Event()
         """It is over, or another configuration has taken its place: what waits gives up, what runs ends soon."""
         self._clock = clock
+        self._waits = WaitNotices(waits)
         self._source_call, self._request, self._expires = source_call, request, expires
         self._lock = threading.Lock()
         self._sources: dict[str, Source] = {}
@@ -114,6 +117,7 @@ class App:
             stopped=lambda: self.stop.is_set() or self.ended.is_set(),
             told=told,
             pause=self.stop.wait,
+            waits=self._waits,
         )
 
     def _say_a_clock_that_was_set_back(self) -> None:
@@ -336,6 +340,7 @@ class App:
             stop=self.stop,
             profile=settings.name_profile,
             observe=lambda method, code: self._request(name, method, code),
+            waits=self._waits,
         )
 
 

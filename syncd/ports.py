@@ -25,6 +25,8 @@ from syncd.models import (
     Written,
 )
 
+TellWait = Callable[[str, float], None]
+"""Told what is waited for, and for how many seconds at most."""
 Clock = Callable[[], datetime]
 """Now, with a time zone. Passed in; nothing below the bootstrap asks the machine."""
 
@@ -115,9 +117,12 @@ class StateStore(Protocol):
     """The ledger. All raise `LedgerError`."""
 
     def lock(
-        self, site: str, *, holder: str, wait: timedelta, stop: Callable[[], bool]
+        self, site: str, *, holder: str, wait: timedelta, stop: Callable[[], bool], waits: TellWait = ...
     ) -> AbstractContextManager[Journal]:
-        """The only way to write records of a site. Raises `LedgerBusy` with the holder after `wait`."""
+        """The only way to write records of a site. Raises `LedgerBusy` with the holder after `wait`.
+
+        `waits` is told while another holder is waited for.
+        """
 
     def records(self, site: str) -> tuple[Record, ...]:
         """The rows of one site, by name."""

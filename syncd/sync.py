@@ -120,7 +120,9 @@ class Cycle:
         try:
             more = True
             while more:
-                with self._world.store.lock(self._site, holder=holder, wait=wait, stop=self._world.stopped) as journal:
+                with self._world.store.lock(
+                    self._site, holder=holder, wait=wait, stop=self._world.stopped, waits=self._world.waits
+                ) as journal:
                     until = time.monotonic() + APPLY_SECONDS
                     tick = tick.fresh()
                     while more and time.monotonic() < until:
@@ -146,6 +148,7 @@ class Cycle:
                         report = self._report(started, picture, error)
                         remember(journal, self._world.store, report, self._site, seen)
                         return report
+                self._tell_slow(slow)
                 self._world.pause(max(0.2, slow or 0.0))  # without the lock: whoever waits for the site takes it
                 slow = None
         except SyncdError as failure:
@@ -162,8 +165,12 @@ class Cycle:
         return failure.retry_after if self._waited <= MOST_WAIT else None
 
     def pause(self, seconds: float) -> None:
-        """Wait, or until stopped."""
+        """Wait for a site that asks to slow down, or until stopped."""
+        self._tell_slow(seconds)
         self._world.pause(seconds)
+
+    def _tell_slow(self, seconds: float | None) -> None:
+        self._world.waits(f"target {self._target_name} asks to slow down", seconds or 0.0)
 
     def _stop_tombstones(self, journal: Journal) -> None:
         """A cycle that could not look observes no absence."""

@@ -11,7 +11,7 @@ from syncd.errors import SyncdError
 from syncd.guard import Limits
 from syncd.models import Failure, Finding, Outcome, Rule
 from syncd.planning import Policies
-from syncd.ports import Clock, Source, StateStore, Target
+from syncd.ports import Clock, Source, StateStore, Target, TellWait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,8 @@ class World:
     """Told how many actions the next round has, for a progress bar."""
     pause: Callable[[float], object] = time.sleep
     """Wait so many seconds, or until stopped."""
+    waits: TellWait = lambda *_: None
+    """Told what a cycle waits for."""
     workers: int = WORKERS
 
     def target_delay(self, name: str) -> float:

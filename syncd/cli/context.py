@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from syncd.errors import ConfigError
-from syncd.telemetry.logs import configure, one_line
+from syncd.telemetry.logs import configure, logger, one_line
 
 if TYPE_CHECKING:
     from syncd.bootstrap import App
     from syncd.config import Settings
+    from syncd.ports import TellWait
     from syncd.telemetry.events import Events
     from syncd.world import Job
 
@@ -29,6 +30,8 @@ class Context:
     config: Path
     debug: bool
     log_format: str
+    tell_wait: TellWait | None = None
+    """Where waits are told, if not as lines of their own."""
 
     stop: ClassVar[threading.Event] = threading.Event()
     stoppable: ClassVar[bool] = False
@@ -52,7 +55,8 @@ class Context:
 
         self.logs(level)
         told = events.told if events else lambda *_: None
-        return App(self.settings(), writable=writable, renaming=renaming, stop=Context.stop, told=told)
+        waits = self.tell_wait or _tell_wait
+        return App(self.settings(), writable=writable, renaming=renaming, stop=Context.stop, told=told, waits=waits)
 
 
 def chosen_jobs(app: App, names: Sequence[str]) -> list[Job]:
@@ -137,6 +141,14 @@ def ago(at: datetime | None, now: datetime) -> str:
         (f"{span // size}{unit}" for unit, size in (("d", 86400), ("h", 3600), ("m", 60)) if span >= size), f"{span}s"
     )
     return f"{text} ago" if seconds >= 0 else f"in {text}"
+
+
+def _tell_wait(cause: str, seconds: float) -> None:
+    """A line for a person on a terminal, an event in a pipe."""
+    if sys.stderr.isatty():
+        warn(f"waiting for {cause} (at most {seconds:.0f} s)")
+    else:
+        logger().warning("cycle.waits", cause=cause, seconds=round(seconds, 1))
 
 
 def warn(text: str) -> None:

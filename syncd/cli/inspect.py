@@ -138,7 +138,9 @@ def _probe(app: App, name: str) -> Iterator[tuple[str, str, str, int]]:
 
     Context.stoppable = True
     target = app.target(name)
-    with app.ledger.lock(target.site, holder=holder(), wait=timedelta(minutes=5), stop=app.stop.is_set) as journal:
+    with app.ledger.lock(
+        target.site, holder=holder(), wait=timedelta(minutes=5), stop=app.stop.is_set, waits=app.world.waits
+    ) as journal:
         probe = Probe(
             owner=app.settings.owner,
             target=target,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,11 +19,18 @@ from syncd.statuses import status_of_record
 
 if TYPE_CHECKING:
     from syncd.bootstrap import App
+    from syncd.state.ledger import SiteJournal
 
 app = typer.Typer(help="Look at the ledger of ids, and set it right.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="A Wix name.")]
 Target = Annotated[str | None, typer.Option("--target", help="On this target only.")]
 WAIT = timedelta(minutes=5)
+
+
+def _locked(app: App, site: str) -> AbstractContextManager[SiteJournal]:
+    """The site, for this command alone."""
+    waits = app.world.waits
+    return app.ledger.lock(site, holder="syncd state", wait=WAIT, stop=Context.stop.is_set, waits=waits)
 
 
 def _without_record(app: App, troubles: list[Trouble], records: tuple[Record, ...]) -> list[dict[str, Any]]:
@@ -158,7 +165,7 @@ def freeze(
     moment, why = _moment(until), required_reason(reason, "state freeze")
     with context.obj.open() as app:
         record = _found(app, name, target)
-        with app.ledger.lock(record.site, holder="syncd state", wait=WAIT, stop=Context.stop.is_set) as journal:
+        with _locked(app, record.site) as journal:
             record = _found(app, name, record.target if target else None)
             now = app.world.clock()
             frozen = moment > now
@@ -174,7 +181,7 @@ def thaw(context: typer.Context, name: Name, *, target: Target = None) -> int:
     """End a freeze."""
     with context.obj.open() as app:
         record = _found(app, name, target)
-        with app.ledger.lock(record.site, holder="syncd state", wait=WAIT, stop=Context.stop.is_set) as journal:
+        with _locked(app, record.site) as journal:
             record = _found(app, name, record.target if target else None)
             status = "synced" if record.status == "frozen" else record.status
             journal.protect(replace(record, frozen_until=None, status=status))
@@ -199,8 +206,7 @@ def join_site(
                 hint=f"the keys are {', '.join(sorted(keys))}",
             )
         for site in sorted((old, new)):
-            options = {"holder": "syncd state", "wait": WAIT, "stop": Context.stop.is_set}
-            stack.enter_context(app.ledger.lock(site, **options))
+            stack.enter_context(_locked(app, site))
         moving = app.ledger.records(old)
         _see_that_they_are_one(app, old, new, moving)
         app.ledger.join_sites(old, new, merged(moving, app.ledger.records(new), new))
@@ -226,7 +232,7 @@ def rename_owner(
             )
         records = app.ledger.records()
         for site in sorted({record.site for record in records}):
-            stack.enter_context(app.ledger.lock(site, holder="syncd state", wait=WAIT, stop=Context.stop.is_set))
+            stack.enter_context(_locked(app, site))
         if under_way := [record.name for record in app.ledger.records() if record.is_open]:
             raise PlanMoved(
                 f"{len(under_way)} secrets are under way under the old owner's mark: {', '.join(under_way[:5])}",
@@ -277,7 +283,7 @@ def forget(
     why = required_reason(reason, "state forget --delete") if delete else ""
     with context.obj.open() as app:
         record = _found(app, name, target)
-        with app.ledger.lock(record.site, holder="syncd state", wait=WAIT, stop=Context.stop.is_set) as journal:
+        with _locked(app, record.site) as journal:
             record = _found(app, name, target)
             if delete:
                 log_override("state forget --delete", why, name=name, target=record.target)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Select, and_, delete, func, or_, sele
 from syncd.errors import ConfigError, LedgerBusy, LedgerError
 from syncd.marks import owner_in
 from syncd.models import KnownId, Logged, PathState, Pending, Record, Result, Run, Trouble
-from syncd.ports import Clock
+from syncd.ports import Clock, TellWait
 from syncd.recency import TOLERANCE
 from syncd.state import tables
 from syncd.state.engine import PART, identity_of, translated, undamaged, upsert
@@ -89,6 +89,10 @@ def _move(connection: Connection, old: str, site: str, rows: Iterable[Record]) -
             connection.execute(table.insert(), fresh)
 
 
+SILENT = 0.3
+"""Seconds that a site's lock is waited for without a word."""
+
+
 class Ledger:
     """The state store on SQLite or PostgreSQL."""
 
@@ -142,13 +146,26 @@ class Ledger:
 
     @contextmanager
     def lock(
-        self, site: str, *, holder: str, wait: timedelta, stop: Callable[[], bool] = lambda: False
+        self,
+        site: str,
+        *,
+        holder: str,
+        wait: timedelta,
+        stop: Callable[[], bool] = lambda: False,
+        waits: TellWait = lambda *_: None,
     ) -> Iterator[SiteJournal]:
-        """Hold the site from its listing to the last settlement. Raises `LedgerBusy` with the holder."""
-        deadline = time.monotonic() + wait.total_seconds()
+        """Hold the site from its listing to the last settlement. Raises `LedgerBusy` with the holder.
+
+        `waits` is told, again and again, while another holder is waited for.
+        """
+        began = time.monotonic()
+        deadline = began + wait.total_seconds()
 
         def give_up() -> bool:
-            return stop() or time.monotonic() >= deadline
+            now = time.monotonic()
+            if now - began > SILENT and now < deadline:
+                waits(f"{self._holder(site)} works on site {site}", deadline - now)
+            return stop() or now >= deadline
 
         with ExitStack() as stack:
             got = stack.enter_context(TURNS.turn(f"{self.place} {site}", give_up))

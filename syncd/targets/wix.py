@@ -31,7 +31,7 @@ from syncd.errors import (
     TargetUnavailable,
 )
 from syncd.models import RemoteSecret, SecretValue, Written
-from syncd.ports import Quota
+from syncd.ports import Quota, TellWait
 from syncd.targets.auth import Auth
 from syncd.targets.http import Answer, Sendable, exchange
 from syncd.untrusted import mapping, storable, text
@@ -69,6 +69,7 @@ class WixTarget:
         stop: threading.Event,
         profile: str = "api",
         observe: Observer = lambda _method, _code: None,
+        waits: TellWait = lambda *_: None,
     ) -> None:
         self.name = name
         self.site = site
@@ -80,6 +81,7 @@ class WixTarget:
         self._window_seconds = window_seconds
         self._stop = stop
         self._observe = observe
+        self._waits = waits
         self._not_before = 0.0
         self._told_time: tuple[datetime, float] | None = None
 
@@ -211,6 +213,7 @@ class WixTarget:
                 if ticket:
                     return ticket
                 wait = left.total_seconds()
+            self._waits(f"the rate limit of target {self.name}", wait)
             if self._stop.wait(wait):
                 raise Interrupted(f"{self.name}: stopped before the request was sent")
 

@@ -71,20 +71,20 @@ def _clean(thing: object) -> object:
 
 
 class Unbreakable:
-    """A stream whose end is somebody else's trouble: what cannot be written is lost, and the cycle goes on."""
+    """Drop output when the stream is closed or full, so that logging never aborts a cycle.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    It writes to whatever stderr is at that moment: a progress bar puts itself in between, and keeps its place.
+    """
 
     def write(self, text: str) -> None:
         """Write, if it can be written."""
         with suppress(OSError, ValueError):
-            self._stream.write(text)
+            sys.stderr.write(text)
 
     def flush(self) -> None:
         """The same."""
         with suppress(OSError, ValueError):
-            self._stream.flush()
+            sys.stderr.flush()
 
 
 def configure(*, form: str, level: str) -> None:
@@ -108,7 +108,7 @@ def configure(*, form: str, level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", Unbreakable(sys.stderr))),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", Unbreakable())),
         cache_logger_on_first_use=False,
     )
     logging.lastResort = None
