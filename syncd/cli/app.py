@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from syncd import __version__
-from syncd.cli import explain, forecast, inspect, local, plan, state, sync
+from syncd.cli import check, explain, forecast, inspect, local, plan, state, sync
 from syncd.cli.context import Context, warn
 from syncd.errors import ConfigError, LedgerError, SyncdError
 from syncd.telemetry.logs import safe_traceback
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 sync.add_to(app)
 plan.add_to(app)
+check.add_to(app)
 inspect.add_to(app)
 explain.add_to(app)
 forecast.add_to(app)

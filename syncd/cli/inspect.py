@@ -1,19 +1,18 @@
-"""`syncd check`, `status`, `explain` and `schema`: look, and change nothing."""
+"""`syncd status` and `schema`: look, and change nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from syncd.cli.context import Context, ago, show, show_json, show_table, warn
+from syncd.cli.context import ago, show, show_json, show_table
 from syncd.cli.grouping import Problem, grouped_by_cause, names_in_words
 from syncd.cli.json_rows import problem_row
 from syncd.cli.parameters import Json
-from syncd.errors import ConfigError, SyncdError, worst
-from syncd.models import Failure, Record, Trouble
+from syncd.models import Record, Trouble
 from syncd.statuses import status_of_record
 
 if TYPE_CHECKING:
@@ -27,130 +26,8 @@ PROBE = "(probe)"
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    app.command()(check)
     app.command()(status)
     app.command()(schema)
-
-
-def check(
-    context: typer.Context,
-    *,
-    connect: Annotated[bool, typer.Option("--connect", help="Also try every source, target and permission.")] = False,
-    probe: Annotated[
-        str | None, typer.Option("--probe", help="Write, list and delete a scratch secret on this target.")
-    ] = None,
-    as_json: Json = False,
-) -> int:
-    """Check the configuration; with --connect the connections, with --probe a real site."""
-    from syncd.config.settings import VaultSettings
-    from syncd.proxies import proxy_for
-
-    settings = context.obj.settings()
-    rows: list[tuple[str, str, str, int]] = [
-        (
-            "ok",
-            str(context.obj.config),
-            f"{len(settings.sources)} sources, {len(settings.targets)} targets, {len(settings.jobs)} jobs",
-            0,
-        )
-    ]
-    rows += [("note", what, f"not readable here: {error}", 0) for what, error in _missing_credentials(settings)]
-    for one in settings.targets.values():
-        proxy_for(one.base_url)
-    for source in settings.sources.values():
-        if isinstance(source, VaultSettings):
-            proxy_for(source.address)
-    if probe is not None and probe not in settings.targets:
-        raise ConfigError(f"there is no target {probe}", hint=f"the targets are {', '.join(sorted(settings.targets))}")
-    if connect or probe:
-        for name, source in settings.sources.items():
-            if getattr(getattr(source, "auth", None), "wrapped", False):
-                warn(f"syncd: sources.{name}: its wrapped secret id can be unwrapped once; this check uses it up")
-        with context.obj.open(writable=probe is not None) as app:
-            if connect:
-                rows += _sources(app)
-                rows += _targets(app)
-            if probe:
-                rows += _probe(app, probe)
-    if as_json:
-        show_json([{"result": result, "what": what, "seen": seen} for result, what, seen, _ in rows])
-    else:
-        show_table(["RESULT", "WHAT", "SEEN"], [row[:3] for row in rows])
-    return worst({row[3] for row in rows})
-
-
-def _missing_credentials(settings: Any, where: str = "") -> Iterator[tuple[str, str]]:
-    """Credentials that the configuration names and this machine does not have."""
-    from pydantic import BaseModel
-
-    from syncd.config.fields import Credential
-
-    if isinstance(settings, Credential):
-        try:
-            settings.read(where)
-        except ConfigError as error:
-            yield where, error.message.removeprefix(f"{where}: ")
-        return
-    parts: Any = ()
-    if isinstance(settings, BaseModel):
-        parts = ((name, getattr(settings, name)) for name in type(settings).model_fields)
-    elif isinstance(settings, dict):
-        parts = settings.items()
-    for name, part in parts:
-        yield from _missing_credentials(part, f"{where}.{name}".lstrip("."))
-
-
-def _sources(app: App) -> Iterator[tuple[str, str, str, int]]:
-    for name in sorted(app.settings.sources):
-        rules = [rule for job in app.world.jobs.values() if job.source == name for rule in job.rules]
-        try:
-            for told in app.source(name).check(rules):
-                if isinstance(told, Failure):
-                    yield "failed", f"source {name}", f"{told.place}: {told.message}; mend: {told.hint}", 4
-                else:
-                    yield "ok", f"source {name}", told, 0
-            if not rules:
-                yield "ok", f"source {name}", "no job uses it", 0
-        except SyncdError as error:
-            yield "failed", f"source {name}", f"{error.message}; mend: {error.hint}", error.exit_code
-
-
-def _targets(app: App) -> Iterator[tuple[str, str, str, int]]:
-    for name in sorted(app.settings.targets):
-        try:
-            listed = app.target(name).list()
-        except SyncdError as error:
-            yield "failed", f"target {name}", f"{error.message}; mend: {error.hint}", error.exit_code
-            continue
-        ours = [secret for secret in listed if f"[syncd:{app.settings.owner}:" in secret.description]
-        held = {record.remote_id for record in app.ledger.records(app.site_of(name))}
-        yield "ok", f"target {name}", f"{len(listed)} secrets on the site, {len(ours)} of them with our mark", 0
-        strays = sorted(secret.name for secret in ours if secret.id not in held)
-        if strays and held:
-            few = ", ".join(strays[:5]) + (" and more" if len(strays) > 5 else "")
-            seen = f"{len(strays)} with our mark are not in the ledger, and are never deleted by syncd: {few}"
-            yield "note", f"target {name}", seen, 0
-
-
-def _probe(app: App, name: str) -> Iterator[tuple[str, str, str, int]]:
-    from syncd.bootstrap import holder
-    from syncd.probe import Probe
-
-    Context.stoppable = True
-    target = app.target(name)
-    with app.ledger.lock(
-        target.site, holder=holder(), wait=timedelta(minutes=5), stop=app.stop.is_set, waits=app.world.waits
-    ) as journal:
-        probe = Probe(
-            owner=app.settings.owner,
-            target=target,
-            store=app.ledger,
-            journal=journal,
-            clock=app.world.clock,
-            stop=app.stop.wait,
-        )
-        for what, well, seen in probe.run():
-            yield "ok" if well else "note", f"probe {name}: {what}", seen, 0
 
 
 def status(context: typer.Context, *, as_json: Json = False) -> int:

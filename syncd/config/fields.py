@@ -98,7 +98,26 @@ def _rate(value: object) -> object:
 
 RateText = Annotated[str, BeforeValidator(_rate), WithJsonSchema({"type": "string", "pattern": r"^[1-9]\d*/\d+[smh]$"})]
 
-Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
+VISIBLE, VISIBLE_OR_EMPTY = r"^[!-~]+$", r"^[!-~]*$"
+LISTEN_PATTERN = r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]*):\d{1,5}$"
+MOUNT_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?$"
+ROLE_PATTERN = r"^(arn:[a-z-]+:iam::\d{12}:role/.+)?$"
+EXTERNAL_ID_PATTERN = r"^([A-Za-z0-9+=,.@:/_-]{2,1224})?$"
+OWNER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+FORMS = {
+    NAME_PATTERN: "up to 100 letters, digits, dots, dashes and underscores, beginning with a letter or digit",
+    VISIBLE: "visible ASCII, without spaces",
+    VISIBLE_OR_EMPTY: "visible ASCII, without spaces",
+    LISTEN_PATTERN: "write HOST:PORT, for example 0.0.0.0:8080 or [::]:8080",
+    MOUNT_PATTERN: "a mount is letters, digits, dots, dashes and underscores, in segments between slashes",
+    ROLE_PATTERN: "write a role's ARN, arn:aws:iam::123456789012:role/NAME",
+    EXTERNAL_ID_PATTERN: "2 to 1,224 letters, digits and +=,.@:/_- (AWS's law for external ids)",
+    OWNER_PATTERN: "up to 63 letters, digits, dots, dashes and underscores, beginning with a letter or digit",
+}
+"""What each pattern asks for, in words."""
+
+Key = Annotated[str, Field(pattern=NAME_PATTERN)]
 """What sources, targets and jobs are called."""
 
 

@@ -4,133 +4,58 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
-from syncd.config import settings as models
-from syncd.config.fields import Strict, meant_by
+from syncd.config.faults import all_fields, message_of
+from syncd.config.fields import meant_by
 from syncd.config.rules import faults
 from syncd.config.settings import Settings
+from syncd.config.slips import slips
+from syncd.config.yaml_file import config_map, parsed, text_of
 from syncd.errors import ConfigError
-
-MAX_BYTES = 4 * 1024 * 1024
-MAX_NODES = 500_000
-PLAIN = {
-    "missing": "is required",
-    "extra_forbidden": "unknown key",
-    "string_type": "must be text; put it in quotes",
-    "dict_type": "must be a mapping (key: value)",
-    "model_type": "must be a mapping (key: value)",
-    "model_attributes_type": "must be a mapping (key: value)",
-    "list_type": "must be a list (- item)",
-    "bool_type": "must be true or false",
-    "int_type": "must be a whole number",
-}
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(problem="found unhashable key", problem_mark=key.start_mark)
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem="a key is written twice", problem_mark=key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def load(path: Path) -> Settings:
     """The validated settings. Raises `ConfigError` with all problems."""
-    text = _text(path)
-    try:
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            if node is not None:
-                _expanded(node, {})
-            raw = loader.construct_document(node) if node is not None else None
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: broken YAML: {_problem(error)}", hint="mend that line") from None
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError):
-        # Whatever the parser's constructors raise for odd tags and scalars is a fault of the file.
-        hint = "it must be UTF-8 text without control characters; put odd values in quotes"
-        raise ConfigError(f"{path}: broken YAML", hint=hint) from None
-    if node is None or not isinstance(raw, dict):
-        raise ConfigError(f"{path}: holds no mapping", hint="start from the README's example, or `syncd sandbox`")
+    return load_with_warnings(path)[0]
+
+
+def load_with_warnings(path: Path) -> tuple[Settings, tuple[str, ...]]:
+    """The settings, and what works and is likely not meant, each with its line. Raises `ConfigError`."""
+    return _loaded(text_of(path), path)
+
+
+def load_manifests(text: str, name: str) -> tuple[Settings, tuple[str, ...]]:
+    """From what `helm template` prints, or from a plain configuration. Raises `ConfigError`."""
+    found = config_map(text)
+    return _loaded(found[1], Path(f"{name} (ConfigMap {found[0]})")) if found else _loaded(text, Path(name))
+
+
+def load_helm_values(path: Path) -> tuple[Settings, tuple[str, ...]]:
+    """From the `config` of a values file; state and server are the chart's own. Raises `ConfigError`."""
+    raw, node = parsed(text_of(path), str(path))
+    config = raw.get("config")
+    if not isinstance(config, dict) or not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{path}: has no `config`", hint="it is no values file of syncd's chart")
+    inner = next(value for key, value in node.value if key.value == "config")
+    given = {"state": {"path": "/var/lib/syncd/state.db"}, **config}
+    return _checked(path, given, inner)
+
+
+def _loaded(text: str, path: Path) -> tuple[Settings, tuple[str, ...]]:
+    raw, node = parsed(text, str(path))
+    return _checked(path, raw, node)
+
+
+def _checked(path: Path, raw: dict[Any, Any], node: yaml.Node) -> tuple[Settings, tuple[str, ...]]:
     settings = _validated(path, raw, node)
     settings.state.placed_in(path.absolute().parent)
-    return settings
-
-
-PROBLEMS = {
-    "a key is written twice": "a key is written twice",
-    "an alias that contains itself": "an alias that contains itself",
-    "too much in one file": "too much in one file",
-    "found undefined alias": "an alias (*) whose anchor (&) is not there; put text that begins with * in quotes",
-    "found duplicate anchor": "an anchor (&) that is there twice; put text that begins with & in quotes",
-    "could not determine a constructor": "a tag (!) that means nothing here; put text that begins with ! in quotes",
-    "found undefined tag": "a tag (!) that means nothing here; put text that begins with ! in quotes",
-    "found unhashable key": "a key that is no text; was a template like {{ … }} not filled in?",
-    "mapping values are not allowed": "a colon where none may be; put text that holds a colon in quotes",
-    "could not find expected ':'": "a line without the colon that makes it a key",
-    "found character": "a character that cannot begin a value; put the text in quotes",
-    "expected <block end>": "wrong indentation",
-    "found unexpected end of stream": "a quote or bracket is not closed",
-    "while parsing a flow": "a bracket or comma is missing",
-    "expected ',' or": "a bracket or comma is missing",
-}
-"""What PyYAML says, by how it begins, in our words: its own hold what was written, which may be a credential."""
-
-
-def _problem(error: yaml.MarkedYAMLError) -> str:
-    said = error.problem or ""
-    return next((words for start, words in PROBLEMS.items() if said.startswith(start)), "it cannot be read here")
-
-
-def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many nodes a document has with its aliases written out: a small file could grow without end."""
-    if known.get(id(node)) == 0:
-        raise yaml.MarkedYAMLError(problem="an alias that contains itself", problem_mark=node.start_mark)
-    if id(node) not in known:
-        known[id(node)] = 0
-        children: list[yaml.Node] = []
-        if isinstance(node, yaml.MappingNode):
-            children = [part for pair in node.value for part in pair]
-        elif isinstance(node, yaml.SequenceNode):
-            children = node.value
-        known[id(node)] = 1 + sum(_expanded(child, known) for child in children)
-    if known[id(node)] > MAX_NODES:
-        raise yaml.MarkedYAMLError(problem="too much in one file", problem_mark=node.start_mark)
-    return known[id(node)]
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as handle:
-            data = handle.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise ConfigError(f"{path}: larger than {MAX_BYTES // 1024 // 1024} MB", hint="is it the right file?")
-        return data.decode()
-    except FileNotFoundError:
-        raise ConfigError(
-            f"there is no configuration {path}", hint="name it with --config or SYNCD_CONFIG, or see the README"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({type(error).__name__})", hint="it must be UTF-8 text, readable for this user"
-        ) from None
+    found = [(*_located(node, place), message) for place, message in slips(settings)]
+    return settings, tuple(f"{path}:{line}: {where}: {message}" for where, line, message in found)
 
 
 def _validated(path: Path, raw: dict[Any, Any], node: yaml.Node) -> Settings:
@@ -141,7 +66,7 @@ def _validated(path: Path, raw: dict[Any, Any], node: yaml.Node) -> Settings:
     except ValidationError as error:
         for detail in error.errors(include_input=False, include_url=False, include_context=True):
             where, line = _located(node, detail["loc"])
-            found.append((line, where, _message(detail)))
+            found.append((line, where, message_of(detail)))
     found.extend(_dangling(raw, node))
     if checked is not None:
         found.extend(_rule_faults(checked, node))
@@ -181,7 +106,7 @@ def _located(node: yaml.Node, loc: tuple[int | str, ...]) -> tuple[str, int]:
 
 def _is_ours(part: str) -> bool:
     """Is it a name of the schema, or a slip of the pen for one?"""
-    return bool(meant_by(part, _schema_names()))
+    return bool(meant_by(part, all_fields()))
 
 
 def _is_name(key: str, value: yaml.Node) -> bool:
@@ -192,47 +117,6 @@ def _is_name(key: str, value: yaml.Node) -> bool:
 def _names(key: str, value: object) -> bool:
     """May this key of a section be shown as what somebody called a source, target or job?"""
     return isinstance(value, dict) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", key) is not None
-
-
-@cache
-def _schema_names() -> frozenset[str]:
-    return frozenset(name for model in _models(Settings) for name in model.model_fields)
-
-
-def _message(detail: ErrorDetails) -> str:
-    kind = detail["type"]
-    if kind == "extra_forbidden":
-        return f"unknown key{_near(str(detail['loc'][-1]))}"
-    if kind in PLAIN:
-        return PLAIN[kind]
-    if kind in {"union_tag_not_found", "union_tag_invalid"}:
-        context = detail.get("ctx", {})
-        allowed = context.get("expected_tags", "")
-        return (
-            f"needs {context.get('discriminator', 'a kind')}, one of {allowed}"
-            if allowed
-            else (f"needs {context.get('discriminator', 'its kind')}")
-        )
-    if kind == "string_pattern_mismatch":
-        pattern = detail.get("ctx", {}).get("pattern", "")
-        return f"does not fit the pattern {pattern}"
-    if kind == "literal_error":
-        return f"is one of {detail.get('ctx', {}).get('expected', '')}"
-    return detail["msg"].removeprefix("Value error, ")
-
-
-def _near(key: str) -> str:
-    known = _schema_names()
-    if key in known:
-        return "; it belongs into another section"
-    close = meant_by(key, known)
-    return f"; did you mean {close}?" if close else ""
-
-
-def _models(model: Any) -> Iterator[Any]:
-    for value in (model, *vars(models).values()):
-        if isinstance(value, type) and issubclass(value, Strict):
-            yield value
 
 
 def _dangling(raw: dict[Any, Any], node: yaml.Node) -> Iterator[tuple[int, str, str]]:

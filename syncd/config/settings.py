@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from syncd.config.cron import fires, usual_gap
 from syncd.config.fields import (
+    EXTERNAL_ID_PATTERN,
+    LISTEN_PATTERN,
+    MOUNT_PATTERN,
+    OWNER_PATTERN,
+    ROLE_PATTERN,
+    VISIBLE,
+    VISIBLE_OR_EMPTY,
     BodyCredential,
     Credential,
     Duration,
@@ -92,7 +100,7 @@ class State(Strict):
 class Server(Strict):
     """Health, metrics and status over HTTP."""
 
-    listen: Listen = Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]*):\d{1,5}$", description="HOST:PORT")
+    listen: Listen = Field(pattern=LISTEN_PATTERN, description="HOST:PORT")
     token: Credential | None = Field(None, description="bearer token for POST; without it they are off")
 
 
@@ -101,7 +109,7 @@ Budget = Annotated[
 ]
 
 
-AuthMount = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?$")]
+AuthMount = Annotated[str, Field(pattern=MOUNT_PATTERN)]
 """Where a login method is mounted: it becomes a part of an address."""
 
 
@@ -110,7 +118,7 @@ class VaultLogin(Strict):
 
     namespace: str | None = Field(
         None,
-        pattern=r"^[!-~]*$",
+        pattern=VISIBLE_OR_EMPTY,
         description="where the login lives, if not in the source's namespace; empty for the root namespace",
     )
 
@@ -176,7 +184,7 @@ class AwsIamAuth(VaultLogin):
     role: str = ""
     region: str = "us-east-1"
     server_id: str = Field(
-        "", pattern=r"^[!-~]*$", description="value of X-Vault-AWS-IAM-Server-ID, where the server asks for it"
+        "", pattern=VISIBLE_OR_EMPTY, description="value of X-Vault-AWS-IAM-Server-ID, where the server asks for it"
     )
     mount: AuthMount = "aws"
 
@@ -192,7 +200,7 @@ class VaultSettings(Strict):
 
     type: Literal["vault"]
     address: Address
-    namespace: str = Field("", pattern=r"^[!-~]*$", description="without spaces or signs beyond ASCII")
+    namespace: str = Field("", pattern=VISIBLE_OR_EMPTY, description="without spaces or signs beyond ASCII")
     ca_file: FilePath | Literal[""] = ""
     auth: VaultAuth
     budget: Budget | None = None
@@ -217,10 +225,10 @@ class AwsSettings(Strict):
 
     type: Literal["aws_secrets_manager"]
     region: str = Field(min_length=1)
-    assume_role: str = Field("", pattern=r"^(arn:[a-z-]+:iam::\d{12}:role/.+)?$")
+    assume_role: str = Field("", pattern=ROLE_PATTERN)
     external_id: str = Field(
         "",
-        pattern=r"^([A-Za-z0-9+=,.@:/_-]{2,1224})?$",
+        pattern=EXTERNAL_ID_PATTERN,
         description="the external id that the role's trust policy asks for",
     )
     endpoint_url: Address | None = Field(None, description="of Secrets Manager alone")
@@ -236,7 +244,7 @@ class ApiKeyAuth(Strict):
     """An API key for one site."""
 
     method: Literal["api_key"]
-    site_id: str = Field(min_length=1, pattern=r"^[!-~]+$")
+    site_id: str = Field(min_length=1, pattern=VISIBLE)
     api_key: Credential
 
 
@@ -244,8 +252,8 @@ class AppAuth(Strict):
     """A Wix app's client credentials; the instance is the site."""
 
     method: Literal["app"]
-    app_id: str = Field(min_length=1, pattern=r"^[!-~]+$")
-    instance_id: str = Field(min_length=1, pattern=r"^[!-~]+$")
+    app_id: str = Field(min_length=1, pattern=VISIBLE)
+    instance_id: str = Field(min_length=1, pattern=VISIBLE)
     app_secret: BodyCredential
 
 
@@ -285,7 +293,9 @@ class Schedule(Strict):
         try:
             zone = ZoneInfo(self.timezone)
         except (KeyError, ValueError, OSError):
-            raise PydanticCustomError("timezone", "no known time zone; write one such as Europe/Berlin") from None
+            near = get_close_matches(self.timezone, sorted(available_timezones()), n=1, cutoff=0.6)
+            meant = f"did you mean {near[0]}?" if near else "write one such as Europe/Berlin"
+            raise PydanticCustomError("timezone", "no known time zone; {meant}", {"meant": meant}) from None
         if self.cron is not None:
             try:
                 next(fires(self.cron, datetime(2026, 1, 1, tzinfo=zone)))
@@ -349,7 +359,7 @@ class Settings(Strict):
     """The whole file."""
 
     owner: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+        pattern=OWNER_PATTERN,
         description="who this installation is, at Wix; every secret's description carries it",
     )
     state: State

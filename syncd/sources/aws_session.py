@@ -28,7 +28,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from syncd.echoes import holds
-from syncd.errors import SourceDenied, SourceError, SourceUnavailable
+from syncd.errors import ConfigError, SourceDenied, SourceError, SourceUnavailable
 from syncd.models import SecretValue
 from syncd.recency import clock_skew, skew_in_words
 from syncd.sources.bounded import BOUNDS, bounded
@@ -228,6 +228,20 @@ def _refuse_odd(session: Any, response_dict: dict[str, Any], **_: Any) -> None:
     found = session.get_credentials()
     if found is not None and found.token and holds(bytes(body), str(found.token)):
         raise _NoAnswer
+
+
+def known_regions() -> frozenset[str]:
+    """The regions that the SDK knows Secrets Manager in. Raises `ConfigError` for a profile that is not there."""
+    try:
+        session = boto3.Session()
+        partitions = session.get_available_partitions()
+        return frozenset(
+            region for one in partitions for region in session.get_available_regions("secretsmanager", one)
+        )
+    except ProfileNotFound:
+        raise ConfigError(
+            "AWS_PROFILE in the environment names a profile that is not there", hint="see ~/.aws/config, or unset it"
+        ) from None
 
 
 def signing_credentials() -> tuple[str, SecretValue[str], SecretValue[str] | None]:

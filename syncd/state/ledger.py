@@ -338,6 +338,10 @@ class Ledger:
     def check_owner(self, owner: str, *, keep: bool) -> None:
         """Tie the ledger to its owner. `keep` False: write nothing. Raises `ConfigError` for another one."""
         known = self.owner
+        if known is not None and known != owner and self._is_empty():
+            known = None  # nothing of the other owner's is at any site
+            if keep:
+                self.set_meta("owner", owner)
         if known is not None and known != owner:
             raise ConfigError(
                 f"the ledger {self.place} is of owner {known}, and the configuration says owner: {owner}",
@@ -345,6 +349,9 @@ class Ledger:
             )
         if keep and self.meta("owner") is None:
             self.set_meta("owner", owner)
+
+    def _is_empty(self) -> bool:
+        return not self._all(select(tables.records.c.name).limit(1))
 
     def check_key(self, key_id: str, *, keep: bool = True) -> None:
         """Tie the ledger to its fingerprint key. `keep` False: write nothing. Raises `LedgerError` for another one."""

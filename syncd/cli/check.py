@@ -1,0 +1,256 @@
+"""`syncd check`: the configuration, the machine, and on request the sources, the targets and a real site."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from syncd.cli.context import Context, show_json, show_table, warn
+from syncd.cli.parameters import Json
+from syncd.errors import ConfigError, LedgerError, SyncdError, worst
+from syncd.models import Failure
+
+if TYPE_CHECKING:
+    from syncd.bootstrap import App
+    from syncd.config import Settings
+    from syncd.config.fields import Credential
+
+Row = tuple[str, str, str, int]
+"""Result, what was looked at, what was seen, exit code."""
+CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(check)
+
+
+def check(
+    context: typer.Context,
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE]", help="Instead of --config; - for stdin, also what `helm template` prints."),
+    ] = None,
+    *,
+    connect: Annotated[bool, typer.Option("--connect", help="Also try every source, target and permission.")] = False,
+    probe: Annotated[
+        str | None, typer.Option("--probe", help="Write, list and delete a scratch secret on this target.")
+    ] = None,
+    values: Annotated[
+        Path | None, typer.Option("--values", help="Check the `config` of a values file of the Helm chart.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Check the configuration and this machine; with --connect the connections, with --probe a real site."""
+    from syncd.config.loading import load_helm_values, load_manifests, load_with_warnings
+
+    elsewhere = values is not None or file == "-"
+    if elsewhere and (connect or probe or (values and file)):
+        raise ConfigError(
+            "--connect and --probe are for a configuration on this machine", hint="give its file, or --config"
+        )
+    if values is not None:
+        name, (settings, warnings) = str(values), load_helm_values(values)
+    elif file == "-":
+        name, (settings, warnings) = "stdin", load_manifests(_stdin(), "stdin")
+    else:
+        context.obj.config = Path(file) if file else context.obj.config
+        name, (settings, warnings) = str(context.obj.config), load_with_warnings(context.obj.config)
+    sizes = f"{len(settings.sources)} sources, {len(settings.targets)} targets, {len(settings.jobs)} jobs"
+    rows: list[Row] = []
+    rows += [("warning", *_split(warning), 0) for warning in warnings]
+    if not elsewhere:
+        rows += [("note", what, f"not readable here: {error}", 0) for what, error in _missing_credentials(settings)]
+        rows += _environment(settings)
+        ledger, row = _state(context.obj, settings)
+        sizes += f"; {ledger}" if ledger else ""
+        rows += [row] if row else []
+    rows.insert(0, ("ok", name, sizes, 0))
+    if probe is not None and probe not in settings.targets:
+        raise ConfigError(f"there is no target {probe}", hint=f"the targets are {', '.join(sorted(settings.targets))}")
+    if connect or probe:
+        rows += _connected(context.obj, settings, connect=connect, probe=probe)
+    if as_json:
+        show_json([{"result": result, "what": what, "seen": seen} for result, what, seen, _ in rows])
+    else:
+        show_table(["RESULT", "WHAT", "SEEN"], [row[:3] for row in rows])
+    return worst({row[3] for row in rows})
+
+
+def _stdin() -> str:
+    try:
+        return sys.stdin.read()
+    except (OSError, ValueError):
+        raise ConfigError(
+            "stdin cannot be read", hint="pipe a configuration in: helm template … | syncd check -"
+        ) from None
+
+
+def _split(warning: str) -> tuple[str, str]:
+    """`FILE:LINE: PLACE: MESSAGE` as place and the rest."""
+    file, _, rest = warning.partition(": ")
+    place, _, message = rest.partition(": ")
+    return f"{place} ({file.rpartition('/')[2]})", message
+
+
+def _connected(options: Context, settings: Settings, *, connect: bool, probe: str | None) -> Iterator[Row]:
+    for name, source in settings.sources.items():
+        if getattr(getattr(source, "auth", None), "wrapped", False):
+            warn(f"syncd: sources.{name}: its wrapped secret id can be unwrapped once; this check uses it up")
+    with options.open(writable=probe is not None) as app:
+        if connect:
+            yield from _sources(app)
+            yield from _targets(app)
+        if probe:
+            yield from _probe(app, probe)
+
+
+def _environment(settings: Settings) -> Iterator[Row]:
+    """What the environment says of proxies, certificates and AWS. Raises `ConfigError` for what cannot work."""
+    from syncd.config.settings import AwsSettings, VaultSettings
+    from syncd.proxies import proxy_for
+
+    addresses = {one.base_url for one in settings.targets.values()}
+    addresses |= {one.address for one in settings.sources.values() if isinstance(one, VaultSettings)}
+    for address in sorted(addresses):
+        proxy_for(address)
+    for name in CERTIFICATE_VARIABLES:
+        path = os.environ.get(name)
+        if path and not os.access(path, os.R_OK):
+            raise ConfigError(f"{name} in the environment names nothing readable", hint=f"mend it, or unset {name}")
+    aws = {name: one for name, one in settings.sources.items() if isinstance(one, AwsSettings)}
+    if aws:
+        yield from _aws(aws)
+
+
+def _aws(sources: dict[str, Any]) -> Iterator[Row]:
+    from difflib import get_close_matches
+
+    from syncd.sources.aws_session import known_regions
+
+    regions = known_regions()
+    for name, source in sources.items():
+        if source.region not in regions and source.endpoint_url is None:
+            near = get_close_matches(source.region, sorted(regions), n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            yield "warning", f"sources.{name}.region", f"no region of AWS that this SDK knows{meant}", 0
+
+
+def _state(options: Context, settings: Settings) -> tuple[str, Row | None]:
+    """Can the ledger be opened and written, or made? Returns: what is well with it, and a row for what is not."""
+    key = settings.state.fingerprint_key
+    if settings.state.path is None or (key is not None and not _is_readable(key)):
+        return "", None  # PostgreSQL is asked with --connect; a key that is not here was said
+    try:
+        file = settings.state.file
+        return _ledger_file(options, file) if file.exists() else _ledger_folder(file)
+    except LedgerError as error:
+        return "", ("failed", "ledger", f"{error.message}; mend: {error.hint}", error.exit_code)
+
+
+def _is_readable(credential: Credential) -> bool:
+    try:
+        credential.read("")
+    except ConfigError:
+        return False
+    return True
+
+
+def _ledger_file(options: Context, file: Path) -> tuple[str, Row | None]:
+    with options.open(writable=False) as app:
+        count = len(app.ledger.records())
+    if not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
+        raise LedgerError(f"the ledger {file} is not writable", hint="make it and its folder writable for this user")
+    return f"{count} secrets in the ledger", None
+
+
+def _ledger_folder(file: Path) -> tuple[str, Row | None]:
+    folder = next(one for one in file.parents if one.exists())
+    if not folder.is_dir():
+        raise LedgerError(f"the ledger {file} cannot be made: {folder} is a file", hint="name another state.path")
+    if os.access(folder, os.W_OK | os.X_OK):
+        return "the first cycle makes the ledger", None
+    if folder == file.parent:
+        raise LedgerError(f"the ledger {file} cannot be made: {folder} is not writable", hint="make it writable")
+    # Elsewhere, in a container, its folder may be there.
+    return "", ("note", f"ledger {file}", f"cannot be made here: {folder} is not writable for this user", 0)
+
+
+def _missing_credentials(settings: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Credentials that the configuration names and this machine does not have."""
+    from pydantic import BaseModel
+
+    from syncd.config.fields import Credential
+
+    if isinstance(settings, Credential):
+        try:
+            settings.read(where)
+        except ConfigError as error:
+            yield where, error.message.removeprefix(f"{where}: ")
+        return
+    parts: Any = ()
+    if isinstance(settings, BaseModel):
+        parts = ((name, getattr(settings, name)) for name in type(settings).model_fields)
+    elif isinstance(settings, dict):
+        parts = settings.items()
+    for name, part in parts:
+        yield from _missing_credentials(part, f"{where}.{name}".lstrip("."))
+
+
+def _sources(app: App) -> Iterator[tuple[str, str, str, int]]:
+    for name in sorted(app.settings.sources):
+        rules = [rule for job in app.world.jobs.values() if job.source == name for rule in job.rules]
+        try:
+            for told in app.source(name).check(rules):
+                if isinstance(told, Failure):
+                    yield "failed", f"source {name}", f"{told.place}: {told.message}; mend: {told.hint}", 4
+                else:
+                    yield "ok", f"source {name}", told, 0
+            if not rules:
+                yield "ok", f"source {name}", "no job uses it", 0
+        except SyncdError as error:
+            yield "failed", f"source {name}", f"{error.message}; mend: {error.hint}", error.exit_code
+
+
+def _targets(app: App) -> Iterator[tuple[str, str, str, int]]:
+    for name in sorted(app.settings.targets):
+        try:
+            listed = app.target(name).list()
+        except SyncdError as error:
+            yield "failed", f"target {name}", f"{error.message}; mend: {error.hint}", error.exit_code
+            continue
+        ours = [secret for secret in listed if f"[syncd:{app.settings.owner}:" in secret.description]
+        held = {record.remote_id for record in app.ledger.records(app.site_of(name))}
+        yield "ok", f"target {name}", f"{len(listed)} secrets on the site, {len(ours)} of them with our mark", 0
+        strays = sorted(secret.name for secret in ours if secret.id not in held)
+        if strays and held:
+            few = ", ".join(strays[:5]) + (" and more" if len(strays) > 5 else "")
+            seen = f"{len(strays)} with our mark are not in the ledger, and are never deleted by syncd: {few}"
+            yield "note", f"target {name}", seen, 0
+
+
+def _probe(app: App, name: str) -> Iterator[tuple[str, str, str, int]]:
+    from syncd.bootstrap import holder
+    from syncd.probe import Probe
+
+    Context.stoppable = True
+    target = app.target(name)
+    with app.ledger.lock(
+        target.site, holder=holder(), wait=timedelta(minutes=5), stop=app.stop.is_set, waits=app.world.waits
+    ) as journal:
+        probe = Probe(
+            owner=app.settings.owner,
+            target=target,
+            store=app.ledger,
+            journal=journal,
+            clock=app.world.clock,
+            stop=app.stop.wait,
+        )
+        for what, well, seen in probe.run():
+            yield "ok" if well else "note", f"probe {name}: {what}", seen, 0

@@ -1,0 +1,152 @@
+"""What pydantic found, in words of ours: no pattern, no library's sentence, nothing of what was written."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic_core import ErrorDetails
+
+from syncd.config.fields import FORMS, Strict, meant_by
+from syncd.config.settings import Settings
+
+PLAIN = {
+    "missing": "is required",
+    "string_type": "must be text; put it in quotes",
+    "dict_type": "must be a mapping (key: value)",
+    "model_type": "must be a mapping (key: value)",
+    "model_attributes_type": "must be a mapping (key: value)",
+    "list_type": "must be a list (- item)",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+}
+BOUNDS = {
+    "string_too_short": "must not be empty",
+    "too_short": "must have at least one item",
+    "string_too_long": "is longer than {max_length} characters",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+}
+ALIASES = {
+    # what people write from other tools' habits, or for short
+    "addr": "address", "url": "address", "endpoint": "endpoint_url", "host": "address", "server": "address",
+    "secret": "secret_id", "roleid": "role_id", "secretid": "secret_id", "pass": "password", "user": "username",
+    "key": "api_key", "apikey": "api_key", "site": "site_id", "app": "app_id", "instance": "instance_id",
+    "paths": "secrets", "rules": "secrets", "from": "source", "sources": "source", "to": "targets", "target": "targets",
+    "destinations": "targets", "interval": "schedule", "cron": "schedule", "every": "schedule", "tz": "timezone",
+    "ca": "ca_file", "cacert": "ca_file", "ca_cert": "ca_file", "role_arn": "assume_role", "rename": "name",
+    "template": "value", "key_name": "field", "property": "field", "prune": "deletion_policy", "db": "path",
+    "hashicorp": "vault", "hashicorp_vault": "vault", "openbao": "vault", "bao": "vault", "hcvault": "vault",
+    "aws": "aws_secrets_manager", "asm": "aws_secrets_manager", "secretsmanager": "aws_secrets_manager",
+    "aws_sm": "aws_secrets_manager", "secrets_manager": "aws_secrets_manager", "wix_secrets": "wix",
+    "k8s": "kubernetes", "oidc": "jwt", "ldap": "userpass", "iam": "aws_iam",
+    "tls": "cert", "apikeys": "api_key", "oauth": "app", "oauth2": "app", "delete": "deletion_policy",
+}  # fmt: skip
+
+
+def message_of(detail: ErrorDetails) -> str:
+    """One fault in words."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"unknown key{_meant(str(detail['loc'][-1]), fields_at(detail['loc'][:-1]))}"
+    if kind in {"union_tag_not_found", "union_tag_invalid"}:
+        return _kind_fault(context)
+    if kind == "string_pattern_mismatch":
+        return f"does not fit: {FORMS.get(str(context.get('pattern')), 'see the documentation of this key')}"
+    if kind == "literal_error":
+        return f"is one of {context.get('expected', '')}"
+    if kind in BOUNDS:
+        return BOUNDS[kind].format(**context)
+    if kind in PLAIN:
+        return PLAIN[kind]
+    return detail["msg"] if kind in OUR_KINDS else "cannot be used here; see the documentation of this key"
+
+
+OUR_KINDS = frozenset(
+    {
+        "address", "port", "one_place", "key", "file_path", "env_name", "inline", "duration", "limit", "rate",
+        "schedule", "timezone", "cron",
+    }
+)  # fmt: skip
+"""Faults that our own validators raise, in our own words."""
+
+
+def _kind_fault(context: dict[str, Any]) -> str:
+    discriminator, allowed = context.get("discriminator", "its kind"), str(context.get("expected_tags", ""))
+    needs = f"needs {discriminator}, one of {allowed}" if allowed else f"needs {discriminator}"
+    names = [part.strip(" '") for part in allowed.split(",")]
+    return needs + _suggestion(str(context.get("tag", "")), names)
+
+
+def _meant(key: str, here: frozenset[str]) -> str:
+    if suggestion := _suggestion(key, here):
+        return suggestion
+    if key in all_fields():
+        return "; it belongs into another section"
+    return _suggestion(key, all_fields())
+
+
+def _suggestion(written: str, names: Any) -> str:
+    """The name that was meant; what was written is not shown, because it may be a credential."""
+    alias = ALIASES.get(written.lower().replace("-", "_"), "")
+    meant = alias if alias in names else meant_by(written, names)
+    return f"; did you mean {meant}?" if meant else ""
+
+
+@cache
+def all_fields() -> frozenset[str]:
+    """Every name of the schema."""
+    return frozenset(name for model in _models(Settings, set()) for name in model.model_fields)
+
+
+def fields_at(loc: tuple[int | str, ...]) -> frozenset[str]:
+    """The keys that a place of the configuration may have."""
+    here: list[Any] = [Settings]
+    for part in loc:
+        here = [inner for one in here for inner in _inside(one, part)]
+    return frozenset(name for one in here if _is_model(one) for name in one.model_fields)
+
+
+def _is_model(thing: Any) -> bool:
+    return isinstance(thing, type) and issubclass(thing, Strict)
+
+
+def _inside(thing: Any, part: int | str) -> Iterator[Any]:
+    """The types below one part of a place; a union's tag is a part of its own."""
+    if get_origin(thing) in {dict, list}:
+        yield from _unwrapped(get_args(thing)[-1])
+    elif _is_model(thing) and part in thing.model_fields:
+        yield from _unwrapped(thing.model_fields[part].annotation)
+    elif _is_model(thing) and any(part in get_args(field.annotation) for field in thing.model_fields.values()):
+        yield thing
+
+
+def _unwrapped(annotation: Any) -> Iterator[Any]:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _unwrapped(get_args(annotation)[0])
+    elif origin in {Union, UnionType}:
+        for one in get_args(annotation):
+            yield from _unwrapped(one)
+    elif origin is not Literal:
+        yield annotation
+
+
+def _models(model: Any, seen: set[Any]) -> Iterator[Any]:
+    """A model and all that it is made of."""
+    for inner in _unwrapped(model):
+        if get_origin(inner) in {dict, list}:
+            yield from _models(get_args(inner)[-1], seen)
+        elif _is_model(inner) and inner not in seen:
+            seen.add(inner)
+            yield inner
+            for field in inner.model_fields.values():
+                yield from _models(field.annotation, seen)
+
+
+def nearest(written: str, names: Any) -> str:
+    """The real name that is nearest to one that does not exist; empty if none is near."""
+    return next(iter(difflib.get_close_matches(written, list(names), n=1, cutoff=0.6)), "")

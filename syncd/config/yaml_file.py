@@ -1,0 +1,128 @@
+"""A YAML text to plain data and its nodes; every fault of the text with its line and the fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from syncd.errors import ConfigError
+
+MAX_BYTES = 4 * 1024 * 1024
+MAX_NODES = 500_000
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key written twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="found unhashable key", problem_mark=key.start_mark)
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem="a key is written twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def parsed(text: str, name: str) -> tuple[dict[Any, Any], yaml.Node]:
+    """The mapping that a text holds, and its node, which knows lines. Raises `ConfigError` that names the place."""
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is not None:
+                _expanded(node, {})
+            raw = loader.construct_document(node) if node is not None else None
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(f"{name}{line}: broken YAML: {_problem(error)}", hint="mend that line") from None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError):
+        # Whatever the parser's constructors raise for odd tags and scalars is a fault of the file.
+        hint = "it must be UTF-8 text without control characters; put odd values in quotes"
+        raise ConfigError(f"{name}: broken YAML", hint=hint) from None
+    if node is None or not isinstance(raw, dict):
+        raise ConfigError(f"{name}: holds no mapping", hint="start from the README's example, or `syncd init`")
+    return raw, node
+
+
+def config_map(text: str) -> tuple[str, str] | None:
+    """Name and content of the ConfigMap that holds a `syncd.yaml`, among manifests as `helm template` prints them.
+
+    None where the text is no such stream.
+    """
+    try:
+        documents = list(yaml.safe_load_all(text))
+    except yaml.YAMLError:
+        return None
+    for document in documents:
+        if isinstance(document, dict) and document.get("kind") == "ConfigMap":
+            data, metadata = document.get("data"), document.get("metadata")
+            content = data.get("syncd.yaml") if isinstance(data, dict) else None
+            if isinstance(content, str):
+                return str(metadata.get("name", "")) if isinstance(metadata, dict) else "", content
+    return None
+
+
+PROBLEMS = {
+    "a key is written twice": "a key is written twice",
+    "an alias that contains itself": "an alias that contains itself",
+    "too much in one file": "too much in one file",
+    "found undefined alias": "an alias (*) whose anchor (&) is not there; put text that begins with * in quotes",
+    "found duplicate anchor": "an anchor (&) that is there twice; put text that begins with & in quotes",
+    "could not determine a constructor": "a tag (!) that means nothing here; put text that begins with ! in quotes",
+    "found undefined tag": "a tag (!) that means nothing here; put text that begins with ! in quotes",
+    "found unhashable key": "a key that is no text; was a template like {{ … }} not filled in?",
+    "mapping values are not allowed": "a colon where none may be; put text that holds a colon in quotes",
+    "could not find expected ':'": "a line without the colon that makes it a key",
+    "found character": "a character that cannot begin a value; put the text in quotes",
+    "expected <block end>": "wrong indentation",
+    "found unexpected end of stream": "a quote or bracket is not closed",
+    "while parsing a flow": "a bracket or comma is missing",
+    "expected ',' or": "a bracket or comma is missing",
+}
+"""What PyYAML says, by how it begins, in our words: its own hold what was written, which may be a credential."""
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    said = error.problem or ""
+    return next((words for start, words in PROBLEMS.items() if said.startswith(start)), "it cannot be read here")
+
+
+def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many nodes a document has with its aliases written out: a small file could grow without end."""
+    if known.get(id(node)) == 0:
+        raise yaml.MarkedYAMLError(problem="an alias that contains itself", problem_mark=node.start_mark)
+    if id(node) not in known:
+        known[id(node)] = 0
+        children: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            children = [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            children = node.value
+        known[id(node)] = 1 + sum(_expanded(child, known) for child in children)
+    if known[id(node)] > MAX_NODES:
+        raise yaml.MarkedYAMLError(problem="too much in one file", problem_mark=node.start_mark)
+    return known[id(node)]
+
+
+def text_of(path: Path) -> str:
+    try:
+        with path.open("rb") as handle:
+            data = handle.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ConfigError(f"{path}: larger than {MAX_BYTES // 1024 // 1024} MB", hint="is it the right file?")
+        return data.decode()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no configuration {path}", hint="name it with --config or SYNCD_CONFIG, or see the README"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({type(error).__name__})", hint="it must be UTF-8 text, readable for this user"
+        ) from None
