@@ -25,6 +25,7 @@ from syncd.guard import Limit, Limits
 from syncd.models import Failure, Finding, Outcome, SecretValue
 from syncd.planning import Policies
 from syncd.ports import Source, Target, TellWait
+from syncd.proxies import is_proxy_address, see_certificates
 from syncd.recency import TOLERANCE
 from syncd.state.engine import is_read_only, postgres_engine, prepare_file, read_only_engine, sqlite_engine
 from syncd.state.fingerprints import KEY_BYTES, Fingerprints, key_beside, key_path
@@ -93,8 +94,8 @@ class App:
         self._lock = threading.Lock()
         self._sources: dict[str, Source] = {}
         self._targets: dict[str, Target] = {}
-        self._clients: dict[str, Any] = {}
-        """By base URL: all sites share their connections."""
+        self._clients: dict[tuple[str, str, str], Any] = {}
+        """By base URL, CA and proxy: all sites that are reached the same way share their connections."""
         self.ledger, self._quota_engine = self._open_ledger(writable=writable)
         self.fingerprints = self._fingerprints()
         keep = writable or not (self._path and is_read_only(self._path))
@@ -255,6 +256,8 @@ class App:
         for file in (settings.ca_file, *(cert or ())):
             if file and not os.access(file, os.R_OK):
                 raise ConfigError(f"sources.{name}: {file} cannot be read", hint="see ca_file, cert_file, key_file")
+        if settings.ca_file:
+            see_certificates(f"sources.{name}.ca_file", settings.ca_file)
         login.secrets()  # a missing credential is told before anything is asked
         client = VaultClient(
             name=name,
@@ -263,6 +266,7 @@ class App:
             login_namespace=auth.namespace,
             ca_file=settings.ca_file,
             client_cert=cert,
+            proxy=_proxy(f"sources.{name}.proxy", settings.proxy),
             login=login,
             secrets=login.secrets,
             clock=self._clock,
@@ -275,7 +279,9 @@ class App:
     def _aws(self, name: str, settings: config.AwsSettings) -> Source:
         from syncd.sources.aws import AwsSource
 
-        factory = _aws_clients("secretsmanager", settings, settings.endpoint_url or "")
+        if settings.ca_file:
+            see_certificates(f"sources.{name}.ca_file", settings.ca_file)
+        factory = _aws_clients(name, "secretsmanager", settings, settings.endpoint_url or "")
         return AwsSource(name, factory.connect(), lambda call: self._source_call(name, call), factory.renewed)
 
     def queue(self, name: str, settings: config.AwsSettings) -> Queue:
@@ -284,7 +290,7 @@ class App:
 
         if settings.events is None:
             raise ConfigError(f"sources.{name}: no events", hint="write events: {sqs: URL}")
-        factory = _aws_clients("sqs", settings, settings.events.endpoint_url)
+        factory = _aws_clients(name, "sqs", settings, settings.events.endpoint_url)
         return SqsQueue(name, factory.connect(), settings.events.sqs, factory.renewed)
 
     def target(self, name: str) -> Target:
@@ -299,9 +305,15 @@ class App:
         from syncd.targets.http import client_for
         from syncd.targets.wix import WixTarget
 
-        if settings.base_url not in self._clients:
-            self._clients[settings.base_url] = client_for(settings.base_url, connections=MOST_SITES * WORKERS)
-        client = self._clients[settings.base_url]
+        way = (settings.base_url, settings.ca_file, str(settings.proxy or ""))
+        if way not in self._clients:
+            self._clients[way] = client_for(
+                settings.base_url,
+                connections=MOST_SITES * WORKERS,
+                ca_file=settings.ca_file,
+                proxy=_proxy(f"targets.{name}.proxy", settings.proxy),
+            )
+        client = self._clients[way]
         auth: ApiKeyAuth | AppAuth
         if isinstance(settings.auth, config.ApiKeyAuth):
             key = _reader(f"targets.{name}.auth.api_key", settings.auth.api_key)
@@ -351,7 +363,17 @@ def holder() -> str:
     return f"syncd {command} (process {os.getpid()} on {socket.gethostname()})"
 
 
-def _aws_clients(service: str, settings: config.AwsSettings, endpoint_url: str) -> Any:
+def _proxy(what: str, given: str | Credential | None) -> SecretValue[str] | None:
+    """A proxy's URL, which may hold a password. Raises `ConfigError` where it cannot be read, or is none."""
+    if given is None:
+        return None
+    url = given.read(what) if isinstance(given, Credential) else SecretValue(given)
+    if not is_proxy_address(url.reveal()):
+        raise ConfigError(f"{what}: holds no address of an HTTP proxy", hint="write http://USER:PASSWORD@HOST:PORT")
+    return url
+
+
+def _aws_clients(name: str, service: str, settings: config.AwsSettings, endpoint_url: str) -> Any:
     from syncd.sources.aws_session import ClientFactory
 
     return ClientFactory(
@@ -361,6 +383,8 @@ def _aws_clients(service: str, settings: config.AwsSettings, endpoint_url: str) 
         sts_endpoint_url=settings.sts_endpoint_url or "",
         assume_role=settings.assume_role,
         external_id=settings.external_id,
+        ca_file=settings.ca_file,
+        proxy=_proxy(f"sources.{name}.proxy", settings.proxy),
     )
 
 

@@ -1,15 +1,16 @@
-"""Which proxy leads to an address, as the environment says it: for Wix and for Vault by the same law."""
+"""Which proxy leads to an address, and whose certificates are believed: for Wix and for Vault by the same law."""
 
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 from syncd.errors import ConfigError
 
-SCHEMES = {"http", "https", "socks5", "socks5h"}
+SCHEMES = {"http", "https"}
 
 
 def proxy_for(address: str, environ: Mapping[str, str] = os.environ) -> str | None:
@@ -24,14 +25,31 @@ def proxy_for(address: str, environ: Mapping[str, str] = os.environ) -> str | No
         return None
     name, value = found
     url = value if "://" in value else f"http://{value}"
+    if not is_proxy_address(url):
+        raise ConfigError(
+            f"{name} in the environment is no address of an HTTP proxy", hint=f"write {name}=http://HOST:PORT"
+        )
+    return url
+
+
+def is_proxy_address(url: str) -> bool:
+    """Is this the URL of an HTTP proxy?"""
     try:
         proxy = urlsplit(url)
-        legal = proxy.scheme in SCHEMES and proxy.hostname and (proxy.port or True)
+        return proxy.scheme in SCHEMES and bool(proxy.hostname) and (proxy.port is None or proxy.port > 0)
     except ValueError:
-        legal = False
-    if not legal:
-        raise ConfigError(f"{name} in the environment is no proxy's address", hint=f"write {name}=http://HOST:PORT")
-    return url
+        return False
+
+
+def see_certificates(what: str, file: str) -> None:
+    """Is this a file of certificates? Raises `ConfigError` that names `what` if it is none, or cannot be read."""
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(
+            f"{what}: {file} holds no certificates that can be used ({type(error).__name__})",
+            hint="name a readable file of PEM certificates",
+        ) from None
 
 
 def _first(environ: Mapping[str, str], *names: str) -> tuple[str, str] | None:

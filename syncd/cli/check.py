@@ -114,7 +114,7 @@ def _connected(options: Context, settings: Settings, *, connect: bool, probe: st
 def _environment(settings: Settings) -> Iterator[Row]:
     """What the environment says of proxies, certificates and AWS. Raises `ConfigError` for what cannot work."""
     from syncd.config.settings import AwsSettings, VaultSettings
-    from syncd.proxies import proxy_for
+    from syncd.proxies import proxy_for, see_certificates
 
     addresses = {one.base_url for one in settings.targets.values()}
     addresses |= {one.address for one in settings.sources.values() if isinstance(one, VaultSettings)}
@@ -124,6 +124,11 @@ def _environment(settings: Settings) -> Iterator[Row]:
         path = os.environ.get(name)
         if path and not os.access(path, os.R_OK):
             raise ConfigError(f"{name} in the environment names nothing readable", hint=f"mend it, or unset {name}")
+    for place, one in (*settings.sources.items(), *settings.targets.items()):
+        if one.ca_file and os.access(one.ca_file, os.R_OK):
+            see_certificates(f"{place}: ca_file", one.ca_file)
+        elif one.ca_file:
+            yield "note", f"{place}: ca_file", f"not readable here: {one.ca_file}", 0
     aws = {name: one for name, one in settings.sources.items() if isinstance(one, AwsSettings)}
     if aws:
         yield from _aws(aws)

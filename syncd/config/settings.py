@@ -54,6 +54,23 @@ def _address(url: str) -> str:
 Address = Annotated[str, AfterValidator(_address)]
 
 
+def _proxy_address(url: str) -> str:
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise PydanticCustomError("address", "a proxy's user or password is not written here; give {file: PATH}")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise PydanticCustomError("address", "no address of a proxy; write http://HOST:PORT")
+    return url.rstrip("/")
+
+
+Proxy = Annotated[str, AfterValidator(_proxy_address)] | Credential
+"""A proxy's address, or where one with a user and password is."""
+
+
+CaFile = FilePath | Literal[""]
+"""A file of PEM certificates that are believed; of Vault and AWS in the place of the usual ones."""
+
+
 def _listen(text: str) -> str:
     if int(text.rpartition(":")[2]) > 65535:
         raise PydanticCustomError("port", "a port is at most 65535")
@@ -201,7 +218,8 @@ class VaultSettings(Strict):
     type: Literal["vault"]
     address: Address
     namespace: str = Field("", pattern=VISIBLE_OR_EMPTY, description="without spaces or signs beyond ASCII")
-    ca_file: FilePath | Literal[""] = ""
+    ca_file: CaFile = ""
+    proxy: Proxy | None = Field(None, description="its address; without it HTTPS_PROXY and NO_PROXY hold")
     auth: VaultAuth
     budget: Budget | None = None
 
@@ -233,6 +251,8 @@ class AwsSettings(Strict):
     )
     endpoint_url: Address | None = Field(None, description="of Secrets Manager alone")
     sts_endpoint_url: Address | None = Field(None, description="of STS, for assume_role")
+    ca_file: CaFile = ""
+    proxy: Proxy | None = Field(None, description="its address; without it HTTPS_PROXY and NO_PROXY hold")
     events: AwsEvents | None = Field(None, description="wakes the jobs whose secrets changed, in seconds")
     budget: Budget | None = None
 
@@ -263,6 +283,8 @@ class WixSettings(Strict):
     type: Literal["wix"]
     auth: Annotated[ApiKeyAuth | AppAuth, Field(discriminator="method")]
     base_url: Address = BASE_URL
+    ca_file: CaFile = ""
+    proxy: Proxy | None = Field(None, description="its address; without it HTTPS_PROXY and NO_PROXY hold")
     rate_limit: RateText = "190/1m"
     name_profile: Literal["api", "dashboard"] = "api"
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import boto3
+from botocore.awsrequest import AWSHTTPConnection, AWSHTTPSConnection
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials, RefreshableCredentials
 from botocore.exceptions import (
@@ -22,6 +23,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
+    ProxyConnectionError,
     ReadTimeoutError,
     SSLError,
 )
@@ -31,9 +33,13 @@ from syncd.echoes import holds
 from syncd.errors import ConfigError, SourceDenied, SourceError, SourceUnavailable
 from syncd.models import SecretValue
 from syncd.recency import clock_skew, skew_in_words
-from syncd.sources.bounded import BOUNDS, bounded
+from syncd.sources.bounded import BOUNDS, BoundedResponse, bounded
 from syncd.sources.retry import retried
 from syncd.untrusted import parsed
+
+for _connection in (AWSHTTPConnection, AWSHTTPSConnection):
+    # http.client's own door, on botocore's own classes: no other library's connections are bounded by it.
+    _connection.response_class = BoundedResponse
 
 T = TypeVar("T")
 CONNECTIONS = 8
@@ -149,6 +155,8 @@ class ClientFactory:
     sts_endpoint_url: str = ""
     assume_role: str = ""
     external_id: str = ""
+    ca_file: str = ""
+    proxy: SecretValue[str] | None = None
     _last: tuple[str, ...] = field(default=(), repr=False)
     _renewed_at: float = float("-inf")
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -160,7 +168,9 @@ class ClientFactory:
             self._last = _identity(session)
             if self.assume_role:
                 self._assume(session)
-            made = session.client(self.service, endpoint_url=self.endpoint_url or None, config=CONFIG)
+            made = session.client(
+                self.service, endpoint_url=self.endpoint_url or None, config=self._config(), verify=self.ca_file or None
+            )
         except (BotoCoreError, ValueError, OSError) as error:
             raise SourceDenied(f"AWS is not set up ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
         for name in ("secrets-manager", "sqs"):
@@ -181,14 +191,19 @@ class ClientFactory:
             self._renewed_at = now
             return made
 
+    def _config(self) -> Config:
+        if self.proxy is None:
+            return CONFIG
+        url = self.proxy.reveal()
+        return CONFIG.merge(Config(proxies={"http": url, "https": url}))
+
     def _assume(self, session: Any) -> None:
         """Credentials of the role, fetched when first used and again before they expire."""
         base = session._session  # noqa: SLF001  # boto3 offers no public way to put refreshing credentials in
 
         def sts(name: str, **options: Any) -> Any:
-            return base.create_client(
-                name, **{**options, "endpoint_url": self.sts_endpoint_url or None, "config": CONFIG}
-            )
+            ours = {"endpoint_url": self.sts_endpoint_url or None, "config": self._config()}
+            return base.create_client(name, **{**options, **ours, "verify": self.ca_file or None})
 
         source = base.get_credentials()
         if source is None:
@@ -294,7 +309,13 @@ def _translated(place: str, call: Callable[[], T]) -> T:
     except SSLError:
         raise SourceUnavailable(
             f"{place}: AWS's certificate is not trusted",
-            hint="see AWS_CA_BUNDLE, and a proxy that breaks TLS up",
+            hint="give the company's CA as ca_file of the source (or AWS_CA_BUNDLE): a proxy may break TLS up",
+            whole=True,
+        ) from None
+    except ProxyConnectionError:
+        raise SourceUnavailable(
+            f"{place}: the proxy on the way to AWS refuses or does not answer",
+            hint="see proxy of the source, or HTTPS_PROXY, and its user and password; NO_PROXY goes around it",
             whole=True,
         ) from None
     except BotoCoreError as error:

@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import urllib3.connection
-
 CALL_SECONDS = 8.0
 """From the request to the last byte of the answer."""
 MOST_BYTES = 16 * 1024 * 1024
@@ -26,7 +24,8 @@ class Bounds(threading.local):
     """What the call of this thread has left."""
 
     until = float("inf")
-    left = MOST_BYTES
+    left = float("inf")
+    """Bytes; without end outside of a call."""
     broken = ""
     """Which bound ended the call, in words."""
     large = False
@@ -77,13 +76,9 @@ class _Bounded(io.RawIOBase):
         super().close()
 
 
-class _Response(http.client.HTTPResponse):
+class BoundedResponse(http.client.HTTPResponse):
     """An answer that is read through the bounds of the calling thread."""
 
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         self.fp = io.BufferedReader(_Bounded(sock, self.fp.detach()))
-
-
-# http.client's own door for this; boto3's and requests' connections both inherit it.
-urllib3.connection.HTTPConnection.response_class = _Response

@@ -24,7 +24,7 @@ from syncd.echoes import echoes, holds
 from syncd.errors import ConfigError, TargetError, TargetUnavailable
 from syncd.models import SecretValue, Window
 from syncd.proxies import proxy_for
-from syncd.targets.deadline import bound, deadline
+from syncd.targets.transport import CertificateNotTrusted, DeadlineTransport, deadline
 from syncd.untrusted import origin_of, parsed
 
 MOST_BYTES = 8 * 1024 * 1024
@@ -95,32 +95,36 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def client_for(base_url: str, *, connections: int) -> httpx.Client:
+def client_for(
+    base_url: str, *, connections: int, ca_file: str = "", proxy: SecretValue[str] | None = None
+) -> httpx.Client:
     """A client that verifies certificates, follows no redirect and keeps its connections.
 
-    Raises `ConfigError` for plain http to another machine.
+    `ca_file`: whose certificates are believed beside the usual ones. `proxy`: its URL; without it the environment
+    says which. Raises `ConfigError` for plain http to another machine, and for a file or proxy that cannot be used.
     """
     if urlsplit(base_url).scheme != "https" and not is_loopback(base_url):
         raise ConfigError(f"base_url {base_url} is not https", hint="plain http is for this machine only")
     try:
-        client = _client(base_url, connections)
-    except (ValueError, OSError, httpx.InvalidURL) as error:  # of the proxy and certificate variables
+        trusted = _trusted(ca_file)
+    except (ValueError, OSError) as error:
+        what = f"the target's ca_file {ca_file}" if ca_file else "SSL_CERT_FILE or SSL_CERT_DIR in the environment"
         raise ConfigError(
-            f"the environment's proxies or certificates cannot be used ({type(error).__name__})",
-            hint="see HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR",
+            f"{what} cannot be used ({type(error).__name__})", hint="name a file of PEM certificates"
         ) from None
-    bound(client)
-    return client
-
-
-def _client(base_url: str, connections: int) -> httpx.Client:
+    way = proxy.reveal() if proxy else None if is_loopback(base_url) else proxy_for(base_url)
+    try:
+        transport = DeadlineTransport(trusted=trusted, connections=connections, proxy=way)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"the proxy for {_origin(base_url)} cannot be used ({type(error).__name__})",
+            hint="write http://HOST:PORT, or see HTTPS_PROXY and ALL_PROXY",
+        ) from None
     return httpx.Client(
+        transport=transport,
         timeout=httpx.Timeout(CALL_SECONDS, connect=5.0),
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         follow_redirects=False,
-        trust_env=False,  # its reading of NO_PROXY knows no networks
-        proxy=None if is_loopback(base_url) else proxy_for(base_url),
-        verify=_trusted(),
+        trust_env=False,
         headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "syncd"},
     )
 
@@ -150,6 +154,18 @@ def exchange(
             repeats = any(holds(content, one) for one in credentials)
             answer = replace(answer, sent=tuple(sent), repeats_credential=repeats)
             return answer.without_echoes()
+    except CertificateNotTrusted as error:
+        raise TargetUnavailable(
+            f"{_origin(url)} cannot be reached: its certificate is not trusted ({error})",
+            hint="give the company's CA certificates: ca_file of the target, or SSL_CERT_FILE",
+        ) from None
+    except httpx.ProxyError as error:
+        code = str(error)[:3]
+        said = f" (HTTP {code})" if code.isdigit() else ""
+        raise TargetUnavailable(
+            f"the proxy on the way to {_origin(url)} refuses{said}",
+            hint="see proxy of the target, or HTTPS_PROXY, and its user and password; NO_PROXY goes around it",
+        ) from None
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise TargetUnavailable(
             f"{_origin(url)} cannot be reached ({type(error).__name__})",
@@ -179,12 +195,20 @@ def _revealed(thing: Sendable, sent: list[SecretValue[str]]) -> Any:
     return thing
 
 
-def _trusted() -> ssl.SSLContext:
-    """What `SSL_CERT_FILE` or `SSL_CERT_DIR` name, else the certificates that come with httpx. Raises `OSError`."""
+def _trusted(ca_file: str) -> ssl.SSLContext:
+    """What `SSL_CERT_FILE` or `SSL_CERT_DIR` name, else the certificates that come with httpx; and those of `ca_file`.
+
+    Raises `OSError` and ValueError.
+    """
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-    if file or folder:
-        return ssl.create_default_context(cafile=file or None, capath=folder or None)
-    return httpx.create_ssl_context()
+    context = (
+        ssl.create_default_context(cafile=file or None, capath=folder or None)
+        if file or folder
+        else httpx.create_ssl_context()
+    )
+    if ca_file:
+        context.load_verify_locations(cafile=ca_file)
+    return context
 
 
 class AnswerTooLarge(httpx.DecodingError):

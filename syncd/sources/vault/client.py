@@ -14,7 +14,6 @@ from urllib.parse import quote, urlsplit
 import hvac
 import requests
 from hvac.adapters import JSONAdapter, RawAdapter
-from requests.adapters import HTTPAdapter
 
 from syncd.echoes import holds
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
@@ -24,6 +23,7 @@ from syncd.proxies import proxy_for
 from syncd.recency import clock_skew, skew_in_words
 from syncd.sources.bounded import BOUNDS, bounded
 from syncd.sources.retry import retried
+from syncd.sources.vault.adapter import BoundedAdapter
 from syncd.untrusted import origin_of, parsed
 
 THREADS = 32
@@ -128,6 +128,7 @@ class VaultClient:
         login_namespace: str | None = None,
         ca_file: str,
         client_cert: tuple[str, str] | None,
+        proxy: SecretValue[str] | None = None,
         login: Callable[[hvac.Client], dict[str, Any]],
         secrets: Callable[[], tuple[SecretValue[str], ...]],
         clock: Clock,
@@ -146,11 +147,10 @@ class VaultClient:
         session.headers["Accept-Encoding"] = "identity"
         session.verify = ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or True
         session.cert = client_cert
-        if not _is_loopback(address):
-            proxy = proxy_for(address)
-            session.proxies.update({"http": proxy, "https": proxy} if proxy else {})
-        session.mount("https://", HTTPAdapter(pool_maxsize=THREADS))
-        session.mount("http://", HTTPAdapter(pool_maxsize=THREADS))
+        way = proxy.reveal() if proxy else None if _is_loopback(address) else proxy_for(address)
+        session.proxies.update({"http": way, "https": way} if way else {})
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, BoundedAdapter(pool_maxsize=THREADS))
         self.name = name
         self._address = address
 
@@ -231,7 +231,14 @@ class VaultClient:
             raise _server_fault(error, place) from None
         except requests.exceptions.SSLError:
             raise SourceUnavailable(
-                f"{place}: its certificate is not trusted", hint="see ca_file and the host name in address"
+                f"{place}: its certificate is not trusted",
+                hint="give the company's CA as ca_file, and see the host name in address",
+            ) from None
+        except requests.exceptions.ProxyError:
+            raise SourceUnavailable(
+                f"{place}: the proxy on the way refuses or does not answer",
+                hint="see proxy of the source, or HTTPS_PROXY, and its user and password; NO_PROXY goes around it",
+                whole=True,
             ) from None
         except (requests.exceptions.RequestException, OSError) as error:
             what = BOUNDS.broken or f"does not answer ({type(error).__name__})"

@@ -1,0 +1,42 @@
+"""Connections of requests whose answers are bounded: a class of their own, for the sessions that ask for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import urllib3
+import urllib3.connection
+from requests.adapters import HTTPAdapter
+
+from syncd.sources.bounded import BoundedResponse
+
+
+class _HttpConnection(urllib3.connection.HTTPConnection):
+    response_class = BoundedResponse
+
+
+class _HttpsConnection(urllib3.connection.HTTPSConnection):
+    response_class = BoundedResponse
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+class BoundedAdapter(HTTPAdapter):
+    """Gives a session of requests connections whose answers are bounded; other sessions keep their own."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Make the pools of these connections."""
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        """Make the pools that lead through a proxy."""
+        manager = super().proxy_manager_for(*args, **options)
+        manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+        return manager
