@@ -1,4 +1,4 @@
-"""What a configuration will cost a day: calls to each source and site, AWS's price, and how to keep a budget. Pure.
+"""What a configuration will cost a day: calls to each source and site, and AWS's price. Pure.
 
 Counted is what a quiet day costs: listings and verifications. Each changed path adds one read (20 of AWS's are
 one call) and one write a site.
@@ -17,8 +17,6 @@ VERIFIED_A_TURN = 2 * math.log(2)
 AWS_DOLLARS_A_CALL = 0.05 / 10_000
 """Secrets Manager's list price: $0.05 for 10,000 calls (its own price for each stored secret comes on top)."""
 AWS_BATCH = 20
-LONGEST = timedelta(days=1)
-"""No interval is stretched beyond this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +27,6 @@ class JobFacts:
     source: str
     interval: timedelta | None
     """None: it runs by hand."""
-    stretchable: bool
-    """`every` may be stretched; a cron line says when."""
     listing_calls: int
     """Of one cycle."""
     paths: int
@@ -72,7 +68,6 @@ class SourceForecast:
     """A day."""
     dollars: float | None
     """A month of 30 days, where calls have a price."""
-    budget: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +84,12 @@ class TargetForecast:
     """As long it takes to write every secret once."""
 
 
-def of_source(name: str, jobs: Sequence[JobFacts], *, is_aws: bool, budget: int | None = None) -> SourceForecast:
+def of_source(name: str, jobs: Sequence[JobFacts], *, is_aws: bool) -> SourceForecast:
     """The calls of a quiet day."""
     here = [job for job in jobs if job.source == name]
     calls = sum(job.listed() + job.verified(batch=AWS_BATCH if is_aws else 1) for job in here)
     dollars = calls * 30 * AWS_DOLLARS_A_CALL if is_aws else None
-    return SourceForecast(source=name, calls=calls, dollars=dollars, budget=budget)
+    return SourceForecast(source=name, calls=calls, dollars=dollars)
 
 
 def of_target(name: str, jobs: Sequence[JobFacts], *, limit: int, window: timedelta) -> TargetForecast:
@@ -110,23 +105,3 @@ def of_target(name: str, jobs: Sequence[JobFacts], *, limit: int, window: timede
         secrets=secrets,
         push_all=turns * window,
     )
-
-
-def stretched(jobs: Sequence[JobFacts], *, budget: int, is_aws: bool) -> dict[str, timedelta]:
-    """The intervals by which the jobs of one source keep its budget; empty if they do as they are.
-
-    What cron lines and verifications cost is taken off first; the rest is shared in proportion.
-    """
-    batch = AWS_BATCH if is_aws else 1
-    movable = [job for job in jobs if job.stretchable and job.interval]
-    flexible = sum(job.listed() for job in movable)
-    fixed = sum(job.listed() + job.verified(batch=batch) for job in jobs) - flexible
-    if flexible + fixed <= budget or not flexible:
-        return {}
-    room = budget - fixed
-    factor = flexible / room if room > 0 else math.inf
-    return {
-        job.name: max(job.interval, job.interval * factor if factor < LONGEST / job.interval else LONGEST)
-        for job in movable
-        if job.interval
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -25,11 +24,7 @@ def forecast(
 
     with context.obj.open(writable=False) as app:
         facts = outlook.job_facts(app)
-        sources, targets, stretched = (
-            outlook.sources(app, facts),
-            outlook.targets(app, facts),
-            outlook.intervals(app, facts),
-        )
+        sources, targets = outlook.sources(app, facts), outlook.targets(app, facts)
         told: dict[str, Any] = {
             "sources": [
                 {
@@ -37,7 +32,6 @@ def forecast(
                     "calls_a_day": round(one.calls),
                     "calls_a_month": round(one.calls * 30),
                     "dollars_a_month": None if one.dollars is None else round(one.dollars, 2),
-                    "budget_a_day": one.budget,
                 }
                 for one in sources
             ],
@@ -52,20 +46,18 @@ def forecast(
                 }
                 for one in targets
             ],
-            "stretched": {name: interval.total_seconds() for name, interval in stretched.items()},
         }
     if as_json:
         show_json(told)
         return 0
     show_table(
-        ["SOURCE", "CALLS A DAY", "A MONTH", "PRICE A MONTH", "BUDGET A DAY"],
+        ["SOURCE", "CALLS A DAY", "A MONTH", "PRICE A MONTH"],
         [
             [
                 row["source"],
                 f"{row['calls_a_day']:,}",
                 f"{row['calls_a_month']:,}",
                 "-" if row["dollars_a_month"] is None else f"${row['dollars_a_month']:,.2f}",
-                "-" if row["budget_a_day"] is None else f"{row['budget_a_day']:,}",
             ]
             for row in told["sources"]
         ],
@@ -85,8 +77,6 @@ def forecast(
             for row in told["targets"]
         ],
     )
-    for name, seconds in told["stretched"].items():
-        show(f"{name} runs every {timedelta(seconds=round(seconds))}, to keep the budget of its source")
     show(
         "a quiet day: listings and verifications; each change adds a read (20 of AWS's are one call) and a write a site"
     )

@@ -121,11 +121,6 @@ class Server(Strict):
     token: Credential | None = Field(None, description="bearer token for POST; without it they are off")
 
 
-Budget = Annotated[
-    int, Field(ge=1, description="calls a day at most; the schedules of its jobs are stretched to keep it")
-]
-
-
 AuthMount = Annotated[str, Field(pattern=MOUNT_PATTERN)]
 """Where a login method is mounted: it becomes a part of an address."""
 
@@ -221,7 +216,6 @@ class VaultSettings(Strict):
     ca_file: CaFile = ""
     proxy: Proxy | None = Field(None, description="its address; without it HTTPS_PROXY and NO_PROXY hold")
     auth: VaultAuth
-    budget: Budget | None = None
 
 
 class AwsEvents(Strict):
@@ -254,7 +248,6 @@ class AwsSettings(Strict):
     ca_file: CaFile = ""
     proxy: Proxy | None = Field(None, description="its address; without it HTTPS_PROXY and NO_PROXY hold")
     events: AwsEvents | None = Field(None, description="wakes the jobs whose secrets changed, in seconds")
-    budget: Budget | None = None
 
 
 SourceSettings = Annotated[VaultSettings | AwsSettings, Field(discriminator="type")]

@@ -24,11 +24,10 @@ from syncd.bootstrap import App, holder, now
 from syncd.config import Settings, load
 from syncd.config.settings import AwsSettings, VaultSettings
 from syncd.daemon.status import Shared, status_of
-from syncd.daemon.triggers import EveryTrigger, every, trigger_for
+from syncd.daemon.triggers import EveryTrigger, trigger_for
 from syncd.errors import ConfigError, LedgerError, SyncdError
 from syncd.models import SecretValue, SyncReport
 from syncd.naming import selects_path
-from syncd.outlook import intervals, job_facts
 from syncd.record import counts
 from syncd.statuses import status_of_record
 from syncd.sync import sync_job
@@ -81,7 +80,6 @@ class Daemon:
         self._running: set[str] = set()
         self._again: set[str] = set()
         self._pending = Pending()
-        self._intervals: dict[str, timedelta] = {}
         self._read = self._seen = digest_of(config) if config.is_file() else ""
         self._refused_at: float | None = None
         self._refusal = ""
@@ -296,31 +294,12 @@ class Daemon:
             self._log.error("cycle.bug", job=name, error=type(error).__name__, where=safe_traceback(error))
         finally:
             structlog.contextvars.clear_contextvars()
-            with suppress(SyncdError):
-                self._keep_budgets(app)
             self._leave(app)
             with self._lock:
                 self._running.discard(name)
                 again = name in self._again
             if again and not self._stop.is_set():
                 self.trigger(name)
-
-    def _keep_budgets(self, app: App) -> None:
-        """Stretch the intervals of sources with a budget, as far as what is known now asks for it."""
-        if not any(source.budget for source in app.settings.sources.values()):
-            return
-        told = intervals(app, job_facts(app))
-        for name, job in app.settings.jobs.items():
-            if job.schedule is None or job.schedule.every is None:
-                continue
-            interval = told.get(name, job.schedule.every)
-            with self._lock:
-                scheduled, before = self._scheduler.get_job(name), self._intervals.get(name, job.schedule.every)
-                if app is not self._app or scheduled is None or abs(interval - before) < before * 0.1:
-                    continue
-                self._intervals[name] = interval
-                scheduled.reschedule(every(interval))
-            self._log.info("budget.stretched", job=name, every=str(interval), configured=str(job.schedule.every))
 
     def _finished(self, app: App, report: SyncReport) -> None:
         job = app.world.jobs[report.job]
@@ -379,15 +358,15 @@ class Daemon:
     def _take_over(self, fresh: App, following: BackgroundScheduler, queues: list[tuple[str, Queue]]) -> None:
         """Put a configuration that is whole in the place of the old one; what fails half-way is undone."""
         with self._lock:
-            old, scheduler, pending, intervals = self._app, self._scheduler, self._pending, self._intervals
-            self._app, self._scheduler, self._pending, self._intervals = fresh, following, Pending(), {}
+            old, scheduler, pending = self._app, self._scheduler, self._pending
+            self._app, self._scheduler, self._pending = fresh, following, Pending()
         try:
             self._configured(fresh)
             following.start()
             self._listen(fresh, queues)
         except BaseException:
             with self._lock:
-                self._app, self._scheduler, self._pending, self._intervals = old, scheduler, pending, intervals
+                self._app, self._scheduler, self._pending = old, scheduler, pending
             self._configured(old)
             with suppress(Exception):
                 following.shutdown(wait=False)

@@ -23,7 +23,6 @@ from syncd.bootstrap import App
 from syncd.config import load
 from syncd.config.settings import Schedule
 from syncd.daemon.triggers import every, trigger_for
-from syncd.forecast import JobFacts, stretched
 from syncd.sandbox.site import Refusal
 from syncd.sync import sync_job
 from syncd.telemetry.events import Events
@@ -115,34 +114,6 @@ def test_the_forecast_is_what_is_counted(
     (row,) = [row for row in told["sources"] if row["source"] == "aws"]
     assert row["dollars_a_month"] == pytest.approx(30 * forecast["aws"] * 0.05 / 10_000, abs=0.01)
     print({"forecast": {**forecast, "wix": target["requests_a_day"]}, "counted": {**calls, "wix": len(lab.wix.seen)}})
-
-
-def facts(**more: Any) -> JobFacts:
-    told = {
-        "name": "a", "source": "s", "interval": timedelta(minutes=1), "stretchable": True, "listing_calls": 10,
-        "paths": 0, "verify_every": None, "names": {},
-    }  # fmt: skip
-    return JobFacts(**{**told, **more})
-
-
-def test_a_budget_is_kept_by_longer_intervals() -> None:
-    assert stretched([facts()], budget=14_400, is_aws=False) == {}
-    assert stretched([facts()], budget=1_440, is_aws=False) == {"a": timedelta(minutes=10)}
-    fixed = facts(name="cron", stretchable=False, interval=timedelta(hours=1), listing_calls=30)
-    assert stretched([facts(), fixed], budget=1_440, is_aws=False) == {"a": timedelta(minutes=20)}
-    assert stretched([facts(), fixed], budget=100, is_aws=False) == {"a": DAY}, "no longer than a day"
-    assert stretched([facts(interval=None)], budget=1, is_aws=False) == {}
-
-
-def test_forecast_says_that_a_budget_is_kept(lab: Lab, bao: Bao) -> None:
-    lab.vault(bao)
-    lab.config["sources"]["vault"]["budget"] = 288
-    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, schedule={"every": "1m"})
-    bao.put("app/a", v="1")
-    assert lab.run("sync").code == 0
-    told = lab.run("forecast")
-    assert "budget of its source" in told.out and "288" in told.out, told.out
-    assert lab.run("forecast", "--json").json["stretched"]["job"] == pytest.approx(600, rel=0.05)
 
 
 @pytest.mark.parametrize(("source", "other"), [("vault", "boto3"), ("aws", "hvac")])
