@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from syncd.sandbox.servers import OpenBao, moto, openbao
 from syncd.sandbox.wix import Wix, serving
 from tests.lab import Bao, Lab
+from tests.support.postgres import postgres_server
 
 settings.register_profile("syncd", deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 settings.load_profile("syncd")
@@ -34,6 +36,16 @@ def bao(bao_server: OpenBao) -> Iterator[Bao]:
     one.enable()
     yield one
     one.root.sys.disable_secrets_engine(mount)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(postgres_server())
+        except LookupError as error:
+            pytest.skip(str(error))
+        yield url
 
 
 @pytest.fixture(scope="session")

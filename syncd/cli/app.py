@@ -73,11 +73,12 @@ def run(arguments: list[str]) -> int:
         if not all(is_storable(one) for one in arguments):
             raise ConfigError("an argument holds a NUL or is no text", hint="see: syncd --help")
         code = app(arguments, prog_name="syncd", standalone_mode=False, obj=None)
+        sys.stdout.flush()
     except typer.Exit as done:
         code = done.exit_code
     except (typer.Abort, KeyboardInterrupt):
         return 128 + (caught.number or signal.SIGINT)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click turns the former into the latter; no command of ours exits by itself
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001  # main: the last door

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +17,7 @@ from syncd.cli.parameters import Json
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.errors import ConfigError, PlanMoved
 from syncd.models import Logged, Record, Result, Trouble, version_label
+from syncd.private_files import read_bounded
 from syncd.statuses import status_of_record
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ app = typer.Typer(help="Look at the ledger of ids, and set it right.", no_args_i
 Name = Annotated[str, typer.Argument(help="A Wix name.")]
 Target = Annotated[str | None, typer.Option("--target", help="On this target only.")]
 WAIT = timedelta(minutes=5)
+MOST_BYTES = 1024 * 1024 * 1024
+"""Of an export: some million secrets."""
 
 
 def _locked(app: App, site: str) -> AbstractContextManager[SiteJournal]:
@@ -88,8 +93,18 @@ def list_(context: typer.Context, *, as_json: Json = False) -> int:
 
 
 @app.command()
-def export(context: typer.Context) -> int:
+def export(
+    context: typer.Context,
+    *,
+    full: Annotated[bool, typer.Option("--full", help="The whole ledger, for `syncd state import`.")] = False,
+) -> int:
     """Print the ledger as JSON: everything but fingerprints."""
+    from syncd.state.transfer import exported
+
+    if full:
+        with context.obj.open(writable=False) as app:
+            show_json(exported(app.ledger, app.settings.owner))
+        return 0
     hidden = {"fingerprint", "ref", "window", "restores", "lost_writes"}
     with context.obj.open(writable=False) as app:
         rows = []
@@ -99,6 +114,26 @@ def export(context: typer.Context) -> int:
             row |= {"version": version_label(record.version) or None, "absent_for": record.absent_for.total_seconds()}
             rows.append(row)
         show_json({"owner": app.settings.owner, "exported_at": datetime.now(UTC), "records": rows})
+    return 0
+
+
+@app.command("import")
+def import_(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="What `syncd state export --full` printed.")],
+) -> int:
+    """Fill an empty ledger from an export, to move it to another place or to PostgreSQL."""
+    from syncd.state.transfer import NOT_AN_EXPORT, imported
+
+    try:
+        content = json.loads(read_bounded(file, MOST_BYTES).decode())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{file} cannot be read as JSON ({type(error).__name__})", hint=NOT_AN_EXPORT) from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file} is no export of a ledger", hint=NOT_AN_EXPORT)
+    with context.obj.open() as app:
+        count = imported(app.ledger, content, app.settings.owner)
+    show(f"{count} secrets are in the ledger now; see them: syncd state list")
     return 0
 
 

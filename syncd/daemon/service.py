@@ -82,6 +82,9 @@ class Daemon:
         self._pending = Pending()
         self._read = self._seen = digest_of(config) if config.is_file() else ""
         self._refused_at: float | None = None
+        self._missing_since: tuple[float, bool] | None = None
+        """Since when the file is not there, and whether that was said."""
+        self._token_missing = False
         self._refusal = ""
         self._clock_offset = now().timestamp() - time.monotonic()
         self._stranger = Shared(lambda: self._status(names=False), STRANGERS)
@@ -199,11 +202,27 @@ class Daemon:
         try:
             now, before = digest_of(self._config), self._seen
         except OSError:
-            return False  # in the middle of a swap, or gone: the configuration in use goes on
+            self._see_missing_file()
+            return False
         self._seen = now
+        if self._missing_since and self._missing_since[1] and self._refused_at is None:
+            self._metrics.reloaded(well=True)
+        self._missing_since = None
         if now == self._read:
             return self._refused_at is not None and time.monotonic() - self._refused_at > RETRY
         return now == before
+
+    def _see_missing_file(self) -> None:
+        """The file is being swapped, or gone: the configuration in use goes on; said once, when it stays away."""
+        now = time.monotonic()
+        if self._missing_since is None:
+            self._missing_since = (now, False)
+        since, said = self._missing_since
+        if not said and now - since >= WATCH:
+            self._missing_since = (since, True)
+            self._metrics.reloaded(well=False)
+            hint = "put it back; the configuration in use goes on, and a restart would fail"
+            self._log.error("config.missing", file=str(self._config), hint=hint)
 
     def _listen(self, app: App, queues: list[tuple[str, Queue]]) -> None:
         """A thread for each queue of events; it ends with its configuration."""
@@ -402,9 +421,27 @@ class Daemon:
         return [job for job in jobs_that_sync(self._app.world.jobs, namespaces, paths) if self.trigger(job)]
 
     def token(self) -> SecretValue[str] | None:
-        """The bearer token as it is now."""
+        """The bearer token as it is now. Raises `ConfigError`, and says so in the log once, as long as it is so."""
         server = self._app.settings.server
-        return server.token.read("server.token") if server and server.token else None
+        if server is None or server.token is None:
+            return None
+        try:
+            token = server.token.read("server.token")
+        except ConfigError as error:
+            if not self._token_missing:
+                self._log.error("token.unreadable", error=error.message, hint=error.hint)
+            self._token_missing = True
+            raise
+        self._token_missing = False
+        return token
+
+    def configuration(self) -> str:
+        """What is wrong with the configuration file, while the one before goes on; empty if nothing is."""
+        if self._refused_at is not None:
+            return f"refused, the one before goes on: {self._refusal.partition(' [')[0]}"
+        if self._missing_since is not None and self._missing_since[1]:
+            return f"{self._config} is not there any more; the one in use goes on"
+        return ""
 
     def metrics(self) -> bytes:
         """The exposition."""
@@ -426,4 +463,6 @@ class Daemon:
             app, scheduler = self._app, self._scheduler
         following = {name: getattr(scheduler.get_job(name), "next_run_time", None) for name in app.world.jobs}
         told = status_of(app.ledger, app.served, app.world.clock(), following, names=names)
+        wrong = self.configuration()
+        told["configuration"] = wrong if names or not wrong else "the file is refused or missing; see the log"
         return {"ready": not self.ready(), **told}

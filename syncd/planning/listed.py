@@ -43,6 +43,8 @@ def judge_listed(table: Table, wanted: Desired, record: Record, there: RemoteSec
         _renamed(table, wanted, record, there)
     elif wanted.version != record.version and wanted.fingerprint is None:
         update(table, wanted, record, Reason.ROTATED)
+    elif wanted.fingerprint is not None and record.fingerprint is None and wanted.version == record.version:
+        _compare_first(table, wanted, record, there, Reason.VERIFY)  # a ledger that was moved: nothing tells
     elif wanted.fingerprint is not None and wanted.fingerprint != record.fingerprint:
         reason = Reason.ROTATED if wanted.version != record.version else Reason.VERIFY
         update(table, wanted, record, reason)

@@ -199,6 +199,8 @@ class Ledger:
                 told = dict(zip(names, row, strict=True))
                 if seal and told["seal"] != tables.seal_of(told):
                     raise ValueError("seal")
+                if any(isinstance(value, bytes) for value in row):  # no column holds any
+                    raise ValueError("bytes")
                 yield told
 
     def _all(self, query: Select[Any]) -> list[dict[str, Any]]:

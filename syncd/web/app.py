@@ -46,6 +46,9 @@ class Service(Protocol):
     def wake(self, paths: Iterable[tuple[str | None, str]]) -> list[str]:
         """Start the jobs that sync these (namespace or None for any, source path) soon; their names."""
 
+    def configuration(self) -> str:
+        """What is wrong with the configuration file, while the one before goes on; empty if nothing is."""
+
     def reload(self) -> None:
         """Load the configuration again. Raises `SyncdError`, keeping the old one."""
 
@@ -155,7 +158,10 @@ def build(service: Service) -> Starlette:
 
     def readyz(_request: Request) -> Response:
         missing = service.ready()
-        return PlainTextResponse("ok\n" if not missing else "\n".join(missing) + "\n", 503 if missing else 200)
+        lines = missing or ["ok"]
+        if service.configuration():
+            lines = [*lines, "the configuration file is refused or missing, the one before goes on; see the log"]
+        return PlainTextResponse("\n".join(lines) + "\n", 503 if missing else 200)
 
     def metrics(_request: Request) -> Response:
         return Response(service.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -47,6 +47,8 @@ def page(told: Mapping[str, Any], missing: Iterable[str], now: datetime) -> str:
     waits = "".join(f"<li>{escape(one)}" for one in missing)
     ready = '<span class="good">Ready.</span>'
     state = ready if told["ready"] else f'<span class="wait">Not ready yet.</span><ul>{waits}</ul>'
+    wrong = told.get("configuration", "")
+    state += f'<br><span class="bad">Configuration: {escape(wrong)}</span>' if wrong else ""
     rows = "".join(_row(job, target, now) for job in told["jobs"] for target in job["targets"] or [None])
     rows = rows or '<tr><td colspan="5">No job is scheduled.'
     counts = "".join(

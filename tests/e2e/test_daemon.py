@@ -344,3 +344,25 @@ def test_a_silent_collector_holds_nothing_up(served: Lab) -> None:
         started = time.monotonic()
         done = served.spawn("sync", OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}")
         assert done.code == 0 and time.monotonic() - started < 9
+
+
+def test_a_missing_configuration_and_a_refused_one_are_told_everywhere(served: Lab, bao: Bao) -> None:
+    token = served.secret_file("api-token", "generated-api-token")
+    served.config["server"]["token"] = {"file": str(token)}
+    file = served.config_file
+    with running(served) as (process, url):
+        until(lambda: ask(url + "/readyz")[0] == 200)
+        good = file.read_text()
+        file.unlink()
+        until(lambda: "refused or missing" in ask(url + "/readyz")[1])
+        assert ask(url + "/readyz")[0] == 200, "the one in use goes on"
+        assert "missing" in ask(url + "/")[1] and "missing" in ask(url + "/status")[1]
+        file.write_text(good)
+        until(lambda: ask(url + "/readyz")[1] == "ok\n")
+        file.write_text(good.replace("owner: lab", "ownr: lab"))
+        until(lambda: "refused or missing" in ask(url + "/readyz")[1])
+        token.unlink()
+        assert ask(url + "/status", token="x")[0] == 401
+        process.terminate()
+        log = process.communicate(timeout=30)[1]
+        assert log.count("config.missing") == 1 and "config.refused" in log and log.count("token.unreadable") == 1

@@ -37,6 +37,11 @@ TOLD: dict[str, Any] = {
 class Service:
     """Says what it is told to."""
 
+    wrong = ""
+
+    def configuration(self) -> str:
+        return self.wrong
+
     def ready(self) -> list[str]:
         return ["source vault: no cycle has reached it in good order yet"]
 
