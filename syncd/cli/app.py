@@ -14,17 +14,22 @@ import typer
 from typer.exceptions import TyperException
 
 from syncd import __version__
-from syncd.cli import check, explain, forecast, inspect, local, plan, state, sync
+from syncd.cli import check, explain, forecast, init, inspect, local, plan, state, sync
 from syncd.cli.context import Context, warn
 from syncd.errors import ConfigError, LedgerError, SyncdError
 from syncd.telemetry.logs import safe_traceback
 from syncd.untrusted import is_storable
 
+HELP = {"help_option_names": ["-h", "--help"]}
+GLOBAL = {"--config": True, "-c": True, "--log-format": True, "--debug": False}
+"""Options before the command, and whether a value follows; they may stand behind it, too."""
+
 app = typer.Typer(
     name="syncd",
     help="Keep the Wix Secrets Vault of your sites true to Vault, OpenBao and AWS Secrets Manager.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
+    context_settings=HELP,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -35,6 +40,7 @@ inspect.add_to(app)
 explain.add_to(app)
 forecast.add_to(app)
 app.add_typer(state.app, name="state")
+init.add_to(app)
 local.add_to(app)
 
 
@@ -61,12 +67,32 @@ def options(
     context.obj = Context(config=config, debug=debug, log_format=log_format)
 
 
+def in_front(arguments: list[str]) -> list[str]:
+    """The arguments with the global options before the command, wherever they stood."""
+    options, rest = [], []
+    left = list(arguments)
+    while left:
+        word = left.pop(0)
+        name, separator, _ = word.partition("=")
+        if word == "--":
+            rest += [word, *left]
+            break
+        if name in GLOBAL and (separator or not GLOBAL[name]):
+            options.append(word)
+        elif name in GLOBAL and left:
+            options += [word, left.pop(0)]
+        else:
+            rest.append(word)
+    return [*options, *rest]
+
+
 def run(arguments: list[str]) -> int:
     """One command's exit code; nothing passes that is not explained."""
     caught = _Signals()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows few characters
+    arguments = in_front(arguments)
     if not arguments or arguments[-1] == "state":
         arguments = [*arguments, "--help"]
     try:

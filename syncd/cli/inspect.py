@@ -11,13 +11,12 @@ import typer
 from syncd.cli.context import ago, show, show_json, show_table
 from syncd.cli.grouping import Problem, grouped_by_cause, names_in_words
 from syncd.cli.json_rows import problem_row
-from syncd.cli.parameters import Json
+from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_status
 from syncd.models import Record, Trouble
 from syncd.statuses import status_of_record
 
 if TYPE_CHECKING:
     from syncd.bootstrap import App
-    from syncd.world import Job
 
 
 PROBE = "(probe)"
@@ -30,74 +29,107 @@ def add_to(app: typer.Typer) -> None:
     app.command()(schema)
 
 
-def status(context: typer.Context, *, as_json: Json = False) -> int:
+def status(
+    context: typer.Context,
+    *,
+    job: JobFilter = None,
+    target: TargetFilter = None,
+    state: StatusFilter = None,
+    as_json: Json = False,
+) -> int:
     """Show jobs, their last run, freshness, and what is failing."""
+    see_status(state)
     with context.obj.open(writable=False) as app:
         now = app.world.clock()
-        runs = {(run.job, run.target): run for run in app.ledger.runs()}
-        rows, told = [], []
-        for job in (app.world.jobs[name] for name in sorted(app.world.jobs)):
-            for target in job.targets:
-                run = runs.get((job.name, target))
-                records = _of(app, job, target)
-                schedule = app.settings.jobs[job.name].schedule
-                following = _next_run(schedule, run.started_at if run else None, now)
-                told.append(
-                    {
-                        "job": job.name,
-                        "target": target,
-                        "last_run_at": run.finished_at if run else None,
-                        "last_success_at": run.succeeded_at if run else None,
-                        "next_run_at": following,
-                        "exit_code": run.exit_code if run else None,
-                        "message": run.message if run else "",
-                        "secrets": _tally(app, records),
-                        "oldest_unsynced_at": _oldest(records),
-                    }
-                )
-                tally = ", ".join(f"{number} {word}" for word, number in _tally(app, records).items())
-                result = "never ran" if run is None else "ok" if run.exit_code == 0 else f"exit {run.exit_code}"
-                rows.append(
-                    [
-                        job.name,
-                        target,
-                        result,
-                        ago(run.finished_at if run else None, now),
-                        ago(run.succeeded_at if run else None, now),
-                        ("due" if following <= now else ago(following, now)) if following else "by hand",
-                        tally or "none",
-                        run.message if run else "",
-                    ]
-                )
-        for (job_name, target), records in _left_over(app).items():
-            tally = ", ".join(f"{number} {word}" for word, number in _tally(app, records).items())
-            told.append(
-                {
-                    "job": job_name,
-                    "target": target,
-                    "last_run_at": None,
-                    "last_success_at": None,
-                    "next_run_at": None,
-                    "exit_code": None,
-                    "message": "no job sends these there any more",
-                    "secrets": _tally(app, records),
-                    "oldest_unsynced_at": None,
-                }
-            )
-            why = "no job sends these there any more; see them: syncd state list"
-            rows.append([job_name, target, "left over", "-", "-", "never", tally, why])
-        troubles = sorted(app.ledger.all_troubles(), key=lambda one: (one.job, one.subject))
+        entries = [*_configured(app, now), *_left_over(app)]
+        entries = [one for one in entries if job in {None, one["job"]} and target in {None, one["target"]}]
+        if state:
+            entries = [one for one in entries if state in one["secrets"]]
+        sites = {app.site_of(target)} if target in app.settings.targets else set()
+        problems = [
+            one
+            for one in sorted(app.ledger.all_troubles(), key=lambda one: (one.job, one.subject))
+            if job in {None, one.job} and state in {None, one.kind} and (target is None or one.site in sites)
+        ]
         if as_json:
-            show_json({"jobs": told, "troubles": [problem_row(one) for one in troubles]})
+            show_json({"jobs": entries, "troubles": [problem_row(one) for one in problems]})
             return 0
-        show_table(["JOB", "TARGET", "RESULT", "LAST RUN", "LAST GOOD", "NEXT", "SECRETS", "WHY"], rows)
-        if troubles:
+        headers = ["JOB", "TARGET", "RESULT", "LAST RUN", "LAST GOOD", "NEXT", "SECRETS", "WHY"]
+        show_table(headers, [_entry_row(one, now) for one in entries])
+        if problems:
             show()
-            show_table(
-                ["STATUS", "NAME", "JOB", "SINCE", "NEXT TRY", "WHY"],
-                list(_problem_rows(troubles, now)),
-            )
+            show_table(["STATUS", "NAME", "JOB", "SINCE", "NEXT TRY", "WHY"], list(_problem_rows(problems, now)))
     return 0
+
+
+LEFT_OVER = "no job sends these there any more"
+
+
+def _configured(app: App, now: datetime) -> Iterator[dict[str, Any]]:
+    """Each configured job on each of its targets, with its last run."""
+    runs = {(run.job, run.target): run for run in app.ledger.runs()}
+    held = _records_by_job(app)
+    for job in (app.world.jobs[name] for name in sorted(app.world.jobs)):
+        for target in job.targets:
+            run = runs.get((job.name, target))
+            records = held.get((app.world.site_of(target), job.name), [])
+            yield {
+                "job": job.name,
+                "target": target,
+                "last_run_at": run.finished_at if run else None,
+                "last_success_at": run.succeeded_at if run else None,
+                "next_run_at": _next_run(app.settings.jobs[job.name].schedule, run.started_at if run else None, now),
+                "exit_code": run.exit_code if run else None,
+                "message": run.message if run else "",
+                "secrets": _tally(app, records),
+                "oldest_unsynced_at": _oldest(records),
+            }
+
+
+def _left_over(app: App) -> Iterator[dict[str, Any]]:
+    """Records of jobs that send nothing to their site any more, by job and target as they were."""
+    served = app.served
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in app.ledger.records():
+        if served.is_left_over(record) and record.job != PROBE:
+            groups.setdefault((record.job, record.target), []).append(record)
+    for (job, target), records in sorted(groups.items()):
+        yield {
+            "job": job,
+            "target": target,
+            "last_run_at": None,
+            "last_success_at": None,
+            "next_run_at": None,
+            "exit_code": None,
+            "message": LEFT_OVER,
+            "secrets": _tally(app, records),
+            "oldest_unsynced_at": None,
+        }
+
+
+def _entry_row(entry: dict[str, Any], now: datetime) -> list[str]:
+    tally = ", ".join(f"{number} {word}" for word, number in entry["secrets"].items())
+    if entry["message"] == LEFT_OVER:
+        why = f"{LEFT_OVER}; see them: syncd state list"
+        return [entry["job"], entry["target"], "left over", "-", "-", "never", tally, why]
+    code, following = entry["exit_code"], entry["next_run_at"]
+    return [
+        entry["job"],
+        entry["target"],
+        "never ran" if code is None else "ok" if code == 0 else f"exit {code}",
+        ago(entry["last_run_at"], now),
+        ago(entry["last_success_at"], now),
+        ("due" if following <= now else ago(following, now)) if following else "by hand",
+        tally or "none",
+        entry["message"],
+    ]
+
+
+def _records_by_job(app: App) -> dict[tuple[str, str], list[Record]]:
+    held: dict[tuple[str, str], list[Record]] = {}
+    for record in app.ledger.records():
+        held.setdefault((record.site, record.job), []).append(record)
+    return held
 
 
 def _problem_rows(problems: list[Trouble], now: datetime) -> Iterator[list[str]]:
@@ -120,20 +152,6 @@ def _problem_rows(problems: list[Trouble], now: datetime) -> Iterator[list[str]]
 
 def _as_problem(one: Trouble) -> Problem:
     return Problem(label=f"{one.kind} {one.job}", name=one.subject, message=one.message, hint=one.hint)
-
-
-def _of(app: App, job: Job, target: str) -> list[Record]:
-    return [record for record in app.ledger.records(app.world.site_of(target)) if record.job == job.name]
-
-
-def _left_over(app: App) -> dict[tuple[str, str], list[Record]]:
-    """Records of jobs that send nothing to their site any more, by job and target as they were."""
-    served = app.served
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in app.ledger.records():
-        if served.is_left_over(record) and record.job != PROBE:
-            groups.setdefault((record.job, record.target), []).append(record)
-    return dict(sorted(groups.items()))
 
 
 def _tally(app: App, records: list[Record]) -> dict[str, int]:

@@ -40,8 +40,21 @@ def sandbox(
     folder: Annotated[
         Path | None, typer.Option("--dir", help="Where its files go; a temporary folder if left out.")
     ] = None,
+    sites: Annotated[int, typer.Option("--sites", min=1, max=500, help="How many Wix sites there are.")] = 1,
 ) -> int:
-    """Start the demo's servers to try a configuration against; stays until Ctrl-C."""
+    r"""Start the demo's servers to try a configuration against; stays until Ctrl-C.
+
+    The emulated Wix can be looked into and made to fail, with plain HTTP:
+
+    \b
+    GET  /_sandbox/secrets          every site's secrets, with their values
+    GET  /_sandbox/requests         what was asked, with status and fault
+    POST /_sandbox/faults           {"kind": "503", "method": "PATCH", "times": 3, "seconds": 1}
+         kinds: reset_before reset_after 500 503 504_after html invalid_json truncated 429 429_retry_after
+         401 403 slow late (`…_after`: the request takes effect, its answer is lost)
+    POST /_sandbox/options/SITE     {"listing_lag": 5, "case_insensitive": true, "dates": false, "capacity": 50,
+         "members_area": false, "may_read": false, "quota": 200, "quota_window": 60, "latency": 0.05}
+    """
     if only not in {None, "openbao", "aws", "wix"}:
         raise ConfigError(f"--only {only} is not known", hint="openbao, aws or wix")
     if port and only is None:
@@ -49,4 +62,4 @@ def sandbox(
     from syncd.sandbox.demo import run_sandbox
 
     Context.stoppable = True
-    return run_sandbox(only, port, folder, say, Context.stop)
+    return run_sandbox(only, port, folder, say, Context.stop, sites)

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated
 
 import typer
 
+from syncd.errors import ConfigError
+from syncd.models import STATUSES
+
 Jobs = Annotated[list[str] | None, typer.Argument(metavar="[JOB]...", help="Jobs to take; all if left out.")]
 Wait = Annotated[str, typer.Option("--wait", help="How long to wait for another process that works on the site.")]
+JobFilter = Annotated[str | None, typer.Option("--job", help="Only this job's.")]
+TargetFilter = Annotated[str | None, typer.Option("--target", help="Only on this target.")]
+StatusFilter = Annotated[str | None, typer.Option("--status", help="Only in this state, for example failed.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def see_status(status: str | None) -> None:
+    """Raise `ConfigError` for a status that is none."""
+    if status is not None and status not in STATUSES:
+        near = difflib.get_close_matches(status, STATUSES, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"there is no status {status}", hint=f"{meant}they are {', '.join(STATUSES)}")

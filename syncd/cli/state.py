@@ -13,7 +13,7 @@ import typer
 
 from syncd.cli.context import Context, duration, show, show_json, show_table
 from syncd.cli.json_rows import record_row
-from syncd.cli.parameters import Json
+from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_status
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.errors import ConfigError, PlanMoved
 from syncd.models import Logged, Record, Result, Trouble, version_label
@@ -64,13 +64,23 @@ def _without_record(app: App, troubles: list[Trouble], records: tuple[Record, ..
 
 
 @app.command("list")
-def list_(context: typer.Context, *, as_json: Json = False) -> int:
+def list_(
+    context: typer.Context,
+    *,
+    job: JobFilter = None,
+    target: TargetFilter = None,
+    status: StatusFilter = None,
+    as_json: Json = False,
+) -> int:
     """List every secret in the ledger: its id, source, version and status."""
+    see_status(status)
     with context.obj.open(writable=False) as app:
         records = app.ledger.records()
         now, served = app.world.clock(), app.served
         rows = [record_row(record, status_of_record(record, served, now)) for record in records]
         rows += _without_record(app, app.ledger.all_troubles(), records)
+    wanted = {"job": job, "target": target, "status": status}
+    rows = [row for row in rows if all(value in {None, row[key]} for key, value in wanted.items())]
     rows.sort(key=lambda row: (row["target"], row["name"]))
     if as_json:
         show_json(rows)

@@ -33,13 +33,15 @@ state:
 sources:
 {sources}
 targets:
-  shop:
+{targets}
+jobs:
+{jobs}"""
+TARGET = """\
+  {name}:
     type: wix
     base_url: {wix}
     auth: {{method: api_key, site_id: {site}, api_key: {{file: {folder}/wix-key}}}}
-
-jobs:
-{jobs}"""
+"""
 VAULT = """\
   vault:
     type: vault
@@ -55,15 +57,15 @@ AWS = """\
 JOBS = """\
   payments:
     source: vault
-    targets: [shop]
-    schedule: {every: 30s}
+    targets: [{targets}]
+    schedule: {{every: 30s}}
     secrets:
       - path: secret/payments/**
-        name: "PAY_{path}_{field}"
+        name: "PAY_{{path}}_{{field}}"
   feeds:
     source: aws
-    targets: [shop]
-    schedule: {every: 1m}
+    targets: [{targets}]
+    schedule: {{every: 1m}}
     secrets:
       - path: prod/feeds/*
         field: "*"
@@ -108,20 +110,29 @@ class Surroundings:
 
 
 @contextmanager
-def surroundings(folder: Path, ports: dict[str, int] | None = None) -> Iterator[Surroundings]:
-    """Start the three and write the configuration beside their credentials."""
+def surroundings(folder: Path, ports: dict[str, int] | None = None, sites: int = 1) -> Iterator[Surroundings]:
+    """Start the three and write the configuration, for so many sites, beside their credentials."""
     with ExitStack() as stack:
         bao = stack.enter_context(openbao())
         aws_url = stack.enter_context(moto())
         wix = Wix()
         wix_url = stack.enter_context(serving(wix, (ports or {}).get("wix", 0)))
-        _private(folder / "wix-key", wix.issue_key(SITE))
+        given = site_ids(sites)
+        _private(folder / "wix-key", wix.issue_key(*given.values()))
         _private(folder / "vault-token", bao.token)
+        targets = "".join(TARGET.format(name=n, wix=wix_url, site=s, folder=folder) for n, s in given.items())
+        jobs = JOBS.format(targets=", ".join(given))
         sources = VAULT.format(address=bao.address, folder=folder) + AWS.format(region=REGION, aws=aws_url)
-        text = CONFIG.format(folder=folder, sources=sources, wix=wix_url, site=SITE, jobs=JOBS)
+        text = CONFIG.format(folder=folder, sources=sources, targets=targets, jobs=jobs)
         (folder / "syncd.yaml").write_text(text)
         environ = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo"}
         yield Surroundings(folder=folder, wix=wix, wix_url=wix_url, bao=bao, aws_url=aws_url, environ=environ)
+
+
+def site_ids(count: int) -> dict[str, str]:
+    """Target names and the ids of as many sites: `shop`, then `shop2` and so on."""
+    ids = [SITE, *(f"{SITE[:-12]}{number:012}" for number in range(2, count + 1))]
+    return {"shop" if number == 1 else f"shop{number}": one for number, one in enumerate(ids, 1)}
 
 
 def _private(path: Path, text: str) -> None:
@@ -203,15 +214,18 @@ def _syncd(around: Surroundings, say: Say, *words: str) -> int:
     return done.returncode
 
 
-def run_sandbox(only: str | None, port: int, folder: Path | None, say: Say, stop: threading.Event) -> int:
+def run_sandbox(
+    only: str | None, port: int, folder: Path | None, say: Say, stop: threading.Event, sites: int = 1
+) -> int:
     """Servers until asked to stop."""
     with _folder(folder) as home, ExitStack() as stack:
         if only == "wix":
             wix = Wix()
             url = stack.enter_context(serving(wix, port))
-            _private(home / "wix-key", wix.issue_key(SITE))
+            given = site_ids(sites)
+            _private(home / "wix-key", wix.issue_key(*given.values()))
             say(f"Wix emulator: {url}")
-            say(f"  site_id {SITE}, api_key in {home / 'wix-key'}")
+            say(f"  site_id {', '.join(given.values())}, api_key in {home / 'wix-key'}")
             _say_control(say, url)
         elif only == "openbao":
             bao = stack.enter_context(openbao(port=port))
@@ -220,11 +234,13 @@ def run_sandbox(only: str | None, port: int, folder: Path | None, say: Say, stop
         elif only == "aws":
             say(f"AWS emulator: {stack.enter_context(moto(port))} (any credentials, region {REGION})")
         else:
-            around = stack.enter_context(surroundings(home))
+            around = stack.enter_context(surroundings(home, sites=sites))
             seed(around)
             say(f"OpenBao:      {around.bao.address}, token in {home / 'vault-token'}, KV v2 at secret/")
             say(f"AWS emulator: {around.aws_url} (any credentials, region {REGION})")
-            say(f"Wix emulator: {around.wix_url}, site_id {SITE}, api_key in {home / 'wix-key'}")
+            say(
+                f"Wix emulator: {around.wix_url}, site_id {', '.join(site_ids(sites).values())}, api_key in {home / 'wix-key'}"
+            )
             _say_control(say, around.wix_url)
             say(f"\nA ready configuration: {around.config}. Try, in another terminal:")
             say("  export AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo")
@@ -237,4 +253,5 @@ def run_sandbox(only: str | None, port: int, folder: Path | None, say: Say, stop
 
 def _say_control(say: Say, url: str) -> None:
     control = url.removesuffix(BASE) + "/_sandbox"
-    say(f"  look inside: GET {control}/secrets and {control}/requests; make trouble: POST {control}/faults")
+    say(f"  look inside: GET {control}/secrets and {control}/requests")
+    say(f"  make trouble: POST {control}/faults, and {control}/options/SITE; how: syncd sandbox --help")

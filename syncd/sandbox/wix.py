@@ -345,7 +345,7 @@ def control(wix: Wix, method: str, path: str, body: dict[str, Any]) -> tuple[int
         return 200, {}
     if method == "POST" and call.startswith("options/"):
         options = wix.site(call.removeprefix("options/")).options
-        known = {"case_insensitive", "dates", "members_area", "may_read", "quota", "latency"}
+        known = {"case_insensitive", "dates", "members_area", "may_read", "quota", "latency", "capacity"}
         for key in known & set(body):
             setattr(options, key, body[key])
         for key in {"listing_lag", "quota_window"} & set(body):

@@ -1,0 +1,130 @@
+"""`syncd init`: a commented configuration to start from, after a few questions or from flags."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from syncd.cli.check import check
+from syncd.cli.context import show
+from syncd.errors import ConfigError
+
+HEAD = """\
+# What syncd keeps true at Wix. Check it with: syncd check; see what it would do: syncd plan.
+# Every key is explained in docs/configuration.md; `syncd schema` is for your editor.
+
+# Who this installation is, at Wix: part of the mark in each secret's description. Keep it.
+owner: {owner}
+
+state:
+  path: {state}          # the ledger of ids; SQLite, made by the first sync
+"""
+VAULT = """\
+
+sources:
+  vault:
+    type: vault                        # HashiCorp Vault or OpenBao
+    address: {address}
+{auth}"""
+AUTHS = {
+    "token": "    auth: {method: token, token: {env: VAULT_TOKEN}}\n",
+    "kubernetes": "    auth: {method: kubernetes, role: syncd}   # the pod's service account\n",
+    "approle": (
+        "    auth:\n"
+        "      method: approle\n"
+        "      role_id: {env: VAULT_ROLE_ID}\n"
+        "      secret_id: {file: /run/secrets/vault/secret-id}   # read again at each use\n"
+    ),
+}
+AWS = """\
+
+sources:
+  aws:
+    type: aws_secrets_manager          # the standard AWS credential chain
+    region: {region}
+    # assume_role: arn:aws:iam::123456789012:role/syncd-reader
+"""
+TAIL = """\
+
+targets:
+  site:
+    type: wix
+    auth: {{method: api_key, site_id: {site_id}, api_key: {{env: WIX_API_KEY}}}}
+
+jobs:
+  first:
+    source: {source}
+    targets: [site]
+    schedule: {{every: 5m}}              # for `syncd run`; `syncd sync` runs it at once
+    secrets:
+      - path: {path}
+        name: "{name}"
+    # Deletion is off. With it, what is gone at the source goes at Wix after a day of observed absence:
+    # deletion_policy: delete
+    # deletion_grace: 24h
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(init)
+
+
+def init(
+    context: typer.Context,
+    *,
+    owner: Annotated[
+        str | None, typer.Option("--owner", help="Who this installation is, such as platform-team.")
+    ] = None,
+    source: Annotated[str | None, typer.Option("--source", help="vault or aws.")] = None,
+    address: Annotated[str | None, typer.Option("--address", help="Vault: https://HOST:PORT.")] = None,
+    auth: Annotated[str, typer.Option("--auth", help="Vault: token, kubernetes or approle.")] = "token",
+    region: Annotated[str | None, typer.Option("--region", help="AWS: such as eu-west-1.")] = None,
+    path: Annotated[str | None, typer.Option("--path", help="Which secrets, such as secret/shop/**.")] = None,
+    site_id: Annotated[str | None, typer.Option("--site-id", help="The Wix site.")] = None,
+    state: Annotated[str, typer.Option("--state", help="Where the ledger goes.")] = "./state.db",
+) -> int:
+    """Write a commented configuration to start from, and check it. On a terminal it asks for what was not given."""
+    file: Path = context.obj.config
+    if file.exists():
+        raise ConfigError(f"{file} is there already", hint="name another one: syncd --config FILE init")
+    owner = _given(owner, "--owner", "Who is this installation, at Wix?", "platform-team")
+    source = _given(source, "--source", "Where are the secrets, in vault or aws?", "vault")
+    if source not in {"vault", "aws"} or auth not in AUTHS:
+        raise ConfigError(f"--source {source} --auth {auth} is not known", hint=f"vault or aws; {', '.join(AUTHS)}")
+    if source == "vault":
+        address = _given(address, "--address", "Vault's address?", "https://vault.example.com:8200")
+        path = _given(path, "--path", "Which secrets? The mount, then a pattern", "secret/shop/**")
+        part, name = VAULT.format(address=address, auth=AUTHS[auth]), "{path}_{field}"
+    else:
+        region = _given(region, "--region", "Which region?", "eu-west-1")
+        path = _given(path, "--path", "Which secrets? A pattern over names", "prod/shop/*")
+        part, name = AWS.format(region=region), "{path}"
+    site_id = _given(site_id, "--site-id", "The id of the Wix site?", "00000000-0000-0000-0000-000000000000")
+    tail = TAIL.format(site_id=site_id, source=source, path=path, name=name)
+    _write(file, HEAD.format(owner=owner, state=state) + part + tail)
+    show(f"written: {file}")
+    return check(context)
+
+
+def _given(value: str | None, option: str, question: str, default: str, ask: Callable[..., str] = typer.prompt) -> str:
+    """The option's value, asked for on a terminal. Raises `ConfigError` for none, or one that breaks the file."""
+    if value is None and sys.stdin.isatty() and sys.stderr.isatty():
+        value = ask(question, default=default, err=True)
+    if value is None:
+        raise ConfigError(f"{option} is needed where nobody can be asked", hint=f"for example {option} {default}")
+    if not value.isprintable() or any(char in value for char in "{}#\"'"):
+        raise ConfigError(f"{option} holds what cannot stand there", hint=f"for example {option} {default}")
+    return value.strip()
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        with file.open("x") as handle:
+            handle.write(text)
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written ({type(error).__name__})", hint="see its folder") from None

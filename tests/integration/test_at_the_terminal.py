@@ -1,0 +1,106 @@
+"""What people type: options in any place, filters, a first configuration, several sites in the sandbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from syncd.cli.app import in_front, run
+from syncd.sandbox.demo import site_ids
+from tests.lab import Bao, Lab
+
+
+@pytest.mark.parametrize(
+    ("given", "ordered"),
+    [
+        (["sync", "--config", "a.yaml", "job"], ["--config", "a.yaml", "sync", "job"]),
+        (["plan", "-c", "a.yaml", "--debug", "--json"], ["-c", "a.yaml", "--debug", "plan", "--json"]),
+        (["state", "list", "--log-format=json"], ["--log-format=json", "state", "list"]),
+        (["--debug", "status"], ["--debug", "status"]),
+        (["explain", "--", "--debug"], ["explain", "--", "--debug"]),
+        (["sync", "--config"], ["sync", "--config"]),
+        ([], []),
+    ],
+)
+def test_global_options_may_stand_anywhere(given: list[str], ordered: list[str]) -> None:
+    assert in_front(given) == ordered
+
+
+def test_they_work_behind_the_command(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    lab.aws("http://127.0.0.1:1")
+    lab.job("job", "aws", {"path": "a/*"})
+    assert run(["check", "--config", str(lab.config_file), "--debug"]) == 0
+    assert run(["-h"]) == run(["sync", "-h"]) == run(["state", "list", "-h"]) == run(["--version"]) == 0
+    assert "completion" in capsys.readouterr().out
+
+
+@pytest.fixture
+def two(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    site = "00000000-0000-4000-8000-0000000000ad"
+    lab.secret_file("other-key", lab.wix.issue_key(site))
+    lab.wix.site(site).options.quota = 10**6
+    lab.config["targets"]["outlet"] = lab.target(site, "other-key")
+    for letter in "ab":
+        bao.put(f"{letter}/x", v="1")
+    bao.put("b/empty", v="")
+    lab.job("a", "vault", {"path": f"{bao.mount}/a/*", "name": "A"})
+    lab.job("b", "vault", {"path": f"{bao.mount}/b/*"}, targets=["outlet"])
+    assert lab.run("sync").code == 1
+    return lab
+
+
+def test_filters(two: Lab) -> None:
+    def names(*words: str) -> set[str]:
+        return {row["name"] for row in two.run("state", "list", "--json", *words).json}
+
+    assert names() == {"A", "x_v", "empty_v"}
+    assert names("--job", "a") == {"A"} == names("--target", "shop") and names("--status", "quarantined") == {"empty_v"}
+    assert names("--job", "b", "--status", "synced") == {"x_v"} and names("--job", "nobody") == set()
+    status = two.run("status", "--json", "--job", "a").json
+    assert [row["job"] for row in status["jobs"]] == ["a"] and status["troubles"] == []
+    assert len(two.run("status", "--json", "--target", "outlet").json["troubles"]) == 1
+    assert [row["job"] for row in two.run("status", "--json", "--status", "quarantined").json["jobs"]] == []
+    wrong = two.run("state", "list", "--status", "sinced")
+    assert wrong.code == 3 and "did you mean synced?" in wrong.err
+
+
+FLAGS = {
+    "vault": ["--source", "vault", "--address", "https://vault.example.com", "--path", "secret/shop/**"],
+    "kubernetes": ["--source", "vault", "--address", "https://v.example.com", "--path", "kv/**", "--auth", "kubernetes"],
+    "approle": ["--source", "vault", "--address", "https://v.example.com", "--path", "kv/**", "--auth", "approle"],
+    "aws": ["--source", "aws", "--region", "eu-west-1", "--path", "prod/*"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FLAGS)
+def test_init_writes_what_check_takes(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "new.yaml"
+    words = ["init", "--config", str(file), "--owner", "platform-team", "--site-id", "5f1c", *FLAGS[kind]]
+    assert run(words) == 0
+    out = capsys.readouterr().out
+    assert "written" in out and "1 sources, 1 targets, 1 jobs" in out and "warning" not in out
+    assert yaml.safe_load(file.read_text())["owner"] == "platform-team" and file.read_text().count("#") >= 6
+    before = file.read_text()
+    assert run(words) == 3 and file.read_text() == before, "nothing is written over"
+
+
+@pytest.mark.parametrize("missing", ["--owner", "--site-id", "--source", "--path"])
+def test_init_names_what_it_needs(missing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--owner", "t", "--site-id", "5f1c", *FLAGS["aws"]]
+    at = words.index(missing)
+    assert run(["init", "--config", str(tmp_path / "x.yaml"), *words[:at], *words[at + 2 :]]) == 3
+    assert missing in capsys.readouterr().err and not (tmp_path / "x.yaml").exists()
+
+
+def test_init_breaks_no_file(tmp_path: Path) -> None:
+    for odd in ("a\nb", "a: b #", "{x}", '"'):
+        words = ["init", "--config", str(tmp_path / "x.yaml"), "--owner", odd, "--site-id", "5f1c", *FLAGS["aws"]]
+        assert (run(words) == 3 and not (tmp_path / "x.yaml").exists()) or (tmp_path / "x.yaml").unlink() is None
+
+
+def test_the_sandbox_has_as_many_sites_as_asked() -> None:
+    ids = site_ids(3)
+    assert list(ids) == ["shop", "shop2", "shop3"] and len(set(ids.values())) == 3
