@@ -7,7 +7,7 @@ export UV_COMPILE_BYTECODE = 1
 export UV_LINK_MODE = copy
 UV := $(BIN)/uv
 
-.PHONY: help setup demo test check chaos machine mutants bench profile deploy-test manifests image image-test format lock clean
+.PHONY: help setup demo test check chaos machine mutants bench profile deploy-test manifests image image-test docs dist format lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -113,6 +113,25 @@ check: setup ## ruff, mypy strict, import-linter, docs
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest tests/unit/test_docs.py
 
+build/release/.ready: tests/release/requirements.lock $(VENV)/.ready
+	@mkdir -p build && $(PYTHON) -m venv --clear build/release
+	$(UV) pip install --quiet --python build/release/bin/python --require-hashes -r tests/release/requirements.lock
+	@touch $@
+
+# The wheel is tried alone in an empty environment, as pipx installs it.
+dist: build/release/.ready ## wheel, sdist, SBOM and checksums in dist/, and the wheel tried alone
+	rm -rf dist build/try
+	$(UV) build --quiet --out-dir dist
+	build/release/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+	  --output-file dist/syncd.cdx.json requirements.lock
+	cd dist && sha256sum *.whl *.tar.gz *.cdx.json > SHA256SUMS
+	$(PYTHON) -m venv build/try
+	$(UV) pip install --quiet --python build/try/bin/python dist/*.whl
+	$(BIN)/python -m tests.release.tried build/try/bin/syncd
+
+docs: setup ## make the reference of the configuration anew from its models
+	$(BIN)/python -m tests.support.reference
+
 format: setup ## let ruff set the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -121,6 +140,7 @@ lock: setup ## resolve the requirements anew (no index address is recorded)
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra dev pyproject.toml -o requirements-dev.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra bench -c requirements-dev.lock pyproject.toml -o requirements-bench.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra postgres --extra otel -c requirements-dev.lock pyproject.toml -o requirements.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url tests/release/requirements.in -o tests/release/requirements.lock
 	for one in tests/deploy/requirements deploy/build; do \
 	  $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url $$one.in -c requirements-dev.lock -o $$one.lock; done
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url tests/deploy/checkov.in -o tests/deploy/checkov.lock

@@ -144,8 +144,12 @@ class Credential(Strict):
 
     _goes_into_a_header: ClassVar[bool] = True
 
-    env: EnvName | None = Field(None, description="Name of an environment variable")
-    file: FilePath | None = Field(None, description="Path of a file; one final newline is dropped")
+    env: EnvName | None = Field(None, description="Name of an environment variable", examples=["WIX_API_KEY"])
+    file: FilePath | None = Field(
+        None,
+        description="Path of a file, read again at each use; one final newline is dropped",
+        examples=["/run/secrets/wix/api-key"],
+    )
 
     @model_validator(mode="before")
     @classmethod

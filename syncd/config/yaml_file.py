@@ -47,7 +47,7 @@ def parsed(text: str, name: str) -> tuple[dict[Any, Any], yaml.Node]:
         hint = "it must be UTF-8 text without control characters; put odd values in quotes"
         raise ConfigError(f"{name}: broken YAML", hint=hint) from None
     if node is None or not isinstance(raw, dict):
-        raise ConfigError(f"{name}: holds no mapping", hint="start from the README's example, or `syncd init`")
+        raise ConfigError(f"{name}: holds no mapping", hint="write one to start from: syncd init")
     return raw, node
 
 
@@ -120,7 +120,7 @@ def text_of(path: Path) -> str:
         return data.decode()
     except FileNotFoundError:
         raise ConfigError(
-            f"there is no configuration {path}", hint="name it with --config or SYNCD_CONFIG, or see the README"
+            f"there is no configuration {path}", hint="name it with --config or SYNCD_CONFIG, or write one: syncd init"
         ) from None
     except (OSError, ValueError) as error:
         raise ConfigError(

@@ -238,9 +238,8 @@ def run_sandbox(
             seed(around)
             say(f"OpenBao:      {around.bao.address}, token in {home / 'vault-token'}, KV v2 at secret/")
             say(f"AWS emulator: {around.aws_url} (any credentials, region {REGION})")
-            say(
-                f"Wix emulator: {around.wix_url}, site_id {', '.join(site_ids(sites).values())}, api_key in {home / 'wix-key'}"
-            )
+            listed = ", ".join(site_ids(sites).values())
+            say(f"Wix emulator: {around.wix_url}, site_id {listed}, api_key in {home / 'wix-key'}")
             _say_control(say, around.wix_url)
             say(f"\nA ready configuration: {around.config}. Try, in another terminal:")
             say("  export AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo")

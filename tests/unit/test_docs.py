@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import typer
 import yaml
+from pydantic import TypeAdapter
 
 from syncd import __version__, errors
 from syncd.cli.app import app
 from syncd.config import load
 from syncd.models import STATUSES
+from tests.support.reference import PAGE, SECTIONS, written
 
 README = Path("README.md").read_text()
+PAGES = {
+    path: path.read_text() for path in (Path("README.md"), Path("SECURITY.md"), *sorted(Path("docs").rglob("*.md")))
+}
 COMMAND: Any = typer.main.get_command(app)
 
 
@@ -36,7 +41,8 @@ def test_every_command_is_in_the_readme() -> None:
         assert re.search(rf"\b{name}\b", README), name
 
 
-def test_every_option_in_the_readme_exists() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_option_in_the_pages_exists(page: Path) -> None:
     known = {"--help"}
 
     def gather(command: Any) -> None:
@@ -45,7 +51,8 @@ def test_every_option_in_the_readme_exists() -> None:
             gather(inner)
 
     gather(COMMAND)
-    ours = re.sub(r"^(kubectl|helm|make) .*$", "", README, flags=re.MULTILINE)
+    ours = re.sub(r"^ *(kubectl|helm|make|curl|vault|docker|sqlite3|pip)\b.*$", "", PAGES[page], flags=re.MULTILINE)
+    ours = re.sub(r"`(kubectl|helm|make|curl|vault|docker|sqlite3|pip) [^`]*`", "", ours)
     for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours)):
         assert option in known, option
 
@@ -64,13 +71,43 @@ def test_exit_codes_and_statuses_are_told() -> None:
 def test_every_target_of_the_makefile_is_told() -> None:
     text = Path("Makefile").read_text()
     assert all(f"{name}: setup" in text for name in ("demo", "test", "check"))
-    for name in re.findall(r"`make ([a-z-]+)`", README):
+    for name in re.findall(r"`make ([a-z-]+)`", "".join(PAGES.values())):
         assert re.search(rf"^{name}:", text, re.MULTILINE), name
 
 
-def test_links_lead_somewhere() -> None:
-    for link in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert Path(link).exists(), link
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#:]+)\)", PAGES[page]):
+        assert (page.parent / link).exists(), link
+
+
+def test_the_readme_is_a_page() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+def test_the_reference_of_the_configuration_is_of_today() -> None:
+    assert PAGE.read_text() == written(), "run: make docs"
+
+
+@pytest.mark.parametrize(("title", "model"), SECTIONS, ids=[title for title, _ in SECTIONS])
+def test_every_key_is_described_with_an_example(title: str, model: Any) -> None:
+    for name, field in model.model_fields.items():
+        assert field.description and field.description[0].isupper(), f"{title}: {name}"
+        assert field.examples or name in {"sources", "targets", "jobs"}, f"{title}: {name}"
+
+
+EXAMPLES = [
+    pytest.param(field.annotation, field.metadata, example, id=f"{title}: {name}")
+    for title, model in SECTIONS
+    for name, field in model.model_fields.items()
+    for example in field.examples or []
+]
+
+
+@pytest.mark.parametrize(("annotation", "metadata", "example"), EXAMPLES)
+def test_every_example_is_valid(annotation: Any, metadata: Any, example: Any) -> None:
+    kind = Annotated[annotation, *metadata] if metadata else annotation
+    TypeAdapter(kind).validate_python(example)
 
 
 def test_the_version_is_one() -> None:

@@ -1,0 +1,154 @@
+"""Jobs: which secrets go to which sites, when, and what is allowed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from typing import Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from syncd.config.cron import fires, usual_gap
+from syncd.config.fields import Duration, Key, LimitText, Strict
+
+
+class Schedule(Strict):
+    """When a job runs by itself."""
+
+    every: Duration | None = Field(None, description="The time from one run to the next", examples=["5m", "1h"])
+    cron: str | None = Field(
+        None, description="Five fields, as in a Kubernetes CronJob, or @hourly and the like", examples=["*/10 * * * *"]
+    )
+    timezone: str = Field("UTC", description="The time zone of `cron`", examples=["Europe/Berlin"])
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.every is None) == (self.cron is None):
+            raise PydanticCustomError("schedule", "write either every: 5m or cron: '*/10 * * * *'")
+        if self.every is not None and self.every < timedelta(seconds=1):
+            raise PydanticCustomError("schedule", "every is at least 1s")
+        try:
+            zone = ZoneInfo(self.timezone)
+        except (KeyError, ValueError, OSError):
+            near = get_close_matches(self.timezone, sorted(available_timezones()), n=1, cutoff=0.6)
+            meant = f"did you mean {near[0]}?" if near else "write one such as Europe/Berlin"
+            raise PydanticCustomError("timezone", "no known time zone; {meant}", {"meant": meant}) from None
+        if self.cron is not None:
+            try:
+                next(fires(self.cron, datetime(2026, 1, 1, tzinfo=zone)))
+            except (ValueError, StopIteration):
+                raise PydanticCustomError("cron", "no cron line that ever fires; five fields, or @hourly") from None
+        return self
+
+    def interval(self) -> timedelta:
+        """The time from one run to the next."""
+        if self.every is not None:
+            return self.every
+        return usual_gap(str(self.cron), datetime(2026, 1, 1, tzinfo=UTC))
+
+
+class SecretRule(Strict):
+    """One rule: which secrets, and their names at Wix."""
+
+    path: str = Field(
+        min_length=1,
+        max_length=1000,
+        description="Vault: the mount, then a glob; AWS: a glob over names, or a whole ARN",
+        examples=["secret/payments/**", "prod/feeds/*"],
+    )
+    mount: str | None = Field(
+        None,
+        description="Vault: which part of the path is the mount; the server is asked if left out",
+        examples=["secret/"],
+    )
+    exclude: list[str] = Field(
+        default_factory=list,
+        description="Globs over whole paths that are left out",
+        examples=[["secret/payments/test/**"]],
+    )
+    field: str | None = Field(
+        None,
+        min_length=1,
+        description="One field; left out: each of a Vault secret, the whole of an AWS one; *: each key of AWS JSON",
+        examples=["api_key", "*"],
+    )
+    format: Literal["json"] | None = Field(
+        None, description="Vault: the whole secret as one JSON value", examples=["json"]
+    )
+    binary: Literal["base64"] | None = Field(
+        None, description="AWS: how a binary secret becomes text", examples=["base64"]
+    )
+    tags: dict[str, str] = Field(
+        default_factory=dict, description="AWS: only secrets that carry these tags", examples=[{"sync": "wix"}]
+    )
+    name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=500,
+        description="The name at Wix: {source} {mount} {path} {basename} {field}; {path}_{field} if left out",
+        examples=["PAY_{path}_{field}"],
+    )
+    description: str | None = Field(
+        None,
+        max_length=500,
+        description="The description at Wix, before the mark; with the same placeholders",
+        examples=["Stripe key"],
+    )
+    value: str | None = Field(
+        None,
+        min_length=1,
+        max_length=4000,
+        description="One secret of several fields, each with |url, |json or |base64 where needed",
+        examples=["postgres://{user}:{password|url}@{host}/{db}"],
+    )
+    version: int | None = Field(None, ge=1, description="Vault: this version and no other", examples=[3])
+    stage: str | None = Field(
+        None, min_length=1, description="AWS: the version of this staging label", examples=["AWSPREVIOUS"]
+    )
+
+
+class Guard(Strict):
+    """Limits of a rolling day; over one, its class of actions is withheld whole."""
+
+    max_deletes: LimitText = Field(
+        "10%",
+        description="Deletions: a number, or a share of the job's and of the site's secrets",
+        examples=["10%", 20],
+    )
+    max_updates: LimitText | None = Field(None, description="Updates; no limit if left out", examples=["50%"])
+    max_creates: LimitText | None = Field(None, description="Creations; no limit if left out", examples=[100])
+
+
+class JobSettings(Strict):
+    """Which secrets of a source go to which sites, when, and what is allowed."""
+
+    source: Key = Field(description="One of `sources`", examples=["vault"])
+    targets: list[Key] = Field(min_length=1, description="Some of `targets`", examples=[["shop", "outlet"]])
+    schedule: Schedule | None = Field(
+        None, description="When `syncd run` runs it; by hand only if left out", examples=[{"every": "5m"}]
+    )
+    secrets: list[SecretRule] = Field(
+        min_length=1, description="The rules", examples=[[{"path": "secret/payments/**"}]]
+    )
+    deletion_policy: Literal["keep", "delete"] = Field(
+        "keep", description="What happens at Wix to what is gone at the source", examples=["delete"]
+    )
+    deletion_grace: Duration = Field(
+        timedelta(hours=24), description="Observed absence before a deletion", examples=["24h", "7d"]
+    )
+    conflict_policy: Literal["report", "adopt"] = Field(
+        "report", description="What happens where somebody else's secret has the name", examples=["adopt"]
+    )
+    drift_policy: Literal["restore", "report"] = Field(
+        "restore", description="What happens to a secret that somebody changed at Wix", examples=["report"]
+    )
+    verify_every: Duration = Field(
+        timedelta(hours=24),
+        description="How often each secret is read again and compared; 0s for never",
+        examples=["24h"],
+    )
+    guard: Guard = Field(
+        default=Guard.model_validate({}), description="Limits of a rolling day", examples=[{"max_deletes": "10%"}]
+    )

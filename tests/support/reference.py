@@ -1,0 +1,100 @@
+"""The reference of the configuration, made from its models: `make docs`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from syncd.config import jobs, settings, sources, targets
+from syncd.config.fields import Credential, format_duration
+
+PAGE = Path("docs/configuration.md")
+BEGIN = "<!-- made by `make docs` from the models: do not edit below -->"
+SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("The file", settings.Settings),
+    ("`state`", settings.State),
+    ("`server`", settings.Server),
+    ("`sources.NAME`, Vault", sources.VaultSettings),
+    ("`auth` of Vault: token", sources.TokenAuth),
+    ("`auth` of Vault: approle", sources.AppRoleAuth),
+    ("`auth` of Vault: kubernetes", sources.KubernetesAuth),
+    ("`auth` of Vault: jwt", sources.JwtAuth),
+    ("`auth` of Vault: userpass", sources.UserpassAuth),
+    ("`auth` of Vault: cert", sources.CertAuth),
+    ("`auth` of Vault: aws_iam", sources.AwsIamAuth),
+    ("`sources.NAME`, AWS", sources.AwsSettings),
+    ("`events` of AWS", sources.AwsEvents),
+    ("`targets.NAME`", targets.WixSettings),
+    ("`auth` of Wix: api_key", targets.ApiKeyAuth),
+    ("`auth` of Wix: app", targets.AppAuth),
+    ("`jobs.NAME`", jobs.JobSettings),
+    ("`schedule`", jobs.Schedule),
+    ("`secrets[N]`", jobs.SecretRule),
+    ("`guard`", jobs.Guard),
+    ("A credential", Credential),
+)
+
+
+def reference() -> str:
+    """Every section with a row for each of its keys."""
+    return "\n".join(line for title, model in SECTIONS for line in _section(title, model)) + "\n"
+
+
+def _section(title: str, model: type[BaseModel]) -> Iterator[str]:
+    yield f"\n## {title}\n"
+    yield f"{(model.__doc__ or '').splitlines()[0]}\n"
+    yield "| key | what it is | default | for example |"
+    yield "| --- | --- | --- | --- |"
+    for name, field in model.model_fields.items():
+        example = ", ".join(f"`{_yaml(one)}`" for one in field.examples or []) or "see below"
+        yield f"| `{name}` | {_cell(field.description or '')}{_choices(field)} | {_default(field)} | {_cell(example)} |"
+
+
+def _choices(field: FieldInfo) -> str:
+    found = [one for one in (field.annotation, *get_args(field.annotation)) if get_origin(one) is Literal]
+    values = [value for one in found for value in get_args(one) if value]
+    return f" ({', '.join(f'`{value}`' for value in values)})" if len(values) > 1 else ""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    value: Any = field.get_default(call_default_factory=True)
+    if value is None or value is PydanticUndefined or value == "" or value in ([], {}):
+        return "none"
+    if isinstance(value, timedelta):
+        return f"`{format_duration(value)}`"
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json", exclude_none=True)
+    return f"`{_yaml(value)}`"
+
+
+def _yaml(value: Any) -> str:
+    """A value as it is written in the file, on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_yaml(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_yaml, value)) + "]"
+    if isinstance(value, str):
+        return value if value and not set(value) & set("*{}#:,|%") - {":", "%"} else json.dumps(value)
+    return json.dumps(value)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def written() -> str:
+    """The page with its reference made anew."""
+    return PAGE.read_text().split(BEGIN)[0] + BEGIN + "\n" + reference()
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written())
