@@ -55,7 +55,7 @@ class State(Strict):
     )
     fingerprint_key: Credential | None = Field(
         None,
-        description="64 hex digits or more; generated beside the ledger if left out",
+        description="Key of 64 hex digits or more; generated beside the ledger if left out",
         examples=[{"file": "/run/secrets/syncd/fingerprint-key"}],
     )
 
