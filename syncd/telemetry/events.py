@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from syncd.errors import SecretGone, SyncdError
 from syncd.models import SERIOUS, Delete, Failure, Finding, Kind, Outcome, SyncReport, version_label
 from syncd.planning import Reason
 from syncd.telemetry.logs import logger
-from syncd.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from syncd.telemetry.metrics import Metrics
 
 LOUD = SERIOUS | {Kind.DRIFT}
 
