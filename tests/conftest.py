@@ -13,8 +13,8 @@ import boto3
 import pytest
 from hypothesis import HealthCheck, settings
 
-from syncd.sandbox.servers import OpenBao, moto, openbao
-from syncd.sandbox.wix import Wix, serving
+from syncd.sandbox.launchers import OpenBao, moto, openbao
+from syncd.sandbox.wix_server import Wix, serving
 from tests.lab import Bao, Lab
 from tests.support.postgres import postgres_server
 

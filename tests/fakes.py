@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from syncd.errors import NameTaken, SecretGone, SecretRefused, SourceError, TargetDenied, TargetUnavailable
-from syncd.models import (
+from syncd.domain import (
     Existence,
     Failure,
     Glob,
@@ -24,8 +23,9 @@ from syncd.models import (
     Window,
     Written,
 )
-from syncd.naming import selects_path
-from syncd.sandbox.site import Refusal, Site
+from syncd.domain.naming import selects_path
+from syncd.errors import NameTaken, SecretGone, SecretRefused, SourceError, TargetDenied, TargetUnavailable
+from syncd.sandbox.wix_site import Refusal, Site
 
 
 @dataclass

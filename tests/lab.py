@@ -20,12 +20,12 @@ import yaml
 
 from syncd.cli.app import run
 from syncd.cli.context import Context
-from syncd.models import Record
-from syncd.sandbox.servers import OpenBao
-from syncd.sandbox.site import Site
-from syncd.sandbox.wix import Wix
-from syncd.state.engine import sqlite_engine
-from syncd.state.ledger import Ledger
+from syncd.domain import Record
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.store import Ledger
+from syncd.sandbox.launchers import OpenBao
+from syncd.sandbox.wix_server import Wix
+from syncd.sandbox.wix_site import Site
 
 AWS_ENVIRON = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab-generated", "AWS_DEFAULT_REGION": "eu-west-1"}
 

@@ -14,11 +14,13 @@ import typer
 from typer.exceptions import TyperException
 
 from syncd import __version__
-from syncd.cli import check, explain, forecast, init, inspect, local, plan, state, sync
+from syncd.cli import check, explain, forecast, init, plan, state, sync
+from syncd.cli import sandbox as local
+from syncd.cli import status as inspect
 from syncd.cli.context import Context, warn
+from syncd.domain.untrusted import is_storable
 from syncd.errors import ConfigError, LedgerError, SyncdError
 from syncd.telemetry.logs import safe_traceback
-from syncd.untrusted import is_storable
 
 HELP = {"help_option_names": ["-h", "--help"]}
 GLOBAL = {"--config": True, "-c": True, "--log-format": True, "--debug": False}

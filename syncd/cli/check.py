@@ -13,11 +13,11 @@ import typer
 
 from syncd.cli.context import Context, show_json, show_table, warn
 from syncd.cli.parameters import Json
+from syncd.domain import Failure
 from syncd.errors import ConfigError, LedgerError, SyncdError, worst
-from syncd.models import Failure
 
 if TYPE_CHECKING:
-    from syncd.bootstrap import App
+    from syncd.bootstrap.app import App
     from syncd.config import Settings
     from syncd.config.fields import Credential
 
@@ -48,7 +48,7 @@ def check(
     as_json: Json = False,
 ) -> int:
     """Check the configuration and this machine; with --connect the connections, with --probe a real site."""
-    from syncd.config.loading import load_helm_values, load_manifests, load_with_warnings
+    from syncd.config.loader import load_helm_values, load_manifests, load_with_warnings
 
     elsewhere = values is not None or file == "-"
     if elsewhere and (connect or probe or (values and file)):
@@ -114,7 +114,7 @@ def _connected(options: Context, settings: Settings, *, connect: bool, probe: st
 def _environment(settings: Settings) -> Iterator[Row]:
     """What the environment says of proxies, certificates and AWS. Raises `ConfigError` for what cannot work."""
     from syncd.config.settings import AwsSettings, VaultSettings
-    from syncd.proxies import proxy_for, see_certificates
+    from syncd.transport.addresses import proxy_for, see_certificates
 
     addresses = {one.base_url for one in settings.targets.values()}
     addresses |= {one.address for one in settings.sources.values() if isinstance(one, VaultSettings)}
@@ -137,7 +137,7 @@ def _environment(settings: Settings) -> Iterator[Row]:
 def _aws(sources: dict[str, Any]) -> Iterator[Row]:
     from difflib import get_close_matches
 
-    from syncd.sources.aws_session import known_regions
+    from syncd.sources.aws.session import known_regions
 
     regions = known_regions()
     for name, source in sources.items():
@@ -241,8 +241,8 @@ def _targets(app: App) -> Iterator[tuple[str, str, str, int]]:
 
 
 def _probe(app: App, name: str) -> Iterator[tuple[str, str, str, int]]:
-    from syncd.bootstrap import holder
-    from syncd.probe import Probe
+    from syncd.bootstrap.app import holder
+    from syncd.diagnostics.site_probe import Probe
 
     Context.stoppable = True
     target = app.target(name)

@@ -16,11 +16,11 @@ from syncd.errors import ConfigError
 from syncd.telemetry.logs import configure, logger, one_line
 
 if TYPE_CHECKING:
-    from syncd.bootstrap import App
+    from syncd.bootstrap.app import App
     from syncd.config import Settings
-    from syncd.ports import TellWait
+    from syncd.domain.ports import TellWait
+    from syncd.reconcile.runtime import Job
     from syncd.telemetry.events import Events
-    from syncd.world import Job
 
 
 @dataclass(kw_only=True)
@@ -51,7 +51,7 @@ class Context:
         self, *, level: str = "warning", writable: bool = True, renaming: bool = False, events: Events | None = None
     ) -> App:
         """The app, with what happens going to `events`. Raises `SyncdError`."""
-        from syncd.bootstrap import App
+        from syncd.bootstrap.app import App
 
         self.logs(level)
         told = events.told if events else lambda *_: None

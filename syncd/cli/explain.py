@@ -11,12 +11,12 @@ from syncd.cli.context import ago, show, show_json
 from syncd.cli.explanation import Explanation, NextCycle, explanation_of, listing_methods
 from syncd.cli.json_rows import failure_row, finding_row, history_row, problem_row, record_row
 from syncd.cli.parameters import Json
+from syncd.domain import Action, Kind, Record, version_label
+from syncd.domain.statuses import status_of_record
 from syncd.errors import ConfigError, worst
-from syncd.models import Action, Kind, Record, version_label
-from syncd.statuses import status_of_record
 
 if TYPE_CHECKING:
-    from syncd.bootstrap import App
+    from syncd.bootstrap.app import App
 
 
 def add_to(app: typer.Typer) -> None:
@@ -124,7 +124,7 @@ def _record_lines(app: App, record: Record) -> Iterator[str]:
 
 
 def _listed_by(app: App, record: Record) -> str:
-    from syncd.naming import selects
+    from syncd.domain.naming import selects
 
     job, methods = app.world.jobs.get(record.job), listing_methods(app)
     taking = (rule.path.text for rule in (job.rules if job else ()) if selects(rule, record.ref))

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from syncd.domain import Action, Delete, Failure, Finding, Record, SecretRef, Trouble
+from syncd.domain.untrusted import mapping
 from syncd.errors import SyncdError
-from syncd.models import Action, Delete, Failure, Finding, Record, SecretRef, Trouble
-from syncd.untrusted import mapping
 
 if TYPE_CHECKING:
-    from syncd.bootstrap import App
-    from syncd.sync import Picture
-    from syncd.tick import Tick
-    from syncd.world import Job
+    from syncd.bootstrap.app import App
+    from syncd.reconcile.cycle import Picture
+    from syncd.reconcile.observe.observation_cache import Tick
+    from syncd.reconcile.runtime import Job
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,7 +98,7 @@ def _path_of(app: App, what: str) -> str:
 
 def _mappings(app: App, path: str) -> Iterator[dict[str, Any]]:
     """Which rules take a path, and the names that they give it."""
-    from syncd.naming import selects_path, wix_name
+    from syncd.domain.naming import selects_path, wix_name
 
     listed_by = listing_methods(app)
     for job in app.world.jobs.values():
@@ -141,8 +141,8 @@ def listing_methods(app: App) -> dict[tuple[str, str], str]:
 
 def _next_cycles(app: App, explanation: Explanation) -> Iterator[NextCycle]:
     """What each job that may have to do with it sees now; a name that nobody knows is looked for by all."""
-    from syncd.sync import Cycle, looked_at_patiently
-    from syncd.tick import Tick
+    from syncd.reconcile.cycle import Cycle, looked_at_patiently
+    from syncd.reconcile.observe.observation_cache import Tick
 
     concerned = {row["job"] for row in (*explanation.mappings, *explanation.excluded)} | {
         one.job for one in explanation.records

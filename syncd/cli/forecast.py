@@ -20,7 +20,7 @@ def forecast(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Tell the calls of a quiet day to each source and site, AWS's price, and how long a push of everything takes."""
-    from syncd import outlook
+    from syncd.forecast import inputs as outlook
 
     with context.obj.open(writable=False) as app:
         facts = outlook.job_facts(app)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from syncd.domain import Failure, Finding, Kind, Logged, Record, SyncReport, Trouble, version_label
 from syncd.errors import SyncdError
-from syncd.models import Failure, Finding, Kind, Logged, Record, SyncReport, Trouble, version_label
 
 
 def record_row(record: Record, status: str) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def history_row(line: Logged) -> dict[str, Any]:
 
 def report_row(report: SyncReport) -> dict[str, Any]:
     """A finished cycle."""
-    from syncd.record import counts
+    from syncd.reconcile.record.cycle_result import counts
 
     return {
         "job": report.job,

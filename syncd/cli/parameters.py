@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from syncd.domain import STATUSES
 from syncd.errors import ConfigError
-from syncd.models import STATUSES
 
 Jobs = Annotated[list[str] | None, typer.Argument(metavar="[JOB]...", help="Jobs to take; all if left out.")]
 Wait = Annotated[str, typer.Option("--wait", help="How long to wait for another process that works on the site.")]

@@ -13,15 +13,15 @@ import typer
 from syncd.cli.context import chosen_jobs, duration, show, show_json, show_table, warn
 from syncd.cli.json_rows import failure_row, finding_row
 from syncd.cli.parameters import Jobs, Json, Wait
-from syncd.cli.told import Told, cycle_error_lines, problems
-from syncd.cli.working import working
+from syncd.cli.report_output import Told, cycle_error_lines, problems
+from syncd.cli.write_session import working
+from syncd.domain import SERIOUS, Action, Create, Delete, Finding, Kind, Update, version_label
 from syncd.errors import SyncdError, worst
-from syncd.models import SERIOUS, Action, Create, Delete, Finding, Kind, Update, version_label
 
 if TYPE_CHECKING:
-    from syncd.bootstrap import App
-    from syncd.sync import Picture
-    from syncd.world import Job
+    from syncd.bootstrap.app import App
+    from syncd.reconcile.cycle import Picture
+    from syncd.reconcile.runtime import Job
 
 SHORT = 12
 """Characters of a version in a table."""
@@ -44,9 +44,9 @@ def plan(
     as_json: Json = False,
 ) -> int:
     """Show what a sync would do, what it would withhold, and why. Changes nothing."""
-    from syncd import planfile
-    from syncd.sync import Cycle, looked_at_patiently
-    from syncd.tick import Tick
+    from syncd.reconcile import saved_plan as planfile
+    from syncd.reconcile.cycle import Cycle, looked_at_patiently
+    from syncd.reconcile.observe.observation_cache import Tick
 
     codes, plans, failed = set(), [], list[dict[str, str]]()
     total: Counter[type[Action]] = Counter()
@@ -128,7 +128,7 @@ class _Wishes:
 
 
 def _show_plan(job: str, target: str, picture: Picture, findings: tuple[Finding, ...]) -> None:
-    from syncd.planfile import unversioned
+    from syncd.reconcile.saved_plan import unversioned
 
     actions = picture.plan.actions
     same = sum(one.kind is Kind.UNCHANGED for one in findings)
@@ -183,11 +183,11 @@ def apply(
     as_json: Json = False,
 ) -> int:
     """Carry out exactly a kept plan; refused if what it touches has moved since."""
-    from syncd import planfile
-    from syncd.bootstrap import holder
+    from syncd.bootstrap.app import holder
     from syncd.errors import PlanMoved
-    from syncd.sync import Cycle
-    from syncd.tick import Tick
+    from syncd.reconcile import saved_plan as planfile
+    from syncd.reconcile.cycle import Cycle
+    from syncd.reconcile.observe.observation_cache import Tick
 
     content, patience = planfile.read(file), duration(wait)
     with working(context.obj) as app:

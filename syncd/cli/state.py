@@ -15,14 +15,14 @@ from syncd.cli.context import Context, duration, show, show_json, show_table
 from syncd.cli.json_rows import record_row
 from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_status
 from syncd.cli.reasons import Reason, log_override, required_reason
+from syncd.domain import Logged, Record, Result, Trouble, version_label
+from syncd.domain.statuses import status_of_record
 from syncd.errors import ConfigError, PlanMoved
-from syncd.models import Logged, Record, Result, Trouble, version_label
-from syncd.private_files import read_bounded
-from syncd.statuses import status_of_record
+from syncd.transport.private_files import read_bounded
 
 if TYPE_CHECKING:
-    from syncd.bootstrap import App
-    from syncd.state.ledger import SiteJournal
+    from syncd.bootstrap.app import App
+    from syncd.ledger.store import SiteJournal
 
 app = typer.Typer(help="Look at the ledger of ids, and set it right.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="A Wix name.")]
@@ -109,7 +109,7 @@ def export(
     full: Annotated[bool, typer.Option("--full", help="The whole ledger, for `syncd state import`.")] = False,
 ) -> int:
     """Print the ledger as JSON: everything but fingerprints."""
-    from syncd.state.transfer import exported
+    from syncd.ledger.transfer import exported
 
     if full:
         with context.obj.open(writable=False) as app:
@@ -133,7 +133,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="What `syncd state export --full` printed.")],
 ) -> int:
     """Fill an empty ledger from an export, to move it to another place or to PostgreSQL."""
-    from syncd.state.transfer import NOT_AN_EXPORT, imported
+    from syncd.ledger.transfer import NOT_AN_EXPORT, imported
 
     try:
         content = json.loads(read_bounded(file, MOST_BYTES).decode())
@@ -241,7 +241,7 @@ def join_site(
     new: Annotated[str, typer.Argument(help="The key of the same site that it keeps: a site_id or an instance_id.")],
 ) -> int:
     """Say that two keys are one site at Wix: what is known under OLD is kept under NEW from now on."""
-    from syncd.same_site import merged
+    from syncd.reconcile.observe.same_site import merged
 
     with context.obj.open() as app, ExitStack() as stack:
         keys = {settings.site for settings in app.settings.targets.values()}
@@ -342,10 +342,10 @@ def forget(
 
 def _delete(app: App, journal: Any, record: Record) -> None:
     """Under the same conditions as any deletion. Raises `PlanMoved` where one is not met."""
-    from syncd.claims import claims_on_site
-    from syncd.decide import unlisted_keys
-    from syncd.models import Pending
-    from syncd.planning import listing_is_believed, obstacle_to_deletion
+    from syncd.domain import Pending
+    from syncd.reconcile.plan.deletion_checks import claims_on_site
+    from syncd.reconcile.plan.planner import listing_is_believed, obstacle_to_deletion
+    from syncd.reconcile.plan.resolver import unlisted_keys
 
     name = next((target for target in app.settings.targets if app.site_of(target) == record.site), None)
     if name is None:

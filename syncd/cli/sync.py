@@ -9,11 +9,11 @@ import typer
 from syncd.cli.context import chosen_jobs, duration, warn
 from syncd.cli.parameters import Jobs, Json, Wait
 from syncd.cli.reasons import Reason, log_override, required_reason
-from syncd.cli.told import Told
-from syncd.cli.working import working
+from syncd.cli.report_output import Told
+from syncd.cli.write_session import working
 
 if TYPE_CHECKING:
-    from syncd.bootstrap import App
+    from syncd.bootstrap.app import App
 
 
 def add_to(app: typer.Typer) -> None:
@@ -50,10 +50,10 @@ def sync(
     as_json: Json = False,
 ) -> int:
     """Run one cycle now, job by job."""
-    from syncd.allowance import DeletionAllowance
-    from syncd.bootstrap import holder
-    from syncd.sync import sync_job
-    from syncd.tick import Tick
+    from syncd.bootstrap.app import holder
+    from syncd.domain.allowance import DeletionAllowance
+    from syncd.reconcile.cycle import sync_job
+    from syncd.reconcile.observe.observation_cache import Tick
 
     patience = duration(wait)
     why = required_reason(reason, "--allow-deletes") if allow_deletes else ""

@@ -22,9 +22,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from syncd.domain import SecretValue
 from syncd.errors import ConfigError
-from syncd.models import SecretValue
-from syncd.private_files import read_bounded
+from syncd.transport.private_files import read_bounded
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 CREDENTIAL_MAX = 64 * 1024

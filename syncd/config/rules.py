@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from syncd.config.fields import meant_by
 from syncd.config.settings import SecretRule
-from syncd.models import Glob, Rule, SecretArn
-from syncd.naming import PLACEHOLDERS, placeholders
-from syncd.value_templates import TemplateError, parsed
+from syncd.domain import Glob, Rule, SecretArn
+from syncd.domain.naming import PLACEHOLDERS, placeholders
+from syncd.domain.value_templates import TemplateError, parsed
 
 
 def faults(rule: SecretRule, kind: str, region: str = "") -> Iterator[tuple[str, str]]:

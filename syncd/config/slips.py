@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from syncd.config.settings import AwsSettings, JobSettings, SecretRule, Settings, VaultSettings
-from syncd.models import Glob
-from syncd.models.overlap import may_overlap
-from syncd.naming import placeholders
+from syncd.domain import Glob
+from syncd.domain.naming import placeholders
+from syncd.domain.overlap import may_overlap
 
 Slip = tuple[tuple[str | int, ...], str]
 """A place of the configuration, and what is odd about it with the fix."""

@@ -20,22 +20,23 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from syncd.bootstrap import App, holder, now
+from syncd.bootstrap.app import App, holder, now
 from syncd.config import Settings, load
 from syncd.config.settings import AwsSettings, VaultSettings
 from syncd.daemon.status import Shared, status_of
 from syncd.daemon.triggers import EveryTrigger, trigger_for
+from syncd.daemon.wakeups import Pending, jobs_that_sync, listen
+from syncd.domain import SecretValue, SyncReport
+from syncd.domain.naming import selects_path
+from syncd.domain.ports import Queue
+from syncd.domain.statuses import status_of_record
 from syncd.errors import ConfigError, LedgerError, SyncdError
-from syncd.models import SecretValue, SyncReport
-from syncd.naming import selects_path
-from syncd.record import counts
-from syncd.statuses import status_of_record
-from syncd.sync import sync_job
+from syncd.reconcile.cycle import sync_job
+from syncd.reconcile.record.cycle_result import counts
 from syncd.telemetry.events import Events
 from syncd.telemetry.logs import logger, safe_traceback
 from syncd.telemetry.metrics import Metrics
 from syncd.telemetry.traces import traces
-from syncd.wakes import Pending, Queue, jobs_that_sync, listen
 from syncd.web.server import HttpServer
 
 DEBOUNCE = timedelta(seconds=0.3)

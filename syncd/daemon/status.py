@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from syncd.models import Run
-from syncd.state.ledger import Ledger
-from syncd.statuses import Served, status_of_record
+from syncd.domain import Run
+from syncd.domain.statuses import Served, status_of_record
+from syncd.ledger.store import Ledger
 
 T = TypeVar("T")
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from syncd.sandbox.servers import OpenBao, moto, openbao
-from syncd.sandbox.wix import BASE, Wix, serving
+from syncd.sandbox.launchers import OpenBao, moto, openbao
+from syncd.sandbox.wix_server import BASE, Wix, serving
 
 SITE = "5f1c9b6e-0000-4000-8000-000000000001"
 REGION = "eu-west-1"

@@ -1,6 +1,6 @@
 """Where secrets go: a site's Wix Secrets Vault."""
 
-from syncd.lean import without_rich
+from syncd.transport.lean_imports import without_rich
 
 with without_rich("httpx"):
     import httpx as httpx

@@ -1,6 +1,6 @@
 """What is shown while syncd works: logs, metrics and traces, never a value."""
 
-from syncd.lean import without_rich
+from syncd.transport.lean_imports import without_rich
 
 with without_rich("structlog"):
     import structlog as structlog

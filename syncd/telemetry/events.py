@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from syncd.domain import SERIOUS, Delete, Failure, Finding, Kind, Outcome, SyncReport, version_label
 from syncd.errors import SecretGone, SyncdError
-from syncd.models import SERIOUS, Delete, Failure, Finding, Kind, Outcome, SyncReport, version_label
-from syncd.planning import Reason
+from syncd.reconcile.plan.planner import Reason
 from syncd.telemetry.logs import logger
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-from syncd.models import MASK, SecretValue
+from syncd.domain import MASK, SecretValue
 
 HIDDEN_KEYS = frozenset(
     {

@@ -10,7 +10,7 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from syncd import __version__
-from syncd.models import STATUSES, Delete, Failure, Finding, Kind, Outcome, SyncReport, Update
+from syncd.domain import STATUSES, Delete, Failure, Finding, Kind, Outcome, SyncReport, Update
 
 
 class Metrics:

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from syncd import __version__
+from syncd.domain import SyncReport
 from syncd.errors import SyncdError
-from syncd.models import SyncReport
 from syncd.telemetry.logs import logger
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")

@@ -16,9 +16,9 @@ from typing import Any
 import httpx
 import yaml
 
-from syncd.bootstrap import App
+from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.sync import sync_job
+from syncd.reconcile.cycle import sync_job
 from tests.benchmarks.stage import AWS, PYTHON, Stage, measured
 
 Told = list[tuple[str, str, str]]

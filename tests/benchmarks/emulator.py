@@ -9,7 +9,7 @@ import json
 import sys
 import uuid
 
-from syncd.sandbox.wix import Wix, serving
+from syncd.sandbox.wix_server import Wix, serving
 
 if __name__ == "__main__":
     wix = Wix()

@@ -19,7 +19,7 @@ import boto3
 import httpx
 import yaml
 
-from syncd.sandbox.servers import OpenBao, moto, openbao
+from syncd.sandbox.launchers import OpenBao, moto, openbao
 
 HERE = Path(__file__).parent
 PYTHON = sys.executable

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-import syncd.sources.bounded
-import syncd.targets.http
-from syncd.sandbox.servers import free_ports
+import syncd.targets.wix.http
+import syncd.transport.urllib3_limits
+from syncd.sandbox.launchers import free_ports
 from tests.chaos.arena import Verdict
 from tests.chaos.wire import Wire, wire
 from tests.e2e.test_daemon import ask, running, until
@@ -78,8 +78,8 @@ def test_a_bad_network(
     wired: tuple[Lab, dict[str, Wire]], tally: Tally, monkeypatch: pytest.MonkeyPatch, fault: str, peer: str
 ) -> None:
     lab, wires = wired
-    monkeypatch.setattr(syncd.sources.bounded, "CALL_SECONDS", QUICK)
-    monkeypatch.setattr(syncd.targets.http, "CALL_SECONDS", QUICK)
+    monkeypatch.setattr(syncd.transport.urllib3_limits, "CALL_SECONDS", QUICK)
+    monkeypatch.setattr(syncd.targets.wix.http, "CALL_SECONDS", QUICK)
     break_it(wires[peer], fault)
     started = time.monotonic()
     done = lab.run("sync", "--wait", "1s", options=("--debug",))
@@ -105,7 +105,7 @@ def test_an_answer_that_is_lost_on_its_way_back(
 ) -> None:
     """The network breaks when Wix has the creation: it is there, and its id never came."""
     lab, wires = wired
-    monkeypatch.setattr(syncd.targets.http, "CALL_SECONDS", QUICK)
+    monkeypatch.setattr(syncd.targets.wix.http, "CALL_SECONDS", QUICK)
     lab.wix.fault("slow", "POST", seconds=0.01, on=lambda: break_it(wires[peer], fault))
     done = lab.run("sync", "--wait", "1s")
     assert done.code == 5, done.out + done.err

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from syncd.models import Failure
+from syncd.domain import Failure
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.store import Ledger
 from syncd.sources.vault import VaultSource
-from syncd.state.engine import sqlite_engine
-from syncd.state.ledger import Ledger
 from tests.chaos.arena import Arena
 from tests.chaos.peers import Answer, peer
 from tests.lab import Lab

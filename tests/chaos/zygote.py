@@ -22,10 +22,10 @@ def main() -> None:
     import httpx  # noqa: F401
     import hvac  # noqa: F401
 
-    import syncd.bootstrap
+    import syncd.bootstrap.app
+    import syncd.reconcile.cycle
     import syncd.sources.vault
-    import syncd.sync
-    import syncd.targets.wix  # noqa: F401
+    import syncd.targets.wix.target  # noqa: F401
     from syncd.cli.app import run
 
     if sys.argv[1:] == ["serial"]:

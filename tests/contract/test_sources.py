@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from syncd.bootstrap import now
-from syncd.models import Existence, Glob, Rule, SecretValue, Snapshot
-from syncd.ports import Source
-from syncd.sources.aws import AwsSource
+from syncd.bootstrap.app import now
+from syncd.domain import Existence, Glob, Rule, SecretValue, Snapshot
+from syncd.domain.ports import Source
+from syncd.sources.aws.source import AwsSource
 from syncd.sources.vault import Login, VaultClient, VaultSource
 from tests.fakes import FakeClock, FakeSource
 from tests.lab import Bao

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from syncd.errors import LedgerBusy, LedgerError
-from syncd.models import (
+from syncd.domain import (
     Logged,
     PathState,
     Pending,
@@ -24,10 +23,11 @@ from syncd.models import (
     Version,
     Window,
 )
-from syncd.state.engine import postgres_engine, sqlite_engine
-from syncd.state.ledger import Ledger, utc_now
-from syncd.state.locks import TURNS
-from syncd.state.quota import FLIGHT, Quota
+from syncd.errors import LedgerBusy, LedgerError
+from syncd.ledger.engine import postgres_engine, sqlite_engine
+from syncd.ledger.request_quota import FLIGHT, Quota
+from syncd.ledger.site_lock import TURNS
+from syncd.ledger.store import Ledger, utc_now
 
 AT = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 

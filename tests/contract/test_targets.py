@@ -8,19 +8,19 @@ from datetime import timedelta
 
 import pytest
 
-from syncd.bootstrap import now
-from syncd.drift import SLACK
+from syncd.bootstrap.app import now
+from syncd.domain import SecretValue
+from syncd.domain.ports import Target
+from syncd.domain.write_window import SLACK
 from syncd.errors import NameTaken, SecretGone, SecretRefused, TargetDenied, TargetUnavailable
-from syncd.models import SecretValue
-from syncd.ports import Target
-from syncd.sandbox.site import Site
-from syncd.sandbox.wix import Wix, serving
-from syncd.state.engine import sqlite_engine
-from syncd.state.ledger import Ledger
-from syncd.state.quota import Quota
-from syncd.targets.auth import ApiKeyAuth
-from syncd.targets.http import client_for
-from syncd.targets.wix import WixTarget
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.request_quota import Quota
+from syncd.ledger.store import Ledger
+from syncd.sandbox.wix_server import Wix, serving
+from syncd.sandbox.wix_site import Site
+from syncd.targets.wix.auth import ApiKeyAuth
+from syncd.targets.wix.http import client_for
+from syncd.targets.wix.target import WixTarget
 from tests.fakes import FakeClock, FakeTarget
 
 VALUE = SecretValue("planted value \x00\r\n\U0001f511")

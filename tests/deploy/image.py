@@ -20,8 +20,8 @@ from typing import Any
 import hvac
 import yaml
 
-from syncd.sandbox.servers import OpenBao, free_ports, openbao
-from syncd.sandbox.wix import Wix, serving
+from syncd.sandbox.launchers import OpenBao, free_ports, openbao
+from syncd.sandbox.wix_server import Wix, serving
 from tests.deploy.rendering import ROOT, render
 
 WORK = ROOT / "build" / "image"

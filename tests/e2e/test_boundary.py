@@ -17,8 +17,8 @@ import pytest
 from syncd.daemon import Daemon
 from syncd.daemon.service import Daemon as Service
 from syncd.errors import SyncdError
-from syncd.sandbox.servers import free_ports
-from syncd.web.audit import written
+from syncd.sandbox.launchers import free_ports
+from syncd.web.hooks.vault_audit import written
 from tests.e2e.test_daemon import ask, running, until
 from tests.lab import AWS_ENVIRON, Bao, Lab
 
@@ -174,7 +174,7 @@ def test_no_redirect_takes_the_host_header(served: Lab, path: str) -> None:
 
 @pytest.mark.parametrize("kind", ["400", "409", "428"])
 def test_a_deletion_that_is_refused_for_good_rests(served: Lab, bao: Bao, kind: str) -> None:
-    from syncd.sandbox.site import Refusal
+    from syncd.sandbox.wix_site import Refusal
 
     bao.put("app/y", v="2")
     served.config["jobs"]["job"] |= {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 10}}

@@ -22,7 +22,7 @@ import pytest
 
 from syncd.daemon import Daemon
 from syncd.errors import ConfigError
-from syncd.sandbox.servers import free_ports
+from syncd.sandbox.launchers import free_ports
 from tests.lab import AWS_ENVIRON, Bao, Lab
 from tests.support.http_stub import answering
 

@@ -14,9 +14,9 @@ from typing import Any
 import boto3
 import pytest
 
-from syncd.sandbox.servers import free_ports, openbao
-from syncd.sources.aws_events import names_in
-from syncd.web.audit import written
+from syncd.sandbox.launchers import free_ports, openbao
+from syncd.sources.aws.event_queue import names_in
+from syncd.web.hooks.vault_audit import written
 from tests.e2e.test_daemon import ask, running, until
 from tests.lab import AWS_ENVIRON, Bao, Lab
 
@@ -184,9 +184,9 @@ def test_a_named_secret_is_read_although_the_listing_lags(
     """Real ListSecrets may miss five minutes; an event's secret is described and read by itself."""
     from datetime import timedelta
 
-    from syncd.bootstrap import App
+    from syncd.bootstrap.app import App
     from syncd.config import load
-    from syncd.sync import sync_job
+    from syncd.reconcile.cycle import sync_job
 
     for name, value in AWS_ENVIRON.items():
         monkeypatch.setenv(name, value)

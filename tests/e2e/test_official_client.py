@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from syncd.sandbox.wix import Wix, serving
+from syncd.sandbox.wix_server import Wix, serving
 
 CLIENT = Path("build/wix-client")
 READY = CLIENT / ".ready"

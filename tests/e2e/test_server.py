@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from syncd.models import SecretValue
-from syncd.sandbox.servers import free_ports
+from syncd.domain import SecretValue
+from syncd.sandbox.launchers import free_ports
 from syncd.web import server as serving
 
 TOLD: dict[str, Any] = {

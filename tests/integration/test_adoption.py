@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from syncd.marks import mark_of
-from syncd.models import SecretRef
+from syncd.domain import SecretRef
+from syncd.domain.ownership import mark_of
 from tests.lab import Bao, Lab
 
 

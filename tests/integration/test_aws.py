@@ -8,11 +8,11 @@ from typing import Any
 import boto3
 import pytest
 
-from syncd.bootstrap import App
+from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.models import Glob, Rule
-from syncd.sources.aws import AwsSource
-from syncd.sources.aws_session import CONFIG, ClientFactory
+from syncd.domain import Glob, Rule
+from syncd.sources.aws.session import CONFIG, ClientFactory
+from syncd.sources.aws.source import AwsSource
 from tests.lab import AWS_ENVIRON, Lab
 from tests.support.http_stub import answering
 
@@ -85,7 +85,7 @@ def test_a_thousand_cost_ten_pages_and_fifty_batches(
     counts: list[dict[str, int]] = []
     from datetime import timedelta
 
-    from syncd.sync import sync_job
+    from syncd.reconcile.cycle import sync_job
 
     for _ in range(2):
         calls: dict[str, int] = {}

@@ -145,7 +145,7 @@ def test_an_expired_token_does_not_turn_batches_off(lab: Lab) -> None:
     values = {"SecretValues": [{"Name": "m/a", "VersionId": "v1", "SecretString": "x"}]}
     one = {"Name": "m/a", "VersionId": "v1", "SecretString": "x"}
     expired = {"__type": "ExpiredTokenException", "message": "x"}
-    from syncd.sources.aws import AwsSource
+    from syncd.sources.aws.source import AwsSource
     from tests.integration.test_aws import aws_at, rule
 
     asked: list[str] = []

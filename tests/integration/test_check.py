@@ -166,7 +166,7 @@ def test_a_ledger_that_cannot_be_used(job: Lab, state: str) -> None:
 @pytest.mark.parametrize("what", ["file", "folder", "nothing"])
 def test_a_ledger_that_is_not_writable(job: Lab, what: str) -> None:
     """As a user who may read everything here, and write nothing."""
-    from syncd.bootstrap import App
+    from syncd.bootstrap.app import App
     from syncd.config import load
 
     job.config["jobs"]["job"]["source"] = "vault"

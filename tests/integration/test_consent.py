@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from syncd.bootstrap import App
+from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.guard import Limit
-from syncd.sync import sync_job
+from syncd.reconcile.cycle import sync_job
+from syncd.reconcile.guard import Limit
 from tests.lab import Bao, Lab
 
 
@@ -169,7 +169,7 @@ EDITS: dict[str, Callable[[dict[str, Any]], Any]] = {
 @pytest.mark.parametrize("edit", EDITS)
 @pytest.mark.parametrize("with_checksum", [False, True])
 def test_a_plan_that_was_edited_does_nothing(job: Lab, bao: Bao, edit: str, with_checksum: bool) -> None:
-    from syncd import planfile
+    from syncd.reconcile import saved_plan as planfile
 
     other = job.wix.issue_key("other-site")
     job.secret_file("other-key", other)

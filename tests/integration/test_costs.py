@@ -19,12 +19,12 @@ from typing import Any
 
 import pytest
 
-from syncd.bootstrap import App
+from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.config.settings import Schedule
 from syncd.daemon.triggers import every, trigger_for
-from syncd.sandbox.site import Refusal
-from syncd.sync import sync_job
+from syncd.reconcile.cycle import sync_job
+from syncd.sandbox.wix_site import Refusal
 from syncd.telemetry.events import Events
 from tests.fakes import FakeClock
 from tests.lab import AWS_ENVIRON, Bao, Lab

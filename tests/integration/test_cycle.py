@@ -409,7 +409,7 @@ def test_an_idle_cycle_of_a_thousand(lab: Lab, bao: Bao, aws: Any, aws_url: str)
 
 
 def test_a_sealed_vault_changes_nothing(lab: Lab) -> None:
-    from syncd.sandbox.servers import openbao
+    from syncd.sandbox.launchers import openbao
 
     with openbao() as server:
         bao = Bao(server, "secret", server.token)
@@ -449,12 +449,12 @@ def test_a_long_cycle_looks_again_and_lets_others_have_their_turn(
 ) -> None:
     import threading
 
-    import syncd.sync
-    from syncd.bootstrap import App
+    import syncd.reconcile.cycle
+    from syncd.bootstrap.app import App
     from syncd.config import load
-    from syncd.sync import sync_job
+    from syncd.reconcile.cycle import sync_job
 
-    monkeypatch.setattr(syncd.sync, "APPLY_SECONDS", 0.3)
+    monkeypatch.setattr(syncd.reconcile.cycle, "APPLY_SECONDS", 0.3)
     lab.vault(bao)
     for number in range(60):
         bao.put(f"long/s{number}", v="x")

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-import syncd.sources.aws
+import syncd.sources.aws.source
 import syncd.sources.vault.listing
-from syncd.bootstrap import App
+from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.sandbox.servers import openbao
-from syncd.sync import sync_job
+from syncd.reconcile.cycle import sync_job
+from syncd.sandbox.launchers import openbao
 from tests.chaos.peers import Answer, metadata, peer, spent, vault
 from tests.integration.test_aws import rule
 from tests.integration.test_hostile import DELETING
@@ -231,7 +231,7 @@ def test_a_process_of_another_version_writes_nothing_more(lab: Lab, bao: Bao) ->
 
 
 def test_the_account_of_an_empty_rule_is_told_by_another_secret(aws: Any) -> None:
-    from syncd.sources.aws import AwsSource
+    from syncd.sources.aws.source import AwsSource
 
     aws.create_secret(Name="else", SecretString="x")
     snapshot = AwsSource("aws", aws, lambda _call: None).snapshot(rule("none/*"))
@@ -270,7 +270,7 @@ def test_a_vault_whose_folders_have_no_end(
 
 
 def test_an_aws_whose_pages_have_no_end(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(syncd.sources.aws, "MOST_PAGES", 50)
+    monkeypatch.setattr(syncd.sources.aws.source, "MOST_PAGES", 50)
     numbers = iter(range(10**9))
     with peer(lambda *_: Answer({"SecretList": [], "NextToken": f"t{next(numbers)}"})) as server:
         lab.aws(server.url)

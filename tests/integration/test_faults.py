@@ -6,7 +6,7 @@ import secrets
 
 import pytest
 
-from syncd.sandbox.wix import KINDS
+from syncd.sandbox.wix_server import KINDS
 from tests.lab import Bao, Lab
 
 CALLS = ("GET", "POST", "PATCH", "DELETE")

@@ -17,10 +17,10 @@ import pytest
 from sqlalchemy import event
 
 from syncd.errors import LedgerError
-from syncd.sandbox.site import Refusal
-from syncd.state.engine import sqlite_engine
-from syncd.state.ledger import Ledger
-from syncd.state.quota import Quota
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.request_quota import Quota
+from syncd.ledger.store import Ledger
+from syncd.sandbox.wix_site import Refusal
 from tests.e2e.test_daemon import until
 from tests.lab import AWS_ENVIRON, Bao, Lab
 
@@ -309,11 +309,11 @@ def test_the_exact_name_goes_before_one_in_another_case(lab: Lab, bao: Bao) -> N
 
 def test_one_lagging_answer_is_one_answer_however_many_jobs_see_it(lab: Lab, bao: Bao) -> None:
     """The state of a path counts confirmations a minute apart at least."""
-    from syncd.gather import SPACING, Gathering
-    from syncd.models import Glob, Rule
-    from syncd.state.engine import sqlite_engine
-    from syncd.state.ledger import Ledger
-    from syncd.tick import Tick
+    from syncd.domain import Glob, Rule
+    from syncd.ledger.engine import sqlite_engine
+    from syncd.ledger.store import Ledger
+    from syncd.reconcile.observe.observation_cache import Tick
+    from syncd.reconcile.observe.source_observer import SPACING, Gathering
     from tests.fakes import FakeClock, FakeSource
 
     clock = FakeClock()
@@ -552,8 +552,8 @@ def test_moved_and_renamed_is_one_write(lab: Lab, bao: Bao) -> None:
 def test_odd_dates_are_no_dates() -> None:
     from datetime import timedelta as span
 
-    from syncd.targets.http import _window
-    from syncd.targets.wix import _parsed
+    from syncd.targets.wix.http import _window
+    from syncd.targets.wix.target import _parsed
 
     for text in ("9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "soon", None, 5):
         assert _parsed(text) is None
@@ -707,7 +707,7 @@ def test_a_change_of_case_goes_through_an_unlisted_moment(lab: Lab, bao: Bao) ->
 def test_reloads_at_once_go_one_after_the_other(lab: Lab, bao: Bao) -> None:
     import threading
 
-    from syncd.sandbox.servers import free_ports
+    from syncd.sandbox.launchers import free_ports
     from tests.e2e.test_daemon import ask, running, until
 
     lab.secret_file("api-token", "generated-token")

@@ -220,7 +220,7 @@ def test_without_metadata_nothing_is_deleted(lab: Lab, bao: Bao) -> None:
 
 def test_the_aws_policies_name_what_syncd_calls() -> None:
     """moto enforces no policies; that the actions are those that the code calls is compared instead."""
-    from syncd.sources import aws, aws_events
+    from syncd.sources.limits import aws, aws_events
 
     def called(*modules: Any) -> set[str]:
         text = "".join(Path(module.__file__).read_text() for module in modules)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from syncd.bootstrap import App
+from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.sandbox.site import Refusal
-from syncd.sync import sync_job
+from syncd.reconcile.cycle import sync_job
+from syncd.sandbox.wix_site import Refusal
 from tests.e2e.test_daemon import until
 from tests.integration.test_one_site_two_keys import by_app, key_of
 from tests.lab import Bao, Lab

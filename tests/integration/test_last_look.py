@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from syncd.sources.aws import AwsSource
+from syncd.sources.aws.source import AwsSource
 from tests.lab import Bao, Lab
 
 DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}

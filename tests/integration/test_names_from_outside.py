@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from syncd.bootstrap import App
+from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.sources.aws_events import names_in
-from syncd.sync import sync_job
+from syncd.reconcile.cycle import sync_job
+from syncd.sources.aws.event_queue import names_in
 from tests.lab import AWS_ENVIRON, Bao, Lab
 
 

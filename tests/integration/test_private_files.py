@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from syncd.bootstrap import App
+from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.sync import sync_job
+from syncd.reconcile.cycle import sync_job
 from tests.lab import Bao, Lab
 
 ROOT = os.geteuid() == 0

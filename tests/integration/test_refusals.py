@@ -11,7 +11,7 @@ from typing import Any
 import hvac
 import pytest
 
-from syncd.recency import clock_skew, skew_in_words
+from syncd.domain.recency import clock_skew, skew_in_words
 from tests.lab import Bao, Lab
 from tests.support.http_stub import answering
 

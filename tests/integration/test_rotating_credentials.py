@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from syncd.bootstrap import App
+from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.sync import sync_job
-from syncd.tick import Tick
+from syncd.reconcile.cycle import sync_job
+from syncd.reconcile.observe.observation_cache import Tick
 from tests.lab import Lab
 from tests.support.http_stub import answering
 

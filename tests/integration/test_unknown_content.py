@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from syncd.bootstrap import App
+from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.sync import sync_job
+from syncd.reconcile.cycle import sync_job
 from tests.lab import Bao, Lab
 
 OLD = datetime(2026, 1, 1, tzinfo=UTC)
@@ -180,7 +180,7 @@ def test_a_site_without_dates_is_verified(job: Lab) -> None:
 
 
 def test_comparisons_are_a_bounded_batch_and_all_are_made(job: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch) -> None:
-    from syncd import decide
+    from syncd.reconcile.plan import resolver as decide
 
     bao.put("app/x", **{f"f{number:02}": "x" for number in range(50)})
     assert job.settle().code == 0

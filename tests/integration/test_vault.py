@@ -14,10 +14,10 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from syncd.bootstrap import now
+from syncd.bootstrap.app import now
+from syncd.domain import Glob, Rule, SecretValue
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
-from syncd.models import Glob, Rule, SecretValue
-from syncd.sandbox.servers import openbao
+from syncd.sandbox.launchers import openbao
 from syncd.sources.vault import Login, VaultClient, VaultSource
 from tests.contract.test_sources import vault_source
 from tests.fakes import FakeClock

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from syncd.bootstrap import App
+from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.daemon import Daemon
-from syncd.sandbox.site import Refusal
-from syncd.state.ledger import Ledger
-from syncd.sync import sync_job
+from syncd.ledger.store import Ledger
+from syncd.reconcile.cycle import sync_job
+from syncd.sandbox.wix_site import Refusal
 from tests.e2e.test_daemon import ask, running, until
 from tests.lab import Bao, Lab
 

@@ -14,9 +14,9 @@ from datetime import timedelta
 
 import pytest
 
-from syncd.bootstrap import App
+from syncd.bootstrap.app import App
+from syncd.bootstrap.waits import WaitNotices
 from syncd.config import load
-from syncd.waits import WaitNotices
 from tests.lab import Bao, Lab, Result
 
 

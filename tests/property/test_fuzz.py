@@ -20,13 +20,13 @@ from tenacity import stop_after_attempt
 
 import syncd.sources.retry
 from syncd.config import load
+from syncd.domain import Glob, RemoteSecret, Rule, SecretValue, Snapshot, Written
 from syncd.errors import ConfigError, SyncdError
-from syncd.models import Glob, RemoteSecret, Rule, SecretValue, Snapshot, Written
-from syncd.planfile import FORMAT, read
+from syncd.reconcile.saved_plan import FORMAT, read
 from syncd.sources.vault import Login, VaultClient, VaultSource
-from syncd.targets.auth import ApiKeyAuth
-from syncd.targets.http import client_for
-from syncd.targets.wix import WixTarget
+from syncd.targets.wix.auth import ApiKeyAuth
+from syncd.targets.wix.http import client_for
+from syncd.targets.wix.target import WixTarget
 from tests.chaos.peers import Answer, Peer, metadata, peer, vault
 
 EXAMPLES = [yaml.safe_load(path.read_text()) for path in sorted(Path("config").glob("*.yaml"))]

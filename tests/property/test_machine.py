@@ -13,15 +13,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from syncd.guard import Limit, Limits
-from syncd.models import Glob, Rule
-from syncd.planning import Policies
-from syncd.sandbox.site import Refusal, Site
-from syncd.state.engine import sqlite_engine
-from syncd.state.fingerprints import Fingerprints
-from syncd.state.ledger import Ledger
-from syncd.sync import sync_job
-from syncd.world import Job, World
+from syncd.domain import Glob, Rule
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.fingerprints import Fingerprints
+from syncd.ledger.store import Ledger
+from syncd.reconcile.cycle import sync_job
+from syncd.reconcile.guard import Limit, Limits
+from syncd.reconcile.plan.planner import Policies
+from syncd.reconcile.runtime import Job, World
+from syncd.sandbox.wix_site import Refusal, Site
 from tests.fakes import Crash, FakeClock, FakeSource, FakeTarget
 
 PATHS = st.sampled_from(["kv/app/a", "kv/app/b", "kv/app/c", "kv/app/d/e", "kv/app/f"])

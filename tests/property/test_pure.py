@@ -8,10 +8,10 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncd.domain import Glob, Rule, SecretRef, SecretValue, utf16_length
+from syncd.domain.naming import legal, wix_name
+from syncd.domain.values import extract
 from syncd.errors import BadName, BadValue
-from syncd.models import Glob, Rule, SecretRef, SecretValue, utf16_length
-from syncd.naming import legal, wix_name
-from syncd.values import extract
 
 LAW = {"api": r"[A-Za-z0-9_+=\-@#$]{1,50}", "dashboard": r"[A-Za-z0-9_\-]{1,40}"}
 TEXT = st.text(max_size=120)

@@ -14,9 +14,9 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-from syncd.echoes import echoes
-from syncd.models import SecretValue
-from syncd.targets.http import exchange
+from syncd.domain import SecretValue
+from syncd.targets.wix.http import exchange
+from syncd.transport.echoes import echoes
 from tests.chaos.peers import Answer, metadata, peer, vault
 from tests.lab import Bao, Lab
 

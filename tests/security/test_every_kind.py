@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from syncd.models import Record, SecretRef, SecretValue
-from syncd.sandbox.servers import free_ports
+from syncd.domain import Record, SecretRef, SecretValue
+from syncd.sandbox.launchers import free_ports
 from tests.chaos.peers import Answer, metadata, peer, vault
 from tests.e2e.test_daemon import ask, running, until
 from tests.lab import AWS_ENVIRON, Bao, Lab
@@ -166,7 +166,13 @@ def test_a_password_in_the_address_of_the_ledger(lab: Lab, bao: Bao, heard: list
 
 
 @pytest.mark.parametrize(
-    "where", ["syncd.apply.succeeded", "syncd.gather.extract", "syncd.targets.wix.exchange", "syncd.sync.recover"]
+    "where",
+    [
+        "syncd.reconcile.apply.applier.succeeded",
+        "syncd.reconcile.observe.source_observer.extract",
+        "syncd.targets.wix.target.exchange",
+        "syncd.reconcile.cycle.recover",
+    ],
 )
 def test_a_bug_shows_nothing_of_its_text(lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """An exception that we know nothing of, with everything in its message and its locals."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from syncd.models import SecretValue
+from syncd.domain import SecretValue
 from syncd.telemetry.logs import configure, logger, redacted
 from tests.lab import AWS_ENVIRON, Bao, Lab
 
@@ -113,7 +113,7 @@ def test_database_errors_hide_their_parameters(tmp_path: Path) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from syncd.errors import LedgerError
-    from syncd.state.engine import sqlite_engine, translated
+    from syncd.ledger.engine import sqlite_engine, translated
 
     engine = sqlite_engine(tmp_path / "x.db")
     with pytest.raises(LedgerError) as caught, translated("x"), engine.connect() as connection:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from syncd import planfile
-from syncd.state import tables
+from syncd.ledger import schema as tables
+from syncd.reconcile import saved_plan as planfile
 from syncd.telemetry.metrics import Metrics
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
-from syncd.sandbox.servers import free_ports
+from syncd.sandbox.launchers import free_ports
 
 
 def postgres_programs() -> Path | None:

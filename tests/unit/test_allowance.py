@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from syncd.allowance import DeletionAllowance, allowing_command
+from syncd.domain.allowance import DeletionAllowance, allowing_command
 from syncd.errors import ConfigError
 
 TARGETS = ("shop", "outlet", "b2b.eu")

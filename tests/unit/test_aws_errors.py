@@ -8,7 +8,7 @@ import botocore.exceptions
 import pytest
 
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
-from syncd.sources.aws_session import _translated
+from syncd.sources.aws.session import _translated
 
 SDK = botocore.exceptions
 CLASSES = [one for _, one in inspect.getmembers(SDK, inspect.isclass) if issubclass(one, SDK.BotoCoreError)]

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from syncd.domain import Glob, Rule, SecretRef
+from syncd.domain.naming import could_name, wix_name
 from syncd.errors import BadName
-from syncd.models import Glob, Rule, SecretRef
-from syncd.naming import could_name, wix_name
 
 PIECES = st.sampled_from(["PAY_", "{path}", "{field}", "{basename}", "{source}", "{mount}", "-", "x", "ü", "{{"])
 SEGMENTS = st.text("ab/._-ü ", min_size=1, max_size=60)

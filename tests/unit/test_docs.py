@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from syncd import __version__, errors
 from syncd.cli.app import app
 from syncd.config import load
-from syncd.models import STATUSES
+from syncd.domain import STATUSES
 from tests.support.reference import PAGE, SECTIONS, written
 
 README = Path("README.md").read_text()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from syncd.forecast import JobFacts, of_source, of_target
+from syncd.forecast.model import JobFacts, of_source, of_target
 
 
 def job(**more: Any) -> JobFacts:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.cli.grouping import Problem, grouped_by_cause, problem_lines
-from syncd.cli.told import cycle_error_lines
+from syncd.cli.report_output import cycle_error_lines
 from syncd.errors import TargetDenied, TargetUnavailable
 
 

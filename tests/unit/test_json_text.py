@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncd.domain import Glob, Rule, SecretValue
+from syncd.domain.json_text import compact, loads
+from syncd.domain.values import as_text, canonical, extract, fields_of
 from syncd.errors import BadValue
-from syncd.json_text import compact, loads
-from syncd.models import Glob, Rule, SecretValue
-from syncd.values import as_text, canonical, extract, fields_of
 
 RULE = Rule(index=0, source="aws", path=Glob("a"), field="*", name="{field}")
 JSON = st.recursive(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.models import Glob
+from syncd.domain import Glob
 
 SEGMENTS = st.sampled_from(["a", "b", "ab", "*", "**", "a*", "*b", "a*b", "**a", "***", ""])
 NAMES = st.sampled_from(["a", "b", "ab", "aab", "*", "**", "", "."])

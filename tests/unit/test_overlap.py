@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.models import Glob
-from syncd.models.overlap import may_overlap
+from syncd.domain import Glob
+from syncd.domain.overlap import may_overlap
 
 GLOBS = st.lists(st.sampled_from(["a", "b", "*", "**", "a*", "*b", "ab"]), min_size=1, max_size=4).map("/".join)
 NAMES = st.lists(st.sampled_from(["a", "b", "ab", "aab", "c"]), min_size=1, max_size=5).map("/".join)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncd.errors import ConfigError
-from syncd.proxies import proxy_for
+from syncd.transport.addresses import proxy_for
 
 PROXY = {"HTTPS_PROXY": "http://proxy:3128"}
 

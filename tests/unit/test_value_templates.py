@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncd.domain import version_label
+from syncd.domain.value_templates import Placeholder, TemplateError, filled, parsed, versioned
+from syncd.domain.values import as_text
 from syncd.errors import BadValue
-from syncd.models import version_label
-from syncd.value_templates import Placeholder, TemplateError, filled, parsed, versioned
-from syncd.values import as_text
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 FIELDS = {"user": "app", "password": "p@ss/w:rd#1 ü", "port": 5432, "tls": True, "empty": "", "none": None, "a b": "x"}

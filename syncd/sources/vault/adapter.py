@@ -8,7 +8,7 @@ import urllib3
 import urllib3.connection
 from requests.adapters import HTTPAdapter
 
-from syncd.sources.bounded import BoundedResponse
+from syncd.transport.urllib3_limits import BoundedResponse
 
 
 class _HttpConnection(urllib3.connection.HTTPConnection):

@@ -15,16 +15,16 @@ import hvac
 import requests
 from hvac.adapters import JSONAdapter, RawAdapter
 
-from syncd.echoes import holds
+from syncd.domain import SecretValue
+from syncd.domain.ports import Clock
+from syncd.domain.recency import clock_skew, skew_in_words
+from syncd.domain.untrusted import origin_of, parsed
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
-from syncd.models import SecretValue
-from syncd.ports import Clock
-from syncd.proxies import proxy_for
-from syncd.recency import clock_skew, skew_in_words
-from syncd.sources.bounded import BOUNDS, bounded
 from syncd.sources.retry import retried
 from syncd.sources.vault.adapter import BoundedAdapter
-from syncd.untrusted import origin_of, parsed
+from syncd.transport.addresses import proxy_for
+from syncd.transport.echoes import holds
+from syncd.transport.urllib3_limits import BOUNDS, bounded
 
 THREADS = 32
 TIMEOUT = (5.0, 8.0)

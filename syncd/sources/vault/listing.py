@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from syncd.domain import Failure, Glob, Version
+from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_MEND, is_storable, mapping, text
 from syncd.errors import SourceError, SourceUnavailable
-from syncd.models import Failure, Glob, Version
-from syncd.sources import LISTING_SECONDS
+from syncd.sources.limits import LISTING_SECONDS
 from syncd.sources.retry import Once
 from syncd.sources.vault.client import (
     NO_ANSWER,
@@ -21,7 +22,6 @@ from syncd.sources.vault.client import (
     StatusError,
     VaultClient,
 )
-from syncd.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_MEND, is_storable, mapping, text
 
 DENIED = 403
 NOT_FOUND = 404

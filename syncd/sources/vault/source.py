@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from syncd.errors import SourceError
-from syncd.models import (
+from syncd.domain import (
     Existence,
     Failure,
     PathCheck,
@@ -19,8 +18,10 @@ from syncd.models import (
     Snapshot,
     SourceEntry,
 )
-from syncd.naming import selects_path
-from syncd.ports import Clock
+from syncd.domain.naming import selects_path
+from syncd.domain.ports import Clock
+from syncd.domain.untrusted import mapping, storable, word
+from syncd.errors import SourceError
 from syncd.sources.retry import Once
 from syncd.sources.vault.client import (
     NO_ANSWER,
@@ -40,7 +41,6 @@ from syncd.sources.vault.listing import (
     is_missing,
     kv2_version,
 )
-from syncd.untrusted import mapping, storable, word
 
 
 class VaultSource:

@@ -1,0 +1,112 @@
+"""What a finished cycle says, to people and to scripts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from syncd.cli.context import show, show_json, warn
+from syncd.cli.grouping import Problem, grouped_by_cause, names_in_words, problem_lines
+from syncd.cli.json_rows import report_row
+from syncd.domain import SERIOUS, Failure, Finding, Kind, SyncReport
+from syncd.errors import SyncdError, worst
+
+
+class Told:
+    """What reports say, kept as text: a report of ten thousand secrets is no longer needed once it has spoken."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        import structlog
+
+        from syncd.telemetry.events import Events
+        from syncd.telemetry.traces import traces
+
+        self._as_json = as_json
+        self._events, self._traces = Events(), traces()
+        self._run_id = str(structlog.contextvars.get_contextvars().get("run_id", ""))
+        self._said: dict[tuple[str, str], dict[str, Any] | list[str]] = {}
+        self._errors: dict[tuple[str, str], SyncdError] = {}
+        self._codes: set[int] = set()
+
+    def take(self, report: SyncReport) -> None:
+        """A cycle ended."""
+        from syncd.reconcile.record.cycle_result import counts
+
+        done, key = counts(report), (report.job, report.target)
+        self._events.finished(report, done)
+        self._traces.finished(report, done, self._run_id)
+        self._codes.add(report.exit_code)
+        words = ", ".join(f"{number} {word}" for word, number in done.items())
+        head = f"{report.job} -> {report.target}: {'failed' if report.error and not report.outcomes else words}"
+        self._said[key] = report_row(report) if self._as_json else [head, *problems(report.findings, report)]
+        if isinstance(report.error, SyncdError):
+            self._errors[key] = report.error
+
+    def show(self, order: list[tuple[str, str]]) -> int:
+        """Everything that was told, in this order; the exit code."""
+        self._traces.close()
+        there = [key for key in order if key in self._said]
+        if self._as_json:
+            show_json([self._said[key] for key in there])
+        else:
+            for key in there:
+                for line in self._said[key]:
+                    show(line)
+        for line in cycle_error_lines((*key, self._errors[key]) for key in there if key in self._errors):
+            warn(line)
+        return worst(self._codes)
+
+
+SHOWN = SERIOUS | {
+    Kind.WITHHELD,
+    Kind.TAKEN_BACK,
+    Kind.JOINED,
+    Kind.BEHIND,
+    Kind.DRIFT,
+    Kind.MISSING,
+    Kind.ORPHAN,
+    Kind.FROZEN,
+    Kind.UNKNOWN,
+}
+"""Findings that a person should look at."""
+
+
+def problems(findings: Iterable[Finding], report: SyncReport | None, failures: Iterable[Failure] = ()) -> Iterator[str]:
+    """What a person should look at, each cause with its fix."""
+    return problem_lines(_problems(findings, report, report.failures if report else failures))
+
+
+def _problems(findings: Iterable[Finding], report: SyncReport | None, failures: Iterable[Failure]) -> Iterator[Problem]:
+    for failure in failures:
+        yield Problem(label="unreadable", name=failure.place, message=failure.message, hint=failure.hint)
+    failed = {o.action.name: o for o in report.outcomes}.values() if report else ()
+    for outcome in failed:
+        if isinstance(outcome.error, SyncdError):
+            error = outcome.error
+            yield Problem(label="failed", name=outcome.action.name, message=error.message, hint=error.hint)
+    for one in findings:
+        if one.kind in SHOWN:
+            where = f"{one.name} ({one.ref})" if one.ref and str(one.ref) != one.name else one.name
+            yield Problem(label=one.kind.value, name=where, message=one.message, hint=one.hint)
+    if report and report.unsent:
+        yield Problem(label="interrupted", name="", message=f"{report.unsent} not sent; the next cycle sends them")
+
+
+def cycle_error_lines(errors: Iterable[tuple[str, str, SyncdError]]) -> Iterator[str]:
+    """Errors that ended whole cycles (job, target, error): one line and one fix a cause."""
+    problems = []
+    for job, target, error in errors:
+        message = re.sub(r"on site \S+", "on its site", error.message.removeprefix(f"{target}: "))
+        problems.append((Problem(label="", name=target, message=message, hint=error.hint), job, error))
+    found = {id(problem): (job, error) for problem, job, error in problems}
+    for group in grouped_by_cause(problem for problem, _, _ in problems):
+        job, error = found[id(group[0])]
+        if len(group) == 1:
+            yield f"syncd: {job} -> {group[0].name}: {error.message}"
+        else:
+            jobs = sorted({found[id(problem)][0] for problem in group})
+            names = names_in_words([problem.name for problem in group])
+            yield f"syncd: {names_in_words(jobs)} -> {len(group)} targets ({names}): {group[0].message}"
+        if error.hint:
+            yield f"  mend: {error.hint}"

@@ -1,0 +1,189 @@
+"""`syncd status` and `schema`: look, and change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from syncd.cli.context import ago, show, show_json, show_table
+from syncd.cli.grouping import Problem, grouped_by_cause, names_in_words
+from syncd.cli.json_rows import problem_row
+from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_status
+from syncd.domain import Record, Trouble
+from syncd.domain.statuses import status_of_record
+
+if TYPE_CHECKING:
+    from syncd.bootstrap.app import App
+
+
+PROBE = "(probe)"
+"""The job of scratch secrets."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(status)
+    app.command()(schema)
+
+
+def status(
+    context: typer.Context,
+    *,
+    job: JobFilter = None,
+    target: TargetFilter = None,
+    state: StatusFilter = None,
+    as_json: Json = False,
+) -> int:
+    """Show jobs, their last run, freshness, and what is failing."""
+    see_status(state)
+    with context.obj.open(writable=False) as app:
+        now = app.world.clock()
+        entries = [*_configured(app, now), *_left_over(app)]
+        entries = [one for one in entries if job in {None, one["job"]} and target in {None, one["target"]}]
+        if state:
+            entries = [one for one in entries if state in one["secrets"]]
+        sites = {app.site_of(target)} if target in app.settings.targets else set()
+        problems = [
+            one
+            for one in sorted(app.ledger.all_troubles(), key=lambda one: (one.job, one.subject))
+            if job in {None, one.job} and state in {None, one.kind} and (target is None or one.site in sites)
+        ]
+        if as_json:
+            show_json({"jobs": entries, "troubles": [problem_row(one) for one in problems]})
+            return 0
+        headers = ["JOB", "TARGET", "RESULT", "LAST RUN", "LAST GOOD", "NEXT", "SECRETS", "WHY"]
+        show_table(headers, [_entry_row(one, now) for one in entries])
+        if problems:
+            show()
+            show_table(["STATUS", "NAME", "JOB", "SINCE", "NEXT TRY", "WHY"], list(_problem_rows(problems, now)))
+    return 0
+
+
+LEFT_OVER = "no job sends these there any more"
+
+
+def _configured(app: App, now: datetime) -> Iterator[dict[str, Any]]:
+    """Each configured job on each of its targets, with its last run."""
+    runs = {(run.job, run.target): run for run in app.ledger.runs()}
+    held = _records_by_job(app)
+    for job in (app.world.jobs[name] for name in sorted(app.world.jobs)):
+        for target in job.targets:
+            run = runs.get((job.name, target))
+            records = held.get((app.world.site_of(target), job.name), [])
+            yield {
+                "job": job.name,
+                "target": target,
+                "last_run_at": run.finished_at if run else None,
+                "last_success_at": run.succeeded_at if run else None,
+                "next_run_at": _next_run(app.settings.jobs[job.name].schedule, run.started_at if run else None, now),
+                "exit_code": run.exit_code if run else None,
+                "message": run.message if run else "",
+                "secrets": _tally(app, records),
+                "oldest_unsynced_at": _oldest(records),
+            }
+
+
+def _left_over(app: App) -> Iterator[dict[str, Any]]:
+    """Records of jobs that send nothing to their site any more, by job and target as they were."""
+    served = app.served
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in app.ledger.records():
+        if served.is_left_over(record) and record.job != PROBE:
+            groups.setdefault((record.job, record.target), []).append(record)
+    for (job, target), records in sorted(groups.items()):
+        yield {
+            "job": job,
+            "target": target,
+            "last_run_at": None,
+            "last_success_at": None,
+            "next_run_at": None,
+            "exit_code": None,
+            "message": LEFT_OVER,
+            "secrets": _tally(app, records),
+            "oldest_unsynced_at": None,
+        }
+
+
+def _entry_row(entry: dict[str, Any], now: datetime) -> list[str]:
+    tally = ", ".join(f"{number} {word}" for word, number in entry["secrets"].items())
+    if entry["message"] == LEFT_OVER:
+        why = f"{LEFT_OVER}; see them: syncd state list"
+        return [entry["job"], entry["target"], "left over", "-", "-", "never", tally, why]
+    code, following = entry["exit_code"], entry["next_run_at"]
+    return [
+        entry["job"],
+        entry["target"],
+        "never ran" if code is None else "ok" if code == 0 else f"exit {code}",
+        ago(entry["last_run_at"], now),
+        ago(entry["last_success_at"], now),
+        ("due" if following <= now else ago(following, now)) if following else "by hand",
+        tally or "none",
+        entry["message"],
+    ]
+
+
+def _records_by_job(app: App) -> dict[tuple[str, str], list[Record]]:
+    held: dict[tuple[str, str], list[Record]] = {}
+    for record in app.ledger.records():
+        held.setdefault((record.site, record.job), []).append(record)
+    return held
+
+
+def _problem_rows(problems: list[Trouble], now: datetime) -> Iterator[list[str]]:
+    """What keeps failing, one row a cause."""
+    pairs = [(_as_problem(one), one) for one in problems]
+    rows = {id(problem): one for problem, one in pairs}
+    for group in grouped_by_cause(problem for problem, _ in pairs):
+        first = rows[id(group[0])]
+        message, hint = (first.message, first.hint) if len(group) == 1 else group[0].cause[1:]
+        retries = [rows[id(problem)].retry_at for problem in group]
+        yield [
+            first.kind,
+            names_in_words([problem.name for problem in group]),
+            first.job,
+            ago(min(rows[id(problem)].first_at for problem in group), now),
+            ago(min(at for at in retries if at), now) if all(retries) else "next cycle",
+            message + (f"; mend: {hint}" if hint else ""),
+        ]
+
+
+def _as_problem(one: Trouble) -> Problem:
+    return Problem(label=f"{one.kind} {one.job}", name=one.subject, message=one.message, hint=one.hint)
+
+
+def _tally(app: App, records: list[Record]) -> dict[str, int]:
+    tally: dict[str, int] = {}
+    now, served = app.world.clock(), app.served
+    for record in records:
+        word = status_of_record(record, served, now)
+        tally[word] = tally.get(word, 0) + 1
+    return dict(sorted(tally.items()))
+
+
+def _oldest(records: list[Record]) -> Any:
+    waiting = [r.last_synced_at for r in records if r.status not in {"synced", "orphan"} and r.last_synced_at]
+    return min(waiting, default=None)
+
+
+def _next_run(schedule: Any, last: Any, now: Any) -> Any:
+    """When the daemon would run it next, by its schedule."""
+    from zoneinfo import ZoneInfo
+
+    from syncd.config.cron import fires
+
+    if schedule is None:
+        return None
+    if schedule.every is not None:
+        return max(now, last + schedule.every) if last else now
+    return next(fires(schedule.cron, now.astimezone(ZoneInfo(schedule.timezone))), None)
+
+
+def schema() -> int:
+    """Print the configuration's JSON Schema, for editors."""
+    from syncd.config import json_schema
+
+    show_json(json_schema())
+    return 0

@@ -1,0 +1,77 @@
+"""Which jobs an event wakes, and what it named: writes at Vault, changes at AWS, a person's request."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+
+from syncd.domain import name_in
+from syncd.domain.naming import selects_path
+from syncd.domain.ports import Queue
+from syncd.errors import SourceError
+from syncd.reconcile.observe.observation_cache import Tick
+from syncd.reconcile.runtime import Job
+
+MOST_NAMED = 1000
+"""Paths that one cycle looks at directly because an event named them; the listing tells of the rest."""
+BACKOFF_MAX = 60.0
+"""Seconds between two tries at a queue that does not answer."""
+
+
+def jobs_that_sync(
+    jobs: Mapping[str, Job], namespaces: Mapping[str, str | None], paths: Iterable[tuple[str | None, str]]
+) -> list[str]:
+    """The jobs with a rule for one of the (namespace, path) pairs. `namespaces`: by source, None for any."""
+    asked = list(paths)
+
+    def takes(job: Job) -> bool:
+        here = namespaces[job.source]
+        return any(
+            selects_path(rule, path) or name_in(rule.path.text) == path  # a rule may name a secret by its ARN
+            for namespace, path in asked
+            if namespace is None or here is None or namespace == here
+            for rule in job.rules
+        )
+
+    return sorted(name for name, job in jobs.items() if takes(job))
+
+
+class Pending:
+    """What events named since each job last ran, and the look at the sources that jobs share."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._named: defaultdict[str, set[str]] = defaultdict(set)
+        self._tick = Tick()
+
+    def put(self, job: str, named: Iterable[str]) -> None:
+        """An event: what was looked at before it is old."""
+        with self._lock:
+            self._named[job] |= set(sorted(named)[: MOST_NAMED - len(self._named[job])])
+            self._tick = Tick()
+
+    def take(self, job: str) -> tuple[Tick, frozenset[str]]:
+        """For a run that starts: a look that is young enough to share, and the paths to look at directly."""
+        with self._lock:
+            self._tick = self._tick.fresh()
+            return self._tick, frozenset(self._named.pop(job, ()))
+
+
+def listen(
+    queue: Queue, wake: Callable[[frozenset[str]], object], told: Callable[[SourceError], None], stop: threading.Event
+) -> None:
+    """Hand a queue's names on until stopped; one that does not answer is asked ever more rarely, and told of once."""
+    failures = 0
+    while not stop.is_set():
+        try:
+            names, receipts = queue.receive()
+            if names:
+                wake(names)
+            queue.done(receipts)
+            failures = 0
+        except SourceError as error:
+            if not failures:
+                told(error)
+            failures += 1
+            stop.wait(min(BACKOFF_MAX, 2.0**failures))

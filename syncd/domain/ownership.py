@@ -1,0 +1,46 @@
+"""The ownership mark at the end of a description at Wix. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+
+from syncd.domain import SecretRef, utf16_length
+
+DESCRIPTION_MAX = 200
+"""Characters of a Wix description (the official client's types: `@maxLength 200`)."""
+
+
+def mark_of(owner: str, name: str, ref: SecretRef) -> str:
+    """What says, at Wix, that a secret is this installation's: owner, name and source reference."""
+    told = json.dumps([owner, name, ref.source, ref.path, ref.field])
+    return f"[syncd:{owner}:{hashlib.sha256(told.encode()).hexdigest()[:8]}]"
+
+
+def marked(text: str, mark: str) -> str:
+    """`text` with the mark at its end; a longer text is cut so that the mark always fits."""
+    room = DESCRIPTION_MAX - utf16_length(mark) - 1
+    text = text.strip()
+    while utf16_length(text) > room:
+        text = text[:-1].rstrip()
+    return f"{text} {mark}" if text else mark
+
+
+MARK = re.compile(r"\[syncd:([A-Za-z0-9][A-Za-z0-9._-]{0,62}):[0-9a-f]{8}\]", re.IGNORECASE)
+
+
+def other_owner(description: str, owner: str) -> str:
+    """Whose mark the description holds, wherever it stands in it, if it is another owner's; else empty."""
+    return next((found for found in MARK.findall(description) if found != owner), "")
+
+
+def owner_in(description: str) -> str:
+    """Whose mark stands at the end of a description; empty for none."""
+    found = MARK.findall(description)
+    return found[-1] if found and description.rstrip().endswith("]") else ""
+
+
+def carries(description: str, mark: str) -> bool:
+    """Does this description end in the mark?"""
+    return description.rstrip().endswith(mark)

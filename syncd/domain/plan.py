@@ -1,0 +1,182 @@
+"""Actions, findings, plans, and how they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from syncd.domain.records import Record
+from syncd.domain.site import Desired
+from syncd.domain.source import Failure, SecretRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """Send a new secret."""
+
+    desired: Desired
+    record: Record | None = None
+
+    @property
+    def name(self) -> str:
+        """The Wix name."""
+        return self.desired.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """Write over a secret by its id. Without a value only the description is sent."""
+
+    desired: Desired
+    record: Record
+    reason: str
+    rename: bool = False
+    describe_only: bool = False
+    restore: bool = False
+
+    @property
+    def name(self) -> str:
+        """The Wix name."""
+        return self.desired.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """Remove a secret by its id."""
+
+    record: Record
+    reason: str
+    kind: Kind = field(default_factory=lambda: Kind.MISSING)
+    """What it is, as long as it is there: missing at its source, or an orphan."""
+
+    @property
+    def name(self) -> str:
+        """The Wix name."""
+        return self.record.name
+
+
+Action = Create | Update | Delete
+
+
+class Kind(StrEnum):
+    """What a cycle found, without an action of its own."""
+
+    UNCHANGED = "unchanged"
+    CONFLICT = "conflict"
+    DRIFT = "drift"
+    CONTESTED = "contested"
+    ORPHAN = "orphan"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+    FROZEN = "frozen"
+    UNVERIFIED = "unverified"
+    FAILED = "failed"
+    QUARANTINED = "quarantined"
+    WITHHELD = "withheld"
+    TAKEN_BACK = "taken back"
+    JOINED = "joined"
+    BEHIND = "behind"
+
+
+SERIOUS = frozenset({Kind.CONFLICT, Kind.CONTESTED, Kind.UNVERIFIED, Kind.FAILED, Kind.QUARANTINED})
+"""Findings that make a cycle exit 1. A withheld class is 6, an unreadable source 4, as the finding says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One secret's state in words, with the mend."""
+
+    kind: Kind
+    name: str
+    ref: SecretRef | None = None
+    message: str = ""
+    hint: str = ""
+    exit_code: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a provisional plan wants to know before it is final."""
+
+    values: frozenset[str] = frozenset()
+    """Names whose source value has to be read."""
+    compares: frozenset[str] = frozenset()
+    """Names whose value at the site is worth comparing, if the credential may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do, what was found, and the ledger rows that change without a request."""
+
+    actions: tuple[Action, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[Record, ...] = ()
+    needs: Needs = Needs()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one action ended."""
+
+    action: Action
+    error: Exception | None = None
+    remote_id: str = ""
+    request_id: str = ""
+    restored: bool = False
+    at: datetime | None = None
+
+    @property
+    def verb(self) -> str:
+        """create, update or delete."""
+        return type(self.action).__name__.lower()
+
+
+def deletions_sent(outcomes: Iterable[Outcome]) -> int:
+    """How many of these were deletions that were done, or may have been."""
+    deletions = [one for one in outcomes if isinstance(one.action, Delete)]
+    return sum(one.error is None or getattr(one.error, "maybe_done", False) for one in deletions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncReport:
+    """One cycle of one job on one target."""
+
+    job: str
+    target: str
+    started_at: datetime
+    finished_at: datetime
+    seconds: float = 0.0
+    """That it took, by the monotonic clock."""
+    outcomes: tuple[Outcome, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    error: Exception | None = None
+    exit_code: int = 0
+    unsent: int = 0
+    """Actions that an interruption left for the next cycle."""
+    listing_calls: int = 0
+    """What one look at the source costs, however many jobs share it."""
+    means: Mapping[str, str] = field(default_factory=dict)
+    """How each rule's path was listed, in words."""
+    faulty: Mapping[str, Desired] = field(default_factory=dict)
+    """Wanted secrets whose value cannot go to Wix, by name."""
+
+    @property
+    def deletions(self) -> tuple[Outcome, ...]:
+        """The outcomes that are deletions."""
+        return tuple(one for one in self.outcomes if isinstance(one.action, Delete))
+
+    @property
+    def deletions_sent(self) -> int:
+        """How many deletions were done, or may have been."""
+        return deletions_sent(self.outcomes)
+
+    def count(self, verb: str) -> int:
+        """How many actions of this verb were done."""
+        return sum(1 for outcome in self.outcomes if outcome.verb == verb and outcome.error is None)
+
+    def found(self, kind: Kind) -> tuple[Finding, ...]:
+        """The findings of one kind."""
+        return tuple(finding for finding in self.findings if finding.kind is kind)

@@ -1,0 +1,178 @@
+"""The seams: what a source, a target and the ledger must do. One screen, one file per implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from syncd.domain import (
+    Failure,
+    KnownId,
+    Logged,
+    PathCheck,
+    PathState,
+    Reading,
+    Record,
+    RemoteSecret,
+    Rule,
+    Run,
+    SecretValue,
+    Snapshot,
+    SourceEntry,
+    Trouble,
+    Written,
+)
+
+TellWait = Callable[[str, float], None]
+"""Told what is waited for, and for how many seconds at most."""
+Clock = Callable[[], datetime]
+"""Now, with a time zone. Passed in; nothing below the bootstrap asks the machine."""
+
+
+class Source(Protocol):
+    """Where secrets come from. A place that cannot be read is a `Failure`, never an absence."""
+
+    name: str
+
+    def snapshot(self, rule: Rule) -> Snapshot:
+        """What the rule selects, as versions. Raises nothing of the SDK's; `SourceError` for the whole."""
+
+    def read(self, entries: Sequence[SourceEntry]) -> Iterator[Reading]:
+        """The documents of these paths, in any order, one answer each. Raises `SourceError`."""
+
+    def find(self, rule: Rule, path: str) -> Snapshot:
+        """What the rule selects at exactly this path, which is a name from outside and never a pattern."""
+
+    def check_path(self, path: str) -> PathCheck:
+        """A direct look at one path, without any filter of a rule. Raises `SourceError` where it cannot be told."""
+
+    def check(self, rules: Sequence[Rule]) -> Iterator[Failure | str]:
+        """Try the login and each rule's permissions; a string says what works."""
+
+    def close(self) -> None:
+        """Give connections back."""
+
+
+class Target(Protocol):
+    """A site's secrets vault. All raise `TargetError` and its kinds."""
+
+    name: str
+    site: str
+    """The site's own identity, under which the ledger keeps its records."""
+    profile: str
+
+    def site_time(self) -> datetime | None:
+        """The time by the site's own clock, as its answers told it; None where they do not."""
+
+    def delay(self) -> float:
+        """Seconds until the site may be asked again, where it asked to slow down."""
+
+    def list(self) -> tuple[RemoteSecret, ...]:
+        """Every secret on the site, without values."""
+
+    def create(self, name: str, value: SecretValue[str], description: str) -> Written:
+        """A new secret; never sent twice. `TargetUnavailable.maybe_done` where its answer was lost."""
+
+    def update(self, secret_id: str, *, name: str | None, value: SecretValue[str] | None, description: str) -> Written:
+        """Write over the given parts of one secret."""
+
+    def delete(self, secret_id: str) -> Written:
+        """Remove one secret; one that is not there is removed."""
+
+    def value(self, name: str) -> SecretValue[str] | None:
+        """The value at the site; None if there is no such name. `TargetDenied` where not permitted."""
+
+    def close(self) -> None:
+        """Give connections back."""
+
+
+class Journal(Protocol):
+    """The ledger as one cycle writes it, while it holds the site's lock. All raise `LedgerError`."""
+
+    def write(self, *, put: Iterable[Record] = (), drop: Iterable[Record] = (), log: Iterable[Logged] = ()) -> None:
+        """Store and remove rows and history lines in one durable transaction."""
+
+    def troubles(self, site: str, job: str, now: Iterable[Trouble]) -> None:
+        """Replace what is known to keep failing for this job on this site."""
+
+    def paths(self, states: Iterable[PathState]) -> None:
+        """Store what was read of source paths."""
+
+    def mount(self, source: str, mount: str, mount_id: str) -> None:
+        """Remember which mount this is."""
+
+    def ran(self, run: Run) -> None:
+        """Remember the cycle."""
+
+    def follow(self, other: str, put: Iterable[Record]) -> None:
+        """Take over everything that was kept under another key of this same site; `put`: its rows as they are now."""
+
+    def revoke(self, site: str, names: Iterable[str]) -> None:
+        """Grants that were used up."""
+
+
+class StateStore(Protocol):
+    """The ledger. All raise `LedgerError`."""
+
+    def lock(
+        self, site: str, *, holder: str, wait: timedelta, stop: Callable[[], bool], waits: TellWait = ...
+    ) -> AbstractContextManager[Journal]:
+        """The only way to write records of a site. Raises `LedgerBusy` with the holder after `wait`.
+
+        `waits` is told while another holder is waited for.
+        """
+
+    def records(self, site: str) -> tuple[Record, ...]:
+        """The rows of one site, by name."""
+
+    def known_paths(self, source: str) -> dict[tuple[str, str], PathState]:
+        """What was read last, by (path, pin)."""
+
+    def known_mounts(self, source: str) -> dict[str, str]:
+        """Mount to its id, as accepted."""
+
+    def known_troubles(self, site: str, job: str) -> dict[str, Trouble]:
+        """What keeps failing, by subject."""
+
+    def runs(self) -> tuple[Run, ...]:
+        """The last cycle of each job on each site."""
+
+    def grants(self, site: str, now: datetime) -> frozenset[str]:
+        """Names that `syncd state adopt` allows to be taken over at this moment."""
+
+    def sites_holding(self, site: str, ids: Iterable[str]) -> frozenset[str]:
+        """Other sites of the ledger that hold one of these ids, or one that the site holds itself."""
+
+    def sites_with_ids(self) -> frozenset[str]:
+        """The sites under which any id is held."""
+
+    def known_ids(self, ids: Iterable[str]) -> dict[str, KnownId]:
+        """What is known of these ids although no row may hold them any more."""
+
+    def names_sent(self, site: str, job: str, action: str, since: datetime) -> frozenset[str]:
+        """Names that a job sent since then for create or update, but for those that were surely refused."""
+
+    def deletions(self, site: str, job: str | None, since: datetime) -> frozenset[str]:
+        """The ids sent for deletion since then, but for those that were surely refused."""
+
+
+class Quota(Protocol):
+    """The request times of a site, shared by every process that uses the ledger."""
+
+    def take(self) -> tuple[int, timedelta]:
+        """A place in the window as (ticket, 0), or (0, how long to wait before asking again)."""
+
+    def answered(self, ticket: int) -> None:
+        """The request's answer came."""
+
+
+class Queue(Protocol):
+    """Where a source's events come from. Both raise `SourceError`."""
+
+    def receive(self) -> tuple[frozenset[str], list[str]]:
+        """Names that changed, and receipts."""
+
+    def done(self, receipts: list[str]) -> None:
+        """The names are in hand."""

@@ -1,0 +1,174 @@
+"""The rows of the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from syncd.domain.site import Window
+from syncd.domain.source import SecretRef, Version
+
+
+class Pending(StrEnum):
+    """The journal's open entry of a record."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    ADOPT = "adopt"
+    """A first write over a secret that is not ours yet, and is not before this is answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A row of the ledger: one name on one site that is ours, or that a pending create reserves."""
+
+    site: str
+    name: str
+    target: str
+    job: str
+    ref: SecretRef
+    pin: str = ""
+    remote_id: str | None = None
+    adopted: bool = False
+    description: str = ""
+    """As last written, with the mark."""
+    version: str = ""
+    fingerprint: str | None = field(default=None, repr=False)
+    pending: Pending | None = None
+    pending_at: datetime | None = None
+    lost_writes: tuple[datetime, ...] = ()
+    """When answers to writes were lost, one time each: as many late commits may still follow."""
+    unverified: bool = False
+    window: Window | None = None
+    pinned_at: datetime | None = None
+    """`updatedDate` known to be of our last write."""
+    last_synced_at: datetime | None = None
+    source_updated_at: datetime | None = None
+    verified_at: datetime | None = None
+    unlisted_tried_at: datetime | None = None
+    doubted_at: datetime | None = None
+    """The listed date that told nothing, for which our value was written once more."""
+    restores: tuple[datetime, ...] = ()
+    absent_at: datetime | None = None
+    """The last cycle that observed the absence; None while unknown."""
+    absent_for: timedelta = timedelta(0)
+    frozen_until: datetime | None = None
+    status: str = ""
+    """As the last cycle found it; see `STATUSES`."""
+
+    def protected(self, *, adopted: bool, frozen_until: datetime | None) -> Record:
+        """The row with what else is known to protect its secret; nothing that protects it is taken back."""
+        frozen = max((at for at in (self.frozen_until, frozen_until) if at), default=None)
+        return replace(self, adopted=self.adopted or adopted, frozen_until=frozen)
+
+    @property
+    def is_open(self) -> bool:
+        """Is something under way, or was it never created?"""
+        return self.pending is not None or self.remote_id is None
+
+    def is_frozen(self, now: datetime) -> bool:
+        """Is it left alone at this moment?"""
+        return self.frozen_until is not None and self.frozen_until > now
+
+
+STATUSES = (
+    "synced",
+    "behind",
+    "pending",
+    "unverified",
+    "failed",
+    "quarantined",
+    "conflict",
+    "missing",
+    "orphan",
+    "frozen",
+    "contested",
+    "detached",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What keeps failing, per subject (a name, or a source path), so that it is retried ever more rarely."""
+
+    site: str
+    job: str
+    subject: str
+    kind: str
+    message: str
+    hint: str = ""
+    ref: SecretRef | None = None
+    version: str = ""
+    rule: str = ""
+    attempts: int = 1
+    first_at: datetime
+    retry_at: datetime | None = None
+    """None: in every cycle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathState:
+    """What the ledger knows of a source path: the version read last, and the fields it had."""
+
+    source: str
+    path: str
+    pin: str = ""
+    version: Version
+    fields: tuple[str, ...] | None
+    updated_at: datetime | None = None
+    older_token: str = ""
+    older_count: int = 0
+    older_at: datetime | None = None
+
+
+class Result(StrEnum):
+    """How far an action came; what limits count by."""
+
+    SENT = "sent"
+    DONE = "done"
+    LOST = "lost"
+    """Its answer was lost: it may have taken effect."""
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownId:
+    """What is known of an id at Wix, whichever site, target or row it was met under."""
+
+    remote_id: str
+    adopted: bool = False
+    frozen_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """A line of the ledger's history: an action as it ended."""
+
+    at: datetime
+    site: str
+    target: str
+    job: str
+    name: str
+    action: str
+    outcome: str
+    result: Result | None = None
+    remote_id: str = ""
+    version: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The last cycle of a job on a site, for `status`."""
+
+    job: str
+    site: str
+    target: str
+    started_at: datetime
+    finished_at: datetime
+    exit_code: int
+    message: str = ""
+    succeeded_at: datetime | None = None
+    counts: str = ""

@@ -1,0 +1,60 @@
+"""What a site should hold, and what it shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from syncd.domain.secret_value import SecretValue
+from syncd.domain.source import SecretRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """A secret as the site should hold it. `value` only where it was read in this cycle."""
+
+    name: str
+    ref: SecretRef
+    version: str
+    description: str
+    job: str
+    pin: str = ""
+    rule: str = ""
+    """Which rule, as it is written now: a changed rule is another try."""
+    value: SecretValue[str] | None = None
+    fingerprint: str | None = field(default=None, repr=False)
+    updated_at: datetime | None = None
+
+    @property
+    def key(self) -> tuple[str, SecretRef, str]:
+        """What tells it from every other wanted secret of its job."""
+        return self.name, self.ref, self.pin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteSecret:
+    """A secret as the site lists it; no value. `updated_at` None: the date cannot be told."""
+
+    id: str
+    name: str
+    description: str = ""
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """When, by Wix's clock, a write of ours took effect: between these two, give or take the slack."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Wix's answer to a write."""
+
+    id: str = ""
+    window: Window | None = None
+    request_id: str = ""
+    lost_tries: int = 0
+    """Earlier tries of the same write that may still commit late."""

@@ -1,0 +1,148 @@
+"""What sources show: references, versions, listings, documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from syncd.domain.matching import Glob
+from syncd.domain.secret_value import SecretValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class SecretRef:
+    """Where a secret lives: a configured source, a path in it, a field (None: the whole of it)."""
+
+    source: str
+    path: str
+    field: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.path}" + (f"#{self.field}" if self.field is not None else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """Identity of what a path holds. Only `token` counts for sameness; the rest tells old from new."""
+
+    token: str
+    number: int | None = None
+    """KV v2's counter; it starts again at 1 when the metadata is deleted."""
+    lineage: str = ""
+    """KV v2: when the metadata was created, where the answer told."""
+
+    def older_than(self, known: Version) -> bool:
+        """Is this an answer from before `known`, as a lagging standby gives it?"""
+        if self.number is None or known.number is None:
+            return False
+        if self.lineage and known.lineage and self.lineage != known.lineage:
+            return self.lineage < known.lineage
+        return self.number < known.number
+
+
+def version_label(token: str | None) -> str:
+    """A version as people and scripts see it; a KV v1 fingerprint is never shown."""
+    kind, _, rest = (token or "").partition("~")[0].partition(":")  # behind it, which template made the value
+    return {"kv2": rest.partition("@")[0], "aws": rest}.get(kind, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One entry of a job's `secrets`, normalised: `field` is "*" (each), None (the whole) or a name."""
+
+    index: int
+    source: str
+    path: Glob
+    field: str | None
+    name: str
+    mount: str | None = None
+    exclude: tuple[Glob, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    pin: str = ""
+    """A Vault version number or an AWS stage; empty for the current one."""
+    binary: bool = False
+    description: str = ""
+    value: str = ""
+    """A template over the fields of one secret; empty: each value goes as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceEntry:
+    """A path that a listing shows. `version` None: only the value can tell (KV v1)."""
+
+    ref: SecretRef
+    version: Version | None
+    updated_at: datetime | None = None
+    pin: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A place that could not be read, and the mend."""
+
+    place: str
+    message: str
+    hint: str = ""
+    of_secret: bool = False
+    """The source answered, and this one secret has nothing to send: it stops only itself."""
+    pin: str = ""
+    """With `of_secret`: the version or stage that was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What one rule's listing showed. Absence means something only where `complete`."""
+
+    entries: tuple[SourceEntry, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    complete: bool = True
+    mount: str = ""
+    mount_id: str = ""
+    calls: int = 0
+    """What it cost at the source."""
+    means: str = ""
+    """How it was listed, in words."""
+    absence: str = ""
+    """Of an exact path that is not there: what the source says of it, where it says more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The answer to reading one path: a document (dict, str or bytes, masked), or why there is none."""
+
+    entry: SourceEntry
+    version: Version | None = None
+    document: SecretValue[object] | None = None
+    updated_at: datetime | None = None
+    failure: Failure | None = None
+    gone: bool = False
+    """Read, and not there or its version deleted."""
+
+
+class Presence(StrEnum):
+    """What is known of a record's source reference."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    ORPHAN = "orphan"
+    UNKNOWN = "unknown"
+
+
+class Existence(StrEnum):
+    """What a direct look at one path says. What no answer tells is a `SourceError`, never one of these."""
+
+    THERE = "there"
+    GONE = "gone"
+    """Not found, or its current version deleted or destroyed: the server's own word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathCheck:
+    """A direct look at one path, by its name alone, just before a deletion."""
+
+    existence: Existence
+    mount: str = ""
+    mount_id: str = ""
+    tags: frozenset[tuple[str, str]] = frozenset()
+    """AWS: the tags that it carries, for whoever asks which rule would take it."""

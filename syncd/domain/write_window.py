@@ -1,0 +1,66 @@
+"""Whose change is a date in the listing? Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from syncd.domain import Record, Window
+from syncd.domain.recency import happened_within
+
+SLACK = timedelta(seconds=2)
+"""Clocks and the whole seconds of a `Date` header: as much on either side of a window."""
+LISTING_LAG = timedelta(minutes=15)
+"""How long a listing may lag behind a write. After that an older date means that something else is there."""
+MOST_LOST = 20
+LATE_COMMIT = timedelta(hours=1)
+"""As long a write whose answer was lost may still take effect and pass for somebody else's."""
+
+
+class Change(StrEnum):
+    """What a listed date says of a record."""
+
+    OURS = "ours"
+    EARLIER = "earlier"
+    """From before our last write: a listing that lags, or a site that was put back."""
+    THEIRS = "theirs"
+    UNTOLD = "untold"
+
+
+def _within(date: datetime, window: Window) -> bool:
+    return window.start - SLACK <= date <= window.end + SLACK
+
+
+def judge(record: Record, listed: datetime | None) -> Change:
+    """Is `listed`, the site's `updatedDate`, of our last write, from before it, or somebody else's?"""
+    if listed is None:
+        return Change.UNTOLD
+    if record.window is not None:
+        if _within(listed, record.window):
+            return Change.OURS
+        return Change.EARLIER if listed < record.window.start else Change.THEIRS
+    if record.pinned_at is None:
+        return Change.UNTOLD
+    if listed == record.pinned_at:
+        return Change.OURS
+    return Change.EARLIER if listed < record.pinned_at else Change.THEIRS
+
+
+def recently_lost(record: Record, now: datetime) -> tuple[datetime, ...]:
+    """The lost writes that may still commit, the oldest first."""
+    return tuple(at for at in sorted(record.lost_writes) if happened_within(at, now, LATE_COMMIT))
+
+
+def may_be_late_commit(record: Record, now: datetime) -> bool:
+    """Did we lose an answer so lately that a later date may be our own write's?"""
+    return bool(recently_lost(record, now))
+
+
+def lost(record: Record, now: datetime, tries: int) -> tuple[datetime, ...]:
+    """The row's lost writes with so many more; the oldest beyond what anybody sends are dropped."""
+    return (*recently_lost(record, now), *[now] * tries)[-MOST_LOST:]
+
+
+def may_lag(record: Record, now: datetime) -> bool:
+    """Is our last write so fresh that a listing may still show what was there before it?"""
+    return happened_within(record.last_synced_at, now, LISTING_LAG)

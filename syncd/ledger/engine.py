@@ -1,0 +1,207 @@
+"""Opening the ledger's database: SQLite beside the service or PostgreSQL, and its errors as ours."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from syncd.errors import LedgerBusy, LedgerError
+from syncd.transport.private_files import SpecialFile, narrow
+
+BUSY_SECONDS = 10
+"""That one transaction waits for another process's."""
+PART = 500
+"""Rows that are made and sent to the database together."""
+
+
+def upsert(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+    """Insert or replace by primary key, a part of the rows at a time, so that ten thousand take no memory."""
+    left = iter(rows)
+    while part := list(islice(left, PART)):
+        connection.execute(_upserting(connection.dialect.name, table), part)
+
+
+@cache
+def _upserting(dialect_name: str, table: Table) -> Any:
+    """Built once: that takes longer than to carry it out."""
+    if dialect_name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415  # 2 MB, where it is used
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # noqa: PLC0415
+    statement: Any = insert(table)
+    keys = [column.name for column in table.primary_key]
+    excluded = statement.excluded
+    changed = {column.name: excluded[column.name] for column in table.columns if column.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+DAMAGED = "restore it from a backup, or move it away: it is rebuilt from the sites"
+
+
+@contextmanager
+def undamaged(place: str) -> Iterator[None]:
+    """What cannot be understood in a row is damage."""
+    try:
+        yield
+    except (ValueError, TypeError, ArithmeticError, LookupError):
+        raise LedgerError(f"the ledger {place} is damaged: a row is not as it was written", hint=DAMAGED) from None
+
+
+@contextmanager
+def translated(place: str) -> Iterator[None]:
+    """Database errors as `LedgerError`: what, where, the mend, and nothing of the statement."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, OSError, UnicodeError, OverflowError) as error:
+        raise _explained(error, place) from None
+
+
+def _explained(error: Exception, place: str) -> LedgerError:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlite_errorname", "") or type(cause).__name__
+    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return LedgerBusy(f"the ledger {place} is busy", hint="another process writes it; try again")
+    mends = {
+        "SQLITE_FULL": "the disk is full: free some space, then run again; nothing was sent unrecorded",
+        "SQLITE_READONLY": "make the file and its folder writable for this user",
+        "SQLITE_CANTOPEN": "see that its folder exists and is writable for this user",
+        "SQLITE_PERM": "make it readable and writable for this user",
+        "SQLITE_IOERR": "the disk fails or is full; look at the system's log",
+        "SQLITE_NOTADB": "it is no ledger; name another `state.path`, or move it away",
+        "SQLITE_CORRUPT": DAMAGED,
+        "OperationalError": DAMAGED,  # of sqlite3 itself: text that is no UTF-8
+        "UnicodeDecodeError": DAMAGED,  # … in the very message that says what is damaged
+        "PermissionError": "make it readable and writable for this user",
+        "SpecialFile": "it is no regular file (a device, a pipe?); name another `state.path`",
+        "IsADirectoryError": "it is a folder; name a file in it",
+        "NotADirectoryError": "a part of its path is a file; name another `state.path`",
+        "FileNotFoundError": "see that its folder can be made",
+        "FileExistsError": "a part of its path is a file; name another `state.path`",
+    }
+    mend = next((text for start, text in mends.items() if code.startswith(start)), "")
+    fallback = "see that the database is there and takes connections"
+    return LedgerError(f"the ledger {place} cannot be used ({code})", hint=mend or fallback)
+
+
+def prepare_file(path: Path) -> list[tuple[Path, int]]:
+    """Make the ledger's file, or see that it is one for this user alone, with all that stands beside it.
+
+    Returns: the files whose rights were too wide and are narrow now, with what they had. Raises `LedgerError`.
+    """
+    with translated(str(path)):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Only a new file: closing a file that SQLite has open in this process drops SQLite's own locks on it.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_RDWR, 0o600))
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError
+        if not stat.S_ISREG(found.st_mode):
+            raise SpecialFile
+        if found.st_nlink > 1:
+            raise LedgerError(
+                f"the ledger {path} has a second name (a hard link), under which it would have another lock",
+                hint="remove the other name, or copy the file",
+            )
+        beside = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", ".key"))]
+        rights = [(one, narrow(one)) for one in beside]
+        return [(one, had) for one, had in rights if had is not None]
+
+
+def identity_of(path: Path) -> tuple[int, int]:
+    """Which file this is, whatever it is called. Raises `OSError`."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
+    """Connections to a file that is there: one that was removed is not made anew, empty."""
+    address = f"file:{quote(str(path))}?mode=rw"
+    return lambda: sqlite3.connect(address, uri=True, check_same_thread=False)
+
+
+def is_read_only(path: Path) -> bool:
+    """Is the ledger's file there, and may this user not write it or into its folder?"""
+    return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def read_only_engine(path: Path) -> Engine:
+    """An engine on a ledger that may only be looked at; nothing is made beside it.
+
+    A write-ahead log without its index cannot be read there (SQLite, "Read-Only WAL-Mode Databases"): a file
+    without a log is read as one that nobody changes.
+    """
+    log = path.with_name(path.name + "-wal")
+    how = "mode=ro" if log.is_file() and log.stat().st_size else "immutable=1"
+    address = f"file:{quote(str(path))}?{how}"
+    engine = create_engine(
+        "sqlite://",
+        hide_parameters=True,
+        creator=lambda: sqlite3.connect(address, uri=True, check_same_thread=False, isolation_level=None),
+        poolclass=QueuePool,
+        max_overflow=-1,
+    )
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _pragmas(durable: bool) -> Callable[[Any, Any], None]:
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, not by the driver
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout = {BUSY_SECONDS * 1000}",
+            "journal_mode = WAL",
+            f"synchronous = {'FULL' if durable else 'NORMAL'}",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return on_connect
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def sqlite_engine(path: Path | None, *, durable: bool = True) -> Engine:
+    """An engine on a SQLite file; None for one in memory (a plan where there is no ledger yet)."""
+    if path is None:
+        engine = create_engine(
+            "sqlite://",
+            hide_parameters=True,
+            poolclass=StaticPool,
+            connect_args={"check_same_thread": False},
+        )
+    else:
+        prepare_file(path)
+        # Each site that is worked on holds one connection and reads over another.
+        engine = create_engine(
+            "sqlite://", hide_parameters=True, creator=_connector(path), poolclass=QueuePool, max_overflow=-1
+        )
+    event.listen(engine, "connect", _pragmas(durable))
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def postgres_engine(url: str) -> Engine:
+    """An engine on PostgreSQL; `url` is `postgresql://…`. Raises `LedgerError` for another kind."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in {"postgresql", "postgres"} or not rest:
+        raise LedgerError("state.url is no PostgreSQL address", hint="write postgresql://USER@HOST/DATABASE")
+    with translated("state.url"):
+        address = make_url(url).set(drivername="postgresql+psycopg")
+        return create_engine(address, hide_parameters=True, pool_pre_ping=True, max_overflow=-1)

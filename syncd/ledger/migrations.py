@@ -1,0 +1,158 @@
+"""The ledger's schema version: made, brought up to date with a copy kept, or refused."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, func, inspect, select, text, update
+
+from syncd.errors import LedgerError
+from syncd.ledger import schema as tables
+from syncd.ledger.engine import DAMAGED, translated, undamaged, upsert
+from syncd.transport.private_files import draft_in, publish
+
+APPLICATION_ID = 0x73796E63
+"""SQLite's `application_id` of a syncd ledger ("sync"): another program's file is not touched."""
+
+
+def _add_seals(connection: Connection) -> None:
+    """To 2: a column for a checksum in each row; the rows get theirs at the end."""
+    for table in ("syncd_records", "syncd_paths", "syncd_mounts"):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN seal BIGINT")
+
+
+def _follow_ids(connection: Connection) -> None:
+    """To 3: every lost write, dates that were doubted, grants that end, typed results, what is known of ids."""
+    refs = connection.exec_driver_sql("SELECT DISTINCT ref FROM syncd_troubles WHERE ref <> ''").scalars().all()
+    for statement in (
+        "ALTER TABLE syncd_records ADD COLUMN doubted_at BIGINT",
+        "ALTER TABLE syncd_records ADD COLUMN lost_writes TEXT NOT NULL DEFAULT '[]'",
+        "UPDATE syncd_records SET lost_writes = '[' || lost_at || ']' WHERE lost_at IS NOT NULL",
+        "ALTER TABLE syncd_records DROP COLUMN lost_at",
+        "CREATE INDEX syncd_records_by_remote_id ON syncd_records (remote_id)",
+        """CREATE TABLE syncd_ids (
+            remote_id VARCHAR(64) NOT NULL PRIMARY KEY, adopted BOOLEAN NOT NULL, frozen_until BIGINT, seal BIGINT)""",
+        "CREATE TABLE syncd_joined_sites (old VARCHAR(200) NOT NULL PRIMARY KEY, site VARCHAR(200) NOT NULL)",
+        "ALTER TABLE syncd_grants ADD COLUMN until BIGINT NOT NULL DEFAULT 0",
+        "UPDATE syncd_grants SET until = at + 86400000000",
+        "ALTER TABLE syncd_history ADD COLUMN result VARCHAR(8)",
+        """UPDATE syncd_history SET result = CASE
+            WHEN outcome = 'sent' THEN 'sent'
+            WHEN substr(outcome, 1, 4) = 'lost' THEN 'lost'
+            WHEN substr(outcome, 1, 7) = 'refused' THEN 'refused'
+            ELSE 'done' END""",
+    ):
+        connection.exec_driver_sql(statement)
+    for ref in refs:
+        source, _, rest = ref.partition(":")
+        path, mark, field = rest.partition("#")
+        parts = json.dumps([source, path, field if mark else None])
+        connection.execute(
+            text("UPDATE syncd_troubles SET ref = :parts WHERE ref = :ref"), {"parts": parts, "ref": ref}
+        )
+
+
+def _see_that_rows_are_whole(connection: Connection, version: int) -> None:
+    """The checksums of schema 2, before anything is written over them. Raises ValueError."""
+    if version < 2:
+        return
+    for table, booleans in (("syncd_records", ("adopted", "unverified")), ("syncd_paths", ()), ("syncd_mounts", ())):
+        for row in connection.exec_driver_sql(f"SELECT * FROM {table}").mappings():  # noqa: S608  # a fixed name
+            plain = [
+                (key, bool(row[key]) if key in booleans else row[key]) for key in sorted(map(str, row)) if key != "seal"
+            ]
+            if row["seal"] != zlib.crc32(repr(plain).encode("utf-8", "surrogatepass")):
+                raise ValueError("seal")
+
+
+def _seal(connection: Connection) -> None:
+    """Every row's checksum, over the columns of today; the tables are today's by now."""
+    for table in (tables.records, tables.paths, tables.mounts, tables.ids):
+        rows = [dict(row) for row in connection.execute(select(table)).mappings()]
+        upsert(connection, table, [tables.sealed(row) for row in rows])
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_add_seals, _follow_ids)
+"""Migrations, each in the SQL of its time: the first leads from schema version 1 to 2, and so on."""
+CURRENT = 1 + len(STEPS)
+
+
+def schema_version(connection: Connection) -> int:
+    """Of the ledger as it is now; 0 where there is none."""
+    if not inspect(connection).has_table(tables.meta.name):
+        return 0
+    told = connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == "schema_version")).scalar()
+    return int(told or 0)
+
+
+def _refuse_foreign(connection: Connection, place: str) -> None:
+    if connection.dialect.name != "sqlite":
+        return
+    ours = connection.exec_driver_sql("PRAGMA application_id").scalar()
+    if ours == APPLICATION_ID:
+        broken = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
+        if broken != "ok":
+            raise LedgerError(
+                f"the ledger {place} is damaged",
+                hint=DAMAGED,
+            )
+    elif ours or inspect(connection).get_table_names():
+        raise LedgerError(
+            f"{place} is another program's database", hint="name another `state.path`; it was not touched"
+        )
+
+
+def migrate(engine: Engine, place: str, backup: Path | None) -> None:
+    """Bring the schema to this version, with a copy of an older file kept beside it.
+
+    Raises `LedgerError` for a damaged file, another program's, or one from a newer syncd.
+    """
+    with translated(place):
+        with engine.connect() as connection, undamaged(place):
+            _refuse_foreign(connection, place)
+            version = schema_version(connection)
+        if version == CURRENT:
+            return
+        if version > CURRENT:
+            raise LedgerError(
+                f"the ledger {place} has schema {version}, this syncd knows {CURRENT}",
+                hint="run the newer syncd that wrote it; it was not touched",
+            )
+        with engine.connect().execution_options(writes=True) as connection, connection.begin():
+            if connection.dialect.name == "postgresql":  # one at a time, as SQLite's writers are
+                connection.execute(select(func.pg_advisory_xact_lock(APPLICATION_ID)))
+            version = schema_version(connection)  # another process may have been quicker
+            if version == 0:
+                tables.metadata.create_all(connection)
+            else:
+                if version < CURRENT and backup is not None:
+                    _copy(engine, backup.with_name(f"{backup.name}.v{version}.bak"))
+                with undamaged(place):
+                    _see_that_rows_are_whole(connection, version)
+                for step in STEPS[version - 1 :]:
+                    step(connection)
+                _seal(connection)
+            _note_version(connection, fresh=version == 0)
+
+
+def _copy(engine: Engine, copy: Path) -> None:
+    with engine.connect() as connection, draft_in(copy.parent) as draft:
+        raw = connection.connection.driver_connection
+        target = sqlite3.connect(draft)
+        raw.backup(target)  # type: ignore[union-attr]  # the driver's own connection: sqlite3's
+        target.close()
+        publish(draft, copy)
+
+
+def _note_version(connection: Connection, *, fresh: bool) -> None:
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+    value = str(CURRENT)
+    if fresh and schema_version(connection) == 0:
+        connection.execute(tables.meta.insert().values(key="schema_version", value=value))
+    else:
+        connection.execute(update(tables.meta).where(tables.meta.c.key == "schema_version").values(value=value))

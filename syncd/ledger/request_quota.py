@@ -1,0 +1,161 @@
+"""The times of requests, shared by all commands and restarts: never more than the rate in any window."""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Engine, and_, bindparam, delete, func, select, update
+
+from syncd.domain.ports import Clock
+from syncd.errors import LedgerError
+from syncd.ledger import schema as tables
+from syncd.ledger.engine import translated
+
+FLIGHT = timedelta(seconds=10)
+"""As long a request may be under way at most; until its answer it counts as if it arrived at the end of that."""
+
+_TABLE = tables.requests
+_MINE = _TABLE.c.site == bindparam("of")
+_FORGET = delete(_TABLE).where(and_(_MINE, _TABLE.c.at <= bindparam("before")))
+_MEND = update(_TABLE).where(and_(_MINE, _TABLE.c.at > bindparam("latest"))).values(at=bindparam("latest"))
+_COUNT = select(func.count(), func.min(_TABLE.c.at)).where(_MINE)
+_ADD = _TABLE.insert().returning(_TABLE.c.id)
+_ANSWERED = update(_TABLE).where(_TABLE.c.id == bindparam("ticket")).values(at=bindparam("came"))
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """One thread's question, answered by whichever thread asks the ledger next."""
+
+    ticket: int = 0
+    left: timedelta | None = None
+    failed: LedgerError | None = None
+
+
+class Quota:
+    """A sliding-window log of one site's requests. A request counts from its sending until its window
+    after its answer, so that latency on the wire never lets one more in at Wix.
+
+    Threads that come while one is at the ledger are served together, in one transaction.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        place: str,
+        *,
+        site: str,
+        limit: int,
+        window: timedelta,
+        clock: Clock,
+        still_there: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._engine = engine
+        self._place = place
+        self._site = site
+        self._limit = limit
+        self._window = window
+        self._clock = clock
+        self._still_there = still_there
+        self._turn, self._lists = threading.Lock(), threading.Lock()
+        self._asking: list[_Asked] = []
+        self._came: list[tuple[int, datetime]] = []
+        self._mine: dict[int, float] = {}
+        """When this process's own requests count from, by the monotonic clock: the ledger's times may jump."""
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        self._still_there()
+        with (
+            translated(self._place),
+            self._engine.connect().execution_options(writes=True) as connection,
+            connection.begin(),
+        ):
+            if connection.dialect.name == "postgresql":  # one at a time, as SQLite's writers are
+                connection.execute(select(func.pg_advisory_xact_lock(hash_of(self._site))))
+            yield connection
+
+    def take(self) -> tuple[int, timedelta]:
+        """A place in the window, as (ticket, 0), or (0, how long to wait before asking again)."""
+        one = _Asked()
+        with self._lists:
+            self._asking.append(one)
+        with self._turn:
+            if one.left is None and one.failed is None:
+                self._serve(one)
+        if one.failed is not None:
+            raise type(one.failed)(one.failed.message, hint=one.failed.hint) from None
+        return one.ticket, one.left or timedelta(0)
+
+    def answered(self, ticket: int) -> None:
+        """The request's answer came: its window starts here."""
+        one = (ticket, self._clock())
+        self._mine[ticket] = time.monotonic()
+        with self._lists:
+            self._came.append(one)
+        with self._turn:
+            if one in self._came:
+                self._serve()
+
+    def _serve(self, *mine: _Asked) -> None:
+        """Everything that threads wait for now; a place is theirs once its row is committed.
+
+        A ledger that fails them fails all of them at once, not one after the other. The times of answers that
+        cannot be written down count as late as they may be. Raises `LedgerError`.
+        """
+        with self._lists:
+            asking, self._asking = self._asking, []
+            came, self._came = self._came, []
+        asking += [one for one in mine if one not in asking]
+        tickets, wait = list[int](), timedelta(0)
+        try:
+            with self._transaction() as connection:
+                if came:
+                    connection.execute(_ANSWERED, [{"ticket": ticket, "came": at} for ticket, at in came])
+                if asking:
+                    tickets, wait = self._admit(connection, len(asking))
+        except LedgerError as error:
+            for one in asking:
+                one.failed = error
+            raise
+        for index, one in enumerate(asking):
+            one.ticket = tickets[index] if index < len(tickets) else 0
+            one.left = timedelta(0) if one.ticket else wait
+
+    def _admit(self, connection: Connection, asked: int) -> tuple[list[int], timedelta]:
+        """Tickets for as many as the window has room for, and how long the others wait."""
+        now = self._clock()
+        flying = now + FLIGHT
+        connection.execute(_FORGET, {"of": self._site, "before": now - self._window})
+        # A clock that was set back leaves times far in the future.
+        connection.execute(_MEND, {"of": self._site, "latest": flying})
+        count, oldest = connection.execute(_COUNT, {"of": self._site}).one()
+        recent, left = self._own()
+        if recent > count:  # the clock stepped forward, and the ledger forgot what this process remembers
+            return self._take(connection, flying, min(asked, max(0, self._limit - recent))), left
+        tickets = self._take(connection, flying, min(asked, max(0, self._limit - count)))
+        return tickets, max(timedelta(milliseconds=1), (oldest or now) + self._window - now)
+
+    def _take(self, connection: Connection, flying: datetime, count: int) -> list[int]:
+        row = {"site": self._site, "at": flying}
+        tickets = [int(connection.execute(_ADD, row).scalar_one()) for _ in range(count)]
+        self._mine.update(dict.fromkeys(tickets, time.monotonic() + FLIGHT.total_seconds()))
+        return tickets
+
+    def _own(self) -> tuple[int, timedelta]:
+        """How many requests of this process are within the window, and how long until the first of them leaves it."""
+        now, window = time.monotonic(), self._window.total_seconds()
+        self._mine = {ticket: at for ticket, at in list(self._mine.items()) if at > now - window}
+        left = min(self._mine.values(), default=now) + window - now
+        return len(self._mine), timedelta(seconds=max(0.001, left))
+
+
+def hash_of(site: str) -> int:
+    """A number for PostgreSQL's transaction lock of a site's quota."""
+    return zlib.crc32(f"quota:{site}".encode())

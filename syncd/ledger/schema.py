@@ -1,0 +1,321 @@
+"""The ledger's tables and how rows become records. Times are whole microseconds since 1970, UTC."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from sys import intern
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.types import TypeDecorator
+
+from syncd.domain import KnownId, PathState, Pending, Record, SecretRef, Trouble, Version, Window
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware datetime as microseconds: exact, ordered, the same in SQLite and PostgreSQL."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        return None if value is None else (value - EPOCH) // MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else EPOCH + value * MICROSECOND
+
+
+metadata = MetaData()
+
+meta = Table("syncd_meta", metadata, Column("key", String(64), primary_key=True), Column("value", Text, nullable=False))
+records = Table(
+    "syncd_records",
+    metadata,
+    Column("site", String(200), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("target", String(200), nullable=False),
+    Column("job", String(200), nullable=False),
+    Column("source", String(200), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("field", Text),
+    Column("pin", String(200), nullable=False),
+    Column("remote_id", String(64)),
+    Column("adopted", Boolean, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("fingerprint", String(64)),
+    Column("pending", String(8)),
+    Column("pending_at", Instant),
+    Column("unverified", Boolean, nullable=False),
+    Column("window_start", Instant),
+    Column("window_end", Instant),
+    Column("pinned_at", Instant),
+    Column("last_synced_at", Instant),
+    Column("source_updated_at", Instant),
+    Column("verified_at", Instant),
+    Column("unlisted_tried_at", Instant),
+    Column("doubted_at", Instant),
+    Column("lost_writes", Text, nullable=False),
+    Column("restores", Text, nullable=False),
+    Column("absent_at", Instant),
+    Column("absent_for", BigInteger, nullable=False),
+    Column("frozen_until", Instant),
+    Column("status", String(16), nullable=False),
+    Column("seal", BigInteger),
+    # One record per Wix id.
+    Index("syncd_records_by_id", "site", "remote_id", unique=True),
+    Index("syncd_records_by_remote_id", "remote_id"),
+)
+ids = Table(
+    "syncd_ids",
+    metadata,
+    Column("remote_id", String(64), primary_key=True),
+    Column("adopted", Boolean, nullable=False),
+    Column("frozen_until", Instant),
+    Column("seal", BigInteger),
+)
+joined_sites = Table(
+    "syncd_joined_sites",
+    metadata,
+    Column("old", String(200), primary_key=True),
+    Column("site", String(200), nullable=False),
+)
+paths = Table(
+    "syncd_paths",
+    metadata,
+    Column("source", String(200), primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("pin", String(200), primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("number", BigInteger),
+    Column("lineage", Text, nullable=False),
+    Column("fields", Text),
+    Column("updated_at", Instant),
+    Column("older_token", Text, nullable=False),
+    Column("older_count", Integer, nullable=False),
+    Column("older_at", Instant),
+    Column("seal", BigInteger),
+)
+mounts = Table(
+    "syncd_mounts",
+    metadata,
+    Column("source", String(200), primary_key=True),
+    Column("mount", Text, primary_key=True),
+    Column("mount_id", Text, nullable=False),
+    Column("seal", BigInteger),
+)
+troubles = Table(
+    "syncd_troubles",
+    metadata,
+    Column("site", String(200), primary_key=True),
+    Column("job", String(200), primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("rule", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("first_at", Instant, nullable=False),
+    Column("retry_at", Instant),
+)
+grants = Table(
+    "syncd_grants",
+    metadata,
+    Column("site", String(200), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("until", Instant, nullable=False),
+)
+history = Table(
+    "syncd_history",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False, index=True),
+    Column("site", String(200), nullable=False),
+    Column("target", String(200), nullable=False),
+    Column("job", String(200), nullable=False),
+    Column("name", String(64), nullable=False, index=True),
+    Column("action", String(16), nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("result", String(8)),
+    Column("remote_id", String(64), nullable=False),
+    Column("version", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+)
+runs = Table(
+    "syncd_runs",
+    metadata,
+    Column("job", String(200), primary_key=True),
+    Column("site", String(200), primary_key=True),
+    Column("target", String(200), nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant, nullable=False),
+    Column("exit_code", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("succeeded_at", Instant),
+    Column("counts", Text, nullable=False),
+)
+requests = Table(
+    "syncd_requests",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("site", String(200), nullable=False),
+    Column("at", Instant, nullable=False),
+    Index("syncd_requests_by_site", "site", "at"),
+)
+locks = Table(
+    "syncd_locks",
+    metadata,
+    Column("site", String(200), primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+)
+
+
+def seal_of(row: Mapping[str, Any]) -> int:
+    """A checksum of what a row says: SQLite has none of its own, so a flipped bit would be believed."""
+    told = [(key, _plain(row[key])) for key in sorted(row) if key != "seal"]
+    return zlib.crc32(repr(told).encode("utf-8", "surrogatepass"))
+
+
+def _plain(value: object) -> object:
+    return (value - EPOCH) // MICROSECOND if isinstance(value, datetime) else value
+
+
+def sealed(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its seal."""
+    return {**row, "seal": seal_of(row)}
+
+
+def _times_text(times: Sequence[datetime]) -> str:
+    return json.dumps([(at - EPOCH) // MICROSECOND for at in times]) if times else "[]"
+
+
+def _times(text: str) -> tuple[datetime, ...]:
+    return () if text == "[]" else tuple(EPOCH + at * MICROSECOND for at in json.loads(text))
+
+
+def record_row(record: Record) -> dict[str, Any]:
+    """A record as a row."""
+    row = {name: getattr(record, name) for name in Record.__dataclass_fields__ if name not in {"ref", "window"}}
+    row |= {
+        "source": record.ref.source,
+        "path": record.ref.path,
+        "field": record.ref.field,
+        "pending": record.pending.value if record.pending else None,
+        "window_start": record.window.start if record.window else None,
+        "window_end": record.window.end if record.window else None,
+        "restores": _times_text(record.restores),
+        "lost_writes": _times_text(record.lost_writes),
+        "absent_for": record.absent_for // MICROSECOND,
+    }
+    return sealed(row)
+
+
+PLAIN = [name for name in Record.__dataclass_fields__ if name in records.columns]
+"""What a record and its row have alike."""
+REPEATED = ("site", "target", "job", "pin", "status")
+"""Texts that thousands of rows share: held once."""
+
+
+def as_record(row: Mapping[str, Any]) -> Record:
+    """A row as a record."""
+    values = {name: row[name] for name in PLAIN}
+    start, end = row["window_start"], row["window_end"]
+    values |= {name: intern(row[name]) for name in REPEATED}
+    values |= {
+        "ref": SecretRef(source=intern(row["source"]), path=row["path"], field=row["field"] and intern(row["field"])),
+        "pending": Pending(row["pending"]) if row["pending"] else None,
+        "window": Window(start=start, end=end) if start and end else None,
+        "restores": _times(row["restores"]),
+        "lost_writes": _times(row["lost_writes"]),
+        "absent_for": row["absent_for"] * MICROSECOND,
+    }
+    return Record(**values)
+
+
+def id_row(remote_id: str, adopted: bool, frozen_until: datetime | None) -> dict[str, Any]:
+    """What is known of an id, to be kept when no record holds it."""
+    return sealed({"remote_id": remote_id, "adopted": adopted, "frozen_until": frozen_until})
+
+
+def as_known_id(row: Mapping[str, Any]) -> KnownId:
+    """A row as what is known of an id."""
+    return KnownId(remote_id=row["remote_id"], adopted=row["adopted"], frozen_until=row["frozen_until"])
+
+
+def path_row(state: PathState) -> dict[str, Any]:
+    """What is known of a path as a row."""
+    row = {
+        "source": state.source,
+        "path": state.path,
+        "pin": state.pin,
+        "version": state.version.token,
+        "number": state.version.number,
+        "lineage": state.version.lineage,
+        "fields": None if state.fields is None else json.dumps(state.fields),
+        "updated_at": state.updated_at,
+        "older_token": state.older_token,
+        "older_count": state.older_count,
+        "older_at": state.older_at,
+    }
+    return sealed(row)
+
+
+def as_path(row: Mapping[str, Any]) -> PathState:
+    """A row as what is known of a path."""
+    return PathState(
+        source=intern(row["source"]),
+        path=row["path"],
+        pin=intern(row["pin"]),
+        version=Version(token=row["version"], number=row["number"], lineage=row["lineage"]),
+        fields=None if row["fields"] is None else _fields(row["fields"]),
+        updated_at=row["updated_at"],
+        older_token=row["older_token"],
+        older_count=row["older_count"],
+        older_at=row["older_at"],
+    )
+
+
+@lru_cache(maxsize=256)
+def _fields(told: str) -> tuple[str, ...]:
+    return tuple(json.loads(told))
+
+
+def as_trouble(row: Mapping[str, Any]) -> Trouble:
+    """A row as a trouble."""
+    return Trouble(**{name: row[name] for name in Trouble.__dataclass_fields__} | {"ref": _ref(row["ref"])})
+
+
+def trouble_row(trouble: Trouble) -> dict[str, Any]:
+    """A trouble as a row. A path may hold `:` and `#`, so its reference is kept in its parts."""
+    ref = trouble.ref
+    parts = json.dumps([ref.source, ref.path, ref.field]) if ref else ""
+    return {name: getattr(trouble, name) for name in Trouble.__dataclass_fields__} | {"ref": parts}
+
+
+def _ref(text: str) -> SecretRef | None:
+    if not text.startswith("["):  # written before schema 3: what it was is told anew by the next cycle
+        return None
+    source, path, field = json.loads(text)
+    return SecretRef(source=source, path=path, field=field)

@@ -1,0 +1,116 @@
+"""One process works on a site at a time; the lock dies with its process.
+
+SQLite: flock on a file beside the ledger. PostgreSQL: an advisory lock on the very connection that
+writes the journal, so that a lost connection loses lock and pen together. Within a process, jobs that
+share a site take turns in the order they came.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, text
+
+from syncd.transport.private_files import SpecialFile, is_special
+
+POLL_SECONDS = 0.1
+GiveUp = Callable[[], bool]
+"""True once waiting has gone on long enough, or the process was asked to stop."""
+
+
+class Turns:
+    """First come, first served among the threads of this process."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._queues: defaultdict[str, deque[object]] = defaultdict(deque)
+
+    @contextmanager
+    def turn(self, site: str, give_up: GiveUp) -> Iterator[bool]:
+        """True once it is this thread's turn; False if it gave up."""
+        ticket = object()
+        queue = self._queues[site]
+        with self._changed:
+            queue.append(ticket)
+            while queue[0] is not ticket and not give_up():
+                self._changed.wait(POLL_SECONDS)
+            mine = queue[0] is ticket
+        try:
+            yield mine
+        finally:
+            with self._changed:
+                queue.remove(ticket)
+                self._changed.notify_all()
+
+
+TURNS = Turns()
+"""One queue a site for the whole process, however often its ledger is opened."""
+
+
+def _poll(attempt: Callable[[], bool], give_up: GiveUp) -> bool:
+    while not attempt():
+        if give_up():
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _digest(site: str) -> bytes:
+    return hashlib.sha256(site.encode()).digest()
+
+
+@contextmanager
+def file_lock(ledger: Path, site: str, give_up: GiveUp) -> Iterator[bool]:
+    """Flock on `LEDGER.<8 hex>.lock`; False if another process kept it."""
+    path = ledger.with_name(f"{ledger.name}.{_digest(site).hex()[:8]}.lock")
+    held: list[int] = []
+
+    def attempt() -> bool:
+        handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        try:
+            if is_special(path):
+                raise SpecialFile
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(handle).st_ino == os.stat(path).st_ino:  # noqa: PTH116  # not a file that was removed
+                held.append(handle)
+                return True
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        finally:
+            if handle not in held:
+                os.close(handle)
+        return False
+
+    try:
+        yield _poll(attempt, give_up)
+    finally:
+        for handle in held:
+            os.close(handle)
+
+
+@contextmanager
+def advisory_lock(connection: Connection, site: str, give_up: GiveUp) -> Iterator[bool]:
+    """PostgreSQL's session lock on this connection; False if another session kept it."""
+    key = int.from_bytes(_digest(site)[:8], "big", signed=True)
+
+    def attempt() -> bool:
+        got = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar()
+        connection.commit()
+        return bool(got)
+
+    got = _poll(attempt, give_up)
+    try:
+        yield got
+    finally:
+        if got and not connection.invalidated:
+            connection.rollback()
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+            connection.commit()

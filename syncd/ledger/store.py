@@ -1,0 +1,498 @@
+"""The ledger itself: what cycles read and write. Writing records needs the site's lock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, and_, delete, func, or_, select, true, update
+
+from syncd.domain import KnownId, Logged, PathState, Pending, Record, Result, Run, Trouble
+from syncd.domain.ownership import owner_in
+from syncd.domain.ports import Clock, TellWait
+from syncd.domain.recency import TOLERANCE
+from syncd.domain.statuses import Tally
+from syncd.errors import ConfigError, LedgerBusy, LedgerError
+from syncd.ledger import schema as tables
+from syncd.ledger.engine import PART, identity_of, translated, undamaged, upsert
+from syncd.ledger.migrations import CURRENT, migrate, schema_version
+from syncd.ledger.site_lock import TURNS, advisory_lock, file_lock
+
+HISTORY_KEPT = timedelta(days=90)
+HISTORY_LEAST = 10_000
+"""Lines that are kept however old the clock says they are: it may be wrong."""
+
+
+def utc_now() -> datetime:
+    """The machine's clock."""
+    return datetime.now(UTC)
+
+
+def _parts(ids: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(sorted(ids))
+    while part := list(islice(left, PART)):
+        yield part
+
+
+def _not_refused(lines: Iterable[dict[str, Any]]) -> frozenset[str]:
+    """What was sent and not surely refused. A refusal speaks of its own sending, not of an earlier one."""
+    sent, counted = set[str](), set[str]()
+    for line in lines:
+        if line["result"] == Result.SENT:
+            sent.add(line["of"])
+        elif line["result"] == Result.REFUSED:
+            sent.discard(line["of"])
+        else:
+            counted.add(line["of"])
+            sent.discard(line["of"])
+    return frozenset(sent | counted)
+
+
+def _is_protected(record: Record) -> bool:
+    return record.adopted or record.frozen_until is not None
+
+
+def _know(connection: Connection, records: Iterable[Record]) -> None:
+    """Add to what is known of ids; nothing that protects one is taken back here."""
+    by_id = {str(record.remote_id): record for record in records}
+    for part in _parts(by_id):
+        there = {
+            row.remote_id: row for row in connection.execute(select(tables.ids).where(tables.ids.c.remote_id.in_(part)))
+        }
+        rows = []
+        for remote_id in part:
+            record, known = by_id[remote_id], there.get(remote_id)
+            times = [at for at in (record.frozen_until, known.frozen_until if known else None) if at]
+            adopted = record.adopted or bool(known and known.adopted)
+            rows.append(tables.id_row(remote_id, adopted, max(times, default=None)))
+        upsert(connection, tables.ids, rows)
+
+
+def _move(connection: Connection, old: str, site: str, rows: Iterable[Record]) -> None:
+    """Put everything of one site under another."""
+    records = tables.records
+    connection.execute(delete(records).where(records.c.site.in_([old, site])))
+    upsert(connection, records, (tables.record_row(record) for record in rows))
+    connection.execute(update(tables.history).where(tables.history.c.site == old).values(site=site))
+    for table, key in ((tables.troubles, ("job", "subject")), (tables.grants, ("name",)), (tables.runs, ("job",))):
+        moving = [dict(row) for row in connection.execute(select(table).where(table.c.site == old)).mappings()]
+        query = select(*(table.c[name] for name in key)).where(table.c.site == site)
+        there = {tuple(row) for row in connection.execute(query)}
+        connection.execute(delete(table).where(table.c.site == old))
+        fresh = [{**row, "site": site} for row in moving if tuple(row[name] for name in key) not in there]
+        if fresh:
+            connection.execute(table.insert(), fresh)
+
+
+SILENT = 0.3
+"""Seconds that a site's lock is waited for without a word."""
+
+
+class Ledger:
+    """The state store on SQLite or PostgreSQL."""
+
+    def __init__(self, engine: Engine, place: str, path: Path | None, clock: Clock = utc_now) -> None:
+        """`path`: the SQLite file, for its lock and backups; None for PostgreSQL and for memory."""
+        self.place = place
+        self._clock = clock
+        self._engine = engine
+        self._path = path
+        with translated(place):
+            self._identity = identity_of(path) if path else None
+        migrate(engine, place, path)
+
+    def close(self) -> None:
+        """Give connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for one consistent look."""
+        with translated(self.place), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    def still_there(self) -> None:
+        """Asked before each write. Raises `LedgerError` where the file was removed or replaced under this process.
+
+        SQLite itself would go on writing into a file that nobody finds any more.
+        """
+        if self._path is None:
+            return
+        try:
+            same = identity_of(self._path) == self._identity
+        except OSError:
+            same = False
+        if not same:
+            raise LedgerError(
+                f"the ledger {self.place} was removed or replaced while syncd runs",
+                hint="restart syncd; what is missing then is taken back from the sites by its marks",
+            )
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A connection in one durable transaction."""
+        self.still_there()
+        with (
+            translated(self.place),
+            self._engine.connect().execution_options(writes=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    @contextmanager
+    def lock(
+        self,
+        site: str,
+        *,
+        holder: str,
+        wait: timedelta,
+        stop: Callable[[], bool] = lambda: False,
+        waits: TellWait = lambda *_: None,
+    ) -> Iterator[SiteJournal]:
+        """Hold the site from its listing to the last settlement. Raises `LedgerBusy` with the holder.
+
+        `waits` is told, again and again, while another holder is waited for.
+        """
+        began = time.monotonic()
+        deadline = began + wait.total_seconds()
+
+        def give_up() -> bool:
+            now = time.monotonic()
+            if now - began > SILENT and now < deadline:
+                waits(f"{self._holder(site)} works on site {site}", deadline - now)
+            return stop() or now >= deadline
+
+        with ExitStack() as stack:
+            got = stack.enter_context(TURNS.turn(f"{self.place} {site}", give_up))
+            self.still_there()
+            with translated(self.place):
+                writer = stack.enter_context(self._engine.connect().execution_options(writes=True))
+                if got and self._engine.dialect.name == "postgresql":
+                    got = stack.enter_context(advisory_lock(writer, site, give_up))
+                elif got and self._path is not None:
+                    got = stack.enter_context(file_lock(self._path, site, give_up))
+            if not got:
+                raise LedgerBusy(
+                    f"site {site} is being worked on by {self._holder(site)}",
+                    hint="wait for it, or give more time with --wait",
+                )
+            journal = SiteJournal(writer, self.place, self._clock, self.still_there)
+            journal.hold(site, holder)
+            yield journal
+
+    def _holder(self, site: str) -> str:
+        with self.reading() as connection:
+            row = connection.execute(select(tables.locks).where(tables.locks.c.site == site)).first()
+        return f"{row.holder} since {row.since:%Y-%m-%d %H:%M:%S} UTC" if row else "another process"
+
+    def _each(self, query: Select[Any], *, seal: bool = False) -> Iterator[dict[str, Any]]:
+        """The rows, one at a time. Raises `LedgerError` for one that is not as it was written."""
+        with self.reading() as connection, undamaged(self.place):
+            found = connection.execute(query.execution_options(yield_per=PART))
+            names = list(found.keys())
+            for row in found:
+                told = dict(zip(names, row, strict=True))
+                if seal and told["seal"] != tables.seal_of(told):
+                    raise ValueError("seal")
+                if any(isinstance(value, bytes) for value in row):  # no column holds any
+                    raise ValueError("bytes")
+                yield told
+
+    def _all(self, query: Select[Any]) -> list[dict[str, Any]]:
+        return list(self._each(query))
+
+    def records(self, site: str | None = None) -> tuple[Record, ...]:
+        """The rows of one site, or of all, by name."""
+        query = select(tables.records).order_by(tables.records.c.site, tables.records.c.name)
+        if site is not None:
+            query = query.where(tables.records.c.site == site)
+        return tuple(tables.as_record(row) for row in self._each(query, seal=True))
+
+    def tallies(self, now: datetime, site: str | None = None, job: str | None = None) -> list[Tally]:
+        """How many records are alike in what tells their status: counted by the database, no row is read."""
+        c = tables.records.c
+        is_open = or_(c.pending.is_not(None), c.remote_id.is_(None)).label("is_open")
+        frozen = and_(c.frozen_until.is_not(None), c.frozen_until > now).label("frozen")
+        kinds = (c.site, c.job, c.status, is_open, c.unverified, frozen)
+        where = [c.site == site] if site is not None else []
+        where += [c.job == job] if job is not None else []
+        query = select(*kinds, func.count().label("count")).where(and_(true(), *where)).group_by(*kinds)
+        return [
+            Tally(**{**row, "is_open": bool(row["is_open"]), "frozen": bool(row["frozen"])}) for row in self._all(query)
+        ]
+
+    def troubles_without_rows(self, site: str, job: str) -> dict[str, int]:
+        """How many problems of each kind are about names that never came into the ledger."""
+        c, records = tables.troubles.c, tables.records.c
+        row = select(records.name).where(and_(records.site == c.site, records.name == c.subject)).exists()
+        query = select(c.kind, func.count().label("count")).where(and_(c.site == site, c.job == job, ~row))
+        return {row["kind"]: row["count"] for row in self._all(query.group_by(c.kind))}
+
+    def known_paths(self, source: str) -> dict[tuple[str, str], PathState]:
+        """What was read last of a source, by (path, pin)."""
+        query = select(tables.paths).where(tables.paths.c.source == source)
+        return {(row["path"], row["pin"]): tables.as_path(row) for row in self._each(query, seal=True)}
+
+    def known_mounts(self, source: str) -> dict[str, str]:
+        """Mount to its id, as accepted."""
+        query = select(tables.mounts).where(tables.mounts.c.source == source)
+        return {row["mount"]: row["mount_id"] for row in self._each(query, seal=True)}
+
+    def all_troubles(self) -> list[Trouble]:
+        """What keeps failing, on every site."""
+        return [tables.as_trouble(row) for row in self._all(select(tables.troubles))]
+
+    def known_troubles(self, site: str, job: str) -> dict[str, Trouble]:
+        """What keeps failing for a job on a site, by subject."""
+        key = tables.troubles.c
+        query = select(tables.troubles).where(and_(key.site == site, key.job == job)).order_by(key.subject)
+        return {row["subject"]: tables.as_trouble(row) for row in self._all(query)}
+
+    def grants(self, site: str, now: datetime) -> frozenset[str]:
+        """Names that may be taken over at this moment; a grant from the future was given by a wrong clock."""
+        table = tables.grants.c
+        given = and_(table.site == site, table.at <= now + TOLERANCE, table.until > now)
+        return frozenset(row["name"] for row in self._all(select(table.name).where(given)))
+
+    def joined_sites(self) -> dict[str, str]:
+        """Keys of sites that are another key of the same site, and that one."""
+        return {row["old"]: row["site"] for row in self._all(select(tables.joined_sites))}
+
+    def sites_holding(self, site: str, ids: Iterable[str]) -> frozenset[str]:
+        """Other sites of the ledger that hold one of these ids, or one that the site holds itself."""
+        mine, theirs = tables.records.alias("mine"), tables.records.alias("theirs")
+        same = and_(theirs.c.remote_id == mine.c.remote_id, theirs.c.site != mine.c.site)
+        shared = select(theirs.c.site).distinct().select_from(mine.join(theirs, same)).where(mine.c.site == site)
+        with self.reading() as connection:
+            found = set(connection.execute(shared).scalars())
+            for part in _parts(ids):
+                listed = and_(tables.records.c.remote_id.in_(part), tables.records.c.site != site)
+                found |= set(connection.execute(select(tables.records.c.site).distinct().where(listed)).scalars())
+        return frozenset(found)
+
+    def known_ids(self, ids: Iterable[str]) -> dict[str, KnownId]:
+        """What is known of these ids although no row may hold them any more."""
+        found: dict[str, KnownId] = {}
+        for part in _parts(ids):
+            for row in self._each(select(tables.ids).where(tables.ids.c.remote_id.in_(part)), seal=True):
+                found[row["remote_id"]] = tables.as_known_id(row)
+        return found
+
+    def deletions(self, site: str, job: str | None, since: datetime) -> frozenset[str]:
+        """The ids sent for deletion since then on a site, but for those that were surely refused."""
+        table = tables.history.c
+        where = [table.site == site, table.action == "delete", table.at > since]
+        if job is not None:
+            where.append(table.job == job)
+        query = select(table.remote_id.label("of"), table.result).where(and_(*where)).order_by(table.id)
+        return _not_refused(self._all(query))
+
+    def names_sent(self, site: str, job: str, action: str, since: datetime) -> frozenset[str]:
+        """Names that a job sent since then for create or update, but for those that were surely refused."""
+        table = tables.history.c
+        kinds = ["update", "restore"] if action == "update" else [action]
+        sent = and_(table.site == site, table.job == job, table.action.in_(kinds), table.at > since)
+        query = select(table.name.label("of"), table.result).where(sent).order_by(table.id)
+        return _not_refused(self._all(query))
+
+    def sites_with_ids(self) -> frozenset[str]:
+        """The sites under which any id is held."""
+        held = select(tables.records.c.site).distinct().where(tables.records.c.remote_id.is_not(None))
+        return frozenset(row["site"] for row in self._all(held))
+
+    def history(self, name: str, site: str | None = None, *, most: int = 10) -> tuple[Logged, ...]:
+        """The last actions on a name, on one site or on all, newest first."""
+        table = tables.history
+        query = select(table).where(table.c.name == name).order_by(table.c.id.desc()).limit(most)
+        if site is not None:
+            query = query.where(table.c.site == site)
+        names = Logged.__dataclass_fields__
+        return tuple(Logged(**{key: row[key] for key in names}) for row in self._all(query))
+
+    def runs(self) -> tuple[Run, ...]:
+        """The last cycle of each job on each site."""
+        query = select(tables.runs).order_by(tables.runs.c.job, tables.runs.c.target)
+        return tuple(Run(**dict(row)) for row in self._all(query))
+
+    def meta(self, key: str) -> str | None:
+        """One of the ledger's own facts."""
+        rows = self._all(select(tables.meta.c.value).where(tables.meta.c.key == key))
+        return str(rows[0]["value"]) if rows else None
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Store one of the ledger's own facts."""
+        with self.writing() as connection:
+            upsert(connection, tables.meta, [{"key": key, "value": value}])
+
+    @property
+    def owner(self) -> str | None:
+        """Whose ledger this is; None for an empty one. One from before owners were kept is known by its marks."""
+        if known := self.meta("owner"):
+            return known
+        descriptions = (row["description"] for row in self._each(select(tables.records.c.description)))
+        return next((owner for one in descriptions if (owner := owner_in(one))), None)
+
+    def check_owner(self, owner: str, *, keep: bool) -> None:
+        """Tie the ledger to its owner. `keep` False: write nothing. Raises `ConfigError` for another one."""
+        known = self.owner
+        if known is not None and known != owner and self._is_empty():
+            known = None  # nothing of the other owner's is at any site
+            if keep:
+                self.set_meta("owner", owner)
+        if known is not None and known != owner:
+            raise ConfigError(
+                f"the ledger {self.place} is of owner {known}, and the configuration says owner: {owner}",
+                hint=f"write owner: {known} again, or: syncd state rename-owner {known} {owner}",
+            )
+        if keep and self.meta("owner") is None:
+            self.set_meta("owner", owner)
+
+    def _is_empty(self) -> bool:
+        return not self._all(select(tables.records.c.name).limit(1))
+
+    def check_key(self, key_id: str, *, keep: bool = True) -> None:
+        """Tie the ledger to its fingerprint key. `keep` False: write nothing. Raises `LedgerError` for another one."""
+        known = self.meta("fingerprint_key_id")
+        if known is None and not keep:
+            return
+        if known is None:
+            self.set_meta("fingerprint_key_id", key_id)
+        elif known != key_id:
+            raise LedgerError(
+                f"the fingerprint key is not the one that the ledger {self.place} was written under",
+                hint="put the right key back, or move the ledger away: it is rebuilt from the sites",
+            )
+
+    def grant(self, site: str, name: str, span: timedelta) -> None:
+        """Allow one name to be taken over by the job that wants it, within so long from now on."""
+        now = self._clock()
+        with self.writing() as connection:
+            upsert(connection, tables.grants, [{"site": site, "name": name, "at": now, "until": now + span}])
+
+    def join_sites(self, old: str, site: str, rows: Iterable[Record]) -> None:
+        """Keep under `site` what is kept under `old`; both locks are held. `rows`: the site's rows as they are now."""
+        with self.writing() as connection:
+            _move(connection, old, site, rows)
+            upsert(connection, tables.joined_sites, [{"old": old, "site": site}])
+            # What led to the old key leads to the new one.
+            known = tables.joined_sites
+            connection.execute(update(known).where(known.c.site == old).values(site=site))
+            connection.execute(delete(known).where(known.c.old == site))
+
+    def remount(self, source: str, mount: str) -> bool:
+        """Forget which mount this was, so that the next cycle accepts the one that is there."""
+        given = mount.strip("/")
+        known = next((one for one in self.known_mounts(source) if one.strip("/") == given), None)
+        if known is None:
+            return False
+        key, path = tables.mounts.c, tables.paths.c
+        # A Vault mount ends in a slash; an AWS account is the whole source.
+        within = path.path.startswith(known, autoescape=True) if known.endswith("/") else true()
+        with self.writing() as connection:
+            connection.execute(delete(tables.mounts).where(and_(key.source == source, key.mount == known)))
+            connection.execute(delete(tables.paths).where(and_(path.source == source, within)))
+        return True
+
+
+class SiteJournal:
+    """The pen: writes on the connection that holds the site's lock."""
+
+    def __init__(self, connection: Connection, place: str, clock: Clock, still_there: Callable[[], None]) -> None:
+        self._connection = connection
+        self._place = place
+        self._clock = clock
+        self._site = ""
+        self._still_there = still_there
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        self._still_there()
+        with translated(self._place), self._connection.begin():
+            yield self._connection
+
+    def hold(self, site: str, holder: str) -> None:
+        """Say who holds the site, for whoever waits. Raises `LedgerError` once another version has migrated it."""
+        self._site, now = site, self._clock()
+        with self._transaction() as connection:
+            if schema_version(connection) != CURRENT:
+                raise LedgerError(
+                    f"the ledger {self._place} was migrated by another version of syncd while this one runs",
+                    hint="restart this one with that version; nothing was written",
+                )
+            row = {"site": site, "holder": holder, "since": now}
+            upsert(connection, tables.locks, [row])
+            lines = tables.history
+            latest = select(func.max(lines.c.id)).scalar_subquery()
+            old = and_(lines.c.at < now - HISTORY_KEPT, lines.c.id <= latest - HISTORY_LEAST)
+            connection.execute(delete(lines).where(old))
+
+    def write(self, *, put: Iterable[Record] = (), drop: Iterable[Record] = (), log: Iterable[Logged] = ()) -> None:
+        """Store and remove rows and history lines in one durable transaction."""
+        key = tables.records.c
+        put, drop = list(put), list(drop)
+        rows = (tables.record_row(record) for record in put)
+        known = [record for record in (*put, *drop) if record.remote_id and _is_protected(record)]
+        # A permission is used up once the secret is ours.
+        used = [record.name for record in put if record.adopted and record.pending is not Pending.ADOPT]
+        lines = [{name: getattr(line, name) for name in Logged.__dataclass_fields__} for line in log]
+        with self._transaction() as connection:
+            for record in drop:
+                connection.execute(delete(tables.records).where(and_(key.site == record.site, key.name == record.name)))
+            upsert(connection, tables.records, rows)
+            if known:
+                _know(connection, known)
+            if used:
+                given = tables.grants.c
+                mine = and_(given.site == self._site, given.name.in_(used))
+                connection.execute(delete(tables.grants).where(mine))
+            if lines:
+                connection.execute(tables.history.insert(), lines)
+
+    def troubles(self, site: str, job: str, now: Iterable[Trouble]) -> None:
+        """Replace what is known to keep failing for this job on this site."""
+        key = tables.troubles.c
+        rows = [tables.trouble_row(one) for one in now]
+        with self._transaction() as connection:
+            connection.execute(delete(tables.troubles).where(and_(key.site == site, key.job == job)))
+            if rows:
+                connection.execute(tables.troubles.insert(), rows)
+
+    def paths(self, states: Iterable[PathState]) -> None:
+        """Store what was read of source paths."""
+        rows = (tables.path_row(state) for state in states)
+        with self._transaction() as connection:
+            upsert(connection, tables.paths, rows)
+
+    def mount(self, source: str, mount: str, mount_id: str) -> None:
+        """Remember which mount this is."""
+        with self._transaction() as connection:
+            row = {"source": source, "mount": mount, "mount_id": mount_id}
+            upsert(connection, tables.mounts, [tables.sealed(row)])
+
+    def protect(self, record: Record) -> None:
+        """Store a row whose protection a person has changed: what is known of its id is that from now on."""
+        with self._transaction() as connection:
+            upsert(connection, tables.records, [tables.record_row(record)])
+            if record.remote_id:
+                upsert(connection, tables.ids, [tables.id_row(record.remote_id, record.adopted, record.frozen_until)])
+
+    def follow(self, other: str, put: Iterable[Record]) -> None:
+        """Take over everything that was kept under another key of this same site; `put`: its rows as they are now."""
+        with self._transaction() as connection:
+            _move(connection, other, self._site, put)
+
+    def ran(self, run: Run) -> None:
+        """Remember the cycle."""
+        with self._transaction() as connection:
+            upsert(connection, tables.runs, [{name: getattr(run, name) for name in Run.__dataclass_fields__}])
+
+    def revoke(self, site: str, names: Iterable[str]) -> None:
+        """Grants that were used up."""
+        key = tables.grants.c
+        with self._transaction() as connection:
+            connection.execute(delete(tables.grants).where(and_(key.site == site, key.name.in_(list(names)))))

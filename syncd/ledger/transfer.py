@@ -1,0 +1,107 @@
+"""A whole ledger as plain data, to move it from SQLite to PostgreSQL or to another place.
+
+Fingerprints never leave the ledger. A record that arrives without one is compared, or written once more, when its
+verification is due; until then its version says that nothing changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Boolean, Column, Integer, Table, func, select
+
+from syncd.errors import ConfigError, LedgerError
+from syncd.ledger import schema as tables
+from syncd.ledger.engine import upsert
+from syncd.ledger.migrations import CURRENT
+from syncd.ledger.store import Ledger
+
+FORMAT = "syncd-ledger/1"
+MOVED = (
+    tables.records, tables.ids, tables.joined_sites, tables.paths, tables.mounts, tables.troubles, tables.grants,
+    tables.history, tables.runs,
+)  # fmt: skip
+"""What is moved; the locks and the request times of a moment are not."""
+LEFT_OUT = {"seal", "fingerprint", "id"}
+"""Columns that are made anew; `id` numbers the history's lines in their order."""
+NOT_AN_EXPORT = "make one with: syncd state export --full > FILE"
+
+
+def exported(ledger: Ledger, owner: str) -> dict[str, Any]:
+    """Everything but fingerprints. Raises `LedgerError`."""
+    with ledger.reading() as connection:
+        rows = {
+            table.name: [
+                _plain(row) for row in connection.execute(select(table).order_by(*table.primary_key)).mappings()
+            ]
+            for table in MOVED
+        }
+    return {"format": FORMAT, "schema": CURRENT, "owner": owner, "tables": rows}
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    told = {
+        key: (value - tables.EPOCH) // tables.MICROSECOND if isinstance(value, datetime) else value
+        for key, value in row.items()
+        if key not in LEFT_OUT
+    }
+    if str(told.get("version") or "").startswith("kv1:"):
+        told["version"] = ""  # KV v1 has no version but the value's fingerprint
+    return told
+
+
+def imported(ledger: Ledger, content: Mapping[str, Any], owner: str) -> int:
+    """Put an export into an empty ledger, whole or not at all. Returns: how many secrets it holds.
+
+    Raises `ConfigError` for anything else than an export of this owner, `LedgerError` for a ledger that holds
+    something.
+    """
+    if content.get("format") != FORMAT or content.get("schema") != CURRENT:
+        raise ConfigError("this is no export of a ledger of this version", hint=NOT_AN_EXPORT)
+    if content.get("owner") != owner:
+        raise ConfigError("the export is of another owner than the configuration says", hint="see owner")
+    given = content.get("tables")
+    if not isinstance(given, Mapping) or set(given) != {table.name for table in MOVED}:
+        raise ConfigError("the export does not hold the tables of a ledger", hint=NOT_AN_EXPORT)
+    rows = {table: [_row(table, one) for one in given[table.name]] for table in MOVED}
+    with ledger.writing() as connection:
+        for table in MOVED:
+            if connection.execute(select(func.count()).select_from(table)).scalar():
+                raise LedgerError(
+                    f"the ledger {ledger.place} holds something already",
+                    hint="import into one that was never used; nothing was changed",
+                )
+        for table in MOVED:
+            upsert(connection, table, rows[table])
+    ledger.set_meta("owner", owner)
+    return len(rows[tables.records])
+
+
+def _row(table: Table, given: object) -> dict[str, Any]:
+    """One row, with the types of its columns and a seal of its own. Raises `ConfigError`."""
+    columns = {column.name: column for column in table.columns if column.name not in LEFT_OUT}
+    if not isinstance(given, Mapping) or set(given) != set(columns):
+        raise ConfigError(f"a row of {table.name} is not as an export has it", hint=NOT_AN_EXPORT)
+    row = {name: _value(column, given[name]) for name, column in columns.items()}
+    if "fingerprint" in table.columns:
+        row["fingerprint"] = None
+    return tables.sealed(row) if "seal" in table.columns else row
+
+
+def _value(column: Column[Any], value: object) -> object:
+    fits = value is None if column.nullable else False
+    if isinstance(column.type, tables.Instant):
+        fits = fits or (type(value) is int and abs(value) < 2**62)
+        if fits and isinstance(value, int):
+            return tables.EPOCH + value * tables.MICROSECOND
+    elif isinstance(column.type, Boolean):
+        fits = fits or isinstance(value, bool)
+    elif isinstance(column.type, Integer):
+        fits = fits or (type(value) is int and abs(value) < 2**63)
+    else:
+        fits = fits or isinstance(value, str)
+    if not fits:
+        raise ConfigError(f"{column.table.name}.{column.name} of a row is not as an export has it", hint=NOT_AN_EXPORT)
+    return value

@@ -1,0 +1,1 @@
+"""The cycle: observe, desired, plan, guard, apply, record."""

@@ -1,0 +1,1 @@
+"""Requests in flight, and what each outcome makes of a record."""

@@ -1,0 +1,1 @@
+"""The names and values that the site should hold."""

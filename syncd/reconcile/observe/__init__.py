@@ -1,0 +1,1 @@
+"""What the source and the site show, and what that proves."""

@@ -1,0 +1,71 @@
+"""What was seen of a source in one moment, shared by the jobs and targets that look at it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field, replace
+
+from syncd.domain import Reading, RemoteSecret, Rule, Snapshot, SourceEntry
+from syncd.domain.ports import Source
+
+YOUNG = 5.0
+"""Seconds that what was seen of a source may be shared for."""
+
+
+@dataclass(slots=True)
+class Tick:
+    """Listings and documents shared by the jobs and targets that look at the same moment.
+
+    Whoever asks for what another thread is just asking for waits for that answer.
+    """
+
+    snapshots: dict[tuple[str, Rule], Snapshot] = field(default_factory=dict)
+    found: dict[tuple[str, Rule, str], Snapshot] = field(default_factory=dict)
+    readings: dict[tuple[str, str, str], Reading] = field(default_factory=dict)
+    born: float = field(default_factory=time.monotonic)
+    sites: dict[str, tuple[Hashable, tuple[RemoteSecret, ...]]] = field(default_factory=dict)
+    """By site: its listing, and the state of the ledger's rows that it was taken at."""
+    turns: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
+    """By source, and by site."""
+
+    def fresh(self) -> Tick:
+        """Itself while it is young, else a new one: nothing is written on an old picture."""
+        return self if time.monotonic() - self.born < YOUNG else Tick()
+
+    def list(self, source: Source, rule: Rule) -> Snapshot:
+        """The rule's listing, asked for once."""
+        key = (source.name, replace(rule, index=0, name="", description="", field=None))
+        with self.turns[source.name]:
+            if key not in self.snapshots:
+                self.snapshots[key] = source.snapshot(rule)
+            return self.snapshots[key]
+
+    def site(
+        self, site: str, state: Hashable, list_it: Callable[[], tuple[RemoteSecret, ...]]
+    ) -> tuple[RemoteSecret, ...]:
+        """The site's listing, asked for once as long as nobody writes to it: `state` changes with each write."""
+        with self.turns[f"site {site}"]:
+            held = self.sites.get(site)
+            if held is None or held[0] != state:
+                held = self.sites[site] = (state, list_it())
+            return held[1]
+
+    def find(self, source: Source, rule: Rule, path: str) -> Snapshot:
+        """What the rule selects at this path, asked for once."""
+        key = (source.name, replace(rule, index=0, name="", description="", field=None), path)
+        with self.turns[source.name]:
+            if key not in self.found:
+                self.found[key] = source.find(rule, path)
+            return self.found[key]
+
+    def read(self, source: Source, entries: Iterable[SourceEntry]) -> Iterable[Reading]:
+        """The documents of these paths, each asked for once."""
+        wanted = {(source.name, entry.ref.path, entry.pin): entry for entry in entries}
+        with self.turns[source.name]:
+            missing = [entry for key, entry in wanted.items() if key not in self.readings]
+            for reading in source.read(missing) if missing else ():
+                self.readings[source.name, reading.entry.ref.path, reading.entry.pin] = reading
+            return [self.readings[key] for key in wanted if key in self.readings]

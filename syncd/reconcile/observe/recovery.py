@@ -1,0 +1,179 @@
+"""What the site's listing tells of open journal entries and lost rows. Pure: it only looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from syncd.domain import Desired, KnownId, Pending, Record, RemoteSecret, SecretRef
+from syncd.domain.ownership import carries, mark_of
+from syncd.domain.recency import happened_within
+
+LATE_CREATE = timedelta(days=1)
+"""As long a create whose answer was lost keeps its name reserved when nobody wants it any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Rows to store and to drop before anything is planned."""
+
+    put: tuple[Record, ...] = ()
+    drop: tuple[Record, ...] = ()
+    taken_back: tuple[Record, ...] = ()
+    """Those of `put` that the ledger did not know at all."""
+
+    def applied_to(self, records: Sequence[Record]) -> tuple[Record, ...]:
+        """The rows as they are once this is stored."""
+        rows = {record.name: record for record in records}
+        rows.update({record.name: record for record in self.put})
+        for record in self.drop:
+            rows.pop(record.name, None)
+        return tuple(rows[name] for name in sorted(rows))
+
+
+def with_known(record: Record, known: KnownId | None) -> Record:
+    """The row with what is known of its id: whatever row takes an id takes what protects it along."""
+    return record.protected(adopted=known.adopted, frozen_until=known.frozen_until) if known else record
+
+
+def _resolve(record: Record, ours: RemoteSecret | None, known: Mapping[str, KnownId], *, listed: bool) -> Record:
+    """One row against the listing. `ours`: its name there, with its mark, under a free id."""
+    if ours is not None:
+        return replace(
+            with_known(record, known.get(ours.id)),
+            remote_id=ours.id,
+            description=ours.description,
+            pending=None,
+            unverified=True,
+            window=None,
+            pinned_at=None,
+            lost_writes=_with_pending(record) if record.pending is Pending.CREATE else record.lost_writes,
+        )
+    if record.remote_id is None:
+        return record
+    if record.pending is Pending.UPDATE:
+        record = replace(record, pending=None, unverified=True, lost_writes=_with_pending(record))
+    elif record.pending is Pending.DELETE:
+        record = replace(record, pending=None, lost_writes=_with_pending(record))
+    return replace(record, unlisted_tried_at=None) if listed and record.unlisted_tried_at else record
+
+
+def _with_pending(record: Record) -> tuple[datetime, ...]:
+    return (*record.lost_writes, record.pending_at) if record.pending_at else record.lost_writes
+
+
+def recover(
+    owner: str,
+    desired: Sequence[Desired],
+    records: Sequence[Record],
+    remote: Sequence[RemoteSecret],
+    *,
+    site: str,
+    target: str,
+    now: datetime,
+    known_ids: Mapping[str, KnownId] | None = None,
+) -> Found:
+    """Take ids for pending creates and lost rows whose mark fits, settle what else the listing tells.
+
+    A wrong or missing mark is nobody we know: a pending create of that name is dropped, and the planner
+    reports the conflict. An adoption that was not answered is ours only where the listing shows our mark.
+    `known_ids`: what the ledger knows of ids that no row of the site holds.
+    """
+    site_has = _Listing(owner, remote, records, desired)
+    put: dict[str, Record] = {}
+    drop: list[Record] = []
+    taken: list[Record] = []
+    for record in records:
+        settled = _looked_up(record, site_has, known_ids or {}, now)
+        if settled is None:
+            drop.append(record)
+        elif settled is not record and settled != record:
+            put[record.name] = settled
+    known = {record.name for record in records}
+    for wanted in desired:
+        if wanted.name in known:
+            continue
+        there = site_has.ours(wanted.name, wanted.ref)
+        if there is not None and there.name not in known:
+            known_id = (known_ids or {}).get(there.id)
+            put[there.name] = _taken_back(wanted, there, known_id, site=site, target=target, now=now)
+            taken.append(put[there.name])
+            known.add(there.name)
+    return Found(put=tuple(put.values()), drop=tuple(drop), taken_back=tuple(taken))
+
+
+class _Listing:
+    """The site as listed, seen with the ledger and the wanted names beside it."""
+
+    def __init__(
+        self, owner: str, remote: Sequence[RemoteSecret], records: Sequence[Record], desired: Sequence[Desired]
+    ) -> None:
+        self.owner = owner
+        self.by_id = {secret.id: secret for secret in remote}
+        self.by_name = {secret.name: secret for secret in remote}
+        self._in_another_case = {secret.name.casefold(): secret for secret in remote}
+        self._held = {record.remote_id for record in records if record.remote_id}
+        self.wanting: dict[str, set[SecretRef]] = {}
+        for wanted in desired:
+            self.wanting.setdefault(wanted.name, set()).add(wanted.ref)
+
+    def ours(self, name: str, *refs: SecretRef) -> RemoteSecret | None:
+        """The secret of this name, to be taken: if no record holds its id and its mark is of one of these."""
+        there = self.by_name.get(name) or self._in_another_case.get(name.casefold())
+        if there is None or there.id in self._held or (there.name != name and there.name in self.wanting):
+            return None
+        fits = any(carries(there.description, mark_of(self.owner, there.name, ref)) for ref in refs)
+        if fits:
+            self._held.add(there.id)  # a listing that shows an id twice gives it away once
+        return there if fits else None
+
+
+def _looked_up(record: Record, listing: _Listing, ids: Mapping[str, KnownId], now: datetime) -> Record | None:
+    """One row as the listing settles it; None drops it."""
+    if record.pending is Pending.ADOPT:
+        there = listing.by_id.get(record.remote_id or "")
+        if there is None or not carries(there.description, mark_of(listing.owner, record.name, record.ref)):
+            return None  # what is not confirmed is not ours; the consent is asked for anew
+        return replace(
+            record,
+            pending=None,
+            unverified=True,
+            description=there.description,
+            lost_writes=_with_pending(record),
+        )
+    if record.remote_id is not None:
+        return _resolve(record, None, ids, listed=record.remote_id in listing.by_id)
+    ours = listing.ours(record.name, record.ref, *listing.wanting.get(record.name, ()))
+    if ours is None:
+        if record.name in listing.by_name:
+            return None  # somebody else's secret has the name that we had reserved
+        if _never_came(record, now) and record.name not in listing.wanting:
+            return None
+    return _resolve(record, ours, ids, listed=False)
+
+
+def _taken_back(
+    wanted: Desired, there: RemoteSecret, known: KnownId | None, *, site: str, target: str, now: datetime
+) -> Record:
+    """A row for a secret that the ledger lost, with what it knows of the id; its content is not verified."""
+    taken = Record(
+        site=site,
+        name=there.name,
+        target=target,
+        job=wanted.job,
+        ref=wanted.ref,
+        pin=wanted.pin,
+        remote_id=there.id,
+        description=there.description,
+        unverified=True,
+        verified_at=now,
+    )
+    return with_known(taken, known)
+
+
+def _never_came(record: Record, now: datetime) -> bool:
+    if record.remote_id is not None:
+        return False
+    since = max(record.lost_writes, default=record.pending_at)
+    return not happened_within(since, now, LATE_CREATE)

@@ -1,0 +1,49 @@
+"""Two keys of one site: what the ledger knows under one of them follows the ids to the other. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from syncd.domain import Record
+from syncd.errors import ConfigError
+
+
+def merged(
+    old: Iterable[Record], new: Iterable[Record], site: str, listed: frozenset[str] | None = None
+) -> list[Record]:
+    """The rows of the site once all of `old` is kept under it.
+
+    What protects a secret (adopted, frozen) holds if either row says so. `listed`: the ids that the site shows;
+    of two rows of one name with different ids, the listed one counts. Raises `ConfigError` where that is not told.
+    """
+    rows = {record.name: record for record in new}
+    by_id = {record.remote_id: record.name for record in rows.values() if record.remote_id}
+    for moving in old:
+        record = replace(moving, site=site)
+        name = by_id.get(record.remote_id, record.name) if record.remote_id else record.name
+        other = rows.get(name)
+        if other is None:
+            rows[record.name] = record
+        elif other.remote_id == record.remote_id or record.remote_id is None:
+            rows[name] = _protected(other, record)
+        elif other.remote_id is None:
+            rows[name] = _protected(record, other)
+        else:
+            rows[name] = _listed_one(record, other, listed)
+    return [rows[name] for name in sorted(rows)]
+
+
+def _protected(kept: Record, other: Record) -> Record:
+    same = kept.remote_id == other.remote_id
+    return kept.protected(adopted=same and other.adopted, frozen_until=other.frozen_until)
+
+
+def _listed_one(one: Record, other: Record, listed: frozenset[str] | None) -> Record:
+    shown = [record for record in (one, other) if listed is not None and record.remote_id in listed]
+    if len(shown) != 1:
+        raise ConfigError(
+            f"{one.name} has id {one.remote_id} under one key of the site and {other.remote_id} under the other",
+            hint=f"see which of them is at Wix, then drop the other: syncd state forget {one.name} --target TARGET",
+        )
+    return shown[0]

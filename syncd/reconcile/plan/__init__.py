@@ -1,0 +1,1 @@
+"""What a cycle does with each name: the truth table, and what it asks for."""

@@ -1,0 +1,105 @@
+"""What other jobs on a site want there, as far as it can be told: asked just before a deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from syncd.domain import Kind, PathState, Rule, SecretRef
+from syncd.domain.naming import could_name, selects_path, wix_name
+from syncd.domain.ports import Target
+from syncd.errors import BadName, SyncdError
+from syncd.reconcile.observe.observation_cache import Tick
+from syncd.reconcile.observe.source_observer import Gathering
+from syncd.reconcile.runtime import Job, World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlindJob:
+    """A job that could not be listed completely: judged by what the ledger knows of it."""
+
+    job: str
+    cause: str
+    names: frozenset[str]
+    """Names that its rules give to paths that the ledger knows."""
+    unknown_rules: tuple[Rule, ...]
+    """Rules of which the ledger knows no path: each name that they could give may be wanted."""
+
+    def may_want(self, name: str, profile: str) -> bool:
+        """Could it want this name?"""
+        folded = name.casefold()
+        known = any(one.casefold() == folded for one in self.names)
+        return known or any(could_name(rule, name, None, "", profile) for rule in self.unknown_rules)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteClaims:
+    """What the jobs on a site want, and those of which it is not known completely."""
+
+    names: frozenset[str]
+    blind_jobs: tuple[BlindJob, ...] = ()
+    profile: str = "api"
+
+    def objection(self, name: str) -> str:
+        """Why this name may not be deleted now: which job may want it, and why that is not known; else empty."""
+        blind = next((one for one in self.blind_jobs if one.may_want(name, self.profile)), None)
+        return f"job {blind.job} may want the name, and cannot be listed completely: {blind.cause}" if blind else ""
+
+
+def claims_on_site(world: World, target: Target, *, except_job: str = "") -> SiteClaims:
+    """List every job on the site but one, and tell what it wants there."""
+    names: set[str] = set()
+    blind: list[BlindJob] = []
+    for job in world.jobs.values():
+        if job.name == except_job or target.site not in {world.site_of(name) for name in job.targets}:
+            continue
+        listed, cause = _listed_names(world, job, target)
+        if cause:
+            known = frozenset(_names_by_ledger(world, job, target.profile)) | listed
+            states = world.store.known_paths(job.source)
+            unknown = tuple(rule for rule in job.rules if not any(_is_of(rule, *key) for key in states))
+            blind.append(BlindJob(job=job.name, cause=cause, names=known, unknown_rules=unknown))
+        else:
+            names |= listed
+    return SiteClaims(names=frozenset(names), blind_jobs=tuple(blind), profile=target.profile)
+
+
+def _listed_names(world: World, job: Job, target: Target) -> tuple[frozenset[str], str]:
+    """The names that a job wants, and why that may not be all of them; empty where it is."""
+    try:
+        gathering = Gathering(
+            job.rules, world.source(job.source), Tick(), world.store, None, world.fingerprint, world.clock()
+        )
+        gathering.look()
+        wanted = gathering.desired(job=job.name, owner=world.owner, profile=target.profile)
+    except SyncdError as error:
+        return frozenset(), error.message
+    causes = [f"{failure.place}: {failure.message}" for failure in gathering.failures]
+    causes += [f"{one.name}: {one.message}" for one in wanted.findings if one.kind is Kind.FAILED]
+    if gathering.unread and not causes:
+        causes = ["a version that it lists cannot be read"]
+    return frozenset(one.name for one in wanted.all), next(iter(causes), "")
+
+
+def _is_of(rule: Rule, path: str, pin: str) -> bool:
+    return rule.pin == pin and selects_path(rule, path)
+
+
+def _names_by_ledger(world: World, job: Job, profile: str) -> Iterator[str]:
+    """The names that the rules give to what the ledger knows of their paths."""
+    mounts = world.store.known_mounts(job.source)
+    for (path, pin), state in world.store.known_paths(job.source).items():
+        mount = max((one for one in mounts if path.startswith(one)), key=len, default="").strip("/")
+        for rule in job.rules:
+            if _is_of(rule, path, pin):
+                yield from _names_of(rule, state, mount, profile)
+
+
+def _names_of(rule: Rule, state: PathState, mount: str, profile: str) -> Iterator[str]:
+    fields = state.fields or ()
+    chosen = (None,) if rule.field is None else fields if rule.field == "*" else (rule.field,)
+    for field in chosen:
+        try:
+            yield wix_name(rule, SecretRef(source=state.source, path=state.path, field=field), mount, profile)
+        except BadName:
+            continue

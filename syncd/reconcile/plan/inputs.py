@@ -1,0 +1,112 @@
+"""What the planner looks at: policies, facts, the listings, now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from syncd.domain import Desired, KnownId, Presence, Record, RemoteSecret, SecretRef, Trouble
+from syncd.errors import SecretError
+
+MAX_RESTORES = 3
+"""Restores of one secret in a rolling day before it counts as contested."""
+DAY = timedelta(days=1)
+LONGEST_DELAY = timedelta(days=1)
+"""How long a permanent refusal rests at most."""
+UNLISTED_RETRY = timedelta(hours=1)
+"""A record that the listing goes on lacking is written to at most this often."""
+
+
+class Reason(StrEnum):
+    """Why an update goes out, as the plan shows it."""
+
+    ROTATED = "new source version"
+    UNVERIFIED = "content not verified"
+    DRIFT = "changed at Wix by somebody else"
+    RENAMED = "renamed at Wix by somebody else"
+    UNLISTED = "missing from the listing"
+    DESCRIPTION = "description"
+    MOVED = "moved to another source path"
+    ADOPT = "taken over, whatever it holds"
+    ADOPT_SAME = "taken over, its value is the same"
+    ADOPT_OTHER = "taken over, another value is overwritten"
+    VERIFY = "verification found another value"
+    SOUGHT = "looked for by its id"
+    CASE = "the name in another case"
+    LATE = "a lost write of ours may have come late"
+    DOUBTED = "its date at Wix tells nothing"
+
+
+ADOPTING = frozenset({Reason.ADOPT, Reason.ADOPT_SAME, Reason.ADOPT_OTHER})
+"""Writes over a secret that is not ours before they are answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policies:
+    """What the job allows."""
+
+    job: str
+    adopt: bool = False
+    restore: bool = True
+    delete: bool = False
+    grace: timedelta = DAY
+    interval: timedelta = timedelta(hours=1)
+    verify_every: timedelta | None = DAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the cycle found out beside the listings."""
+
+    presence: Mapping[str, tuple[Presence, str]] = field(default_factory=dict)
+    """For records that the job no longer maps to their name."""
+    passable: frozenset[str] = frozenset()
+    """Names whose recorded reference no rule selects any more, or that is gone at its source."""
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    """Names that will pass to another reference, and what they wait for."""
+    jobs: frozenset[str] = frozenset()
+    """The configured jobs that send to this site."""
+    reports_orphans: bool = True
+    """Is this the job that reports what no job sends to this site any more? One of them does."""
+    kept_by: frozenset[str] = frozenset()
+    """Names whose recorded job still wants them: the record stays with it."""
+    wanted_elsewhere: frozenset[str] = frozenset()
+    """Names that another job on the site wants."""
+    objections: Mapping[str, str] = field(default_factory=dict)
+    """Why a deletion that is due has to wait, by name."""
+    grants: frozenset[str] = frozenset()
+    known_ids: Mapping[str, KnownId] = field(default_factory=dict)
+    """What is known of listed ids that no row holds."""
+    troubles: Mapping[str, Trouble] = field(default_factory=dict)
+    faults: Mapping[tuple[str, SecretRef, str], SecretError] = field(default_factory=dict)
+    """Values read in this cycle that cannot go to Wix."""
+    site_values: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprints of what the site holds, where it was compared."""
+    uncompared: frozenset[str] = frozenset()
+    """Names whose comparison failed in this cycle: what the site holds is not known."""
+    postponed: frozenset[str] = frozenset()
+    """Names whose comparison comes in a later pass: nothing is done about them before."""
+    ended: frozenset[str] = frozenset()
+    """Names whose cycle is over: a request of this cycle failed or lost its answer."""
+    uncreated: frozenset[str] = frozenset()
+    """Names whose creation of this cycle lost its answer or met a taken name: only a listing can tell."""
+    readable: bool = False
+    """May the credential read values at the site?"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """All that the planner looks at."""
+
+    owner: str
+    """Who this installation is, at Wix."""
+    site: str
+    target: str
+    desired: Sequence[Desired]
+    records: Sequence[Record]
+    remote: Sequence[RemoteSecret]
+    policies: Policies
+    facts: Facts
+    now: datetime

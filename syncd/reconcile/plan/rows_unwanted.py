@@ -1,0 +1,128 @@
+"""Rows for a record that its job no longer wants: unknown, waiting out its grace, or to be deleted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from syncd.domain import Delete, Kind, Pending, Presence, Record, RemoteSecret
+from syncd.domain.write_window import Change, judge
+from syncd.reconcile.plan.builder import Table, lately, rests, seek
+
+
+def judge_unwanted(table: Table, record: Record) -> None:
+    now, policies, facts = table.view.now, table.view.policies, table.view.facts
+    if record.name in facts.ended:
+        return
+    if record.frozen_until and record.frozen_until > now:
+        table.found(Kind.FROZEN, record, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
+        if record.absent_at is not None:
+            table.note(replace(record, absent_at=None))
+        return
+    if record.remote_id and record.remote_id not in table.ids and not lately(record.unlisted_tried_at, now):
+        seek(table, record)
+    presence, why = facts.presence.get(record.name, (Presence.UNKNOWN, "not looked for"))
+    if presence is Presence.UNKNOWN or record.name in facts.wanted_elsewhere:
+        if record.absent_at is not None:
+            table.note(replace(record, absent_at=None))
+        if presence is Presence.UNKNOWN:
+            table.found(Kind.UNKNOWN, record, why)
+        else:
+            table.found(Kind.UNCHANGED, record, "another job wants it")
+        return
+    if record.remote_id is None:
+        table.found(Kind.UNVERIFIED, record, "its creation lost its answer; looked for in each listing")
+        return
+    there = table.ids.get(record.remote_id)
+    if record.unverified and there is not None and policies.delete:
+        verified = _compared(table, record, there)
+        if verified is None:
+            table.found(
+                Kind.UNVERIFIED,
+                record,
+                f"{why}; not deleted: what the site holds under this id is not known",
+                f"look at it, delete it at Wix by hand, then: syncd state forget {record.name}",
+            )
+            return
+        record = verified
+        table.note(record)
+    kind = Kind.MISSING if presence is Presence.ABSENT else Kind.ORPHAN
+    if not policies.delete:
+        table.found(kind, record, f"{why}; kept (deletion_policy: keep)")
+        return
+    _tombstone(table, record, there, kind, why)
+
+
+def _compared(table: Table, record: Record, there: RemoteSecret) -> Record | None:
+    """The row as verified, if the site's value is seen to be the one that we left; time alone verifies nothing."""
+    facts = table.view.facts
+    if record.fingerprint is None or (there.name, there.description) != (record.name, record.description):
+        return None
+    if record.name in facts.postponed or record.name in facts.uncompared:
+        return None
+    if facts.readable and record.name not in facts.site_values:
+        table.compares.add(record.name)
+    if facts.site_values.get(record.name) != record.fingerprint:
+        return None
+    return replace(record, unverified=False, lost_writes=(), window=None, pinned_at=there.updated_at)
+
+
+def judge_of_gone_job(table: Table, record: Record) -> None:
+    """No job sends it here any more: an orphan that goes by command only; but a listing must not lack it for ever."""
+    listed = record.remote_id in table.ids
+    if record.frozen_until and record.frozen_until > table.view.now:
+        return
+    if record.remote_id and not listed and not lately(record.unlisted_tried_at, table.view.now):
+        seek(table, record)
+    if record.status != "orphan" or record.absent_at is not None:
+        table.note(replace(record, status="orphan", absent_at=None))
+    if table.view.facts.reports_orphans:
+        why = f"job {record.job} sends nothing to this site any more; kept as it is"
+        table.found(Kind.ORPHAN, record, why, f"to remove it: syncd state forget {record.name} --delete --reason '…'")
+
+
+def _tombstone(table: Table, record: Record, there: RemoteSecret | None, kind: Kind, why: str) -> None:
+    """Add up the observed absence, and delete once it has reached the grace."""
+    now, policies = table.view.now, table.view.policies
+    seen = record.absent_for
+    if record.absent_at is not None:
+        seen += max(timedelta(0), min(now - record.absent_at, 2 * policies.interval))
+    table.note(replace(record, absent_at=now, absent_for=seen))
+    if seen < policies.grace:
+        left = policies.grace - seen
+        table.found(kind, record, f"{why}; deleted after {_hours(left)} more of observed absence")
+        return
+    obstacle = obstacle_to_deletion(record, there, now, believed=table.believed)
+    obstacle = obstacle or table.view.facts.objections.get(record.name, "")
+    trouble = table.view.facts.troubles.get(record.name)
+    if trouble and rests(trouble, "", "", now):
+        table.found(Kind.QUARANTINED, record, trouble.message, trouble.hint)
+    elif obstacle:
+        table.found(kind, record, f"{why}; not deleted: {obstacle}")
+    else:
+        table.actions.append(Delete(record=replace(record, absent_at=now, absent_for=seen), reason=why, kind=kind))
+
+
+def _hours(left: timedelta) -> str:
+    minutes = int(left.total_seconds() // 60) + 1
+    return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m"
+
+
+def obstacle_to_deletion(record: Record, there: RemoteSecret | None, now: datetime, *, believed: bool) -> str:
+    """Why an id may not be deleted now; empty if it is ours, listed, and as we left it."""
+    if record.is_frozen(now):
+        return "it is frozen"
+    if record.adopted:
+        return "it was adopted, not created by syncd; delete it at Wix"
+    if record.unverified or record.pending in {Pending.CREATE, Pending.UPDATE}:
+        return "its content is not verified yet"
+    if there is None or not believed:
+        return "the site's listing does not show it (it is looked for by its id)"
+    if there.name != record.name:
+        return f"it was renamed to {there.name} at Wix"
+    if there.description != record.description:
+        return "its description was changed at Wix"
+    untold = there.updated_at is None and record.pinned_at is None
+    if judge(record, there.updated_at) is not Change.OURS and not untold:
+        return "it was changed at Wix by somebody else"
+    return ""

@@ -1,0 +1,1 @@
+"""What a finished cycle leaves in the ledger."""

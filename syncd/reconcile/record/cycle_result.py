@@ -1,0 +1,201 @@
+"""What a finished cycle leaves in the ledger: statuses, troubles and their delays, the run itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from syncd.domain import SERIOUS, Desired, Finding, Kind, Record, Run, SecretRef, SyncReport, Trouble
+from syncd.domain.ports import Journal, StateStore
+from syncd.errors import SecretRefused
+from syncd.reconcile.plan.planner import LONGEST_DELAY
+
+FIRST_DELAY = timedelta(minutes=10)
+STATUS = {
+    Kind.CONFLICT: "conflict",
+    Kind.BEHIND: "behind",
+    Kind.DRIFT: "behind",
+    Kind.CONTESTED: "contested",
+    Kind.MISSING: "missing",
+    Kind.ORPHAN: "orphan",
+    Kind.FROZEN: "frozen",
+    Kind.UNVERIFIED: "unverified",
+    Kind.FAILED: "failed",
+    Kind.QUARANTINED: "quarantined",
+}
+
+
+def delay_after(attempts: int) -> timedelta:
+    """How long a permanent refusal rests after so many attempts: doubling, some eight in the first day."""
+    return min(LONGEST_DELAY, FIRST_DELAY * float(2 ** min(attempts - 1, 10)))
+
+
+def status_of(record: Record, finding: Finding | None, error: Exception | None) -> str:
+    """One of `STATUSES` for a row after a cycle. `error`: how its last action of the cycle ended."""
+    if error is not None and not (record.unverified or record.is_open):
+        return "quarantined" if isinstance(error, SecretRefused) else "failed"
+    if finding is not None and finding.kind in STATUS:
+        return STATUS[finding.kind]
+    if record.unverified:
+        return "unverified"
+    return "pending" if record.pending or record.remote_id is None else "synced"
+
+
+def remember(journal: Journal, store: StateStore, report: SyncReport, site: str, seen: Sequence[Record] | None) -> None:
+    """Write down how the cycle ended. Raises `LedgerError`."""
+    if seen is not None:
+        # Only a cycle that saw everything says anew what state each secret is in.
+        told = (one for one in reversed(report.findings) if one.name and one.kind is not Kind.TAKEN_BACK)
+        findings = {finding.name: finding for finding in told}
+        touched = {outcome.action.name: outcome.error for outcome in report.outcomes}
+        rows = [
+            replace(record, status=status)
+            for record in seen
+            if (record.name in findings or record.name in touched or record.job == report.job)
+            and (status := status_of(record, findings.get(record.name), touched.get(record.name))) != record.status
+        ]
+        if rows:
+            journal.write(put=rows)
+        before = store.known_troubles(site, report.job)
+        troubles = {trouble.subject: trouble for trouble in _troubles(report, site, before)}
+        if report.error is not None:
+            troubles = {**before, **troubles}  # it ended before it came to all of them
+        if troubles != before:
+            journal.troubles(site, report.job, troubles.values())
+        used = store.grants(site, report.finished_at) & {o.action.name for o in report.outcomes if o.error is None}
+        if used:
+            journal.revoke(site, used)
+    journal.ran(_run(report, site, store))
+
+
+def _run(report: SyncReport, site: str, store: StateStore) -> Run:
+    before = next((run for run in store.runs() if (run.job, run.site) == (report.job, site)), None)
+    good = report.exit_code in {0, 1, 6}
+    return Run(
+        job=report.job,
+        site=site,
+        target=report.target,
+        started_at=report.started_at,
+        finished_at=report.finished_at,
+        exit_code=report.exit_code,
+        message=_reason(report),
+        succeeded_at=report.finished_at if good else before.succeeded_at if before else None,
+        counts=json.dumps({**counts(report), "listing_calls": report.listing_calls, "means": dict(report.means)}),
+    )
+
+
+def _reason(report: SyncReport) -> str:
+    """Why a cycle did not end with 0, in one line."""
+    if report.exit_code == 0:
+        return ""
+    if report.error is not None:
+        return str(report.error)
+    for failure in report.failures:
+        return f"{failure.place}: {failure.message}"
+    told = [one for one in report.findings if one.exit_code or one.kind in SERIOUS]
+    told += [one for one in report.findings if one.kind is Kind.WITHHELD]
+    failed = [f"{one.action.name}: {one.error}" for one in report.outcomes if one.error is not None]
+    lines = [f"{one.name}: {one.message}".removeprefix(": ") for one in told] + failed
+    return (lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")) if lines else ""
+
+
+def counts(report: SyncReport) -> dict[str, int]:
+    """Done and found, by word."""
+    told = {f"{verb}d": report.count(verb) for verb in ("create", "update", "delete")}
+    told["failed"] = sum(1 for outcome in report.outcomes if outcome.error is not None)
+    for kind in Kind:
+        told[kind.value] = len(report.found(kind))
+    return {word: number for word, number in told.items() if number or word in {"created", "updated", "deleted"}}
+
+
+def _troubles(report: SyncReport, site: str, before: dict[str, Trouble]) -> Iterable[Trouble]:
+    now = report.finished_at
+    told: dict[str, Trouble] = {}
+    for outcome in {one.action.name: one for one in report.outcomes}.values():
+        name, error = outcome.action.name, outcome.error
+        if error is None:
+            continue
+        permanent = isinstance(error, SecretRefused)
+        wanted = getattr(outcome.action, "desired", None)
+        told[name] = _one(
+            site,
+            report.job,
+            name,
+            str(error),
+            getattr(error, "hint", ""),
+            wanted,
+            before.get(name),
+            now,
+            permanent=permanent,
+            ref=outcome.action.record.ref if outcome.action.record else None,
+        )
+    for finding in report.findings:
+        if finding.name in told or not finding.name:
+            continue
+        if finding.kind is Kind.QUARANTINED and finding.name in before:
+            told[finding.name] = before[finding.name]
+        elif finding.kind is Kind.FAILED and finding.name in report.faulty:
+            wanted = report.faulty[finding.name]
+            told[finding.name] = _one(
+                site,
+                report.job,
+                finding.name,
+                finding.message,
+                finding.hint,
+                wanted,
+                before.get(finding.name),
+                now,
+                permanent=True,
+            )
+        elif finding.kind in STATUS and finding.kind not in {Kind.ORPHAN, Kind.FROZEN, Kind.BEHIND, Kind.DRIFT}:
+            told[finding.name] = _found(site, report.job, finding, before.get(finding.name), now)
+    return told.values()
+
+
+def _found(site: str, job: str, finding: Finding, before: Trouble | None, now: datetime) -> Trouble:
+    return Trouble(
+        site=site,
+        job=job,
+        subject=finding.name,
+        kind=STATUS[finding.kind],
+        message=finding.message,
+        hint=finding.hint,
+        ref=finding.ref,
+        attempts=before.attempts if before else 1,
+        first_at=min(before.first_at, now) if before and before.kind == STATUS[finding.kind] else now,
+    )
+
+
+def _one(
+    site: str,
+    job: str,
+    name: str,
+    message: str,
+    hint: str,
+    wanted: Desired | None,
+    before: Trouble | None,
+    now: datetime,
+    *,
+    permanent: bool,
+    ref: SecretRef | None = None,
+) -> Trouble:
+    version = wanted.version if wanted else ""
+    ref = wanted.ref if wanted else ref
+    same = before is not None and before.version == version and bool(before.retry_at) == permanent
+    attempts = before.attempts + 1 if same and before else 1
+    return Trouble(
+        site=site,
+        job=job,
+        subject=name,
+        kind="quarantined" if permanent else "failed",
+        message=message,
+        hint=hint,
+        ref=ref,
+        version=version,
+        rule=wanted.rule if wanted else "",
+        attempts=attempts,
+        first_at=min(before.first_at, now) if same and before else now,
+        retry_at=now + delay_after(attempts) if permanent else None,
+    )

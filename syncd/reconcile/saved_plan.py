@@ -1,0 +1,140 @@
+"""A plan kept as a file: versions and ids, no values, no fingerprints, no clock time. Pure but for the file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from syncd.domain import Action, Delete, Plan, RemoteSecret, Update
+from syncd.errors import ConfigError, PlanMoved
+from syncd.reconcile.cycle import Picture
+from syncd.transport.private_files import read_bounded, write_private
+
+FORMAT = "syncd-plan/2"
+MOST_BYTES = 64 * 1024 * 1024
+FIELDS = {
+    "action", "name", "source", "path", "field", "from_version", "to_version", "description", "reason",
+    "remote_id", "remote_name", "remote_description", "remote_updated",
+}  # fmt: skip
+"""What an action of a plan says, no more and no less."""
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """The configuration that a plan was made under."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def unversioned(action: Action) -> bool:
+    """KV v1 has no versions that a plan could hold on to (only fingerprints, which are never shown)."""
+    return not isinstance(action, Delete) and action.desired.version.startswith("kv1:")
+
+
+def told(action: Action, remote: Mapping[str, RemoteSecret]) -> dict[str, Any]:
+    """An action with everything that may not move until it is applied."""
+    record = action.record
+    there = remote.get(record.remote_id or "") if record else None
+    ref = action.record.ref if isinstance(action, Delete) else action.desired.ref
+    return {
+        "action": type(action).__name__.lower(),
+        "name": action.name,
+        "source": ref.source,
+        "path": ref.path,
+        "field": ref.field,
+        "from_version": _shown(record.version) if record else None,
+        "to_version": None if isinstance(action, Delete) else _shown(action.desired.version),
+        "description": None if isinstance(action, Delete) else action.desired.description,
+        "remote_id": record.remote_id if record else None,
+        "remote_name": there.name if there else None,
+        "remote_description": there.description if there else None,
+        "remote_updated": there.updated_at.isoformat() if there and there.updated_at else None,
+        "reason": action.reason if isinstance(action, (Update, Delete)) else "new",
+    }
+
+
+def _shown(version: str) -> str | None:
+    return None if not version or version.startswith("kv1:") else version
+
+
+def actions_of(picture: Picture) -> list[dict[str, Any]]:
+    """The actions of a plan that can be kept."""
+    remote = {secret.id: secret for secret in picture.remote}
+    return [told(action, remote) for action in picture.plan.actions if not unversioned(action)]
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Whole or not at all, for this user alone. Raises `ConfigError`."""
+    try:
+        write_private(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"{path} cannot be written ({type(error).__name__})",
+            hint="name a file in a folder that is writable, with space left",
+        ) from None
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content with its checksum: a plan is carried out as it was made, or not at all."""
+    return {**content, "checksum": digest(content)}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A kept plan. Raises `ConfigError` for anything else, and for one that was edited since it was made."""
+    if not path.exists():
+        raise ConfigError(f"there is no file {path}", hint="make a plan with: syncd plan --out FILE")
+    try:
+        content = json.loads(read_bounded(path, MOST_BYTES).decode())
+        if content["format"] != FORMAT or not isinstance(content["configuration"], str):
+            raise ValueError
+        seen = set()
+        for plan in content["plans"]:
+            if plan.keys() != {"job", "target", "site", "actions"}:
+                raise ValueError
+            for key in ("job", "target", "site"):
+                if not isinstance(plan[key], str):
+                    raise TypeError
+            if (plan["job"], plan["target"]) in seen:
+                raise ValueError
+            seen.add((plan["job"], plan["target"]))
+            for action in plan["actions"]:
+                if action.keys() != FIELDS or not isinstance(action["name"], str):
+                    raise TypeError
+        checksum = content.pop("checksum")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ConfigError(f"{path} is no plan of syncd's", hint="make one with: syncd plan --out FILE") from None
+    if checksum != digest(content):
+        raise ConfigError(f"{path} was changed since it was made", hint="make a new one with: syncd plan --out FILE")
+    return dict(content)
+
+
+def check(kept: list[dict[str, Any]], picture: Picture) -> None:
+    """Is every kept action still part of the plan, unchanged? Raises `PlanMoved`."""
+    remote = {secret.id: secret for secret in picture.remote}
+    same = [one for one in (told(action, remote) for action in picture.plan.actions) if one in kept]
+    if len(same) != len(kept):
+        names = {one["name"] for one in same}
+        moved = ", ".join(sorted(str(one["name"]) for one in kept if one["name"] not in names)[:5])
+        raise PlanMoved(
+            f"what the plan touches has moved: {moved}; nothing was done", hint="look again with: syncd plan"
+        )
+
+
+def exactly(kept: list[dict[str, Any]]) -> Callable[[Picture], Plan]:
+    """What to carry out of a fresh plan: the kept actions, if each is there unchanged.
+
+    Raises `PlanMoved` from the first look; later looks of the same cycle go on with what is still the same.
+    """
+    first = [True]
+
+    def choose(picture: Picture) -> Plan:
+        if first[0]:
+            check(kept, picture)
+        first[0] = False
+        remote = {secret.id: secret for secret in picture.remote}
+        same = [action for action in picture.plan.actions if told(action, remote) in kept]
+        return replace(picture.plan, actions=tuple(same))
+
+    return choose

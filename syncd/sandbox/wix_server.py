@@ -1,0 +1,376 @@
+"""The emulated Wix Secrets Vault over HTTP: its five calls, both authentications, and faults on request."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import struct
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from syncd.sandbox.wix_site import Refusal, Site
+
+BASE = "/_api/cloud-secrets-vault-server"
+CALLS = "/api/v1/secrets"
+KINDS = (
+    "reset_before", "reset_after", "500", "503", "504_after", "html", "invalid_json", "truncated",
+    "429", "429_retry_after", "401", "403", "slow", "late",
+)  # fmt: skip
+TOKEN_SECONDS = 14400
+
+
+@dataclass(kw_only=True)
+class Fault:
+    """What goes wrong with the next matching requests."""
+
+    kind: str
+    method: str = ""
+    """Empty: any."""
+    times: int = 1
+    seconds: float = 0.0
+    """For `slow` the delay, for `429_retry_after` the header."""
+    on: Callable[[], None] | None = None
+    """Called in the middle of it (the tests kill their client here)."""
+
+
+@dataclass(kw_only=True)
+class Seen:
+    """A request as it ended."""
+
+    method: str
+    path: str
+    status: int
+    site: str
+    fault: str = ""
+    at: float = field(default_factory=time.time)
+    """Seconds since 1970."""
+
+
+@dataclass
+class Wix:
+    """All sites of the emulated Wix, and who may ask for which."""
+
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    sites: dict[str, Site] = field(default_factory=dict)
+    keys: dict[str, set[str]] = field(default_factory=dict, repr=False)
+    """API key to the sites it is for."""
+    apps: dict[str, str] = field(default_factory=dict, repr=False)
+    """App id to app secret."""
+    tokens: dict[str, tuple[str, datetime]] = field(default_factory=dict, repr=False)
+    faults: list[Fault] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
+    late: list[Callable[[], object]] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+
+    def site(self, site_id: str) -> Site:
+        """The site, made if need be."""
+        with self.lock:
+            return self.sites.setdefault(site_id, Site(self.clock))
+
+    def issue_key(self, *site_ids: str) -> str:
+        """A new API key for these sites."""
+        key = "IST." + secrets.token_urlsafe(48)
+        for site_id in site_ids:
+            self.site(site_id)
+        self.keys[key] = set(site_ids)
+        return key
+
+    def issue_app(self, instance_id: str) -> tuple[str, str]:
+        """A new app, installed on the site: its id and secret."""
+        app_id, secret = str(uuid.uuid4()), str(uuid.uuid4())
+        self.apps[app_id] = secret
+        self.site(instance_id)
+        return app_id, secret
+
+    def fault(self, kind: str, method: str = "", **more: Any) -> Fault:
+        """Let the next matching requests go wrong."""
+        if kind not in KINDS:
+            raise ValueError(kind)
+        one = Fault(kind=kind, method=method, **more)
+        with self.lock:
+            self.faults.append(one)
+        return one
+
+    def commit_late(self) -> int:
+        """Let the requests that were lost on their way take effect now."""
+        with self.lock:
+            waiting, self.late = self.late, []
+        for commit in waiting:
+            with suppress(Refusal):
+                commit()
+        return len(waiting)
+
+    def count(self, *methods: str) -> int:
+        """Requests seen for secrets, by method."""
+        return sum(1 for one in self.seen if one.method in methods and CALLS in one.path)
+
+    def take_fault(self, method: str) -> Fault | None:
+        """The fault for a request of this method, used up."""
+        with self.lock:
+            one = next((f for f in self.faults if f.method in {"", method} and f.times > 0), None)
+            if one is not None:
+                one.times -= 1
+            return one
+
+    def token(self, told: dict[str, Any]) -> dict[str, object]:
+        """Create Access Token."""
+        app_id, instance = str(told.get("client_id")), str(told.get("instance_id"))
+        known = self.apps.get(app_id)
+        if told.get("grant_type") != "client_credentials" or not known or known != told.get("client_secret"):
+            raise Refusal(400, "INVALID_ARGUMENT", "invalid client")
+        if instance not in self.sites:
+            raise Refusal(400, "INVALID_ARGUMENT", "unknown instance")
+        token = "OauthNG.JWS." + secrets.token_urlsafe(64)
+        self.tokens[token] = (instance, self.clock() + timedelta(seconds=TOKEN_SECONDS))
+        return {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
+
+    def authenticated(self, headers: Any) -> str:
+        """The site that a request is for. Raises `Refusal`."""
+        given, site_id = headers.get("Authorization") or "", headers.get("wix-site-id")
+        if headers.get("wix-account-id"):
+            raise Refusal(400, "INVALID_ARGUMENT", "a site id and an account id exclude each other")
+        if given in self.keys:
+            if site_id not in self.keys[given]:
+                raise Refusal(403, "PERMISSION_DENIED")
+            return str(site_id)
+        instance, until = self.tokens.get(given, ("", self.clock()))
+        if not instance or until <= self.clock():
+            raise Refusal(401, "UNAUTHENTICATED")
+        return instance
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wix: Wix
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on the terminal."""
+
+    def version_string(self) -> str:
+        """No versions in the Server header."""
+        return "Pepyaka"
+
+    def _body(self) -> dict[str, Any]:
+        try:
+            parsed = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+        except ValueError:
+            raise Refusal(400, "INVALID_ARGUMENT", "the body is no JSON") from None
+        if not isinstance(parsed, dict):
+            raise Refusal(400, "INVALID_ARGUMENT", "the body is no object")
+        return parsed
+
+    def _handle(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        try:
+            body = self._body()
+        except Refusal as refusal:
+            self._send(refusal.status, refusal.body)
+            return
+        if path.startswith("/_sandbox/"):
+            self._send(*control(self.wix, self.command, path, body))
+            return
+        fault = self.wix.take_fault(self.command) if CALLS in path else None
+        site_id, act = "", None
+        try:
+            site_id, act = self._route(urlsplit(self.path).path, body)
+            status, answer = 200, None
+        except Refusal as refusal:
+            status, answer = refusal.status, refusal.body
+        self._finish(fault, act, status, answer, Seen(method=self.command, path=path, status=status, site=site_id))
+
+    do_GET = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815  # the base class's names
+
+    def _route(self, path: str, body: dict[str, Any]) -> tuple[str, Callable[[], dict[str, object]]]:
+        """The site and what is to be done there. Raises `Refusal`."""
+        if path == "/oauth2/token" and self.command == "POST":
+            return "", lambda: self.wix.token(body)
+        call = path.removeprefix(BASE)
+        if not call.startswith(CALLS):
+            raise Refusal(404, "", "")
+        site_id = self.wix.authenticated(self.headers)
+        site = self.wix.site(site_id)
+        site.admit()
+        if site.options.latency:
+            time.sleep(site.options.latency)
+        rest = call.removeprefix(CALLS).strip("/").split("/")
+        told = body.get("secret") if isinstance(body.get("secret"), dict) else {}
+        routes: dict[tuple[str, int], Callable[[], dict[str, object]]] = {
+            ("GET", 1): site.listing,
+            ("POST", 1): lambda: site.create(told),  # type: ignore[arg-type]  # a dict, see above
+            ("GET", 2): lambda: site.value(unquote(rest[-1])),
+            ("PATCH", 1): lambda: site.update(unquote(rest[0]), told),  # type: ignore[arg-type]
+            ("DELETE", 1): lambda: site.delete(unquote(rest[0])),
+        }
+        act = routes.get((self.command, len(rest)))
+        needs_id = self.command in {"PATCH", "DELETE"}
+        if act is None or needs_id != bool(rest[0] and len(rest) == 1):
+            if not (self.command == "GET" and rest[0] == "name" and len(rest) == 2):
+                raise Refusal(404, "NOT_FOUND", "no such call")
+            act = routes["GET", 2]
+        return site_id, act
+
+    def _finish(  # noqa: PLR0912  # one branch for each fault
+        self,
+        fault: Fault | None,
+        act: Callable[[], dict[str, object]] | None,
+        status: int,
+        answer: dict[str, object] | None,
+        seen: Seen,
+    ) -> None:
+        kind = fault.kind if fault else ""
+        seen.fault = kind
+        self.wix.seen.append(seen)
+        if fault and fault.on and kind in {"reset_before", "late", ""}:
+            fault.on()
+        if kind == "slow":
+            time.sleep(fault.seconds if fault else 0)
+        if kind == "late" and act:
+            self.wix.late.append(act)
+        if kind in {"reset_before", "late"}:
+            self._reset()
+            return
+        if fault is not None and self._refused_early(fault, seen):
+            return
+        if act is not None:
+            try:
+                answer = act()
+            except Refusal as refusal:
+                status, answer = refusal.status, refusal.body
+        seen.status = status
+        if fault and fault.on and kind not in {"reset_before", "late"}:
+            fault.on()
+        data = json.dumps(answer or {}).encode()
+        if kind == "reset_after":
+            self._reset()
+        elif kind == "504_after":
+            self._send(504, Refusal(504, "").body)
+        elif kind == "invalid_json":
+            self._send_raw(200, data[:-1] + b",", "application/json")
+        elif kind == "truncated":
+            self._send_raw(200, data, "application/json", missing=1)
+        else:
+            self._send(status, answer or {})
+
+    def _refused_early(self, fault: Fault, seen: Seen) -> bool:
+        """Answers that come before anything was done."""
+        if fault.kind == "html":
+            self._send_raw(200, b"<html><body>Please sign in to the proxy</body></html>", "text/html")
+            return True
+        early = {
+            "500": (500, ""), "503": (503, ""), "401": (401, "UNAUTHENTICATED"), "403": (403, "PERMISSION_DENIED"),
+            "429": (429, "RESOURCE_EXHAUSTED"), "429_retry_after": (429, "RESOURCE_EXHAUSTED"),
+        }  # fmt: skip
+        if fault.kind not in early:
+            return False
+        refusal = Refusal(*early[fault.kind])
+        after = {"Retry-After": f"{fault.seconds:g}"} if fault.kind == "429_retry_after" else {}
+        seen.status = refusal.status
+        self._send(refusal.status, refusal.body, after)
+        return True
+
+    def _send(self, status: int, answer: object, headers: dict[str, str] | None = None) -> None:
+        self._send_raw(status, json.dumps(answer).encode(), "application/json", headers=headers)
+
+    def _send_raw(
+        self, status: int, data: bytes, kind: str, *, missing: int = 0, headers: dict[str, str] | None = None
+    ) -> None:
+        self.send_response_only(status)
+        self.send_header("Date", format_datetime(self.wix.clock().astimezone(UTC), usegmt=True))
+        self.send_header("Content-Type", kind)
+        self.send_header("X-Wix-Request-Id", f"{time.time():.3f}.{uuid.uuid4().hex[:12]}")
+        self.send_header("Content-Length", str(len(data) + missing))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        try:
+            self.wfile.write(data)
+        except OSError:
+            self.close_connection = True
+        if missing:
+            self.close_connection = True
+
+    def _reset(self) -> None:
+        """Drop the connection with an RST."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        self.close_connection = True
+
+    def handle_one_request(self) -> None:
+        """A client that went away is no event here."""
+        try:
+            super().handle_one_request()
+        except (OSError, ValueError):
+            self.close_connection = True
+
+    def finish(self) -> None:
+        """The same for the end of a connection."""
+        with suppress(OSError, ValueError):
+            super().finish()
+
+
+def control(wix: Wix, method: str, path: str, body: dict[str, Any]) -> tuple[int, object]:
+    """`/_sandbox/…`: look inside and make trouble, for people who try syncd out and for tests."""
+    call = path.removeprefix("/_sandbox/").strip("/")
+    if (method, call) == ("GET", "requests"):
+        return 200, [asdict(one) for one in wix.seen]
+    if (method, call) == ("GET", "secrets"):
+        return 200, {
+            site_id: {
+                one.name: {"id": one.id, "value": one.value, "description": one.description}
+                for one in site.secrets.values()
+            }
+            for site_id, site in wix.sites.items()
+        }
+    if (method, call) == ("POST", "faults"):
+        try:
+            wix.fault(
+                str(body.get("kind")),
+                str(body.get("method") or ""),
+                times=int(body.get("times") or 1),
+                seconds=float(body.get("seconds") or 0),
+            )
+        except (ValueError, TypeError):
+            return 400, {"message": f"kind is one of {', '.join(KINDS)}"}
+        return 200, {}
+    if method == "POST" and call.startswith("options/"):
+        options = wix.site(call.removeprefix("options/")).options
+        known = {"case_insensitive", "dates", "members_area", "may_read", "quota", "latency", "capacity"}
+        for key in known & set(body):
+            setattr(options, key, body[key])
+        for key in {"listing_lag", "quota_window"} & set(body):
+            setattr(options, key, timedelta(seconds=float(body[key])))
+        return 200, {}
+    return 404, {"message": "requests, secrets, faults or options/SITE"}
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+    def handle_error(self, *_: object) -> None:
+        """A dropped connection is no event here."""
+
+
+@contextmanager
+def serving(wix: Wix, port: int = 0) -> Iterator[str]:
+    """The emulated Wix on this machine; its base URL (`…/_api/cloud-secrets-vault-server`)."""
+    server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"wix": wix}))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}{BASE}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

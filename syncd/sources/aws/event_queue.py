@@ -1,0 +1,84 @@
+"""Secrets Manager's events from an SQS queue: which secrets changed, told by name.
+
+EventBridge puts CloudTrail's records there (`source: aws.secretsmanager`): API calls with the secret's name
+or ARN in `requestParameters`, service events such as a finished rotation in `additionalEventData`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from syncd.domain import name_in
+from syncd.domain.untrusted import mapping, parsed, text
+from syncd.sources.aws.session import Refused, as_source_error, asked_with_renewal
+from syncd.sources.aws.source import NAME
+
+POLL_SECONDS = 5
+"""SQS waits this long for a message; less than a call's deadline, and a stop waits for it at most."""
+BATCH = 10
+"""Messages a call at most (ReceiveMessage reference)."""
+
+
+def names_in(body: str) -> frozenset[str]:
+    """The secrets that one message is about; empty for a message of another kind, and for a call that failed.
+
+    CloudTrail writes what any caller asked for: only what is a name by AWS's own law is taken for one.
+    """
+    told = mapping(parsed(body.encode("utf-8", "surrogatepass")))
+    told = mapping(json_in(told["Message"])) if "Message" in told else told  # by way of SNS
+    detail = mapping(told.get("detail"))
+    if told.get("source") != "aws.secretsmanager" or detail.get("errorCode"):
+        return frozenset()
+    asked_for, more = mapping(detail.get("requestParameters")), mapping(detail.get("additionalEventData"))
+    given = (asked_for.get("secretId"), asked_for.get("name"), more.get("SecretId"), more.get("secretId"))
+    names = (name_in(text(one)) for one in given)
+    return frozenset(name for name in names if NAME.fullmatch(name))
+
+
+def json_in(told: object) -> Any:
+    """JSON within a text of JSON."""
+    try:
+        return json.loads(text(told))
+    except (ValueError, RecursionError):
+        return None
+
+
+class Queue:
+    """One SQS queue."""
+
+    def __init__(self, source: str, client: Any, url: str, renewed: Callable[[], Any | None] = lambda: None) -> None:
+        self._place = f"source {source}: the queue of its events"
+        self._client = client
+        self._url = url
+        self._renewed = renewed
+
+    def _renew(self) -> bool:
+        client = self._renewed()
+        if client is not None:
+            self._client = client
+        return client is not None
+
+    def receive(self) -> tuple[frozenset[str], list[str]]:
+        """Names that changed, and the receipts to give back once they are in hand. Raises `SourceError`."""
+        answer = self._ask("receive_message", MaxNumberOfMessages=BATCH, WaitTimeSeconds=POLL_SECONDS)
+        messages = [mapping(one) for one in answer.get("Messages") or ()]
+        names = frozenset[str]().union(*(names_in(text(one.get("Body"))) for one in messages))
+        return names, [one["ReceiptHandle"] for one in messages if text(one.get("ReceiptHandle"))]
+
+    def done(self, receipts: list[str]) -> None:
+        """Take messages off the queue. Raises `SourceError`."""
+        entries = [{"Id": str(number), "ReceiptHandle": one} for number, one in enumerate(receipts)]
+        if entries:
+            self._ask("delete_message_batch", Entries=entries)
+
+    def _ask(self, call: str, **arguments: Any) -> dict[str, Any]:
+        try:
+            told: dict[str, Any] = asked_with_renewal(
+                self._place, lambda: getattr(self._client, call)(QueueUrl=self._url, **arguments), self._renew
+            )
+        except Refused as refused:
+            needs = "sqs:ReceiveMessage and sqs:DeleteMessage"
+            raise as_source_error(self._place, refused, needs) from None
+        return told

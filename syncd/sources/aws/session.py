@@ -1,0 +1,372 @@
+"""boto3 and botocore: sessions, credentials, and their errors as ours."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+import boto3
+from botocore.awsrequest import AWSHTTPConnection, AWSHTTPSConnection
+from botocore.config import Config
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials, RefreshableCredentials
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ProxyConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
+from botocore.parsers import ResponseParserError
+
+from syncd.domain import SecretValue
+from syncd.domain.recency import clock_skew, skew_in_words
+from syncd.domain.untrusted import parsed
+from syncd.errors import ConfigError, SourceDenied, SourceError, SourceUnavailable
+from syncd.sources.retry import retried
+from syncd.transport.echoes import holds
+from syncd.transport.urllib3_limits import BOUNDS, BoundedResponse, bounded
+
+for _connection in (AWSHTTPConnection, AWSHTTPSConnection):
+    # http.client's own door, on botocore's own classes: no other library's connections are bounded by it.
+    _connection.response_class = BoundedResponse
+
+T = TypeVar("T")
+CONNECTIONS = 8
+CONFIG = Config(
+    # One retry layer, ours; `total_max_attempts` 1 turns boto3's own off.
+    retries={"mode": "standard", "total_max_attempts": 1},
+    max_pool_connections=CONNECTIONS,
+    connect_timeout=5,
+    read_timeout=8,
+)
+NOT_PERMITTED = {"AccessDenied", "AccessDeniedException"}
+"""The identity is known, and may not do this."""
+EXPIRED = {"ExpiredToken", "ExpiredTokenException"}
+UNKNOWN_KEY = {"InvalidClientTokenId", "UnrecognizedClientException", "MissingAuthenticationToken"}
+BAD_SIGNATURE = {"IncompleteSignature", "InvalidSignatureException", "SignatureDoesNotMatch"}
+STALE = EXPIRED | UNKNOWN_KEY | BAD_SIGNATURE
+"""The credentials themselves are refused: others may have taken their place meanwhile."""
+DENIED = NOT_PERMITTED | STALE
+KMS_CODES = {
+    "DecryptionFailure",
+    "KMSAccessDeniedException",
+    "KMSDisabledException",
+    "KMSInvalidStateException",
+    "KMSNotFoundException",
+    "KmsAccessDenied",
+    "KmsDisabled",
+    "KmsNotFound",
+}
+RENEWAL_SECONDS = 60.0
+"""At least so long between two sessions made anew on the same credentials."""
+PASSING = {
+    "InternalFailure",
+    "InternalServiceError",
+    "InternalServiceErrorException",
+    "RequestLimitExceeded",
+    "ServiceUnavailable",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
+NOT_AWS = "the answer is none of AWS's"
+NOT_AWS_MEND = "see endpoint_url, and what stands between here and AWS"
+MEND_CREDENTIALS = "see the standard AWS chain: environment, profile, web identity, container, instance role"
+
+
+KNOWN = (
+    DENIED
+    | PASSING
+    | {
+        "EncryptionFailure",
+        "InvalidNextTokenException",
+        "InvalidParameterException",
+        "InvalidRequestException",
+        "LimitExceededException",
+        "MalformedPolicyDocumentException",
+        "PreconditionNotMetException",
+        "PublicPolicyException",
+        "ResourceExistsException",
+        "ResourceNotFoundException",
+        "QueueDoesNotExist",
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "OverLimit",
+        "InvalidAddress",
+        "InvalidSecurity",
+        "RequestExpired",
+        "RegionDisabled",
+        "RegionDisabledException",
+        "MalformedPolicyDocument",
+        "PackedPolicyTooLarge",
+        "IDPCommunicationError",
+        "IDPRejectedClaim",
+        "InvalidIdentityToken",
+        "ExpiredTokenException",
+        "InvalidAction",
+        "InvalidParameterValue",
+        "MissingParameter",
+        "OptInRequired",
+        "NotAuthorized",
+        "ValidationError",
+        "ValidationException",
+        "InvalidAuthorizationMessageException",
+        "UnknownOperationException",
+    }
+    | KMS_CODES
+)
+"""The codes that are shown as they are (references of Secrets Manager, SQS, STS, and AWS's common errors)."""
+UNKNOWN_CODE = "another code"
+
+
+class Refused(Exception):
+    """An answer about one secret; `code` is AWS's. Never leaves the sources."""
+
+    def __init__(self, code: str, *, is_about_kms: bool = False, skew: timedelta = timedelta(0)) -> None:
+        super().__init__(code)
+        self.code = code
+        self.is_about_kms = is_about_kms
+        self.skew = skew
+        """How far this machine's clock is ahead of AWS's (negative: behind)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ClientFactory:
+    """Makes clients of one service, on the standard credential chain or on a role assumed from it.
+
+    botocore reads the chain's files once for the life of a session: after a refusal of the credentials, `renewed`
+    makes a session anew, which sees those that have taken their place.
+    """
+
+    service: str
+    region: str
+    endpoint_url: str = ""
+    """Of this service alone; without it the SDK's own variables hold (AWS_ENDPOINT_URL_…)."""
+    sts_endpoint_url: str = ""
+    assume_role: str = ""
+    external_id: str = ""
+    ca_file: str = ""
+    proxy: SecretValue[str] | None = None
+    _last: tuple[str, ...] = field(default=(), repr=False)
+    _renewed_at: float = float("-inf")
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def connect(self) -> Any:
+        """A boto3 client. Raises `SourceError`."""
+        try:
+            session = boto3.Session(region_name=self.region or None)
+            self._last = _identity(session)
+            if self.assume_role:
+                self._assume(session)
+            made = session.client(
+                self.service, endpoint_url=self.endpoint_url or None, config=self._config(), verify=self.ca_file or None
+            )
+        except (BotoCoreError, ValueError, OSError) as error:
+            raise SourceDenied(f"AWS is not set up ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
+        for name in ("secrets-manager", "sqs"):
+            made.meta.events.register(f"before-parse.{name}", partial(_refuse_odd, session))
+        return made
+
+    def renewed(self) -> Any | None:
+        """A client on credentials read anew; None where they are the same and were tried within a minute.
+
+        Raises `SourceError`.
+        """
+        with self._lock:
+            before, now = self._last, time.monotonic()
+            made = self.connect()
+            if self._last == before and now - self._renewed_at < RENEWAL_SECONDS:
+                made.close()
+                return None
+            self._renewed_at = now
+            return made
+
+    def _config(self) -> Config:
+        if self.proxy is None:
+            return CONFIG
+        url = self.proxy.reveal()
+        return CONFIG.merge(Config(proxies={"http": url, "https": url}))
+
+    def _assume(self, session: Any) -> None:
+        """Credentials of the role, fetched when first used and again before they expire."""
+        base = session._session  # noqa: SLF001  # boto3 offers no public way to put refreshing credentials in
+
+        def sts(name: str, **options: Any) -> Any:
+            ours = {"endpoint_url": self.sts_endpoint_url or None, "config": self._config()}
+            return base.create_client(name, **{**options, **ours, "verify": self.ca_file or None})
+
+        source = base.get_credentials()
+        if source is None:
+            raise NoCredentialsError
+        extra = {"RoleSessionName": "syncd"} | ({"ExternalId": self.external_id} if self.external_id else {})
+        fetcher = AssumeRoleCredentialFetcher(
+            client_creator=sts, source_credentials=source, role_arn=self.assume_role, extra_args=extra
+        )
+        base._credentials = DeferredRefreshableCredentials(  # noqa: SLF001
+            refresh_using=fetcher.fetch_credentials, method="assume-role"
+        )
+
+
+def _identity(session: Any) -> tuple[str, ...]:
+    """What tells these credentials from others, in memory only; empty where asking for them takes a call."""
+    found = session.get_credentials()
+    if found is None or isinstance(found, RefreshableCredentials):
+        return ()
+    frozen = found.get_frozen_credentials()
+    parts = (frozen.access_key, frozen.secret_key, frozen.token)
+    return tuple(hashlib.sha256(str(part).encode()).hexdigest() for part in parts)
+
+
+class _NoAnswer(BotoCoreError):  # type: ignore[misc]  # botocore ships no types
+    """What came is nothing that AWS says."""
+
+    fmt = "no usable answer"
+
+
+def _refuse_odd(session: Any, response_dict: dict[str, Any], **_: Any) -> None:
+    """Before botocore parses an answer: may it be parsed, and does it repeat the session token that was sent?"""
+    body = response_dict.get("body")
+    if not body:
+        return
+    if parsed(body) is None:
+        raise _NoAnswer
+    found = session.get_credentials()
+    if found is not None and found.token and holds(bytes(body), str(found.token)):
+        raise _NoAnswer
+
+
+def known_regions() -> frozenset[str]:
+    """The regions that the SDK knows Secrets Manager in. Raises `ConfigError` for a profile that is not there."""
+    try:
+        session = boto3.Session()
+        partitions = session.get_available_partitions()
+        return frozenset(
+            region for one in partitions for region in session.get_available_regions("secretsmanager", one)
+        )
+    except ProfileNotFound:
+        raise ConfigError(
+            "AWS_PROFILE in the environment names a profile that is not there", hint="see ~/.aws/config, or unset it"
+        ) from None
+
+
+def signing_credentials() -> tuple[str, SecretValue[str], SecretValue[str] | None]:
+    """Access key, secret key and session token of the standard chain. Raises `SourceDenied`."""
+    try:
+        found = boto3.Session().get_credentials()
+        frozen = found.get_frozen_credentials() if found else None
+    except (BotoCoreError, ClientError, OSError) as error:
+        raise SourceDenied(
+            f"no AWS credentials for the aws_iam login ({type(error).__name__})", hint=MEND_CREDENTIALS
+        ) from None
+    if frozen is None:
+        raise SourceDenied("no AWS credentials for the aws_iam login", hint=MEND_CREDENTIALS)
+    token = SecretValue(str(frozen.token)) if frozen.token else None
+    return str(frozen.access_key), SecretValue(str(frozen.secret_key)), token
+
+
+def asked(place: str, call: Callable[[], T]) -> T:
+    """The call's answer, a passing fault tried again. Raises `Refused` about a secret, else `SourceError`."""
+    return retried(lambda: _translated(place, call))
+
+
+def asked_with_renewal(place: str, call: Callable[[], T], renew: Callable[[], bool]) -> T:
+    """The call's answer; where the credentials are refused, once more on others, if there are any.
+
+    Raises `Refused` about a secret, else `SourceError`.
+    """
+    try:
+        return asked(place, call)
+    except Refused as refused:
+        if refused.code not in STALE or not renew():
+            raise
+    return asked(place, call)
+
+
+def _translated(place: str, call: Callable[[], T]) -> T:
+    try:
+        with bounded():
+            return call()
+    except ClientError as error:
+        # A closed list: what a peer calls its error may hold what it was sent.
+        given = str(error.response.get("Error", {}).get("Code", ""))
+        code = given if given in KNOWN else UNKNOWN_CODE
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in PASSING or status >= 500:
+            raise SourceUnavailable(f"{place}: AWS asks to wait ({code})", hint="stretch the schedule") from None
+        raise Refused(code, is_about_kms=_is_about_kms(error, code), skew=_skew(error)) from None
+    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound) as error:
+        raise SourceDenied(f"{place}: no AWS credentials ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
+    except SSLError:
+        raise SourceUnavailable(
+            f"{place}: AWS's certificate is not trusted",
+            hint="give the company's CA as ca_file of the source (or AWS_CA_BUNDLE): a proxy may break TLS up",
+            whole=True,
+        ) from None
+    except ProxyConnectionError:
+        raise SourceUnavailable(
+            f"{place}: the proxy on the way to AWS refuses or does not answer",
+            hint="see proxy of the source, or HTTPS_PROXY, and its user and password; NO_PROXY goes around it",
+            whole=True,
+        ) from None
+    except BotoCoreError as error:
+        what = BOUNDS.broken or f"does not answer ({type(error).__name__.lstrip('_')})"
+        raise SourceUnavailable(
+            f"{place}: AWS {what}",
+            hint="see region, endpoint_url, network",
+            whole=True,
+            stalled=isinstance(error, (ReadTimeoutError, ConnectTimeoutError)) or bool(BOUNDS.broken),
+        ) from None
+    except OSError as error:  # a file of the chain; the network's errors are botocore's, some of them OSErrors, too
+        raise SourceDenied(
+            f"{place}: the AWS chain's token file cannot be read ({type(error).__name__})", hint=MEND_CREDENTIALS
+        ) from None
+    except (
+        AttributeError,
+        TypeError,
+        ValueError,
+        LookupError,
+        RuntimeError,
+        ResponseParserError,
+    ):  # its parser met an odd shape
+        raise SourceUnavailable(f"{place}: {NOT_AWS}", hint=NOT_AWS_MEND) from None
+
+
+def _is_about_kms(error: ClientError, code: str) -> bool:
+    """Secrets Manager says so by a code of its own, or within a sentence that is not shown."""
+    said = str(error.response.get("Error", {}).get("Message", ""))
+    return code in KMS_CODES or (code in NOT_PERMITTED and "KMS" in said)
+
+
+def _skew(error: ClientError) -> timedelta:
+    """How far the clock here is ahead of the `Date` of AWS's answer; zero where it has none."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return clock_skew(str(headers.get("date", "")), datetime.now(UTC))
+
+
+def as_source_error(place: str, refused: Refused, needs: str) -> SourceError:
+    """What a refusal of the whole call means, each with its own fix."""
+    code = refused.code
+    if code in STALE and (words := skew_in_words(refused.skew)):
+        return SourceDenied(f"{place}: AWS refused ({code}); {words}", hint="set the clock (NTP)")
+    if code in EXPIRED:
+        return SourceDenied(
+            f"{place}: the AWS session has expired ({code})", hint="renew the session; " + MEND_CREDENTIALS
+        )
+    if code in UNKNOWN_KEY:
+        return SourceDenied(f"{place}: AWS does not know the access key ({code})", hint=MEND_CREDENTIALS)
+    if code in BAD_SIGNATURE:
+        hint = "the secret key does not belong to the access key; " + MEND_CREDENTIALS
+        return SourceDenied(f"{place}: AWS refused the signature ({code})", hint=hint)
+    if code in NOT_PERMITTED:
+        return SourceDenied(f"{place}: AWS refused ({code})", hint=f"the identity needs {needs}")
+    return SourceError(f"{place}: AWS refused ({code})", hint="see region and rule")

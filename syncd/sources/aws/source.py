@@ -1,0 +1,336 @@
+"""The `aws_secrets_manager` source: ListSecrets for versions, BatchGetSecretValue for values.
+
+Limits (AWS reference): 100 secrets a page, 20 a batch. A listing may lag some minutes behind; reading does
+not, so the version that counts is the one that came with the value.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from syncd.domain import (
+    Existence,
+    Failure,
+    PathCheck,
+    Reading,
+    Rule,
+    SecretArn,
+    SecretRef,
+    SecretValue,
+    Snapshot,
+    SourceEntry,
+    Version,
+)
+from syncd.domain.naming import selects_path
+from syncd.domain.untrusted import mapping, text, word
+from syncd.errors import SourceError
+from syncd.sources.aws.session import (
+    CONNECTIONS,
+    NOT_AWS,
+    NOT_AWS_MEND,
+    NOT_PERMITTED,
+    Refused,
+    as_source_error,
+    asked_with_renewal,
+)
+from syncd.sources.limits import LISTING_SECONDS, PAGE
+from syncd.sources.retry import Once
+
+MOST_PAGES = 1000
+BATCH = 20
+CURRENT = "AWSCURRENT"
+NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
+"""A secret's name (CreateSecret reference)."""
+NOT_FOUND = "ResourceNotFoundException"
+WRONG_STATE = "InvalidRequestException"
+"""Such as a secret that is marked for deletion (GetSecretValue reference)."""
+ACCOUNT = "account"
+"""What stands for a mount here: the region and account that the secrets are of."""
+
+
+class AwsSource:
+    """Secrets of one account and region."""
+
+    def __init__(
+        self,
+        name: str,
+        client: Any,
+        observe: Callable[[str], None],
+        renewed: Callable[[], Any | None] = lambda: None,
+    ) -> None:
+        """`renewed` gives a client on other credentials, where AWS no longer takes those of `client`."""
+        self.name = name
+        self._client = client
+        self._observe = observe
+        self._renewed = renewed
+        self._batches = True
+        self._kms_keys: dict[str, str] = {}
+        """By path, where it is not the account's own key: for the hint about a key that may not be used."""
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _ask(self, call: str, **arguments: Any) -> dict[str, Any]:
+        self._observe(call)
+        answer: dict[str, Any] = asked_with_renewal(
+            f"source {self.name}",
+            lambda: getattr(self._client, call)(**arguments),
+            self._renew,
+        )
+        return answer
+
+    def _renew(self) -> bool:
+        client = self._renewed()
+        if client is not None:
+            self._client = client
+        return client is not None
+
+    def snapshot(self, rule: Rule) -> Snapshot:
+        """What the rule selects; a page that fails leaves the listing incomplete."""
+        if not rule.path.has_wildcard:
+            return self.find(rule, rule.path.text)
+        return self._snapshot(rule, self._pages(rule), rule.path.text, "ListSecrets, 100 a call")
+
+    def find(self, rule: Rule, path: str) -> Snapshot:
+        """DescribeSecret, for a name as AWS takes it; an ARN only where the rule itself names it."""
+        if not (NAME.fullmatch(path) or (path == rule.path.text and SecretArn.parse(path))):
+            return Snapshot(complete=True, mount=ACCOUNT, means="DescribeSecret")
+        return self._snapshot(rule, self._one(path), path, "DescribeSecret")
+
+    def _snapshot(self, rule: Rule, pages: Iterator[list[dict[str, Any]]], place: str, means: str) -> Snapshot:
+        found: list[dict[str, Any]] = []
+        failures: list[Failure] = []
+        calls = 0
+        try:
+            for page in pages:
+                calls += 1
+                found.extend(page)
+        except Refused as refused:
+            error = as_source_error(f"source {self.name}", refused, "secretsmanager:ListSecrets")
+            failures.append(Failure(place=place, message=error.message, hint=error.hint))
+        except SourceError as error:
+            failures.append(Failure(place=place, message=error.message, hint=error.hint))
+        complete = not failures
+        entries: dict[str, SourceEntry] = {}
+        deleted = [told for told in found if mapping(told).get("DeletedDate")]
+        for told in found:
+            if told in deleted:
+                continue
+            if not word(mapping(told).get("Name")):
+                failures.append(Failure(place=place, message=NOT_AWS, hint=NOT_AWS_MEND))
+            elif selects_path(rule, told["Name"]) and _tagged(rule, told):
+                entry = self._entry(rule, told)
+                if isinstance(entry, Failure):
+                    failures.append(entry)
+                else:
+                    entries[entry.ref.path] = entry
+        arn = SecretArn.parse(place)
+        return Snapshot(
+            entries=tuple(entries[path] for path in sorted(entries)),
+            failures=tuple(failures),
+            complete=complete,
+            mount=f"arn:{arn.owner}" if arn else ACCOUNT,
+            mount_id=arn.owner if arn else _account_of(found) or (self._account() if complete and not found else ""),
+            calls=calls,
+            means=means,
+            absence="it is marked for deletion at AWS" if deleted else "",
+        )
+
+    def _account(self) -> str:
+        """Whose secrets these are, where a rule found none that could tell. Asked anew: credentials may change."""
+        with suppress(Refused, SourceError):
+            return _account_of(self._ask("list_secrets", MaxResults=1).get("SecretList") or [])
+        return ""
+
+    def _pages(self, rule: Rule) -> Iterator[list[dict[str, Any]]]:
+        """ListSecrets, narrowed by the server as far as its filters go."""
+        prefix = rule.path.prefix
+        filters = [{"Key": "name", "Values": [prefix]}] if prefix and not prefix.startswith("!") else []
+        filters += [{"Key": "tag-key", "Values": [key]} for key, _ in rule.tags if not key.startswith("!")][:1]
+        arguments: dict[str, Any] = {"MaxResults": PAGE} | ({"Filters": filters} if filters else {})
+        seen, started = set[str](), time.monotonic()
+        while True:
+            answer = self._ask("list_secrets", **arguments)
+            if "SecretList" not in answer:
+                raise SourceError(f"source {self.name}: {NOT_AWS}", hint=NOT_AWS_MEND)
+            if len(seen) > MOST_PAGES or time.monotonic() - started > LISTING_SECONDS:
+                raise SourceError(f"source {self.name}: a listing without end", hint="narrow the rule's path")
+            yield answer["SecretList"]
+            token = answer.get("NextToken")
+            if not token:
+                return
+            if not isinstance(token, str):
+                raise SourceError(f"source {self.name}: {NOT_AWS}", hint=NOT_AWS_MEND)
+            if token in seen:
+                raise SourceError(f"source {self.name}: AWS repeats a page", hint="tried again in the next cycle")
+            seen.add(token)
+            arguments["NextToken"] = token
+
+    def _one(self, path: str) -> Iterator[list[dict[str, Any]]]:
+        told = self._described(path)
+        yield [told] if told else []
+
+    def _described(self, path: str) -> dict[str, Any] | None:
+        """DescribeSecret; None if there is no such secret, or it is scheduled for deletion."""
+        try:
+            told = self._ask("describe_secret", SecretId=path)
+        except Refused as refused:
+            if refused.code == NOT_FOUND:
+                return None
+            raise as_source_error(f"source {self.name}: {path}", refused, "secretsmanager:DescribeSecret") from None
+        if told.get("ARN" if SecretArn.parse(path) else "Name") != path:
+            raise SourceError(f"source {self.name}: {path}: {NOT_AWS}", hint=NOT_AWS_MEND)
+        # What a rule names by its ARN goes by its ARN from here on: its name may be another account's.
+        return {**told, "Name": path, "SecretVersionsToStages": told.get("VersionIdsToStages") or {}}
+
+    def _entry(self, rule: Rule, told: dict[str, Any]) -> SourceEntry | Failure:
+        stage = rule.pin or CURRENT
+        stages = told.get("SecretVersionsToStages") or {}
+        version = next((key for key, held in stages.items() if stage in (held or ())), None)
+        if version is not None and not word(version):
+            return Failure(place=told["Name"], message=NOT_AWS, hint=NOT_AWS_MEND)
+        if version is None:
+            gone = f"no version holds the pinned stage {stage}" if rule.pin else "it has no value yet"
+            hint = "put a value, or exclude it from the rule"
+            return Failure(place=told["Name"], message=gone, hint=hint, of_secret=True, pin=rule.pin)
+        if key := word(told.get("KmsKeyId")):
+            self._kms_keys[told["Name"]] = key
+        return SourceEntry(
+            ref=SecretRef(source=self.name, path=told["Name"]),
+            version=_version(version),
+            updated_at=_date(told.get("LastChangedDate")),
+            pin=rule.pin,
+        )
+
+    def read(self, entries: Sequence[SourceEntry]) -> Iterator[Reading]:
+        """Documents; unpinned ones 20 at a time."""
+        current = [entry for entry in entries if not entry.pin]
+        chunks = [tuple(current[at : at + BATCH]) for at in range(0, len(current), BATCH)]
+        once = Once()
+        with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="aws") as pool:
+            for readings in pool.map(lambda chunk: self._batch(chunk, once), chunks):
+                yield from readings
+            yield from pool.map(lambda entry: self._single(entry, once), [entry for entry in entries if entry.pin])
+
+    def _batch(self, entries: tuple[SourceEntry, ...], once: Once) -> list[Reading]:
+        answer: dict[str, Any] = {}
+        if self._batches:
+            try:
+                answer = once(lambda: self._ask("batch_get_secret_value", SecretIdList=[e.ref.path for e in entries]))
+            except Refused as refused:
+                if refused.code in NOT_PERMITTED:
+                    self._batches = False  # a policy without it: one by one from now on
+            except SourceError as error:
+                return [_failed(entry, error.message, error.hint) for entry in entries]
+        values = [mapping(one) for one in answer.get("SecretValues") or ()]
+        told = {word(one.get(key)): one for key in ("ARN", "Name") for one in values}
+        readings = []
+        for entry in entries:
+            one = told.get(entry.ref.path)
+            # Another version than the listed one, or none: ask for exactly the current one.
+            fresh = one is not None and entry.version == _version(one.get("VersionId"))
+            readings.append(_document(entry, one or {}) if fresh else self._single(entry, once))
+        return readings
+
+    def _single(self, entry: SourceEntry, once: Once) -> Reading:
+        stage = entry.pin or CURRENT
+        try:
+            told = once(lambda: self._ask("get_secret_value", SecretId=entry.ref.path, VersionStage=stage))
+        except Refused as refused:
+            return self._refused_reading(entry, refused)
+        except SourceError as error:
+            return _failed(entry, error.message, error.hint)
+        return _document(entry, told)
+
+    def _refused_reading(self, entry: SourceEntry, refused: Refused) -> Reading:
+        """Why one secret was not given: its own state, its key, or what the identity may not."""
+        if refused.code == NOT_FOUND and not entry.pin:
+            return Reading(entry=entry, gone=True)
+        if refused.code == NOT_FOUND:
+            message, hint = f"no version holds the pinned stage {entry.pin}", "name a stage that it has"
+        elif refused.code == WRONG_STATE:
+            message, hint = "it is marked for deletion, or cannot be read in its present state", "restore it at AWS"
+        else:
+            key = self._kms_keys.get(entry.ref.path)
+            if refused.is_about_kms:
+                which = f"its KMS key {key}" if key else "its KMS key"
+                hint = f"the identity needs kms:Decrypt on {key or 'it'}, and the key must be enabled"
+                return _failed(entry, f"AWS cannot use {which} for it ({refused.code})", hint)
+            needs = f"secretsmanager:GetSecretValue (and kms:Decrypt on {key or 'its key'})"
+            error = as_source_error(f"source {self.name}", refused, needs)
+            return _failed(entry, error.message, error.hint)
+        failure = Failure(place=entry.ref.path, message=message, hint=hint, of_secret=True, pin=entry.pin)
+        return Reading(entry=entry, failure=failure)
+
+    def check_path(self, path: str) -> PathCheck:
+        """DescribeSecret, whatever tags or stages it has."""
+        described, arn = self._described(path), SecretArn.parse(path)
+        mount = f"arn:{arn.owner}" if arn else ACCOUNT
+        if described is None or described.get("DeletedDate"):
+            mount_id = arn.owner if arn else _account_of([described]) if described else self._account()
+            return PathCheck(existence=Existence.GONE, mount=mount, mount_id=mount_id)
+        return PathCheck(
+            existence=Existence.THERE,
+            mount=mount,
+            mount_id=_account_of([described]),
+            tags=frozenset(_tags(described).items()),
+        )
+
+    def check(self, rules: Sequence[Rule]) -> Iterator[Failure | str]:
+        """List each rule, and read one secret of it."""
+        for rule in rules:
+            snapshot = self.snapshot(rule)
+            yield from snapshot.failures
+            if not snapshot.complete:
+                continue
+            nothing = "" if snapshot.entries else "; it selects nothing: is the path right?"
+            yield f"{rule.path}: {len(snapshot.entries)} found by {snapshot.means}{nothing}"
+            for reading in self.read(snapshot.entries[:1]):
+                if reading.failure:
+                    yield reading.failure
+
+
+def _account_of(found: Sequence[dict[str, Any]]) -> str:
+    """Region and account, as the ARNs tell them: arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME."""
+    parts = [word(mapping(told).get("ARN")).split(":") for told in found]
+    return next((f"{one[3]}:{one[4]}" for one in parts if len(one) > 5), "")
+
+
+def _version(version_id: object) -> Version:
+    return Version(token=f"aws:{version_id}")
+
+
+def _tagged(rule: Rule, told: dict[str, Any]) -> bool:
+    held = _tags(told)
+    return all(held.get(key) == value for key, value in rule.tags)
+
+
+def _tags(described: dict[str, Any]) -> dict[str, str]:
+    return {text(tag.get("Key")): text(tag.get("Value")) for tag in map(mapping, described.get("Tags") or ())}
+
+
+def _date(told: object) -> datetime | None:
+    return told if isinstance(told, datetime) and told.tzinfo is not None else None
+
+
+def _failed(entry: SourceEntry, message: str, hint: str) -> Reading:
+    return Reading(entry=entry, failure=Failure(place=entry.ref.path, message=message, hint=hint))
+
+
+def _document(entry: SourceEntry, told: dict[str, Any]) -> Reading:
+    text, binary = told.get("SecretString"), told.get("SecretBinary")
+    if (text is None and binary is None) or not word(told.get("VersionId")):
+        return _failed(entry, "the answer holds no value", "see what answers at endpoint_url")
+    return Reading(
+        entry=entry,
+        version=_version(told.get("VersionId")),
+        document=SecretValue(text if text is not None else bytes(binary or b"")),
+        updated_at=_date(told.get("CreatedDate")) or entry.updated_at,
+    )

@@ -1,0 +1,129 @@
+"""The ways to log in, each through hvac's own call; each answers with Vault's `auth` object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import hvac
+
+from syncd.domain import SecretValue
+from syncd.domain.untrusted import mapping
+
+Credential = Callable[[], SecretValue[str]]
+
+
+@dataclass(kw_only=True)
+class Login:
+    """A login method with its plain settings and its credentials, which are read at each use."""
+
+    method: str
+    mount: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    credentials: Mapping[str, Credential] = field(default_factory=dict)
+    wrapped: bool = False
+    _unwrapped: tuple[SecretValue[str], SecretValue[str]] | None = field(default=None, repr=False)
+
+    def secrets(self) -> tuple[SecretValue[str], ...]:
+        """The credentials as they are now."""
+        return tuple(self.credentials[name]() for name in sorted(self.credentials))
+
+    def __call__(self, client: hvac.Client) -> dict[str, Any]:
+        """Log in. Raises what the adapter raises."""
+        return METHODS[self.method](self, client)
+
+    def reveal(self, name: str) -> str:
+        """One credential."""
+        return self.credentials[name]().reveal()
+
+    def secret_id(self, client: hvac.Client) -> str:
+        """AppRole's secret id; a wrapped one is unwrapped once and kept for the next login."""
+        given = self.credentials["secret_id"]()
+        if not self.wrapped:
+            return given.reveal()
+        if self._unwrapped is None or self._unwrapped[0] != given:
+            client.token = given.reveal()
+            try:
+                inner = client.sys.unwrap()["data"]["secret_id"]
+            finally:
+                client.token = ""
+            self._unwrapped = (given, SecretValue(inner))
+        return self._unwrapped[1].reveal()
+
+
+def _token(login: Login, client: hvac.Client) -> dict[str, Any]:
+    client.token = login.reveal("token")
+    told = mapping(client.auth.token.lookup_self()["data"])
+    return {
+        "client_token": client.token,
+        "lease_duration": told.get("ttl", 0),
+        "renewable": told.get("renewable", False),
+    }
+
+
+def _approle(login: Login, client: hvac.Client) -> dict[str, Any]:
+    secret_id = login.secret_id(client)
+    role_id = login.settings.get("role_id") or login.reveal("role_id")
+    mount = login.mount or "approle"
+    return _auth(client.auth.approle.login(role_id=role_id, secret_id=secret_id, mount_point=mount))
+
+
+def _kubernetes(login: Login, client: hvac.Client) -> dict[str, Any]:
+    return _auth(
+        client.auth.kubernetes.login(
+            role=login.settings["role"], jwt=login.reveal("jwt"), mount_point=login.mount or "kubernetes"
+        )
+    )
+
+
+def _jwt(login: Login, client: hvac.Client) -> dict[str, Any]:
+    path = login.mount or "jwt"
+    return _auth(client.auth.jwt.jwt_login(role=login.settings["role"], jwt=login.reveal("jwt"), path=path))
+
+
+def _userpass(login: Login, client: hvac.Client) -> dict[str, Any]:
+    return _auth(
+        client.auth.userpass.login(
+            username=login.settings["username"],
+            password=login.reveal("password"),
+            mount_point=login.mount or "userpass",
+        )
+    )
+
+
+def _cert(login: Login, client: hvac.Client) -> dict[str, Any]:
+    name = {"name": login.settings["role"]} if login.settings.get("role") else {}
+    return _auth(client.adapter.login(f"/v1/auth/{login.mount or 'cert'}/login", json=name))
+
+
+def _aws_iam(login: Login, client: hvac.Client) -> dict[str, Any]:
+    from syncd.sources.aws.session import signing_credentials  # noqa: PLC0415  # the AWS SDK, for this login alone
+
+    access_key, secret_key, session_token = signing_credentials()
+    return _auth(
+        client.auth.aws.iam_login(
+            access_key=access_key,
+            secret_key=secret_key.reveal(),
+            session_token=session_token.reveal() if session_token else None,
+            header_value=login.settings.get("server_id") or None,
+            role=login.settings.get("role") or None,
+            region=login.settings.get("region") or "us-east-1",
+            mount_point=login.mount or "aws",
+        )
+    )
+
+
+def _auth(answer: dict[str, Any]) -> dict[str, Any]:
+    return mapping(answer["auth"])
+
+
+METHODS: Mapping[str, Callable[[Login, hvac.Client], dict[str, Any]]] = {
+    "token": _token,
+    "approle": _approle,
+    "kubernetes": _kubernetes,
+    "jwt": _jwt,
+    "userpass": _userpass,
+    "cert": _cert,
+    "aws_iam": _aws_iam,
+}

@@ -1,0 +1,1 @@
+"""A Wix site, through httpx."""

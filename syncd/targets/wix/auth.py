@@ -1,0 +1,111 @@
+"""The two ways to be somebody at Wix: an API key of a site, or an app's client credentials."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Protocol
+
+import httpx
+
+from syncd.domain import SecretValue
+from syncd.errors import TargetDenied, TargetUnavailable
+from syncd.targets.wix.http import Sendable, exchange
+
+Credential = Callable[[], SecretValue[str]]
+"""Read again at each use, so that a rotated mount is picked up."""
+
+EARLY = timedelta(minutes=5)
+"""As long before its expiry a token is renewed."""
+
+
+class Auth(Protocol):
+    """Headers for a request, and another try after a 401."""
+
+    def headers(self) -> dict[str, str | SecretValue[str]]:
+        """The headers that say who asks. Raises `TargetError`."""
+
+    def renew(self) -> bool:
+        """After a 401: is there something new to try with?"""
+
+
+class ApiKeyAuth:
+    """`Authorization: KEY` with `wix-site-id` (About API keys)."""
+
+    def __init__(self, site_id: str, key: Credential) -> None:
+        self._site_id = site_id
+        self._key = key
+
+    def headers(self) -> dict[str, str | SecretValue[str]]:
+        """The key as it is, without `Bearer`."""
+        return {"Authorization": self._key(), "wix-site-id": self._site_id}
+
+    def renew(self) -> bool:
+        """A key has no life cycle here."""
+        return False
+
+
+class AppAuth:
+    """OAuth 2 client credentials: `POST /oauth2/token` at the base URL's origin (Create Access Token)."""
+
+    def __init__(
+        self,
+        client: httpx.Client,
+        token_url: str,
+        *,
+        app_id: str,
+        instance_id: str,
+        app_secret: Credential,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._url = token_url
+        self._app_id = app_id
+        self._instance_id = instance_id
+        self._app_secret = app_secret
+        self._steady = steady
+        self._lock = threading.Lock()
+        self._token: SecretValue[str] | None = None
+        self._good_until = 0.0
+
+    def headers(self) -> dict[str, str | SecretValue[str]]:
+        """The access token; the instance is the site, so no site header."""
+        with self._lock:
+            now = self._steady()
+            if self._token is None or now >= self._good_until:
+                self._token, lives = self._fetch()
+                self._good_until = now + max(lives - EARLY, lives / 2).total_seconds()
+            return {"Authorization": self._token}
+
+    def renew(self) -> bool:
+        """Forget the token; the next headers fetch a new one."""
+        with self._lock:
+            self._token = None
+        return True
+
+    def _fetch(self) -> tuple[SecretValue[str], timedelta]:
+        payload: Sendable = {
+            "grant_type": "client_credentials",
+            "client_id": self._app_id,
+            "client_secret": self._app_secret(),
+            "instance_id": self._instance_id,
+        }
+        answer = exchange(self._client, "POST", self._url, headers={}, payload=payload)
+        token = (answer.body or {}).get("access_token")
+        if answer.status in {400, 401, 403, 404}:
+            raise TargetDenied(
+                f"Wix refused the app's credentials (HTTP {answer.status})",
+                hint="see app_id, instance_id and app_secret, and that the app is installed on the site",
+                request_id=answer.request_id,
+            )
+        if answer.status != httpx.codes.OK or not isinstance(token, str) or not _is_header_safe(token):
+            raise TargetUnavailable(f"Wix gave no access token (HTTP {answer.status})", request_id=answer.request_id)
+        lives = (answer.body or {}).get("expires_in")
+        seconds = min(lives, 86400) if isinstance(lives, (int, float)) and lives > 0 else 14400
+        return SecretValue(token), timedelta(seconds=seconds)
+
+
+def _is_header_safe(token: str) -> bool:
+    return bool(token) and all("!" <= char <= "~" for char in token)

@@ -1,0 +1,277 @@
+"""One HTTP exchange with Wix: bounded, never redirected, never logged, its outcome classified.
+
+What may have taken effect although no usable answer came is said (`maybe_done`): the caller decides
+whether repeating is harmless.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from syncd.domain import SecretValue, Window
+from syncd.domain.untrusted import origin_of, parsed
+from syncd.errors import ConfigError, TargetError, TargetUnavailable
+from syncd.transport.addresses import proxy_for
+from syncd.transport.echoes import echoes, holds
+from syncd.transport.httpx_limits import CertificateNotTrusted, DeadlineTransport, deadline
+
+MOST_BYTES = 8 * 1024 * 1024
+"""Of one answer: some 20,000 listed secrets."""
+OLDEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""What a `Date` outside of says is no date."""
+KNOWN_CODES = {
+    "UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "ALREADY_EXISTS", "ABORTED", "RESOURCE_EXHAUSTED", "CANCELLED",
+    "INVALID_ARGUMENT", "FAILED_PRECONDITION", "INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED",
+    "OUT_OF_RANGE", "UNKNOWN", "DATA_LOSS",
+}  # fmt: skip
+"""Wix's application error codes (About Errors)."""
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,80}")
+Sendable = str | SecretValue[str] | Mapping[str, "Sendable"] | None
+"""What goes into a request's body; what is secret of it stays masked until it is sent."""
+CALL_SECONDS = 8.0
+"""From sending to the last byte of the answer; a stop waits for at most this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Status, the JSON object (None where the body is none), request id and time window."""
+
+    status: int
+    body: dict[str, Any] | None
+    request_id: str
+    retry_after: float | None
+    window: Window | None
+    named: bool = False
+    """It came with a request id, as Wix's answers do."""
+    sent: tuple[SecretValue[str], ...] = ()
+    """What was sent and may not come back in anything that is shown or kept."""
+    repeats_credential: bool = False
+    """Its body holds a credential that was sent with the request: whatever it says, it is not Wix's."""
+
+    leads_to: str = ""
+    """The scheme and host that a redirect names."""
+
+    @property
+    def code(self) -> str:
+        """Wix's application error code, if the body names one."""
+        details = (self.body or {}).get("details")
+        error = details.get("applicationError") if isinstance(details, dict) else None
+        code = error.get("code") if isinstance(error, dict) else None
+        return code if isinstance(code, str) and re.fullmatch(r"[A-Z_]{1,40}", code) else ""
+
+    @property
+    def shown(self) -> str:
+        """Status and code as they may be shown: of codes those of a closed list, whatever a peer calls its errors."""
+        return f"HTTP {self.status}" + (f" {self.code}" if self.code in KNOWN_CODES else "")
+
+    def without_echoes(self) -> Answer:
+        """The answer without the texts of it that hold a part of something secret of what was sent."""
+        request_id, leads_to = ("" if self.echoes(one) else one for one in (self.request_id, self.leads_to))
+        return replace(self, request_id=request_id, leads_to=leads_to)
+
+    def echoes(self, told: str) -> bool:
+        """Does it hold a part of something secret of what was sent?"""
+        return echoes(told, (secret.reveal() for secret in self.sent))
+
+
+def is_loopback(url: str) -> bool:
+    """Does this address stay on this machine?"""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def client_for(
+    base_url: str, *, connections: int, ca_file: str = "", proxy: SecretValue[str] | None = None
+) -> httpx.Client:
+    """A client that verifies certificates, follows no redirect and keeps its connections.
+
+    `ca_file`: whose certificates are believed beside the usual ones. `proxy`: its URL; without it the environment
+    says which. Raises `ConfigError` for plain http to another machine, and for a file or proxy that cannot be used.
+    """
+    if urlsplit(base_url).scheme != "https" and not is_loopback(base_url):
+        raise ConfigError(f"base_url {base_url} is not https", hint="plain http is for this machine only")
+    try:
+        trusted = _trusted(ca_file)
+    except (ValueError, OSError) as error:
+        what = f"the target's ca_file {ca_file}" if ca_file else "SSL_CERT_FILE or SSL_CERT_DIR in the environment"
+        raise ConfigError(
+            f"{what} cannot be used ({type(error).__name__})", hint="name a file of PEM certificates"
+        ) from None
+    way = proxy.reveal() if proxy else None if is_loopback(base_url) else proxy_for(base_url)
+    try:
+        transport = DeadlineTransport(trusted=trusted, connections=connections, proxy=way)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"the proxy for {_origin(base_url)} cannot be used ({type(error).__name__})",
+            hint="write http://HOST:PORT, or see HTTPS_PROXY and ALL_PROXY",
+        ) from None
+    return httpx.Client(
+        transport=transport,
+        timeout=httpx.Timeout(CALL_SECONDS, connect=5.0),
+        follow_redirects=False,
+        trust_env=False,
+        headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "syncd"},
+    )
+
+
+def exchange(
+    client: httpx.Client,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str | SecretValue[str]],
+    payload: Sendable,
+) -> Answer:
+    """Send one request. What is secret of it is known by its type: it is revealed here and nowhere before.
+
+    So nothing secret can be sent without being looked for in what comes back. Raises `TargetUnavailable` where no
+    complete answer came.
+    """
+    started = time.monotonic()
+    sent: list[SecretValue[str]] = []
+    plain = {name: str(_revealed(value, sent)) for name, value in headers.items()}
+    credentials = [secret.reveal() for secret in sent]
+    body = _revealed(payload, sent)
+    try:
+        with deadline(CALL_SECONDS), client.stream(method, url, headers=plain, json=body) as response:
+            content = _bounded(response)
+            answer = _answer(response, content, timedelta(seconds=time.monotonic() - started))
+            repeats = any(holds(content, one) for one in credentials)
+            answer = replace(answer, sent=tuple(sent), repeats_credential=repeats)
+            return answer.without_echoes()
+    except CertificateNotTrusted as error:
+        raise TargetUnavailable(
+            f"{_origin(url)} cannot be reached: its certificate is not trusted ({error})",
+            hint="give the company's CA certificates: ca_file of the target, or SSL_CERT_FILE",
+        ) from None
+    except httpx.ProxyError as error:
+        code = str(error)[:3]
+        said = f" (HTTP {code})" if code.isdigit() else ""
+        raise TargetUnavailable(
+            f"the proxy on the way to {_origin(url)} refuses{said}",
+            hint="see proxy of the target, or HTTPS_PROXY, and its user and password; NO_PROXY goes around it",
+        ) from None
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        raise TargetUnavailable(
+            f"{_origin(url)} cannot be reached ({type(error).__name__})",
+            hint="see network, proxy and certificates between here and Wix",
+            stalled=isinstance(error, httpx.TimeoutException),
+        ) from None
+    except UnicodeError:  # an answer that leads to a host that cannot be
+        raise TargetUnavailable(f"{_origin(url)} gave no usable answer", hint="see base_url", maybe_done=True) from None
+    except httpx.InvalidURL:
+        raise TargetError(f"{_origin(url)} is no address", hint="see base_url") from None
+    except httpx.HTTPError as error:
+        raise TargetUnavailable(
+            f"{_origin(url)} gave no complete answer ({type(error).__name__})",
+            hint="tried again in the next cycle",
+            maybe_done=True,
+            stalled=isinstance(error, httpx.TimeoutException),
+        ) from None
+
+
+def _revealed(thing: Sendable, sent: list[SecretValue[str]]) -> Any:
+    """The thing as it is sent; its secrets go into `sent`."""
+    if isinstance(thing, SecretValue):
+        sent.append(thing)
+        return thing.reveal()
+    if isinstance(thing, Mapping):
+        return {key: _revealed(value, sent) for key, value in thing.items()}
+    return thing
+
+
+def _trusted(ca_file: str) -> ssl.SSLContext:
+    """What `SSL_CERT_FILE` or `SSL_CERT_DIR` name, else the certificates that come with httpx; and those of `ca_file`.
+
+    Raises `OSError` and ValueError.
+    """
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    context = (
+        ssl.create_default_context(cafile=file or None, capath=folder or None)
+        if file or folder
+        else httpx.create_ssl_context()
+    )
+    if ca_file:
+        context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+class AnswerTooLarge(httpx.DecodingError):
+    """More than any answer of Wix's has."""
+
+
+class AnswerCompressed(httpx.DecodingError):
+    """A small body could unpack into any size."""
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _bounded(response: httpx.Response) -> bytes:
+    chunks, size = [], 0
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise AnswerCompressed("compressed, though not asked for")
+    for chunk in response.iter_raw():
+        size += len(chunk)
+        if size > MOST_BYTES:
+            raise AnswerTooLarge("too large")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _answer(response: httpx.Response, body: bytes, took: timedelta) -> Answer:
+    told = parsed(body) if body else {}
+    return Answer(
+        status=response.status_code,
+        body=told if isinstance(told, dict) else None,
+        request_id=_request_id(response.headers.get("x-wix-request-id", "")),
+        named="x-wix-request-id" in response.headers,
+        retry_after=_seconds(response.headers.get("retry-after", "")),
+        window=_window(response.headers.get("date", ""), took),
+        leads_to=origin_of(response.headers.get("location", "")),
+    )
+
+
+def _request_id(text: str) -> str:
+    """What looks like one of Wix's, whole as it came; nothing else is one."""
+    return text if REQUEST_ID.fullmatch(text) else ""
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return max(0.0, float(text)) if text else None
+    except ValueError:
+        at = _date(text)
+        return max(0.0, (at - datetime.now(UTC)).total_seconds()) if at else None
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(text)
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return at if OLDEST < at < LATEST else None
+
+
+def _window(date: str, took: timedelta) -> Window | None:
+    """When, by Wix's own clock, the request took effect: until its answer's `Date`, since its duration."""
+    at = _date(date)
+    return Window(start=at - took, end=at) if at else None

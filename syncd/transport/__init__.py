@@ -1,0 +1,1 @@
+"""Bounded HTTP and files that only this user may read."""

@@ -1,0 +1,33 @@
+"""An audit device's lines of Vault or OpenBao: which paths were written. Pure."""
+
+from __future__ import annotations
+
+from syncd.domain.untrusted import mapping, parsed, text
+
+WRITES = {"create", "update", "patch", "delete"}
+KV2 = {"data", "metadata", "delete", "undelete", "destroy"}
+"""What follows the mount in the paths of KV v2's API."""
+MOST_LINES = 10_000
+
+
+def written(body: bytes) -> frozenset[tuple[str, str]] | None:
+    """(namespace, path) of each write that was answered without an error; None where nothing is an audit line.
+
+    A path of KV v2's API is told as the secret's own path, too: which version a mount has, the line does not say.
+    """
+    found, understood = set(), False
+    for line in body.splitlines()[:MOST_LINES]:
+        entry = mapping(parsed(line))
+        request = mapping(entry.get("request"))
+        path = text(request.get("path")).strip("/")
+        understood |= bool(path)
+        operation = text(request.get("operation"))
+        if entry.get("type") != "response" or entry.get("error") or operation not in WRITES or not path:
+            continue
+        namespace = text(mapping(request.get("namespace")).get("path")).strip("/")
+        mount = text(request.get("mount_point")) or path.partition("/")[0] + "/"
+        found.add((namespace, path))
+        call, _, rest = path.removeprefix(mount).partition("/")
+        if path.startswith(mount) and call in KV2 and rest:
+            found.add((namespace, mount + rest))
+    return frozenset(found) if understood else None
