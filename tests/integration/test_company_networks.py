@@ -115,7 +115,7 @@ def test_sixteen_megabytes_in_all_end_no_other_thread(lab: Lab, bao: Bao) -> Non
     """Other sessions of the process (an exporter's) are not counted by our bounds."""
     import requests
 
-    from syncd.sources.limits import bounded
+    from syncd.transport import urllib3_limits as bounded
     from tests.support.http_stub import answering
 
     lab.vault(bao)

@@ -220,7 +220,7 @@ def test_without_metadata_nothing_is_deleted(lab: Lab, bao: Bao) -> None:
 
 def test_the_aws_policies_name_what_syncd_calls() -> None:
     """moto enforces no policies; that the actions are those that the code calls is compared instead."""
-    from syncd.sources.limits import aws, aws_events
+    from syncd.sources.aws import event_queue, session, source
 
     def called(*modules: Any) -> set[str]:
         text = "".join(Path(module.__file__).read_text() for module in modules)
@@ -233,5 +233,5 @@ def test_the_aws_policies_name_what_syncd_calls() -> None:
         actions = [a for one in told for a in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])]
         return {action.split(":")[1] for action in actions if action.startswith(("secretsmanager:", "sqs:"))}
 
-    assert called(aws) <= allowed("aws-read.json"), called(aws)
-    assert {one.removesuffix("Batch") for one in called(aws_events)} <= allowed("aws-events.json"), called(aws_events)
+    assert called(source, session) <= allowed("aws-read.json"), called(source, session)
+    assert {one.removesuffix("Batch") for one in called(event_queue)} <= allowed("aws-events.json"), called(event_queue)
