@@ -77,6 +77,7 @@ def report_row(report: SyncReport) -> dict[str, Any]:
         "target": report.target,
         "exit_code": report.exit_code,
         "counts": counts(report),
+        "unsent": report.unsent,
         "actions": [
             {
                 "action": outcome.verb,

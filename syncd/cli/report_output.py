@@ -103,7 +103,7 @@ def cycle_error_lines(errors: Iterable[tuple[str, str, SyncdError]]) -> Iterator
     for group in grouped_by_cause(problem for problem, _, _ in problems):
         job, error = found[id(group[0])]
         if len(group) == 1:
-            yield f"syncd: {job} -> {group[0].name}: {error.message}"
+            yield f"syncd: {job} -> {group[0].name}: {error.message.removeprefix(f'{group[0].name}: ')}"
         else:
             jobs = sorted({found[id(problem)][0] for problem in group})
             names = names_in_words([problem.name for problem in group])

@@ -42,7 +42,7 @@ def sandbox(
     ] = None,
     sites: Annotated[int, typer.Option("--sites", min=1, max=500, help="How many Wix sites there are.")] = 1,
 ) -> int:
-    r"""Start the demo's servers to try a configuration against; stays until Ctrl-C.
+    """Start the demo's servers to try a configuration against; stays until Ctrl-C.
 
     The emulated Wix can be looked into and made to fail, with plain HTTP:
 
@@ -54,7 +54,7 @@ def sandbox(
          401 403 slow late (`…_after`: the request takes effect, its answer is lost)
     POST /_sandbox/options/SITE     {"listing_lag": 5, "case_insensitive": true, "dates": false, "capacity": 50,
          "members_area": false, "may_read": false, "quota": 200, "quota_window": 60, "latency": 0.05}
-    """
+    """  # noqa: D301 - click reads the \b itself
     if only not in {None, "openbao", "aws", "wix"}:
         raise ConfigError(f"--only {only} is not known", hint="openbao, aws or wix")
     if port and only is None:

@@ -352,7 +352,7 @@ def _delete(app: App, journal: Any, record: Record) -> None:
         raise ConfigError(f"{record.name} is on site {record.site}, which no target names", hint="configure the target")
     site_target = app.target(name)
     claims = claims_on_site(app.world, site_target)
-    if objection := claims.objection(record.name):
+    if objection := claims.objection(record.name, record.ref.path):
         raise PlanMoved(f"{record.name} is not deleted: {objection}", hint="mend the job first")
     if record.name in claims.names:
         raise PlanMoved(f"{record.name} is still wanted by a job", hint="exclude it from the job's rules first")

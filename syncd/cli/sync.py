@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
 
 def run(context: typer.Context) -> int:
     """Run as a service: schedules, server, reload on SIGHUP, graceful stop on SIGTERM."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the daemon listens: what it would load is being loaded
     from syncd.daemon import Daemon
 
     context.obj.logs("info")
@@ -79,11 +81,13 @@ def _is_due(app: App, name: str) -> bool:
     from zoneinfo import ZoneInfo
 
     from syncd.config.cron import is_due
+    from syncd.reconcile.record.cycle_result import INTERRUPTED
 
     schedule = app.settings.jobs[name].schedule
     if schedule is None:
         return False
-    runs = {run.site: run.started_at for run in app.ledger.runs() if run.job == name}
+    ended = (run for run in app.ledger.runs() if run.job == name and run.exit_code != INTERRUPTED)
+    runs = {run.site: run.started_at for run in ended}
     sites = {app.world.site_of(target) for target in app.world.jobs[name].targets}
     if not sites <= runs.keys():
         return True

@@ -72,6 +72,9 @@ def _validated(path: Path, raw: dict[Any, Any], node: yaml.Node) -> Settings:
         found.extend(_rule_faults(checked, node))
         found.extend(_site_faults(checked, node))
     if checked is None or found:
+        # Of a key that takes an address or a credential only the fault of what was written counts.
+        places = {(line, where) for line, where, message in found if "no address of a proxy" in message}
+        found = [one for one in found if (one[0], one[1]) not in places or "no address of a proxy" in one[2]]
         problems = tuple(f"{path}:{line}: {where}: {message}" for line, where, message in sorted(set(found)))
         count = f"{len(problems)} fault{'s' if len(problems) != 1 else ''}"
         raise ConfigError(f"{path}: {count}", hint="mend them and run: syncd check", problems=problems)

@@ -30,6 +30,9 @@ def _job_slips(settings: Settings, job: JobSettings) -> Iterator[Slip]:
     source = settings.sources[job.source]
     if job.schedule is None:
         yield (), "has no schedule: `syncd run` never runs it, only `syncd sync` does; write schedule: {every: 5m}"
+    sites = [settings.targets[target].site for target in job.targets]
+    if doubled := [target for target, site in zip(job.targets, sites, strict=True) if sites.count(site) > 1]:
+        yield ("targets",), f"{' and '.join(doubled)} are one and the same site; one of them is enough"
     if "deletion_grace" in job.model_fields_set and job.deletion_policy == "keep":
         yield ("deletion_grace",), "means nothing without deletion_policy: delete"
     if job.guard.max_deletes != "10%" and job.deletion_policy == "keep":

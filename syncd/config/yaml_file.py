@@ -80,6 +80,8 @@ PROBLEMS = {
     "found unhashable key": "a key that is no text; was a template like {{ … }} not filled in?",
     "mapping values are not allowed": "a colon where none may be; put text that holds a colon in quotes",
     "could not find expected ':'": "a line without the colon that makes it a key",
+    "found character '\\t'": "a tab; indent with spaces",
+    "expected alphabetic or numeric character": "a * or & at its beginning; put the text in quotes",
     "found character": "a character that cannot begin a value; put the text in quotes",
     "expected <block end>": "wrong indentation",
     "found unexpected end of stream": "a quote or bracket is not closed",

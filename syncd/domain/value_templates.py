@@ -87,6 +87,11 @@ def filled(template: str, fields: Mapping[str, object], as_text: Callable[[objec
     return "".join(texts)
 
 
+def template_in(version: str) -> str:
+    """Which template made a version, in 8 hex digits; empty for none."""
+    return version.partition("~")[2]
+
+
 def versioned(token: str, template: str) -> str:
     """A version of what a template makes: another template makes another version of it."""
     return f"{token}~{hashlib.sha256(template.encode()).hexdigest()[:8]}" if template else token

@@ -100,6 +100,8 @@ class Ledger:
         """`path`: the SQLite file, for its lock and backups; None for PostgreSQL and for memory."""
         self.place = place
         self._clock = clock
+        self._owner = ""
+        """Whose process this is, once it has said so."""
         self._engine = engine
         self._path = path
         with translated(place):
@@ -176,6 +178,11 @@ class Ledger:
                     got = stack.enter_context(advisory_lock(writer, site, give_up))
                 elif got and self._path is not None:
                     got = stack.enter_context(file_lock(self._path, site, give_up))
+            if got and self._owner and self.meta("owner") not in {self._owner, None}:
+                raise LedgerError(
+                    f"the ledger {self.place} is now of owner {self.meta('owner')}; this process is {self._owner}",
+                    hint="it was renamed meanwhile: write the new owner into the configuration, and reload or restart",
+                )
             if not got:
                 raise LedgerBusy(
                     f"site {site} is being worked on by {self._holder(site)}",
@@ -339,6 +346,7 @@ class Ledger:
 
     def check_owner(self, owner: str, *, keep: bool) -> None:
         """Tie the ledger to its owner. `keep` False: write nothing. Raises `ConfigError` for another one."""
+        self._owner = owner
         known = self.owner
         if known is not None and known != owner and self._is_empty():
             known = None  # nothing of the other owner's is at any site

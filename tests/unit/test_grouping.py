@@ -51,6 +51,6 @@ def test_ten_sites_that_refuse_are_two_lines() -> None:
     assert lines == [
         "syncd: job -> 10 targets (site00, site01, site02, site03, site04 and 5 more): Wix refused the GET: no permission for it on its site (HTTP 403)",
         "  mend: see the key",
-        "syncd: job -> other: other: slow",
+        "syncd: job -> other: slow",
         "  mend: wait",
     ]

@@ -42,6 +42,9 @@ def succeeded(action: Create | Update, record: Record, written: Written, now: da
             restores=(*lately, now) if action.restore else lately,
             unlisted_tried_at=now if action.reason == Reason.UNLISTED else record.unlisted_tried_at,
         )
+        if action.describe_only:
+            # Its date hides a change that the listing did not show yet: compared as soon as that may be.
+            done = replace(done, verified_at=None)
         if action.describe_only and action.reason is not Reason.MOVED:
             return done
         if action.describe_only:

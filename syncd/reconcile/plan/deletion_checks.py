@@ -22,14 +22,22 @@ class BlindJob:
     cause: str
     names: frozenset[str]
     """Names that its rules give to paths that the ledger knows."""
+    rules: tuple[Rule, ...]
     unknown_rules: tuple[Rule, ...]
     """Rules of which the ledger knows no path: each name that they could give may be wanted."""
+    unread: tuple[tuple[Rule, str], ...] = ()
+    """Paths that it lists and could not read, whose fields may be any."""
 
-    def may_want(self, name: str, profile: str) -> bool:
-        """Could it want this name?"""
+    def may_want(self, name: str, path: str, profile: str) -> bool:
+        """Could it want the name of a secret that came from this path?"""
         folded = name.casefold()
-        known = any(one.casefold() == folded for one in self.names)
-        return known or any(could_name(rule, name, None, "", profile) for rule in self.unknown_rules)
+        if any(one.casefold() == folded for one in self.names):
+            return True
+        # A rule that covers the very path may have taken the secret over, from whichever source.
+        covering = (rule for rule in self.rules if selects_path(rule, path))
+        if any(could_name(rule, name, None, "", profile) for rule in (*self.unknown_rules, *covering)):
+            return True
+        return any(could_name(rule, name, one, "", profile) for rule, one in self.unread)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +48,9 @@ class SiteClaims:
     blind_jobs: tuple[BlindJob, ...] = ()
     profile: str = "api"
 
-    def objection(self, name: str) -> str:
+    def objection(self, name: str, path: str) -> str:
         """Why this name may not be deleted now: which job may want it, and why that is not known; else empty."""
-        blind = next((one for one in self.blind_jobs if one.may_want(name, self.profile)), None)
+        blind = next((one for one in self.blind_jobs if one.may_want(name, path, self.profile)), None)
         return f"job {blind.job} may want the name, and cannot be listed completely: {blind.cause}" if blind else ""
 
 
@@ -53,19 +61,35 @@ def claims_on_site(world: World, target: Target, *, except_job: str = "") -> Sit
     for job in world.jobs.values():
         if job.name == except_job or target.site not in {world.site_of(name) for name in job.targets}:
             continue
-        listed, cause = _listed_names(world, job, target)
-        if cause:
-            known = frozenset(_names_by_ledger(world, job, target.profile)) | listed
-            states = world.store.known_paths(job.source)
-            unknown = tuple(rule for rule in job.rules if not any(_is_of(rule, *key) for key in states))
-            blind.append(BlindJob(job=job.name, cause=cause, names=known, unknown_rules=unknown))
-        else:
-            names |= listed
+        look = _look(world, job, target)
+        if not look.cause:
+            names |= look.names
+            continue
+        states = world.store.known_paths(job.source)
+        blind.append(
+            BlindJob(
+                job=job.name,
+                cause=look.cause,
+                names=frozenset(_names_by_ledger(world, job, target.profile)) | look.names,
+                rules=job.rules,
+                unknown_rules=tuple(r for r in job.rules if not any(_is_of(r, *key) for key in states)),
+                unread=look.unread,
+            )
+        )
     return SiteClaims(names=frozenset(names), blind_jobs=tuple(blind), profile=target.profile)
 
 
-def _listed_names(world: World, job: Job, target: Target) -> tuple[frozenset[str], str]:
-    """The names that a job wants, and why that may not be all of them; empty where it is."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What one job wants, as far as it can be listed now."""
+
+    names: frozenset[str] = frozenset()
+    cause: str = ""
+    """Why that may not be all; empty where it is."""
+    unread: tuple[tuple[Rule, str], ...] = ()
+
+
+def _look(world: World, job: Job, target: Target) -> _Look:
     try:
         gathering = Gathering(
             job.rules, world.source(job.source), Tick(), world.store, None, world.fingerprint, world.clock()
@@ -73,12 +97,19 @@ def _listed_names(world: World, job: Job, target: Target) -> tuple[frozenset[str
         gathering.look()
         wanted = gathering.desired(job=job.name, owner=world.owner, profile=target.profile)
     except SyncdError as error:
-        return frozenset(), error.message
+        return _Look(cause=error.message)
+    evidence = gathering.picture
     causes = [f"{failure.place}: {failure.message}" for failure in gathering.failures]
     causes += [f"{one.name}: {one.message}" for one in wanted.findings if one.kind is Kind.FAILED]
     if gathering.unread and not causes:
         causes = ["a version that it lists cannot be read"]
-    return frozenset(one.name for one in wanted.all), next(iter(causes), "")
+    return _Look(
+        names=frozenset(one.name for one in wanted.all),
+        cause=next(iter(causes), ""),
+        unread=tuple(
+            (rule, path) for path, pin in sorted(evidence.unread) for rule in job.rules if _is_of(rule, path, pin)
+        ),
+    )
 
 
 def _is_of(rule: Rule, path: str, pin: str) -> bool:

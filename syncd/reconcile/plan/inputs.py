@@ -68,6 +68,8 @@ class Facts:
     """Names that will pass to another reference, and what they wait for."""
     jobs: frozenset[str] = frozenset()
     """The configured jobs that send to this site."""
+    taken_over: frozenset[str] = frozenset()
+    """Names of jobs that are gone, which a configured job's rules give to the same secret: it takes them over."""
     reports_orphans: bool = True
     """Is this the job that reports what no job sends to this site any more? One of them does."""
     kept_by: frozenset[str] = frozenset()

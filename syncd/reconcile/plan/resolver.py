@@ -53,6 +53,8 @@ class Memory:
     """May the credential read values at the site? True until refused."""
     site_values: dict[str, str] = field(default_factory=dict)
     """Fingerprints of what the site was seen to hold, until it is written to."""
+    compared_at: dict[str, tuple[str, datetime] | None] = field(default_factory=dict)
+    """Id and listed date of each, as it was compared; None for a site without dates."""
     uncompared: set[str] = field(default_factory=set)
     """Names whose comparison failed."""
 
@@ -83,6 +85,12 @@ class Decision:
         self._remote = remote
         self._memory = memory
         self._allowed_deletes = allowed_deletes
+        dates = {secret.name: (secret.id, secret.updated_at) for secret in remote if secret.updated_at}
+        # What an earlier pass compared tells nothing of a secret that was changed since.
+        for name in [name for name, seen in memory.compared_at.items() if seen is None or dates.get(name) != seen]:
+            memory.site_values.pop(name, None)
+            del memory.compared_at[name]
+        self._dates = dates
         self._site_values = memory.site_values
         self.postponed: frozenset[str] = frozenset()
         self._asked = 0
@@ -97,6 +105,10 @@ class Decision:
         )
         self._mounts: dict[str, dict[str, str]] = {}
         self._kept = self._kept_by()
+        gone = (record for record in records if record.job not in self._jobs_here)
+        self._taken_over = frozenset(
+            record.name for record in gone if any(self._claims(job, record) for job in world.jobs.values())
+        )
         self.wanted = wanted
         self._presence = self._presences()
         self._passing = self._passings()
@@ -156,6 +168,7 @@ class Decision:
             for name, outcome in zip(batch, pool.map(lambda name: self._compared(name, until), batch), strict=True):
                 if isinstance(outcome, str):
                     self._site_values[name] = outcome
+                    self._memory.compared_at[name] = self._dates.get(name)
                 elif outcome is None:
                     self._memory.uncompared.add(name)
         known = self._site_values.keys() | self._memory.uncompared
@@ -185,6 +198,7 @@ class Decision:
             passable=self._passing[0],
             waiting=self._passing[1],
             jobs=frozenset(self._jobs_here),
+            taken_over=self._taken_over,
             reports_orphans=self._job.name == min(self._jobs_here, default=""),
             kept_by=self._kept,
             wanted_elsewhere=self._elsewhere,
@@ -373,7 +387,7 @@ class Decision:
         listed = self._gathering.picture.listed
         for action in deletes:
             record = action.record
-            objection = other_key or self._own_objection(record.name) or claims.objection(record.name)
+            objection = other_key or self._own_objection(record.name) or claims.objection(record.name, record.ref.path)
             if objection:
                 self._objections[record.name] = objection
                 continue
@@ -391,7 +405,9 @@ class Decision:
         for rule in self._job.rules:
             snapshot = picture.snapshots[rule.index]
             mount = snapshot.mount.strip("/")
-            if not picture.is_complete(rule) and could_name(rule, name, None, mount, profile):
+            held = any(selects(rule, record.ref) for record in self._records)
+            complete = picture.is_complete(rule) or (snapshot.complete and not held)
+            if not complete and could_name(rule, name, None, mount, profile):
                 return f"rule {rule.path} of its own job could not be listed completely, and may want the name"
             paths = (path for path, pin in picture.unread if pin == rule.pin and selects_path(rule, path))
             if unread := next((one for one in sorted(paths) if could_name(rule, name, one, mount, profile)), None):

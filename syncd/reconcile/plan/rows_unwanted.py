@@ -70,6 +70,8 @@ def _compared(table: Table, record: Record, there: RemoteSecret) -> Record | Non
 def judge_of_gone_job(table: Table, record: Record) -> None:
     """No job sends it here any more: an orphan that goes by command only; but a listing must not lack it for ever."""
     listed = record.remote_id in table.ids
+    if record.name in table.view.facts.taken_over:
+        return
     if record.frozen_until and record.frozen_until > table.view.now:
         return
     if record.remote_id and not listed and not lately(record.unlisted_tried_at, table.view.now):

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from syncd.domain import Create, Desired, Kind, Pending, Record, RemoteSecret, Update
 from syncd.domain.ownership import other_owner
+from syncd.domain.value_templates import template_in
 from syncd.domain.write_window import may_be_late_commit
 from syncd.reconcile.plan.builder import Table, lately, owns, rests, seek, update
 from syncd.reconcile.plan.inputs import Reason
@@ -40,6 +41,18 @@ def judge_wanted(table: Table, wanted: Desired) -> None:
             wanted,
             f"{record.name} of job {record.job} differs only in case",
             "give one of the two rules another `name`",
+        )
+    elif (
+        record.job != wanted.job
+        and record.name in facts.kept_by
+        and owns(record, wanted)
+        and template_in(record.version) != template_in(wanted.version)
+    ):
+        table.found(
+            Kind.CONFLICT,
+            wanted,
+            f"job {record.job} makes {wanted.name} of the same secret by another template",
+            "give one of the two rules another `name`, or both the same `value`",
         )
     elif not owns(record, wanted) and wanted.name not in facts.passable:
         table.found(

@@ -12,10 +12,13 @@ from syncd.domain.ports import Journal, StateStore
 from syncd.errors import SecretRefused
 from syncd.reconcile.plan.planner import LONGEST_DELAY
 
+INTERRUPTED = 130
+"""The exit code under which a run that was stopped half-way is remembered: it is due again at once."""
 FIRST_DELAY = timedelta(minutes=10)
 STATUS = {
     Kind.CONFLICT: "conflict",
     Kind.BEHIND: "behind",
+    Kind.UNKNOWN: "behind",
     Kind.DRIFT: "behind",
     Kind.CONTESTED: "contested",
     Kind.MISSING: "missing",
@@ -72,15 +75,15 @@ def remember(journal: Journal, store: StateStore, report: SyncReport, site: str,
 
 def _run(report: SyncReport, site: str, store: StateStore) -> Run:
     before = next((run for run in store.runs() if (run.job, run.site) == (report.job, site)), None)
-    good = report.exit_code in {0, 1, 6}
+    good = report.exit_code in {0, 1, 6} and not report.unsent
     return Run(
         job=report.job,
         site=site,
         target=report.target,
         started_at=report.started_at,
         finished_at=report.finished_at,
-        exit_code=report.exit_code,
-        message=_reason(report),
+        exit_code=report.exit_code or (INTERRUPTED if report.unsent else 0),
+        message=f"interrupted: {report.unsent} not sent" if report.unsent else _reason(report),
         succeeded_at=report.finished_at if good else before.succeeded_at if before else None,
         counts=json.dumps({**counts(report), "listing_calls": report.listing_calls, "means": dict(report.means)}),
     )

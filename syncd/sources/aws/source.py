@@ -274,7 +274,9 @@ class AwsSource:
         described, arn = self._described(path), SecretArn.parse(path)
         mount = f"arn:{arn.owner}" if arn else ACCOUNT
         if described is None or described.get("DeletedDate"):
-            mount_id = arn.owner if arn else _account_of([described]) if described else self._account()
+            # "Not found" at an endpoint that has nothing at all tells nothing of an ARN.
+            here = _account_of([described]) if described else self._account()
+            mount_id = arn.owner if arn and here else here
             return PathCheck(existence=Existence.GONE, mount=mount, mount_id=mount_id)
         return PathCheck(
             existence=Existence.THERE,

@@ -243,7 +243,7 @@ class VaultSource:
         for rule in rules:
             snapshot = self.snapshot(rule)
             yield from snapshot.failures
-            if not snapshot.mount:
+            if not snapshot.mount or (snapshot.failures and not snapshot.entries):
                 continue
             nothing = "" if snapshot.entries else "; it selects nothing: is the path right?"
             yield f"{rule.path}: {len(snapshot.entries)} found by {snapshot.means}{nothing}"
