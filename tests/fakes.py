@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 from syncd.domain import (
     Existence,
-    Failure,
     Glob,
     PathCheck,
-    Reading,
+    ReadFailure,
+    ReadResult,
     RemoteSecret,
     Rule,
     SecretRef,
@@ -20,8 +20,8 @@ from syncd.domain import (
     Snapshot,
     SourceEntry,
     Version,
-    Window,
-    Written,
+    WriteResult,
+    WriteWindow,
 )
 from syncd.domain.naming import selects_path
 from syncd.errors import NameTaken, SecretGone, SecretRefused, SourceError, TargetDenied, TargetUnavailable
@@ -77,7 +77,7 @@ class FakeSource:
     def close(self) -> None:
         pass
 
-    def check(self, rules: Sequence[Rule]) -> Iterator[Failure | str]:
+    def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | str]:
         yield "fake"
 
     def _seen(self) -> dict[str, Stored]:
@@ -90,7 +90,7 @@ class FakeSource:
         paths = sorted(path for path in seen if selects_path(rule, path))
         if self.partial:
             paths = paths[::2]
-            failures = [Failure(place="kv/folder/", message="denied")]
+            failures = [ReadFailure(place="kv/folder/", message="denied")]
         entries = tuple(
             SourceEntry(
                 ref=SecretRef(source=self.name, path=path),
@@ -113,15 +113,15 @@ class FakeSource:
         token = f"kv2:{stored.number}@{stored.created.isoformat()}"
         return Version(token=token, number=stored.number, lineage=stored.lineage)
 
-    def read(self, entries: Sequence[SourceEntry]) -> Iterator[Reading]:
+    def read(self, entries: Sequence[SourceEntry]) -> Iterator[ReadResult]:
         for entry in entries:
             stored = self._seen().get(entry.ref.path)
             if entry.ref.path in self.denied:
-                yield Reading(entry=entry, failure=Failure(place=entry.ref.path, message="denied"))
+                yield ReadResult(entry=entry, failure=ReadFailure(place=entry.ref.path, message="denied"))
             elif stored is None:
-                yield Reading(entry=entry, gone=True)
+                yield ReadResult(entry=entry, gone=True)
             else:
-                yield Reading(
+                yield ReadResult(
                     entry=entry,
                     version=self._version(stored),
                     document=SecretValue(dict(stored.fields)),
@@ -183,7 +183,7 @@ class FakeTarget:
             for one in listed
         )
 
-    def _write(self, act: Callable[[], dict[str, object]]) -> Written:
+    def _write(self, act: Callable[[], dict[str, object]]) -> WriteResult:
         self.writes += 1
         start = self.clock()
         kind = self.mischief.pop(0) if self.mischief else ""
@@ -209,27 +209,29 @@ class FakeTarget:
         end = self.clock()
         # The Date header has whole seconds.
         date = end.replace(microsecond=0)
-        return Written(id=str(answer.get("id", "")), window=Window(start=date - (end - start), end=date))
+        return WriteResult(id=str(answer.get("id", "")), window=WriteWindow(start=date - (end - start), end=date))
 
-    def create(self, name: str, value: SecretValue[str], description: str) -> Written:
+    def create(self, name: str, value: SecretValue[str], description: str) -> WriteResult:
         told = {"name": name, "value": value.reveal(), "description": description}
         return self._write(lambda: self.site_object.create(told))
 
-    def update(self, secret_id: str, *, name: str | None, value: SecretValue[str] | None, description: str) -> Written:
+    def update(
+        self, secret_id: str, *, name: str | None, value: SecretValue[str] | None, description: str
+    ) -> WriteResult:
         told: dict[str, object] = {"description": description}
         told |= {"name": name} if name is not None else {}
         told |= {"value": value.reveal()} if value is not None else {}
         written = self._write(lambda: self.site_object.update(secret_id, told))
-        return Written(id=secret_id, window=written.window)
+        return WriteResult(id=secret_id, window=written.window)
 
-    def delete(self, secret_id: str) -> Written:
+    def delete(self, secret_id: str) -> WriteResult:
         self.on_delete(secret_id)
         self.deleted.append(secret_id)
         try:
             written = self._write(lambda: self.site_object.delete(secret_id))
         except SecretGone:
-            return Written(id=secret_id)
-        return Written(id=secret_id, window=written.window)
+            return WriteResult(id=secret_id)
+        return WriteResult(id=secret_id, window=written.window)
 
     def value(self, name: str) -> SecretValue[str] | None:
         if self.down or self.silent:

@@ -20,7 +20,7 @@ from syncd.bootstrap.waits import WaitNotices
 from syncd.config import settings as config
 from syncd.config.fields import Credential, parse_duration
 from syncd.config.rules import normalised
-from syncd.domain import Failure, Finding, Outcome, SecretValue
+from syncd.domain import Finding, Outcome, ReadFailure, SecretValue
 from syncd.domain.ports import Queue, Source, Target, TellWait
 from syncd.domain.recency import TOLERANCE
 from syncd.domain.statuses import Served
@@ -33,11 +33,11 @@ from syncd.reconcile.apply.applier import WORKERS
 from syncd.reconcile.cycle import MOST_SITES
 from syncd.reconcile.guard import Limit, Limits
 from syncd.reconcile.plan.planner import Policies
-from syncd.reconcile.runtime import Job, World
+from syncd.reconcile.runtime import Job, Runtime
 from syncd.telemetry.logs import logger
 from syncd.transport.addresses import is_proxy_address, see_certificates
 
-Told = Callable[[str, "Outcome | Finding | Failure", Job, str], None]
+Told = Callable[[str, "Outcome | Finding | ReadFailure", Job, str], None]
 UNSCHEDULED = timedelta(hours=1)
 """Taken for the interval of a job without a schedule (a cron-style run)."""
 
@@ -104,7 +104,7 @@ class App:
         self._joined = self.ledger.joined_sites()
         self._see_that_joined_targets_agree()
         self._say_a_clock_that_was_set_back()
-        self.world = World(
+        self.world = Runtime(
             owner=settings.owner,
             jobs={name: self._job(name, job) for name, job in settings.jobs.items()},
             source=self.source,

@@ -13,7 +13,7 @@ import typer
 
 from syncd.cli.context import Context, show_json, show_table, warn
 from syncd.cli.parameters import Json
-from syncd.domain import Failure
+from syncd.domain import ReadFailure
 from syncd.errors import ConfigError, LedgerError, SyncdError, worst
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def _sources(app: App) -> Iterator[tuple[str, str, str, int]]:
         rules = [rule for job in app.world.jobs.values() if job.source == name for rule in job.rules]
         try:
             for told in app.source(name).check(rules):
-                if isinstance(told, Failure):
+                if isinstance(told, ReadFailure):
                     yield "failed", f"source {name}", f"{told.place}: {told.message}; mend: {told.hint}", 4
                 else:
                     yield "ok", f"source {name}", told, 0

@@ -11,7 +11,7 @@ from syncd.cli.context import ago, show, show_json
 from syncd.cli.explanation import Explanation, NextCycle, explanation_of, listing_methods
 from syncd.cli.json_rows import failure_row, finding_row, history_row, problem_row, record_row
 from syncd.cli.parameters import Json
-from syncd.domain import Action, Kind, Record, version_label
+from syncd.domain import Action, FindingKind, Record, version_label
 from syncd.domain.statuses import status_of_record
 from syncd.errors import ConfigError, worst
 
@@ -145,7 +145,7 @@ def _cycle_lines(cycle: NextCycle, explanation: Explanation) -> Iterator[str]:
         yield f"{place}: {_verb(action)} {action.name} ({_why(action)})"
     for finding in cycle.findings:
         said = True
-        if finding.kind is Kind.UNCHANGED:
+        if finding.kind is FindingKind.UNCHANGED:
             yield f"{place}: nothing, {finding.name} is as its source says" + (
                 f" ({finding.message})" if finding.message else ""
             )

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from syncd.domain import Action, Delete, Failure, Finding, Record, SecretRef, Trouble
+from syncd.domain import Action, Delete, Finding, OpenProblem, ReadFailure, Record, SecretRef
 from syncd.domain.untrusted import mapping
 from syncd.errors import SyncdError
 
 if TYPE_CHECKING:
     from syncd.bootstrap.app import App
-    from syncd.reconcile.cycle import Picture
-    from syncd.reconcile.observe.observation_cache import Tick
+    from syncd.reconcile.cycle import PlannedPass
+    from syncd.reconcile.observe.observation_cache import ObservationCache
     from syncd.reconcile.runtime import Job
 
 
@@ -32,7 +32,7 @@ class NextCycle:
     unread: bool = False
     actions: tuple[Action, ...] = ()
     findings: tuple[Finding, ...] = ()
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[ReadFailure, ...] = ()
     """Places of the job that could not be read."""
     error: SyncdError | None = None
     """Why nobody could look."""
@@ -49,7 +49,7 @@ class Explanation:
 
     subject: str
     records: list[Record]
-    problems: list[Trouble]
+    problems: list[OpenProblem]
     mappings: list[dict[str, Any]]
     """Which rules take the path, and the names that they give it."""
     excluded: list[dict[str, str]]
@@ -142,13 +142,13 @@ def listing_methods(app: App) -> dict[tuple[str, str], str]:
 def _next_cycles(app: App, explanation: Explanation) -> Iterator[NextCycle]:
     """What each job that may have to do with it sees now; a name that nobody knows is looked for by all."""
     from syncd.reconcile.cycle import Cycle, looked_at_patiently
-    from syncd.reconcile.observe.observation_cache import Tick
+    from syncd.reconcile.observe.observation_cache import ObservationCache
 
     concerned = {row["job"] for row in (*explanation.mappings, *explanation.excluded)} | {
         one.job for one in explanation.records
     }
     concerned |= {one.job for one in explanation.problems}
-    tick: Tick = Tick()
+    tick: ObservationCache = ObservationCache()
     for job in app.world.jobs.values():
         if concerned and job.name not in concerned:
             continue
@@ -163,7 +163,7 @@ def _next_cycles(app: App, explanation: Explanation) -> Iterator[NextCycle]:
                     yield seen
 
 
-def _seen(job: Job, target: str, picture: Picture, explanation: Explanation) -> NextCycle:
+def _seen(job: Job, target: str, picture: PlannedPass, explanation: Explanation) -> NextCycle:
     subject, ids = explanation.subject, {one.remote_id for one in explanation.records}
     paths = (
         {subject}

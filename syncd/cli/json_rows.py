@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from syncd.domain import Failure, Finding, Kind, Logged, Record, SyncReport, Trouble, version_label
+from syncd.domain import Finding, FindingKind, HistoryEntry, OpenProblem, ReadFailure, Record, SyncReport, version_label
 from syncd.errors import SyncdError
 
 
@@ -24,7 +24,7 @@ def record_row(record: Record, status: str) -> dict[str, Any]:
     }
 
 
-def problem_row(one: Trouble) -> dict[str, Any]:
+def problem_row(one: OpenProblem) -> dict[str, Any]:
     """What keeps failing."""
     return {
         "status": one.kind,
@@ -50,12 +50,12 @@ def finding_row(one: Finding) -> dict[str, Any]:
     }
 
 
-def failure_row(one: Failure) -> dict[str, Any]:
+def failure_row(one: ReadFailure) -> dict[str, Any]:
     """A place that could not be read."""
     return {"place": one.place, "message": one.message, "hint": one.hint}
 
 
-def history_row(line: Logged) -> dict[str, Any]:
+def history_row(line: HistoryEntry) -> dict[str, Any]:
     """An action as it ended."""
     return {
         "at": line.at,
@@ -87,7 +87,7 @@ def report_row(report: SyncReport) -> dict[str, Any]:
             }
             for outcome in report.outcomes
         ],
-        "findings": [finding_row(one) for one in report.findings if one.kind is not Kind.UNCHANGED],
+        "findings": [finding_row(one) for one in report.findings if one.kind is not FindingKind.UNCHANGED],
         "failures": [failure_row(one) for one in report.failures],
         "error": str(report.error) if report.error else None,
         "hint": report.error.hint if isinstance(report.error, SyncdError) else "",

@@ -15,12 +15,12 @@ from syncd.cli.json_rows import failure_row, finding_row
 from syncd.cli.parameters import Jobs, Json, Wait
 from syncd.cli.report_output import Told, cycle_error_lines, problems
 from syncd.cli.write_session import working
-from syncd.domain import SERIOUS, Action, Create, Delete, Finding, Kind, Update, version_label
+from syncd.domain import FAILING_KINDS, Action, Create, Delete, Finding, FindingKind, Update, version_label
 from syncd.errors import SyncdError, worst
 
 if TYPE_CHECKING:
     from syncd.bootstrap.app import App
-    from syncd.reconcile.cycle import Picture
+    from syncd.reconcile.cycle import PlannedPass
     from syncd.reconcile.runtime import Job
 
 SHORT = 12
@@ -46,14 +46,14 @@ def plan(
     """Show what a sync would do, what it would withhold, and why. Changes nothing."""
     from syncd.reconcile import saved_plan as planfile
     from syncd.reconcile.cycle import Cycle, looked_at_patiently
-    from syncd.reconcile.observe.observation_cache import Tick
+    from syncd.reconcile.observe.observation_cache import ObservationCache
 
     codes, plans, failed = set(), [], list[dict[str, str]]()
     total: Counter[type[Action]] = Counter()
     errors: list[tuple[str, str, SyncdError]] = []
     wishes = _Wishes()
     with context.obj.open(writable=False) as app:
-        tick = Tick()
+        tick = ObservationCache()
         for job in chosen_jobs(app, jobs or []):
             for target in job.targets:
                 cycle = Cycle(app.world, job, target)
@@ -69,12 +69,14 @@ def plan(
                 picture.plan = replace(picture.plan, actions=fresh)
                 findings = (*picture.plan.findings, *picture.wanted.findings, *disputed, *cycle.noticed)
                 total.update(type(action) for action in picture.plan.actions)
-                codes |= {one.exit_code or int(one.kind in SERIOUS) for one in findings}
+                codes |= {one.exit_code or int(one.kind in FAILING_KINDS) for one in findings}
                 codes |= {4} if picture.gathering.failures else set()
                 kept = planfile.actions_of(picture)
                 plans.append({"job": job.name, "target": target, "site": site, "actions": kept})
                 if as_json:
-                    plans[-1]["findings"] = [finding_row(one) for one in findings if one.kind is not Kind.UNCHANGED]
+                    plans[-1]["findings"] = [
+                        finding_row(one) for one in findings if one.kind is not FindingKind.UNCHANGED
+                    ]
                     plans[-1]["failures"] = [failure_row(one) for one in picture.gathering.failures]
                     plans[-1]["unversioned"] = [
                         action.name for action in picture.plan.actions if planfile.unversioned(action)
@@ -123,15 +125,17 @@ class _Wishes:
                     message = f"{rival.name} belongs to {rival.ref} of job {earlier[0]}"
                     hint = "give one of the two rules another `name`"
                     ref = action.desired.ref
-                    disputed.append(Finding(kind=Kind.CONFLICT, name=action.name, ref=ref, message=message, hint=hint))
+                    disputed.append(
+                        Finding(kind=FindingKind.CONFLICT, name=action.name, ref=ref, message=message, hint=hint)
+                    )
         return tuple(fresh), disputed
 
 
-def _show_plan(job: str, target: str, picture: Picture, findings: tuple[Finding, ...]) -> None:
+def _show_plan(job: str, target: str, picture: PlannedPass, findings: tuple[Finding, ...]) -> None:
     from syncd.reconcile.saved_plan import unversioned
 
     actions = picture.plan.actions
-    same = sum(one.kind is Kind.UNCHANGED for one in findings)
+    same = sum(one.kind is FindingKind.UNCHANGED for one in findings)
     show(f"{job} -> {target}: {_tally(Counter(type(action) for action in actions))}, {same} unchanged")
     if actions:
         show_table(["ACTION", "NAME", "FROM", "TO", "WHY", "SOURCE"], [_row(action) for action in actions])
@@ -187,21 +191,21 @@ def apply(
     from syncd.errors import PlanMoved
     from syncd.reconcile import saved_plan as planfile
     from syncd.reconcile.cycle import Cycle
-    from syncd.reconcile.observe.observation_cache import Tick
+    from syncd.reconcile.observe.observation_cache import ObservationCache
 
     content, patience = planfile.read(file), duration(wait)
     with working(context.obj) as app:
         if content["configuration"] != planfile.digest(app.settings.dump()):
             raise PlanMoved("the configuration is not the one that the plan was made under", hint="plan again")
         todo = [(_planned_job(app, one), one) for one in content["plans"] if one["actions"]]
-        tick = Tick()
+        tick = ObservationCache()
         for job, one in todo:  # all of it or nothing: look at every part before the first write
             planfile.check(one["actions"], Cycle(app.world, job, one["target"]).look(tick, None))
         told = Told(as_json=as_json)
         for job, one in todo:
             chosen = planfile.exactly(one["actions"])
             cycle = Cycle(app.world, job, one["target"])
-            told.take(cycle.run(Tick(), holder=holder(), wait=patience, chosen=chosen))
+            told.take(cycle.run(ObservationCache(), holder=holder(), wait=patience, chosen=chosen))
         if not todo:
             warn("the plan holds no actions; nothing to do")
         return told.show([(job.name, one["target"]) for job, one in todo])

@@ -9,7 +9,7 @@ from typing import Any
 from syncd.cli.context import show, show_json, warn
 from syncd.cli.grouping import Problem, grouped_by_cause, names_in_words, problem_lines
 from syncd.cli.json_rows import report_row
-from syncd.domain import SERIOUS, Failure, Finding, Kind, SyncReport
+from syncd.domain import FAILING_KINDS, Finding, FindingKind, ReadFailure, SyncReport
 from syncd.errors import SyncdError, worst
 
 
@@ -58,26 +58,30 @@ class Told:
         return worst(self._codes)
 
 
-SHOWN = SERIOUS | {
-    Kind.WITHHELD,
-    Kind.TAKEN_BACK,
-    Kind.JOINED,
-    Kind.BEHIND,
-    Kind.DRIFT,
-    Kind.MISSING,
-    Kind.ORPHAN,
-    Kind.FROZEN,
-    Kind.UNKNOWN,
+SHOWN = FAILING_KINDS | {
+    FindingKind.WITHHELD,
+    FindingKind.TAKEN_BACK,
+    FindingKind.JOINED,
+    FindingKind.BEHIND,
+    FindingKind.DRIFT,
+    FindingKind.MISSING,
+    FindingKind.ORPHAN,
+    FindingKind.FROZEN,
+    FindingKind.UNKNOWN,
 }
 """Findings that a person should look at."""
 
 
-def problems(findings: Iterable[Finding], report: SyncReport | None, failures: Iterable[Failure] = ()) -> Iterator[str]:
+def problems(
+    findings: Iterable[Finding], report: SyncReport | None, failures: Iterable[ReadFailure] = ()
+) -> Iterator[str]:
     """What a person should look at, each cause with its fix."""
     return problem_lines(_problems(findings, report, report.failures if report else failures))
 
 
-def _problems(findings: Iterable[Finding], report: SyncReport | None, failures: Iterable[Failure]) -> Iterator[Problem]:
+def _problems(
+    findings: Iterable[Finding], report: SyncReport | None, failures: Iterable[ReadFailure]
+) -> Iterator[Problem]:
     for failure in failures:
         yield Problem(label="unreadable", name=failure.place, message=failure.message, hint=failure.hint)
     failed = {o.action.name: o for o in report.outcomes}.values() if report else ()

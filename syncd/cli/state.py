@@ -15,7 +15,7 @@ from syncd.cli.context import Context, duration, show, show_json, show_table
 from syncd.cli.json_rows import record_row
 from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_status
 from syncd.cli.reasons import Reason, log_override, required_reason
-from syncd.domain import Logged, Record, Result, Trouble, version_label
+from syncd.domain import HistoryEntry, OpenProblem, Record, Result, version_label
 from syncd.domain.statuses import status_of_record
 from syncd.errors import ConfigError, PlanMoved
 from syncd.transport.private_files import read_bounded
@@ -38,7 +38,7 @@ def _locked(app: App, site: str) -> AbstractContextManager[SiteJournal]:
     return app.ledger.lock(site, holder="syncd state", wait=WAIT, stop=Context.stop.is_set, waits=waits)
 
 
-def _without_record(app: App, troubles: list[Trouble], records: tuple[Record, ...]) -> list[dict[str, Any]]:
+def _without_record(app: App, troubles: list[OpenProblem], records: tuple[Record, ...]) -> list[dict[str, Any]]:
     """Names that were never created: conflicts, quarantined and missing ones."""
     have = {(record.site, record.name) for record in records}
     targets = {app.site_of(name): name for name in app.settings.targets}
@@ -364,7 +364,7 @@ def _delete(app: App, journal: Any, record: Record) -> None:
     obstacle = obstacle or unlisted_keys(app.world, record.site, listed)
     if obstacle:
         raise PlanMoved(f"{record.name} is not deleted: {obstacle}", hint="delete it at Wix by hand, then forget it")
-    line = Logged(
+    line = HistoryEntry(
         at=site_target.site_time() or now,
         site=record.site,
         target=record.target,

@@ -12,7 +12,7 @@ from syncd.cli.context import ago, show, show_json, show_table
 from syncd.cli.grouping import Problem, grouped_by_cause, names_in_words
 from syncd.cli.json_rows import problem_row
 from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_status
-from syncd.domain import Record, Trouble
+from syncd.domain import OpenProblem, Record
 from syncd.domain.statuses import status_of_record
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _records_by_job(app: App) -> dict[tuple[str, str], list[Record]]:
     return held
 
 
-def _problem_rows(problems: list[Trouble], now: datetime) -> Iterator[list[str]]:
+def _problem_rows(problems: list[OpenProblem], now: datetime) -> Iterator[list[str]]:
     """What keeps failing, one row a cause."""
     pairs = [(_as_problem(one), one) for one in problems]
     rows = {id(problem): one for problem, one in pairs}
@@ -150,7 +150,7 @@ def _problem_rows(problems: list[Trouble], now: datetime) -> Iterator[list[str]]
         ]
 
 
-def _as_problem(one: Trouble) -> Problem:
+def _as_problem(one: OpenProblem) -> Problem:
     return Problem(label=f"{one.kind} {one.job}", name=one.subject, message=one.message, hint=one.hint)
 
 

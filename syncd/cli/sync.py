@@ -55,12 +55,12 @@ def sync(
     from syncd.bootstrap.app import holder
     from syncd.domain.allowance import DeletionAllowance
     from syncd.reconcile.cycle import sync_job
-    from syncd.reconcile.observe.observation_cache import Tick
+    from syncd.reconcile.observe.observation_cache import ObservationCache
 
     patience = duration(wait)
     why = required_reason(reason, "--allow-deletes") if allow_deletes else ""
     with working(context.obj) as app:
-        told, tick = Told(as_json=as_json), Tick()
+        told, tick = Told(as_json=as_json), ObservationCache()
         allowance = DeletionAllowance.parse(allow_deletes or [], app.settings.targets)
         chosen = chosen_jobs(app, jobs or [])
         if due:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from syncd.domain import Run
+from syncd.domain import LastRun
 from syncd.domain.statuses import Served, status_of_record
 from syncd.ledger.store import Ledger
 
@@ -40,7 +40,7 @@ def status_of(
     }
 
 
-def _target(run: Run, name: str, *, names: bool) -> dict[str, Any]:
+def _target(run: LastRun, name: str, *, names: bool) -> dict[str, Any]:
     return {
         "target": name,
         "last_run_at": run.finished_at.isoformat(),

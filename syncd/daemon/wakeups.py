@@ -10,7 +10,7 @@ from syncd.domain import name_in
 from syncd.domain.naming import selects_path
 from syncd.domain.ports import Queue
 from syncd.errors import SourceError
-from syncd.reconcile.observe.observation_cache import Tick
+from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.runtime import Job
 
 MOST_NAMED = 1000
@@ -43,15 +43,15 @@ class Pending:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._named: defaultdict[str, set[str]] = defaultdict(set)
-        self._tick = Tick()
+        self._tick = ObservationCache()
 
     def put(self, job: str, named: Iterable[str]) -> None:
         """An event: what was looked at before it is old."""
         with self._lock:
             self._named[job] |= set(sorted(named)[: MOST_NAMED - len(self._named[job])])
-            self._tick = Tick()
+            self._tick = ObservationCache()
 
-    def take(self, job: str) -> tuple[Tick, frozenset[str]]:
+    def take(self, job: str) -> tuple[ObservationCache, frozenset[str]]:
         """For a run that starts: a look that is young enough to share, and the paths to look at directly."""
         with self._lock:
             self._tick = self._tick.fresh()

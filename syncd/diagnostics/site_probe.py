@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from syncd.domain import Pending, Record, RemoteSecret, SecretRef, SecretValue, Window
+from syncd.domain import Pending, Record, RemoteSecret, SecretRef, SecretValue, WriteWindow
 from syncd.domain.ownership import DESCRIPTION_MAX, mark_of, marked
 from syncd.domain.ports import Clock, Journal, StateStore, Target
 from syncd.domain.values import VALUE_MAX
@@ -67,7 +67,9 @@ class Probe:
             self._clean_up()
             yield "leftovers", True, "those of an earlier probe were removed"
 
-    def _create(self, name: str, value: SecretValue[str], text: str = "syncd probe") -> tuple[Record, Window | None]:
+    def _create(
+        self, name: str, value: SecretValue[str], text: str = "syncd probe"
+    ) -> tuple[Record, WriteWindow | None]:
         ref = SecretRef(source=JOB, path=name)
         record = Record(
             site=self.target.site,
@@ -101,7 +103,7 @@ class Probe:
                 return there if enough(there) else None
             pause = min(2.0, pause * 2)
 
-    def _dates(self, seen: RemoteSecret | None, window: Window | None) -> Iterator[tuple[str, bool, str]]:
+    def _dates(self, seen: RemoteSecret | None, window: WriteWindow | None) -> Iterator[tuple[str, bool, str]]:
         if seen is None:
             return
         if seen.updated_at is None:

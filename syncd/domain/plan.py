@@ -8,15 +8,15 @@ from datetime import datetime
 from enum import StrEnum
 
 from syncd.domain.records import Record
-from syncd.domain.site import Desired
-from syncd.domain.source import Failure, SecretRef
+from syncd.domain.site import DesiredSecret
+from syncd.domain.source import ReadFailure, SecretRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Create:
     """Send a new secret."""
 
-    desired: Desired
+    desired: DesiredSecret
     record: Record | None = None
 
     @property
@@ -29,7 +29,7 @@ class Create:
 class Update:
     """Write over a secret by its id. Without a value only the description is sent."""
 
-    desired: Desired
+    desired: DesiredSecret
     record: Record
     reason: str
     rename: bool = False
@@ -48,7 +48,7 @@ class Delete:
 
     record: Record
     reason: str
-    kind: Kind = field(default_factory=lambda: Kind.MISSING)
+    kind: FindingKind = field(default_factory=lambda: FindingKind.MISSING)
     """What it is, as long as it is there: missing at its source, or an orphan."""
 
     @property
@@ -60,7 +60,7 @@ class Delete:
 Action = Create | Update | Delete
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     """What a cycle found, without an action of its own."""
 
     UNCHANGED = "unchanged"
@@ -80,7 +80,9 @@ class Kind(StrEnum):
     BEHIND = "behind"
 
 
-SERIOUS = frozenset({Kind.CONFLICT, Kind.CONTESTED, Kind.UNVERIFIED, Kind.FAILED, Kind.QUARANTINED})
+FAILING_KINDS = frozenset(
+    {FindingKind.CONFLICT, FindingKind.CONTESTED, FindingKind.UNVERIFIED, FindingKind.FAILED, FindingKind.QUARANTINED}
+)
 """Findings that make a cycle exit 1. A withheld class is 6, an unreadable source 4, as the finding says."""
 
 
@@ -88,7 +90,7 @@ SERIOUS = frozenset({Kind.CONFLICT, Kind.CONTESTED, Kind.UNVERIFIED, Kind.FAILED
 class Finding:
     """One secret's state in words, with the mend."""
 
-    kind: Kind
+    kind: FindingKind
     name: str
     ref: SecretRef | None = None
     message: str = ""
@@ -97,7 +99,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Needs:
+class ReadRequests:
     """What a provisional plan wants to know before it is final."""
 
     values: frozenset[str] = frozenset()
@@ -113,7 +115,7 @@ class Plan:
     actions: tuple[Action, ...] = ()
     findings: tuple[Finding, ...] = ()
     notes: tuple[Record, ...] = ()
-    needs: Needs = Needs()
+    needs: ReadRequests = ReadRequests()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +153,7 @@ class SyncReport:
     """That it took, by the monotonic clock."""
     outcomes: tuple[Outcome, ...] = ()
     findings: tuple[Finding, ...] = ()
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[ReadFailure, ...] = ()
     error: Exception | None = None
     exit_code: int = 0
     unsent: int = 0
@@ -160,7 +162,7 @@ class SyncReport:
     """What one look at the source costs, however many jobs share it."""
     means: Mapping[str, str] = field(default_factory=dict)
     """How each rule's path was listed, in words."""
-    faulty: Mapping[str, Desired] = field(default_factory=dict)
+    faulty: Mapping[str, DesiredSecret] = field(default_factory=dict)
     """Wanted secrets whose value cannot go to Wix, by name."""
 
     @property
@@ -177,6 +179,6 @@ class SyncReport:
         """How many actions of this verb were done."""
         return sum(1 for outcome in self.outcomes if outcome.verb == verb and outcome.error is None)
 
-    def found(self, kind: Kind) -> tuple[Finding, ...]:
+    def found(self, kind: FindingKind) -> tuple[Finding, ...]:
         """The findings of one kind."""
         return tuple(finding for finding in self.findings if finding.kind is kind)

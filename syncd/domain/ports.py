@@ -8,21 +8,21 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from syncd.domain import (
-    Failure,
+    HistoryEntry,
     KnownId,
-    Logged,
+    LastRun,
+    OpenProblem,
     PathCheck,
     PathState,
-    Reading,
+    ReadFailure,
+    ReadResult,
     Record,
     RemoteSecret,
     Rule,
-    Run,
     SecretValue,
     Snapshot,
     SourceEntry,
-    Trouble,
-    Written,
+    WriteResult,
 )
 
 TellWait = Callable[[str, float], None]
@@ -32,14 +32,14 @@ Clock = Callable[[], datetime]
 
 
 class Source(Protocol):
-    """Where secrets come from. A place that cannot be read is a `Failure`, never an absence."""
+    """Where secrets come from. A place that cannot be read is a `ReadFailure`, never an absence."""
 
     name: str
 
     def snapshot(self, rule: Rule) -> Snapshot:
         """What the rule selects, as versions. Raises nothing of the SDK's; `SourceError` for the whole."""
 
-    def read(self, entries: Sequence[SourceEntry]) -> Iterator[Reading]:
+    def read(self, entries: Sequence[SourceEntry]) -> Iterator[ReadResult]:
         """The documents of these paths, in any order, one answer each. Raises `SourceError`."""
 
     def find(self, rule: Rule, path: str) -> Snapshot:
@@ -48,7 +48,7 @@ class Source(Protocol):
     def check_path(self, path: str) -> PathCheck:
         """A direct look at one path, without any filter of a rule. Raises `SourceError` where it cannot be told."""
 
-    def check(self, rules: Sequence[Rule]) -> Iterator[Failure | str]:
+    def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | str]:
         """Try the login and each rule's permissions; a string says what works."""
 
     def close(self) -> None:
@@ -72,13 +72,15 @@ class Target(Protocol):
     def list(self) -> tuple[RemoteSecret, ...]:
         """Every secret on the site, without values."""
 
-    def create(self, name: str, value: SecretValue[str], description: str) -> Written:
+    def create(self, name: str, value: SecretValue[str], description: str) -> WriteResult:
         """A new secret; never sent twice. `TargetUnavailable.maybe_done` where its answer was lost."""
 
-    def update(self, secret_id: str, *, name: str | None, value: SecretValue[str] | None, description: str) -> Written:
+    def update(
+        self, secret_id: str, *, name: str | None, value: SecretValue[str] | None, description: str
+    ) -> WriteResult:
         """Write over the given parts of one secret."""
 
-    def delete(self, secret_id: str) -> Written:
+    def delete(self, secret_id: str) -> WriteResult:
         """Remove one secret; one that is not there is removed."""
 
     def value(self, name: str) -> SecretValue[str] | None:
@@ -91,10 +93,12 @@ class Target(Protocol):
 class Journal(Protocol):
     """The ledger as one cycle writes it, while it holds the site's lock. All raise `LedgerError`."""
 
-    def write(self, *, put: Iterable[Record] = (), drop: Iterable[Record] = (), log: Iterable[Logged] = ()) -> None:
+    def write(
+        self, *, put: Iterable[Record] = (), drop: Iterable[Record] = (), log: Iterable[HistoryEntry] = ()
+    ) -> None:
         """Store and remove rows and history lines in one durable transaction."""
 
-    def troubles(self, site: str, job: str, now: Iterable[Trouble]) -> None:
+    def troubles(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
         """Replace what is known to keep failing for this job on this site."""
 
     def paths(self, states: Iterable[PathState]) -> None:
@@ -103,7 +107,7 @@ class Journal(Protocol):
     def mount(self, source: str, mount: str, mount_id: str) -> None:
         """Remember which mount this is."""
 
-    def ran(self, run: Run) -> None:
+    def ran(self, run: LastRun) -> None:
         """Remember the cycle."""
 
     def follow(self, other: str, put: Iterable[Record]) -> None:
@@ -133,10 +137,10 @@ class StateStore(Protocol):
     def known_mounts(self, source: str) -> dict[str, str]:
         """Mount to its id, as accepted."""
 
-    def known_troubles(self, site: str, job: str) -> dict[str, Trouble]:
+    def known_troubles(self, site: str, job: str) -> dict[str, OpenProblem]:
         """What keeps failing, by subject."""
 
-    def runs(self) -> tuple[Run, ...]:
+    def runs(self) -> tuple[LastRun, ...]:
         """The last cycle of each job on each site."""
 
     def grants(self, site: str, now: datetime) -> frozenset[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from syncd.domain.site import Window
+from syncd.domain.site import WriteWindow
 from syncd.domain.source import SecretRef, Version
 
 
@@ -41,7 +41,7 @@ class Record:
     lost_writes: tuple[datetime, ...] = ()
     """When answers to writes were lost, one time each: as many late commits may still follow."""
     unverified: bool = False
-    window: Window | None = None
+    window: WriteWindow | None = None
     pinned_at: datetime | None = None
     """`updatedDate` known to be of our last write."""
     last_synced_at: datetime | None = None
@@ -90,7 +90,7 @@ STATUSES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
+class OpenProblem:
     """What keeps failing, per subject (a name, or a source path), so that it is retried ever more rarely."""
 
     site: str
@@ -143,7 +143,7 @@ class KnownId:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Logged:
+class HistoryEntry:
     """A line of the ledger's history: an action as it ended."""
 
     at: datetime
@@ -160,7 +160,7 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class LastRun:
     """The last cycle of a job on a site, for `status`."""
 
     job: str

@@ -10,7 +10,7 @@ from syncd.domain.source import SecretRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desired:
+class DesiredSecret:
     """A secret as the site should hold it. `value` only where it was read in this cycle."""
 
     name: str
@@ -42,7 +42,7 @@ class RemoteSecret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class WriteWindow:
     """When, by Wix's clock, a write of ours took effect: between these two, give or take the slack."""
 
     start: datetime
@@ -50,11 +50,11 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class WriteResult:
     """Wix's answer to a write."""
 
     id: str = ""
-    window: Window | None = None
+    window: WriteWindow | None = None
     request_id: str = ""
     lost_tries: int = 0
     """Earlier tries of the same write that may still commit late."""

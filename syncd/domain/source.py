@@ -78,7 +78,7 @@ class SourceEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class ReadFailure:
     """A place that could not be read, and the mend."""
 
     place: str
@@ -95,7 +95,7 @@ class Snapshot:
     """What one rule's listing showed. Absence means something only where `complete`."""
 
     entries: tuple[SourceEntry, ...] = ()
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[ReadFailure, ...] = ()
     complete: bool = True
     mount: str = ""
     mount_id: str = ""
@@ -108,14 +108,14 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ReadResult:
     """The answer to reading one path: a document (dict, str or bytes, masked), or why there is none."""
 
     entry: SourceEntry
     version: Version | None = None
     document: SecretValue[object] | None = None
     updated_at: datetime | None = None
-    failure: Failure | None = None
+    failure: ReadFailure | None = None
     gone: bool = False
     """Read, and not there or its version deleted."""
 

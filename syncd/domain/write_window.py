@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from syncd.domain import Record, Window
+from syncd.domain import Record, WriteWindow
 from syncd.domain.recency import happened_within
 
 SLACK = timedelta(seconds=2)
@@ -27,7 +27,7 @@ class Change(StrEnum):
     UNTOLD = "untold"
 
 
-def _within(date: datetime, window: Window) -> bool:
+def _within(date: datetime, window: WriteWindow) -> bool:
     return window.start - SLACK <= date <= window.end + SLACK
 
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-from syncd.domain import KnownId, PathState, Pending, Record, SecretRef, Trouble, Version, Window
+from syncd.domain import KnownId, OpenProblem, PathState, Pending, Record, SecretRef, Version, WriteWindow
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -246,7 +246,7 @@ def as_record(row: Mapping[str, Any]) -> Record:
     values |= {
         "ref": SecretRef(source=intern(row["source"]), path=row["path"], field=row["field"] and intern(row["field"])),
         "pending": Pending(row["pending"]) if row["pending"] else None,
-        "window": Window(start=start, end=end) if start and end else None,
+        "window": WriteWindow(start=start, end=end) if start and end else None,
         "restores": _times(row["restores"]),
         "lost_writes": _times(row["lost_writes"]),
         "absent_for": row["absent_for"] * MICROSECOND,
@@ -302,16 +302,16 @@ def _fields(told: str) -> tuple[str, ...]:
     return tuple(json.loads(told))
 
 
-def as_trouble(row: Mapping[str, Any]) -> Trouble:
+def as_trouble(row: Mapping[str, Any]) -> OpenProblem:
     """A row as a trouble."""
-    return Trouble(**{name: row[name] for name in Trouble.__dataclass_fields__} | {"ref": _ref(row["ref"])})
+    return OpenProblem(**{name: row[name] for name in OpenProblem.__dataclass_fields__} | {"ref": _ref(row["ref"])})
 
 
-def trouble_row(trouble: Trouble) -> dict[str, Any]:
+def trouble_row(trouble: OpenProblem) -> dict[str, Any]:
     """A trouble as a row. A path may hold `:` and `#`, so its reference is kept in its parts."""
     ref = trouble.ref
     parts = json.dumps([ref.source, ref.path, ref.field]) if ref else ""
-    return {name: getattr(trouble, name) for name in Trouble.__dataclass_fields__} | {"ref": parts}
+    return {name: getattr(trouble, name) for name in OpenProblem.__dataclass_fields__} | {"ref": parts}
 
 
 def _ref(text: str) -> SecretRef | None:

@@ -26,7 +26,7 @@ GiveUp = Callable[[], bool]
 """True once waiting has gone on long enough, or the process was asked to stop."""
 
 
-class Turns:
+class SiteQueue:
     """First come, first served among the threads of this process."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Turns:
                 self._changed.notify_all()
 
 
-TURNS = Turns()
+TURNS = SiteQueue()
 """One queue a site for the whole process, however often its ledger is opened."""
 
 

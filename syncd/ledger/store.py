@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, and_, delete, func, or_, select, true, update
 
-from syncd.domain import KnownId, Logged, PathState, Pending, Record, Result, Run, Trouble
+from syncd.domain import HistoryEntry, KnownId, LastRun, OpenProblem, PathState, Pending, Record, Result
 from syncd.domain.ownership import owner_in
 from syncd.domain.ports import Clock, TellWait
 from syncd.domain.recency import TOLERANCE
@@ -250,11 +250,11 @@ class Ledger:
         query = select(tables.mounts).where(tables.mounts.c.source == source)
         return {row["mount"]: row["mount_id"] for row in self._each(query, seal=True)}
 
-    def all_troubles(self) -> list[Trouble]:
+    def all_troubles(self) -> list[OpenProblem]:
         """What keeps failing, on every site."""
         return [tables.as_trouble(row) for row in self._all(select(tables.troubles))]
 
-    def known_troubles(self, site: str, job: str) -> dict[str, Trouble]:
+    def known_troubles(self, site: str, job: str) -> dict[str, OpenProblem]:
         """What keeps failing for a job on a site, by subject."""
         key = tables.troubles.c
         query = select(tables.troubles).where(and_(key.site == site, key.job == job)).order_by(key.subject)
@@ -312,19 +312,19 @@ class Ledger:
         held = select(tables.records.c.site).distinct().where(tables.records.c.remote_id.is_not(None))
         return frozenset(row["site"] for row in self._all(held))
 
-    def history(self, name: str, site: str | None = None, *, most: int = 10) -> tuple[Logged, ...]:
+    def history(self, name: str, site: str | None = None, *, most: int = 10) -> tuple[HistoryEntry, ...]:
         """The last actions on a name, on one site or on all, newest first."""
         table = tables.history
         query = select(table).where(table.c.name == name).order_by(table.c.id.desc()).limit(most)
         if site is not None:
             query = query.where(table.c.site == site)
-        names = Logged.__dataclass_fields__
-        return tuple(Logged(**{key: row[key] for key in names}) for row in self._all(query))
+        names = HistoryEntry.__dataclass_fields__
+        return tuple(HistoryEntry(**{key: row[key] for key in names}) for row in self._all(query))
 
-    def runs(self) -> tuple[Run, ...]:
+    def runs(self) -> tuple[LastRun, ...]:
         """The last cycle of each job on each site."""
         query = select(tables.runs).order_by(tables.runs.c.job, tables.runs.c.target)
-        return tuple(Run(**dict(row)) for row in self._all(query))
+        return tuple(LastRun(**dict(row)) for row in self._all(query))
 
     def meta(self, key: str) -> str | None:
         """One of the ledger's own facts."""
@@ -439,7 +439,9 @@ class SiteJournal:
             old = and_(lines.c.at < now - HISTORY_KEPT, lines.c.id <= latest - HISTORY_LEAST)
             connection.execute(delete(lines).where(old))
 
-    def write(self, *, put: Iterable[Record] = (), drop: Iterable[Record] = (), log: Iterable[Logged] = ()) -> None:
+    def write(
+        self, *, put: Iterable[Record] = (), drop: Iterable[Record] = (), log: Iterable[HistoryEntry] = ()
+    ) -> None:
         """Store and remove rows and history lines in one durable transaction."""
         key = tables.records.c
         put, drop = list(put), list(drop)
@@ -447,7 +449,7 @@ class SiteJournal:
         known = [record for record in (*put, *drop) if record.remote_id and _is_protected(record)]
         # A permission is used up once the secret is ours.
         used = [record.name for record in put if record.adopted and record.pending is not Pending.ADOPT]
-        lines = [{name: getattr(line, name) for name in Logged.__dataclass_fields__} for line in log]
+        lines = [{name: getattr(line, name) for name in HistoryEntry.__dataclass_fields__} for line in log]
         with self._transaction() as connection:
             for record in drop:
                 connection.execute(delete(tables.records).where(and_(key.site == record.site, key.name == record.name)))
@@ -461,7 +463,7 @@ class SiteJournal:
             if lines:
                 connection.execute(tables.history.insert(), lines)
 
-    def troubles(self, site: str, job: str, now: Iterable[Trouble]) -> None:
+    def troubles(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
         """Replace what is known to keep failing for this job on this site."""
         key = tables.troubles.c
         rows = [tables.trouble_row(one) for one in now]
@@ -494,10 +496,10 @@ class SiteJournal:
         with self._transaction() as connection:
             _move(connection, other, self._site, put)
 
-    def ran(self, run: Run) -> None:
+    def ran(self, run: LastRun) -> None:
         """Remember the cycle."""
         with self._transaction() as connection:
-            upsert(connection, tables.runs, [{name: getattr(run, name) for name in Run.__dataclass_fields__}])
+            upsert(connection, tables.runs, [{name: getattr(run, name) for name in LastRun.__dataclass_fields__}])
 
     def revoke(self, site: str, names: Iterable[str]) -> None:
         """Grants that were used up."""

@@ -12,19 +12,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from syncd.domain import (
-    SERIOUS,
+    FAILING_KINDS,
     Action,
     Create,
     Delete,
-    Failure,
     Finding,
-    Kind,
+    FindingKind,
+    OpenProblem,
     Outcome,
     Plan,
+    ReadFailure,
     Record,
     RemoteSecret,
     SyncReport,
-    Trouble,
     Update,
     deletions_sent,
 )
@@ -40,16 +40,16 @@ from syncd.errors import (
     TargetUnavailable,
     worst,
 )
-from syncd.reconcile.apply.applier import Applied, Applier
-from syncd.reconcile.desired.desired_state import Wanted
-from syncd.reconcile.observe.observation_cache import Tick
+from syncd.reconcile.apply.applier import Applier, ApplyResult
+from syncd.reconcile.desired.desired_state import DesiredState
+from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.observe.recovery import recover
 from syncd.reconcile.observe.same_site import merged
-from syncd.reconcile.observe.source_observer import Gathering
+from syncd.reconcile.observe.source_observer import SourceObserver
 from syncd.reconcile.plan.planner import ADOPTING
-from syncd.reconcile.plan.resolver import Decision, Memory
+from syncd.reconcile.plan.resolver import CycleState, PlanResolver
 from syncd.reconcile.record.cycle_result import remember
-from syncd.reconcile.runtime import Job, World
+from syncd.reconcile.runtime import Job, Runtime
 
 APPLY_SECONDS = 60.0
 """After this long on one listing, list and plan again; whoever waits for the site gets its turn."""
@@ -60,15 +60,15 @@ LOOKS = 4
 
 
 @dataclass(slots=True, kw_only=True)
-class Picture:
+class PlannedPass:
     """One look at the world: what a plan was made of."""
 
     plan: Plan
     records: tuple[Record, ...]
     """As the ledger has them; after a pass, as the pass left them."""
     remote: tuple[RemoteSecret, ...]
-    gathering: Gathering
-    wanted: Wanted
+    gathering: SourceObserver
+    wanted: DesiredState
     postponed: bool = False
     """Comparisons are left for another pass."""
 
@@ -77,7 +77,13 @@ class Cycle:
     """The work of one job on one target."""
 
     def __init__(
-        self, world: World, job: Job, target_name: str, *, allowed_deletes: int = 0, named: frozenset[str] = frozenset()
+        self,
+        world: Runtime,
+        job: Job,
+        target_name: str,
+        *,
+        allowed_deletes: int = 0,
+        named: frozenset[str] = frozenset(),
     ) -> None:
         """`named`: source paths that an event told of."""
         self._named = named
@@ -86,14 +92,14 @@ class Cycle:
         self._target_name = target_name
         self._site = world.site_of(target_name)
         self._allowed_deletes = allowed_deletes
-        self._memory = Memory()
+        self._memory = CycleState()
         self._outcomes: list[Outcome] = []
         self._looks = 0
         self._holder, self._began = "", time.monotonic()
         self._waited, self._waited_at = 0.0, 0
         self._unsent = 0
         self._taken_back: list[Finding] = []
-        self._troubles: Mapping[str, Trouble] = {}
+        self._troubles: Mapping[str, OpenProblem] = {}
 
     @property
     def noticed(self) -> tuple[Finding, ...]:
@@ -102,18 +108,18 @@ class Cycle:
 
     def run(
         self,
-        tick: Tick,
+        tick: ObservationCache,
         *,
         holder: str,
         wait: timedelta,
-        chosen: Callable[[Picture], Plan] | None = None,
+        chosen: Callable[[PlannedPass], Plan] | None = None,
     ) -> SyncReport:
         """Sync; never raises what a source, a target or the ledger does: the report holds it.
 
         `chosen` picks from the plan what is carried out (a kept plan); it may raise `PlanMoved`.
         """
         started, self._holder, self._began = self._world.clock(), holder, time.monotonic()
-        picture: Picture | None = None
+        picture: PlannedPass | None = None
         error: SyncdError | None = None
         seen: tuple[Record, ...] | None = None
         slow: float | None = None
@@ -141,7 +147,7 @@ class Cycle:
                             slow = self.may_wait(applied.slow_down) if applied.slow_down else None
                             if applied.slow_down and slow is None:
                                 error, more = applied.slow_down, False
-                        tick = Tick()
+                        tick = ObservationCache()
                         if slow is not None:
                             break
                     if not more:
@@ -178,7 +184,7 @@ class Cycle:
         running = [record for record in records if record.job == self._job.name and record.absent_at]
         journal.write(put=[replace(record, absent_at=None) for record in running])
 
-    def _more(self, applied: Applied) -> bool:
+    def _more(self, applied: ApplyResult) -> bool:
         if applied.broken or self._world.stopped():
             return False
         if applied.left_over:
@@ -187,8 +193,8 @@ class Cycle:
         return applied.look_again and self._looks < LOOKS
 
     def _pass(
-        self, tick: Tick, journal: Journal, until: float, chosen: Callable[[Picture], Plan] | None
-    ) -> tuple[Picture, Applied]:
+        self, tick: ObservationCache, journal: Journal, until: float, chosen: Callable[[PlannedPass], Plan] | None
+    ) -> tuple[PlannedPass, ApplyResult]:
         """Look, plan, and carry out what one listing is good for: writes first, deletions on their own."""
         picture = self.look(tick, journal)
         todo = chosen(picture) if chosen else picture.plan
@@ -262,10 +268,10 @@ class Cycle:
                 if journal is not None:
                     journal.follow(other, records)
             message = f"{len(moving)} secrets that the ledger kept under {other} are of this site, by their ids"
-            self._taken_back.append(Finding(kind=Kind.JOINED, name="", message=message))
+            self._taken_back.append(Finding(kind=FindingKind.JOINED, name="", message=message))
         return records
 
-    def _listed(self, tick: Tick, target: Target) -> tuple[RemoteSecret, ...]:
+    def _listed(self, tick: ObservationCache, target: Target) -> tuple[RemoteSecret, ...]:
         """The site's listing; jobs that come together share it while no row of the ledger shows a write."""
         world = self._world
         sharing = sum(world.site_of(name) == self._site for job in world.jobs.values() for name in job.targets)
@@ -275,14 +281,14 @@ class Cycle:
         state = tuple((r.name, r.remote_id, r.pending, r.last_synced_at, r.unverified, r.lost_writes) for r in rows)
         return tick.site(self._site, state, target.list)
 
-    def look(self, tick: Tick, journal: Journal | None) -> Picture:
+    def look(self, tick: ObservationCache, journal: Journal | None) -> PlannedPass:
         """See everything, read what is needed, and plan. `journal` None: write nothing.
 
         Raises `SourceError`, `TargetError`, `LedgerError`.
         """
         world, job = self._world, self._job
         target = world.target(self._target_name)
-        gathering = Gathering(
+        gathering = SourceObserver(
             job.rules,
             world.source(job.source),
             tick,
@@ -310,12 +316,12 @@ class Cycle:
         if journal and (found.put or found.drop):
             journal.write(put=found.put, drop=found.drop)
         self._taken_back += [
-            Finding(kind=Kind.TAKEN_BACK, name=one.name, ref=one.ref, message=f"by its mark, id {one.remote_id}")
+            Finding(kind=FindingKind.TAKEN_BACK, name=one.name, ref=one.ref, message=f"by its mark, id {one.remote_id}")
             for one in found.taken_back
         ]
         records = found.applied_to(records)
         self._troubles = world.store.known_troubles(self._site, job.name)
-        decision = Decision(
+        decision = PlanResolver(
             world,
             job,
             target,
@@ -329,7 +335,7 @@ class Cycle:
             known_ids=known_ids,
         )
         final = decision.final()
-        return Picture(
+        return PlannedPass(
             plan=final,
             records=records,
             remote=remote,
@@ -338,13 +344,13 @@ class Cycle:
             postponed=bool(decision.postponed),
         )
 
-    def _report(self, started: datetime, picture: Picture | None, error: SyncdError | None) -> SyncReport:
+    def _report(self, started: datetime, picture: PlannedPass | None, error: SyncdError | None) -> SyncReport:
         findings = picture.plan.findings + tuple(picture.wanted.findings) if picture else ()
         failures = tuple(picture.gathering.failures) if picture else ()
         touched = {outcome.action.name for outcome in self._outcomes}
-        findings = tuple(one for one in findings if one.kind is not Kind.UNCHANGED or one.name not in touched)
+        findings = tuple(one for one in findings if one.kind is not FindingKind.UNCHANGED or one.name not in touched)
         findings += (*self._taken_back, *self._after(findings))
-        codes = {finding.exit_code or int(finding.kind in SERIOUS) for finding in findings}
+        codes = {finding.exit_code or int(finding.kind in FAILING_KINDS) for finding in findings}
         last = {outcome.action.name: outcome for outcome in self._outcomes}.values()
         codes |= {outcome.error.exit_code for outcome in last if isinstance(outcome.error, SyncdError)}
         codes |= {SourceError.exit_code} if failures else set()
@@ -365,12 +371,12 @@ class Cycle:
             means=picture.gathering.means if picture else {},
             faulty=picture.wanted.faulty() if picture else {},
         )
-        found: tuple[Failure | Finding, ...] = (*failures, *findings)
+        found: tuple[ReadFailure | Finding, ...] = (*failures, *findings)
         for told in found:
             self._world.told("known" if self._is_known(told) else "found", told, self._job, self._target_name)
         return report
 
-    def _is_known(self, told: Failure | Finding) -> bool:
+    def _is_known(self, told: ReadFailure | Finding) -> bool:
         """Did the cycle before say the same of this secret already?"""
         if not isinstance(told, Finding) or told.name not in self._troubles:
             return False
@@ -382,7 +388,7 @@ class Cycle:
         last = {outcome.action.name: outcome for outcome in self._outcomes}
         return [
             Finding(
-                kind=Kind.UNVERIFIED,
+                kind=FindingKind.UNVERIFIED,
                 name=name,
                 message="the answer to its write was lost",
                 hint="the next cycle looks, and writes it again",
@@ -392,7 +398,7 @@ class Cycle:
         ]
 
 
-def looked_at_patiently(cycle: Cycle, tick: Tick) -> Picture:
+def looked_at_patiently(cycle: Cycle, tick: ObservationCache) -> PlannedPass:
     """A look that writes nothing, repeated where the site asks to slow down. Raises what `Cycle.look` raises."""
     while True:
         try:
@@ -409,13 +415,13 @@ MOST_SITES = 64
 
 
 def sync_job(
-    world: World,
+    world: Runtime,
     job: Job,
     *,
     holder: str,
     wait: timedelta,
     allowance: DeletionAllowance | None = None,
-    tick: Tick | None = None,
+    tick: ObservationCache | None = None,
     named: frozenset[str] = frozenset(),
     ended: Callable[[SyncReport], None] | None = None,
 ) -> list[SyncReport]:
@@ -427,7 +433,7 @@ def sync_job(
     Sites are worked on in parallel, on one look at the source; the targets of one site, and all where
     deletions are allowed by number, one after the other.
     """
-    tick, telling = tick or Tick(), threading.Lock()
+    tick, telling = tick or ObservationCache(), threading.Lock()
     allowance = allowance or DeletionAllowance()
     in_turn: dict[str, list[str]] = {}
     for name in job.targets:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from syncd.domain import Action, Create, Delete, Finding, Kind, Plan, Update
+from syncd.domain import Action, Create, Delete, Finding, FindingKind, Plan, Update
 from syncd.domain.allowance import allowing_command
 
 
@@ -35,7 +35,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class LimitBasis:
     """What the limits are measured on: the ids held, and what was sent in the last rolling day."""
 
     job_records: frozenset[str]
@@ -50,7 +50,7 @@ class Ground:
     """Names."""
 
 
-def guard(plan: Plan, ground: Ground, limits: Limits, *, place: tuple[str, str], allowed_deletes: int = 0) -> Plan:
+def guard(plan: Plan, ground: LimitBasis, limits: Limits, *, place: tuple[str, str], allowed_deletes: int = 0) -> Plan:
     """The plan without the classes that break their limit; a `Withheld` finding says how to allow each.
 
     `place`: the job and the target, for the hint.
@@ -66,7 +66,7 @@ def guard(plan: Plan, ground: Ground, limits: Limits, *, place: tuple[str, str],
 def _withhold(plan: Plan, kind: type[Create | Update | Delete], message: str, hint: str) -> Plan:
     held = [action for action in plan.actions if isinstance(action, kind)]
     names = ", ".join(action.name for action in held[:20]) + (" and more" if len(held) > 20 else "")
-    finding = Finding(kind=Kind.WITHHELD, name="", message=f"{message} ({names})", hint=hint, exit_code=6)
+    finding = Finding(kind=FindingKind.WITHHELD, name="", message=f"{message} ({names})", hint=hint, exit_code=6)
     kept = tuple(action for action in plan.actions if not isinstance(action, kind))
     return replace(plan, actions=kept, findings=(*plan.findings, finding, *map(_of_one, held)))
 
@@ -75,10 +75,10 @@ def _of_one(action: Action) -> Finding:
     """What is withheld, by name: it is not as its source says, and does not pass for that."""
     if isinstance(action, Delete):
         return Finding(kind=action.kind, name=action.name, ref=action.record.ref, message=f"{action.reason}; withheld")
-    return Finding(kind=Kind.BEHIND, name=action.name, ref=action.desired.ref, message="withheld by a limit")
+    return Finding(kind=FindingKind.BEHIND, name=action.name, ref=action.desired.ref, message="withheld by a limit")
 
 
-def _deletes(plan: Plan, ground: Ground, limit: Limit, place: tuple[str, str], allowed: int) -> Plan:
+def _deletes(plan: Plan, ground: LimitBasis, limit: Limit, place: tuple[str, str], allowed: int) -> Plan:
     # A deletion whose answer was lost counts already: sending it again takes no more room.
     count = sum(isinstance(a, Delete) and a.record.remote_id not in ground.site_deleted for a in plan.actions)
     job, target = place

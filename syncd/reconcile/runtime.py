@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from syncd.domain import Failure, Finding, Outcome, Rule
+from syncd.domain import Finding, Outcome, ReadFailure, Rule
 from syncd.domain.ports import Clock, Source, StateStore, Target, TellWait
 from syncd.errors import SyncdError
 from syncd.reconcile.apply.applier import WORKERS
@@ -27,7 +27,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class Runtime:
     """What cycles work with. Sources and targets are opened when first asked for."""
 
     owner: str
@@ -41,7 +41,7 @@ class World:
     fingerprint: Callable[[bytes], str]
     clock: Clock
     stopped: Callable[[], bool] = lambda: False
-    told: Callable[[str, Outcome | Finding | Failure, Job, str], None] = lambda *_: None
+    told: Callable[[str, Outcome | Finding | ReadFailure, Job, str], None] = lambda *_: None
     """Told of every `outcome` and of what is `found` (`known`: the cycle before said the same), with job and target."""
     planned: Callable[[int], None] = lambda _count: None
     """Told how many actions the next round has, for a progress bar."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from syncd.domain import Action, Delete, Plan, RemoteSecret, Update
 from syncd.errors import ConfigError, PlanMoved
-from syncd.reconcile.cycle import Picture
+from syncd.reconcile.cycle import PlannedPass
 from syncd.transport.private_files import read_bounded, write_private
 
 FORMAT = "syncd-plan/2"
@@ -59,7 +59,7 @@ def _shown(version: str) -> str | None:
     return None if not version or version.startswith("kv1:") else version
 
 
-def actions_of(picture: Picture) -> list[dict[str, Any]]:
+def actions_of(picture: PlannedPass) -> list[dict[str, Any]]:
     """The actions of a plan that can be kept."""
     remote = {secret.id: secret for secret in picture.remote}
     return [told(action, remote) for action in picture.plan.actions if not unversioned(action)]
@@ -110,7 +110,7 @@ def read(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def check(kept: list[dict[str, Any]], picture: Picture) -> None:
+def check(kept: list[dict[str, Any]], picture: PlannedPass) -> None:
     """Is every kept action still part of the plan, unchanged? Raises `PlanMoved`."""
     remote = {secret.id: secret for secret in picture.remote}
     same = [one for one in (told(action, remote) for action in picture.plan.actions) if one in kept]
@@ -122,14 +122,14 @@ def check(kept: list[dict[str, Any]], picture: Picture) -> None:
         )
 
 
-def exactly(kept: list[dict[str, Any]]) -> Callable[[Picture], Plan]:
+def exactly(kept: list[dict[str, Any]]) -> Callable[[PlannedPass], Plan]:
     """What to carry out of a fresh plan: the kept actions, if each is there unchanged.
 
     Raises `PlanMoved` from the first look; later looks of the same cycle go on with what is still the same.
     """
     first = [True]
 
-    def choose(picture: Picture) -> Plan:
+    def choose(picture: PlannedPass) -> Plan:
         if first[0]:
             check(kept, picture)
         first[0] = False

@@ -21,7 +21,7 @@ _RETRYING = Retrying(
 )
 
 
-class Once:
+class FailFast:
     """Asks for many things until the source as a whole does not answer; the rest then fails without asking."""
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from syncd.domain import SERIOUS, Delete, Failure, Finding, Kind, Outcome, SyncReport, version_label
+from syncd.domain import FAILING_KINDS, Delete, Finding, FindingKind, Outcome, ReadFailure, SyncReport, version_label
 from syncd.errors import SecretGone, SyncdError
 from syncd.reconcile.plan.planner import Reason
 from syncd.telemetry.logs import logger
@@ -12,7 +12,7 @@ from syncd.telemetry.logs import logger
 if TYPE_CHECKING:
     from syncd.telemetry.metrics import Metrics
 
-LOUD = SERIOUS | {Kind.DRIFT}
+LOUD = FAILING_KINDS | {FindingKind.DRIFT}
 
 
 class Events:
@@ -22,18 +22,18 @@ class Events:
         self._metrics = metrics
         self._log = logger()
 
-    def told(self, kind: str, thing: Outcome | Finding | Failure, job: Any, target: str) -> None:
+    def told(self, kind: str, thing: Outcome | Finding | ReadFailure, job: Any, target: str) -> None:
         """One outcome, finding or failure of a job on a target. `known`: the cycle before said the same."""
         if self._metrics:
             self._metrics.told(thing, job.name, target)
         log = self._log.bind(job=job.name, target=target)
         if isinstance(thing, Outcome):
             self._outcome(log, thing)
-        elif isinstance(thing, Failure):
+        elif isinstance(thing, ReadFailure):
             log.warning("source.unreadable", place=thing.place, message=thing.message, hint=thing.hint)
-        elif thing.kind is Kind.WITHHELD:
+        elif thing.kind is FindingKind.WITHHELD:
             log.warning("plan.refused", message=thing.message, hint=thing.hint)
-        elif thing.kind is not Kind.UNCHANGED:
+        elif thing.kind is not FindingKind.UNCHANGED:
             tell = log.debug if kind == "known" else log.warning if thing.kind in LOUD else log.info
             ref = str(thing.ref) if thing.ref else None
             tell(

@@ -70,7 +70,7 @@ def _clean(thing: object) -> object:
     return one_line(thing if isinstance(thing, str) else str(thing))
 
 
-class Unbreakable:
+class LossyStream:
     """Drop output when the stream is closed or full, so that logging never aborts a cycle.
 
     It writes to whatever stderr is at that moment: a progress bar puts itself in between, and keeps its place.
@@ -108,7 +108,7 @@ def configure(*, form: str, level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", Unbreakable())),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", LossyStream())),
         cache_logger_on_first_use=False,
     )
     logging.lastResort = None

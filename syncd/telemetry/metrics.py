@@ -10,7 +10,7 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from syncd import __version__
-from syncd.domain import STATUSES, Delete, Failure, Finding, Kind, Outcome, SyncReport, Update
+from syncd.domain import STATUSES, Delete, Finding, FindingKind, Outcome, ReadFailure, SyncReport, Update
 
 
 class Metrics:
@@ -115,14 +115,14 @@ class Metrics:
             with suppress(KeyError):
                 self._expires.remove(source)
 
-    def told(self, thing: Outcome | Finding | Failure, job: str, target: str) -> None:
+    def told(self, thing: Outcome | Finding | ReadFailure, job: str, target: str) -> None:
         """An outcome or a finding."""
         if isinstance(thing, Outcome):
             self._actions.labels(thing.verb, "failed" if thing.error else "done").inc()
             self._outcome(thing, job, target)
-        elif isinstance(thing, Finding) and thing.kind is Kind.WITHHELD:
+        elif isinstance(thing, Finding) and thing.kind is FindingKind.WITHHELD:
             self._refusals.labels(job, target).inc()
-        elif isinstance(thing, Finding) and thing.kind is Kind.DRIFT:
+        elif isinstance(thing, Finding) and thing.kind is FindingKind.DRIFT:
             self._drift.labels(job, target).inc()
 
     def _outcome(self, outcome: Outcome, job: str, target: str) -> None:

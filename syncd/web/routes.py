@@ -115,7 +115,7 @@ def _reload(service: Service, _given: dict[str, Any], _body: bytes) -> Response:
     return PlainTextResponse("reloaded\n")
 
 
-class Safe:
+class SecurityHeadersMiddleware:
     """Headers that keep a browser from doing more with an answer than to show it."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -178,7 +178,7 @@ def build(service: Service) -> Starlette:
         return _readable(lambda: HTMLResponse(page(service.status(names=known), missing, datetime.now(UTC))))
 
     app = Starlette(
-        middleware=[Middleware(Safe)],
+        middleware=[Middleware(SecurityHeadersMiddleware)],
         routes=[
             Route("/", people),
             Route("/livez", livez),

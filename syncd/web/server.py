@@ -19,7 +19,7 @@ CONNECTIONS = 200
 BACKLOG = 256
 
 
-class Impatient(H11Protocol):
+class RequestDeadlineProtocol(H11Protocol):
     """Drops a connection whose request is not complete in time, however it drips."""
 
     _deadline: asyncio.TimerHandle | None = None
@@ -30,7 +30,7 @@ class Impatient(H11Protocol):
         super().connection_made(transport)
         self._born = self.loop.time()
         if len(self.connections) > CONNECTIONS:
-            others = (one for one in self.connections if isinstance(one, Impatient) and one is not self)
+            others = (one for one in self.connections if isinstance(one, RequestDeadlineProtocol) and one is not self)
             min(others, key=lambda one: one._born).transport.abort()  # noqa: SLF001  # of its own kind
         self._deadline = self.loop.call_later(REQUEST_SECONDS, self._late)
 
@@ -60,7 +60,7 @@ class HttpServer:
             build(service),
             host=host.strip("[]") or "0.0.0.0",  # noqa: S104  # `:8080` means every address
             port=int(port),
-            http=Impatient,
+            http=RequestDeadlineProtocol,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from syncd.domain import Failure
+from syncd.domain import ReadFailure
 from syncd.ledger.engine import sqlite_engine
 from syncd.ledger.store import Ledger
 from syncd.sources.vault import VaultSource
@@ -191,7 +191,7 @@ def test_a_partial_listing_starts_no_tombstone(arena: Arena, monkeypatch: pytest
 
     def partial(self: VaultSource, rule):  # type: ignore[no-untyped-def]
         told = honest(self, rule)
-        failure = Failure(place="folder/", message="denied")
+        failure = ReadFailure(place="folder/", message="denied")
         return replace(told, entries=told.entries[:3], failures=(failure,), complete=False)
 
     monkeypatch.setattr(VaultSource, "snapshot", partial)

@@ -12,16 +12,16 @@ import pytest
 from sqlalchemy import text
 
 from syncd.domain import (
-    Logged,
+    HistoryEntry,
+    LastRun,
+    OpenProblem,
     PathState,
     Pending,
     Record,
     Result,
-    Run,
     SecretRef,
-    Trouble,
     Version,
-    Window,
+    WriteWindow,
 )
 from syncd.errors import LedgerBusy, LedgerError
 from syncd.ledger.engine import postgres_engine, sqlite_engine
@@ -81,7 +81,7 @@ RECORD = Record(
     lost_writes=(AT, AT),
     doubted_at=AT,
     unverified=True,
-    window=Window(start=AT, end=AT + timedelta(seconds=1)),
+    window=WriteWindow(start=AT, end=AT + timedelta(seconds=1)),
     pinned_at=AT,
     last_synced_at=AT,
     source_updated_at=AT,
@@ -117,9 +117,9 @@ def test_the_rest_comes_back_too(ledger: Ledger) -> None:
     state = PathState(
         source="v", path="p", pin="", version=Version(token="kv2:2@x", number=2, lineage="l"), fields=("a", "")
     )
-    trouble = Trouble(site="s", job="j", subject="N", kind="failed", message="m", first_at=AT, retry_at=AT)
-    run = Run(job="j", site="s", target="t", started_at=AT, finished_at=AT, exit_code=0)
-    line = Logged(
+    trouble = OpenProblem(site="s", job="j", subject="N", kind="failed", message="m", first_at=AT, retry_at=AT)
+    run = LastRun(job="j", site="s", target="t", started_at=AT, finished_at=AT, exit_code=0)
+    line = HistoryEntry(
         at=datetime.now(UTC),
         site="s",
         target="t",

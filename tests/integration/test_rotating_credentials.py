@@ -13,7 +13,7 @@ import pytest
 from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.reconcile.cycle import sync_job
-from syncd.reconcile.observe.observation_cache import Tick
+from syncd.reconcile.observe.observation_cache import ObservationCache
 from tests.lab import Lab
 from tests.support.http_stub import answering
 
@@ -66,7 +66,9 @@ def test_a_rotated_credentials_file_is_read_again_by_a_process_that_runs(
         with App(load(lab.config_file)) as app:
 
             def cycle() -> Any:
-                (report,) = sync_job(app.world, app.world.jobs["job"], holder="t", wait=timedelta(0), tick=Tick())
+                (report,) = sync_job(
+                    app.world, app.world.jobs["job"], holder="t", wait=timedelta(0), tick=ObservationCache()
+                )
                 return report
 
             assert cycle().exit_code == 0

@@ -20,7 +20,7 @@ from tenacity import stop_after_attempt
 
 import syncd.sources.retry
 from syncd.config import load
-from syncd.domain import Glob, RemoteSecret, Rule, SecretValue, Snapshot, Written
+from syncd.domain import Glob, RemoteSecret, Rule, SecretValue, Snapshot, WriteResult
 from syncd.errors import ConfigError, SyncdError
 from syncd.reconcile.saved_plan import FORMAT, read
 from syncd.sources.vault import Login, VaultClient, VaultSource
@@ -180,9 +180,9 @@ def test_wix_answers(
     value = SecretValue("generated")
     for call, kind in (
         (wix.list, tuple),
-        (lambda: wix.create("A", value, "d"), Written),
-        (lambda: wix.update("id-1", name="A", value=value, description="d"), Written),
-        (lambda: wix.delete("id-1"), Written),
+        (lambda: wix.create("A", value, "d"), WriteResult),
+        (lambda: wix.update("id-1", name="A", value=value, description="d"), WriteResult),
+        (lambda: wix.delete("id-1"), WriteResult),
         (lambda: wix.value("A"), SecretValue | None),
     ):
         try:
@@ -193,7 +193,7 @@ def test_wix_answers(
         assert isinstance(told, kind)
         if isinstance(told, tuple):
             assert all(isinstance(one, RemoteSecret) and one.id and one.name for one in told)
-        if isinstance(told, Written):
+        if isinstance(told, WriteResult):
             json.dumps([told.id, told.request_id]).encode()
 
 

@@ -20,7 +20,7 @@ from syncd.ledger.store import Ledger
 from syncd.reconcile.cycle import sync_job
 from syncd.reconcile.guard import Limit, Limits
 from syncd.reconcile.plan.planner import Policies
-from syncd.reconcile.runtime import Job, World
+from syncd.reconcile.runtime import Job, Runtime
 from syncd.sandbox.wix_site import Refusal, Site
 from tests.fakes import Crash, FakeClock, FakeSource, FakeTarget
 
@@ -93,8 +93,8 @@ class SyncMachine(RuleBasedStateMachine):
         limits = Limits(max_deletes=Limit(number=100))
         return Job(name="keeper", source="vault", targets=("shop",), rules=rules, policies=policies, limits=limits)
 
-    def world(self) -> World:
-        return World(
+    def world(self) -> Runtime:
+        return Runtime(
             owner="owner",
             jobs={"job": self.job(), "keeper": self.keeper()},
             source=lambda _name: self.source,

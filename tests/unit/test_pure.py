@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncd.domain import Delete, Glob, Plan, Record, Rule, SecretRef, SecretValue, Version, Window, version_label
+from syncd.domain import Delete, Glob, Plan, Record, Rule, SecretRef, SecretValue, Version, WriteWindow, version_label
 from syncd.domain.naming import legal, matched_part, wix_name
 from syncd.domain.ownership import carries, mark_of, marked
 from syncd.domain.values import extract, fields_of
 from syncd.domain.write_window import Change, judge
 from syncd.errors import BadName, BadValue, worst
-from syncd.reconcile.guard import Ground, Limit, Limits, guard
+from syncd.reconcile.guard import Limit, LimitBasis, Limits, guard
 from syncd.reconcile.record.cycle_result import delay_after
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -121,7 +121,7 @@ def record(**more: object) -> Record:
 
 def test_whose_date_it_is() -> None:
     second = timedelta(seconds=1)
-    written = record(window=Window(start=AT, end=AT + second))
+    written = record(window=WriteWindow(start=AT, end=AT + second))
     assert judge(written, AT - 2 * second) is Change.OURS
     assert judge(written, AT + 3 * second) is Change.OURS
     assert judge(written, AT + 3.1 * second) is Change.THEIRS
@@ -152,7 +152,7 @@ def test_the_guard(count: int, limit: str, held: int, deleted: int, allowed: int
     plan = Plan(actions=tuple(actions))
     given = Limit(percent=float(limit[:-1])) if limit.endswith("%") else Limit(number=int(limit))
     ids, gone = frozenset(f"id{n}" for n in range(held)), frozenset(f"gone{n}" for n in range(deleted))
-    ground = Ground(job_records=ids, site_records=ids, job_deleted=gone, site_deleted=gone)
+    ground = LimitBasis(job_records=ids, site_records=ids, job_deleted=gone, site_deleted=gone)
     guarded = guard(plan, ground, Limits(max_deletes=given), place=("job", "shop"), allowed_deletes=allowed)
     assert len(guarded.actions) == kept
     withheld = [] if kept == count else list(plan.actions)

@@ -17,14 +17,14 @@ from syncd.domain import (
     Action,
     Create,
     Delete,
-    Logged,
+    HistoryEntry,
     Outcome,
     Pending,
     Record,
     Result,
     SecretValue,
     Update,
-    Written,
+    WriteResult,
 )
 from syncd.domain.ports import Clock, Journal, Target
 from syncd.domain.write_window import lost
@@ -52,7 +52,7 @@ BREAK_AFTER = 3
 
 
 @dataclass(slots=True)
-class Applied:
+class ApplyResult:
     """How a round of actions ended."""
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -104,15 +104,15 @@ class Applier:
         self._workers, self._ahead = workers, workers if workers == 1 else 2 * workers
         self._in_a_row = self._well = 0
 
-    def run(self, actions: Sequence[Action], *, stop: Callable[[], bool]) -> Applied:
+    def run(self, actions: Sequence[Action], *, stop: Callable[[], bool]) -> ApplyResult:
         """Carry out the actions in order, some at a time; `stop` is asked before each start.
 
         Raises `LedgerError` at once when the journal cannot be written: then nothing more is sent.
         """
-        result = Applied()
-        todo, flying = deque(actions), dict[Future[Written], tuple[Action, Record]]()
+        result = ApplyResult()
+        todo, flying = deque(actions), dict[Future[WriteResult], tuple[Action, Record]]()
         with ThreadPoolExecutor(self._workers, thread_name_prefix="apply") as pool, _dropping(pool):
-            settled = _Settled()
+            settled = LedgerBatch()
             while todo or flying:
                 starting: list[Action] = []
                 most = min(self._ahead, START + self._well)
@@ -133,7 +133,7 @@ class Applier:
                     flying[pool.submit(_send, self._target, action)] = (action, record)
                 if not flying:
                     break
-                settled = _Settled()
+                settled = LedgerBatch()
                 wait(flying, return_when=FIRST_COMPLETED)
                 done, _ = wait(flying, timeout=GATHER if todo else 0)
                 for future in done:
@@ -144,14 +144,14 @@ class Applier:
         result.left_over = (bool(todo) or result.slow_down is not None) and result.broken is None
         return result
 
-    def _not_sent(self, action: Action, error: TargetError, result: Applied) -> None:
+    def _not_sent(self, action: Action, error: TargetError, result: ApplyResult) -> None:
         """End an action that the site's own state makes pointless, without a request."""
         result.ended.add(action.name)
         outcome = Outcome(action=action, error=error, at=self._clock())
         result.outcomes.append(outcome)
         self._told(outcome)
 
-    def _sent(self, action: Action, record: Record) -> Logged | None:
+    def _sent(self, action: Action, record: Record) -> HistoryEntry | None:
         """What is limited counts from the moment it may be on its way, whatever becomes of this process."""
         if not self._is_limited(action):
             return None
@@ -186,15 +186,15 @@ class Applier:
 
     def _settle(
         self,
-        future: Future[Written],
+        future: Future[WriteResult],
         action: Action,
         record: Record,
-        settled: _Settled,
-        result: Applied,
+        settled: LedgerBatch,
+        result: ApplyResult,
     ) -> None:
         now = self._clock()
         error: TargetError | None = None
-        written = Written()
+        written = WriteResult()
         try:
             written = self._believed(action, future.result())
         except TargetError as failure:
@@ -235,7 +235,7 @@ class Applier:
         result.outcomes.append(outcome)
         self._told(outcome)
 
-    def _put_back(self, action: Action, record: Record, settled: _Settled) -> None:
+    def _put_back(self, action: Action, record: Record, settled: LedgerBatch) -> None:
         """The site took nothing: the row is as it was, and the action comes again."""
         if self._is_limited(action):
             refused = replace(history_line(Outcome(action=action), record, self._site_time()), outcome="asked to wait")
@@ -246,7 +246,7 @@ class Applier:
         else:
             settled.drop.append(record)
 
-    def _believed(self, action: Action, written: Written) -> Written:
+    def _believed(self, action: Action, written: WriteResult) -> WriteResult:
         """A creation's answer, if its id is new. Raises `TargetUnavailable`: the listing tells whose id it is."""
         if isinstance(action, Create) and written.id in self._taken:
             raise TargetUnavailable(
@@ -264,8 +264,8 @@ class Applier:
         record: Record,
         error: TargetError,
         now: datetime,
-        settled: _Settled,
-        result: Applied,
+        settled: LedgerBatch,
+        result: ApplyResult,
     ) -> None:
         site_wide = isinstance(error, (TargetDenied, TargetUnavailable))
         self._in_a_row = self._in_a_row + 1 if site_wide else 0
@@ -311,7 +311,7 @@ class Applier:
 
 
 def _not_created(
-    action: Create, record: Record, error: TargetError, now: datetime, settled: _Settled, result: Applied
+    action: Create, record: Record, error: TargetError, now: datetime, settled: LedgerBatch, result: ApplyResult
 ) -> None:
     """A lost answer and a taken name are for the next listing to tell; a refusal frees the name."""
     if error.maybe_done or isinstance(error, NameTaken):
@@ -338,17 +338,17 @@ def _dropping(pool: ThreadPoolExecutor) -> Iterator[None]:
 
 
 @dataclass(slots=True)
-class _Settled:
+class LedgerBatch:
     put: list[Record] = field(default_factory=list)
     drop: list[Record] = field(default_factory=list)
-    log: list[Logged] = field(default_factory=list)
+    log: list[HistoryEntry] = field(default_factory=list)
 
     def note(self, rows: dict[str, Record | None]) -> None:
         rows.update({record.name: None for record in self.drop})
         rows.update({record.name: record for record in self.put})
 
 
-def _send(target: Target, action: Action) -> Written:
+def _send(target: Target, action: Action) -> WriteResult:
     if isinstance(action, Delete):
         return target.delete(str(action.record.remote_id))
     wanted = action.desired

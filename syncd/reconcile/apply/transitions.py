@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from syncd.domain import Create, Delete, Logged, Outcome, Record, Result, Update, Written
+from syncd.domain import Create, Delete, HistoryEntry, Outcome, Record, Result, Update, WriteResult
 from syncd.domain.recency import happened_within
 from syncd.domain.write_window import recently_lost
 from syncd.reconcile.plan.planner import ADOPTING, DAY, Reason
 
 
-def succeeded(action: Create | Update, record: Record, written: Written, now: datetime) -> Record:
+def succeeded(action: Create | Update, record: Record, written: WriteResult, now: datetime) -> Record:
     """The row after a write that was answered."""
     wanted = action.desired
     if isinstance(action, Update) and action.reason == Reason.SOUGHT:
@@ -78,12 +78,12 @@ def result_of(error: Exception | None) -> Result:
     return Result.LOST if getattr(error, "maybe_done", False) else Result.REFUSED
 
 
-def history_line(outcome: Outcome, record: Record, now: datetime) -> Logged:
+def history_line(outcome: Outcome, record: Record, now: datetime) -> HistoryEntry:
     """What the ledger remembers of an action."""
     action = outcome.action
     restored = isinstance(action, Update) and action.restore
     result = result_of(outcome.error)
-    return Logged(
+    return HistoryEntry(
         at=now,
         site=record.site,
         target=record.target,

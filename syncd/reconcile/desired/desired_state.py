@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from syncd.domain import Desired, Failure, Finding, Kind, Rule, SecretRef, Snapshot
+from syncd.domain import DesiredSecret, Finding, FindingKind, ReadFailure, Rule, SecretRef, Snapshot
 from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_MEND, is_storable
 from syncd.errors import SecretError
 
@@ -29,9 +29,9 @@ def without_odd_paths(snapshot: Snapshot) -> Snapshot:
         path = entry.ref.path
         if not is_storable(path):
             message = "a path with a NUL or a lone surrogate is not read"
-            failures.append(Failure(place=ascii(path), message=message, hint="rename it at the source"))
+            failures.append(ReadFailure(place=ascii(path), message=message, hint="rename it at the source"))
         elif len(path.encode()) > PATH_MAX:
-            failures.append(Failure(place=f"{path[:60]}…", message=TOO_LONG, hint=TOO_LONG_MEND))
+            failures.append(ReadFailure(place=f"{path[:60]}…", message=TOO_LONG, hint=TOO_LONG_MEND))
         else:
             kept.append(entry)
     if not failures:
@@ -45,32 +45,32 @@ def rule_digest(rule: Rule) -> str:
 
 
 @dataclass(slots=True)
-class Wanted:
+class DesiredState:
     """The mapped names of a job, and what could not be mapped."""
 
-    secrets: dict[tuple[str, SecretRef, str], Desired] = field(default_factory=dict)
+    secrets: dict[tuple[str, SecretRef, str], DesiredSecret] = field(default_factory=dict)
     faults: dict[tuple[str, SecretRef, str], SecretError] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
-    def put(self, one: Desired) -> None:
+    def put(self, one: DesiredSecret) -> None:
         """A mapped name."""
         self.secrets[one.key] = one
 
     def failed(self, name: str, ref: SecretRef, message: str, hint: str) -> None:
         """A reference that fails alone."""
-        self.findings.append(Finding(kind=Kind.FAILED, name=name, ref=ref, message=message, hint=hint))
+        self.findings.append(Finding(kind=FindingKind.FAILED, name=name, ref=ref, message=message, hint=hint))
 
     def missing(self, ref: SecretRef, message: str, hint: str) -> None:
         """A rule that names exactly what is not there."""
         self.findings.append(
-            Finding(kind=Kind.MISSING, name=str(ref), ref=ref, message=message, hint=hint, exit_code=1)
+            Finding(kind=FindingKind.MISSING, name=str(ref), ref=ref, message=message, hint=hint, exit_code=1)
         )
 
     @property
-    def all(self) -> tuple[Desired, ...]:
+    def all(self) -> tuple[DesiredSecret, ...]:
         """Every mapped name, collisions included."""
         return tuple(self.secrets.values())
 
-    def faulty(self) -> Mapping[str, Desired]:
+    def faulty(self) -> Mapping[str, DesiredSecret]:
         """The mapped names whose value cannot go to Wix."""
         return {one.name: one for key, one in self.secrets.items() if key in self.faults}

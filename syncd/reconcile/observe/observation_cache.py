@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 
-from syncd.domain import Reading, RemoteSecret, Rule, Snapshot, SourceEntry
+from syncd.domain import ReadResult, RemoteSecret, Rule, Snapshot, SourceEntry
 from syncd.domain.ports import Source
 
 YOUNG = 5.0
@@ -16,7 +16,7 @@ YOUNG = 5.0
 
 
 @dataclass(slots=True)
-class Tick:
+class ObservationCache:
     """Listings and documents shared by the jobs and targets that look at the same moment.
 
     Whoever asks for what another thread is just asking for waits for that answer.
@@ -24,16 +24,16 @@ class Tick:
 
     snapshots: dict[tuple[str, Rule], Snapshot] = field(default_factory=dict)
     found: dict[tuple[str, Rule, str], Snapshot] = field(default_factory=dict)
-    readings: dict[tuple[str, str, str], Reading] = field(default_factory=dict)
+    readings: dict[tuple[str, str, str], ReadResult] = field(default_factory=dict)
     born: float = field(default_factory=time.monotonic)
     sites: dict[str, tuple[Hashable, tuple[RemoteSecret, ...]]] = field(default_factory=dict)
     """By site: its listing, and the state of the ledger's rows that it was taken at."""
     turns: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
     """By source, and by site."""
 
-    def fresh(self) -> Tick:
+    def fresh(self) -> ObservationCache:
         """Itself while it is young, else a new one: nothing is written on an old picture."""
-        return self if time.monotonic() - self.born < YOUNG else Tick()
+        return self if time.monotonic() - self.born < YOUNG else ObservationCache()
 
     def list(self, source: Source, rule: Rule) -> Snapshot:
         """The rule's listing, asked for once."""
@@ -61,7 +61,7 @@ class Tick:
                 self.found[key] = source.find(rule, path)
             return self.found[key]
 
-    def read(self, source: Source, entries: Iterable[SourceEntry]) -> Iterable[Reading]:
+    def read(self, source: Source, entries: Iterable[SourceEntry]) -> Iterable[ReadResult]:
         """The documents of these paths, each asked for once."""
         wanted = {(source.name, entry.ref.path, entry.pin): entry for entry in entries}
         with self.turns[source.name]:

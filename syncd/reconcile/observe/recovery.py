@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from syncd.domain import Desired, KnownId, Pending, Record, RemoteSecret, SecretRef
+from syncd.domain import DesiredSecret, KnownId, Pending, Record, RemoteSecret, SecretRef
 from syncd.domain.ownership import carries, mark_of
 from syncd.domain.recency import happened_within
 
@@ -65,7 +65,7 @@ def _with_pending(record: Record) -> tuple[datetime, ...]:
 
 def recover(
     owner: str,
-    desired: Sequence[Desired],
+    desired: Sequence[DesiredSecret],
     records: Sequence[Record],
     remote: Sequence[RemoteSecret],
     *,
@@ -107,7 +107,7 @@ class _Listing:
     """The site as listed, seen with the ledger and the wanted names beside it."""
 
     def __init__(
-        self, owner: str, remote: Sequence[RemoteSecret], records: Sequence[Record], desired: Sequence[Desired]
+        self, owner: str, remote: Sequence[RemoteSecret], records: Sequence[Record], desired: Sequence[DesiredSecret]
     ) -> None:
         self.owner = owner
         self.by_id = {secret.id: secret for secret in remote}
@@ -154,7 +154,7 @@ def _looked_up(record: Record, listing: _Listing, ids: Mapping[str, KnownId], no
 
 
 def _taken_back(
-    wanted: Desired, there: RemoteSecret, known: KnownId | None, *, site: str, target: str, now: datetime
+    wanted: DesiredSecret, there: RemoteSecret, known: KnownId | None, *, site: str, target: str, now: datetime
 ) -> Record:
     """A row for a secret that the ledger lost, with what it knows of the id; its content is not verified."""
     taken = Record(

@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from syncd.domain import (
-    Desired,
-    Failure,
+    DesiredSecret,
     Finding,
-    Kind,
+    FindingKind,
     PathState,
-    Reading,
+    ReadFailure,
+    ReadResult,
     Rule,
     SecretRef,
     Snapshot,
@@ -26,9 +26,9 @@ from syncd.domain.untrusted import FIELD_MAX, is_storable
 from syncd.domain.value_templates import versioned
 from syncd.domain.values import canonical, extract, fields_of
 from syncd.errors import BadName, BadValue
-from syncd.reconcile.desired.desired_state import Wanted, rule_digest, strange_mount, without_odd_paths
-from syncd.reconcile.observe.observation_cache import Tick
-from syncd.reconcile.plan.absence import Picture
+from syncd.reconcile.desired.desired_state import DesiredState, rule_digest, strange_mount, without_odd_paths
+from syncd.reconcile.observe.observation_cache import ObservationCache
+from syncd.reconcile.plan.absence import ListingEvidence
 
 CONFIRMATIONS = 3
 """Cycles in a row that must show an older version before it is believed (a lagging standby shows it too)."""
@@ -41,14 +41,14 @@ Key = tuple[str, str]
 Fingerprint = Callable[[bytes], str]
 
 
-class Gathering:
+class SourceObserver:
     """What one job selects at its source, read as far as its cycle needs it."""
 
     def __init__(
         self,
         rules: tuple[Rule, ...],
         source: Source,
-        tick: Tick,
+        tick: ObservationCache,
         store: StateStore,
         journal: Journal | None,
         fingerprint: Fingerprint,
@@ -69,11 +69,11 @@ class Gathering:
         self._snapshots: dict[int, Snapshot] = {}
         self._entries: dict[Key, SourceEntry] = {}
         self._unread: set[Key] = set()
-        self._documents: dict[Key, Reading] = {}
+        self._documents: dict[Key, ReadResult] = {}
         self._confirmed: set[Key] = set()
         self._changed: dict[Key, PathState] = {}
-        self.failures: list[Failure] = []
-        self._unsendable: list[Failure] = []
+        self.failures: list[ReadFailure] = []
+        self._unsendable: list[ReadFailure] = []
         """Secrets that the source answered for, and that have nothing to send."""
 
     def look(self) -> None:
@@ -90,7 +90,7 @@ class Gathering:
             key for key, entry in self._entries.items() if self._is_news(key, entry) or entry.ref.path in self._named
         )
 
-    def _failed(self, failure: Failure, pin: str) -> None:
+    def _failed(self, failure: ReadFailure, pin: str) -> None:
         """Note a place that was not read, or a secret that has nothing to send."""
         (self._unsendable if failure.of_secret else self.failures).append(failure)
         self._unread.add((failure.place, pin))
@@ -123,7 +123,7 @@ class Gathering:
                 if self._journal:
                     self._journal.mount(self._source.name, snapshot.mount, snapshot.mount_id)
             return snapshot
-        failure = Failure(
+        failure = ReadFailure(
             place=snapshot.mount or snapshot.mount_id or "the account",
             message="another mount or account than the one that the ledger knows",
             hint=f"if it was replaced on purpose: syncd state remount {self._source.name} {strange}",
@@ -165,7 +165,7 @@ class Gathering:
             self._journal.paths(self._changed.values())
             self._changed.clear()
 
-    def _take(self, key: Key, reading: Reading) -> None:
+    def _take(self, key: Key, reading: ReadResult) -> None:
         if reading.failure:
             self._failed(reading.failure, reading.entry.pin)
         elif reading.gone and reading.entry.version is None:
@@ -178,7 +178,7 @@ class Gathering:
             version = reading.version or Version(token="kv1:" + self._fingerprint(canonical(reading.document)))
         except BadValue as error:
             self._unread.add(key)
-            self.failures.append(Failure(place=key[0], message=error.message, hint=error.hint))
+            self.failures.append(ReadFailure(place=key[0], message=error.message, hint=error.hint))
             return
         state = self._states.get(key)
         older = state is not None and version.token != state.version.token and version.older_than(state.version)
@@ -217,7 +217,7 @@ class Gathering:
 
     def doubt(self, rule: Rule) -> None:
         """Report, once, a rule that lists nothing though the ledger holds secrets of it."""
-        failure = Failure(
+        failure = ReadFailure(
             place=rule.path.text,
             message="lists nothing, though the ledger holds secrets of it; that is not believed",
             hint="see the path and the policy; if they were deleted on purpose: "
@@ -226,7 +226,7 @@ class Gathering:
         if failure not in self.failures:
             self.failures.append(failure)
 
-    def key_of(self, wanted: Desired) -> Key:
+    def key_of(self, wanted: DesiredSecret) -> Key:
         """The path and pin that a wanted name comes from."""
         return wanted.ref.path, wanted.pin
 
@@ -244,9 +244,9 @@ class Gathering:
         return bool(self._unread)
 
     @property
-    def picture(self) -> Picture:
+    def picture(self) -> ListingEvidence:
         """What was seen, for judging absences."""
-        return Picture(
+        return ListingEvidence(
             rules=self._rules,
             snapshots=self._snapshots,
             paths=self._states,
@@ -254,16 +254,18 @@ class Gathering:
             listed=frozenset(self._entries),
         )
 
-    def desired(self, *, job: str, owner: str, profile: str) -> Wanted:
+    def desired(self, *, job: str, owner: str, profile: str) -> DesiredState:
         """Every selected field under its Wix name, with its value where the path was read."""
-        wanted = Wanted()
+        wanted = DesiredState()
         for failure in self._unsendable:
             ref = SecretRef(source=self._source.name, path=failure.place)
             wanted.failed(str(ref), ref, failure.message, failure.hint)
         for rule in self._rules:
             snapshot = self._snapshots[rule.index]
             if snapshot.complete and not snapshot.entries and rule.path.has_wildcard:
-                wanted.findings.append(Finding(kind=Kind.UNKNOWN, name="", message=f"{rule.path} selects nothing"))
+                wanted.findings.append(
+                    Finding(kind=FindingKind.UNKNOWN, name="", message=f"{rule.path} selects nothing")
+                )
             if not snapshot.entries and not snapshot.failures and not rule.path.has_wildcard and snapshot.complete:
                 ref = SecretRef(source=self._source.name, path=rule.path.text)
                 why = snapshot.absence or "there is no such path at the source"
@@ -276,7 +278,7 @@ class Gathering:
                         self._add(wanted, rule, ref, state, job=job, owner=owner, profile=profile)
         return wanted
 
-    def _refs(self, rule: Rule, state: PathState, wanted: Wanted) -> Iterable[SecretRef]:
+    def _refs(self, rule: Rule, state: PathState, wanted: DesiredState) -> Iterable[SecretRef]:
         ref = SecretRef(source=state.source, path=state.path)
         if rule.field is None:
             return (ref,)
@@ -286,7 +288,7 @@ class Gathering:
         if rule.field == "*":
             if not state.fields:
                 nothing = "the secret is there and has no fields, so nothing of it is sent"
-                wanted.findings.append(Finding(kind=Kind.UNKNOWN, name=str(ref), ref=ref, message=nothing))
+                wanted.findings.append(Finding(kind=FindingKind.UNKNOWN, name=str(ref), ref=ref, message=nothing))
             odd = [field for field in state.fields if not is_storable(field) or len(field.encode()) > FIELD_MAX]
             for field in odd:
                 message = f"a field's name holds a NUL or a lone surrogate, or is longer than {FIELD_MAX} bytes"
@@ -302,7 +304,7 @@ class Gathering:
 
     def _add(
         self,
-        wanted: Wanted,
+        wanted: DesiredState,
         rule: Rule,
         ref: SecretRef,
         state: PathState,
@@ -318,7 +320,7 @@ class Gathering:
             wanted.failed(str(ref), ref, error.message, error.hint)
             return
         text = fill(rule.description, rule, ref, mount) if rule.description else "Kept by syncd"
-        one = Desired(
+        one = DesiredSecret(
             name=name,
             ref=ref,
             version=versioned(state.version.token, rule.value),

@@ -10,7 +10,7 @@ from syncd.domain.naming import selects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class ListingEvidence:
     """What one cycle saw of a job's sources."""
 
     rules: tuple[Rule, ...]
@@ -34,7 +34,7 @@ class Picture:
         return snapshot.complete and bool(snapshot.entries or not rule.path.has_wildcard)
 
 
-def empty_rules(record: Record, picture: Picture) -> list[Rule]:
+def empty_rules(record: Record, picture: ListingEvidence) -> list[Rule]:
     """Globs that should show the record's path, and list nothing at all: that is not believed."""
     return [
         rule
@@ -47,7 +47,7 @@ def _lists_nothing(snapshot: Snapshot) -> bool:
     return snapshot.complete and not snapshot.entries
 
 
-def presence_of(record: Record, picture: Picture) -> tuple[Presence, str]:
+def presence_of(record: Record, picture: ListingEvidence) -> tuple[Presence, str]:
     """Judge a record that the job no longer maps to its name, and say why.
 
     Absent needs a complete listing of every rule that selects the reference; an orphan needs a complete
@@ -67,7 +67,7 @@ def presence_of(record: Record, picture: Picture) -> tuple[Presence, str]:
     return _of_selected(record, selecting, picture)
 
 
-def _of_selected(record: Record, selecting: list[Rule], picture: Picture) -> tuple[Presence, str]:
+def _of_selected(record: Record, selecting: list[Rule], picture: ListingEvidence) -> tuple[Presence, str]:
     keys = {(record.ref.path, rule.pin) for rule in selecting}
     if keys & picture.unread:
         return Presence.UNKNOWN, "its path could not be read"

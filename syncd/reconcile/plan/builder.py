@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from syncd.domain import Action, Desired, Finding, Kind, Record, RemoteSecret, Trouble, Update
+from syncd.domain import Action, DesiredSecret, Finding, FindingKind, OpenProblem, Record, RemoteSecret, Update
 from syncd.domain.recency import happened_within, is_ahead
-from syncd.reconcile.plan.inputs import LONGEST_DELAY, UNLISTED_RETRY, Reason, View
+from syncd.reconcile.plan.inputs import LONGEST_DELAY, UNLISTED_RETRY, PlannerInput, Reason
 
 
 @dataclass(slots=True)
-class Table:
-    view: View
+class PlanBuilder:
+    view: PlannerInput
     ids: Mapping[str, RemoteSecret]
     names: Mapping[str, RemoteSecret]
     folded: Mapping[str, RemoteSecret]
@@ -27,7 +27,7 @@ class Table:
     compares: set[str] = field(default_factory=set)
 
     def found(
-        self, kind: Kind, wanted: Desired | Record, message: str = "", hint: str = "", exit_code: int = 0
+        self, kind: FindingKind, wanted: DesiredSecret | Record, message: str = "", hint: str = "", exit_code: int = 0
     ) -> None:
         self.findings.append(
             Finding(kind=kind, name=wanted.name, ref=wanted.ref, message=message, hint=hint, exit_code=exit_code)
@@ -41,7 +41,7 @@ class Table:
         self.notes[record.name] = record
 
 
-def rows_for(desired: Iterable[Desired], records: Iterable[Record]) -> dict[str, Record]:
+def rows_for(desired: Iterable[DesiredSecret], records: Iterable[Record]) -> dict[str, Record]:
     """The row of each wanted name: its own, or its reference's under a name that differs in case alone."""
     asked = list(desired)
     wanted = {one.name for one in asked}
@@ -51,7 +51,7 @@ def rows_for(desired: Iterable[Desired], records: Iterable[Record]) -> dict[str,
     return {name: record for name, record in found.items() if record is not None}
 
 
-def owns(record: Record | None, wanted: Desired) -> bool:
+def owns(record: Record | None, wanted: DesiredSecret) -> bool:
     return record is not None and record.ref == wanted.ref and record.pin == wanted.pin
 
 
@@ -59,7 +59,7 @@ def lately(tried: datetime | None, now: datetime) -> bool:
     return happened_within(tried, now, UNLISTED_RETRY)
 
 
-def rests(trouble: Trouble | None, version: str, rule: str, now: datetime) -> bool:
+def rests(trouble: OpenProblem | None, version: str, rule: str, now: datetime) -> bool:
     """Was this refused for good, and not long enough ago to be tried again?"""
     if trouble is None or (trouble.version, trouble.rule) != (version, rule):
         return False
@@ -67,7 +67,13 @@ def rests(trouble: Trouble | None, version: str, rule: str, now: datetime) -> bo
 
 
 def update(
-    table: Table, wanted: Desired, record: Record, reason: Reason, *, rename: bool = False, restore: bool = False
+    table: PlanBuilder,
+    wanted: DesiredSecret,
+    record: Record,
+    reason: Reason,
+    *,
+    rename: bool = False,
+    restore: bool = False,
 ) -> None:
     """Write over it. `restore`: what somebody else did is undone, which counts for the limit of a day."""
     if wanted.value is None:
@@ -76,12 +82,12 @@ def update(
     table.actions.append(Update(desired=wanted, record=record, reason=reason, rename=rename, restore=restore))
 
 
-def seek(table: Table, record: Record) -> None:
+def seek(table: PlanBuilder, record: Record) -> None:
     """The site does not list it: only a 404 to its id says that it is gone, and then its row goes.
 
     Its own description is written again, which changes nothing where it is still there.
     """
-    same = Desired(
+    same = DesiredSecret(
         name=record.name, ref=record.ref, version=record.version, description=record.description, job=record.job
     )
     table.actions.append(Update(desired=same, record=record, reason=Reason.SOUGHT, describe_only=True))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from syncd.domain import Kind, PathState, Rule, SecretRef
+from syncd.domain import FindingKind, PathState, Rule, SecretRef
 from syncd.domain.naming import could_name, selects_path, wix_name
 from syncd.domain.ports import Target
 from syncd.errors import BadName, SyncdError
-from syncd.reconcile.observe.observation_cache import Tick
-from syncd.reconcile.observe.source_observer import Gathering
-from syncd.reconcile.runtime import Job, World
+from syncd.reconcile.observe.observation_cache import ObservationCache
+from syncd.reconcile.observe.source_observer import SourceObserver
+from syncd.reconcile.runtime import Job, Runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class SiteClaims:
         return f"job {blind.job} may want the name, and cannot be listed completely: {blind.cause}" if blind else ""
 
 
-def claims_on_site(world: World, target: Target, *, except_job: str = "") -> SiteClaims:
+def claims_on_site(world: Runtime, target: Target, *, except_job: str = "") -> SiteClaims:
     """List every job on the site but one, and tell what it wants there."""
     names: set[str] = set()
     blind: list[BlindJob] = []
@@ -89,10 +89,10 @@ class _Look:
     unread: tuple[tuple[Rule, str], ...] = ()
 
 
-def _look(world: World, job: Job, target: Target) -> _Look:
+def _look(world: Runtime, job: Job, target: Target) -> _Look:
     try:
-        gathering = Gathering(
-            job.rules, world.source(job.source), Tick(), world.store, None, world.fingerprint, world.clock()
+        gathering = SourceObserver(
+            job.rules, world.source(job.source), ObservationCache(), world.store, None, world.fingerprint, world.clock()
         )
         gathering.look()
         wanted = gathering.desired(job=job.name, owner=world.owner, profile=target.profile)
@@ -100,7 +100,7 @@ def _look(world: World, job: Job, target: Target) -> _Look:
         return _Look(cause=error.message)
     evidence = gathering.picture
     causes = [f"{failure.place}: {failure.message}" for failure in gathering.failures]
-    causes += [f"{one.name}: {one.message}" for one in wanted.findings if one.kind is Kind.FAILED]
+    causes += [f"{one.name}: {one.message}" for one in wanted.findings if one.kind is FindingKind.FAILED]
     if gathering.unread and not causes:
         causes = ["a version that it lists cannot be read"]
     return _Look(
@@ -116,7 +116,7 @@ def _is_of(rule: Rule, path: str, pin: str) -> bool:
     return rule.pin == pin and selects_path(rule, path)
 
 
-def _names_by_ledger(world: World, job: Job, profile: str) -> Iterator[str]:
+def _names_by_ledger(world: Runtime, job: Job, profile: str) -> Iterator[str]:
     """The names that the rules give to what the ledger knows of their paths."""
     mounts = world.store.known_mounts(job.source)
     for (path, pin), state in world.store.known_paths(job.source).items():

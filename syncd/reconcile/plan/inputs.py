@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from syncd.domain import Desired, KnownId, Presence, Record, RemoteSecret, SecretRef, Trouble
+from syncd.domain import DesiredSecret, KnownId, OpenProblem, Presence, Record, RemoteSecret, SecretRef
 from syncd.errors import SecretError
 
 MAX_RESTORES = 3
@@ -57,7 +57,7 @@ class Policies:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Evidence:
     """What the cycle found out beside the listings."""
 
     presence: Mapping[str, tuple[Presence, str]] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class Facts:
     grants: frozenset[str] = frozenset()
     known_ids: Mapping[str, KnownId] = field(default_factory=dict)
     """What is known of listed ids that no row holds."""
-    troubles: Mapping[str, Trouble] = field(default_factory=dict)
+    troubles: Mapping[str, OpenProblem] = field(default_factory=dict)
     faults: Mapping[tuple[str, SecretRef, str], SecretError] = field(default_factory=dict)
     """Values read in this cycle that cannot go to Wix."""
     site_values: Mapping[str, str] = field(default_factory=dict)
@@ -99,16 +99,16 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class PlannerInput:
     """All that the planner looks at."""
 
     owner: str
     """Who this installation is, at Wix."""
     site: str
     target: str
-    desired: Sequence[Desired]
+    desired: Sequence[DesiredSecret]
     records: Sequence[Record]
     remote: Sequence[RemoteSecret]
     policies: Policies
-    facts: Facts
+    facts: Evidence
     now: datetime

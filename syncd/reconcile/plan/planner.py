@@ -29,9 +29,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from syncd.domain import Create, Delete, Desired, Kind, Needs, Plan, Record, RemoteSecret, Update
-from syncd.reconcile.plan.builder import Table, owns, rows_for
-from syncd.reconcile.plan.inputs import ADOPTING, DAY, LONGEST_DELAY, Facts, Policies, Reason, View
+from syncd.domain import Create, Delete, DesiredSecret, FindingKind, Plan, ReadRequests, Record, RemoteSecret, Update
+from syncd.reconcile.plan.builder import PlanBuilder, owns, rows_for
+from syncd.reconcile.plan.inputs import ADOPTING, DAY, LONGEST_DELAY, Evidence, PlannerInput, Policies, Reason
 from syncd.reconcile.plan.rows_unwanted import judge_of_gone_job, judge_unwanted, obstacle_to_deletion
 from syncd.reconcile.plan.rows_wanted import judge_wanted
 
@@ -39,10 +39,10 @@ __all__ = [
     "ADOPTING",
     "DAY",
     "LONGEST_DELAY",
-    "Facts",
+    "Evidence",
+    "PlannerInput",
     "Policies",
     "Reason",
-    "View",
     "listing_is_believed",
     "obstacle_to_deletion",
     "plan",
@@ -57,9 +57,9 @@ def listing_is_believed(records: Sequence[Record], remote: Sequence[RemoteSecret
     return 2 * sum(1 for secret_id in held if secret_id not in ids) <= len(held)
 
 
-def plan(view: View) -> Plan:
+def plan(view: PlannerInput) -> Plan:
     """Judge every wanted name and every record of the job. Same view, same plan, in the same order."""
-    table = Table(
+    table = PlanBuilder(
         view=view,
         ids={secret.id: secret for secret in view.remote},
         names={secret.name: secret for secret in view.remote},
@@ -82,13 +82,13 @@ def plan(view: View) -> Plan:
         actions=tuple(sorted(table.actions, key=lambda one: (order[type(one)], one.name in tried, one.name))),
         findings=tuple(table.findings),
         notes=tuple(table.notes[name] for name in sorted(table.notes)),
-        needs=Needs(values=frozenset(table.values), compares=frozenset(table.compares)),
+        needs=ReadRequests(values=frozenset(table.values), compares=frozenset(table.compares)),
     )
 
 
-def _without_collisions(table: Table) -> Iterator[Desired]:
+def _without_collisions(table: PlanBuilder) -> Iterator[DesiredSecret]:
     """Names that fall together, also by case alone, are reported; only the one that owns it goes on."""
-    groups: dict[str, list[Desired]] = {}
+    groups: dict[str, list[DesiredSecret]] = {}
     for wanted in sorted(table.view.desired, key=lambda d: (d.name, d.ref.source, d.ref.path, str(d.ref))):
         groups.setdefault(wanted.name.casefold(), []).append(wanted)
     for group in groups.values():
@@ -103,7 +103,7 @@ def _without_collisions(table: Table) -> Iterator[Desired]:
             rest = [f"{d.ref} as {d.name}" for d in group if d is not wanted]
             others = ", ".join(rest[:3]) + (f" and {len(rest) - 3} more" if len(rest) > 3 else "")
             table.found(
-                Kind.CONFLICT,
+                FindingKind.CONFLICT,
                 wanted,
                 f"{wanted.ref} and {others} fall on one name",
                 "give one rule another `name`, or exclude one path",

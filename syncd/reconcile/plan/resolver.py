@@ -13,28 +13,28 @@ from syncd.domain import (
     Delete,
     Existence,
     Finding,
-    Kind,
+    FindingKind,
     KnownId,
-    Needs,
+    OpenProblem,
     PathCheck,
     Plan,
     Presence,
+    ReadRequests,
     Record,
     RemoteSecret,
     SecretRef,
-    Trouble,
     Update,
 )
 from syncd.domain.naming import could_name, selects, selects_path, wix_name
 from syncd.domain.ports import Target
 from syncd.errors import BadName, SyncdError, TargetDenied, TargetError, TargetUnavailable
-from syncd.reconcile.desired.desired_state import Wanted, strange_mount
-from syncd.reconcile.guard import Ground, guard
-from syncd.reconcile.observe.source_observer import Gathering
+from syncd.reconcile.desired.desired_state import DesiredState, strange_mount
+from syncd.reconcile.guard import LimitBasis, guard
+from syncd.reconcile.observe.source_observer import SourceObserver
 from syncd.reconcile.plan.absence import empty_rules, presence_of
 from syncd.reconcile.plan.deletion_checks import claims_on_site
-from syncd.reconcile.plan.planner import DAY, Facts, View, plan, rows_for
-from syncd.reconcile.runtime import Job, World
+from syncd.reconcile.plan.planner import DAY, Evidence, PlannerInput, plan, rows_for
+from syncd.reconcile.runtime import Job, Runtime
 
 COMPARISONS = 200
 """Values of the site that one pass reads at most."""
@@ -44,7 +44,7 @@ COMPARE_SECONDS = 30.0
 
 
 @dataclass(slots=True)
-class Memory:
+class CycleState:
     """What one cycle remembers from pass to pass."""
 
     ended: set[str] = field(default_factory=set)
@@ -59,20 +59,20 @@ class Memory:
     """Names whose comparison failed."""
 
 
-class Decision:
+class PlanResolver:
     """From what was seen to the plan: provisional first, to learn which values it needs."""
 
     def __init__(
         self,
-        world: World,
+        world: Runtime,
         job: Job,
         target: Target,
-        gathering: Gathering,
+        gathering: SourceObserver,
         records: tuple[Record, ...],
         remote: tuple[RemoteSecret, ...],
-        memory: Memory,
-        troubles: Mapping[str, Trouble],
-        wanted: Wanted,
+        memory: CycleState,
+        troubles: Mapping[str, OpenProblem],
+        wanted: DesiredState,
         *,
         allowed_deletes: int,
         known_ids: Mapping[str, KnownId],
@@ -115,8 +115,8 @@ class Decision:
 
     def final(self) -> Plan:
         """The plan with its values, compared and confirmed where it matters, within the limits."""
-        provisional, asked = self._plan(), Needs()
-        while provisional.needs not in (Needs(), asked):
+        provisional, asked = self._plan(), ReadRequests()
+        while provisional.needs not in (ReadRequests(), asked):
             asked = provisional.needs
             self._learn(asked)
             provisional = self._plan()
@@ -137,15 +137,17 @@ class Decision:
         if not names:
             return final
         message = "the source's present version could not be read; the site holds the one before"
-        behind = [Finding(kind=Kind.BEHIND, name=name, ref=names[name].ref, message=message) for name in sorted(names)]
-        rest = (one for one in final.findings if one.kind is not Kind.UNCHANGED or one.name not in names)
+        behind = [
+            Finding(kind=FindingKind.BEHIND, name=name, ref=names[name].ref, message=message) for name in sorted(names)
+        ]
+        rest = (one for one in final.findings if one.kind is not FindingKind.UNCHANGED or one.name not in names)
         return replace(final, findings=(*behind, *rest))
 
-    def _mapped(self) -> Wanted:
+    def _mapped(self) -> DesiredState:
         world, target = self._world, self._target
         return self._gathering.desired(job=self._job.name, owner=world.owner, profile=target.profile)
 
-    def _learn(self, needs: Needs) -> None:
+    def _learn(self, needs: ReadRequests) -> None:
         """Read what the provisional plan asks for."""
         if needs.values:
             keys = {one.name: self._gathering.key_of(one) for one in self.wanted.all}
@@ -193,7 +195,7 @@ class Decision:
         return None if value is None else self._world.fingerprint(value.reveal().encode("utf-8", "surrogatepass"))
 
     def _plan(self) -> Plan:
-        facts = Facts(
+        facts = Evidence(
             presence=self._presence,
             passable=self._passing[0],
             waiting=self._passing[1],
@@ -215,7 +217,7 @@ class Decision:
             readable=self._memory.readable,
         )
         return plan(
-            View(
+            PlannerInput(
                 owner=self._world.owner,
                 site=self._site,
                 target=self._target.name,
@@ -231,7 +233,7 @@ class Decision:
     def _guarded(self, provisional: Plan) -> Plan:
         since = (self._target.site_time() or self._world.clock()) - DAY
         store, site = self._world.store, self._site
-        ground = Ground(
+        ground = LimitBasis(
             job_records=frozenset(r.remote_id for r in self._records if r.remote_id and r.job == self._job.name),
             site_records=frozenset(r.remote_id for r in self._records if r.remote_id),
             job_deleted=store.deletions(site, self._job.name, since),
@@ -267,7 +269,7 @@ class Decision:
         unsettled = (one.name for one in of_its_path if not self._is_settled(*one.key))
         if following := next(unsettled, "") or self._unsettled_name(record):
             return f"its path's name {following} is not settled yet"
-        failed = (finding for finding in self.wanted.findings if finding.ref and finding.kind is Kind.FAILED)
+        failed = (finding for finding in self.wanted.findings if finding.ref and finding.kind is FindingKind.FAILED)
         if any(finding.ref and finding.ref.path == record.ref.path for finding in failed):
             return "its path's new name cannot be made"
         return ""
@@ -419,7 +421,7 @@ class Decision:
         return any(self._claims(job, record) for job in others)
 
 
-def unlisted_keys(world: World, site: str, remote: Sequence[RemoteSecret]) -> str:
+def unlisted_keys(world: Runtime, site: str, remote: Sequence[RemoteSecret]) -> str:
     """Why another configured key may be one of this very site, whose jobs nobody has asked; empty if none can.
 
     A key under which the ledger holds an id shares none with this one: else this listing had shown that id, and

@@ -6,14 +6,14 @@ import hashlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from syncd.domain import Desired, Kind, Record, RemoteSecret, Update
+from syncd.domain import DesiredSecret, FindingKind, Record, RemoteSecret, Update
 from syncd.domain.recency import happened_within
 from syncd.domain.write_window import Change, judge, may_be_late_commit, may_lag, recently_lost
-from syncd.reconcile.plan.builder import Table, owns, update
+from syncd.reconcile.plan.builder import PlanBuilder, owns, update
 from syncd.reconcile.plan.inputs import DAY, MAX_RESTORES, Reason
 
 
-def judge_listed(table: Table, wanted: Desired, record: Record, there: RemoteSecret) -> None:
+def judge_listed(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: RemoteSecret) -> None:
     """The record's id is on the site: the last rows of the truth table, most urgent first."""
     change, now = judge(record, there.updated_at), table.view.now
     if change is Change.OURS and (record.window or record.pinned_at != there.updated_at):
@@ -28,7 +28,7 @@ def judge_listed(table: Table, wanted: Desired, record: Record, there: RemoteSec
     squatter = table.at(wanted.name)
     if rename and squatter is not None and squatter.id != there.id:
         table.found(
-            Kind.CONFLICT,
+            FindingKind.CONFLICT,
             wanted,
             f"our secret is called {there.name} at Wix, and another one has its name",
             "remove or rename one of the two at Wix",
@@ -55,7 +55,7 @@ def judge_listed(table: Table, wanted: Desired, record: Record, there: RemoteSec
         _settled(table, wanted, record, there, change)
 
 
-def _moved(table: Table, wanted: Desired, record: Record, *, as_left: bool) -> None:
+def _moved(table: PlanBuilder, wanted: DesiredSecret, record: Record, *, as_left: bool) -> None:
     """Its name comes from another reference now (a renamed source, a moved path). The same value is not sent again."""
     same = wanted.fingerprint is not None and wanted.fingerprint == record.fingerprint
     if as_left and same and not record.unverified:
@@ -64,14 +64,14 @@ def _moved(table: Table, wanted: Desired, record: Record, *, as_left: bool) -> N
         update(table, wanted, record, Reason.MOVED, rename=table.ids[str(record.remote_id)].name != wanted.name)
 
 
-def _renamed(table: Table, wanted: Desired, record: Record, there: RemoteSecret) -> None:
+def _renamed(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: RemoteSecret) -> None:
     if _may_restore(table, wanted, record, f"renamed to {there.name} at Wix"):
         update(table, wanted, record, Reason.RENAMED, rename=True)
     elif wanted.version != record.version:
         update(table, wanted, record, Reason.ROTATED)
 
 
-def _settled(table: Table, wanted: Desired, record: Record, there: RemoteSecret, change: Change) -> None:
+def _settled(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: RemoteSecret, change: Change) -> None:
     """The site should hold this version already: drift, description, verification, or nothing."""
     now, policies = table.view.now, table.view.policies
     if change is Change.THEIRS and may_be_late_commit(record, now):
@@ -86,7 +86,7 @@ def _settled(table: Table, wanted: Desired, record: Record, there: RemoteSecret,
     elif policies.verify_every and _verification_is_due(record, policies.verify_every, now):
         _verify(table, wanted, record, there)
     else:
-        table.found(Kind.UNCHANGED, wanted)
+        table.found(FindingKind.UNCHANGED, wanted)
 
 
 def _tells_nothing(change: Change, record: Record, there: RemoteSecret, now: datetime) -> bool:
@@ -96,7 +96,7 @@ def _tells_nothing(change: Change, record: Record, there: RemoteSecret, now: dat
     return change is Change.UNTOLD or (change is Change.EARLIER and not may_lag(record, now))
 
 
-def _doubted(table: Table, wanted: Desired, record: Record, there: RemoteSecret) -> None:
+def _doubted(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: RemoteSecret) -> None:
     """Compare; where values may not be read, write ours once for this date, or report it, as the policy says."""
     told = table.view.facts
     if wanted.name in told.postponed:
@@ -104,28 +104,30 @@ def _doubted(table: Table, wanted: Desired, record: Record, there: RemoteSecret)
     may_compare = told.readable and wanted.name not in told.uncompared
     if not table.view.policies.restore and not may_compare:
         hint = "drift_policy: restore writes our value again"
-        table.found(Kind.DRIFT, wanted, "its date at Wix is not of our last write, and its value may not be read", hint)
+        table.found(
+            FindingKind.DRIFT, wanted, "its date at Wix is not of our last write, and its value may not be read", hint
+        )
         return
     compared = may_compare and wanted.name in told.site_values
     if compared and told.site_values[wanted.name] == wanted.fingerprint == record.fingerprint:
         table.note(_verified(record, wanted, there, table.view.now, late=True))
-        table.found(Kind.UNCHANGED, wanted)
+        table.found(FindingKind.UNCHANGED, wanted)
     elif may_compare and not compared:
         table.values.add(wanted.name)
         table.compares.add(wanted.name)
-        table.found(Kind.UNCHANGED, wanted)
+        table.found(FindingKind.UNCHANGED, wanted)
     elif _may_restore(table, wanted, record, "not as we left it: its date at Wix is older than our last write"):
         update(table, wanted, replace(record, doubted_at=there.updated_at), Reason.DOUBTED)
 
 
-def _may_restore(table: Table, wanted: Desired, record: Record, what: str) -> bool:
+def _may_restore(table: PlanBuilder, wanted: DesiredSecret, record: Record, what: str) -> bool:
     lately = [at for at in record.restores if happened_within(at, table.view.now, DAY)]
     if not table.view.policies.restore:
-        table.found(Kind.DRIFT, wanted, what, "drift_policy: restore writes our value again")
+        table.found(FindingKind.DRIFT, wanted, what, "drift_policy: restore writes our value again")
         return False
     if len(lately) >= MAX_RESTORES:
         table.found(
-            Kind.CONTESTED,
+            FindingKind.CONTESTED,
             wanted,
             f"{what}; restored {len(lately)} times within a day, no longer fought over",
             f"find who writes it at Wix, or freeze it: syncd state freeze {wanted.name} --until DATE --reason '…'",
@@ -134,7 +136,9 @@ def _may_restore(table: Table, wanted: Desired, record: Record, what: str) -> bo
     return True
 
 
-def _compare_first(table: Table, wanted: Desired, record: Record, there: RemoteSecret, reason: Reason) -> None:
+def _compare_first(
+    table: PlanBuilder, wanted: DesiredSecret, record: Record, there: RemoteSecret, reason: Reason
+) -> None:
     """Where the site's values may be read, write only what differs; elsewhere write."""
     facts = table.view.facts
     if wanted.name in facts.postponed:
@@ -144,7 +148,7 @@ def _compare_first(table: Table, wanted: Desired, record: Record, there: RemoteS
     if wanted.fingerprint is not None and told == wanted.fingerprint and named:
         if there.description == wanted.description:
             table.note(_verified(record, wanted, there, table.view.now, late=reason is not Reason.LATE))
-            table.found(Kind.UNCHANGED, wanted)
+            table.found(FindingKind.UNCHANGED, wanted)
         else:
             table.actions.append(Update(desired=wanted, record=record, reason=reason, restore=reason is Reason.DRIFT))
         return
@@ -153,7 +157,7 @@ def _compare_first(table: Table, wanted: Desired, record: Record, there: RemoteS
     update(table, wanted, record, reason, rename=there.name != wanted.name)
 
 
-def _verified(record: Record, wanted: Desired, there: RemoteSecret, now: datetime, *, late: bool) -> Record:
+def _verified(record: Record, wanted: DesiredSecret, there: RemoteSecret, now: datetime, *, late: bool) -> Record:
     """The row once the site was seen to hold what it should. Not `late`: what was seen is one of the lost writes."""
     return replace(
         record,
@@ -178,7 +182,7 @@ def _verification_is_due(record: Record, every: timedelta, now: datetime) -> boo
     return now - record.verified_at >= every * (0.5 + 0.5 * share)
 
 
-def _verify(table: Table, wanted: Desired, record: Record, there: RemoteSecret) -> None:
+def _verify(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: RemoteSecret) -> None:
     """Read again, compare, and write what differs; only what was read counts as verified."""
     facts = table.view.facts
     at_site = facts.site_values.get(wanted.name)
@@ -194,4 +198,4 @@ def _verify(table: Table, wanted: Desired, record: Record, there: RemoteSecret) 
         return
     else:
         table.note(replace(record, verified_at=table.view.now))
-    table.found(Kind.UNCHANGED, wanted)
+    table.found(FindingKind.UNCHANGED, wanted)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from syncd.domain import Delete, Kind, Pending, Presence, Record, RemoteSecret
+from syncd.domain import Delete, FindingKind, Pending, Presence, Record, RemoteSecret
 from syncd.domain.write_window import Change, judge
-from syncd.reconcile.plan.builder import Table, lately, rests, seek
+from syncd.reconcile.plan.builder import PlanBuilder, lately, rests, seek
 
 
-def judge_unwanted(table: Table, record: Record) -> None:
+def judge_unwanted(table: PlanBuilder, record: Record) -> None:
     now, policies, facts = table.view.now, table.view.policies, table.view.facts
     if record.name in facts.ended:
         return
     if record.frozen_until and record.frozen_until > now:
-        table.found(Kind.FROZEN, record, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
+        table.found(FindingKind.FROZEN, record, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
         if record.absent_at is not None:
             table.note(replace(record, absent_at=None))
         return
@@ -26,19 +26,19 @@ def judge_unwanted(table: Table, record: Record) -> None:
         if record.absent_at is not None:
             table.note(replace(record, absent_at=None))
         if presence is Presence.UNKNOWN:
-            table.found(Kind.UNKNOWN, record, why)
+            table.found(FindingKind.UNKNOWN, record, why)
         else:
-            table.found(Kind.UNCHANGED, record, "another job wants it")
+            table.found(FindingKind.UNCHANGED, record, "another job wants it")
         return
     if record.remote_id is None:
-        table.found(Kind.UNVERIFIED, record, "its creation lost its answer; looked for in each listing")
+        table.found(FindingKind.UNVERIFIED, record, "its creation lost its answer; looked for in each listing")
         return
     there = table.ids.get(record.remote_id)
     if record.unverified and there is not None and policies.delete:
         verified = _compared(table, record, there)
         if verified is None:
             table.found(
-                Kind.UNVERIFIED,
+                FindingKind.UNVERIFIED,
                 record,
                 f"{why}; not deleted: what the site holds under this id is not known",
                 f"look at it, delete it at Wix by hand, then: syncd state forget {record.name}",
@@ -46,14 +46,14 @@ def judge_unwanted(table: Table, record: Record) -> None:
             return
         record = verified
         table.note(record)
-    kind = Kind.MISSING if presence is Presence.ABSENT else Kind.ORPHAN
+    kind = FindingKind.MISSING if presence is Presence.ABSENT else FindingKind.ORPHAN
     if not policies.delete:
         table.found(kind, record, f"{why}; kept (deletion_policy: keep)")
         return
     _tombstone(table, record, there, kind, why)
 
 
-def _compared(table: Table, record: Record, there: RemoteSecret) -> Record | None:
+def _compared(table: PlanBuilder, record: Record, there: RemoteSecret) -> Record | None:
     """The row as verified, if the site's value is seen to be the one that we left; time alone verifies nothing."""
     facts = table.view.facts
     if record.fingerprint is None or (there.name, there.description) != (record.name, record.description):
@@ -67,7 +67,7 @@ def _compared(table: Table, record: Record, there: RemoteSecret) -> Record | Non
     return replace(record, unverified=False, lost_writes=(), window=None, pinned_at=there.updated_at)
 
 
-def judge_of_gone_job(table: Table, record: Record) -> None:
+def judge_of_gone_job(table: PlanBuilder, record: Record) -> None:
     """No job sends it here any more: an orphan that goes by command only; but a listing must not lack it for ever."""
     listed = record.remote_id in table.ids
     if record.name in table.view.facts.taken_over:
@@ -80,10 +80,12 @@ def judge_of_gone_job(table: Table, record: Record) -> None:
         table.note(replace(record, status="orphan", absent_at=None))
     if table.view.facts.reports_orphans:
         why = f"job {record.job} sends nothing to this site any more; kept as it is"
-        table.found(Kind.ORPHAN, record, why, f"to remove it: syncd state forget {record.name} --delete --reason '…'")
+        table.found(
+            FindingKind.ORPHAN, record, why, f"to remove it: syncd state forget {record.name} --delete --reason '…'"
+        )
 
 
-def _tombstone(table: Table, record: Record, there: RemoteSecret | None, kind: Kind, why: str) -> None:
+def _tombstone(table: PlanBuilder, record: Record, there: RemoteSecret | None, kind: FindingKind, why: str) -> None:
     """Add up the observed absence, and delete once it has reached the grace."""
     now, policies = table.view.now, table.view.policies
     seen = record.absent_for
@@ -98,7 +100,7 @@ def _tombstone(table: Table, record: Record, there: RemoteSecret | None, kind: K
     obstacle = obstacle or table.view.facts.objections.get(record.name, "")
     trouble = table.view.facts.troubles.get(record.name)
     if trouble and rests(trouble, "", "", now):
-        table.found(Kind.QUARANTINED, record, trouble.message, trouble.hint)
+        table.found(FindingKind.QUARANTINED, record, trouble.message, trouble.hint)
     elif obstacle:
         table.found(kind, record, f"{why}; not deleted: {obstacle}")
     else:

@@ -5,39 +5,39 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from syncd.domain import Create, Desired, Kind, Pending, Record, RemoteSecret, Update
+from syncd.domain import Create, DesiredSecret, FindingKind, Pending, Record, RemoteSecret, Update
 from syncd.domain.ownership import other_owner
 from syncd.domain.value_templates import template_in
 from syncd.domain.write_window import may_be_late_commit
-from syncd.reconcile.plan.builder import Table, lately, owns, rests, seek, update
+from syncd.reconcile.plan.builder import PlanBuilder, lately, owns, rests, seek, update
 from syncd.reconcile.plan.inputs import Reason
 from syncd.reconcile.plan.rows_listed import judge_listed
 
 
-def judge_wanted(table: Table, wanted: Desired) -> None:
+def judge_wanted(table: PlanBuilder, wanted: DesiredSecret) -> None:
     facts, now = table.view.facts, table.view.now
     record = table.records.get(wanted.name)
     if wanted.name in facts.ended:
         return
     if record and record.frozen_until and record.frozen_until > now:
-        table.found(Kind.FROZEN, wanted, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
+        table.found(FindingKind.FROZEN, wanted, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
         return
     fault = facts.faults.get(wanted.key)
     if fault is not None:
-        table.found(Kind.FAILED, wanted, fault.message, fault.hint)
+        table.found(FindingKind.FAILED, wanted, fault.message, fault.hint)
         return
     trouble = facts.troubles.get(wanted.name)
     if trouble and rests(trouble, wanted.version, wanted.rule, now):
-        table.found(Kind.QUARANTINED, wanted, trouble.message, trouble.hint)
+        table.found(FindingKind.QUARANTINED, wanted, trouble.message, trouble.hint)
         return
     if record is None:
         _unrecorded(table, wanted)
     elif wanted.name in facts.waiting:
         hint = "if two names wait for one another, give one of the rules a third name first"
-        table.found(Kind.CONFLICT, wanted, facts.waiting[wanted.name], hint)
+        table.found(FindingKind.CONFLICT, wanted, facts.waiting[wanted.name], hint)
     elif record.name != wanted.name and record.name in facts.kept_by:
         table.found(
-            Kind.CONFLICT,
+            FindingKind.CONFLICT,
             wanted,
             f"{record.name} of job {record.job} differs only in case",
             "give one of the two rules another `name`",
@@ -49,14 +49,14 @@ def judge_wanted(table: Table, wanted: Desired) -> None:
         and template_in(record.version) != template_in(wanted.version)
     ):
         table.found(
-            Kind.CONFLICT,
+            FindingKind.CONFLICT,
             wanted,
             f"job {record.job} makes {wanted.name} of the same secret by another template",
             "give one of the two rules another `name`, or both the same `value`",
         )
     elif not owns(record, wanted) and wanted.name not in facts.passable:
         table.found(
-            Kind.CONFLICT,
+            FindingKind.CONFLICT,
             wanted,
             f"{wanted.name} belongs to {record.ref} of job {record.job}",
             "give one of the two rules another `name`",
@@ -65,7 +65,7 @@ def judge_wanted(table: Table, wanted: Desired) -> None:
         _recorded(table, wanted, _awake(table, wanted, record))
 
 
-def _awake(table: Table, wanted: Desired, record: Record) -> Record:
+def _awake(table: PlanBuilder, wanted: DesiredSecret, record: Record) -> Record:
     """A wanted record has no tombstone, and passes to this job if its own no longer wants it."""
     awake = record
     if record.absent_at or record.absent_for or record.target != table.view.target:
@@ -77,7 +77,7 @@ def _awake(table: Table, wanted: Desired, record: Record) -> Record:
     return awake
 
 
-def _unrecorded(table: Table, wanted: Desired) -> None:
+def _unrecorded(table: PlanBuilder, wanted: DesiredSecret) -> None:
     there = table.at(wanted.name)
     if there is None:
         _create(table, wanted, None)
@@ -85,30 +85,30 @@ def _unrecorded(table: Table, wanted: Desired) -> None:
     _foreign(table, wanted, there, None)
 
 
-def _foreign(table: Table, wanted: Desired, there: RemoteSecret, record: Record | None) -> None:
+def _foreign(table: PlanBuilder, wanted: DesiredSecret, there: RemoteSecret, record: Record | None) -> None:
     """A secret that is not ours has the name. It is left alone unless the job or a grant says adopt."""
     holder = table.holders.get(there.id)
     policies, facts = table.view.policies, table.view.facts
     known = facts.known_ids.get(there.id)
     if known and known.frozen_until and known.frozen_until > table.view.now:
-        table.found(Kind.FROZEN, wanted, f"frozen until {known.frozen_until:%Y-%m-%d %H:%M} UTC, by its id")
+        table.found(FindingKind.FROZEN, wanted, f"frozen until {known.frozen_until:%Y-%m-%d %H:%M} UTC, by its id")
     elif holder is not None:
         table.found(
-            Kind.CONFLICT,
+            FindingKind.CONFLICT,
             wanted,
             f"{there.name} on the site is our secret {holder.name}, under another name",
             "it goes back to its own name first, or rename it at Wix",
         )
     elif there.name != wanted.name:
         table.found(
-            Kind.CONFLICT,
+            FindingKind.CONFLICT,
             wanted,
             f"the site has {there.name}, which differs only in case",
             "rename or remove it at Wix, or give the rule another `name`",
         )
     elif wanted.name not in facts.grants and (owner := other_owner(there.description, table.view.owner)):
         table.found(
-            Kind.CONFLICT,
+            FindingKind.CONFLICT,
             wanted,
             f"the secret of this name carries the mark of another syncd, {owner}",
             f"let one of the two installations leave it out; to take it over: {_adopting(table, wanted)}",
@@ -117,14 +117,14 @@ def _foreign(table: Table, wanted: Desired, there: RemoteSecret, record: Record 
         _adopt(table, wanted, there, record)
     else:
         table.found(
-            Kind.CONFLICT,
+            FindingKind.CONFLICT,
             wanted,
             "the site already has a secret of this name that syncd did not create",
             f"rename it at Wix, or take it over: {_adopting(table, wanted)}, or conflict_policy: adopt",
         )
 
 
-def _adopt(table: Table, wanted: Desired, there: RemoteSecret, record: Record | None) -> None:
+def _adopt(table: PlanBuilder, wanted: DesiredSecret, there: RemoteSecret, record: Record | None) -> None:
     """Take a secret over. Where its value may be read it is compared first, and the same value is not sent."""
     facts = table.view.facts
     if wanted.name in facts.postponed:
@@ -153,14 +153,14 @@ def _adopt(table: Table, wanted: Desired, there: RemoteSecret, record: Record | 
     update(table, wanted, taken, Reason.ADOPT)
 
 
-def _adopting(table: Table, wanted: Desired) -> str:
+def _adopting(table: PlanBuilder, wanted: DesiredSecret) -> str:
     return f"syncd state adopt {wanted.name} --target {table.view.target} --reason '…'"
 
 
-def _create(table: Table, wanted: Desired, record: Record | None) -> None:
+def _create(table: PlanBuilder, wanted: DesiredSecret, record: Record | None) -> None:
     if not table.believed:
         table.found(
-            Kind.UNKNOWN,
+            FindingKind.UNKNOWN,
             wanted,
             "the site lists less than half of what the ledger holds there, so nothing is created",
             "look at the site; the next cycle lists again",
@@ -169,7 +169,7 @@ def _create(table: Table, wanted: Desired, record: Record | None) -> None:
         return
     if wanted.name in table.view.facts.uncreated:
         table.found(
-            Kind.UNVERIFIED,
+            FindingKind.UNVERIFIED,
             wanted,
             "its creation lost its answer, and the site does not list it yet",
             "the next cycle looks again before it creates anything",
@@ -180,10 +180,12 @@ def _create(table: Table, wanted: Desired, record: Record | None) -> None:
     table.actions.append(Create(desired=wanted, record=record))
 
 
-def _recorded(table: Table, wanted: Desired, record: Record) -> None:
+def _recorded(table: PlanBuilder, wanted: DesiredSecret, record: Record) -> None:
     if record.remote_id is None:
         if record.pending is Pending.CREATE and not owns(record, wanted) and may_be_late_commit(record, table.view.now):
-            table.found(Kind.UNVERIFIED, wanted, f"a creation from {record.ref} lost its answer and may still come")
+            table.found(
+                FindingKind.UNVERIFIED, wanted, f"a creation from {record.ref} lost its answer and may still come"
+            )
             return
         there = table.at(wanted.name)
         if there is None:
@@ -198,12 +200,12 @@ def _recorded(table: Table, wanted: Desired, record: Record) -> None:
         judge_listed(table, wanted, record, there)
 
 
-def _unlisted(table: Table, wanted: Desired, record: Record) -> None:
+def _unlisted(table: PlanBuilder, wanted: DesiredSecret, record: Record) -> None:
     other = table.at(wanted.name)
     if other is not None:
         if lately(record.unlisted_tried_at, table.view.now):
             table.found(
-                Kind.CONFLICT,
+                FindingKind.CONFLICT,
                 wanted,
                 "the site lists another secret of this name, and ours exists under its id, unlisted",
                 "look for both at Wix; the next cycles do, too",
@@ -216,7 +218,7 @@ def _unlisted(table: Table, wanted: Desired, record: Record) -> None:
         update(table, wanted, record, Reason.UNLISTED, rename=record.name != wanted.name)
     else:
         table.found(
-            Kind.UNKNOWN,
+            FindingKind.UNKNOWN,
             wanted,
             "the site does not list it, though it took a write within the hour",
             "it is looked for again in every cycle",

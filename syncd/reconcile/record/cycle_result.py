@@ -7,7 +7,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from syncd.domain import SERIOUS, Desired, Finding, Kind, Record, Run, SecretRef, SyncReport, Trouble
+from syncd.domain import (
+    FAILING_KINDS,
+    DesiredSecret,
+    Finding,
+    FindingKind,
+    LastRun,
+    OpenProblem,
+    Record,
+    SecretRef,
+    SyncReport,
+)
 from syncd.domain.ports import Journal, StateStore
 from syncd.errors import SecretRefused
 from syncd.reconcile.plan.planner import LONGEST_DELAY
@@ -16,17 +26,17 @@ INTERRUPTED = 130
 """The exit code under which a run that was stopped half-way is remembered: it is due again at once."""
 FIRST_DELAY = timedelta(minutes=10)
 STATUS = {
-    Kind.CONFLICT: "conflict",
-    Kind.BEHIND: "behind",
-    Kind.UNKNOWN: "behind",
-    Kind.DRIFT: "behind",
-    Kind.CONTESTED: "contested",
-    Kind.MISSING: "missing",
-    Kind.ORPHAN: "orphan",
-    Kind.FROZEN: "frozen",
-    Kind.UNVERIFIED: "unverified",
-    Kind.FAILED: "failed",
-    Kind.QUARANTINED: "quarantined",
+    FindingKind.CONFLICT: "conflict",
+    FindingKind.BEHIND: "behind",
+    FindingKind.UNKNOWN: "behind",
+    FindingKind.DRIFT: "behind",
+    FindingKind.CONTESTED: "contested",
+    FindingKind.MISSING: "missing",
+    FindingKind.ORPHAN: "orphan",
+    FindingKind.FROZEN: "frozen",
+    FindingKind.UNVERIFIED: "unverified",
+    FindingKind.FAILED: "failed",
+    FindingKind.QUARANTINED: "quarantined",
 }
 
 
@@ -50,7 +60,7 @@ def remember(journal: Journal, store: StateStore, report: SyncReport, site: str,
     """Write down how the cycle ended. Raises `LedgerError`."""
     if seen is not None:
         # Only a cycle that saw everything says anew what state each secret is in.
-        told = (one for one in reversed(report.findings) if one.name and one.kind is not Kind.TAKEN_BACK)
+        told = (one for one in reversed(report.findings) if one.name and one.kind is not FindingKind.TAKEN_BACK)
         findings = {finding.name: finding for finding in told}
         touched = {outcome.action.name: outcome.error for outcome in report.outcomes}
         rows = [
@@ -73,10 +83,10 @@ def remember(journal: Journal, store: StateStore, report: SyncReport, site: str,
     journal.ran(_run(report, site, store))
 
 
-def _run(report: SyncReport, site: str, store: StateStore) -> Run:
+def _run(report: SyncReport, site: str, store: StateStore) -> LastRun:
     before = next((run for run in store.runs() if (run.job, run.site) == (report.job, site)), None)
     good = report.exit_code in {0, 1, 6} and not report.unsent
-    return Run(
+    return LastRun(
         job=report.job,
         site=site,
         target=report.target,
@@ -97,8 +107,8 @@ def _reason(report: SyncReport) -> str:
         return str(report.error)
     for failure in report.failures:
         return f"{failure.place}: {failure.message}"
-    told = [one for one in report.findings if one.exit_code or one.kind in SERIOUS]
-    told += [one for one in report.findings if one.kind is Kind.WITHHELD]
+    told = [one for one in report.findings if one.exit_code or one.kind in FAILING_KINDS]
+    told += [one for one in report.findings if one.kind is FindingKind.WITHHELD]
     failed = [f"{one.action.name}: {one.error}" for one in report.outcomes if one.error is not None]
     lines = [f"{one.name}: {one.message}".removeprefix(": ") for one in told] + failed
     return (lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")) if lines else ""
@@ -108,14 +118,14 @@ def counts(report: SyncReport) -> dict[str, int]:
     """Done and found, by word."""
     told = {f"{verb}d": report.count(verb) for verb in ("create", "update", "delete")}
     told["failed"] = sum(1 for outcome in report.outcomes if outcome.error is not None)
-    for kind in Kind:
+    for kind in FindingKind:
         told[kind.value] = len(report.found(kind))
     return {word: number for word, number in told.items() if number or word in {"created", "updated", "deleted"}}
 
 
-def _troubles(report: SyncReport, site: str, before: dict[str, Trouble]) -> Iterable[Trouble]:
+def _troubles(report: SyncReport, site: str, before: dict[str, OpenProblem]) -> Iterable[OpenProblem]:
     now = report.finished_at
-    told: dict[str, Trouble] = {}
+    told: dict[str, OpenProblem] = {}
     for outcome in {one.action.name: one for one in report.outcomes}.values():
         name, error = outcome.action.name, outcome.error
         if error is None:
@@ -137,9 +147,9 @@ def _troubles(report: SyncReport, site: str, before: dict[str, Trouble]) -> Iter
     for finding in report.findings:
         if finding.name in told or not finding.name:
             continue
-        if finding.kind is Kind.QUARANTINED and finding.name in before:
+        if finding.kind is FindingKind.QUARANTINED and finding.name in before:
             told[finding.name] = before[finding.name]
-        elif finding.kind is Kind.FAILED and finding.name in report.faulty:
+        elif finding.kind is FindingKind.FAILED and finding.name in report.faulty:
             wanted = report.faulty[finding.name]
             told[finding.name] = _one(
                 site,
@@ -152,13 +162,18 @@ def _troubles(report: SyncReport, site: str, before: dict[str, Trouble]) -> Iter
                 now,
                 permanent=True,
             )
-        elif finding.kind in STATUS and finding.kind not in {Kind.ORPHAN, Kind.FROZEN, Kind.BEHIND, Kind.DRIFT}:
+        elif finding.kind in STATUS and finding.kind not in {
+            FindingKind.ORPHAN,
+            FindingKind.FROZEN,
+            FindingKind.BEHIND,
+            FindingKind.DRIFT,
+        }:
             told[finding.name] = _found(site, report.job, finding, before.get(finding.name), now)
     return told.values()
 
 
-def _found(site: str, job: str, finding: Finding, before: Trouble | None, now: datetime) -> Trouble:
-    return Trouble(
+def _found(site: str, job: str, finding: Finding, before: OpenProblem | None, now: datetime) -> OpenProblem:
+    return OpenProblem(
         site=site,
         job=job,
         subject=finding.name,
@@ -177,18 +192,18 @@ def _one(
     name: str,
     message: str,
     hint: str,
-    wanted: Desired | None,
-    before: Trouble | None,
+    wanted: DesiredSecret | None,
+    before: OpenProblem | None,
     now: datetime,
     *,
     permanent: bool,
     ref: SecretRef | None = None,
-) -> Trouble:
+) -> OpenProblem:
     version = wanted.version if wanted else ""
     ref = wanted.ref if wanted else ref
     same = before is not None and before.version == version and bool(before.retry_at) == permanent
     attempts = before.attempts + 1 if same and before else 1
-    return Trouble(
+    return OpenProblem(
         site=site,
         job=job,
         subject=name,

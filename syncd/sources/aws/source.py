@@ -16,9 +16,9 @@ from typing import Any
 
 from syncd.domain import (
     Existence,
-    Failure,
     PathCheck,
-    Reading,
+    ReadFailure,
+    ReadResult,
     Rule,
     SecretArn,
     SecretRef,
@@ -40,7 +40,7 @@ from syncd.sources.aws.session import (
     asked_with_renewal,
 )
 from syncd.sources.limits import LISTING_SECONDS, PAGE
-from syncd.sources.retry import Once
+from syncd.sources.retry import FailFast
 
 MOST_PAGES = 1000
 BATCH = 20
@@ -106,7 +106,7 @@ class AwsSource:
 
     def _snapshot(self, rule: Rule, pages: Iterator[list[dict[str, Any]]], place: str, means: str) -> Snapshot:
         found: list[dict[str, Any]] = []
-        failures: list[Failure] = []
+        failures: list[ReadFailure] = []
         calls = 0
         try:
             for page in pages:
@@ -114,9 +114,9 @@ class AwsSource:
                 found.extend(page)
         except Refused as refused:
             error = as_source_error(f"source {self.name}", refused, "secretsmanager:ListSecrets")
-            failures.append(Failure(place=place, message=error.message, hint=error.hint))
+            failures.append(ReadFailure(place=place, message=error.message, hint=error.hint))
         except SourceError as error:
-            failures.append(Failure(place=place, message=error.message, hint=error.hint))
+            failures.append(ReadFailure(place=place, message=error.message, hint=error.hint))
         complete = not failures
         entries: dict[str, SourceEntry] = {}
         deleted = [told for told in found if mapping(told).get("DeletedDate")]
@@ -124,10 +124,10 @@ class AwsSource:
             if told in deleted:
                 continue
             if not word(mapping(told).get("Name")):
-                failures.append(Failure(place=place, message=NOT_AWS, hint=NOT_AWS_MEND))
+                failures.append(ReadFailure(place=place, message=NOT_AWS, hint=NOT_AWS_MEND))
             elif selects_path(rule, told["Name"]) and _tagged(rule, told):
                 entry = self._entry(rule, told)
-                if isinstance(entry, Failure):
+                if isinstance(entry, ReadFailure):
                     failures.append(entry)
                 else:
                     entries[entry.ref.path] = entry
@@ -190,16 +190,16 @@ class AwsSource:
         # What a rule names by its ARN goes by its ARN from here on: its name may be another account's.
         return {**told, "Name": path, "SecretVersionsToStages": told.get("VersionIdsToStages") or {}}
 
-    def _entry(self, rule: Rule, told: dict[str, Any]) -> SourceEntry | Failure:
+    def _entry(self, rule: Rule, told: dict[str, Any]) -> SourceEntry | ReadFailure:
         stage = rule.pin or CURRENT
         stages = told.get("SecretVersionsToStages") or {}
         version = next((key for key, held in stages.items() if stage in (held or ())), None)
         if version is not None and not word(version):
-            return Failure(place=told["Name"], message=NOT_AWS, hint=NOT_AWS_MEND)
+            return ReadFailure(place=told["Name"], message=NOT_AWS, hint=NOT_AWS_MEND)
         if version is None:
             gone = f"no version holds the pinned stage {stage}" if rule.pin else "it has no value yet"
             hint = "put a value, or exclude it from the rule"
-            return Failure(place=told["Name"], message=gone, hint=hint, of_secret=True, pin=rule.pin)
+            return ReadFailure(place=told["Name"], message=gone, hint=hint, of_secret=True, pin=rule.pin)
         if key := word(told.get("KmsKeyId")):
             self._kms_keys[told["Name"]] = key
         return SourceEntry(
@@ -209,17 +209,17 @@ class AwsSource:
             pin=rule.pin,
         )
 
-    def read(self, entries: Sequence[SourceEntry]) -> Iterator[Reading]:
+    def read(self, entries: Sequence[SourceEntry]) -> Iterator[ReadResult]:
         """Documents; unpinned ones 20 at a time."""
         current = [entry for entry in entries if not entry.pin]
         chunks = [tuple(current[at : at + BATCH]) for at in range(0, len(current), BATCH)]
-        once = Once()
+        once = FailFast()
         with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="aws") as pool:
             for readings in pool.map(lambda chunk: self._batch(chunk, once), chunks):
                 yield from readings
             yield from pool.map(lambda entry: self._single(entry, once), [entry for entry in entries if entry.pin])
 
-    def _batch(self, entries: tuple[SourceEntry, ...], once: Once) -> list[Reading]:
+    def _batch(self, entries: tuple[SourceEntry, ...], once: FailFast) -> list[ReadResult]:
         answer: dict[str, Any] = {}
         if self._batches:
             try:
@@ -239,7 +239,7 @@ class AwsSource:
             readings.append(_document(entry, one or {}) if fresh else self._single(entry, once))
         return readings
 
-    def _single(self, entry: SourceEntry, once: Once) -> Reading:
+    def _single(self, entry: SourceEntry, once: FailFast) -> ReadResult:
         stage = entry.pin or CURRENT
         try:
             told = once(lambda: self._ask("get_secret_value", SecretId=entry.ref.path, VersionStage=stage))
@@ -249,10 +249,10 @@ class AwsSource:
             return _failed(entry, error.message, error.hint)
         return _document(entry, told)
 
-    def _refused_reading(self, entry: SourceEntry, refused: Refused) -> Reading:
+    def _refused_reading(self, entry: SourceEntry, refused: Refused) -> ReadResult:
         """Why one secret was not given: its own state, its key, or what the identity may not."""
         if refused.code == NOT_FOUND and not entry.pin:
-            return Reading(entry=entry, gone=True)
+            return ReadResult(entry=entry, gone=True)
         if refused.code == NOT_FOUND:
             message, hint = f"no version holds the pinned stage {entry.pin}", "name a stage that it has"
         elif refused.code == WRONG_STATE:
@@ -266,8 +266,8 @@ class AwsSource:
             needs = f"secretsmanager:GetSecretValue (and kms:Decrypt on {key or 'its key'})"
             error = as_source_error(f"source {self.name}", refused, needs)
             return _failed(entry, error.message, error.hint)
-        failure = Failure(place=entry.ref.path, message=message, hint=hint, of_secret=True, pin=entry.pin)
-        return Reading(entry=entry, failure=failure)
+        failure = ReadFailure(place=entry.ref.path, message=message, hint=hint, of_secret=True, pin=entry.pin)
+        return ReadResult(entry=entry, failure=failure)
 
     def check_path(self, path: str) -> PathCheck:
         """DescribeSecret, whatever tags or stages it has."""
@@ -285,7 +285,7 @@ class AwsSource:
             tags=frozenset(_tags(described).items()),
         )
 
-    def check(self, rules: Sequence[Rule]) -> Iterator[Failure | str]:
+    def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | str]:
         """List each rule, and read one secret of it."""
         for rule in rules:
             snapshot = self.snapshot(rule)
@@ -322,15 +322,15 @@ def _date(told: object) -> datetime | None:
     return told if isinstance(told, datetime) and told.tzinfo is not None else None
 
 
-def _failed(entry: SourceEntry, message: str, hint: str) -> Reading:
-    return Reading(entry=entry, failure=Failure(place=entry.ref.path, message=message, hint=hint))
+def _failed(entry: SourceEntry, message: str, hint: str) -> ReadResult:
+    return ReadResult(entry=entry, failure=ReadFailure(place=entry.ref.path, message=message, hint=hint))
 
 
-def _document(entry: SourceEntry, told: dict[str, Any]) -> Reading:
+def _document(entry: SourceEntry, told: dict[str, Any]) -> ReadResult:
     text, binary = told.get("SecretString"), told.get("SecretBinary")
     if (text is None and binary is None) or not word(told.get("VersionId")):
         return _failed(entry, "the answer holds no value", "see what answers at endpoint_url")
-    return Reading(
+    return ReadResult(
         entry=entry,
         version=_version(told.get("VersionId")),
         document=SecretValue(text if text is not None else bytes(binary or b"")),

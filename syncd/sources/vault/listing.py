@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from syncd.domain import Failure, Glob, Version
+from syncd.domain import Glob, ReadFailure, Version
 from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_MEND, is_storable, mapping, text
 from syncd.errors import SourceError, SourceUnavailable
 from syncd.sources.limits import LISTING_SECONDS
-from syncd.sources.retry import Once
+from syncd.sources.retry import FailFast
 from syncd.sources.vault.client import (
     NO_ANSWER,
     NOT_VAULT,
@@ -46,7 +46,7 @@ class Tree:
     """What a walk found: metadata by full path (None for KV v1), and what it could not see."""
 
     metadata: dict[str, dict[str, Any] | None] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[ReadFailure] = field(default_factory=list)
     calls: int = 0
     started: float = field(default_factory=time.monotonic)
 
@@ -161,7 +161,7 @@ class Walker:
                 tree.metadata[path] = told[key]
             else:
                 tree.failures.append(
-                    Failure(place=mount.path + path, message="listed without its metadata", hint=NOT_VAULT_MEND)
+                    ReadFailure(place=mount.path + path, message="listed without its metadata", hint=NOT_VAULT_MEND)
                 )
         return tree
 
@@ -187,25 +187,27 @@ class Walker:
             elif not key.endswith("/"):
                 yield path
             elif len(path) > PATH_MAX:
-                tree.failures.append(Failure(place=mount.path + path[:60] + "…", message=TOO_LONG, hint=TOO_LONG_MEND))
+                tree.failures.append(
+                    ReadFailure(place=mount.path + path[:60] + "…", message=TOO_LONG, hint=TOO_LONG_MEND)
+                )
             elif glob.may_lead_to(path.rstrip("/")):
                 yield from self._leaves(mount, path.rstrip("/"), glob, tree)
 
     def _read_metadata(self, mount: Mount, leaves: list[str], tree: Tree) -> None:
-        once = Once()
+        once = FailFast()
         tree.calls += len(leaves)
 
-        def one(path: str) -> dict[str, Any] | Failure | None:
+        def one(path: str) -> dict[str, Any] | ReadFailure | None:
             try:
                 return once(lambda: self.metadata(mount, path))
             except StatusError as error:
                 return _refused(mount.path + path, error, f"read on {mount.path}metadata/{path}")
             except SourceError as error:
-                return Failure(place=mount.path + path, message=error.message, hint=error.hint)
+                return ReadFailure(place=mount.path + path, message=error.message, hint=error.hint)
 
         with ThreadPoolExecutor(THREADS, thread_name_prefix="vault") as pool:
             for path, told in zip(leaves, pool.map(one, leaves), strict=True):
-                if isinstance(told, Failure):
+                if isinstance(told, ReadFailure):
                     tree.failures.append(told)
                 elif told is not None:
                     tree.metadata[path] = told
@@ -224,16 +226,16 @@ class Walker:
         return data
 
 
-def _refused(place: str, error: StatusError, needs: str) -> Failure:
+def _refused(place: str, error: StatusError, needs: str) -> ReadFailure:
     if error.status == NO_ANSWER:
-        return Failure(place=place, message=NOT_VAULT, hint=NOT_VAULT_MEND)
+        return ReadFailure(place=place, message=NOT_VAULT, hint=NOT_VAULT_MEND)
     hint = f"the policy needs {needs}" if error.status == DENIED else "see the path"
     word = "denied" if error.status == DENIED else "refused"
-    return Failure(place=place, message=f"{word} (HTTP {error.status})", hint=hint)
+    return ReadFailure(place=place, message=f"{word} (HTTP {error.status})", hint=hint)
 
 
-def _dotted(place: str) -> Failure:
-    return Failure(
+def _dotted(place: str) -> ReadFailure:
+    return ReadFailure(
         place=place,
         message="a path with a . or .. segment, a NUL or a lone surrogate is not read",
         hint="move the secret to another path",

@@ -9,9 +9,9 @@ from typing import Any
 
 from syncd.domain import (
     Existence,
-    Failure,
     PathCheck,
-    Reading,
+    ReadFailure,
+    ReadResult,
     Rule,
     SecretRef,
     SecretValue,
@@ -22,7 +22,7 @@ from syncd.domain.naming import selects_path
 from syncd.domain.ports import Clock
 from syncd.domain.untrusted import mapping, storable, word
 from syncd.errors import SourceError
-from syncd.sources.retry import Once
+from syncd.sources.retry import FailFast
 from syncd.sources.vault.client import (
     NO_ANSWER,
     NOT_VAULT,
@@ -62,7 +62,7 @@ class VaultSource:
         if not rule.path.has_wildcard:
             return self.find(rule, rule.path.text)
         mount = self._mount(rule.path.folder, rule.mount, place=rule.path.text)
-        if isinstance(mount, Failure):
+        if isinstance(mount, ReadFailure):
             return Snapshot(failures=(mount,), complete=False)
         calls, entries = 0, list[SourceEntry]()
         try:
@@ -76,7 +76,7 @@ class VaultSource:
     def find(self, rule: Rule, path: str) -> Snapshot:
         """The metadata of one path, if it is a path as Vault lists them and the rule takes it."""
         mount = self._mount(path, rule.mount, place=path)
-        if isinstance(mount, Failure):
+        if isinstance(mount, ReadFailure):
             return Snapshot(failures=(mount,), complete=False)
         within, entries, absence = path.removeprefix(mount.path), list[SourceEntry](), ""
         try:
@@ -89,15 +89,17 @@ class VaultSource:
         snapshot = _snapshot(mount, entries, failures, calls=int(mount.kv == 2), means="a look at the path alone")
         return replace(snapshot, absence=absence)
 
-    def _mount(self, asked: str, given: str | None, *, place: str) -> Mount | Failure:
+    def _mount(self, asked: str, given: str | None, *, place: str) -> Mount | ReadFailure:
         """Ask the server which part of a path is its mount. Raises `SourceError`."""
         path, asked = place, given or asked
         if not (is_canonical(path) and is_canonical(asked.strip("/"))):
-            return Failure(place=path, message="a path with an empty, . or .. segment is not read", hint="write it out")
+            return ReadFailure(
+                place=path, message="a path with an empty, . or .. segment is not read", hint="write it out"
+            )
         try:
             answer = self._client.get("get", f"sys/internal/ui/mounts/{asked.strip('/')}", "mounts")
         except StatusError as error:
-            return Failure(
+            return ReadFailure(
                 place=path,
                 message=f"no readable mount there (HTTP {error.status})",
                 hint="see mount, namespace, and that the policy grants something below it",
@@ -105,33 +107,33 @@ class VaultSource:
         data = mapping(answer.get("data"))
         kind, told = word(data.get("type")), word(data.get("path"))
         if not kind or not told.endswith("/") or not f"{asked.strip('/')}/".startswith(told):
-            return Failure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
+            return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
         if kind not in {"kv", "generic"}:
-            return Failure(place=path, message=f"the mount is of type {kind}, not kv", hint="name a KV mount")
+            return ReadFailure(place=path, message=f"the mount is of type {kind}, not kv", hint="name a KV mount")
         version, uuid = mapping(data.get("options")).get("version"), data.get("uuid") or ""
         if uuid != word(uuid):
-            return Failure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
+            return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
         mount = Mount(path=told, kv=2 if version == "2" else 1, id=uuid)
         self._mounts[told] = mount
         return mount
 
     def _selected(
-        self, rule: Rule, mount: Mount, found: Mapping[str, dict[str, Any] | None], failures: list[Failure]
-    ) -> tuple[list[SourceEntry], list[Failure]]:
+        self, rule: Rule, mount: Mount, found: Mapping[str, dict[str, Any] | None], failures: list[ReadFailure]
+    ) -> tuple[list[SourceEntry], list[ReadFailure]]:
         entries = []
         for path in sorted(found):
             full = mount.path + path
             if not selects_path(rule, full):
                 continue
             entry = self._entry(rule, full, found[path])
-            if isinstance(entry, Failure):
+            if isinstance(entry, ReadFailure):
                 failures.append(entry)
             elif entry is not None:
                 entries.append(entry)
         relevant = [replace(one, place=storable(one.place)) for one in failures if _concerns(rule, one.place)]
         return entries, relevant
 
-    def _entry(self, rule: Rule, path: str, told: dict[str, Any] | None) -> SourceEntry | Failure | None:
+    def _entry(self, rule: Rule, path: str, told: dict[str, Any] | None) -> SourceEntry | ReadFailure | None:
         ref = SecretRef(source=self.name, path=path)
         if told is None:
             return SourceEntry(ref=ref, version=None, pin=rule.pin)
@@ -139,10 +141,10 @@ class VaultSource:
         version = mapping(told.get("versions")).get(str(number))
         # Metadata without a version holds number 0 and no versions; a version is told with its time.
         if not _is_number(number) or (not rule.pin and number and not word(mapping(version).get("created_time"))):
-            return Failure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
+            return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
         live = isinstance(version, dict) and is_live(version, self._clock())
         if rule.pin and not live:
-            return Failure(
+            return ReadFailure(
                 place=path,
                 message=f"its pinned version {number} is gone",
                 hint="pin one that exists, or take `version` out of the rule",
@@ -158,16 +160,16 @@ class VaultSource:
             pin=rule.pin,
         )
 
-    def read(self, entries: Sequence[SourceEntry]) -> Iterator[Reading]:
+    def read(self, entries: Sequence[SourceEntry]) -> Iterator[ReadResult]:
         """Documents, several at a time. Once the server is gone the rest is answered without asking."""
-        once = Once()
+        once = FailFast()
 
-        def one(entry: SourceEntry) -> Reading:
+        def one(entry: SourceEntry) -> ReadResult:
             try:
                 return once(lambda: self._read(entry))
             except StatusError as error:
                 failure = self._denied(entry.ref.path, error)
-                return Reading(entry=entry, failure=failure)
+                return ReadResult(entry=entry, failure=failure)
             except SourceError as error:
                 return _failed(entry, error.message, error.hint)
 
@@ -181,7 +183,7 @@ class VaultSource:
             key=lambda mount: len(mount.path),
         )
 
-    def _read(self, entry: SourceEntry) -> Reading:
+    def _read(self, entry: SourceEntry) -> ReadResult:
         mount, path = self._mount_for(entry.ref.path), entry.ref.path
         within = path.removeprefix(mount.path)
         try:
@@ -208,7 +210,7 @@ class VaultSource:
     def check_path(self, path: str) -> PathCheck:
         """Is the path's current version, in this very moment, there? Raises `SourceError` where it cannot be told."""
         mount = self._mount(path, None, place=path)
-        if isinstance(mount, Failure):
+        if isinstance(mount, ReadFailure):
             raise SourceError(f"source {self.name}: {mount.place}: {mount.message}", hint=mount.hint)
         within = path.removeprefix(mount.path)
         try:
@@ -238,7 +240,7 @@ class VaultSource:
             raise SourceError(f"source {self.name}: {path}: {NOT_VAULT}", hint=NOT_VAULT_MEND)
         return held["data"] is not None
 
-    def check(self, rules: Sequence[Rule]) -> Iterator[Failure | str]:
+    def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | str]:
         """Log in, list each rule, and read one secret of it."""
         for rule in rules:
             snapshot = self.snapshot(rule)
@@ -251,19 +253,21 @@ class VaultSource:
                 if reading.failure:
                     yield reading.failure
 
-    def _denied(self, path: str, error: StatusError) -> Failure:
+    def _denied(self, path: str, error: StatusError) -> ReadFailure:
         if error.status == NO_ANSWER:
-            return Failure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
+            return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
         if error.status == DENIED:
-            return Failure(
+            return ReadFailure(
                 place=path,
                 message="permission denied (HTTP 403)",
                 hint="the policy needs read on its data and metadata paths, and list on their folders",
             )
-        return Failure(place=path, message=f"refused (HTTP {error.status})", hint="see path and namespace")
+        return ReadFailure(place=path, message=f"refused (HTTP {error.status})", hint="see path and namespace")
 
 
-def _snapshot(mount: Mount, entries: list[SourceEntry], failures: list[Failure], *, calls: int, means: str) -> Snapshot:
+def _snapshot(
+    mount: Mount, entries: list[SourceEntry], failures: list[ReadFailure], *, calls: int, means: str
+) -> Snapshot:
     return Snapshot(
         entries=tuple(entries),
         failures=tuple(failures),
@@ -304,23 +308,23 @@ def _is_number(thing: object) -> bool:
     return type(thing) is int and 0 <= thing < 2**63
 
 
-def _gone(entry: SourceEntry) -> Reading:
+def _gone(entry: SourceEntry) -> ReadResult:
     if entry.pin:
         message = f"its pinned version {entry.pin} is gone"
         hint = "pin one that exists, or take `version` out of the rule"
-        failure = Failure(place=entry.ref.path, message=message, hint=hint, of_secret=True, pin=entry.pin)
-        return Reading(entry=entry, failure=failure)
-    return Reading(entry=entry, gone=True)
+        failure = ReadFailure(place=entry.ref.path, message=message, hint=hint, of_secret=True, pin=entry.pin)
+        return ReadResult(entry=entry, failure=failure)
+    return ReadResult(entry=entry, gone=True)
 
 
-def _failed(entry: SourceEntry, message: str, hint: str) -> Reading:
-    return Reading(entry=entry, failure=Failure(place=entry.ref.path, message=message, hint=hint))
+def _failed(entry: SourceEntry, message: str, hint: str) -> ReadResult:
+    return ReadResult(entry=entry, failure=ReadFailure(place=entry.ref.path, message=message, hint=hint))
 
 
-def _document(entry: SourceEntry, data: object, version: Any, *, updated: object = None) -> Reading:
+def _document(entry: SourceEntry, data: object, version: Any, *, updated: object = None) -> ReadResult:
     if not isinstance(data, dict):
         return _failed(entry, NOT_VAULT, NOT_VAULT_MEND)
-    return Reading(
+    return ReadResult(
         entry=entry,
         version=version,
         document=SecretValue(data),

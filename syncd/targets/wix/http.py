@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from syncd.domain import SecretValue, Window
+from syncd.domain import SecretValue, WriteWindow
 from syncd.domain.untrusted import origin_of, parsed
 from syncd.errors import ConfigError, TargetError, TargetUnavailable
 from syncd.transport.addresses import proxy_for
@@ -52,7 +52,7 @@ class Answer:
     body: dict[str, Any] | None
     request_id: str
     retry_after: float | None
-    window: Window | None
+    window: WriteWindow | None
     named: bool = False
     """It came with a request id, as Wix's answers do."""
     sent: tuple[SecretValue[str], ...] = ()
@@ -271,7 +271,7 @@ def _date(text: str) -> datetime | None:
     return at if OLDEST < at < LATEST else None
 
 
-def _window(date: str, took: timedelta) -> Window | None:
+def _window(date: str, took: timedelta) -> WriteWindow | None:
     """When, by Wix's own clock, the request took effect: until its answer's `Date`, since its duration."""
     at = _date(date)
-    return Window(start=at - took, end=at) if at else None
+    return WriteWindow(start=at - took, end=at) if at else None

@@ -19,7 +19,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_any
 from tenacity.stop import stop_after_attempt, stop_after_delay, stop_when_event_set
 from tenacity.wait import wait_random_exponential
 
-from syncd.domain import RemoteSecret, SecretValue, Written
+from syncd.domain import RemoteSecret, SecretValue, WriteResult
 from syncd.domain.ports import Quota, TellWait
 from syncd.domain.untrusted import mapping, storable, text
 from syncd.errors import (
@@ -117,7 +117,7 @@ class WixTarget:
             updated_at=_parsed(told.get("updatedDate")),
         )
 
-    def create(self, name: str, value: SecretValue[str], description: str) -> Written:
+    def create(self, name: str, value: SecretValue[str], description: str) -> WriteResult:
         """CreateSecret."""
         secret: Sendable = {"name": name, "value": value, "description": description}
         answer, _ = self._call("POST", SECRETS, {"secret": secret}, repeatable=False)
@@ -128,9 +128,11 @@ class WixTarget:
                 request_id=answer.request_id,
                 maybe_done=True,
             )
-        return Written(id=secret_id, window=answer.window, request_id=answer.request_id)
+        return WriteResult(id=secret_id, window=answer.window, request_id=answer.request_id)
 
-    def update(self, secret_id: str, *, name: str | None, value: SecretValue[str] | None, description: str) -> Written:
+    def update(
+        self, secret_id: str, *, name: str | None, value: SecretValue[str] | None, description: str
+    ) -> WriteResult:
         """PartiallyUpdateSecret: only what is given."""
         secret: dict[str, Sendable] = {"description": description}
         if name is not None:
@@ -138,15 +140,15 @@ class WixTarget:
         if value is not None:
             secret["value"] = value
         answer, lost = self._call("PATCH", f"{SECRETS}/{quote(secret_id, safe='')}", {"secret": secret})
-        return Written(id=secret_id, window=answer.window, request_id=answer.request_id, lost_tries=lost)
+        return WriteResult(id=secret_id, window=answer.window, request_id=answer.request_id, lost_tries=lost)
 
-    def delete(self, secret_id: str) -> Written:
+    def delete(self, secret_id: str) -> WriteResult:
         """DeleteSecret; one that is not there is removed."""
         try:
             answer, lost = self._call("DELETE", f"{SECRETS}/{quote(secret_id, safe='')}")
         except SecretGone as gone:
-            return Written(id=secret_id, request_id=gone.request_id)
-        return Written(id=secret_id, window=answer.window, request_id=answer.request_id, lost_tries=lost)
+            return WriteResult(id=secret_id, request_id=gone.request_id)
+        return WriteResult(id=secret_id, window=answer.window, request_id=answer.request_id, lost_tries=lost)
 
     def value(self, name: str) -> SecretValue[str] | None:
         """GetSecretValue; None if there is no such name."""
