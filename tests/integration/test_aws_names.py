@@ -44,6 +44,7 @@ def test_names_with_slashes_are_selected_excluded_and_mapped(lab: Lab, aws: Any,
 @pytest.mark.parametrize("path", ["prod/db", "/prod/db/"])
 def test_an_arn_is_a_path(lab: Lab, aws: Any, aws_url: str, path: str) -> None:
     arn = aws.create_secret(Name=path, SecretString='{"user": "u", "host": "h"}')["ARN"]
+    aws.create_secret(Name="other", SecretString="an account that is empty would prove nothing")
     lab.aws(aws_url)
     lab.job("job", "aws", {"path": arn, "field": "*"}, **DELETING)
     assert lab.run("sync").code == 0
