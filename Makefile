@@ -39,7 +39,7 @@ build/.strace:
 	@if command -v strace >/dev/null; then touch $@; else echo "strace is missing: its tests are skipped"; fi
 
 test: setup build/wix-client/.ready build/.strace ## every test but the long ones
-	$(BIN)/python -m pytest -n 4 -m "not chaos"
+	$(BIN)/python -m pytest -n 4 -m "not chaos" --ignore tests/chaos --ignore tests/integration/test_faults.py
 
 chaos: setup build/.strace ## every kill, fault and hostile answer at scale, and the table of what they did (20 minutes)
 	$(BIN)/python -m pytest -n 3 tests/chaos tests/integration/test_faults.py tests/integration/test_private_files.py

@@ -408,6 +408,6 @@ class SyncMachine(RuleBasedStateMachine):
         return {one.name.casefold() for one in self.site.secrets.values() if one.id not in ours}
 
 
-EXAMPLES, STEPS = int(os.environ.get("SYNCD_MACHINE_EXAMPLES", "40")), int(os.environ.get("SYNCD_MACHINE_STEPS", "30"))
+EXAMPLES, STEPS = int(os.environ.get("SYNCD_MACHINE_EXAMPLES", "20")), int(os.environ.get("SYNCD_MACHINE_STEPS", "30"))
 SyncMachine.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None)
 TestSyncMachine = pytest.mark.timeout(900)(SyncMachine.TestCase)
