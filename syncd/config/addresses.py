@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from syncd.config.fields import Credential, FilePath
@@ -38,7 +38,13 @@ def _proxy_address(url: str) -> str:
     return url.rstrip("/")
 
 
-Proxy = Annotated[str, AfterValidator(_proxy_address)] | Credential
+Proxy = Annotated[
+    Annotated[str, AfterValidator(_proxy_address)] | Credential | None,
+    Field(
+        description="Proxy for this peer; without it HTTPS_PROXY, ALL_PROXY and NO_PROXY hold",
+        examples=["http://proxy.example.com:3128", {"file": "/run/secrets/proxy/url"}],
+    ),
+]
 """A proxy's address, or where one with a user and password is."""
 
 

@@ -24,6 +24,13 @@ AuthMount = Annotated[
     str,
     Field(pattern=MOUNT_PATTERN, description="Where the login method is mounted", examples=["approle", "team/approle"]),
 ]
+SourceCa = Annotated[
+    CaFile,
+    Field(
+        description="PEM file of the CA certificates to believe instead of the usual ones",
+        examples=["/etc/ssl/company.pem"],
+    ),
+]
 RoleName = Annotated[str, Field(description="The role that the login asks for", examples=["syncd"])]
 
 
@@ -134,16 +141,8 @@ class VaultSettings(Strict):
     namespace: str = Field(
         "", pattern=VISIBLE_OR_EMPTY, description="The namespace of the secrets", examples=["platform"]
     )
-    ca_file: CaFile = Field(
-        "",
-        description="PEM file of the CA certificates to believe instead of the usual ones",
-        examples=["/etc/ssl/company.pem"],
-    )
-    proxy: Proxy | None = Field(
-        None,
-        description="Proxy for this peer; without it HTTPS_PROXY, ALL_PROXY and NO_PROXY hold",
-        examples=["http://proxy.example.com:3128", {"file": "/run/secrets/proxy/url"}],
-    )
+    ca_file: SourceCa = ""
+    proxy: Proxy = None
     auth: VaultAuth = Field(description="How to log in", examples=[{"method": "kubernetes", "role": "syncd"}])
 
 
@@ -187,16 +186,8 @@ class AwsSettings(Strict):
         description="Of STS, for assume_role; without it AWS_ENDPOINT_URL_STS holds",
         examples=["https://sts.eu-west-1.amazonaws.com"],
     )
-    ca_file: CaFile = Field(
-        "",
-        description="PEM file of the CA certificates to believe instead of the usual ones",
-        examples=["/etc/ssl/company.pem"],
-    )
-    proxy: Proxy | None = Field(
-        None,
-        description="Proxy for this peer; without it HTTPS_PROXY, ALL_PROXY and NO_PROXY hold",
-        examples=["http://proxy.example.com:3128", {"file": "/run/secrets/proxy/url"}],
-    )
+    ca_file: SourceCa = ""
+    proxy: Proxy = None
     events: AwsEvents | None = Field(
         None,
         description="A queue of changes, which wakes the jobs whose secrets changed, in seconds",

@@ -62,11 +62,7 @@ class WixSettings(Strict):
         description="PEM file of CA certificates to believe beside the usual ones",
         examples=["/etc/ssl/company.pem"],
     )
-    proxy: Proxy | None = Field(
-        None,
-        description="Proxy for this peer; without it HTTPS_PROXY, ALL_PROXY and NO_PROXY hold",
-        examples=["http://proxy.example.com:3128", {"file": "/run/secrets/proxy/url"}],
-    )
+    proxy: Proxy = None
     rate_limit: RateText = Field(
         "190/1m",
         description="Requests in a time, shared by all that use the ledger; Wix allows 200 a minute",

@@ -180,7 +180,7 @@ class Ledger:
                     got = stack.enter_context(file_lock(self._path, site, give_up))
             if got and self._owner and self.meta("owner") not in {self._owner, None}:
                 raise LedgerError(
-                    f"the ledger {self.place} is now of owner {self.meta('owner')}; this process is {self._owner}",
+                    f"ledger {self.place} belongs to owner {self.meta('owner')} now; this process is {self._owner}",
                     hint="it was renamed meanwhile: write the new owner into the configuration, and reload or restart",
                 )
             if not got:

@@ -51,7 +51,7 @@ def judge_wanted(table: PlanBuilder, wanted: DesiredSecret) -> None:
         table.found(
             FindingKind.CONFLICT,
             wanted,
-            f"job {record.job} makes {wanted.name} of the same secret by another template",
+            f"job {record.job} already sends {wanted.name} of the same secret, built by another template",
             "give one of the two rules another `name`, or both the same `value`",
         )
     elif not owns(record, wanted) and wanted.name not in facts.passable:
