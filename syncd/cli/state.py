@@ -15,7 +15,8 @@ from syncd.cli.context import Context, duration, show, show_json, show_table
 from syncd.cli.json_rows import record_row
 from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_status
 from syncd.cli.reasons import Reason, log_override, required_reason
-from syncd.domain import HistoryEntry, OpenProblem, Record, Result, version_label
+from syncd.domain import Grant, HistoryEntry, OpenProblem, Record, RemoteSecret, Result, version_label
+from syncd.domain.ownership import other_owner
 from syncd.domain.statuses import status_of_record
 from syncd.errors import ConfigError, PlanMoved
 from syncd.transport.private_files import read_bounded
@@ -190,11 +191,24 @@ def adopt(
             raise ConfigError(f"{name} is ours already", hint="see: syncd explain " + name)
         if not sites:
             raise ConfigError(f"no conflict about {name} is known", hint="run `syncd sync` first, or give --target")
+        seen = {site: _seen_at_site(app, site, name) for site in dict.fromkeys(sites)}
         log_override("state adopt", why, name=name, lasts=given_for)
-        for site in dict.fromkeys(sites):
-            app.ledger.grant(site, name, span)
-    show(f"{name} is taken over by the next cycle of the job that wants it, within {given_for}")
+        for site, secret in seen.items():
+            owner = other_owner(secret.description, app.settings.owner)
+            app.ledger.grant(site, name, span, Grant(remote_id=secret.id, owner=owner))
+            changed = f"last changed {secret.updated_at:%Y-%m-%d %H:%M} UTC" if secret.updated_at else "without a date"
+            show(f"{name} on {site}: id {secret.id}, {changed}, {f'mark of {owner}' if owner else 'without a mark'}")
+    show(f"this secret is taken over by the next cycle of the job that wants its name, within {given_for}")
     return 0
+
+
+def _seen_at_site(app: App, site: str, name: str) -> RemoteSecret:
+    """The secret that a permission is given for, as the site lists it now. Raises `ConfigError`, `TargetError`."""
+    target = next(one for one in app.settings.targets if app.site_of(one) == site)
+    listed = next((one for one in app.world.target(target).list() if one.name == name), None)
+    if listed is None:
+        raise ConfigError(f"target {target} lists no secret called {name}", hint=f"see: syncd explain {name}")
+    return listed
 
 
 @app.command()

@@ -18,6 +18,7 @@ from syncd.domain.plan import (
 )
 from syncd.domain.records import (
     STATUSES,
+    Grant,
     HistoryEntry,
     KnownId,
     LastRun,
@@ -55,6 +56,7 @@ __all__ = [
     "Finding",
     "FindingKind",
     "Glob",
+    "Grant",
     "HistoryEntry",
     "KnownId",
     "LastRun",

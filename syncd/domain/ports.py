@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from syncd.domain import (
+    Grant,
     HistoryEntry,
     KnownId,
     LastRun,
@@ -143,7 +144,7 @@ class StateStore(Protocol):
     def runs(self) -> tuple[LastRun, ...]:
         """The last cycle of each job on each site."""
 
-    def grants(self, site: str, now: datetime) -> frozenset[str]:
+    def grants(self, site: str, now: datetime) -> Mapping[str, Grant]:
         """Names that `syncd state adopt` allows to be taken over at this moment."""
 
     def sites_holding(self, site: str, ids: Iterable[str]) -> frozenset[str]:

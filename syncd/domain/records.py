@@ -134,6 +134,15 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A person's permission to take over one secret at Wix, as it was seen when the permission was given."""
+
+    remote_id: str
+    owner: str = ""
+    """Whose mark it carried; empty for none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KnownId:
     """What is known of an id at Wix, whichever site, target or row it was met under."""
 

@@ -87,11 +87,12 @@ def filled(template: str, fields: Mapping[str, object], as_text: Callable[[objec
     return "".join(texts)
 
 
-def template_in(version: str) -> str:
-    """Which template made a version, in 8 hex digits; empty for none."""
+def form_in(version: str) -> str:
+    """Which template or encoding made a version, in 8 hex digits; empty for the value as it is."""
     return version.partition("~")[2]
 
 
-def versioned(token: str, template: str) -> str:
-    """A version of what a template makes: another template makes another version of it."""
-    return f"{token}~{hashlib.sha256(template.encode()).hexdigest()[:8]}" if template else token
+def versioned(token: str, template: str, *, binary: bool = False) -> str:
+    """A version of what a rule makes of the source's: another template or encoding makes another version of it."""
+    form = template or ("binary" if binary else "")
+    return f"{token}~{hashlib.sha256(form.encode()).hexdigest()[:8]}" if form else token

@@ -56,11 +56,24 @@ def _follow_ids(connection: Connection) -> None:
         )
 
 
+def _bind_grants(connection: Connection) -> None:
+    """To 4: a grant names the id it was given for; one that names none is given anew (none lasts longer than a day)."""
+    for statement in (
+        "DELETE FROM syncd_grants",
+        "ALTER TABLE syncd_grants ADD COLUMN remote_id VARCHAR(64) NOT NULL DEFAULT ''",
+        "ALTER TABLE syncd_grants ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 def _see_that_rows_are_whole(connection: Connection, version: int) -> None:
-    """The checksums of schema 2, before anything is written over them. Raises ValueError."""
-    if version < 2:
-        return
-    for table, booleans in (("syncd_records", ("adopted", "unverified")), ("syncd_paths", ()), ("syncd_mounts", ())):
+    """The checksums of the schema as it was, before anything is written over them. Raises ValueError."""
+    sealed: dict[str, tuple[str, ...]] = {}
+    if version >= 2:
+        sealed = {"syncd_records": ("adopted", "unverified"), "syncd_paths": (), "syncd_mounts": ()}
+    if version >= 3:
+        sealed["syncd_ids"] = ("adopted",)
+    for table, booleans in sealed.items():
         for row in connection.exec_driver_sql(f"SELECT * FROM {table}").mappings():  # noqa: S608  # a fixed name
             plain = [
                 (key, bool(row[key]) if key in booleans else row[key]) for key in sorted(map(str, row)) if key != "seal"
@@ -76,7 +89,7 @@ def _seal(connection: Connection) -> None:
         upsert(connection, table, [tables.sealed(row) for row in rows])
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_add_seals, _follow_ids)
+STEPS: tuple[Callable[[Connection], None], ...] = (_add_seals, _follow_ids, _bind_grants)
 """Migrations, each in the SQL of its time: the first leads from schema version 1 to 2, and so on."""
 CURRENT = 1 + len(STEPS)
 

@@ -145,6 +145,8 @@ grants = Table(
     Column("name", String(64), primary_key=True),
     Column("at", Instant, nullable=False),
     Column("until", Instant, nullable=False),
+    Column("remote_id", String(64), nullable=False),
+    Column("owner", Text, nullable=False),
 )
 history = Table(
     "syncd_history",

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, and_, delete, func, or_, select, true, update
 
-from syncd.domain import HistoryEntry, KnownId, LastRun, OpenProblem, PathState, Pending, Record, Result
+from syncd.domain import Grant, HistoryEntry, KnownId, LastRun, OpenProblem, PathState, Pending, Record, Result
 from syncd.domain.ownership import owner_in
 from syncd.domain.ports import Clock, TellWait
 from syncd.domain.recency import TOLERANCE
@@ -260,11 +260,12 @@ class Ledger:
         query = select(tables.troubles).where(and_(key.site == site, key.job == job)).order_by(key.subject)
         return {row["subject"]: tables.as_trouble(row) for row in self._all(query)}
 
-    def grants(self, site: str, now: datetime) -> frozenset[str]:
-        """Names that may be taken over at this moment; a grant from the future was given by a wrong clock."""
+    def grants(self, site: str, now: datetime) -> dict[str, Grant]:
+        """What may be taken over at this moment, by name; a grant from the future was given by a wrong clock."""
         table = tables.grants.c
         given = and_(table.site == site, table.at <= now + TOLERANCE, table.until > now)
-        return frozenset(row["name"] for row in self._all(select(table.name).where(given)))
+        rows = self._all(select(table.name, table.remote_id, table.owner).where(given))
+        return {row["name"]: Grant(remote_id=row["remote_id"], owner=row["owner"]) for row in rows}
 
     def joined_sites(self) -> dict[str, str]:
         """Keys of sites that are another key of the same site, and that one."""
@@ -376,11 +377,12 @@ class Ledger:
                 hint="put the right key back, or move the ledger away: it is rebuilt from the sites",
             )
 
-    def grant(self, site: str, name: str, span: timedelta) -> None:
-        """Allow one name to be taken over by the job that wants it, within so long from now on."""
+    def grant(self, site: str, name: str, span: timedelta, grant: Grant) -> None:
+        """Allow one secret to be taken over by the job that wants its name, within so long from now on."""
         now = self._clock()
+        row = {"site": site, "name": name, "at": now, "until": now + span}
         with self.writing() as connection:
-            upsert(connection, tables.grants, [{"site": site, "name": name, "at": now, "until": now + span}])
+            upsert(connection, tables.grants, [row | {"remote_id": grant.remote_id, "owner": grant.owner}])
 
     def join_sites(self, old: str, site: str, rows: Iterable[Record]) -> None:
         """Keep under `site` what is kept under `old`; both locks are held. `rows`: the site's rows as they are now."""

@@ -234,7 +234,8 @@ class Cycle:
         """Asked in the moment of the deed: does what allowed to take over a secret still stand?"""
         if not (isinstance(action, Update) and action.reason in ADOPTING) or self._job.policies.adopt:
             return True
-        return action.name in self._world.store.grants(self._site, self._world.clock())
+        grant = self._world.store.grants(self._site, self._world.clock()).get(action.name)
+        return grant is not None and grant.remote_id == action.record.remote_id
 
     def _is_limited(self, action: Action) -> bool:
         """Does an action count for a limit from the moment it is sent?"""

@@ -29,6 +29,7 @@ LIMITS = INTEGRATION + "test_knowledge_and_limits.py::"
 LEFT, FILES, WAITING = (
     INTEGRATION + f"test_{name}.py::" for name in ("left_configuration", "private_files", "waiting")
 )
+HANDOVER = INTEGRATION + "test_name_handover.py::"
 BOUNDARY = "tests/e2e/test_boundary.py::"
 WAITS, RENAMES, ADOPTION, TEMPLATES, OVERRIDES, AWS_NAMES = (
     INTEGRATION + f"test_{name}.py::"
@@ -409,6 +410,18 @@ MUTANTS = (
       INTEGRATION + "test_moving_a_ledger.py::test_it_leaves_no_fingerprint_and_refuses_a_ledger_that_is_in_use"),
     M("leak: a proxy's password", "bootstrap/app.py", 'raise ConfigError(f"{what}: holds no address of an HTTP proxy"', 'raise ConfigError(f"{what}: {url.reveal()} is no proxy"',
       INTEGRATION + "test_company_networks.py::test_a_file_that_holds_no_proxy"),
+    M("a permission is for the id that was seen", "reconcile/plan/rows_wanted.py", "grant.remote_id == there.id and owner in", "owner in",
+      CONSENT + "test_a_grant_is_for_the_secret_that_was_seen"),
+    M("a permission is void under another mark", "reconcile/plan/rows_wanted.py", 'owner in {"", grant.owner}', "owner is not None",
+      CONSENT + "test_a_grant_is_for_the_secret_that_was_seen"),
+    M("an encoding makes a version of its own", "domain/value_templates.py", 'form = template or ("binary" if binary else "")', "form = template",
+      HANDOVER + "test_an_encoding_that_is_taken_away_is_another_version"),
+    M("what tags leave out passes its name on", "reconcile/plan/resolver.py", "self._is_gone(record) or self._left_out_by_tags(record)", "self._is_gone(record)",
+      HANDOVER + "test_a_name_whose_secret_lost_its_tags"),
+    M("tags that still select keep the name", "reconcile/plan/resolver.py", "(tags is None or set(rule.tags) <= tags)", "tags is None",
+      HANDOVER + "test_a_name_whose_secret_lost_its_tags"),
+    M("a whole value stays until its fields are there", "reconcile/plan/resolver.py", "if one.ref == record.ref] or of_its_path", "if one.ref == record.ref]",
+      HANDOVER + "test_a_whole_value_stays_until_every_field_of_it_is_there"),
 )  # fmt: skip
 
 
@@ -420,9 +433,9 @@ def checked(mutant: Mutant) -> str:
     return text.replace(mutant.old, mutant.new)
 
 
-def passes(copy: Path, *tests: str) -> tuple[bool, str]:
+def passes(copy: Path, *tests: str, workers: int = 0) -> tuple[bool, str]:
     """Do these tests pass there, and which one failed?"""
-    argv = [sys.executable, "-m", "pytest", "-x", "-q", "--timeout=120", "-m", "not chaos", *tests]
+    argv = [sys.executable, "-m", "pytest", "-x", "-q", "--timeout=120", "-m", "not chaos", f"-n{workers}", *tests]
     # A mutant may have the size and the second of the honest file: no compiled one may stand in for it.
     # Whatever starts Python there has to find the copy, not the installed one.
     environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(copy)}
@@ -452,7 +465,7 @@ def main() -> int:
         for copy in copies(Path(folder)):
             free.put(copy)
         tests = sorted({test for mutant in chosen for test in mutant.test.split()})
-        good, failed = passes(free.queue[0], *tests)
+        good, failed = passes(free.queue[0], *tests, workers=WORKERS)
         if not good:
             raise SystemExit(f"without a mutant, {failed} fails")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from syncd.ledger.migrations import CURRENT
 from tests.chaos.arena import Arena
 from tests.chaos.strace import failing, last_number, needs_strace
 from tests.lab import Result
@@ -137,13 +138,11 @@ def as_version(state: Path, version: int) -> None:
             columns = ", ".join(f'"{name}"' for name in sorted(both[0] & both[1]))
             made.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}")
         made.execute("UPDATE syncd_meta SET value = ? WHERE key = 'schema_version'", (str(version),))
-        if version == 2:  # a checksum over the columns of its time
+        if version >= 2:  # a checksum over the columns of its time
             made.row_factory = sqlite3.Row
-            for table, booleans in (
-                ("syncd_records", {"adopted", "unverified"}),
-                ("syncd_paths", ()),
-                ("syncd_mounts", ()),
-            ):
+            sealed = [("syncd_records", {"adopted", "unverified"}), ("syncd_paths", ()), ("syncd_mounts", ())]
+            sealed += [("syncd_ids", {"adopted"})] if version >= 3 else []
+            for table, booleans in sealed:
                 for row in made.execute(f"SELECT rowid AS row_id, * FROM main.{table}").fetchall():
                     keys = sorted(set(row.keys()) - {"row_id", "seal"})
                     told = [(key, bool(row[key]) if key in booleans else row[key]) for key in keys]
@@ -155,7 +154,7 @@ def as_version(state: Path, version: int) -> None:
     old.replace(state)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_an_older_ledger_is_migrated_with_a_copy_beside_it(arena: Arena, tally: Tally, version: int) -> None:
     arena.reset()
     ids = arena.lab.ledger()
@@ -189,7 +188,7 @@ def test_a_newer_ledger_is_not_touched(arena: Arena, tally: Tally) -> None:
     assert "newer syncd" in explained(arena.lab.run("sync"))
     assert arena.lab.state.read_bytes() == before and len(arena.lab.wix.seen) == requests
     with sqlite3.connect(arena.lab.state) as newer:
-        newer.execute("UPDATE syncd_meta SET value = '3' WHERE key = 'schema_version'")
+        newer.execute("UPDATE syncd_meta SET value = ? WHERE key = 'schema_version'", (str(CURRENT),))
     newer.close()
     tally("a newer ledger", arena.judge())
 

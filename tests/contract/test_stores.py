@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from syncd.domain import (
+    Grant,
     HistoryEntry,
     LastRun,
     OpenProblem,
@@ -147,9 +148,9 @@ def test_the_rest_comes_back_too(ledger: Ledger) -> None:
     assert ledger.deletions("s", "j", AT) == set()
     assert ledger.history("N")[-1].outcome == "sent"
     now = utc_now()
-    ledger.grant("s", "N", timedelta(hours=24))
-    assert ledger.grants("s", now + timedelta(hours=23)) == {"N"}
-    assert ledger.grants("s", now + timedelta(hours=25)) == frozenset() == ledger.grants("s", now - timedelta(hours=1))
+    ledger.grant("s", "N", timedelta(hours=24), Grant(remote_id="id-7", owner="others"))
+    assert ledger.grants("s", now + timedelta(hours=23)) == {"N": Grant(remote_id="id-7", owner="others")}
+    assert ledger.grants("s", now + timedelta(hours=25)) == {} == ledger.grants("s", now - timedelta(hours=1))
     assert ledger.remount("v", "secret/")
     assert ledger.known_mounts("v") == {}
 

@@ -3,6 +3,8 @@ CREATE TABLE syncd_grants (
 	name VARCHAR(64) NOT NULL,
 	at BIGINT NOT NULL,
 	until BIGINT NOT NULL,
+	remote_id VARCHAR(64) NOT NULL,
+	owner TEXT NOT NULL,
 	PRIMARY KEY (site, name)
 )
 CREATE TABLE syncd_history (

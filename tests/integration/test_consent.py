@@ -12,6 +12,7 @@ import pytest
 
 from syncd.bootstrap.app import App
 from syncd.config import load
+from syncd.domain import Grant
 from syncd.reconcile.cycle import sync_job
 from syncd.reconcile.guard import Limit
 from tests.lab import Bao, Lab
@@ -128,13 +129,67 @@ def test_a_grant_that_is_taken_back_in_the_middle_is_not_used(job: Lab) -> None:
         honest = app.world.store.grants
         asked = []
 
-        def withdrawn(site: str, now: datetime) -> frozenset[str]:
+        def withdrawn(site: str, now: datetime) -> dict[str, Grant]:
             asked.append(site)
-            return honest(site, now) if len(asked) == 1 else frozenset()
+            return dict(honest(site, now)) if len(asked) == 1 else {}
 
         app.ledger.grants = withdrawn  # type: ignore[method-assign]
         sync_job(app.world, app.world.jobs["job"], holder="test", wait=timedelta(0))
     assert job.site.values()["s0_v"] == "theirs" and len(asked) > 1
+
+
+def marked_by(owner: str) -> str:
+    return f"Kept by syncd [syncd:{owner}:0123abcd]"
+
+
+def another_of_its_name(job: Lab, description: str) -> None:
+    job.site.delete(job.site.by_name("s0_v").id)
+    theirs(job, description=description)
+
+
+@pytest.mark.parametrize(
+    ("before", "since", "taken"),
+    [
+        ("", lambda job: another_of_its_name(job, ""), False),
+        ("", lambda job: another_of_its_name(job, marked_by("others")), False),
+        (marked_by("others"), lambda job: another_of_its_name(job, marked_by("others")), False),
+        ("", lambda job: job.site.update(job.site.by_name("s0_v").id, {"description": marked_by("others")}), False),
+        (
+            marked_by("others"),
+            lambda job: job.site.update(job.site.by_name("s0_v").id, {"description": marked_by("third")}),
+            False,
+        ),
+        (marked_by("others"), lambda job: job.site.update(job.site.by_name("s0_v").id, {"description": ""}), True),
+        ("by hand", lambda job: job.site.update(job.site.by_name("s0_v").id, {"value": "theirs still"}), True),
+    ],
+)
+@pytest.mark.parametrize("words", [(), ("--target", "shop")])
+def test_a_grant_is_for_the_secret_that_was_seen(
+    job: Lab, before: str, since: Callable[[Lab], None], taken: bool, words: tuple[str, ...]
+) -> None:
+    seen = theirs(job, description=before)
+    assert job.run("sync").code == 1
+    given = job.run("state", "adopt", "s0_v", "--reason", "agreed", *words)
+    assert given.code == 0 and seen in given.out
+    since(job)
+    result = job.run("sync")
+    assert (job.site.values()["s0_v"] == "1") is taken
+    assert result.code == (0 if taken else 1)
+    assert taken or job.run("state", "adopt", "s0_v", "--reason", "this one").code == 0
+    assert job.settle().code == 0 and job.site.values()["s0_v"] == "1"
+
+
+def test_a_grant_needs_a_site_that_lists_the_secret(job: Lab) -> None:
+    result = job.run("state", "adopt", "nobody", "--reason", "agreed", "--target", "shop")
+    assert result.code == 3 and "lists no secret called nobody" in result.err
+    theirs(job)
+    assert job.run("sync").code == 1
+    job.wix.fault("500", "GET", times=50)
+    refused = job.run("state", "adopt", "s0_v", "--reason", "agreed")
+    assert refused.code == 5, refused.err
+    job.wix.faults.clear()
+    job.run("sync")
+    assert job.site.values()["s0_v"] == "theirs", "no permission was kept"
 
 
 @pytest.mark.parametrize("policy", ["adopt", "report"])

@@ -323,7 +323,7 @@ class SourceObserver:
         one = DesiredSecret(
             name=name,
             ref=ref,
-            version=versioned(state.version.token, rule.value),
+            version=versioned(state.version.token, rule.value, binary=rule.binary),
             description=marked(text, mark_of(owner, name, ref)),
             job=job,
             pin=rule.pin,
@@ -334,7 +334,8 @@ class SourceObserver:
             # Two rules that give one reference the same name merge; the first one counts, if both make the same of it.
             held = wanted.secrets[one.key]
             if held.version != one.version:
-                message, hint = "two rules make it by different templates", "give one of them another `name`"
+                message = "two rules make it by different templates or encodings"
+                hint = "give one of them another `name`, or both the same `value` and `binary`"
                 wanted.faults[one.key] = BadValue(message, hint=hint)
                 wanted.put(replace(held, rule=held.rule + one.rule))  # a change of either rule is another try
             return

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from syncd.domain import DesiredSecret, KnownId, OpenProblem, Presence, Record, RemoteSecret, SecretRef
+from syncd.domain import DesiredSecret, Grant, KnownId, OpenProblem, Presence, Record, RemoteSecret, SecretRef
 from syncd.errors import SecretError
 
 MAX_RESTORES = 3
@@ -78,7 +78,8 @@ class Evidence:
     """Names that another job on the site wants."""
     objections: Mapping[str, str] = field(default_factory=dict)
     """Why a deletion that is due has to wait, by name."""
-    grants: frozenset[str] = frozenset()
+    grants: Mapping[str, Grant] = field(default_factory=dict)
+    """What a person allowed to be taken over, by name."""
     known_ids: Mapping[str, KnownId] = field(default_factory=dict)
     """What is known of listed ids that no row holds."""
     troubles: Mapping[str, OpenProblem] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -265,19 +266,24 @@ class PlanResolver:
 
     def _waiting_for(self, record: Record) -> str:
         """Why an old name has to stay: another name of its path is not settled at Wix yet."""
-        of_its_path = (one for one in self.wanted.all if one.ref.path == record.ref.path)
-        unsettled = (one.name for one in of_its_path if not self._is_settled(*one.key))
+        of_its_path = [one for one in self.wanted.all if one.ref.path == record.ref.path]
+        successors = [one for one in of_its_path if one.ref == record.ref] or of_its_path
+        unsettled = (one.name for one in successors if not self._is_settled(*one.key))
         if following := next(unsettled, "") or self._unsettled_name(record):
             return f"its path's name {following} is not settled yet"
-        failed = (finding for finding in self.wanted.findings if finding.ref and finding.kind is FindingKind.FAILED)
-        if any(finding.ref and finding.ref.path == record.ref.path for finding in failed):
+        failed = [one.ref for one in self.wanted.findings if one.ref and one.kind is FindingKind.FAILED]
+        mapped = successors is not of_its_path
+        if any(ref == record.ref or (ref.path == record.ref.path and not mapped) for ref in failed):
             return "its path's new name cannot be made"
         return ""
 
-    def _names(self, job: Job, record: Record) -> set[tuple[str, str]]:
-        """The (name, pin) pairs that a job's rules, by their patterns alone, give a record's reference on this site.
+    def _names(
+        self, job: Job, record: Record, tags: AbstractSet[tuple[str, str]] | None = None
+    ) -> set[tuple[str, str]]:
+        """The (name, pin) pairs that a job's rules give a record's reference on this site.
 
-        An empty name stands for one that Wix does not take.
+        By their patterns alone, unless the secret's `tags` are known. An empty name stands for one that Wix does
+        not take.
         """
         world = self._world
         if self._site not in {world.site_of(name) for name in job.targets} or job.source != record.ref.source:
@@ -288,16 +294,16 @@ class PlanResolver:
         mount = max((m for m in mounts if record.ref.path.startswith(m)), key=len, default="").strip("/")
         names = set()
         for rule in job.rules:
-            if selects(rule, record.ref):
+            if selects(rule, record.ref) and (tags is None or set(rule.tags) <= tags):
                 try:
                     names.add((wix_name(rule, record.ref, mount, self._target.profile), rule.pin))
                 except BadName:
                     names.add(("", rule.pin))
         return names
 
-    def _claims(self, job: Job, record: Record) -> bool:
+    def _claims(self, job: Job, record: Record, tags: AbstractSet[tuple[str, str]] | None = None) -> bool:
         """Does any rule of this job map the record's reference to its name on this site?"""
-        return (record.name, record.pin) in self._names(job, record)
+        return (record.name, record.pin) in self._names(job, record, tags)
 
     def _passings(self) -> tuple[frozenset[str], dict[str, str]]:
         """Names that may pass from their recorded reference to another, and why others have to wait.
@@ -313,7 +319,7 @@ class PlanResolver:
                 continue
             claiming = next((job for job in self._world.jobs.values() if self._claims(job, record)), None)
             if claiming is not None:
-                if self._is_gone(record):
+                if self._is_gone(record) or self._left_out_by_tags(record):
                     free.add(one.name)
                 continue
             following = "" if record.ref == one.ref else self._unsettled_name(record)
@@ -343,6 +349,13 @@ class PlanResolver:
             return True
         check, _ = self._check_path(record.ref)
         return check is not None and check.existence is Existence.GONE
+
+    def _left_out_by_tags(self, record: Record) -> bool:
+        """Is the secret there, with tags that no rule which gives it this name asks for?"""
+        check, _ = self._check_path(record.ref)
+        if check is None or check.existence is not Existence.THERE:
+            return False
+        return not any(self._claims(job, record, check.tags) for job in self._world.jobs.values())
 
     def _check_path(self, ref: SecretRef) -> tuple[PathCheck | None, str]:
         """A direct look at a path, on the mount that the ledger knows; once a plan. None, and why: it cannot tell."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from syncd.domain import Create, DesiredSecret, FindingKind, Pending, Record, RemoteSecret, Update
 from syncd.domain.ownership import other_owner
-from syncd.domain.value_templates import template_in
+from syncd.domain.value_templates import form_in
 from syncd.domain.write_window import may_be_late_commit
 from syncd.reconcile.plan.builder import PlanBuilder, lately, owns, rests, seek, update
 from syncd.reconcile.plan.inputs import Reason
@@ -46,13 +46,13 @@ def judge_wanted(table: PlanBuilder, wanted: DesiredSecret) -> None:
         record.job != wanted.job
         and record.name in facts.kept_by
         and owns(record, wanted)
-        and template_in(record.version) != template_in(wanted.version)
+        and form_in(record.version) != form_in(wanted.version)
     ):
         table.found(
             FindingKind.CONFLICT,
             wanted,
-            f"job {record.job} already sends {wanted.name} of the same secret, built by another template",
-            "give one of the two rules another `name`, or both the same `value`",
+            f"job {record.job} already sends {wanted.name} of the same secret, made by another template or encoding",
+            "give one of the two rules another `name`, or both the same `value` and `binary`",
         )
     elif not owns(record, wanted) and wanted.name not in facts.passable:
         table.found(
@@ -89,6 +89,8 @@ def _foreign(table: PlanBuilder, wanted: DesiredSecret, there: RemoteSecret, rec
     """A secret that is not ours has the name. It is left alone unless the job or a grant says adopt."""
     holder = table.holders.get(there.id)
     policies, facts = table.view.policies, table.view.facts
+    grant, owner = facts.grants.get(wanted.name), other_owner(there.description, table.view.owner)
+    granted = grant is not None and grant.remote_id == there.id and owner in {"", grant.owner}
     known = facts.known_ids.get(there.id)
     if known and known.frozen_until and known.frozen_until > table.view.now:
         table.found(FindingKind.FROZEN, wanted, f"frozen until {known.frozen_until:%Y-%m-%d %H:%M} UTC, by its id")
@@ -106,15 +108,22 @@ def _foreign(table: PlanBuilder, wanted: DesiredSecret, there: RemoteSecret, rec
             f"the site has {there.name}, which differs only in case",
             "rename or remove it at Wix, or give the rule another `name`",
         )
-    elif wanted.name not in facts.grants and (owner := other_owner(there.description, table.view.owner)):
+    elif owner and not granted:
         table.found(
             FindingKind.CONFLICT,
             wanted,
             f"the secret of this name carries the mark of another syncd, {owner}",
             f"let one of the two installations leave it out; to take it over: {_adopting(table, wanted)}",
         )
-    elif policies.adopt or wanted.name in facts.grants:
+    elif policies.adopt or granted:
         _adopt(table, wanted, there, record)
+    elif grant is not None:
+        table.found(
+            FindingKind.CONFLICT,
+            wanted,
+            f"the permission to take it over was given for another secret of this name, id {grant.remote_id}",
+            f"look at this one, id {there.id}; to take it over: {_adopting(table, wanted)}",
+        )
     else:
         table.found(
             FindingKind.CONFLICT,

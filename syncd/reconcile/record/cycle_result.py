@@ -77,7 +77,8 @@ def remember(journal: Journal, store: StateStore, report: SyncReport, site: str,
             troubles = {**before, **troubles}  # it ended before it came to all of them
         if troubles != before:
             journal.troubles(site, report.job, troubles.values())
-        used = store.grants(site, report.finished_at) & {o.action.name for o in report.outcomes if o.error is None}
+        sent = {outcome.action.name for outcome in report.outcomes if outcome.error is None}
+        used = store.grants(site, report.finished_at).keys() & sent
         if used:
             journal.revoke(site, used)
     journal.ran(_run(report, site, store))

@@ -1,0 +1,95 @@
+"""A name passes from one secret of the source to another, and an old name goes, when nothing stands against it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.lab import Bao, Lab
+
+DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
+WIX = [{"Key": "sync", "Value": "wix"}]
+
+
+@pytest.mark.parametrize(
+    ("change", "passes"),
+    [
+        ("untag", True),
+        ("another value", True),
+        ("one of two", True),
+        ("more tags", False),
+        ("nothing", False),
+    ],
+)
+@pytest.mark.parametrize("owner", ["same job", "another job"])
+def test_a_name_whose_secret_lost_its_tags(
+    lab: Lab, aws: Any, aws_url: str, change: str, passes: bool, owner: str
+) -> None:
+    asked = {"sync": "wix"} if change != "one of two" else {"sync": "wix", "env": "prod"}
+    tags = [{"Key": key, "Value": value} for key, value in asked.items()]
+    for name in ("old/x", "old/y"):
+        aws.create_secret(Name=name, SecretString="old", Tags=tags)
+    lab.aws(aws_url)
+    rules = [{"path": "old/*", "tags": asked, "name": "{basename}"}, {"path": "new/*", "name": "{basename}"}]
+    if owner == "same job":
+        lab.job("a", "aws", *rules)
+    else:
+        lab.job("a", "aws", rules[0])
+        lab.job("b", "aws", rules[1])
+    lab.run("sync")
+    if change in {"untag", "one of two"}:
+        aws.untag_resource(SecretId="old/x", TagKeys=["env" if change == "one of two" else "sync"])
+    elif change != "nothing":
+        tag = {"Key": "sync", "Value": "no"} if change == "another value" else {"Key": "team", "Value": "b"}
+        aws.tag_resource(SecretId="old/x", Tags=[tag])
+    aws.create_secret(Name="new/x", SecretString="new")
+    for _ in range(3):
+        lab.run("sync")
+    assert (lab.site.values()["x"] == "new") is passes
+    assert lab.statuses()["x"] == ("synced" if passes else "conflict")
+
+
+@pytest.mark.parametrize("bad", ["", "x" * 4000])
+def test_an_old_name_does_not_wait_for_a_field_that_has_nothing_to_do_with_it(lab: Lab, bao: Bao, bad: str) -> None:
+    lab.vault(bao)
+    bao.put("app/x", good="1", other=bad)
+    bao.put("app/y", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "OLD_{path}_{field}"}, **DELETING)
+    assert lab.run("sync").code == 1
+    lab.config["jobs"]["job"]["secrets"][0]["name"] = "NEW_{path}_{field}"
+    for _ in range(3):
+        lab.run("sync")
+    assert set(lab.site.values()) == {"NEW_x_good", "NEW_y_v"}
+
+
+def test_a_whole_value_stays_until_every_field_of_it_is_there(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bao.put("app/x", good="1", other="")
+    bao.put("app/y", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "format": "json"}, **DELETING)
+    assert lab.run("sync").code == 0
+    lab.config["jobs"]["job"]["secrets"][0].pop("format")
+    for _ in range(3):
+        lab.run("sync")
+    assert "x" in lab.site.values(), "one of the fields that follow it cannot be made"
+    bao.put("app/x", good="1", other="2")
+    for _ in range(3):
+        lab.run("sync")
+    assert set(lab.site.values()) == {"x_good", "x_other", "y_v"}
+
+
+def test_an_encoding_that_is_taken_away_is_another_version(lab: Lab, aws: Any, aws_url: str) -> None:
+    aws.create_secret(Name="app/bin", SecretBinary=b"\x00\xff\x01")
+    aws.create_secret(Name="app/text", SecretString="plain")
+    lab.aws(aws_url)
+    lab.job("job", "aws", {"path": "app/*", "binary": "base64"})
+    assert lab.run("sync").code == 0 and lab.site.values() == {"bin": "AP8B", "text": "plain"}
+    lab.config["jobs"]["job"]["secrets"][0].pop("binary")
+    writes = lab.writes
+    assert {lab.run("sync").code for _ in range(2)} == {1}
+    assert lab.statuses() == {"bin": "quarantined", "text": "synced"} and lab.writes == writes
+    assert lab.site.values() == {"bin": "AP8B", "text": "plain"}, "nothing was emptied"
+    lab.config["jobs"]["job"]["secrets"][0]["binary"] = "base64"
+    assert lab.run("sync").code == 0 and lab.statuses() == {"bin": "synced", "text": "synced"}
+    assert lab.writes == writes
