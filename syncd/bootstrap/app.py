@@ -30,9 +30,9 @@ from syncd.ledger.fingerprints import KEY_BYTES, Fingerprints, key_beside, key_p
 from syncd.ledger.request_quota import Quota
 from syncd.ledger.store import Ledger
 from syncd.reconcile.apply.applier import WORKERS
-from syncd.reconcile.cycle import MOST_SITES
 from syncd.reconcile.guard import Limit, Limits
 from syncd.reconcile.plan.planner import Policies
+from syncd.reconcile.run_job import MOST_SITES
 from syncd.reconcile.runtime import Job, Runtime
 from syncd.telemetry.logs import logger
 from syncd.transport.addresses import is_proxy_address, see_certificates

@@ -54,8 +54,8 @@ def sync(
     """Run one cycle now, job by job."""
     from syncd.bootstrap.app import holder
     from syncd.domain.allowance import DeletionAllowance
-    from syncd.reconcile.cycle import sync_job
     from syncd.reconcile.observe.observation_cache import ObservationCache
+    from syncd.reconcile.run_job import sync_job
 
     patience = duration(wait)
     why = required_reason(reason, "--allow-deletes") if allow_deletes else ""

@@ -37,7 +37,7 @@ def jobs_that_sync(
     return sorted(name for name, job in jobs.items() if takes(job))
 
 
-class Pending:
+class PendingEvents:
     """What events named since each job last ran, and the look at the sources that jobs share."""
 
     def __init__(self) -> None:

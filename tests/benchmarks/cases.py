@@ -18,7 +18,7 @@ import yaml
 
 from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.reconcile.cycle import sync_job
+from syncd.reconcile.run_job import sync_job
 from tests.benchmarks.stage import AWS, PYTHON, Stage, measured
 
 Told = list[tuple[str, str, str]]

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apscheduler.schedulers.background import BackgroundScheduler
 
 from syncd.daemon import Daemon
-from syncd.daemon.service import Daemon as Service
+from syncd.daemon.event_listeners import EventListeners
+from syncd.daemon.scheduler import JobSchedule
 from syncd.errors import SyncdError
 from syncd.sandbox.launchers import free_ports
 from syncd.web.hooks.vault_audit import written
@@ -64,27 +66,36 @@ def test_whatever_the_file_is_the_old_configuration_goes_on(served: Lab, bao: Ba
         assert result.code == 3, result.err
     daemon = Daemon(served.config_file)
     try:
-        before = daemon._app
+        before = daemon.generations.current.app
         served.folder.joinpath("syncd.yaml").write_bytes(BROKEN[text])
         with pytest.raises(SyncdError):
             daemon.reload()
-        assert daemon._app is before and not before.ended.is_set()
-        assert b"syncd_config_last_reload_successful 0.0" in daemon.metrics()
-        assert daemon.trigger("job") is False or True
+        assert daemon.generations.current.app is before and not before.ended.is_set()
+        assert b"syncd_config_last_reload_successful 0.0" in daemon.control.metrics()
     finally:
-        daemon._http.stop()
-        daemon._app.close()
+        daemon.http.stop()
+        daemon.generations.current.app.close()
 
 
-@pytest.mark.parametrize("where", ["_build", "_scheduled", "_queues", "_listen", "_configured", "start"])
+HALF_WAY = {
+    "build": (Daemon, "_build"),
+    "schedule": (JobSchedule, "__init__"),
+    "queues": (EventListeners, "queues_of"),
+    "listen": (EventListeners, "start"),
+    "gauges": (Daemon, "_configured"),
+    "start": (BackgroundScheduler, "start"),
+}
+
+
+@pytest.mark.parametrize("where", HALF_WAY)
 @pytest.mark.parametrize("error", [TypeError, RuntimeError, OSError, MemoryError, RecursionError])
 def test_a_reload_that_fails_half_way_is_undone(
     served: Lab, monkeypatch: pytest.MonkeyPatch, where: str, error: type[Exception]
 ) -> None:
     daemon = Daemon(served.config_file)
-    daemon._scheduler.start(paused=True)
+    daemon.generations.current.schedule.start(paused=True)
     try:
-        before, scheduler = daemon._app, daemon._scheduler
+        before = daemon.generations.current
         served.config["owner"] = "another"
         assert served.config_file
         calls: list[str] = []
@@ -94,25 +105,20 @@ def test_a_reload_that_fails_half_way_is_undone(
             if len(calls) == 1:
                 raise error("planted-text")
 
-        if where == "start":
-            from apscheduler.schedulers.background import BackgroundScheduler
-
-            monkeypatch.setattr(BackgroundScheduler, "start", broken)
-        else:
-            monkeypatch.setattr(Service, where, broken)
+        monkeypatch.setattr(*HALF_WAY[where], broken)
         with pytest.raises(SyncdError) as caught:
             daemon.reload()
         monkeypatch.undo()
         assert "planted-text" not in str(caught.value)
-        assert daemon._app is before and daemon._scheduler is scheduler and not before.ended.is_set()
-        assert daemon._scheduler.get_job("job") is not None and daemon.status(names=True)["jobs"]
+        assert daemon.generations.current is before and not before.app.ended.is_set()
+        assert before.schedule.next_run("job") is not None and daemon.control.status(names=True)["jobs"]
         daemon.reload()
-        assert daemon._app is not before and before.ended.is_set()
+        assert daemon.generations.current is not before and before.app.ended.is_set()
     finally:
         daemon._stop.set()
-        daemon._scheduler.shutdown(wait=True)
-        daemon._http.stop()
-        daemon._app.close()
+        daemon.generations.current.schedule.stop(wait=True)
+        daemon.http.stop()
+        daemon.generations.current.app.close()
 
 
 def test_what_was_removed_leaves_the_gauges(served: Lab, bao: Bao) -> None:

@@ -309,27 +309,27 @@ def test_a_configuration_counts_once_two_looks_have_seen_it(served: Lab) -> None
     """An editor may be in the middle of it; and what was refused is tried again later."""
     path = served.config_file
     daemon = Daemon(path)
-    daemon._scheduler.start(paused=True)
+    daemon.generations.current.schedule.start(paused=True)
     try:
         whole = path.read_text()
-        assert not daemon._was_changed()
+        assert not daemon.watch.was_changed()
         path.write_text(whole[:-40])
-        assert not daemon._was_changed(), "seen once"
+        assert not daemon.watch.was_changed(), "seen once"
         path.write_text(whole + "\n# more\n")
-        assert not daemon._was_changed(), "another one, seen once"
-        assert daemon._was_changed()
+        assert not daemon.watch.was_changed(), "another one, seen once"
+        assert daemon.watch.was_changed()
         daemon.reload()
-        assert not daemon._was_changed()
+        assert not daemon.watch.was_changed()
         path.write_text("owner: lab\njobs: [")
-        assert not daemon._was_changed() and daemon._was_changed()
+        assert not daemon.watch.was_changed() and daemon.watch.was_changed()
         with pytest.raises(ConfigError):
             daemon.reload()
-        assert not daemon._was_changed(), "it was tried"
-        assert daemon._refused_at is not None
-        daemon._refused_at -= 61
-        assert daemon._was_changed(), "what it lacked may have come"
+        assert not daemon.watch.was_changed(), "it was tried"
+        assert daemon.watch._refused_at is not None
+        daemon.watch._refused_at -= 61
+        assert daemon.watch.was_changed(), "what it lacked may have come"
     finally:
-        daemon._shut_down()
+        daemon.shut_down()
 
 
 @pytest.mark.parametrize("environ", [{"OTEL_EXPORTER_OTLP_TIMEOUT": "10s"}, {"OTEL_BSP_MAX_QUEUE_SIZE": "x"}])

@@ -186,7 +186,7 @@ def test_a_named_secret_is_read_although_the_listing_lags(
 
     from syncd.bootstrap.app import App
     from syncd.config import load
-    from syncd.reconcile.cycle import sync_job
+    from syncd.reconcile.run_job import sync_job
 
     for name, value in AWS_ENVIRON.items():
         monkeypatch.setenv(name, value)

@@ -85,7 +85,7 @@ def test_a_thousand_cost_ten_pages_and_fifty_batches(
     counts: list[dict[str, int]] = []
     from datetime import timedelta
 
-    from syncd.reconcile.cycle import sync_job
+    from syncd.reconcile.run_job import sync_job
 
     for _ in range(2):
         calls: dict[str, int] = {}

@@ -11,7 +11,7 @@ import pytest
 
 from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.reconcile.cycle import sync_job
+from syncd.reconcile.run_job import sync_job
 from tests.lab import Bao, Lab
 
 YEAR = timedelta(days=365)

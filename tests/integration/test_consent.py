@@ -13,8 +13,8 @@ import pytest
 from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.domain import Grant
-from syncd.reconcile.cycle import sync_job
 from syncd.reconcile.guard import Limit
+from syncd.reconcile.run_job import sync_job
 from tests.lab import Bao, Lab
 
 

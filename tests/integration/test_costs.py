@@ -23,7 +23,7 @@ from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.config.settings import Schedule
 from syncd.daemon.triggers import every, trigger_for
-from syncd.reconcile.cycle import sync_job
+from syncd.reconcile.run_job import sync_job
 from syncd.sandbox.wix_site import Refusal
 from syncd.telemetry.events import Events
 from tests.fakes import FakeClock

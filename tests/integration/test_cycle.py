@@ -452,7 +452,7 @@ def test_a_long_cycle_looks_again_and_lets_others_have_their_turn(
     import syncd.reconcile.cycle
     from syncd.bootstrap.app import App
     from syncd.config import load
-    from syncd.reconcile.cycle import sync_job
+    from syncd.reconcile.run_job import sync_job
 
     monkeypatch.setattr(syncd.reconcile.cycle, "APPLY_SECONDS", 0.3)
     lab.vault(bao)

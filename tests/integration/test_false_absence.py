@@ -16,7 +16,7 @@ import syncd.sources.aws.source
 import syncd.sources.vault.listing
 from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.reconcile.cycle import sync_job
+from syncd.reconcile.run_job import sync_job
 from syncd.sandbox.launchers import openbao
 from tests.chaos.peers import Answer, metadata, peer, spent, vault
 from tests.integration.test_aws import rule

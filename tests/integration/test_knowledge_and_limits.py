@@ -11,7 +11,7 @@ import pytest
 
 from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.reconcile.cycle import sync_job
+from syncd.reconcile.run_job import sync_job
 from syncd.sandbox.wix_site import Refusal
 from tests.e2e.test_daemon import until
 from tests.integration.test_one_site_two_keys import by_app, key_of

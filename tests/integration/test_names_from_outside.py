@@ -12,7 +12,7 @@ import pytest
 
 from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.reconcile.cycle import sync_job
+from syncd.reconcile.run_job import sync_job
 from syncd.sources.aws.event_queue import names_in
 from tests.lab import AWS_ENVIRON, Bao, Lab
 

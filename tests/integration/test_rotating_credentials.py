@@ -12,8 +12,8 @@ import pytest
 
 from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.reconcile.cycle import sync_job
 from syncd.reconcile.observe.observation_cache import ObservationCache
+from syncd.reconcile.run_job import sync_job
 from tests.lab import Lab
 from tests.support.http_stub import answering
 

@@ -15,7 +15,7 @@ from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.daemon import Daemon
 from syncd.ledger.store import Ledger
-from syncd.reconcile.cycle import sync_job
+from syncd.reconcile.run_job import sync_job
 from syncd.sandbox.wix_site import Refusal
 from tests.e2e.test_daemon import ask, running, until
 from tests.lab import Bao, Lab
@@ -129,10 +129,11 @@ def test_a_strangers_request_reads_no_rows(lab: Lab, bao: Bao, path: str, monkey
     monkeypatch.setattr(Ledger, "records", lambda *_args, **_options: pytest.fail("rows were read"))
     daemon = Daemon(lab.config_file)
     counted: list[str] = []
-    honest = daemon._app.ledger.tallies
-    daemon._app.ledger.tallies = lambda *args, **options: (counted.append("x"), honest(*args, **options))[1]  # type: ignore[method-assign]
+    app = daemon.generations.current.app
+    honest = app.ledger.tallies
+    app.ledger.tallies = lambda *args, **options: (counted.append("x"), honest(*args, **options))[1]  # type: ignore[method-assign]
     try:
-        base = f"http://{daemon._http.address}"
+        base = f"http://{daemon.http.address}"
         until(lambda: ask(base + "/livez")[0] == 200)
         with ThreadPoolExecutor(20) as pool:
             told = [one[0] for one in pool.map(lambda _: ask(base + path), range(60))]
@@ -140,5 +141,5 @@ def test_a_strangers_request_reads_no_rows(lab: Lab, bao: Bao, path: str, monkey
         code, body = ask(base + "/status", token="token-of-the-test")
         assert code == 200 and json.loads(body)["secrets"] == {"synced": 1}
     finally:
-        daemon._http.stop()
-        daemon._app.close()
+        daemon.http.stop()
+        app.close()

@@ -17,9 +17,9 @@ from syncd.domain import Glob, Rule
 from syncd.ledger.engine import sqlite_engine
 from syncd.ledger.fingerprints import Fingerprints
 from syncd.ledger.store import Ledger
-from syncd.reconcile.cycle import sync_job
 from syncd.reconcile.guard import Limit, Limits
 from syncd.reconcile.plan.planner import Policies
+from syncd.reconcile.run_job import sync_job
 from syncd.reconcile.runtime import Job, Runtime
 from syncd.sandbox.wix_site import Refusal, Site
 from tests.fakes import Crash, FakeClock, FakeSource, FakeTarget

@@ -1,0 +1,95 @@
+"""The configuration file under a running daemon: changed, missing, refused."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from syncd.errors import ConfigError, SyncdError
+from syncd.telemetry.logs import logger, safe_traceback
+from syncd.telemetry.metrics import Metrics
+
+PERIOD = 3.0
+"""Seconds between two looks at the file."""
+RETRY = 60.0
+"""Seconds until a refused configuration is tried again: what it lacked (an environment, a file) may have come."""
+
+
+def _digest(config: Path) -> str:
+    """The file's content, in short. Raises `OSError`."""
+    return hashlib.sha256(config.read_bytes()).hexdigest()
+
+
+class ConfigWatch:
+    """Tells when the file is another one than the one in force, and says once what is wrong with it."""
+
+    def __init__(self, config: Path, metrics: Metrics) -> None:
+        self._config, self._metrics, self._log = config, metrics, logger()
+        self._in_force = self._seen = _digest(config) if config.is_file() else ""
+        self._refused_at: float | None = None
+        self._refusal = ""
+        self._missing_since: float | None = None
+        self._missing_reported = False
+
+    def was_changed(self) -> bool:
+        """Is it time to load the file? A mounted ConfigMap is changed by swapping a link.
+
+        A change counts once two looks have seen the same content, because an editor may be in the middle of it. A
+        refused file is tried again every minute.
+        """
+        try:
+            found, before = _digest(self._config), self._seen
+        except OSError:
+            self._report_missing()
+            return False
+        self._seen = found
+        if self._missing_reported and self._refused_at is None:
+            self._metrics.reloaded(well=True)
+        self._missing_since, self._missing_reported = None, False
+        if found == self._in_force:
+            return self._refused_at is not None and time.monotonic() - self._refused_at > RETRY
+        return found == before
+
+    def _report_missing(self) -> None:
+        """A file that is only being swapped is back at the next look; one that stays away is reported once."""
+        now = time.monotonic()
+        if self._missing_since is None:
+            self._missing_since = now
+        elif not self._missing_reported and now - self._missing_since >= PERIOD:
+            self._missing_reported = True
+            self._metrics.reloaded(well=False)
+            hint = "put it back; the configuration in use goes on, and a restart would fail"
+            self._log.error("config.missing", file=str(self._config), hint=hint)
+
+    def loading(self) -> None:
+        """The file is about to be loaded: what it holds now is not news any more, whether it is taken or refused."""
+        with suppress(OSError):
+            self._in_force = _digest(self._config)
+
+    def loaded(self) -> None:
+        """The file is in force."""
+        self._refused_at, self._refusal = None, ""
+        self._metrics.reloaded(well=True)
+
+    def refused(self, error: Exception) -> SyncdError:
+        """Report why the file is not taken; once, as long as the reason is the same. Returns: the error to raise."""
+        if not isinstance(error, SyncdError):
+            self._log.error("config.bug", error=type(error).__name__, where=safe_traceback(error))
+            error = ConfigError(f"it cannot be taken over ({type(error).__name__})", hint="run: syncd check")
+        self._metrics.reloaded(well=False)
+        self._refused_at = time.monotonic()
+        problems = list(getattr(error, "problems", ()))
+        before, self._refusal = self._refusal, f"{error} {problems}"
+        report = self._log.debug if before == self._refusal else self._log.error
+        report("config.refused", error=error.message, hint=error.hint, problems=problems)
+        return error
+
+    def fault(self) -> str:
+        """What is wrong with the file while the configuration before goes on; empty if nothing is."""
+        if self._refused_at is not None:
+            return f"refused, the one before goes on: {self._refusal.partition(' [')[0]}"
+        if self._missing_reported:
+            return f"{self._config} is not there any more; the one in use goes on"
+        return ""

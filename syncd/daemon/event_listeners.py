@@ -1,0 +1,61 @@
+"""A thread for each queue of events: it hands the names on to the jobs that sync them."""
+
+from __future__ import annotations
+
+import threading
+
+from syncd.bootstrap.app import App
+from syncd.config.settings import AwsSettings
+from syncd.daemon.generations import Generations
+from syncd.daemon.job_runner import JobRunner
+from syncd.daemon.wakeups import listen
+from syncd.domain.naming import selects_path
+from syncd.domain.ports import Queue
+from syncd.telemetry.logs import logger, safe_traceback
+
+RETRY = 60.0
+"""Seconds until a listener that met a bug begins anew."""
+
+Queues = list[tuple[str, Queue]]
+"""By source."""
+
+
+class EventListeners:
+    """The listeners of the configuration in force; each ends with its configuration."""
+
+    def __init__(self, generations: Generations, runner: JobRunner) -> None:
+        self._generations, self._runner, self._log = generations, runner, logger()
+
+    def queues_of(self, app: App) -> Queues:
+        """The queues of a configuration, not asked yet. Raises `SyncdError`."""
+        return [
+            (name, app.queue(name, settings))
+            for name, settings in app.settings.sources.items()
+            if isinstance(settings, AwsSettings) and settings.events is not None
+        ]
+
+    def start(self, app: App, queues: Queues) -> None:
+        """Listen to each queue until the configuration ends."""
+        for source, queue in queues:
+            threading.Thread(target=self._listen, args=(app, source, queue), daemon=True).start()
+
+    def _listen(self, app: App, source: str, queue: Queue) -> None:
+        """The boundary that no error passes."""
+        while not app.ended.is_set():
+            try:
+                listen(
+                    queue,
+                    lambda names: self._changed(source, names),
+                    lambda error: self._log.warning("events.unreadable", message=error.message, hint=error.hint),
+                    app.ended,
+                )
+            except Exception as error:  # noqa: BLE001  # a boundary, as a cycle's: say it and begin anew
+                self._log.error("events.bug", source=source, error=type(error).__name__, where=safe_traceback(error))
+                app.ended.wait(RETRY)
+
+    def _changed(self, source: str, names: frozenset[str]) -> None:
+        """Secrets of a source were changed: let its jobs run, and look at these directly."""
+        for job in self._generations.current.app.world.jobs.values():
+            selected = {name for name in names if any(selects_path(rule, name) for rule in job.rules)}
+            if job.source == source and selected:
+                self._runner.trigger(job.name, selected)

@@ -1,0 +1,86 @@
+"""The configuration in force, and older ones that still have cycles under way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from syncd.bootstrap.app import App
+from syncd.daemon.scheduler import JobSchedule
+from syncd.daemon.wakeups import PendingEvents
+
+
+@dataclass(slots=True, eq=False)
+class Generation:
+    """One configuration with all that the daemon holds for it."""
+
+    app: App
+    schedule: JobSchedule
+    pending: PendingEvents = field(default_factory=PendingEvents)
+    runs: int = 0
+    """Cycles under way."""
+
+
+class Generations:
+    """Old and new configuration side by side: a cycle ends under the one that it began with."""
+
+    def __init__(self, first: Generation) -> None:
+        self._lock = threading.RLock()
+        self._current = first
+        self._replaced: list[Generation] = []
+        """No longer in force, and not closed yet."""
+
+    @property
+    def current(self) -> Generation:
+        """The one in force."""
+        with self._lock:
+            return self._current
+
+    @contextmanager
+    def running(self) -> Iterator[Generation]:
+        """The one in force, kept open for the length of a cycle."""
+        with self._lock:
+            generation = self._current
+            generation.runs += 1
+        try:
+            yield generation
+        finally:
+            with self._lock:
+                generation.runs -= 1
+            self._close_idle()
+
+    def busy(self) -> int:
+        """Cycles under way, of any configuration."""
+        with self._lock:
+            return sum(generation.runs for generation in (self._current, *self._replaced))
+
+    def replace(self, fresh: Generation, begin: Callable[[Generation], None]) -> Generation:
+        """Put `fresh` in force and let it begin. Returns: the one before, stopped.
+
+        Raises: whatever `begin` raises; the one before is in force again then.
+        """
+        with self._lock:
+            before, self._current = self._current, fresh
+        try:
+            begin(fresh)
+        except BaseException:
+            with self._lock:
+                self._current = before
+            with suppress(Exception):
+                fresh.schedule.stop()
+            raise
+        before.app.ended.set()
+        before.schedule.stop()
+        with self._lock:
+            self._replaced.append(before)
+        self._close_idle()
+        return before
+
+    def _close_idle(self) -> None:
+        with self._lock:
+            idle = [generation for generation in self._replaced if generation.runs == 0]
+            self._replaced = [generation for generation in self._replaced if generation.runs]
+        for generation in idle:
+            generation.app.close()

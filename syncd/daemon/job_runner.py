@@ -1,0 +1,105 @@
+"""One run of a job in the daemon: the boundary that no error passes."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from syncd.bootstrap.app import App, holder
+from syncd.daemon.generations import Generations
+from syncd.daemon.readiness import Readiness
+from syncd.domain import SyncReport
+from syncd.domain.statuses import status_of_record
+from syncd.errors import LedgerError, SyncdError
+from syncd.reconcile.record.cycle_result import counts
+from syncd.reconcile.run_job import sync_job
+from syncd.telemetry.events import Events
+from syncd.telemetry.logs import logger, safe_traceback
+from syncd.telemetry.metrics import Metrics
+from syncd.telemetry.traces import Traces
+
+LOCK_WAIT = timedelta(minutes=5)
+"""How long a run waits for a site that another process works on."""
+
+
+class JobRunner:
+    """Runs jobs, one run of a job at a time; who asks during a run gets another one after it."""
+
+    def __init__(
+        self,
+        generations: Generations,
+        events: Events,
+        metrics: Metrics,
+        traces: Traces,
+        readiness: Readiness,
+        stop: threading.Event,
+    ) -> None:
+        self._generations, self._readiness, self._stop = generations, readiness, stop
+        self._events, self._metrics, self._traces = events, metrics, traces
+        self._log = logger()
+        self._lock = threading.Lock()
+        self._running: set[str] = set()
+        self._asked_again: set[str] = set()
+
+    def trigger(self, job: str, paths: Iterable[str] = ()) -> bool:
+        """Let a job run soon, once for all that ask within a moment. `paths`: what to look at directly.
+
+        Returns: False for a job that is not scheduled.
+        """
+        generation = self._generations.current
+        if not generation.schedule.has(job):
+            return False
+        generation.pending.put(job, paths)
+        with self._lock:
+            if job in self._running:
+                self._asked_again.add(job)
+                return True
+        generation.schedule.run_soon(job)
+        return True
+
+    def run(self, name: str) -> None:
+        """One cycle of the job on each of its targets."""
+        with self._lock:
+            self._running.add(name)
+            self._asked_again.discard(name)
+        structlog.contextvars.bind_contextvars(run_id=uuid.uuid4().hex[:12])
+        try:
+            with self._generations.running() as generation:
+                app = generation.app
+                job = app.world.jobs.get(name)
+                if job is not None:
+                    tick, named = generation.pending.take(name)
+                    ended = partial(self._finished, app)
+                    sync_job(app.world, job, holder=holder(), wait=LOCK_WAIT, tick=tick, named=named, ended=ended)
+        except SyncdError as error:
+            self._log.error("cycle.failed", job=name, error=error.message, hint=error.hint)
+        except Exception as error:  # noqa: BLE001  # the cycle boundary: a bug ends this run, not the daemon
+            self._log.error("cycle.bug", job=name, error=type(error).__name__, where=safe_traceback(error))
+        finally:
+            structlog.contextvars.clear_contextvars()
+            with self._lock:
+                self._running.discard(name)
+                again = name in self._asked_again
+        if again and not self._stop.is_set():
+            self.trigger(name)
+
+    def _finished(self, app: App, report: SyncReport) -> None:
+        self._readiness.finished(report, app.world.jobs[report.job].source)
+        statuses: Counter[str] = Counter()
+        served = app.served
+        site, at = app.world.site_of(report.target), app.world.clock()
+        try:
+            for tally in app.ledger.tallies(at, site, report.job):
+                statuses[status_of_record(tally, served, at)] += tally.count
+            statuses.update(app.ledger.troubles_without_rows(site, report.job))
+        except LedgerError as error:
+            self._log.error("ledger.unreadable", error=error.message, hint=error.hint)
+        self._metrics.finished(report, statuses)
+        self._events.finished(report, counts(report))
+        self._traces.finished(report, counts(report), structlog.contextvars.get_contextvars().get("run_id", ""))

@@ -1,0 +1,70 @@
+"""When each job of a configuration runs. The only place that knows APScheduler's scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from syncd.bootstrap.app import now
+from syncd.config import Settings
+from syncd.daemon.triggers import EveryTrigger, trigger_for
+from syncd.telemetry.logs import logger
+
+DEBOUNCE = timedelta(seconds=0.3)
+"""All requests for a job within this time are answered by one run."""
+STAGGER = 0.25
+"""Seconds between the first runs of two jobs."""
+STAGGER_MAX = 30.0
+
+
+class JobSchedule:
+    """The schedules of one configuration, not started yet."""
+
+    def __init__(self, settings: Settings, run: Callable[[str], None]) -> None:
+        """`run` is called with a job's name, in a thread of that job: a job that waits holds up no other."""
+        self._scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(max(1, len(settings.jobs)))},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            timezone="UTC",
+        )
+        for number, (name, job) in enumerate(sorted(settings.jobs.items())):
+            if job.schedule is None:
+                logger().warning("job.unscheduled", job=name, hint="add schedule: {every: 5m}")
+                continue
+            first = now() + timedelta(seconds=min(STAGGER_MAX, STAGGER * number))
+            self._scheduler.add_job(run, trigger_for(job.schedule), args=[name], id=name, next_run_time=first)
+
+    def start(self, *, paused: bool = False) -> None:
+        """Let the jobs run."""
+        self._scheduler.start(paused=paused)
+
+    def stop(self, *, wait: bool = False) -> None:
+        """Start no further run; those under way go on. `wait`: return once they have ended."""
+        self._scheduler.shutdown(wait=wait)
+
+    def next_run(self, job: str) -> datetime | None:
+        """When the job runs next; None for one without a schedule."""
+        found = self._scheduler.get_job(job)
+        return found.next_run_time if found else None
+
+    def has(self, job: str) -> bool:
+        """Is the job scheduled here?"""
+        return self._scheduler.get_job(job) is not None
+
+    def run_soon(self, job: str) -> None:
+        """Bring the job's next run forward, if it is not due within a moment anyway."""
+        found = self._scheduler.get_job(job)
+        if found is not None and (found.next_run_time is None or found.next_run_time > now() + DEBOUNCE):
+            found.modify(next_run_time=now() + DEBOUNCE)
+
+    def shift(self, step: timedelta) -> None:
+        """Follow a clock that jumped: APScheduler keeps times of the wall clock, and intervals are not the clock's."""
+        for job in self._scheduler.get_jobs():
+            if isinstance(job.trigger, EveryTrigger):
+                job.trigger.shift(step)
+                job.modify(next_run_time=min(job.next_run_time + step, now() + job.trigger.longest))
+            else:
+                job.modify(next_run_time=job.trigger.get_next_fire_time(None, now()))
