@@ -131,7 +131,7 @@ class FakeSource:
     def find(self, rule: Rule, path: str) -> Snapshot:
         return self.snapshot(replace(rule, path=Glob(path))) if selects_path(rule, path) else Snapshot(mount="kv/")
 
-    def check_path(self, path: str) -> PathCheck:
+    def check_path(self, path: str, pin: str = "") -> PathCheck:
         there = path in self._seen()
         existence = Existence.THERE if there else Existence.GONE
         return PathCheck(existence=existence, mount="kv/", mount_id=self.mount_id)

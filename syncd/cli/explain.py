@@ -11,7 +11,7 @@ from syncd.cli.context import ago, show, show_json
 from syncd.cli.explanation import Explanation, NextCycle, explanation_of, listing_methods
 from syncd.cli.json_rows import failure_row, finding_row, history_row, problem_row, record_row
 from syncd.cli.parameters import Json
-from syncd.domain import Action, FindingKind, Record, version_label
+from syncd.domain import Action, FindingKind, Record, verb_of, version_label
 from syncd.domain.statuses import status_of_record
 from syncd.errors import ConfigError, worst
 
@@ -67,7 +67,7 @@ def _as_json(app: App, explanation: Explanation) -> dict[str, Any]:
                 "listed": None if one.error else one.listed,
                 "readable": None if one.error else one.listed and not one.unread,
                 "actions": [
-                    {"action": _verb(action), "name": action.name, "why": _why(action)} for action in one.actions
+                    {"action": verb_of(action), "name": action.name, "why": _why(action)} for action in one.actions
                 ],
                 "findings": [finding_row(finding) for finding in one.findings],
                 "failures": [failure_row(failure) for failure in one.failures],
@@ -142,7 +142,7 @@ def _cycle_lines(cycle: NextCycle, explanation: Explanation) -> Iterator[str]:
     said = False
     for action in cycle.actions:
         said = True
-        yield f"{place}: {_verb(action)} {action.name} ({_why(action)})"
+        yield f"{place}: {verb_of(action)} {action.name} ({_why(action)})"
     for finding in cycle.findings:
         said = True
         if finding.kind is FindingKind.UNCHANGED:
@@ -162,10 +162,6 @@ def _cycle_lines(cycle: NextCycle, explanation: Explanation) -> Iterator[str]:
         yield f"  unreadable  {failure.place}: {failure.message}"
         if failure.hint:
             yield f"              mend: {failure.hint}"
-
-
-def _verb(action: Action) -> str:
-    return type(action).__name__.lower()
 
 
 def _why(action: Action) -> str:

@@ -15,7 +15,7 @@ from syncd.cli.json_rows import failure_row, finding_row
 from syncd.cli.parameters import Jobs, Json, Wait
 from syncd.cli.report_output import Told, cycle_error_lines, problems
 from syncd.cli.write_session import working
-from syncd.domain import FAILING_KINDS, Action, Create, Delete, Finding, FindingKind, Update, version_label
+from syncd.domain import FAILING_KINDS, Action, Create, Delete, Finding, FindingKind, verb_of, version_label
 from syncd.errors import SyncdError, worst
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def plan(
     from syncd.reconcile.observe.observation_cache import ObservationCache
 
     codes, plans, failed = set(), [], list[dict[str, str]]()
-    total: Counter[type[Action]] = Counter()
+    total: Counter[str] = Counter()
     errors: list[tuple[str, str, SyncdError]] = []
     wishes = _Wishes()
     with context.obj.open(writable=False) as app:
@@ -68,7 +68,7 @@ def plan(
                 fresh, disputed = wishes.sorted_out(site, job.name, picture.plan.actions)
                 picture.plan = replace(picture.plan, actions=fresh)
                 findings = (*picture.plan.findings, *picture.wanted.findings, *disputed, *cycle.noticed)
-                total.update(type(action) for action in picture.plan.actions)
+                total.update(map(verb_of, picture.plan.actions))
                 codes |= {one.exit_code or int(one.kind in FAILING_KINDS) for one in findings}
                 codes |= {4} if picture.gathering.failures else set()
                 kept = planfile.actions_of(picture)
@@ -136,7 +136,7 @@ def _show_plan(job: str, target: str, picture: PlannedPass, findings: tuple[Find
 
     actions = picture.plan.actions
     same = sum(one.kind is FindingKind.UNCHANGED for one in findings)
-    show(f"{job} -> {target}: {_tally(Counter(type(action) for action in actions))}, {same} unchanged")
+    show(f"{job} -> {target}: {_tally(Counter(map(verb_of, actions)))}, {same} unchanged")
     if actions:
         show_table(["ACTION", "NAME", "FROM", "TO", "WHY", "SOURCE"], [_row(action) for action in actions])
     if any(unversioned(action) for action in actions):
@@ -146,9 +146,10 @@ def _show_plan(job: str, target: str, picture: PlannedPass, findings: tuple[Find
     show()
 
 
-def _tally(counts: Counter[type[Action]]) -> str:
-    kinds = ((Create, "create"), (Update, "update"), (Delete, "delete"))
-    return ", ".join(f"{counts[kind]} to {word}" for kind, word in kinds)
+def _tally(counts: Counter[str]) -> str:
+    """`seek` is named only where it is to be done: an id that the listing lacks is rare."""
+    verbs = ["create", "update", "delete", *(["seek"] if counts["seek"] else [])]
+    return ", ".join(f"{counts[verb]} to {verb}" for verb in verbs)
 
 
 def _row(action: Action) -> list[str]:
@@ -157,7 +158,7 @@ def _row(action: Action) -> list[str]:
     after = "" if isinstance(action, Delete) else version_label(action.desired.version)
     reason = "new" if isinstance(action, Create) else str(action.reason)
     return [
-        type(action).__name__.lower(),
+        verb_of(action),
         action.name,
         before[:SHORT] or "-",
         after[:SHORT] or "-",

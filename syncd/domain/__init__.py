@@ -3,6 +3,7 @@
 from syncd.domain.arn import SecretArn, name_in
 from syncd.domain.matching import Glob
 from syncd.domain.plan import (
+    ADOPTING,
     FAILING_KINDS,
     Action,
     Create,
@@ -12,9 +13,11 @@ from syncd.domain.plan import (
     Outcome,
     Plan,
     ReadRequests,
+    Reason,
     SyncReport,
     Update,
     deletions_sent,
+    verb_of,
 )
 from syncd.domain.records import (
     STATUSES,
@@ -45,6 +48,7 @@ from syncd.domain.source import (
 )
 
 __all__ = [
+    "ADOPTING",
     "FAILING_KINDS",
     "MASK",
     "STATUSES",
@@ -71,6 +75,7 @@ __all__ = [
     "ReadFailure",
     "ReadRequests",
     "ReadResult",
+    "Reason",
     "Record",
     "RemoteSecret",
     "Result",
@@ -88,5 +93,6 @@ __all__ = [
     "deletions_sent",
     "name_in",
     "utf16_length",
+    "verb_of",
     "version_label",
 ]

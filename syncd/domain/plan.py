@@ -57,7 +57,38 @@ class Delete:
         return self.record.name
 
 
+class Reason(StrEnum):
+    """Why an update goes out, as the plan shows it."""
+
+    ROTATED = "new source version"
+    UNVERIFIED = "content not verified"
+    DRIFT = "changed at Wix by somebody else"
+    RENAMED = "renamed at Wix by somebody else"
+    UNLISTED = "missing from the listing"
+    DESCRIPTION = "description"
+    MOVED = "moved to another source path"
+    ADOPT = "taken over, whatever it holds"
+    ADOPT_SAME = "taken over, its value is the same"
+    ADOPT_OTHER = "taken over, another value is overwritten"
+    VERIFY = "verification found another value"
+    SOUGHT = "looked for by its id"
+    CASE = "the name in another case"
+    LATE = "a lost write of ours may have come late"
+    DOUBTED = "its date at Wix tells nothing"
+
+
+ADOPTING = frozenset({Reason.ADOPT, Reason.ADOPT_SAME, Reason.ADOPT_OTHER})
+"""Writes over a secret that is not ours before they are answered."""
+
+
 Action = Create | Update | Delete
+
+
+def verb_of(action: Action) -> str:
+    """create, update or delete; seek for a write that only finds out whether the site still has an id."""
+    if isinstance(action, Update) and action.reason == Reason.SOUGHT:
+        return "seek"
+    return type(action).__name__.lower()
 
 
 class FindingKind(StrEnum):
@@ -131,8 +162,8 @@ class Outcome:
 
     @property
     def verb(self) -> str:
-        """create, update or delete."""
-        return type(self.action).__name__.lower()
+        """create, update, delete or seek."""
+        return verb_of(self.action)
 
 
 def deletions_sent(outcomes: Iterable[Outcome]) -> int:

@@ -46,7 +46,7 @@ class Source(Protocol):
     def find(self, rule: Rule, path: str) -> Snapshot:
         """What the rule selects at exactly this path, which is a name from outside and never a pattern."""
 
-    def check_path(self, path: str) -> PathCheck:
+    def check_path(self, path: str, pin: str = "") -> PathCheck:
         """A direct look at one path, without any filter of a rule. Raises `SourceError` where it cannot be told."""
 
     def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | str]:

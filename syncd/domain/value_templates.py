@@ -92,7 +92,15 @@ def form_in(version: str) -> str:
     return version.partition("~")[2]
 
 
+def _form(template: str) -> str:
+    return hashlib.sha256(template.encode()).hexdigest()[:8]
+
+
+PLAIN_FORMS = frozenset({"", _form("binary")})
+"""Without a template: the value as it is, and binary as text. Of two rules for one secret the first counts."""
+
+
 def versioned(token: str, template: str, *, binary: bool = False) -> str:
     """A version of what a rule makes of the source's: another template or encoding makes another version of it."""
     form = template or ("binary" if binary else "")
-    return f"{token}~{hashlib.sha256(form.encode()).hexdigest()[:8]}" if form else token
+    return f"{token}~{_form(form)}" if form else token

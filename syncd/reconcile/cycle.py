@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from syncd.domain import (
+    ADOPTING,
     FAILING_KINDS,
     Action,
     Create,
@@ -41,7 +42,6 @@ from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.observe.recovery import recover
 from syncd.reconcile.observe.same_site import merged
 from syncd.reconcile.observe.source_observer import SourceObserver
-from syncd.reconcile.plan.planner import ADOPTING
 from syncd.reconcile.plan.resolver import CycleState, PlanResolver
 from syncd.reconcile.record.cycle_result import remember
 from syncd.reconcile.runtime import Job, Runtime
@@ -93,6 +93,7 @@ class Cycle:
         self._holder, self._began = "", time.monotonic()
         self._waited, self._waited_at = 0.0, 0
         self._unsent = 0
+        self._left_out: LeftOut = {}
         self._taken_back: list[Finding] = []
         self._troubles: Mapping[str, OpenProblem] = {}
 
@@ -220,6 +221,12 @@ class Cycle:
         self._unsent = applied.unsent if self._world.stopped() else 0
         rows: dict[str, Record | None] = {record.name: record for record in (*picture.records, *todo.notes)}
         rows |= applied.rows
+        self._left_out = _not_carried_out(picture.plan, todo, applied, interrupted=self._world.stopped())
+        if applied.broken or applied.slow_down or self._world.stopped() or chosen:
+            # Whatever ends this cycle: the site does not hold what the source has.
+            behind = [replace(row, status="behind") for row in _rows_of(self._left_out, rows) if row.status == "synced"]
+            journal.write(put=behind)
+            rows |= {row.name: row for row in behind}
         picture.records = tuple(row for row in rows.values() if row is not None)
         if deletes and not (actions and actions is deletes):
             applied.look_again = True  # a deletion has a listing made for it
@@ -345,7 +352,12 @@ class Cycle:
         failures = tuple(picture.gathering.failures) if picture else ()
         touched = {outcome.action.name for outcome in self._outcomes}
         findings = tuple(one for one in findings if one.kind is not FindingKind.UNCHANGED or one.name not in touched)
-        findings += (*self._taken_back, *self._after(findings))
+        left_out = [
+            Finding(kind=FindingKind.BEHIND, name=action.name, ref=action.desired.ref, message=why)
+            for action, why in self._left_out.values()
+            if not isinstance(action, Delete)
+        ]
+        findings += (*self._taken_back, *self._after(findings), *left_out)
         codes = {finding.exit_code or int(finding.kind in FAILING_KINDS) for finding in findings}
         last = {outcome.action.name: outcome for outcome in self._outcomes}.values()
         codes |= {outcome.error.exit_code for outcome in last if isinstance(outcome.error, SyncdError)}
@@ -369,7 +381,8 @@ class Cycle:
         )
         found: tuple[ReadFailure | Finding, ...] = (*failures, *findings)
         for told in found:
-            self._world.told("known" if self._is_known(told) else "found", told, self._job, self._target_name)
+            known = told in left_out or self._is_known(told)
+            self._world.told("known" if known else "found", told, self._job, self._target_name)
         return report
 
     def _is_known(self, told: ReadFailure | Finding) -> bool:
@@ -392,6 +405,35 @@ class Cycle:
             for name, outcome in last.items()
             if isinstance(outcome.error, TargetError) and outcome.error.maybe_done and name not in told
         ]
+
+
+LeftOut = dict[str, tuple[Action, str]]
+"""Actions of a plan that were not carried out, and why, by name."""
+
+
+def _not_carried_out(plan: Plan, todo: Plan, applied: ApplyResult, *, interrupted: bool) -> LeftOut:
+    """What the plan holds and nothing was sent for: silence about it would pass for `synced`."""
+    chosen, ended = {action.name for action in todo.actions}, {outcome.action.name for outcome in applied.outcomes}
+    if applied.broken is not None:
+        why = "not sent: the site refused the ones before it"
+    elif applied.slow_down is not None:
+        why = "not sent: the site asks to slow down"
+    elif interrupted:
+        why = "not sent: interrupted; the next cycle sends it"
+    else:
+        why = "not sent yet; the next cycle sends it"
+    return {
+        action.name: (action, why if action.name in chosen else "not part of the kept plan; `syncd sync` sends it")
+        for action in plan.actions
+        if action.name not in ended
+    }
+
+
+def _rows_of(left_out: LeftOut, rows: Mapping[str, Record | None]) -> Iterator[Record]:
+    for action, _ in left_out.values():
+        row = rows.get(action.record.name) if action.record and not isinstance(action, Delete) else None
+        if row is not None:
+            yield row
 
 
 def looked_at_patiently(cycle: Cycle, tick: ObservationCache) -> PlannedPass:

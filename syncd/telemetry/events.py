@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from syncd.domain import FAILING_KINDS, Delete, Finding, FindingKind, Outcome, ReadFailure, SyncReport, version_label
+from syncd.domain import (
+    FAILING_KINDS,
+    Delete,
+    Finding,
+    FindingKind,
+    Outcome,
+    ReadFailure,
+    SyncReport,
+    version_label,
+)
 from syncd.errors import SecretGone, SyncdError
-from syncd.reconcile.plan.planner import Reason
 from syncd.telemetry.logs import logger
 
 if TYPE_CHECKING:
@@ -62,8 +70,7 @@ class Events:
             tell = log.info if gone else log.warning
             tell("secret.gone" if gone else "secret.failed", action=outcome.verb, error=str(outcome.error), hint=hint)
         else:
-            sought = getattr(action, "reason", "") == Reason.SOUGHT
-            log.info("secret.sought" if sought else f"secret.{outcome.verb}d")
+            log.info("secret.sought" if outcome.verb == "seek" else f"secret.{outcome.verb}d")
 
     def finished(self, report: SyncReport, counts: dict[str, int]) -> None:
         """A cycle ended."""

@@ -29,7 +29,7 @@ LIMITS = INTEGRATION + "test_knowledge_and_limits.py::"
 LEFT, FILES, WAITING = (
     INTEGRATION + f"test_{name}.py::" for name in ("left_configuration", "private_files", "waiting")
 )
-HANDOVER = INTEGRATION + "test_name_handover.py::"
+HANDOVER, NOT_SENT = (INTEGRATION + f"test_{name}.py::" for name in ("name_handover", "planned_and_not_sent"))
 BOUNDARY = "tests/e2e/test_boundary.py::"
 WAITS, RENAMES, ADOPTION, TEMPLATES, OVERRIDES, AWS_NAMES = (
     INTEGRATION + f"test_{name}.py::"
@@ -198,7 +198,7 @@ MUTANTS = (
     M("the quota is never exceeded", "ledger/request_quota.py", "tickets = self._take(connection, flying, min(asked, max(0, self._limit - count)))", "tickets = self._take(connection, flying, min(asked, max(0, self._limit + 1 - count)))",
       "tests/contract/test_stores.py::test_the_quota_is_never_exceeded_and_shared"),
     M("the quota is shared by restarts", "ledger/request_quota.py", 'count, oldest = connection.execute(_COUNT, {"of": self._site}).one()',
-      "count, oldest = 0, now", CHAOS + "test_kills.py::test_a_restart_storm_keeps_to_the_quota"),
+      "count, oldest = 0, now", "tests/contract/test_stores.py::test_the_quota_is_never_exceeded_and_shared"),
     # --- client and sources
     M("a create is never sent twice", "targets/wix/target.py", "return repeatable or not error.maybe_done", "return True",
       CHAOS + "test_sentences.py::test_a_creation_whose_answer_was_lost_is_not_sent_again_in_its_cycle"),
@@ -420,6 +420,22 @@ MUTANTS = (
       HANDOVER + "test_a_name_whose_secret_lost_its_tags"),
     M("tags that still select keep the name", "reconcile/plan/resolver.py", "(tags is None or set(rule.tags) <= tags)", "tags is None",
       HANDOVER + "test_a_name_whose_secret_lost_its_tags"),
+    M("a pinned version is not gone with the latest", "sources/vault/source.py", "self._walker.metadata(mount, within) is not None if pin else self._is_live(", "self._is_live(",
+      HANDOVER + "test_a_pinned_version_keeps_its_name_whatever_the_latest_is"),
+    M("what a renamed job leaves is reported", "reconcile/plan/resolver.py", "if claiming - {self._job.name} or record.name in wanted:", "if claiming:",
+      HANDOVER + "test_what_a_renamed_job_does_not_take_over_is_reported"),
+    M("silence is no evidence", "reconcile/record/cycle_result.py", 'return record.status if finding is None and outcome is None else "synced"', 'return "synced"',
+      NOT_SENT + "test_what_a_kept_plan_leaves_out " + NOT_SENT + "test_a_site_that_takes_only_some"),
+    M("what was not sent is behind", "reconcile/cycle.py", "            journal.write(put=behind)\n            rows |= {row.name: row for row in behind}\n", "            pass\n",
+      NOT_SENT + "test_an_interrupted_rotation"),
+    M("what is not sent is told", "reconcile/cycle.py", "if action.name not in ended\n    }", "if action.name == ended\n    }",
+      NOT_SENT + "test_what_a_kept_plan_leaves_out"),
+    M("an older answer that is not taken is told", "reconcile/plan/resolver.py", "if not isinstance(action, Delete) and action.name not in names:", "if isinstance(action, Delete):",
+      NOT_SENT + "test_an_older_version_that_is_not_believed_yet"),
+    M("an id that is looked for is no update", "domain/plan.py", "action.reason == Reason.SOUGHT", "action.reason is None",
+      NOT_SENT + "test_an_id_that_is_looked_for_is_no_update"),
+    M("a lost mark that stands there is ours", "reconcile/plan/rows_listed.py", "there.description == wanted.description != record.description:", "there.description == wanted.name:",
+      UNKNOWN + "test_a_mark_whose_answer_was_lost_is_ours"),
     M("a whole value stays until its fields are there", "reconcile/plan/resolver.py", "if one.ref == record.ref] or of_its_path", "if one.ref == record.ref]",
       HANDOVER + "test_a_whole_value_stays_until_every_field_of_it_is_there"),
 )  # fmt: skip

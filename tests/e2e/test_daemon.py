@@ -9,11 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,17 +24,7 @@ from syncd.errors import ConfigError
 from syncd.sandbox.launchers import free_ports
 from tests.lab import AWS_ENVIRON, Bao, Lab
 from tests.support.http_stub import answering
-
-
-def until(what: Callable[[], Any], seconds: float = 15) -> Any:
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while True:
-        told = what()
-        if told or time.monotonic() > deadline:
-            assert told, "it did not happen in time"
-            return told
-        pause.wait(0.05)
+from tests.support.waiting import until
 
 
 def ask(url: str, method: str = "GET", token: str = "") -> tuple[int, str]:

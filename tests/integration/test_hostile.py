@@ -21,8 +21,8 @@ from syncd.ledger.engine import sqlite_engine
 from syncd.ledger.request_quota import Quota
 from syncd.ledger.store import Ledger
 from syncd.sandbox.wix_site import Refusal
-from tests.e2e.test_daemon import until
 from tests.lab import AWS_ENVIRON, Bao, Lab
+from tests.support.waiting import until
 
 DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
 
@@ -562,7 +562,7 @@ def test_odd_dates_are_no_dates() -> None:
 
 
 def test_a_reload_that_forbids_deletions_reaches_a_cycle_that_waits(lab: Lab, bao: Bao) -> None:
-    from tests.e2e.test_daemon import running, until
+    from tests.e2e.test_daemon import running
 
     lab.config["server"] = {"listen": "127.0.0.1:0"}
     vault_job(lab, bao, {"path": "slow/*"}, name="aa", schedule={"every": "1h"})
@@ -708,7 +708,7 @@ def test_reloads_at_once_go_one_after_the_other(lab: Lab, bao: Bao) -> None:
     import threading
 
     from syncd.sandbox.launchers import free_ports
-    from tests.e2e.test_daemon import ask, running, until
+    from tests.e2e.test_daemon import ask, running
 
     lab.secret_file("api-token", "generated-token")
     lab.config["server"] = {"listen": f"127.0.0.1:{free_ports(1)}", "token": {"file": str(lab.folder / "api-token")}}

@@ -13,9 +13,9 @@ from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.reconcile.run_job import sync_job
 from syncd.sandbox.wix_site import Refusal
-from tests.e2e.test_daemon import until
 from tests.integration.test_one_site_two_keys import by_app, key_of
 from tests.lab import Bao, Lab
+from tests.support.waiting import until
 
 DELETING: dict[str, Any] = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
 

@@ -93,3 +93,43 @@ def test_an_encoding_that_is_taken_away_is_another_version(lab: Lab, aws: Any, a
     lab.config["jobs"]["job"]["secrets"][0]["binary"] = "base64"
     assert lab.run("sync").code == 0 and lab.statuses() == {"bin": "synced", "text": "synced"}
     assert lab.writes == writes
+
+
+@pytest.mark.parametrize("how", ["latest deleted", "latest destroyed", "two deleted"])
+@pytest.mark.parametrize("taker", ["another job", "another rule"])
+def test_a_pinned_version_keeps_its_name_whatever_the_latest_is(lab: Lab, bao: Bao, how: str, taker: str) -> None:
+    lab.vault(bao)
+    for value in ("pinned", "two", "three"):
+        bao.put("a/x", v=value)
+    bao.put("b/other", v="taken")
+    pinned = {"path": f"{bao.mount}/a/x", "field": "v", "version": 1, "name": "KEY"}
+    other = {"path": f"{bao.mount}/b/other", "field": "v", "name": "KEY"}
+    lab.job("a", "vault", pinned)
+    assert lab.run("sync").code == 0
+    kv = bao.root.secrets.kv.v2
+    if how == "latest destroyed":
+        kv.destroy_secret_versions("a/x", [3], mount_point=bao.mount)
+    else:
+        kv.delete_secret_versions("a/x", [3] if how == "latest deleted" else [2, 3], mount_point=bao.mount)
+    if taker == "another job":
+        lab.job("b", "vault", other)
+    else:
+        lab.job("a", "vault", pinned, other)
+    for _ in range(2):
+        assert lab.run("sync").code == 1
+        assert lab.site.values()["KEY"] == "pinned"
+
+
+@pytest.mark.parametrize("missing", ["tag", "path"])
+def test_what_a_renamed_job_does_not_take_over_is_reported(lab: Lab, aws: Any, aws_url: str, missing: str) -> None:
+    lab.aws(aws_url)
+    aws.create_secret(Name="tg/one", SecretString="1", Tags=WIX)
+    aws.create_secret(Name="tg/two", SecretString="1")
+    lab.job("old", "aws", {"path": "tg/*"})
+    assert lab.run("sync").code == 0
+    del lab.config["jobs"]["old"]
+    lab.job("new", "aws", {"path": "tg/*", **({"tags": {"sync": "wix"}} if missing == "tag" else {})})
+    if missing == "path":
+        aws.delete_secret(SecretId="tg/two", ForceDeleteWithoutRecovery=True)
+    result = lab.run("sync")
+    assert lab.statuses() == {"one": "synced", "two": "orphan"} and "orphan" in result.out

@@ -13,6 +13,7 @@ import pytest
 
 from syncd.bootstrap.app import App
 from syncd.config import load
+from syncd.domain import FindingKind
 from syncd.reconcile.run_job import sync_job
 from tests.lab import Bao, Lab
 
@@ -200,3 +201,23 @@ def test_comparisons_are_a_bounded_batch_and_all_are_made(job: Lab, bao: Bao, mo
         assert len(compared) == len(set(compared)) == 50
         assert max(later - earlier for earlier, later in pairwise(seen)) <= 7
         assert not cycle(app).outcomes
+
+
+@pytest.mark.parametrize("policy", ["report", "restore"])
+@pytest.mark.parametrize("readable", [True, False])
+@pytest.mark.parametrize("fault", ["reset_after", "504_after"])
+def test_a_mark_whose_answer_was_lost_is_ours(job: Lab, policy: str, readable: bool, fault: str) -> None:
+    job.config["jobs"]["job"]["drift_policy"] = policy
+    job.site.options.may_read = readable
+    assert job.settle().code == 0
+    job.config["jobs"]["job"]["secrets"][0]["description"] = "another"
+    with later(job, minutes=30) as app:
+        job.wix.fault(fault, "PATCH", times=1000)
+        cycle(app)
+    job.wix.faults.clear()
+    writes, values = job.writes, job.site.values()
+    with later(job, minutes=35) as app:
+        report = cycle(app)
+    assert not report.found(FindingKind.DRIFT) and not any(one.restored for one in report.outcomes)
+    assert job.site.values() == values and job.writes == writes
+    assert set(job.statuses().values()) == {"synced"}

@@ -17,8 +17,9 @@ from syncd.daemon import Daemon
 from syncd.ledger.store import Ledger
 from syncd.reconcile.run_job import sync_job
 from syncd.sandbox.wix_site import Refusal
-from tests.e2e.test_daemon import ask, running, until
+from tests.e2e.test_daemon import ask, running
 from tests.lab import Bao, Lab
+from tests.support.waiting import until
 
 
 def sites(lab: Lab, count: int) -> list[str]:

@@ -13,7 +13,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from syncd.domain import Glob, Rule
+from syncd.domain import Glob, Grant, Rule
+from syncd.domain.ownership import other_owner
 from syncd.ledger.engine import sqlite_engine
 from syncd.ledger.fingerprints import Fingerprints
 from syncd.ledger.store import Ledger
@@ -250,8 +251,11 @@ class SyncMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(["a_x", "b_x", "c_y"]), hours=st.sampled_from([1, 24]))
     def grant(self, name: str, hours: int) -> None:
-        self.ledger.grant(self.site_key, name, timedelta(hours=hours))
-        self.was_adopting = True
+        seen = self.site.by_name(name)
+        if seen is not None:
+            grant = Grant(remote_id=seen.id, owner=other_owner(seen.description, "owner"))
+            self.ledger.grant(self.site_key, name, timedelta(hours=hours), grant)
+            self.was_adopting = True
 
     @rule()
     def login_changes(self) -> None:

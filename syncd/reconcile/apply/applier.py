@@ -14,12 +14,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from syncd.domain import (
+    ADOPTING,
     Action,
     Create,
     Delete,
     HistoryEntry,
     Outcome,
     Pending,
+    Reason,
     Record,
     Result,
     SecretValue,
@@ -39,7 +41,6 @@ from syncd.errors import (
     TargetUnavailable,
 )
 from syncd.reconcile.apply.transitions import history_line, succeeded
-from syncd.reconcile.plan.planner import ADOPTING, Reason
 
 WORKERS = 20
 """Requests to one site at the same time; as many more are in the journal, ready to go."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from syncd.domain import Create, Delete, HistoryEntry, Outcome, Record, Result, Update, WriteResult
+from syncd.domain import ADOPTING, Create, Delete, HistoryEntry, Outcome, Reason, Record, Result, Update, WriteResult
 from syncd.domain.recency import happened_within
 from syncd.domain.write_window import recently_lost
-from syncd.reconcile.plan.planner import ADOPTING, DAY, Reason
+from syncd.reconcile.plan.planner import DAY
 
 
 def succeeded(action: Create | Update, record: Record, written: WriteResult, now: datetime) -> Record:

@@ -23,7 +23,7 @@ from syncd.domain.naming import fill, selects_path, wix_name
 from syncd.domain.ownership import mark_of, marked
 from syncd.domain.ports import Journal, Source, StateStore
 from syncd.domain.untrusted import FIELD_MAX, is_storable
-from syncd.domain.value_templates import versioned
+from syncd.domain.value_templates import PLAIN_FORMS, form_in, versioned
 from syncd.domain.values import canonical, extract, fields_of
 from syncd.errors import BadName, BadValue
 from syncd.reconcile.desired.desired_state import DesiredState, rule_digest, strange_mount, without_odd_paths
@@ -72,6 +72,8 @@ class SourceObserver:
         self._documents: dict[Key, ReadResult] = {}
         self._confirmed: set[Key] = set()
         self._changed: dict[Key, PathState] = {}
+        self.older: set[Key] = set()
+        """Read in an older version than before, which is not believed yet."""
         self.failures: list[ReadFailure] = []
         self._unsendable: list[ReadFailure] = []
         """Secrets that the source answered for, and that have nothing to send."""
@@ -183,6 +185,7 @@ class SourceObserver:
         state = self._states.get(key)
         older = state is not None and version.token != state.version.token and version.older_than(state.version)
         if older and key not in self._confirmed:
+            self.older.add(key)
             return
         self._documents[key] = reading
         self._keep(
@@ -333,9 +336,8 @@ class SourceObserver:
         if one.key in wanted.secrets:
             # Two rules that give one reference the same name merge; the first one counts, if both make the same of it.
             held = wanted.secrets[one.key]
-            if held.version != one.version:
-                message = "two rules make it by different templates or encodings"
-                hint = "give one of them another `name`, or both the same `value` and `binary`"
+            if held.version != one.version and not {form_in(held.version), form_in(one.version)} <= PLAIN_FORMS:
+                message, hint = "two rules make it by different templates", "give one of them another `name`"
                 wanted.faults[one.key] = BadValue(message, hint=hint)
                 wanted.put(replace(held, rule=held.rule + one.rule))  # a change of either rule is another try
             return

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from syncd.domain import Action, DesiredSecret, Finding, FindingKind, OpenProblem, Record, RemoteSecret, Update
+from syncd.domain import Action, DesiredSecret, Finding, FindingKind, OpenProblem, Reason, Record, RemoteSecret, Update
 from syncd.domain.recency import happened_within, is_ahead
-from syncd.reconcile.plan.inputs import LONGEST_DELAY, UNLISTED_RETRY, PlannerInput, Reason
+from syncd.reconcile.plan.inputs import LONGEST_DELAY, UNLISTED_RETRY, PlannerInput
 
 
 @dataclass(slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from syncd.domain import DesiredSecret, Grant, KnownId, OpenProblem, Presence, Record, RemoteSecret, SecretRef
 from syncd.errors import SecretError
@@ -17,30 +16,6 @@ LONGEST_DELAY = timedelta(days=1)
 """How long a permanent refusal rests at most."""
 UNLISTED_RETRY = timedelta(hours=1)
 """A record that the listing goes on lacking is written to at most this often."""
-
-
-class Reason(StrEnum):
-    """Why an update goes out, as the plan shows it."""
-
-    ROTATED = "new source version"
-    UNVERIFIED = "content not verified"
-    DRIFT = "changed at Wix by somebody else"
-    RENAMED = "renamed at Wix by somebody else"
-    UNLISTED = "missing from the listing"
-    DESCRIPTION = "description"
-    MOVED = "moved to another source path"
-    ADOPT = "taken over, whatever it holds"
-    ADOPT_SAME = "taken over, its value is the same"
-    ADOPT_OTHER = "taken over, another value is overwritten"
-    VERIFY = "verification found another value"
-    SOUGHT = "looked for by its id"
-    CASE = "the name in another case"
-    LATE = "a lost write of ours may have come late"
-    DOUBTED = "its date at Wix tells nothing"
-
-
-ADOPTING = frozenset({Reason.ADOPT, Reason.ADOPT_SAME, Reason.ADOPT_OTHER})
-"""Writes over a secret that is not ours before they are answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +45,8 @@ class Evidence:
     """The configured jobs that send to this site."""
     taken_over: frozenset[str] = frozenset()
     """Names of jobs that are gone, which a configured job's rules give to the same secret: it takes them over."""
-    reports_orphans: bool = True
-    """Is this the job that reports what no job sends to this site any more? One of them does."""
+    left_behind: frozenset[str] = frozenset()
+    """Names of jobs that are gone, which nobody takes over: this job reports them, once a site."""
     kept_by: frozenset[str] = frozenset()
     """Names whose recorded job still wants them: the record stays with it."""
     wanted_elsewhere: frozenset[str] = frozenset()

@@ -31,18 +31,16 @@ from collections.abc import Iterator, Sequence
 
 from syncd.domain import Create, Delete, DesiredSecret, FindingKind, Plan, ReadRequests, Record, RemoteSecret, Update
 from syncd.reconcile.plan.builder import PlanBuilder, owns, rows_for
-from syncd.reconcile.plan.inputs import ADOPTING, DAY, LONGEST_DELAY, Evidence, PlannerInput, Policies, Reason
+from syncd.reconcile.plan.inputs import DAY, LONGEST_DELAY, Evidence, PlannerInput, Policies
 from syncd.reconcile.plan.rows_unwanted import judge_of_gone_job, judge_unwanted, obstacle_to_deletion
 from syncd.reconcile.plan.rows_wanted import judge_wanted
 
 __all__ = [
-    "ADOPTING",
     "DAY",
     "LONGEST_DELAY",
     "Evidence",
     "PlannerInput",
     "Policies",
-    "Reason",
     "listing_is_believed",
     "obstacle_to_deletion",
     "plan",

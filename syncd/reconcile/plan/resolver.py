@@ -98,7 +98,7 @@ class PlanResolver:
         self._elsewhere: frozenset[str] = frozenset()
         self._objections: dict[str, str] = {}
         """Why a deletion that is due has to wait, by name."""
-        self._checked: dict[tuple[str, str], tuple[PathCheck | None, str]] = {}
+        self._checked: dict[tuple[str, str, str], tuple[PathCheck | None, str]] = {}
         self._troubles = troubles
         self._grants = world.store.grants(self._site, world.clock())
         self._jobs_here = sorted(
@@ -106,13 +106,26 @@ class PlanResolver:
         )
         self._mounts: dict[str, dict[str, str]] = {}
         self._kept = self._kept_by()
-        gone = (record for record in records if record.job not in self._jobs_here)
-        self._taken_over = frozenset(
-            record.name for record in gone if any(self._claims(job, record) for job in world.jobs.values())
-        )
         self.wanted = wanted
+        self._taken_over, self._left_behind = self._of_gone_jobs()
         self._presence = self._presences()
         self._passing = self._passings()
+
+    def _of_gone_jobs(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Names of jobs that are gone: those that a configured job takes over, and those that this job reports.
+
+        For the other jobs their patterns tell; what this job takes over it wants now, with its tags.
+        """
+        wanted, taken_over, left_behind = {one.name for one in self.wanted.all}, set(), set()
+        for record in self._records:
+            if record.job in self._jobs_here:
+                continue
+            claiming = {job.name for job in self._world.jobs.values() if self._claims(job, record)}
+            if claiming - {self._job.name} or record.name in wanted:
+                taken_over.add(record.name)
+            elif claiming or self._job.name == min(self._jobs_here, default=""):
+                left_behind.add(record.name)
+        return frozenset(taken_over), frozenset(left_behind)
 
     def final(self) -> Plan:
         """The plan with its values, compared and confirmed where it matters, within the limits."""
@@ -127,19 +140,28 @@ class PlanResolver:
             self._confirm(deletes)
             guarded = self._guarded(self._plan())
         sendable = tuple(action for action in guarded.actions if _is_sendable(action))
-        return self._with_unread(replace(guarded, actions=sendable))
+        unread = [action for action in guarded.actions if not _is_sendable(action)]
+        return self._with_unread(replace(guarded, actions=sendable), unread)
 
-    def _with_unread(self, final: Plan) -> Plan:
+    def _with_unread(self, final: Plan, unsendable: Sequence[Action]) -> Plan:
         """What the source holds in a version that could not be read is not known to be at the site."""
-        unread = self._gathering.picture.unread
+        unread, older = self._gathering.picture.unread, self._gathering.older
         names = {
-            one.name: one for one in self.wanted.all if self._gathering.key_of(one) in unread and one.name in self._held
+            one.name: (one, "the source's present version could not be read; the site holds the one before")
+            for one in self.wanted.all
+            if self._gathering.key_of(one) in unread and one.name in self._held
         }
+        for action in unsendable:
+            if not isinstance(action, Delete) and action.name not in names:
+                why = "its value could not be read in this cycle"
+                if self._gathering.key_of(action.desired) in older:
+                    why = "the source shows an older version than before (a server that lags?); it is not taken yet"
+                names[action.name] = (action.desired, why)
         if not names:
             return final
-        message = "the source's present version could not be read; the site holds the one before"
         behind = [
-            Finding(kind=FindingKind.BEHIND, name=name, ref=names[name].ref, message=message) for name in sorted(names)
+            Finding(kind=FindingKind.BEHIND, name=name, ref=names[name][0].ref, message=names[name][1])
+            for name in sorted(names)
         ]
         rest = (one for one in final.findings if one.kind is not FindingKind.UNCHANGED or one.name not in names)
         return replace(final, findings=(*behind, *rest))
@@ -202,7 +224,7 @@ class PlanResolver:
             waiting=self._passing[1],
             jobs=frozenset(self._jobs_here),
             taken_over=self._taken_over,
-            reports_orphans=self._job.name == min(self._jobs_here, default=""),
+            left_behind=self._left_behind,
             kept_by=self._kept,
             wanted_elsewhere=self._elsewhere,
             objections=self._objections,
@@ -347,26 +369,29 @@ class PlanResolver:
     def _is_gone(self, record: Record) -> bool:
         if record.ref.source == self._job.source and self._gathering.lacks(record.ref, record.pin):
             return True
-        check, _ = self._check_path(record.ref)
+        check, _ = self._check_path(record)
         return check is not None and check.existence is Existence.GONE
 
     def _left_out_by_tags(self, record: Record) -> bool:
         """Is the secret there, with tags that no rule which gives it this name asks for?"""
-        check, _ = self._check_path(record.ref)
+        check, _ = self._check_path(record)
         if check is None or check.existence is not Existence.THERE:
             return False
         return not any(self._claims(job, record, check.tags) for job in self._world.jobs.values())
 
-    def _check_path(self, ref: SecretRef) -> tuple[PathCheck | None, str]:
-        """A direct look at a path, on the mount that the ledger knows; once a plan. None, and why: it cannot tell."""
-        key = (ref.source, ref.path)
+    def _check_path(self, record: Record) -> tuple[PathCheck | None, str]:
+        """A direct look at what a row comes from, on the mount that the ledger knows; once a plan.
+
+        None, and why: it cannot tell.
+        """
+        key = (record.ref.source, record.ref.path, record.pin)
         if key not in self._checked:
-            self._checked[key] = self._checked_path(ref)
+            self._checked[key] = self._checked_path(record.ref, record.pin)
         return self._checked[key]
 
-    def _checked_path(self, ref: SecretRef) -> tuple[PathCheck | None, str]:
+    def _checked_path(self, ref: SecretRef, pin: str) -> tuple[PathCheck | None, str]:
         try:
-            check = self._world.source(ref.source).check_path(ref.path)
+            check = self._world.source(ref.source).check_path(ref.path, pin)
         except SyncdError as error:
             return None, error.message
         known = self._world.store.known_mounts(ref.source)
@@ -376,7 +401,7 @@ class PlanResolver:
 
     def _last_look(self, record: Record) -> tuple[Presence, str]:
         """Only "gone" is an absence. What is there is an orphan if no rule of its job takes it, with its tags."""
-        check, why = self._check_path(record.ref)
+        check, why = self._check_path(record)
         if check is None:
             return Presence.UNKNOWN, f"not listed, but {why}"
         if check.existence is Existence.GONE:

@@ -6,11 +6,13 @@ import hashlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from syncd.domain import DesiredSecret, FindingKind, Record, RemoteSecret, Update
+from syncd.domain import DesiredSecret, FindingKind, Reason, Record, RemoteSecret, Update
 from syncd.domain.recency import happened_within
 from syncd.domain.write_window import Change, judge, may_be_late_commit, may_lag, recently_lost
 from syncd.reconcile.plan.builder import PlanBuilder, owns, update
-from syncd.reconcile.plan.inputs import DAY, MAX_RESTORES, Reason
+from syncd.reconcile.plan.inputs import DAY, MAX_RESTORES
+
+LATER = "what the site holds is compared in a later pass"
 
 
 def judge_listed(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: RemoteSecret) -> None:
@@ -74,7 +76,9 @@ def _renamed(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: R
 def _settled(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: RemoteSecret, change: Change) -> None:
     """The site should hold this version already: drift, description, verification, or nothing."""
     now, policies = table.view.now, table.view.policies
-    if change is Change.THEIRS and may_be_late_commit(record, now):
+    if change is Change.THEIRS and there.description == wanted.description != record.description:
+        _mark_arrived(table, wanted, record, there)
+    elif change is Change.THEIRS and may_be_late_commit(record, now):
         _compare_first(table, wanted, record, there, Reason.LATE)
     elif change is Change.THEIRS:
         if _may_restore(table, wanted, record, "changed at Wix by somebody else"):
@@ -89,6 +93,29 @@ def _settled(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: R
         table.found(FindingKind.UNCHANGED, wanted)
 
 
+def _mark_arrived(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: RemoteSecret) -> None:
+    """The response to a write of the mark alone was lost, and the listing proves that it was committed.
+
+    A change by somebody else after it would look the same, so the value is compared where it may be read; elsewhere
+    the next verification does.
+    """
+    facts = table.view.facts
+    at_site = facts.site_values.get(wanted.name)
+    marked = replace(record, description=there.description)
+    if wanted.name in facts.postponed:
+        table.found(FindingKind.BEHIND, wanted, LATER)
+        return
+    if facts.readable and at_site is None and wanted.name not in facts.uncompared:
+        table.compares.add(wanted.name)
+    if at_site not in {None, record.fingerprint}:
+        if _may_restore(table, wanted, marked, "changed at Wix by somebody else"):
+            update(table, wanted, marked, Reason.DRIFT, restore=True)
+        return
+    verified_at = table.view.now if at_site else None
+    table.note(replace(marked, window=None, pinned_at=there.updated_at, verified_at=verified_at))
+    table.found(FindingKind.UNCHANGED, wanted)
+
+
 def _tells_nothing(change: Change, record: Record, there: RemoteSecret, now: datetime) -> bool:
     """No date that we know, or one from before a write that every listing shows by now (a site put back)."""
     if there.updated_at is None:
@@ -100,6 +127,7 @@ def _doubted(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: R
     """Compare; where values may not be read, write ours once for this date, or report it, as the policy says."""
     told = table.view.facts
     if wanted.name in told.postponed:
+        table.found(FindingKind.BEHIND, wanted, LATER)
         return
     may_compare = told.readable and wanted.name not in told.uncompared
     if not table.view.policies.restore and not may_compare:
@@ -142,6 +170,7 @@ def _compare_first(
     """Where the site's values may be read, write only what differs; elsewhere write."""
     facts = table.view.facts
     if wanted.name in facts.postponed:
+        table.found(FindingKind.BEHIND, wanted, LATER)
         return
     told = facts.site_values.get(wanted.name)
     named = there.name == wanted.name == record.name

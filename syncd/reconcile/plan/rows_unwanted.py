@@ -78,7 +78,7 @@ def judge_of_gone_job(table: PlanBuilder, record: Record) -> None:
         seek(table, record)
     if record.status != "orphan" or record.absent_at is not None:
         table.note(replace(record, status="orphan", absent_at=None))
-    if table.view.facts.reports_orphans:
+    if record.name in table.view.facts.left_behind:
         why = f"job {record.job} sends nothing to this site any more; kept as it is"
         table.found(
             FindingKind.ORPHAN, record, why, f"to remove it: syncd state forget {record.name} --delete --reason '…'"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from syncd.domain import Create, DesiredSecret, FindingKind, Pending, Record, RemoteSecret, Update
+from syncd.domain import Create, DesiredSecret, FindingKind, Pending, Reason, Record, RemoteSecret, Update
 from syncd.domain.ownership import other_owner
 from syncd.domain.value_templates import form_in
 from syncd.domain.write_window import may_be_late_commit
 from syncd.reconcile.plan.builder import PlanBuilder, lately, owns, rests, seek, update
-from syncd.reconcile.plan.inputs import Reason
 from syncd.reconcile.plan.rows_listed import judge_listed
 
 

@@ -14,6 +14,7 @@ from syncd.domain import (
     FindingKind,
     LastRun,
     OpenProblem,
+    Outcome,
     Record,
     SecretRef,
     SyncReport,
@@ -45,15 +46,21 @@ def delay_after(attempts: int) -> timedelta:
     return min(LONGEST_DELAY, FIRST_DELAY * float(2 ** min(attempts - 1, 10)))
 
 
-def status_of(record: Record, finding: Finding | None, error: Exception | None) -> str:
-    """One of `STATUSES` for a row after a cycle. `error`: how its last action of the cycle ended."""
+def status_of(record: Record, finding: Finding | None, outcome: Outcome | None) -> str:
+    """One of `STATUSES` for a row after a cycle. `outcome`: how its last action of the cycle ended.
+
+    A row of which the cycle says nothing keeps its status: silence is no evidence that the site holds the version.
+    """
+    error = outcome.error if outcome else None
     if error is not None and not (record.unverified or record.is_open):
         return "quarantined" if isinstance(error, SecretRefused) else "failed"
     if finding is not None and finding.kind in STATUS:
         return STATUS[finding.kind]
     if record.unverified:
         return "unverified"
-    return "pending" if record.pending or record.remote_id is None else "synced"
+    if record.pending or record.remote_id is None:
+        return "pending"
+    return record.status if finding is None and outcome is None else "synced"
 
 
 def remember(journal: Journal, store: StateStore, report: SyncReport, site: str, seen: Sequence[Record] | None) -> None:
@@ -62,7 +69,7 @@ def remember(journal: Journal, store: StateStore, report: SyncReport, site: str,
         # Only a cycle that saw everything says anew what state each secret is in.
         told = (one for one in reversed(report.findings) if one.name and one.kind is not FindingKind.TAKEN_BACK)
         findings = {finding.name: finding for finding in told}
-        touched = {outcome.action.name: outcome.error for outcome in report.outcomes}
+        touched = {outcome.action.name: outcome for outcome in report.outcomes}
         rows = [
             replace(record, status=status)
             for record in seen
@@ -118,6 +125,7 @@ def _reason(report: SyncReport) -> str:
 def counts(report: SyncReport) -> dict[str, int]:
     """Done and found, by word."""
     told = {f"{verb}d": report.count(verb) for verb in ("create", "update", "delete")}
+    told["sought"] = report.count("seek")
     told["failed"] = sum(1 for outcome in report.outcomes if outcome.error is not None)
     for kind in FindingKind:
         told[kind.value] = len(report.found(kind))

@@ -269,7 +269,7 @@ class AwsSource:
         failure = ReadFailure(place=entry.ref.path, message=message, hint=hint, of_secret=True, pin=entry.pin)
         return ReadResult(entry=entry, failure=failure)
 
-    def check_path(self, path: str) -> PathCheck:
+    def check_path(self, path: str, pin: str = "") -> PathCheck:  # noqa: ARG002  # a stage that is gone fails when read
         """DescribeSecret, whatever tags or stages it has."""
         described, arn = self._described(path), SecretArn.parse(path)
         mount = f"arn:{arn.owner}" if arn else ACCOUNT

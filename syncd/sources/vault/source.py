@@ -207,8 +207,11 @@ class VaultSource:
         version = kv2_version(told.get("version"), created, lineage if created >= lineage else "")
         return _document(entry, held["data"], version, updated=created)
 
-    def check_path(self, path: str) -> PathCheck:
-        """Is the path's current version, in this very moment, there? Raises `SourceError` where it cannot be told."""
+    def check_path(self, path: str, pin: str = "") -> PathCheck:
+        """Is the path's current version, in this very moment, there? Raises `SourceError` where it cannot be told.
+
+        For a pinned version only the whole path can be gone: one that was destroyed alone is a failure to read it.
+        """
         mount = self._mount(path, None, place=path)
         if isinstance(mount, ReadFailure):
             raise SourceError(f"source {self.name}: {mount.place}: {mount.message}", hint=mount.hint)
@@ -218,7 +221,7 @@ class VaultSource:
                 self._client.get("get", path, "read")
                 live = True
             else:
-                live = self._is_live(mount, within, path)
+                live = self._walker.metadata(mount, within) is not None if pin else self._is_live(mount, within, path)
         except StatusError as error:
             if not (is_missing(error) or _is_deleted(error)):
                 failure = self._denied(path, error)
