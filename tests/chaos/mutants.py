@@ -30,6 +30,7 @@ LEFT, FILES, WAITING = (
     INTEGRATION + f"test_{name}.py::" for name in ("left_configuration", "private_files", "waiting")
 )
 HANDOVER, NOT_SENT = (INTEGRATION + f"test_{name}.py::" for name in ("name_handover", "planned_and_not_sent"))
+ROWS = "tests/unit/reconcile/plan/test_planner_rows.py"
 BOUNDARY = "tests/e2e/test_boundary.py::"
 WAITS, RENAMES, ADOPTION, TEMPLATES, OVERRIDES, AWS_NAMES = (
     INTEGRATION + f"test_{name}.py::"
@@ -61,7 +62,7 @@ MUTANTS = (
       CHAOS + "test_sentences.py::test_rotations_are_planned_first_then_creations_then_deletions"),
     M("unknown is never absent", "reconcile/plan/rows_unwanted.py",
       "if presence is Presence.UNKNOWN or record.name in facts.wanted_elsewhere:",
-      "if record.name in facts.wanted_elsewhere:", CYCLE + "test_a_denied_subfolder_changes_nothing"),
+      "if record.name in facts.wanted_elsewhere:", ROWS),
     M("each confirmation adds two intervals at most", "reconcile/plan/rows_unwanted.py",
       "min(now - record.absent_at, 2 * policies.interval)", "now - record.absent_at",
       CHAOS + "test_clocks.py::test_a_jump_does_not_pass_for_observed_absence"),
@@ -117,8 +118,7 @@ MUTANTS = (
     M("writing an unverified secret again is no restore", "reconcile/plan/rows_listed.py", "    elif record.unverified:", "    elif record is None:",
       CHAOS + "test_sentences.py::test_a_restore_whose_answer_was_lost_is_written_again_and_counts_once"),
     M("the verification trusts no version", "reconcile/plan/rows_listed.py",
-      "return now - record.verified_at >= every * (0.5 + 0.5 * share)", "return record is None",
-      CYCLE + "test_the_verification_sees_what_no_date_tells"),
+      "return now - record.verified_at >= every * (0.5 + 0.5 * share)", "return record is None", ROWS),
     M("a date outside of our window is somebody else's", "domain/write_window.py",
       "return Change.EARLIER if listed < record.pinned_at else Change.THEIRS", "return Change.OURS",
       CHAOS + "test_sentences.py::test_a_restore_whose_answer_was_lost_is_written_again_and_counts_once"),

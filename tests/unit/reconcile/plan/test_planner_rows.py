@@ -1,0 +1,427 @@
+"""The truth table of the planner, row by row: what is known of one name, and what follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from syncd.domain import (
+    Create,
+    DesiredSecret,
+    FindingKind,
+    Grant,
+    KnownId,
+    OpenProblem,
+    Pending,
+    Plan,
+    Presence,
+    Reason,
+    Record,
+    RemoteSecret,
+    SecretRef,
+    SecretValue,
+    Update,
+    verb_of,
+)
+from syncd.domain.ownership import mark_of, marked
+from syncd.reconcile.plan.inputs import Evidence, PlannerInput, Policies
+from syncd.reconcile.plan.planner import plan
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+REF = SecretRef(source="vault", path="secret/a", field="key")
+OTHER = SecretRef(source="vault", path="secret/b", field="key")
+OURS = marked("Kept by syncd", mark_of("team", "KEY", REF))
+THEIRS = marked("Kept by syncd", mark_of("rival", "KEY", REF))
+WANTED = DesiredSecret(name="KEY", ref=REF, version="2", description=OURS, job="job")
+READ = replace(WANTED, value=SecretValue("value"), fingerprint="f2")
+RECORD = Record(
+    site="site",
+    name="KEY",
+    target="shop",
+    job="job",
+    ref=REF,
+    remote_id="id-1",
+    description=OURS,
+    version="2",
+    fingerprint="f2",
+    pinned_at=NOW - 2 * HOUR,
+    last_synced_at=NOW - 2 * HOUR,
+    verified_at=NOW - HOUR,
+    status="synced",
+)
+LISTED = RemoteSecret(id="id-1", name="KEY", description=OURS, updated_at=NOW - 2 * HOUR)
+ABSENT = {"presence": {"KEY": (Presence.ABSENT, "gone")}}
+ORPHAN = {"presence": {"KEY": (Presence.ORPHAN, "left out")}}
+UNKNOWN = {"presence": {"KEY": (Presence.UNKNOWN, "denied")}}
+
+
+def record(**change: Any) -> Record:
+    return replace(RECORD, **change)
+
+
+def listed(**change: Any) -> RemoteSecret:
+    return replace(LISTED, **change)
+
+
+def problem(**change: Any) -> OpenProblem:
+    known = {"site": "site", "job": "job", "subject": "KEY", "kind": "quarantined", "message": "no", "first_at": NOW}
+    return OpenProblem(**{**known, **change})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What is known of the name KEY, and what the plan makes of it."""
+
+    then: str
+    """An action's verb and reason, or a finding's kind."""
+    wanted: DesiredSecret | None = WANTED
+    record: Record | None = RECORD
+    listed: RemoteSecret | None = LISTED
+    policies: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    more: tuple[RemoteSecret, ...] = ()
+
+
+ROWS = {
+    # --- wanted, nothing of ours is there
+    "nothing anywhere": Row(record=None, listed=None, then="create"),
+    "somebody else's": Row(record=None, listed=listed(description="by hand"), then="conflict"),
+    "another installation's": Row(record=None, listed=listed(description=THEIRS), then="conflict"),
+    "somebody else's, adopted": Row(
+        record=None, listed=listed(description="by hand"), policies={"adopt": True}, then="update taken over, whatever"
+    ),
+    "another installation's is never adopted by policy": Row(
+        record=None, listed=listed(description=THEIRS), policies={"adopt": True}, then="conflict"
+    ),
+    "another installation's, by permission": Row(
+        record=None,
+        listed=listed(description=THEIRS),
+        facts={"grants": {"KEY": Grant(remote_id="id-1", owner="rival")}},
+        then="update taken over, whatever",
+    ),
+    "a permission for another id": Row(
+        record=None,
+        listed=listed(description="by hand"),
+        facts={"grants": {"KEY": Grant(remote_id="id-9")}},
+        then="conflict",
+    ),
+    "a permission from before it got another mark": Row(
+        record=None, listed=listed(description=THEIRS), facts={"grants": {"KEY": Grant(remote_id="id-1")}}, then="conflict"
+    ),
+    "adopted, the same value": Row(
+        wanted=READ,
+        record=None,
+        listed=listed(description="by hand"),
+        policies={"adopt": True},
+        facts={"readable": True, "site_values": {"KEY": "f2"}},
+        then="update taken over, its value is the same",
+    ),
+    "adopted, another value": Row(
+        wanted=READ,
+        record=None,
+        listed=listed(description="by hand"),
+        policies={"adopt": True},
+        facts={"readable": True, "site_values": {"KEY": "f9"}},
+        then="update taken over, another value",
+    ),
+    "frozen by its id": Row(
+        record=None,
+        facts={"known_ids": {"id-1": KnownId(remote_id="id-1", adopted=False, frozen_until=NOW + DAY)}},
+        then="frozen",
+    ),
+    "in another case": Row(record=None, listed=listed(name="key"), then="conflict"),
+    "a creation that may still come": Row(record=None, listed=None, facts={"uncreated": {"KEY"}}, then="unverified"),
+    "a creation without its id": Row(record=record(remote_id=None, pending=Pending.CREATE), listed=None, then="create"),
+    # --- wanted, and not to be touched now
+    "its request failed in this cycle": Row(facts={"ended": {"KEY"}}, then=""),
+    "frozen": Row(record=record(frozen_until=NOW + DAY), then="frozen"),
+    "no longer frozen": Row(record=record(frozen_until=NOW - HOUR), then="unchanged"),
+    "quarantined": Row(facts={"troubles": {"KEY": problem(retry_at=NOW + HOUR, version="2")}}, then="quarantined"),
+    "another version ends the quarantine": Row(
+        record=record(version="1"),
+        facts={"troubles": {"KEY": problem(retry_at=NOW + HOUR, version="1")}},
+        then="update new source version",
+    ),
+    "of another path that still wants it": Row(record=record(ref=OTHER), then="conflict"),
+    "of another path that passes it on": Row(
+        record=record(ref=OTHER), facts={"passable": {"KEY"}}, then="update moved to another source path"
+    ),
+    "waits for the other's new name": Row(record=record(ref=OTHER), facts={"waiting": {"KEY": "waits"}, "passable": {"KEY"}}, then="conflict"),
+    # --- wanted, ours, not listed
+    "not listed": Row(listed=None, then="update missing from the listing"),
+    "not listed, tried within the hour": Row(
+        listed=None, record=record(unlisted_tried_at=NOW - timedelta(minutes=5)), then="unknown"
+    ),
+    "not listed, another of its name": Row(listed=listed(id="id-2"), then="update looked for by its id"),
+    # --- wanted, ours, listed
+    "as recorded": Row(then="unchanged"),
+    "a new version": Row(record=record(version="1", fingerprint="f1"), then="update new source version"),
+    "a new version of the same value": Row(wanted=READ, record=record(version="1"), then="unchanged"),
+    "a value that differs at the same version": Row(
+        wanted=READ, record=record(fingerprint="f1"), then="update verification found another value"
+    ),
+    "not verified": Row(record=record(unverified=True), then="update content not verified"),
+    "not verified, and seen to be ours": Row(
+        wanted=READ,
+        record=record(unverified=True),
+        facts={"readable": True, "site_values": {"KEY": "f2"}},
+        then="unchanged",
+    ),
+    "changed at Wix": Row(listed=listed(updated_at=NOW - HOUR), then="update changed at Wix"),
+    "changed at Wix, only reported": Row(
+        listed=listed(updated_at=NOW - HOUR), policies={"restore": False}, then="drift"
+    ),
+    "changed at Wix for the fourth time": Row(
+        listed=listed(updated_at=NOW - HOUR), record=record(restores=(NOW - HOUR,) * 3), then="contested"
+    ),
+    "restores of the day before do not count": Row(
+        listed=listed(updated_at=NOW - HOUR), record=record(restores=(NOW - 2 * DAY,) * 3), then="update changed at Wix"
+    ),
+    "renamed at Wix": Row(listed=listed(name="OTHER"), then="update renamed at Wix"),
+    "renamed at Wix, only reported": Row(listed=listed(name="OTHER"), policies={"restore": False}, then="drift"),
+    "an old date after our last write": Row(
+        listed=listed(updated_at=NOW - 9 * DAY), then="update its date at Wix tells nothing"
+    ),
+    "an old date minutes after our last write": Row(
+        listed=listed(updated_at=NOW - 9 * DAY), record=record(last_synced_at=NOW - timedelta(minutes=1)), then="unchanged"
+    ),
+    "an old date for which it was written already": Row(
+        listed=listed(updated_at=NOW - 9 * DAY), record=record(doubted_at=NOW - 9 * DAY), then="unchanged"
+    ),
+    "a lost write of ours": Row(
+        listed=listed(updated_at=NOW - timedelta(minutes=1)),
+        record=record(lost_writes=(NOW - timedelta(minutes=2),)),
+        then="update a lost write of ours",
+    ),
+    "a lost mark that stands there": Row(
+        listed=listed(updated_at=NOW - HOUR, description=OURS), record=record(description="before"), then="unchanged"
+    ),
+    "another description": Row(wanted=replace(WANTED, description="new"), then="update description"),
+    "verification due": Row(record=record(verified_at=NOW - 2 * DAY), then="reads unchanged"),
+    "verification due within the second half": Row(record=record(verified_at=NOW - DAY + timedelta(minutes=1)), then="reads unchanged"),
+    "the verification finds another value": Row(
+        wanted=READ,
+        record=record(verified_at=NOW - 2 * DAY),
+        facts={"readable": True, "site_values": {"KEY": "f9"}},
+        then="update verification found another value",
+    ),
+    "the verification finds another value, only reported": Row(
+        wanted=READ,
+        record=record(verified_at=NOW - 2 * DAY),
+        policies={"restore": False},
+        facts={"readable": True, "site_values": {"KEY": "f9"}},
+        then="drift",
+    ),
+    "verification not due yet": Row(record=record(verified_at=NOW - DAY / 3), then="unchanged"),
+    "verified in a future that a clock invented": Row(record=record(verified_at=NOW + 9 * DAY), then="reads unchanged"),
+    # --- no longer wanted
+    "gone, kept": Row(wanted=None, facts=ABSENT, then="missing"),
+    "gone for long, kept": Row(
+        wanted=None, record=record(absent_for=9 * DAY, absent_at=NOW - HOUR), facts=ABSENT, then="missing"
+    ),
+    "left out, kept": Row(wanted=None, facts=ORPHAN, then="orphan"),
+    "gone, within its grace": Row(wanted=None, facts=ABSENT, policies={"delete": True}, then="missing"),
+    "gone, past its grace": Row(
+        wanted=None,
+        record=record(absent_for=DAY, absent_at=NOW - HOUR),
+        facts=ABSENT,
+        policies={"delete": True},
+        then="delete gone",
+    ),
+    "left out, past its grace": Row(
+        wanted=None,
+        record=record(absent_for=DAY, absent_at=NOW - HOUR),
+        facts=ORPHAN,
+        policies={"delete": True},
+        then="delete left out",
+    ),
+    "could not be read": Row(
+        wanted=None,
+        record=record(absent_for=DAY, absent_at=NOW - HOUR),
+        facts=UNKNOWN,
+        policies={"delete": True},
+        then="unknown",
+    ),
+    "wanted by another job": Row(
+        wanted=None,
+        record=record(absent_for=DAY, absent_at=NOW - HOUR),
+        facts={**ABSENT, "wanted_elsewhere": {"KEY"}},
+        policies={"delete": True},
+        then="unchanged",
+    ),
+    "a downtime is no observed absence": Row(
+        wanted=None,
+        record=record(absent_at=NOW - 30 * DAY),
+        facts=ABSENT,
+        policies={"delete": True, "grace": DAY, "interval": HOUR},
+        then="missing",
+    ),
+    **{
+        f"past its grace, {why}": Row(
+            wanted=None,
+            record=replace(record(absent_for=DAY, absent_at=NOW - HOUR), **row),
+            listed=seen,
+            facts={**ABSENT, **facts},
+            policies={"delete": True},
+            then=then,
+        )
+        for why, row, seen, facts, then in [
+            ("adopted", {"adopted": True}, LISTED, {}, "missing"),
+            ("frozen", {"frozen_until": NOW + DAY}, LISTED, {}, "frozen"),
+            ("renamed at Wix", {}, listed(name="OTHER"), {}, "missing"),
+            ("described anew at Wix", {}, listed(description="mine now"), {}, "missing"),
+            ("changed at Wix", {}, listed(updated_at=NOW - HOUR), {}, "missing"),
+            ("not verified", {"unverified": True}, LISTED, {}, "unverified"),
+            ("another job may want it", {}, LISTED, {"objections": {"KEY": "wait"}}, "missing"),
+            ("its deletion was refused", {}, LISTED, {"troubles": {"KEY": problem(retry_at=NOW + HOUR)}}, "quarantined"),
+        ]
+    },
+    "of a job that is gone": Row(
+        wanted=None, record=record(job="old"), facts={"left_behind": {"KEY"}}, policies={"delete": True}, then="orphan"
+    ),
+    "of a job that is gone, taken over": Row(
+        wanted=None, record=record(job="old"), facts={"taken_over": {"KEY"}}, policies={"delete": True}, then=""
+    ),
+}  # fmt: skip
+
+
+def planned(row: Row) -> Plan:
+    return plan(
+        PlannerInput(
+            owner="team",
+            site="site",
+            target="shop",
+            desired=[row.wanted] if row.wanted else [],
+            records=[row.record] if row.record else [],
+            remote=[secret for secret in (row.listed, *row.more) if secret],
+            policies=Policies(job="job", **row.policies),
+            facts=Evidence(jobs=frozenset({"job"}), **row.facts),
+            now=NOW,
+        )
+    )
+
+
+def in_words(result: Plan) -> str:
+    words = [f"{verb_of(one)} {getattr(one, 'reason', '')}".strip() for one in result.actions]
+    words += [("reads " if result.needs.values else "") + one.kind.value for one in result.findings]
+    return "; ".join(words).replace("seek looked", "update looked")
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_row(name: str) -> None:
+    said = in_words(planned(ROWS[name]))
+    expected = ROWS[name].then
+    assert said.startswith(expected) and bool(said) is bool(expected), said
+
+
+@pytest.mark.parametrize("facts", [{"readable": True, "uncompared": {"KEY"}}, {"readable": True}])
+def test_a_verification_that_did_not_read_is_not_booked(facts: dict[str, Any]) -> None:
+    due = Row(wanted=READ, record=record(verified_at=NOW - 2 * DAY), facts=facts, then="unchanged")
+    assert not planned(due).notes
+    seen = replace(due, facts={"readable": True, "site_values": {"KEY": "f2"}})
+    assert [note.verified_at for note in planned(seen).notes] == [NOW]
+
+
+@pytest.mark.parametrize(("seen", "sends"), [(LISTED, False), (listed(updated_at=NOW - HOUR), True)])
+def test_a_name_that_moves_sends_its_value_only_over_a_change(seen: RemoteSecret, sends: bool) -> None:
+    moved = Row(wanted=READ, record=record(ref=OTHER), listed=seen, facts={"passable": {"KEY"}}, then="update moved")
+    (action,) = planned(moved).actions
+    assert isinstance(action, Update) and action.describe_only is not sends
+
+
+def test_what_could_not_be_read_stops_its_tombstone() -> None:
+    (note,) = planned(ROWS["could not be read"]).notes
+    assert note.absent_at is None and note.absent_for == DAY
+
+
+def test_a_confirmation_adds_two_intervals_at_most() -> None:
+    (note,) = planned(ROWS["a downtime is no observed absence"]).notes
+    assert note.absent_for == 2 * HOUR and note.absent_at == NOW
+
+
+def test_rotations_come_first_and_deletions_last() -> None:
+    def named(name: str, **change: Any) -> tuple[Record, RemoteSecret]:
+        return record(name=name, remote_id=f"id-{name}", **change), listed(id=f"id-{name}", name=name)
+
+    gone = [named("A", absent_for=DAY, absent_at=NOW - HOUR, description=OURS)]
+    rotated = [named("Z", version="1")]
+    result = plan(
+        PlannerInput(
+            owner="team",
+            site="site",
+            target="shop",
+            desired=[replace(WANTED, name="Z"), replace(WANTED, name="B", ref=OTHER)],
+            records=[row for row, _ in gone + rotated],
+            remote=[secret for _, secret in gone + rotated],
+            policies=Policies(job="job", delete=True),
+            facts=Evidence(jobs=frozenset({"job"}), presence={"A": (Presence.ABSENT, "gone")}),
+            now=NOW,
+        )
+    )
+    assert [verb_of(one) for one in result.actions] == ["update", "create", "delete"]
+
+
+@pytest.mark.parametrize("missing", [0, 2, 3, 4])
+def test_a_listing_that_lacks_more_than_half_creates_nothing(missing: int) -> None:
+    records = [record(name=f"N{number}", remote_id=f"id-{number}") for number in range(4)]
+    result = plan(
+        PlannerInput(
+            owner="team",
+            site="site",
+            target="shop",
+            desired=[replace(WANTED, name="NEW", ref=OTHER)],
+            records=records,
+            remote=[listed(id=row.remote_id, name=row.name) for row in records[missing:]],
+            policies=Policies(job="job"),
+            facts=Evidence(jobs=frozenset({"job"})),
+            now=NOW,
+        )
+    )
+    assert any(isinstance(one, Create) for one in result.actions) is (missing <= 2)
+
+
+@pytest.mark.parametrize(("first", "second"), [("KEY", "KEY"), ("KEY", "key")])
+@pytest.mark.parametrize("owned", [True, False])
+def test_two_references_on_one_name(first: str, second: str, owned: bool) -> None:
+    result = plan(
+        PlannerInput(
+            owner="team",
+            site="site",
+            target="shop",
+            desired=[replace(WANTED, name=first), replace(WANTED, name=second, ref=OTHER)],
+            records=[RECORD] if owned else [],
+            remote=[LISTED] if owned else [],
+            policies=Policies(job="job"),
+            facts=Evidence(jobs=frozenset({"job"})),
+            now=NOW,
+        )
+    )
+    kinds = [one.kind for one in result.findings]
+    assert kinds.count(FindingKind.CONFLICT) == (1 if owned else 2) and not result.actions
+
+
+def test_the_same_input_gives_the_same_plan_in_the_same_order() -> None:
+    names = ["B", "A", "D", "C"]
+    wanted = [replace(WANTED, name=name, ref=replace(REF, path=f"secret/{name}")) for name in names]
+    view = PlannerInput(
+        owner="team",
+        site="site",
+        target="shop",
+        desired=wanted,
+        records=[],
+        remote=[],
+        policies=Policies(job="job"),
+        facts=Evidence(jobs=frozenset({"job"})),
+        now=NOW,
+    )
+    assert plan(view) == plan(replace(view, desired=list(reversed(wanted))))
+    assert [one.name for one in plan(view).actions] == sorted(names)
+
+
+def test_every_reason_to_update_stands_in_a_row() -> None:
+    reasons = {one.reason for row in ROWS.values() for one in planned(row).actions if isinstance(one, Update)}
+    assert {str(one) for one in Reason} - {str(one) for one in reasons} <= {Reason.CASE}
