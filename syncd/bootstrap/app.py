@@ -35,7 +35,7 @@ from syncd.reconcile.plan.planner import Policies
 from syncd.reconcile.run_job import MOST_SITES
 from syncd.reconcile.runtime import Job, Runtime
 from syncd.telemetry.logs import logger
-from syncd.transport.addresses import is_proxy_address, see_certificates
+from syncd.transport.addresses import PROXY_HINT, is_proxy_address, see_certificates
 
 Told = Callable[[str, "Outcome | Finding | ReadFailure", Job, str], None]
 UNSCHEDULED = timedelta(hours=1)
@@ -265,7 +265,7 @@ class App:
             login_namespace=auth.namespace,
             ca_file=settings.ca_file,
             client_cert=cert,
-            proxy=_proxy(f"sources.{name}.proxy", settings.proxy),
+            proxy=proxy_of(f"sources.{name}.proxy", settings.proxy),
             login=login,
             secrets=login.secrets,
             clock=self._clock,
@@ -310,7 +310,7 @@ class App:
                 settings.base_url,
                 connections=MOST_SITES * WORKERS,
                 ca_file=settings.ca_file,
-                proxy=_proxy(f"targets.{name}.proxy", settings.proxy),
+                proxy=proxy_of(f"targets.{name}.proxy", settings.proxy),
             )
         client = self._clients[way]
         auth: ApiKeyAuth | AppAuth
@@ -362,13 +362,13 @@ def holder() -> str:
     return f"syncd {command} (process {os.getpid()} on {socket.gethostname()})"
 
 
-def _proxy(what: str, given: str | Credential | None) -> SecretValue[str] | None:
+def proxy_of(what: str, given: str | Credential | None) -> SecretValue[str] | None:
     """A proxy's URL, which may hold a password. Raises `ConfigError` where it cannot be read, or is none."""
     if given is None:
         return None
     url = given.read(what) if isinstance(given, Credential) else SecretValue(given)
     if not is_proxy_address(url.reveal()):
-        raise ConfigError(f"{what}: holds no address of an HTTP proxy", hint="write http://USER:PASSWORD@HOST:PORT")
+        raise ConfigError(f"{what}: holds no address of an HTTP proxy", hint=PROXY_HINT)
     return url
 
 
@@ -383,7 +383,7 @@ def _aws_clients(name: str, service: str, settings: config.AwsSettings, endpoint
         assume_role=settings.assume_role,
         external_id=settings.external_id,
         ca_file=settings.ca_file,
-        proxy=_proxy(f"sources.{name}.proxy", settings.proxy),
+        proxy=proxy_of(f"sources.{name}.proxy", settings.proxy),
     )
 
 

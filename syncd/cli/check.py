@@ -56,7 +56,7 @@ def check(
             "--connect and --probe are for a configuration on this machine", hint="give its file, or --config"
         )
     if values is not None:
-        name, (settings, warnings) = str(values), load_helm_values(values)
+        name, (settings, warnings) = f"config of {values}", load_helm_values(values)
     elif file == "-":
         name, (settings, warnings) = "stdin", load_manifests(_stdin(), "stdin")
     else:
@@ -113,13 +113,20 @@ def _connected(options: Context, settings: Settings, *, connect: bool, probe: st
 
 def _environment(settings: Settings) -> Iterator[Row]:
     """What the environment says of proxies, certificates and AWS. Raises `ConfigError` for what cannot work."""
+    from syncd.bootstrap.app import proxy_of
     from syncd.config.settings import AwsSettings, VaultSettings
     from syncd.transport.addresses import proxy_for, see_certificates
 
     addresses = {one.base_url for one in settings.targets.values()}
     addresses |= {one.address for one in settings.sources.values() if isinstance(one, VaultSettings)}
+    aws = {name: one for name, one in settings.sources.items() if isinstance(one, AwsSettings)}
+    addresses |= {one.endpoint_url or f"https://secretsmanager.{one.region}.amazonaws.com" for one in aws.values()}
     for address in sorted(addresses):
         proxy_for(address)
+    for section, peers in (("sources", settings.sources), ("targets", settings.targets)):
+        for name, peer in peers.items():
+            if isinstance(peer.proxy, str) or (peer.proxy is not None and _is_readable(peer.proxy)):
+                proxy_of(f"{section}.{name}.proxy", peer.proxy)
     for name in CERTIFICATE_VARIABLES:
         path = os.environ.get(name)
         if path and not os.access(path, os.R_OK):
@@ -129,7 +136,6 @@ def _environment(settings: Settings) -> Iterator[Row]:
             see_certificates(f"{place}: ca_file", one.ca_file)
         elif one.ca_file:
             yield "note", f"{place}: ca_file", f"not readable here: {one.ca_file}", 0
-    aws = {name: one for name, one in settings.sources.items() if isinstance(one, AwsSettings)}
     if aws:
         yield from _aws(aws)
 

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from syncd.config.fields import Credential, FilePath
+from syncd.config.fields import Credential, PlacedFile
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
+HOST = re.compile(r"[0-9a-fA-F:.]*:[0-9a-fA-F:.%]+|[\w-]+(\.[\w-]+)*\.?")
+"""An IP address, or labels between dots; letters of any script, as names of hosts may have them (RFC 5890)."""
+
+
+def _parts(url: str) -> SplitResult | None:
+    """The parts of an address over HTTP; None where it is none."""
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in {"http", "https"} and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        return None
+    return parts if known and HOST.fullmatch(parts.hostname or "") and url.isprintable() else None
+
+
 def _address(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    parts = _parts(url)
+    if parts is None:
         raise PydanticCustomError("address", "no address; write https://HOST[:PORT]")
     if parts.query or parts.fragment:
         raise PydanticCustomError("address", "nothing after ? or # belongs into an address")
@@ -30,10 +45,9 @@ Address = Annotated[str, AfterValidator(_address)]
 
 
 def _proxy_address(url: str) -> str:
-    parts = urlsplit(url)
-    if "@" in parts.netloc:
+    if "@" in url:
         raise PydanticCustomError("address", "a proxy's user or password is not written here; give {file: PATH}")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if _parts(url) is None:
         raise PydanticCustomError("address", "no address of a proxy; write http://HOST:PORT")
     return url.rstrip("/")
 
@@ -48,5 +62,5 @@ Proxy = Annotated[
 """A proxy's address, or where one with a user and password is."""
 
 
-CaFile = FilePath | Literal[""]
+CaFile = PlacedFile | Literal[""]
 """A file of PEM certificates that are believed; of Vault and AWS in the place of the usual ones."""

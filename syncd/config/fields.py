@@ -17,6 +17,8 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PrivateAttr,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
@@ -102,7 +104,8 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
 VISIBLE, VISIBLE_OR_EMPTY = r"^[!-~]+$", r"^[!-~]*$"
 LISTEN_PATTERN = r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]*):\d{1,5}$"
 MOUNT_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?$"
-ROLE_PATTERN = r"^(arn:[a-z-]+:iam::\d{12}:role/.+)?$"
+ROLE_PATTERN = r"^(arn:[a-z-]+:iam::\d{12}:role/[!-z|~]+)?$"
+REGION_PATTERN = r"^[a-z0-9-]{1,40}$"
 EXTERNAL_ID_PATTERN = r"^([A-Za-z0-9+=,.@:/_-]{2,1224})?$"
 OWNER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 FORMS = {
@@ -111,6 +114,7 @@ FORMS = {
     VISIBLE_OR_EMPTY: "visible ASCII, without spaces",
     LISTEN_PATTERN: "write HOST:PORT, for example 0.0.0.0:8080 or [::]:8080",
     MOUNT_PATTERN: "a mount is letters, digits, dots, dashes and underscores, in segments between slashes",
+    REGION_PATTERN: "write a region of AWS such as eu-west-1",
     ROLE_PATTERN: "write a role's ARN, arn:aws:iam::123456789012:role/NAME",
     EXTERNAL_ID_PATTERN: "2 to 1,224 letters, digits and +=,.@:/_- (AWS's law for external ids)",
     OWNER_PATTERN: "up to 63 letters, digits, dots, dashes and underscores, beginning with a letter or digit",
@@ -139,15 +143,32 @@ def _env_name(value: str) -> str:
 EnvName = Annotated[str, AfterValidator(_env_name)]
 
 
+def folder_of(info: ValidationInfo) -> Path:
+    """The folder of the configuration file, which relative paths begin at."""
+    return Path((info.context or {}).get("folder", ""))
+
+
+def _from_the_configuration(value: str, info: ValidationInfo) -> str:
+    return str(folder_of(info) / value)
+
+
+PlacedFile = Annotated[FilePath, AfterValidator(_from_the_configuration)]
+"""A file's path; a relative one begins at the configuration file."""
+
+NAME_IN_CAPITALS = re.compile(r"[A-Z]{1,16}\d{0,3}(_([A-Z]{1,16}\d{0,3}|\d{1,3})){1,6}")
+"""Words in capitals, as names of variables are and credentials are not."""
+
+
 class Credential(Strict):
     """Where a credential is: an environment variable or a file, read again at each use."""
 
     _goes_into_a_header: ClassVar[bool] = True
+    _folder: Path = PrivateAttr(default=Path())
 
     env: EnvName | None = Field(None, description="Name of an environment variable", examples=["WIX_API_KEY"])
     file: FilePath | None = Field(
         None,
-        description="Path of a file, read again at each use; one final newline is dropped",
+        description="Path of a file, from the configuration file on; read at each use, without its last newline",
         examples=["/run/secrets/wix/api-key"],
     )
 
@@ -161,19 +182,27 @@ class Credential(Strict):
         return value
 
     @model_validator(mode="after")
-    def _one_place(self) -> Self:
+    def _one_place(self, info: ValidationInfo) -> Self:
         if (self.env is None) == (self.file is None):
             raise PydanticCustomError("one_place", "write either {env: NAME} or {file: PATH}")
+        self._folder = folder_of(info)
         return self
+
+    @property
+    def path(self) -> Path:
+        """Where its file is; a relative path begins at the configuration file."""
+        return self._folder / str(self.file)
 
     def __str__(self) -> str:
         """Where it is, as it may be shown: a credential may have been written where its place should be."""
         if self.env:
-            known = self.env in os.environ
+            known = self.env in os.environ or NAME_IN_CAPITALS.fullmatch(self.env)
             return f"environment variable {self.env}" if known else "the environment variable that `env:` names there"
-        folder = Path(str(self.file)).parent
-        known = folder.is_absolute() and folder != Path("/") and folder.is_dir()
-        return f"file {self.file}" if known else "the file that `file:` names there"
+        written, path = Path(str(self.file)), self.path
+        named = path.parent.is_dir() and path.parent not in {Path("/"), self._folder}
+        if (named and path.is_absolute()) or path.exists():
+            return f"file {path}"
+        return "the file that `file:` names there" + ("" if written.is_absolute() else f" (sought in {self._folder})")
 
     def read(self, what: str) -> SecretValue[str]:
         """The credential as it is now. Raises `ConfigError` that names its place, never showing it."""
@@ -181,10 +210,14 @@ class Credential(Strict):
             text = os.environ[self.env] if self.env else self._from_file()
         except KeyError:
             raise ConfigError(f"{what}: {self} is not set", hint="set it, or name another one") from None
+        except FileNotFoundError:
+            raise ConfigError(
+                f"{what}: {self} does not exist", hint="put the credential there, or name another file"
+            ) from None
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"{what}: {self} cannot be read ({type(error).__name__})",
-                hint="see that it exists, is text, and is readable for this user",
+                hint="see that it is text, and readable for this user",
             ) from None
         text = text.removesuffix("\n").removesuffix("\r")
         if not text:
@@ -197,7 +230,7 @@ class Credential(Strict):
         return SecretValue(text)
 
     def _from_file(self) -> str:
-        return read_bounded(Path(str(self.file)), CREDENTIAL_MAX).decode()
+        return read_bounded(self.path, CREDENTIAL_MAX).decode()
 
 
 class BodyCredential(Credential):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from syncd.config.faults import all_fields, message_of
 from syncd.config.fields import meant_by
 from syncd.config.rules import faults
-from syncd.config.settings import Settings
+from syncd.config.settings import AwsSettings, JobSettings, Settings, VaultSettings, WixSettings
 from syncd.config.slips import slips
+from syncd.config.sources import SourceSettings
 from syncd.config.yaml_file import config_map, parsed, text_of
 from syncd.errors import ConfigError
 
@@ -53,7 +55,6 @@ def _loaded(text: str, path: Path) -> tuple[Settings, tuple[str, ...]]:
 
 def _checked(path: Path, raw: dict[Any, Any], node: yaml.Node) -> tuple[Settings, tuple[str, ...]]:
     settings = _validated(path, raw, node)
-    settings.state.placed_in(path.absolute().parent)
     found = [(*_located(node, place), message) for place, message in slips(settings)]
     return settings, tuple(f"{path}:{line}: {where}: {message}" for where, line, message in found)
 
@@ -62,23 +63,30 @@ def _validated(path: Path, raw: dict[Any, Any], node: yaml.Node) -> Settings:
     found: list[tuple[int, str, str]] = []
     checked = None
     try:
-        checked = Settings.model_validate(raw)
+        checked = Settings.model_validate(raw, context={"folder": path.absolute().parent})
     except ValidationError as error:
         for detail in error.errors(include_input=False, include_url=False, include_context=True):
             where, line = _located(node, detail["loc"])
             found.append((line, where, message_of(detail)))
     found.extend(_dangling(raw, node))
-    if checked is not None:
-        found.extend(_rule_faults(checked, node))
-        found.extend(_site_faults(checked, node))
+    found.extend(_not_filled_in(raw, node))
+    sources = checked.sources if checked else _usable(raw, "sources", SourceSettings)
+    found.extend(_rule_faults(checked.jobs if checked else _usable(raw, "jobs", JobSettings), sources, node))
+    found.extend(_site_faults(checked.targets if checked else _usable(raw, "targets", WixSettings), node))
     if checked is None or found:
-        # Of a key that takes an address or a credential only the fault of what was written counts.
-        places = {(line, where) for line, where, message in found if "no address of a proxy" in message}
-        found = [one for one in found if (one[0], one[1]) not in places or "no address of a proxy" in one[2]]
+        found = _most_telling(found)
         problems = tuple(f"{path}:{line}: {where}: {message}" for line, where, message in sorted(set(found)))
         count = f"{len(problems)} fault{'s' if len(problems) != 1 else ''}"
         raise ConfigError(f"{path}: {count}", hint="mend them and run: syncd check", problems=problems)
     return checked
+
+
+def _most_telling(found: list[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
+    """Of a place whose text is wrong by itself, what is wrong with the text; not what it would have to be as well."""
+    for telling in ("holds a template", "no address of a proxy"):
+        places = {(line, where) for line, where, message in found if message.startswith(telling)}
+        found = [one for one in found if (one[0], one[1]) not in places or one[2].startswith(telling)]
+    return found
 
 
 NAMED = {"sources", "targets", "jobs"}
@@ -94,6 +102,8 @@ def _located(node: yaml.Node, loc: tuple[int | str, ...]) -> tuple[str, int]:
     path, here, line = "", node, node.start_mark.line + 1
     for number, part in enumerate(loc):
         keys = {key.value: (key, value) for key, value in here.value} if isinstance(here, yaml.MappingNode) else {}
+        if _is_tag(part, keys, loc[number + 1 : number + 2]):
+            continue
         if isinstance(part, str) and part in keys:
             line, here = keys[part][0].start_mark.line + 1, keys[part][1]
             name = number == 1 and loc[0] in NAMED and _is_name(part, here)
@@ -105,6 +115,15 @@ def _located(node: yaml.Node, loc: tuple[int | str, ...]) -> tuple[str, int]:
         elif number == len(loc) - 1 and isinstance(part, str) and isinstance(here, yaml.MappingNode) and _is_ours(part):
             path += f".{part}"
     return path.removeprefix(".") or "the file", line
+
+
+def _is_tag(part: str | int, keys: dict[Any, tuple[yaml.Node, yaml.Node]], following: tuple[str | int, ...]) -> bool:
+    """Is this part a union's tag, though a key of that name stands there, too (`method: api_key` has an `api_key`)?"""
+    if part not in keys or not any(kind in keys and keys[kind][1].value == part for kind in ("method", "type")):
+        return False
+    inside = keys[part][1]
+    below = {key.value for key, _ in inside.value} if isinstance(inside, yaml.MappingNode) else set()
+    return bool(following) and following[0] not in below
 
 
 def _is_ours(part: str) -> bool:
@@ -149,9 +168,39 @@ def _dangling(raw: dict[Any, Any], node: yaml.Node) -> Iterator[tuple[int, str, 
             yield line, where, f"{value if known else 'one'} is named twice"
 
 
-def _rule_faults(checked: Settings, node: yaml.Node) -> Iterator[tuple[int, str, str]]:
-    for name, job in checked.jobs.items():
-        source = checked.sources.get(job.source)
+NOT_FILLED_IN = re.compile(r"\{\{|\}\}|\$\{|\$\(|<%|#\{")
+"""How the templates of Helm, Jinja, shells, Kubernetes and ERB begin."""
+OWN_TEMPLATES = {"name", "description", "value"}
+"""Keys of a rule whose text may hold braces and means them."""
+FOREIGN = re.compile(r"\{\{-?\s*[.$]|\{\{-?\s+[A-Za-z_][\w.]*\s+-?\}\}|<%")
+"""What even there was meant for another tool: `{{ .Values.x }}`, `{{ x }}`."""
+
+
+def _not_filled_in(thing: object, node: yaml.Node, loc: tuple[int | str, ...] = ()) -> Iterator[tuple[int, str, str]]:
+    """Texts that a tool should have put something into."""
+    unfilled = FOREIGN if loc[:1] == ("jobs",) and loc[-1] in OWN_TEMPLATES else NOT_FILLED_IN
+    if isinstance(thing, str) and unfilled.search(thing):
+        where, line = _located(node, loc)
+        yield line, where, "holds a template that was not filled in ({{ … }}, ${ … } or the like)"
+    parts = thing.items() if isinstance(thing, dict) else enumerate(thing) if isinstance(thing, list) else ()
+    for key, part in parts:
+        yield from _not_filled_in(part, node, (*loc, key if isinstance(key, int) else str(key)))
+
+
+def _usable(raw: dict[Any, Any], section: str, kind: Any) -> dict[str, Any]:
+    """The entries of a section that are right by themselves: what is wrong elsewhere does not hide their faults."""
+    found, entries = {}, raw.get(section)
+    for name, entry in entries.items() if isinstance(entries, dict) else ():
+        with suppress(ValidationError):
+            found[str(name)] = TypeAdapter(kind).validate_python(entry)
+    return found
+
+
+def _rule_faults(
+    jobs: Mapping[str, JobSettings], sources: Mapping[str, VaultSettings | AwsSettings], node: yaml.Node
+) -> Iterator[tuple[int, str, str]]:
+    for name, job in jobs.items():
+        source = sources.get(job.source)
         if source is None:
             continue
         for index, rule in enumerate(job.secrets):
@@ -160,13 +209,13 @@ def _rule_faults(checked: Settings, node: yaml.Node) -> Iterator[tuple[int, str,
                 yield line, where, message
 
 
-def _site_faults(checked: Settings, node: yaml.Node) -> Iterator[tuple[int, str, str]]:
+def _site_faults(targets: Mapping[str, WixSettings], node: yaml.Node) -> Iterator[tuple[int, str, str]]:
     """Targets on one site share its records and its rate limit, so they must agree on both."""
     first: dict[str, str] = {}
-    for name, target in checked.targets.items():
+    for name, target in targets.items():
         other = first.setdefault(target.site, name)
         for key in ("name_profile", "rate_limit", "base_url"):
-            if getattr(target, key) != getattr(checked.targets[other], key):
+            if getattr(target, key) != getattr(targets[other], key):
                 where, line = _located(node, ("targets", name, key))
                 yield line, where, f"is another than that of {other}, which is the same site"
 

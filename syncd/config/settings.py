@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from syncd.config.fields import LISTEN_PATTERN, OWNER_PATTERN, Credential, FilePath, Key, Strict
+from syncd.config.fields import LISTEN_PATTERN, OWNER_PATTERN, Credential, Key, PlacedFile, Strict
 from syncd.config.jobs import Guard, JobSettings, Schedule, SecretRule
 from syncd.config.sources import AwsSettings, CertAuth, SourceSettings, VaultSettings
 from syncd.config.targets import ApiKeyAuth, AppAuth, WixSettings
@@ -43,7 +43,7 @@ Listen = Annotated[str, AfterValidator(_listen)]
 class State(Strict):
     """Where the ledger is: a SQLite file, or PostgreSQL."""
 
-    path: FilePath | None = Field(
+    path: PlacedFile | None = Field(
         None,
         description="SQLite file, relative to the configuration file; its folder is made if needed",
         examples=["/var/lib/syncd/state.db"],
@@ -59,17 +59,11 @@ class State(Strict):
         examples=[{"file": "/run/secrets/syncd/fingerprint-key"}],
     )
 
-    _folder: Path = PrivateAttr(default=Path())
-
-    def placed_in(self, folder: Path) -> None:
-        """Say where the configuration file is."""
-        self._folder = folder
-
     @property
     def file(self) -> Path:
         """The SQLite file as it is found from anywhere, by whatever path. Raises `LedgerError`."""
         try:
-            return (self._folder / str(self.path)).resolve()
+            return Path(str(self.path)).resolve()
         except (OSError, RuntimeError):  # links that lead to one another
             raise LedgerError(f"the ledger {self.path} cannot be found", hint="see the links on its path") from None
 

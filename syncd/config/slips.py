@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from syncd.config.settings import AwsSettings, JobSettings, SecretRule, Settings, VaultSettings
+from syncd.config.settings import ApiKeyAuth, AwsSettings, JobSettings, SecretRule, Settings, VaultSettings
+from syncd.config.targets import BASE_URL
 from syncd.domain import Glob
 from syncd.domain.naming import placeholders
 from syncd.domain.overlap import may_overlap
 
+SITE_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 Slip = tuple[tuple[str | int, ...], str]
 """A place of the configuration, and what is odd about it with the fix."""
 
@@ -20,6 +23,11 @@ def slips(settings: Settings) -> Iterator[Slip]:
         for place, message in _job_slips(settings, job):
             yield ("jobs", name, *place), message
     yield from _shared_names(settings)
+    yield from _twice_taken(settings)
+    for name, target in settings.targets.items():
+        if target.base_url == BASE_URL and not SITE_ID.fullmatch(target.site):
+            key = "site_id" if isinstance(target.auth, ApiKeyAuth) else "instance_id"
+            yield ("targets", name, "auth", key), "is no id as Wix gives them: 8-4-4-4-12 hex digits, a GUID"
     used = {job.source for job in settings.jobs.values()}
     sent_to = {target for job in settings.jobs.values() for target in job.targets}
     yield from ((("sources", name), "no job reads it") for name in settings.sources if name not in used)
@@ -50,11 +58,37 @@ def _rule_slips(rule: SecretRule, source: VaultSettings | AwsSettings) -> Iterat
         if not may_overlap(Glob(rule.path), Glob(glob)):
             starts = f"; it begins with {segments[0]}/ as the path does" if glob.split("/")[0] != segments[0] else ""
             yield "exclude", f"excludes nothing that {rule.path} selects{starts}"
+    for key, text in (("name", rule.name), ("value", rule.value)):
+        if "${" in (text or ""):
+            yield key, "holds `${`: the $ goes in as it is, and {…} alone is a placeholder"
     many = "*" in rule.path or (rule.field in {None, "*"} and rule.value is None and rule.format is None)
     if isinstance(source, AwsSettings) and rule.field is None:
         many = "*" in rule.path
     if rule.name and many and not placeholders(rule.name) & {"path", "basename", "field"}:
         yield "name", "is the same for every secret of this rule, so all but one are in conflict; use {path} or {field}"
+
+
+def _twice_taken(settings: Settings) -> Iterator[Slip]:
+    """Secrets that two jobs give one and the same name on one site: there the first is in conflict with the other."""
+    seen: list[tuple[str, frozenset[str], str, int, SecretRule]] = []
+    for job_name, job in settings.jobs.items():
+        sites = frozenset(settings.targets[target].site for target in job.targets)
+        mine = [(job.source, sites, job_name, index, rule) for index, rule in enumerate(job.secrets)]
+        for _, _, _, index, rule in mine:
+            for source, other_sites, other_job, other_index, other in seen:
+                if source == job.source and sites & other_sites and _take_the_same(rule, other):
+                    where = f"jobs.{other_job}.secrets[{other_index}]"
+                    message = f"takes secrets that {where} takes, under the same names on the same site"
+                    yield ("jobs", job_name, "secrets", index, "path"), f"{message}; leave them to one of the two"
+        seen += mine
+
+
+def _take_the_same(one: SecretRule, other: SecretRule) -> bool:
+    made = [(rule.name, rule.field, rule.format, rule.value, rule.mount) for rule in (one, other)]
+    if made[0] != made[1] or one.tags != other.tags or not may_overlap(Glob(one.path), Glob(other.path)):
+        return False
+    pairs = ((one, other), (other, one))
+    return not any(Glob(glob).matches(second.path) for first, second in pairs for glob in first.exclude)
 
 
 def _shared_names(settings: Settings) -> Iterator[Slip]:

@@ -11,11 +11,12 @@ from syncd.config.addresses import Address, CaFile, Proxy
 from syncd.config.fields import (
     EXTERNAL_ID_PATTERN,
     MOUNT_PATTERN,
+    REGION_PATTERN,
     ROLE_PATTERN,
     VISIBLE_OR_EMPTY,
     BodyCredential,
     Credential,
-    FilePath,
+    PlacedFile,
     Strict,
 )
 
@@ -102,8 +103,8 @@ class CertAuth(VaultLogin):
     """A TLS client certificate."""
 
     method: Literal["cert"] = Field(description="The way to log in", examples=["cert"])
-    cert_file: FilePath = Field(description="PEM file of the certificate", examples=["/run/secrets/tls/tls.crt"])
-    key_file: FilePath = Field(description="PEM file of its key", examples=["/run/secrets/tls/tls.key"])
+    cert_file: PlacedFile = Field(description="PEM file of the certificate", examples=["/run/secrets/tls/tls.crt"])
+    key_file: PlacedFile = Field(description="PEM file of its key", examples=["/run/secrets/tls/tls.key"])
     role: str = Field(
         "", description="The name of the certificate's role; any that fits if left out", examples=["syncd"]
     )
@@ -115,7 +116,9 @@ class AwsIamAuth(VaultLogin):
 
     method: Literal["aws_iam"] = Field(description="The way to log in", examples=["aws_iam"])
     role: str = Field("", description="The role; the one of the identity's name if left out", examples=["syncd"])
-    region: str = Field("us-east-1", description="The region of STS that signs", examples=["eu-west-1"])
+    region: str = Field(
+        "us-east-1", pattern=REGION_PATTERN, description="The region of STS that signs", examples=["eu-west-1"]
+    )
     server_id: str = Field(
         "",
         pattern=VISIBLE_OR_EMPTY,
@@ -166,7 +169,7 @@ class AwsSettings(Strict):
     """AWS Secrets Manager, with the standard AWS credential chain."""
 
     type: Literal["aws_secrets_manager"] = Field(description="The kind of source", examples=["aws_secrets_manager"])
-    region: str = Field(min_length=1, description="The region", examples=["eu-west-1"])
+    region: str = Field(pattern=REGION_PATTERN, description="The region", examples=["eu-west-1"])
     assume_role: str = Field(
         "",
         pattern=ROLE_PATTERN,

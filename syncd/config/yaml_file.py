@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def parsed(text: str, name: str) -> tuple[dict[Any, Any], yaml.Node]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{name}{line}: broken YAML: {_problem(error)}", hint="mend that line") from None
+        problem = _problem(error, text.splitlines()[mark.line : mark.line + 1] if mark else [])
+        raise ConfigError(f"{name}{line}: broken YAML: {problem}", hint="mend that line") from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError):
         # Whatever the parser's constructors raise for odd tags and scalars is a fault of the file.
         hint = "it must be UTF-8 text without control characters; put odd values in quotes"
@@ -91,8 +93,14 @@ PROBLEMS = {
 """What PyYAML says, by how it begins, in our words: its own hold what was written, which may be a credential."""
 
 
-def _problem(error: yaml.MarkedYAMLError) -> str:
+TEXT_AFTER_BRACE = re.compile(r"(:|-)\s+(\{[^}]*\}|\[[^\]]*\])\s*[^\s#,}\]]")
+"""A value that begins as a mapping or list and goes on as text, as `name: {path}_{field}` does."""
+
+
+def _problem(error: yaml.MarkedYAMLError, lines: list[str]) -> str:
     said = error.problem or ""
+    if any(TEXT_AFTER_BRACE.search(line) for line in lines):
+        return "text that begins with { or [ must stand in quotes"
     return next((words for start, words in PROBLEMS.items() if said.startswith(start)), "it cannot be read here")
 
 

@@ -59,7 +59,8 @@ def _placeholder(inside: str) -> Placeholder:
         raise TemplateError("a placeholder names no field")
     unknown = [one for one in filters if one not in FILTERS]
     if unknown:
-        raise TemplateError(f"a filter is not known; there are {', '.join(f'|{name}' for name in FILTERS)}")
+        named = f"the filter |{unknown[0]}" if re.fullmatch(r"[a-z0-9_]{1,16}", unknown[0]) else "a filter"
+        raise TemplateError(f"{named} is not known; there are {', '.join(f'|{name}' for name in FILTERS)}")
     return Placeholder(field, tuple(filters))
 
 

@@ -11,6 +11,10 @@ from urllib.parse import urlsplit
 from syncd.errors import ConfigError
 
 SCHEMES = {"http", "https"}
+PROXY_HINT = (
+    "write http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, with %40 for @, %3A for : and %2F for / within them; "
+    "SOCKS proxies cannot be used"
+)
 
 
 def proxy_for(address: str, environ: Mapping[str, str] = os.environ) -> str | None:
@@ -26,9 +30,7 @@ def proxy_for(address: str, environ: Mapping[str, str] = os.environ) -> str | No
     name, value = found
     url = value if "://" in value else f"http://{value}"
     if not is_proxy_address(url):
-        raise ConfigError(
-            f"{name} in the environment is no address of an HTTP proxy", hint=f"write {name}=http://HOST:PORT"
-        )
+        raise ConfigError(f"{name} in the environment is no address of an HTTP proxy", hint=PROXY_HINT)
     return url
 
 
@@ -36,7 +38,10 @@ def is_proxy_address(url: str) -> bool:
     """Is this the URL of an HTTP proxy?"""
     try:
         proxy = urlsplit(url)
-        return proxy.scheme in SCHEMES and bool(proxy.hostname) and (proxy.port is None or proxy.port > 0)
+        whole = proxy.scheme in SCHEMES and bool(proxy.hostname) and (proxy.port is None or proxy.port > 0)
+        return (
+            whole and proxy.netloc.count("@") <= 1 and proxy.path in {"", "/"} and not (proxy.query or proxy.fragment)
+        )
     except ValueError:
         return False
 

@@ -83,6 +83,14 @@ class CertificateNotTrusted(httpx.ConnectError):
     """The peer's certificate was not accepted; the message is OpenSSL's own sentence, which holds nothing of ours."""
 
 
+class ProxyNotReached(httpx.ProxyError):
+    """The proxy itself cannot be reached; the message is where it is, without user and password."""
+
+    def __init__(self, proxy: str, *, stalled: bool) -> None:
+        super().__init__(proxy)
+        self.stalled = stalled
+
+
 class _Answer(httpx.SyncByteStream):
     """An answer's bytes as they come, with httpx's errors."""
 
@@ -111,12 +119,14 @@ class DeadlineTransport(httpx.BaseTransport):
             "max_keepalive_connections": connections,
             "network_backend": _Backend(),
         }
+        self._proxy = ""
         if proxy is None:
             self._pool: httpcore.ConnectionPool = httpcore.ConnectionPool(**options)
             return
         parts = urlsplit(proxy)
         login = (unquote(parts.username or ""), unquote(parts.password or "")) if parts.username else None
         address = f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+        self._proxy = address
         own_tls = trusted if parts.scheme == "https" else None
         self._pool = httpcore.HTTPProxy(address, proxy_auth=login, proxy_ssl_context=own_tls, **options)
 
@@ -131,8 +141,14 @@ class DeadlineTransport(httpx.BaseTransport):
             content=cast("Any", request.stream),
             extensions=request.extensions,
         )
-        with _translated():
-            answer = self._pool.handle_request(asked)
+        try:
+            with _translated():
+                answer = self._pool.handle_request(asked)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            if not self._proxy or isinstance(error, CertificateNotTrusted):
+                raise
+            # What lies behind a proxy is connected by the proxy.
+            raise ProxyNotReached(self._proxy, stalled=isinstance(error, httpx.ConnectTimeout)) from None
         return httpx.Response(
             answer.status, headers=answer.headers, stream=_Answer(answer.stream), extensions=answer.extensions
         )

@@ -320,7 +320,7 @@ MUTANTS = (
     M("a draft has a name of its own", "transport/private_files.py", "secrets.token_hex(8)", "os.getpid()", FILES + "test_killed_while_it_makes_its_key_it_starts_again_under_the_same_process_id"),
     M("nothing else is written over", "transport/private_files.py", "    if is_special(place):", "    if place is None:", FILES + "test_something_else_in_a_files_place_is_told_and_left"),
     M("rights are narrowed", "transport/private_files.py", "    path.chmod(rights & 0o700)", "    pass", FILES + "test_rights_that_are_too_wide_are_narrowed_and_said"),
-    M("one ledger has one lock", "config/settings.py", "return (self._folder / str(self.path)).resolve()", "return self._folder / str(self.path)",
+    M("one ledger has one lock", "config/settings.py", "return Path(str(self.path)).resolve()", "return Path(str(self.path))",
       FILES + "test_one_ledger_has_one_lock_whatever_path_leads_to_it"),
     M("a ledger that is gone is noticed", "ledger/store.py", "        if not same:", "        if same is None:", FILES + "test_a_ledger_that_went_under_a_process_is_noticed_before_the_next_write"),
     M("a job that waits has a thread of its own", "daemon/scheduler.py", "ThreadPoolExecutor(max(1, len(settings.jobs)))", "ThreadPoolExecutor(10)", WAITING + "test_jobs_on_a_busy_site_hold_up_no_other"),

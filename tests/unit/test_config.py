@@ -150,7 +150,7 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:
 def test_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "key"
     here = Credential(env=None, file=str(path))
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="does not exist"):
         here.read("x")
     path.write_text("generated\n")
     assert here.read("x").reveal() == "generated"

@@ -153,6 +153,8 @@ class VaultClient:
             session.mount(scheme, BoundedAdapter(pool_maxsize=THREADS))
         self.name = name
         self._address = address
+        parts = urlsplit(way or "")
+        self._proxy = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
         def client(of: str) -> hvac.Client:
             return hvac.Client(
@@ -236,7 +238,7 @@ class VaultClient:
             ) from None
         except requests.exceptions.ProxyError:
             raise SourceUnavailable(
-                f"{place}: the proxy on the way refuses or does not answer",
+                f"{place}: the proxy {self._proxy} on the way refuses or does not answer",
                 hint="see proxy of the source, or HTTPS_PROXY, and its user and password; NO_PROXY goes around it",
                 whole=True,
             ) from None

@@ -25,7 +25,7 @@ from syncd.domain.untrusted import origin_of, parsed
 from syncd.errors import ConfigError, TargetError, TargetUnavailable
 from syncd.transport.addresses import proxy_for
 from syncd.transport.echoes import echoes, holds
-from syncd.transport.httpx_limits import CertificateNotTrusted, DeadlineTransport, deadline
+from syncd.transport.httpx_limits import CertificateNotTrusted, DeadlineTransport, ProxyNotReached, deadline
 
 MOST_BYTES = 8 * 1024 * 1024
 """Of one answer: some 20,000 listed secrets."""
@@ -158,6 +158,12 @@ def exchange(
         raise TargetUnavailable(
             f"{_origin(url)} cannot be reached: its certificate is not trusted ({error})",
             hint="give the company's CA certificates: ca_file of the target, or SSL_CERT_FILE",
+        ) from None
+    except ProxyNotReached as error:
+        raise TargetUnavailable(
+            f"the proxy {error} on the way to {_origin(url)} cannot be reached",
+            hint="see proxy of the target, or HTTPS_PROXY; NO_PROXY goes around it",
+            stalled=error.stalled,
         ) from None
     except httpx.ProxyError as error:
         code = str(error)[:3]
