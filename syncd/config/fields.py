@@ -148,11 +148,24 @@ def folder_of(info: ValidationInfo) -> Path:
     return Path((info.context or {}).get("folder", ""))
 
 
+class PlacedPath(str):
+    """A path from the configuration file on, which knows how it was written: a kept plan is bound to that."""
+
+    __slots__ = ("written",)
+    written: str
+
+
 def _from_the_configuration(value: str, info: ValidationInfo) -> str:
-    return str(folder_of(info) / value)
+    placed = PlacedPath(folder_of(info) / value)
+    placed.written = value
+    return placed
 
 
-PlacedFile = Annotated[FilePath, AfterValidator(_from_the_configuration)]
+PlacedFile = Annotated[
+    FilePath,
+    AfterValidator(_from_the_configuration),
+    PlainSerializer(lambda path: getattr(path, "written", path), return_type=str),
+]
 """A file's path; a relative one begins at the configuration file."""
 
 NAME_IN_CAPITALS = re.compile(r"[A-Z]{1,16}\d{0,3}(_([A-Z]{1,16}\d{0,3}|\d{1,3})){1,6}")

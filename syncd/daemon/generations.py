@@ -56,8 +56,8 @@ class Generations:
         with self._lock:
             return sum(generation.runs for generation in (self._current, *self._replaced))
 
-    def replace(self, fresh: Generation, begin: Callable[[Generation], None]) -> Generation:
-        """Put `fresh` in force and let it begin. Returns: the one before, stopped.
+    def replace(self, fresh: Generation, begin: Callable[[Generation], None]) -> None:
+        """Put `fresh` in force and let it begin; the one before is stopped.
 
         Raises: whatever `begin` raises; the one before is in force again then.
         """
@@ -76,7 +76,6 @@ class Generations:
         with self._lock:
             self._replaced.append(before)
         self._close_idle()
-        return before
 
     def _close_idle(self) -> None:
         with self._lock:

@@ -69,6 +69,7 @@ class JobRunner:
             self._running.add(name)
             self._asked_again.discard(name)
         structlog.contextvars.bind_contextvars(run_id=uuid.uuid4().hex[:12])
+        was_replaced = False
         try:
             with self._generations.running() as generation:
                 app = generation.app
@@ -77,6 +78,7 @@ class JobRunner:
                     tick, named = generation.pending.take(name)
                     ended = partial(self._finished, app)
                     sync_job(app.world, job, holder=holder(), wait=LOCK_WAIT, tick=tick, named=named, ended=ended)
+                was_replaced = app.ended.is_set()  # a new configuration cut this run short
         except SyncdError as error:
             self._log.error("cycle.failed", job=name, error=error.message, hint=error.hint)
         except Exception as error:  # noqa: BLE001  # the cycle boundary: a bug ends this run, not the daemon
@@ -85,7 +87,7 @@ class JobRunner:
             structlog.contextvars.clear_contextvars()
             with self._lock:
                 self._running.discard(name)
-                again = name in self._asked_again
+                again = name in self._asked_again or was_replaced
         if again and not self._stop.is_set():
             self.trigger(name)
 

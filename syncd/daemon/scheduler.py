@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -23,8 +23,13 @@ STAGGER_MAX = 30.0
 class JobSchedule:
     """The schedules of one configuration, not started yet."""
 
-    def __init__(self, settings: Settings, run: Callable[[str], None]) -> None:
-        """`run` is called with a job's name, in a thread of that job: a job that waits holds up no other."""
+    def __init__(
+        self, settings: Settings, run: Callable[[str], None], kept: Mapping[str, datetime] | None = None
+    ) -> None:
+        """`run` is called with a job's name, in a thread of that job: a job that waits holds up no other.
+
+        Each job runs at once, then by its schedule; those in `kept` at the time given there.
+        """
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(max(1, len(settings.jobs)))},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -35,7 +40,14 @@ class JobSchedule:
                 logger().warning("job.unscheduled", job=name, hint="add schedule: {every: 5m}")
                 continue
             first = now() + timedelta(seconds=min(STAGGER_MAX, STAGGER * number))
+            first = (kept or {}).get(name, first)
             self._scheduler.add_job(run, trigger_for(job.schedule), args=[name], id=name, next_run_time=first)
+
+    def unchanged(self, before: Settings, after: Settings) -> dict[str, datetime]:
+        """When the jobs run next that a new configuration leaves as they are."""
+        same = {name for name in after.jobs if _as_used(before, name) == _as_used(after, name)}
+        times = {name: self.next_run(name) for name in same}
+        return {name: at for name, at in times.items() if at is not None}
 
     def start(self, *, paused: bool = False) -> None:
         """Let the jobs run."""
@@ -68,3 +80,11 @@ class JobSchedule:
                 job.modify(next_run_time=min(job.next_run_time + step, now() + job.trigger.longest))
             else:
                 job.modify(next_run_time=job.trigger.get_next_fire_time(None, now()))
+
+
+def _as_used(settings: Settings, name: str) -> object:
+    """A job with all that its cycles go by; None where there is no such job."""
+    job = settings.jobs.get(name)
+    if job is None:
+        return None
+    return settings.owner, settings.state, job, settings.sources[job.source], [settings.targets[t] for t in job.targets]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from syncd.bootstrap.app import App, now
 from syncd.config import Settings, load
+from syncd.config.settings import Server
 from syncd.daemon.config_watch import PERIOD, ConfigWatch
 from syncd.daemon.control import Control
 from syncd.daemon.event_listeners import EventListeners
@@ -60,6 +61,7 @@ class Daemon:
         server = app.settings.server
         if server and server.token:
             server.token.read("server.token")
+        self._listen = server.listen if server else None
         self.http = HttpServer(self.control, server.listen) if server else None
 
     def _build(self, settings: Settings) -> App:
@@ -139,20 +141,27 @@ class Daemon:
             fresh: App | None = None
             try:
                 fresh = self._build(load(self._config))
-                before = self._take_over(fresh)
+                self._take_over(fresh)
             except Exception as error:  # noqa: BLE001  # whatever it is, the configuration in use goes on
                 if fresh is not None:
                     fresh.close()
                 raise self.watch.refused(error) from None
             self.watch.loaded()
             self._log.info("config.reloaded", jobs=sorted(fresh.settings.jobs))
-            if fresh.settings.server != before.settings.server:
-                hint = "another server.listen counts from the next start on"
-                self._log.warning("config.restart_needed", hint=hint)
+            self._see_whether_a_restart_is_needed(fresh.settings.server)
 
-    def _take_over(self, fresh: App) -> App:
-        """Put a configuration that is whole in force; what fails half-way is undone. Returns: the one before."""
-        generation = Generation(fresh, JobSchedule(fresh.settings, self._run_job))
+    def _see_whether_a_restart_is_needed(self, server: Server | None) -> None:
+        """The server is bound once: say so while another address is configured than the one it answers at."""
+        if (server.listen if server else None) != self._listen:
+            hint = "another server.listen counts from the next start on"
+            self._log.warning("config.restart_needed", hint=hint)
+
+    def _take_over(self, fresh: App) -> None:
+        """Put a configuration that is whole in force; what fails half-way is undone."""
+        current = self.generations.current
+        kept = current.schedule.unchanged(current.app.settings, fresh.settings)
+        kept = {name: at for name, at in kept.items() if not current.pending.has(name)}
+        generation = Generation(fresh, JobSchedule(fresh.settings, self._run_job, kept))
         queues = self._listeners.queues_of(fresh)
 
         def begin(following: Generation) -> None:
@@ -161,7 +170,7 @@ class Daemon:
             self._listeners.start(following.app, queues)
 
         try:
-            return self.generations.replace(generation, begin).app
+            self.generations.replace(generation, begin)
         except BaseException:
             self._configured(self.generations.current.app)
             raise

@@ -45,6 +45,11 @@ class PendingEvents:
         self._named: defaultdict[str, set[str]] = defaultdict(set)
         self._tick = ObservationCache()
 
+    def has(self, job: str) -> bool:
+        """Did an event name something of the job that it has not looked at yet?"""
+        with self._lock:
+            return bool(self._named.get(job))
+
     def put(self, job: str, named: Iterable[str]) -> None:
         """An event: what was looked at before it is old."""
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from syncd.errors import ConfigError
 from syncd.sandbox.launchers import OpenBao, moto, openbao
 from syncd.sandbox.wix_server import BASE, Wix, serving
 
@@ -152,52 +154,72 @@ def seed(around: Surroundings) -> int:
 
 
 @contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
+def _folder(keep: Path | None, what: str) -> Iterator[Path]:
+    """The folder given, or one that is gone afterwards. Raises `ConfigError` for one of servers that are gone."""
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
+        if (keep / "state.db").exists():
+            raise ConfigError(
+                f"{keep} holds a ledger of secrets on servers that are gone",
+                hint="name another folder, or remove this one",
+            )
         yield keep.resolve()
         return
-    with tempfile.TemporaryDirectory(prefix="syncd-demo-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"syncd-{what}-") as folder:
         yield Path(folder)
+
+
+class _Surprise(Exception):
+    """A step did not go as told."""
+
+
+def _expect(*, well: bool) -> None:
+    if not well:
+        raise _Surprise
 
 
 def run_demo(keep: Path | None, say: Say) -> int:
     """The story, each step with the command that a user would type. 0 when all went as told."""
-    with _folder(keep) as folder:
+    with _folder(keep, "demo") as folder:
         say("Starting a real OpenBao (Vault's open fork), an AWS emulator and a Wix emulator on this machine ...")
         with surroundings(folder) as around:
-            return _story(around, say, kept=keep is not None)
+            try:
+                _story(around, say, kept=keep is not None)
+            except _Surprise:
+                say("This did NOT go as told; see above.")
+                return 1
+    return 0
 
 
-def _story(around: Surroundings, say: Say, *, kept: bool) -> int:
+def _story(around: Surroundings, say: Say, *, kept: bool) -> None:
+    """Raises `_Surprise` at the first step that goes otherwise."""
     site = around.wix.site(SITE)
     expected = seed(around)
     say(f"Seeded 3 secrets in OpenBao and 2 in AWS: {expected} values in all. The Wix site is empty.\n")
     say("1. What would happen? Nothing is changed yet.")
-    well = _syncd(around, say, "plan") == 0
+    _expect(well=_syncd(around, say, "plan") == 0)
     say("\n2. Do it.")
-    well &= _syncd(around, say, "sync") == 0 and len(site.secrets) == expected
+    _expect(well=_syncd(around, say, "sync") == 0 and len(site.secrets) == expected)
     ids = {one.name: one.id for one in site.secrets.values()}
     say("\n   Every id that Wix gave is in the ledger:")
-    well &= _syncd(around, say, "state", "list") == 0
+    _expect(well=_syncd(around, say, "state", "list") == 0)
     say("\n3. Somebody rotates the Stripe API key in OpenBao; sync again.")
     around.put("payments/stripe", {"api_key": secrets.token_urlsafe(24), "webhook_secret": "whsec-of-the-demo"})
-    well &= _syncd(around, say, "sync") == 0
+    _expect(well=_syncd(around, say, "sync") == 0)
     same = ids == {one.name: one.id for one in site.secrets.values()}
-    well &= same
     say(f"   Updated in place: the ids at Wix are {'the same as before' if same else 'NOT the same'}.")
+    _expect(well=same)
     say("\n4. Nothing has changed now; sync once more.")
     before = around.wix.count("POST", "PATCH", "DELETE")
-    well &= _syncd(around, say, "sync") == 0
+    _expect(well=_syncd(around, say, "sync") == 0)
     writes = around.wix.count("POST", "PATCH", "DELETE") - before
-    well &= writes == 0
     say(f"   An idle cycle sent {writes} writes to Wix.")
+    _expect(well=writes == 0)
     where = around.folder / "state.db"
     say(f"\nThe state file (the ledger) {'is' if kept else 'was'} {where}, the configuration {around.config}.")
     if not kept:
         say("Both are gone with the demo; `syncd demo --keep DIR` keeps them, `syncd sandbox` keeps the servers.")
-    say("All went as told." if well else "Something did NOT go as told; see above.")
-    return 0 if well else 1
+    say("All went as told.")
 
 
 def _syncd(around: Surroundings, say: Say, *words: str) -> int:
@@ -217,8 +239,9 @@ def _syncd(around: Surroundings, say: Say, *words: str) -> int:
 def run_sandbox(
     only: str | None, port: int, folder: Path | None, say: Say, stop: threading.Event, sites: int = 1
 ) -> int:
-    """Servers until asked to stop."""
-    with _folder(folder) as home, ExitStack() as stack:
+    """Servers until asked to stop. Raises `ConfigError` for a port that is in use."""
+    _see_free(port)
+    with _folder(folder, "sandbox") as home, ExitStack() as stack:
         if only == "wix":
             wix = Wix()
             url = stack.enter_context(serving(wix, port))
@@ -244,10 +267,23 @@ def run_sandbox(
             say(f"\nA ready configuration: {around.config}. Try, in another terminal:")
             say("  export AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo")
             say(f"  syncd --config {around.config} plan")
-        say("Ctrl-C ends it.")
+            say("Rotate a secret:")
+            say(f'  curl -H "X-Vault-Token: $(cat {home / "vault-token"})" \\')
+            say(f'    -d \'{{"data": {{"api_key": "another"}}}}\' {around.bao.address}/v1/secret/data/payments/stripe')
+        ends = "ends the servers" if folder else f"ends the servers and removes {home}; --dir keeps the folder"
+        say(f"Ctrl-C {ends}.")
         sys.stdout.flush()
         stop.wait()
     return 0
+
+
+def _see_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise ConfigError(f"port {port} cannot be used", hint="is it in use? name another --port") from None
 
 
 def _say_control(say: Say, url: str) -> None:

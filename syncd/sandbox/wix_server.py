@@ -344,14 +344,32 @@ def control(wix: Wix, method: str, path: str, body: dict[str, Any]) -> tuple[int
             return 400, {"message": f"kind is one of {', '.join(KINDS)}"}
         return 200, {}
     if method == "POST" and call.startswith("options/"):
-        options = wix.site(call.removeprefix("options/")).options
-        known = {"case_insensitive", "dates", "members_area", "may_read", "quota", "latency", "capacity"}
-        for key in known & set(body):
-            setattr(options, key, body[key])
-        for key in {"listing_lag", "quota_window"} & set(body):
-            setattr(options, key, timedelta(seconds=float(body[key])))
-        return 200, {}
+        return _options(wix, call.removeprefix("options/"), body)
     return 404, {"message": "requests, secrets, faults or options/SITE"}
+
+
+OPTIONS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("case_insensitive", "dates", "members_area", "may_read"), (bool,)),
+    **dict.fromkeys(("latency", "listing_lag", "quota_window"), (int, float)),
+    "quota": (int,),
+    "capacity": (int, type(None)),
+}
+"""What may be set of a site, and as what; times in seconds."""
+
+
+def _options(wix: Wix, site_id: str, body: dict[str, Any]) -> tuple[int, object]:
+    """Set options of a site, all of them or none."""
+    if site_id not in wix.sites:
+        return 404, {"message": f"there is no site {site_id}; there are {', '.join(wix.sites)}"}
+    for key, value in body.items():
+        fits = isinstance(value, OPTIONS.get(key, ())) and (isinstance(value, bool) == (bool in OPTIONS[key]))
+        if not fits:
+            what = f"{key} takes {OPTIONS[key][0].__name__}" if key in OPTIONS else f"there is no option {key}"
+            return 400, {"message": f"{what}; the options are {', '.join(OPTIONS)}"}
+    for key, value in body.items():
+        is_span = key in {"listing_lag", "quota_window"}
+        setattr(wix.sites[site_id].options, key, timedelta(seconds=value) if is_span else value)
+    return 200, {}
 
 
 class _Server(ThreadingHTTPServer):
