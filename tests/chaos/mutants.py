@@ -335,7 +335,7 @@ MUTANTS = (
     M("a clock that jumps moves the schedules", "daemon/service.py", "        if abs(step) < CLOCK_STEP:", "        if step:", BOUNDARY + "test_a_daemon_goes_on_when_its_clock_jumps"),
     M("leak: a key of the configuration", "config/loader.py", "return bool(meant_by(part, all_fields()))", "return True", LEAKS + "test_echoes.py::test_a_credential_in_the_wrong_place_is_not_shown"),
     M("leak: the name of an environment variable", "config/fields.py", "known = self.env in os.environ", "known = True", LEAKS + "test_echoes.py::test_a_credential_in_the_wrong_place_is_not_shown"),
-    M("leak: what the parser says", "config/yaml_file.py", 'broken YAML: {_problem(error)}"', 'broken YAML: {error.problem}"', LEAKS + "test_echoes.py::test_broken_yaml_shows_nothing_of_what_was_written"),
+    M("leak: what the parser says", "config/yaml_file.py", 'broken YAML: {problem}"', 'broken YAML: {error.problem}"', LEAKS + "test_echoes.py::test_broken_yaml_shows_nothing_of_what_was_written"),
     M("leak: a secret in another form", "transport/echoes.py", "    yield data.hex()\n", "", LEAKS + "test_echoes.py::test_a_part_of_a_secret_is_seen_in_any_form"),
     M("leak: a credential that is listed", "targets/wix/target.py", "if answer.repeats_credential or not isinstance(listed, list):", "if not isinstance(listed, list):",
       LEAKS + "test_echoes.py::test_a_peer_that_gives_back_what_it_was_sent"),
