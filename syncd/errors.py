@@ -162,6 +162,8 @@ class LedgerBusy(LedgerError):
     retryable = True
 
 
+INTERRUPTED = 130
+"""The exit code of a cycle that was stopped before it had sent all: it is due again at once."""
 EXIT_ORDER = (7, 3, 4, 5, 6, 1)
 """With several causes, the first of these is the exit code."""
 

@@ -15,6 +15,7 @@ from syncd.domain import (
     ReadResult,
     RemoteSecret,
     Rule,
+    RuleCheck,
     SecretRef,
     SecretValue,
     Snapshot,
@@ -77,8 +78,9 @@ class FakeSource:
     def close(self) -> None:
         pass
 
-    def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | str]:
-        yield "fake"
+    def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | RuleCheck]:
+        for rule in rules:
+            yield RuleCheck(rule=rule.path.text, found=len(self.snapshot(rule).entries), means="fake")
 
     def _seen(self) -> dict[str, Stored]:
         if self.broken:

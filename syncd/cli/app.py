@@ -105,6 +105,8 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as done:
         code = done.exit_code
     except (typer.Abort, KeyboardInterrupt):
+        if Context.stoppable and caught.number:
+            warn("syncd: left at once; the next cycle settles what was in flight: see syncd status")
         return 128 + (caught.number or signal.SIGINT)
     except (BrokenPipeError, SystemExit):  # click turns the former into the latter; no command of ours exits by itself
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -147,6 +149,8 @@ class _Signals:
         Context.stop.set()
         if again or not Context.stoppable:
             raise KeyboardInterrupt
+        if sys.stderr.isatty():
+            os.write(2, b"\nstopping: what is in flight ends first; once more to leave at once\n")
 
     def code(self, code: int) -> int:
         """130 or 143 when interrupted, else the command's own."""

@@ -221,8 +221,11 @@ def _sources(app: App) -> Iterator[tuple[str, str, str, int]]:
             for told in app.source(name).check(rules):
                 if isinstance(told, ReadFailure):
                     yield "failed", f"source {name}", f"{told.place}: {told.message}; mend: {told.hint}", 4
+                elif told.found:
+                    yield "ok", f"source {name}", f"{told.rule}: {told.found} found by {told.means}", 0
                 else:
-                    yield "ok", f"source {name}", told, 0
+                    seen = f"{told.rule} selects nothing (asked by {told.means}): is the path right?"
+                    yield "warning", f"source {name}", seen, 0
             if not rules:
                 yield "ok", f"source {name}", "no job uses it", 0
         except SyncdError as error:

@@ -148,7 +148,7 @@ def _tell_wait(cause: str, seconds: float) -> None:
     if sys.stderr.isatty():
         warn(f"waiting for {cause} (at most {seconds:.0f} s)")
     else:
-        logger().warning("cycle.waits", cause=cause, seconds=round(seconds, 1))
+        logger().warning("cycle.waits", cause=cause, at_most_seconds=round(seconds, 1))
 
 
 def warn(text: str) -> None:

@@ -28,11 +28,15 @@ def explain(
     context: typer.Context,
     what: Annotated[str, typer.Argument(metavar="NAME-or-PATH", help="A Wix name, a path at a source, or a Wix id.")],
     *,
+    target: Annotated[str | None, typer.Option("--target", help="On this target only.")] = None,
     as_json: Json = False,
 ) -> int:
     """Show how one secret is mapped, its versions, ids, last action, and what the next cycle will do about it."""
     with context.obj.open(writable=False) as app:
-        explanation = explanation_of(app, what)
+        if target is not None and target not in app.settings.targets:
+            known = ", ".join(sorted(app.settings.targets))
+            raise ConfigError(f"there is no target {target}", hint=f"the targets are {known}")
+        explanation = explanation_of(app, what, target)
         if as_json:
             show_json(_as_json(app, explanation))
         else:
@@ -52,7 +56,8 @@ def explain(
 
 def _as_json(app: App, explanation: Explanation) -> dict[str, Any]:
     now, served = app.world.clock(), app.served
-    lines = (line for one in explanation.records for line in app.ledger.history(one.name, one.site))
+    lines = [line for one in explanation.records for line in app.ledger.history(one.name, one.site)]
+    lines += explanation.history
     return {
         "mappings": explanation.mappings,
         "excluded": explanation.excluded,
@@ -88,7 +93,12 @@ def _lines(app: App, explanation: Explanation) -> Iterator[str]:
         rule = f"job {exclusion['job']}, rule {exclusion['rule']}"
         yield f"{explanation.subject}: left out of {rule}, by exclude {exclusion['exclude']}"
     for record in explanation.records:
-        yield from _record_lines(app, record)
+        yield from _record_lines(app, record, explanation)
+    if explanation.history:
+        yield f"{explanation.subject}: not in the ledger any more; what was done last:"
+    for entry in explanation.history:
+        done = f"{entry.action}: {entry.outcome} {entry.request_id}".rstrip()
+        yield f"  {ago(entry.at, now):18} {entry.target}: {done}"
     for problem in explanation.problems:
         retry = f"; next try {ago(problem.retry_at, now)}" if problem.retry_at else ""
         yield f"{problem.subject}: {problem.kind} since {ago(problem.first_at, now)}: {problem.message}{retry}"
@@ -98,8 +108,10 @@ def _lines(app: App, explanation: Explanation) -> Iterator[str]:
         yield from _cycle_lines(cycle, explanation)
 
 
-def _record_lines(app: App, record: Record) -> Iterator[str]:
+def _record_lines(app: App, record: Record, explanation: Explanation) -> Iterator[str]:
     now = app.world.clock()
+    here = (one for one in explanation.cycles if app.site_of(one.target) == record.site)
+    current = next((one.versions[record.name] for one in here if record.name in one.versions), None)
     yield f"{record.name} on {record.target} (site {record.site})"
     state = app.ledger.known_paths(record.ref.source).get((record.ref.path, record.pin))
     facts = {
@@ -109,7 +121,7 @@ def _record_lines(app: App, record: Record) -> Iterator[str]:
         "job": record.job,
         "listed by": _listed_by(app, record) or "-",
         "version at Wix": version_label(record.version) or "-",
-        "version at source": (version_label(state.version.token) if state else "") or "-",
+        "version at source": _version_at_source(current, state.version.token if state else ""),
         "last settled": ago(record.last_synced_at, now),
         "owned": "adopted: never deleted by syncd" if record.adopted else "created by syncd",
     }
@@ -121,6 +133,13 @@ def _record_lines(app: App, record: Record) -> Iterator[str]:
         yield f"  {key:18} {value}"
     for line in app.ledger.history(record.name, record.site, most=5):
         yield f"  {ago(line.at, now):18} {line.action}: {line.outcome} {line.request_id}".rstrip()
+
+
+def _version_at_source(current: str | None, remembered: str) -> str:
+    """As it is seen now; else as it was seen last, which is said."""
+    if current is not None:
+        return version_label(current) or "-"
+    return f"{version_label(remembered)} when it was last seen" if remembered else "-"
 
 
 def _listed_by(app: App, record: Record) -> str:
@@ -156,8 +175,11 @@ def _cycle_lines(cycle: NextCycle, explanation: Explanation) -> Iterator[str]:
     if not said and cycle.listed and cycle.unread:
         yield f"{place}: nothing, its path is listed and could not be read"
     elif not said and explanation.mappings and not cycle.listed:
-        known = "" if cycle.failures else "; is the path right?"
-        yield f"{place}: nothing, the source does not list this path{known}"
+        tags = {one["tags"] for one in explanation.mappings if one["job"] == cycle.job and "tags" in one}
+        known = (
+            f"; its rule takes only what has the tags {' or '.join(sorted(tags))}" if tags else "; is the path right?"
+        )
+        yield f"{place}: nothing, the source does not list this path{'' if cycle.failures else known}"
     for failure in cycle.failures:
         yield f"  unreadable  {failure.place}: {failure.message}"
         if failure.hint:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from syncd.domain import Action, Delete, Finding, OpenProblem, ReadFailure, Record, SecretRef
+from syncd.domain import Action, Delete, Finding, HistoryEntry, OpenProblem, ReadFailure, Record, SecretRef
 from syncd.domain.untrusted import mapping
 from syncd.errors import SyncdError
 
@@ -30,6 +30,8 @@ class NextCycle:
     listed: bool = False
     """Does the source list its path?"""
     unread: bool = False
+    versions: dict[str, str] = field(default_factory=dict)
+    """What the source has now, by the name that it goes under."""
     actions: tuple[Action, ...] = ()
     findings: tuple[Finding, ...] = ()
     failures: tuple[ReadFailure, ...] = ()
@@ -57,31 +59,40 @@ class Explanation:
     cycles: list[NextCycle] = field(default_factory=list)
     similar: list[str] = field(default_factory=list)
     """Names that are close to one of which nothing is known."""
+    history: list[HistoryEntry] = field(default_factory=list)
+    """The last actions on a name that the ledger has no longer."""
 
     @property
     def is_empty(self) -> bool:
         """Is nothing known of it at all?"""
-        known = (self.records, self.problems, self.mappings, self.excluded)
+        known = (self.records, self.problems, self.mappings, self.excluded, self.history)
         return not any(known) and all(one.says_nothing for one in self.cycles)
 
 
-def explanation_of(app: App, what: str) -> Explanation:
-    """Look it up in the ledger and the rules, and see what the next cycle would do. Raises `LedgerError`."""
+def explanation_of(app: App, what: str, target: str | None = None) -> Explanation:
+    """Look it up in the ledger and the rules, and see what the next cycle would do. Raises `LedgerError`.
+
+    `target`: on this one only.
+    """
     subject = _path_of(app, what)
-    records = [one for one in app.ledger.records() if subject in {one.name, one.ref.path, one.remote_id}]
+    site = app.site_of(target) if target else None
+    records = [one for one in app.ledger.records(site) if subject in {one.name, one.ref.path, one.remote_id}]
     problems = [
         one
         for one in app.ledger.all_troubles()
-        if one.subject in {what, subject} or (one.ref is not None and one.ref.path == subject)
+        if (one.subject in {what, subject} or (one.ref is not None and one.ref.path == subject))
+        and site in {None, one.site}
     ]
     explanation = Explanation(
         subject=subject,
         records=records,
         problems=problems,
-        mappings=list(_mappings(app, subject)),
+        mappings=[one for one in _mappings(app, subject) if target in {None, one["target"]}],
         excluded=list(_exclusions(app, subject)),
     )
-    explanation.cycles = list(_next_cycles(app, explanation))
+    if not records:
+        explanation.history = list(app.ledger.history(subject, site, most=5))
+    explanation.cycles = list(_next_cycles(app, explanation, target))
     if explanation.is_empty:
         explanation.similar = _similar(app, subject)
     return explanation
@@ -117,6 +128,8 @@ def _mappings(app: App, path: str) -> Iterator[dict[str, Any]]:
                 for target in job.targets:
                     row = {"job": job.name, "rule": rule.path.text, "target": target, "ref": str(ref)}
                     row["listed_by"] = listed_by.get((job.name, rule.path.text), "")
+                    if rule.tags:
+                        row["tags"] = ", ".join(f"{key}={value}" for key, value in rule.tags)
                     try:
                         given = wix_name(rule, ref, mount, app.settings.targets[target].name_profile)
                         yield {**row, "name": given if fields or rule.field != "*" else None}
@@ -139,7 +152,7 @@ def listing_methods(app: App) -> dict[tuple[str, str], str]:
     return {(job, path): how for job, methods in by_job.items() for path, how in methods.items()}
 
 
-def _next_cycles(app: App, explanation: Explanation) -> Iterator[NextCycle]:
+def _next_cycles(app: App, explanation: Explanation, only: str | None) -> Iterator[NextCycle]:
     """What each job that may have to do with it sees now; a name that nobody knows is looked for by all."""
     from syncd.reconcile.cycle import Cycle, looked_at_patiently
     from syncd.reconcile.observe.observation_cache import ObservationCache
@@ -152,7 +165,7 @@ def _next_cycles(app: App, explanation: Explanation) -> Iterator[NextCycle]:
     for job in app.world.jobs.values():
         if concerned and job.name not in concerned:
             continue
-        for target in job.targets:
+        for target in (one for one in job.targets if only in {None, one}):
             try:
                 picture = looked_at_patiently(Cycle(app.world, job, target), tick)
             except SyncdError as error:
@@ -189,6 +202,7 @@ def _seen(job: Job, target: str, picture: PlannedPass, explanation: Explanation)
         job=job.name,
         target=target,
         wanted=tuple(sorted({one.name for one in wanted})),
+        versions={one.name: one.version for one in wanted},
         listed=any(path in here for path, _ in evidence.listed),
         unread=any(path in here for path, _ in evidence.unread),
         actions=tuple(actions),

@@ -23,9 +23,8 @@ owner: {owner}
 state:
   path: {state}          # the ledger of ids; SQLite, made by the first sync
 """
+SOURCES = "\nsources:\n"
 VAULT = """\
-
-sources:
   vault:
     type: vault                        # HashiCorp Vault or OpenBao
     address: {address}
@@ -41,8 +40,6 @@ AUTHS = {
     ),
 }
 AWS = """\
-
-sources:
   aws:
     type: aws_secrets_manager          # the standard AWS credential chain
     region: {region}
@@ -56,13 +53,17 @@ targets:
     auth: {{method: api_key, site_id: {site_id}, api_key: {{env: WIX_API_KEY}}}}
 
 jobs:
-  first:
+"""
+JOB = """\
+  from-{source}:
     source: {source}
     targets: [site]
     schedule: {{every: 5m}}              # for `syncd run`; `syncd sync` runs it at once
     secrets:
       - path: {path}
         name: "{name}"
+"""
+DELETION = """\
     # Deletion is off. With it, what is gone at the source goes at Wix after a day of observed absence:
     # deletion_policy: delete
     # deletion_grace: 24h
@@ -80,33 +81,45 @@ def init(
     owner: Annotated[
         str | None, typer.Option("--owner", help="Who this installation is, such as platform-team.")
     ] = None,
-    source: Annotated[str | None, typer.Option("--source", help="vault or aws.")] = None,
+    source: Annotated[str | None, typer.Option("--source", help="vault, aws or both.")] = None,
     address: Annotated[str | None, typer.Option("--address", help="Vault: https://HOST:PORT.")] = None,
     auth: Annotated[str, typer.Option("--auth", help="Vault: token, kubernetes or approle.")] = "token",
     region: Annotated[str | None, typer.Option("--region", help="AWS: such as eu-west-1.")] = None,
-    path: Annotated[str | None, typer.Option("--path", help="Which secrets, such as secret/shop/**.")] = None,
+    path: Annotated[
+        str | None, typer.Option("--path", help="Which secrets, such as secret/shop/**; of Vault with both.")
+    ] = None,
+    aws_path: Annotated[str | None, typer.Option("--aws-path", help="With both: which secrets of AWS.")] = None,
     site_id: Annotated[str | None, typer.Option("--site-id", help="The Wix site.")] = None,
     state: Annotated[str, typer.Option("--state", help="Where the ledger goes.")] = "./state.db",
 ) -> int:
     """Write a commented configuration to start from, and check it. On a terminal it asks for what was not given."""
+    from syncd.config.loader import see_text
+
     file: Path = context.obj.config
     if file.exists():
         raise ConfigError(f"{file} is there already", hint="name another one: syncd --config FILE init")
     owner = _given(owner, "--owner", "Who is this installation, at Wix?", "platform-team")
-    source = _given(source, "--source", "Where are the secrets, in vault or aws?", "vault")
-    if source not in {"vault", "aws"} or auth not in AUTHS:
-        raise ConfigError(f"--source {source} --auth {auth} is not known", hint=f"vault or aws; {', '.join(AUTHS)}")
-    if source == "vault":
+    source = _given(source, "--source", "Where are the secrets: vault, aws or both?", "vault")
+    if source not in {"vault", "aws", "both"} or auth not in AUTHS:
+        raise ConfigError(
+            f"--source {source} --auth {auth} is not known", hint=f"vault, aws or both; {', '.join(AUTHS)}"
+        )
+    text, jobs = HEAD.format(owner=owner, state=state) + SOURCES, ""
+    if source != "aws":
         address = _given(address, "--address", "Vault's address?", "https://vault.example.com:8200")
-        path = _given(path, "--path", "Which secrets? The mount, then a pattern", "secret/shop/**")
-        part, name = VAULT.format(address=address, auth=AUTHS[auth]), "{path}_{field}"
-    else:
+        path = _given(path, "--path", "Which secrets of Vault? The mount, then a pattern", "secret/shop/**")
+        text += VAULT.format(address=address, auth=AUTHS[auth])
+        jobs += JOB.format(source="vault", path=path, name="{path}_{field}")
+    if source != "vault":
         region = _given(region, "--region", "Which region?", "eu-west-1")
-        path = _given(path, "--path", "Which secrets? A pattern over names", "prod/shop/*")
-        part, name = AWS.format(region=region), "{path}"
+        chosen, option = (path, "--path") if source == "aws" else (aws_path, "--aws-path")
+        chosen = _given(chosen, option, "Which secrets of AWS? A pattern over names", "prod/shop/*")
+        text += AWS.format(region=region)
+        jobs += JOB.format(source="aws", path=chosen, name="{path}")
     site_id = _given(site_id, "--site-id", "The id of the Wix site?", "00000000-0000-0000-0000-000000000000")
-    tail = TAIL.format(site_id=site_id, source=source, path=path, name=name)
-    _write(file, HEAD.format(owner=owner, state=state) + part + tail)
+    text += TAIL.format(site_id=site_id) + jobs + DELETION
+    see_text(text, file)  # what cannot work is not written
+    _write(file, text)
     show(f"written: {file}")
     return check(context)
 

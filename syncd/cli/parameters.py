@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from syncd.domain import STATUSES
 from syncd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from syncd.bootstrap.app import App
 
 Jobs = Annotated[list[str] | None, typer.Argument(metavar="[JOB]...", help="Jobs to take; all if left out.")]
 Wait = Annotated[str, typer.Option("--wait", help="How long to wait for another process that works on the site.")]
@@ -16,6 +19,20 @@ JobFilter = Annotated[str | None, typer.Option("--job", help="Only this job's.")
 TargetFilter = Annotated[str | None, typer.Option("--target", help="Only on this target.")]
 StatusFilter = Annotated[str | None, typer.Option("--status", help="Only in this state, for example failed.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def see_known(app: App, job: str | None, target: str | None) -> None:
+    """Raise `ConfigError` for a filter by a job or target that neither the configuration nor the ledger knows."""
+    records, problems = app.ledger.records(), app.ledger.all_troubles()
+    jobs = {*app.settings.jobs, *(one.job for one in records), *(one.job for one in problems)}
+    for what, given, known in (
+        ("job", job, jobs),
+        ("target", target, {*app.settings.targets, *(one.target for one in records)}),
+    ):
+        if given is not None and given not in known:
+            near = difflib.get_close_matches(given, known, n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(f"there is no {what} {given}", hint=f"{meant}the {what}s are {', '.join(sorted(known))}")
 
 
 def see_status(status: str | None) -> None:

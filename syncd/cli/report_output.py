@@ -84,13 +84,12 @@ def _problems(
 ) -> Iterator[Problem]:
     for failure in failures:
         yield Problem(label="unreadable", name=failure.place, message=failure.message, hint=failure.hint)
-    failed = {o.action.name: o for o in report.outcomes}.values() if report else ()
-    for outcome in failed:
-        if isinstance(outcome.error, SyncdError):
-            error = outcome.error
-            yield Problem(label="failed", name=outcome.action.name, message=error.message, hint=error.hint)
+    last = {o.action.name: o for o in report.outcomes}.values() if report else ()
+    failed = {o.action.name: o.error for o in last if isinstance(o.error, SyncdError)}
+    for name, error in failed.items():
+        yield Problem(label="failed", name=name, message=error.message, hint=error.hint)
     for one in findings:
-        if one.kind in SHOWN:
+        if one.kind in SHOWN and not (one.kind is FindingKind.UNVERIFIED and one.name in failed):
             where = f"{one.name} ({one.ref})" if one.ref and str(one.ref) != one.name else one.name
             yield Problem(label=one.kind.value, name=where, message=one.message, hint=one.hint)
     if report and report.unsent:

@@ -13,7 +13,7 @@ import typer
 
 from syncd.cli.context import Context, duration, show, show_json, show_table
 from syncd.cli.json_rows import record_row
-from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_status
+from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_known, see_status
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.domain import Grant, HistoryEntry, OpenProblem, Record, RemoteSecret, Result, version_label
 from syncd.domain.ownership import other_owner
@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at the ledger of ids, and set it right.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="A Wix name.")]
-Target = Annotated[str | None, typer.Option("--target", help="On this target only.")]
+Target = Annotated[
+    str | None, typer.Option("--target", help="On which target; needed where several hold a secret of this name.")
+]
+AdoptTarget = Annotated[
+    str | None, typer.Option("--target", help="On this target; on each with a conflict about the name if left out.")
+]
 WAIT = timedelta(minutes=5)
 MOST_BYTES = 1024 * 1024 * 1024
 """Of an export: some million secrets."""
@@ -76,6 +81,7 @@ def list_(
     """List every secret in the ledger: its id, source, version and status."""
     see_status(status)
     with context.obj.open(writable=False) as app:
+        see_known(app, job, target)
         records = app.ledger.records()
         now, served = app.world.clock(), app.served
         rows = [record_row(record, status_of_record(record, served, now)) for record in records]
@@ -170,7 +176,7 @@ def adopt(
     context: typer.Context,
     name: Name,
     *,
-    target: Target = None,
+    target: AdoptTarget = None,
     given_for: Annotated[str, typer.Option("--for", help="How long the permission holds, if it is not used.")] = "24h",
     reason: Reason = None,
 ) -> int:
@@ -220,18 +226,19 @@ def freeze(
     target: Target = None,
     reason: Reason = None,
 ) -> int:
-    """Leave one secret alone until then; a time that has passed thaws it."""
+    """Leave one secret alone until then."""
     moment, why = _moment(until), required_reason(reason, "state freeze")
     with context.obj.open() as app:
+        if moment <= app.world.clock():
+            raise ConfigError(
+                f"--until {until} has passed already", hint="name a later time; end a freeze with: syncd state thaw"
+            )
         record = _found(app, name, target)
         with _locked(app, record.site) as journal:
             record = _found(app, name, record.target if target else None)
-            now = app.world.clock()
-            frozen = moment > now
             log_override("state freeze", why, name=name, target=record.target, until=f"{moment:%Y-%m-%d %H:%M} UTC")
-            status = "frozen" if frozen else "synced" if record.status == "frozen" else record.status
-            journal.protect(replace(record, frozen_until=moment if frozen else None, status=status))
-    show(f"{name} is frozen until {moment:%Y-%m-%d %H:%M} UTC" if frozen else f"{name} is no longer frozen")
+            journal.protect(replace(record, frozen_until=moment, status="frozen"))
+    show(f"{name} on {record.target} is frozen until {moment:%Y-%m-%d %H:%M} UTC")
     return 0
 
 
@@ -242,9 +249,11 @@ def thaw(context: typer.Context, name: Name, *, target: Target = None) -> int:
         record = _found(app, name, target)
         with _locked(app, record.site) as journal:
             record = _found(app, name, record.target if target else None)
-            status = "synced" if record.status == "frozen" else record.status
+            if not record.is_frozen(app.world.clock()):
+                raise ConfigError(f"{name} on {record.target} is not frozen", hint=f"see: syncd explain {name}")
+            status = "behind" if record.status == "frozen" else record.status
             journal.protect(replace(record, frozen_until=None, status=status))
-    show(f"{name} is no longer frozen")
+    show(f"{name} on {record.target} is no longer frozen; the next cycle sees to it")
     return 0
 
 
@@ -345,8 +354,7 @@ def forget(
         with _locked(app, record.site) as journal:
             record = _found(app, name, target)
             if delete:
-                log_override("state forget --delete", why, name=name, target=record.target)
-                _delete(app, journal, record)
+                _delete(app, journal, record, why)
             else:
                 journal.write(drop=[record])
     after = " and deleted at Wix" if delete else "; if a rule still wants it, the next cycle takes it back by its mark"
@@ -354,8 +362,8 @@ def forget(
     return 0
 
 
-def _delete(app: App, journal: Any, record: Record) -> None:
-    """Under the same conditions as any deletion. Raises `PlanMoved` where one is not met."""
+def _delete(app: App, journal: Any, record: Record, why: str) -> None:
+    """Under the same conditions as any deletion. Raises `PlanMoved` where one is not met; nothing was done then."""
     from syncd.domain import Pending
     from syncd.reconcile.plan.deletion_checks import claims_on_site
     from syncd.reconcile.plan.planner import listing_is_believed, obstacle_to_deletion
@@ -390,6 +398,7 @@ def _delete(app: App, journal: Any, record: Record) -> None:
         remote_id=str(record.remote_id),
         version=record.version,
     )
+    log_override("state forget --delete", why, name=record.name, target=record.target)
     journal.write(put=[replace(record, pending=Pending.DELETE, pending_at=now)], log=[line])
     written = site_target.delete(str(record.remote_id))
     done = replace(line, outcome="deleted by state forget", result=Result.DONE, request_id=written.request_id)

@@ -11,7 +11,7 @@ import typer
 from syncd.cli.context import ago, show, show_json, show_table
 from syncd.cli.grouping import Problem, grouped_by_cause, names_in_words
 from syncd.cli.json_rows import problem_row
-from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_status
+from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_known, see_status
 from syncd.domain import OpenProblem, Record
 from syncd.domain.statuses import status_of_record
 
@@ -40,6 +40,7 @@ def status(
     """Show jobs, their last run, freshness, and what is failing."""
     see_status(state)
     with context.obj.open(writable=False) as app:
+        see_known(app, job, target)
         now = app.world.clock()
         entries = [*_configured(app, now), *_left_over(app)]
         entries = [one for one in entries if job in {None, one["job"]} and target in {None, one["target"]}]
@@ -51,14 +52,17 @@ def status(
             for one in sorted(app.ledger.all_troubles(), key=lambda one: (one.job, one.subject))
             if job in {None, one.job} and state in {None, one.kind} and (target is None or one.site in sites)
         ]
+        targets = {app.site_of(name): name for name in reversed(app.settings.targets)}
         if as_json:
-            show_json({"jobs": entries, "troubles": [problem_row(one) for one in problems]})
+            troubles = [{**problem_row(one), "target": targets.get(one.site)} for one in problems]
+            show_json({"jobs": entries, "troubles": troubles})
             return 0
         headers = ["JOB", "TARGET", "RESULT", "LAST RUN", "LAST GOOD", "NEXT", "SECRETS", "WHY"]
         show_table(headers, [_entry_row(one, now) for one in entries])
         if problems:
             show()
-            show_table(["STATUS", "NAME", "JOB", "SINCE", "NEXT TRY", "WHY"], list(_problem_rows(problems, now)))
+            headers = ["STATUS", "NAME", "JOB", "TARGET", "SINCE", "NEXT TRY", "WHY"]
+            show_table(headers, list(_problem_rows(problems, targets, now)))
     return 0
 
 
@@ -132,18 +136,20 @@ def _records_by_job(app: App) -> dict[tuple[str, str], list[Record]]:
     return held
 
 
-def _problem_rows(problems: list[OpenProblem], now: datetime) -> Iterator[list[str]]:
-    """What keeps failing, one row a cause."""
+def _problem_rows(problems: list[OpenProblem], targets: dict[str, str], now: datetime) -> Iterator[list[str]]:
+    """What keeps failing, one row a cause. `targets`: their names by site."""
     pairs = [(_as_problem(one), one) for one in problems]
     rows = {id(problem): one for problem, one in pairs}
     for group in grouped_by_cause(problem for problem, _ in pairs):
         first = rows[id(group[0])]
         message, hint = (first.message, first.hint) if len(group) == 1 else group[0].cause[1:]
         retries = [rows[id(problem)].retry_at for problem in group]
+        places = sorted({targets.get(rows[id(problem)].site, rows[id(problem)].site) for problem in group})
         yield [
             first.kind,
-            names_in_words([problem.name for problem in group]),
+            names_in_words(list(dict.fromkeys(problem.name for problem in group))),
             first.job,
+            names_in_words(places),
             ago(min(rows[id(problem)].first_at for problem in group), now),
             ago(min(at for at in retries if at), now) if all(retries) else "next cycle",
             message + (f"; mend: {hint}" if hint else ""),

@@ -12,6 +12,7 @@ from syncd.cli.parameters import Jobs, Json, Wait
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.report_output import Told
 from syncd.cli.write_session import working
+from syncd.errors import INTERRUPTED
 
 if TYPE_CHECKING:
     from syncd.bootstrap.app import App
@@ -81,7 +82,6 @@ def _is_due(app: App, name: str) -> bool:
     from zoneinfo import ZoneInfo
 
     from syncd.config.cron import is_due
-    from syncd.reconcile.record.cycle_result import INTERRUPTED
 
     schedule = app.settings.jobs[name].schedule
     if schedule is None:

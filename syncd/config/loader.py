@@ -31,6 +31,11 @@ def load_with_warnings(path: Path) -> tuple[Settings, tuple[str, ...]]:
     return _loaded(text_of(path), path)
 
 
+def see_text(text: str, path: Path) -> None:
+    """Would this text be a configuration in that place? Raises `ConfigError`."""
+    _loaded(text, path)
+
+
 def load_manifests(text: str, name: str) -> tuple[Settings, tuple[str, ...]]:
     """From what `helm template` prints, or from a plain configuration. Raises `ConfigError`."""
     found = config_map(text)
@@ -54,6 +59,8 @@ def _loaded(text: str, path: Path) -> tuple[Settings, tuple[str, ...]]:
 
 
 def _checked(path: Path, raw: dict[Any, Any], node: yaml.Node) -> tuple[Settings, tuple[str, ...]]:
+    if isinstance(raw.get("config"), dict) and not raw.keys() & {"owner", "sources", "targets", "jobs"}:
+        raise ConfigError(f"{path}: these are values of the Helm chart", hint=f"run: syncd check --values {path}")
     settings = _validated(path, raw, node)
     found = [(*_located(node, place), message) for place, message in slips(settings)]
     return settings, tuple(f"{path}:{line}: {where}: {message}" for where, line, message in found)

@@ -49,7 +49,7 @@ def parsed(text: str, name: str) -> tuple[dict[Any, Any], yaml.Node]:
         hint = "it must be UTF-8 text without control characters; put odd values in quotes"
         raise ConfigError(f"{name}: broken YAML", hint=hint) from None
     if node is None or not isinstance(raw, dict):
-        raise ConfigError(f"{name}: holds no mapping", hint="write one to start from: syncd init")
+        raise ConfigError(f"{name}: holds no mapping", hint="write another one to start from: syncd --config FILE init")
     return raw, node
 
 

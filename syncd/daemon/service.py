@@ -69,7 +69,7 @@ class Daemon:
             settings,
             stop=self._stop,
             told=self._events.told,
-            waits=lambda cause, seconds: self._log.info("cycle.waits", cause=cause, seconds=round(seconds, 1)),
+            waits=lambda cause, seconds: self._log.info("cycle.waits", cause=cause, at_most_seconds=round(seconds, 1)),
             source_call=self._metrics.source_call,
             request=self._requested,
             expires=self._metrics.expires,

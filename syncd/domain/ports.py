@@ -20,6 +20,7 @@ from syncd.domain import (
     Record,
     RemoteSecret,
     Rule,
+    RuleCheck,
     SecretValue,
     Snapshot,
     SourceEntry,
@@ -49,8 +50,8 @@ class Source(Protocol):
     def check_path(self, path: str, pin: str = "") -> PathCheck:
         """A direct look at one path, without any filter of a rule. Raises `SourceError` where it cannot be told."""
 
-    def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | str]:
-        """Try the login and each rule's permissions; a string says what works."""
+    def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | RuleCheck]:
+        """Try the login and each rule's permissions."""
 
     def close(self) -> None:
         """Give connections back."""

@@ -146,3 +146,14 @@ class PathCheck:
     mount_id: str = ""
     tags: frozenset[tuple[str, str]] = frozenset()
     """AWS: the tags that it carries, for whoever asks which rule would take it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleCheck:
+    """What a rule selects, seen by `syncd check --connect`."""
+
+    rule: str
+    found: int
+    """How many secrets."""
+    means: str
+    """How they were listed."""

@@ -399,6 +399,7 @@ class Cycle:
             Finding(
                 kind=FindingKind.UNVERIFIED,
                 name=name,
+                ref=outcome.action.record.ref if isinstance(outcome.action, Delete) else outcome.action.desired.ref,
                 message="the answer to its write was lost",
                 hint="the next cycle looks, and writes it again",
             )

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from syncd.domain import Action, Delete, Plan, RemoteSecret, Update
+from syncd.domain import Action, Delete, FindingKind, Plan, RemoteSecret, Update
 from syncd.errors import ConfigError, PlanMoved
 from syncd.reconcile.cycle import PlannedPass
 from syncd.transport.private_files import read_bounded, write_private
@@ -117,6 +117,9 @@ def check(kept: list[dict[str, Any]], picture: PlannedPass) -> None:
     if len(same) != len(kept):
         names = {one["name"] for one in same}
         moved = ", ".join(sorted(str(one["name"]) for one in kept if one["name"] not in names)[:5])
+        settled = {one.name for one in picture.plan.findings if one.kind is FindingKind.UNCHANGED}
+        if settled >= {one["name"] for one in kept} - names:
+            raise PlanMoved(f"the plan was carried out already: {moved}", hint="look again with: syncd plan")
         raise PlanMoved(
             f"what the plan touches has moved: {moved}; nothing was done", hint="look again with: syncd plan"
         )

@@ -14,7 +14,7 @@ from syncd.domain import (
     SyncReport,
     version_label,
 )
-from syncd.errors import SecretGone, SyncdError
+from syncd.errors import INTERRUPTED, SecretGone, SyncdError
 from syncd.telemetry.logs import logger
 
 if TYPE_CHECKING:
@@ -76,7 +76,10 @@ class Events:
         """A cycle ended."""
         log = self._log.bind(job=report.job, target=report.target)
         seconds = round(report.seconds, 3)
-        fields: dict[str, Any] = {"exit_code": report.exit_code, "seconds": seconds, **counts}
+        fields: dict[str, Any] = {"exit_code": report.exit_code, "seconds": seconds}
+        fields |= {word.replace(" ", "_"): number for word, number in counts.items()}
+        if report.unsent:
+            fields |= {"exit_code": report.exit_code or INTERRUPTED, "unsent": report.unsent}
         if isinstance(report.error, SyncdError):
             log.error("cycle.finished", error=report.error.message, hint=report.error.hint, **fields)
         else:

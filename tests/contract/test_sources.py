@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from syncd.bootstrap.app import now
-from syncd.domain import Existence, Glob, Rule, SecretValue, Snapshot
+from syncd.domain import Existence, Glob, Rule, RuleCheck, SecretValue, Snapshot
 from syncd.domain.ports import Source
 from syncd.sources.aws.source import AwsSource
 from syncd.sources.vault import Login, VaultClient, VaultSource
@@ -171,8 +171,8 @@ class TestVaultWithoutOneCall(TestOpenBao):
     def test_it_went_the_other_way(self) -> None:
         self.put("a", v="1")
         self.source.snapshot(self.rule("*"))
-        lines = [line for line in self.source.check([self.rule("*")]) if isinstance(line, str)]
-        assert "a metadata read each" in lines[0]
+        checks = [one for one in self.source.check([self.rule("*")]) if isinstance(one, RuleCheck)]
+        assert "a metadata read each" in checks[0].means
 
 
 class TestKvVersionOne(TestOpenBao):

@@ -58,7 +58,7 @@ def test_filters(two: Lab) -> None:
 
     assert names() == {"A", "x_v", "empty_v"}
     assert names("--job", "a") == {"A"} == names("--target", "shop") and names("--status", "quarantined") == {"empty_v"}
-    assert names("--job", "b", "--status", "synced") == {"x_v"} and names("--job", "nobody") == set()
+    assert names("--job", "b", "--status", "synced") == {"x_v"}
     status = two.run("status", "--json", "--job", "a").json
     assert [row["job"] for row in status["jobs"]] == ["a"] and status["troubles"] == []
     assert len(two.run("status", "--json", "--target", "outlet").json["troubles"]) == 1
@@ -72,24 +72,41 @@ FLAGS = {
     "kubernetes": ["--source", "vault", "--address", "https://v.example.com", "--path", "kv/**", "--auth", "kubernetes"],
     "approle": ["--source", "vault", "--address", "https://v.example.com", "--path", "kv/**", "--auth", "approle"],
     "aws": ["--source", "aws", "--region", "eu-west-1", "--path", "prod/*"],
+    "both": ["--source", "both", "--address", "https://v.example.com", "--region", "eu-west-1",
+             "--path", "kv/**", "--aws-path", "prod/*"],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", FLAGS)
 def test_init_writes_what_check_takes(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "new.yaml"
-    words = ["init", "--config", str(file), "--owner", "platform-team", "--site-id", "5f1c", *FLAGS[kind]]
+    words = [
+        "init",
+        "--config",
+        str(file),
+        "--owner",
+        "platform-team",
+        "--site-id",
+        "5f1c9b6e-0000-4000-8000-000000000001",
+        *FLAGS[kind],
+    ]
     assert run(words) == 0
-    out = capsys.readouterr().out
-    assert "written" in out and "1 sources, 1 targets, 1 jobs" in out and "warning" not in out
+    out, n = capsys.readouterr().out, 2 if kind == "both" else 1
+    assert "written" in out and f"{n} sources, 1 targets, {n} jobs" in out and "warning" not in out
     assert yaml.safe_load(file.read_text())["owner"] == "platform-team" and file.read_text().count("#") >= 6
     before = file.read_text()
     assert run(words) == 3 and file.read_text() == before, "nothing is written over"
 
 
+@pytest.mark.parametrize("wrong", [["--path", "kv"], ["--region", "eu west"], ["--owner", "a b"]])
+def test_init_writes_nothing_that_cannot_work(wrong: list[str], tmp_path: Path) -> None:
+    words = ["--owner", "t", "--site-id", "5f1c9b6e-0000-4000-8000-000000000001", *FLAGS["both"], *wrong]
+    assert run(["init", "--config", str(tmp_path / "x.yaml"), *words]) == 3 and not (tmp_path / "x.yaml").exists()
+
+
 @pytest.mark.parametrize("missing", ["--owner", "--site-id", "--source", "--path"])
 def test_init_names_what_it_needs(missing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--owner", "t", "--site-id", "5f1c", *FLAGS["aws"]]
+    words = ["--owner", "t", "--site-id", "5f1c9b6e-0000-4000-8000-000000000001", *FLAGS["aws"]]
     at = words.index(missing)
     assert run(["init", "--config", str(tmp_path / "x.yaml"), *words[:at], *words[at + 2 :]]) == 3
     assert missing in capsys.readouterr().err and not (tmp_path / "x.yaml").exists()
@@ -97,7 +114,16 @@ def test_init_names_what_it_needs(missing: str, tmp_path: Path, capsys: pytest.C
 
 def test_init_breaks_no_file(tmp_path: Path) -> None:
     for odd in ("a\nb", "a: b #", "{x}", '"'):
-        words = ["init", "--config", str(tmp_path / "x.yaml"), "--owner", odd, "--site-id", "5f1c", *FLAGS["aws"]]
+        words = [
+            "init",
+            "--config",
+            str(tmp_path / "x.yaml"),
+            "--owner",
+            odd,
+            "--site-id",
+            "5f1c9b6e-0000-4000-8000-000000000001",
+            *FLAGS["aws"],
+        ]
         assert (run(words) == 3 and not (tmp_path / "x.yaml").exists()) or (tmp_path / "x.yaml").unlink() is None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncd.domain import PathState, Presence, Record, Rule, Snapshot
@@ -33,6 +33,15 @@ class ListingEvidence:
         snapshot = self.snapshots[rule.index]
         return snapshot.complete and bool(snapshot.entries or not rule.path.has_wildcard)
 
+    def gap(self, rules: Sequence[Rule] | None = None) -> str:
+        """Which rule (of these, or of all) was not listed as one can believe; empty if each was."""
+        rule = next((one for one in rules or self.rules if not self.is_complete(one)), None)
+        if rule is None:
+            return ""
+        if self.snapshots[rule.index].complete:
+            return f"rule {rule.path} lists nothing, which is not believed"
+        return f"rule {rule.path} could not be listed completely"
+
 
 def empty_rules(record: Record, picture: ListingEvidence) -> list[Rule]:
     """Globs that should show the record's path, and list nothing at all: that is not believed."""
@@ -56,14 +65,11 @@ def presence_of(record: Record, picture: ListingEvidence) -> tuple[Presence, str
     selecting = [rule for rule in picture.rules if selects(rule, record.ref)]
     if not selecting:
         if not picture.complete:
-            return Presence.UNKNOWN, "the job could not be listed completely"
+            return Presence.UNKNOWN, picture.gap()
         return Presence.ORPHAN, "no rule of its job selects it any more"
     for rule in selecting:
-        snapshot = picture.snapshots[rule.index]
-        if not snapshot.complete:
-            return Presence.UNKNOWN, f"rule {rule.path} could not be listed completely"
-        if _lists_nothing(snapshot) and rule.path.has_wildcard:
-            return Presence.UNKNOWN, f"rule {rule.path} lists nothing, which is not believed"
+        if not picture.is_complete(rule):
+            return Presence.UNKNOWN, picture.gap((rule,))
     return _of_selected(record, selecting, picture)
 
 
@@ -78,7 +84,7 @@ def _of_selected(record: Record, selecting: list[Rule], picture: ListingEvidence
         return Presence.UNKNOWN, "its path was never read"
     if record.ref.field is None or any(record.ref.field in (state.fields or ()) for state in states):
         if not picture.complete:
-            return Presence.UNKNOWN, "the job could not be listed completely"
+            return Presence.UNKNOWN, picture.gap()
         return Presence.ORPHAN, "its rule gives it another name now"
     if any(state.fields is None for state in states):
         return Presence.UNKNOWN, "its path was read but has no fields"

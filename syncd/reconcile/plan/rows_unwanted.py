@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -108,6 +109,8 @@ def _tombstone(table: PlanBuilder, record: Record, there: RemoteSecret | None, k
 
 
 def _hours(left: timedelta) -> str:
+    if left < timedelta(minutes=1):
+        return f"{math.ceil(left.total_seconds())}s"
     minutes = int(left.total_seconds() // 60) + 1
     return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -20,11 +20,9 @@ from syncd.domain import (
     SyncReport,
 )
 from syncd.domain.ports import Journal, StateStore
-from syncd.errors import SecretRefused
+from syncd.errors import INTERRUPTED, SecretRefused
 from syncd.reconcile.plan.planner import LONGEST_DELAY
 
-INTERRUPTED = 130
-"""The exit code under which a run that was stopped half-way is remembered: it is due again at once."""
 FIRST_DELAY = timedelta(minutes=10)
 STATUS = {
     FindingKind.CONFLICT: "conflict",
@@ -79,7 +77,8 @@ def remember(journal: Journal, store: StateStore, report: SyncReport, site: str,
         if rows:
             journal.write(put=rows)
         before = store.known_troubles(site, report.job)
-        troubles = {trouble.subject: trouble for trouble in _troubles(report, site, before)}
+        states = {record.name: record.status for record in (*seen, *rows)}
+        troubles = {trouble.subject: trouble for trouble in _troubles(report, site, before, states)}
         if report.error is not None:
             troubles = {**before, **troubles}  # it ended before it came to all of them
         if troubles != before:
@@ -132,7 +131,10 @@ def counts(report: SyncReport) -> dict[str, int]:
     return {word: number for word, number in told.items() if number or word in {"created", "updated", "deleted"}}
 
 
-def _troubles(report: SyncReport, site: str, before: dict[str, OpenProblem]) -> Iterable[OpenProblem]:
+def _troubles(
+    report: SyncReport, site: str, before: dict[str, OpenProblem], states: Mapping[str, str]
+) -> Iterable[OpenProblem]:
+    """What keeps failing. `states`: the status of each row after the cycle, which its trouble has, too."""
     now = report.finished_at
     told: dict[str, OpenProblem] = {}
     for outcome in {one.action.name: one for one in report.outcomes}.values():
@@ -153,6 +155,8 @@ def _troubles(report: SyncReport, site: str, before: dict[str, OpenProblem]) -> 
             permanent=permanent,
             ref=outcome.action.record.ref if outcome.action.record else None,
         )
+        if not permanent and states.get(name) in {"unverified", "pending"}:
+            told[name] = replace(told[name], kind=states[name])
     for finding in report.findings:
         if finding.name in told or not finding.name:
             continue

@@ -20,6 +20,7 @@ from syncd.domain import (
     ReadFailure,
     ReadResult,
     Rule,
+    RuleCheck,
     SecretArn,
     SecretRef,
     SecretValue,
@@ -285,15 +286,14 @@ class AwsSource:
             tags=frozenset(_tags(described).items()),
         )
 
-    def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | str]:
+    def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | RuleCheck]:
         """List each rule, and read one secret of it."""
         for rule in rules:
             snapshot = self.snapshot(rule)
             yield from snapshot.failures
             if not snapshot.complete:
                 continue
-            nothing = "" if snapshot.entries else "; it selects nothing: is the path right?"
-            yield f"{rule.path}: {len(snapshot.entries)} found by {snapshot.means}{nothing}"
+            yield RuleCheck(rule=rule.path.text, found=len(snapshot.entries), means=snapshot.means)
             for reading in self.read(snapshot.entries[:1]):
                 if reading.failure:
                     yield reading.failure

@@ -47,6 +47,8 @@ LOGIN_HINTS = {
     404: "no such login method is mounted there: see auth.method, auth.mount and auth.namespace",
 }
 """What the server's statuses mean at a login (Vault's HTTP API, auth methods)."""
+TOKEN_HINTS = {403: "the token is wrong, expired or revoked, or of another namespace: see auth.token"}
+"""The same, where the token itself is given."""
 LOGIN_BACKOFF = timedelta(minutes=1)
 LOGIN_BACKOFF_MAX = timedelta(hours=1)
 STALL_SECONDS = 2.0
@@ -306,9 +308,11 @@ class VaultClient:
             wait = min(LOGIN_BACKOFF_MAX, LOGIN_BACKOFF * 2 ** min(self._failures - 1, 8))
             self._not_before = now + wait.total_seconds()
             status = error.status if isinstance(error, StatusError) else 0
+            hints = TOKEN_HINTS if getattr(self._login, "method", "") == "token" else LOGIN_HINTS
+            hint = hints.get(status, LOGIN_HINT)
             denied = SourceDenied(
                 f"{place} refused the login" + (f" (HTTP {status})" if status else "") + _skew_note(error),
-                hint=f"{LOGIN_HINTS.get(status, LOGIN_HINT)}; it is not tried again with the same credential "
+                hint=f"{hint}; it is not tried again with the same credential "
                 f"for {int(wait.total_seconds() // 60)} min",
             )
             self._failed = (denied, secrets)

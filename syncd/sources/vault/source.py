@@ -13,6 +13,7 @@ from syncd.domain import (
     ReadFailure,
     ReadResult,
     Rule,
+    RuleCheck,
     SecretRef,
     SecretValue,
     Snapshot,
@@ -243,15 +244,14 @@ class VaultSource:
             raise SourceError(f"source {self.name}: {path}: {NOT_VAULT}", hint=NOT_VAULT_MEND)
         return held["data"] is not None
 
-    def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | str]:
+    def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | RuleCheck]:
         """Log in, list each rule, and read one secret of it."""
         for rule in rules:
             snapshot = self.snapshot(rule)
             yield from snapshot.failures
             if not snapshot.mount or (snapshot.failures and not snapshot.entries):
                 continue
-            nothing = "" if snapshot.entries else "; it selects nothing: is the path right?"
-            yield f"{rule.path}: {len(snapshot.entries)} found by {snapshot.means}{nothing}"
+            yield RuleCheck(rule=rule.path.text, found=len(snapshot.entries), means=snapshot.means)
             for reading in self.read(snapshot.entries[:1]):
                 if reading.failure:
                     yield reading.failure
