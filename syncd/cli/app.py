@@ -98,7 +98,7 @@ def run(arguments: list[str]) -> int:
     if not arguments or arguments[-1] == "state":
         arguments = [*arguments, "--help"]
     try:
-        if not all(is_storable(one) for one in arguments):
+        if not all(is_storable(argument) for argument in arguments):
             raise ConfigError("an argument holds a NUL or is no text", hint="see: syncd --help")
         code = app(arguments, prog_name="syncd", standalone_mode=False, obj=None)
         sys.stdout.flush()

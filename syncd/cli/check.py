@@ -117,10 +117,12 @@ def _environment(settings: Settings) -> Iterator[Row]:
     from syncd.config.settings import AwsSettings, VaultSettings
     from syncd.transport.addresses import proxy_for, see_certificates
 
-    addresses = {one.base_url for one in settings.targets.values()}
-    addresses |= {one.address for one in settings.sources.values() if isinstance(one, VaultSettings)}
-    aws = {name: one for name, one in settings.sources.items() if isinstance(one, AwsSettings)}
-    addresses |= {one.endpoint_url or f"https://secretsmanager.{one.region}.amazonaws.com" for one in aws.values()}
+    addresses = {target.base_url for target in settings.targets.values()}
+    addresses |= {source.address for source in settings.sources.values() if isinstance(source, VaultSettings)}
+    aws = {name: source for name, source in settings.sources.items() if isinstance(source, AwsSettings)}
+    addresses |= {
+        source.endpoint_url or f"https://secretsmanager.{source.region}.amazonaws.com" for source in aws.values()
+    }
     for address in sorted(addresses):
         proxy_for(address)
     for section, peers in (("sources", settings.sources), ("targets", settings.targets)):
@@ -131,11 +133,11 @@ def _environment(settings: Settings) -> Iterator[Row]:
         path = os.environ.get(name)
         if path and not os.access(path, os.R_OK):
             raise ConfigError(f"{name} in the environment names nothing readable", hint=f"mend it, or unset {name}")
-    for place, one in (*settings.sources.items(), *settings.targets.items()):
-        if one.ca_file and os.access(one.ca_file, os.R_OK):
-            see_certificates(f"{place}: ca_file", one.ca_file)
-        elif one.ca_file:
-            yield "note", f"{place}: ca_file", f"not readable here: {one.ca_file}", 0
+    for place, peer in (*settings.sources.items(), *settings.targets.items()):
+        if peer.ca_file and os.access(peer.ca_file, os.R_OK):
+            see_certificates(f"{place}: ca_file", peer.ca_file)
+        elif peer.ca_file:
+            yield "note", f"{place}: ca_file", f"not readable here: {peer.ca_file}", 0
     if aws:
         yield from _aws(aws)
 
@@ -182,7 +184,7 @@ def _ledger_file(options: Context, file: Path) -> tuple[str, Row | None]:
 
 
 def _ledger_folder(file: Path) -> tuple[str, Row | None]:
-    folder = next(one for one in file.parents if one.exists())
+    folder = next(parent for parent in file.parents if parent.exists())
     if not folder.is_dir():
         raise LedgerError(f"the ledger {file} cannot be made: {folder} is a file", hint="name another state.path")
     if os.access(folder, os.W_OK | os.X_OK):

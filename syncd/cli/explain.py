@@ -42,7 +42,7 @@ def explain(
         else:
             for line in _lines(app, explanation):
                 show(line)
-        blind = {one.error.exit_code for one in explanation.cycles if one.error}
+        blind = {cycle.error.exit_code for cycle in explanation.cycles if cycle.error}
         if explanation.is_empty and blind:
             return worst(blind)  # nobody could look, so nothing says that there is no such name
         if explanation.is_empty:
@@ -56,39 +56,39 @@ def explain(
 
 def _as_json(app: App, explanation: Explanation) -> dict[str, Any]:
     now, served = app.world.clock(), app.served
-    lines = [line for one in explanation.records for line in app.ledger.history(one.name, one.site)]
+    lines = [line for record in explanation.records for line in app.ledger.history(record.name, record.site)]
     lines += explanation.history
     return {
         "mappings": explanation.mappings,
         "excluded": explanation.excluded,
-        "records": [record_row(one, status_of_record(one, served, now)) for one in explanation.records],
-        "troubles": [problem_row(one) for one in explanation.problems],
+        "records": [record_row(record, status_of_record(record, served, now)) for record in explanation.records],
+        "troubles": [problem_row(problem) for problem in explanation.problems],
         "history": [history_row(line) for line in lines],
         "next": [
             {
-                "job": one.job,
-                "target": one.target,
-                "names": list(one.wanted),
-                "listed": None if one.error else one.listed,
-                "readable": None if one.error else one.listed and not one.unread,
+                "job": cycle.job,
+                "target": cycle.target,
+                "names": list(cycle.wanted),
+                "listed": None if cycle.error else cycle.listed,
+                "readable": None if cycle.error else cycle.listed and not cycle.unread,
                 "actions": [
-                    {"action": verb_of(action), "name": action.name, "why": _why(action)} for action in one.actions
+                    {"action": verb_of(action), "name": action.name, "why": _why(action)} for action in cycle.actions
                 ],
-                "findings": [finding_row(finding) for finding in one.findings],
-                "failures": [failure_row(failure) for failure in one.failures],
-                "error": one.error.message if one.error else None,
+                "findings": [finding_row(finding) for finding in cycle.findings],
+                "failures": [failure_row(failure) for failure in cycle.failures],
+                "error": cycle.error.message if cycle.error else None,
             }
-            for one in explanation.cycles
+            for cycle in explanation.cycles
         ],
     }
 
 
 def _lines(app: App, explanation: Explanation) -> Iterator[str]:
     now = app.world.clock()
-    for one in explanation.mappings:
-        name = one["name"] or one.get("why_not") or "a name per field, once it is read"
-        how = f", listed by {one['listed_by']}" if one["listed_by"] else ""
-        yield f"{one['ref']} -> {one['target']}: {name}  (job {one['job']}, rule {one['rule']}{how})"
+    for row in explanation.mappings:
+        name = row["name"] or row.get("why_not") or "a name per field, once it is read"
+        how = f", listed by {row['listed_by']}" if row["listed_by"] else ""
+        yield f"{row['ref']} -> {row['target']}: {name}  (job {row['job']}, rule {row['rule']}{how})"
     for exclusion in explanation.excluded:
         rule = f"job {exclusion['job']}, rule {exclusion['rule']}"
         yield f"{explanation.subject}: left out of {rule}, by exclude {exclusion['exclude']}"
@@ -110,8 +110,8 @@ def _lines(app: App, explanation: Explanation) -> Iterator[str]:
 
 def _record_lines(app: App, record: Record, explanation: Explanation) -> Iterator[str]:
     now = app.world.clock()
-    here = (one for one in explanation.cycles if app.site_of(one.target) == record.site)
-    current = next((one.versions[record.name] for one in here if record.name in one.versions), None)
+    here = (cycle for cycle in explanation.cycles if app.site_of(cycle.target) == record.site)
+    current = next((cycle.versions[record.name] for cycle in here if record.name in cycle.versions), None)
     yield f"{record.name} on {record.target} (site {record.site})"
     state = app.ledger.known_paths(record.ref.source).get((record.ref.path, record.pin))
     facts = {
@@ -175,7 +175,7 @@ def _cycle_lines(cycle: NextCycle, explanation: Explanation) -> Iterator[str]:
     if not said and cycle.listed and cycle.unread:
         yield f"{place}: nothing, its path is listed and could not be read"
     elif not said and explanation.mappings and not cycle.listed:
-        tags = {one["tags"] for one in explanation.mappings if one["job"] == cycle.job and "tags" in one}
+        tags = {row["tags"] for row in explanation.mappings if row["job"] == cycle.job and "tags" in row}
         known = (
             f"; its rule takes only what has the tags {' or '.join(sorted(tags))}" if tags else "; is the path right?"
         )

@@ -66,7 +66,7 @@ class Explanation:
     def is_empty(self) -> bool:
         """Is nothing known of it at all?"""
         known = (self.records, self.problems, self.mappings, self.excluded, self.history)
-        return not any(known) and all(one.says_nothing for one in self.cycles)
+        return not any(known) and all(cycle.says_nothing for cycle in self.cycles)
 
 
 def explanation_of(app: App, what: str, target: str | None = None) -> Explanation:
@@ -76,18 +76,20 @@ def explanation_of(app: App, what: str, target: str | None = None) -> Explanatio
     """
     subject = _path_of(app, what)
     site = app.site_of(target) if target else None
-    records = [one for one in app.ledger.records(site) if subject in {one.name, one.ref.path, one.remote_id}]
+    records = [
+        record for record in app.ledger.records(site) if subject in {record.name, record.ref.path, record.remote_id}
+    ]
     problems = [
-        one
-        for one in app.ledger.all_troubles()
-        if (one.subject in {what, subject} or (one.ref is not None and one.ref.path == subject))
-        and site in {None, one.site}
+        problem
+        for problem in app.ledger.all_troubles()
+        if (problem.subject in {what, subject} or (problem.ref is not None and problem.ref.path == subject))
+        and site in {None, problem.site}
     ]
     explanation = Explanation(
         subject=subject,
         records=records,
         problems=problems,
-        mappings=[one for one in _mappings(app, subject) if target in {None, one["target"]}],
+        mappings=[row for row in _mappings(app, subject) if target in {None, row["target"]}],
         excluded=list(_exclusions(app, subject)),
     )
     if not records:
@@ -116,7 +118,7 @@ def _mappings(app: App, path: str) -> Iterator[dict[str, Any]]:
         states = app.ledger.known_paths(job.source)
         mounts = app.ledger.known_mounts(job.source)
         first = path.split("/", maxsplit=1)[0]
-        mount = max((one for one in mounts if path.startswith(one)), key=len, default=first).strip("/")
+        mount = max((known for known in mounts if path.startswith(known)), key=len, default=first).strip("/")
         for rule in job.rules:
             if not selects_path(rule, path):
                 continue
@@ -141,7 +143,7 @@ def _exclusions(app: App, path: str) -> Iterator[dict[str, str]]:
     """Which rules would take a path, but for one of their exclusions."""
     for job in app.world.jobs.values():
         for rule in job.rules:
-            glob = next((one for one in rule.exclude if one.matches(path)), None)
+            glob = next((glob for glob in rule.exclude if glob.matches(path)), None)
             if glob is not None and rule.path.matches(path):
                 yield {"job": job.name, "rule": rule.path.text, "exclude": glob.text}
 
@@ -158,14 +160,14 @@ def _next_cycles(app: App, explanation: Explanation, only: str | None) -> Iterat
     from syncd.reconcile.observe.observation_cache import ObservationCache
 
     concerned = {row["job"] for row in (*explanation.mappings, *explanation.excluded)} | {
-        one.job for one in explanation.records
+        record.job for record in explanation.records
     }
-    concerned |= {one.job for one in explanation.problems}
+    concerned |= {problem.job for problem in explanation.problems}
     tick: ObservationCache = ObservationCache()
     for job in app.world.jobs.values():
         if concerned and job.name not in concerned:
             continue
-        for target in (one for one in job.targets if only in {None, one}):
+        for target in (name for name in job.targets if only in {None, name}):
             try:
                 picture = looked_at_patiently(Cycle(app.world, job, target), tick)
             except SyncdError as error:
@@ -177,13 +179,17 @@ def _next_cycles(app: App, explanation: Explanation, only: str | None) -> Iterat
 
 
 def _seen(job: Job, target: str, picture: PlannedPass, explanation: Explanation) -> NextCycle:
-    subject, ids = explanation.subject, {one.remote_id for one in explanation.records}
+    subject, ids = explanation.subject, {record.remote_id for record in explanation.records}
     paths = (
         {subject}
-        | {one.ref.path for one in explanation.records}
-        | {one.ref.path for one in explanation.problems if one.ref}
+        | {record.ref.path for record in explanation.records}
+        | {problem.ref.path for problem in explanation.problems if problem.ref}
     )
-    names = {subject} | {one.name for one in explanation.records} | {one.subject for one in explanation.problems}
+    names = (
+        {subject}
+        | {record.name for record in explanation.records}
+        | {problem.subject for problem in explanation.problems}
+    )
 
     def is_meant(name: str, ref: SecretRef | None, remote_id: str | None = None) -> bool:
         by_path = ref is not None and subject == ref.path
@@ -196,21 +202,21 @@ def _seen(job: Job, target: str, picture: PlannedPass, explanation: Explanation)
             actions.append(action)
     found = (*picture.plan.findings, *picture.wanted.findings)
     evidence = picture.gathering.picture
-    wanted = [one for one in picture.wanted.all if is_meant(one.name, one.ref)]
-    here = paths | {one.ref.path for one in wanted}
+    wanted = [desired for desired in picture.wanted.all if is_meant(desired.name, desired.ref)]
+    here = paths | {desired.ref.path for desired in wanted}
     return NextCycle(
         job=job.name,
         target=target,
-        wanted=tuple(sorted({one.name for one in wanted})),
-        versions={one.name: one.version for one in wanted},
+        wanted=tuple(sorted({desired.name for desired in wanted})),
+        versions={desired.name: desired.version for desired in wanted},
         listed=any(path in here for path, _ in evidence.listed),
         unread=any(path in here for path, _ in evidence.unread),
         actions=tuple(actions),
-        findings=tuple(one for one in found if one.name and is_meant(one.name, one.ref)),
+        findings=tuple(finding for finding in found if finding.name and is_meant(finding.name, finding.ref)),
         failures=tuple(picture.gathering.failures),
     )
 
 
 def _similar(app: App, subject: str) -> list[str]:
-    known = {one.name for one in app.ledger.records()} | {one.ref.path for one in app.ledger.records()}
+    known = {record.name for record in app.ledger.records()} | {record.ref.path for record in app.ledger.records()}
     return difflib.get_close_matches(subject, sorted(known), n=3, cutoff=0.6)

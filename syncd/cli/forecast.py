@@ -28,23 +28,23 @@ def forecast(
         told: dict[str, Any] = {
             "sources": [
                 {
-                    "source": one.source,
-                    "calls_a_day": round(one.calls),
-                    "calls_a_month": round(one.calls * 30),
-                    "dollars_a_month": None if one.dollars is None else round(one.dollars, 2),
+                    "source": source.source,
+                    "calls_a_day": round(source.calls),
+                    "calls_a_month": round(source.calls * 30),
+                    "dollars_a_month": None if source.dollars is None else round(source.dollars, 2),
                 }
-                for one in sources
+                for source in sources
             ],
             "targets": [
                 {
-                    "target": one.target,
-                    "requests_a_day": round(one.requests),
-                    "requests_a_month": round(one.requests * 30),
-                    "quota_share": round(one.share, 4),
-                    "secrets": one.secrets,
-                    "push_all_seconds": one.push_all.total_seconds(),
+                    "target": target.target,
+                    "requests_a_day": round(target.requests),
+                    "requests_a_month": round(target.requests * 30),
+                    "quota_share": round(target.share, 4),
+                    "secrets": target.secrets,
+                    "push_all_seconds": target.push_all.total_seconds(),
                 }
-                for one in targets
+                for target in targets
             ],
         }
     if as_json:

@@ -24,35 +24,35 @@ def record_row(record: Record, status: str) -> dict[str, Any]:
     }
 
 
-def problem_row(one: OpenProblem) -> dict[str, Any]:
+def problem_row(problem: OpenProblem) -> dict[str, Any]:
     """What keeps failing."""
     return {
-        "status": one.kind,
-        "name": one.subject,
-        "job": one.job,
-        "ref": str(one.ref or ""),
-        "message": one.message,
-        "hint": one.hint,
-        "attempts": one.attempts,
-        "since": one.first_at,
-        "retry_at": one.retry_at,
+        "status": problem.kind,
+        "name": problem.subject,
+        "job": problem.job,
+        "ref": str(problem.ref or ""),
+        "message": problem.message,
+        "hint": problem.hint,
+        "attempts": problem.attempts,
+        "since": problem.first_at,
+        "retry_at": problem.retry_at,
     }
 
 
-def finding_row(one: Finding) -> dict[str, Any]:
+def finding_row(finding: Finding) -> dict[str, Any]:
     """What a cycle found."""
     return {
-        "kind": one.kind.value,
-        "name": one.name,
-        "ref": str(one.ref) if one.ref else None,
-        "message": one.message,
-        "hint": one.hint,
+        "kind": finding.kind.value,
+        "name": finding.name,
+        "ref": str(finding.ref) if finding.ref else None,
+        "message": finding.message,
+        "hint": finding.hint,
     }
 
 
-def failure_row(one: ReadFailure) -> dict[str, Any]:
+def failure_row(failure: ReadFailure) -> dict[str, Any]:
     """A place that could not be read."""
-    return {"place": one.place, "message": one.message, "hint": one.hint}
+    return {"place": failure.place, "message": failure.message, "hint": failure.hint}
 
 
 def history_row(line: HistoryEntry) -> dict[str, Any]:
@@ -87,8 +87,8 @@ def report_row(report: SyncReport) -> dict[str, Any]:
             }
             for outcome in report.outcomes
         ],
-        "findings": [finding_row(one) for one in report.findings if one.kind is not FindingKind.UNCHANGED],
-        "failures": [failure_row(one) for one in report.failures],
+        "findings": [finding_row(finding) for finding in report.findings if finding.kind is not FindingKind.UNCHANGED],
+        "failures": [failure_row(failure) for failure in report.failures],
         "error": str(report.error) if report.error else None,
         "hint": report.error.hint if isinstance(report.error, SyncdError) else "",
     }

@@ -24,10 +24,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def see_known(app: App, job: str | None, target: str | None) -> None:
     """Raise `ConfigError` for a filter by a job or target that neither the configuration nor the ledger knows."""
     records, problems = app.ledger.records(), app.ledger.all_troubles()
-    jobs = {*app.settings.jobs, *(one.job for one in records), *(one.job for one in problems)}
+    jobs = {*app.settings.jobs, *(record.job for record in records), *(problem.job for problem in problems)}
     for what, given, known in (
         ("job", job, jobs),
-        ("target", target, {*app.settings.targets, *(one.target for one in records)}),
+        ("target", target, {*app.settings.targets, *(record.target for record in records)}),
     ):
         if given is not None and given not in known:
             near = difflib.get_close_matches(given, known, n=1)

@@ -69,15 +69,15 @@ def plan(
                 picture.plan = replace(picture.plan, actions=fresh)
                 findings = (*picture.plan.findings, *picture.wanted.findings, *disputed, *cycle.noticed)
                 total.update(map(verb_of, picture.plan.actions))
-                codes |= {one.exit_code or int(one.kind in FAILING_KINDS) for one in findings}
+                codes |= {finding.exit_code or int(finding.kind in FAILING_KINDS) for finding in findings}
                 codes |= {4} if picture.gathering.failures else set()
                 kept = planfile.actions_of(picture)
                 plans.append({"job": job.name, "target": target, "site": site, "actions": kept})
                 if as_json:
                     plans[-1]["findings"] = [
-                        finding_row(one) for one in findings if one.kind is not FindingKind.UNCHANGED
+                        finding_row(finding) for finding in findings if finding.kind is not FindingKind.UNCHANGED
                     ]
-                    plans[-1]["failures"] = [failure_row(one) for one in picture.gathering.failures]
+                    plans[-1]["failures"] = [failure_row(failure) for failure in picture.gathering.failures]
                     plans[-1]["unversioned"] = [
                         action.name for action in picture.plan.actions if planfile.unversioned(action)
                     ]
@@ -86,7 +86,7 @@ def plan(
         content = {
             "format": planfile.FORMAT,
             "configuration": planfile.digest(app.settings.dump()),
-            "plans": [{key: one[key] for key in ("job", "target", "site", "actions")} for one in plans],
+            "plans": [{key: part[key] for key in ("job", "target", "site", "actions")} for part in plans],
         }
     if as_json:
         show_json({**content, "plans": plans, "failed": failed})
@@ -135,7 +135,7 @@ def _show_plan(job: str, target: str, picture: PlannedPass, findings: tuple[Find
     from syncd.reconcile.saved_plan import unversioned
 
     actions = picture.plan.actions
-    same = sum(one.kind is FindingKind.UNCHANGED for one in findings)
+    same = sum(finding.kind is FindingKind.UNCHANGED for finding in findings)
     show(f"{job} -> {target}: {_tally(Counter(map(verb_of, actions)))}, {same} unchanged")
     if actions:
         show_table(["ACTION", "NAME", "FROM", "TO", "WHY", "SOURCE"], [_row(action) for action in actions])
@@ -167,12 +167,12 @@ def _row(action: Action) -> list[str]:
     ]
 
 
-def _planned_job(app: App, one: dict[str, Any]) -> Job:
+def _planned_job(app: App, part: dict[str, Any]) -> Job:
     """The job of one part of a plan, if it sends to that target and that site. Raises `PlanMoved`."""
     from syncd.errors import PlanMoved
 
-    job = app.world.jobs.get(one["job"])
-    if job is None or one["target"] not in job.targets or app.site_of(one["target"]) != one["site"]:
+    job = app.world.jobs.get(part["job"])
+    if job is None or part["target"] not in job.targets or app.site_of(part["target"]) != part["site"]:
         raise PlanMoved(
             "a job, its target or its site is not as the plan says; nothing was done",
             hint="look again with: syncd plan",
@@ -198,15 +198,15 @@ def apply(
     with working(context.obj) as app:
         if content["configuration"] != planfile.digest(app.settings.dump()):
             raise PlanMoved("the configuration is not the one that the plan was made under", hint="plan again")
-        todo = [(_planned_job(app, one), one) for one in content["plans"] if one["actions"]]
+        todo = [(_planned_job(app, part), part) for part in content["plans"] if part["actions"]]
         tick = ObservationCache()
-        for job, one in todo:  # all of it or nothing: look at every part before the first write
-            planfile.check(one["actions"], Cycle(app.world, job, one["target"]).look(tick, None))
+        for job, part in todo:  # all of it or nothing: look at every part before the first write
+            planfile.check(part["actions"], Cycle(app.world, job, part["target"]).look(tick, None))
         told = Told(as_json=as_json)
-        for job, one in todo:
-            chosen = planfile.exactly(one["actions"])
-            cycle = Cycle(app.world, job, one["target"])
+        for job, part in todo:
+            chosen = planfile.exactly(part["actions"])
+            cycle = Cycle(app.world, job, part["target"])
             told.take(cycle.run(ObservationCache(), holder=holder(), wait=patience, chosen=chosen))
         if not todo:
             warn("the plan holds no actions; nothing to do")
-        return told.show([(job.name, one["target"]) for job, one in todo])
+        return told.show([(job.name, part["target"]) for job, part in todo])

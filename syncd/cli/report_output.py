@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from syncd.cli.context import show, show_json, warn
@@ -76,22 +76,27 @@ def problems(
     findings: Iterable[Finding], report: SyncReport | None, failures: Iterable[ReadFailure] = ()
 ) -> Iterator[str]:
     """What a person should look at, each cause with its fix."""
-    return problem_lines(_problems(findings, report, report.failures if report else failures))
+    return problem_lines(_problems(tuple(findings), report, report.failures if report else failures))
 
 
 def _problems(
-    findings: Iterable[Finding], report: SyncReport | None, failures: Iterable[ReadFailure]
+    findings: Sequence[Finding], report: SyncReport | None, failures: Iterable[ReadFailure]
 ) -> Iterator[Problem]:
     for failure in failures:
         yield Problem(label="unreadable", name=failure.place, message=failure.message, hint=failure.hint)
     last = {o.action.name: o for o in report.outcomes}.values() if report else ()
     failed = {o.action.name: o.error for o in last if isinstance(o.error, SyncdError)}
+    unverified = {finding.name for finding in findings if finding.kind is FindingKind.UNVERIFIED}
     for name, error in failed.items():
+        if name in unverified:
+            continue  # the finding says what is known of it
         yield Problem(label="failed", name=name, message=error.message, hint=error.hint)
-    for one in findings:
-        if one.kind in SHOWN and not (one.kind is FindingKind.UNVERIFIED and one.name in failed):
-            where = f"{one.name} ({one.ref})" if one.ref and str(one.ref) != one.name else one.name
-            yield Problem(label=one.kind.value, name=where, message=one.message, hint=one.hint)
+    for finding in findings:
+        if finding.kind in SHOWN:
+            where = (
+                f"{finding.name} ({finding.ref})" if finding.ref and str(finding.ref) != finding.name else finding.name
+            )
+            yield Problem(label=finding.kind.value, name=where, message=finding.message, hint=finding.hint)
     if report and report.unsent:
         yield Problem(label="interrupted", name="", message=f"{report.unsent} not sent; the next cycle sends them")
 

@@ -49,20 +49,20 @@ def _without_record(app: App, troubles: list[OpenProblem], records: tuple[Record
     have = {(record.site, record.name) for record in records}
     targets = {app.site_of(name): name for name in app.settings.targets}
     rows = []
-    for one in troubles:
-        if (one.site, one.subject) in have or one.site not in targets:
+    for problem in troubles:
+        if (problem.site, problem.subject) in have or problem.site not in targets:
             continue
         rows.append(
             {
-                "target": targets[one.site],
-                "name": one.subject,
+                "target": targets[problem.site],
+                "name": problem.subject,
                 "remote_id": None,
-                "job": one.job,
-                "source": one.ref.source if one.ref else "",
-                "path": one.ref.path if one.ref else "",
-                "field": one.ref.field if one.ref else None,
-                "version": version_label(one.version) or None,
-                "status": one.kind,
+                "job": problem.job,
+                "source": problem.ref.source if problem.ref else "",
+                "path": problem.ref.path if problem.ref else "",
+                "field": problem.ref.field if problem.ref else None,
+                "version": version_label(problem.version) or None,
+                "status": problem.kind,
                 "last_synced_at": None,
             }
         )
@@ -161,12 +161,13 @@ def _found(app: App, name: str, target: str | None) -> Record:
             f"there is no target {target}", hint=f"the targets are {', '.join(sorted(app.settings.targets))}"
         )
     site = app.site_of(target) if target else None
-    found = [one for one in app.ledger.records(site) if one.name == name]
+    found = [record for record in app.ledger.records(site) if record.name == name]
     if not found:
         raise ConfigError(f"the ledger has no {name}", hint="see: syncd state list")
     if len(found) > 1:
         raise ConfigError(
-            f"{name} is on several targets: {', '.join(one.target for one in found)}", hint="say which with --target"
+            f"{name} is on several targets: {', '.join(record.target for record in found)}",
+            hint="say which with --target",
         )
     return found[0]
 
@@ -184,15 +185,20 @@ def adopt(
     span, why = duration(given_for), required_reason(reason, "state adopt")
     with context.obj.open() as app:
         targets = [target] if target else sorted(app.settings.targets)
-        conflicts = [one.site for one in app.ledger.all_troubles() if one.subject == name and one.kind == "conflict"]
+        conflicts = [
+            problem.site
+            for problem in app.ledger.all_troubles()
+            if problem.subject == name and problem.kind == "conflict"
+        ]
         sites = []
-        for one in targets:
-            if one not in app.settings.targets:
+        for name_of_target in targets:
+            if name_of_target not in app.settings.targets:
                 raise ConfigError(
-                    f"there is no target {one}", hint=f"the targets are {', '.join(sorted(app.settings.targets))}"
+                    f"there is no target {name_of_target}",
+                    hint=f"the targets are {', '.join(sorted(app.settings.targets))}",
                 )
-            if target or app.site_of(one) in conflicts:
-                sites.append(app.site_of(one))
+            if target or app.site_of(name_of_target) in conflicts:
+                sites.append(app.site_of(name_of_target))
         if any(record.name == name and record.remote_id for record in app.ledger.records()):
             raise ConfigError(f"{name} is ours already", hint="see: syncd explain " + name)
         if not sites:
@@ -210,8 +216,8 @@ def adopt(
 
 def _seen_at_site(app: App, site: str, name: str) -> RemoteSecret:
     """The secret that a permission is given for, as the site lists it now. Raises `ConfigError`, `TargetError`."""
-    target = next(one for one in app.settings.targets if app.site_of(one) == site)
-    listed = next((one for one in app.world.target(target).list() if one.name == name), None)
+    target = next(name for name in app.settings.targets if app.site_of(name) == site)
+    listed = next((secret for secret in app.world.target(target).list() if secret.name == name), None)
     if listed is None:
         raise ConfigError(f"target {target} lists no secret called {name}", hint=f"see: syncd explain {name}")
     return listed
@@ -315,8 +321,8 @@ def _see_that_they_are_one(app: App, old: str, new: str, moving: tuple[Record, .
     """Ask the site: the same ids are what two keys of one site have in common. Raises `ConfigError`, `TargetError`."""
     names = {settings.site: name for name, settings in app.settings.targets.items()}
     held = {str(record.remote_id) for record in moving if record.remote_id}
-    under_old = {one.id for one in app.target(names[old]).list()} if old in names else held
-    if not under_old & {one.id for one in app.target(names[new]).list()}:
+    under_old = {secret.id for secret in app.target(names[old]).list()} if old in names else held
+    if not under_old & {secret.id for secret in app.target(names[new]).list()}:
         raise ConfigError(
             f"{old} and {new} show no secret in common, so nothing tells that they are one site",
             hint="see site_id and instance_id; two sites are never joined",

@@ -43,22 +43,24 @@ def status(
         see_known(app, job, target)
         now = app.world.clock()
         entries = [*_configured(app, now), *_left_over(app)]
-        entries = [one for one in entries if job in {None, one["job"]} and target in {None, one["target"]}]
+        entries = [entry for entry in entries if job in {None, entry["job"]} and target in {None, entry["target"]}]
         if state:
-            entries = [one for one in entries if state in one["secrets"]]
+            entries = [entry for entry in entries if state in entry["secrets"]]
         sites = {app.site_of(target)} if target in app.settings.targets else set()
         problems = [
-            one
-            for one in sorted(app.ledger.all_troubles(), key=lambda one: (one.job, one.subject))
-            if job in {None, one.job} and state in {None, one.kind} and (target is None or one.site in sites)
+            problem
+            for problem in sorted(app.ledger.all_troubles(), key=lambda problem: (problem.job, problem.subject))
+            if job in {None, problem.job}
+            and state in {None, problem.kind}
+            and (target is None or problem.site in sites)
         ]
         targets = {app.site_of(name): name for name in reversed(app.settings.targets)}
         if as_json:
-            troubles = [{**problem_row(one), "target": targets.get(one.site)} for one in problems]
+            troubles = [{**problem_row(problem), "target": targets.get(problem.site)} for problem in problems]
             show_json({"jobs": entries, "troubles": troubles})
             return 0
         headers = ["JOB", "TARGET", "RESULT", "LAST RUN", "LAST GOOD", "NEXT", "SECRETS", "WHY"]
-        show_table(headers, [_entry_row(one, now) for one in entries])
+        show_table(headers, [_entry_row(entry, now) for entry in entries])
         if problems:
             show()
             headers = ["STATUS", "NAME", "JOB", "TARGET", "SINCE", "NEXT TRY", "WHY"]
@@ -138,8 +140,8 @@ def _records_by_job(app: App) -> dict[tuple[str, str], list[Record]]:
 
 def _problem_rows(problems: list[OpenProblem], targets: dict[str, str], now: datetime) -> Iterator[list[str]]:
     """What keeps failing, one row a cause. `targets`: their names by site."""
-    pairs = [(_as_problem(one), one) for one in problems]
-    rows = {id(problem): one for problem, one in pairs}
+    pairs = [(_as_problem(problem), problem) for problem in problems]
+    rows = {id(problem): row for problem, row in pairs}
     for group in grouped_by_cause(problem for problem, _ in pairs):
         first = rows[id(group[0])]
         message, hint = (first.message, first.hint) if len(group) == 1 else group[0].cause[1:]
@@ -156,8 +158,10 @@ def _problem_rows(problems: list[OpenProblem], targets: dict[str, str], now: dat
         ]
 
 
-def _as_problem(one: OpenProblem) -> Problem:
-    return Problem(label=f"{one.kind} {one.job}", name=one.subject, message=one.message, hint=one.hint)
+def _as_problem(problem: OpenProblem) -> Problem:
+    return Problem(
+        label=f"{problem.kind} {problem.job}", name=problem.subject, message=problem.message, hint=problem.hint
+    )
 
 
 def _tally(app: App, records: list[Record]) -> dict[str, int]:

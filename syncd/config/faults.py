@@ -106,8 +106,8 @@ def fields_at(loc: tuple[int | str, ...]) -> frozenset[str]:
     """The keys that a place of the configuration may have."""
     here: list[Any] = [Settings]
     for part in loc:
-        here = [inner for one in here for inner in _inside(one, part)]
-    return frozenset(name for one in here if _is_model(one) for name in one.model_fields)
+        here = [inner for model in here for inner in _inside(model, part)]
+    return frozenset(name for model in here if _is_model(model) for name in model.model_fields)
 
 
 def _is_model(thing: Any) -> bool:
@@ -129,8 +129,8 @@ def _unwrapped(annotation: Any) -> Iterator[Any]:
     if origin is Annotated:
         yield from _unwrapped(get_args(annotation)[0])
     elif origin in {Union, UnionType}:
-        for one in get_args(annotation):
-            yield from _unwrapped(one)
+        for inner in get_args(annotation):
+            yield from _unwrapped(inner)
     elif origin is not Literal:
         yield annotation
 

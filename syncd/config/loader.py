@@ -92,7 +92,7 @@ def _most_telling(found: list[tuple[int, str, str]]) -> list[tuple[int, str, str
     """Of a place whose text is wrong by itself, what is wrong with the text; not what it would have to be as well."""
     for telling in ("holds a template", "no address of a proxy"):
         places = {(line, where) for line, where, message in found if message.startswith(telling)}
-        found = [one for one in found if (one[0], one[1]) not in places or one[2].startswith(telling)]
+        found = [fault for fault in found if (fault[0], fault[1]) not in places or fault[2].startswith(telling)]
     return found
 
 
@@ -162,7 +162,7 @@ def _dangling(raw: dict[Any, Any], node: yaml.Node) -> Iterator[tuple[int, str, 
             there = raw.get(section)
             if isinstance(value, str) and isinstance(there, dict) and value not in there:
                 where, line = _located(node, ("jobs", str(name), *loc))
-                names = [one for one in there if isinstance(one, str) and _names(one, there[one])]
+                names = [key for key in there if isinstance(key, str) and _names(key, there[key])]
                 close = meant_by(value, names)
                 there_is = f"there is no {value}" if close else "this names nothing"
                 meant = f"did you mean {close}?" if close else f"it has {', '.join(names) or 'none'}"

@@ -15,7 +15,7 @@ from syncd.domain.value_templates import TemplateError, parsed
 def faults(rule: SecretRule, kind: str, region: str = "") -> Iterator[tuple[str, str]]:
     """What does not fit, as (key, message). `region`: that of an AWS source."""
     is_vault = kind == "vault"
-    for key, glob in (("path", rule.path), *(("exclude", one) for one in rule.exclude)):
+    for key, glob in (("path", rule.path), *(("exclude", glob) for glob in rule.exclude)):
         yield from _vault_path_faults(key, glob) if is_vault else _aws_name_faults(key, glob)
     if is_vault and "/" not in rule.path.strip("/"):
         yield "path", "a Vault path begins with its mount; write MOUNT/PATH"
@@ -108,7 +108,7 @@ def normalised(rule: SecretRule, index: int, source: str, kind: str) -> Rule:
         field=field,
         name=rule.name or ("{path}" if field is None else "{path}_{field}"),
         mount=rule.mount.strip("/") + "/" if rule.mount else None,
-        exclude=tuple(Glob(one) for one in rule.exclude),
+        exclude=tuple(Glob(glob) for glob in rule.exclude),
         tags=tuple(sorted(rule.tags.items())),
         pin=str(rule.version) if rule.version is not None else rule.stage or "",
         binary=rule.binary == "base64",

@@ -83,11 +83,11 @@ def _twice_taken(settings: Settings) -> Iterator[Slip]:
         seen += mine
 
 
-def _take_the_same(one: SecretRule, other: SecretRule) -> bool:
-    made = [(rule.name, rule.field, rule.format, rule.value, rule.mount) for rule in (one, other)]
-    if made[0] != made[1] or one.tags != other.tags or not may_overlap(Glob(one.path), Glob(other.path)):
+def _take_the_same(rule: SecretRule, other: SecretRule) -> bool:
+    made = [(rule.name, rule.field, rule.format, rule.value, rule.mount) for rule in (rule, other)]
+    if made[0] != made[1] or rule.tags != other.tags or not may_overlap(Glob(rule.path), Glob(other.path)):
         return False
-    pairs = ((one, other), (other, one))
+    pairs = ((rule, other), (other, rule))
     return not any(Glob(glob).matches(second.path) for first, second in pairs for glob in first.exclude)
 
 

@@ -40,5 +40,5 @@ def compact(thing: object, *, ascii_only: bool = False, sort_keys: bool = False)
         ]
         return "{" + ",".join(part) + "}"
     if isinstance(thing, list | tuple):
-        return "[" + ",".join(compact(one, ascii_only=ascii_only, sort_keys=sort_keys) for one in thing) + "]"
+        return "[" + ",".join(compact(item, ascii_only=ascii_only, sort_keys=sort_keys) for item in thing) + "]"
     return json.dumps(thing, ensure_ascii=ascii_only, allow_nan=False)

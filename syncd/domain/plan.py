@@ -168,8 +168,8 @@ class Outcome:
 
 def deletions_sent(outcomes: Iterable[Outcome]) -> int:
     """How many of these were deletions that were done, or may have been."""
-    deletions = [one for one in outcomes if isinstance(one.action, Delete)]
-    return sum(one.error is None or getattr(one.error, "maybe_done", False) for one in deletions)
+    deletions = [outcome for outcome in outcomes if isinstance(outcome.action, Delete)]
+    return sum(outcome.error is None or getattr(outcome.error, "maybe_done", False) for outcome in deletions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +199,7 @@ class SyncReport:
     @property
     def deletions(self) -> tuple[Outcome, ...]:
         """The outcomes that are deletions."""
-        return tuple(one for one in self.outcomes if isinstance(one.action, Delete))
+        return tuple(outcome for outcome in self.outcomes if isinstance(outcome.action, Delete))
 
     @property
     def deletions_sent(self) -> int:

@@ -57,7 +57,7 @@ def _placeholder(inside: str) -> Placeholder:
     field, *filters = inside.split("|")
     if not field:
         raise TemplateError("a placeholder names no field")
-    unknown = [one for one in filters if one not in FILTERS]
+    unknown = [name for name in filters if name not in FILTERS]
     if unknown:
         named = f"the filter |{unknown[0]}" if re.fullmatch(r"[a-z0-9_]{1,16}", unknown[0]) else "a filter"
         raise TemplateError(f"{named} is not known; there are {', '.join(f'|{name}' for name in FILTERS)}")

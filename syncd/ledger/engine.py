@@ -116,8 +116,8 @@ def prepare_file(path: Path) -> list[tuple[Path, int]]:
                 hint="remove the other name, or copy the file",
             )
         beside = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", ".key"))]
-        rights = [(one, narrow(one)) for one in beside]
-        return [(one, had) for one, had in rights if had is not None]
+        rights = [(file, narrow(file)) for file in beside]
+        return [(file, had) for file, had in rights if had is not None]
 
 
 def identity_of(path: Path) -> tuple[int, int]:

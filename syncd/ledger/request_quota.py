@@ -83,24 +83,24 @@ class Quota:
 
     def take(self) -> tuple[int, timedelta]:
         """A place in the window, as (ticket, 0), or (0, how long to wait before asking again)."""
-        one = _Asked()
+        request = _Asked()
         with self._lists:
-            self._asking.append(one)
+            self._asking.append(request)
         with self._turn:
-            if one.left is None and one.failed is None:
-                self._serve(one)
-        if one.failed is not None:
-            raise type(one.failed)(one.failed.message, hint=one.failed.hint) from None
-        return one.ticket, one.left or timedelta(0)
+            if request.left is None and request.failed is None:
+                self._serve(request)
+        if request.failed is not None:
+            raise type(request.failed)(request.failed.message, hint=request.failed.hint) from None
+        return request.ticket, request.left or timedelta(0)
 
     def answered(self, ticket: int) -> None:
         """The request's answer came: its window starts here."""
-        one = (ticket, self._clock())
+        arrival = (ticket, self._clock())
         self._mine[ticket] = time.monotonic()
         with self._lists:
-            self._came.append(one)
+            self._came.append(arrival)
         with self._turn:
-            if one in self._came:
+            if arrival in self._came:
                 self._serve()
 
     def _serve(self, *mine: _Asked) -> None:
@@ -112,7 +112,7 @@ class Quota:
         with self._lists:
             asking, self._asking = self._asking, []
             came, self._came = self._came, []
-        asking += [one for one in mine if one not in asking]
+        asking += [request for request in mine if request not in asking]
         tickets, wait = list[int](), timedelta(0)
         try:
             with self._transaction() as connection:
@@ -121,12 +121,12 @@ class Quota:
                 if asking:
                     tickets, wait = self._admit(connection, len(asking))
         except LedgerError as error:
-            for one in asking:
-                one.failed = error
+            for request in asking:
+                request.failed = error
             raise
-        for index, one in enumerate(asking):
-            one.ticket = tickets[index] if index < len(tickets) else 0
-            one.left = timedelta(0) if one.ticket else wait
+        for index, request in enumerate(asking):
+            request.ticket = tickets[index] if index < len(tickets) else 0
+            request.left = timedelta(0) if request.ticket else wait
 
     def _admit(self, connection: Connection, asked: int) -> tuple[list[int], timedelta]:
         """Tickets for as many as the window has room for, and how long the others wait."""

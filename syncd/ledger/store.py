@@ -343,7 +343,7 @@ class Ledger:
         if known := self.meta("owner"):
             return known
         descriptions = (row["description"] for row in self._each(select(tables.records.c.description)))
-        return next((owner for one in descriptions if (owner := owner_in(one))), None)
+        return next((owner for description in descriptions if (owner := owner_in(description))), None)
 
     def check_owner(self, owner: str, *, keep: bool) -> None:
         """Tie the ledger to its owner. `keep` False: write nothing. Raises `ConfigError` for another one."""
@@ -397,7 +397,7 @@ class Ledger:
     def remount(self, source: str, mount: str) -> bool:
         """Forget which mount this was, so that the next cycle accepts the one that is there."""
         given = mount.strip("/")
-        known = next((one for one in self.known_mounts(source) if one.strip("/") == given), None)
+        known = next((known for known in self.known_mounts(source) if known.strip("/") == given), None)
         if known is None:
             return False
         key, path = tables.mounts.c, tables.paths.c
@@ -468,7 +468,7 @@ class SiteJournal:
     def troubles(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
         """Replace what is known to keep failing for this job on this site."""
         key = tables.troubles.c
-        rows = [tables.trouble_row(one) for one in now]
+        rows = [tables.trouble_row(problem) for problem in now]
         with self._transaction() as connection:
             connection.execute(delete(tables.troubles).where(and_(key.site == site, key.job == job)))
             if rows:

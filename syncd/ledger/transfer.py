@@ -65,7 +65,7 @@ def imported(ledger: Ledger, content: Mapping[str, Any], owner: str) -> int:
     given = content.get("tables")
     if not isinstance(given, Mapping) or set(given) != {table.name for table in MOVED}:
         raise ConfigError("the export does not hold the tables of a ledger", hint=NOT_AN_EXPORT)
-    rows = {table: [_row(table, one) for one in given[table.name]] for table in MOVED}
+    rows = {table: [_row(table, row) for row in given[table.name]] for table in MOVED}
     with ledger.writing() as connection:
         for table in MOVED:
             if connection.execute(select(func.count()).select_from(table)).scalar():

@@ -202,7 +202,7 @@ class Cycle:
             journal,
             self._world.clock,
             lambda outcome: self._world.told("outcome", outcome, self._job, self._target_name),
-            {one.id for one in picture.remote} | {str(one.remote_id) for one in picture.records},
+            {secret.id for secret in picture.remote} | {str(record.remote_id) for record in picture.records},
             self._world.workers,
             self._is_consented,
             self._is_limited,
@@ -252,7 +252,7 @@ class Cycle:
         Raises `ConfigError` where both are configured, because nobody said which of them counts.
         """
         store, site = self._world.store, self._site
-        listed = frozenset(one.id for one in remote)
+        listed = frozenset(secret.id for secret in remote)
         records = store.records(site)
         for other in sorted(store.sites_holding(site, listed)):
             targets = [name for name in self._world.targets if self._world.site_of(name) == other]
@@ -304,7 +304,9 @@ class Cycle:
         gathering.look()
         remote = self._listed(tick, target)
         records = self._records_of_this_site(remote, journal)
-        known_ids = world.store.known_ids({one.id for one in remote} - {str(one.remote_id) for one in records})
+        known_ids = world.store.known_ids(
+            {secret.id for secret in remote} - {str(record.remote_id) for record in records}
+        )
         wanted = gathering.desired(job=job.name, owner=world.owner, profile=target.profile)
         found = recover(
             world.owner,
@@ -319,8 +321,13 @@ class Cycle:
         if journal and (found.put or found.drop):
             journal.write(put=found.put, drop=found.drop)
         self._taken_back += [
-            Finding(kind=FindingKind.TAKEN_BACK, name=one.name, ref=one.ref, message=f"by its mark, id {one.remote_id}")
-            for one in found.taken_back
+            Finding(
+                kind=FindingKind.TAKEN_BACK,
+                name=record.name,
+                ref=record.ref,
+                message=f"by its mark, id {record.remote_id}",
+            )
+            for record in found.taken_back
         ]
         records = found.applied_to(records)
         self._troubles = world.store.known_troubles(self._site, job.name)
@@ -351,7 +358,9 @@ class Cycle:
         findings = picture.plan.findings + tuple(picture.wanted.findings) if picture else ()
         failures = tuple(picture.gathering.failures) if picture else ()
         touched = {outcome.action.name for outcome in self._outcomes}
-        findings = tuple(one for one in findings if one.kind is not FindingKind.UNCHANGED or one.name not in touched)
+        findings = tuple(
+            finding for finding in findings if finding.kind is not FindingKind.UNCHANGED or finding.name not in touched
+        )
         left_out = [
             Finding(kind=FindingKind.BEHIND, name=action.name, ref=action.desired.ref, message=why)
             for action, why in self._left_out.values()
@@ -400,7 +409,7 @@ class Cycle:
                 kind=FindingKind.UNVERIFIED,
                 name=name,
                 ref=outcome.action.record.ref if isinstance(outcome.action, Delete) else outcome.action.desired.ref,
-                message="the answer to its write was lost",
+                message=f"the answer to its write was lost: {outcome.error.message}",
                 hint="the next cycle looks, and writes it again",
             )
             for name, outcome in last.items()

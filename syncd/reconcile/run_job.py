@@ -66,5 +66,5 @@ def sync_job(
     ordered = sorted(in_turn.values(), key=lambda names: world.target_delay(names[0]))
     with ThreadPoolExecutor(min(len(ordered), MOST_SITES), thread_name_prefix="site") as pool:
         working = [pool.submit(contextvars.copy_context().run, work, names) for names in ordered]
-        reports = [report for one in working for report in one.result()]
+        reports = [report for site in working for report in site.result()]
     return sorted(reports, key=lambda report: job.targets.index(report.target))

@@ -113,12 +113,12 @@ def read(path: Path) -> dict[str, Any]:
 def check(kept: list[dict[str, Any]], picture: PlannedPass) -> None:
     """Is every kept action still part of the plan, unchanged? Raises `PlanMoved`."""
     remote = {secret.id: secret for secret in picture.remote}
-    same = [one for one in (told(action, remote) for action in picture.plan.actions) if one in kept]
+    same = [action for action in (told(action, remote) for action in picture.plan.actions) if action in kept]
     if len(same) != len(kept):
-        names = {one["name"] for one in same}
-        moved = ", ".join(sorted(str(one["name"]) for one in kept if one["name"] not in names)[:5])
-        settled = {one.name for one in picture.plan.findings if one.kind is FindingKind.UNCHANGED}
-        if settled >= {one["name"] for one in kept} - names:
+        names = {action["name"] for action in same}
+        moved = ", ".join(sorted(str(action["name"]) for action in kept if action["name"] not in names)[:5])
+        settled = {finding.name for finding in picture.plan.findings if finding.kind is FindingKind.UNCHANGED}
+        if settled >= {action["name"] for action in kept} - names:
             raise PlanMoved(f"the plan was carried out already: {moved}", hint="look again with: syncd plan")
         raise PlanMoved(
             f"what the plan touches has moved: {moved}; nothing was done", hint="look again with: syncd plan"

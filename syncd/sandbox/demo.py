@@ -134,7 +134,7 @@ def surroundings(folder: Path, ports: dict[str, int] | None = None, sites: int =
 def site_ids(count: int) -> dict[str, str]:
     """Target names and the ids of as many sites: `shop`, then `shop2` and so on."""
     ids = [SITE, *(f"{SITE[:-12]}{number:012}" for number in range(2, count + 1))]
-    return {"shop" if number == 1 else f"shop{number}": one for number, one in enumerate(ids, 1)}
+    return {"shop" if number == 1 else f"shop{number}": site_id for number, site_id in enumerate(ids, 1)}
 
 
 def _private(path: Path, text: str) -> None:
@@ -200,13 +200,13 @@ def _story(around: Surroundings, say: Say, *, kept: bool) -> None:
     _expect(well=_syncd(around, say, "plan") == 0)
     say("\n2. Do it.")
     _expect(well=_syncd(around, say, "sync") == 0 and len(site.secrets) == expected)
-    ids = {one.name: one.id for one in site.secrets.values()}
+    ids = {secret.name: secret.id for secret in site.secrets.values()}
     say("\n   Every id that Wix gave is in the ledger:")
     _expect(well=_syncd(around, say, "state", "list") == 0)
     say("\n3. Somebody rotates the Stripe API key in OpenBao; sync again.")
     around.put("payments/stripe", {"api_key": secrets.token_urlsafe(24), "webhook_secret": "whsec-of-the-demo"})
     _expect(well=_syncd(around, say, "sync") == 0)
-    same = ids == {one.name: one.id for one in site.secrets.values()}
+    same = ids == {secret.name: secret.id for secret in site.secrets.values()}
     say(f"   Updated in place: the ids at Wix are {'the same as before' if same else 'NOT the same'}.")
     _expect(well=same)
     say("\n4. Nothing has changed now; sync once more.")

@@ -96,10 +96,10 @@ class Wix:
         """Let the next matching requests go wrong."""
         if kind not in KINDS:
             raise ValueError(kind)
-        one = Fault(kind=kind, method=method, **more)
+        fault = Fault(kind=kind, method=method, **more)
         with self.lock:
-            self.faults.append(one)
-        return one
+            self.faults.append(fault)
+        return fault
 
     def commit_late(self) -> int:
         """Let the requests that were lost on their way take effect now."""
@@ -112,15 +112,15 @@ class Wix:
 
     def count(self, *methods: str) -> int:
         """Requests seen for secrets, by method."""
-        return sum(1 for one in self.seen if one.method in methods and CALLS in one.path)
+        return sum(1 for request in self.seen if request.method in methods and CALLS in request.path)
 
     def take_fault(self, method: str) -> Fault | None:
         """The fault for a request of this method, used up."""
         with self.lock:
-            one = next((f for f in self.faults if f.method in {"", method} and f.times > 0), None)
-            if one is not None:
-                one.times -= 1
-            return one
+            fault = next((f for f in self.faults if f.method in {"", method} and f.times > 0), None)
+            if fault is not None:
+                fault.times -= 1
+            return fault
 
     def token(self, told: dict[str, Any]) -> dict[str, object]:
         """Create Access Token."""
@@ -323,12 +323,12 @@ def control(wix: Wix, method: str, path: str, body: dict[str, Any]) -> tuple[int
     """`/_sandbox/…`: look inside and make trouble, for people who try syncd out and for tests."""
     call = path.removeprefix("/_sandbox/").strip("/")
     if (method, call) == ("GET", "requests"):
-        return 200, [asdict(one) for one in wix.seen]
+        return 200, [asdict(request) for request in wix.seen]
     if (method, call) == ("GET", "secrets"):
         return 200, {
             site_id: {
-                one.name: {"id": one.id, "value": one.value, "description": one.description}
-                for one in site.secrets.values()
+                secret.name: {"id": secret.id, "value": secret.value, "description": secret.description}
+                for secret in site.secrets.values()
             }
             for site_id, site in wix.sites.items()
         }

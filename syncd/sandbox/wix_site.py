@@ -87,15 +87,15 @@ class Site:
         with self._lock:
             ids = self._named.get(name.casefold(), ())
             there = (self.secrets[secret_id] for secret_id in ids if secret_id in self.secrets)
-            return next((one for one in there if self._same(one.name, name)), None)
+            return next((secret for secret in there if self._same(secret.name, name)), None)
 
     def values(self) -> dict[str, str]:
         """Name to value."""
         with self._lock:
-            return {one.name: one.value for one in self.secrets.values()}
+            return {secret.name: secret.value for secret in self.secrets.values()}
 
-    def _same(self, one: str, other: str) -> bool:
-        return one == other or (self.options.case_insensitive and one.casefold() == other.casefold())
+    def _same(self, name: str, other: str) -> bool:
+        return name == other or (self.options.case_insensitive and name.casefold() == other.casefold())
 
     def admit(self) -> None:
         """Count a request. Raises `Refusal` above the quota."""
@@ -139,7 +139,7 @@ class Site:
             name = str(told["name"])
             self._free(name)
             now = self._clock()
-            one = Stored(
+            stored = Stored(
                 id=str(uuid.uuid4()),
                 name=name,
                 value=str(told["value"]),
@@ -147,26 +147,26 @@ class Site:
                 created=now,
                 updated=now,
             )
-            self._put(one)
-            self.created_ids.append(one.id)
-            return {"id": one.id}
+            self._put(stored)
+            self.created_ids.append(stored.id)
+            return {"id": stored.id}
 
     def update(self, secret_id: str, told: dict[str, object]) -> dict[str, object]:
         """PartiallyUpdateSecret."""
         with self._lock:
-            one = self._get(secret_id)
+            stored = self._get(secret_id)
             self._check(told, new=False)
             if told.get("name"):
                 self._free(str(told["name"]), secret_id)
             changed = {key: str(told[key]) for key in ("name", "value", "description") if told.get(key) is not None}
-            self._put(replace(one, **changed, updated=self._clock()))  # type: ignore[arg-type]  # only the three
+            self._put(replace(stored, **changed, updated=self._clock()))  # type: ignore[arg-type]  # only the three
             return {}
 
     def delete(self, secret_id: str) -> dict[str, object]:
         """DeleteSecret."""
         with self._lock:
-            one = self._get(secret_id)
-            self._past.append((self._clock(), secret_id, one))
+            stored = self._get(secret_id)
+            self._past.append((self._clock(), secret_id, stored))
             del self.secrets[secret_id]
             return {}
 
@@ -174,24 +174,28 @@ class Site:
         """GetSecretValue."""
         if not self.options.may_read:
             raise Refusal(403, "PERMISSION_DENIED")
-        one = self.by_name(name)
-        if one is None:
+        stored = self.by_name(name)
+        if stored is None:
             raise Refusal(404, "NOT_FOUND", "no such secret")
-        return {"value": one.value}
+        return {"value": stored.value}
 
     def listing(self) -> dict[str, object]:
         """ListSecretInfo, as late as the options say; an empty site answers without the field."""
         with self._lock:
-            shown = [one for one in self._as_of(self._clock() - self.options.listing_lag) if not self.options.hide(one)]
-        listed = [self._told(one) for one in shown]
+            shown = [
+                stored
+                for stored in self._as_of(self._clock() - self.options.listing_lag)
+                if not self.options.hide(stored)
+            ]
+        listed = [self._told(stored) for stored in shown]
         return {"secrets": listed} if listed else {}
 
-    def _told(self, one: Stored) -> dict[str, object]:
-        told: dict[str, object] = {"id": one.id, "name": one.name}
-        if one.description:
-            told["description"] = one.description
+    def _told(self, stored: Stored) -> dict[str, object]:
+        told: dict[str, object] = {"id": stored.id, "name": stored.name}
+        if stored.description:
+            told["description"] = stored.description
         if self.options.dates:
-            told |= {"createdDate": _rfc3339(one.created), "updatedDate": _rfc3339(one.updated)}
+            told |= {"createdDate": _rfc3339(stored.created), "updatedDate": _rfc3339(stored.updated)}
         return told
 
     def _get(self, secret_id: str) -> Stored:
@@ -199,12 +203,12 @@ class Site:
             raise Refusal(404, "NOT_FOUND", "no such secret")
         return self.secrets[secret_id]
 
-    def _put(self, one: Stored) -> None:
-        before = self.secrets.get(one.id)
-        self._past.append((self._clock(), one.id, before))
-        self.secrets[one.id] = one
-        if before is None or before.name != one.name:
-            self._named[one.name.casefold()].append(one.id)
+    def _put(self, stored: Stored) -> None:
+        before = self.secrets.get(stored.id)
+        self._past.append((self._clock(), stored.id, before))
+        self.secrets[stored.id] = stored
+        if before is None or before.name != stored.name:
+            self._named[stored.name.casefold()].append(stored.id)
 
     def _as_of(self, moment: datetime) -> list[Stored]:
         """The secrets as they were: later changes are taken back, the last one first."""

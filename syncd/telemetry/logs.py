@@ -62,7 +62,7 @@ def _clean(thing: object) -> object:
     if isinstance(thing, dict):
         return {key: MASK if str(key).lower() in HIDDEN_KEYS else _clean(value) for key, value in thing.items()}
     if isinstance(thing, (list, tuple, set)):
-        return [_clean(one) for one in thing]
+        return [_clean(item) for item in thing]
     if isinstance(thing, BaseException):
         return type(thing).__name__  # a library's message may hold anything
     if isinstance(thing, (int, float, bool, type(None))):

@@ -44,11 +44,11 @@ def draft_in(folder: Path) -> Iterator[Path]:
 
 def _remove_stale(folder: Path) -> None:
     with suppress(OSError), os.scandir(folder) as found:
-        for one in found:
-            if one.name.startswith(DRAFT) and one.name.endswith(DRAFT_END):
+        for entry in found:
+            if entry.name.startswith(DRAFT) and entry.name.endswith(DRAFT_END):
                 with suppress(OSError):
-                    if time.time() - one.stat(follow_symlinks=False).st_mtime > STALE_SECONDS:
-                        Path(one.path).unlink()
+                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE_SECONDS:
+                        Path(entry.path).unlink()
 
 
 def write_private(path: Path, data: bytes, *, only_new: bool = False) -> None:

@@ -30,8 +30,12 @@ class RequestDeadlineProtocol(H11Protocol):
         super().connection_made(transport)
         self._born = self.loop.time()
         if len(self.connections) > CONNECTIONS:
-            others = (one for one in self.connections if isinstance(one, RequestDeadlineProtocol) and one is not self)
-            min(others, key=lambda one: one._born).transport.abort()  # noqa: SLF001  # of its own kind
+            others = (
+                connection
+                for connection in self.connections
+                if isinstance(connection, RequestDeadlineProtocol) and connection is not self
+            )
+            min(others, key=lambda connection: connection._born).transport.abort()  # noqa: SLF001  # of its own kind
         self._deadline = self.loop.call_later(REQUEST_SECONDS, self._late)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -18,7 +18,7 @@ def strange_mount(known: Mapping[str, str], mount: str, mount_id: str) -> str:
     """
     if mount in known:
         return mount if known[mount] != mount_id else ""
-    nested = (one for one in known if mount and (one.startswith(mount) or mount.startswith(one)))
+    nested = (name for name in known if mount and (name.startswith(mount) or mount.startswith(name)))
     return next(nested, "")
 
 
@@ -52,9 +52,9 @@ class DesiredState:
     faults: dict[tuple[str, SecretRef, str], SecretError] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
-    def put(self, one: DesiredSecret) -> None:
+    def put(self, desired: DesiredSecret) -> None:
         """A mapped name."""
-        self.secrets[one.key] = one
+        self.secrets[desired.key] = desired
 
     def failed(self, name: str, ref: SecretRef, message: str, hint: str) -> None:
         """A reference that fails alone."""
@@ -73,4 +73,4 @@ class DesiredState:
 
     def faulty(self) -> Mapping[str, DesiredSecret]:
         """The mapped names whose value cannot go to Wix."""
-        return {one.name: one for key, one in self.secrets.items() if key in self.faults}
+        return {secret.name: secret for key, secret in self.secrets.items() if key in self.faults}

@@ -39,11 +39,11 @@ def _protected(kept: Record, other: Record) -> Record:
     return kept.protected(adopted=same and other.adopted, frozen_until=other.frozen_until)
 
 
-def _listed_one(one: Record, other: Record, listed: frozenset[str] | None) -> Record:
-    shown = [record for record in (one, other) if listed is not None and record.remote_id in listed]
+def _listed_one(record: Record, other: Record, listed: frozenset[str] | None) -> Record:
+    shown = [kept for kept in (record, other) if listed is not None and kept.remote_id in listed]
     if len(shown) != 1:
         raise ConfigError(
-            f"{one.name} has id {one.remote_id} under one key of the site and {other.remote_id} under the other",
-            hint=f"see which of them is at Wix, then drop the other: syncd state forget {one.name} --target TARGET",
+            f"{record.name} has id {record.remote_id} under one key of the site and {other.remote_id} under the other",
+            hint=f"see which of them is at Wix, then drop the other: syncd state forget {record.name} --target TARGET",
         )
     return shown[0]

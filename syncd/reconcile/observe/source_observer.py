@@ -109,7 +109,9 @@ class SourceObserver:
             return snapshot
         place = (snapshot.mount, snapshot.mount_id)
         found = [self._tick.find(self._source, rule, path) for path in lacking]
-        here = (entry for one in found if (one.mount, one.mount_id) == place for entry in one.entries)
+        here = (
+            entry for snapshot in found if (snapshot.mount, snapshot.mount_id) == place for entry in snapshot.entries
+        )
         entries = (*snapshot.entries, *here)
         return replace(snapshot, entries=tuple(sorted(entries, key=lambda entry: entry.ref.path)))
 
@@ -323,7 +325,7 @@ class SourceObserver:
             wanted.failed(str(ref), ref, error.message, error.hint)
             return
         text = fill(rule.description, rule, ref, mount) if rule.description else "Kept by syncd"
-        one = DesiredSecret(
+        desired = DesiredSecret(
             name=name,
             ref=ref,
             version=versioned(state.version.token, rule.value, binary=rule.binary),
@@ -333,20 +335,20 @@ class SourceObserver:
             rule=self._digests[rule.index],
             updated_at=state.updated_at,
         )
-        if one.key in wanted.secrets:
+        if desired.key in wanted.secrets:
             # Two rules that give one reference the same name merge; the first one counts, if both make the same of it.
-            held = wanted.secrets[one.key]
-            if held.version != one.version and not {form_in(held.version), form_in(one.version)} <= PLAIN_FORMS:
+            held = wanted.secrets[desired.key]
+            if held.version != desired.version and not {form_in(held.version), form_in(desired.version)} <= PLAIN_FORMS:
                 message, hint = "two rules make it by different templates", "give one of them another `name`"
-                wanted.faults[one.key] = BadValue(message, hint=hint)
-                wanted.put(replace(held, rule=held.rule + one.rule))  # a change of either rule is another try
+                wanted.faults[desired.key] = BadValue(message, hint=hint)
+                wanted.put(replace(held, rule=held.rule + desired.rule))  # a change of either rule is another try
             return
         reading = self._documents.get((ref.path, rule.pin))
         if reading is not None and reading.document is not None:
             try:
                 value = extract(reading.document, rule, ref.field)
             except BadValue as error:
-                wanted.faults[one.key] = error
+                wanted.faults[desired.key] = error
             else:
-                one = replace(one, value=value, fingerprint=self._fingerprint(value.reveal().encode()))
-        wanted.put(one)
+                desired = replace(desired, value=value, fingerprint=self._fingerprint(value.reveal().encode()))
+        wanted.put(desired)

@@ -35,7 +35,7 @@ class ListingEvidence:
 
     def gap(self, rules: Sequence[Rule] | None = None) -> str:
         """Which rule (of these, or of all) was not listed as one can believe; empty if each was."""
-        rule = next((one for one in rules or self.rules if not self.is_complete(one)), None)
+        rule = next((rule for rule in rules or self.rules if not self.is_complete(rule)), None)
         if rule is None:
             return ""
         if self.snapshots[rule.index].complete:

@@ -44,10 +44,13 @@ class PlanBuilder:
 def rows_for(desired: Iterable[DesiredSecret], records: Iterable[Record]) -> dict[str, Record]:
     """The row of each wanted name: its own, or its reference's under a name that differs in case alone."""
     asked = list(desired)
-    wanted = {one.name for one in asked}
+    wanted = {desired.name for desired in asked}
     rows = {record.name: record for record in records}
     spare = {(name.casefold(), row.ref, row.pin): row for name, row in rows.items() if name not in wanted}
-    found = {one.name: rows.get(one.name) or spare.get((one.name.casefold(), one.ref, one.pin)) for one in asked}
+    found = {
+        desired.name: rows.get(desired.name) or spare.get((desired.name.casefold(), desired.ref, desired.pin))
+        for desired in asked
+    }
     return {name: record for name, record in found.items() if record is not None}
 
 

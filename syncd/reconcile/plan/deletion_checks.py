@@ -31,13 +31,13 @@ class BlindJob:
     def may_want(self, name: str, path: str, profile: str) -> bool:
         """Could it want the name of a secret that came from this path?"""
         folded = name.casefold()
-        if any(one.casefold() == folded for one in self.names):
+        if any(known.casefold() == folded for known in self.names):
             return True
         # A rule that covers the very path may have taken the secret over, from whichever source.
         covering = (rule for rule in self.rules if selects_path(rule, path))
         if any(could_name(rule, name, None, "", profile) for rule in (*self.unknown_rules, *covering)):
             return True
-        return any(could_name(rule, name, one, "", profile) for rule, one in self.unread)
+        return any(could_name(rule, name, path, "", profile) for rule, path in self.unread)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class SiteClaims:
 
     def objection(self, name: str, path: str) -> str:
         """Why this name may not be deleted now: which job may want it, and why that is not known; else empty."""
-        blind = next((one for one in self.blind_jobs if one.may_want(name, path, self.profile)), None)
+        blind = next((blind_job for blind_job in self.blind_jobs if blind_job.may_want(name, path, self.profile)), None)
         return f"job {blind.job} may want the name, and cannot be listed completely: {blind.cause}" if blind else ""
 
 
@@ -100,11 +100,13 @@ def _look(world: Runtime, job: Job, target: Target) -> _Look:
         return _Look(cause=error.message)
     evidence = gathering.picture
     causes = [f"{failure.place}: {failure.message}" for failure in gathering.failures]
-    causes += [f"{one.name}: {one.message}" for one in wanted.findings if one.kind is FindingKind.FAILED]
+    causes += [
+        f"{finding.name}: {finding.message}" for finding in wanted.findings if finding.kind is FindingKind.FAILED
+    ]
     if gathering.unread and not causes:
         causes = ["a version that it lists cannot be read"]
     return _Look(
-        names=frozenset(one.name for one in wanted.all),
+        names=frozenset(desired.name for desired in wanted.all),
         cause=next(iter(causes), ""),
         unread=tuple(
             (rule, path) for path, pin in sorted(evidence.unread) for rule in job.rules if _is_of(rule, path, pin)
@@ -120,7 +122,7 @@ def _names_by_ledger(world: Runtime, job: Job, profile: str) -> Iterator[str]:
     """The names that the rules give to what the ledger knows of their paths."""
     mounts = world.store.known_mounts(job.source)
     for (path, pin), state in world.store.known_paths(job.source).items():
-        mount = max((one for one in mounts if path.startswith(one)), key=len, default="").strip("/")
+        mount = max((mounted for mounted in mounts if path.startswith(mounted)), key=len, default="").strip("/")
         for rule in job.rules:
             if _is_of(rule, path, pin):
                 yield from _names_of(rule, state, mount, profile)

@@ -77,7 +77,9 @@ def plan(view: PlannerInput) -> Plan:
     order = {Update: 0, Create: 1, Delete: 2}
     tried = view.facts.troubles  # what failed in the cycle before comes last: it may not hold up the others for ever
     return Plan(
-        actions=tuple(sorted(table.actions, key=lambda one: (order[type(one)], one.name in tried, one.name))),
+        actions=tuple(
+            sorted(table.actions, key=lambda action: (order[type(action)], action.name in tried, action.name))
+        ),
         findings=tuple(table.findings),
         notes=tuple(table.notes[name] for name in sorted(table.notes)),
         needs=ReadRequests(values=frozenset(table.values), compares=frozenset(table.compares)),

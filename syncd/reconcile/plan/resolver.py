@@ -102,7 +102,7 @@ class PlanResolver:
         self._troubles = troubles
         self._grants = world.store.grants(self._site, world.clock())
         self._jobs_here = sorted(
-            one.name for one in world.jobs.values() if self._site in {world.site_of(name) for name in one.targets}
+            other.name for other in world.jobs.values() if self._site in {world.site_of(name) for name in other.targets}
         )
         self._mounts: dict[str, dict[str, str]] = {}
         self._kept = self._kept_by()
@@ -116,7 +116,7 @@ class PlanResolver:
 
         For the other jobs their patterns tell; what this job takes over it wants now, with its tags.
         """
-        wanted, taken_over, left_behind = {one.name for one in self.wanted.all}, set(), set()
+        wanted, taken_over, left_behind = {desired.name for desired in self.wanted.all}, set(), set()
         for record in self._records:
             if record.job in self._jobs_here:
                 continue
@@ -147,9 +147,9 @@ class PlanResolver:
         """What the source holds in a version that could not be read is not known to be at the site."""
         unread, older = self._gathering.picture.unread, self._gathering.older
         names = {
-            one.name: (one, "the source's present version could not be read; the site holds the one before")
-            for one in self.wanted.all
-            if self._gathering.key_of(one) in unread and one.name in self._held
+            desired.name: (desired, "the source's present version could not be read; the site holds the one before")
+            for desired in self.wanted.all
+            if self._gathering.key_of(desired) in unread and desired.name in self._held
         }
         for action in unsendable:
             if not isinstance(action, Delete) and action.name not in names:
@@ -163,7 +163,11 @@ class PlanResolver:
             Finding(kind=FindingKind.BEHIND, name=name, ref=names[name][0].ref, message=names[name][1])
             for name in sorted(names)
         ]
-        rest = (one for one in final.findings if one.kind is not FindingKind.UNCHANGED or one.name not in names)
+        rest = (
+            finding
+            for finding in final.findings
+            if finding.kind is not FindingKind.UNCHANGED or finding.name not in names
+        )
         return replace(final, findings=(*behind, *rest))
 
     def _mapped(self) -> DesiredState:
@@ -173,7 +177,7 @@ class PlanResolver:
     def _learn(self, needs: ReadRequests) -> None:
         """Read what the provisional plan asks for."""
         if needs.values:
-            keys = {one.name: self._gathering.key_of(one) for one in self.wanted.all}
+            keys = {desired.name: self._gathering.key_of(desired) for desired in self.wanted.all}
             self._gathering.read(sorted({keys[name] for name in needs.values if name in keys}))
             self.wanted = self._mapped()
         if needs.compares:
@@ -272,7 +276,7 @@ class PlanResolver:
 
     def _presences(self) -> dict[str, tuple[Presence, str]]:
         """What is known of each record of the job that it no longer maps to its name."""
-        names = {one.name for one in self.wanted.all}
+        names = {desired.name for desired in self.wanted.all}
         picture = self._gathering.picture
         told = {}
         for record in self._records:
@@ -288,12 +292,12 @@ class PlanResolver:
 
     def _waiting_for(self, record: Record) -> str:
         """Why an old name has to stay: another name of its path is not settled at Wix yet."""
-        of_its_path = [one for one in self.wanted.all if one.ref.path == record.ref.path]
-        successors = [one for one in of_its_path if one.ref == record.ref] or of_its_path
-        unsettled = (one.name for one in successors if not self._is_settled(*one.key))
+        of_its_path = [desired for desired in self.wanted.all if desired.ref.path == record.ref.path]
+        successors = [desired for desired in of_its_path if desired.ref == record.ref] or of_its_path
+        unsettled = (successor.name for successor in successors if not self._is_settled(*successor.key))
         if following := next(unsettled, "") or self._unsettled_name(record):
             return f"its path's name {following} is not settled yet"
-        failed = [one.ref for one in self.wanted.findings if one.ref and one.kind is FindingKind.FAILED]
+        failed = [finding.ref for finding in self.wanted.findings if finding.ref and finding.kind is FindingKind.FAILED]
         mapped = successors is not of_its_path
         if any(ref == record.ref or (ref.path == record.ref.path and not mapped) for ref in failed):
             return "its path's new name cannot be made"
@@ -335,20 +339,20 @@ class PlanResolver:
         """
         rows = rows_for(self.wanted.all, self._records)
         free, waiting = set(), {}
-        for one in self.wanted.all:
-            record = rows.get(one.name)
-            if record is None or (record.ref == one.ref and record.pin == one.pin):
+        for desired in self.wanted.all:
+            record = rows.get(desired.name)
+            if record is None or (record.ref == desired.ref and record.pin == desired.pin):
                 continue
             claiming = next((job for job in self._world.jobs.values() if self._claims(job, record)), None)
             if claiming is not None:
                 if self._is_gone(record) or self._left_out_by_tags(record):
-                    free.add(one.name)
+                    free.add(desired.name)
                 continue
-            following = "" if record.ref == one.ref else self._unsettled_name(record)
+            following = "" if record.ref == desired.ref else self._unsettled_name(record)
             if not following or self._is_gone(record):
-                free.add(one.name)
+                free.add(desired.name)
             else:
-                waiting[one.name] = f"waits until {following}, the new name of {record.ref}, is settled"
+                waiting[desired.name] = f"waits until {following}, the new name of {record.ref}, is settled"
         return frozenset(free), waiting
 
     def _unsettled_name(self, record: Record) -> str:
@@ -450,7 +454,7 @@ class PlanResolver:
             if not complete and could_name(rule, name, None, mount, profile):
                 return f"rule {rule.path} of its own job could not be listed completely, and may want the name"
             paths = (path for path, pin in picture.unread if pin == rule.pin and selects_path(rule, path))
-            if unread := next((one for one in sorted(paths) if could_name(rule, name, one, mount, profile)), None):
+            if unread := next((path for path in sorted(paths) if could_name(rule, name, path, mount, profile)), None):
                 return f"{unread} of its own job could not be read, and may want the name"
         return ""
 
@@ -465,13 +469,13 @@ def unlisted_keys(world: Runtime, site: str, remote: Sequence[RemoteSecret]) -> 
     A key under which the ledger holds an id shares none with this one: else this listing had shown that id, and
     the cycle had ended. The others are listed.
     """
-    mine = {one.id for one in remote}
+    mine = {secret.id for secret in remote}
     told = world.store.sites_with_ids() | {site}
     for name in world.targets:
         if world.site_of(name) in told:
             continue
         try:
-            listed = {one.id for one in world.target(name).list()}
+            listed = {secret.id for secret in world.target(name).list()}
         except SyncdError as error:
             return f"target {name} was never listed, and may be this site under another key ({error.message})"
         if mine & listed:

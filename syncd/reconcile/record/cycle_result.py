@@ -65,7 +65,11 @@ def remember(journal: Journal, store: StateStore, report: SyncReport, site: str,
     """Write down how the cycle ended. Raises `LedgerError`."""
     if seen is not None:
         # Only a cycle that saw everything says anew what state each secret is in.
-        told = (one for one in reversed(report.findings) if one.name and one.kind is not FindingKind.TAKEN_BACK)
+        told = (
+            finding
+            for finding in reversed(report.findings)
+            if finding.name and finding.kind is not FindingKind.TAKEN_BACK
+        )
         findings = {finding.name: finding for finding in told}
         touched = {outcome.action.name: outcome for outcome in report.outcomes}
         rows = [
@@ -114,10 +118,10 @@ def _reason(report: SyncReport) -> str:
         return str(report.error)
     for failure in report.failures:
         return f"{failure.place}: {failure.message}"
-    told = [one for one in report.findings if one.exit_code or one.kind in FAILING_KINDS]
-    told += [one for one in report.findings if one.kind is FindingKind.WITHHELD]
-    failed = [f"{one.action.name}: {one.error}" for one in report.outcomes if one.error is not None]
-    lines = [f"{one.name}: {one.message}".removeprefix(": ") for one in told] + failed
+    told = [finding for finding in report.findings if finding.exit_code or finding.kind in FAILING_KINDS]
+    told += [finding for finding in report.findings if finding.kind is FindingKind.WITHHELD]
+    failed = [f"{outcome.action.name}: {outcome.error}" for outcome in report.outcomes if outcome.error is not None]
+    lines = [f"{finding.name}: {finding.message}".removeprefix(": ") for finding in told] + failed
     return (lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")) if lines else ""
 
 
@@ -137,7 +141,7 @@ def _troubles(
     """What keeps failing. `states`: the status of each row after the cycle, which its trouble has, too."""
     now = report.finished_at
     told: dict[str, OpenProblem] = {}
-    for outcome in {one.action.name: one for one in report.outcomes}.values():
+    for outcome in {last.action.name: last for last in report.outcomes}.values():
         name, error = outcome.action.name, outcome.error
         if error is None:
             continue

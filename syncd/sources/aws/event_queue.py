@@ -33,7 +33,7 @@ def names_in(body: str) -> frozenset[str]:
         return frozenset()
     asked_for, more = mapping(detail.get("requestParameters")), mapping(detail.get("additionalEventData"))
     given = (asked_for.get("secretId"), asked_for.get("name"), more.get("SecretId"), more.get("secretId"))
-    names = (name_in(text(one)) for one in given)
+    names = (name_in(text(named)) for named in given)
     return frozenset(name for name in names if NAME.fullmatch(name))
 
 
@@ -63,13 +63,13 @@ class Queue:
     def receive(self) -> tuple[frozenset[str], list[str]]:
         """Names that changed, and the receipts to give back once they are in hand. Raises `SourceError`."""
         answer = self._ask("receive_message", MaxNumberOfMessages=BATCH, WaitTimeSeconds=POLL_SECONDS)
-        messages = [mapping(one) for one in answer.get("Messages") or ()]
-        names = frozenset[str]().union(*(names_in(text(one.get("Body"))) for one in messages))
-        return names, [one["ReceiptHandle"] for one in messages if text(one.get("ReceiptHandle"))]
+        messages = [mapping(message) for message in answer.get("Messages") or ()]
+        names = frozenset[str]().union(*(names_in(text(message.get("Body"))) for message in messages))
+        return names, [message["ReceiptHandle"] for message in messages if text(message.get("ReceiptHandle"))]
 
     def done(self, receipts: list[str]) -> None:
         """Take messages off the queue. Raises `SourceError`."""
-        entries = [{"Id": str(number), "ReceiptHandle": one} for number, one in enumerate(receipts)]
+        entries = [{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in enumerate(receipts)]
         if entries:
             self._ask("delete_message_batch", Entries=entries)
 

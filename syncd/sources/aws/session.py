@@ -251,7 +251,7 @@ def known_regions() -> frozenset[str]:
         session = boto3.Session()
         partitions = session.get_available_partitions()
         return frozenset(
-            region for one in partitions for region in session.get_available_regions("secretsmanager", one)
+            region for partition in partitions for region in session.get_available_regions("secretsmanager", partition)
         )
     except ProfileNotFound:
         raise ConfigError(

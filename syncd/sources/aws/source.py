@@ -230,14 +230,14 @@ class AwsSource:
                     self._batches = False  # a policy without it: one by one from now on
             except SourceError as error:
                 return [_failed(entry, error.message, error.hint) for entry in entries]
-        values = [mapping(one) for one in answer.get("SecretValues") or ()]
-        told = {word(one.get(key)): one for key in ("ARN", "Name") for one in values}
+        values = [mapping(value) for value in answer.get("SecretValues") or ()]
+        told = {word(value.get(key)): value for key in ("ARN", "Name") for value in values}
         readings = []
         for entry in entries:
-            one = told.get(entry.ref.path)
+            value = told.get(entry.ref.path)
             # Another version than the listed one, or none: ask for exactly the current one.
-            fresh = one is not None and entry.version == _version(one.get("VersionId"))
-            readings.append(_document(entry, one or {}) if fresh else self._single(entry, once))
+            fresh = value is not None and entry.version == _version(value.get("VersionId"))
+            readings.append(_document(entry, value or {}) if fresh else self._single(entry, once))
         return readings
 
     def _single(self, entry: SourceEntry, once: FailFast) -> ReadResult:
@@ -302,7 +302,7 @@ class AwsSource:
 def _account_of(found: Sequence[dict[str, Any]]) -> str:
     """Region and account, as the ARNs tell them: arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME."""
     parts = [word(mapping(told).get("ARN")).split(":") for told in found]
-    return next((f"{one[3]}:{one[4]}" for one in parts if len(one) > 5), "")
+    return next((f"{part[3]}:{part[4]}" for part in parts if len(part) > 5), "")
 
 
 def _version(version_id: object) -> Version:

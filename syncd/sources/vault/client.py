@@ -91,15 +91,17 @@ class _Adapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
             with answer:
                 # Compressed though not asked for: a small body could unpack into any size.
                 content = b"" if "content-encoding" in answer.headers else answer.content
-        sent = (self.token or "", *(one.reveal() for one in self.credentials))
-        if not url.startswith("/v1/auth/") and any(len(one) >= SHORTEST_TOKEN and holds(content, one) for one in sent):
+        sent = (self.token or "", *(credential.reveal() for credential in self.credentials))
+        if not url.startswith("/v1/auth/") and any(
+            len(text) >= SHORTEST_TOKEN and holds(content, text) for text in sent
+        ):
             content = b""  # a peer that echoes the token would have it kept
         body = parsed(content)
         if answer.status_code < 300 and (isinstance(body, dict) or answer.status_code == 204):
             return body
         if 300 <= answer.status_code < 400:
             leads_to = origin_of(answer.headers.get("Location", ""))
-            leads_to = "" if any(one and holds(leads_to.encode(), one) for one in sent) else leads_to
+            leads_to = "" if any(text and holds(leads_to.encode(), text) for text in sent) else leads_to
             raise StatusError(answer.status_code, (), {}, leads_to=leads_to)
         told = body if isinstance(body, dict) else {}
         errors = told.get("errors")

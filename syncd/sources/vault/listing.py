@@ -197,7 +197,7 @@ class Walker:
         once = FailFast()
         tree.calls += len(leaves)
 
-        def one(path: str) -> dict[str, Any] | ReadFailure | None:
+        def read_metadata(path: str) -> dict[str, Any] | ReadFailure | None:
             try:
                 return once(lambda: self.metadata(mount, path))
             except StatusError as error:
@@ -206,7 +206,7 @@ class Walker:
                 return ReadFailure(place=mount.path + path, message=error.message, hint=error.hint)
 
         with ThreadPoolExecutor(THREADS, thread_name_prefix="vault") as pool:
-            for path, told in zip(leaves, pool.map(one, leaves), strict=True):
+            for path, told in zip(leaves, pool.map(read_metadata, leaves), strict=True):
                 if isinstance(told, ReadFailure):
                     tree.failures.append(told)
                 elif told is not None:

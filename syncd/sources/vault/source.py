@@ -131,7 +131,9 @@ class VaultSource:
                 failures.append(entry)
             elif entry is not None:
                 entries.append(entry)
-        relevant = [replace(one, place=storable(one.place)) for one in failures if _concerns(rule, one.place)]
+        relevant = [
+            replace(failure, place=storable(failure.place)) for failure in failures if _concerns(rule, failure.place)
+        ]
         return entries, relevant
 
     def _entry(self, rule: Rule, path: str, told: dict[str, Any] | None) -> SourceEntry | ReadFailure | None:
@@ -165,7 +167,7 @@ class VaultSource:
         """Documents, several at a time. Once the server is gone the rest is answered without asking."""
         once = FailFast()
 
-        def one(entry: SourceEntry) -> ReadResult:
+        def read_entry(entry: SourceEntry) -> ReadResult:
             try:
                 return once(lambda: self._read(entry))
             except StatusError as error:
@@ -175,7 +177,7 @@ class VaultSource:
                 return _failed(entry, error.message, error.hint)
 
         with ThreadPoolExecutor(THREADS, thread_name_prefix="vault") as pool:
-            yield from pool.map(one, entries)
+            yield from pool.map(read_entry, entries)
 
     def _mount_for(self, path: str) -> Mount:
         """The mount that the listing of this cycle found."""

@@ -78,7 +78,7 @@ class Answer:
 
     def without_echoes(self) -> Answer:
         """The answer without the texts of it that hold a part of something secret of what was sent."""
-        request_id, leads_to = ("" if self.echoes(one) else one for one in (self.request_id, self.leads_to))
+        request_id, leads_to = ("" if self.echoes(text) else text for text in (self.request_id, self.leads_to))
         return replace(self, request_id=request_id, leads_to=leads_to)
 
     def echoes(self, told: str) -> bool:
@@ -151,7 +151,7 @@ def exchange(
         with deadline(CALL_SECONDS), client.stream(method, url, headers=plain, json=body) as response:
             content = _bounded(response)
             answer = _answer(response, content, timedelta(seconds=time.monotonic() - started))
-            repeats = any(holds(content, one) for one in credentials)
+            repeats = any(holds(content, credential) for credential in credentials)
             answer = replace(answer, sent=tuple(sent), repeats_credential=repeats)
             return answer.without_echoes()
     except CertificateNotTrusted as error:

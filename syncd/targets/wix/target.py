@@ -223,7 +223,7 @@ class WixTarget:
         answer = self._send(method, path, payload)
         if answer.status == httpx.codes.UNAUTHORIZED and self._auth.renew():
             answer = self._send(method, path, payload)
-        self._raise_for(answer, method, one=path != SECRETS)
+        self._raise_for(answer, method, single=path != SECRETS)
         return answer
 
     def _send(self, method: str, path: str, payload: Sendable) -> Answer:
@@ -247,7 +247,7 @@ class WixTarget:
             self._told_time = (answer.window.end, time.monotonic())
         return answer
 
-    def _raise_for(self, answer: Answer, method: str, *, one: bool) -> None:
+    def _raise_for(self, answer: Answer, method: str, *, single: bool) -> None:
         """Turn what is no success into the error that says what it means. `one`: it named a secret."""
         status, told = answer.status, answer.shown
         about: dict[str, Any] = {"request_id": answer.request_id}
@@ -280,12 +280,12 @@ class WixTarget:
                 hint="remove some at Wix, or send fewer: exclude them from the job's rules",
                 **about,
             )
-        raise self._refusal(answer, told, one=one, listing=method == "GET" and not one)
+        raise self._refusal(answer, told, single=single, listing=method == "GET" and not single)
 
-    def _refusal(self, answer: Answer, told: str, *, one: bool, listing: bool) -> TargetError:
+    def _refusal(self, answer: Answer, told: str, *, single: bool, listing: bool) -> TargetError:
         if answer.status == httpx.codes.NOT_FOUND:
             # A proxy's 404 is not Wix's: only Wix names the code, or at least the request.
-            if one and (answer.code == "NOT_FOUND" or (not answer.code and answer.named)):
+            if single and (answer.code == "NOT_FOUND" or (not answer.code and answer.named)):
                 return SecretGone(f"{self.name}: no such secret ({told})", request_id=answer.request_id)
             return TargetDenied(
                 f"{self.name}: no secrets vault at this address ({told})",
