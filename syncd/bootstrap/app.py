@@ -20,8 +20,8 @@ from syncd.bootstrap.waits import WaitNotices
 from syncd.config import settings as config
 from syncd.config.fields import Credential, parse_duration
 from syncd.config.rules import normalised
-from syncd.domain import Finding, Outcome, ReadFailure, SecretValue
-from syncd.domain.ports import Queue, Source, Target, TellWait
+from syncd.domain import SecretValue
+from syncd.domain.ports import CycleObserver, Queue, SilentObserver, Source, Target, TellWait
 from syncd.domain.recency import TOLERANCE
 from syncd.domain.statuses import Served
 from syncd.errors import ConfigError, LedgerError
@@ -37,7 +37,6 @@ from syncd.reconcile.runtime import Job, Runtime
 from syncd.telemetry.logs import logger
 from syncd.transport.addresses import PROXY_HINT, is_proxy_address, see_certificates
 
-Told = Callable[[str, "Outcome | Finding | ReadFailure", Job, str], None]
 UNSCHEDULED = timedelta(hours=1)
 """Taken for the interval of a job without a schedule (a cron-style run)."""
 
@@ -72,7 +71,7 @@ class App:
         writable: bool = True,
         renaming: bool = False,
         stop: threading.Event | None = None,
-        told: Told = lambda *_: None,
+        observer: CycleObserver | None = None,
         waits: TellWait = lambda *_: None,
         source_call: Callable[[str, str], None] = lambda *_: None,
         request: Callable[[str, str, str], None] = lambda *_: None,
@@ -115,7 +114,7 @@ class App:
             fingerprint=self.fingerprints.of,
             clock=clock,
             stopped=lambda: self.stop.is_set() or self.ended.is_set(),
-            told=told,
+            observer=observer or SilentObserver(),
             pause=self.stop.wait,
             waits=self._waits,
         )

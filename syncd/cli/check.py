@@ -220,13 +220,23 @@ def _sources(app: App) -> Iterator[tuple[str, str, str, int]]:
     for name in sorted(app.settings.sources):
         rules = [rule for job in app.world.jobs.values() if job.source == name for rule in job.rules]
         try:
-            for told in app.source(name).check(rules):
-                if isinstance(told, ReadFailure):
-                    yield "failed", f"source {name}", f"{told.place}: {told.message}; mend: {told.hint}", 4
-                elif told.found:
-                    yield "ok", f"source {name}", f"{told.rule}: {told.found} found by {told.means}", 0
+            for check_result in app.source(name).check(rules):
+                if isinstance(check_result, ReadFailure):
+                    yield (
+                        "failed",
+                        f"source {name}",
+                        f"{check_result.place}: {check_result.message}; mend: {check_result.hint}",
+                        4,
+                    )
+                elif check_result.found:
+                    yield (
+                        "ok",
+                        f"source {name}",
+                        f"{check_result.rule}: {check_result.found} found by {check_result.means}",
+                        0,
+                    )
                 else:
-                    seen = f"{told.rule} selects nothing (asked by {told.means}): is the path right?"
+                    seen = f"{check_result.rule} selects nothing (asked by {check_result.means}): is the path right?"
                     yield "warning", f"source {name}", seen, 0
             if not rules:
                 yield "ok", f"source {name}", "no job uses it", 0

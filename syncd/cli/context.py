@@ -52,11 +52,14 @@ class Context:
     ) -> App:
         """The app, with what happens going to `events`. Raises `SyncdError`."""
         from syncd.bootstrap.app import App
+        from syncd.domain.ports import SilentObserver
 
         self.logs(level)
-        told = events.told if events else lambda *_: None
+        observer = events or SilentObserver()
         waits = self.tell_wait or _tell_wait
-        return App(self.settings(), writable=writable, renaming=renaming, stop=Context.stop, told=told, waits=waits)
+        return App(
+            self.settings(), writable=writable, renaming=renaming, stop=Context.stop, observer=observer, waits=waits
+        )
 
 
 def chosen_jobs(app: App, names: Sequence[str]) -> list[Job]:

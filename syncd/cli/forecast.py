@@ -25,7 +25,7 @@ def forecast(
     with context.obj.open(writable=False) as app:
         facts = outlook.job_facts(app)
         sources, targets = outlook.sources(app, facts), outlook.targets(app, facts)
-        told: dict[str, Any] = {
+        content: dict[str, Any] = {
             "sources": [
                 {
                     "source": source.source,
@@ -48,7 +48,7 @@ def forecast(
             ],
         }
     if as_json:
-        show_json(told)
+        show_json(content)
         return 0
     show_table(
         ["SOURCE", "CALLS A DAY", "A MONTH", "PRICE A MONTH"],
@@ -59,7 +59,7 @@ def forecast(
                 f"{row['calls_a_month']:,}",
                 "-" if row["dollars_a_month"] is None else f"${row['dollars_a_month']:,.2f}",
             ]
-            for row in told["sources"]
+            for row in content["sources"]
         ],
     )
     show()
@@ -74,7 +74,7 @@ def forecast(
                 f"{row['secrets']:,}",
                 f"{max(1, round(row['push_all_seconds'] / 60))} min" if row["push_all_seconds"] else "seconds",
             ]
-            for row in told["targets"]
+            for row in content["targets"]
         ],
     )
     show(

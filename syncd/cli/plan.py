@@ -13,7 +13,7 @@ import typer
 from syncd.cli.context import chosen_jobs, duration, show, show_json, show_table, warn
 from syncd.cli.json_rows import failure_row, finding_row
 from syncd.cli.parameters import Jobs, Json, Wait
-from syncd.cli.report_output import Told, cycle_error_lines, problems
+from syncd.cli.report_output import ReportOutput, cycle_error_lines, problems
 from syncd.cli.write_session import working
 from syncd.domain import FAILING_KINDS, Action, Create, Delete, Finding, FindingKind, verb_of, version_label
 from syncd.errors import SyncdError, worst
@@ -202,11 +202,11 @@ def apply(
         tick = ObservationCache()
         for job, part in todo:  # all of it or nothing: look at every part before the first write
             planfile.check(part["actions"], Cycle(app.world, job, part["target"]).look(tick, None))
-        told = Told(as_json=as_json)
+        output = ReportOutput(as_json=as_json)
         for job, part in todo:
             chosen = planfile.exactly(part["actions"])
             cycle = Cycle(app.world, job, part["target"])
-            told.take(cycle.run(ObservationCache(), holder=holder(), wait=patience, chosen=chosen))
+            output.take(cycle.run(ObservationCache(), holder=holder(), wait=patience, chosen=chosen))
         if not todo:
             warn("the plan holds no actions; nothing to do")
-        return told.show([(job.name, part["target"]) for job, part in todo])
+        return output.show([(job.name, part["target"]) for job, part in todo])

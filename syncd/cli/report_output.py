@@ -13,7 +13,7 @@ from syncd.domain import FAILING_KINDS, Finding, FindingKind, ReadFailure, SyncR
 from syncd.errors import SyncdError, worst
 
 
-class Told:
+class ReportOutput:
     """What reports say, kept as text: a report of ten thousand secrets is no longer needed once it has spoken."""
 
     def __init__(self, *, as_json: bool) -> None:
@@ -46,14 +46,14 @@ class Told:
     def show(self, order: list[tuple[str, str]]) -> int:
         """Everything that was told, in this order; the exit code."""
         self._traces.close()
-        there = [key for key in order if key in self._said]
+        keys = [key for key in order if key in self._said]
         if self._as_json:
-            show_json([self._said[key] for key in there])
+            show_json([self._said[key] for key in keys])
         else:
-            for key in there:
+            for key in keys:
                 for line in self._said[key]:
                     show(line)
-        for line in cycle_error_lines((*key, self._errors[key]) for key in there if key in self._errors):
+        for line in cycle_error_lines((*key, self._errors[key]) for key in keys if key in self._errors):
             warn(line)
         return worst(self._codes)
 

@@ -385,10 +385,10 @@ def _delete(app: App, journal: Any, record: Record, why: str) -> None:
     if record.name in claims.names:
         raise PlanMoved(f"{record.name} is still wanted by a job", hint="exclude it from the job's rules first")
     listed = site_target.list()
-    there = next((secret for secret in listed if secret.id == record.remote_id), None)
+    listed_secret = next((secret for secret in listed if secret.id == record.remote_id), None)
     believed = listing_is_believed(app.ledger.records(record.site), listed)
     now = app.world.clock()
-    obstacle = obstacle_to_deletion(record, there, now, believed=believed)
+    obstacle = obstacle_to_deletion(record, listed_secret, now, believed=believed)
     obstacle = obstacle or unlisted_keys(app.world, record.site, listed)
     if obstacle:
         raise PlanMoved(f"{record.name} is not deleted: {obstacle}", hint="delete it at Wix by hand, then forget it")

@@ -10,7 +10,7 @@ import typer
 from syncd.cli.context import chosen_jobs, duration, warn
 from syncd.cli.parameters import Jobs, Json, Wait
 from syncd.cli.reasons import Reason, log_override, required_reason
-from syncd.cli.report_output import Told
+from syncd.cli.report_output import ReportOutput
 from syncd.cli.write_session import working
 from syncd.errors import INTERRUPTED
 
@@ -61,7 +61,7 @@ def sync(
     patience = duration(wait)
     why = required_reason(reason, "--allow-deletes") if allow_deletes else ""
     with working(context.obj) as app:
-        told, tick = Told(as_json=as_json), ObservationCache()
+        output, tick = ReportOutput(as_json=as_json), ObservationCache()
         allowance = DeletionAllowance.parse(allow_deletes or [], app.settings.targets)
         chosen = chosen_jobs(app, jobs or [])
         if due:
@@ -71,10 +71,10 @@ def sync(
         if allow_deletes:
             log_override("--allow-deletes", why, allowed=" ".join(allow_deletes))
         for job in chosen:
-            sync_job(app.world, job, holder=holder(), wait=patience, allowance=allowance, tick=tick, ended=told.take)
+            sync_job(app.world, job, holder=holder(), wait=patience, allowance=allowance, tick=tick, ended=output.take)
             if app.stop.is_set():
                 break
-        return told.show([(job.name, target) for job in chosen for target in job.targets])
+        return output.show([(job.name, target) for job in chosen for target in job.targets])
 
 
 def _is_due(app: App, name: str) -> bool:

@@ -7,12 +7,16 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from syncd.cli.context import Context
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from syncd.bootstrap.app import App
+    from syncd.domain import Finding, Outcome, ReadFailure
+    from syncd.domain.ports import CycleObserver
 
 
 @contextmanager
@@ -40,17 +44,28 @@ def _bar(app: App) -> Iterator[None]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("looking", total=None)
-        told = app.world.told
-
-        def on_told(kind: str, thing: Any, job: Any, target: str) -> None:
-            told(kind, thing, job, target)
-            if kind == "outcome":
-                progress.advance(task)
-
-        def planned(count: int) -> None:
-            if count:
-                progress.update(task, description="writing", total=count, completed=0)
-
-        app.world = replace(app.world, told=on_told, planned=planned)
+        app.world = replace(app.world, observer=_Bar(progress, app.world.observer))
         yield
+
+
+class _Bar:
+    """Moves a progress bar, and passes on what it observes."""
+
+    def __init__(self, progress: Progress, inner: CycleObserver) -> None:
+        self._progress, self._inner = progress, inner
+        self._task = progress.add_task("looking", total=None)
+
+    def on_planned(self, count: int) -> None:
+        if count:
+            self._progress.update(self._task, description="writing", total=count, completed=0)
+        self._inner.on_planned(count)
+
+    def on_outcome(self, outcome: Outcome, job: str, target: str) -> None:
+        self._progress.advance(self._task)
+        self._inner.on_outcome(outcome, job, target)
+
+    def on_finding(self, finding: Finding, job: str, target: str, *, known: bool) -> None:
+        self._inner.on_finding(finding, job, target, known=known)
+
+    def on_failure(self, failure: ReadFailure, job: str, target: str) -> None:
+        self._inner.on_failure(failure, job, target)

@@ -159,10 +159,10 @@ def _dangling(raw: dict[Any, Any], node: yaml.Node) -> Iterator[tuple[int, str, 
         wanted: list[tuple[str, tuple[str | int, ...], Any]] = [("sources", ("source",), job.get("source"))]
         wanted += [("targets", ("targets", index), target) for index, target in enumerate(targets)]
         for section, loc, value in wanted:
-            there = raw.get(section)
-            if isinstance(value, str) and isinstance(there, dict) and value not in there:
+            entries = raw.get(section)
+            if isinstance(value, str) and isinstance(entries, dict) and value not in entries:
                 where, line = _located(node, ("jobs", str(name), *loc))
-                names = [key for key in there if isinstance(key, str) and _names(key, there[key])]
+                names = [key for key in entries if isinstance(key, str) and _names(key, entries[key])]
                 close = meant_by(value, names)
                 there_is = f"there is no {value}" if close else "this names nothing"
                 meant = f"did you mean {close}?" if close else f"it has {', '.join(names) or 'none'}"

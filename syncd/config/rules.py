@@ -24,8 +24,8 @@ def faults(rule: SecretRule, kind: str, region: str = "") -> Iterator[tuple[str,
     for key, value in (("version", rule.version), ("mount", rule.mount), ("format", rule.format)):
         if value is not None and not is_vault:
             yield key, f"{key} is for Vault sources"
-    for key, told in (("stage", rule.stage), ("binary", rule.binary), ("tags", rule.tags or None)):
-        if told is not None and is_vault:
+    for key, given in (("stage", rule.stage), ("binary", rule.binary), ("tags", rule.tags or None)):
+        if given is not None and is_vault:
             yield key, f"{key} is for AWS sources"
     if (arn := SecretArn.parse(rule.path)) and region not in {"", arn.region}:
         yield "path", f"the secret is in {arn.region}, and its source reads {region}; give it a source of its own"
@@ -69,8 +69,8 @@ def _template_faults(rule: SecretRule, key: str, text: str | None, *, is_vault: 
         used = placeholders(text)
     except ValueError as error:
         close = meant_by(str(error), PLACEHOLDERS)
-        told = f"{{{error}}} means nothing here, did you mean {{{close}}}?" if close else "no template"
-        yield key, told + "; use {source}, {mount}, {path}, {basename} and {field}, and {{ for a brace"
+        problem = f"{{{error}}} means nothing here, did you mean {{{close}}}?" if close else "no template"
+        yield key, problem + "; use {source}, {mount}, {path}, {basename} and {field}, and {{ for a brace"
         return
     if key == "name" and text.lower().startswith("wix"):
         yield key, "Wix keeps names that begin with `wix` for itself; put another prefix"

@@ -68,7 +68,7 @@ class Daemon:
         return App(
             settings,
             stop=self._stop,
-            told=self._events.told,
+            observer=self._events,
             waits=lambda cause, seconds: self._log.info("cycle.waits", cause=cause, at_most_seconds=round(seconds, 1)),
             source_call=self._metrics.source_call,
             request=self._requested,

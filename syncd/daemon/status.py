@@ -56,11 +56,11 @@ class Shared(Generic[T]):
     def __init__(self, answer: Callable[[], T], seconds: float) -> None:
         self._answer, self._seconds = answer, seconds
         self._lock = threading.Lock()
-        self._told: tuple[float, T] | None = None
+        self._given: tuple[float, T] | None = None
 
     def __call__(self) -> T:
         """The answer, as of so many seconds ago at most. Raises what the answer raises."""
         with self._lock:
-            if self._told is None or time.monotonic() - self._told[0] > self._seconds:
-                self._told = (time.monotonic(), self._answer())
-            return self._told[1]
+            if self._given is None or time.monotonic() - self._given[0] > self._seconds:
+                self._given = (time.monotonic(), self._answer())
+            return self._given[1]

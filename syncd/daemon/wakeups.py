@@ -64,7 +64,10 @@ class PendingEvents:
 
 
 def listen(
-    queue: Queue, wake: Callable[[frozenset[str]], object], told: Callable[[SourceError], None], stop: threading.Event
+    queue: Queue,
+    wake: Callable[[frozenset[str]], object],
+    on_error: Callable[[SourceError], None],
+    stop: threading.Event,
 ) -> None:
     """Hand a queue's names on until stopped; one that does not answer is asked ever more rarely, and told of once."""
     failures = 0
@@ -77,6 +80,6 @@ def listen(
             failures = 0
         except SourceError as error:
             if not failures:
-                told(error)
+                on_error(error)
             failures += 1
             stop.wait(min(BACKOFF_MAX, 2.0**failures))

@@ -42,7 +42,7 @@ class Probe:
             began = time.monotonic()
             record, window = self._create(name, value)
             yield "create", True, f"{name} has id {record.remote_id}"
-            seen = self._listed(record.remote_id, lambda there: there is not None)
+            seen = self._listed(record.remote_id, lambda secret: secret is not None)
             lag = time.monotonic() - began
             yield "listing", seen is not None, _lag("shows a new secret", seen is not None, lag)
             yield from self._dates(seen, window)
@@ -60,9 +60,11 @@ class Probe:
         for record in self.store.records(self.target.site):
             if record.job != JOB:
                 continue
-            there = listed.get(record.name)
-            mine = there is not None and there.description == record.description
-            self._records.append(replace(record, remote_id=record.remote_id or (there.id if there and mine else None)))
+            secret = listed.get(record.name)
+            mine = secret is not None and secret.description == record.description
+            self._records.append(
+                replace(record, remote_id=record.remote_id or (secret.id if secret and mine else None))
+            )
         if self._records:
             self._clean_up()
             yield "leftovers", True, "those of an earlier probe were removed"
@@ -98,9 +100,9 @@ class Probe:
     def _listed(self, secret_id: str | None, enough: Callable[[RemoteSecret | None], bool]) -> RemoteSecret | None:
         deadline, pause = time.monotonic() + PATIENCE, 0.1
         while True:
-            there = next((secret for secret in self.target.list() if secret.id == secret_id), None)
-            if enough(there) or time.monotonic() > deadline or self.stop(pause):
-                return there if enough(there) else None
+            secret = next((secret for secret in self.target.list() if secret.id == secret_id), None)
+            if enough(secret) or time.monotonic() > deadline or self.stop(pause):
+                return secret if enough(secret) else None
             pause = min(2.0, pause * 2)
 
     def _dates(self, seen: RemoteSecret | None, window: WriteWindow | None) -> Iterator[tuple[str, bool, str]]:
@@ -112,16 +114,16 @@ class Probe:
             yield "dates", False, "answers carry no Date: the first listed date is taken for ours"
         else:
             inside = window.start - SLACK <= seen.updated_at <= window.end + SLACK
-            told = "lies within the write's window" if inside else "lies outside the write's window"
-            yield "dates", inside, f"updatedDate {told}"
+            place = "lies within the write's window" if inside else "lies outside the write's window"
+            yield "dates", inside, f"updatedDate {place}"
 
     def _reading(self, name: str, value: SecretValue[str]) -> Iterator[tuple[str, bool, str]]:
         try:
-            there = self.target.value(name)
+            read = self.target.value(name)
         except TargetDenied:
             yield "reading", True, "the credential may not read values (that is well; verification compares less)"
         else:
-            same = there == value
+            same = read == value
             yield "reading", same, "the credential may read values" + ("" if same else ", and the site's differs")
 
     def _change(self, record: Record, seen: RemoteSecret | None) -> Iterator[tuple[str, bool, str]]:
@@ -138,7 +140,7 @@ class Probe:
         if before is None:
             yield "update", True, "taken; without dates the listing cannot show it"
             return
-        moved = self._listed(record.remote_id, lambda there: there is not None and there.updated_at != before)
+        moved = self._listed(record.remote_id, lambda secret: secret is not None and secret.updated_at != before)
         yield "update", moved is not None, _lag("shows the change", moved is not None, time.monotonic() - began)
 
     def _case(self, name: str) -> Iterator[tuple[str, bool, str]]:
@@ -151,13 +153,13 @@ class Probe:
 
     def _limits(self) -> Iterator[tuple[str, bool, str]]:
         name = f"syncd-probe-{secrets.token_hex(4)}".ljust(50, "x")
-        told = f"{VALUE_MAX:,} characters of value, 50 of name, {DESCRIPTION_MAX} of description are taken"
+        accepted = f"{VALUE_MAX:,} characters of value, 50 of name, {DESCRIPTION_MAX} of description are taken"
         try:
             self._create(name, SecretValue("x" * VALUE_MAX), "x" * DESCRIPTION_MAX)
         except SecretRefused as error:
-            yield "limits", False, f"{told[:-10]} are refused ({error.message})"
+            yield "limits", False, f"{accepted[:-10]} are refused ({error.message})"
         else:
-            yield "limits", True, told
+            yield "limits", True, accepted
         try:
             self._create(f"syncd-probe-{secrets.token_hex(4)}", SecretValue("x" * (VALUE_MAX + 1)))
         except SecretRefused:

@@ -14,8 +14,8 @@ DESCRIPTION_MAX = 200
 
 def mark_of(owner: str, name: str, ref: SecretRef) -> str:
     """What says, at Wix, that a secret is this installation's: owner, name and source reference."""
-    told = json.dumps([owner, name, ref.source, ref.path, ref.field])
-    return f"[syncd:{owner}:{hashlib.sha256(told.encode()).hexdigest()[:8]}]"
+    reference = json.dumps([owner, name, ref.source, ref.path, ref.field])
+    return f"[syncd:{owner}:{hashlib.sha256(reference.encode()).hexdigest()[:8]}]"
 
 
 def marked(text: str, mark: str) -> str:

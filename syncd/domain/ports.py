@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from syncd.domain import (
+    Finding,
     Grant,
     HistoryEntry,
     KnownId,
     LastRun,
     OpenProblem,
+    Outcome,
     PathCheck,
     PathState,
     ReadFailure,
@@ -182,3 +184,35 @@ class Queue(Protocol):
 
     def done(self, receipts: list[str]) -> None:
         """The names are in hand."""
+
+
+class CycleObserver(Protocol):
+    """Whoever wants to know what a cycle does while it works: logs, metrics, a progress bar."""
+
+    def on_planned(self, count: int) -> None:
+        """The next round has so many actions."""
+
+    def on_outcome(self, outcome: Outcome, job: str, target: str) -> None:
+        """An action ended."""
+
+    def on_finding(self, finding: Finding, job: str, target: str, *, known: bool) -> None:
+        """A cycle found something. `known`: the cycle before found the same."""
+
+    def on_failure(self, failure: ReadFailure, job: str, target: str) -> None:
+        """A place of the source could not be read."""
+
+
+class SilentObserver:
+    """An observer that does nothing."""
+
+    def on_planned(self, count: int) -> None:
+        """See `CycleObserver`."""
+
+    def on_outcome(self, outcome: Outcome, job: str, target: str) -> None:
+        """See `CycleObserver`."""
+
+    def on_finding(self, finding: Finding, job: str, target: str, *, known: bool) -> None:
+        """See `CycleObserver`."""
+
+    def on_failure(self, failure: ReadFailure, job: str, target: str) -> None:
+        """See `CycleObserver`."""

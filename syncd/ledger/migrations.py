@@ -98,8 +98,8 @@ def schema_version(connection: Connection) -> int:
     """Of the ledger as it is now; 0 where there is none."""
     if not inspect(connection).has_table(tables.meta.name):
         return 0
-    told = connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == "schema_version")).scalar()
-    return int(told or 0)
+    version = connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == "schema_version")).scalar()
+    return int(version or 0)
 
 
 def _refuse_foreign(connection: Connection, place: str) -> None:

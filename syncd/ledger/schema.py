@@ -196,8 +196,8 @@ locks = Table(
 
 def seal_of(row: Mapping[str, Any]) -> int:
     """A checksum of what a row says: SQLite has none of its own, so a flipped bit would be believed."""
-    told = [(key, _plain(row[key])) for key in sorted(row) if key != "seal"]
-    return zlib.crc32(repr(told).encode("utf-8", "surrogatepass"))
+    cells = [(key, _plain(row[key])) for key in sorted(row) if key != "seal"]
+    return zlib.crc32(repr(cells).encode("utf-8", "surrogatepass"))
 
 
 def _plain(value: object) -> object:
@@ -300,8 +300,8 @@ def as_path(row: Mapping[str, Any]) -> PathState:
 
 
 @lru_cache(maxsize=256)
-def _fields(told: str) -> tuple[str, ...]:
-    return tuple(json.loads(told))
+def _fields(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
 
 
 def as_trouble(row: Mapping[str, Any]) -> OpenProblem:

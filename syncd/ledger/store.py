@@ -61,12 +61,12 @@ def _know(connection: Connection, records: Iterable[Record]) -> None:
     """Add to what is known of ids; nothing that protects one is taken back here."""
     by_id = {str(record.remote_id): record for record in records}
     for part in _parts(by_id):
-        there = {
+        tables_found = {
             row.remote_id: row for row in connection.execute(select(tables.ids).where(tables.ids.c.remote_id.in_(part)))
         }
         rows = []
         for remote_id in part:
-            record, known = by_id[remote_id], there.get(remote_id)
+            record, known = by_id[remote_id], tables_found.get(remote_id)
             times = [at for at in (record.frozen_until, known.frozen_until if known else None) if at]
             adopted = record.adopted or bool(known and known.adopted)
             rows.append(tables.id_row(remote_id, adopted, max(times, default=None)))
@@ -82,9 +82,9 @@ def _move(connection: Connection, old: str, site: str, rows: Iterable[Record]) -
     for table, key in ((tables.troubles, ("job", "subject")), (tables.grants, ("name",)), (tables.runs, ("job",))):
         moving = [dict(row) for row in connection.execute(select(table).where(table.c.site == old)).mappings()]
         query = select(*(table.c[name] for name in key)).where(table.c.site == site)
-        there = {tuple(row) for row in connection.execute(query)}
+        columns_found = {tuple(row) for row in connection.execute(query)}
         connection.execute(delete(table).where(table.c.site == old))
-        fresh = [{**row, "site": site} for row in moving if tuple(row[name] for name in key) not in there]
+        fresh = [{**row, "site": site} for row in moving if tuple(row[name] for name in key) not in columns_found]
         if fresh:
             connection.execute(table.insert(), fresh)
 
@@ -203,12 +203,12 @@ class Ledger:
             found = connection.execute(query.execution_options(yield_per=PART))
             names = list(found.keys())
             for row in found:
-                told = dict(zip(names, row, strict=True))
-                if seal and told["seal"] != tables.seal_of(told):
+                columns = dict(zip(names, row, strict=True))
+                if seal and columns["seal"] != tables.seal_of(columns):
                     raise ValueError("seal")
                 if any(isinstance(value, bytes) for value in row):  # no column holds any
                     raise ValueError("bytes")
-                yield told
+                yield columns
 
     def _all(self, query: Select[Any]) -> list[dict[str, Any]]:
         return list(self._each(query))

@@ -42,14 +42,14 @@ def exported(ledger: Ledger, owner: str) -> dict[str, Any]:
 
 
 def _plain(row: Any) -> dict[str, Any]:
-    told = {
+    content = {
         key: (value - tables.EPOCH) // tables.MICROSECOND if isinstance(value, datetime) else value
         for key, value in row.items()
         if key not in LEFT_OUT
     }
-    if str(told.get("version") or "").startswith("kv1:"):
-        told["version"] = ""  # KV v1 has no version but the value's fingerprint
-    return told
+    if str(content.get("version") or "").startswith("kv1:"):
+        content["version"] = ""  # KV v1 has no version but the value's fingerprint
+    return content
 
 
 def imported(ledger: Ledger, content: Mapping[str, Any], owner: str) -> int:

@@ -19,7 +19,6 @@ from syncd.domain import (
     OpenProblem,
     Outcome,
     Plan,
-    ReadFailure,
     Record,
     RemoteSecret,
     SyncReport,
@@ -201,14 +200,14 @@ class Cycle:
             self._world.target(self._target_name),
             journal,
             self._world.clock,
-            lambda outcome: self._world.told("outcome", outcome, self._job, self._target_name),
+            lambda outcome: self._world.observer.on_outcome(outcome, self._job.name, self._target_name),
             {secret.id for secret in picture.remote} | {str(record.remote_id) for record in picture.records},
             self._world.workers,
             self._is_consented,
             self._is_limited,
         )
         actions = writes or (deletes if self._outcomes or self._looks else [])
-        self._world.planned(len(actions))
+        self._world.observer.on_planned(len(actions))
         # A look that took all of the time would never be followed by an action: some time is always left for those.
         until = max(until, time.monotonic() + APPLY_SECONDS / 4)
         applied = applier.run(actions, stop=lambda: self._world.stopped() or time.monotonic() >= until)
@@ -388,21 +387,21 @@ class Cycle:
             means=picture.gathering.means if picture else {},
             faulty=picture.wanted.faulty() if picture else {},
         )
-        found: tuple[ReadFailure | Finding, ...] = (*failures, *findings)
-        for told in found:
-            known = told in left_out or self._is_known(told)
-            self._world.told("known" if known else "found", told, self._job, self._target_name)
+        observer, place = self._world.observer, (self._job.name, self._target_name)
+        for failure in failures:
+            observer.on_failure(failure, *place)
+        for finding in findings:
+            observer.on_finding(finding, *place, known=finding in left_out or self._is_known(finding))
         return report
 
-    def _is_known(self, told: ReadFailure | Finding) -> bool:
+    def _is_known(self, finding: Finding) -> bool:
         """Did the cycle before say the same of this secret already?"""
-        if not isinstance(told, Finding) or told.name not in self._troubles:
-            return False
-        return self._troubles[told.name].message == told.message
+        problem = self._troubles.get(finding.name)
+        return problem is not None and problem.message == finding.message
 
     def _after(self, findings: Sequence[Finding]) -> Sequence[Finding]:
         """Names whose last write lost its answer: their content is not verified."""
-        told = {finding.name for finding in findings}
+        names = {finding.name for finding in findings}
         last = {outcome.action.name: outcome for outcome in self._outcomes}
         return [
             Finding(
@@ -413,7 +412,7 @@ class Cycle:
                 hint="the next cycle looks, and writes it again",
             )
             for name, outcome in last.items()
-            if isinstance(outcome.error, TargetError) and outcome.error.maybe_done and name not in told
+            if isinstance(outcome.error, TargetError) and outcome.error.maybe_done and name not in names
         ]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from syncd.domain import Finding, Outcome, ReadFailure, Rule
-from syncd.domain.ports import Clock, Source, StateStore, Target, TellWait
+from syncd.domain import Rule
+from syncd.domain.ports import Clock, CycleObserver, SilentObserver, Source, StateStore, Target, TellWait
 from syncd.errors import SyncdError
 from syncd.reconcile.apply.applier import WORKERS
 from syncd.reconcile.guard import Limits
@@ -41,10 +41,7 @@ class Runtime:
     fingerprint: Callable[[bytes], str]
     clock: Clock
     stopped: Callable[[], bool] = lambda: False
-    told: Callable[[str, Outcome | Finding | ReadFailure, Job, str], None] = lambda *_: None
-    """Told of every `outcome` and of what is `found` (`known`: the cycle before said the same), with job and target."""
-    planned: Callable[[int], None] = lambda _count: None
-    """Told how many actions the next round has, for a progress bar."""
+    observer: CycleObserver = field(default_factory=SilentObserver)
     pause: Callable[[float], object] = time.sleep
     """Wait so many seconds, or until stopped."""
     waits: TellWait = lambda *_: None

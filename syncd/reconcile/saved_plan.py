@@ -33,10 +33,10 @@ def unversioned(action: Action) -> bool:
     return not isinstance(action, Delete) and action.desired.version.startswith("kv1:")
 
 
-def told(action: Action, remote: Mapping[str, RemoteSecret]) -> dict[str, Any]:
+def action_row(action: Action, remote: Mapping[str, RemoteSecret]) -> dict[str, Any]:
     """An action with everything that may not move until it is applied."""
     record = action.record
-    there = remote.get(record.remote_id or "") if record else None
+    listed = remote.get(record.remote_id or "") if record else None
     ref = action.record.ref if isinstance(action, Delete) else action.desired.ref
     return {
         "action": type(action).__name__.lower(),
@@ -48,9 +48,9 @@ def told(action: Action, remote: Mapping[str, RemoteSecret]) -> dict[str, Any]:
         "to_version": None if isinstance(action, Delete) else _shown(action.desired.version),
         "description": None if isinstance(action, Delete) else action.desired.description,
         "remote_id": record.remote_id if record else None,
-        "remote_name": there.name if there else None,
-        "remote_description": there.description if there else None,
-        "remote_updated": there.updated_at.isoformat() if there and there.updated_at else None,
+        "remote_name": listed.name if listed else None,
+        "remote_description": listed.description if listed else None,
+        "remote_updated": listed.updated_at.isoformat() if listed and listed.updated_at else None,
         "reason": action.reason if isinstance(action, (Update, Delete)) else "new",
     }
 
@@ -62,7 +62,7 @@ def _shown(version: str) -> str | None:
 def actions_of(picture: PlannedPass) -> list[dict[str, Any]]:
     """The actions of a plan that can be kept."""
     remote = {secret.id: secret for secret in picture.remote}
-    return [told(action, remote) for action in picture.plan.actions if not unversioned(action)]
+    return [action_row(action, remote) for action in picture.plan.actions if not unversioned(action)]
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
@@ -113,7 +113,7 @@ def read(path: Path) -> dict[str, Any]:
 def check(kept: list[dict[str, Any]], picture: PlannedPass) -> None:
     """Is every kept action still part of the plan, unchanged? Raises `PlanMoved`."""
     remote = {secret.id: secret for secret in picture.remote}
-    same = [action for action in (told(action, remote) for action in picture.plan.actions) if action in kept]
+    same = [action for action in (action_row(action, remote) for action in picture.plan.actions) if action in kept]
     if len(same) != len(kept):
         names = {action["name"] for action in same}
         moved = ", ".join(sorted(str(action["name"]) for action in kept if action["name"] not in names)[:5])
@@ -137,7 +137,7 @@ def exactly(kept: list[dict[str, Any]]) -> Callable[[PlannedPass], Plan]:
             check(kept, picture)
         first[0] = False
         remote = {secret.id: secret for secret in picture.remote}
-        same = [action for action in picture.plan.actions if told(action, remote) in kept]
+        same = [action for action in picture.plan.actions if action_row(action, remote) in kept]
         return replace(picture.plan, actions=tuple(same))
 
     return choose

@@ -122,11 +122,11 @@ class Wix:
                 fault.times -= 1
             return fault
 
-    def token(self, told: dict[str, Any]) -> dict[str, object]:
+    def token(self, form: dict[str, Any]) -> dict[str, object]:
         """Create Access Token."""
-        app_id, instance = str(told.get("client_id")), str(told.get("instance_id"))
+        app_id, instance = str(form.get("client_id")), str(form.get("instance_id"))
         known = self.apps.get(app_id)
-        if told.get("grant_type") != "client_credentials" or not known or known != told.get("client_secret"):
+        if form.get("grant_type") != "client_credentials" or not known or known != form.get("client_secret"):
             raise Refusal(400, "INVALID_ARGUMENT", "invalid client")
         if instance not in self.sites:
             raise Refusal(400, "INVALID_ARGUMENT", "unknown instance")
@@ -204,12 +204,12 @@ class _Handler(BaseHTTPRequestHandler):
         if site.options.latency:
             time.sleep(site.options.latency)
         rest = call.removeprefix(CALLS).strip("/").split("/")
-        told = body.get("secret") if isinstance(body.get("secret"), dict) else {}
+        secret = body.get("secret") if isinstance(body.get("secret"), dict) else {}
         routes: dict[tuple[str, int], Callable[[], dict[str, object]]] = {
             ("GET", 1): site.listing,
-            ("POST", 1): lambda: site.create(told),  # type: ignore[arg-type]  # a dict, see above
+            ("POST", 1): lambda: site.create(secret),  # type: ignore[arg-type]  # a dict, see above
             ("GET", 2): lambda: site.value(unquote(rest[-1])),
-            ("PATCH", 1): lambda: site.update(unquote(rest[0]), told),  # type: ignore[arg-type]
+            ("PATCH", 1): lambda: site.update(unquote(rest[0]), secret),  # type: ignore[arg-type]
             ("DELETE", 1): lambda: site.delete(unquote(rest[0])),
         }
         act = routes.get((self.command, len(rest)))

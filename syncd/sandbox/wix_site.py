@@ -86,8 +86,8 @@ class Site:
         """The secret of this name, as the site compares names."""
         with self._lock:
             ids = self._named.get(name.casefold(), ())
-            there = (self.secrets[secret_id] for secret_id in ids if secret_id in self.secrets)
-            return next((secret for secret in there if self._same(secret.name, name)), None)
+            same_name = (self.secrets[secret_id] for secret_id in ids if secret_id in self.secrets)
+            return next((secret for secret in same_name if self._same(secret.name, name)), None)
 
     def values(self) -> dict[str, str]:
         """Name to value."""
@@ -110,8 +110,8 @@ class Site:
             if not self.options.members_area:
                 raise Refusal(428, "FAILED_PRECONDITION", "the Members Area app is not installed")
 
-    def _check(self, told: dict[str, object], *, new: bool) -> None:
-        name, value, description = told.get("name"), told.get("value"), told.get("description")
+    def _check(self, body: dict[str, object], *, new: bool) -> None:
+        name, value, description = body.get("name"), body.get("value"), body.get("description")
         if new and not name:
             raise Refusal(400, "REQUIRED", "must not be empty", field_name="secret.name")
         if new and not value:
@@ -130,20 +130,20 @@ class Site:
         if holder is not None and holder.id != but:
             raise Refusal(409, "ALREADY_EXISTS", "a secret of this name exists")
 
-    def create(self, told: dict[str, object]) -> dict[str, object]:
+    def create(self, body: dict[str, object]) -> dict[str, object]:
         """CreateSecret."""
         with self._lock:
-            self._check(told, new=True)
+            self._check(body, new=True)
             if self.options.capacity is not None and len(self.secrets) >= self.options.capacity:
                 raise Refusal(400, "RESOURCE_EXHAUSTED", "the site holds as many secrets as it may")
-            name = str(told["name"])
+            name = str(body["name"])
             self._free(name)
             now = self._clock()
             stored = Stored(
                 id=str(uuid.uuid4()),
                 name=name,
-                value=str(told["value"]),
-                description=str(told.get("description") or ""),
+                value=str(body["value"]),
+                description=str(body.get("description") or ""),
                 created=now,
                 updated=now,
             )
@@ -151,14 +151,14 @@ class Site:
             self.created_ids.append(stored.id)
             return {"id": stored.id}
 
-    def update(self, secret_id: str, told: dict[str, object]) -> dict[str, object]:
+    def update(self, secret_id: str, body: dict[str, object]) -> dict[str, object]:
         """PartiallyUpdateSecret."""
         with self._lock:
             stored = self._get(secret_id)
-            self._check(told, new=False)
-            if told.get("name"):
-                self._free(str(told["name"]), secret_id)
-            changed = {key: str(told[key]) for key in ("name", "value", "description") if told.get(key) is not None}
+            self._check(body, new=False)
+            if body.get("name"):
+                self._free(str(body["name"]), secret_id)
+            changed = {key: str(body[key]) for key in ("name", "value", "description") if body.get(key) is not None}
             self._put(replace(stored, **changed, updated=self._clock()))  # type: ignore[arg-type]  # only the three
             return {}
 
@@ -187,16 +187,16 @@ class Site:
                 for stored in self._as_of(self._clock() - self.options.listing_lag)
                 if not self.options.hide(stored)
             ]
-        listed = [self._told(stored) for stored in shown]
+        listed = [self._shown(stored) for stored in shown]
         return {"secrets": listed} if listed else {}
 
-    def _told(self, stored: Stored) -> dict[str, object]:
-        told: dict[str, object] = {"id": stored.id, "name": stored.name}
+    def _shown(self, stored: Stored) -> dict[str, object]:
+        shown: dict[str, object] = {"id": stored.id, "name": stored.name}
         if stored.description:
-            told["description"] = stored.description
+            shown["description"] = stored.description
         if self.options.dates:
-            told |= {"createdDate": _rfc3339(stored.created), "updatedDate": _rfc3339(stored.updated)}
-        return told
+            shown |= {"createdDate": _rfc3339(stored.created), "updatedDate": _rfc3339(stored.updated)}
+        return shown
 
     def _get(self, secret_id: str) -> Stored:
         if secret_id not in self.secrets:

@@ -30,33 +30,43 @@ class Events:
         self._metrics = metrics
         self._log = logger()
 
-    def told(self, kind: str, thing: Outcome | Finding | ReadFailure, job: Any, target: str) -> None:
-        """One outcome, finding or failure of a job on a target. `known`: the cycle before said the same."""
+    def on_planned(self, count: int) -> None:
+        """A round of actions begins; each of them is an event of its own."""
+
+    def on_failure(self, failure: ReadFailure, job: str, target: str) -> None:
+        """A place of the source could not be read."""
+        self._log.warning(
+            "source.unreadable", job=job, target=target,
+            place=failure.place, message=failure.message, hint=failure.hint,
+        )  # fmt: skip
+
+    def on_finding(self, finding: Finding, job: str, target: str, *, known: bool) -> None:
+        """A cycle found something; what the cycle before found already is for whoever debugs."""
         if self._metrics:
-            self._metrics.told(thing, job.name, target)
-        log = self._log.bind(job=job.name, target=target)
-        if isinstance(thing, Outcome):
-            self._outcome(log, thing)
-        elif isinstance(thing, ReadFailure):
-            log.warning("source.unreadable", place=thing.place, message=thing.message, hint=thing.hint)
-        elif thing.kind is FindingKind.WITHHELD:
-            log.warning("plan.refused", message=thing.message, hint=thing.hint)
-        elif thing.kind is not FindingKind.UNCHANGED:
-            tell = log.debug if kind == "known" else log.warning if thing.kind in LOUD else log.info
-            ref = str(thing.ref) if thing.ref else None
-            tell(
-                f"secret.{thing.kind.value.replace(' ', '_')}",
-                name=thing.name,
-                ref=ref,
-                message=thing.message,
-                hint=thing.hint,
+            self._metrics.on_finding(finding, job, target)
+        log = self._log.bind(job=job, target=target)
+        if finding.kind is FindingKind.WITHHELD:
+            log.warning("plan.refused", message=finding.message, hint=finding.hint)
+        elif finding.kind is not FindingKind.UNCHANGED:
+            write = log.debug if known else log.warning if finding.kind in LOUD else log.info
+            write(
+                f"secret.{finding.kind.value.replace(' ', '_')}",
+                name=finding.name,
+                ref=str(finding.ref) if finding.ref else None,
+                message=finding.message,
+                hint=finding.hint,
             )
 
-    def _outcome(self, log: Any, outcome: Outcome) -> None:
+    def on_outcome(self, outcome: Outcome, job: str, target: str) -> None:
+        """An action ended."""
+        if self._metrics:
+            self._metrics.on_outcome(outcome, job, target)
         action = outcome.action
         ref = action.record.ref if isinstance(action, Delete) else action.desired.ref
         version = action.record.version if isinstance(action, Delete) else action.desired.version
-        log = log.bind(
+        log = self._log.bind(
+            job=job,
+            target=target,
             name=action.name,
             ref=str(ref),
             version=version_label(version),

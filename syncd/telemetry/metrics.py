@@ -10,7 +10,7 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from syncd import __version__
-from syncd.domain import STATUSES, Delete, Finding, FindingKind, Outcome, ReadFailure, SyncReport, Update
+from syncd.domain import STATUSES, Delete, Finding, FindingKind, Outcome, SyncReport, Update
 
 
 class Metrics:
@@ -97,9 +97,9 @@ class Metrics:
         self._pairs &= pairs
         for source in self._expiring - sources:
             self.expires(source, None)
-        for gauge, told in ((self._interval, intervals), (self._rate, rates)):
+        for gauge, numbers in ((self._interval, intervals), (self._rate, rates)):
             gauge.clear()
-            for label, number in told.items():
+            for label, number in numbers.items():
                 gauge.labels(label).set(number)
 
     def reloaded(self, *, well: bool) -> None:
@@ -115,18 +115,17 @@ class Metrics:
             with suppress(KeyError):
                 self._expires.remove(source)
 
-    def told(self, thing: Outcome | Finding | ReadFailure, job: str, target: str) -> None:
-        """An outcome or a finding."""
-        if isinstance(thing, Outcome):
-            self._actions.labels(thing.verb, "failed" if thing.error else "done").inc()
-            self._outcome(thing, job, target)
-        elif isinstance(thing, Finding) and thing.kind is FindingKind.WITHHELD:
+    def on_finding(self, finding: Finding, job: str, target: str) -> None:
+        """Count what a cycle found."""
+        if finding.kind is FindingKind.WITHHELD:
             self._refusals.labels(job, target).inc()
-        elif isinstance(thing, Finding) and thing.kind is FindingKind.DRIFT:
+        elif finding.kind is FindingKind.DRIFT:
             self._drift.labels(job, target).inc()
 
-    def _outcome(self, outcome: Outcome, job: str, target: str) -> None:
+    def on_outcome(self, outcome: Outcome, job: str, target: str) -> None:
+        """Count an action that ended, and measure how long the secret waited for it."""
         action = outcome.action
+        self._actions.labels(outcome.verb, "failed" if outcome.error else "done").inc()
         if outcome.restored:
             self._drift.labels(job, target).inc()
         if isinstance(action, Delete) or (isinstance(action, Update) and action.describe_only):

@@ -56,10 +56,10 @@ class OtlpTraces:
         """The cycle as a span with its own times."""
         from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415
 
-        told: dict[str, Any] = {f"syncd.{word.replace(' ', '_')}": number for word, number in counts.items()}
-        told |= {"syncd.job": report.job, "syncd.target": report.target, "syncd.exit_code": report.exit_code}
+        attributes: dict[str, Any] = {f"syncd.{word.replace(' ', '_')}": number for word, number in counts.items()}
+        attributes |= {"syncd.job": report.job, "syncd.target": report.target, "syncd.exit_code": report.exit_code}
         span = self._tracer.start_span(
-            "syncd.cycle", start_time=_nanoseconds(report.started_at), attributes={**told, "syncd.run_id": run_id}
+            "syncd.cycle", start_time=_nanoseconds(report.started_at), attributes={**attributes, "syncd.run_id": run_id}
         )
         for outcome in report.outcomes:
             about = {"name": outcome.action.name, "remote_id": outcome.remote_id, "request_id": outcome.request_id}

@@ -26,14 +26,14 @@ def _forms(secret: str) -> Iterable[str]:
 
 def echoes(text: str, secrets: Iterable[str]) -> bool:
     """Is a run of the text also in one of the secrets, in whatever case or encoding?"""
-    told = text.casefold()
-    runs = {told[at : at + RUN] for at in range(max(1, len(told) - RUN + 1))} if len(told) >= RUN else set[str]()
+    folded = text.casefold()
+    runs = {folded[at : at + RUN] for at in range(max(1, len(folded) - RUN + 1))} if len(folded) >= RUN else set[str]()
     for secret in secrets:
-        if len(secret) < SHORTEST or not told:
+        if len(secret) < SHORTEST or not folded:
             continue
-        if secret.casefold() in told or any(run in form for form in _forms(secret) for run in runs):
+        if secret.casefold() in folded or any(run in form for form in _forms(secret) for run in runs):
             return True
-        if SHORTEST <= len(told) < RUN and told in secret.casefold():
+        if SHORTEST <= len(folded) < RUN and folded in secret.casefold():
             return True
     return False
 

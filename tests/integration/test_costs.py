@@ -33,10 +33,10 @@ DAY = timedelta(days=1)
 
 
 @contextmanager
-def simulated(lab: Lab, clock: FakeClock, told: Any = lambda *_: None) -> Iterator[tuple[App, Counter[str]]]:
+def simulated(lab: Lab, clock: FakeClock, observer: Any = None) -> Iterator[tuple[App, Counter[str]]]:
     calls: Counter[str] = Counter()
     with App(
-        load(lab.config_file), clock=clock, source_call=lambda source, _: calls.update([source]), told=told
+        load(lab.config_file), clock=clock, source_call=lambda source, _: calls.update([source]), observer=observer
     ) as app:
         yield app, calls
 
@@ -71,7 +71,7 @@ def test_a_secret_that_wix_always_refuses(
 
     monkeypatch.setattr(lab.site, "create", refusing)
     clock = FakeClock()
-    with simulated(lab, clock, Events().told) as (app, calls):
+    with simulated(lab, clock, Events()) as (app, calls):
         one_day(app, clock, timedelta(minutes=5))
         first = calls["vault"]
     posts = [one for one in lab.wix.seen if one.method == "POST" and one.status == 400]

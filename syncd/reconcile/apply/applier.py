@@ -85,7 +85,7 @@ class Applier:
         target: Target,
         journal: Journal,
         clock: Clock,
-        told: Callable[[Outcome], None],
+        on_outcome: Callable[[Outcome], None],
         taken: Iterable[str] = (),
         workers: int = WORKERS,
         is_consented: Callable[[Action], bool] = lambda _action: True,
@@ -101,7 +101,7 @@ class Applier:
         self._target = target
         self._journal = journal
         self._clock = clock
-        self._told = told
+        self._on_outcome = on_outcome
         self._workers, self._ahead = workers, workers if workers == 1 else 2 * workers
         self._in_a_row = self._well = 0
 
@@ -150,7 +150,7 @@ class Applier:
         result.ended.add(action.name)
         outcome = Outcome(action=action, error=error, at=self._clock())
         result.outcomes.append(outcome)
-        self._told(outcome)
+        self._on_outcome(outcome)
 
     def _sent(self, action: Action, record: Record) -> HistoryEntry | None:
         """What is limited counts from the moment it may be on its way, whatever becomes of this process."""
@@ -234,7 +234,7 @@ class Applier:
         )
         settled.log.append(history_line(outcome, record, self._site_time()))
         result.outcomes.append(outcome)
-        self._told(outcome)
+        self._on_outcome(outcome)
 
     def _put_back(self, action: Action, record: Record, settled: LedgerBatch) -> None:
         """The site took nothing: the row is as it was, and the action comes again."""

@@ -94,12 +94,12 @@ def recover(
     for wanted in desired:
         if wanted.name in known:
             continue
-        there = site_has.ours(wanted.name, wanted.ref)
-        if there is not None and there.name not in known:
-            known_id = (known_ids or {}).get(there.id)
-            put[there.name] = _taken_back(wanted, there, known_id, site=site, target=target, now=now)
-            taken.append(put[there.name])
-            known.add(there.name)
+        listed = site_has.ours(wanted.name, wanted.ref)
+        if listed is not None and listed.name not in known:
+            known_id = (known_ids or {}).get(listed.id)
+            put[listed.name] = _taken_back(wanted, listed, known_id, site=site, target=target, now=now)
+            taken.append(put[listed.name])
+            known.add(listed.name)
     return Found(put=tuple(put.values()), drop=tuple(drop), taken_back=tuple(taken))
 
 
@@ -120,26 +120,26 @@ class _Listing:
 
     def ours(self, name: str, *refs: SecretRef) -> RemoteSecret | None:
         """The secret of this name, to be taken: if no record holds its id and its mark is of one of these."""
-        there = self.by_name.get(name) or self._in_another_case.get(name.casefold())
-        if there is None or there.id in self._held or (there.name != name and there.name in self.wanting):
+        listed = self.by_name.get(name) or self._in_another_case.get(name.casefold())
+        if listed is None or listed.id in self._held or (listed.name != name and listed.name in self.wanting):
             return None
-        fits = any(carries(there.description, mark_of(self.owner, there.name, ref)) for ref in refs)
+        fits = any(carries(listed.description, mark_of(self.owner, listed.name, ref)) for ref in refs)
         if fits:
-            self._held.add(there.id)  # a listing that shows an id twice gives it away once
-        return there if fits else None
+            self._held.add(listed.id)  # a listing that shows an id twice gives it away once
+        return listed if fits else None
 
 
 def _looked_up(record: Record, listing: _Listing, ids: Mapping[str, KnownId], now: datetime) -> Record | None:
     """One row as the listing settles it; None drops it."""
     if record.pending is Pending.ADOPT:
-        there = listing.by_id.get(record.remote_id or "")
-        if there is None or not carries(there.description, mark_of(listing.owner, record.name, record.ref)):
+        listed = listing.by_id.get(record.remote_id or "")
+        if listed is None or not carries(listed.description, mark_of(listing.owner, record.name, record.ref)):
             return None  # what is not confirmed is not ours; the consent is asked for anew
         return replace(
             record,
             pending=None,
             unverified=True,
-            description=there.description,
+            description=listed.description,
             lost_writes=_with_pending(record),
         )
     if record.remote_id is not None:
@@ -154,18 +154,18 @@ def _looked_up(record: Record, listing: _Listing, ids: Mapping[str, KnownId], no
 
 
 def _taken_back(
-    wanted: DesiredSecret, there: RemoteSecret, known: KnownId | None, *, site: str, target: str, now: datetime
+    wanted: DesiredSecret, listed: RemoteSecret, known: KnownId | None, *, site: str, target: str, now: datetime
 ) -> Record:
     """A row for a secret that the ledger lost, with what it knows of the id; its content is not verified."""
     taken = Record(
         site=site,
-        name=there.name,
+        name=listed.name,
         target=target,
         job=wanted.job,
         ref=wanted.ref,
         pin=wanted.pin,
-        remote_id=there.id,
-        description=there.description,
+        remote_id=listed.id,
+        description=listed.description,
         unverified=True,
         verified_at=now,
     )

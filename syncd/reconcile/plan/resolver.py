@@ -278,7 +278,7 @@ class PlanResolver:
         """What is known of each record of the job that it no longer maps to its name."""
         names = {desired.name for desired in self.wanted.all}
         picture = self._gathering.picture
-        told = {}
+        objections = {}
         for record in self._records:
             if record.job != self._job.name or record.name in names:
                 continue
@@ -287,8 +287,8 @@ class PlanResolver:
             presence, why = presence_of(record, picture)
             if presence is Presence.ORPHAN and (waiting := self._waiting_for(record)):
                 presence, why = Presence.UNKNOWN, waiting
-            told[record.name] = (presence, why)
-        return told
+            objections[record.name] = (presence, why)
+        return objections
 
     def _waiting_for(self, record: Record) -> str:
         """Why an old name has to stay: another name of its path is not settled at Wix yet."""
@@ -470,9 +470,9 @@ def unlisted_keys(world: Runtime, site: str, remote: Sequence[RemoteSecret]) -> 
     the cycle had ended. The others are listed.
     """
     mine = {secret.id for secret in remote}
-    told = world.store.sites_with_ids() | {site}
+    sites = world.store.sites_with_ids() | {site}
     for name in world.targets:
-        if world.site_of(name) in told:
+        if world.site_of(name) in sites:
             continue
         try:
             listed = {secret.id for secret in world.target(name).list()}

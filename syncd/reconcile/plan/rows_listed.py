@@ -15,38 +15,38 @@ from syncd.reconcile.plan.inputs import DAY, MAX_RESTORES
 LATER = "what the site holds is compared in a later pass"
 
 
-def judge_listed(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: RemoteSecret) -> None:
+def judge_listed(table: PlanBuilder, wanted: DesiredSecret, record: Record, listed: RemoteSecret) -> None:
     """The record's id is on the site: the last rows of the truth table, most urgent first."""
-    change, now = judge(record, there.updated_at), table.view.now
-    if change is Change.OURS and (record.window or record.pinned_at != there.updated_at):
-        record = replace(record, window=None, pinned_at=there.updated_at)
+    change, now = judge(record, listed.updated_at), table.view.now
+    if change is Change.OURS and (record.window or record.pinned_at != listed.updated_at):
+        record = replace(record, window=None, pinned_at=listed.updated_at)
         table.note(record)
-    elif change is Change.UNTOLD and there.updated_at and (may_lag(record, now) or record.doubted_at):
+    elif change is Change.UNTOLD and listed.updated_at and (may_lag(record, now) or record.doubted_at):
         # Our write's answer had no date: the first date that is listed after it is taken for its own.
-        record = replace(record, pinned_at=there.updated_at)
+        record = replace(record, pinned_at=listed.updated_at)
         table.note(record)
         change = Change.OURS
-    rename = there.name != wanted.name
+    rename = listed.name != wanted.name
     squatter = table.at(wanted.name)
-    if rename and squatter is not None and squatter.id != there.id:
+    if rename and squatter is not None and squatter.id != listed.id:
         table.found(
             FindingKind.CONFLICT,
             wanted,
-            f"our secret is called {there.name} at Wix, and another one has its name",
+            f"our secret is called {listed.name} at Wix, and another one has its name",
             "remove or rename one of the two at Wix",
         )
     elif not owns(record, wanted):
         _moved(table, wanted, record, as_left=change is Change.OURS and not rename)
     elif record.unverified:
-        _compare_first(table, wanted, record, there, Reason.UNVERIFIED)
+        _compare_first(table, wanted, record, listed, Reason.UNVERIFIED)
     elif record.name != wanted.name:
         update(table, wanted, record, Reason.CASE, rename=rename)
     elif rename:
-        _renamed(table, wanted, record, there)
+        _renamed(table, wanted, record, listed)
     elif wanted.version != record.version and wanted.fingerprint is None:
         update(table, wanted, record, Reason.ROTATED)
     elif wanted.fingerprint is not None and record.fingerprint is None and wanted.version == record.version:
-        _compare_first(table, wanted, record, there, Reason.VERIFY)  # a ledger that was moved: nothing tells
+        _compare_first(table, wanted, record, listed, Reason.VERIFY)  # a ledger that was moved: nothing tells
     elif wanted.fingerprint is not None and wanted.fingerprint != record.fingerprint:
         reason = Reason.ROTATED if wanted.version != record.version else Reason.VERIFY
         update(table, wanted, record, reason)
@@ -54,7 +54,7 @@ def judge_listed(table: PlanBuilder, wanted: DesiredSecret, record: Record, ther
         if wanted.version != record.version:
             record = replace(record, version=wanted.version, source_updated_at=wanted.updated_at)
             table.note(record)
-        _settled(table, wanted, record, there, change)
+        _settled(table, wanted, record, listed, change)
 
 
 def _moved(table: PlanBuilder, wanted: DesiredSecret, record: Record, *, as_left: bool) -> None:
@@ -66,34 +66,34 @@ def _moved(table: PlanBuilder, wanted: DesiredSecret, record: Record, *, as_left
         update(table, wanted, record, Reason.MOVED, rename=table.ids[str(record.remote_id)].name != wanted.name)
 
 
-def _renamed(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: RemoteSecret) -> None:
-    if _may_restore(table, wanted, record, f"renamed to {there.name} at Wix"):
+def _renamed(table: PlanBuilder, wanted: DesiredSecret, record: Record, listed: RemoteSecret) -> None:
+    if _may_restore(table, wanted, record, f"renamed to {listed.name} at Wix"):
         update(table, wanted, record, Reason.RENAMED, rename=True)
     elif wanted.version != record.version:
         update(table, wanted, record, Reason.ROTATED)
 
 
-def _settled(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: RemoteSecret, change: Change) -> None:
+def _settled(table: PlanBuilder, wanted: DesiredSecret, record: Record, listed: RemoteSecret, change: Change) -> None:
     """The site should hold this version already: drift, description, verification, or nothing."""
     now, policies = table.view.now, table.view.policies
-    if change is Change.THEIRS and there.description == wanted.description != record.description:
-        _mark_arrived(table, wanted, record, there)
+    if change is Change.THEIRS and listed.description == wanted.description != record.description:
+        _mark_arrived(table, wanted, record, listed)
     elif change is Change.THEIRS and may_be_late_commit(record, now):
-        _compare_first(table, wanted, record, there, Reason.LATE)
+        _compare_first(table, wanted, record, listed, Reason.LATE)
     elif change is Change.THEIRS:
         if _may_restore(table, wanted, record, "changed at Wix by somebody else"):
-            _compare_first(table, wanted, record, there, Reason.DRIFT)
-    elif _tells_nothing(change, record, there, now) and record.doubted_at != there.updated_at:
-        _doubted(table, wanted, record, there)
+            _compare_first(table, wanted, record, listed, Reason.DRIFT)
+    elif _tells_nothing(change, record, listed, now) and record.doubted_at != listed.updated_at:
+        _doubted(table, wanted, record, listed)
     elif wanted.description != record.description and record.job == wanted.job:
         table.actions.append(Update(desired=wanted, record=record, reason=Reason.DESCRIPTION, describe_only=True))
     elif policies.verify_every and _verification_is_due(record, policies.verify_every, now):
-        _verify(table, wanted, record, there)
+        _verify(table, wanted, record, listed)
     else:
         table.found(FindingKind.UNCHANGED, wanted)
 
 
-def _mark_arrived(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: RemoteSecret) -> None:
+def _mark_arrived(table: PlanBuilder, wanted: DesiredSecret, record: Record, listed: RemoteSecret) -> None:
     """The response to a write of the mark alone was lost, and the listing proves that it was committed.
 
     A change by somebody else after it would look the same, so the value is compared where it may be read; elsewhere
@@ -101,7 +101,7 @@ def _mark_arrived(table: PlanBuilder, wanted: DesiredSecret, record: Record, the
     """
     facts = table.view.facts
     at_site = facts.site_values.get(wanted.name)
-    marked = replace(record, description=there.description)
+    marked = replace(record, description=listed.description)
     if wanted.name in facts.postponed:
         table.found(FindingKind.BEHIND, wanted, LATER)
         return
@@ -112,40 +112,40 @@ def _mark_arrived(table: PlanBuilder, wanted: DesiredSecret, record: Record, the
             update(table, wanted, marked, Reason.DRIFT, restore=True)
         return
     verified_at = table.view.now if at_site else None
-    table.note(replace(marked, window=None, pinned_at=there.updated_at, verified_at=verified_at))
+    table.note(replace(marked, window=None, pinned_at=listed.updated_at, verified_at=verified_at))
     table.found(FindingKind.UNCHANGED, wanted)
 
 
-def _tells_nothing(change: Change, record: Record, there: RemoteSecret, now: datetime) -> bool:
+def _tells_nothing(change: Change, record: Record, listed: RemoteSecret, now: datetime) -> bool:
     """No date that we know, or one from before a write that every listing shows by now (a site put back)."""
-    if there.updated_at is None:
+    if listed.updated_at is None:
         return False  # a site without dates: the periodic verification looks
     return change is Change.UNTOLD or (change is Change.EARLIER and not may_lag(record, now))
 
 
-def _doubted(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: RemoteSecret) -> None:
+def _doubted(table: PlanBuilder, wanted: DesiredSecret, record: Record, listed: RemoteSecret) -> None:
     """Compare; where values may not be read, write ours once for this date, or report it, as the policy says."""
-    told = table.view.facts
-    if wanted.name in told.postponed:
+    facts = table.view.facts
+    if wanted.name in facts.postponed:
         table.found(FindingKind.BEHIND, wanted, LATER)
         return
-    may_compare = told.readable and wanted.name not in told.uncompared
+    may_compare = facts.readable and wanted.name not in facts.uncompared
     if not table.view.policies.restore and not may_compare:
         hint = "drift_policy: restore writes our value again"
         table.found(
             FindingKind.DRIFT, wanted, "its date at Wix is not of our last write, and its value may not be read", hint
         )
         return
-    compared = may_compare and wanted.name in told.site_values
-    if compared and told.site_values[wanted.name] == wanted.fingerprint == record.fingerprint:
-        table.note(_verified(record, wanted, there, table.view.now, late=True))
+    compared = may_compare and wanted.name in facts.site_values
+    if compared and facts.site_values[wanted.name] == wanted.fingerprint == record.fingerprint:
+        table.note(_verified(record, wanted, listed, table.view.now, late=True))
         table.found(FindingKind.UNCHANGED, wanted)
     elif may_compare and not compared:
         table.values.add(wanted.name)
         table.compares.add(wanted.name)
         table.found(FindingKind.UNCHANGED, wanted)
     elif _may_restore(table, wanted, record, "not as we left it: its date at Wix is older than our last write"):
-        update(table, wanted, replace(record, doubted_at=there.updated_at), Reason.DOUBTED)
+        update(table, wanted, replace(record, doubted_at=listed.updated_at), Reason.DOUBTED)
 
 
 def _may_restore(table: PlanBuilder, wanted: DesiredSecret, record: Record, what: str) -> bool:
@@ -165,39 +165,39 @@ def _may_restore(table: PlanBuilder, wanted: DesiredSecret, record: Record, what
 
 
 def _compare_first(
-    table: PlanBuilder, wanted: DesiredSecret, record: Record, there: RemoteSecret, reason: Reason
+    table: PlanBuilder, wanted: DesiredSecret, record: Record, listed: RemoteSecret, reason: Reason
 ) -> None:
     """Where the site's values may be read, write only what differs; elsewhere write."""
     facts = table.view.facts
     if wanted.name in facts.postponed:
         table.found(FindingKind.BEHIND, wanted, LATER)
         return
-    told = facts.site_values.get(wanted.name)
-    named = there.name == wanted.name == record.name
-    if wanted.fingerprint is not None and told == wanted.fingerprint and named:
-        if there.description == wanted.description:
-            table.note(_verified(record, wanted, there, table.view.now, late=reason is not Reason.LATE))
+    site_value = facts.site_values.get(wanted.name)
+    named = listed.name == wanted.name == record.name
+    if wanted.fingerprint is not None and site_value == wanted.fingerprint and named:
+        if listed.description == wanted.description:
+            table.note(_verified(record, wanted, listed, table.view.now, late=reason is not Reason.LATE))
             table.found(FindingKind.UNCHANGED, wanted)
         else:
             table.actions.append(Update(desired=wanted, record=record, reason=reason, restore=reason is Reason.DRIFT))
         return
     if facts.readable and wanted.name not in facts.site_values and wanted.name not in facts.uncompared:
         table.compares.add(wanted.name)
-    update(table, wanted, record, reason, rename=there.name != wanted.name)
+    update(table, wanted, record, reason, rename=listed.name != wanted.name)
 
 
-def _verified(record: Record, wanted: DesiredSecret, there: RemoteSecret, now: datetime, *, late: bool) -> Record:
+def _verified(record: Record, wanted: DesiredSecret, listed: RemoteSecret, now: datetime, *, late: bool) -> Record:
     """The row once the site was seen to hold what it should. Not `late`: what was seen is one of the lost writes."""
     return replace(
         record,
         version=wanted.version,
         fingerprint=wanted.fingerprint,
-        description=there.description,
+        description=listed.description,
         source_updated_at=wanted.updated_at or record.source_updated_at,
         unverified=False,
         lost_writes=recently_lost(record, now)[0 if late else 1 :],
         window=None,
-        pinned_at=there.updated_at,
+        pinned_at=listed.updated_at,
         verified_at=now,
         last_synced_at=record.last_synced_at or now,
     )
@@ -211,7 +211,7 @@ def _verification_is_due(record: Record, every: timedelta, now: datetime) -> boo
     return now - record.verified_at >= every * (0.5 + 0.5 * share)
 
 
-def _verify(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: RemoteSecret) -> None:
+def _verify(table: PlanBuilder, wanted: DesiredSecret, record: Record, listed: RemoteSecret) -> None:
     """Read again, compare, and write what differs; only what was read counts as verified."""
     facts = table.view.facts
     at_site = facts.site_values.get(wanted.name)
@@ -221,7 +221,7 @@ def _verify(table: PlanBuilder, wanted: DesiredSecret, record: Record, there: Re
         pass  # still due
     elif facts.readable and at_site is None:
         table.compares.add(wanted.name)
-    elif there.description != record.description or at_site not in {None, wanted.fingerprint}:
+    elif listed.description != record.description or at_site not in {None, wanted.fingerprint}:
         if _may_restore(table, wanted, record, "the verification found something else at Wix"):
             update(table, wanted, record, Reason.VERIFY, restore=True)
         return

@@ -34,9 +34,9 @@ def judge_unwanted(table: PlanBuilder, record: Record) -> None:
     if record.remote_id is None:
         table.found(FindingKind.UNVERIFIED, record, "its creation lost its answer; looked for in each listing")
         return
-    there = table.ids.get(record.remote_id)
-    if record.unverified and there is not None and policies.delete:
-        verified = _compared(table, record, there)
+    listed = table.ids.get(record.remote_id)
+    if record.unverified and listed is not None and policies.delete:
+        verified = _compared(table, record, listed)
         if verified is None:
             table.found(
                 FindingKind.UNVERIFIED,
@@ -51,13 +51,13 @@ def judge_unwanted(table: PlanBuilder, record: Record) -> None:
     if not policies.delete:
         table.found(kind, record, f"{why}; kept (deletion_policy: keep)")
         return
-    _tombstone(table, record, there, kind, why)
+    _tombstone(table, record, listed, kind, why)
 
 
-def _compared(table: PlanBuilder, record: Record, there: RemoteSecret) -> Record | None:
+def _compared(table: PlanBuilder, record: Record, listed: RemoteSecret) -> Record | None:
     """The row as verified, if the site's value is seen to be the one that we left; time alone verifies nothing."""
     facts = table.view.facts
-    if record.fingerprint is None or (there.name, there.description) != (record.name, record.description):
+    if record.fingerprint is None or (listed.name, listed.description) != (record.name, record.description):
         return None
     if record.name in facts.postponed or record.name in facts.uncompared:
         return None
@@ -65,7 +65,7 @@ def _compared(table: PlanBuilder, record: Record, there: RemoteSecret) -> Record
         table.compares.add(record.name)
     if facts.site_values.get(record.name) != record.fingerprint:
         return None
-    return replace(record, unverified=False, lost_writes=(), window=None, pinned_at=there.updated_at)
+    return replace(record, unverified=False, lost_writes=(), window=None, pinned_at=listed.updated_at)
 
 
 def judge_of_gone_job(table: PlanBuilder, record: Record) -> None:
@@ -86,7 +86,7 @@ def judge_of_gone_job(table: PlanBuilder, record: Record) -> None:
         )
 
 
-def _tombstone(table: PlanBuilder, record: Record, there: RemoteSecret | None, kind: FindingKind, why: str) -> None:
+def _tombstone(table: PlanBuilder, record: Record, listed: RemoteSecret | None, kind: FindingKind, why: str) -> None:
     """Add up the observed absence, and delete once it has reached the grace."""
     now, policies = table.view.now, table.view.policies
     seen = record.absent_for
@@ -97,7 +97,7 @@ def _tombstone(table: PlanBuilder, record: Record, there: RemoteSecret | None, k
         left = policies.grace - seen
         table.found(kind, record, f"{why}; deleted after {_hours(left)} more of observed absence")
         return
-    obstacle = obstacle_to_deletion(record, there, now, believed=table.believed)
+    obstacle = obstacle_to_deletion(record, listed, now, believed=table.believed)
     obstacle = obstacle or table.view.facts.objections.get(record.name, "")
     trouble = table.view.facts.troubles.get(record.name)
     if trouble and rests(trouble, "", "", now):
@@ -115,7 +115,7 @@ def _hours(left: timedelta) -> str:
     return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m"
 
 
-def obstacle_to_deletion(record: Record, there: RemoteSecret | None, now: datetime, *, believed: bool) -> str:
+def obstacle_to_deletion(record: Record, listed: RemoteSecret | None, now: datetime, *, believed: bool) -> str:
     """Why an id may not be deleted now; empty if it is ours, listed, and as we left it."""
     if record.is_frozen(now):
         return "it is frozen"
@@ -123,13 +123,13 @@ def obstacle_to_deletion(record: Record, there: RemoteSecret | None, now: dateti
         return "it was adopted, not created by syncd; delete it at Wix"
     if record.unverified or record.pending in {Pending.CREATE, Pending.UPDATE}:
         return "its content is not verified yet"
-    if there is None or not believed:
+    if listed is None or not believed:
         return "the site's listing does not show it (it is looked for by its id)"
-    if there.name != record.name:
-        return f"it was renamed to {there.name} at Wix"
-    if there.description != record.description:
+    if listed.name != record.name:
+        return f"it was renamed to {listed.name} at Wix"
+    if listed.description != record.description:
         return "its description was changed at Wix"
-    untold = there.updated_at is None and record.pinned_at is None
-    if judge(record, there.updated_at) is not Change.OURS and not untold:
+    untold = listed.updated_at is None and record.pinned_at is None
+    if judge(record, listed.updated_at) is not Change.OURS and not untold:
         return "it was changed at Wix by somebody else"
     return ""

@@ -77,34 +77,34 @@ def _awake(table: PlanBuilder, wanted: DesiredSecret, record: Record) -> Record:
 
 
 def _unrecorded(table: PlanBuilder, wanted: DesiredSecret) -> None:
-    there = table.at(wanted.name)
-    if there is None:
+    listed = table.at(wanted.name)
+    if listed is None:
         _create(table, wanted, None)
         return
-    _foreign(table, wanted, there, None)
+    _foreign(table, wanted, listed, None)
 
 
-def _foreign(table: PlanBuilder, wanted: DesiredSecret, there: RemoteSecret, record: Record | None) -> None:
+def _foreign(table: PlanBuilder, wanted: DesiredSecret, listed: RemoteSecret, record: Record | None) -> None:
     """A secret that is not ours has the name. It is left alone unless the job or a grant says adopt."""
-    holder = table.holders.get(there.id)
+    holder = table.holders.get(listed.id)
     policies, facts = table.view.policies, table.view.facts
-    grant, owner = facts.grants.get(wanted.name), other_owner(there.description, table.view.owner)
-    granted = grant is not None and grant.remote_id == there.id and owner in {"", grant.owner}
-    known = facts.known_ids.get(there.id)
+    grant, owner = facts.grants.get(wanted.name), other_owner(listed.description, table.view.owner)
+    granted = grant is not None and grant.remote_id == listed.id and owner in {"", grant.owner}
+    known = facts.known_ids.get(listed.id)
     if known and known.frozen_until and known.frozen_until > table.view.now:
         table.found(FindingKind.FROZEN, wanted, f"frozen until {known.frozen_until:%Y-%m-%d %H:%M} UTC, by its id")
     elif holder is not None:
         table.found(
             FindingKind.CONFLICT,
             wanted,
-            f"{there.name} on the site is our secret {holder.name}, under another name",
+            f"{listed.name} on the site is our secret {holder.name}, under another name",
             "it goes back to its own name first, or rename it at Wix",
         )
-    elif there.name != wanted.name:
+    elif listed.name != wanted.name:
         table.found(
             FindingKind.CONFLICT,
             wanted,
-            f"the site has {there.name}, which differs only in case",
+            f"the site has {listed.name}, which differs only in case",
             "rename or remove it at Wix, or give the rule another `name`",
         )
     elif owner and not granted:
@@ -115,13 +115,13 @@ def _foreign(table: PlanBuilder, wanted: DesiredSecret, there: RemoteSecret, rec
             f"let one of the two installations leave it out; to take it over: {_adopting(table, wanted)}",
         )
     elif policies.adopt or granted:
-        _adopt(table, wanted, there, record)
+        _adopt(table, wanted, listed, record)
     elif grant is not None:
         table.found(
             FindingKind.CONFLICT,
             wanted,
             f"the permission to take it over was given for another secret of this name, id {grant.remote_id}",
-            f"look at this one, id {there.id}; to take it over: {_adopting(table, wanted)}",
+            f"look at this one, id {listed.id}; to take it over: {_adopting(table, wanted)}",
         )
     else:
         table.found(
@@ -132,7 +132,7 @@ def _foreign(table: PlanBuilder, wanted: DesiredSecret, there: RemoteSecret, rec
         )
 
 
-def _adopt(table: PlanBuilder, wanted: DesiredSecret, there: RemoteSecret, record: Record | None) -> None:
+def _adopt(table: PlanBuilder, wanted: DesiredSecret, listed: RemoteSecret, record: Record | None) -> None:
     """Take a secret over. Where its value may be read it is compared first, and the same value is not sent."""
     facts = table.view.facts
     if wanted.name in facts.postponed:
@@ -140,7 +140,7 @@ def _adopt(table: PlanBuilder, wanted: DesiredSecret, there: RemoteSecret, recor
     seed = record or Record(
         site=table.view.site, name=wanted.name, target=table.view.target, job=wanted.job, ref=wanted.ref
     )
-    taken = replace(seed, remote_id=there.id, pin=wanted.pin, adopted=True, unverified=True, pending=None, window=None)
+    taken = replace(seed, remote_id=listed.id, pin=wanted.pin, adopted=True, unverified=True, pending=None, window=None)
     at_site = facts.site_values.get(wanted.name)
     if at_site is not None and wanted.fingerprint is not None:
         if at_site != wanted.fingerprint:
@@ -195,17 +195,17 @@ def _recorded(table: PlanBuilder, wanted: DesiredSecret, record: Record) -> None
                 FindingKind.UNVERIFIED, wanted, f"a creation from {record.ref} lost its answer and may still come"
             )
             return
-        there = table.at(wanted.name)
-        if there is None:
+        listed = table.at(wanted.name)
+        if listed is None:
             _create(table, wanted, record)
         else:
-            _foreign(table, wanted, there, record)
+            _foreign(table, wanted, listed, record)
         return
-    there = table.ids.get(record.remote_id)
-    if there is None:
+    listed = table.ids.get(record.remote_id)
+    if listed is None:
         _unlisted(table, wanted, record)
     else:
-        judge_listed(table, wanted, record, there)
+        judge_listed(table, wanted, record, listed)
 
 
 def _unlisted(table: PlanBuilder, wanted: DesiredSecret, record: Record) -> None:

@@ -65,12 +65,12 @@ def remember(journal: Journal, store: StateStore, report: SyncReport, site: str,
     """Write down how the cycle ended. Raises `LedgerError`."""
     if seen is not None:
         # Only a cycle that saw everything says anew what state each secret is in.
-        told = (
+        named = (
             finding
             for finding in reversed(report.findings)
             if finding.name and finding.kind is not FindingKind.TAKEN_BACK
         )
-        findings = {finding.name: finding for finding in told}
+        findings = {finding.name: finding for finding in named}
         touched = {outcome.action.name: outcome for outcome in report.outcomes}
         rows = [
             replace(record, status=status)
@@ -118,21 +118,21 @@ def _reason(report: SyncReport) -> str:
         return str(report.error)
     for failure in report.failures:
         return f"{failure.place}: {failure.message}"
-    told = [finding for finding in report.findings if finding.exit_code or finding.kind in FAILING_KINDS]
-    told += [finding for finding in report.findings if finding.kind is FindingKind.WITHHELD]
+    notable = [finding for finding in report.findings if finding.exit_code or finding.kind in FAILING_KINDS]
+    notable += [finding for finding in report.findings if finding.kind is FindingKind.WITHHELD]
     failed = [f"{outcome.action.name}: {outcome.error}" for outcome in report.outcomes if outcome.error is not None]
-    lines = [f"{finding.name}: {finding.message}".removeprefix(": ") for finding in told] + failed
+    lines = [f"{finding.name}: {finding.message}".removeprefix(": ") for finding in notable] + failed
     return (lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")) if lines else ""
 
 
 def counts(report: SyncReport) -> dict[str, int]:
     """Done and found, by word."""
-    told = {f"{verb}d": report.count(verb) for verb in ("create", "update", "delete")}
-    told["sought"] = report.count("seek")
-    told["failed"] = sum(1 for outcome in report.outcomes if outcome.error is not None)
+    numbers = {f"{verb}d": report.count(verb) for verb in ("create", "update", "delete")}
+    numbers["sought"] = report.count("seek")
+    numbers["failed"] = sum(1 for outcome in report.outcomes if outcome.error is not None)
     for kind in FindingKind:
-        told[kind.value] = len(report.found(kind))
-    return {word: number for word, number in told.items() if number or word in {"created", "updated", "deleted"}}
+        numbers[kind.value] = len(report.found(kind))
+    return {word: number for word, number in numbers.items() if number or word in {"created", "updated", "deleted"}}
 
 
 def _troubles(
@@ -140,14 +140,14 @@ def _troubles(
 ) -> Iterable[OpenProblem]:
     """What keeps failing. `states`: the status of each row after the cycle, which its trouble has, too."""
     now = report.finished_at
-    told: dict[str, OpenProblem] = {}
+    problems: dict[str, OpenProblem] = {}
     for outcome in {last.action.name: last for last in report.outcomes}.values():
         name, error = outcome.action.name, outcome.error
         if error is None:
             continue
         permanent = isinstance(error, SecretRefused)
         wanted = getattr(outcome.action, "desired", None)
-        told[name] = _one(
+        problems[name] = _one(
             site,
             report.job,
             name,
@@ -160,15 +160,15 @@ def _troubles(
             ref=outcome.action.record.ref if outcome.action.record else None,
         )
         if not permanent and states.get(name) in {"unverified", "pending"}:
-            told[name] = replace(told[name], kind=states[name])
+            problems[name] = replace(problems[name], kind=states[name])
     for finding in report.findings:
-        if finding.name in told or not finding.name:
+        if finding.name in problems or not finding.name:
             continue
         if finding.kind is FindingKind.QUARANTINED and finding.name in before:
-            told[finding.name] = before[finding.name]
+            problems[finding.name] = before[finding.name]
         elif finding.kind is FindingKind.FAILED and finding.name in report.faulty:
             wanted = report.faulty[finding.name]
-            told[finding.name] = _one(
+            problems[finding.name] = _one(
                 site,
                 report.job,
                 finding.name,
@@ -185,8 +185,8 @@ def _troubles(
             FindingKind.BEHIND,
             FindingKind.DRIFT,
         }:
-            told[finding.name] = _found(site, report.job, finding, before.get(finding.name), now)
-    return told.values()
+            problems[finding.name] = _found(site, report.job, finding, before.get(finding.name), now)
+    return problems.values()
 
 
 def _found(site: str, job: str, finding: Finding, before: OpenProblem | None, now: datetime) -> OpenProblem:

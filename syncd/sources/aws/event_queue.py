@@ -26,10 +26,10 @@ def names_in(body: str) -> frozenset[str]:
 
     CloudTrail writes what any caller asked for: only what is a name by AWS's own law is taken for one.
     """
-    told = mapping(parsed(body.encode("utf-8", "surrogatepass")))
-    told = mapping(json_in(told["Message"])) if "Message" in told else told  # by way of SNS
-    detail = mapping(told.get("detail"))
-    if told.get("source") != "aws.secretsmanager" or detail.get("errorCode"):
+    event = mapping(parsed(body.encode("utf-8", "surrogatepass")))
+    event = mapping(json_in(event["Message"])) if "Message" in event else event  # by way of SNS
+    detail = mapping(event.get("detail"))
+    if event.get("source") != "aws.secretsmanager" or detail.get("errorCode"):
         return frozenset()
     asked_for, more = mapping(detail.get("requestParameters")), mapping(detail.get("additionalEventData"))
     given = (asked_for.get("secretId"), asked_for.get("name"), more.get("SecretId"), more.get("secretId"))
@@ -37,10 +37,10 @@ def names_in(body: str) -> frozenset[str]:
     return frozenset(name for name in names if NAME.fullmatch(name))
 
 
-def json_in(told: object) -> Any:
+def json_in(text_of_json: object) -> Any:
     """JSON within a text of JSON."""
     try:
-        return json.loads(text(told))
+        return json.loads(text(text_of_json))
     except (ValueError, RecursionError):
         return None
 
@@ -75,10 +75,10 @@ class Queue:
 
     def _ask(self, call: str, **arguments: Any) -> dict[str, Any]:
         try:
-            told: dict[str, Any] = asked_with_renewal(
+            answer: dict[str, Any] = asked_with_renewal(
                 self._place, lambda: getattr(self._client, call)(QueueUrl=self._url, **arguments), self._renew
             )
         except Refused as refused:
             needs = "sqs:ReceiveMessage and sqs:DeleteMessage"
             raise as_source_error(self._place, refused, needs) from None
-        return told
+        return answer

@@ -120,14 +120,14 @@ class AwsSource:
             failures.append(ReadFailure(place=place, message=error.message, hint=error.hint))
         complete = not failures
         entries: dict[str, SourceEntry] = {}
-        deleted = [told for told in found if mapping(told).get("DeletedDate")]
-        for told in found:
-            if told in deleted:
+        deleted = [secret for secret in found if mapping(secret).get("DeletedDate")]
+        for secret in found:
+            if secret in deleted:
                 continue
-            if not word(mapping(told).get("Name")):
+            if not word(mapping(secret).get("Name")):
                 failures.append(ReadFailure(place=place, message=NOT_AWS, hint=NOT_AWS_MEND))
-            elif selects_path(rule, told["Name"]) and _tagged(rule, told):
-                entry = self._entry(rule, told)
+            elif selects_path(rule, secret["Name"]) and _tagged(rule, secret):
+                entry = self._entry(rule, secret)
                 if isinstance(entry, ReadFailure):
                     failures.append(entry)
                 else:
@@ -175,38 +175,38 @@ class AwsSource:
             arguments["NextToken"] = token
 
     def _one(self, path: str) -> Iterator[list[dict[str, Any]]]:
-        told = self._described(path)
-        yield [told] if told else []
+        described = self._described(path)
+        yield [described] if described else []
 
     def _described(self, path: str) -> dict[str, Any] | None:
         """DescribeSecret; None if there is no such secret, or it is scheduled for deletion."""
         try:
-            told = self._ask("describe_secret", SecretId=path)
+            described = self._ask("describe_secret", SecretId=path)
         except Refused as refused:
             if refused.code == NOT_FOUND:
                 return None
             raise as_source_error(f"source {self.name}: {path}", refused, "secretsmanager:DescribeSecret") from None
-        if told.get("ARN" if SecretArn.parse(path) else "Name") != path:
+        if described.get("ARN" if SecretArn.parse(path) else "Name") != path:
             raise SourceError(f"source {self.name}: {path}: {NOT_AWS}", hint=NOT_AWS_MEND)
         # What a rule names by its ARN goes by its ARN from here on: its name may be another account's.
-        return {**told, "Name": path, "SecretVersionsToStages": told.get("VersionIdsToStages") or {}}
+        return {**described, "Name": path, "SecretVersionsToStages": described.get("VersionIdsToStages") or {}}
 
-    def _entry(self, rule: Rule, told: dict[str, Any]) -> SourceEntry | ReadFailure:
+    def _entry(self, rule: Rule, secret: dict[str, Any]) -> SourceEntry | ReadFailure:
         stage = rule.pin or CURRENT
-        stages = told.get("SecretVersionsToStages") or {}
+        stages = secret.get("SecretVersionsToStages") or {}
         version = next((key for key, held in stages.items() if stage in (held or ())), None)
         if version is not None and not word(version):
-            return ReadFailure(place=told["Name"], message=NOT_AWS, hint=NOT_AWS_MEND)
+            return ReadFailure(place=secret["Name"], message=NOT_AWS, hint=NOT_AWS_MEND)
         if version is None:
             gone = f"no version holds the pinned stage {stage}" if rule.pin else "it has no value yet"
             hint = "put a value, or exclude it from the rule"
-            return ReadFailure(place=told["Name"], message=gone, hint=hint, of_secret=True, pin=rule.pin)
-        if key := word(told.get("KmsKeyId")):
-            self._kms_keys[told["Name"]] = key
+            return ReadFailure(place=secret["Name"], message=gone, hint=hint, of_secret=True, pin=rule.pin)
+        if key := word(secret.get("KmsKeyId")):
+            self._kms_keys[secret["Name"]] = key
         return SourceEntry(
-            ref=SecretRef(source=self.name, path=told["Name"]),
+            ref=SecretRef(source=self.name, path=secret["Name"]),
             version=_version(version),
-            updated_at=_date(told.get("LastChangedDate")),
+            updated_at=_date(secret.get("LastChangedDate")),
             pin=rule.pin,
         )
 
@@ -231,10 +231,10 @@ class AwsSource:
             except SourceError as error:
                 return [_failed(entry, error.message, error.hint) for entry in entries]
         values = [mapping(value) for value in answer.get("SecretValues") or ()]
-        told = {word(value.get(key)): value for key in ("ARN", "Name") for value in values}
+        by_name = {word(value.get(key)): value for key in ("ARN", "Name") for value in values}
         readings = []
         for entry in entries:
-            value = told.get(entry.ref.path)
+            value = by_name.get(entry.ref.path)
             # Another version than the listed one, or none: ask for exactly the current one.
             fresh = value is not None and entry.version == _version(value.get("VersionId"))
             readings.append(_document(entry, value or {}) if fresh else self._single(entry, once))
@@ -243,12 +243,12 @@ class AwsSource:
     def _single(self, entry: SourceEntry, once: FailFast) -> ReadResult:
         stage = entry.pin or CURRENT
         try:
-            told = once(lambda: self._ask("get_secret_value", SecretId=entry.ref.path, VersionStage=stage))
+            answer = once(lambda: self._ask("get_secret_value", SecretId=entry.ref.path, VersionStage=stage))
         except Refused as refused:
             return self._refused_reading(entry, refused)
         except SourceError as error:
             return _failed(entry, error.message, error.hint)
-        return _document(entry, told)
+        return _document(entry, answer)
 
     def _refused_reading(self, entry: SourceEntry, refused: Refused) -> ReadResult:
         """Why one secret was not given: its own state, its key, or what the identity may not."""
@@ -301,7 +301,7 @@ class AwsSource:
 
 def _account_of(found: Sequence[dict[str, Any]]) -> str:
     """Region and account, as the ARNs tell them: arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME."""
-    parts = [word(mapping(told).get("ARN")).split(":") for told in found]
+    parts = [word(mapping(secret).get("ARN")).split(":") for secret in found]
     return next((f"{part[3]}:{part[4]}" for part in parts if len(part) > 5), "")
 
 
@@ -309,8 +309,8 @@ def _version(version_id: object) -> Version:
     return Version(token=f"aws:{version_id}")
 
 
-def _tagged(rule: Rule, told: dict[str, Any]) -> bool:
-    held = _tags(told)
+def _tagged(rule: Rule, secret: dict[str, Any]) -> bool:
+    held = _tags(secret)
     return all(held.get(key) == value for key, value in rule.tags)
 
 
@@ -318,21 +318,21 @@ def _tags(described: dict[str, Any]) -> dict[str, str]:
     return {text(tag.get("Key")): text(tag.get("Value")) for tag in map(mapping, described.get("Tags") or ())}
 
 
-def _date(told: object) -> datetime | None:
-    return told if isinstance(told, datetime) and told.tzinfo is not None else None
+def _date(moment: object) -> datetime | None:
+    return moment if isinstance(moment, datetime) and moment.tzinfo is not None else None
 
 
 def _failed(entry: SourceEntry, message: str, hint: str) -> ReadResult:
     return ReadResult(entry=entry, failure=ReadFailure(place=entry.ref.path, message=message, hint=hint))
 
 
-def _document(entry: SourceEntry, told: dict[str, Any]) -> ReadResult:
-    text, binary = told.get("SecretString"), told.get("SecretBinary")
-    if (text is None and binary is None) or not word(told.get("VersionId")):
+def _document(entry: SourceEntry, answer: dict[str, Any]) -> ReadResult:
+    text, binary = answer.get("SecretString"), answer.get("SecretBinary")
+    if (text is None and binary is None) or not word(answer.get("VersionId")):
         return _failed(entry, "the answer holds no value", "see what answers at endpoint_url")
     return ReadResult(
         entry=entry,
-        version=_version(told.get("VersionId")),
+        version=_version(answer.get("VersionId")),
         document=SecretValue(text if text is not None else bytes(binary or b"")),
-        updated_at=_date(told.get("CreatedDate")) or entry.updated_at,
+        updated_at=_date(answer.get("CreatedDate")) or entry.updated_at,
     )

@@ -54,11 +54,11 @@ class Login:
 
 def _token(login: Login, client: hvac.Client) -> dict[str, Any]:
     client.token = login.reveal("token")
-    told = mapping(client.auth.token.lookup_self()["data"])
+    token_info = mapping(client.auth.token.lookup_self()["data"])
     return {
         "client_token": client.token,
-        "lease_duration": told.get("ttl", 0),
-        "renewable": told.get("renewable", False),
+        "lease_duration": token_info.get("ttl", 0),
+        "renewable": token_info.get("renewable", False),
     }
 
 

@@ -103,13 +103,13 @@ class _Adapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
             leads_to = origin_of(answer.headers.get("Location", ""))
             leads_to = "" if any(text and holds(leads_to.encode(), text) for text in sent) else leads_to
             raise StatusError(answer.status_code, (), {}, leads_to=leads_to)
-        told = body if isinstance(body, dict) else {}
-        errors = told.get("errors")
+        content_fields = body if isinstance(body, dict) else {}
+        errors = content_fields.get("errors")
         lines = tuple(str(line) for line in errors) if isinstance(errors, list) else ()
-        if not told and method.lower() in {"list", "scan"} and answer.status_code in METHOD_REFUSED:
+        if not content_fields and method.lower() in {"list", "scan"} and answer.status_code in METHOD_REFUSED:
             raise StatusError(UNKNOWN_METHOD, (), {})
         skew = clock_skew(answer.headers.get("Date", ""), datetime.now(UTC))
-        raise StatusError(answer.status_code if told else NO_ANSWER, lines, told, skew=skew)
+        raise StatusError(answer.status_code if content_fields else NO_ANSWER, lines, content_fields, skew=skew)
 
 
 class _Session(requests.Session):

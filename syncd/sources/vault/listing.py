@@ -69,10 +69,10 @@ def is_missing(error: StatusError) -> bool:
     return error.status == NOT_FOUND and error.body == {"errors": []}
 
 
-def instant(told: object) -> datetime | None:
+def instant(moment: object) -> datetime | None:
     """A server's time; nanoseconds are cut."""
     try:
-        at = datetime.fromisoformat(text(told))
+        at = datetime.fromisoformat(text(moment))
         return at.astimezone(UTC) if at.tzinfo else None
     except (ValueError, OverflowError):
         return None
@@ -98,10 +98,10 @@ def kv2_version(number: object, created: object, lineage: object = "") -> Versio
     return Version(token=f"kv2:{counted}@{created}", number=counted, lineage=str(lineage or ""))
 
 
-def is_live(told: dict[str, Any], now: datetime) -> bool:
+def is_live(version: dict[str, Any], now: datetime) -> bool:
     """Not destroyed, and not deleted yet (`delete_version_after` puts the deletion into the future)."""
-    deleted = instant(told.get("deletion_time"))
-    return not told.get("destroyed") and (deleted is None or deleted > now)
+    deleted = instant(version.get("deletion_time"))
+    return not version.get("destroyed") and (deleted is None or deleted > now)
 
 
 class Walker:
@@ -150,15 +150,15 @@ class Walker:
         tree = Tree(calls=1)
         if deep and answer.get("data") == {}:
             return tree  # SCAN says so where nothing is; LIST answers 404
-        told = mapping(mapping(answer.get("data")).get("key_info"))
+        key_info = mapping(mapping(answer.get("data")).get("key_info"))
         for key in _keys(answer):
             path = f"{base}/{key}".lstrip("/")
             if key.endswith("/"):
                 continue
             if has_dot_segment(path) or not is_storable(path):
                 tree.failures.append(_dotted(mount.path + path))
-            elif mapping(told.get(key)):
-                tree.metadata[path] = told[key]
+            elif mapping(key_info.get(key)):
+                tree.metadata[path] = key_info[key]
             else:
                 tree.failures.append(
                     ReadFailure(place=mount.path + path, message="listed without its metadata", hint=NOT_VAULT_MEND)
@@ -206,11 +206,11 @@ class Walker:
                 return ReadFailure(place=mount.path + path, message=error.message, hint=error.hint)
 
         with ThreadPoolExecutor(THREADS, thread_name_prefix="vault") as pool:
-            for path, told in zip(leaves, pool.map(read_metadata, leaves), strict=True):
-                if isinstance(told, ReadFailure):
-                    tree.failures.append(told)
-                elif told is not None:
-                    tree.metadata[path] = told
+            for path, metadata in zip(leaves, pool.map(read_metadata, leaves), strict=True):
+                if isinstance(metadata, ReadFailure):
+                    tree.failures.append(metadata)
+                elif metadata is not None:
+                    tree.metadata[path] = metadata
 
     def metadata(self, mount: Mount, path: str) -> dict[str, Any] | None:
         """One path's metadata; None if there is no such path."""

@@ -81,10 +81,10 @@ class VaultSource:
             return Snapshot(failures=(mount,), complete=False)
         within, entries, absence = path.removeprefix(mount.path), list[SourceEntry](), ""
         try:
-            told = self._walker.metadata(mount, within) if mount.kv == 2 else None
-            found = {within: told} if told is not None or mount.kv == 1 else {}
+            metadata = self._walker.metadata(mount, within) if mount.kv == 2 else None
+            found = {within: metadata} if metadata is not None or mount.kv == 1 else {}
             entries, failures = self._selected(rule, mount, found, [])
-            absence = _absence(told) if told is not None and not entries else ""
+            absence = _absence(metadata) if metadata is not None and not entries else ""
         except StatusError as error:
             failures = [self._denied(path, error)]
         snapshot = _snapshot(mount, entries, failures, calls=int(mount.kv == 2), means="a look at the path alone")
@@ -106,16 +106,16 @@ class VaultSource:
                 hint="see mount, namespace, and that the policy grants something below it",
             )
         data = mapping(answer.get("data"))
-        kind, told = word(data.get("type")), word(data.get("path"))
-        if not kind or not told.endswith("/") or not f"{asked.strip('/')}/".startswith(told):
+        kind, mount_path = word(data.get("type")), word(data.get("path"))
+        if not kind or not mount_path.endswith("/") or not f"{asked.strip('/')}/".startswith(mount_path):
             return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
         if kind not in {"kv", "generic"}:
             return ReadFailure(place=path, message=f"the mount is of type {kind}, not kv", hint="name a KV mount")
         version, uuid = mapping(data.get("options")).get("version"), data.get("uuid") or ""
         if uuid != word(uuid):
             return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
-        mount = Mount(path=told, kv=2 if version == "2" else 1, id=uuid)
-        self._mounts[told] = mount
+        mount = Mount(path=mount_path, kv=2 if version == "2" else 1, id=uuid)
+        self._mounts[mount_path] = mount
         return mount
 
     def _selected(
@@ -136,12 +136,12 @@ class VaultSource:
         ]
         return entries, relevant
 
-    def _entry(self, rule: Rule, path: str, told: dict[str, Any] | None) -> SourceEntry | ReadFailure | None:
+    def _entry(self, rule: Rule, path: str, metadata: dict[str, Any] | None) -> SourceEntry | ReadFailure | None:
         ref = SecretRef(source=self.name, path=path)
-        if told is None:
+        if metadata is None:
             return SourceEntry(ref=ref, version=None, pin=rule.pin)
-        number = int(rule.pin) if rule.pin else told.get("current_version")
-        version = mapping(told.get("versions")).get(str(number))
+        number = int(rule.pin) if rule.pin else metadata.get("current_version")
+        version = mapping(metadata.get("versions")).get(str(number))
         # Metadata without a version holds number 0 and no versions; a version is told with its time.
         if not _is_number(number) or (not rule.pin and number and not word(mapping(version).get("created_time"))):
             return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
@@ -158,7 +158,7 @@ class VaultSource:
             return None
         return SourceEntry(
             ref=ref,
-            version=kv2_version(number, version.get("created_time"), word(told.get("created_time"))),
+            version=kv2_version(number, version.get("created_time"), word(metadata.get("created_time"))),
             updated_at=instant(version.get("created_time")),
             pin=rule.pin,
         )
@@ -200,14 +200,14 @@ class VaultSource:
                 raise
             return _gone(entry)
         held = mapping(answer.get("data"))
-        told = mapping(held.get("metadata"))
-        created = word(told.get("created_time"))
-        if not _is_number(told.get("version")) or not created or "data" not in held:
+        metadata = mapping(held.get("metadata"))
+        created = word(metadata.get("created_time"))
+        if not _is_number(metadata.get("version")) or not created or "data" not in held:
             return _failed(entry, NOT_VAULT, NOT_VAULT_MEND)
         if held["data"] is None:
             return _gone(entry)
         lineage = entry.version.lineage if entry.version else ""
-        version = kv2_version(told.get("version"), created, lineage if created >= lineage else "")
+        version = kv2_version(metadata.get("version"), created, lineage if created >= lineage else "")
         return _document(entry, held["data"], version, updated=created)
 
     def check_path(self, path: str, pin: str = "") -> PathCheck:
@@ -235,10 +235,10 @@ class VaultSource:
 
     def _is_live(self, mount: Mount, within: str, path: str) -> bool:
         """Does the version exist? Its metadata says so; that it does not is the server's word, not our clock's."""
-        told = self._walker.metadata(mount, within)
-        if told is None:
+        metadata = self._walker.metadata(mount, within)
+        if metadata is None:
             return False
-        version = mapping(told.get("versions")).get(str(told.get("current_version")))
+        version = mapping(metadata.get("versions")).get(str(metadata.get("current_version")))
         if isinstance(version, dict) and is_live(version, self._clock()):
             return True
         held = mapping(self._client.get("get", f"{mount.path}data/{within}", "look").get("data"))
@@ -304,8 +304,8 @@ def _concerns(rule: Rule, place: str) -> bool:
 def _is_deleted(error: StatusError) -> bool:
     """A 404 that carries a version's metadata: deleted or destroyed."""
     data = mapping(error.body.get("data"))
-    told = _is_number(mapping(data.get("metadata")).get("version"))
-    return error.status == 404 and told and data.get("data") is None
+    has_version = _is_number(mapping(data.get("metadata")).get("version"))
+    return error.status == 404 and has_version and data.get("data") is None
 
 
 def _is_number(thing: object) -> bool:

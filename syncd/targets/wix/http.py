@@ -81,9 +81,9 @@ class Answer:
         request_id, leads_to = ("" if self.echoes(text) else text for text in (self.request_id, self.leads_to))
         return replace(self, request_id=request_id, leads_to=leads_to)
 
-    def echoes(self, told: str) -> bool:
+    def echoes(self, text: str) -> bool:
         """Does it hold a part of something secret of what was sent?"""
-        return echoes(told, (secret.reveal() for secret in self.sent))
+        return echoes(text, (secret.reveal() for secret in self.sent))
 
 
 def is_loopback(url: str) -> bool:
@@ -243,10 +243,10 @@ def _bounded(response: httpx.Response) -> bytes:
 
 
 def _answer(response: httpx.Response, body: bytes, took: timedelta) -> Answer:
-    told = parsed(body) if body else {}
+    content = parsed(body) if body else {}
     return Answer(
         status=response.status_code,
-        body=told if isinstance(told, dict) else None,
+        body=content if isinstance(content, dict) else None,
         request_id=_request_id(response.headers.get("x-wix-request-id", "")),
         named="x-wix-request-id" in response.headers,
         retry_after=_seconds(response.headers.get("retry-after", "")),

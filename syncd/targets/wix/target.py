@@ -102,8 +102,8 @@ class WixTarget:
         return tuple(self._listed(item, answer) for item in listed)
 
     def _listed(self, item: object, answer: Answer) -> RemoteSecret:
-        told = mapping(item)
-        secret_id, name = text(told.get("id")), text(told.get("name"))
+        secret = mapping(item)
+        secret_id, name = text(secret.get("id")), text(secret.get("name"))
         if not (ID.fullmatch(secret_id) and name):
             raise TargetUnavailable(
                 f"{self.name}: the listing holds an entry without id or name",
@@ -113,8 +113,8 @@ class WixTarget:
         return RemoteSecret(
             id=secret_id,
             name=storable(name),
-            description=storable(text(told.get("description"))),
-            updated_at=_parsed(told.get("updatedDate")),
+            description=storable(text(secret.get("description"))),
+            updated_at=_parsed(secret.get("updatedDate")),
         )
 
     def create(self, name: str, value: SecretValue[str], description: str) -> WriteResult:
@@ -249,7 +249,7 @@ class WixTarget:
 
     def _raise_for(self, answer: Answer, method: str, *, single: bool) -> None:
         """Turn what is no success into the error that says what it means. `one`: it named a secret."""
-        status, told = answer.status, answer.shown
+        status, shown = answer.status, answer.shown
         about: dict[str, Any] = {"request_id": answer.request_id}
         if 200 <= status < 300 and answer.body is not None:
             return
@@ -257,55 +257,55 @@ class WixTarget:
             asked = self._window_seconds if answer.retry_after is None else answer.retry_after
             wait = min(asked, SLOWEST_WAIT)
             self._not_before = time.monotonic() + wait
-            raise TargetUnavailable(f"{self.name}: Wix asks to slow down ({told})", retry_after=wait, **about)
+            raise TargetUnavailable(f"{self.name}: Wix asks to slow down ({shown})", retry_after=wait, **about)
         if 300 <= status < 400:
             where = answer.leads_to or "another address"
             hint = "see base_url; write that address if it is the right one"
-            raise TargetDenied(f"{self.name}: redirected to {where} ({told}), which is refused", hint=hint, **about)
+            raise TargetDenied(f"{self.name}: redirected to {where} ({shown}), which is refused", hint=hint, **about)
         if status == httpx.codes.UNAUTHORIZED:
-            raise TargetDenied(f"{self.name}: Wix refused the credential ({told})", hint=MEND_UNKNOWN_KEY, **about)
+            raise TargetDenied(f"{self.name}: Wix refused the credential ({shown})", hint=MEND_UNKNOWN_KEY, **about)
         if status == httpx.codes.FORBIDDEN:
-            message = f"{self.name}: Wix refused the {method}: no permission for it on site {self.site} ({told})"
+            message = f"{self.name}: Wix refused the {method}: no permission for it on site {self.site} ({shown})"
             raise TargetDenied(message, hint=MEND_NOT_ALLOWED, **about)
         if answer.body is None or status < 400 or status >= 500:
             raise TargetUnavailable(
-                f"{self.name}: no usable answer from Wix ({told})",
+                f"{self.name}: no usable answer from Wix ({shown})",
                 hint="tried again in the next cycle",
                 maybe_done=True,
                 **about,
             )
         if method == "POST" and answer.code in FULL:
             raise SiteFull(
-                f"{self.name}: the site takes no more secrets ({told})",
+                f"{self.name}: the site takes no more secrets ({shown})",
                 hint="remove some at Wix, or send fewer: exclude them from the job's rules",
                 **about,
             )
-        raise self._refusal(answer, told, single=single, listing=method == "GET" and not single)
+        raise self._refusal(answer, shown, single=single, listing=method == "GET" and not single)
 
-    def _refusal(self, answer: Answer, told: str, *, single: bool, listing: bool) -> TargetError:
+    def _refusal(self, answer: Answer, shown: str, *, single: bool, listing: bool) -> TargetError:
         if answer.status == httpx.codes.NOT_FOUND:
             # A proxy's 404 is not Wix's: only Wix names the code, or at least the request.
             if single and (answer.code == "NOT_FOUND" or (not answer.code and answer.named)):
-                return SecretGone(f"{self.name}: no such secret ({told})", request_id=answer.request_id)
+                return SecretGone(f"{self.name}: no such secret ({shown})", request_id=answer.request_id)
             return TargetDenied(
-                f"{self.name}: no secrets vault at this address ({told})",
+                f"{self.name}: no secrets vault at this address ({shown})",
                 hint="see base_url, and that the site exists",
                 request_id=answer.request_id,
             )
         if answer.status == httpx.codes.CONFLICT:
-            return NameTaken(f"{self.name}: the name is taken ({told})", request_id=answer.request_id)
+            return NameTaken(f"{self.name}: the name is taken ({shown})", request_id=answer.request_id)
         if answer.status == httpx.codes.PRECONDITION_REQUIRED:
             return TargetDenied(
-                f"{self.name}: the site is not ready for secrets ({told})",
+                f"{self.name}: the site is not ready for secrets ({shown})",
                 hint="install the Members Area app on the site",
                 request_id=answer.request_id,
             )
         if listing:
             return TargetDenied(
-                f"{self.name}: Wix refuses the listing ({told})", hint=MEND_NOT_ALLOWED, request_id=answer.request_id
+                f"{self.name}: Wix refuses the listing ({shown})", hint=MEND_NOT_ALLOWED, request_id=answer.request_id
             )
         return SecretRefused(
-            f"{self.name}: Wix refuses this secret ({told})",
+            f"{self.name}: Wix refuses this secret ({shown})",
             hint="see name, value and description against Wix's limits",
             request_id=answer.request_id,
         )
@@ -318,9 +318,9 @@ def _wait(state: RetryCallState) -> float:
     return asked or GROWING(state)
 
 
-def _parsed(told: object) -> datetime | None:
+def _parsed(moment: object) -> datetime | None:
     try:
-        at = datetime.fromisoformat(text(told))
+        at = datetime.fromisoformat(text(moment))
         return at.astimezone(UTC) if at.tzinfo else None
     except (ValueError, OverflowError):
         return None

@@ -42,18 +42,18 @@ GOOD = {"synced"}
 WAITING = {"pending", "unverified", "orphan", "frozen", "detached"}
 
 
-def page(told: Mapping[str, Any], missing: Iterable[str], now: datetime) -> str:
+def page(content: Mapping[str, Any], missing: Iterable[str], now: datetime) -> str:
     """`told`: what `/status` tells; `missing`: what is not ready, for whoever may see names."""
     waits = "".join(f"<li>{escape(what)}" for what in missing)
     ready = '<span class="good">Ready.</span>'
-    state = ready if told["ready"] else f'<span class="wait">Not ready yet.</span><ul>{waits}</ul>'
-    wrong = told.get("configuration", "")
+    state = ready if content["ready"] else f'<span class="wait">Not ready yet.</span><ul>{waits}</ul>'
+    wrong = content.get("configuration", "")
     state += f'<br><span class="bad">Configuration: {escape(wrong)}</span>' if wrong else ""
-    rows = "".join(_row(job, target, now) for job in told["jobs"] for target in job["targets"] or [None])
+    rows = "".join(_row(job, target, now) for job in content["jobs"] for target in job["targets"] or [None])
     rows = rows or '<tr><td colspan="5">No job is scheduled.'
     counts = "".join(
         f'<tr><td class="{_class(status)}">{escape(status)}<td class="n">{number:,}'
-        for status, number in sorted(told["secrets"].items(), key=lambda item: (-item[1], item[0]))
+        for status, number in sorted(content["secrets"].items(), key=lambda item: (-item[1], item[0]))
     )
     return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>syncd</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta http-equiv="refresh" content="30">
