@@ -21,6 +21,7 @@ from syncd.config import settings as config
 from syncd.config.fields import Credential, parse_duration
 from syncd.config.rules import normalised
 from syncd.domain import SecretValue
+from syncd.domain.job import Job, Limit, Limits, Policies
 from syncd.domain.ports import CycleObserver, Queue, SilentObserver, Source, Target, TellWait
 from syncd.domain.recency import TOLERANCE
 from syncd.domain.statuses import Served
@@ -29,11 +30,8 @@ from syncd.ledger.engine import is_read_only, postgres_engine, prepare_file, rea
 from syncd.ledger.fingerprints import KEY_BYTES, Fingerprints, key_beside, key_path
 from syncd.ledger.request_quota import Quota
 from syncd.ledger.store import Ledger
-from syncd.reconcile.apply.applier import WORKERS
-from syncd.reconcile.guard import Limit, Limits
-from syncd.reconcile.plan.planner import Policies
 from syncd.reconcile.run_job import MOST_SITES
-from syncd.reconcile.runtime import Job, Runtime
+from syncd.reconcile.runtime import WORKERS, Runtime
 from syncd.telemetry.logs import logger
 from syncd.transport.addresses import PROXY_HINT, is_proxy_address, see_certificates
 
@@ -103,7 +101,7 @@ class App:
         self._joined = self.ledger.joined_sites()
         self._see_that_joined_targets_agree()
         self._say_a_clock_that_was_set_back()
-        self.world = Runtime(
+        self.runtime = Runtime(
             owner=settings.owner,
             jobs={name: self._job(name, job) for name, job in settings.jobs.items()},
             source=self.source,

@@ -218,7 +218,7 @@ def _missing_credentials(settings: Any, where: str = "") -> Iterator[tuple[str, 
 
 def _sources(app: App) -> Iterator[tuple[str, str, str, int]]:
     for name in sorted(app.settings.sources):
-        rules = [rule for job in app.world.jobs.values() if job.source == name for rule in job.rules]
+        rules = [rule for job in app.runtime.jobs.values() if job.source == name for rule in job.rules]
         try:
             for check_result in app.source(name).check(rules):
                 if isinstance(check_result, ReadFailure):
@@ -268,14 +268,14 @@ def _probe(app: App, name: str) -> Iterator[tuple[str, str, str, int]]:
     Context.stoppable = True
     target = app.target(name)
     with app.ledger.lock(
-        target.site, holder=holder(), wait=timedelta(minutes=5), stop=app.stop.is_set, waits=app.world.waits
+        target.site, holder=holder(), wait=timedelta(minutes=5), stop=app.stop.is_set, waits=app.runtime.waits
     ) as journal:
         probe = Probe(
             owner=app.settings.owner,
             target=target,
             store=app.ledger,
             journal=journal,
-            clock=app.world.clock,
+            clock=app.runtime.clock,
             stop=app.stop.wait,
         )
         for what, well, seen in probe.run():

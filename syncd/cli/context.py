@@ -18,8 +18,8 @@ from syncd.telemetry.logs import configure, logger, one_line
 if TYPE_CHECKING:
     from syncd.bootstrap.app import App
     from syncd.config import Settings
+    from syncd.domain.job import Job
     from syncd.domain.ports import TellWait
-    from syncd.reconcile.runtime import Job
     from syncd.telemetry.events import Events
 
 
@@ -64,7 +64,7 @@ class Context:
 
 def chosen_jobs(app: App, names: Sequence[str]) -> list[Job]:
     """The named jobs, or all in order. Raises `ConfigError` for a name that is not there."""
-    jobs = app.world.jobs
+    jobs = app.runtime.jobs
     unknown = [name for name in names if name not in jobs]
     if unknown:
         raise ConfigError(f"there is no job {', '.join(unknown)}", hint=f"the jobs are {', '.join(sorted(jobs))}")

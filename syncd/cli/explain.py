@@ -55,7 +55,7 @@ def explain(
 
 
 def _as_json(app: App, explanation: Explanation) -> dict[str, Any]:
-    now, served = app.world.clock(), app.served
+    now, served = app.runtime.clock(), app.served
     lines = [line for record in explanation.records for line in app.ledger.history(record.name, record.site)]
     lines += explanation.history
     return {
@@ -84,7 +84,7 @@ def _as_json(app: App, explanation: Explanation) -> dict[str, Any]:
 
 
 def _lines(app: App, explanation: Explanation) -> Iterator[str]:
-    now = app.world.clock()
+    now = app.runtime.clock()
     for row in explanation.mappings:
         name = row["name"] or row.get("why_not") or "a name per field, once it is read"
         how = f", listed by {row['listed_by']}" if row["listed_by"] else ""
@@ -109,7 +109,7 @@ def _lines(app: App, explanation: Explanation) -> Iterator[str]:
 
 
 def _record_lines(app: App, record: Record, explanation: Explanation) -> Iterator[str]:
-    now = app.world.clock()
+    now = app.runtime.clock()
     here = (cycle for cycle in explanation.cycles if app.site_of(cycle.target) == record.site)
     current = next((cycle.versions[record.name] for cycle in here if record.name in cycle.versions), None)
     yield f"{record.name} on {record.target} (site {record.site})"
@@ -145,7 +145,7 @@ def _version_at_source(current: str | None, remembered: str) -> str:
 def _listed_by(app: App, record: Record) -> str:
     from syncd.domain.naming import selects
 
-    job, methods = app.world.jobs.get(record.job), listing_methods(app)
+    job, methods = app.runtime.jobs.get(record.job), listing_methods(app)
     taking = (rule.path.text for rule in (job.rules if job else ()) if selects(rule, record.ref))
     return next((methods[record.job, path] for path in taking if (record.job, path) in methods), "")
 

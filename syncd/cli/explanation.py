@@ -14,9 +14,8 @@ from syncd.errors import SyncdError
 
 if TYPE_CHECKING:
     from syncd.bootstrap.app import App
-    from syncd.reconcile.cycle import PlannedPass
-    from syncd.reconcile.observe.observation_cache import ObservationCache
-    from syncd.reconcile.runtime import Job
+    from syncd.domain.job import Job
+    from syncd.reconcile.planned_pass import PlannedPass
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,7 +113,7 @@ def _mappings(app: App, path: str) -> Iterator[dict[str, Any]]:
     from syncd.domain.naming import selects_path, wix_name
 
     listed_by = listing_methods(app)
-    for job in app.world.jobs.values():
+    for job in app.runtime.jobs.values():
         states = app.ledger.known_paths(job.source)
         mounts = app.ledger.known_mounts(job.source)
         first = path.split("/", maxsplit=1)[0]
@@ -141,7 +140,7 @@ def _mappings(app: App, path: str) -> Iterator[dict[str, Any]]:
 
 def _exclusions(app: App, path: str) -> Iterator[dict[str, str]]:
     """Which rules would take a path, but for one of their exclusions."""
-    for job in app.world.jobs.values():
+    for job in app.runtime.jobs.values():
         for rule in job.rules:
             glob = next((glob for glob in rule.exclude if glob.matches(path)), None)
             if glob is not None and rule.path.matches(path):
@@ -156,29 +155,30 @@ def listing_methods(app: App) -> dict[tuple[str, str], str]:
 
 def _next_cycles(app: App, explanation: Explanation, only: str | None) -> Iterator[NextCycle]:
     """What each job that may have to do with it sees now; a name that nobody knows is looked for by all."""
-    from syncd.reconcile.cycle import Cycle, looked_at_patiently
+    from syncd.reconcile.cycle import Cycle
     from syncd.reconcile.observe.observation_cache import ObservationCache
+    from syncd.reconcile.planned_pass import Look
 
     concerned = {row["job"] for row in (*explanation.mappings, *explanation.excluded)} | {
         record.job for record in explanation.records
     }
     concerned |= {problem.job for problem in explanation.problems}
-    tick: ObservationCache = ObservationCache()
-    for job in app.world.jobs.values():
+    cache = ObservationCache()
+    for job in app.runtime.jobs.values():
         if concerned and job.name not in concerned:
             continue
         for target in (name for name in job.targets if only in {None, name}):
             try:
-                picture = looked_at_patiently(Cycle(app.world, job, target), tick)
+                planned = Cycle(Look(runtime=app.runtime, job=job, target_name=target)).plan(cache)
             except SyncdError as error:
                 yield NextCycle(job=job.name, target=target, error=error)
             else:
-                seen = _seen(job, target, picture, explanation)
+                seen = _seen(job, target, planned, explanation)
                 if concerned or seen.failures or not seen.says_nothing:
                     yield seen
 
 
-def _seen(job: Job, target: str, picture: PlannedPass, explanation: Explanation) -> NextCycle:
+def _seen(job: Job, target: str, planned: PlannedPass, explanation: Explanation) -> NextCycle:
     subject, ids = explanation.subject, {record.remote_id for record in explanation.records}
     paths = (
         {subject}
@@ -196,13 +196,13 @@ def _seen(job: Job, target: str, picture: PlannedPass, explanation: Explanation)
         return name in names or by_path or (remote_id is not None and remote_id in ids)
 
     actions = []
-    for action in picture.plan.actions:
+    for action in planned.plan.actions:
         ref = action.record.ref if isinstance(action, Delete) else action.desired.ref
         if is_meant(action.name, ref, action.record.remote_id if action.record else None):
             actions.append(action)
-    found = (*picture.plan.findings, *picture.wanted.findings)
-    evidence = picture.gathering.picture
-    wanted = [desired for desired in picture.wanted.all if is_meant(desired.name, desired.ref)]
+    found = (*planned.plan.findings, *planned.desired.findings)
+    evidence = planned.source.evidence
+    wanted = [desired for desired in planned.desired.all if is_meant(desired.name, desired.ref)]
     here = paths | {desired.ref.path for desired in wanted}
     return NextCycle(
         job=job.name,
@@ -213,7 +213,7 @@ def _seen(job: Job, target: str, picture: PlannedPass, explanation: Explanation)
         unread=any(path in here for path, _ in evidence.unread),
         actions=tuple(actions),
         findings=tuple(finding for finding in found if finding.name and is_meant(finding.name, finding.ref)),
-        failures=tuple(picture.gathering.failures),
+        failures=tuple(planned.source.failures),
     )
 
 

@@ -70,7 +70,7 @@ def history_row(line: HistoryEntry) -> dict[str, Any]:
 
 def report_row(report: SyncReport) -> dict[str, Any]:
     """A finished cycle."""
-    from syncd.reconcile.record.cycle_result import counts
+    from syncd.reconcile.record.report import counts
 
     return {
         "job": report.job,

@@ -20,8 +20,8 @@ from syncd.errors import SyncdError, worst
 
 if TYPE_CHECKING:
     from syncd.bootstrap.app import App
-    from syncd.reconcile.cycle import PlannedPass
-    from syncd.reconcile.runtime import Job
+    from syncd.domain.job import Job
+    from syncd.reconcile.planned_pass import PlannedPass
 
 SHORT = 12
 """Characters of a version in a table."""
@@ -45,44 +45,44 @@ def plan(
 ) -> int:
     """Show what a sync would do, what it would withhold, and why. Changes nothing."""
     from syncd.reconcile import saved_plan as planfile
-    from syncd.reconcile.cycle import Cycle, looked_at_patiently
+    from syncd.reconcile.cycle import Cycle
     from syncd.reconcile.observe.observation_cache import ObservationCache
+    from syncd.reconcile.planned_pass import Look
 
     codes, plans, failed = set(), [], list[dict[str, str]]()
     total: Counter[str] = Counter()
     errors: list[tuple[str, str, SyncdError]] = []
     wishes = _Wishes()
     with context.obj.open(writable=False) as app:
-        tick = ObservationCache()
+        cache = ObservationCache()
         for job in chosen_jobs(app, jobs or []):
             for target in job.targets:
-                cycle = Cycle(app.world, job, target)
                 try:
-                    picture = looked_at_patiently(cycle, tick)
+                    planned = Cycle(Look(runtime=app.runtime, job=job, target_name=target)).plan(cache)
                 except SyncdError as error:
                     codes.add(error.exit_code)
                     failed.append({"job": job.name, "target": target, "error": error.message, "hint": error.hint})
                     errors.append((job.name, target, error))
                     continue
-                site = app.world.site_of(target)
-                fresh, disputed = wishes.sorted_out(site, job.name, picture.plan.actions)
-                picture.plan = replace(picture.plan, actions=fresh)
-                findings = (*picture.plan.findings, *picture.wanted.findings, *disputed, *cycle.noticed)
-                total.update(map(verb_of, picture.plan.actions))
+                site = app.runtime.site_of(target)
+                fresh, disputed = wishes.sorted_out(site, job.name, planned.plan.actions)
+                planned.plan = replace(planned.plan, actions=fresh)
+                findings = (*planned.plan.findings, *planned.desired.findings, *disputed, *planned.noticed)
+                total.update(map(verb_of, planned.plan.actions))
                 codes |= {finding.exit_code or int(finding.kind in FAILING_KINDS) for finding in findings}
-                codes |= {4} if picture.gathering.failures else set()
-                kept = planfile.actions_of(picture)
+                codes |= {4} if planned.source.failures else set()
+                kept = planfile.actions_of(planned)
                 plans.append({"job": job.name, "target": target, "site": site, "actions": kept})
                 if as_json:
                     plans[-1]["findings"] = [
                         finding_row(finding) for finding in findings if finding.kind is not FindingKind.UNCHANGED
                     ]
-                    plans[-1]["failures"] = [failure_row(failure) for failure in picture.gathering.failures]
+                    plans[-1]["failures"] = [failure_row(failure) for failure in planned.source.failures]
                     plans[-1]["unversioned"] = [
-                        action.name for action in picture.plan.actions if planfile.unversioned(action)
+                        action.name for action in planned.plan.actions if planfile.unversioned(action)
                     ]
                 else:
-                    _show_plan(job.name, target, picture, findings)
+                    _show_plan(job.name, target, planned, findings)
         content = {
             "format": planfile.FORMAT,
             "configuration": planfile.digest(app.settings.dump()),
@@ -131,17 +131,17 @@ class _Wishes:
         return tuple(fresh), disputed
 
 
-def _show_plan(job: str, target: str, picture: PlannedPass, findings: tuple[Finding, ...]) -> None:
+def _show_plan(job: str, target: str, planned: PlannedPass, findings: tuple[Finding, ...]) -> None:
     from syncd.reconcile.saved_plan import unversioned
 
-    actions = picture.plan.actions
+    actions = planned.plan.actions
     same = sum(finding.kind is FindingKind.UNCHANGED for finding in findings)
     show(f"{job} -> {target}: {_tally(Counter(map(verb_of, actions)))}, {same} unchanged")
     if actions:
         show_table(["ACTION", "NAME", "FROM", "TO", "WHY", "SOURCE"], [_row(action) for action in actions])
     if any(unversioned(action) for action in actions):
         show("  KV v1 has no versions: a kept plan leaves these out, `syncd sync` sends them")
-    for line in problems(findings, None, picture.gathering.failures):
+    for line in problems(findings, None, planned.source.failures):
         show(line)
     show()
 
@@ -171,7 +171,7 @@ def _planned_job(app: App, part: dict[str, Any]) -> Job:
     """The job of one part of a plan, if it sends to that target and that site. Raises `PlanMoved`."""
     from syncd.errors import PlanMoved
 
-    job = app.world.jobs.get(part["job"])
+    job = app.runtime.jobs.get(part["job"])
     if job is None or part["target"] not in job.targets or app.site_of(part["target"]) != part["site"]:
         raise PlanMoved(
             "a job, its target or its site is not as the plan says; nothing was done",
@@ -193,20 +193,21 @@ def apply(
     from syncd.reconcile import saved_plan as planfile
     from syncd.reconcile.cycle import Cycle
     from syncd.reconcile.observe.observation_cache import ObservationCache
+    from syncd.reconcile.planned_pass import Look
 
     content, patience = planfile.read(file), duration(wait)
     with working(context.obj) as app:
         if content["configuration"] != planfile.digest(app.settings.dump()):
             raise PlanMoved("the configuration is not the one that the plan was made under", hint="plan again")
         todo = [(_planned_job(app, part), part) for part in content["plans"] if part["actions"]]
-        tick = ObservationCache()
-        for job, part in todo:  # all of it or nothing: look at every part before the first write
-            planfile.check(part["actions"], Cycle(app.world, job, part["target"]).look(tick, None))
+        looks = [Look(runtime=app.runtime, job=job, target_name=part["target"], holder=holder()) for job, part in todo]
+        cache = ObservationCache()
+        for look, (_, part) in zip(looks, todo, strict=True):  # all of it or nothing: see all before the first write
+            planfile.check(part["actions"], Cycle(look).plan(cache))
         output = ReportOutput(as_json=as_json)
-        for job, part in todo:
-            chosen = planfile.exactly(part["actions"])
-            cycle = Cycle(app.world, job, part["target"])
-            output.take(cycle.run(ObservationCache(), holder=holder(), wait=patience, chosen=chosen))
+        for look, (_, part) in zip(looks, todo, strict=True):
+            choose = planfile.exactly(part["actions"])
+            output.take(Cycle(look).run(ObservationCache(), wait=patience, choose=choose))
         if not todo:
             warn("the plan holds no actions; nothing to do")
         return output.show([(job.name, part["target"]) for job, part in todo])

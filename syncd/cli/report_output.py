@@ -31,7 +31,7 @@ class ReportOutput:
 
     def take(self, report: SyncReport) -> None:
         """A cycle ended."""
-        from syncd.reconcile.record.cycle_result import counts
+        from syncd.reconcile.record.report import counts
 
         done, key = counts(report), (report.job, report.target)
         self._events.finished(report, done)

@@ -6,6 +6,7 @@ import json
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ from syncd.cli.context import Context, duration, show, show_json, show_table
 from syncd.cli.json_rows import record_row
 from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_known, see_status
 from syncd.cli.reasons import Reason, log_override, required_reason
-from syncd.domain import Grant, HistoryEntry, OpenProblem, Record, RemoteSecret, Result, version_label
+from syncd.domain import Grant, OpenProblem, Record, RemoteSecret, version_label
 from syncd.domain.ownership import other_owner
 from syncd.domain.statuses import status_of_record
 from syncd.errors import ConfigError, PlanMoved
@@ -40,7 +41,7 @@ MOST_BYTES = 1024 * 1024 * 1024
 
 def _locked(app: App, site: str) -> AbstractContextManager[SiteJournal]:
     """The site, for this command alone."""
-    waits = app.world.waits
+    waits = app.runtime.waits
     return app.ledger.lock(site, holder="syncd state", wait=WAIT, stop=Context.stop.is_set, waits=waits)
 
 
@@ -83,7 +84,7 @@ def list_(
     with context.obj.open(writable=False) as app:
         see_known(app, job, target)
         records = app.ledger.records()
-        now, served = app.world.clock(), app.served
+        now, served = app.runtime.clock(), app.served
         rows = [record_row(record, status_of_record(record, served, now)) for record in records]
         rows += _without_record(app, app.ledger.all_troubles(), records)
     wanted = {"job": job, "target": target, "status": status}
@@ -217,7 +218,7 @@ def adopt(
 def _seen_at_site(app: App, site: str, name: str) -> RemoteSecret:
     """The secret that a permission is given for, as the site lists it now. Raises `ConfigError`, `TargetError`."""
     target = next(name for name in app.settings.targets if app.site_of(name) == site)
-    listed = next((secret for secret in app.world.target(target).list() if secret.name == name), None)
+    listed = next((secret for secret in app.runtime.target(target).list() if secret.name == name), None)
     if listed is None:
         raise ConfigError(f"target {target} lists no secret called {name}", hint=f"see: syncd explain {name}")
     return listed
@@ -232,20 +233,30 @@ def freeze(
     target: Target = None,
     reason: Reason = None,
 ) -> int:
-    """Leave one secret alone until then."""
+    """Leave one secret alone until then; a time that has passed thaws it."""
     moment, why = _moment(until), required_reason(reason, "state freeze")
     with context.obj.open() as app:
-        if moment <= app.world.clock():
-            raise ConfigError(
-                f"--until {until} has passed already", hint="name a later time; end a freeze with: syncd state thaw"
-            )
         record = _found(app, name, target)
         with _locked(app, record.site) as journal:
             record = _found(app, name, record.target if target else None)
-            log_override("state freeze", why, name=name, target=record.target, until=f"{moment:%Y-%m-%d %H:%M} UTC")
-            journal.protect(replace(record, frozen_until=moment, status="frozen"))
-    show(f"{name} on {record.target} is frozen until {moment:%Y-%m-%d %H:%M} UTC")
+            now = app.runtime.clock()
+            if moment <= now and not record.is_frozen(now):
+                raise ConfigError(
+                    f"--until {until} has passed already, and {name} is not frozen", hint="name a later time"
+                )
+            if moment <= now:
+                journal.protect(_thawed(record))
+            else:
+                log_override("state freeze", why, name=name, target=record.target, until=f"{moment:%Y-%m-%d %H:%M} UTC")
+                journal.protect(replace(record, frozen_until=moment, status="frozen"))
+    where = f"{name} on {record.target}"
+    show(f"{where} is frozen until {moment:%Y-%m-%d %H:%M} UTC" if moment > now else f"{where} is no longer frozen")
     return 0
+
+
+def _thawed(record: Record) -> Record:
+    """Nobody looked meanwhile: whether it is as its source says is for the next cycle to tell."""
+    return replace(record, frozen_until=None, status="behind" if record.status == "frozen" else record.status)
 
 
 @app.command()
@@ -255,10 +266,9 @@ def thaw(context: typer.Context, name: Name, *, target: Target = None) -> int:
         record = _found(app, name, target)
         with _locked(app, record.site) as journal:
             record = _found(app, name, record.target if target else None)
-            if not record.is_frozen(app.world.clock()):
+            if not record.is_frozen(app.runtime.clock()):
                 raise ConfigError(f"{name} on {record.target} is not frozen", hint=f"see: syncd explain {name}")
-            status = "behind" if record.status == "frozen" else record.status
-            journal.protect(replace(record, frozen_until=None, status=status))
+            journal.protect(_thawed(record))
     show(f"{name} on {record.target} is no longer frozen; the next cycle sees to it")
     return 0
 
@@ -354,61 +364,21 @@ def forget(
     reason: Reason = None,
 ) -> int:
     """Drop one secret from the ledger; it stays at Wix unless --delete is given."""
+    from syncd.reconcile.manual_deletion import delete_by_command
+
     why = required_reason(reason, "state forget --delete") if delete else ""
     with context.obj.open() as app:
         record = _found(app, name, target)
         with _locked(app, record.site) as journal:
             record = _found(app, name, target)
             if delete:
-                _delete(app, journal, record, why)
+                overriding = partial(log_override, "state forget --delete", why, name=name, target=record.target)
+                delete_by_command(app.runtime, journal, record, overriding)
             else:
                 journal.write(drop=[record])
     after = " and deleted at Wix" if delete else "; if a rule still wants it, the next cycle takes it back by its mark"
     show(f"{name} ({record.remote_id or 'no id'}) is forgotten{after}")
     return 0
-
-
-def _delete(app: App, journal: Any, record: Record, why: str) -> None:
-    """Under the same conditions as any deletion. Raises `PlanMoved` where one is not met; nothing was done then."""
-    from syncd.domain import Pending
-    from syncd.reconcile.plan.deletion_checks import claims_on_site
-    from syncd.reconcile.plan.planner import listing_is_believed, obstacle_to_deletion
-    from syncd.reconcile.plan.resolver import unlisted_keys
-
-    name = next((target for target in app.settings.targets if app.site_of(target) == record.site), None)
-    if name is None:
-        raise ConfigError(f"{record.name} is on site {record.site}, which no target names", hint="configure the target")
-    site_target = app.target(name)
-    claims = claims_on_site(app.world, site_target)
-    if objection := claims.objection(record.name, record.ref.path):
-        raise PlanMoved(f"{record.name} is not deleted: {objection}", hint="mend the job first")
-    if record.name in claims.names:
-        raise PlanMoved(f"{record.name} is still wanted by a job", hint="exclude it from the job's rules first")
-    listed = site_target.list()
-    listed_secret = next((secret for secret in listed if secret.id == record.remote_id), None)
-    believed = listing_is_believed(app.ledger.records(record.site), listed)
-    now = app.world.clock()
-    obstacle = obstacle_to_deletion(record, listed_secret, now, believed=believed)
-    obstacle = obstacle or unlisted_keys(app.world, record.site, listed)
-    if obstacle:
-        raise PlanMoved(f"{record.name} is not deleted: {obstacle}", hint="delete it at Wix by hand, then forget it")
-    line = HistoryEntry(
-        at=site_target.site_time() or now,
-        site=record.site,
-        target=record.target,
-        job=record.job,
-        name=record.name,
-        action="delete",
-        outcome="sent by state forget",
-        result=Result.SENT,
-        remote_id=str(record.remote_id),
-        version=record.version,
-    )
-    log_override("state forget --delete", why, name=record.name, target=record.target)
-    journal.write(put=[replace(record, pending=Pending.DELETE, pending_at=now)], log=[line])
-    written = site_target.delete(str(record.remote_id))
-    done = replace(line, outcome="deleted by state forget", result=Result.DONE, request_id=written.request_id)
-    journal.write(drop=[record], log=[done])
 
 
 @app.command()

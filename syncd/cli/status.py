@@ -41,7 +41,7 @@ def status(
     see_status(state)
     with context.obj.open(writable=False) as app:
         see_known(app, job, target)
-        now = app.world.clock()
+        now = app.runtime.clock()
         entries = [*_configured(app, now), *_left_over(app)]
         entries = [entry for entry in entries if job in {None, entry["job"]} and target in {None, entry["target"]}]
         if state:
@@ -75,10 +75,10 @@ def _configured(app: App, now: datetime) -> Iterator[dict[str, Any]]:
     """Each configured job on each of its targets, with its last run."""
     runs = {(run.job, run.target): run for run in app.ledger.runs()}
     held = _records_by_job(app)
-    for job in (app.world.jobs[name] for name in sorted(app.world.jobs)):
+    for job in (app.runtime.jobs[name] for name in sorted(app.runtime.jobs)):
         for target in job.targets:
             run = runs.get((job.name, target))
-            records = held.get((app.world.site_of(target), job.name), [])
+            records = held.get((app.runtime.site_of(target), job.name), [])
             yield {
                 "job": job.name,
                 "target": target,
@@ -166,7 +166,7 @@ def _as_problem(problem: OpenProblem) -> Problem:
 
 def _tally(app: App, records: list[Record]) -> dict[str, int]:
     tally: dict[str, int] = {}
-    now, served = app.world.clock(), app.served
+    now, served = app.runtime.clock(), app.served
     for record in records:
         word = status_of_record(record, served, now)
         tally[word] = tally.get(word, 0) + 1

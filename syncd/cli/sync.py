@@ -55,14 +55,14 @@ def sync(
     """Run one cycle now, job by job."""
     from syncd.bootstrap.app import holder
     from syncd.domain.allowance import DeletionAllowance
-    from syncd.reconcile.observe.observation_cache import ObservationCache
-    from syncd.reconcile.run_job import sync_job
+    from syncd.reconcile.run_job import Run, sync_job
 
     patience = duration(wait)
     why = required_reason(reason, "--allow-deletes") if allow_deletes else ""
     with working(context.obj) as app:
-        output, tick = ReportOutput(as_json=as_json), ObservationCache()
+        output = ReportOutput(as_json=as_json)
         allowance = DeletionAllowance.parse(allow_deletes or [], app.settings.targets)
+        run = Run(holder=holder(), wait=patience, allowance=allowance, on_report=output.take)
         chosen = chosen_jobs(app, jobs or [])
         if due:
             chosen = [job for job in chosen if _is_due(app, job.name)]
@@ -71,7 +71,7 @@ def sync(
         if allow_deletes:
             log_override("--allow-deletes", why, allowed=" ".join(allow_deletes))
         for job in chosen:
-            sync_job(app.world, job, holder=holder(), wait=patience, allowance=allowance, tick=tick, ended=output.take)
+            sync_job(app.runtime, job, run)
             if app.stop.is_set():
                 break
         return output.show([(job.name, target) for job in chosen for target in job.targets])
@@ -88,8 +88,8 @@ def _is_due(app: App, name: str) -> bool:
         return False
     ended = (run for run in app.ledger.runs() if run.job == name and run.exit_code != INTERRUPTED)
     runs = {run.site: run.started_at for run in ended}
-    sites = {app.world.site_of(target) for target in app.world.jobs[name].targets}
+    sites = {app.runtime.site_of(target) for target in app.runtime.jobs[name].targets}
     if not sites <= runs.keys():
         return True
     last, zone = min(runs[site] for site in sites), ZoneInfo(schedule.timezone)
-    return is_due(schedule.every, schedule.cron or "", last.astimezone(zone), app.world.clock())
+    return is_due(schedule.every, schedule.cron or "", last.astimezone(zone), app.runtime.clock())

@@ -44,7 +44,7 @@ def _bar(app: App) -> Iterator[None]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        app.world = replace(app.world, observer=_Bar(progress, app.world.observer))
+        app.runtime = replace(app.runtime, observer=_Bar(progress, app.runtime.observer))
         yield
 
 

@@ -51,7 +51,7 @@ class Control:
             name: source.namespace.strip("/") if isinstance(source, VaultSettings) else None
             for name, source in app.settings.sources.items()
         }
-        return [job for job in jobs_that_sync(app.world.jobs, namespaces, paths) if self.trigger(job)]
+        return [job for job in jobs_that_sync(app.runtime.jobs, namespaces, paths) if self.trigger(job)]
 
     def token(self) -> SecretValue[str] | None:
         """The bearer token as it is now; None where none is configured.
@@ -90,8 +90,8 @@ class Control:
     def _status(self, *, names: bool) -> dict[str, Any]:
         generation = self._generations.current
         app = generation.app
-        next_runs = {name: generation.schedule.next_run(name) for name in app.world.jobs}
-        status = status_of(app.ledger, app.served, app.world.clock(), next_runs, names=names)
+        next_runs = {name: generation.schedule.next_run(name) for name in app.runtime.jobs}
+        status = status_of(app.ledger, app.served, app.runtime.clock(), next_runs, names=names)
         fault = self.configuration()
         status["configuration"] = fault if names or not fault else "the file is refused or missing; see the log"
         return {"ready": not self.ready(), **status}

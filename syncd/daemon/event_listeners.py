@@ -55,7 +55,7 @@ class EventListeners:
 
     def _changed(self, source: str, names: frozenset[str]) -> None:
         """Secrets of a source were changed: let its jobs run, and look at these directly."""
-        for job in self._generations.current.app.world.jobs.values():
+        for job in self._generations.current.app.runtime.jobs.values():
             selected = {name for name in names if any(selects_path(rule, name) for rule in job.rules)}
             if job.source == source and selected:
                 self._runner.trigger(job.name, selected)

@@ -17,8 +17,8 @@ from syncd.daemon.readiness import Readiness
 from syncd.domain import SyncReport
 from syncd.domain.statuses import status_of_record
 from syncd.errors import LedgerError, SyncdError
-from syncd.reconcile.record.cycle_result import counts
-from syncd.reconcile.run_job import sync_job
+from syncd.reconcile.record.report import counts
+from syncd.reconcile.run_job import Run, sync_job
 from syncd.telemetry.events import Events
 from syncd.telemetry.logs import logger, safe_traceback
 from syncd.telemetry.metrics import Metrics
@@ -73,11 +73,17 @@ class JobRunner:
         try:
             with self._generations.running() as generation:
                 app = generation.app
-                job = app.world.jobs.get(name)
+                job = app.runtime.jobs.get(name)
                 if job is not None:
-                    tick, named = generation.pending.take(name)
-                    ended = partial(self._finished, app)
-                    sync_job(app.world, job, holder=holder(), wait=LOCK_WAIT, tick=tick, named=named, ended=ended)
+                    cache, hinted_paths = generation.pending.take(name)
+                    run = Run(
+                        holder=holder(),
+                        wait=LOCK_WAIT,
+                        cache=cache,
+                        hinted_paths=hinted_paths,
+                        on_report=partial(self._finished, app),
+                    )
+                    sync_job(app.runtime, job, run)
                 was_replaced = app.ended.is_set()  # a new configuration cut this run short
         except SyncdError as error:
             self._log.error("cycle.failed", job=name, error=error.message, hint=error.hint)
@@ -92,10 +98,10 @@ class JobRunner:
             self.trigger(name)
 
     def _finished(self, app: App, report: SyncReport) -> None:
-        self._readiness.finished(report, app.world.jobs[report.job].source)
+        self._readiness.finished(report, app.runtime.jobs[report.job].source)
         statuses: Counter[str] = Counter()
         served = app.served
-        site, at = app.world.site_of(report.target), app.world.clock()
+        site, at = app.runtime.site_of(report.target), app.runtime.clock()
         try:
             for tally in app.ledger.tallies(at, site, report.job):
                 statuses[status_of_record(tally, served, at)] += tally.count

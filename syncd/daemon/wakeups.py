@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
 from syncd.domain import name_in
+from syncd.domain.job import Job
 from syncd.domain.naming import selects_path
 from syncd.domain.ports import Queue
 from syncd.errors import SourceError
 from syncd.reconcile.observe.observation_cache import ObservationCache
-from syncd.reconcile.runtime import Job
 
 MOST_NAMED = 1000
 """Paths that one cycle looks at directly because an event named them; the listing tells of the rest."""
@@ -43,7 +43,7 @@ class PendingEvents:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._named: defaultdict[str, set[str]] = defaultdict(set)
-        self._tick = ObservationCache()
+        self._cache = ObservationCache()
 
     def has(self, job: str) -> bool:
         """Did an event name something of the job that it has not looked at yet?"""
@@ -54,13 +54,13 @@ class PendingEvents:
         """An event: what was looked at before it is old."""
         with self._lock:
             self._named[job] |= set(sorted(named)[: MOST_NAMED - len(self._named[job])])
-            self._tick = ObservationCache()
+            self._cache = ObservationCache()
 
     def take(self, job: str) -> tuple[ObservationCache, frozenset[str]]:
         """For a run that starts: a look that is young enough to share, and the paths to look at directly."""
         with self._lock:
-            self._tick = self._tick.fresh()
-            return self._tick, frozenset(self._named.pop(job, ()))
+            self._cache = self._cache.fresh()
+            return self._cache, frozenset(self._named.pop(job, ()))
 
 
 def listen(

@@ -45,6 +45,7 @@ from syncd.domain.source import (
     Snapshot,
     SourceEntry,
     Version,
+    rule_digest,
     version_label,
 )
 
@@ -94,6 +95,7 @@ __all__ = [
     "WriteWindow",
     "deletions_sent",
     "name_in",
+    "rule_digest",
     "utf16_length",
     "verb_of",
     "version_label",

@@ -145,8 +145,8 @@ class Plan:
 
     actions: tuple[Action, ...] = ()
     findings: tuple[Finding, ...] = ()
-    notes: tuple[Record, ...] = ()
-    needs: ReadRequests = ReadRequests()
+    record_updates: tuple[Record, ...] = ()
+    read_requests: ReadRequests = ReadRequests()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

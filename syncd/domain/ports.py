@@ -97,6 +97,10 @@ class Target(Protocol):
 class Journal(Protocol):
     """The ledger as one cycle writes it, while it holds the site's lock. All raise `LedgerError`."""
 
+    @property
+    def is_writable(self) -> bool:
+        """Is what is written here kept?"""
+
     def write(
         self, *, put: Iterable[Record] = (), drop: Iterable[Record] = (), log: Iterable[HistoryEntry] = ()
     ) -> None:
@@ -119,6 +123,35 @@ class Journal(Protocol):
 
     def revoke(self, site: str, names: Iterable[str]) -> None:
         """Grants that were used up."""
+
+
+class ReadOnlyJournal:
+    """The journal of whoever only looks: it keeps nothing."""
+
+    is_writable = False
+
+    def write(
+        self, *, put: Iterable[Record] = (), drop: Iterable[Record] = (), log: Iterable[HistoryEntry] = ()
+    ) -> None:
+        """See `Journal`."""
+
+    def troubles(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
+        """See `Journal`."""
+
+    def paths(self, states: Iterable[PathState]) -> None:
+        """See `Journal`."""
+
+    def mount(self, source: str, mount: str, mount_id: str) -> None:
+        """See `Journal`."""
+
+    def ran(self, run: LastRun) -> None:
+        """See `Journal`."""
+
+    def follow(self, other: str, put: Iterable[Record]) -> None:
+        """See `Journal`."""
+
+    def revoke(self, site: str, names: Iterable[str]) -> None:
+        """See `Journal`."""
 
 
 class StateStore(Protocol):

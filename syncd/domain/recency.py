@@ -19,6 +19,8 @@ def is_ahead(at: datetime | None, now: datetime, most: timedelta) -> bool:
     return at is not None and now < at <= now + most + TOLERANCE
 
 
+LONGEST_DELAY = timedelta(days=1)
+"""How long a permanent refusal rests at most."""
 SKEW = timedelta(seconds=60)
 """A difference of clocks that a person should look at; signed requests are refused from some minutes on."""
 

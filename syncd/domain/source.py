@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 
 from syncd.domain.matching import Glob
 from syncd.domain.secret_value import SecretValue
@@ -65,6 +67,12 @@ class Rule:
     description: str = ""
     value: str = ""
     """A template over the fields of one secret; empty: each value goes as it is."""
+
+
+@lru_cache(maxsize=4096)
+def rule_digest(rule: Rule) -> str:
+    """A rule as it is written, in 8 hex digits."""
+    return hashlib.sha256(repr(replace(rule, index=0)).encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,9 @@ from syncd.bootstrap.app import App
 from syncd.config.fields import parse_duration
 from syncd.config.settings import AwsSettings, JobSettings
 from syncd.domain import PathState
+from syncd.domain.job import Job
 from syncd.domain.naming import selects_path
 from syncd.forecast import model as forecast
-from syncd.reconcile.runtime import Job
 from syncd.sources.limits import PAGE
 
 
@@ -21,10 +21,10 @@ def job_facts(app: App) -> list[forecast.JobFacts]:
     runs = {run.job: json.loads(run.counts or "{}") for run in app.ledger.runs()}
     states = {source: app.ledger.known_paths(source) for source in app.settings.sources}
     held: Counter[tuple[str, str]] = Counter()
-    for tally in app.ledger.tallies(app.world.clock()):
+    for tally in app.ledger.tallies(app.runtime.clock()):
         held[tally.site, tally.job] += tally.count
     facts = []
-    for name, job in sorted(app.world.jobs.items()):
+    for name, job in sorted(app.runtime.jobs.items()):
         settings = app.settings.jobs[name]
         known = [state for (path, pin), state in states[job.source].items() if _selected(job, path, pin)]
         schedule = settings.schedule

@@ -412,6 +412,8 @@ class Ledger:
 class SiteJournal:
     """The pen: writes on the connection that holds the site's lock."""
 
+    is_writable = True
+
     def __init__(self, connection: Connection, place: str, clock: Clock, still_there: Callable[[], None]) -> None:
         self._connection = connection
         self._place = place

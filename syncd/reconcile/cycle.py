@@ -1,241 +1,246 @@
-"""One cycle of one job on one site: list, map, fetch, plan, guard, apply, record."""
+"""One cycle of one job on one site: pass after pass, until nothing is left to do."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from syncd.domain import (
     ADOPTING,
-    FAILING_KINDS,
     Action,
     Create,
     Delete,
     Finding,
-    FindingKind,
-    OpenProblem,
     Outcome,
     Plan,
     Record,
-    RemoteSecret,
     SyncReport,
     Update,
     deletions_sent,
 )
-from syncd.domain.ports import Journal, Target
-from syncd.errors import (
-    ConfigError,
-    PlanMoved,
-    SourceError,
-    SyncdError,
-    TargetError,
-    TargetUnavailable,
-    worst,
-)
-from syncd.reconcile.apply.applier import Applier, ApplyResult
-from syncd.reconcile.desired.desired_state import DesiredState
+from syncd.domain.ports import Journal, ReadOnlyJournal
+from syncd.errors import ConfigError, PlanMoved, SourceError, SyncdError, TargetError, TargetUnavailable
+from syncd.reconcile.apply.applier import Applier, Terms
+from syncd.reconcile.apply.result import ApplyResult
 from syncd.reconcile.observe.observation_cache import ObservationCache
-from syncd.reconcile.observe.recovery import recover
-from syncd.reconcile.observe.same_site import merged
-from syncd.reconcile.observe.source_observer import SourceObserver
-from syncd.reconcile.plan.resolver import CycleState, PlanResolver
-from syncd.reconcile.record.cycle_result import remember
-from syncd.reconcile.runtime import Job, Runtime
+from syncd.reconcile.plan.comparisons import CycleState
+from syncd.reconcile.planned_pass import Look, PlannedPass
+from syncd.reconcile.record.cycle_result import store_cycle_result
+from syncd.reconcile.record.report import LeftOut, exit_code_of, findings_of, not_carried_out
 
 APPLY_SECONDS = 60.0
-"""After this long on one listing, list and plan again; whoever waits for the site gets its turn."""
+"""Longest time to keep applying one plan. After it the cycle releases the lock, lists and plans again."""
 MOST_WAIT = 180.0
 """Seconds that a cycle waits for a site that asks to slow down, without anything getting done."""
 LOOKS = 4
 """Passes that may follow because something was not as listed."""
+Choose = Callable[[PlannedPass], Plan]
+"""Picks from a plan what is carried out (a kept plan). Raises `PlanMoved`."""
 
 
-@dataclass(slots=True, kw_only=True)
-class PlannedPass:
-    """One look at the world: what a plan was made of."""
+@dataclass(slots=True)
+class _Progress:
+    """How far a cycle has come."""
 
-    plan: Plan
-    records: tuple[Record, ...]
-    """As the ledger has them; after a pass, as the pass left them."""
-    remote: tuple[RemoteSecret, ...]
-    gathering: SourceObserver
-    wanted: DesiredState
-    postponed: bool = False
-    """Comparisons are left for another pass."""
+    outcomes: list[Outcome] = field(default_factory=list)
+    noticed: list[Finding] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
+    unsent: int = 0
+    looks: int = 0
+    """Passes that followed because something was not as listed."""
+    planned: PlannedPass | None = None
+    error: SyncdError | None = None
+    rows: Sequence[Record] | None = None
+    """As the last pass left them; None for a cycle that did not see everything."""
+    goes_on: bool = True
+
+    def fail(self, error: SyncdError) -> None:
+        """The cycle ends without having seen everything."""
+        self.error, self.rows, self.goes_on = error, None, False
+
+
+@dataclass(slots=True)
+class _Patience:
+    """Waits for a site that asks to slow down, as long as something gets done between the waits."""
+
+    waited: float = 0.0
+    outcomes: int = 0
+
+    def wait_for(self, failure: TargetUnavailable, outcomes: int) -> float | None:
+        """Seconds to wait; None once the site has asked for long enough, or asks for nothing."""
+        if failure.retry_after is None or not failure.asks_to_wait:
+            return None
+        if outcomes > self.outcomes:
+            self.waited, self.outcomes = 0.0, outcomes
+        self.waited += failure.retry_after
+        return failure.retry_after if self.waited <= MOST_WAIT else None
 
 
 class Cycle:
     """The work of one job on one target."""
 
-    def __init__(
-        self,
-        world: Runtime,
-        job: Job,
-        target_name: str,
-        *,
-        allowed_deletes: int = 0,
-        named: frozenset[str] = frozenset(),
-    ) -> None:
-        """`named`: source paths that an event told of."""
-        self._named = named
-        self._world = world
-        self._job = job
-        self._target_name = target_name
-        self._site = world.site_of(target_name)
+    def __init__(self, look: Look, *, allowed_deletes: int = 0) -> None:
+        self._look, self._runtime, self._job = look, look.runtime, look.job
         self._allowed_deletes = allowed_deletes
-        self._memory = CycleState()
-        self._outcomes: list[Outcome] = []
-        self._looks = 0
-        self._holder, self._began = "", time.monotonic()
-        self._waited, self._waited_at = 0.0, 0
-        self._unsent = 0
-        self._left_out: LeftOut = {}
-        self._taken_back: list[Finding] = []
-        self._troubles: Mapping[str, OpenProblem] = {}
+        self._state = CycleState()
+        self._progress, self._patience = _Progress(), _Patience()
 
-    @property
-    def noticed(self) -> tuple[Finding, ...]:
-        """What was taken back by its mark, or follows from another key of the site."""
-        return tuple(self._taken_back)
-
-    def run(
-        self,
-        tick: ObservationCache,
-        *,
-        holder: str,
-        wait: timedelta,
-        chosen: Callable[[PlannedPass], Plan] | None = None,
-    ) -> SyncReport:
-        """Sync; never raises what a source, a target or the ledger does: the report holds it.
-
-        `chosen` picks from the plan what is carried out (a kept plan); it may raise `PlanMoved`.
-        """
-        started, self._holder, self._began = self._world.clock(), holder, time.monotonic()
-        picture: PlannedPass | None = None
-        error: SyncdError | None = None
-        seen: tuple[Record, ...] | None = None
-        slow: float | None = None
+    def run(self, cache: ObservationCache, *, wait: timedelta, choose: Choose | None = None) -> SyncReport:
+        """Sync; never raises what a source, a target or the ledger does: the report holds it."""
+        started, began = self._runtime.clock(), time.monotonic()
+        progress, runtime, look = self._progress, self._runtime, self._look
         try:
-            more = True
-            while more:
-                with self._world.store.lock(
-                    self._site, holder=holder, wait=wait, stop=self._world.stopped, waits=self._world.waits
+            while True:
+                with runtime.store.lock(
+                    look.site, holder=look.holder, wait=wait, stop=runtime.stopped, waits=runtime.waits
                 ) as journal:
-                    until = time.monotonic() + APPLY_SECONDS
-                    tick = tick.fresh()
-                    while more and time.monotonic() < until:
-                        try:
-                            picture, applied = self._pass(tick, journal, until, chosen)
-                        except TargetUnavailable as failure:
-                            slow = self.may_wait(failure)
-                            if slow is None:
-                                self._stop_tombstones(journal)
-                                error, more, seen = failure, False, None
-                        except (SourceError, TargetError, ConfigError, PlanMoved) as failure:
-                            self._stop_tombstones(journal)
-                            error, more, seen = failure, False, None
-                        else:
-                            error, more, seen = applied.broken, self._more(applied), picture.records
-                            slow = self.may_wait(applied.slow_down) if applied.slow_down else None
-                            if applied.slow_down and slow is None:
-                                error, more = applied.slow_down, False
-                        tick = ObservationCache()
-                        if slow is not None:
-                            break
-                    if not more:
-                        report = self._report(started, picture, error)
-                        remember(journal, self._world.store, report, self._site, seen)
+                    slow = self._work_under_lock(cache.fresh(), journal, choose)
+                    if not progress.goes_on:
+                        report = self._report(started, began)
+                        store_cycle_result(journal, runtime.store, report, look.site, progress.rows)
                         return report
-                self._tell_slow(slow)
-                self._world.pause(max(0.2, slow or 0.0))  # without the lock: whoever waits for the site takes it
-                slow = None
+                # Without the lock, so that another process waiting for this site can take it.
+                self._pause(slow or 0.0)
+                cache = ObservationCache()
         except SyncdError as failure:
-            error = failure
-        return self._report(started, picture, error)
+            progress.error = failure
+        return self._report(started, began)
 
-    def may_wait(self, failure: TargetUnavailable) -> float | None:
-        """Seconds to wait where the site asks for it; None once it has asked for long enough, or for nothing."""
-        if failure.retry_after is None or not failure.asks_to_wait or self._world.stopped():
+    def _work_under_lock(self, cache: ObservationCache, journal: Journal, choose: Choose | None) -> float | None:
+        """Passes, until the time is up, the cycle is over, or the site asks to wait. Returns: for how many seconds."""
+        progress, until = self._progress, time.monotonic() + APPLY_SECONDS
+        while progress.goes_on and time.monotonic() < until:
+            try:
+                applied = self._pass(cache, journal, until, choose)
+            except (SourceError, TargetError, ConfigError, PlanMoved) as failure:
+                slow = self._may_wait(failure) if isinstance(failure, TargetUnavailable) else None
+                if slow is not None:
+                    return slow
+                self._stop_tombstones(journal)
+                progress.fail(failure)
+                return None
+            progress.error, progress.goes_on = applied.broken, self._goes_on(applied)
+            if applied.slow_down is not None:
+                slow = self._may_wait(applied.slow_down)
+                if slow is not None:
+                    progress.goes_on = True
+                    return slow
+                progress.error, progress.goes_on = applied.slow_down, False
+            cache = ObservationCache()
+        return None
+
+    def plan(self, cache: ObservationCache) -> PlannedPass:
+        """Look and plan without writing, again where the site asks to slow down.
+
+        Raises `SourceError`, `TargetError`, `ConfigError`, `LedgerError`.
+        """
+        while True:
+            try:
+                return self._look.plan(
+                    cache.fresh(), ReadOnlyJournal(), self._state, allowed_deletes=self._allowed_deletes
+                )
+            except TargetUnavailable as failure:
+                slow = self._may_wait(failure)
+                if slow is None:
+                    raise
+                self._pause(slow)
+
+    def _may_wait(self, failure: TargetUnavailable) -> float | None:
+        if self._runtime.stopped():
             return None
-        if len(self._outcomes) > self._waited_at:
-            self._waited, self._waited_at = 0.0, len(self._outcomes)
-        self._waited += failure.retry_after
-        return failure.retry_after if self._waited <= MOST_WAIT else None
+        return self._patience.wait_for(failure, len(self._progress.outcomes))
 
-    def pause(self, seconds: float) -> None:
-        """Wait for a site that asks to slow down, or until stopped."""
-        self._tell_slow(seconds)
-        self._world.pause(seconds)
-
-    def _tell_slow(self, seconds: float | None) -> None:
-        self._world.waits(f"target {self._target_name} asks to slow down", seconds or 0.0)
+    def _pause(self, seconds: float) -> None:
+        self._runtime.waits(f"target {self._look.target_name} asks to slow down", seconds)
+        self._runtime.pause(max(0.2, seconds))
 
     def _stop_tombstones(self, journal: Journal) -> None:
         """A cycle that could not look observes no absence."""
-        records = self._world.store.records(self._site)
+        records = self._runtime.store.records(self._look.site)
         running = [record for record in records if record.job == self._job.name and record.absent_at]
         journal.write(put=[replace(record, absent_at=None) for record in running])
 
-    def _more(self, applied: ApplyResult) -> bool:
-        if applied.broken or self._world.stopped():
+    def _goes_on(self, applied: ApplyResult) -> bool:
+        if applied.broken or self._runtime.stopped():
             return False
         if applied.left_over:
             return True
-        self._looks += 1
-        return applied.look_again and self._looks < LOOKS
+        self._progress.looks += 1
+        return applied.look_again and self._progress.looks < LOOKS
 
-    def _pass(
-        self, tick: ObservationCache, journal: Journal, until: float, chosen: Callable[[PlannedPass], Plan] | None
-    ) -> tuple[PlannedPass, ApplyResult]:
+    def _pass(self, cache: ObservationCache, journal: Journal, until: float, choose: Choose | None) -> ApplyResult:
         """Look, plan, and carry out what one listing is good for: writes first, deletions on their own."""
-        picture = self.look(tick, journal)
-        todo = chosen(picture) if chosen else picture.plan
+        progress = self._progress
+        allowed = max(0, self._allowed_deletes - deletions_sent(progress.outcomes))
+        planned = self._look.plan(cache, journal, self._state, allowed_deletes=allowed)
+        progress.planned = planned
+        progress.noticed += planned.noticed
+        todo = choose(planned) if choose else planned.plan
         writes = [action for action in todo.actions if not isinstance(action, Delete)]
         deletes = [action for action in todo.actions if isinstance(action, Delete)]
-        journal.write(put=todo.notes)
-        applier = Applier(
-            self._world.target(self._target_name),
-            journal,
-            self._world.clock,
-            lambda outcome: self._world.observer.on_outcome(outcome, self._job.name, self._target_name),
-            {secret.id for secret in picture.remote} | {str(record.remote_id) for record in picture.records},
-            self._world.workers,
-            self._is_consented,
-            self._is_limited,
-        )
-        actions = writes or (deletes if self._outcomes or self._looks else [])
-        self._world.observer.on_planned(len(actions))
+        journal.write(put=todo.record_updates)
+        actions = writes or (deletes if progress.outcomes or progress.looks else [])
+        applied = self._apply(actions, planned, journal, until)
+        applied.left_over |= planned.postponed and applied.broken is None
+        # A deletion has a listing made for it, and what waits for a name may go on once that is settled.
+        if (deletes and actions is not deletes) or (planned.waits_for_settled_names and applied.outcomes):
+            applied.look_again = True
+        self._remember(applied)
+        self._settle_rows(planned, todo, applied, journal, kept_plan=choose is not None)
+        return applied
+
+    def _apply(self, actions: Sequence[Action], planned: PlannedPass, journal: Journal, until: float) -> ApplyResult:
+        runtime = self._runtime
+        runtime.observer.on_planned(len(actions))
         # A look that took all of the time would never be followed by an action: some time is always left for those.
         until = max(until, time.monotonic() + APPLY_SECONDS / 4)
-        applied = applier.run(actions, stop=lambda: self._world.stopped() or time.monotonic() >= until)
-        applied.left_over |= picture.postponed and applied.broken is None
+        terms = Terms(
+            on_outcome=self._on_outcome,
+            is_consented=self._is_consented,
+            is_limited=self._is_limited,
+            taken_ids=frozenset(
+                {secret.id for secret in planned.remote} | {str(record.remote_id) for record in planned.records}
+            ),
+            workers=runtime.workers,
+        )
+        applier = Applier(runtime.target(self._look.target_name), journal, runtime.clock, terms)
+        return applier.run(actions, stop=lambda: runtime.stopped() or time.monotonic() >= until)
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        """Kept at once: a ledger that fails in the middle does not hide what the site took."""
+        self._progress.outcomes.append(outcome)
+        self._runtime.observer.on_outcome(outcome, self._job.name, self._look.target_name)
+
+    def _remember(self, applied: ApplyResult) -> None:
         for outcome in applied.outcomes:
-            self._memory.site_values.pop(outcome.action.name, None)
-        self._memory.ended |= applied.ended
-        self._memory.uncreated |= applied.uncreated
-        self._outcomes += applied.outcomes
-        self._unsent = applied.unsent if self._world.stopped() else 0
-        rows: dict[str, Record | None] = {record.name: record for record in (*picture.records, *todo.notes)}
+            self._state.site_values.pop(outcome.action.name, None)
+        self._state.failed_names |= applied.failed_names
+        self._state.unconfirmed_creates |= applied.unconfirmed_creates
+        self._progress.unsent = applied.unsent if self._runtime.stopped() else 0
+
+    def _settle_rows(
+        self, planned: PlannedPass, todo: Plan, applied: ApplyResult, journal: Journal, *, kept_plan: bool
+    ) -> None:
+        """The rows as this pass leaves them, and what it left out."""
+        stopped = self._runtime.stopped()
+        rows: dict[str, Record | None] = {record.name: record for record in (*planned.records, *todo.record_updates)}
         rows |= applied.rows
-        self._left_out = _not_carried_out(picture.plan, todo, applied, interrupted=self._world.stopped())
-        if applied.broken or applied.slow_down or self._world.stopped() or chosen:
+        left_out = not_carried_out(planned.plan, todo, applied, interrupted=stopped)
+        if applied.broken or applied.slow_down or stopped or kept_plan:
             # Whatever ends this cycle: the site does not hold what the source has.
-            behind = [replace(row, status="behind") for row in _rows_of(self._left_out, rows) if row.status == "synced"]
+            behind = list(left_out.rows_behind(rows))
             journal.write(put=behind)
             rows |= {row.name: row for row in behind}
-        picture.records = tuple(row for row in rows.values() if row is not None)
-        if deletes and not (actions and actions is deletes):
-            applied.look_again = True  # a deletion has a listing made for it
-        return picture, applied
+        planned.records = tuple(row for row in rows.values() if row is not None)
+        self._progress.left_out, self._progress.rows = left_out, planned.records
 
     def _is_consented(self, action: Action) -> bool:
         """Asked in the moment of the deed: does what allowed to take over a secret still stand?"""
         if not (isinstance(action, Update) and action.reason in ADOPTING) or self._job.policies.adopt:
             return True
-        grant = self._world.store.grants(self._site, self._world.clock()).get(action.name)
+        grant = self._runtime.store.grants(self._look.site, self._runtime.clock()).get(action.name)
         return grant is not None and grant.remote_id == action.record.remote_id
 
     def _is_limited(self, action: Action) -> bool:
@@ -244,214 +249,37 @@ class Cycle:
         kinds = {Create: limits.max_creates, Update: limits.max_updates, Delete: limits.max_deletes}
         return kinds[type(action)] is not None
 
-    def _records_of_this_site(self, remote: Sequence[RemoteSecret], journal: Journal | None) -> tuple[Record, ...]:
-        """The site's rows, with those that the ledger keeps under another key of the same real site.
-
-        An id at Wix is of one site: where another site of the ledger holds an id that is listed here, both are one.
-        Raises `ConfigError` where both are configured, because nobody said which of them counts.
-        """
-        store, site = self._world.store, self._site
-        listed = frozenset(secret.id for secret in remote)
-        records = store.records(site)
-        for other in sorted(store.sites_holding(site, listed)):
-            targets = [name for name in self._world.targets if self._world.site_of(name) == other]
-            if targets:
-                raise ConfigError(
-                    f"targets {targets[0]} and {self._target_name} are one site at Wix under two keys "
-                    f"({other} and {site}): the same secrets are listed",
-                    hint=f"say which key the ledger keeps: syncd state join-site {other} {site}",
-                )
-            with ExitStack() as stack:
-                if journal is not None:  # whoever still works under the old key goes first
-                    wait, stop = timedelta(0), self._world.stopped
-                    stack.enter_context(store.lock(other, holder=self._holder, wait=wait, stop=stop))
-                moving = store.records(other)
-                records = tuple(merged(moving, records, site, listed))
-                if journal is not None:
-                    journal.follow(other, records)
-            message = f"{len(moving)} secrets that the ledger kept under {other} are of this site, by their ids"
-            self._taken_back.append(Finding(kind=FindingKind.JOINED, name="", message=message))
-        return records
-
-    def _listed(self, tick: ObservationCache, target: Target) -> tuple[RemoteSecret, ...]:
-        """The site's listing; jobs that come together share it while no row of the ledger shows a write."""
-        world = self._world
-        sharing = sum(world.site_of(name) == self._site for job in world.jobs.values() for name in job.targets)
-        if sharing < 2:
-            return target.list()
-        rows = world.store.records(self._site)
-        state = tuple((r.name, r.remote_id, r.pending, r.last_synced_at, r.unverified, r.lost_writes) for r in rows)
-        return tick.site(self._site, state, target.list)
-
-    def look(self, tick: ObservationCache, journal: Journal | None) -> PlannedPass:
-        """See everything, read what is needed, and plan. `journal` None: write nothing.
-
-        Raises `SourceError`, `TargetError`, `LedgerError`.
-        """
-        world, job = self._world, self._job
-        target = world.target(self._target_name)
-        gathering = SourceObserver(
-            job.rules,
-            world.source(job.source),
-            tick,
-            world.store,
-            journal,
-            world.fingerprint,
-            world.clock(),
-            self._named,
-        )
-        gathering.look()
-        remote = self._listed(tick, target)
-        records = self._records_of_this_site(remote, journal)
-        known_ids = world.store.known_ids(
-            {secret.id for secret in remote} - {str(record.remote_id) for record in records}
-        )
-        wanted = gathering.desired(job=job.name, owner=world.owner, profile=target.profile)
-        found = recover(
-            world.owner,
-            wanted.all,
-            records,
-            remote,
-            site=self._site,
-            target=self._target_name,
-            now=world.clock(),
-            known_ids=known_ids,
-        )
-        if journal and (found.put or found.drop):
-            journal.write(put=found.put, drop=found.drop)
-        self._taken_back += [
-            Finding(
-                kind=FindingKind.TAKEN_BACK,
-                name=record.name,
-                ref=record.ref,
-                message=f"by its mark, id {record.remote_id}",
-            )
-            for record in found.taken_back
-        ]
-        records = found.applied_to(records)
-        self._troubles = world.store.known_troubles(self._site, job.name)
-        decision = PlanResolver(
-            world,
-            job,
-            target,
-            gathering,
-            records,
-            remote,
-            self._memory,
-            self._troubles,
-            wanted,
-            allowed_deletes=max(0, self._allowed_deletes - deletions_sent(self._outcomes)),
-            known_ids=known_ids,
-        )
-        final = decision.final()
-        return PlannedPass(
-            plan=final,
-            records=records,
-            remote=remote,
-            gathering=gathering,
-            wanted=decision.wanted,
-            postponed=bool(decision.postponed),
-        )
-
-    def _report(self, started: datetime, picture: PlannedPass | None, error: SyncdError | None) -> SyncReport:
-        findings = picture.plan.findings + tuple(picture.wanted.findings) if picture else ()
-        failures = tuple(picture.gathering.failures) if picture else ()
-        touched = {outcome.action.name for outcome in self._outcomes}
-        findings = tuple(
-            finding for finding in findings if finding.kind is not FindingKind.UNCHANGED or finding.name not in touched
-        )
-        left_out = [
-            Finding(kind=FindingKind.BEHIND, name=action.name, ref=action.desired.ref, message=why)
-            for action, why in self._left_out.values()
-            if not isinstance(action, Delete)
-        ]
-        findings += (*self._taken_back, *self._after(findings), *left_out)
-        codes = {finding.exit_code or int(finding.kind in FAILING_KINDS) for finding in findings}
-        last = {outcome.action.name: outcome for outcome in self._outcomes}.values()
-        codes |= {outcome.error.exit_code for outcome in last if isinstance(outcome.error, SyncdError)}
-        codes |= {SourceError.exit_code} if failures else set()
-        codes |= {error.exit_code} if error else set()
+    def _report(self, started: datetime, began: float) -> SyncReport:
+        progress, planned, outcomes = self._progress, self._progress.planned, tuple(self._progress.outcomes)
+        planned_findings = (*planned.plan.findings, *planned.desired.findings) if planned else ()
+        failures = tuple(planned.source.failures) if planned else ()
+        findings = findings_of(planned_findings, progress.noticed, outcomes, progress.left_out)
         report = SyncReport(
             job=self._job.name,
-            target=self._target_name,
+            target=self._look.target_name,
             started_at=started,
-            finished_at=self._world.clock(),
-            seconds=time.monotonic() - self._began,
-            outcomes=tuple(self._outcomes),
+            finished_at=self._runtime.clock(),
+            seconds=time.monotonic() - began,
+            outcomes=outcomes,
             findings=findings,
             failures=failures,
-            error=error,
-            exit_code=worst(codes),
-            unsent=self._unsent,
-            listing_calls=picture.gathering.listing_calls if picture else 0,
-            means=picture.gathering.means if picture else {},
-            faulty=picture.wanted.faulty() if picture else {},
+            error=progress.error,
+            exit_code=exit_code_of(findings, outcomes, failures, progress.error),
+            unsent=progress.unsent,
+            listing_calls=planned.source.listing_calls if planned else 0,
+            means=planned.source.listing_methods if planned else {},
+            faulty=planned.desired.faulty() if planned else {},
         )
-        observer, place = self._world.observer, (self._job.name, self._target_name)
-        for failure in failures:
-            observer.on_failure(failure, *place)
-        for finding in findings:
-            observer.on_finding(finding, *place, known=finding in left_out or self._is_known(finding))
+        self._tell(report, planned)
         return report
 
-    def _is_known(self, finding: Finding) -> bool:
-        """Did the cycle before say the same of this secret already?"""
-        problem = self._troubles.get(finding.name)
-        return problem is not None and problem.message == finding.message
-
-    def _after(self, findings: Sequence[Finding]) -> Sequence[Finding]:
-        """Names whose last write lost its answer: their content is not verified."""
-        names = {finding.name for finding in findings}
-        last = {outcome.action.name: outcome for outcome in self._outcomes}
-        return [
-            Finding(
-                kind=FindingKind.UNVERIFIED,
-                name=name,
-                ref=outcome.action.record.ref if isinstance(outcome.action, Delete) else outcome.action.desired.ref,
-                message=f"the answer to its write was lost: {outcome.error.message}",
-                hint="the next cycle looks, and writes it again",
-            )
-            for name, outcome in last.items()
-            if isinstance(outcome.error, TargetError) and outcome.error.maybe_done and name not in names
-        ]
-
-
-LeftOut = dict[str, tuple[Action, str]]
-"""Actions of a plan that were not carried out, and why, by name."""
-
-
-def _not_carried_out(plan: Plan, todo: Plan, applied: ApplyResult, *, interrupted: bool) -> LeftOut:
-    """What the plan holds and nothing was sent for: silence about it would pass for `synced`."""
-    chosen, ended = {action.name for action in todo.actions}, {outcome.action.name for outcome in applied.outcomes}
-    if applied.broken is not None:
-        why = "not sent: the site refused the ones before it"
-    elif applied.slow_down is not None:
-        why = "not sent: the site asks to slow down"
-    elif interrupted:
-        why = "not sent: interrupted; the next cycle sends it"
-    else:
-        why = "not sent yet; the next cycle sends it"
-    return {
-        action.name: (action, why if action.name in chosen else "not part of the kept plan; `syncd sync` sends it")
-        for action in plan.actions
-        if action.name not in ended
-    }
-
-
-def _rows_of(left_out: LeftOut, rows: Mapping[str, Record | None]) -> Iterator[Record]:
-    for action, _ in left_out.values():
-        row = rows.get(action.record.name) if action.record and not isinstance(action, Delete) else None
-        if row is not None:
-            yield row
-
-
-def looked_at_patiently(cycle: Cycle, tick: ObservationCache) -> PlannedPass:
-    """A look that writes nothing, repeated where the site asks to slow down. Raises what `Cycle.look` raises."""
-    while True:
-        try:
-            return cycle.look(tick, None)
-        except TargetUnavailable as failure:
-            wait = cycle.may_wait(failure)
-            if wait is None:
-                raise
-            cycle.pause(wait)
+    def _tell(self, report: SyncReport, planned: PlannedPass | None) -> None:
+        observer, place = self._runtime.observer, (report.job, report.target)
+        before = planned.problems if planned else {}
+        left_out = self._progress.left_out.findings
+        for failure in report.failures:
+            observer.on_failure(failure, *place)
+        for finding in report.findings:
+            problem = before.get(finding.name)
+            known = finding in left_out or (problem is not None and problem.message == finding.message)
+            observer.on_finding(finding, *place, known=known)

@@ -6,32 +6,7 @@ from dataclasses import dataclass, replace
 
 from syncd.domain import Action, Create, Delete, Finding, FindingKind, Plan, Update
 from syncd.domain.allowance import allowing_command
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """A number, or a share in percent of what the ledger holds (then never less than one)."""
-
-    number: int | None = None
-    percent: float | None = None
-
-    def of(self, held: int) -> int:
-        """The number that it allows out of `held`; zero is zero, a share of something is at least one."""
-        if self.number is not None:
-            return self.number
-        return max(1, int(held * self.percent / 100)) if self.percent else 0
-
-    def __str__(self) -> str:
-        return str(self.number) if self.number is not None else f"{self.percent:g}%"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a job allows in a rolling day; None: no limit."""
-
-    max_deletes: Limit
-    max_updates: Limit | None = None
-    max_creates: Limit | None = None
+from syncd.domain.job import Limit, Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,16 +25,16 @@ class LimitBasis:
     """Names."""
 
 
-def guard(plan: Plan, ground: LimitBasis, limits: Limits, *, place: tuple[str, str], allowed_deletes: int = 0) -> Plan:
+def guard(plan: Plan, basis: LimitBasis, limits: Limits, *, place: tuple[str, str], allowed_deletes: int = 0) -> Plan:
     """The plan without the classes that break their limit; a `Withheld` finding says how to allow each.
 
     `place`: the job and the target, for the hint.
     """
-    plan = _deletes(plan, ground, limits.max_deletes, place, allowed_deletes)
+    plan = _deletes(plan, basis, limits.max_deletes, place, allowed_deletes)
     if limits.max_updates is not None:
-        plan = _writes(plan, Update, limits.max_updates, "updates", len(ground.job_records), ground.job_updated)
+        plan = _writes(plan, Update, limits.max_updates, "updates", len(basis.job_records), basis.job_updated)
     if limits.max_creates is not None:
-        plan = _writes(plan, Create, limits.max_creates, "creates", len(ground.job_records), ground.job_created)
+        plan = _writes(plan, Create, limits.max_creates, "creates", len(basis.job_records), basis.job_created)
     return plan
 
 
@@ -78,12 +53,12 @@ def _of_one(action: Action) -> Finding:
     return Finding(kind=FindingKind.BEHIND, name=action.name, ref=action.desired.ref, message="withheld by a limit")
 
 
-def _deletes(plan: Plan, ground: LimitBasis, limit: Limit, place: tuple[str, str], allowed: int) -> Plan:
+def _deletes(plan: Plan, basis: LimitBasis, limit: Limit, place: tuple[str, str], allowed: int) -> Plan:
     # A deletion whose answer was lost counts already: sending it again takes no more room.
-    count = sum(isinstance(a, Delete) and a.record.remote_id not in ground.site_deleted for a in plan.actions)
+    count = sum(isinstance(a, Delete) and a.record.remote_id not in basis.site_deleted for a in plan.actions)
     job, target = place
-    job_room = limit.of(len(ground.job_records | ground.job_deleted)) - len(ground.job_deleted)
-    site_room = limit.of(len(ground.site_records | ground.site_deleted)) - len(ground.site_deleted)
+    job_room = limit.of(len(basis.job_records | basis.job_deleted)) - len(basis.job_deleted)
+    site_room = limit.of(len(basis.site_records | basis.site_deleted)) - len(basis.site_deleted)
     room = max(0, min(job_room, site_room))
     if count == 0 or count <= max(room, allowed):
         return plan

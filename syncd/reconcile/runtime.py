@@ -6,24 +6,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from syncd.domain import Rule
-from syncd.domain.ports import Clock, CycleObserver, SilentObserver, Source, StateStore, Target, TellWait
+from syncd.domain.job import Job
+from syncd.domain.ports import (
+    Clock,
+    CycleObserver,
+    Journal,
+    ReadOnlyJournal,
+    SilentObserver,
+    Source,
+    StateStore,
+    Target,
+    TellWait,
+)
 from syncd.errors import SyncdError
-from syncd.reconcile.apply.applier import WORKERS
-from syncd.reconcile.guard import Limits
-from syncd.reconcile.plan.planner import Policies
+from syncd.reconcile.desired.desired_state import Naming
+from syncd.reconcile.observe.source_observer import SourceAccess
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """A configured job, ready to run."""
-
-    name: str
-    source: str
-    targets: tuple[str, ...]
-    rules: tuple[Rule, ...]
-    policies: Policies
-    limits: Limits
+WORKERS = 20
+"""Requests to one site at the same time; as many more are in the journal, ready to go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,28 @@ class Runtime:
     waits: TellWait = lambda *_: None
     """Told what a cycle waits for."""
     workers: int = WORKERS
+
+    def jobs_on(self, site: str) -> dict[str, Job]:
+        """The jobs that send to a site, by name."""
+        return {
+            name: self.jobs[name]
+            for name in sorted(self.jobs)
+            if any(self.site_of(target) == site for target in self.jobs[name].targets)
+        }
+
+    def access_to(self, source: str, journal: Journal | None = None) -> SourceAccess:
+        """A source with all that an observer of it needs; without a journal nothing that is seen is kept."""
+        return SourceAccess(
+            source=self.source(source),
+            store=self.store,
+            journal=journal or ReadOnlyJournal(),
+            fingerprint=self.fingerprint,
+            clock=self.clock,
+        )
+
+    def naming(self, job: str, profile: str) -> Naming:
+        """For whom a job's names are made. `profile`: which names the site takes."""
+        return Naming(job=job, owner=self.owner, profile=profile, fingerprint=self.fingerprint)
 
     def target_delay(self, name: str) -> float:
         """Seconds until a target's site may be asked again; 0 where that is not known."""

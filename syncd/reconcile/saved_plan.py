@@ -11,7 +11,7 @@ from typing import Any
 
 from syncd.domain import Action, Delete, FindingKind, Plan, RemoteSecret, Update
 from syncd.errors import ConfigError, PlanMoved
-from syncd.reconcile.cycle import PlannedPass
+from syncd.reconcile.planned_pass import PlannedPass
 from syncd.transport.private_files import read_bounded, write_private
 
 FORMAT = "syncd-plan/2"
@@ -59,10 +59,10 @@ def _shown(version: str) -> str | None:
     return None if not version or version.startswith("kv1:") else version
 
 
-def actions_of(picture: PlannedPass) -> list[dict[str, Any]]:
+def actions_of(planned: PlannedPass) -> list[dict[str, Any]]:
     """The actions of a plan that can be kept."""
-    remote = {secret.id: secret for secret in picture.remote}
-    return [action_row(action, remote) for action in picture.plan.actions if not unversioned(action)]
+    remote = {secret.id: secret for secret in planned.remote}
+    return [action_row(action, remote) for action in planned.plan.actions if not unversioned(action)]
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
@@ -110,14 +110,14 @@ def read(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def check(kept: list[dict[str, Any]], picture: PlannedPass) -> None:
+def check(kept: list[dict[str, Any]], planned: PlannedPass) -> None:
     """Is every kept action still part of the plan, unchanged? Raises `PlanMoved`."""
-    remote = {secret.id: secret for secret in picture.remote}
-    same = [action for action in (action_row(action, remote) for action in picture.plan.actions) if action in kept]
+    remote = {secret.id: secret for secret in planned.remote}
+    same = [action for action in (action_row(action, remote) for action in planned.plan.actions) if action in kept]
     if len(same) != len(kept):
         names = {action["name"] for action in same}
         moved = ", ".join(sorted(str(action["name"]) for action in kept if action["name"] not in names)[:5])
-        settled = {finding.name for finding in picture.plan.findings if finding.kind is FindingKind.UNCHANGED}
+        settled = {finding.name for finding in planned.plan.findings if finding.kind is FindingKind.UNCHANGED}
         if settled >= {action["name"] for action in kept} - names:
             raise PlanMoved(f"the plan was carried out already: {moved}", hint="look again with: syncd plan")
         raise PlanMoved(
@@ -132,12 +132,12 @@ def exactly(kept: list[dict[str, Any]]) -> Callable[[PlannedPass], Plan]:
     """
     first = [True]
 
-    def choose(picture: PlannedPass) -> Plan:
+    def choose(planned: PlannedPass) -> Plan:
         if first[0]:
-            check(kept, picture)
+            check(kept, planned)
         first[0] = False
-        remote = {secret.id: secret for secret in picture.remote}
-        same = [action for action in picture.plan.actions if action_row(action, remote) in kept]
-        return replace(picture.plan, actions=tuple(same))
+        remote = {secret.id: secret for secret in planned.remote}
+        same = [action for action in planned.plan.actions if action_row(action, remote) in kept]
+        return replace(planned.plan, actions=tuple(same))
 
     return choose

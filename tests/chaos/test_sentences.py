@@ -38,7 +38,7 @@ def test_a_creation_whose_answer_was_lost_is_not_sent_again_in_its_cycle(arena: 
     arena.lab.wix.fault("reset_after", "POST", times=1)
     done = arena.lab.run("sync")
     assert done.code == 5 and writes_to(arena.lab, "POST") == 1
-    assert "the site does not list it yet" in done.out
+    assert "the site does not list the secret yet" in done.out
     arena.lab.site.options.hide = lambda _one: False
     assert arena.judge(done).clean
 

@@ -187,7 +187,7 @@ def test_a_named_secret_is_read_although_the_listing_lags(
 
     from syncd.bootstrap.app import App
     from syncd.config import load
-    from syncd.reconcile.run_job import sync_job
+    from syncd.reconcile.run_job import Run, sync_job
 
     for name, value in AWS_ENVIRON.items():
         monkeypatch.setenv(name, value)
@@ -209,7 +209,9 @@ def test_a_named_secret_is_read_although_the_listing_lags(
         monkeypatch.setattr(source, "_ask", lagging)
 
         def cycle(*named: str) -> dict[str, str]:
-            sync_job(app.world, app.world.jobs["job"], holder="t", wait=timedelta(0), named=frozenset(named))
+            sync_job(
+                app.runtime, app.runtime.jobs["job"], Run(holder="t", wait=timedelta(0), hinted_paths=frozenset(named))
+            )
             return lab.site.values()
 
         assert cycle() == {"a": "one"}

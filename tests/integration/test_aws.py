@@ -85,7 +85,7 @@ def test_a_thousand_cost_ten_pages_and_fifty_batches(
     counts: list[dict[str, int]] = []
     from datetime import timedelta
 
-    from syncd.reconcile.run_job import sync_job
+    from syncd.reconcile.run_job import Run, sync_job
 
     for _ in range(2):
         calls: dict[str, int] = {}
@@ -93,7 +93,7 @@ def test_a_thousand_cost_ten_pages_and_fifty_batches(
         with App(
             settings, source_call=lambda _s, call, calls=calls: calls.__setitem__(call, calls.get(call, 0) + 1)
         ) as app:
-            (report,) = sync_job(app.world, app.world.jobs["bulk"], holder="t", wait=timedelta(0))
+            (report,) = sync_job(app.runtime, app.runtime.jobs["bulk"], Run(holder="t", wait=timedelta(0)))
         assert report.exit_code == 0, report
         counts.append(calls)
     assert counts == [{"list_secrets": 10, "batch_get_secret_value": 50}, {"list_secrets": 10}]

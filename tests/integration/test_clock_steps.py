@@ -11,7 +11,7 @@ import pytest
 
 from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.reconcile.run_job import sync_job
+from syncd.reconcile.run_job import Run, sync_job
 from tests.lab import Bao, Lab
 
 YEAR = timedelta(days=365)
@@ -42,7 +42,7 @@ def clock(job: Lab, ahead: timedelta) -> Iterator[App]:
 
 
 def cycle(app: App) -> Any:
-    (report,) = sync_job(app.world, app.world.jobs["job"], holder="test", wait=timedelta(0))
+    (report,) = sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="test", wait=timedelta(0)))
     return report
 
 

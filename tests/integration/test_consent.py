@@ -13,8 +13,8 @@ import pytest
 from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.domain import Grant
-from syncd.reconcile.guard import Limit
-from syncd.reconcile.run_job import sync_job
+from syncd.domain.job import Limit
+from syncd.reconcile.run_job import Run, sync_job
 from tests.lab import Bao, Lab
 
 
@@ -117,7 +117,7 @@ def test_a_grant_ends(job: Lab, spans: tuple[str, ...], later: int, taken: bool)
     assert job.run("sync").code == 1
     assert job.run("state", "adopt", "s0_v", "--reason", "agreed", *spans).code == 0
     with App(load(job.config_file), clock=lambda: datetime.now(UTC) + timedelta(hours=later)) as app:
-        sync_job(app.world, app.world.jobs["job"], holder="test", wait=timedelta(0))
+        sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="test", wait=timedelta(0)))
     assert (job.site.values()["s0_v"] == "1") is taken
 
 
@@ -126,7 +126,7 @@ def test_a_grant_that_is_taken_back_in_the_middle_is_not_used(job: Lab) -> None:
     assert job.run("sync").code == 1
     assert job.run("state", "adopt", "s0_v", "--reason", "agreed").code == 0
     with App(load(job.config_file)) as app:
-        honest = app.world.store.grants
+        honest = app.runtime.store.grants
         asked = []
 
         def withdrawn(site: str, now: datetime) -> dict[str, Grant]:
@@ -134,7 +134,7 @@ def test_a_grant_that_is_taken_back_in_the_middle_is_not_used(job: Lab) -> None:
             return dict(honest(site, now)) if len(asked) == 1 else {}
 
         app.ledger.grants = withdrawn  # type: ignore[method-assign]
-        sync_job(app.world, app.world.jobs["job"], holder="test", wait=timedelta(0))
+        sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="test", wait=timedelta(0)))
     assert job.site.values()["s0_v"] == "theirs" and len(asked) > 1
 
 

@@ -23,7 +23,7 @@ from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.config.settings import Schedule
 from syncd.daemon.triggers import every, trigger_for
-from syncd.reconcile.run_job import sync_job
+from syncd.reconcile.run_job import Run, sync_job
 from syncd.sandbox.wix_site import Refusal
 from syncd.telemetry.events import Events
 from tests.fakes import FakeClock
@@ -45,8 +45,8 @@ def one_day(app: App, clock: FakeClock, every: timedelta) -> None:
     begun = clock.now
     while clock.now - begun < DAY:
         started = clock.now
-        for job in app.world.jobs.values():
-            sync_job(app.world, job, holder="day", wait=timedelta(0))
+        for job in app.runtime.jobs.values():
+            sync_job(app.runtime, job, Run(holder="day", wait=timedelta(0)))
         clock.now = started + every
 
 
@@ -166,13 +166,13 @@ def test_a_day_of_cycles_does_not_grow(lab: Lab, bao: Bao) -> None:
     clock = FakeClock()
     sizes: list[tuple[int, int]] = []
     with simulated(lab, clock) as (app, _):
-        job = app.world.jobs["job"]
+        job = app.runtime.jobs["job"]
         tracemalloc.start()
         try:
             for cycle in range(288):
                 if cycle % 40 == 0:
                     bao.put("app/s0", v=str(cycle))
-                (report,) = sync_job(app.world, job, holder="day", wait=timedelta(0))
+                (report,) = sync_job(app.runtime, job, Run(holder="day", wait=timedelta(0)))
                 assert report.exit_code == 0, report
                 clock.skip(timedelta(minutes=5))
                 lab.wix.seen.clear()

@@ -452,7 +452,7 @@ def test_a_long_cycle_looks_again_and_lets_others_have_their_turn(
     import syncd.reconcile.cycle
     from syncd.bootstrap.app import App
     from syncd.config import load
-    from syncd.reconcile.run_job import sync_job
+    from syncd.reconcile.run_job import Run, sync_job
 
     monkeypatch.setattr(syncd.reconcile.cycle, "APPLY_SECONDS", 0.3)
     lab.vault(bao)
@@ -465,7 +465,7 @@ def test_a_long_cycle_looks_again_and_lets_others_have_their_turn(
     ended: list[str] = []
 
     def work(app: App, name: str) -> None:
-        (report,) = sync_job(app.world, app.world.jobs[name], holder=name, wait=timedelta(minutes=1))
+        (report,) = sync_job(app.runtime, app.runtime.jobs[name], Run(holder=name, wait=timedelta(minutes=1)))
         assert report.exit_code == 0, report
         ended.append(name)
 

@@ -16,7 +16,7 @@ import syncd.sources.aws.source
 import syncd.sources.vault.listing
 from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.reconcile.run_job import sync_job
+from syncd.reconcile.run_job import Run, sync_job
 from syncd.sandbox.launchers import openbao
 from tests.chaos.peers import Answer, metadata, peer, spent, vault
 from tests.integration.test_aws import rule
@@ -125,7 +125,7 @@ def test_another_account_is_seen_by_a_process_that_lives_on(lab: Lab, monkeypatc
         lab.job("job", "aws", {"path": "app/a", "name": "A"}, **DELETING)
         with App(load(lab.config_file)) as app:
             for _ in range(4):
-                (report,) = sync_job(app.world, app.world.jobs["job"], holder="t", wait=timedelta(0))
+                (report,) = sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="t", wait=timedelta(0)))
                 state |= {"describe": "gone", "list": {"SecretList": [other]}}
     assert report.exit_code == 4 and set(lab.ids()) == {"A"}
 
@@ -225,7 +225,7 @@ def test_a_process_of_another_version_writes_nothing_more(lab: Lab, bao: Bao) ->
             other.execute("UPDATE syncd_meta SET value = '4' WHERE key = 'schema_version'")
         other.close()
         bao.put("app/a", v="2")
-        (report,) = sync_job(app.world, app.world.jobs["job"], holder="t", wait=timedelta(0))
+        (report,) = sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="t", wait=timedelta(0)))
     assert report.exit_code == 7 and "another version" in str(report.error)
     assert lab.site.values() == {"a_v": "1"}
 

@@ -312,8 +312,9 @@ def test_one_lagging_answer_is_one_answer_however_many_jobs_see_it(lab: Lab, bao
     from syncd.domain import Glob, Rule
     from syncd.ledger.engine import sqlite_engine
     from syncd.ledger.store import Ledger
+    from syncd.reconcile.observe.freshness import SPACING
     from syncd.reconcile.observe.observation_cache import ObservationCache
-    from syncd.reconcile.observe.source_observer import SPACING, SourceObserver
+    from syncd.reconcile.observe.source_observer import SourceAccess, SourceObserver
     from tests.fakes import FakeClock, FakeSource
 
     clock = FakeClock()
@@ -325,8 +326,8 @@ def test_one_lagging_answer_is_one_answer_however_many_jobs_see_it(lab: Lab, bao
 
     def gather() -> str:
         with ledger.lock("s", holder="t", wait=timedelta(0)) as journal:
-            one = SourceObserver((rule,), source, ObservationCache(), ledger, journal, lambda _: "fp", clock())
-            one.look()
+            access = SourceAccess(source=source, store=ledger, journal=journal, fingerprint=lambda _: "fp", clock=clock)
+            SourceObserver((rule,), access, ObservationCache()).observe()
         return ledger.known_paths("vault")["kv/a", ""].version.token
 
     newest = gather()

@@ -11,7 +11,7 @@ import pytest
 
 from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.reconcile.run_job import sync_job
+from syncd.reconcile.run_job import Run, sync_job
 from syncd.sandbox.wix_site import Refusal
 from tests.integration.test_one_site_two_keys import by_app, key_of
 from tests.lab import Bao, Lab
@@ -265,7 +265,7 @@ def test_a_limit_goes_by_the_sites_clock(lab: Lab, bao: Bao, wrong: timedelta) -
     bao.remove("app/a")
     with App(load(lab.config_file), clock=lambda: datetime.now(UTC) + wrong) as app:
         for _ in range(2):
-            sync_job(app.world, app.world.jobs["job"], holder="t", wait=timedelta(0))
+            sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="t", wait=timedelta(0)))
     assert len(lab.site.values()) == 7
     bao.remove("app/b")
     for _ in range(3):

@@ -12,7 +12,7 @@ import pytest
 
 from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.reconcile.run_job import sync_job
+from syncd.reconcile.run_job import Run, sync_job
 from syncd.sources.aws.event_queue import names_in
 from tests.lab import AWS_ENVIRON, Bao, Lab
 
@@ -22,8 +22,8 @@ def woken(lab: Lab, monkeypatch: pytest.MonkeyPatch, *named: str) -> list[Any]:
     for key, value in AWS_ENVIRON.items():
         monkeypatch.setenv(key, value)
     with App(load(lab.config_file)) as app:
-        job = app.world.jobs["job"]
-        return sync_job(app.world, job, holder="test", wait=timedelta(0), named=frozenset(named))
+        job = app.runtime.jobs["job"]
+        return sync_job(app.runtime, job, Run(holder="test", wait=timedelta(0), hinted_paths=frozenset(named)))
 
 
 @pytest.mark.parametrize("named", ["app/*", "app/pub/**", "app/**", "a*", "app/private/key", "app/private/*"])

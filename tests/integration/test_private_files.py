@@ -18,7 +18,7 @@ import pytest
 
 from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.reconcile.run_job import sync_job
+from syncd.reconcile.run_job import Run, sync_job
 from tests.lab import Bao, Lab
 
 ROOT = os.geteuid() == 0
@@ -211,13 +211,13 @@ def test_a_ledger_that_went_under_a_process_is_noticed_before_the_next_write(
         bao.put(f"app/n{number:02}", v="1")
     with App(load(job.config_file)) as app:
         if moment == "between":
-            sync_job(app.world, app.world.jobs["job"], holder="test", wait=timedelta(0))
+            sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="test", wait=timedelta(0)))
             bao.put("app/x", v="2")
             change(job.state)
         else:
             job.wix.fault("slow", "POST", times=1, seconds=0.05).on = lambda: change(job.state)
         before = job.writes()
-        (report,) = sync_job(app.world, app.world.jobs["job"], holder="test", wait=timedelta(0))
+        (report,) = sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="test", wait=timedelta(0)))
         assert report.exit_code == 7, report
         assert "removed or replaced" in str(report.error) or "cannot be used" in str(report.error)
         if moment == "between":

@@ -67,7 +67,7 @@ def test_a_rotated_credentials_file_is_read_again_by_a_process_that_runs(
 
             def cycle() -> Any:
                 (report,) = sync_job(
-                    app.world, app.world.jobs["job"], holder="t", wait=timedelta(0), tick=ObservationCache()
+                    app.runtime, app.runtime.jobs["job"], holder="t", wait=timedelta(0), tick=ObservationCache()
                 )
                 return report
 

@@ -14,7 +14,7 @@ import pytest
 from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.domain import FindingKind
-from syncd.reconcile.run_job import sync_job
+from syncd.reconcile.run_job import Run, sync_job
 from tests.lab import Bao, Lab
 
 OLD = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,7 +41,7 @@ def later(job: Lab, **span: float) -> Iterator[App]:
 
 
 def cycle(app: App) -> Any:
-    (report,) = sync_job(app.world, app.world.jobs["job"], holder="test", wait=timedelta(0))
+    (report,) = sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="test", wait=timedelta(0)))
     return report
 
 
@@ -181,11 +181,11 @@ def test_a_site_without_dates_is_verified(job: Lab) -> None:
 
 
 def test_comparisons_are_a_bounded_batch_and_all_are_made(job: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch) -> None:
-    from syncd.reconcile.plan import resolver as decide
+    from syncd.reconcile.plan import comparisons
 
     bao.put("app/x", **{f"f{number:02}": "x" for number in range(50)})
     assert job.settle().code == 0
-    monkeypatch.setattr(decide, "COMPARISONS", 7)
+    monkeypatch.setattr(comparisons, "MOST_A_PASS", 7)
     seen: list[int] = []
     with later(job, hours=25) as app:
         honest = app.target("shop").list

@@ -91,7 +91,7 @@ def test_whoever_waits_for_a_busy_site_gets_its_lock(lab: Lab, bao: Bao, moment:
         lab.site.value = refusing  # type: ignore[method-assign]
     with App(load(lab.config_file), clock=lambda: datetime.now(UTC) + timedelta(hours=25)) as app:
         options = {"holder": "busy", "wait": timedelta(0)}
-        thread = threading.Thread(target=sync_job, args=(app.world, app.world.jobs["job"]), kwargs=options)
+        thread = threading.Thread(target=sync_job, args=(app.runtime, app.runtime.jobs["job"]), kwargs=options)
         thread.start()
         try:
             until(lambda: app.target("shop").delay() > 1)

@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from syncd.domain import Glob, Grant, Rule
+from syncd.domain.job import Job, Limit, Limits, Policies
 from syncd.domain.ownership import other_owner
 from syncd.ledger.engine import sqlite_engine
 from syncd.ledger.fingerprints import Fingerprints
 from syncd.ledger.store import Ledger
-from syncd.reconcile.guard import Limit, Limits
-from syncd.reconcile.plan.planner import Policies
-from syncd.reconcile.run_job import sync_job
-from syncd.reconcile.runtime import Job, Runtime
+from syncd.reconcile.run_job import Run, sync_job
+from syncd.reconcile.runtime import Runtime
 from syncd.sandbox.wix_site import Refusal, Site
 from tests.fakes import Crash, FakeClock, FakeSource, FakeTarget
 
@@ -94,7 +93,7 @@ class SyncMachine(RuleBasedStateMachine):
         limits = Limits(max_deletes=Limit(number=100))
         return Job(name="keeper", source="vault", targets=("shop",), rules=rules, policies=policies, limits=limits)
 
-    def world(self) -> Runtime:
+    def runtime(self) -> Runtime:
         return Runtime(
             owner="owner",
             jobs={"job": self.job(), "keeper": self.keeper()},
@@ -113,7 +112,7 @@ class SyncMachine(RuleBasedStateMachine):
         self.failed_listing = self.source.broken or self.source.partial or self.source.stale is not None
         try:
             job = self.job() if self.serving else self.keeper()
-            (report,) = sync_job(self.world(), job, holder="machine", wait=timedelta(0), named=self.named)
+            (report,) = sync_job(self.runtime(), job, Run(holder="machine", wait=timedelta(0), hinted_paths=self.named))
         except Crash:
             self.target.mischief.clear()
             return None

@@ -169,10 +169,10 @@ def test_a_password_in_the_address_of_the_ledger(lab: Lab, bao: Bao, heard: list
 @pytest.mark.parametrize(
     "where",
     [
-        "syncd.reconcile.apply.applier.succeeded",
-        "syncd.reconcile.observe.source_observer.extract",
+        "syncd.reconcile.apply.applier.after_success",
+        "syncd.reconcile.desired.desired_state.extract",
         "syncd.targets.wix.target.exchange",
-        "syncd.reconcile.cycle.recover",
+        "syncd.reconcile.planned_pass.recover",
     ],
 )
 def test_a_bug_shows_nothing_of_its_text(lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch, where: str) -> None:

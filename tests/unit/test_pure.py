@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from syncd.domain import Delete, Glob, Plan, Record, Rule, SecretRef, SecretValue, Version, WriteWindow, version_label
+from syncd.domain.job import Limit, Limits
 from syncd.domain.naming import legal, matched_part, wix_name
 from syncd.domain.ownership import carries, mark_of, marked
 from syncd.domain.values import extract, fields_of
 from syncd.domain.write_window import Change, judge
 from syncd.errors import BadName, BadValue, worst
-from syncd.reconcile.guard import Limit, LimitBasis, Limits, guard
-from syncd.reconcile.record.cycle_result import delay_after
+from syncd.reconcile.guard import LimitBasis, guard
+from syncd.reconcile.record.problems import delay_after
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 REF = SecretRef(source="v", path="kv/app/x", field="f")

@@ -1,74 +1,192 @@
-"""Rows and history lines after an action. Pure."""
+"""A record's state machine: its row before a request, and after each way that the request can end. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from syncd.domain import ADOPTING, Create, Delete, HistoryEntry, Outcome, Reason, Record, Result, Update, WriteResult
+from syncd.domain import (
+    ADOPTING,
+    Action,
+    Create,
+    Delete,
+    HistoryEntry,
+    Outcome,
+    Pending,
+    Reason,
+    Record,
+    Result,
+    Update,
+    WriteResult,
+)
+from syncd.domain.job import DAY
 from syncd.domain.recency import happened_within
-from syncd.domain.write_window import recently_lost
-from syncd.reconcile.plan.planner import DAY
+from syncd.domain.write_window import lost, recently_lost
+from syncd.errors import NameTaken, SecretGone, TargetError
 
 
-def succeeded(action: Create | Update, record: Record, written: WriteResult, now: datetime) -> Record:
-    """The row after a write that was answered."""
-    wanted = action.desired
-    if isinstance(action, Update) and action.reason == Reason.SOUGHT:
-        # It is there, and nobody knows what it holds: somebody else's change may be hidden by this one.
-        return replace(record, pending=None, unverified=True, unlisted_tried_at=now)
-    done = replace(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """What becomes of a row."""
+
+    put: Record | None = None
+    drop: Record | None = None
+    fails: bool = False
+    """The name's cycle is over."""
+    is_unconfirmed: bool = False
+    """Only a listing can tell whether it was created."""
+    look_again: bool = False
+    """Something is not as listed."""
+
+
+def opened(action: Action, site: str, target: str, now: datetime) -> Record:
+    """The row as it is journaled before the request."""
+    if isinstance(action, Delete):
+        return replace(action.record, pending=Pending.DELETE, pending_at=now)
+    if isinstance(action, Update):
+        pending = Pending.ADOPT if action.reason in ADOPTING else Pending.UPDATE
+        return replace(action.record, pending=pending, pending_at=now)
+    desired = action.desired
+    seed = action.record or Record(site=site, name=desired.name, target=target, job=desired.job, ref=desired.ref)
+    return replace(
+        seed,
+        job=desired.job,
+        ref=desired.ref,
+        pin=desired.pin,
+        remote_id=None,
+        description=desired.description,
+        fingerprint=desired.fingerprint,
+        pending=Pending.CREATE,
+        pending_at=now,
+    )
+
+
+def after_success(action: Action, record: Record, written: WriteResult, now: datetime) -> Transition:
+    """The request was answered."""
+    if isinstance(action, Delete):
+        return Transition(drop=record)
+    if isinstance(action, Update) and action.reason is Reason.SOUGHT:
+        # It is at the site, and nobody knows what it holds: somebody else's change may be hidden by this one.
+        return Transition(put=replace(record, pending=None, unverified=True, unlisted_tried_at=now))
+    if isinstance(action, Create):
+        done = replace(_written(action, record, written, now), lost_writes=(), doubted_at=None)
+        done = _with_value(action, replace(done, unlisted_tried_at=None, adopted=False), now)
+    else:
+        done = _updated(action, record, written, now)
+    return Transition(put=done, drop=record if done.name != record.name else None)
+
+
+def _written(action: Create | Update, record: Record, written: WriteResult, now: datetime) -> Record:
+    return replace(
         record,
-        name=wanted.name,
+        name=action.desired.name,
         remote_id=written.id,
-        description=wanted.description,
+        description=action.desired.description,
         pending=None,
         window=written.window,
         pinned_at=None,
         last_synced_at=now,
         status="synced",
     )
-    if isinstance(action, Create):
-        done = replace(done, lost_writes=(), doubted_at=None, unlisted_tried_at=None, adopted=False)
-    else:
-        came = 1 if action.reason is Reason.LATE else 0  # what this write answers is one of the lost ones
-        waiting = recently_lost(record, now)[came:]
-        moved = action.reason == Reason.MOVED or action.reason in ADOPTING
-        lately = tuple(at for at in record.restores if happened_within(at, now, DAY))
-        done = replace(
-            done,
-            lost_writes=(*waiting, *[now] * written.lost_tries),
-            job=wanted.job if moved else record.job,
-            restores=(*lately, now) if action.restore else lately,
-            unlisted_tried_at=now if action.reason == Reason.UNLISTED else record.unlisted_tried_at,
-        )
-        if action.describe_only:
-            # Its date hides a change that the listing did not show yet: compared as soon as that may be.
-            done = replace(done, verified_at=None)
-        if action.describe_only and action.reason is not Reason.MOVED:
-            return done
-        if action.describe_only:
-            return replace(
-                done,
-                ref=wanted.ref,
-                pin=wanted.pin,
-                version=wanted.version,
-                source_updated_at=wanted.updated_at or record.source_updated_at,
-                absent_at=None,
-                absent_for=timedelta(0),
-            )
+
+
+def _updated(action: Update, record: Record, written: WriteResult, now: datetime) -> Record:
+    arrived = 1 if action.reason is Reason.LATE else 0  # what this write answers is one of the lost ones
+    moved = action.reason is Reason.MOVED or action.reason in ADOPTING
+    restores = tuple(at for at in record.restores if happened_within(at, now, DAY))
+    done = replace(
+        _written(action, record, written, now),
+        lost_writes=(*recently_lost(record, now)[arrived:], *[now] * written.lost_tries),
+        job=action.desired.job if moved else record.job,
+        restores=(*restores, now) if action.restore else restores,
+        unlisted_tried_at=now if action.reason is Reason.UNLISTED else record.unlisted_tried_at,
+    )
+    if not action.describe_only:
+        return _with_value(action, done, now)
+    # Its date hides a change that the listing did not show yet: compared as soon as that may be.
+    done = replace(done, verified_at=None)
+    return _with_reference(action, done) if action.reason is Reason.MOVED else done
+
+
+def _with_reference(action: Create | Update, record: Record) -> Record:
+    """The row of a secret that comes from the reference that is wanted."""
+    desired = action.desired
     return replace(
-        done,
-        ref=wanted.ref,
-        pin=wanted.pin,
-        version=wanted.version,
-        fingerprint=wanted.fingerprint,
-        unverified=False,
-        source_updated_at=wanted.updated_at or record.source_updated_at,
-        verified_at=now,
+        record,
+        ref=desired.ref,
+        pin=desired.pin,
+        version=desired.version,
+        source_updated_at=desired.updated_at or record.source_updated_at,
         absent_at=None,
         absent_for=timedelta(0),
     )
+
+
+def _with_value(action: Create | Update, record: Record, now: datetime) -> Record:
+    """The row of a secret whose value was sent."""
+    sent = _with_reference(action, record)
+    return replace(sent, fingerprint=action.desired.fingerprint, unverified=False, verified_at=now)
+
+
+def after_failure(action: Action, record: Record, error: TargetError, now: datetime) -> Transition:
+    """The request was refused, or its answer was lost."""
+    if isinstance(action, Create):
+        return _not_created(action, record, error, now)
+    if isinstance(error, SecretGone):
+        return _gone(action, record)
+    if isinstance(action, Delete):
+        kept = record if error.maybe_done else replace(record, pending=None)
+        return Transition(put=replace(kept, lost_writes=lost(record, now, error.lost_tries)), fails=True)
+    if action.reason in ADOPTING:
+        # A refused one is not ours; for one whose answer was lost the next listing tells, by our mark.
+        if not error.maybe_done:
+            return Transition(drop=record, fails=True)
+        return Transition(put=replace(record, lost_writes=lost(record, now, error.lost_tries - 1)), fails=True)
+    if not error.maybe_done:
+        return Transition(put=replace(record, pending=None), fails=True)
+    unverified = record.unverified or not action.describe_only
+    writes = lost(record, now, 0 if action.describe_only else error.lost_tries)
+    return Transition(put=replace(record, pending=None, unverified=unverified, lost_writes=writes), fails=True)
+
+
+def _not_created(action: Create, record: Record, error: TargetError, now: datetime) -> Transition:
+    """A lost answer and a taken name are for the next listing to tell; a refusal frees the name."""
+    if error.maybe_done:
+        kept = replace(record, lost_writes=lost(record, now, error.lost_tries))
+        return Transition(put=kept, is_unconfirmed=True, look_again=True)
+    if isinstance(error, NameTaken):
+        return Transition(is_unconfirmed=True, look_again=True)
+    if action.record is not None and action.record.pending is Pending.CREATE:
+        return Transition(put=action.record, fails=True)  # an earlier one may still come through
+    return Transition(drop=record, fails=True)
+
+
+def _gone(action: Update | Delete, record: Record) -> Transition:
+    """The site has no secret of this id any more."""
+    without_id = replace(
+        record,
+        remote_id=None,
+        pending=None,
+        pending_at=None,
+        lost_writes=(),
+        unverified=False,
+        window=None,
+        pinned_at=None,
+    )
+    sought = isinstance(action, Update) and action.reason is Reason.SOUGHT
+    # Nothing is left to know of it, but that an adopted one never becomes ours to delete: it may come back.
+    if sought and not record.adopted:
+        return Transition(drop=record, look_again=True)
+    return Transition(put=without_id, look_again=True)
+
+
+def put_back(action: Action, record: Record) -> Transition:
+    """The site took nothing: the row is as it was, and the action comes again."""
+    adopting = isinstance(action, Update) and action.reason in ADOPTING
+    before = action.record
+    if before is not None and not adopting and (before.remote_id or before.pending):
+        return Transition(put=before)
+    return Transition(drop=record)
 
 
 def result_of(error: Exception | None) -> Result:

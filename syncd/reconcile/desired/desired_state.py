@@ -1,47 +1,18 @@
-"""Mapped names and what could not be mapped; which mounts and texts are to be believed. Pure."""
+"""The names and values that a site should hold, from what was seen at the source. Pure."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from syncd.domain import DesiredSecret, Finding, FindingKind, ReadFailure, Rule, SecretRef, Snapshot
-from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_MEND, is_storable
-from syncd.errors import SecretError
-
-
-def strange_mount(known: Mapping[str, str], mount: str, mount_id: str) -> str:
-    """The known mount that this one contradicts, or "": another identity, or one inside the other.
-
-    A server has no mount inside another, so such a pair means that one of them was replaced.
-    """
-    if mount in known:
-        return mount if known[mount] != mount_id else ""
-    nested = (name for name in known if mount and (name.startswith(mount) or mount.startswith(name)))
-    return next(nested, "")
-
-
-def without_odd_paths(snapshot: Snapshot) -> Snapshot:
-    """The listing without the paths that no database keeps; each is a failure."""
-    kept, failures = [], []
-    for entry in snapshot.entries:
-        path = entry.ref.path
-        if not is_storable(path):
-            message = "a path with a NUL or a lone surrogate is not read"
-            failures.append(ReadFailure(place=ascii(path), message=message, hint="rename it at the source"))
-        elif len(path.encode()) > PATH_MAX:
-            failures.append(ReadFailure(place=f"{path[:60]}…", message=TOO_LONG, hint=TOO_LONG_MEND))
-        else:
-            kept.append(entry)
-    if not failures:
-        return snapshot
-    return replace(snapshot, entries=tuple(kept), failures=(*snapshot.failures, *failures), complete=False)
-
-
-def rule_digest(rule: Rule) -> str:
-    """A rule as it is written, in 8 hex digits."""
-    return hashlib.sha256(repr(replace(rule, index=0)).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+from syncd.domain import DesiredSecret, Finding, FindingKind, PathState, Rule, SecretRef, rule_digest
+from syncd.domain.naming import fill, wix_name
+from syncd.domain.ownership import mark_of, marked
+from syncd.domain.untrusted import FIELD_MAX, is_storable
+from syncd.domain.value_templates import PLAIN_FORMS, form_in, versioned
+from syncd.domain.values import extract
+from syncd.errors import BadName, BadValue, SecretError
+from syncd.reconcile.observe.evidence import ListingEvidence
 
 
 @dataclass(slots=True)
@@ -66,6 +37,11 @@ class DesiredState:
             Finding(kind=FindingKind.MISSING, name=str(ref), ref=ref, message=message, hint=hint, exit_code=1)
         )
 
+    def unknown(self, message: str, ref: SecretRef | None = None) -> None:
+        """Something that may be a typing mistake."""
+        name = str(ref) if ref else ""
+        self.findings.append(Finding(kind=FindingKind.UNKNOWN, name=name, ref=ref, message=message))
+
     @property
     def all(self) -> tuple[DesiredSecret, ...]:
         """Every mapped name, collisions included."""
@@ -73,4 +49,125 @@ class DesiredState:
 
     def faulty(self) -> Mapping[str, DesiredSecret]:
         """The mapped names whose value cannot go to Wix."""
-        return {secret.name: secret for key, secret in self.secrets.items() if key in self.faults}
+        return {desired.name: desired for key, desired in self.secrets.items() if key in self.faults}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """For whom names are made, and how."""
+
+    job: str
+    owner: str
+    """Who this installation is, at Wix."""
+    profile: str
+    """Which names the site takes."""
+    fingerprint: Callable[[bytes], str]
+    """Of a value; the same value gives the same text."""
+
+
+def build_desired_state(evidence: ListingEvidence, naming: Naming) -> DesiredState:
+    """Every selected field under its Wix name, with its value where the path was read."""
+    state = DesiredState()
+    for failure in evidence.unsendable:
+        ref = SecretRef(source=evidence.source, path=failure.place)
+        state.failed(str(ref), ref, failure.message, failure.hint)
+    for rule in evidence.rules:
+        snapshot = evidence.snapshots[rule.index]
+        if snapshot.complete and not snapshot.entries:
+            _report_nothing_listed(state, evidence, rule)
+        builder = _RuleMapper(state, evidence, naming, rule)
+        for entry in snapshot.entries:
+            path = evidence.paths.get((entry.ref.path, entry.pin))
+            if path is not None:
+                for ref in _selected(rule, path, state):
+                    builder.add(ref, path)
+    return state
+
+
+def _report_nothing_listed(state: DesiredState, evidence: ListingEvidence, rule: Rule) -> None:
+    snapshot = evidence.snapshots[rule.index]
+    if rule.path.has_wildcard:
+        state.unknown(f"{rule.path} selects nothing")
+    elif not snapshot.failures:
+        why = snapshot.absence or "there is no such path at the source"
+        state.missing(SecretRef(source=evidence.source, path=rule.path.text), why, "see the path, or take the rule out")
+
+
+def _selected(rule: Rule, path: PathState, state: DesiredState) -> Iterable[SecretRef]:
+    """The fields of one path that a rule takes."""
+    ref = SecretRef(source=path.source, path=path.path)
+    if rule.field is None:
+        return (ref,)
+    if path.fields is None:
+        state.failed(str(ref), ref, "the value is not a JSON object, so it has no fields", "leave `field` out")
+        return ()
+    if rule.field == "*":
+        return _each_field(ref, path.fields, state)
+    if rule.field in path.fields:
+        return (replace(ref, field=rule.field),)
+    # Of many paths some may lack the field; a rule for one path says that it has to be there.
+    if not rule.path.has_wildcard:
+        has = ", ".join(path.fields) or "none"
+        state.missing(replace(ref, field=rule.field), f"there is no field {rule.field}", f"it has: {has}")
+    return ()
+
+
+def _each_field(ref: SecretRef, fields: Iterable[str], state: DesiredState) -> Iterable[SecretRef]:
+    names = tuple(fields)
+    if not names:
+        state.unknown("the secret is there and has no fields, so nothing of it is sent", ref)
+    odd = {name for name in names if not is_storable(name) or len(name.encode()) > FIELD_MAX}
+    for name in sorted(odd):
+        message = f"a field's name holds a NUL or a lone surrogate, or is longer than {FIELD_MAX} bytes"
+        state.failed(f"{ref}#{name[:60]!a}", ref, message, "rename the field at the source")
+    return tuple(replace(ref, field=name) for name in names if name not in odd)
+
+
+class _RuleMapper:
+    """Maps what one rule selects."""
+
+    def __init__(self, state: DesiredState, evidence: ListingEvidence, naming: Naming, rule: Rule) -> None:
+        self._state, self._evidence, self._naming, self._rule = state, evidence, naming, rule
+        self._mount = evidence.snapshots[rule.index].mount.strip("/")
+        self._digest = rule_digest(rule)
+
+    def add(self, ref: SecretRef, path: PathState) -> None:
+        """One field under its name; a name that Wix does not take is that field's failure."""
+        state, rule = self._state, self._rule
+        try:
+            name = wix_name(rule, ref, self._mount, self._naming.profile)
+        except BadName as error:
+            state.failed(str(ref), ref, error.message, error.hint)
+            return
+        text = fill(rule.description, rule, ref, self._mount) if rule.description else "Kept by syncd"
+        desired = DesiredSecret(
+            name=name,
+            ref=ref,
+            version=versioned(path.version.token, rule.value, binary=rule.binary),
+            description=marked(text, mark_of(self._naming.owner, name, ref)),
+            job=self._naming.job,
+            pin=rule.pin,
+            rule=self._digest,
+            updated_at=path.updated_at,
+        )
+        earlier = state.secrets.get(desired.key)
+        if earlier is None:
+            state.put(self._with_value(desired))
+            return
+        # Two rules that give one reference the same name merge; the first one counts, if both make the same of it.
+        forms = {form_in(earlier.version), form_in(desired.version)}
+        if earlier.version != desired.version and not forms <= PLAIN_FORMS:
+            message, hint = "two rules make it by different templates", "give one of them another `name`"
+            state.faults[desired.key] = BadValue(message, hint=hint)
+            state.put(replace(earlier, rule=earlier.rule + desired.rule))  # a change of either rule is another try
+
+    def _with_value(self, desired: DesiredSecret) -> DesiredSecret:
+        result = self._evidence.documents.get((desired.ref.path, desired.pin))
+        if result is None or result.document is None:
+            return desired
+        try:
+            value = extract(result.document, self._rule, desired.ref.field)
+        except BadValue as error:
+            self._state.faults[desired.key] = error
+            return desired
+        return replace(desired, value=value, fingerprint=self._naming.fingerprint(value.reveal().encode()))

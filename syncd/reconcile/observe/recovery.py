@@ -63,41 +63,47 @@ def _with_pending(record: Record) -> tuple[datetime, ...]:
     return (*record.lost_writes, record.pending_at) if record.pending_at else record.lost_writes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where and when the listing was made, and for whom."""
+
+    owner: str
+    """Who this installation is, at Wix."""
+    key: str
+    target: str
+    now: datetime
+
+
 def recover(
-    owner: str,
+    site: Site,
     desired: Sequence[DesiredSecret],
     records: Sequence[Record],
     remote: Sequence[RemoteSecret],
-    *,
-    site: str,
-    target: str,
-    now: datetime,
-    known_ids: Mapping[str, KnownId] | None = None,
+    known_ids: Mapping[str, KnownId],
 ) -> Found:
-    """Take ids for pending creates and lost rows whose mark fits, settle what else the listing tells.
+    """Take ids for pending creates and lost rows whose mark fits, settle what else the listing shows.
 
     A wrong or missing mark is nobody we know: a pending create of that name is dropped, and the planner
     reports the conflict. An adoption that was not answered is ours only where the listing shows our mark.
     `known_ids`: what the ledger knows of ids that no row of the site holds.
     """
-    site_has = _Listing(owner, remote, records, desired)
+    listing = _Listing(site.owner, remote, records, desired)
     put: dict[str, Record] = {}
     drop: list[Record] = []
     taken: list[Record] = []
     for record in records:
-        settled = _looked_up(record, site_has, known_ids or {}, now)
+        settled = _looked_up(record, listing, known_ids, site.now)
         if settled is None:
             drop.append(record)
         elif settled is not record and settled != record:
             put[record.name] = settled
     known = {record.name for record in records}
-    for wanted in desired:
-        if wanted.name in known:
+    for secret in desired:
+        if secret.name in known:
             continue
-        listed = site_has.ours(wanted.name, wanted.ref)
+        listed = listing.ours(secret.name, secret.ref)
         if listed is not None and listed.name not in known:
-            known_id = (known_ids or {}).get(listed.id)
-            put[listed.name] = _taken_back(wanted, listed, known_id, site=site, target=target, now=now)
+            put[listed.name] = _taken_back(secret, listed, known_ids.get(listed.id), site)
             taken.append(put[listed.name])
             known.add(listed.name)
     return Found(put=tuple(put.values()), drop=tuple(drop), taken_back=tuple(taken))
@@ -148,26 +154,24 @@ def _looked_up(record: Record, listing: _Listing, ids: Mapping[str, KnownId], no
     if ours is None:
         if record.name in listing.by_name:
             return None  # somebody else's secret has the name that we had reserved
-        if _never_came(record, now) and record.name not in listing.wanting:
+        if _never_came(record, now) and record.name not in listing.wanting and not record.adopted:
             return None
     return _resolve(record, ours, ids, listed=False)
 
 
-def _taken_back(
-    wanted: DesiredSecret, listed: RemoteSecret, known: KnownId | None, *, site: str, target: str, now: datetime
-) -> Record:
+def _taken_back(wanted: DesiredSecret, listed: RemoteSecret, known: KnownId | None, site: Site) -> Record:
     """A row for a secret that the ledger lost, with what it knows of the id; its content is not verified."""
     taken = Record(
-        site=site,
+        site=site.key,
         name=listed.name,
-        target=target,
+        target=site.target,
         job=wanted.job,
         ref=wanted.ref,
         pin=wanted.pin,
         remote_id=listed.id,
         description=listed.description,
         unverified=True,
-        verified_at=now,
+        verified_at=site.now,
     )
     return with_known(taken, known)
 

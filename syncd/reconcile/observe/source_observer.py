@@ -1,44 +1,46 @@
-"""List, map, fetch: what a job's sources hold now, as names and versions, and values where needed."""
+"""List what a job selects at its source, and read the paths whose version is news."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
 
-from syncd.domain import (
-    DesiredSecret,
-    Finding,
-    FindingKind,
-    PathState,
-    ReadFailure,
-    ReadResult,
-    Rule,
-    SecretRef,
-    Snapshot,
-    SourceEntry,
-    Version,
-)
-from syncd.domain.naming import fill, selects_path, wix_name
-from syncd.domain.ownership import mark_of, marked
-from syncd.domain.ports import Journal, Source, StateStore
-from syncd.domain.untrusted import FIELD_MAX, is_storable
-from syncd.domain.value_templates import PLAIN_FORMS, form_in, versioned
-from syncd.domain.values import canonical, extract, fields_of
-from syncd.errors import BadName, BadValue
-from syncd.reconcile.desired.desired_state import DesiredState, rule_digest, strange_mount, without_odd_paths
+from syncd.domain import PathState, ReadFailure, ReadResult, Rule, Snapshot, SourceEntry, Version
+from syncd.domain.naming import selects_path
+from syncd.domain.ports import Clock, Journal, Source, StateStore
+from syncd.domain.values import canonical, fields_of
+from syncd.errors import BadValue
+from syncd.reconcile.observe.evidence import Key, ListingEvidence
+from syncd.reconcile.observe.freshness import judge_version
+from syncd.reconcile.observe.mounts import is_new_mount, without_conflicting_mount, without_odd_paths
 from syncd.reconcile.observe.observation_cache import ObservationCache
-from syncd.reconcile.plan.absence import ListingEvidence
 
-CONFIRMATIONS = 3
-"""Cycles in a row that must show an older version before it is believed (a lagging standby shows it too)."""
-
-SPACING = timedelta(minutes=1)
-"""As far apart those cycles must be at least."""
-
-Key = tuple[str, str]
-"""A path and its pin."""
 Fingerprint = Callable[[bytes], str]
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was listed and read so far."""
+
+    snapshots: dict[int, Snapshot] = field(default_factory=dict)
+    entries: dict[Key, SourceEntry] = field(default_factory=dict)
+    unread: set[Key] = field(default_factory=set)
+    documents: dict[Key, ReadResult] = field(default_factory=dict)
+    confirmed: set[Key] = field(default_factory=set)
+    """Whose older version is believed."""
+    changed: dict[Key, PathState] = field(default_factory=dict)
+    unsendable: list[ReadFailure] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceAccess:
+    """What an observer works with."""
+
+    source: Source
+    store: StateStore
+    journal: Journal
+    fingerprint: Fingerprint
+    clock: Clock
 
 
 class SourceObserver:
@@ -47,180 +49,132 @@ class SourceObserver:
     def __init__(
         self,
         rules: tuple[Rule, ...],
-        source: Source,
-        tick: ObservationCache,
-        store: StateStore,
-        journal: Journal | None,
-        fingerprint: Fingerprint,
-        now: datetime,
-        named: frozenset[str] = frozenset(),
+        access: SourceAccess,
+        cache: ObservationCache,
+        hinted_paths: frozenset[str] = frozenset(),
     ) -> None:
-        """`journal` None: only look, remember nothing. `named`: paths that an event named, looked at directly."""
-        self._named = named
-        self._now = now
+        """`hinted_paths`: what an event named, looked at directly."""
         self._rules = rules
-        self._digests = {rule.index: rule_digest(rule) for rule in rules}
-        self._source = source
-        self._tick = tick
-        self._journal = journal
-        self._fingerprint = fingerprint
-        self._states = store.known_paths(source.name)
-        self._mounts = store.known_mounts(source.name)
-        self._snapshots: dict[int, Snapshot] = {}
-        self._entries: dict[Key, SourceEntry] = {}
-        self._unread: set[Key] = set()
-        self._documents: dict[Key, ReadResult] = {}
-        self._confirmed: set[Key] = set()
-        self._changed: dict[Key, PathState] = {}
+        self._access = access
+        self._cache = cache
+        self._hinted_paths = hinted_paths
+        self._states = access.store.known_paths(access.source.name)
+        self._mounts = access.store.known_mounts(access.source.name)
+        self._seen = _Seen()
         self.older: set[Key] = set()
         """Read in an older version than before, which is not believed yet."""
         self.failures: list[ReadFailure] = []
-        self._unsendable: list[ReadFailure] = []
-        """Secrets that the source answered for, and that have nothing to send."""
 
-    def look(self) -> None:
+    def observe(self) -> None:
         """List every rule, and read the paths that are new or have a new version. Raises `SourceError`."""
         for rule in self._rules:
-            listed = self._with_named(rule, self._tick.list(self._source, rule))
-            snapshot = without_odd_paths(self._known_mount(listed))
-            self._snapshots[rule.index] = snapshot
+            listed = self._with_hints(rule, self._cache.list(self._access.source, rule))
+            snapshot = without_odd_paths(self._on_known_mount(listed))
+            self._seen.snapshots[rule.index] = snapshot
             for failure in snapshot.failures:
                 self._failed(failure, rule.pin)
             for entry in snapshot.entries:
-                self._entries[entry.ref.path, entry.pin] = entry
-        self.read(
-            key for key, entry in self._entries.items() if self._is_news(key, entry) or entry.ref.path in self._named
-        )
+                self._seen.entries[entry.ref.path, entry.pin] = entry
+        entries = self._seen.entries.items()
+        self.read(key for key, entry in entries if self._is_news(key, entry) or entry.ref.path in self._hinted_paths)
 
     def _failed(self, failure: ReadFailure, pin: str) -> None:
         """Note a place that was not read, or a secret that has nothing to send."""
-        (self._unsendable if failure.of_secret else self.failures).append(failure)
-        self._unread.add((failure.place, pin))
+        (self._seen.unsendable if failure.of_secret else self.failures).append(failure)
+        self._seen.unread.add((failure.place, pin))
 
-    def _with_named(self, rule: Rule, snapshot: Snapshot) -> Snapshot:
+    def _with_hints(self, rule: Rule, snapshot: Snapshot) -> Snapshot:
         """The listing and what an event named, which a lagging listing may lack.
 
         The names are somebody's text: they add what the rule selects anyway, in the place that was listed, and
         one that is of no use costs nothing but itself.
         """
         listed = {entry.ref.path for entry in snapshot.entries}
-        lacking = [path for path in sorted(self._named - listed) if selects_path(rule, path)]
+        lacking = [path for path in sorted(self._hinted_paths - listed) if selects_path(rule, path)]
         if not rule.path.has_wildcard or not lacking:
             return snapshot
         place = (snapshot.mount, snapshot.mount_id)
-        found = [self._tick.find(self._source, rule, path) for path in lacking]
-        here = (
-            entry for snapshot in found if (snapshot.mount, snapshot.mount_id) == place for entry in snapshot.entries
-        )
-        entries = (*snapshot.entries, *here)
-        return replace(snapshot, entries=tuple(sorted(entries, key=lambda entry: entry.ref.path)))
+        found = [self._cache.find(self._access.source, rule, path) for path in lacking]
+        added = (entry for one in found if (one.mount, one.mount_id) == place for entry in one.entries)
+        entries = sorted((*snapshot.entries, *added), key=lambda entry: entry.ref.path)
+        return replace(snapshot, entries=tuple(entries))
 
-    def _known_mount(self, snapshot: Snapshot) -> Snapshot:
-        """A mount under a known name with another identity is another mount: nothing in it is believed."""
-        if not snapshot.complete and not snapshot.mount_id:
-            return snapshot  # it failed, and says so
-        strange = strange_mount(self._mounts, snapshot.mount, snapshot.mount_id)
-        if not strange:
-            new = snapshot.mount_id and snapshot.mount not in self._mounts
-            if new and snapshot.entries:
-                self._mounts[snapshot.mount] = snapshot.mount_id
-                if self._journal:
-                    self._journal.mount(self._source.name, snapshot.mount, snapshot.mount_id)
-            return snapshot
-        failure = ReadFailure(
-            place=snapshot.mount or snapshot.mount_id or "the account",
-            message="another mount or account than the one that the ledger knows",
-            hint=f"if it was replaced on purpose: syncd state remount {self._source.name} {strange}",
-        )
-        return replace(snapshot, entries=(), failures=(failure,), complete=False)
+    def _on_known_mount(self, snapshot: Snapshot) -> Snapshot:
+        checked = without_conflicting_mount(self._access.source.name, self._mounts, snapshot)
+        if is_new_mount(self._mounts, checked):
+            self._mounts[checked.mount] = checked.mount_id
+            self._access.journal.mount(self._access.source.name, checked.mount, checked.mount_id)
+        return checked
 
     def _is_news(self, key: Key, entry: SourceEntry) -> bool:
-        state = self._states.get(key)
-        if state is None or entry.version is None:
-            return True
-        if entry.version.token == state.version.token:
-            if state.older_count:
-                self._keep(key, replace(state, older_token="", older_count=0))
-            return False
-        return self._is_believed(key, state, entry.version)
-
-    def _is_believed(self, key: Key, state: PathState, version: Version) -> bool:
-        """An older answer counts once several cycles in a row have shown the same."""
-        if not version.older_than(state.version) or key in self._confirmed:
-            return True
-        same = state.older_token == version.token
-        if same and state.older_at and timedelta(0) <= self._now - state.older_at < SPACING:
-            return False  # one lagging answer seen by many jobs is one answer
-        seen = state.older_count + 1 if same else 1
-        self._keep(key, replace(state, older_token=version.token, older_count=seen, older_at=self._now))
-        if seen >= CONFIRMATIONS:
-            self._confirmed.add(key)
-        return key in self._confirmed
+        now, confirmed = self._access.clock(), key in self._seen.confirmed
+        freshness = judge_version(self._states.get(key), entry.version, now, confirmed=confirmed)
+        if freshness.state is not None:
+            self._keep(key, freshness.state)
+        if freshness.confirmed:
+            self._seen.confirmed.add(key)
+        return freshness.read
 
     def _keep(self, key: Key, state: PathState) -> None:
-        self._states[key] = self._changed[key] = state
+        self._states[key] = self._seen.changed[key] = state
 
     def read(self, keys: Iterable[Key]) -> None:
         """Read these listed paths, once a cycle each. Raises `SourceError`."""
-        asked = [key for key in keys if key in self._entries and key not in self._documents]
-        for reading in self._tick.read(self._source, [self._entries[key] for key in asked]):
-            self._take((reading.entry.ref.path, reading.entry.pin), reading)
-        if self._journal and self._changed:
-            self._journal.paths(self._changed.values())
-            self._changed.clear()
+        seen = self._seen
+        asked = [key for key in keys if key in seen.entries and key not in seen.documents]
+        for result in self._cache.read(self._access.source, [seen.entries[key] for key in asked]):
+            self._take((result.entry.ref.path, result.entry.pin), result)
+        if seen.changed:
+            self._access.journal.paths(seen.changed.values())
+            seen.changed.clear()
 
-    def _take(self, key: Key, reading: ReadResult) -> None:
-        if reading.failure:
-            self._failed(reading.failure, reading.entry.pin)
-        elif reading.gone and reading.entry.version is None:
+    def _take(self, key: Key, result: ReadResult) -> None:
+        seen = self._seen
+        if result.failure:
+            self._failed(result.failure, result.entry.pin)
+        elif result.gone and result.entry.version is None:
             self._unlist(key)  # without versions (KV v1), reading is what tells that it is there
             return
-        if reading.failure or reading.gone or reading.document is None:
-            self._unread.add(key)  # listed, yet not read: nothing is known of its present version
+        if result.failure or result.gone or result.document is None:
+            seen.unread.add(key)  # listed, yet not read: nothing is known of its present version
             return
         try:
-            version = reading.version or Version(token="kv1:" + self._fingerprint(canonical(reading.document)))
+            version = result.version or Version(token="kv1:" + self._access.fingerprint(canonical(result.document)))
         except BadValue as error:
-            self._unread.add(key)
+            seen.unread.add(key)
             self.failures.append(ReadFailure(place=key[0], message=error.message, hint=error.hint))
             return
         state = self._states.get(key)
         older = state is not None and version.token != state.version.token and version.older_than(state.version)
-        if older and key not in self._confirmed:
+        if older and key not in seen.confirmed:
             self.older.add(key)
             return
-        self._documents[key] = reading
+        seen.documents[key] = result
+        path, pin = key
+        fields = fields_of(result.document)
+        source, updated_at = self._access.source.name, result.updated_at
         self._keep(
-            key,
-            PathState(
-                source=self._source.name,
-                path=key[0],
-                pin=key[1],
-                version=version,
-                fields=fields_of(reading.document),
-                updated_at=reading.updated_at,
-            ),
+            key, PathState(source=source, path=path, pin=pin, version=version, fields=fields, updated_at=updated_at)
         )
 
     def _unlist(self, key: Key) -> None:
-        del self._entries[key]
-        for index, snapshot in self._snapshots.items():
+        del self._seen.entries[key]
+        for index, snapshot in self._seen.snapshots.items():
             kept = tuple(entry for entry in snapshot.entries if (entry.ref.path, entry.pin) != key)
-            self._snapshots[index] = replace(snapshot, entries=kept)
+            self._seen.snapshots[index] = replace(snapshot, entries=kept)
 
     @property
     def listing_calls(self) -> int:
         """What the listings cost at the source."""
-        return sum(snapshot.calls for snapshot in self._snapshots.values())
+        return sum(snapshot.calls for snapshot in self._seen.snapshots.values())
 
     @property
-    def means(self) -> dict[str, str]:
+    def listing_methods(self) -> dict[str, str]:
         """How each rule's path was listed."""
-        return {
-            rule.path.text: self._snapshots[rule.index].means for rule in self._rules if rule.index in self._snapshots
-        }
+        snapshots = self._seen.snapshots
+        return {rule.path.text: snapshots[rule.index].means for rule in self._rules if rule.index in snapshots}
 
-    def doubt(self, rule: Rule) -> None:
+    def report_suspicious_empty_rule(self, rule: Rule) -> None:
         """Report, once, a rule that lists nothing though the ledger holds secrets of it."""
         failure = ReadFailure(
             place=rule.path.text,
@@ -231,124 +185,17 @@ class SourceObserver:
         if failure not in self.failures:
             self.failures.append(failure)
 
-    def key_of(self, wanted: DesiredSecret) -> Key:
-        """The path and pin that a wanted name comes from."""
-        return wanted.ref.path, wanted.pin
-
-    def lacks(self, ref: SecretRef, pin: str) -> bool:
-        """Was the path read and parsed at its listed version, and lacks the field?"""
-        key = (ref.path, pin)
-        state = self._states.get(key)
-        if state is None or state.fields is None or ref.field is None or key in self._unread:
-            return False
-        return key in self._entries and ref.field not in state.fields
-
     @property
-    def unread(self) -> bool:
-        """Is anything listed that could not be read or parsed?"""
-        return bool(self._unread)
-
-    @property
-    def picture(self) -> ListingEvidence:
-        """What was seen, for judging absences."""
+    def evidence(self) -> ListingEvidence:
+        """What was seen so far."""
+        seen = self._seen
         return ListingEvidence(
+            source=self._access.source.name,
             rules=self._rules,
-            snapshots=self._snapshots,
+            snapshots=seen.snapshots,
             paths=self._states,
-            unread=frozenset(self._unread),
-            listed=frozenset(self._entries),
+            unread=frozenset(seen.unread),
+            listed=frozenset(seen.entries),
+            documents=seen.documents,
+            unsendable=tuple(seen.unsendable),
         )
-
-    def desired(self, *, job: str, owner: str, profile: str) -> DesiredState:
-        """Every selected field under its Wix name, with its value where the path was read."""
-        wanted = DesiredState()
-        for failure in self._unsendable:
-            ref = SecretRef(source=self._source.name, path=failure.place)
-            wanted.failed(str(ref), ref, failure.message, failure.hint)
-        for rule in self._rules:
-            snapshot = self._snapshots[rule.index]
-            if snapshot.complete and not snapshot.entries and rule.path.has_wildcard:
-                wanted.findings.append(
-                    Finding(kind=FindingKind.UNKNOWN, name="", message=f"{rule.path} selects nothing")
-                )
-            if not snapshot.entries and not snapshot.failures and not rule.path.has_wildcard and snapshot.complete:
-                ref = SecretRef(source=self._source.name, path=rule.path.text)
-                why = snapshot.absence or "there is no such path at the source"
-                wanted.missing(ref, why, "see the path, or take the rule out")
-            for entry in snapshot.entries:
-                key = (entry.ref.path, entry.pin)
-                state = self._states.get(key)
-                if state is not None:
-                    for ref in self._refs(rule, state, wanted):
-                        self._add(wanted, rule, ref, state, job=job, owner=owner, profile=profile)
-        return wanted
-
-    def _refs(self, rule: Rule, state: PathState, wanted: DesiredState) -> Iterable[SecretRef]:
-        ref = SecretRef(source=state.source, path=state.path)
-        if rule.field is None:
-            return (ref,)
-        if state.fields is None:
-            wanted.failed(str(ref), ref, "the value is not a JSON object, so it has no fields", "leave `field` out")
-            return ()
-        if rule.field == "*":
-            if not state.fields:
-                nothing = "the secret is there and has no fields, so nothing of it is sent"
-                wanted.findings.append(Finding(kind=FindingKind.UNKNOWN, name=str(ref), ref=ref, message=nothing))
-            odd = [field for field in state.fields if not is_storable(field) or len(field.encode()) > FIELD_MAX]
-            for field in odd:
-                message = f"a field's name holds a NUL or a lone surrogate, or is longer than {FIELD_MAX} bytes"
-                wanted.failed(f"{ref}#{field[:60]!a}", ref, message, "rename the field at the source")
-            named = (field for field in state.fields if field not in odd)
-            return tuple(SecretRef(source=ref.source, path=ref.path, field=field) for field in named)
-        if rule.field in state.fields:
-            return (replace(ref, field=rule.field),)
-        if not rule.path.has_wildcard:
-            has = ", ".join(state.fields) or "none"
-            wanted.missing(replace(ref, field=rule.field), f"there is no field {rule.field}", f"it has: {has}")
-        return ()
-
-    def _add(
-        self,
-        wanted: DesiredState,
-        rule: Rule,
-        ref: SecretRef,
-        state: PathState,
-        *,
-        job: str,
-        owner: str,
-        profile: str,
-    ) -> None:
-        mount = self._snapshots[rule.index].mount.strip("/")
-        try:
-            name = wix_name(rule, ref, mount, profile)
-        except BadName as error:
-            wanted.failed(str(ref), ref, error.message, error.hint)
-            return
-        text = fill(rule.description, rule, ref, mount) if rule.description else "Kept by syncd"
-        desired = DesiredSecret(
-            name=name,
-            ref=ref,
-            version=versioned(state.version.token, rule.value, binary=rule.binary),
-            description=marked(text, mark_of(owner, name, ref)),
-            job=job,
-            pin=rule.pin,
-            rule=self._digests[rule.index],
-            updated_at=state.updated_at,
-        )
-        if desired.key in wanted.secrets:
-            # Two rules that give one reference the same name merge; the first one counts, if both make the same of it.
-            held = wanted.secrets[desired.key]
-            if held.version != desired.version and not {form_in(held.version), form_in(desired.version)} <= PLAIN_FORMS:
-                message, hint = "two rules make it by different templates", "give one of them another `name`"
-                wanted.faults[desired.key] = BadValue(message, hint=hint)
-                wanted.put(replace(held, rule=held.rule + desired.rule))  # a change of either rule is another try
-            return
-        reading = self._documents.get((ref.path, rule.pin))
-        if reading is not None and reading.document is not None:
-            try:
-                value = extract(reading.document, rule, ref.field)
-            except BadValue as error:
-                wanted.faults[desired.key] = error
-            else:
-                desired = replace(desired, value=value, fingerprint=self._fingerprint(value.reveal().encode()))
-        wanted.put(desired)

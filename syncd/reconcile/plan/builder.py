@@ -1,44 +1,146 @@
-"""The table while it is filled in, and what its rows share."""
+"""One name of the truth table (`Row`), what a rule makes of it (`Verdict`), and both for a whole site. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from syncd.domain import Action, DesiredSecret, Finding, FindingKind, OpenProblem, Reason, Record, RemoteSecret, Update
-from syncd.domain.recency import happened_within, is_ahead
-from syncd.reconcile.plan.inputs import LONGEST_DELAY, UNLISTED_RETRY, PlannerInput
+from syncd.domain import (
+    Action,
+    Create,
+    Delete,
+    DesiredSecret,
+    Finding,
+    FindingKind,
+    OpenProblem,
+    Plan,
+    ReadRequests,
+    Reason,
+    Record,
+    RemoteSecret,
+    Update,
+)
+from syncd.domain.job import Policies
+from syncd.domain.recency import LONGEST_DELAY, happened_within, is_ahead
+from syncd.reconcile.plan.inputs import UNLISTED_RETRY, Evidence, PlannerInput
 
 
-@dataclass(slots=True)
-class PlanBuilder:
-    view: PlannerInput
-    ids: Mapping[str, RemoteSecret]
-    names: Mapping[str, RemoteSecret]
-    folded: Mapping[str, RemoteSecret]
-    records: Mapping[str, Record]
-    holders: Mapping[str, Record]
-    believed: bool
-    actions: list[Action] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    notes: dict[str, Record] = field(default_factory=dict)
-    values: set[str] = field(default_factory=set)
-    compares: set[str] = field(default_factory=set)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """All that is known of one name on one site."""
 
-    def found(
-        self, kind: FindingKind, wanted: DesiredSecret | Record, message: str = "", hint: str = "", exit_code: int = 0
-    ) -> None:
-        self.findings.append(
-            Finding(kind=kind, name=wanted.name, ref=wanted.ref, message=message, hint=hint, exit_code=exit_code)
+    inputs: PlannerInput
+    record: Record | None
+    """The ledger's row."""
+    listed: RemoteSecret | None
+    """What the site lists under the record's id."""
+    same_name: RemoteSecret | None = None
+    """What the site lists under the desired name, or under one that differs in case alone."""
+    holder: Record | None = None
+    """Whose row holds the id of `same_name`."""
+    listing_is_plausible: bool = True
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the cycle found out beside the listings."""
+        return self.inputs.evidence
+
+    @property
+    def policies(self) -> Policies:
+        """What the job allows."""
+        return self.inputs.policies
+
+    @property
+    def now(self) -> datetime:
+        """The time that the whole plan is made for."""
+        return self.inputs.now
+
+    def with_record(self, record: Record) -> Row:
+        """The same name, with what is to be written to the ledger about it."""
+        return replace(self, record=record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What is done about one name: something at the site, something to report, something to note in the ledger."""
+
+    actions: tuple[Action, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    record_update: Record | None = None
+    """The record as the ledger shall have it, whatever becomes of the action."""
+    read_value: str = ""
+    """The name whose value the source is to be asked for, before the plan is made anew."""
+    compare: str = ""
+    """The name whose value the site is to be asked for, before the plan is made anew."""
+
+    def __add__(self, other: Verdict) -> Verdict:
+        """Both; of two updates of the record the later one holds."""
+        return Verdict(
+            actions=self.actions + other.actions,
+            findings=self.findings + other.findings,
+            record_update=other.record_update or self.record_update,
+            read_value=other.read_value or self.read_value,
+            compare=other.compare or self.compare,
         )
 
-    def at(self, name: str) -> RemoteSecret | None:
-        """The site's secret of this name, or of one that differs in case alone."""
-        return self.names.get(name) or self.folded.get(name.casefold())
 
-    def note(self, record: Record) -> None:
-        self.notes[record.name] = record
+NOTHING = Verdict()
+
+
+def report(
+    kind: FindingKind, about: DesiredSecret | Record, message: str = "", hint: str = "", exit_code: int = 0
+) -> Verdict:
+    """Report it, and do nothing."""
+    finding = Finding(kind=kind, name=about.name, ref=about.ref, message=message, hint=hint, exit_code=exit_code)
+    return Verdict(findings=(finding,))
+
+
+def act(action: Action) -> Verdict:
+    """Do something at the site."""
+    return Verdict(actions=(action,))
+
+
+def note(record: Record) -> Verdict:
+    """Write the ledger's row anew."""
+    return Verdict(record_update=record)
+
+
+def update(
+    desired: DesiredSecret, record: Record, reason: Reason, *, rename: bool = False, restore: bool = False
+) -> Verdict:
+    """Write over it. `restore`: what somebody else did is undone, which counts for the limit of a day."""
+    restore = restore or reason in {Reason.DRIFT, Reason.RENAMED, Reason.DOUBTED}
+    verdict = act(Update(desired=desired, record=record, reason=reason, rename=rename, restore=restore))
+    return replace(verdict, read_value=desired.name if desired.value is None else "")
+
+
+def probe_by_id(record: Record) -> Verdict:
+    """The site does not list it: only a 404 to its id says that it is gone, and then its row goes.
+
+    Its own description is written again, which changes nothing where it is still there.
+    """
+    same = DesiredSecret(
+        name=record.name, ref=record.ref, version=record.version, description=record.description, job=record.job
+    )
+    return act(Update(desired=same, record=record, reason=Reason.SOUGHT, describe_only=True))
+
+
+def owns(record: Record | None, desired: DesiredSecret) -> bool:
+    """Is it the row of this very reference, and of the same pin?"""
+    return record is not None and record.ref == desired.ref and record.pin == desired.pin
+
+
+def tried_recently(record: Record, now: datetime) -> bool:
+    """Was a record that the listing lacks written to within the hour?"""
+    return happened_within(record.unlisted_tried_at, now, UNLISTED_RETRY)
+
+
+def rests(problem: OpenProblem | None, version: str, rule: str, now: datetime) -> bool:
+    """Was this refused for good, and not long enough ago to be tried again?"""
+    if problem is None or (problem.version, problem.rule) != (version, rule):
+        return False
+    return is_ahead(problem.retry_at, now, LONGEST_DELAY)
 
 
 def rows_for(desired: Iterable[DesiredSecret], records: Iterable[Record]) -> dict[str, Record]:
@@ -54,43 +156,70 @@ def rows_for(desired: Iterable[DesiredSecret], records: Iterable[Record]) -> dic
     return {name: record for name, record in found.items() if record is not None}
 
 
-def owns(record: Record | None, wanted: DesiredSecret) -> bool:
-    return record is not None and record.ref == wanted.ref and record.pin == wanted.pin
+def listing_is_plausible(records: Sequence[Record], remote: Sequence[RemoteSecret]) -> bool:
+    """False when the listing lacks more than half of what the ledger holds there."""
+    ids = {secret.id for secret in remote}
+    held = [record.remote_id for record in records if record.remote_id]
+    return 2 * sum(1 for secret_id in held if secret_id not in ids) <= len(held)
 
 
-def lately(tried: datetime | None, now: datetime) -> bool:
-    return happened_within(tried, now, UNLISTED_RETRY)
+@dataclass(slots=True)
+class PlanBuilder:
+    """Joins what is desired, recorded and listed by name, and folds the verdicts to a plan."""
 
+    inputs: PlannerInput
+    records: Mapping[str, Record] = field(init=False)
+    """By desired name."""
+    _by_id: Mapping[str, RemoteSecret] = field(init=False)
+    _by_name: Mapping[str, RemoteSecret] = field(init=False)
+    _by_folded_name: Mapping[str, RemoteSecret] = field(init=False)
+    _holders: Mapping[str, Record] = field(init=False)
+    _plausible: bool = field(init=False)
 
-def rests(trouble: OpenProblem | None, version: str, rule: str, now: datetime) -> bool:
-    """Was this refused for good, and not long enough ago to be tried again?"""
-    if trouble is None or (trouble.version, trouble.rule) != (version, rule):
-        return False
-    return is_ahead(trouble.retry_at, now, LONGEST_DELAY)
+    def __post_init__(self) -> None:
+        remote, records = self.inputs.remote, self.inputs.records
+        self.records = rows_for(self.inputs.desired, records)
+        self._by_id = {secret.id: secret for secret in remote}
+        self._by_name = {secret.name: secret for secret in remote}
+        self._by_folded_name = {secret.name.casefold(): secret for secret in remote}
+        self._holders = {record.remote_id: record for record in records if record.remote_id}
+        self._plausible = listing_is_plausible(records, remote)
 
+    def row_of(self, desired: DesiredSecret) -> Row:
+        """The row of a name that is wanted."""
+        record = self.records.get(desired.name)
+        same_name = self._by_name.get(desired.name) or self._by_folded_name.get(desired.name.casefold())
+        return replace(
+            self.row_of_record(record),
+            same_name=same_name,
+            holder=self._holders.get(same_name.id) if same_name else None,
+        )
 
-def update(
-    table: PlanBuilder,
-    wanted: DesiredSecret,
-    record: Record,
-    reason: Reason,
-    *,
-    rename: bool = False,
-    restore: bool = False,
-) -> None:
-    """Write over it. `restore`: what somebody else did is undone, which counts for the limit of a day."""
-    if wanted.value is None:
-        table.values.add(wanted.name)
-    restore = restore or reason in {Reason.DRIFT, Reason.RENAMED, Reason.DOUBTED}
-    table.actions.append(Update(desired=wanted, record=record, reason=reason, rename=rename, restore=restore))
+    def row_of_record(self, record: Record | None) -> Row:
+        """The row of a name that the ledger knows."""
+        listed = self._by_id.get(record.remote_id) if record and record.remote_id else None
+        return Row(inputs=self.inputs, record=record, listed=listed, listing_is_plausible=self._plausible)
 
-
-def seek(table: PlanBuilder, record: Record) -> None:
-    """The site does not list it: only a 404 to its id says that it is gone, and then its row goes.
-
-    Its own description is written again, which changes nothing where it is still there.
-    """
-    same = DesiredSecret(
-        name=record.name, ref=record.ref, version=record.version, description=record.description, job=record.job
-    )
-    table.actions.append(Update(desired=same, record=record, reason=Reason.SOUGHT, describe_only=True))
+    def plan(self, verdicts: Iterator[Verdict]) -> Plan:
+        """The verdicts as one plan: updates, then creations, then deletions."""
+        actions: list[Action] = []
+        findings: list[Finding] = []
+        updates: dict[str, Record] = {}
+        values, compares = set(), set()
+        for verdict in verdicts:
+            actions += verdict.actions
+            findings += verdict.findings
+            if verdict.record_update is not None:
+                updates[verdict.record_update.name] = verdict.record_update
+            values.add(verdict.read_value)
+            compares.add(verdict.compare)
+        order = {Update: 0, Create: 1, Delete: 2}
+        # What failed in the cycle before comes last: it may not hold up the others for ever.
+        tried = self.inputs.evidence.troubles
+        actions.sort(key=lambda action: (order[type(action)], action.name in tried, action.name))
+        return Plan(
+            actions=tuple(actions),
+            findings=tuple(findings),
+            record_updates=tuple(updates[name] for name in sorted(updates)),
+            read_requests=ReadRequests(values=frozenset(values - {""}), compares=frozenset(compares - {""})),
+        )

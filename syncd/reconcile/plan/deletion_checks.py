@@ -1,138 +1,139 @@
-"""What other jobs on a site want there, as far as it can be told: asked just before a deletion."""
+"""The last look before a deletion: at the path itself, at the job's own rules, at every other job on the site."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
-from syncd.domain import FindingKind, PathState, Rule, SecretRef
-from syncd.domain.naming import could_name, selects_path, wix_name
+from syncd.domain import Delete, Existence, PathCheck, Presence, Record, RemoteSecret, SecretRef
+from syncd.domain.job import Job
+from syncd.domain.naming import could_name, selects, selects_path
 from syncd.domain.ports import Target
-from syncd.errors import BadName, SyncdError
-from syncd.reconcile.observe.observation_cache import ObservationCache
-from syncd.reconcile.observe.source_observer import SourceObserver
-from syncd.reconcile.runtime import Job, Runtime
+from syncd.errors import SyncdError
+from syncd.reconcile.observe.evidence import ListingEvidence
+from syncd.reconcile.observe.mounts import conflicting_mount
+from syncd.reconcile.plan.handover import Handover
+from syncd.reconcile.plan.site_claims import claims_on_site
+from syncd.reconcile.runtime import Runtime
+
+Judged = tuple[Presence, str]
+"""What is known of a record's reference, and why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlindJob:
-    """A job that could not be listed completely: judged by what the ledger knows of it."""
+class PathChecks:
+    """Direct looks at what rows come from, on the mounts that the ledger knows; one a path."""
 
-    job: str
-    cause: str
-    names: frozenset[str]
-    """Names that its rules give to paths that the ledger knows."""
-    rules: tuple[Rule, ...]
-    unknown_rules: tuple[Rule, ...]
-    """Rules of which the ledger knows no path: each name that they could give may be wanted."""
-    unread: tuple[tuple[Rule, str], ...] = ()
-    """Paths that it lists and could not read, whose fields may be any."""
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._known: dict[tuple[str, str, str], tuple[PathCheck | None, str]] = {}
 
-    def may_want(self, name: str, path: str, profile: str) -> bool:
-        """Could it want the name of a secret that came from this path?"""
-        folded = name.casefold()
-        if any(known.casefold() == folded for known in self.names):
-            return True
-        # A rule that covers the very path may have taken the secret over, from whichever source.
-        covering = (rule for rule in self.rules if selects_path(rule, path))
-        if any(could_name(rule, name, None, "", profile) for rule in (*self.unknown_rules, *covering)):
-            return True
-        return any(could_name(rule, name, path, "", profile) for rule, path in self.unread)
+    def check(self, record: Record) -> tuple[PathCheck | None, str]:
+        """What the source answers; None, and why: it cannot tell."""
+        key = (record.ref.source, record.ref.path, record.pin)
+        if key not in self._known:
+            self._known[key] = self._asked(record.ref, record.pin)
+        return self._known[key]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SiteClaims:
-    """What the jobs on a site want, and those of which it is not known completely."""
-
-    names: frozenset[str]
-    blind_jobs: tuple[BlindJob, ...] = ()
-    profile: str = "api"
-
-    def objection(self, name: str, path: str) -> str:
-        """Why this name may not be deleted now: which job may want it, and why that is not known; else empty."""
-        blind = next((blind_job for blind_job in self.blind_jobs if blind_job.may_want(name, path, self.profile)), None)
-        return f"job {blind.job} may want the name, and cannot be listed completely: {blind.cause}" if blind else ""
-
-
-def claims_on_site(world: Runtime, target: Target, *, except_job: str = "") -> SiteClaims:
-    """List every job on the site but one, and tell what it wants there."""
-    names: set[str] = set()
-    blind: list[BlindJob] = []
-    for job in world.jobs.values():
-        if job.name == except_job or target.site not in {world.site_of(name) for name in job.targets}:
-            continue
-        look = _look(world, job, target)
-        if not look.cause:
-            names |= look.names
-            continue
-        states = world.store.known_paths(job.source)
-        blind.append(
-            BlindJob(
-                job=job.name,
-                cause=look.cause,
-                names=frozenset(_names_by_ledger(world, job, target.profile)) | look.names,
-                rules=job.rules,
-                unknown_rules=tuple(r for r in job.rules if not any(_is_of(r, *key) for key in states)),
-                unread=look.unread,
-            )
-        )
-    return SiteClaims(names=frozenset(names), blind_jobs=tuple(blind), profile=target.profile)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
-    """What one job wants, as far as it can be listed now."""
-
-    names: frozenset[str] = frozenset()
-    cause: str = ""
-    """Why that may not be all; empty where it is."""
-    unread: tuple[tuple[Rule, str], ...] = ()
-
-
-def _look(world: Runtime, job: Job, target: Target) -> _Look:
-    try:
-        gathering = SourceObserver(
-            job.rules, world.source(job.source), ObservationCache(), world.store, None, world.fingerprint, world.clock()
-        )
-        gathering.look()
-        wanted = gathering.desired(job=job.name, owner=world.owner, profile=target.profile)
-    except SyncdError as error:
-        return _Look(cause=error.message)
-    evidence = gathering.picture
-    causes = [f"{failure.place}: {failure.message}" for failure in gathering.failures]
-    causes += [
-        f"{finding.name}: {finding.message}" for finding in wanted.findings if finding.kind is FindingKind.FAILED
-    ]
-    if gathering.unread and not causes:
-        causes = ["a version that it lists cannot be read"]
-    return _Look(
-        names=frozenset(desired.name for desired in wanted.all),
-        cause=next(iter(causes), ""),
-        unread=tuple(
-            (rule, path) for path, pin in sorted(evidence.unread) for rule in job.rules if _is_of(rule, path, pin)
-        ),
-    )
-
-
-def _is_of(rule: Rule, path: str, pin: str) -> bool:
-    return rule.pin == pin and selects_path(rule, path)
-
-
-def _names_by_ledger(world: Runtime, job: Job, profile: str) -> Iterator[str]:
-    """The names that the rules give to what the ledger knows of their paths."""
-    mounts = world.store.known_mounts(job.source)
-    for (path, pin), state in world.store.known_paths(job.source).items():
-        mount = max((mounted for mounted in mounts if path.startswith(mounted)), key=len, default="").strip("/")
-        for rule in job.rules:
-            if _is_of(rule, path, pin):
-                yield from _names_of(rule, state, mount, profile)
-
-
-def _names_of(rule: Rule, state: PathState, mount: str, profile: str) -> Iterator[str]:
-    fields = state.fields or ()
-    chosen = (None,) if rule.field is None else fields if rule.field == "*" else (rule.field,)
-    for field in chosen:
+    def _asked(self, ref: SecretRef, pin: str) -> tuple[PathCheck | None, str]:
         try:
-            yield wix_name(rule, SecretRef(source=state.source, path=state.path, field=field), mount, profile)
-        except BadName:
+            check = self._runtime.source(ref.source).check_path(ref.path, pin)
+        except SyncdError as error:
+            return None, error.message
+        known = self._runtime.store.known_mounts(ref.source)
+        if conflicting_mount(known, check.mount, check.mount_id):
+            return None, "its mount is another than the one that the ledger knows"
+        return check, ""
+
+    def is_gone(self, record: Record) -> bool:
+        """Does the source say that it is gone?"""
+        check, _ = self.check(record)
+        return check is not None and check.existence is Existence.GONE
+
+    def is_left_out_by_tags(self, record: Record, handover: Handover) -> bool:
+        """Is the secret at its source, with tags that no rule which gives it this name asks for?"""
+        check, _ = self.check(record)
+        if check is None or check.existence is not Existence.THERE:
+            return False
+        return not handover.is_claimed(record, check.tags)
+
+
+class LastLook:
+    """Asked of each deletion that is due, just before it is sent."""
+
+    def __init__(self, runtime: Runtime, job: Job, target: Target, handover: Handover, checks: PathChecks) -> None:
+        self._runtime, self._job, self._target = runtime, job, target
+        self._handover, self._checks = handover, checks
+
+    def confirm(
+        self,
+        deletes: Sequence[Delete],
+        evidence: ListingEvidence,
+        presence: Mapping[str, Judged],
+        remote: Sequence[RemoteSecret],
+    ) -> tuple[dict[str, Judged], dict[str, str], frozenset[str]]:
+        """Look at each path directly, and ask every other job on the site.
+
+        Returns: what is known of each reference now, why a deletion has to wait, and the names that other jobs want.
+        """
+        claims = claims_on_site(self._runtime, self._target, except_job=self._job.name)
+        other_key = unlisted_keys(self._runtime, self._target.site, remote)
+        seen: dict[str, Judged] = {}
+        objections: dict[str, str] = {}
+        for record in (action.record for action in deletes):
+            objection = other_key or self._own_objection(record.name, evidence)
+            if objection := objection or claims.objection(record.name, record.ref.path):
+                objections[record.name] = objection
+                continue
+            judged = presence[record.name]
+            # What its path's answer shows (a field that is gone) was read in this very cycle.
+            if judged[0] is Presence.ABSENT and (record.ref.path, record.pin) not in evidence.listed:
+                judged = self._at_its_path(record, judged)
+            if judged[0] is Presence.ORPHAN and self._handover.is_claimed(record, except_job=self._job.name):
+                judged = (Presence.UNKNOWN, "another job's rule gives it this name")
+            seen[record.name] = judged
+        return seen, objections, claims.names
+
+    def _at_its_path(self, record: Record, judged: Judged) -> Judged:
+        """Only "gone" is an absence. What is found is an orphan if no rule of its job takes it, with its tags."""
+        check, why = self._checks.check(record)
+        if check is None:
+            return Presence.UNKNOWN, f"not listed, but {why}"
+        if check.existence is Existence.GONE:
+            return judged
+        if any(selects(rule, record.ref) and set(rule.tags) <= check.tags for rule in self._job.rules):
+            return Presence.UNKNOWN, "not listed, but a direct look still finds it"
+        return Presence.ORPHAN, "it is at its source, and no rule of its job takes its tags any more"
+
+    def _own_objection(self, name: str, evidence: ListingEvidence) -> str:
+        """Which rule of the job itself could not be read completely, and could want this name."""
+        profile = self._target.profile
+        for rule in self._job.rules:
+            snapshot = evidence.snapshots[rule.index]
+            mount = snapshot.mount.strip("/")
+            held = any(selects(rule, record.ref) for record in self._handover.records.values())
+            complete = evidence.is_complete(rule) or (snapshot.complete and not held)
+            if not complete and could_name(rule, name, None, mount, profile):
+                return f"rule {rule.path} of its own job could not be listed completely, and may want the name"
+            paths = (path for path, pin in evidence.unread if pin == rule.pin and selects_path(rule, path))
+            if unread := next((path for path in sorted(paths) if could_name(rule, name, path, mount, profile)), None):
+                return f"{unread} of its own job could not be read, and may want the name"
+        return ""
+
+
+def unlisted_keys(runtime: Runtime, site: str, remote: Sequence[RemoteSecret]) -> str:
+    """Why another configured key may be one of this very site, whose jobs nobody has asked; empty if none can.
+
+    A key under which the ledger holds an id shares none with this one: else this listing had shown that id, and
+    the cycle had ended. The others are listed.
+    """
+    mine = {secret.id for secret in remote}
+    known_sites = runtime.store.sites_with_ids() | {site}
+    for name in runtime.targets:
+        if runtime.site_of(name) in known_sites:
             continue
+        try:
+            listed = {secret.id for secret in runtime.target(name).list()}
+        except SyncdError as error:
+            return f"target {name} was never listed, and may be this site under another key ({error.message})"
+        if mine & listed:
+            return f"target {name} is this site under another key; see: syncd sync"
+    return ""

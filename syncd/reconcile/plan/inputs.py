@@ -7,28 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from syncd.domain import DesiredSecret, Grant, KnownId, OpenProblem, Presence, Record, RemoteSecret, SecretRef
+from syncd.domain.job import Policies
 from syncd.errors import SecretError
 
 MAX_RESTORES = 3
 """Restores of one secret in a rolling day before it counts as contested."""
-DAY = timedelta(days=1)
-LONGEST_DELAY = timedelta(days=1)
-"""How long a permanent refusal rests at most."""
 UNLISTED_RETRY = timedelta(hours=1)
 """A record that the listing goes on lacking is written to at most this often."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policies:
-    """What the job allows."""
-
-    job: str
-    adopt: bool = False
-    restore: bool = True
-    delete: bool = False
-    grace: timedelta = DAY
-    interval: timedelta = timedelta(hours=1)
-    verify_every: timedelta | None = DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +22,9 @@ class Evidence:
 
     presence: Mapping[str, tuple[Presence, str]] = field(default_factory=dict)
     """For records that the job no longer maps to their name."""
-    passable: frozenset[str] = frozenset()
+    transferable: frozenset[str] = frozenset()
     """Names whose recorded reference no rule selects any more, or that is gone at its source."""
-    waiting: Mapping[str, str] = field(default_factory=dict)
+    blocked_transfers: Mapping[str, str] = field(default_factory=dict)
     """Names that will pass to another reference, and what they wait for."""
     jobs: frozenset[str] = frozenset()
     """The configured jobs that send to this site."""
@@ -47,7 +32,7 @@ class Evidence:
     """Names of jobs that are gone, which a configured job's rules give to the same secret: it takes them over."""
     left_behind: frozenset[str] = frozenset()
     """Names of jobs that are gone, which nobody takes over: this job reports them, once a site."""
-    kept_by: frozenset[str] = frozenset()
+    claimed_by_own_job: frozenset[str] = frozenset()
     """Names whose recorded job still wants them: the record stays with it."""
     wanted_elsewhere: frozenset[str] = frozenset()
     """Names that another job on the site wants."""
@@ -66,11 +51,11 @@ class Evidence:
     """Names whose comparison failed in this cycle: what the site holds is not known."""
     postponed: frozenset[str] = frozenset()
     """Names whose comparison comes in a later pass: nothing is done about them before."""
-    ended: frozenset[str] = frozenset()
+    failed_names: frozenset[str] = frozenset()
     """Names whose cycle is over: a request of this cycle failed or lost its answer."""
-    uncreated: frozenset[str] = frozenset()
+    unconfirmed_creates: frozenset[str] = frozenset()
     """Names whose creation of this cycle lost its answer or met a taken name: only a listing can tell."""
-    readable: bool = False
+    site_values_readable: bool = False
     """May the credential read values at the site?"""
 
 
@@ -86,5 +71,5 @@ class PlannerInput:
     records: Sequence[Record]
     remote: Sequence[RemoteSecret]
     policies: Policies
-    facts: Evidence
+    evidence: Evidence
     now: datetime

@@ -7,113 +7,110 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from syncd.domain import DesiredSecret, FindingKind, Reason, Record, RemoteSecret, Update
+from syncd.domain.job import DAY
 from syncd.domain.recency import happened_within
 from syncd.domain.write_window import Change, judge, may_be_late_commit, may_lag, recently_lost
-from syncd.reconcile.plan.builder import PlanBuilder, owns, update
-from syncd.reconcile.plan.inputs import DAY, MAX_RESTORES
+from syncd.reconcile.plan.builder import NOTHING, Row, Verdict, act, note, owns, report, update
+from syncd.reconcile.plan.inputs import MAX_RESTORES
 
 LATER = "what the site holds is compared in a later pass"
+SOMEBODY = "changed at Wix by somebody else"
 
 
-def judge_listed(table: PlanBuilder, wanted: DesiredSecret, record: Record, listed: RemoteSecret) -> None:
+def judge_listed(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
     """The record's id is on the site: the last rows of the truth table, most urgent first."""
-    change, now = judge(record, listed.updated_at), table.view.now
+    change = judge(record, listed.updated_at)
+    pinned = record
     if change is Change.OURS and (record.window or record.pinned_at != listed.updated_at):
-        record = replace(record, window=None, pinned_at=listed.updated_at)
-        table.note(record)
-    elif change is Change.UNTOLD and listed.updated_at and (may_lag(record, now) or record.doubted_at):
+        pinned = replace(record, window=None, pinned_at=listed.updated_at)
+    elif change is Change.UNTOLD and listed.updated_at and (may_lag(record, row.now) or record.doubted_at):
         # Our write's answer had no date: the first date that is listed after it is taken for its own.
-        record = replace(record, pinned_at=listed.updated_at)
-        table.note(record)
-        change = Change.OURS
-    rename = listed.name != wanted.name
-    squatter = table.at(wanted.name)
+        pinned, change = replace(record, pinned_at=listed.updated_at), Change.OURS
+    noted = note(pinned) if pinned is not record else NOTHING
+    return noted + _judge_pinned(row, desired, pinned, listed, change)
+
+
+def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret, change: Change) -> Verdict:
+    rename, new_version = listed.name != desired.name, desired.version != record.version
+    squatter = row.same_name
     if rename and squatter is not None and squatter.id != listed.id:
-        table.found(
-            FindingKind.CONFLICT,
-            wanted,
-            f"our secret is called {listed.name} at Wix, and another one has its name",
-            "remove or rename one of the two at Wix",
-        )
-    elif not owns(record, wanted):
-        _moved(table, wanted, record, as_left=change is Change.OURS and not rename)
-    elif record.unverified:
-        _compare_first(table, wanted, record, listed, Reason.UNVERIFIED)
-    elif record.name != wanted.name:
-        update(table, wanted, record, Reason.CASE, rename=rename)
-    elif rename:
-        _renamed(table, wanted, record, listed)
-    elif wanted.version != record.version and wanted.fingerprint is None:
-        update(table, wanted, record, Reason.ROTATED)
-    elif wanted.fingerprint is not None and record.fingerprint is None and wanted.version == record.version:
-        _compare_first(table, wanted, record, listed, Reason.VERIFY)  # a ledger that was moved: nothing tells
-    elif wanted.fingerprint is not None and wanted.fingerprint != record.fingerprint:
-        reason = Reason.ROTATED if wanted.version != record.version else Reason.VERIFY
-        update(table, wanted, record, reason)
-    else:
-        if wanted.version != record.version:
-            record = replace(record, version=wanted.version, source_updated_at=wanted.updated_at)
-            table.note(record)
-        _settled(table, wanted, record, listed, change)
+        why = f"our secret is called {listed.name} at Wix, and another one has its name"
+        return report(FindingKind.CONFLICT, desired, why, "remove or rename one of the two at Wix")
+    if not owns(record, desired):
+        return _moved(desired, record, rename=rename, as_left=change is Change.OURS and not rename)
+    # What the site holds is not known: nothing else about the value can be judged before that.
+    if record.unverified:
+        return _compare_first(row, desired, record, listed, Reason.UNVERIFIED)
+    if record.name != desired.name:
+        return update(desired, record, Reason.CASE, rename=rename)
+    if rename:
+        return _renamed(row, desired, record, listed)
+    if new_version and desired.fingerprint is None:
+        return update(desired, record, Reason.ROTATED)
+    if desired.fingerprint is not None and record.fingerprint is None and not new_version:
+        # A ledger that was moved has no fingerprints: nothing but the site's value tells.
+        return _compare_first(row, desired, record, listed, Reason.VERIFY)
+    if desired.fingerprint is not None and desired.fingerprint != record.fingerprint:
+        return update(desired, record, Reason.ROTATED if new_version else Reason.VERIFY)
+    if not new_version:
+        return _settled(row, desired, record, listed, change)
+    same_value = replace(record, version=desired.version, source_updated_at=desired.updated_at)
+    return note(same_value) + _settled(row, desired, same_value, listed, change)
 
 
-def _moved(table: PlanBuilder, wanted: DesiredSecret, record: Record, *, as_left: bool) -> None:
+def _moved(desired: DesiredSecret, record: Record, *, rename: bool, as_left: bool) -> Verdict:
     """Its name comes from another reference now (a renamed source, a moved path). The same value is not sent again."""
-    same = wanted.fingerprint is not None and wanted.fingerprint == record.fingerprint
+    same = desired.fingerprint is not None and desired.fingerprint == record.fingerprint
     if as_left and same and not record.unverified:
-        table.actions.append(Update(desired=wanted, record=record, reason=Reason.MOVED, describe_only=True))
-    else:
-        update(table, wanted, record, Reason.MOVED, rename=table.ids[str(record.remote_id)].name != wanted.name)
+        return act(Update(desired=desired, record=record, reason=Reason.MOVED, describe_only=True))
+    return update(desired, record, Reason.MOVED, rename=rename)
 
 
-def _renamed(table: PlanBuilder, wanted: DesiredSecret, record: Record, listed: RemoteSecret) -> None:
-    if _may_restore(table, wanted, record, f"renamed to {listed.name} at Wix"):
-        update(table, wanted, record, Reason.RENAMED, rename=True)
-    elif wanted.version != record.version:
-        update(table, wanted, record, Reason.ROTATED)
+def _renamed(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
+    if objection := _objection_to_restore(row, desired, record, f"renamed to {listed.name} at Wix"):
+        rotated = desired.version != record.version
+        return objection + (update(desired, record, Reason.ROTATED) if rotated else NOTHING)
+    return update(desired, record, Reason.RENAMED, rename=True)
 
 
-def _settled(table: PlanBuilder, wanted: DesiredSecret, record: Record, listed: RemoteSecret, change: Change) -> None:
+def _settled(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret, change: Change) -> Verdict:
     """The site should hold this version already: drift, description, verification, or nothing."""
-    now, policies = table.view.now, table.view.policies
-    if change is Change.THEIRS and listed.description == wanted.description != record.description:
-        _mark_arrived(table, wanted, record, listed)
-    elif change is Change.THEIRS and may_be_late_commit(record, now):
-        _compare_first(table, wanted, record, listed, Reason.LATE)
-    elif change is Change.THEIRS:
-        if _may_restore(table, wanted, record, "changed at Wix by somebody else"):
-            _compare_first(table, wanted, record, listed, Reason.DRIFT)
-    elif _tells_nothing(change, record, listed, now) and record.doubted_at != listed.updated_at:
-        _doubted(table, wanted, record, listed)
-    elif wanted.description != record.description and record.job == wanted.job:
-        table.actions.append(Update(desired=wanted, record=record, reason=Reason.DESCRIPTION, describe_only=True))
-    elif policies.verify_every and _verification_is_due(record, policies.verify_every, now):
-        _verify(table, wanted, record, listed)
-    else:
-        table.found(FindingKind.UNCHANGED, wanted)
+    now, every = row.now, row.policies.verify_every
+    if change is Change.THEIRS and listed.description == desired.description != record.description:
+        return _mark_arrived(row, desired, record, listed)
+    if change is Change.THEIRS and may_be_late_commit(record, now):
+        return _compare_first(row, desired, record, listed, Reason.LATE)
+    if change is Change.THEIRS:
+        objection = _objection_to_restore(row, desired, record, SOMEBODY)
+        return objection or _compare_first(row, desired, record, listed, Reason.DRIFT)
+    if _tells_nothing(change, record, listed, now) and record.doubted_at != listed.updated_at:
+        return _doubted(row, desired, record, listed)
+    if desired.description != record.description and record.job == desired.job:
+        return act(Update(desired=desired, record=record, reason=Reason.DESCRIPTION, describe_only=True))
+    if every and _verification_is_due(record, every, now):
+        return _verify(row, desired, record, listed)
+    return report(FindingKind.UNCHANGED, desired)
 
 
-def _mark_arrived(table: PlanBuilder, wanted: DesiredSecret, record: Record, listed: RemoteSecret) -> None:
+def _mark_arrived(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
     """The response to a write of the mark alone was lost, and the listing proves that it was committed.
 
     A change by somebody else after it would look the same, so the value is compared where it may be read; elsewhere
     the next verification does.
     """
-    facts = table.view.facts
-    at_site = facts.site_values.get(wanted.name)
+    evidence = row.evidence
+    site_value = evidence.site_values.get(desired.name)
     marked = replace(record, description=listed.description)
-    if wanted.name in facts.postponed:
-        table.found(FindingKind.BEHIND, wanted, LATER)
-        return
-    if facts.readable and at_site is None and wanted.name not in facts.uncompared:
-        table.compares.add(wanted.name)
-    if at_site not in {None, record.fingerprint}:
-        if _may_restore(table, wanted, marked, "changed at Wix by somebody else"):
-            update(table, wanted, marked, Reason.DRIFT, restore=True)
-        return
-    verified_at = table.view.now if at_site else None
-    table.note(replace(marked, window=None, pinned_at=listed.updated_at, verified_at=verified_at))
-    table.found(FindingKind.UNCHANGED, wanted)
+    if desired.name in evidence.postponed:
+        return report(FindingKind.BEHIND, desired, LATER)
+    if site_value not in {None, record.fingerprint}:
+        objection = _objection_to_restore(row, desired, marked, SOMEBODY)
+        return objection or update(desired, marked, Reason.DRIFT, restore=True)
+    may_compare = evidence.site_values_readable and desired.name not in evidence.uncompared
+    verified_at = row.now if site_value else None
+    arrived = replace(marked, window=None, pinned_at=listed.updated_at, verified_at=verified_at)
+    compare = Verdict(compare=desired.name if may_compare and site_value is None else "")
+    return compare + note(arrived) + report(FindingKind.UNCHANGED, desired)
 
 
 def _tells_nothing(change: Change, record: Record, listed: RemoteSecret, now: datetime) -> bool:
@@ -123,77 +120,66 @@ def _tells_nothing(change: Change, record: Record, listed: RemoteSecret, now: da
     return change is Change.UNTOLD or (change is Change.EARLIER and not may_lag(record, now))
 
 
-def _doubted(table: PlanBuilder, wanted: DesiredSecret, record: Record, listed: RemoteSecret) -> None:
+def _doubted(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
     """Compare; where values may not be read, write ours once for this date, or report it, as the policy says."""
-    facts = table.view.facts
-    if wanted.name in facts.postponed:
-        table.found(FindingKind.BEHIND, wanted, LATER)
-        return
-    may_compare = facts.readable and wanted.name not in facts.uncompared
-    if not table.view.policies.restore and not may_compare:
-        hint = "drift_policy: restore writes our value again"
-        table.found(
-            FindingKind.DRIFT, wanted, "its date at Wix is not of our last write, and its value may not be read", hint
-        )
-        return
-    compared = may_compare and wanted.name in facts.site_values
-    if compared and facts.site_values[wanted.name] == wanted.fingerprint == record.fingerprint:
-        table.note(_verified(record, wanted, listed, table.view.now, late=True))
-        table.found(FindingKind.UNCHANGED, wanted)
-    elif may_compare and not compared:
-        table.values.add(wanted.name)
-        table.compares.add(wanted.name)
-        table.found(FindingKind.UNCHANGED, wanted)
-    elif _may_restore(table, wanted, record, "not as we left it: its date at Wix is older than our last write"):
-        update(table, wanted, replace(record, doubted_at=listed.updated_at), Reason.DOUBTED)
+    evidence = row.evidence
+    if desired.name in evidence.postponed:
+        return report(FindingKind.BEHIND, desired, LATER)
+    may_compare = evidence.site_values_readable and desired.name not in evidence.uncompared
+    if not row.policies.restore and not may_compare:
+        why = "its date at Wix is not of our last write, and its value may not be read"
+        return report(FindingKind.DRIFT, desired, why, "drift_policy: restore writes our value again")
+    compared = may_compare and desired.name in evidence.site_values
+    if compared and evidence.site_values[desired.name] == desired.fingerprint == record.fingerprint:
+        verified = _verified(record, desired, listed, row.now, late=True)
+        return note(verified) + report(FindingKind.UNCHANGED, desired)
+    if may_compare and not compared:
+        return Verdict(read_value=desired.name, compare=desired.name) + report(FindingKind.UNCHANGED, desired)
+    what = "not as we left it: its date at Wix is older than our last write"
+    once = replace(record, doubted_at=listed.updated_at)
+    return _objection_to_restore(row, desired, record, what) or update(desired, once, Reason.DOUBTED)
 
 
-def _may_restore(table: PlanBuilder, wanted: DesiredSecret, record: Record, what: str) -> bool:
-    lately = [at for at in record.restores if happened_within(at, table.view.now, DAY)]
-    if not table.view.policies.restore:
-        table.found(FindingKind.DRIFT, wanted, what, "drift_policy: restore writes our value again")
-        return False
-    if len(lately) >= MAX_RESTORES:
-        table.found(
-            FindingKind.CONTESTED,
-            wanted,
-            f"{what}; restored {len(lately)} times within a day, no longer fought over",
-            f"find who writes it at Wix, or freeze it: syncd state freeze {wanted.name} --until DATE --reason '…'",
-        )
-        return False
-    return True
+def _objection_to_restore(row: Row, desired: DesiredSecret, record: Record, what: str) -> Verdict | None:
+    """Why what somebody else did is not undone; None if it is."""
+    recent = [at for at in record.restores if happened_within(at, row.now, DAY)]
+    if not row.policies.restore:
+        return report(FindingKind.DRIFT, desired, what, "drift_policy: restore writes our value again")
+    if len(recent) < MAX_RESTORES:
+        return None
+    return report(
+        FindingKind.CONTESTED,
+        desired,
+        f"{what}; restored {len(recent)} times within a day, no longer fought over",
+        f"find who writes it at Wix, or freeze it: syncd state freeze {desired.name} --until DATE --reason '…'",
+    )
 
 
-def _compare_first(
-    table: PlanBuilder, wanted: DesiredSecret, record: Record, listed: RemoteSecret, reason: Reason
-) -> None:
+def _compare_first(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret, reason: Reason) -> Verdict:
     """Where the site's values may be read, write only what differs; elsewhere write."""
-    facts = table.view.facts
-    if wanted.name in facts.postponed:
-        table.found(FindingKind.BEHIND, wanted, LATER)
-        return
-    site_value = facts.site_values.get(wanted.name)
-    named = listed.name == wanted.name == record.name
-    if wanted.fingerprint is not None and site_value == wanted.fingerprint and named:
-        if listed.description == wanted.description:
-            table.note(_verified(record, wanted, listed, table.view.now, late=reason is not Reason.LATE))
-            table.found(FindingKind.UNCHANGED, wanted)
-        else:
-            table.actions.append(Update(desired=wanted, record=record, reason=reason, restore=reason is Reason.DRIFT))
-        return
-    if facts.readable and wanted.name not in facts.site_values and wanted.name not in facts.uncompared:
-        table.compares.add(wanted.name)
-    update(table, wanted, record, reason, rename=listed.name != wanted.name)
+    evidence = row.evidence
+    if desired.name in evidence.postponed:
+        return report(FindingKind.BEHIND, desired, LATER)
+    same_value = desired.fingerprint is not None and evidence.site_values.get(desired.name) == desired.fingerprint
+    if same_value and listed.name == desired.name == record.name:
+        if listed.description != desired.description:
+            is_drift = reason is Reason.DRIFT
+            return act(Update(desired=desired, record=record, reason=reason, restore=is_drift))
+        verified = _verified(record, desired, listed, row.now, late=reason is not Reason.LATE)
+        return note(verified) + report(FindingKind.UNCHANGED, desired)
+    known = desired.name in evidence.site_values or desired.name in evidence.uncompared
+    compare = Verdict(compare=desired.name if evidence.site_values_readable and not known else "")
+    return compare + update(desired, record, reason, rename=listed.name != desired.name)
 
 
-def _verified(record: Record, wanted: DesiredSecret, listed: RemoteSecret, now: datetime, *, late: bool) -> Record:
+def _verified(record: Record, desired: DesiredSecret, listed: RemoteSecret, now: datetime, *, late: bool) -> Record:
     """The row once the site was seen to hold what it should. Not `late`: what was seen is one of the lost writes."""
     return replace(
         record,
-        version=wanted.version,
-        fingerprint=wanted.fingerprint,
+        version=desired.version,
+        fingerprint=desired.fingerprint,
         description=listed.description,
-        source_updated_at=wanted.updated_at or record.source_updated_at,
+        source_updated_at=desired.updated_at or record.source_updated_at,
         unverified=False,
         lost_writes=recently_lost(record, now)[0 if late else 1 :],
         window=None,
@@ -211,20 +197,17 @@ def _verification_is_due(record: Record, every: timedelta, now: datetime) -> boo
     return now - record.verified_at >= every * (0.5 + 0.5 * share)
 
 
-def _verify(table: PlanBuilder, wanted: DesiredSecret, record: Record, listed: RemoteSecret) -> None:
+def _verify(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
     """Read again, compare, and write what differs; only what was read counts as verified."""
-    facts = table.view.facts
-    at_site = facts.site_values.get(wanted.name)
-    if wanted.fingerprint is None:
-        table.values.add(wanted.name)
-    elif wanted.name in facts.uncompared or wanted.name in facts.postponed:
-        pass  # still due
-    elif facts.readable and at_site is None:
-        table.compares.add(wanted.name)
-    elif listed.description != record.description or at_site not in {None, wanted.fingerprint}:
-        if _may_restore(table, wanted, record, "the verification found something else at Wix"):
-            update(table, wanted, record, Reason.VERIFY, restore=True)
-        return
-    else:
-        table.note(replace(record, verified_at=table.view.now))
-    table.found(FindingKind.UNCHANGED, wanted)
+    evidence, unchanged = row.evidence, report(FindingKind.UNCHANGED, desired)
+    site_value = evidence.site_values.get(desired.name)
+    if desired.fingerprint is None:
+        return Verdict(read_value=desired.name) + unchanged
+    if desired.name in evidence.uncompared or desired.name in evidence.postponed:
+        return unchanged  # still due
+    if evidence.site_values_readable and site_value is None:
+        return Verdict(compare=desired.name) + unchanged
+    if listed.description != record.description or site_value not in {None, desired.fingerprint}:
+        objection = _objection_to_restore(row, desired, record, "the verification found something else at Wix")
+        return objection or update(desired, record, Reason.VERIFY, restore=True)
+    return note(replace(record, verified_at=row.now)) + unchanged

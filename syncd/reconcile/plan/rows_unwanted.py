@@ -8,122 +8,125 @@ from datetime import datetime, timedelta
 
 from syncd.domain import Delete, FindingKind, Pending, Presence, Record, RemoteSecret
 from syncd.domain.write_window import Change, judge
-from syncd.reconcile.plan.builder import PlanBuilder, lately, rests, seek
+from syncd.reconcile.plan.builder import NOTHING, Row, Verdict, act, note, probe_by_id, report, rests, tried_recently
 
 
-def judge_unwanted(table: PlanBuilder, record: Record) -> None:
-    now, policies, facts = table.view.now, table.view.policies, table.view.facts
-    if record.name in facts.ended:
-        return
-    if record.frozen_until and record.frozen_until > now:
-        table.found(FindingKind.FROZEN, record, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
-        if record.absent_at is not None:
-            table.note(replace(record, absent_at=None))
-        return
-    if record.remote_id and record.remote_id not in table.ids and not lately(record.unlisted_tried_at, now):
-        seek(table, record)
-    presence, why = facts.presence.get(record.name, (Presence.UNKNOWN, "not looked for"))
-    if presence is Presence.UNKNOWN or record.name in facts.wanted_elsewhere:
-        if record.absent_at is not None:
-            table.note(replace(record, absent_at=None))
-        if presence is Presence.UNKNOWN:
-            table.found(FindingKind.UNKNOWN, record, why)
-        else:
-            table.found(FindingKind.UNCHANGED, record, "another job wants it")
-        return
+def judge_unwanted(row: Row, record: Record) -> Verdict:
+    """What is done about a record that its own job no longer wants."""
+    if record.name in row.evidence.failed_names:
+        return NOTHING
+    if record.is_frozen(row.now):
+        frozen = report(FindingKind.FROZEN, record, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
+        return frozen + _without_tombstone(record)
+    return _probed(row, record) + _of_presence(row, record)
+
+
+def _probed(row: Row, record: Record) -> Verdict:
+    """A listing must not lack a record for ever: once an hour its id is asked for."""
+    missing = record.remote_id is not None and row.listed is None
+    return probe_by_id(record) if missing and not tried_recently(record, row.now) else NOTHING
+
+
+def _without_tombstone(record: Record) -> Verdict:
+    """Absence that was observed before counts; the time until it is observed again does not."""
+    return note(replace(record, absent_at=None)) if record.absent_at is not None else NOTHING
+
+
+def _of_presence(row: Row, record: Record) -> Verdict:
+    presence, why = row.evidence.presence.get(record.name, (Presence.UNKNOWN, "not looked for"))
+    # "Could not read" is never "was deleted": the clock of the observed absence stops.
+    if presence is Presence.UNKNOWN:
+        return report(FindingKind.UNKNOWN, record, why) + _without_tombstone(record)
+    if record.name in row.evidence.wanted_elsewhere:
+        return report(FindingKind.UNCHANGED, record, "another job wants it") + _without_tombstone(record)
+    if record.remote_id is None and record.pending is None:
+        return report(FindingKind.UNCHANGED, record, "it was adopted once, and is not on the site any more")
     if record.remote_id is None:
-        table.found(FindingKind.UNVERIFIED, record, "its creation lost its answer; looked for in each listing")
-        return
-    listed = table.ids.get(record.remote_id)
-    if record.unverified and listed is not None and policies.delete:
-        verified = _compared(table, record, listed)
-        if verified is None:
-            table.found(
-                FindingKind.UNVERIFIED,
-                record,
-                f"{why}; not deleted: what the site holds under this id is not known",
-                f"look at it, delete it at Wix by hand, then: syncd state forget {record.name}",
-            )
-            return
-        record = verified
-        table.note(record)
+        why = "the response to its create request was lost; each listing is searched for it"
+        return report(FindingKind.UNVERIFIED, record, why)
     kind = FindingKind.MISSING if presence is Presence.ABSENT else FindingKind.ORPHAN
-    if not policies.delete:
-        table.found(kind, record, f"{why}; kept (deletion_policy: keep)")
-        return
-    _tombstone(table, record, listed, kind, why)
+    if not row.policies.delete:
+        return report(kind, record, f"{why}; kept (deletion_policy: keep)")
+    if not record.unverified or row.listed is None:
+        return _tombstone(row, record, kind, why)
+    return _of_unverified(row, record, row.listed, kind, why)
 
 
-def _compared(table: PlanBuilder, record: Record, listed: RemoteSecret) -> Record | None:
-    """The row as verified, if the site's value is seen to be the one that we left; time alone verifies nothing."""
-    facts = table.view.facts
-    if record.fingerprint is None or (listed.name, listed.description) != (record.name, record.description):
-        return None
-    if record.name in facts.postponed or record.name in facts.uncompared:
-        return None
-    if facts.readable and record.name not in facts.site_values:
-        table.compares.add(record.name)
-    if facts.site_values.get(record.name) != record.fingerprint:
-        return None
-    return replace(record, unverified=False, lost_writes=(), window=None, pinned_at=listed.updated_at)
+def _of_unverified(row: Row, record: Record, listed: RemoteSecret, kind: FindingKind, why: str) -> Verdict:
+    """Delete what is seen to be the value that we left; time alone verifies nothing."""
+    evidence = row.evidence
+    as_left = record.fingerprint is not None and (listed.name, listed.description) == (
+        record.name,
+        record.description,
+    )
+    comparable = as_left and record.name not in evidence.postponed and record.name not in evidence.uncompared
+    if comparable and evidence.site_values.get(record.name) == record.fingerprint:
+        known = replace(record, unverified=False, lost_writes=(), window=None, pinned_at=listed.updated_at)
+        return note(known) + _tombstone(row, known, kind, why)
+    asks = comparable and evidence.site_values_readable and record.name not in evidence.site_values
+    unknown = report(
+        FindingKind.UNVERIFIED,
+        record,
+        f"{why}; not deleted: what the site holds under this id is not known",
+        f"look at it, delete it at Wix by hand, then: syncd state forget {record.name}",
+    )
+    return Verdict(compare=record.name if asks else "") + unknown
 
 
-def judge_of_gone_job(table: PlanBuilder, record: Record) -> None:
+def judge_of_gone_job(row: Row, record: Record) -> Verdict:
     """No job sends it here any more: an orphan that goes by command only; but a listing must not lack it for ever."""
-    listed = record.remote_id in table.ids
-    if record.name in table.view.facts.taken_over:
-        return
-    if record.frozen_until and record.frozen_until > table.view.now:
-        return
-    if record.remote_id and not listed and not lately(record.unlisted_tried_at, table.view.now):
-        seek(table, record)
+    if record.name in row.evidence.taken_over or record.is_frozen(row.now):
+        return NOTHING
+    orphan = NOTHING
     if record.status != "orphan" or record.absent_at is not None:
-        table.note(replace(record, status="orphan", absent_at=None))
-    if record.name in table.view.facts.left_behind:
-        why = f"job {record.job} sends nothing to this site any more; kept as it is"
-        table.found(
-            FindingKind.ORPHAN, record, why, f"to remove it: syncd state forget {record.name} --delete --reason '…'"
-        )
+        orphan = note(replace(record, status="orphan", absent_at=None))
+    verdict = _probed(row, record) + orphan
+    if record.name not in row.evidence.left_behind:
+        return verdict
+    why = f"job {record.job} sends nothing to this site any more; kept as it is"
+    hint = f"to remove it: syncd state forget {record.name} --delete --reason '…'"
+    return verdict + report(FindingKind.ORPHAN, record, why, hint)
 
 
-def _tombstone(table: PlanBuilder, record: Record, listed: RemoteSecret | None, kind: FindingKind, why: str) -> None:
+def _tombstone(row: Row, record: Record, kind: FindingKind, why: str) -> Verdict:
     """Add up the observed absence, and delete once it has reached the grace."""
-    now, policies = table.view.now, table.view.policies
+    now, policies = row.now, row.policies
     seen = record.absent_for
     if record.absent_at is not None:
         seen += max(timedelta(0), min(now - record.absent_at, 2 * policies.interval))
-    table.note(replace(record, absent_at=now, absent_for=seen))
+    absent = replace(record, absent_at=now, absent_for=seen)
     if seen < policies.grace:
-        left = policies.grace - seen
-        table.found(kind, record, f"{why}; deleted after {_hours(left)} more of observed absence")
-        return
-    obstacle = obstacle_to_deletion(record, listed, now, believed=table.believed)
-    obstacle = obstacle or table.view.facts.objections.get(record.name, "")
-    trouble = table.view.facts.troubles.get(record.name)
-    if trouble and rests(trouble, "", "", now):
-        table.found(FindingKind.QUARANTINED, record, trouble.message, trouble.hint)
-    elif obstacle:
-        table.found(kind, record, f"{why}; not deleted: {obstacle}")
-    else:
-        table.actions.append(Delete(record=replace(record, absent_at=now, absent_for=seen), reason=why, kind=kind))
+        left = _in_words(policies.grace - seen)
+        return note(absent) + report(kind, record, f"{why}; deleted after {left} more of observed absence")
+    obstacle = obstacle_to_deletion(record, row.listed, now, plausible=row.listing_is_plausible)
+    obstacle = obstacle or row.evidence.objections.get(record.name, "")
+    problem = row.evidence.troubles.get(record.name)
+    if problem and rests(problem, "", "", now):
+        return note(absent) + report(FindingKind.QUARANTINED, record, problem.message, problem.hint)
+    if obstacle:
+        return note(absent) + report(kind, record, f"{why}; not deleted: {obstacle}")
+    return note(absent) + act(Delete(record=absent, reason=why, kind=kind))
 
 
-def _hours(left: timedelta) -> str:
+def _in_words(left: timedelta) -> str:
     if left < timedelta(minutes=1):
         return f"{math.ceil(left.total_seconds())}s"
     minutes = int(left.total_seconds() // 60) + 1
     return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m"
 
 
-def obstacle_to_deletion(record: Record, listed: RemoteSecret | None, now: datetime, *, believed: bool) -> str:
-    """Why an id may not be deleted now; empty if it is ours, listed, and as we left it."""
+def obstacle_to_deletion(record: Record, listed: RemoteSecret | None, now: datetime, *, plausible: bool) -> str:
+    """Why an id may not be deleted now; empty if it is ours, listed, and as we left it.
+
+    `plausible`: the listing is one to go by.
+    """
     if record.is_frozen(now):
         return "it is frozen"
     if record.adopted:
         return "it was adopted, not created by syncd; delete it at Wix"
     if record.unverified or record.pending in {Pending.CREATE, Pending.UPDATE}:
         return "its content is not verified yet"
-    if listed is None or not believed:
+    if listed is None or not plausible:
         return "the site's listing does not show it (it is looked for by its id)"
     if listed.name != record.name:
         return f"it was renamed to {listed.name} at Wix"

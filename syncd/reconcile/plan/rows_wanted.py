@@ -1,4 +1,4 @@
-"""Rows for a name that is wanted: nothing there, somebody else's, ours and unlisted."""
+"""Rows for a name that is wanted: nothing at the site, somebody else's, ours and unlisted."""
 
 from __future__ import annotations
 
@@ -9,225 +9,167 @@ from syncd.domain import Create, DesiredSecret, FindingKind, Pending, Reason, Re
 from syncd.domain.ownership import other_owner
 from syncd.domain.value_templates import form_in
 from syncd.domain.write_window import may_be_late_commit
-from syncd.reconcile.plan.builder import PlanBuilder, lately, owns, rests, seek, update
+from syncd.reconcile.plan.builder import (
+    NOTHING,
+    Row,
+    Verdict,
+    act,
+    note,
+    owns,
+    probe_by_id,
+    report,
+    rests,
+    tried_recently,
+    update,
+)
 from syncd.reconcile.plan.rows_listed import judge_listed
 
+ANOTHER_NAME = "give one of the two rules another `name`"
 
-def judge_wanted(table: PlanBuilder, wanted: DesiredSecret) -> None:
-    facts, now = table.view.facts, table.view.now
-    record = table.records.get(wanted.name)
-    if wanted.name in facts.ended:
-        return
-    if record and record.frozen_until and record.frozen_until > now:
-        table.found(FindingKind.FROZEN, wanted, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
-        return
-    fault = facts.faults.get(wanted.key)
+
+def judge_wanted(row: Row, desired: DesiredSecret) -> Verdict:
+    """What is done about a name that is wanted."""
+    evidence, record = row.evidence, row.record
+    if desired.name in evidence.failed_names:
+        return NOTHING
+    if record and record.is_frozen(row.now):
+        return report(FindingKind.FROZEN, desired, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
+    fault = evidence.faults.get(desired.key)
     if fault is not None:
-        table.found(FindingKind.FAILED, wanted, fault.message, fault.hint)
-        return
-    trouble = facts.troubles.get(wanted.name)
-    if trouble and rests(trouble, wanted.version, wanted.rule, now):
-        table.found(FindingKind.QUARANTINED, wanted, trouble.message, trouble.hint)
-        return
+        return report(FindingKind.FAILED, desired, fault.message, fault.hint)
+    problem = evidence.troubles.get(desired.name)
+    if problem and rests(problem, desired.version, desired.rule, row.now):
+        return report(FindingKind.QUARANTINED, desired, problem.message, problem.hint)
     if record is None:
-        _unrecorded(table, wanted)
-    elif wanted.name in facts.waiting:
+        return _create(row, desired) if row.same_name is None else _foreign(row, desired, row.same_name)
+    if objection := _objection(row, desired, record):
+        return objection
+    awake = _awake(row, desired, record)
+    return (note(awake) if awake != record else NOTHING) + _recorded(row.with_record(awake), desired, awake)
+
+
+def _objection(row: Row, desired: DesiredSecret, record: Record) -> Verdict | None:
+    """Why the row of this name is not this reference's to use; None if it is."""
+    evidence = row.evidence
+    # A transfer that waits is told first: what it waits for makes the name free, or keeps it.
+    if desired.name in evidence.blocked_transfers:
         hint = "if two names wait for one another, give one of the rules a third name first"
-        table.found(FindingKind.CONFLICT, wanted, facts.waiting[wanted.name], hint)
-    elif record.name != wanted.name and record.name in facts.kept_by:
-        table.found(
-            FindingKind.CONFLICT,
-            wanted,
-            f"{record.name} of job {record.job} differs only in case",
-            "give one of the two rules another `name`",
-        )
-    elif (
-        record.job != wanted.job
-        and record.name in facts.kept_by
-        and owns(record, wanted)
-        and form_in(record.version) != form_in(wanted.version)
-    ):
-        table.found(
-            FindingKind.CONFLICT,
-            wanted,
-            f"job {record.job} already sends {wanted.name} of the same secret, made by another template or encoding",
-            "give one of the two rules another `name`, or both the same `value` and `binary`",
-        )
-    elif not owns(record, wanted) and wanted.name not in facts.passable:
-        table.found(
-            FindingKind.CONFLICT,
-            wanted,
-            f"{wanted.name} belongs to {record.ref} of job {record.job}",
-            "give one of the two rules another `name`",
-        )
-    else:
-        _recorded(table, wanted, _awake(table, wanted, record))
+        return report(FindingKind.CONFLICT, desired, evidence.blocked_transfers[desired.name], hint)
+    claimed = record.name in evidence.claimed_by_own_job
+    if record.name != desired.name and claimed:
+        why = f"{record.name} of job {record.job} differs only in case"
+        return report(FindingKind.CONFLICT, desired, why, ANOTHER_NAME)
+    other_form = form_in(record.version) != form_in(desired.version)
+    if record.job != desired.job and claimed and owns(record, desired) and other_form:
+        why = f"job {record.job} already sends {desired.name} of the same secret, made by another template or encoding"
+        return report(FindingKind.CONFLICT, desired, why, f"{ANOTHER_NAME}, or both the same `value` and `binary`")
+    if not owns(record, desired) and desired.name not in evidence.transferable:
+        why = f"{desired.name} belongs to {record.ref} of job {record.job}"
+        return report(FindingKind.CONFLICT, desired, why, ANOTHER_NAME)
+    return None
 
 
-def _awake(table: PlanBuilder, wanted: DesiredSecret, record: Record) -> Record:
+def _awake(row: Row, desired: DesiredSecret, record: Record) -> Record:
     """A wanted record has no tombstone, and passes to this job if its own no longer wants it."""
     awake = record
-    if record.absent_at or record.absent_for or record.target != table.view.target:
-        awake = replace(record, absent_at=None, absent_for=timedelta(0), target=table.view.target)
-    if record.job != wanted.job and wanted.name not in table.view.facts.kept_by and owns(record, wanted):
-        awake = replace(awake, job=wanted.job)
-    if awake != record:
-        table.note(awake)
+    if record.absent_at or record.absent_for or record.target != row.inputs.target:
+        awake = replace(record, absent_at=None, absent_for=timedelta(0), target=row.inputs.target)
+    if record.job != desired.job and desired.name not in row.evidence.claimed_by_own_job and owns(record, desired):
+        awake = replace(awake, job=desired.job)
     return awake
 
 
-def _unrecorded(table: PlanBuilder, wanted: DesiredSecret) -> None:
-    listed = table.at(wanted.name)
-    if listed is None:
-        _create(table, wanted, None)
-        return
-    _foreign(table, wanted, listed, None)
-
-
-def _foreign(table: PlanBuilder, wanted: DesiredSecret, listed: RemoteSecret, record: Record | None) -> None:
+def _foreign(row: Row, desired: DesiredSecret, found: RemoteSecret) -> Verdict:
     """A secret that is not ours has the name. It is left alone unless the job or a grant says adopt."""
-    holder = table.holders.get(listed.id)
-    policies, facts = table.view.policies, table.view.facts
-    grant, owner = facts.grants.get(wanted.name), other_owner(listed.description, table.view.owner)
-    granted = grant is not None and grant.remote_id == listed.id and owner in {"", grant.owner}
-    known = facts.known_ids.get(listed.id)
-    if known and known.frozen_until and known.frozen_until > table.view.now:
-        table.found(FindingKind.FROZEN, wanted, f"frozen until {known.frozen_until:%Y-%m-%d %H:%M} UTC, by its id")
-    elif holder is not None:
-        table.found(
-            FindingKind.CONFLICT,
-            wanted,
-            f"{listed.name} on the site is our secret {holder.name}, under another name",
-            "it goes back to its own name first, or rename it at Wix",
-        )
-    elif listed.name != wanted.name:
-        table.found(
-            FindingKind.CONFLICT,
-            wanted,
-            f"the site has {listed.name}, which differs only in case",
-            "rename or remove it at Wix, or give the rule another `name`",
-        )
-    elif owner and not granted:
-        table.found(
-            FindingKind.CONFLICT,
-            wanted,
-            f"the secret of this name carries the mark of another syncd, {owner}",
-            f"let one of the two installations leave it out; to take it over: {_adopting(table, wanted)}",
-        )
-    elif policies.adopt or granted:
-        _adopt(table, wanted, listed, record)
-    elif grant is not None:
-        table.found(
-            FindingKind.CONFLICT,
-            wanted,
-            f"the permission to take it over was given for another secret of this name, id {grant.remote_id}",
-            f"look at this one, id {listed.id}; to take it over: {_adopting(table, wanted)}",
-        )
-    else:
-        table.found(
-            FindingKind.CONFLICT,
-            wanted,
-            "the site already has a secret of this name that syncd did not create",
-            f"rename it at Wix, or take it over: {_adopting(table, wanted)}, or conflict_policy: adopt",
-        )
+    grant, owner = row.evidence.grants.get(desired.name), other_owner(found.description, row.inputs.owner)
+    granted = grant is not None and grant.remote_id == found.id and owner in {"", grant.owner}
+    known = row.evidence.known_ids.get(found.id)
+    adopting = f"syncd state adopt {desired.name} --target {row.inputs.target} --reason '…'"
+    # A freeze follows the id: it holds whatever the job and a grant allow.
+    if known and known.frozen_until and known.frozen_until > row.now:
+        until = f"frozen until {known.frozen_until:%Y-%m-%d %H:%M} UTC, by its id"
+        return report(FindingKind.FROZEN, desired, until)
+    if row.holder is not None:
+        why = f"{found.name} on the site is our secret {row.holder.name}, under another name"
+        return report(FindingKind.CONFLICT, desired, why, "it goes back to its own name first, or rename it at Wix")
+    if found.name != desired.name:
+        why = f"the site has {found.name}, which differs only in case"
+        hint = "rename or remove it at Wix, or give the rule another `name`"
+        return report(FindingKind.CONFLICT, desired, why, hint)
+    # Two installations would fight over it: only a person's grant for this very secret takes it.
+    if owner and not granted:
+        why = f"the secret of this name carries the mark of another syncd, {owner}"
+        hint = f"let one of the two installations leave it out; to take it over: {adopting}"
+        return report(FindingKind.CONFLICT, desired, why, hint)
+    if row.policies.adopt or granted:
+        return _adopt(row, desired, found)
+    if grant is not None:
+        why = f"the permission to take it over was given for another secret of this name, id {grant.remote_id}"
+        hint = f"look at this one, id {found.id}; to take it over: {adopting}"
+        return report(FindingKind.CONFLICT, desired, why, hint)
+    why = "the site already has a secret of this name that syncd did not create"
+    hint = f"rename it at Wix, or take it over: {adopting}, or conflict_policy: adopt"
+    return report(FindingKind.CONFLICT, desired, why, hint)
 
 
-def _adopt(table: PlanBuilder, wanted: DesiredSecret, listed: RemoteSecret, record: Record | None) -> None:
+def _adopt(row: Row, desired: DesiredSecret, found: RemoteSecret) -> Verdict:
     """Take a secret over. Where its value may be read it is compared first, and the same value is not sent."""
-    facts = table.view.facts
-    if wanted.name in facts.postponed:
-        return
-    seed = record or Record(
-        site=table.view.site, name=wanted.name, target=table.view.target, job=wanted.job, ref=wanted.ref
+    evidence = row.evidence
+    if desired.name in evidence.postponed:
+        return NOTHING
+    seed = row.record or Record(
+        site=row.inputs.site, name=desired.name, target=row.inputs.target, job=desired.job, ref=desired.ref
     )
-    taken = replace(seed, remote_id=listed.id, pin=wanted.pin, adopted=True, unverified=True, pending=None, window=None)
-    at_site = facts.site_values.get(wanted.name)
-    if at_site is not None and wanted.fingerprint is not None:
-        if at_site != wanted.fingerprint:
-            update(table, wanted, taken, Reason.ADOPT_OTHER)
-            return
-        known = replace(
-            taken,
-            version=wanted.version,
-            fingerprint=wanted.fingerprint,
-            source_updated_at=wanted.updated_at,
-            unverified=False,
-            verified_at=table.view.now,
-        )
-        table.actions.append(Update(desired=wanted, record=known, reason=Reason.ADOPT_SAME, describe_only=True))
-        return
-    if facts.readable and wanted.name not in facts.uncompared:
-        table.compares.add(wanted.name)
-    update(table, wanted, taken, Reason.ADOPT)
+    taken = replace(seed, remote_id=found.id, pin=desired.pin, adopted=True, unverified=True, pending=None, window=None)
+    site_value = evidence.site_values.get(desired.name)
+    if site_value is None or desired.fingerprint is None:
+        may_compare = evidence.site_values_readable and desired.name not in evidence.uncompared
+        return Verdict(compare=desired.name if may_compare else "") + update(desired, taken, Reason.ADOPT)
+    if site_value != desired.fingerprint:
+        return update(desired, taken, Reason.ADOPT_OTHER)
+    known = replace(
+        taken,
+        version=desired.version,
+        fingerprint=desired.fingerprint,
+        source_updated_at=desired.updated_at,
+        unverified=False,
+        verified_at=row.now,
+    )
+    return act(Update(desired=desired, record=known, reason=Reason.ADOPT_SAME, describe_only=True))
 
 
-def _adopting(table: PlanBuilder, wanted: DesiredSecret) -> str:
-    return f"syncd state adopt {wanted.name} --target {table.view.target} --reason '…'"
+def _create(row: Row, desired: DesiredSecret) -> Verdict:
+    # Half of our secrets missing from a listing is a broken listing: created names would be doubled.
+    if not row.listing_is_plausible:
+        why = "the site lists less than half of what the ledger holds there, so nothing is created"
+        return report(FindingKind.UNKNOWN, desired, why, "look at the site; the next cycle lists again", exit_code=5)
+    if desired.name in row.evidence.unconfirmed_creates:
+        why = "the response to the create request was lost, and the site does not list the secret yet"
+        return report(FindingKind.UNVERIFIED, desired, why, "the next cycle looks again before it creates anything")
+    verdict = act(Create(desired=desired, record=row.record))
+    return replace(verdict, read_value=desired.name if desired.value is None else "")
 
 
-def _create(table: PlanBuilder, wanted: DesiredSecret, record: Record | None) -> None:
-    if not table.believed:
-        table.found(
-            FindingKind.UNKNOWN,
-            wanted,
-            "the site lists less than half of what the ledger holds there, so nothing is created",
-            "look at the site; the next cycle lists again",
-            exit_code=5,
-        )
-        return
-    if wanted.name in table.view.facts.uncreated:
-        table.found(
-            FindingKind.UNVERIFIED,
-            wanted,
-            "its creation lost its answer, and the site does not list it yet",
-            "the next cycle looks again before it creates anything",
-        )
-        return
-    if wanted.value is None:
-        table.values.add(wanted.name)
-    table.actions.append(Create(desired=wanted, record=record))
-
-
-def _recorded(table: PlanBuilder, wanted: DesiredSecret, record: Record) -> None:
+def _recorded(row: Row, desired: DesiredSecret, record: Record) -> Verdict:
     if record.remote_id is None:
-        if record.pending is Pending.CREATE and not owns(record, wanted) and may_be_late_commit(record, table.view.now):
-            table.found(
-                FindingKind.UNVERIFIED, wanted, f"a creation from {record.ref} lost its answer and may still come"
-            )
-            return
-        listed = table.at(wanted.name)
-        if listed is None:
-            _create(table, wanted, record)
-        else:
-            _foreign(table, wanted, listed, record)
-        return
-    listed = table.ids.get(record.remote_id)
-    if listed is None:
-        _unlisted(table, wanted, record)
-    else:
-        judge_listed(table, wanted, record, listed)
+        # A create of another reference may still arrive under this name: creating now would double it.
+        if record.pending is Pending.CREATE and not owns(record, desired) and may_be_late_commit(record, row.now):
+            why = f"the response to a create request from {record.ref} was lost, and it may still arrive"
+            return report(FindingKind.UNVERIFIED, desired, why)
+        return _create(row, desired) if row.same_name is None else _foreign(row, desired, row.same_name)
+    if row.listed is None:
+        return _unlisted(row, desired, record)
+    return judge_listed(row, desired, record, row.listed)
 
 
-def _unlisted(table: PlanBuilder, wanted: DesiredSecret, record: Record) -> None:
-    other = table.at(wanted.name)
-    if other is not None:
-        if lately(record.unlisted_tried_at, table.view.now):
-            table.found(
-                FindingKind.CONFLICT,
-                wanted,
-                "the site lists another secret of this name, and ours exists under its id, unlisted",
-                "look for both at Wix; the next cycles do, too",
-            )
-        else:
-            seek(table, record)  # only its 404 makes the name somebody else's
-        return
-    changed = wanted.version != record.version or not owns(record, wanted)
-    if changed or not lately(record.unlisted_tried_at, table.view.now):
-        update(table, wanted, record, Reason.UNLISTED, rename=record.name != wanted.name)
-    else:
-        table.found(
-            FindingKind.UNKNOWN,
-            wanted,
-            "the site does not list it, though it took a write within the hour",
-            "it is looked for again in every cycle",
-        )
+def _unlisted(row: Row, desired: DesiredSecret, record: Record) -> Verdict:
+    recent = tried_recently(record, row.now)
+    if row.same_name is not None:
+        if not recent:
+            return probe_by_id(record)  # only its 404 makes the name somebody else's
+        why = "the site lists another secret of this name, and ours exists under its id, unlisted"
+        return report(FindingKind.CONFLICT, desired, why, "look for both at Wix; the next cycles do, too")
+    if desired.version != record.version or not owns(record, desired) or not recent:
+        return update(desired, record, Reason.UNLISTED, rename=record.name != desired.name)
+    why = "the site does not list it, though it took a write within the hour"
+    return report(FindingKind.UNKNOWN, desired, why, "it is looked for again in every cycle")

@@ -26,8 +26,9 @@ from syncd.domain import (
     Update,
     verb_of,
 )
+from syncd.domain.job import Policies
 from syncd.domain.ownership import mark_of, marked
-from syncd.reconcile.plan.inputs import Evidence, PlannerInput, Policies
+from syncd.reconcile.plan.inputs import Evidence, PlannerInput
 from syncd.reconcile.plan.planner import plan
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -82,7 +83,7 @@ class Row:
     record: Record | None = RECORD
     listed: RemoteSecret | None = LISTED
     policies: dict[str, Any] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
+    evidence: dict[str, Any] = field(default_factory=dict)
     more: tuple[RemoteSecret, ...] = ()
 
 
@@ -100,24 +101,24 @@ ROWS = {
     "another installation's, by permission": Row(
         record=None,
         listed=listed(description=THEIRS),
-        facts={"grants": {"KEY": Grant(remote_id="id-1", owner="rival")}},
+        evidence={"grants": {"KEY": Grant(remote_id="id-1", owner="rival")}},
         then="update taken over, whatever",
     ),
     "a permission for another id": Row(
         record=None,
         listed=listed(description="by hand"),
-        facts={"grants": {"KEY": Grant(remote_id="id-9")}},
+        evidence={"grants": {"KEY": Grant(remote_id="id-9")}},
         then="conflict",
     ),
     "a permission from before it got another mark": Row(
-        record=None, listed=listed(description=THEIRS), facts={"grants": {"KEY": Grant(remote_id="id-1")}}, then="conflict"
+        record=None, listed=listed(description=THEIRS), evidence={"grants": {"KEY": Grant(remote_id="id-1")}}, then="conflict"
     ),
     "adopted, the same value": Row(
         wanted=READ,
         record=None,
         listed=listed(description="by hand"),
         policies={"adopt": True},
-        facts={"readable": True, "site_values": {"KEY": "f2"}},
+        evidence={"site_values_readable": True, "site_values": {"KEY": "f2"}},
         then="update taken over, its value is the same",
     ),
     "adopted, another value": Row(
@@ -125,32 +126,32 @@ ROWS = {
         record=None,
         listed=listed(description="by hand"),
         policies={"adopt": True},
-        facts={"readable": True, "site_values": {"KEY": "f9"}},
+        evidence={"site_values_readable": True, "site_values": {"KEY": "f9"}},
         then="update taken over, another value",
     ),
     "frozen by its id": Row(
         record=None,
-        facts={"known_ids": {"id-1": KnownId(remote_id="id-1", adopted=False, frozen_until=NOW + DAY)}},
+        evidence={"known_ids": {"id-1": KnownId(remote_id="id-1", adopted=False, frozen_until=NOW + DAY)}},
         then="frozen",
     ),
     "in another case": Row(record=None, listed=listed(name="key"), then="conflict"),
-    "a creation that may still come": Row(record=None, listed=None, facts={"uncreated": {"KEY"}}, then="unverified"),
+    "a creation that may still come": Row(record=None, listed=None, evidence={"unconfirmed_creates": {"KEY"}}, then="unverified"),
     "a creation without its id": Row(record=record(remote_id=None, pending=Pending.CREATE), listed=None, then="create"),
     # --- wanted, and not to be touched now
-    "its request failed in this cycle": Row(facts={"ended": {"KEY"}}, then=""),
+    "its request failed in this cycle": Row(evidence={"failed_names": {"KEY"}}, then=""),
     "frozen": Row(record=record(frozen_until=NOW + DAY), then="frozen"),
     "no longer frozen": Row(record=record(frozen_until=NOW - HOUR), then="unchanged"),
-    "quarantined": Row(facts={"troubles": {"KEY": problem(retry_at=NOW + HOUR, version="2")}}, then="quarantined"),
+    "quarantined": Row(evidence={"troubles": {"KEY": problem(retry_at=NOW + HOUR, version="2")}}, then="quarantined"),
     "another version ends the quarantine": Row(
         record=record(version="1"),
-        facts={"troubles": {"KEY": problem(retry_at=NOW + HOUR, version="1")}},
+        evidence={"troubles": {"KEY": problem(retry_at=NOW + HOUR, version="1")}},
         then="update new source version",
     ),
     "of another path that still wants it": Row(record=record(ref=OTHER), then="conflict"),
     "of another path that passes it on": Row(
-        record=record(ref=OTHER), facts={"passable": {"KEY"}}, then="update moved to another source path"
+        record=record(ref=OTHER), evidence={"transferable": {"KEY"}}, then="update moved to another source path"
     ),
-    "waits for the other's new name": Row(record=record(ref=OTHER), facts={"waiting": {"KEY": "waits"}, "passable": {"KEY"}}, then="conflict"),
+    "waits for the other's new name": Row(record=record(ref=OTHER), evidence={"blocked_transfers": {"KEY": "waits"}, "transferable": {"KEY"}}, then="conflict"),
     # --- wanted, ours, not listed
     "not listed": Row(listed=None, then="update missing from the listing"),
     "not listed, tried within the hour": Row(
@@ -168,7 +169,7 @@ ROWS = {
     "not verified, and seen to be ours": Row(
         wanted=READ,
         record=record(unverified=True),
-        facts={"readable": True, "site_values": {"KEY": "f2"}},
+        evidence={"site_values_readable": True, "site_values": {"KEY": "f2"}},
         then="unchanged",
     ),
     "changed at Wix": Row(listed=listed(updated_at=NOW - HOUR), then="update changed at Wix"),
@@ -206,57 +207,57 @@ ROWS = {
     "the verification finds another value": Row(
         wanted=READ,
         record=record(verified_at=NOW - 2 * DAY),
-        facts={"readable": True, "site_values": {"KEY": "f9"}},
+        evidence={"site_values_readable": True, "site_values": {"KEY": "f9"}},
         then="update verification found another value",
     ),
     "the verification finds another value, only reported": Row(
         wanted=READ,
         record=record(verified_at=NOW - 2 * DAY),
         policies={"restore": False},
-        facts={"readable": True, "site_values": {"KEY": "f9"}},
+        evidence={"site_values_readable": True, "site_values": {"KEY": "f9"}},
         then="drift",
     ),
     "verification not due yet": Row(record=record(verified_at=NOW - DAY / 3), then="unchanged"),
     "verified in a future that a clock invented": Row(record=record(verified_at=NOW + 9 * DAY), then="reads unchanged"),
     # --- no longer wanted
-    "gone, kept": Row(wanted=None, facts=ABSENT, then="missing"),
+    "gone, kept": Row(wanted=None, evidence=ABSENT, then="missing"),
     "gone for long, kept": Row(
-        wanted=None, record=record(absent_for=9 * DAY, absent_at=NOW - HOUR), facts=ABSENT, then="missing"
+        wanted=None, record=record(absent_for=9 * DAY, absent_at=NOW - HOUR), evidence=ABSENT, then="missing"
     ),
-    "left out, kept": Row(wanted=None, facts=ORPHAN, then="orphan"),
-    "gone, within its grace": Row(wanted=None, facts=ABSENT, policies={"delete": True}, then="missing"),
+    "left out, kept": Row(wanted=None, evidence=ORPHAN, then="orphan"),
+    "gone, within its grace": Row(wanted=None, evidence=ABSENT, policies={"delete": True}, then="missing"),
     "gone, past its grace": Row(
         wanted=None,
         record=record(absent_for=DAY, absent_at=NOW - HOUR),
-        facts=ABSENT,
+        evidence=ABSENT,
         policies={"delete": True},
         then="delete gone",
     ),
     "left out, past its grace": Row(
         wanted=None,
         record=record(absent_for=DAY, absent_at=NOW - HOUR),
-        facts=ORPHAN,
+        evidence=ORPHAN,
         policies={"delete": True},
         then="delete left out",
     ),
     "could not be read": Row(
         wanted=None,
         record=record(absent_for=DAY, absent_at=NOW - HOUR),
-        facts=UNKNOWN,
+        evidence=UNKNOWN,
         policies={"delete": True},
         then="unknown",
     ),
     "wanted by another job": Row(
         wanted=None,
         record=record(absent_for=DAY, absent_at=NOW - HOUR),
-        facts={**ABSENT, "wanted_elsewhere": {"KEY"}},
+        evidence={**ABSENT, "wanted_elsewhere": {"KEY"}},
         policies={"delete": True},
         then="unchanged",
     ),
     "a downtime is no observed absence": Row(
         wanted=None,
         record=record(absent_at=NOW - 30 * DAY),
-        facts=ABSENT,
+        evidence=ABSENT,
         policies={"delete": True, "grace": DAY, "interval": HOUR},
         then="missing",
     ),
@@ -265,11 +266,11 @@ ROWS = {
             wanted=None,
             record=replace(record(absent_for=DAY, absent_at=NOW - HOUR), **row),
             listed=seen,
-            facts={**ABSENT, **facts},
+            evidence={**ABSENT, **evidence},
             policies={"delete": True},
             then=then,
         )
-        for why, row, seen, facts, then in [
+        for why, row, seen, evidence, then in [
             ("adopted", {"adopted": True}, LISTED, {}, "missing"),
             ("frozen", {"frozen_until": NOW + DAY}, LISTED, {}, "frozen"),
             ("renamed at Wix", {}, listed(name="OTHER"), {}, "missing"),
@@ -281,10 +282,10 @@ ROWS = {
         ]
     },
     "of a job that is gone": Row(
-        wanted=None, record=record(job="old"), facts={"left_behind": {"KEY"}}, policies={"delete": True}, then="orphan"
+        wanted=None, record=record(job="old"), evidence={"left_behind": {"KEY"}}, policies={"delete": True}, then="orphan"
     ),
     "of a job that is gone, taken over": Row(
-        wanted=None, record=record(job="old"), facts={"taken_over": {"KEY"}}, policies={"delete": True}, then=""
+        wanted=None, record=record(job="old"), evidence={"taken_over": {"KEY"}}, policies={"delete": True}, then=""
     ),
 }  # fmt: skip
 
@@ -299,7 +300,7 @@ def planned(row: Row) -> Plan:
             records=[row.record] if row.record else [],
             remote=[secret for secret in (row.listed, *row.more) if secret],
             policies=Policies(job="job", **row.policies),
-            facts=Evidence(jobs=frozenset({"job"}), **row.facts),
+            evidence=Evidence(jobs=frozenset({"job"}), **row.evidence),
             now=NOW,
         )
     )
@@ -307,7 +308,7 @@ def planned(row: Row) -> Plan:
 
 def in_words(result: Plan) -> str:
     words = [f"{verb_of(one)} {getattr(one, 'reason', '')}".strip() for one in result.actions]
-    words += [("reads " if result.needs.values else "") + one.kind.value for one in result.findings]
+    words += [("reads " if result.read_requests.values else "") + one.kind.value for one in result.findings]
     return "; ".join(words).replace("seek looked", "update looked")
 
 
@@ -318,28 +319,32 @@ def test_row(name: str) -> None:
     assert said.startswith(expected) and bool(said) is bool(expected), said
 
 
-@pytest.mark.parametrize("facts", [{"readable": True, "uncompared": {"KEY"}}, {"readable": True}])
-def test_a_verification_that_did_not_read_is_not_booked(facts: dict[str, Any]) -> None:
-    due = Row(wanted=READ, record=record(verified_at=NOW - 2 * DAY), facts=facts, then="unchanged")
-    assert not planned(due).notes
-    seen = replace(due, facts={"readable": True, "site_values": {"KEY": "f2"}})
-    assert [note.verified_at for note in planned(seen).notes] == [NOW]
+@pytest.mark.parametrize(
+    "evidence", [{"site_values_readable": True, "uncompared": {"KEY"}}, {"site_values_readable": True}]
+)
+def test_a_verification_that_did_not_read_is_not_booked(evidence: dict[str, Any]) -> None:
+    due = Row(wanted=READ, record=record(verified_at=NOW - 2 * DAY), evidence=evidence, then="unchanged")
+    assert not planned(due).record_updates
+    seen = replace(due, evidence={"site_values_readable": True, "site_values": {"KEY": "f2"}})
+    assert [note.verified_at for note in planned(seen).record_updates] == [NOW]
 
 
 @pytest.mark.parametrize(("seen", "sends"), [(LISTED, False), (listed(updated_at=NOW - HOUR), True)])
 def test_a_name_that_moves_sends_its_value_only_over_a_change(seen: RemoteSecret, sends: bool) -> None:
-    moved = Row(wanted=READ, record=record(ref=OTHER), listed=seen, facts={"passable": {"KEY"}}, then="update moved")
+    moved = Row(
+        wanted=READ, record=record(ref=OTHER), listed=seen, evidence={"transferable": {"KEY"}}, then="update moved"
+    )
     (action,) = planned(moved).actions
     assert isinstance(action, Update) and action.describe_only is not sends
 
 
 def test_what_could_not_be_read_stops_its_tombstone() -> None:
-    (note,) = planned(ROWS["could not be read"]).notes
+    (note,) = planned(ROWS["could not be read"]).record_updates
     assert note.absent_at is None and note.absent_for == DAY
 
 
 def test_a_confirmation_adds_two_intervals_at_most() -> None:
-    (note,) = planned(ROWS["a downtime is no observed absence"]).notes
+    (note,) = planned(ROWS["a downtime is no observed absence"]).record_updates
     assert note.absent_for == 2 * HOUR and note.absent_at == NOW
 
 
@@ -358,7 +363,7 @@ def test_rotations_come_first_and_deletions_last() -> None:
             records=[row for row, _ in gone + rotated],
             remote=[secret for _, secret in gone + rotated],
             policies=Policies(job="job", delete=True),
-            facts=Evidence(jobs=frozenset({"job"}), presence={"A": (Presence.ABSENT, "gone")}),
+            evidence=Evidence(jobs=frozenset({"job"}), presence={"A": (Presence.ABSENT, "gone")}),
             now=NOW,
         )
     )
@@ -377,7 +382,7 @@ def test_a_listing_that_lacks_more_than_half_creates_nothing(missing: int) -> No
             records=records,
             remote=[listed(id=row.remote_id, name=row.name) for row in records[missing:]],
             policies=Policies(job="job"),
-            facts=Evidence(jobs=frozenset({"job"})),
+            evidence=Evidence(jobs=frozenset({"job"})),
             now=NOW,
         )
     )
@@ -396,7 +401,7 @@ def test_two_references_on_one_name(first: str, second: str, owned: bool) -> Non
             records=[RECORD] if owned else [],
             remote=[LISTED] if owned else [],
             policies=Policies(job="job"),
-            facts=Evidence(jobs=frozenset({"job"})),
+            evidence=Evidence(jobs=frozenset({"job"})),
             now=NOW,
         )
     )
@@ -415,7 +420,7 @@ def test_the_same_input_gives_the_same_plan_in_the_same_order() -> None:
         records=[],
         remote=[],
         policies=Policies(job="job"),
-        facts=Evidence(jobs=frozenset({"job"})),
+        evidence=Evidence(jobs=frozenset({"job"})),
         now=NOW,
     )
     assert plan(view) == plan(replace(view, desired=list(reversed(wanted))))

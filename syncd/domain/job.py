@@ -1,0 +1,61 @@
+"""A configured job: its rules, what it allows, and its limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from syncd.domain.source import Rule
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policies:
+    """What the job allows."""
+
+    job: str
+    adopt: bool = False
+    restore: bool = True
+    delete: bool = False
+    grace: timedelta = DAY
+    interval: timedelta = timedelta(hours=1)
+    verify_every: timedelta | None = DAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A number, or a share in percent of what the ledger holds (then never less than one)."""
+
+    number: int | None = None
+    percent: float | None = None
+
+    def of(self, held: int) -> int:
+        """The number that it allows out of `held`; zero is zero, a share of something is at least one."""
+        if self.number is not None:
+            return self.number
+        return max(1, int(held * self.percent / 100)) if self.percent else 0
+
+    def __str__(self) -> str:
+        return str(self.number) if self.number is not None else f"{self.percent:g}%"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a job allows in a rolling day; None: no limit."""
+
+    max_deletes: Limit
+    max_updates: Limit | None = None
+    max_creates: Limit | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A configured job, ready to run."""
+
+    name: str
+    source: str
+    targets: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    policies: Policies
+    limits: Limits

@@ -1,0 +1,58 @@
+"""`syncd state forget --delete`: a deletion by command, under the conditions of any other and by the same journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from syncd.domain import Delete, FindingKind, Outcome, Record, RemoteSecret, Result
+from syncd.domain.ports import Journal, Target
+from syncd.errors import ConfigError, PlanMoved
+from syncd.reconcile.apply.transitions import history_line, opened
+from syncd.reconcile.plan.builder import listing_is_plausible
+from syncd.reconcile.plan.deletion_checks import unlisted_keys
+from syncd.reconcile.plan.rows_unwanted import obstacle_to_deletion
+from syncd.reconcile.plan.site_claims import claims_on_site
+from syncd.reconcile.runtime import Runtime
+
+
+def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before_sending: Callable[[], None]) -> None:
+    """Delete one secret at Wix and drop its row. `before_sending`: called once nothing stands against it.
+
+    Raises `PlanMoved` where something does, `ConfigError` for a site that no target names, `TargetError`.
+    """
+    name = next((target for target in runtime.targets if runtime.site_of(target) == record.site), None)
+    if name is None:
+        raise ConfigError(f"{record.name} is on site {record.site}, which no target names", hint="configure the target")
+    target = runtime.target(name)
+    _see_that_nobody_wants_it(runtime, target, record)
+    remote = target.list()
+    if obstacle := _obstacle(runtime, record, remote):
+        raise PlanMoved(f"{record.name} is not deleted: {obstacle}", hint="delete it at Wix by hand, then forget it")
+    before_sending()
+    action = Delete(record=record, reason="by command", kind=FindingKind.ORPHAN)
+    now = runtime.clock()
+    row = opened(action, record.site, record.target, now)
+    line = history_line(Outcome(action=action, remote_id=str(record.remote_id)), row, target.site_time() or now)
+    journal.write(put=[row], log=[replace(line, result=Result.SENT, outcome="sent by state forget")])
+    written = target.delete(str(record.remote_id))
+    done = history_line(
+        Outcome(action=action, remote_id=str(record.remote_id), request_id=written.request_id), row, line.at
+    )
+    journal.write(drop=[record], log=[replace(done, outcome="deleted by state forget")])
+
+
+def _see_that_nobody_wants_it(runtime: Runtime, target: Target, record: Record) -> None:
+    claims = claims_on_site(runtime, target)
+    if objection := claims.objection(record.name, record.ref.path):
+        raise PlanMoved(f"{record.name} is not deleted: {objection}", hint="mend the job first")
+    if record.name in claims.names:
+        raise PlanMoved(f"{record.name} is still wanted by a job", hint="exclude it from the job's rules first")
+
+
+def _obstacle(runtime: Runtime, record: Record, remote: tuple[RemoteSecret, ...]) -> str:
+    """Why it may not be deleted now; empty if it may."""
+    listed = next((secret for secret in remote if secret.id == record.remote_id), None)
+    plausible = listing_is_plausible(runtime.store.records(record.site), remote)
+    obstacle = obstacle_to_deletion(record, listed, runtime.clock(), plausible=plausible)
+    return obstacle or unlisted_keys(runtime, record.site, remote)

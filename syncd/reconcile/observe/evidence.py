@@ -1,0 +1,63 @@
+"""What one cycle saw of a job's sources, and what that proves. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from syncd.domain import DesiredSecret, PathState, ReadFailure, ReadResult, Rule, Snapshot
+
+Key = tuple[str, str]
+"""A path and its pin."""
+
+
+def key_of(desired: DesiredSecret) -> Key:
+    """The path and pin that a wanted name comes from."""
+    return desired.ref.path, desired.pin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingEvidence:
+    """What one cycle saw of a job's sources."""
+
+    source: str
+    rules: tuple[Rule, ...]
+    snapshots: Mapping[int, Snapshot]
+    """By rule index."""
+    paths: Mapping[Key, PathState]
+    """The version whose fields are known."""
+    unread: frozenset[Key] = frozenset()
+    """Listed at a version that could not be read or parsed."""
+    listed: frozenset[Key] = field(default=frozenset())
+    """Every entry of every snapshot."""
+    documents: Mapping[Key, ReadResult] = field(default_factory=dict)
+    """What was read in this cycle."""
+    unsendable: tuple[ReadFailure, ...] = ()
+    """Secrets that the source answered for, and that have nothing to send."""
+
+    @property
+    def complete(self) -> bool:
+        """Were all rules listed completely, and does no glob list nothing (which may be a typing mistake)?"""
+        return all(self.is_complete(rule) for rule in self.rules)
+
+    def is_complete(self, rule: Rule) -> bool:
+        """Was this rule listed completely, and is it no glob that lists nothing?"""
+        snapshot = self.snapshots[rule.index]
+        return snapshot.complete and bool(snapshot.entries or not rule.path.has_wildcard)
+
+    def gap(self, rules: Sequence[Rule] | None = None) -> str:
+        """Which rule (of these, or of all) was not listed as one can believe; empty if each was."""
+        rule = next((rule for rule in rules or self.rules if not self.is_complete(rule)), None)
+        if rule is None:
+            return ""
+        if self.snapshots[rule.index].complete:
+            return f"rule {rule.path} lists nothing, which is not believed"
+        return f"rule {rule.path} could not be listed completely"
+
+    def lacks_field(self, path: str, field_name: str | None, pin: str) -> bool:
+        """Was the path read and parsed at its listed version, and lacks the field?"""
+        key = (path, pin)
+        state = self.paths.get(key)
+        if state is None or state.fields is None or field_name is None or key in self.unread:
+            return False
+        return key in self.listed and field_name not in state.fields

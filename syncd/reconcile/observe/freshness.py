@@ -1,0 +1,43 @@
+"""Is a listed version news? An older one than before is a server that lags, until it has been seen often. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from syncd.domain import PathState, Version
+
+CONFIRMATIONS = 3
+"""Cycles in a row that must show an older version before it is believed (a lagging standby shows it too)."""
+
+SPACING = timedelta(minutes=1)
+"""As far apart those cycles must be at least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """What to make of a listed version."""
+
+    read: bool
+    """Is the path to be read?"""
+    confirmed: bool = False
+    """Is an older version believed from now on?"""
+    state: PathState | None = None
+    """What is known of the path, if the listing changes it."""
+
+
+def judge_version(state: PathState | None, version: Version | None, now: datetime, *, confirmed: bool) -> Freshness:
+    """Compare a listed version with the one that is known. `confirmed`: an older one was believed in this cycle."""
+    if state is None or version is None:
+        return Freshness(read=True)
+    if version.token == state.version.token:
+        forgotten = replace(state, older_token="", older_count=0) if state.older_count else None
+        return Freshness(read=False, state=forgotten)
+    if confirmed or not version.older_than(state.version):
+        return Freshness(read=True, confirmed=confirmed)
+    same = state.older_token == version.token
+    if same and state.older_at and timedelta(0) <= now - state.older_at < SPACING:
+        return Freshness(read=False)  # one lagging answer seen by many jobs is one answer
+    seen = state.older_count + 1 if same else 1
+    noted = replace(state, older_token=version.token, older_count=seen, older_at=now)
+    return Freshness(read=seen >= CONFIRMATIONS, confirmed=seen >= CONFIRMATIONS, state=noted)

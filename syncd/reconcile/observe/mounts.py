@@ -1,0 +1,57 @@
+"""Which mounts and paths of a listing are to be believed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from syncd.domain import ReadFailure, Snapshot
+from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_MEND, is_storable
+
+
+def conflicting_mount(known: Mapping[str, str], mount: str, mount_id: str) -> str:
+    """The known mount that this one contradicts, or "": another identity, or one inside the other.
+
+    A server has no mount inside another, so such a pair means that one of them was replaced.
+    """
+    if mount in known:
+        return mount if known[mount] != mount_id else ""
+    nested = (name for name in known if mount and (name.startswith(mount) or mount.startswith(name)))
+    return next(nested, "")
+
+
+def is_new_mount(known: Mapping[str, str], snapshot: Snapshot) -> bool:
+    """Is it a mount with secrets that is seen for the first time, and so to be remembered?"""
+    return bool(snapshot.mount_id and snapshot.mount not in known and snapshot.entries)
+
+
+def without_conflicting_mount(source: str, known: Mapping[str, str], snapshot: Snapshot) -> Snapshot:
+    """The listing; a failure in its place where the mount under a known name has another identity."""
+    if not snapshot.complete and not snapshot.mount_id:
+        return snapshot  # it failed, and says so
+    conflict = conflicting_mount(known, snapshot.mount, snapshot.mount_id)
+    if not conflict:
+        return snapshot
+    failure = ReadFailure(
+        place=snapshot.mount or snapshot.mount_id or "the account",
+        message="another mount or account than the one that the ledger knows",
+        hint=f"if it was replaced on purpose: syncd state remount {source} {conflict}",
+    )
+    return replace(snapshot, entries=(), failures=(failure,), complete=False)
+
+
+def without_odd_paths(snapshot: Snapshot) -> Snapshot:
+    """The listing without the paths that no database keeps; each is a failure."""
+    kept, failures = [], []
+    for entry in snapshot.entries:
+        path = entry.ref.path
+        if not is_storable(path):
+            message = "a path with a NUL or a lone surrogate is not read"
+            failures.append(ReadFailure(place=ascii(path), message=message, hint="rename it at the source"))
+        elif len(path.encode()) > PATH_MAX:
+            failures.append(ReadFailure(place=f"{path[:60]}…", message=TOO_LONG, hint=TOO_LONG_MEND))
+        else:
+            kept.append(entry)
+    if not failures:
+        return snapshot
+    return replace(snapshot, entries=tuple(kept), failures=(*snapshot.failures, *failures), complete=False)

@@ -1,0 +1,147 @@
+"""Which job a name belongs to, and when a name passes from one reference to another. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from syncd.domain import DesiredSecret, FindingKind, Record, SecretRef
+from syncd.domain.job import Job
+from syncd.domain.naming import selects, wix_name
+from syncd.errors import BadName
+from syncd.reconcile.desired.desired_state import DesiredState
+from syncd.reconcile.plan.builder import rows_for
+
+Tags = AbstractSet[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfers:
+    """Names that pass from their recorded reference to another one."""
+
+    free: frozenset[str] = frozenset()
+    blocked: Mapping[str, str]
+    """By name, what a transfer waits for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover:
+    """The jobs that send to one site, what they name, and what the ledger holds there."""
+
+    job: str
+    """Whose plan is made."""
+    jobs: Mapping[str, Job]
+    """All that send to this site."""
+    mounts: Mapping[str, Sequence[str]]
+    """The known mounts of each source."""
+    profile: str
+    records: Mapping[str, Record]
+    """By name."""
+
+    def names_given(self, job: Job, record: Record, tags: Tags | None = None) -> set[tuple[str, str]]:
+        """The (name, pin) pairs that a job's rules give a record's reference.
+
+        By their patterns alone, unless the secret's `tags` are known. An empty name stands for one that Wix does
+        not take.
+        """
+        if job.source != record.ref.source:
+            return set()
+        mounts = (mount for mount in self.mounts.get(record.ref.source, ()) if record.ref.path.startswith(mount))
+        mount = max(mounts, key=len, default="").strip("/")
+        names = set()
+        for rule in job.rules:
+            if selects(rule, record.ref) and (tags is None or set(rule.tags) <= tags):
+                try:
+                    names.add((wix_name(rule, record.ref, mount, self.profile), rule.pin))
+                except BadName:
+                    names.add(("", rule.pin))
+        return names
+
+    def is_claimed_by(self, job: Job, record: Record, tags: Tags | None = None) -> bool:
+        """Does any rule of this job map the record's reference to its name?"""
+        return (record.name, record.pin) in self.names_given(job, record, tags)
+
+    def is_claimed(self, record: Record, tags: Tags | None = None, *, except_job: str = "") -> bool:
+        """Does any job but one map the record's reference to its name?"""
+        others = (job for name, job in self.jobs.items() if name != except_job)
+        return any(self.is_claimed_by(job, record, tags) for job in others)
+
+    def claimed_by_own_job(self) -> frozenset[str]:
+        """Names of other jobs that still want them: their records stay with them."""
+        others = (record for record in self.records.values() if record.job != self.job and record.job in self.jobs)
+        return frozenset(record.name for record in others if self.is_claimed_by(self.jobs[record.job], record))
+
+    def of_gone_jobs(self, desired: DesiredState) -> tuple[frozenset[str], frozenset[str]]:
+        """Names of jobs that are gone: those that a configured job takes over, and those that this job reports.
+
+        For the other jobs their patterns tell; what this job takes over it wants now, with its tags.
+        """
+        wanted, taken_over, left_behind = {secret.name for secret in desired.all}, set(), set()
+        for record in self.records.values():
+            if record.job in self.jobs:
+                continue
+            claiming = {name for name, job in self.jobs.items() if self.is_claimed_by(job, record)}
+            if claiming - {self.job} or record.name in wanted:
+                taken_over.add(record.name)
+            elif claiming or self.job == min(self.jobs, default=""):
+                left_behind.add(record.name)
+        return frozenset(taken_over), frozenset(left_behind)
+
+    def is_settled(self, name: str, ref: SecretRef, pin: str) -> bool:
+        """Does the site hold this reference under this name, for all that the ledger knows?"""
+        row = self.records.get(name)
+        if row is None or row.ref != ref or row.pin != pin:
+            return False
+        return row.remote_id is not None and row.pending is None and not row.unverified
+
+    def unsettled_name(self, record: Record) -> str:
+        """A name that some job's rule gives this record's reference now, and that is not settled at Wix."""
+        for job in self.jobs.values():
+            for name, pin in sorted(self.names_given(job, record)):
+                if not self.is_settled(name, record.ref, pin):
+                    return name or "a name that Wix takes"
+        return ""
+
+    def why_an_old_name_stays(self, record: Record, desired: DesiredState) -> str:
+        """Which other name of its path is not settled at Wix yet; empty if the old one may go."""
+        of_its_path = [secret for secret in desired.all if secret.ref.path == record.ref.path]
+        successors = [secret for secret in of_its_path if secret.ref == record.ref] or of_its_path
+        unsettled = (secret.name for secret in successors if not self.is_settled(*secret.key))
+        if following := next(unsettled, "") or self.unsettled_name(record):
+            return f"its path's name {following} is not settled yet"
+        failed = [finding.ref for finding in desired.findings if finding.ref and finding.kind is FindingKind.FAILED]
+        # A path that failed as a whole may hold this very field; one whose new name is known does not.
+        mapped = successors is not of_its_path
+        if any(ref == record.ref or (ref.path == record.ref.path and not mapped) for ref in failed):
+            return "its path's new name cannot be made"
+        return ""
+
+    def transfers(
+        self,
+        desired: Sequence[DesiredSecret],
+        is_gone: Callable[[Record], bool],
+        is_left_out_by_tags: Callable[[Record], bool],
+    ) -> Transfers:
+        """Names that may pass from their recorded reference to another, and why others have to wait.
+
+        A name passes when no rule gives it to the old reference any more, and what that reference is called
+        now is settled at Wix; or when the old reference is gone at its source. Both questions are asked of the
+        source only where the answer matters.
+        """
+        rows = rows_for(desired, self.records.values())
+        free, blocked = set(), {}
+        for secret in desired:
+            record = rows.get(secret.name)
+            if record is None or (record.ref == secret.ref and record.pin == secret.pin):
+                continue
+            if self.is_claimed(record):
+                if is_gone(record) or is_left_out_by_tags(record):
+                    free.add(secret.name)
+                continue
+            following = "" if record.ref == secret.ref else self.unsettled_name(record)
+            if not following or is_gone(record):
+                free.add(secret.name)
+            else:
+                blocked[secret.name] = f"waits until {following}, the new name of {record.ref}, is settled"
+        return Transfers(free=frozenset(free), blocked=blocked)

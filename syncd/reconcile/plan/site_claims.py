@@ -1,0 +1,136 @@
+"""What other jobs on a site want there, as far as it can be told: asked just before a deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from syncd.domain import FindingKind, PathState, Rule, SecretRef
+from syncd.domain.job import Job
+from syncd.domain.naming import could_name, selects_path, wix_name
+from syncd.domain.ports import Target
+from syncd.errors import BadName, SyncdError
+from syncd.reconcile.desired.desired_state import build_desired_state
+from syncd.reconcile.observe.observation_cache import ObservationCache
+from syncd.reconcile.observe.source_observer import SourceObserver
+from syncd.reconcile.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlindJob:
+    """A job that could not be listed completely: judged by what the ledger knows of it."""
+
+    job: str
+    cause: str
+    names: frozenset[str]
+    """Names that its rules give to paths that the ledger knows."""
+    rules: tuple[Rule, ...]
+    unknown_rules: tuple[Rule, ...]
+    """Rules of which the ledger knows no path: each name that they could give may be wanted."""
+    unread: tuple[tuple[Rule, str], ...] = ()
+    """Paths that it lists and could not read, whose fields may be any."""
+
+    def may_want(self, name: str, path: str, profile: str) -> bool:
+        """Could it want the name of a secret that came from this path?"""
+        folded = name.casefold()
+        if any(known.casefold() == folded for known in self.names):
+            return True
+        # A rule that covers the very path may have taken the secret over, from whichever source.
+        covering = (rule for rule in self.rules if selects_path(rule, path))
+        if any(could_name(rule, name, None, "", profile) for rule in (*self.unknown_rules, *covering)):
+            return True
+        return any(could_name(rule, name, path, "", profile) for rule, path in self.unread)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteClaims:
+    """What the jobs on a site want, and those of which it is not known completely."""
+
+    names: frozenset[str]
+    blind_jobs: tuple[BlindJob, ...] = ()
+    profile: str = "api"
+
+    def objection(self, name: str, path: str) -> str:
+        """Why this name may not be deleted now: which job may want it, and why that is not known; else empty."""
+        blind = next((job for job in self.blind_jobs if job.may_want(name, path, self.profile)), None)
+        return f"job {blind.job} may want the name, and cannot be listed completely: {blind.cause}" if blind else ""
+
+
+def claims_on_site(runtime: Runtime, target: Target, *, except_job: str = "") -> SiteClaims:
+    """List every job on the site but one, and say what it wants there."""
+    names: set[str] = set()
+    blind: list[BlindJob] = []
+    for job in runtime.jobs_on(target.site).values():
+        if job.name == except_job:
+            continue
+        wish = _wish(runtime, job, target)
+        if not wish.cause:
+            names |= wish.names
+            continue
+        states = runtime.store.known_paths(job.source)
+        blind.append(
+            BlindJob(
+                job=job.name,
+                cause=wish.cause,
+                names=frozenset(_names_by_ledger(runtime, job, target.profile)) | wish.names,
+                rules=job.rules,
+                unknown_rules=tuple(r for r in job.rules if not any(_is_of(r, *key) for key in states)),
+                unread=wish.unread,
+            )
+        )
+    return SiteClaims(names=frozenset(names), blind_jobs=tuple(blind), profile=target.profile)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """What one job wants, as far as it can be listed now."""
+
+    names: frozenset[str] = frozenset()
+    cause: str = ""
+    """Why that may not be all; empty where it is."""
+    unread: tuple[tuple[Rule, str], ...] = ()
+
+
+def _wish(runtime: Runtime, job: Job, target: Target) -> _Wish:
+    try:
+        observer = SourceObserver(job.rules, runtime.access_to(job.source), ObservationCache())
+        observer.observe()
+    except SyncdError as error:
+        return _Wish(cause=error.message)
+    evidence = observer.evidence
+    desired = build_desired_state(evidence, runtime.naming(job.name, target.profile))
+    causes = [f"{failure.place}: {failure.message}" for failure in observer.failures]
+    failed = (finding for finding in desired.findings if finding.kind is FindingKind.FAILED)
+    causes += [f"{finding.name}: {finding.message}" for finding in failed]
+    if evidence.unread and not causes:
+        causes = ["a version that it lists cannot be read"]
+    unread = ((rule, path) for path, pin in sorted(evidence.unread) for rule in job.rules if _is_of(rule, path, pin))
+    return _Wish(
+        names=frozenset(secret.name for secret in desired.all),
+        cause=next(iter(causes), ""),
+        unread=tuple(unread),
+    )
+
+
+def _is_of(rule: Rule, path: str, pin: str) -> bool:
+    return rule.pin == pin and selects_path(rule, path)
+
+
+def _names_by_ledger(runtime: Runtime, job: Job, profile: str) -> Iterator[str]:
+    """The names that the rules give to what the ledger knows of their paths."""
+    mounts = runtime.store.known_mounts(job.source)
+    for (path, pin), state in runtime.store.known_paths(job.source).items():
+        mount = max((mounted for mounted in mounts if path.startswith(mounted)), key=len, default="").strip("/")
+        for rule in job.rules:
+            if _is_of(rule, path, pin):
+                yield from _names_of(rule, state, mount, profile)
+
+
+def _names_of(rule: Rule, state: PathState, mount: str, profile: str) -> Iterator[str]:
+    fields = state.fields or ()
+    chosen = (None,) if rule.field is None else fields if rule.field == "*" else (rule.field,)
+    for field in chosen:
+        try:
+            yield wix_name(rule, SecretRef(source=state.source, path=state.path, field=field), mount, profile)
+        except BadName:
+            continue

@@ -1,0 +1,149 @@
+"""Observe, map and plan: all that `syncd plan` does, and the first half of each pass of a cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from syncd.domain import Finding, FindingKind, OpenProblem, Plan, Record, RemoteSecret
+from syncd.domain.job import Job
+from syncd.domain.ports import Journal, Target
+from syncd.errors import ConfigError
+from syncd.reconcile.desired.desired_state import DesiredState, build_desired_state
+from syncd.reconcile.observe.observation_cache import ObservationCache
+from syncd.reconcile.observe.recovery import Site, recover
+from syncd.reconcile.observe.same_site import merged
+from syncd.reconcile.observe.source_observer import SourceObserver
+from syncd.reconcile.plan.comparisons import CycleState
+from syncd.reconcile.plan.resolver import Observed, PlanResolver
+from syncd.reconcile.runtime import Runtime
+
+
+@dataclass(slots=True, kw_only=True)
+class PlannedPass:
+    """One look at the world: what a plan was made of."""
+
+    plan: Plan
+    records: tuple[Record, ...]
+    """As the ledger has them; after a pass, as the pass left them."""
+    remote: tuple[RemoteSecret, ...]
+    source: SourceObserver
+    desired: DesiredState
+    problems: dict[str, OpenProblem] = field(default_factory=dict)
+    """What kept failing before this pass, by name."""
+    postponed: bool = False
+    """Comparisons are left for another pass."""
+    waits_for_settled_names: bool = False
+    """Something waits for a name that this plan may settle."""
+    noticed: tuple[Finding, ...] = ()
+    """What was taken back by its mark, or follows from another key of the site."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Who looks, and with what."""
+
+    runtime: Runtime
+    job: Job
+    target_name: str
+    holder: str = ""
+    """Who this process is, for whoever waits for its lock."""
+    hinted_paths: frozenset[str] = frozenset()
+    """Source paths that an event named."""
+
+    @property
+    def site(self) -> str:
+        """The site's key."""
+        return self.runtime.site_of(self.target_name)
+
+    def plan(
+        self, cache: ObservationCache, journal: Journal, state: CycleState, *, allowed_deletes: int = 0
+    ) -> PlannedPass:
+        """See everything, read what is needed, and plan.
+
+        Raises `SourceError`, `TargetError`, `LedgerError`; `ConfigError` where two configured keys are one site.
+        """
+        runtime, job = self.runtime, self.job
+        target = runtime.target(self.target_name)
+        source = SourceObserver(job.rules, runtime.access_to(job.source, journal), cache, self.hinted_paths)
+        source.observe()
+        remote = self._listed(cache, target)
+        records, noticed = self._records_of_this_site(remote, journal)
+        known_ids = runtime.store.known_ids(
+            {secret.id for secret in remote} - {str(record.remote_id) for record in records}
+        )
+        desired = build_desired_state(source.evidence, runtime.naming(job.name, target.profile))
+        place = Site(owner=runtime.owner, key=self.site, target=self.target_name, now=runtime.clock())
+        found = recover(place, desired.all, records, remote, known_ids)
+        if found.put or found.drop:
+            journal.write(put=found.put, drop=found.drop)
+        noticed += tuple(map(_taken_back, found.taken_back))
+        observed = Observed(
+            source=source,
+            desired=desired,
+            records=found.applied_to(records),
+            remote=remote,
+            known_ids=known_ids,
+            problems=runtime.store.known_troubles(self.site, job.name),
+            allowed_deletes=allowed_deletes,
+        )
+        resolver = PlanResolver(runtime, job, target, observed, state)
+        plan = resolver.resolve()
+        return PlannedPass(
+            plan=plan,
+            records=observed.records,
+            remote=remote,
+            source=source,
+            desired=observed.desired,
+            problems=dict(observed.problems),
+            postponed=resolver.postponed,
+            waits_for_settled_names=resolver.waits_for_settled_names,
+            noticed=noticed,
+        )
+
+    def _listed(self, cache: ObservationCache, target: Target) -> tuple[RemoteSecret, ...]:
+        """The site's listing; jobs that come together share it while no row of the ledger shows a write."""
+        runtime, site = self.runtime, self.site
+        sharing = sum(runtime.site_of(name) == site for job in runtime.jobs.values() for name in job.targets)
+        if sharing < 2:
+            return target.list()
+        rows = runtime.store.records(site)
+        state = tuple((r.name, r.remote_id, r.pending, r.last_synced_at, r.unverified, r.lost_writes) for r in rows)
+        return cache.site(site, state, target.list)
+
+    def _records_of_this_site(
+        self, remote: Sequence[RemoteSecret], journal: Journal
+    ) -> tuple[tuple[Record, ...], tuple[Finding, ...]]:
+        """The site's rows, with those that the ledger keeps under another key of the same real site.
+
+        An id at Wix is of one site: where another site of the ledger holds an id that is listed here, both are one.
+        Raises `ConfigError` where both are configured, because nobody said which of them counts.
+        """
+        store, site = self.runtime.store, self.site
+        listed = frozenset(secret.id for secret in remote)
+        records, joined = store.records(site), []
+        for other in sorted(store.sites_holding(site, listed)):
+            targets = [name for name in self.runtime.targets if self.runtime.site_of(name) == other]
+            if targets:
+                raise ConfigError(
+                    f"targets {targets[0]} and {self.target_name} are one site at Wix under two keys "
+                    f"({other} and {site}): the same secrets are listed",
+                    hint=f"say which key the ledger keeps: syncd state join-site {other} {site}",
+                )
+            with ExitStack() as stack:
+                if journal.is_writable:  # whoever still works under the old key goes first
+                    wait, stop = timedelta(0), self.runtime.stopped
+                    stack.enter_context(store.lock(other, holder=self.holder, wait=wait, stop=stop))
+                moving = store.records(other)
+                records = tuple(merged(moving, records, site, listed))
+                journal.follow(other, records)
+            message = f"{len(moving)} secrets that the ledger kept under {other} are of this site, by their ids"
+            joined.append(Finding(kind=FindingKind.JOINED, name="", message=message))
+        return records, tuple(joined)
+
+
+def _taken_back(record: Record) -> Finding:
+    message = f"by its mark, id {record.remote_id}"
+    return Finding(kind=FindingKind.TAKEN_BACK, name=record.name, ref=record.ref, message=message)

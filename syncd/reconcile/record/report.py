@@ -1,0 +1,128 @@
+"""What a cycle found and did, as one report. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from syncd.domain import (
+    FAILING_KINDS,
+    Action,
+    Delete,
+    Finding,
+    FindingKind,
+    Outcome,
+    Plan,
+    ReadFailure,
+    Record,
+    SyncReport,
+)
+from syncd.errors import SourceError, SyncdError, TargetError, worst
+from syncd.reconcile.apply.result import ApplyResult
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Actions of a plan that were not carried out, and why, by name."""
+
+    actions: Mapping[str, tuple[Action, str]] = field(default_factory=dict)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Each write of them by name: silence about it would pass for `synced`."""
+        return tuple(
+            Finding(kind=FindingKind.BEHIND, name=action.name, ref=action.desired.ref, message=why)
+            for action, why in self.actions.values()
+            if not isinstance(action, Delete)
+        )
+
+    def rows_behind(self, rows: Mapping[str, Record | None]) -> Iterator[Record]:
+        """The rows that read `synced`, though the site does not hold what the source has."""
+        for action, _ in self.actions.values():
+            row = rows.get(action.record.name) if action.record and not isinstance(action, Delete) else None
+            if row is not None and row.status == "synced":
+                yield replace(row, status="behind")
+
+
+def not_carried_out(plan: Plan, todo: Plan, applied: ApplyResult, *, interrupted: bool) -> LeftOut:
+    """What the plan holds and nothing was sent for. `todo`: the part of it that was to be carried out."""
+    chosen, ended = {action.name for action in todo.actions}, {outcome.action.name for outcome in applied.outcomes}
+    if applied.broken is not None:
+        why = "not sent: the site refused the ones before it"
+    elif applied.slow_down is not None:
+        why = "not sent: the site asks to slow down"
+    elif interrupted:
+        why = "not sent: interrupted; the next cycle sends it"
+    else:
+        why = "not sent yet; the next cycle sends it"
+    return LeftOut(
+        {
+            action.name: (action, why if action.name in chosen else "not part of the kept plan; `syncd sync` sends it")
+            for action in plan.actions
+            if action.name not in ended
+        }
+    )
+
+
+def findings_of(
+    planned: Sequence[Finding], noticed: Sequence[Finding], outcomes: Sequence[Outcome], left_out: LeftOut
+) -> tuple[Finding, ...]:
+    """Everything that a cycle found. `planned`: by its last plan; `noticed`: before that."""
+    last = {outcome.action.name: outcome for outcome in outcomes}
+    kept = [finding for finding in planned if finding.kind is not FindingKind.UNCHANGED or finding.name not in last]
+    return (*kept, *noticed, *_lost_answers(kept, last), *left_out.findings)
+
+
+def _lost_answers(findings: Sequence[Finding], last: Mapping[str, Outcome]) -> Iterator[Finding]:
+    """Names whose last write lost its answer: what the site holds is not known."""
+    known = {finding.name for finding in findings}
+    for name, outcome in last.items():
+        error, action = outcome.error, outcome.action
+        if isinstance(error, TargetError) and error.maybe_done and name not in known:
+            yield Finding(
+                kind=FindingKind.UNVERIFIED,
+                name=name,
+                ref=action.record.ref if isinstance(action, Delete) else action.desired.ref,
+                message=f"the answer to its write was lost: {error.message}",
+                hint="the next cycle looks, and writes it again",
+            )
+
+
+def exit_code_of(
+    findings: Sequence[Finding],
+    outcomes: Sequence[Outcome],
+    failures: Sequence[ReadFailure],
+    error: SyncdError | None,
+) -> int:
+    """The exit code of a cycle."""
+    codes = {finding.exit_code or int(finding.kind in FAILING_KINDS) for finding in findings}
+    last = {outcome.action.name: outcome for outcome in outcomes}.values()
+    codes |= {outcome.error.exit_code for outcome in last if isinstance(outcome.error, SyncdError)}
+    codes |= {SourceError.exit_code} if failures else set()
+    codes |= {error.exit_code} if error else set()
+    return worst(codes)
+
+
+def counts(report: SyncReport) -> dict[str, int]:
+    """Done and found, by word."""
+    numbers = {f"{verb}d": report.count(verb) for verb in ("create", "update", "delete")}
+    numbers["sought"] = report.count("seek")
+    numbers["failed"] = sum(1 for outcome in report.outcomes if outcome.error is not None)
+    for kind in FindingKind:
+        numbers[kind.value] = len(report.found(kind))
+    return {word: number for word, number in numbers.items() if number or word in {"created", "updated", "deleted"}}
+
+
+def reason_of(report: SyncReport) -> str:
+    """Why a cycle did not end with 0, in one line; empty if it did."""
+    if report.exit_code == 0:
+        return ""
+    if report.error is not None:
+        return str(report.error)
+    for failure in report.failures:
+        return f"{failure.place}: {failure.message}"
+    notable = [finding for finding in report.findings if finding.exit_code or finding.kind in FAILING_KINDS]
+    notable += [finding for finding in report.findings if finding.kind is FindingKind.WITHHELD]
+    failed = [f"{outcome.action.name}: {outcome.error}" for outcome in report.outcomes if outcome.error is not None]
+    lines = [f"{finding.name}: {finding.message}".removeprefix(": ") for finding in notable] + failed
+    return (lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")) if lines else ""

@@ -1,0 +1,51 @@
+"""The status of a row after a cycle. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from syncd.domain import Finding, FindingKind, Outcome, Record
+from syncd.errors import SecretRefused
+
+STATUS = {
+    FindingKind.CONFLICT: "conflict",
+    FindingKind.BEHIND: "behind",
+    FindingKind.UNKNOWN: "behind",
+    FindingKind.DRIFT: "behind",
+    FindingKind.CONTESTED: "contested",
+    FindingKind.MISSING: "missing",
+    FindingKind.ORPHAN: "orphan",
+    FindingKind.FROZEN: "frozen",
+    FindingKind.UNVERIFIED: "unverified",
+    FindingKind.FAILED: "failed",
+    FindingKind.QUARANTINED: "quarantined",
+}
+
+
+def status_of(record: Record, finding: Finding | None, outcome: Outcome | None) -> str:
+    """One of `STATUSES` for a row after a cycle. `outcome`: how its last action of the cycle ended.
+
+    A row of which the cycle says nothing keeps its status: silence is no evidence that the site holds the version.
+    """
+    error = outcome.error if outcome else None
+    if error is not None and not (record.unverified or record.is_open):
+        return "quarantined" if isinstance(error, SecretRefused) else "failed"
+    if finding is not None and finding.kind in STATUS:
+        return STATUS[finding.kind]
+    if record.unverified:
+        return "unverified"
+    if record.pending or record.remote_id is None:
+        return "pending"
+    return record.status if finding is None and outcome is None else "synced"
+
+
+def changed_statuses(
+    records: Iterable[Record], job: str, findings: Mapping[str, Finding], outcomes: Mapping[str, Outcome]
+) -> dict[str, str]:
+    """New statuses by name. A job judges its own rows, and those that it wrote to; others' are theirs to judge."""
+    return {
+        record.name: status
+        for record in records
+        if (record.job == job or record.name in outcomes)
+        and (status := status_of(record, findings.get(record.name), outcomes.get(record.name))) != record.status
+    }
