@@ -171,6 +171,9 @@ class FakeTarget:
     def delay(self) -> float:
         return 0.0
 
+    def room(self) -> int:
+        return 1_000
+
     def list(self) -> tuple[RemoteSecret, ...]:
         if self.down:
             raise TargetUnavailable("down")

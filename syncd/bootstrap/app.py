@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -187,6 +187,12 @@ class App:
         site = self.settings.targets[target].site
         return self._joined.get(site, site)
 
+    def first_target_on(self, site: str, job: str) -> str:
+        """The target that a job's secrets on a site are counted for: its first there, or the site's first."""
+        settings = self.settings.jobs.get(job)
+        names = [*(settings.targets if settings else ()), *self.settings.targets]
+        return next((name for name in names if self.site_of(name) == site), site)
+
     @property
     def served(self) -> Served:
         """Which jobs send to which sites."""
@@ -335,7 +341,7 @@ class App:
             limit=int(count),
             window=window,
             clock=self._clock,
-            still_there=self.ledger.still_there,
+            still_there=partial(self.ledger.still_there, self.site_of(name)),
         )
         return WixTarget(
             name=name,

@@ -83,12 +83,16 @@ def list_(
     see_status(status)
     with context.obj.open(writable=False) as app:
         see_known(app, job, target)
+        # Two targets may be one site: its rows bear the name of either.
+        site = app.site_of(target) if target in app.settings.targets else None
+        same_site = {target} | {name for name in app.settings.targets if site and app.site_of(name) == site}
         records = app.ledger.records()
         now, served = app.runtime.clock(), app.served
         rows = [record_row(record, status_of_record(record, served, now)) for record in records]
         rows += _without_record(app, app.ledger.all_troubles(), records)
-    wanted = {"job": job, "target": target, "status": status}
+    wanted = {"job": job, "status": status}
     rows = [row for row in rows if all(value in {None, row[key]} for key, value in wanted.items())]
+    rows = [row for row in rows if target is None or row["target"] in same_site]
     rows.sort(key=lambda row: (row["target"], row["name"]))
     if as_json:
         show_json(rows)
@@ -315,7 +319,9 @@ def rename_owner(
                 f"the ledger is of owner {app.ledger.owner}, not {old}", hint="see the mark in a description at Wix"
             )
         records = app.ledger.records()
-        for site in sorted({record.site for record in records}):
+        # Also where no row is yet: a cycle that begins there now would leave its ids under the old mark.
+        sites = {record.site for record in records} | {app.site_of(name) for name in app.settings.targets}
+        for site in sorted(sites):
             stack.enter_context(_locked(app, site))
         if under_way := [record.name for record in app.ledger.records() if record.is_open]:
             raise PlanMoved(

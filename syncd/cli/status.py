@@ -73,12 +73,15 @@ LEFT_OVER = "no job sends these there any more"
 
 def _configured(app: App, now: datetime) -> Iterator[dict[str, Any]]:
     """Each configured job on each of its targets, with its last run."""
-    runs = {(run.job, run.target): run for run in app.ledger.runs()}
+    runs = {(run.job, run.site): run for run in app.ledger.runs()}
     held = _records_by_job(app)
     for job in (app.runtime.jobs[name] for name in sorted(app.runtime.jobs)):
         for target in job.targets:
-            run = runs.get((job.name, target))
-            records = held.get((app.runtime.site_of(target), job.name), [])
+            site = app.runtime.site_of(target)
+            run = runs.get((job.name, site))
+            # Two targets on one site share its secrets: the first of them shows them.
+            shows = next(name for name in job.targets if app.runtime.site_of(name) == site) == target
+            records = held.get((site, job.name), []) if shows else []
             yield {
                 "job": job.name,
                 "target": target,
@@ -99,14 +102,16 @@ def _left_over(app: App) -> Iterator[dict[str, Any]]:
     for record in app.ledger.records():
         if served.is_left_over(record) and record.job != PROBE:
             groups.setdefault((record.job, record.target), []).append(record)
+    runs = {(run.job, run.site): run for run in app.ledger.runs()}
     for (job, target), records in sorted(groups.items()):
+        run = runs.get((job, records[0].site))
         yield {
             "job": job,
             "target": target,
-            "last_run_at": None,
-            "last_success_at": None,
+            "last_run_at": run.finished_at if run else None,
+            "last_success_at": run.succeeded_at if run else None,
             "next_run_at": None,
-            "exit_code": None,
+            "exit_code": run.exit_code if run else None,
             "message": LEFT_OVER,
             "secrets": _tally(app, records),
             "oldest_unsynced_at": None,

@@ -14,8 +14,8 @@ import structlog
 from syncd.bootstrap.app import App, holder
 from syncd.daemon.generations import Generations
 from syncd.daemon.readiness import Readiness
+from syncd.daemon.status import counted
 from syncd.domain import SyncReport
-from syncd.domain.statuses import status_of_record
 from syncd.errors import LedgerError, SyncdError
 from syncd.reconcile.record.report import counts
 from syncd.reconcile.run_job import Run, sync_job
@@ -99,15 +99,17 @@ class JobRunner:
 
     def _finished(self, app: App, report: SyncReport) -> None:
         self._readiness.finished(report, app.runtime.jobs[report.job].source)
-        statuses: Counter[str] = Counter()
-        served = app.served
-        site, at = app.runtime.site_of(report.target), app.runtime.clock()
         try:
-            for tally in app.ledger.tallies(at, site, report.job):
-                statuses[status_of_record(tally, served, at)] += tally.count
-            statuses.update(app.ledger.troubles_without_rows(site, report.job))
+            for (site, job), statuses in self._counted(app, app.runtime.site_of(report.target)).items():
+                self._metrics.counted(job, app.first_target_on(site, job), statuses)
         except LedgerError as error:
             self._log.error("ledger.unreadable", error=error.message, hint=error.hint)
-        self._metrics.finished(report, statuses)
+        self._metrics.finished(report)
         self._events.finished(report, counts(report))
         self._traces.finished(report, counts(report), structlog.contextvars.get_contextvars().get("run_id", ""))
+
+    def _counted(self, app: App, site: str) -> dict[tuple[str, str], Counter[str]]:
+        """The secrets on a site by job, those of jobs that are gone included; a job without any has none."""
+        served = app.served
+        none = {(site, job): Counter[str]() for job in served.jobs.get(site, ())}
+        return none | counted(app.ledger, served, app.runtime.clock(), site)

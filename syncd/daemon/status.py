@@ -21,9 +21,6 @@ def status_of(
 ) -> dict[str, Any]:
     """`following`: when each job runs next. Without `names`, jobs and targets are numbered. Raises `LedgerError`."""
     runs = ledger.runs()
-    secrets: Counter[str] = Counter()
-    for tally in ledger.tallies(now):
-        secrets[status_of_record(tally, served, now)] += tally.count
     return {
         "jobs": [
             {
@@ -36,8 +33,24 @@ def status_of(
             }
             for number, (name, at) in enumerate(sorted(following.items()), 1)
         ],
-        "secrets": secrets,
+        "secrets": sum(counted(ledger, served, now).values(), Counter()),
     }
+
+
+def counted(
+    ledger: Ledger, served: Served, now: datetime, site: str | None = None
+) -> dict[tuple[str, str], Counter[str]]:
+    """Secrets of each status by site and job; those that never came into the ledger, too. Raises `LedgerError`.
+
+    The one count that the page, `/status` and the metrics show.
+    """
+    found: dict[tuple[str, str], Counter[str]] = {}
+    for tally in ledger.tallies(now, site):
+        found.setdefault((tally.site, tally.job), Counter())[status_of_record(tally, served, now)] += tally.count
+    for (of_site, job, kind), count in ledger.troubles_without_rows(site).items():
+        if of_site in served.jobs:
+            found.setdefault((of_site, job), Counter())[kind] += count
+    return found
 
 
 def _target(run: LastRun, name: str, *, names: bool) -> dict[str, Any]:

@@ -117,6 +117,10 @@ FAILING_KINDS = frozenset(
 """Findings that make a cycle exit 1. A withheld class is 6, an unreadable source 4, as the finding says."""
 
 
+NOT_SETTLED = "its path's name {} is not settled yet"
+"""Why an old name stays at the site: the one that follows it is not known to be there."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One secret's state in words, with the mend."""

@@ -70,6 +70,9 @@ class Target(Protocol):
     def site_time(self) -> datetime | None:
         """The time by the site's own clock, as its answers told it; None where they do not."""
 
+    def room(self) -> int:
+        """How many requests may be sent now without waiting for the rate limit. Raises `LedgerError`."""
+
     def delay(self) -> float:
         """Seconds until the site may be asked again, where it asked to slow down."""
 
@@ -204,6 +207,9 @@ class Quota(Protocol):
 
     def take(self) -> tuple[int, timedelta]:
         """A place in the window as (ticket, 0), or (0, how long to wait before asking again)."""
+
+    def room(self) -> int:
+        """How many requests may be sent at this moment."""
 
     def answered(self, ticket: int) -> None:
         """The request's answer came."""

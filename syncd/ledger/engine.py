@@ -71,6 +71,7 @@ def translated(place: str) -> Iterator[None]:
 def _explained(error: Exception, place: str) -> LedgerError:
     cause = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(cause, "sqlite_errorname", "") or type(cause).__name__
+    is_sqlite = type(cause).__module__.startswith("sqlite3")
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return LedgerBusy(f"the ledger {place} is busy", hint="another process writes it; try again")
     mends = {
@@ -81,7 +82,6 @@ def _explained(error: Exception, place: str) -> LedgerError:
         "SQLITE_IOERR": "the disk fails or is full; look at the system's log",
         "SQLITE_NOTADB": "it is no ledger; name another `state.path`, or move it away",
         "SQLITE_CORRUPT": DAMAGED,
-        "OperationalError": DAMAGED,  # of sqlite3 itself: text that is no UTF-8
         "UnicodeDecodeError": DAMAGED,  # … in the very message that says what is damaged
         "PermissionError": "make it readable and writable for this user",
         "SpecialFile": "it is no regular file (a device, a pipe?); name another `state.path`",
@@ -90,6 +90,7 @@ def _explained(error: Exception, place: str) -> LedgerError:
         "FileNotFoundError": "see that its folder can be made",
         "FileExistsError": "a part of its path is a file; name another `state.path`",
     }
+    mends |= {"OperationalError": DAMAGED} if is_sqlite else {}  # of sqlite3 itself: text that is no UTF-8
     mend = next((text for start, text in mends.items() if code.startswith(start)), "")
     fallback = "see that the database is there and takes connections"
     return LedgerError(f"the ledger {place} cannot be used ({code})", hint=mend or fallback)
@@ -203,5 +204,11 @@ def postgres_engine(url: str) -> Engine:
     if scheme not in {"postgresql", "postgres"} or not rest:
         raise LedgerError("state.url is no PostgreSQL address", hint="write postgresql://USER@HOST/DATABASE")
     with translated("state.url"):
-        address = make_url(url).set(drivername="postgresql+psycopg")
+        try:
+            address = make_url(url).set(drivername="postgresql+psycopg")
+        except ValueError:  # a port that is no number, most often the rest of a password
+            raise LedgerError(
+                "state.url is no PostgreSQL address",
+                hint="write postgresql://USER:PASSWORD@HOST/DATABASE, with %40 for @, %3A for : and %2F for / in them",
+            ) from None
         return create_engine(address, hide_parameters=True, pool_pre_ping=True, max_overflow=-1)

@@ -93,6 +93,13 @@ class Quota:
             raise type(request.failed)(request.failed.message, hint=request.failed.hint) from None
         return request.ticket, request.left or timedelta(0)
 
+    def room(self) -> int:
+        """How many requests may be sent at this moment, as far as can be seen."""
+        with self._transaction() as connection:
+            connection.execute(_FORGET, {"of": self._site, "before": self._clock() - self._window})
+            count, _ = connection.execute(_COUNT, {"of": self._site}).one()
+        return max(0, self._limit - max(int(count), self._own()[0]))
+
     def answered(self, ticket: int) -> None:
         """The request's answer came: its window starts here."""
         arrival = (ticket, self._clock())

@@ -14,10 +14,11 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from syncd.transport.private_files import SpecialFile, is_special
 
@@ -96,10 +97,33 @@ def file_lock(ledger: Path, site: str, give_up: GiveUp) -> Iterator[bool]:
             os.close(handle)
 
 
+def _key_of(site: str) -> int:
+    return int.from_bytes(_digest(site)[:8], "big", signed=True)
+
+
+def session_of(connection: Connection) -> int:
+    """The number of a connection's session at the server."""
+    session = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    connection.commit()
+    return int(session)
+
+
+HOLDER = text(
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = :session"
+    " AND ((classid::bigint << 32) | objid::bigint) = :key"
+)
+"""A 64-bit key stands in two halves there (PostgreSQL's documentation, pg_locks)."""
+
+
+def holds_lock(connection: Connection, session: int, site: str) -> bool:
+    """Does this session still hold the site's lock? Asked on another connection."""
+    return bool(connection.execute(HOLDER, {"session": session, "key": _key_of(site)}).scalar())
+
+
 @contextmanager
 def advisory_lock(connection: Connection, site: str, give_up: GiveUp) -> Iterator[bool]:
     """PostgreSQL's session lock on this connection; False if another session kept it."""
-    key = int.from_bytes(_digest(site)[:8], "big", signed=True)
+    key = _key_of(site)
 
     def attempt() -> bool:
         got = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar()
@@ -110,7 +134,9 @@ def advisory_lock(connection: Connection, site: str, give_up: GiveUp) -> Iterato
     try:
         yield got
     finally:
+        # A connection that was lost has taken its lock along.
         if got and not connection.invalidated:
-            connection.rollback()
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
-            connection.commit()
+            with suppress(SQLAlchemyError):
+                connection.rollback()
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+                connection.commit()

@@ -21,7 +21,7 @@ from syncd.errors import ConfigError, LedgerBusy, LedgerError
 from syncd.ledger import schema as tables
 from syncd.ledger.engine import PART, identity_of, translated, undamaged, upsert
 from syncd.ledger.migrations import CURRENT, migrate, schema_version
-from syncd.ledger.site_lock import TURNS, advisory_lock, file_lock
+from syncd.ledger.site_lock import TURNS, advisory_lock, file_lock, holds_lock, session_of
 
 HISTORY_KEPT = timedelta(days=90)
 HISTORY_LEAST = 10_000
@@ -106,6 +106,8 @@ class Ledger:
         self._path = path
         with translated(place):
             self._identity = identity_of(path) if path else None
+        self._sessions: dict[str, int] = {}
+        """The PostgreSQL session that holds each site's lock for this process."""
         migrate(engine, place, path)
 
     def close(self) -> None:
@@ -118,11 +120,18 @@ class Ledger:
         with translated(self.place), self._engine.connect() as connection, connection.begin():
             yield connection
 
-    def still_there(self) -> None:
-        """Asked before each write. Raises `LedgerError` where the file was removed or replaced under this process.
+    def still_there(self, site: str = "") -> None:
+        """Asked before each write and each request. Raises `LedgerError` where the ground has gone from under it.
 
-        SQLite itself would go on writing into a file that nobody finds any more.
+        SQLite itself would go on writing into a file that nobody finds any more; a site's lock in PostgreSQL ends
+        with the connection that holds it, and others may be at work there.
         """
+        session = self._sessions.get(site)
+        if session is not None and not self._holds(session, site):
+            raise LedgerError(
+                f"the lock of site {site} in {self.place} was lost; nothing more is sent",
+                hint="see the database and its connections; the next cycle settles what was under way",
+            )
         if self._path is None:
             return
         try:
@@ -190,7 +199,15 @@ class Ledger:
                 )
             journal = SiteJournal(writer, self.place, self._clock, self.still_there)
             journal.hold(site, holder)
-            yield journal
+            self._sessions |= {site: session_of(writer)} if self._engine.dialect.name == "postgresql" else {}
+            try:
+                yield journal
+            finally:
+                self._sessions.pop(site, None)
+
+    def _holds(self, session: int, site: str) -> bool:
+        with self.reading() as connection:
+            return holds_lock(connection, session, site)
 
     def _holder(self, site: str) -> str:
         with self.reading() as connection:
@@ -220,25 +237,26 @@ class Ledger:
             query = query.where(tables.records.c.site == site)
         return tuple(tables.as_record(row) for row in self._each(query, seal=True))
 
-    def tallies(self, now: datetime, site: str | None = None, job: str | None = None) -> list[Tally]:
+    def tallies(self, now: datetime, site: str | None = None) -> list[Tally]:
         """How many records are alike in what tells their status: counted by the database, no row is read."""
         c = tables.records.c
         is_open = or_(c.pending.is_not(None), c.remote_id.is_(None)).label("is_open")
         frozen = and_(c.frozen_until.is_not(None), c.frozen_until > now).label("frozen")
         kinds = (c.site, c.job, c.status, is_open, c.unverified, frozen)
         where = [c.site == site] if site is not None else []
-        where += [c.job == job] if job is not None else []
         query = select(*kinds, func.count().label("count")).where(and_(true(), *where)).group_by(*kinds)
         return [
             Tally(**{**row, "is_open": bool(row["is_open"]), "frozen": bool(row["frozen"])}) for row in self._all(query)
         ]
 
-    def troubles_without_rows(self, site: str, job: str) -> dict[str, int]:
-        """How many problems of each kind are about names that never came into the ledger."""
+    def troubles_without_rows(self, site: str | None = None) -> dict[tuple[str, str, str], int]:
+        """How many problems are about names that never came into the ledger, by site, job and kind."""
         c, records = tables.troubles.c, tables.records.c
         row = select(records.name).where(and_(records.site == c.site, records.name == c.subject)).exists()
-        query = select(c.kind, func.count().label("count")).where(and_(c.site == site, c.job == job, ~row))
-        return {row["kind"]: row["count"] for row in self._all(query.group_by(c.kind))}
+        query = select(c.site, c.job, c.kind, func.count().label("count")).where(~row)
+        query = query if site is None else query.where(c.site == site)
+        rows = self._all(query.group_by(c.site, c.job, c.kind))
+        return {(row["site"], row["job"], row["kind"]): row["count"] for row in rows}
 
     def known_paths(self, source: str) -> dict[tuple[str, str], PathState]:
         """What was read last of a source, by (path, pin)."""

@@ -181,15 +181,22 @@ class Cycle:
         writes = [action for action in todo.actions if not isinstance(action, Delete)]
         deletes = [action for action in todo.actions if isinstance(action, Delete)]
         journal.write(put=todo.record_updates)
-        actions = writes or (deletes if progress.outcomes or progress.looks else [])
+        actions = writes or (self._at_once(deletes) if progress.outcomes or progress.looks else [])
         applied = self._apply(actions, planned, journal, until)
-        applied.left_over |= planned.postponed and applied.broken is None
+        deletes_left = deletes if writes else deletes[len(actions) :]
+        waits_for_room = bool(actions and deletes_left and not writes)
+        applied.left_over |= applied.broken is None and (planned.postponed or waits_for_room)
         # A deletion has a listing made for it, and what waits for a name may go on once that is settled.
-        if (deletes and actions is not deletes) or (planned.waits_for_settled_names and applied.outcomes):
+        if deletes_left or (planned.waits_for_settled_names and applied.outcomes):
             applied.look_again = True
         self._remember(applied)
         self._settle_rows(planned, todo, applied, journal, kept_plan=choose is not None)
         return applied
+
+    def _at_once(self, deletes: list[Delete]) -> list[Delete]:
+        """What the rate limit lets go now: what waited for it would go out on an old listing."""
+        room = self._runtime.target(self._look.target_name).room() if deletes else 0
+        return deletes[: max(1, room)]
 
     def _apply(self, actions: Sequence[Action], planned: PlannedPass, journal: Journal, until: float) -> ApplyResult:
         runtime = self._runtime

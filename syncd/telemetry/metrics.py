@@ -134,12 +134,16 @@ class Metrics:
             age = (outcome.at - action.desired.updated_at).total_seconds()
             self._staleness.labels(job).observe(max(0.0, age))
 
-    def finished(self, report: SyncReport, statuses: dict[str, int]) -> None:
-        """A cycle ended; `statuses` counts the job's records on that target."""
+    def counted(self, job: str, target: str, statuses: Mapping[str, int]) -> None:
+        """How many secrets of a job are in each status on a target."""
+        self._pairs.add((job, target))
+        for status in STATUSES:
+            self._secrets.labels(job, target, status).set(statuses.get(status, 0))
+
+    def finished(self, report: SyncReport) -> None:
+        """A cycle ended."""
         job, target = report.job, report.target
         self._pairs.add((job, target))
         self._duration.labels(job, target).observe(max(0.0, report.seconds))
         if report.exit_code in {0, 1, 6}:
             self._success.labels(job, target).set(report.finished_at.timestamp())
-        for status in STATUSES:
-            self._secrets.labels(job, target, status).set(statuses.get(status, 0))

@@ -56,6 +56,10 @@ class Row:
         """The time that the whole plan is made for."""
         return self.inputs.now
 
+    def is_frozen(self, frozen_until: datetime | None) -> bool:
+        """Is it left alone, by this machine's clock or by the site's? One of the two may be wrong."""
+        return frozen_until is not None and frozen_until > min(self.inputs.now, self.inputs.site_now)
+
     def with_record(self, record: Record) -> Row:
         """The same name, with what is to be written to the ledger about it."""
         return replace(self, record=record)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from syncd.domain import DesiredSecret, FindingKind, Record, SecretRef
 from syncd.domain.job import Job
 from syncd.domain.naming import selects, wix_name
+from syncd.domain.plan import NOT_SETTLED
 from syncd.errors import BadName
 from syncd.reconcile.desired.desired_state import DesiredState
 from syncd.reconcile.plan.builder import rows_for
@@ -109,7 +110,7 @@ class Handover:
         successors = [secret for secret in of_its_path if secret.ref == record.ref] or of_its_path
         unsettled = (secret.name for secret in successors if not self.is_settled(*secret.key))
         if following := next(unsettled, "") or self.unsettled_name(record):
-            return f"its path's name {following} is not settled yet"
+            return NOT_SETTLED.format(following)
         failed = [finding.ref for finding in desired.findings if finding.ref and finding.kind is FindingKind.FAILED]
         # A path that failed as a whole may hold this very field; one whose new name is known does not.
         mapped = successors is not of_its_path

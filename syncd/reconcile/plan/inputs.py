@@ -73,3 +73,6 @@ class PlannerInput:
     policies: Policies
     evidence: Evidence
     now: datetime
+    """By this machine's clock."""
+    site_now: datetime
+    """By the site's clock: it measures absence, because this machine's may jump."""

@@ -69,6 +69,7 @@ class PlanResolver:
         self._runtime, self._job, self._target = runtime, job, target
         self._observed, self._state = observed, state
         self._now = runtime.clock()  # one moment for the whole plan: what comes due meanwhile was not looked at
+        self._site_now = target.site_time() or self._now
         self._comparisons = Comparisons(target, state, observed.remote, runtime.fingerprint, runtime.stopped)
         self._checks = PathChecks(runtime)
         jobs = runtime.jobs_on(target.site)
@@ -184,12 +185,13 @@ class PlanResolver:
                 policies=self._job.policies,
                 evidence=evidence,
                 now=self._now,
+                site_now=self._site_now,
             )
         )
 
     def _guarded(self, provisional: Plan) -> Plan:
         job, limits, records = self._job, self._job.limits, self._observed.records
-        since = (self._target.site_time() or self._now) - DAY
+        since = self._site_now - DAY
         store, site = self._runtime.store, self._target.site
         basis = LimitBasis(
             job_records=frozenset(r.remote_id for r in records if r.remote_id and r.job == job.name),

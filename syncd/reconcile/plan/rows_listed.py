@@ -37,7 +37,7 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
         why = f"our secret is called {listed.name} at Wix, and another one has its name"
         return report(FindingKind.CONFLICT, desired, why, "remove or rename one of the two at Wix")
     if not owns(record, desired):
-        return _moved(desired, record, rename=rename, as_left=change is Change.OURS and not rename)
+        return _moved(row, desired, record, listed, change)
     # What the site holds is not known: nothing else about the value can be judged before that.
     if record.unverified:
         return _compare_first(row, desired, record, listed, Reason.UNVERIFIED)
@@ -48,8 +48,9 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
     if new_version and desired.fingerprint is None:
         return update(desired, record, Reason.ROTATED)
     if desired.fingerprint is not None and record.fingerprint is None and not new_version:
-        # A ledger that was moved has no fingerprints: nothing but the site's value tells.
-        return _compare_first(row, desired, record, listed, Reason.VERIFY)
+        return _compare_moved_ledger(row, desired, record, listed)
+    if desired.fingerprint is not None and record.fingerprint is None and not record.version:
+        return _compare_moved_ledger(row, desired, record, listed)
     if desired.fingerprint is not None and desired.fingerprint != record.fingerprint:
         return update(desired, record, Reason.ROTATED if new_version else Reason.VERIFY)
     if not new_version:
@@ -58,12 +59,30 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
     return note(same_value) + _settled(row, desired, same_value, listed, change)
 
 
-def _moved(desired: DesiredSecret, record: Record, *, rename: bool, as_left: bool) -> Verdict:
+def _moved(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret, change: Change) -> Verdict:
     """Its name comes from another reference now (a renamed source, a moved path). The same value is not sent again."""
+    rename = listed.name != desired.name
     same = desired.fingerprint is not None and desired.fingerprint == record.fingerprint
-    if as_left and same and not record.unverified:
+    if not same or record.unverified:
+        return update(desired, record, Reason.MOVED, rename=rename)
+    if change is Change.OURS and not rename:
         return act(Update(desired=desired, record=record, reason=Reason.MOVED, describe_only=True))
-    return update(desired, record, Reason.MOVED, rename=rename)
+    # The value is the one that we sent, and the site holds what somebody else made of it: the policy for that holds.
+    objection = _objection_to_restore(row, desired, record, SOMEBODY) if change is Change.THEIRS or rename else None
+    return objection or update(desired, record, Reason.MOVED, rename=rename)
+
+
+def _compare_moved_ledger(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
+    """A ledger that was moved has no fingerprints: nothing but the site's value tells what the site holds."""
+    evidence = row.evidence
+    unknown = desired.name not in evidence.site_values
+    if row.policies.restore or evidence.site_values.get(desired.name) == desired.fingerprint:
+        return _compare_first(row, desired, record, listed, Reason.VERIFY)
+    if unknown and evidence.site_values_readable and desired.name not in evidence.uncompared:
+        later = report(FindingKind.BEHIND, desired, LATER)
+        return Verdict(compare=desired.name) + later
+    what = "its value at Wix may not be read" if unknown else "the site holds another value than the source"
+    return report(FindingKind.DRIFT, desired, what, "drift_policy: restore writes our value again")
 
 
 def _renamed(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:

@@ -15,7 +15,7 @@ def judge_unwanted(row: Row, record: Record) -> Verdict:
     """What is done about a record that its own job no longer wants."""
     if record.name in row.evidence.failed_names:
         return NOTHING
-    if record.is_frozen(row.now):
+    if row.is_frozen(record.frozen_until):
         frozen = report(FindingKind.FROZEN, record, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
         return frozen + _without_tombstone(record)
     return _probed(row, record) + _of_presence(row, record)
@@ -37,14 +37,14 @@ def _of_presence(row: Row, record: Record) -> Verdict:
     # "Could not read" is never "was deleted": the clock of the observed absence stops.
     if presence is Presence.UNKNOWN:
         return report(FindingKind.UNKNOWN, record, why) + _without_tombstone(record)
+    kind = FindingKind.MISSING if presence is Presence.ABSENT else FindingKind.ORPHAN
     if record.name in row.evidence.wanted_elsewhere:
-        return report(FindingKind.UNCHANGED, record, "another job wants it") + _without_tombstone(record)
+        return report(kind, record, f"{why}; kept, another job wants its name") + _without_tombstone(record)
     if record.remote_id is None and record.pending is None:
         return report(FindingKind.UNCHANGED, record, "it was adopted once, and is not on the site any more")
     if record.remote_id is None:
         why = "the response to its create request was lost; each listing is searched for it"
         return report(FindingKind.UNVERIFIED, record, why)
-    kind = FindingKind.MISSING if presence is Presence.ABSENT else FindingKind.ORPHAN
     if not row.policies.delete:
         return report(kind, record, f"{why}; kept (deletion_policy: keep)")
     if not record.unverified or row.listed is None:
@@ -75,7 +75,7 @@ def _of_unverified(row: Row, record: Record, listed: RemoteSecret, kind: Finding
 
 def judge_of_gone_job(row: Row, record: Record) -> Verdict:
     """No job sends it here any more: an orphan that goes by command only; but a listing must not lack it for ever."""
-    if record.name in row.evidence.taken_over or record.is_frozen(row.now):
+    if record.name in row.evidence.taken_over or row.is_frozen(record.frozen_until):
         return NOTHING
     orphan = NOTHING
     if record.status != "orphan" or record.absent_at is not None:
@@ -90,7 +90,7 @@ def judge_of_gone_job(row: Row, record: Record) -> Verdict:
 
 def _tombstone(row: Row, record: Record, kind: FindingKind, why: str) -> Verdict:
     """Add up the observed absence, and delete once it has reached the grace."""
-    now, policies = row.now, row.policies
+    now, policies = row.inputs.site_now, row.policies
     seen = record.absent_for
     if record.absent_at is not None:
         seen += max(timedelta(0), min(now - record.absent_at, 2 * policies.interval))
@@ -98,10 +98,10 @@ def _tombstone(row: Row, record: Record, kind: FindingKind, why: str) -> Verdict
     if seen < policies.grace:
         left = _in_words(policies.grace - seen)
         return note(absent) + report(kind, record, f"{why}; deleted after {left} more of observed absence")
-    obstacle = obstacle_to_deletion(record, row.listed, now, plausible=row.listing_is_plausible)
+    obstacle = obstacle_to_deletion(record, row.listed, row.now, plausible=row.listing_is_plausible)
     obstacle = obstacle or row.evidence.objections.get(record.name, "")
     problem = row.evidence.troubles.get(record.name)
-    if problem and rests(problem, "", "", now):
+    if problem and rests(problem, "", "", row.now):
         return note(absent) + report(FindingKind.QUARANTINED, record, problem.message, problem.hint)
     if obstacle:
         return note(absent) + report(kind, record, f"{why}; not deleted: {obstacle}")

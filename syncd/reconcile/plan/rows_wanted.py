@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from syncd.domain import Create, DesiredSecret, FindingKind, Pending, Reason, Record, RemoteSecret, Update
-from syncd.domain.ownership import other_owner
+from syncd.domain.ownership import other_owner, owner_in
 from syncd.domain.value_templates import form_in
 from syncd.domain.write_window import may_be_late_commit
 from syncd.reconcile.plan.builder import (
@@ -29,10 +29,26 @@ ANOTHER_NAME = "give one of the two rules another `name`"
 
 def judge_wanted(row: Row, desired: DesiredSecret) -> Verdict:
     """What is done about a name that is wanted."""
-    evidence, record = row.evidence, row.record
+    record = row.record
+    if record is None:
+        return _judge(row, desired, None)
+    # Whatever else is said of it: being there ends its absence, and what is not known to be gone adds nothing to it.
+    awake = _without_absence(record, is_there=owns(record, desired))
+    verdict = _judge(row.with_record(awake), desired, awake)
+    return (note(awake) if awake != record else NOTHING) + verdict
+
+
+def _without_absence(record: Record, *, is_there: bool) -> Record:
+    if is_there and (record.absent_at or record.absent_for):
+        return replace(record, absent_at=None, absent_for=timedelta(0))
+    return replace(record, absent_at=None) if record.absent_at else record
+
+
+def _judge(row: Row, desired: DesiredSecret, record: Record | None) -> Verdict:
+    evidence = row.evidence
     if desired.name in evidence.failed_names:
         return NOTHING
-    if record and record.is_frozen(row.now):
+    if record and row.is_frozen(record.frozen_until):
         return report(FindingKind.FROZEN, desired, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
     fault = evidence.faults.get(desired.key)
     if fault is not None:
@@ -44,8 +60,8 @@ def judge_wanted(row: Row, desired: DesiredSecret) -> Verdict:
         return _create(row, desired) if row.same_name is None else _foreign(row, desired, row.same_name)
     if objection := _objection(row, desired, record):
         return objection
-    awake = _awake(row, desired, record)
-    return (note(awake) if awake != record else NOTHING) + _recorded(row.with_record(awake), desired, awake)
+    ours = _of_this_job(row, desired, record)
+    return (note(ours) if ours != record else NOTHING) + _recorded(row.with_record(ours), desired, ours)
 
 
 def _objection(row: Row, desired: DesiredSecret, record: Record) -> Verdict | None:
@@ -69,14 +85,12 @@ def _objection(row: Row, desired: DesiredSecret, record: Record) -> Verdict | No
     return None
 
 
-def _awake(row: Row, desired: DesiredSecret, record: Record) -> Record:
-    """A wanted record has no tombstone, and passes to this job if its own no longer wants it."""
-    awake = record
-    if record.absent_at or record.absent_for or record.target != row.inputs.target:
-        awake = replace(record, absent_at=None, absent_for=timedelta(0), target=row.inputs.target)
+def _of_this_job(row: Row, desired: DesiredSecret, record: Record) -> Record:
+    """A wanted record is on this target, and passes to this job if its own no longer wants it."""
+    moved = record if record.target == row.inputs.target else replace(record, target=row.inputs.target)
     if record.job != desired.job and desired.name not in row.evidence.claimed_by_own_job and owns(record, desired):
-        awake = replace(awake, job=desired.job)
-    return awake
+        moved = replace(moved, job=desired.job)
+    return moved
 
 
 def _foreign(row: Row, desired: DesiredSecret, found: RemoteSecret) -> Verdict:
@@ -86,7 +100,7 @@ def _foreign(row: Row, desired: DesiredSecret, found: RemoteSecret) -> Verdict:
     known = row.evidence.known_ids.get(found.id)
     adopting = f"syncd state adopt {desired.name} --target {row.inputs.target} --reason '…'"
     # A freeze follows the id: it holds whatever the job and a grant allow.
-    if known and known.frozen_until and known.frozen_until > row.now:
+    if known and row.is_frozen(known.frozen_until):
         until = f"frozen until {known.frozen_until:%Y-%m-%d %H:%M} UTC, by its id"
         return report(FindingKind.FROZEN, desired, until)
     if row.holder is not None:
@@ -108,6 +122,8 @@ def _foreign(row: Row, desired: DesiredSecret, found: RemoteSecret) -> Verdict:
         hint = f"look at this one, id {found.id}; to take it over: {adopting}"
         return report(FindingKind.CONFLICT, desired, why, hint)
     why = "the site already has a secret of this name that syncd did not create"
+    if owner_in(found.description) == row.inputs.owner:
+        why = "the site already has a secret of this name, with our mark for another one or under an id that is new"
     hint = f"rename it at Wix, or take it over: {adopting}, or conflict_policy: adopt"
     return report(FindingKind.CONFLICT, desired, why, hint)
 

@@ -17,6 +17,7 @@ from syncd.domain import (
     Record,
     SyncReport,
 )
+from syncd.domain.plan import NOT_SETTLED
 from syncd.errors import SourceError, SyncdError, TargetError, worst
 from syncd.reconcile.apply.result import ApplyResult
 
@@ -70,7 +71,15 @@ def findings_of(
     """Everything that a cycle found. `planned`: by its last plan; `noticed`: before that."""
     last = {outcome.action.name: outcome for outcome in outcomes}
     kept = [finding for finding in planned if finding.kind is not FindingKind.UNCHANGED or finding.name not in last]
-    return (*kept, *noticed, *_lost_answers(kept, last), *left_out.findings)
+    settled = {NOT_SETTLED.format(name): name for name, outcome in last.items() if outcome.error is None}
+    current = (_after_the_cycle(finding, settled.get(finding.message, "")) for finding in kept)
+    return (*current, *noticed, *_lost_answers(kept, last), *left_out.findings)
+
+
+def _after_the_cycle(finding: Finding, settled_name: str) -> Finding:
+    """What a plan said of a name that this very cycle has settled is no longer so."""
+    message = f"its new name {settled_name} is settled now; the next cycle sees to this one"
+    return replace(finding, message=message) if settled_name else finding
 
 
 def _lost_answers(findings: Sequence[Finding], last: Mapping[str, Outcome]) -> Iterator[Finding]:

@@ -201,6 +201,10 @@ class WixTarget:
         """Seconds until the site may be asked again, as its last 429 said; 0 if it said nothing."""
         return max(0.0, self._not_before - time.monotonic())
 
+    def room(self) -> int:
+        """How many requests may be sent now without waiting."""
+        return 0 if self.delay() > 0 else self._quota.room()
+
     def _pause(self, seconds: float) -> None:
         self._stop.wait(seconds)
 

@@ -252,7 +252,7 @@ ROWS = {
         record=record(absent_for=DAY, absent_at=NOW - HOUR),
         evidence={**ABSENT, "wanted_elsewhere": {"KEY"}},
         policies={"delete": True},
-        then="unchanged",
+        then="missing",
     ),
     "a downtime is no observed absence": Row(
         wanted=None,
@@ -302,6 +302,7 @@ def planned(row: Row) -> Plan:
             policies=Policies(job="job", **row.policies),
             evidence=Evidence(jobs=frozenset({"job"}), **row.evidence),
             now=NOW,
+            site_now=NOW,
         )
     )
 
@@ -365,6 +366,7 @@ def test_rotations_come_first_and_deletions_last() -> None:
             policies=Policies(job="job", delete=True),
             evidence=Evidence(jobs=frozenset({"job"}), presence={"A": (Presence.ABSENT, "gone")}),
             now=NOW,
+            site_now=NOW,
         )
     )
     assert [verb_of(one) for one in result.actions] == ["update", "create", "delete"]
@@ -384,6 +386,7 @@ def test_a_listing_that_lacks_more_than_half_creates_nothing(missing: int) -> No
             policies=Policies(job="job"),
             evidence=Evidence(jobs=frozenset({"job"})),
             now=NOW,
+            site_now=NOW,
         )
     )
     assert any(isinstance(one, Create) for one in result.actions) is (missing <= 2)
@@ -403,6 +406,7 @@ def test_two_references_on_one_name(first: str, second: str, owned: bool) -> Non
             policies=Policies(job="job"),
             evidence=Evidence(jobs=frozenset({"job"})),
             now=NOW,
+            site_now=NOW,
         )
     )
     kinds = [one.kind for one in result.findings]
@@ -422,6 +426,7 @@ def test_the_same_input_gives_the_same_plan_in_the_same_order() -> None:
         policies=Policies(job="job"),
         evidence=Evidence(jobs=frozenset({"job"})),
         now=NOW,
+        site_now=NOW,
     )
     assert plan(view) == plan(replace(view, desired=list(reversed(wanted))))
     assert [one.name for one in plan(view).actions] == sorted(names)

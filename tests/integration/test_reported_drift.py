@@ -1,0 +1,86 @@
+"""What somebody changed at Wix stays under `drift_policy: report`, whatever else changes around it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.lab import Bao, Lab
+
+
+def changed_by_hand(lab: Lab, name: str) -> None:
+    """Outside of the seconds in which a change passes for our own."""
+    stored = lab.site.secrets[lab.ids()[name]]
+    lab.site.update(stored.id, {"value": "HAND-MADE"})
+    written = lab.site.secrets[stored.id]
+    lab.site.secrets[stored.id] = replace(written, updated=written.updated + timedelta(seconds=30))
+
+
+@pytest.mark.parametrize("may_read", [True, False])
+@pytest.mark.parametrize("kv", ["1", "2"])
+def test_after_a_ledger_was_moved(lab: Lab, bao: Bao, tmp_path: Path, kv: str, may_read: bool) -> None:
+    lab.vault(bao)
+    mount = Bao(bao.server, bao.mount + "x", bao.token)
+    mount.enable(kv)
+    store = mount.root.secrets.kv.v1 if kv == "1" else mount.root.secrets.kv.v2
+    store.create_or_update_secret("app/a", {"u": "1", "p": "1"}, mount_point=mount.mount)
+    lab.job("job", "vault", {"path": f"{mount.mount}/app/*"}, drift_policy="report")
+    assert lab.run("sync").code == 0
+    changed_by_hand(lab, "a_u")
+    lab.run("sync")
+    lab.site.options.may_read = may_read
+    (tmp_path / "export.json").write_text(lab.run("state", "export", "--full").out)
+    lab.config["state"] = {"path": str(tmp_path / "new" / "state.db")}
+    assert lab.run("state", "import", str(tmp_path / "export.json")).code == 0
+    lab.run("sync")
+    # Whatever lets the path be read: here another rule on it.
+    lab.config["jobs"]["job"]["secrets"].append({"path": f"{mount.mount}/app/a", "field": "p", "name": "SECOND"})
+    lab.run("sync")
+    lab.run("sync")
+    mount.root.sys.disable_secrets_engine(mount.mount)
+    assert lab.site.values()["a_u"] == "HAND-MADE" and lab.statuses()["a_u"] == "behind"
+
+
+@pytest.mark.parametrize("change", ["source", "path"])
+def test_when_its_reference_changes(lab: Lab, bao: Bao, change: str) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}"}, drift_policy="report")
+    assert lab.run("sync").code == 0
+    changed_by_hand(lab, "a")
+    lab.run("sync")
+    if change == "source":
+        lab.config["sources"]["other"] = lab.config["sources"].pop("vault")
+        lab.config["jobs"]["job"]["source"] = "other"
+    else:
+        bao.put("new/a", v="1")
+        lab.config["jobs"]["job"]["secrets"][0]["path"] = f"{bao.mount}/new/*"
+    lab.run("sync")
+    assert lab.site.values() == {"a": "HAND-MADE"} and lab.statuses()["a"] != "synced"
+
+
+def test_an_adopted_secret_stays_so_under_a_new_id(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    for name in ("ad", "b", "c"):
+        bao.put(f"app/{name}", v="ours")
+    lab.site.create({"name": "ad_v", "value": "THEIRS"})
+    deleting = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, **deleting)
+    lab.run("sync")
+    lab.run("state", "adopt", "ad_v", "--reason", "x")
+    assert lab.run("sync").code == 0
+    fresh = [replace(one, id=str(uuid.uuid4())) for one in lab.site.secrets.values()]  # the site was put back
+    lab.site.secrets = {one.id: one for one in fresh}
+    lab.site._named.clear()
+    for one in fresh:
+        lab.site._named[one.name.casefold()].append(one.id)
+    for _ in range(4):
+        lab.run("sync")
+    bao.remove("app/ad")
+    for _ in range(3):
+        lab.run("sync")
+    assert "ad_v" in lab.site.values() and "b_v" in lab.site.values()
