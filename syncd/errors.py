@@ -1,6 +1,6 @@
 """The tree of errors: each class knows its exit code and whether trying again later can help.
 
-A message says what happened and where; the hint says the mend. Neither ever holds a value, a token or
+A message says what happened and where; the hint says the fix. Neither ever holds a value, a token or
 the text of a library's own exception.
 """
 

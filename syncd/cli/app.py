@@ -162,7 +162,7 @@ def _say(error: SyncdError, *, debug: bool) -> int:
     for problem in getattr(error, "problems", ()):
         warn(f"  {problem}")
     if error.hint:
-        warn(f"  mend: {error.hint}")
+        warn(f"  fix: {error.hint}")
     if debug:
         for line in safe_traceback(error):
             warn(f"  {line}")

@@ -132,7 +132,7 @@ def _environment(settings: Settings) -> Iterator[Row]:
     for name in CERTIFICATE_VARIABLES:
         path = os.environ.get(name)
         if path and not os.access(path, os.R_OK):
-            raise ConfigError(f"{name} in the environment names nothing readable", hint=f"mend it, or unset {name}")
+            raise ConfigError(f"{name} in the environment names nothing readable", hint=f"fix it, or unset {name}")
     for place, peer in (*settings.sources.items(), *settings.targets.items()):
         if peer.ca_file and os.access(peer.ca_file, os.R_OK):
             see_certificates(f"{place}: ca_file", peer.ca_file)
@@ -164,7 +164,7 @@ def _state(options: Context, settings: Settings) -> tuple[str, Row | None]:
         file = settings.state.file
         return _ledger_file(options, file) if file.exists() else _ledger_folder(file)
     except LedgerError as error:
-        return "", ("failed", "ledger", f"{error.message}; mend: {error.hint}", error.exit_code)
+        return "", ("failed", "ledger", f"{error.message}; fix: {error.hint}", error.exit_code)
 
 
 def _is_readable(credential: Credential) -> bool:
@@ -225,7 +225,7 @@ def _sources(app: App) -> Iterator[tuple[str, str, str, int]]:
                     yield (
                         "failed",
                         f"source {name}",
-                        f"{check_result.place}: {check_result.message}; mend: {check_result.hint}",
+                        f"{check_result.place}: {check_result.message}; fix: {check_result.hint}",
                         4,
                     )
                 elif check_result.found:
@@ -241,7 +241,7 @@ def _sources(app: App) -> Iterator[tuple[str, str, str, int]]:
             if not rules:
                 yield "ok", f"source {name}", "no job uses it", 0
         except SyncdError as error:
-            yield "failed", f"source {name}", f"{error.message}; mend: {error.hint}", error.exit_code
+            yield "failed", f"source {name}", f"{error.message}; fix: {error.hint}", error.exit_code
 
 
 def _targets(app: App) -> Iterator[tuple[str, str, str, int]]:
@@ -249,7 +249,7 @@ def _targets(app: App) -> Iterator[tuple[str, str, str, int]]:
         try:
             listed = app.target(name).list()
         except SyncdError as error:
-            yield "failed", f"target {name}", f"{error.message}; mend: {error.hint}", error.exit_code
+            yield "failed", f"target {name}", f"{error.message}; fix: {error.hint}", error.exit_code
             continue
         ours = [secret for secret in listed if f"[syncd:{app.settings.owner}:" in secret.description]
         held = {record.remote_id for record in app.ledger.records(app.site_of(name))}

@@ -103,7 +103,7 @@ def _lines(app: App, explanation: Explanation) -> Iterator[str]:
         retry = f"; next try {ago(problem.retry_at, now)}" if problem.retry_at else ""
         yield f"{problem.subject}: {problem.kind} since {ago(problem.first_at, now)}: {problem.message}{retry}"
         if problem.hint:
-            yield f"  mend: {problem.hint}"
+            yield f"  fix: {problem.hint}"
     for cycle in explanation.cycles:
         yield from _cycle_lines(cycle, explanation)
 
@@ -156,7 +156,7 @@ def _cycle_lines(cycle: NextCycle, explanation: Explanation) -> Iterator[str]:
     if cycle.error is not None:
         yield f"{place}: nothing can be told: {cycle.error.message}"
         if cycle.error.hint:
-            yield f"  mend: {cycle.error.hint}"
+            yield f"  fix: {cycle.error.hint}"
         return
     said = False
     for action in cycle.actions:
@@ -171,7 +171,7 @@ def _cycle_lines(cycle: NextCycle, explanation: Explanation) -> Iterator[str]:
             continue
         yield f"{place}: {finding.kind.value} {finding.name}: {finding.message}"
         if finding.hint:
-            yield f"  mend: {finding.hint}"
+            yield f"  fix: {finding.hint}"
     if not said and cycle.listed and cycle.unread:
         yield f"{place}: nothing, its path is listed and could not be read"
     elif not said and explanation.mappings and not cycle.listed:
@@ -183,7 +183,7 @@ def _cycle_lines(cycle: NextCycle, explanation: Explanation) -> Iterator[str]:
     for failure in cycle.failures:
         yield f"  unreadable  {failure.place}: {failure.message}"
         if failure.hint:
-            yield f"              mend: {failure.hint}"
+            yield f"              fix: {failure.hint}"
 
 
 def _why(action: Action) -> str:

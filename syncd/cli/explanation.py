@@ -135,7 +135,7 @@ def _mappings(app: App, path: str) -> Iterator[dict[str, Any]]:
                         given = wix_name(rule, ref, mount, app.settings.targets[target].name_profile)
                         yield {**row, "name": given if fields or rule.field != "*" else None}
                     except SyncdError as error:
-                        yield {**row, "name": None, "why_not": f"{error.message}; mend: {error.hint}"}
+                        yield {**row, "name": None, "why_not": f"{error.message}; fix: {error.hint}"}
 
 
 def _exclusions(app: App, path: str) -> Iterator[dict[str, str]]:

@@ -63,4 +63,4 @@ def problem_lines(problems: Iterable[Problem]) -> Iterator[str]:
             where = f"{len(group)} secrets ({names_in_words([problem.name.partition(' (')[0] for problem in group])})"
         yield f"  {first.label:11} {where}{': ' if where else ''}{message}"
         if hint:
-            yield f"              mend: {hint}"
+            yield f"              fix: {hint}"

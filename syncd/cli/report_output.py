@@ -117,4 +117,4 @@ def cycle_error_lines(errors: Iterable[tuple[str, str, SyncdError]]) -> Iterator
             names = names_in_words([problem.name for problem in group])
             yield f"syncd: {names_in_words(jobs)} -> {len(group)} targets ({names}): {group[0].message}"
         if error.hint:
-            yield f"  mend: {error.hint}"
+            yield f"  fix: {error.hint}"

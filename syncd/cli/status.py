@@ -159,7 +159,7 @@ def _problem_rows(problems: list[OpenProblem], targets: dict[str, str], now: dat
             names_in_words(places),
             ago(min(rows[id(problem)].first_at for problem in group), now),
             ago(min(at for at in retries if at), now) if all(retries) else "next cycle",
-            message + (f"; mend: {hint}" if hint else ""),
+            message + (f"; fix: {hint}" if hint else ""),
         ]
 
 

@@ -1,4 +1,4 @@
-"""Read the file, and tell every fault at once: its path, its line, the mend."""
+"""Read the file, and tell every fault at once: its path, its line, the fix."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _validated(path: Path, raw: dict[Any, Any], node: yaml.Node) -> Settings:
         found = _most_telling(found)
         problems = tuple(f"{path}:{line}: {where}: {message}" for line, where, message in sorted(set(found)))
         count = f"{len(problems)} fault{'s' if len(problems) != 1 else ''}"
-        raise ConfigError(f"{path}: {count}", hint="mend them and run: syncd check", problems=problems)
+        raise ConfigError(f"{path}: {count}", hint="fix them and run: syncd check", problems=problems)
     return checked
 
 

@@ -43,7 +43,7 @@ def parsed(text: str, name: str) -> tuple[dict[Any, Any], yaml.Node]:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         problem = _problem(error, text.splitlines()[mark.line : mark.line + 1] if mark else [])
-        raise ConfigError(f"{name}{line}: broken YAML: {problem}", hint="mend that line") from None
+        raise ConfigError(f"{name}{line}: broken YAML: {problem}", hint="fix that line") from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError):
         # Whatever the parser's constructors raise for odd tags and scalars is a fault of the file.
         hint = "it must be UTF-8 text without control characters; put odd values in quotes"

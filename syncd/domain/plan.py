@@ -123,7 +123,7 @@ NOT_SETTLED = "its path's name {} is not settled yet"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One secret's state in words, with the mend."""
+    """One secret's state in words, with the fix."""
 
     kind: FindingKind
     name: str

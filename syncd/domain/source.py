@@ -87,7 +87,7 @@ class SourceEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadFailure:
-    """A place that could not be read, and the mend."""
+    """A place that could not be read, and the fix."""
 
     place: str
     message: str

@@ -18,7 +18,7 @@ PATH_MAX = 2000
 FIELD_MAX = 500
 """Bytes of a field's name."""
 TOO_LONG = f"a path of more than {PATH_MAX:,} bytes is not read"
-TOO_LONG_MEND = "move the secret to a shorter path"
+TOO_LONG_HINT = "move the secret to a shorter path"
 
 
 def parsed(body: bytes) -> Any:

@@ -61,7 +61,7 @@ def undamaged(place: str) -> Iterator[None]:
 
 @contextmanager
 def translated(place: str) -> Iterator[None]:
-    """Database errors as `LedgerError`: what, where, the mend, and nothing of the statement."""
+    """Database errors as `LedgerError`: what, where, the fix, and nothing of the statement."""
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error, OSError, UnicodeError, OverflowError) as error:
@@ -74,7 +74,7 @@ def _explained(error: Exception, place: str) -> LedgerError:
     is_sqlite = type(cause).__module__.startswith("sqlite3")
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return LedgerBusy(f"the ledger {place} is busy", hint="another process writes it; try again")
-    mends = {
+    hints = {
         "SQLITE_FULL": "the disk is full: free some space, then run again; nothing was sent unrecorded",
         "SQLITE_READONLY": "make the file and its folder writable for this user",
         "SQLITE_CANTOPEN": "see that its folder exists and is writable for this user",
@@ -90,10 +90,10 @@ def _explained(error: Exception, place: str) -> LedgerError:
         "FileNotFoundError": "see that its folder can be made",
         "FileExistsError": "a part of its path is a file; name another `state.path`",
     }
-    mends |= {"OperationalError": DAMAGED} if is_sqlite else {}  # of sqlite3 itself: text that is no UTF-8
-    mend = next((text for start, text in mends.items() if code.startswith(start)), "")
+    hints |= {"OperationalError": DAMAGED} if is_sqlite else {}  # of sqlite3 itself: text that is no UTF-8
+    hint = next((text for start, text in hints.items() if code.startswith(start)), "")
     fallback = "see that the database is there and takes connections"
-    return LedgerError(f"the ledger {place} cannot be used ({code})", hint=mend or fallback)
+    return LedgerError(f"the ledger {place} cannot be used ({code})", hint=hint or fallback)
 
 
 def prepare_file(path: Path) -> list[tuple[Path, int]]:

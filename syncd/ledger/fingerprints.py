@@ -46,20 +46,20 @@ def key_beside(ledger: Path, *, known: bool) -> bytes:
     Raises `LedgerError` when the ledger knows a key and the file is gone or unusable.
     """
     path = key_path(ledger)
-    mend = "put the key file back, or move the ledger away: it is rebuilt from the sites"
+    hint = "put the key file back, or move the ledger away: it is rebuilt from the sites"
     try:
         key = _read(path)
     except FileNotFoundError:
         if known:
-            raise LedgerError(f"the fingerprint key {path} is missing", hint=mend) from None
+            raise LedgerError(f"the fingerprint key {path} is missing", hint=hint) from None
         return _made(path)
     except (OSError, ValueError) as error:
         kind = type(error).__name__
-        raise LedgerError(f"the fingerprint key {path} cannot be read ({kind})", hint=mend) from None
+        raise LedgerError(f"the fingerprint key {path} cannot be read ({kind})", hint=hint) from None
     if len(key) >= KEY_BYTES:
         return key
     if known:
-        raise LedgerError(f"the fingerprint key {path} is incomplete", hint=mend)
+        raise LedgerError(f"the fingerprint key {path} is incomplete", hint=hint)
     return _made(path, anew=True)  # nothing was written under it: a process was killed while it made the key
 
 

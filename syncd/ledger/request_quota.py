@@ -23,7 +23,7 @@ FLIGHT = timedelta(seconds=10)
 _TABLE = tables.requests
 _MINE = _TABLE.c.site == bindparam("of")
 _FORGET = delete(_TABLE).where(and_(_MINE, _TABLE.c.at <= bindparam("before")))
-_MEND = update(_TABLE).where(and_(_MINE, _TABLE.c.at > bindparam("latest"))).values(at=bindparam("latest"))
+_PULL_BACK = update(_TABLE).where(and_(_MINE, _TABLE.c.at > bindparam("latest"))).values(at=bindparam("latest"))
 _COUNT = select(func.count(), func.min(_TABLE.c.at)).where(_MINE)
 _ADD = _TABLE.insert().returning(_TABLE.c.id)
 _ANSWERED = update(_TABLE).where(_TABLE.c.id == bindparam("ticket")).values(at=bindparam("came"))
@@ -141,7 +141,7 @@ class Quota:
         flying = now + FLIGHT
         connection.execute(_FORGET, {"of": self._site, "before": now - self._window})
         # A clock that was set back leaves times far in the future.
-        connection.execute(_MEND, {"of": self._site, "latest": flying})
+        connection.execute(_PULL_BACK, {"of": self._site, "latest": flying})
         count, oldest = connection.execute(_COUNT, {"of": self._site}).one()
         recent, left = self._own()
         if recent > count:  # the clock stepped forward, and the ledger forgot what this process remembers

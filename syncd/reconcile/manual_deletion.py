@@ -45,7 +45,7 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
 def _see_that_nobody_wants_it(runtime: Runtime, target: Target, record: Record) -> None:
     claims = claims_on_site(runtime, target)
     if objection := claims.objection(record.name, record.ref.path):
-        raise PlanMoved(f"{record.name} is not deleted: {objection}", hint="mend the job first")
+        raise PlanMoved(f"{record.name} is not deleted: {objection}", hint="fix the job first")
     if record.name in claims.names:
         raise PlanMoved(f"{record.name} is still wanted by a job", hint="exclude it from the job's rules first")
 

@@ -1,4 +1,4 @@
-"""Full, failing and read-only disks, and state files that are not what they were: exit 7, the mend, nothing lost."""
+"""Full, failing and read-only disks, and state files that are not what they were: exit 7, the fix, nothing lost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def explained(result: Result) -> str:
     """It ended as the ledger's failure, in words, without a traceback."""
     said = result.out + result.err
     assert result.code == 7, said
-    assert ("the ledger" in said and "mend" in said) or "key" in said, said
+    assert ("the ledger" in said and "fix" in said) or "key" in said, said
     assert "Traceback" not in said and "bug" not in said, said
     return said
 

@@ -90,7 +90,7 @@ def test_a_bad_network(
         assert done.code == 0, said
     else:
         assert done.code == (5 if peer == "wix" else 4), said
-        assert ("mend" in said and "127.0.0.1" in said) or "AWS" in said, said
+        assert ("fix" in said and "127.0.0.1" in said) or "AWS" in said, said
         # What is broken is asked once a job where it stalls, and a few times with pauses where it cuts.
         assert took < (2 * QUICK + 2 if "cut" not in fault else 12), f"{took:.1f} s: {said}"
     assert "Traceback" not in said and "bug" not in said, said

@@ -64,7 +64,7 @@ LISTINGS: dict[str, tuple[Callable[[], Answer], str]] = {
 
 def told(request: pytest.FixtureRequest, row: str, run: Any) -> None:
     line = next((one.strip() for one in run.said.splitlines() if one.startswith("syncd:")), "")
-    line = line or next((one.strip() for one in run.said.splitlines() if "mend" in one or "unreadable" in one), "")
+    line = line or next((one.strip() for one in run.said.splitlines() if "fix" in one or "unreadable" in one), "")
     request.node.user_properties.append(("answer", [row, run.code, round(run.megabytes), line]))
     assert run.megabytes < MOST_MEGABYTES, f"{row}: {run.megabytes:.0f} MB"
     assert "bug" not in run.said and "Traceback" not in run.said, run.said
@@ -85,7 +85,7 @@ def test_a_wix_that_lists_nonsense(ready: Lab, request: pytest.FixtureRequest, r
         ready.config["targets"]["shop"]["base_url"] = wix.url
         run = spent(ready, "sync")
         told(request, f"Wix: {row}", run)
-        assert run.code == 5 and message in run.said and "mend:" in run.said, run.said
+        assert run.code == 5 and message in run.said and "fix:" in run.said, run.said
         assert {method for method, _, _ in wix.asked} == {"GET"}, "something was written on a listing that is none"
         assert "planted" not in run.said and ready.key not in run.said
 
@@ -213,7 +213,7 @@ def test_a_vault_that_answers_nonsense(lab: Lab, request: pytest.FixtureRequest,
         }  # fmt: skip
         run = spent(lab, "sync")
     told(request, f"Vault: {row}", run)
-    assert run.code == code and message in run.said and "mend:" in run.said, run.said
+    assert run.code == code and message in run.said and "fix:" in run.said, run.said
     assert lab.site.secrets[str(theirs["id"])].value == "here before" and not lab.writes()
     assert "generated-token" not in run.said
 
@@ -269,7 +269,7 @@ def test_an_aws_that_answers_nonsense(lab: Lab, request: pytest.FixtureRequest, 
         lab.aws(server.url)
         run = spent(lab, "sync")
     told(request, f"AWS: {row}", run)
-    assert run.code == 4 and message in run.said and "mend:" in run.said, run.said
+    assert run.code == 4 and message in run.said and "fix:" in run.said, run.said
     assert lab.site.secrets[str(theirs["id"])].value == "here before" and not lab.writes()
     assert AWS_ENVIRON["AWS_SECRET_ACCESS_KEY"] not in run.said and "planted" not in run.said
 

@@ -70,7 +70,7 @@ def test_apply_is_refused_when_the_world_has_moved(synced: Lab, bao: Bao, move: 
         synced.config["jobs"]["job"]["drift_policy"] = "report"
     before, writes = synced.site.values(), synced.writes()
     result = synced.run("apply", str(kept))
-    assert result.code == 6 and "mend" in result.err + result.out
+    assert result.code == 6 and "fix" in result.err + result.out
     assert synced.site.values() == before and synced.writes() == writes
 
 
@@ -214,14 +214,14 @@ def test_usage_errors_are_3(lab: Lab) -> None:
 def test_a_missing_credential_is_named(synced: Lab) -> None:
     (synced.folder / "wix-key").unlink()
     result = synced.run("sync")
-    assert result.code == 3 and "targets.shop.auth.api_key" in result.err and "mend" in result.err
+    assert result.code == 3 and "targets.shop.auth.api_key" in result.err and "fix" in result.err
     assert synced.run("state", "list").code == 0, "only the credentials that a command uses have to be there"
 
 
 def test_a_wrong_key_at_wix(synced: Lab) -> None:
     synced.secret_file("wix-key", "IST.wrong-generated")
     result = synced.run("sync")
-    assert result.code == 5 and "refused" in result.err and "mend" in result.err and "IST.wrong" not in result.err
+    assert result.code == 5 and "refused" in result.err and "fix" in result.err and "IST.wrong" not in result.err
 
 
 def test_nobody_answers_at_wix(synced: Lab) -> None:
@@ -248,7 +248,7 @@ def test_a_ledger_that_is_none(synced: Lab, content: bytes | None) -> None:
         path.write_bytes(content)
     before, writes = path.read_bytes(), synced.writes()
     result = synced.run("sync")
-    assert result.code == 7 and "mend" in result.err and "Traceback" not in result.err
+    assert result.code == 7 and "fix" in result.err and "Traceback" not in result.err
     assert path.read_bytes() == before and synced.writes() == writes
 
 
@@ -276,7 +276,7 @@ def test_a_missing_or_other_key(synced: Lab) -> None:
         else:
             key.write_text(broken)
         result = synced.run("sync")
-        assert result.code == 7 and "key" in result.err and "mend" in result.err
+        assert result.code == 7 and "key" in result.err and "fix" in result.err
         assert key.exists() == (broken is not None)
     key.write_text(text)
     assert synced.run("sync").code == 0
@@ -318,7 +318,7 @@ def test_a_full_disk(synced: Lab, bao: Bao) -> None:
             while True:
                 file.write(b"x" * 4096)
         result = synced.run("sync")
-        assert result.code == 7 and "Traceback" not in result.err and "mend" in result.err, result.err
+        assert result.code == 7 and "Traceback" not in result.err and "fix" in result.err, result.err
         filler.unlink()
         assert synced.settle().code == 0
         assert synced.ledger() == synced.ids() and len(synced.ids()) == 33

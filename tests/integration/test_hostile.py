@@ -268,7 +268,7 @@ def test_a_site_that_is_not_ready(lab: Lab, bao: Bao) -> None:
     assert lab.run("sync").code == 0
 
 
-def test_quarantine_ends_with_its_mend(lab: Lab, aws: Any, aws_url: str) -> None:
+def test_quarantine_ends_with_its_fix(lab: Lab, aws: Any, aws_url: str) -> None:
     aws.create_secret(Name="h/bin", SecretBinary=b"\x00")
     lab.aws(aws_url)
     lab.job("job", "aws", {"path": "h/bin"})

@@ -132,7 +132,7 @@ def test_pod_identity_gives_container_credentials(from_aws: Lab) -> None:
 
 
 def test_web_identity_as_irsa_gives_it(from_aws: Lab, aws_url: str) -> None:
-    """The projected token is exchanged at STS (moto's); a token that is not there is told, with its mend."""
+    """The projected token is exchanged at STS (moto's); a token that is not there is told, with its fix."""
     token = from_aws.secret_file(
         "web-token", signed(rsa.generate_private_key(public_exponent=65537, key_size=2048), sub="ns:syncd")
     )

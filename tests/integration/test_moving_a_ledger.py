@@ -107,7 +107,7 @@ def test_what_is_no_export_changes_nothing(job: Lab, spoil: Any) -> None:
     spoil(content)
     export.write_text(json.dumps(content))
     done = job.run("state", "import", str(export))
-    assert done.code == 3 and done.err.count("mend") == 1
+    assert done.code == 3 and done.err.count("fix") == 1
     assert job.run("state", "list", "--json").json == []
 
 

@@ -68,7 +68,7 @@ def test_two_keys_that_are_both_configured_send_nothing(job: Lab, bao: Bao, firs
     result = job.run("sync", "second")
     assert result.code == 3 and "join-site" in result.err
     assert (job.site.values(), job.writes()) == (before, writes)
-    hint = next(line for line in result.err.split("\n") if line.startswith("  mend:")).partition("syncd ")[2].split()
+    hint = next(line for line in result.err.split("\n") if line.startswith("  fix:")).partition("syncd ")[2].split()
     assert job.run(*hint).code == 0
     for _ in range(2):
         assert job.run("sync").code == 0
@@ -129,4 +129,4 @@ def test_a_rename_of_the_target_forgets_nothing(job: Lab, bao: Bao) -> None:
 @pytest.mark.parametrize("words", [("join-site", "x", "y"), ("join-site", "SITE", "SITE"), ("thaw", "nobody")])
 def test_words_that_mean_nothing(job: Lab, words: tuple[str, ...]) -> None:
     result = job.run("state", *(job.site_id if word == "SITE" else word for word in words))
-    assert result.code == 3 and "mend: " in result.err
+    assert result.code == 3 and "fix: " in result.err

@@ -108,7 +108,7 @@ def test_something_else_in_a_files_place_is_told_and_left(
     before = path.lstat().st_mode
     result = job.run(*(("plan", "--out", str(path)) if name == "plan.json" else ("sync",)))
     assert result.code == (3 if name == "plan.json" else 7), result.err
-    assert str(path) in result.err and "mend: " in result.err
+    assert str(path) in result.err and "fix: " in result.err
     assert path.lstat().st_mode == before and job.writes() == 0
 
 

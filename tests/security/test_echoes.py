@@ -203,7 +203,7 @@ def test_the_environment_is_not_shown(lab: Lab, bao: Bao, name: str, monkeypatch
 
 
 def test_places_stay_readable(lab: Lab, bao: Bao) -> None:
-    """Masks are no excuse: the place, its line and the mend are there."""
+    """Masks are no excuse: the place, its line and the fix are there."""
     lab.vault(bao)
     lab.job("payments", "vault", {"path": f"{bao.mount}/**"}, schedule={"evry": "5m"})
     lab.config["targets"]["shop"]["auth"]["api_key"] = {"planted": None}

@@ -1,4 +1,4 @@
-"""The configuration: every fault with its path, line and mend; cron lines as Kubernetes means them."""
+"""The configuration: every fault with its path, line and fix; cron lines as Kubernetes means them."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def test_few_are_listed_many_are_counted() -> None:
     assert len(list(problem_lines(map(conflict, "abc")))) == 6
     first, fix = problem_lines(conflict(f"N{number}") for number in range(112))
     assert first == "  conflict    112 secrets (N0, N1, N2, N3, N4 and 107 more): is taken"
-    assert fix.endswith("mend: syncd state adopt NAME")
+    assert fix.endswith("fix: syncd state adopt NAME")
 
 
 def test_a_name_within_another_word_is_no_name() -> None:
@@ -50,7 +50,7 @@ def test_ten_sites_that_refuse_are_two_lines() -> None:
     lines = list(cycle_error_lines([*errors, ("job", "other", TargetUnavailable("other: slow", hint="wait"))]))
     assert lines == [
         "syncd: job -> 10 targets (site00, site01, site02, site03, site04 and 5 more): Wix refused the GET: no permission for it on its site (HTTP 403)",
-        "  mend: see the key",
+        "  fix: see the key",
         "syncd: job -> other: slow",
-        "  mend: wait",
+        "  fix: wait",
     ]

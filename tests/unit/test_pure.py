@@ -85,7 +85,7 @@ def test_values(raw: object, text: str) -> None:
 
 
 @pytest.mark.parametrize("raw", ["", "x" * 3501, "\U0001f511" * 1751, "\ud800"])
-def test_bad_values_name_the_mend_and_hide_the_value(raw: str) -> None:
+def test_bad_values_name_the_fix_and_hide_the_value(raw: str) -> None:
     with pytest.raises(BadValue) as caught:
         extract(SecretValue({"f": raw}), rule(), "f")
     assert caught.value.hint and "xxx" not in caught.value.message

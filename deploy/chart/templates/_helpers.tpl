@@ -67,14 +67,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "syncd.validate" -}}
 {{- $text := toJson .Values.config -}}
 {{- with regexFind `"(api_key|app_secret|token|secret_id|password|jwt)":"` $text -}}
-{{- fail (printf "config holds a credential in plain (%s); mend: {file: /run/secrets/NAME/KEY} and credentials, or {env: NAME}" (splitList `"` . | rest | first)) -}}
+{{- fail (printf "config holds a credential in plain (%s); fix: {file: /run/secrets/NAME/KEY} and credentials, or {env: NAME}" (splitList `"` . | rest | first)) -}}
 {{- end -}}
 {{- $names := list -}}
 {{- range .Values.credentials }}{{ $names = append $names .name }}{{ end -}}
 {{- range regexFindAll `"file":"/run/secrets/[^/"]+/` $text -1 -}}
 {{- $name := . | trimPrefix `"file":"/run/secrets/` | trimSuffix "/" -}}
 {{- if and (ne $name "tokens") (not (has $name $names)) -}}
-{{- fail (printf "config reads /run/secrets/%s, which nothing mounts; mend: credentials: [{name: %s, secretName: …}]" $name $name) -}}
+{{- fail (printf "config reads /run/secrets/%s, which nothing mounts; fix: credentials: [{name: %s, secretName: …}]" $name $name) -}}
 {{- end -}}
 {{- end -}}
 {{- $tokens := list -}}
@@ -82,16 +82,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- range regexFindAll `"file":"/run/secrets/tokens/[^"]+"` $text -1 -}}
 {{- $name := . | trimPrefix `"file":"/run/secrets/tokens/` | trimSuffix `"` -}}
 {{- if not (has $name $tokens) -}}
-{{- fail (printf "config reads /run/secrets/tokens/%s, which nothing projects; mend: tokens: [{name: %s, audience: …}]" $name $name) -}}
+{{- fail (printf "config reads /run/secrets/tokens/%s, which nothing projects; fix: tokens: [{name: %s, audience: …}]" $name $name) -}}
 {{- end -}}
 {{- end -}}
 {{- if contains "/var/run/secrets/kubernetes.io/serviceaccount/token" $text -}}
-{{- fail "config reads the default token, which is not mounted; mend: tokens: [{name: vault, audience: vault}], and jwt: {file: /run/secrets/tokens/vault}" -}}
+{{- fail "config reads the default token, which is not mounted; fix: tokens: [{name: vault, audience: vault}], and jwt: {file: /run/secrets/tokens/vault}" -}}
 {{- end -}}
 {{- range $name, $source := .Values.config.sources -}}
 {{- $auth := default dict $source.auth -}}
 {{- if and (eq (default "" $auth.method) "kubernetes") (not $auth.jwt) -}}
-{{- fail (printf "config.sources.%s.auth: name the token; mend: tokens: [{name: vault, audience: vault}], and jwt: {file: /run/secrets/tokens/vault}" $name) -}}
+{{- fail (printf "config.sources.%s.auth: name the token; fix: tokens: [{name: vault, audience: vault}], and jwt: {file: /run/secrets/tokens/vault}" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- if not .Values.envFrom -}}
@@ -100,19 +100,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- range regexFindAll `"env":"[^"]+"` $text -1 -}}
 {{- $name := . | trimPrefix `"env":"` | trimSuffix `"` -}}
 {{- if not (has $name $variables) -}}
-{{- fail (printf "config reads the variable %s, which nothing sets; mend: env: [{name: %s, valueFrom: {secretKeyRef: …}}], or a file by credentials" $name $name) -}}
+{{- fail (printf "config reads the variable %s, which nothing sets; fix: env: [{name: %s, valueFrom: {secretKeyRef: …}}], or a file by credentials" $name $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if and (gt (int .Values.replicas) 1) (not .Values.state.postgres.secretName) -}}
-{{- fail "replicas: a ledger in SQLite has one writer; mend: replicas: 1, or state.postgres" -}}
+{{- fail "replicas: a ledger in SQLite has one writer; fix: replicas: 1, or state.postgres" -}}
 {{- end -}}
 {{- if and (eq .Values.mode "daemon") (not .Values.server.enabled) (or .Values.serviceMonitor.enabled) -}}
 {{- fail "serviceMonitor needs server.enabled" -}}
 {{- end -}}
 {{- range .Values.env -}}
 {{- if and .value (regexMatch "(?i)(KEY|TOKEN|SECRET|PASSWORD)$" .name) -}}
-{{- fail (printf "env: %s holds a credential in plain; mend: valueFrom: {secretKeyRef: …}" .name) -}}
+{{- fail (printf "env: %s holds a credential in plain; fix: valueFrom: {secretKeyRef: …}" .name) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

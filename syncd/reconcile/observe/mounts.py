@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from syncd.domain import ReadFailure, Snapshot
-from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_MEND, is_storable
+from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_HINT, is_storable
 
 
 def conflicting_mount(known: Mapping[str, str], mount: str, mount_id: str) -> str:
@@ -49,7 +49,7 @@ def without_odd_paths(snapshot: Snapshot) -> Snapshot:
             message = "a path with a NUL or a lone surrogate is not read"
             failures.append(ReadFailure(place=ascii(path), message=message, hint="rename it at the source"))
         elif len(path.encode()) > PATH_MAX:
-            failures.append(ReadFailure(place=f"{path[:60]}…", message=TOO_LONG, hint=TOO_LONG_MEND))
+            failures.append(ReadFailure(place=f"{path[:60]}…", message=TOO_LONG, hint=TOO_LONG_HINT))
         else:
             kept.append(entry)
     if not failures:

@@ -81,8 +81,8 @@ PASSING = {
     "TooManyRequestsException",
 }
 NOT_AWS = "the answer is none of AWS's"
-NOT_AWS_MEND = "see endpoint_url, and what stands between here and AWS"
-MEND_CREDENTIALS = "see the standard AWS chain: environment, profile, web identity, container, instance role"
+NOT_AWS_HINT = "see endpoint_url, and what stands between here and AWS"
+HINT_CREDENTIALS = "see the standard AWS chain: environment, profile, web identity, container, instance role"
 
 
 KNOWN = (
@@ -172,7 +172,7 @@ class ClientFactory:
                 self.service, endpoint_url=self.endpoint_url or None, config=self._config(), verify=self.ca_file or None
             )
         except (BotoCoreError, ValueError, OSError) as error:
-            raise SourceDenied(f"AWS is not set up ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
+            raise SourceDenied(f"AWS is not set up ({type(error).__name__})", hint=HINT_CREDENTIALS) from None
         for name in ("secrets-manager", "sqs"):
             made.meta.events.register(f"before-parse.{name}", partial(_refuse_odd, session))
         return made
@@ -266,10 +266,10 @@ def signing_credentials() -> tuple[str, SecretValue[str], SecretValue[str] | Non
         frozen = found.get_frozen_credentials() if found else None
     except (BotoCoreError, ClientError, OSError) as error:
         raise SourceDenied(
-            f"no AWS credentials for the aws_iam login ({type(error).__name__})", hint=MEND_CREDENTIALS
+            f"no AWS credentials for the aws_iam login ({type(error).__name__})", hint=HINT_CREDENTIALS
         ) from None
     if frozen is None:
-        raise SourceDenied("no AWS credentials for the aws_iam login", hint=MEND_CREDENTIALS)
+        raise SourceDenied("no AWS credentials for the aws_iam login", hint=HINT_CREDENTIALS)
     token = SecretValue(str(frozen.token)) if frozen.token else None
     return str(frozen.access_key), SecretValue(str(frozen.secret_key)), token
 
@@ -305,7 +305,7 @@ def _translated(place: str, call: Callable[[], T]) -> T:
             raise SourceUnavailable(f"{place}: AWS asks to wait ({code})", hint="stretch the schedule") from None
         raise Refused(code, is_about_kms=_is_about_kms(error, code), skew=_skew(error)) from None
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound) as error:
-        raise SourceDenied(f"{place}: no AWS credentials ({type(error).__name__})", hint=MEND_CREDENTIALS) from None
+        raise SourceDenied(f"{place}: no AWS credentials ({type(error).__name__})", hint=HINT_CREDENTIALS) from None
     except SSLError:
         raise SourceUnavailable(
             f"{place}: AWS's certificate is not trusted",
@@ -328,7 +328,7 @@ def _translated(place: str, call: Callable[[], T]) -> T:
         ) from None
     except OSError as error:  # a file of the chain; the network's errors are botocore's, some of them OSErrors, too
         raise SourceDenied(
-            f"{place}: the AWS chain's token file cannot be read ({type(error).__name__})", hint=MEND_CREDENTIALS
+            f"{place}: the AWS chain's token file cannot be read ({type(error).__name__})", hint=HINT_CREDENTIALS
         ) from None
     except (
         AttributeError,
@@ -338,7 +338,7 @@ def _translated(place: str, call: Callable[[], T]) -> T:
         RuntimeError,
         ResponseParserError,
     ):  # its parser met an odd shape
-        raise SourceUnavailable(f"{place}: {NOT_AWS}", hint=NOT_AWS_MEND) from None
+        raise SourceUnavailable(f"{place}: {NOT_AWS}", hint=NOT_AWS_HINT) from None
 
 
 def _is_about_kms(error: ClientError, code: str) -> bool:
@@ -360,12 +360,12 @@ def as_source_error(place: str, refused: Refused, needs: str) -> SourceError:
         return SourceDenied(f"{place}: AWS refused ({code}); {words}", hint="set the clock (NTP)")
     if code in EXPIRED:
         return SourceDenied(
-            f"{place}: the AWS session has expired ({code})", hint="renew the session; " + MEND_CREDENTIALS
+            f"{place}: the AWS session has expired ({code})", hint="renew the session; " + HINT_CREDENTIALS
         )
     if code in UNKNOWN_KEY:
-        return SourceDenied(f"{place}: AWS does not know the access key ({code})", hint=MEND_CREDENTIALS)
+        return SourceDenied(f"{place}: AWS does not know the access key ({code})", hint=HINT_CREDENTIALS)
     if code in BAD_SIGNATURE:
-        hint = "the secret key does not belong to the access key; " + MEND_CREDENTIALS
+        hint = "the secret key does not belong to the access key; " + HINT_CREDENTIALS
         return SourceDenied(f"{place}: AWS refused the signature ({code})", hint=hint)
     if code in NOT_PERMITTED:
         return SourceDenied(f"{place}: AWS refused ({code})", hint=f"the identity needs {needs}")

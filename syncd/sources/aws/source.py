@@ -34,7 +34,7 @@ from syncd.errors import SourceError
 from syncd.sources.aws.session import (
     CONNECTIONS,
     NOT_AWS,
-    NOT_AWS_MEND,
+    NOT_AWS_HINT,
     NOT_PERMITTED,
     Refused,
     as_source_error,
@@ -125,7 +125,7 @@ class AwsSource:
             if secret in deleted:
                 continue
             if not word(mapping(secret).get("Name")):
-                failures.append(ReadFailure(place=place, message=NOT_AWS, hint=NOT_AWS_MEND))
+                failures.append(ReadFailure(place=place, message=NOT_AWS, hint=NOT_AWS_HINT))
             elif selects_path(rule, secret["Name"]) and _tagged(rule, secret):
                 entry = self._entry(rule, secret)
                 if isinstance(entry, ReadFailure):
@@ -160,7 +160,7 @@ class AwsSource:
         while True:
             answer = self._ask("list_secrets", **arguments)
             if "SecretList" not in answer:
-                raise SourceError(f"source {self.name}: {NOT_AWS}", hint=NOT_AWS_MEND)
+                raise SourceError(f"source {self.name}: {NOT_AWS}", hint=NOT_AWS_HINT)
             if len(seen) > MOST_PAGES or time.monotonic() - started > LISTING_SECONDS:
                 raise SourceError(f"source {self.name}: a listing without end", hint="narrow the rule's path")
             yield answer["SecretList"]
@@ -168,7 +168,7 @@ class AwsSource:
             if not token:
                 return
             if not isinstance(token, str):
-                raise SourceError(f"source {self.name}: {NOT_AWS}", hint=NOT_AWS_MEND)
+                raise SourceError(f"source {self.name}: {NOT_AWS}", hint=NOT_AWS_HINT)
             if token in seen:
                 raise SourceError(f"source {self.name}: AWS repeats a page", hint="tried again in the next cycle")
             seen.add(token)
@@ -187,7 +187,7 @@ class AwsSource:
                 return None
             raise as_source_error(f"source {self.name}: {path}", refused, "secretsmanager:DescribeSecret") from None
         if described.get("ARN" if SecretArn.parse(path) else "Name") != path:
-            raise SourceError(f"source {self.name}: {path}: {NOT_AWS}", hint=NOT_AWS_MEND)
+            raise SourceError(f"source {self.name}: {path}: {NOT_AWS}", hint=NOT_AWS_HINT)
         # What a rule names by its ARN goes by its ARN from here on: its name may be another account's.
         return {**described, "Name": path, "SecretVersionsToStages": described.get("VersionIdsToStages") or {}}
 
@@ -196,7 +196,7 @@ class AwsSource:
         stages = secret.get("SecretVersionsToStages") or {}
         version = next((key for key, held in stages.items() if stage in (held or ())), None)
         if version is not None and not word(version):
-            return ReadFailure(place=secret["Name"], message=NOT_AWS, hint=NOT_AWS_MEND)
+            return ReadFailure(place=secret["Name"], message=NOT_AWS, hint=NOT_AWS_HINT)
         if version is None:
             gone = f"no version holds the pinned stage {stage}" if rule.pin else "it has no value yet"
             hint = "put a value, or exclude it from the rule"

@@ -29,7 +29,7 @@ from syncd.transport.urllib3_limits import BOUNDS, bounded
 THREADS = 32
 TIMEOUT = (5.0, 8.0)
 """Seconds to connect, and until the first byte of an answer."""
-MEND_LARGE = "see what answers there; a rule with a narrower path lists less"
+HINT_LARGE = "see what answers there; a rule with a narrower path lists less"
 NO_ANSWER = 502
 """The status of what is no answer of Vault's, whatever its own says."""
 UNKNOWN_METHOD = 405
@@ -37,7 +37,7 @@ UNKNOWN_METHOD = 405
 METHOD_REFUSED = {400, 403, 404, 405, 501}
 """What such proxies answer, with a page of their own."""
 NOT_VAULT = "the answer is none of Vault's"
-NOT_VAULT_MEND = "see what answers at the source's address: a proxy, another server?"
+NOT_VAULT_HINT = "see what answers at the source's address: a proxy, another server?"
 SHORTEST_TOKEN = 16
 """Characters of a token that is looked for in answers; Vault's own have 24 and more."""
 LOGIN_HINT = "see auth: role, credential, mount"
@@ -250,7 +250,7 @@ class VaultClient:
             what = BOUNDS.broken or f"does not answer ({type(error).__name__})"
             raise SourceUnavailable(
                 f"{place} {what}",
-                hint=MEND_LARGE if BOUNDS.large else "see address, network and ca_file",
+                hint=HINT_LARGE if BOUNDS.large else "see address, network and ca_file",
                 whole=True,
                 stalled=isinstance(error, (requests.exceptions.Timeout, TimeoutError)) or bool(BOUNDS.broken),
             ) from None
@@ -355,7 +355,7 @@ def _server_fault(error: StatusError, place: str) -> SourceUnavailable:
     if error.status == 429:
         return SourceUnavailable(f"{place} asks to slow down", hint="raise its quota, or stretch the schedule")
     if error.status == NO_ANSWER:
-        return SourceUnavailable(f"{place}: {NOT_VAULT}", hint=NOT_VAULT_MEND)
+        return SourceUnavailable(f"{place}: {NOT_VAULT}", hint=NOT_VAULT_HINT)
     if 300 <= error.status < 400:
         where = error.leads_to or "another address"
         hint = "write that address, if it is the right one; syncd follows no redirect with a token"

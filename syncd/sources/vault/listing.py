@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from syncd.domain import Glob, ReadFailure, Version
-from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_MEND, is_storable, mapping, text
+from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_HINT, is_storable, mapping, text
 from syncd.errors import SourceError, SourceUnavailable
 from syncd.sources.limits import LISTING_SECONDS
 from syncd.sources.retry import FailFast
 from syncd.sources.vault.client import (
     NO_ANSWER,
     NOT_VAULT,
-    NOT_VAULT_MEND,
+    NOT_VAULT_HINT,
     THREADS,
     StatusError,
     VaultClient,
@@ -161,7 +161,7 @@ class Walker:
                 tree.metadata[path] = key_info[key]
             else:
                 tree.failures.append(
-                    ReadFailure(place=mount.path + path, message="listed without its metadata", hint=NOT_VAULT_MEND)
+                    ReadFailure(place=mount.path + path, message="listed without its metadata", hint=NOT_VAULT_HINT)
                 )
         return tree
 
@@ -188,7 +188,7 @@ class Walker:
                 yield path
             elif len(path) > PATH_MAX:
                 tree.failures.append(
-                    ReadFailure(place=mount.path + path[:60] + "…", message=TOO_LONG, hint=TOO_LONG_MEND)
+                    ReadFailure(place=mount.path + path[:60] + "…", message=TOO_LONG, hint=TOO_LONG_HINT)
                 )
             elif glob.may_lead_to(path.rstrip("/")):
                 yield from self._leaves(mount, path.rstrip("/"), glob, tree)
@@ -228,7 +228,7 @@ class Walker:
 
 def _refused(place: str, error: StatusError, needs: str) -> ReadFailure:
     if error.status == NO_ANSWER:
-        return ReadFailure(place=place, message=NOT_VAULT, hint=NOT_VAULT_MEND)
+        return ReadFailure(place=place, message=NOT_VAULT, hint=NOT_VAULT_HINT)
     hint = f"the policy needs {needs}" if error.status == DENIED else "see the path"
     word = "denied" if error.status == DENIED else "refused"
     return ReadFailure(place=place, message=f"{word} (HTTP {error.status})", hint=hint)

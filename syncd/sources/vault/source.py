@@ -27,7 +27,7 @@ from syncd.sources.retry import FailFast
 from syncd.sources.vault.client import (
     NO_ANSWER,
     NOT_VAULT,
-    NOT_VAULT_MEND,
+    NOT_VAULT_HINT,
     THREADS,
     StatusError,
     VaultClient,
@@ -108,12 +108,12 @@ class VaultSource:
         data = mapping(answer.get("data"))
         kind, mount_path = word(data.get("type")), word(data.get("path"))
         if not kind or not mount_path.endswith("/") or not f"{asked.strip('/')}/".startswith(mount_path):
-            return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
+            return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_HINT)
         if kind not in {"kv", "generic"}:
             return ReadFailure(place=path, message=f"the mount is of type {kind}, not kv", hint="name a KV mount")
         version, uuid = mapping(data.get("options")).get("version"), data.get("uuid") or ""
         if uuid != word(uuid):
-            return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
+            return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_HINT)
         mount = Mount(path=mount_path, kv=2 if version == "2" else 1, id=uuid)
         self._mounts[mount_path] = mount
         return mount
@@ -144,7 +144,7 @@ class VaultSource:
         version = mapping(metadata.get("versions")).get(str(number))
         # Metadata without a version holds number 0 and no versions; a version is told with its time.
         if not _is_number(number) or (not rule.pin and number and not word(mapping(version).get("created_time"))):
-            return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
+            return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_HINT)
         live = isinstance(version, dict) and is_live(version, self._clock())
         if rule.pin and not live:
             return ReadFailure(
@@ -203,7 +203,7 @@ class VaultSource:
         metadata = mapping(held.get("metadata"))
         created = word(metadata.get("created_time"))
         if not _is_number(metadata.get("version")) or not created or "data" not in held:
-            return _failed(entry, NOT_VAULT, NOT_VAULT_MEND)
+            return _failed(entry, NOT_VAULT, NOT_VAULT_HINT)
         if held["data"] is None:
             return _gone(entry)
         lineage = entry.version.lineage if entry.version else ""
@@ -243,7 +243,7 @@ class VaultSource:
             return True
         held = mapping(self._client.get("get", f"{mount.path}data/{within}", "look").get("data"))
         if "data" not in held or not _is_number(mapping(held.get("metadata")).get("version")):
-            raise SourceError(f"source {self.name}: {path}: {NOT_VAULT}", hint=NOT_VAULT_MEND)
+            raise SourceError(f"source {self.name}: {path}: {NOT_VAULT}", hint=NOT_VAULT_HINT)
         return held["data"] is not None
 
     def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | RuleCheck]:
@@ -260,7 +260,7 @@ class VaultSource:
 
     def _denied(self, path: str, error: StatusError) -> ReadFailure:
         if error.status == NO_ANSWER:
-            return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_MEND)
+            return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_HINT)
         if error.status == DENIED:
             return ReadFailure(
                 place=path,
@@ -328,7 +328,7 @@ def _failed(entry: SourceEntry, message: str, hint: str) -> ReadResult:
 
 def _document(entry: SourceEntry, data: object, version: Any, *, updated: object = None) -> ReadResult:
     if not isinstance(data, dict):
-        return _failed(entry, NOT_VAULT, NOT_VAULT_MEND)
+        return _failed(entry, NOT_VAULT, NOT_VAULT_HINT)
     return ReadResult(
         entry=entry,
         version=version,

@@ -44,8 +44,8 @@ DEADLINE = 180.0
 """Seconds for all tries of one call, the waits for the quota and after a 429 included."""
 SLOWEST_WAIT = 120.0
 GROWING = wait_random_exponential(multiplier=0.2, max=5)
-MEND_UNKNOWN_KEY = "the credential is wrong, expired or revoked: put a valid one where the target's auth says"
-MEND_NOT_ALLOWED = "give the key or app the Manage Secrets permission for this site; see that its Members Area is on"
+HINT_UNKNOWN_KEY = "the credential is wrong, expired or revoked: put a valid one where the target's auth says"
+HINT_NOT_ALLOWED = "give the key or app the Manage Secrets permission for this site; see that its Members Area is on"
 FULL = {"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"}
 """Codes of a creation that no other secret would have met differently (About Errors); a 429 is the rate limit."""
 
@@ -267,10 +267,10 @@ class WixTarget:
             hint = "see base_url; write that address if it is the right one"
             raise TargetDenied(f"{self.name}: redirected to {where} ({shown}), which is refused", hint=hint, **about)
         if status == httpx.codes.UNAUTHORIZED:
-            raise TargetDenied(f"{self.name}: Wix refused the credential ({shown})", hint=MEND_UNKNOWN_KEY, **about)
+            raise TargetDenied(f"{self.name}: Wix refused the credential ({shown})", hint=HINT_UNKNOWN_KEY, **about)
         if status == httpx.codes.FORBIDDEN:
             message = f"{self.name}: Wix refused the {method}: no permission for it on site {self.site} ({shown})"
-            raise TargetDenied(message, hint=MEND_NOT_ALLOWED, **about)
+            raise TargetDenied(message, hint=HINT_NOT_ALLOWED, **about)
         if answer.body is None or status < 400 or status >= 500:
             raise TargetUnavailable(
                 f"{self.name}: no usable answer from Wix ({shown})",
@@ -306,7 +306,7 @@ class WixTarget:
             )
         if listing:
             return TargetDenied(
-                f"{self.name}: Wix refuses the listing ({shown})", hint=MEND_NOT_ALLOWED, request_id=answer.request_id
+                f"{self.name}: Wix refuses the listing ({shown})", hint=HINT_NOT_ALLOWED, request_id=answer.request_id
             )
         return SecretRefused(
             f"{self.name}: Wix refuses this secret ({shown})",
