@@ -80,7 +80,7 @@ class FakeSource:
 
     def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | RuleCheck]:
         for rule in rules:
-            yield RuleCheck(rule=rule.path.text, found=len(self.snapshot(rule).entries), means="fake")
+            yield RuleCheck(rule=rule.path.text, found=len(self.snapshot(rule).entries), listing_method="fake")
 
     def _seen(self) -> dict[str, Stored]:
         if self.broken:
@@ -92,7 +92,7 @@ class FakeSource:
         paths = sorted(path for path in seen if selects_path(rule, path))
         if self.partial:
             paths = paths[::2]
-            failures = [ReadFailure(place="kv/folder/", message="denied")]
+            failures = [ReadFailure(location="kv/folder/", message="denied")]
         entries = tuple(
             SourceEntry(
                 ref=SecretRef(source=self.name, path=path),
@@ -119,7 +119,7 @@ class FakeSource:
         for entry in entries:
             stored = self._seen().get(entry.ref.path)
             if entry.ref.path in self.denied:
-                yield ReadResult(entry=entry, failure=ReadFailure(place=entry.ref.path, message="denied"))
+                yield ReadResult(entry=entry, failure=ReadFailure(location=entry.ref.path, message="denied"))
             elif stored is None:
                 yield ReadResult(entry=entry, gone=True)
             else:

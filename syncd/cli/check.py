@@ -225,18 +225,19 @@ def _sources(app: App) -> Iterator[tuple[str, str, str, int]]:
                     yield (
                         "failed",
                         f"source {name}",
-                        f"{check_result.place}: {check_result.message}; fix: {check_result.hint}",
+                        f"{check_result.location}: {check_result.message}; fix: {check_result.hint}",
                         4,
                     )
                 elif check_result.found:
                     yield (
                         "ok",
                         f"source {name}",
-                        f"{check_result.rule}: {check_result.found} found by {check_result.means}",
+                        f"{check_result.rule}: {check_result.found} found by {check_result.listing_method}",
                         0,
                     )
                 else:
-                    seen = f"{check_result.rule} selects nothing (asked by {check_result.means}): is the path right?"
+                    asked = f"{check_result.rule} selects nothing (asked by {check_result.listing_method})"
+                    seen = f"{asked}: is the path right?"
                     yield "warning", f"source {name}", seen, 0
             if not rules:
                 yield "ok", f"source {name}", "no job uses it", 0

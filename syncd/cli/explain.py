@@ -181,7 +181,7 @@ def _cycle_lines(cycle: NextCycle, explanation: Explanation) -> Iterator[str]:
         )
         yield f"{place}: nothing, the source does not list this path{'' if cycle.failures else known}"
     for failure in cycle.failures:
-        yield f"  unreadable  {failure.place}: {failure.message}"
+        yield f"  unreadable  {failure.location}: {failure.message}"
         if failure.hint:
             yield f"              fix: {failure.hint}"
 

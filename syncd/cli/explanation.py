@@ -80,7 +80,7 @@ def explanation_of(app: App, what: str, target: str | None = None) -> Explanatio
     ]
     problems = [
         problem
-        for problem in app.ledger.all_troubles()
+        for problem in app.ledger.all_problems()
         if (problem.subject in {what, subject} or (problem.ref is not None and problem.ref.path == subject))
         and site in {None, problem.site}
     ]

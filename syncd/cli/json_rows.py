@@ -52,7 +52,7 @@ def finding_row(finding: Finding) -> dict[str, Any]:
 
 def failure_row(failure: ReadFailure) -> dict[str, Any]:
     """A place that could not be read."""
-    return {"place": failure.place, "message": failure.message, "hint": failure.hint}
+    return {"place": failure.location, "message": failure.message, "hint": failure.hint}
 
 
 def history_row(line: HistoryEntry) -> dict[str, Any]:

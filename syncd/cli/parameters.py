@@ -23,7 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def see_known(app: App, job: str | None, target: str | None) -> None:
     """Raise `ConfigError` for a filter by a job or target that neither the configuration nor the ledger knows."""
-    records, problems = app.ledger.records(), app.ledger.all_troubles()
+    records, problems = app.ledger.records(), app.ledger.all_problems()
     jobs = {*app.settings.jobs, *(record.job for record in records), *(problem.job for problem in problems)}
     for what, given, known in (
         ("job", job, jobs),

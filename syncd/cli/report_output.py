@@ -83,7 +83,7 @@ def _problems(
     findings: Sequence[Finding], report: SyncReport | None, failures: Iterable[ReadFailure]
 ) -> Iterator[Problem]:
     for failure in failures:
-        yield Problem(label="unreadable", name=failure.place, message=failure.message, hint=failure.hint)
+        yield Problem(label="unreadable", name=failure.location, message=failure.message, hint=failure.hint)
     last = {o.action.name: o for o in report.outcomes}.values() if report else ()
     failed = {o.action.name: o.error for o in last if isinstance(o.error, SyncdError)}
     unverified = {finding.name for finding in findings if finding.kind is FindingKind.UNVERIFIED}

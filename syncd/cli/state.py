@@ -89,7 +89,7 @@ def list_(
         records = app.ledger.records()
         now, served = app.runtime.clock(), app.served
         rows = [record_row(record, status_of_record(record, served, now)) for record in records]
-        rows += _without_record(app, app.ledger.all_troubles(), records)
+        rows += _without_record(app, app.ledger.all_problems(), records)
     wanted = {"job": job, "status": status}
     rows = [row for row in rows if all(value in {None, row[key]} for key, value in wanted.items())]
     rows = [row for row in rows if target is None or row["target"] in same_site]
@@ -192,7 +192,7 @@ def adopt(
         targets = [target] if target else sorted(app.settings.targets)
         conflicts = [
             problem.site
-            for problem in app.ledger.all_troubles()
+            for problem in app.ledger.all_problems()
             if problem.subject == name and problem.kind == "conflict"
         ]
         sites = []

@@ -49,7 +49,7 @@ def status(
         sites = {app.site_of(target)} if target in app.settings.targets else set()
         problems = [
             problem
-            for problem in sorted(app.ledger.all_troubles(), key=lambda problem: (problem.job, problem.subject))
+            for problem in sorted(app.ledger.all_problems(), key=lambda problem: (problem.job, problem.subject))
             if job in {None, problem.job}
             and state in {None, problem.kind}
             and (target is None or problem.site in sites)

@@ -47,7 +47,7 @@ def counted(
     found: dict[tuple[str, str], Counter[str]] = {}
     for tally in ledger.tallies(now, site):
         found.setdefault((tally.site, tally.job), Counter())[status_of_record(tally, served, now)] += tally.count
-    for (of_site, job, kind), count in ledger.troubles_without_rows(site).items():
+    for (of_site, job, kind), count in ledger.problems_without_rows(site).items():
         if of_site in served.jobs:
             found.setdefault((of_site, job), Counter())[kind] += count
     return found

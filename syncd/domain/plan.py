@@ -195,7 +195,7 @@ class SyncReport:
     """Actions that an interruption left for the next cycle."""
     listing_calls: int = 0
     """What one look at the source costs, however many jobs share it."""
-    means: Mapping[str, str] = field(default_factory=dict)
+    listing_methods: Mapping[str, str] = field(default_factory=dict)
     """How each rule's path was listed, in words."""
     faulty: Mapping[str, DesiredSecret] = field(default_factory=dict)
     """Wanted secrets whose value cannot go to Wix, by name."""

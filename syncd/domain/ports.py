@@ -109,7 +109,7 @@ class Journal(Protocol):
     ) -> None:
         """Store and remove rows and history lines in one durable transaction."""
 
-    def troubles(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
+    def problems(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
         """Replace what is known to keep failing for this job on this site."""
 
     def paths(self, states: Iterable[PathState]) -> None:
@@ -138,7 +138,7 @@ class ReadOnlyJournal:
     ) -> None:
         """See `Journal`."""
 
-    def troubles(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
+    def problems(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
         """See `Journal`."""
 
     def paths(self, states: Iterable[PathState]) -> None:
@@ -177,7 +177,7 @@ class StateStore(Protocol):
     def known_mounts(self, source: str) -> dict[str, str]:
         """Mount to its id, as accepted."""
 
-    def known_troubles(self, site: str, job: str) -> dict[str, OpenProblem]:
+    def known_problems(self, site: str, job: str) -> dict[str, OpenProblem]:
         """What keeps failing, by subject."""
 
     def runs(self) -> tuple[LastRun, ...]:

@@ -89,7 +89,7 @@ class SourceEntry:
 class ReadFailure:
     """A place that could not be read, and the fix."""
 
-    place: str
+    location: str
     message: str
     hint: str = ""
     of_secret: bool = False
@@ -109,7 +109,7 @@ class Snapshot:
     mount_id: str = ""
     calls: int = 0
     """What it cost at the source."""
-    means: str = ""
+    listing_method: str = ""
     """How it was listed, in words."""
     absence: str = ""
     """Of an exact path that is not there: what the source says of it, where it says more."""
@@ -163,5 +163,5 @@ class RuleCheck:
     rule: str
     found: int
     """How many secrets."""
-    means: str
+    listing_method: str
     """How they were listed."""

@@ -194,7 +194,7 @@ locks = Table(
 )
 
 
-def seal_of(row: Mapping[str, Any]) -> int:
+def row_checksum(row: Mapping[str, Any]) -> int:
     """A checksum of what a row says: SQLite has none of its own, so a flipped bit would be believed."""
     cells = [(key, _plain(row[key])) for key in sorted(row) if key != "seal"]
     return zlib.crc32(repr(cells).encode("utf-8", "surrogatepass"))
@@ -206,7 +206,7 @@ def _plain(value: object) -> object:
 
 def sealed(row: dict[str, Any]) -> dict[str, Any]:
     """The row with its seal."""
-    return {**row, "seal": seal_of(row)}
+    return {**row, "seal": row_checksum(row)}
 
 
 def _times_text(times: Sequence[datetime]) -> str:
@@ -304,12 +304,12 @@ def _fields(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text))
 
 
-def as_trouble(row: Mapping[str, Any]) -> OpenProblem:
+def as_problem(row: Mapping[str, Any]) -> OpenProblem:
     """A row as a trouble."""
     return OpenProblem(**{name: row[name] for name in OpenProblem.__dataclass_fields__} | {"ref": _ref(row["ref"])})
 
 
-def trouble_row(trouble: OpenProblem) -> dict[str, Any]:
+def problem_row_of(trouble: OpenProblem) -> dict[str, Any]:
     """A trouble as a row. A path may hold `:` and `#`, so its reference is kept in its parts."""
     ref = trouble.ref
     parts = json.dumps([ref.source, ref.path, ref.field]) if ref else ""

@@ -221,7 +221,7 @@ class Ledger:
             names = list(found.keys())
             for row in found:
                 columns = dict(zip(names, row, strict=True))
-                if seal and columns["seal"] != tables.seal_of(columns):
+                if seal and columns["seal"] != tables.row_checksum(columns):
                     raise ValueError("seal")
                 if any(isinstance(value, bytes) for value in row):  # no column holds any
                     raise ValueError("bytes")
@@ -249,7 +249,7 @@ class Ledger:
             Tally(**{**row, "is_open": bool(row["is_open"]), "frozen": bool(row["frozen"])}) for row in self._all(query)
         ]
 
-    def troubles_without_rows(self, site: str | None = None) -> dict[tuple[str, str, str], int]:
+    def problems_without_rows(self, site: str | None = None) -> dict[tuple[str, str, str], int]:
         """How many problems are about names that never came into the ledger, by site, job and kind."""
         c, records = tables.troubles.c, tables.records.c
         row = select(records.name).where(and_(records.site == c.site, records.name == c.subject)).exists()
@@ -268,15 +268,15 @@ class Ledger:
         query = select(tables.mounts).where(tables.mounts.c.source == source)
         return {row["mount"]: row["mount_id"] for row in self._each(query, seal=True)}
 
-    def all_troubles(self) -> list[OpenProblem]:
+    def all_problems(self) -> list[OpenProblem]:
         """What keeps failing, on every site."""
-        return [tables.as_trouble(row) for row in self._all(select(tables.troubles))]
+        return [tables.as_problem(row) for row in self._all(select(tables.troubles))]
 
-    def known_troubles(self, site: str, job: str) -> dict[str, OpenProblem]:
+    def known_problems(self, site: str, job: str) -> dict[str, OpenProblem]:
         """What keeps failing for a job on a site, by subject."""
         key = tables.troubles.c
         query = select(tables.troubles).where(and_(key.site == site, key.job == job)).order_by(key.subject)
-        return {row["subject"]: tables.as_trouble(row) for row in self._all(query)}
+        return {row["subject"]: tables.as_problem(row) for row in self._all(query)}
 
     def grants(self, site: str, now: datetime) -> dict[str, Grant]:
         """What may be taken over at this moment, by name; a grant from the future was given by a wrong clock."""
@@ -485,10 +485,10 @@ class SiteJournal:
             if lines:
                 connection.execute(tables.history.insert(), lines)
 
-    def troubles(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
+    def problems(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
         """Replace what is known to keep failing for this job on this site."""
         key = tables.troubles.c
-        rows = [tables.trouble_row(problem) for problem in now]
+        rows = [tables.problem_row_of(problem) for problem in now]
         with self._transaction() as connection:
             connection.execute(delete(tables.troubles).where(and_(key.site == site, key.job == job)))
             if rows:

@@ -274,7 +274,7 @@ class Cycle:
             exit_code=exit_code_of(findings, outcomes, failures, progress.error),
             unsent=progress.unsent,
             listing_calls=planned.source.listing_calls if planned else 0,
-            means=planned.source.listing_methods if planned else {},
+            listing_methods=planned.source.listing_methods if planned else {},
             faulty=planned.desired.faulty() if planned else {},
         )
         self._tell(report, planned)

@@ -86,7 +86,7 @@ class Look:
             records=found.applied_to(records),
             remote=remote,
             known_ids=known_ids,
-            problems=runtime.store.known_troubles(self.site, job.name),
+            problems=runtime.store.known_problems(self.site, job.name),
             allowed_deletes=allowed_deletes,
         )
         resolver = PlanResolver(runtime, job, target, observed, state)

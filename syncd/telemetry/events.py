@@ -37,7 +37,7 @@ class Events:
         """A place of the source could not be read."""
         self._log.warning(
             "source.unreadable", job=job, target=target,
-            place=failure.place, message=failure.message, hint=failure.hint,
+            place=failure.location, message=failure.message, hint=failure.hint,
         )  # fmt: skip
 
     def on_finding(self, finding: Finding, job: str, target: str, *, known: bool) -> None:

@@ -191,7 +191,7 @@ def test_a_partial_listing_starts_no_tombstone(arena: Arena, monkeypatch: pytest
 
     def partial(self: VaultSource, rule):  # type: ignore[no-untyped-def]
         told = honest(self, rule)
-        failure = ReadFailure(place="folder/", message="denied")
+        failure = ReadFailure(location="folder/", message="denied")
         return replace(told, entries=told.entries[:3], failures=(failure,), complete=False)
 
     monkeypatch.setattr(VaultSource, "snapshot", partial)

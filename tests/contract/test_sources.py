@@ -172,7 +172,7 @@ class TestVaultWithoutOneCall(TestOpenBao):
         self.put("a", v="1")
         self.source.snapshot(self.rule("*"))
         checks = [one for one in self.source.check([self.rule("*")]) if isinstance(one, RuleCheck)]
-        assert "a metadata read each" in checks[0].means
+        assert "a metadata read each" in checks[0].listing_method
 
 
 class TestKvVersionOne(TestOpenBao):

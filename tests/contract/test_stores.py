@@ -133,12 +133,12 @@ def test_the_rest_comes_back_too(ledger: Ledger) -> None:
     )
     with hold(ledger) as journal:
         journal.paths([state])
-        journal.troubles("s", "j", [trouble])
+        journal.problems("s", "j", [trouble])
         journal.ran(run)
         journal.mount("v", "secret/", "uuid")
         journal.write(log=[line])
     assert ledger.known_paths("v") == {("p", ""): state}
-    assert ledger.known_troubles("s", "j") == {"N": trouble}
+    assert ledger.known_problems("s", "j") == {"N": trouble}
     assert ledger.runs() == (run,)
     assert ledger.known_mounts("v") == {"secret/": "uuid"}
     assert ledger.deletions("s", "j", AT) == ledger.deletions("s", None, AT) == {"id-9"}

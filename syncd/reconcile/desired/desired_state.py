@@ -69,7 +69,7 @@ def build_desired_state(evidence: ListingEvidence, naming: Naming) -> DesiredSta
     """Every selected field under its Wix name, with its value where the path was read."""
     state = DesiredState()
     for failure in evidence.unsendable:
-        ref = SecretRef(source=evidence.source, path=failure.place)
+        ref = SecretRef(source=evidence.source, path=failure.location)
         state.failed(str(ref), ref, failure.message, failure.hint)
     for rule in evidence.rules:
         snapshot = evidence.snapshots[rule.index]

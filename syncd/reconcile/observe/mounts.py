@@ -33,7 +33,7 @@ def without_conflicting_mount(source: str, known: Mapping[str, str], snapshot: S
     if not conflict:
         return snapshot
     failure = ReadFailure(
-        place=snapshot.mount or snapshot.mount_id or "the account",
+        location=snapshot.mount or snapshot.mount_id or "the account",
         message="another mount or account than the one that the ledger knows",
         hint=f"if it was replaced on purpose: syncd state remount {source} {conflict}",
     )
@@ -47,9 +47,9 @@ def without_odd_paths(snapshot: Snapshot) -> Snapshot:
         path = entry.ref.path
         if not is_storable(path):
             message = "a path with a NUL or a lone surrogate is not read"
-            failures.append(ReadFailure(place=ascii(path), message=message, hint="rename it at the source"))
+            failures.append(ReadFailure(location=ascii(path), message=message, hint="rename it at the source"))
         elif len(path.encode()) > PATH_MAX:
-            failures.append(ReadFailure(place=f"{path[:60]}…", message=TOO_LONG, hint=TOO_LONG_HINT))
+            failures.append(ReadFailure(location=f"{path[:60]}…", message=TOO_LONG, hint=TOO_LONG_HINT))
         else:
             kept.append(entry)
     if not failures:

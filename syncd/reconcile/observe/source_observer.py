@@ -81,7 +81,7 @@ class SourceObserver:
     def _failed(self, failure: ReadFailure, pin: str) -> None:
         """Note a place that was not read, or a secret that has nothing to send."""
         (self._seen.unsendable if failure.of_secret else self.failures).append(failure)
-        self._seen.unread.add((failure.place, pin))
+        self._seen.unread.add((failure.location, pin))
 
     def _with_hints(self, rule: Rule, snapshot: Snapshot) -> Snapshot:
         """The listing and what an event named, which a lagging listing may lack.
@@ -142,7 +142,7 @@ class SourceObserver:
             version = result.version or Version(token="kv1:" + self._access.fingerprint(canonical(result.document)))
         except BadValue as error:
             seen.unread.add(key)
-            self.failures.append(ReadFailure(place=key[0], message=error.message, hint=error.hint))
+            self.failures.append(ReadFailure(location=key[0], message=error.message, hint=error.hint))
             return
         state = self._states.get(key)
         older = state is not None and version.token != state.version.token and version.older_than(state.version)
@@ -172,12 +172,12 @@ class SourceObserver:
     def listing_methods(self) -> dict[str, str]:
         """How each rule's path was listed."""
         snapshots = self._seen.snapshots
-        return {rule.path.text: snapshots[rule.index].means for rule in self._rules if rule.index in snapshots}
+        return {rule.path.text: snapshots[rule.index].listing_method for rule in self._rules if rule.index in snapshots}
 
     def report_suspicious_empty_rule(self, rule: Rule) -> None:
         """Report, once, a rule that lists nothing though the ledger holds secrets of it."""
         failure = ReadFailure(
-            place=rule.path.text,
+            location=rule.path.text,
             message="lists nothing, though the ledger holds secrets of it; that is not believed",
             hint="see the path and the policy; if they were deleted on purpose: "
             "syncd state forget NAME --delete --reason '…'",

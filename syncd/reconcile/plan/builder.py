@@ -219,7 +219,7 @@ class PlanBuilder:
             compares.add(verdict.compare)
         order = {Update: 0, Create: 1, Delete: 2}
         # What failed in the cycle before comes last: it may not hold up the others for ever.
-        tried = self.inputs.evidence.troubles
+        tried = self.inputs.evidence.problems
         actions.sort(key=lambda action: (order[type(action)], action.name in tried, action.name))
         return Plan(
             actions=tuple(actions),

@@ -42,7 +42,7 @@ class Evidence:
     """What a person allowed to be taken over, by name."""
     known_ids: Mapping[str, KnownId] = field(default_factory=dict)
     """What is known of listed ids that no row holds."""
-    troubles: Mapping[str, OpenProblem] = field(default_factory=dict)
+    problems: Mapping[str, OpenProblem] = field(default_factory=dict)
     faults: Mapping[tuple[str, SecretRef, str], SecretError] = field(default_factory=dict)
     """Values read in this cycle that cannot go to Wix."""
     site_values: Mapping[str, str] = field(default_factory=dict)

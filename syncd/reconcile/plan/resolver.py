@@ -165,7 +165,7 @@ class PlanResolver:
             objections=self._confirmed.objections or {},
             grants=self._grants,
             known_ids=observed.known_ids,
-            troubles=observed.problems,
+            problems=observed.problems,
             faults=observed.desired.faults,
             site_values=state.site_values,
             uncompared=frozenset(state.uncompared),

@@ -100,7 +100,7 @@ def _tombstone(row: Row, record: Record, kind: FindingKind, why: str) -> Verdict
         return note(absent) + report(kind, record, f"{why}; deleted after {left} more of observed absence")
     obstacle = obstacle_to_deletion(record, row.listed, row.now, plausible=row.listing_is_plausible)
     obstacle = obstacle or row.evidence.objections.get(record.name, "")
-    problem = row.evidence.troubles.get(record.name)
+    problem = row.evidence.problems.get(record.name)
     if problem and rests(problem, "", "", row.now):
         return note(absent) + report(FindingKind.QUARANTINED, record, problem.message, problem.hint)
     if obstacle:

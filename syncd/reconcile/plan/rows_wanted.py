@@ -53,7 +53,7 @@ def _judge(row: Row, desired: DesiredSecret, record: Record | None) -> Verdict:
     fault = evidence.faults.get(desired.key)
     if fault is not None:
         return report(FindingKind.FAILED, desired, fault.message, fault.hint)
-    problem = evidence.troubles.get(desired.name)
+    problem = evidence.problems.get(desired.name)
     if problem and rests(problem, desired.version, desired.rule, row.now):
         return report(FindingKind.QUARANTINED, desired, problem.message, problem.hint)
     if record is None:

@@ -99,7 +99,7 @@ def _wish(runtime: Runtime, job: Job, target: Target) -> _Wish:
         return _Wish(cause=error.message)
     evidence = observer.evidence
     desired = build_desired_state(evidence, runtime.naming(job.name, target.profile))
-    causes = [f"{failure.place}: {failure.message}" for failure in observer.failures]
+    causes = [f"{failure.location}: {failure.message}" for failure in observer.failures]
     failed = (finding for finding in desired.findings if finding.kind is FindingKind.FAILED)
     causes += [f"{finding.name}: {finding.message}" for finding in failed]
     if evidence.unread and not causes:

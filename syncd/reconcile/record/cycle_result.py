@@ -33,14 +33,14 @@ def _store_what_is_known(
     rows = [replace(record, status=changed[record.name]) for record in seen if record.name in changed]
     if rows:
         journal.write(put=rows)
-    before = store.known_troubles(site, report.job)
+    before = store.known_problems(site, report.job)
     statuses = {record.name: record.status for record in (*seen, *rows)}
     problems = Problems(site=site, job=report.job, before=before, statuses=statuses, now=report.finished_at)
     after = problems.after(report)
     if report.error is not None:
         after = {**before, **after}  # it ended before it came to all of them
     if after != before:
-        journal.troubles(site, report.job, after.values())
+        journal.problems(site, report.job, after.values())
     sent = {outcome.action.name for outcome in report.outcomes if outcome.error is None}
     if used := store.grants(site, report.finished_at).keys() & sent:
         journal.revoke(site, used)
@@ -58,5 +58,7 @@ def _run(report: SyncReport, site: str, store: StateStore) -> LastRun:
         exit_code=report.exit_code or (INTERRUPTED if report.unsent else 0),
         message=f"interrupted: {report.unsent} not sent" if report.unsent else reason_of(report),
         succeeded_at=report.finished_at if good else before.succeeded_at if before else None,
-        counts=json.dumps({**counts(report), "listing_calls": report.listing_calls, "means": dict(report.means)}),
+        counts=json.dumps(
+            {**counts(report), "listing_calls": report.listing_calls, "means": dict(report.listing_methods)}
+        ),
     )

@@ -129,7 +129,7 @@ def reason_of(report: SyncReport) -> str:
     if report.error is not None:
         return str(report.error)
     for failure in report.failures:
-        return f"{failure.place}: {failure.message}"
+        return f"{failure.location}: {failure.message}"
     notable = [finding for finding in report.findings if finding.exit_code or finding.kind in FAILING_KINDS]
     notable += [finding for finding in report.findings if finding.kind is FindingKind.WITHHELD]
     failed = [f"{outcome.action.name}: {outcome.error}" for outcome in report.outcomes if outcome.error is not None]

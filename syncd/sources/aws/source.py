@@ -102,10 +102,10 @@ class AwsSource:
     def find(self, rule: Rule, path: str) -> Snapshot:
         """DescribeSecret, for a name as AWS takes it; an ARN only where the rule itself names it."""
         if not (NAME.fullmatch(path) or (path == rule.path.text and SecretArn.parse(path))):
-            return Snapshot(complete=True, mount=ACCOUNT, means="DescribeSecret")
+            return Snapshot(complete=True, mount=ACCOUNT, listing_method="DescribeSecret")
         return self._snapshot(rule, self._one(path), path, "DescribeSecret")
 
-    def _snapshot(self, rule: Rule, pages: Iterator[list[dict[str, Any]]], place: str, means: str) -> Snapshot:
+    def _snapshot(self, rule: Rule, pages: Iterator[list[dict[str, Any]]], place: str, listing_method: str) -> Snapshot:
         found: list[dict[str, Any]] = []
         failures: list[ReadFailure] = []
         calls = 0
@@ -115,9 +115,9 @@ class AwsSource:
                 found.extend(page)
         except Refused as refused:
             error = as_source_error(f"source {self.name}", refused, "secretsmanager:ListSecrets")
-            failures.append(ReadFailure(place=place, message=error.message, hint=error.hint))
+            failures.append(ReadFailure(location=place, message=error.message, hint=error.hint))
         except SourceError as error:
-            failures.append(ReadFailure(place=place, message=error.message, hint=error.hint))
+            failures.append(ReadFailure(location=place, message=error.message, hint=error.hint))
         complete = not failures
         entries: dict[str, SourceEntry] = {}
         deleted = [secret for secret in found if mapping(secret).get("DeletedDate")]
@@ -125,7 +125,7 @@ class AwsSource:
             if secret in deleted:
                 continue
             if not word(mapping(secret).get("Name")):
-                failures.append(ReadFailure(place=place, message=NOT_AWS, hint=NOT_AWS_HINT))
+                failures.append(ReadFailure(location=place, message=NOT_AWS, hint=NOT_AWS_HINT))
             elif selects_path(rule, secret["Name"]) and _tagged(rule, secret):
                 entry = self._entry(rule, secret)
                 if isinstance(entry, ReadFailure):
@@ -140,7 +140,7 @@ class AwsSource:
             mount=f"arn:{arn.owner}" if arn else ACCOUNT,
             mount_id=arn.owner if arn else _account_of(found) or (self._account() if complete and not found else ""),
             calls=calls,
-            means=means,
+            listing_method=listing_method,
             absence="it is marked for deletion at AWS" if deleted else "",
         )
 
@@ -196,11 +196,11 @@ class AwsSource:
         stages = secret.get("SecretVersionsToStages") or {}
         version = next((key for key, held in stages.items() if stage in (held or ())), None)
         if version is not None and not word(version):
-            return ReadFailure(place=secret["Name"], message=NOT_AWS, hint=NOT_AWS_HINT)
+            return ReadFailure(location=secret["Name"], message=NOT_AWS, hint=NOT_AWS_HINT)
         if version is None:
             gone = f"no version holds the pinned stage {stage}" if rule.pin else "it has no value yet"
             hint = "put a value, or exclude it from the rule"
-            return ReadFailure(place=secret["Name"], message=gone, hint=hint, of_secret=True, pin=rule.pin)
+            return ReadFailure(location=secret["Name"], message=gone, hint=hint, of_secret=True, pin=rule.pin)
         if key := word(secret.get("KmsKeyId")):
             self._kms_keys[secret["Name"]] = key
         return SourceEntry(
@@ -267,7 +267,7 @@ class AwsSource:
             needs = f"secretsmanager:GetSecretValue (and kms:Decrypt on {key or 'its key'})"
             error = as_source_error(f"source {self.name}", refused, needs)
             return _failed(entry, error.message, error.hint)
-        failure = ReadFailure(place=entry.ref.path, message=message, hint=hint, of_secret=True, pin=entry.pin)
+        failure = ReadFailure(location=entry.ref.path, message=message, hint=hint, of_secret=True, pin=entry.pin)
         return ReadResult(entry=entry, failure=failure)
 
     def check_path(self, path: str, pin: str = "") -> PathCheck:  # noqa: ARG002  # a stage that is gone fails when read
@@ -293,7 +293,7 @@ class AwsSource:
             yield from snapshot.failures
             if not snapshot.complete:
                 continue
-            yield RuleCheck(rule=rule.path.text, found=len(snapshot.entries), means=snapshot.means)
+            yield RuleCheck(rule=rule.path.text, found=len(snapshot.entries), listing_method=snapshot.listing_method)
             for reading in self.read(snapshot.entries[:1]):
                 if reading.failure:
                     yield reading.failure
@@ -323,7 +323,7 @@ def _date(moment: object) -> datetime | None:
 
 
 def _failed(entry: SourceEntry, message: str, hint: str) -> ReadResult:
-    return ReadResult(entry=entry, failure=ReadFailure(place=entry.ref.path, message=message, hint=hint))
+    return ReadResult(entry=entry, failure=ReadFailure(location=entry.ref.path, message=message, hint=hint))
 
 
 def _document(entry: SourceEntry, answer: dict[str, Any]) -> ReadResult:

@@ -161,7 +161,7 @@ class Walker:
                 tree.metadata[path] = key_info[key]
             else:
                 tree.failures.append(
-                    ReadFailure(place=mount.path + path, message="listed without its metadata", hint=NOT_VAULT_HINT)
+                    ReadFailure(location=mount.path + path, message="listed without its metadata", hint=NOT_VAULT_HINT)
                 )
         return tree
 
@@ -188,7 +188,7 @@ class Walker:
                 yield path
             elif len(path) > PATH_MAX:
                 tree.failures.append(
-                    ReadFailure(place=mount.path + path[:60] + "…", message=TOO_LONG, hint=TOO_LONG_HINT)
+                    ReadFailure(location=mount.path + path[:60] + "…", message=TOO_LONG, hint=TOO_LONG_HINT)
                 )
             elif glob.may_lead_to(path.rstrip("/")):
                 yield from self._leaves(mount, path.rstrip("/"), glob, tree)
@@ -203,7 +203,7 @@ class Walker:
             except StatusError as error:
                 return _refused(mount.path + path, error, f"read on {mount.path}metadata/{path}")
             except SourceError as error:
-                return ReadFailure(place=mount.path + path, message=error.message, hint=error.hint)
+                return ReadFailure(location=mount.path + path, message=error.message, hint=error.hint)
 
         with ThreadPoolExecutor(THREADS, thread_name_prefix="vault") as pool:
             for path, metadata in zip(leaves, pool.map(read_metadata, leaves), strict=True):
@@ -228,15 +228,15 @@ class Walker:
 
 def _refused(place: str, error: StatusError, needs: str) -> ReadFailure:
     if error.status == NO_ANSWER:
-        return ReadFailure(place=place, message=NOT_VAULT, hint=NOT_VAULT_HINT)
+        return ReadFailure(location=place, message=NOT_VAULT, hint=NOT_VAULT_HINT)
     hint = f"the policy needs {needs}" if error.status == DENIED else "see the path"
     word = "denied" if error.status == DENIED else "refused"
-    return ReadFailure(place=place, message=f"{word} (HTTP {error.status})", hint=hint)
+    return ReadFailure(location=place, message=f"{word} (HTTP {error.status})", hint=hint)
 
 
 def _dotted(place: str) -> ReadFailure:
     return ReadFailure(
-        place=place,
+        location=place,
         message="a path with a . or .. segment, a NUL or a lone surrogate is not read",
         hint="move the secret to another path",
     )

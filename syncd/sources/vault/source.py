@@ -72,7 +72,7 @@ class VaultSource:
             entries, failures = self._selected(rule, mount, tree.metadata, tree.failures)
         except StatusError as error:
             failures = [self._denied(rule.path.text, error)]
-        return _snapshot(mount, entries, failures, calls=calls, means=self._walker.strategy(mount))
+        return _snapshot(mount, entries, failures, calls=calls, listing_method=self._walker.strategy(mount))
 
     def find(self, rule: Rule, path: str) -> Snapshot:
         """The metadata of one path, if it is a path as Vault lists them and the rule takes it."""
@@ -87,7 +87,9 @@ class VaultSource:
             absence = _absence(metadata) if metadata is not None and not entries else ""
         except StatusError as error:
             failures = [self._denied(path, error)]
-        snapshot = _snapshot(mount, entries, failures, calls=int(mount.kv == 2), means="a look at the path alone")
+        snapshot = _snapshot(
+            mount, entries, failures, calls=int(mount.kv == 2), listing_method="a look at the path alone"
+        )
         return replace(snapshot, absence=absence)
 
     def _mount(self, asked: str, given: str | None, *, place: str) -> Mount | ReadFailure:
@@ -95,25 +97,25 @@ class VaultSource:
         path, asked = place, given or asked
         if not (is_canonical(path) and is_canonical(asked.strip("/"))):
             return ReadFailure(
-                place=path, message="a path with an empty, . or .. segment is not read", hint="write it out"
+                location=path, message="a path with an empty, . or .. segment is not read", hint="write it out"
             )
         try:
             answer = self._client.get("get", f"sys/internal/ui/mounts/{asked.strip('/')}", "mounts")
         except StatusError as error:
             return ReadFailure(
-                place=path,
+                location=path,
                 message=f"no readable mount there (HTTP {error.status})",
                 hint="see mount, namespace, and that the policy grants something below it",
             )
         data = mapping(answer.get("data"))
         kind, mount_path = word(data.get("type")), word(data.get("path"))
         if not kind or not mount_path.endswith("/") or not f"{asked.strip('/')}/".startswith(mount_path):
-            return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_HINT)
+            return ReadFailure(location=path, message=NOT_VAULT, hint=NOT_VAULT_HINT)
         if kind not in {"kv", "generic"}:
-            return ReadFailure(place=path, message=f"the mount is of type {kind}, not kv", hint="name a KV mount")
+            return ReadFailure(location=path, message=f"the mount is of type {kind}, not kv", hint="name a KV mount")
         version, uuid = mapping(data.get("options")).get("version"), data.get("uuid") or ""
         if uuid != word(uuid):
-            return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_HINT)
+            return ReadFailure(location=path, message=NOT_VAULT, hint=NOT_VAULT_HINT)
         mount = Mount(path=mount_path, kv=2 if version == "2" else 1, id=uuid)
         self._mounts[mount_path] = mount
         return mount
@@ -132,7 +134,9 @@ class VaultSource:
             elif entry is not None:
                 entries.append(entry)
         relevant = [
-            replace(failure, place=storable(failure.place)) for failure in failures if _concerns(rule, failure.place)
+            replace(failure, location=storable(failure.location))
+            for failure in failures
+            if _concerns(rule, failure.location)
         ]
         return entries, relevant
 
@@ -144,11 +148,11 @@ class VaultSource:
         version = mapping(metadata.get("versions")).get(str(number))
         # Metadata without a version holds number 0 and no versions; a version is told with its time.
         if not _is_number(number) or (not rule.pin and number and not word(mapping(version).get("created_time"))):
-            return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_HINT)
+            return ReadFailure(location=path, message=NOT_VAULT, hint=NOT_VAULT_HINT)
         live = isinstance(version, dict) and is_live(version, self._clock())
         if rule.pin and not live:
             return ReadFailure(
-                place=path,
+                location=path,
                 message=f"its pinned version {number} is gone",
                 hint="pin one that exists, or take `version` out of the rule",
                 of_secret=True,
@@ -217,7 +221,7 @@ class VaultSource:
         """
         mount = self._mount(path, None, place=path)
         if isinstance(mount, ReadFailure):
-            raise SourceError(f"source {self.name}: {mount.place}: {mount.message}", hint=mount.hint)
+            raise SourceError(f"source {self.name}: {mount.location}: {mount.message}", hint=mount.hint)
         within = path.removeprefix(mount.path)
         try:
             if mount.kv == 1:
@@ -253,25 +257,25 @@ class VaultSource:
             yield from snapshot.failures
             if not snapshot.mount or (snapshot.failures and not snapshot.entries):
                 continue
-            yield RuleCheck(rule=rule.path.text, found=len(snapshot.entries), means=snapshot.means)
+            yield RuleCheck(rule=rule.path.text, found=len(snapshot.entries), listing_method=snapshot.listing_method)
             for reading in self.read(snapshot.entries[:1]):
                 if reading.failure:
                     yield reading.failure
 
     def _denied(self, path: str, error: StatusError) -> ReadFailure:
         if error.status == NO_ANSWER:
-            return ReadFailure(place=path, message=NOT_VAULT, hint=NOT_VAULT_HINT)
+            return ReadFailure(location=path, message=NOT_VAULT, hint=NOT_VAULT_HINT)
         if error.status == DENIED:
             return ReadFailure(
-                place=path,
+                location=path,
                 message="permission denied (HTTP 403)",
                 hint="the policy needs read on its data and metadata paths, and list on their folders",
             )
-        return ReadFailure(place=path, message=f"refused (HTTP {error.status})", hint="see path and namespace")
+        return ReadFailure(location=path, message=f"refused (HTTP {error.status})", hint="see path and namespace")
 
 
 def _snapshot(
-    mount: Mount, entries: list[SourceEntry], failures: list[ReadFailure], *, calls: int, means: str
+    mount: Mount, entries: list[SourceEntry], failures: list[ReadFailure], *, calls: int, listing_method: str
 ) -> Snapshot:
     return Snapshot(
         entries=tuple(entries),
@@ -280,7 +284,7 @@ def _snapshot(
         mount=mount.path,
         mount_id=mount.id,
         calls=1 + calls,  # the first asks which mount it is
-        means=means,
+        listing_method=listing_method,
     )
 
 
@@ -317,13 +321,13 @@ def _gone(entry: SourceEntry) -> ReadResult:
     if entry.pin:
         message = f"its pinned version {entry.pin} is gone"
         hint = "pin one that exists, or take `version` out of the rule"
-        failure = ReadFailure(place=entry.ref.path, message=message, hint=hint, of_secret=True, pin=entry.pin)
+        failure = ReadFailure(location=entry.ref.path, message=message, hint=hint, of_secret=True, pin=entry.pin)
         return ReadResult(entry=entry, failure=failure)
     return ReadResult(entry=entry, gone=True)
 
 
 def _failed(entry: SourceEntry, message: str, hint: str) -> ReadResult:
-    return ReadResult(entry=entry, failure=ReadFailure(place=entry.ref.path, message=message, hint=hint))
+    return ReadResult(entry=entry, failure=ReadFailure(location=entry.ref.path, message=message, hint=hint))
 
 
 def _document(entry: SourceEntry, data: object, version: Any, *, updated: object = None) -> ReadResult:

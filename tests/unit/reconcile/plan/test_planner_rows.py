@@ -141,10 +141,10 @@ ROWS = {
     "its request failed in this cycle": Row(evidence={"failed_names": {"KEY"}}, then=""),
     "frozen": Row(record=record(frozen_until=NOW + DAY), then="frozen"),
     "no longer frozen": Row(record=record(frozen_until=NOW - HOUR), then="unchanged"),
-    "quarantined": Row(evidence={"troubles": {"KEY": problem(retry_at=NOW + HOUR, version="2")}}, then="quarantined"),
+    "quarantined": Row(evidence={"problems": {"KEY": problem(retry_at=NOW + HOUR, version="2")}}, then="quarantined"),
     "another version ends the quarantine": Row(
         record=record(version="1"),
-        evidence={"troubles": {"KEY": problem(retry_at=NOW + HOUR, version="1")}},
+        evidence={"problems": {"KEY": problem(retry_at=NOW + HOUR, version="1")}},
         then="update new source version",
     ),
     "of another path that still wants it": Row(record=record(ref=OTHER), then="conflict"),
@@ -278,7 +278,7 @@ ROWS = {
             ("changed at Wix", {}, listed(updated_at=NOW - HOUR), {}, "missing"),
             ("not verified", {"unverified": True}, LISTED, {}, "unverified"),
             ("another job may want it", {}, LISTED, {"objections": {"KEY": "wait"}}, "missing"),
-            ("its deletion was refused", {}, LISTED, {"troubles": {"KEY": problem(retry_at=NOW + HOUR)}}, "quarantined"),
+            ("its deletion was refused", {}, LISTED, {"problems": {"KEY": problem(retry_at=NOW + HOUR)}}, "quarantined"),
         ]
     },
     "of a job that is gone": Row(
