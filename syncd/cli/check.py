@@ -113,7 +113,7 @@ def _connected(options: Context, settings: Settings, *, connect: bool, probe: st
 
 def _environment(settings: Settings) -> Iterator[Row]:
     """What the environment says of proxies, certificates and AWS. Raises `ConfigError` for what cannot work."""
-    from syncd.bootstrap.app import proxy_of
+    from syncd.bootstrap.credentials import proxy_of
     from syncd.config.settings import AwsSettings, VaultSettings
     from syncd.transport.addresses import proxy_for, see_certificates
 
@@ -263,7 +263,7 @@ def _targets(app: App) -> Iterator[tuple[str, str, str, int]]:
 
 
 def _probe(app: App, name: str) -> Iterator[tuple[str, str, str, int]]:
-    from syncd.bootstrap.app import holder
+    from syncd.bootstrap.process import holder
     from syncd.diagnostics.site_probe import Probe
 
     Context.stoppable = True

@@ -51,15 +51,14 @@ class Context:
         self, *, level: str = "warning", writable: bool = True, renaming: bool = False, events: Events | None = None
     ) -> App:
         """The app, with what happens going to `events`. Raises `SyncdError`."""
-        from syncd.bootstrap.app import App
+        from syncd.bootstrap.app import App, Surroundings
         from syncd.domain.ports import SilentObserver
 
         self.logs(level)
-        observer = events or SilentObserver()
-        waits = self.tell_wait or _tell_wait
-        return App(
-            self.settings(), writable=writable, renaming=renaming, stop=Context.stop, observer=observer, waits=waits
+        around = Surroundings(
+            stop=Context.stop, observer=events or SilentObserver(), waits=self.tell_wait or _tell_wait
         )
+        return App(self.settings(), around, writable=writable, renaming=renaming)
 
 
 def chosen_jobs(app: App, names: Sequence[str]) -> list[Job]:

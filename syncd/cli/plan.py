@@ -188,7 +188,7 @@ def apply(
     as_json: Json = False,
 ) -> int:
     """Carry out exactly a kept plan; refused if what it touches has moved since."""
-    from syncd.bootstrap.app import holder
+    from syncd.bootstrap.process import holder
     from syncd.errors import PlanMoved
     from syncd.reconcile import saved_plan as planfile
     from syncd.reconcile.cycle import Cycle

@@ -53,7 +53,7 @@ def sync(
     as_json: Json = False,
 ) -> int:
     """Run one cycle now, job by job."""
-    from syncd.bootstrap.app import holder
+    from syncd.bootstrap.process import holder
     from syncd.domain.allowance import DeletionAllowance
     from syncd.reconcile.run_job import Run, sync_job
 

@@ -11,7 +11,8 @@ from functools import partial
 
 import structlog
 
-from syncd.bootstrap.app import App, holder
+from syncd.bootstrap.app import App
+from syncd.bootstrap.process import holder
 from syncd.daemon.generations import Generations
 from syncd.daemon.readiness import Readiness
 from syncd.daemon.status import counted

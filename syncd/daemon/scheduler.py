@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from syncd.bootstrap.app import now
+from syncd.bootstrap.process import now
 from syncd.config import Settings
 from syncd.daemon.triggers import EveryTrigger, trigger_for
 from syncd.telemetry.logs import logger

@@ -10,7 +10,9 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from syncd.bootstrap.app import App, now
+from syncd.bootstrap.app import App, Surroundings
+from syncd.bootstrap.process import now
+from syncd.bootstrap.sources import SourceHooks
 from syncd.config import Settings, load
 from syncd.config.settings import Server
 from syncd.daemon.config_watch import PERIOD, ConfigWatch
@@ -65,15 +67,14 @@ class Daemon:
         self.http = HttpServer(self.control, server.listen) if server else None
 
     def _build(self, settings: Settings) -> App:
-        return App(
-            settings,
+        around = Surroundings(
             stop=self._stop,
             observer=self._events,
             waits=lambda cause, seconds: self._log.info("cycle.waits", cause=cause, at_most_seconds=round(seconds, 1)),
-            source_call=self._metrics.source_call,
-            request=self._requested,
-            expires=self._metrics.expires,
+            source_hooks=SourceHooks(on_call=self._metrics.source_call, on_expiry=self._metrics.expires),
+            on_request=self._requested,
         )
+        return App(settings, around)
 
     def _requested(self, target: str, method: str, code: str) -> None:
         self._metrics.request(target, method, code)

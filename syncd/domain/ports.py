@@ -93,9 +93,6 @@ class Target(Protocol):
     def value(self, name: str) -> SecretValue[str] | None:
         """The value at the site; None if there is no such name. `TargetDenied` where not permitted."""
 
-    def close(self) -> None:
-        """Give connections back."""
-
 
 class Journal(Protocol):
     """The ledger as one cycle writes it, while it holds the site's lock. All raise `LedgerError`."""

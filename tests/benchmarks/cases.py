@@ -16,13 +16,19 @@ from typing import Any
 import httpx
 import yaml
 
-from syncd.bootstrap.app import App
+from syncd.bootstrap.app import App, Surroundings
+from syncd.bootstrap.sources import SourceHooks
 from syncd.config import load
 from syncd.reconcile.run_job import Run, sync_job
 from tests.benchmarks.stage import AWS, PYTHON, Stage, measured
 
 Told = list[tuple[str, str, str]]
 """What, the figure, what it is held against."""
+
+
+def counting(asked: Counter[str]) -> Surroundings:
+    """An app's surroundings in which the calls to its sources are counted."""
+    return Surroundings(source_hooks=SourceHooks(on_call=lambda _source, call: asked.update([call])))
 
 
 def quota(on: Stage) -> Told:
@@ -56,7 +62,7 @@ def calls(on: Stage, count: int) -> Told:
         for _ in range(3):
             asked: Counter[str] = Counter()
             before = len(on.requests(site))
-            with App(settings, source_call=lambda _s, call, asked=asked: asked.update([call])) as app:
+            with App(settings, counting(asked)) as app:
                 (report,) = sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="bench", wait=timedelta(0)))
             assert report.exit_code == 0, report
         wix = len(on.requests(site)) - before

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from syncd.bootstrap.app import now
+from syncd.bootstrap.process import now
 from syncd.domain import Existence, Glob, Rule, RuleCheck, SecretValue, Snapshot
 from syncd.domain.ports import Source
 from syncd.sources.aws.source import AwsSource
-from syncd.sources.vault import Login, VaultClient, VaultSource
+from syncd.sources.vault import Login, Server, VaultClient, VaultSource
 from tests.fakes import FakeClock, FakeSource
 from tests.lab import Bao
 
@@ -107,17 +107,7 @@ class SourceContract(ABC):
 
 def vault_source(bao: Bao) -> VaultSource:
     login = Login(method="token", credentials={"token": lambda: SecretValue(bao.token)})
-    client = VaultClient(
-        name="vault",
-        address=bao.address,
-        namespace="",
-        ca_file="",
-        client_cert=None,
-        login=login,
-        secrets=login.secrets,
-        clock=now,
-        observe=lambda _call: None,
-    )
+    client = VaultClient(Server(name="vault", address=bao.address), login, now)
     return VaultSource(client, now)
 
 

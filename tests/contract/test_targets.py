@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from syncd.bootstrap.app import now
+from syncd.bootstrap.process import now
 from syncd.domain import SecretValue
 from syncd.domain.ports import Target
 from syncd.domain.write_window import SLACK
@@ -20,6 +21,7 @@ from syncd.sandbox.wix_server import Wix, serving
 from syncd.sandbox.wix_site import Site
 from syncd.targets.wix.auth import ApiKeyAuth
 from syncd.targets.wix.http import client_for
+from syncd.targets.wix.retries import Line
 from syncd.targets.wix.target import WixTarget
 from tests.fakes import FakeClock, FakeTarget
 
@@ -96,18 +98,20 @@ class TestWix(TargetContract):
             key = self.wix.issue_key("site-1")
             self.site = self.wix.site("site-1")
             quota = Quota(engine, "", site="site-1", limit=1000, window=timedelta(seconds=1), clock=now)
-            self.target = WixTarget(
+            client = client_for(url, connections=4)
+            line = Line(
                 name="shop",
                 site="site-1",
                 base_url=url,
-                client=client_for(url, connections=4),
+                client=client,
                 auth=ApiKeyAuth("site-1", lambda: SecretValue(key)),
                 quota=quota,
                 window_seconds=0.3,
                 stop=threading.Event(),
             )
+            self.line, self.target = line, WixTarget(line)
             yield
-            self.target.close()
+            client.close()
         ledger.close()
 
     @pytest.mark.parametrize("kind", ["500", "503", "reset_before", "html", "429", "slow"])
@@ -153,7 +157,8 @@ class TestWix(TargetContract):
         server = http.server.HTTPServer(("127.0.0.1", 0), Elsewhere)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        self.target._base = f"http://127.0.0.1:{server.server_port}"  # type: ignore[attr-defined]
+        elsewhere = f"http://127.0.0.1:{server.server_port}"
+        self.target = WixTarget(replace(self.line, base_url=elsewhere))
         with pytest.raises(TargetDenied, match="redirected"):
             self.target.list()
         assert len(asked) == 1

@@ -8,7 +8,8 @@ from typing import Any
 import boto3
 import pytest
 
-from syncd.bootstrap.app import App
+from syncd.bootstrap.app import App, Surroundings
+from syncd.bootstrap.sources import SourceHooks
 from syncd.config import load
 from syncd.domain import Glob, Rule
 from syncd.sources.aws.session import CONFIG, ClientFactory
@@ -90,9 +91,8 @@ def test_a_thousand_cost_ten_pages_and_fifty_batches(
     for _ in range(2):
         calls: dict[str, int] = {}
         lab.wix.seen.clear()
-        with App(
-            settings, source_call=lambda _s, call, calls=calls: calls.__setitem__(call, calls.get(call, 0) + 1)
-        ) as app:
+        hooks = SourceHooks(on_call=lambda _s, call, calls=calls: calls.update({call: calls.get(call, 0) + 1}))
+        with App(settings, Surroundings(source_hooks=hooks)) as app:
             (report,) = sync_job(app.runtime, app.runtime.jobs["bulk"], Run(holder="t", wait=timedelta(0)))
         assert report.exit_code == 0, report
         counts.append(calls)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from syncd.bootstrap.app import App
+from syncd.bootstrap.app import App, Surroundings
 from syncd.config import load
 from syncd.reconcile.run_job import Run, sync_job
 from tests.lab import Bao, Lab
@@ -37,7 +37,7 @@ def job(lab: Lab, bao: Bao) -> Lab:
 @contextmanager
 def clock(job: Lab, ahead: timedelta) -> Iterator[App]:
     """This machine's clock alone is wrong."""
-    with App(load(job.config_file), clock=lambda: datetime.now(UTC) + ahead) as app:
+    with App(load(job.config_file), Surroundings(clock=lambda: datetime.now(UTC) + ahead)) as app:
         yield app
 
 
@@ -127,7 +127,7 @@ def test_the_quota_is_not_emptied_by_a_step(job: Lab, bao: Bao, ahead: timedelta
     job.config["targets"]["shop"] |= {"rate_limit": "5/1h"}
     job.config["targets"]["shop"]["auth"]["site_id"] = "never-asked"
     step = timedelta(0)
-    with App(load(job.config_file), clock=lambda: datetime.now(UTC) + step) as app:
+    with App(load(job.config_file), Surroundings(clock=lambda: datetime.now(UTC) + step)) as app:
         quota = app.target("shop")._quota
         taken = [quota.take() for _ in range(5)]
         for ticket, _ in taken:

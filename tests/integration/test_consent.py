@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from syncd.bootstrap.app import App
+from syncd.bootstrap.app import App, Surroundings
 from syncd.config import load
 from syncd.domain import Grant
 from syncd.domain.job import Limit
@@ -116,7 +116,7 @@ def test_a_grant_ends(job: Lab, spans: tuple[str, ...], later: int, taken: bool)
     theirs(job)
     assert job.run("sync").code == 1
     assert job.run("state", "adopt", "s0_v", "--reason", "agreed", *spans).code == 0
-    with App(load(job.config_file), clock=lambda: datetime.now(UTC) + timedelta(hours=later)) as app:
+    with App(load(job.config_file), Surroundings(clock=lambda: datetime.now(UTC) + timedelta(hours=later))) as app:
         sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="test", wait=timedelta(0)))
     assert (job.site.values()["s0_v"] == "1") is taken
 

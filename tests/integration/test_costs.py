@@ -19,10 +19,12 @@ from typing import Any
 
 import pytest
 
-from syncd.bootstrap.app import App
+from syncd.bootstrap.app import App, Surroundings
+from syncd.bootstrap.sources import SourceHooks
 from syncd.config import load
 from syncd.config.settings import Schedule
 from syncd.daemon.triggers import every, trigger_for
+from syncd.domain.ports import SilentObserver
 from syncd.reconcile.run_job import Run, sync_job
 from syncd.sandbox.wix_site import Refusal
 from syncd.telemetry.events import Events
@@ -35,9 +37,9 @@ DAY = timedelta(days=1)
 @contextmanager
 def simulated(lab: Lab, clock: FakeClock, observer: Any = None) -> Iterator[tuple[App, Counter[str]]]:
     calls: Counter[str] = Counter()
-    with App(
-        load(lab.config_file), clock=clock, source_call=lambda source, _: calls.update([source]), observer=observer
-    ) as app:
+    hooks = SourceHooks(on_call=lambda source, _: calls.update([source]))
+    around = Surroundings(clock=clock, source_hooks=hooks, observer=observer or SilentObserver())
+    with App(load(lab.config_file), around) as app:
         yield app, calls
 
 

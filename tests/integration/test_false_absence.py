@@ -222,7 +222,7 @@ def test_a_process_of_another_version_writes_nothing_more(lab: Lab, bao: Bao) ->
 
     with App(load(lab.config_file)) as app:
         with sqlite3.connect(lab.state) as other:
-            other.execute("UPDATE syncd_meta SET value = '4' WHERE key = 'schema_version'")
+            other.execute("UPDATE syncd_meta SET value = '99' WHERE key = 'schema_version'")
         other.close()
         bao.put("app/a", v="2")
         (report,) = sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="t", wait=timedelta(0)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from syncd.bootstrap.app import App
+from syncd.bootstrap.app import App, Surroundings
 from syncd.config import load
 from syncd.reconcile.run_job import Run, sync_job
 from syncd.sandbox.wix_site import Refusal
@@ -263,7 +263,7 @@ def test_a_limit_goes_by_the_sites_clock(lab: Lab, bao: Bao, wrong: timedelta) -
     job(lab, bao, "abcdefgh", **(DELETING | {"guard": {"max_deletes": 1}}))
     lab.settle()
     bao.remove("app/a")
-    with App(load(lab.config_file), clock=lambda: datetime.now(UTC) + wrong) as app:
+    with App(load(lab.config_file), Surroundings(clock=lambda: datetime.now(UTC) + wrong)) as app:
         for _ in range(2):
             sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="t", wait=timedelta(0)))
     assert len(lab.site.values()) == 7

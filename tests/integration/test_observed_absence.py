@@ -11,7 +11,7 @@ from typing import Any
 import libfaketime
 import pytest
 
-from syncd.bootstrap.app import App
+from syncd.bootstrap.app import App, Surroundings
 from syncd.config import load
 from syncd.domain import Record
 from syncd.reconcile.run_job import Run, sync_job
@@ -106,7 +106,7 @@ def test_what_comes_due_during_the_last_look_waits_for_its_own(
     honest, looked = AwsSource.check_path, list[str]()
 
     def sync() -> None:
-        with App(load(lab.config_file), clock=lambda: now) as app:
+        with App(load(lab.config_file), Surroundings(clock=lambda: now)) as app:
             sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="test", wait=timedelta(0)))
 
     def slow(self: AwsSource, path: str, pin: str = "") -> Any:

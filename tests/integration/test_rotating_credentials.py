@@ -12,8 +12,7 @@ import pytest
 
 from syncd.bootstrap.app import App
 from syncd.config import load
-from syncd.reconcile.observe.observation_cache import ObservationCache
-from syncd.reconcile.run_job import sync_job
+from syncd.reconcile.run_job import Run, sync_job
 from tests.lab import Lab
 from tests.support.http_stub import answering
 
@@ -66,9 +65,7 @@ def test_a_rotated_credentials_file_is_read_again_by_a_process_that_runs(
         with App(load(lab.config_file)) as app:
 
             def cycle() -> Any:
-                (report,) = sync_job(
-                    app.runtime, app.runtime.jobs["job"], holder="t", wait=timedelta(0), tick=ObservationCache()
-                )
+                (report,) = sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="t", wait=timedelta(0)))
                 return report
 
             assert cycle().exit_code == 0

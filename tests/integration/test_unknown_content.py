@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from syncd.bootstrap.app import App
+from syncd.bootstrap.app import App, Surroundings
 from syncd.config import load
 from syncd.domain import FindingKind
 from syncd.reconcile.run_job import Run, sync_job
@@ -36,7 +36,7 @@ def later(job: Lab, **span: float) -> Iterator[App]:
     job.wix.clock = clock = lambda: datetime.now(UTC) + ahead
     for site in job.wix.sites.values():
         site._clock = clock
-    with App(load(job.config_file), clock=clock) as app:
+    with App(load(job.config_file), Surroundings(clock=clock)) as app:
         yield app
 
 

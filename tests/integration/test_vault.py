@@ -14,11 +14,11 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from syncd.bootstrap.app import now
+from syncd.bootstrap.process import now
 from syncd.domain import Glob, Rule, SecretValue
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
 from syncd.sandbox.launchers import openbao
-from syncd.sources.vault import Login, VaultClient, VaultSource
+from syncd.sources.vault import Login, Server, VaultClient, VaultSource
 from tests.contract.test_sources import vault_source
 from tests.fakes import FakeClock
 from tests.lab import AWS_ENVIRON, Bao, Lab
@@ -27,13 +27,11 @@ from tests.support.http_stub import answering
 
 def source(address: str, login: Login, **more: Any) -> tuple[VaultSource, list[str]]:
     calls: list[str] = []
-    given = {"namespace": "", "ca_file": "", "client_cert": None, "clock": now} | more
-    if given["clock"] is not now:
-        given["steady"] = lambda: given["clock"]().timestamp()
-    client = VaultClient(
-        name="vault", address=address, login=login, secrets=login.secrets, observe=calls.append, **given
-    )
-    return VaultSource(client, given["clock"]), calls
+    clock = more.pop("clock", now)
+    if clock is not now:
+        more["steady"] = lambda: clock().timestamp()
+    server = Server(name="vault", address=address, on_call=calls.append, **more)
+    return VaultSource(VaultClient(server, login, clock), clock), calls
 
 
 def rule(bao: Bao, path: str = "**", **more: Any) -> Rule:
@@ -255,7 +253,7 @@ def test_an_expired_token_is_replaced_by_one_login(bao: Bao, policy: str) -> Non
     login = Login(method="approle", mount=mount, settings={"role_id": role_id}, credentials=fixed(secret_id=secret_id))
     one, calls = source(bao.address, login)
     assert one.snapshot(rule(bao)).entries
-    bao.root.auth.token.revoke(one._client._hvac.token)
+    bao.root.auth.token.revoke(one._client._session._hvac.token)
     assert one.snapshot(rule(bao)).entries
     assert calls.count("login") == 2
     one.close()
@@ -268,11 +266,11 @@ def test_a_token_is_renewed_before_it_ends(bao: Bao, policy: str) -> None:
     login = Login(method="approle", mount=mount, settings={"role_id": role_id}, credentials=fixed(secret_id=secret_id))
     one, calls = source(bao.address, login, clock=clock)
     assert one.snapshot(rule(bao)).entries
-    token = one._client._hvac.token
+    token = one._client._session._hvac.token
     clock.skip(timedelta(minutes=8))
     assert one.snapshot(rule(bao)).entries
-    assert one._client._hvac.token == token and calls.count("login") == 1
-    assert one._client._renew_at > clock.now.timestamp()
+    assert one._client._session._hvac.token == token and calls.count("login") == 1
+    assert one._client._session._state.lease.renew_at > clock.now.timestamp()
     one.close()
 
 

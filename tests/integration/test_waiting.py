@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from syncd.bootstrap.app import App
+from syncd.bootstrap.app import App, Surroundings
 from syncd.config import load
 from syncd.daemon import Daemon
 from syncd.ledger.store import Ledger
-from syncd.reconcile.run_job import sync_job
+from syncd.reconcile.run_job import Run, sync_job
 from syncd.sandbox.wix_site import Refusal
 from tests.e2e.test_daemon import ask, running
 from tests.lab import Bao, Lab
@@ -89,9 +89,9 @@ def test_whoever_waits_for_a_busy_site_gets_its_lock(lab: Lab, bao: Bao, moment:
         lab.wix.fault("429", "POST", times=100)
     else:
         lab.site.value = refusing  # type: ignore[method-assign]
-    with App(load(lab.config_file), clock=lambda: datetime.now(UTC) + timedelta(hours=25)) as app:
-        options = {"holder": "busy", "wait": timedelta(0)}
-        thread = threading.Thread(target=sync_job, args=(app.runtime, app.runtime.jobs["job"]), kwargs=options)
+    with App(load(lab.config_file), Surroundings(clock=lambda: datetime.now(UTC) + timedelta(hours=25))) as app:
+        run = Run(holder="busy", wait=timedelta(0))
+        thread = threading.Thread(target=sync_job, args=(app.runtime, app.runtime.jobs["job"], run))
         thread.start()
         try:
             until(lambda: app.target("shop").delay() > 1)

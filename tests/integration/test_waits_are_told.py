@@ -50,7 +50,7 @@ def test_for_another_process(job: Lab, words: tuple[str, ...]) -> None:
         done = job.run(*words)
     assert done.code == 7
     (told,) = waits(done)
-    assert "process 7 on elsewhere" in str(told["cause"]) and 0 < float(str(told["seconds"])) <= 2
+    assert "process 7 on elsewhere" in str(told["cause"]) and 0 < float(str(told["at_most_seconds"])) <= 2
 
 
 @pytest.mark.parametrize("words", [("sync",), ("plan",)])
@@ -58,7 +58,11 @@ def test_for_the_rate_limit(job: Lab, bao: Bao, words: tuple[str, ...]) -> None:
     job.config["targets"]["shop"]["rate_limit"] = "1/2s"
     job.run("plan")  # it takes the only place
     told = waits(job.run(*words))
-    assert told and "rate limit of target shop" in str(told[0]["cause"]) and 1 <= float(str(told[0]["seconds"])) <= 2
+    assert (
+        told
+        and "rate limit of target shop" in str(told[0]["cause"])
+        and 1 <= float(str(told[0]["at_most_seconds"])) <= 2
+    )
 
 
 def test_for_a_site_that_asks_to_slow_down(job: Lab, bao: Bao) -> None:
@@ -67,7 +71,11 @@ def test_for_a_site_that_asks_to_slow_down(job: Lab, bao: Bao) -> None:
     stop.start()
     told = waits(job.run("sync"))
     stop.join()
-    assert told and "target shop asks to slow down" in str(told[0]["cause"]) and float(str(told[0]["seconds"])) == 6
+    assert (
+        told
+        and "target shop asks to slow down" in str(told[0]["cause"])
+        and float(str(told[0]["at_most_seconds"])) == 6
+    )
 
 
 def test_on_a_terminal_it_is_a_line(job: Lab) -> None:

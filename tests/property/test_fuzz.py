@@ -23,9 +23,10 @@ from syncd.config import load
 from syncd.domain import Glob, RemoteSecret, Rule, SecretValue, Snapshot, WriteResult
 from syncd.errors import ConfigError, SyncdError
 from syncd.reconcile.saved_plan import FORMAT, read
-from syncd.sources.vault import Login, VaultClient, VaultSource
+from syncd.sources.vault import Login, Server, VaultClient, VaultSource
 from syncd.targets.wix.auth import ApiKeyAuth
 from syncd.targets.wix.http import client_for
+from syncd.targets.wix.retries import Line
 from syncd.targets.wix.target import WixTarget
 from tests.chaos.peers import Answer, Peer, metadata, peer, vault
 
@@ -129,6 +130,9 @@ class Free:
     def take(self) -> tuple[int, timedelta]:
         return 1, timedelta(0)
 
+    def room(self) -> int:
+        return 1
+
     def answered(self, ticket: int) -> None:
         pass
 
@@ -137,12 +141,13 @@ class Free:
 def wix(answered: tuple[list[Answer], Peer]) -> Iterator[WixTarget]:
     stop = threading.Event()
     stop.set()  # nothing is waited for, nothing sent again
-    target = WixTarget(
-        name="shop", site="s", base_url=answered[1].url, client=client_for(answered[1].url, connections=2),
+    client = client_for(answered[1].url, connections=2)
+    line = Line(
+        name="shop", site="s", base_url=answered[1].url, client=client,
         auth=ApiKeyAuth("s", lambda: SecretValue("generated")), quota=Free(), window_seconds=60, stop=stop,
     )  # fmt: skip
-    yield target
-    target.close()
+    yield WixTarget(line)
+    client.close()
 
 
 LISTED = {
@@ -254,11 +259,8 @@ def test_vault_answers(
 
     now = datetime(2026, 6, 1, tzinfo=UTC)
     vaulted[0][0] = answer
-    client = VaultClient(
-        name="vault", address=vaulted[1], namespace="", ca_file="", client_cert=None,
-        login=Login(method="token", credentials={"token": lambda: SecretValue("generated")}),
-        secrets=lambda: (), clock=lambda: now, observe=lambda _call: None,
-    )  # fmt: skip
+    login = Login(method="token", credentials={"token": lambda: SecretValue("generated")})
+    client = VaultClient(Server(name="vault", address=vaulted[1]), login, lambda: now)
     source = VaultSource(client, lambda: now)
     rule = Rule(index=0, source="vault", path=Glob(path), field="*", name="{path}_{field}", pin=pin)
     with suppress(SyncdError):
@@ -281,11 +283,8 @@ def test_the_honest_answers_are_understood() -> None:
     now = datetime(2026, 6, 1, tzinfo=UTC)
     told = answers()
     with peer(vault(lambda method, where: Answer(told["data" if "/data/" in where else "list"]))) as server:
-        client = VaultClient(
-            name="vault", address=server.url, namespace="", ca_file="", client_cert=None,
-            login=Login(method="token", credentials={"token": lambda: SecretValue("generated")}),
-            secrets=lambda: (), clock=lambda: now, observe=lambda _call: None,
-        )  # fmt: skip
+        login = Login(method="token", credentials={"token": lambda: SecretValue("generated")})
+        client = VaultClient(Server(name="vault", address=server.url), login, lambda: now)
         source = VaultSource(client, lambda: now)
         del told["list"]["data"]["key_info"]["b/"]
         told["list"]["data"] |= told["mount"]["data"]

@@ -171,7 +171,7 @@ def test_a_password_in_the_address_of_the_ledger(lab: Lab, bao: Bao, heard: list
     [
         "syncd.reconcile.apply.applier.after_success",
         "syncd.reconcile.desired.desired_state.extract",
-        "syncd.targets.wix.target.exchange",
+        "syncd.targets.wix.retries.exchange",
         "syncd.reconcile.planned_pass.recover",
     ],
 )

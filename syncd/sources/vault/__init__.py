@@ -1,7 +1,8 @@
-"""HashiCorp Vault and OpenBao: KV v2 and v1 through hvac."""
+"""HashiCorp Vault and OpenBao."""
 
 from syncd.sources.vault.auth import Login
 from syncd.sources.vault.client import VaultClient
+from syncd.sources.vault.session import Server
 from syncd.sources.vault.source import VaultSource
 
-__all__ = ["Login", "VaultClient", "VaultSource"]
+__all__ = ["Login", "Server", "VaultClient", "VaultSource"]

@@ -14,14 +14,9 @@ from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_HINT, is_storabl
 from syncd.errors import SourceError, SourceUnavailable
 from syncd.sources.limits import LISTING_SECONDS
 from syncd.sources.retry import FailFast
-from syncd.sources.vault.client import (
-    NO_ANSWER,
-    NOT_VAULT,
-    NOT_VAULT_HINT,
-    THREADS,
-    StatusError,
-    VaultClient,
-)
+from syncd.sources.vault.answers import NO_ANSWER, NOT_VAULT, NOT_VAULT_HINT, StatusError
+from syncd.sources.vault.client import VaultClient
+from syncd.sources.vault.session import THREADS
 
 DENIED = 403
 NOT_FOUND = 404

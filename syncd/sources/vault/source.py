@@ -24,14 +24,8 @@ from syncd.domain.ports import Clock
 from syncd.domain.untrusted import mapping, storable, word
 from syncd.errors import SourceError
 from syncd.sources.retry import FailFast
-from syncd.sources.vault.client import (
-    NO_ANSWER,
-    NOT_VAULT,
-    NOT_VAULT_HINT,
-    THREADS,
-    StatusError,
-    VaultClient,
-)
+from syncd.sources.vault.answers import NO_ANSWER, NOT_VAULT, NOT_VAULT_HINT, StatusError
+from syncd.sources.vault.client import VaultClient
 from syncd.sources.vault.listing import (
     DENIED,
     Mount,
@@ -42,6 +36,7 @@ from syncd.sources.vault.listing import (
     is_missing,
     kv2_version,
 )
+from syncd.sources.vault.session import THREADS
 
 
 class VaultSource:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
@@ -47,25 +48,22 @@ class ApiKeyAuth:
         return False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """A Wix app on one site."""
+
+    app_id: str
+    instance_id: str
+    secret: Credential
+
+
 class AppAuth:
     """OAuth 2 client credentials: `POST /oauth2/token` at the base URL's origin (Create Access Token)."""
 
     def __init__(
-        self,
-        client: httpx.Client,
-        token_url: str,
-        *,
-        app_id: str,
-        instance_id: str,
-        app_secret: Credential,
-        steady: Callable[[], float] = time.monotonic,
+        self, client: httpx.Client, token_url: str, app: App, *, steady: Callable[[], float] = time.monotonic
     ) -> None:
-        self._client = client
-        self._url = token_url
-        self._app_id = app_id
-        self._instance_id = instance_id
-        self._app_secret = app_secret
-        self._steady = steady
+        self._client, self._url, self._app, self._steady = client, token_url, app, steady
         self._lock = threading.Lock()
         self._token: SecretValue[str] | None = None
         self._good_until = 0.0
@@ -88,9 +86,9 @@ class AppAuth:
     def _fetch(self) -> tuple[SecretValue[str], timedelta]:
         payload: Sendable = {
             "grant_type": "client_credentials",
-            "client_id": self._app_id,
-            "client_secret": self._app_secret(),
-            "instance_id": self._instance_id,
+            "client_id": self._app.app_id,
+            "client_secret": self._app.secret(),
+            "instance_id": self._app.instance_id,
         }
         answer = exchange(self._client, "POST", self._url, headers={}, payload=payload)
         token = (answer.body or {}).get("access_token")

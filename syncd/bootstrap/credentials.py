@@ -1,0 +1,25 @@
+"""Credentials of the configuration as they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from syncd.config.fields import Credential
+from syncd.domain import SecretValue
+from syncd.errors import ConfigError
+from syncd.transport.addresses import PROXY_HINT, is_proxy_address
+
+
+def reader(what: str, credential: Credential) -> Callable[[], SecretValue[str]]:
+    """Reads a credential anew at each call. The call raises `ConfigError` that names `what`."""
+    return lambda: credential.read(what)
+
+
+def proxy_of(what: str, given: str | Credential | None) -> SecretValue[str] | None:
+    """A proxy's URL, which may hold a password. Raises `ConfigError` where it cannot be read, or is none."""
+    if given is None:
+        return None
+    url = given.read(what) if isinstance(given, Credential) else SecretValue(given)
+    if not is_proxy_address(url.reveal()):
+        raise ConfigError(f"{what}: holds no address of an HTTP proxy", hint=PROXY_HINT)
+    return url

@@ -1,0 +1,41 @@
+"""Configured jobs as the cycle takes them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from syncd.config.rules import normalised
+from syncd.config.settings import JobSettings
+from syncd.domain.job import Job, Limit, Limits, Policies
+
+UNSCHEDULED = timedelta(hours=1)
+"""Taken for the interval of a job without a schedule (a cron-style run)."""
+
+
+def make_job(name: str, settings: JobSettings, kind: str) -> Job:
+    """One job, ready to run. `kind`: its source's."""
+    interval = settings.schedule.interval() if settings.schedule else UNSCHEDULED
+    return Job(
+        name=name,
+        source=settings.source,
+        targets=tuple(settings.targets),
+        rules=tuple(normalised(rule, index, settings.source, kind) for index, rule in enumerate(settings.secrets)),
+        policies=Policies(
+            job=name,
+            adopt=settings.conflict_policy == "adopt",
+            restore=settings.drift_policy == "restore",
+            delete=settings.deletion_policy == "delete",
+            grace=settings.deletion_grace,
+            interval=interval,
+            verify_every=settings.verify_every or None,
+        ),
+        limits=Limits(
+            max_deletes=_limit(settings.guard.max_deletes),
+            max_updates=_limit(settings.guard.max_updates) if settings.guard.max_updates is not None else None,
+            max_creates=_limit(settings.guard.max_creates) if settings.guard.max_creates is not None else None,
+        ),
+    )
+
+
+def _limit(text: str) -> Limit:
+    return Limit(percent=float(text[:-1])) if text.endswith("%") else Limit(number=int(text))

@@ -1,0 +1,85 @@
+"""The ledger that a configuration names, opened, with its request times and its fingerprints."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from syncd.config.settings import Settings, State
+from syncd.domain.ports import Clock
+from syncd.errors import LedgerError
+from syncd.ledger.engine import is_read_only, postgres_engine, prepare_file, read_only_engine, sqlite_engine
+from syncd.ledger.fingerprints import KEY_BYTES, Fingerprints, key_beside, key_path
+from syncd.ledger.store import Ledger
+from syncd.telemetry.logs import logger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedLedger:
+    """A ledger and what stands beside it."""
+
+    ledger: Ledger
+    request_times: Engine
+    """Where the times of requests are kept: with a ledger that may only be read, for this command alone."""
+    fingerprints: Fingerprints
+
+    def close(self) -> None:
+        """Give connections back."""
+        self.request_times.dispose()
+        self.ledger.close()
+
+
+def open_ledger(settings: Settings, clock: Clock, *, writable: bool, renaming: bool) -> OpenedLedger:
+    """Open it, and see that key and owner are the ledger's own. Raises `LedgerError`, `ConfigError`.
+
+    `writable` False: where there is no ledger yet, none is made (a plan). `renaming`: its owner may be another than
+    the configuration's.
+    """
+    ledger, times, path = _opened(settings.state, clock, writable=writable)
+    fingerprints = _fingerprints(settings.state, ledger, path)
+    keep = writable or not (path and is_read_only(path))
+    ledger.check_key(fingerprints.key_id, keep=keep)
+    if not renaming:
+        ledger.check_owner(settings.owner, keep=keep)
+    return OpenedLedger(ledger=ledger, request_times=times, fingerprints=fingerprints)
+
+
+def _opened(state: State, clock: Clock, *, writable: bool) -> tuple[Ledger, Engine, Path | None]:
+    if state.url is not None:
+        url = state.url.read("state.url").reveal()
+        return Ledger(postgres_engine(url), "in PostgreSQL", None, clock), postgres_engine(url), None
+    path = state.file
+    if not writable and not path.exists():
+        engine = sqlite_engine(None)
+        return Ledger(engine, "in memory", None, clock), engine, None
+    if not writable and is_read_only(path):
+        memory = sqlite_engine(None)
+        Ledger(memory, "in memory", None, clock)  # the request times of this command alone
+        return Ledger(read_only_engine(path), str(path), path, clock), memory, path
+    for file, rights in prepare_file(path):
+        hint = "only its owner may read it now"
+        logger().warning("state.narrowed", file=str(file), had=f"{rights:04o}", hint=hint)
+    return Ledger(sqlite_engine(path), str(path), path, clock), sqlite_engine(path, durable=False), path
+
+
+def _fingerprints(state: State, ledger: Ledger, path: Path | None) -> Fingerprints:
+    given = state.fingerprint_key
+    if given is not None:
+        key = given.read("state.fingerprint_key").reveal()
+        if not re.fullmatch(rf"([0-9a-fA-F]{{2}}){{{KEY_BYTES},}}", key):
+            raise LedgerError(
+                f"state.fingerprint_key ({given}) is not 64 hex digits or more",
+                hint="make one with: openssl rand -hex 32",
+            )
+        return Fingerprints(bytes.fromhex(key))
+    if path is None:
+        return Fingerprints(os.urandom(KEY_BYTES))
+    known = ledger.meta("fingerprint_key_id") is not None
+    if not known and key_path(path).exists():
+        hint = "if it was not lost on purpose, put a backup back; else it is rebuilt from the sites"
+        logger().warning("ledger.empty", ledger=ledger.place, hint=hint)
+    return Fingerprints(key_beside(path, known=known))

@@ -1,0 +1,111 @@
+"""Sources as configured, with their clients. SDKs are imported when first needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from syncd.bootstrap.credentials import proxy_of, reader
+from syncd.config.fields import Credential
+from syncd.config.settings import AwsSettings, CertAuth, VaultSettings
+from syncd.domain.ports import Clock, Queue, Source
+from syncd.errors import ConfigError
+from syncd.transport.addresses import see_certificates
+
+if TYPE_CHECKING:
+    from syncd.sources.aws.session import ClientFactory
+    from syncd.sources.vault import Login
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceHooks:
+    """What a source tells while it works, for the metrics."""
+
+    on_call: Callable[[str, str], None] = lambda _source, _call: None
+    on_expiry: Callable[[str, datetime | None], None] = lambda _source, _at: None
+
+
+def make_source(name: str, settings: VaultSettings | AwsSettings, clock: Clock, hooks: SourceHooks) -> Source:
+    """A source, not asked yet. Raises `ConfigError` for a missing credential."""
+    if isinstance(settings, VaultSettings):
+        return _vault(name, settings, clock, hooks)
+    from syncd.sources.aws.source import AwsSource
+
+    if settings.ca_file:
+        see_certificates(f"sources.{name}.ca_file", settings.ca_file)
+    factory = _aws_clients(name, "secretsmanager", settings, settings.endpoint_url or "")
+    return AwsSource(name, factory.connect(), lambda call: hooks.on_call(name, call), factory.renewed)
+
+
+def _vault(name: str, settings: VaultSettings, clock: Clock, hooks: SourceHooks) -> Source:
+    from syncd.sources.vault import Server, VaultClient, VaultSource
+
+    auth = settings.auth
+    login = _login(name, auth)
+    cert = (str(auth.cert_file), str(auth.key_file)) if isinstance(auth, CertAuth) else None
+    for file in (settings.ca_file, *(cert or ())):
+        if file and not os.access(file, os.R_OK):
+            raise ConfigError(f"sources.{name}: {file} cannot be read", hint="see ca_file, cert_file, key_file")
+    if settings.ca_file:
+        see_certificates(f"sources.{name}.ca_file", settings.ca_file)
+    login.secrets()  # a missing credential is reported before anything is asked
+    server = Server(
+        name=name,
+        address=settings.address,
+        namespace=settings.namespace,
+        login_namespace=auth.namespace,
+        ca_file=settings.ca_file,
+        client_cert=cert,
+        proxy=proxy_of(f"sources.{name}.proxy", settings.proxy),
+        on_call=lambda call: hooks.on_call(name, call),
+        # Every other method logs in anew by itself.
+        on_expiry=lambda at: hooks.on_expiry(name, at if auth.method == "token" else None),
+    )
+    return VaultSource(VaultClient(server, login, clock), clock)
+
+
+def make_queue(name: str, settings: AwsSettings) -> Queue:
+    """The queue of a source's events. Raises `SourceError` where AWS is not set up, `ConfigError` without a queue."""
+    from syncd.sources.aws.event_queue import Queue as SqsQueue
+
+    if settings.events is None:
+        raise ConfigError(f"sources.{name}: no events", hint="write events: {sqs: URL}")
+    factory = _aws_clients(name, "sqs", settings, settings.events.endpoint_url)
+    return SqsQueue(name, factory.connect(), settings.events.sqs, factory.renewed)
+
+
+def _aws_clients(name: str, service: str, settings: AwsSettings, endpoint_url: str) -> ClientFactory:
+    from syncd.sources.aws.session import ClientFactory
+
+    return ClientFactory(
+        service=service,
+        region=settings.region,
+        endpoint_url=endpoint_url,
+        sts_endpoint_url=settings.sts_endpoint_url or "",
+        assume_role=settings.assume_role,
+        external_id=settings.external_id,
+        ca_file=settings.ca_file,
+        proxy=proxy_of(f"sources.{name}.proxy", settings.proxy),
+    )
+
+
+def _login(name: str, auth: Any) -> Login:
+    from syncd.sources.vault import Login
+
+    credentials, plain = {}, {}
+    for key in type(auth).model_fields:
+        value = getattr(auth, key)
+        if isinstance(value, Credential):
+            credentials[key] = reader(f"sources.{name}.auth.{key}", value)
+        elif isinstance(value, str) and key not in {"method", "mount", "namespace"}:
+            plain[key] = value
+    return Login(
+        method=auth.method,
+        mount=getattr(auth, "mount", ""),
+        settings=plain,
+        credentials=credentials,
+        wrapped=getattr(auth, "wrapped", False),
+    )

@@ -1,0 +1,106 @@
+"""What a Vault server answers: hvac with its traps closed, statuses kept, redirects and stray tokens refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import requests
+from hvac.adapters import JSONAdapter, RawAdapter
+
+from syncd.domain import SecretValue
+from syncd.domain.recency import clock_skew
+from syncd.domain.untrusted import origin_of, parsed
+from syncd.errors import SourceUnavailable
+from syncd.transport.echoes import holds
+from syncd.transport.urllib3_limits import bounded
+
+NO_ANSWER = 502
+"""The status of what is no answer of Vault's, whatever its own says."""
+UNKNOWN_METHOD = 405
+"""The status of what a proxy answers that does not pass a method on."""
+METHOD_REFUSED = {400, 403, 404, 405, 501}
+"""What such proxies answer, with a page of their own."""
+NOT_VAULT = "the answer is none of Vault's"
+NOT_VAULT_HINT = "see what answers at the source's address: a proxy, another server?"
+SHORTEST_TOKEN = 16
+"""Characters of a token that is looked for in answers; Vault's own have 24 and more."""
+
+
+class StatusError(Exception):
+    """An answer that is no success: the status and what hvac would have dropped. Never leaves this package."""
+
+    def __init__(
+        self,
+        status: int,
+        errors: tuple[str, ...],
+        body: dict[str, Any],
+        *,
+        leads_to: str = "",
+        skew: timedelta = timedelta(0),
+    ) -> None:
+        """`leads_to`: the scheme and host that a redirect names. `skew`: how far our clock is ahead of the server's."""
+        super().__init__(status)
+        self.leads_to = leads_to
+        self.skew = skew
+        self.status = status
+        self.errors = errors
+        self.body = body
+
+
+class VaultAdapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
+    """Every hvac call passes here: a JSON object, None for 204, or `StatusError`."""
+
+    credentials: tuple[SecretValue[str], ...] = ()
+    """What the login was done with: no answer about a secret holds it."""
+
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        kwargs.pop("raise_exception", None)
+        with bounded():
+            answer = RawAdapter.request(self, method, url, *args, raise_exception=False, stream=True, **kwargs)
+            with answer:
+                # Compressed though not asked for: a small body could unpack into any size.
+                content = b"" if "content-encoding" in answer.headers else answer.content
+        sent = (self.token or "", *(credential.reveal() for credential in self.credentials))
+        if not url.startswith("/v1/auth/") and any(
+            len(text) >= SHORTEST_TOKEN and holds(content, text) for text in sent
+        ):
+            content = b""  # a peer that echoes the token would have it kept
+        body = parsed(content)
+        if answer.status_code < 300 and (isinstance(body, dict) or answer.status_code == 204):
+            return body
+        if 300 <= answer.status_code < 400:
+            leads_to = origin_of(answer.headers.get("Location", ""))
+            leads_to = "" if any(text and holds(leads_to.encode(), text) for text in sent) else leads_to
+            raise StatusError(answer.status_code, (), {}, leads_to=leads_to)
+        content_fields = body if isinstance(body, dict) else {}
+        errors = content_fields.get("errors")
+        lines = tuple(str(line) for line in errors) if isinstance(errors, list) else ()
+        if not content_fields and method.lower() in {"list", "scan"} and answer.status_code in METHOD_REFUSED:
+            raise StatusError(UNKNOWN_METHOD, (), {})
+        skew = clock_skew(answer.headers.get("Date", ""), datetime.now(UTC))
+        raise StatusError(answer.status_code if content_fields else NO_ANSWER, lines, content_fields, skew=skew)
+
+
+class NoRedirects(requests.Session):
+    """Redirects are refused; left to itself, requests would read and unpack such an answer all the same."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
+        """Nowhere."""
+        return None
+
+
+def server_fault(error: StatusError, place: str) -> SourceUnavailable:
+    """What a server that cannot serve says of itself."""
+    sealed = error.status == 503 and any("sealed" in line.lower() for line in error.errors)
+    if sealed:
+        return SourceUnavailable(f"{place} is sealed", hint="unseal it; nothing changes until then", whole=True)
+    if error.status == 429:
+        return SourceUnavailable(f"{place} asks to slow down", hint="raise its quota, or stretch the schedule")
+    if error.status == NO_ANSWER:
+        return SourceUnavailable(f"{place}: {NOT_VAULT}", hint=NOT_VAULT_HINT)
+    if 300 <= error.status < 400:
+        where = error.leads_to or "another address"
+        hint = "write that address, if it is the right one; syncd follows no redirect with a token"
+        return SourceUnavailable(f"{place}: {NOT_VAULT}: it redirects to {where} (HTTP {error.status})", hint=hint)
+    return SourceUnavailable(f"{place} gave no usable answer (HTTP {error.status})", hint="see its log")

@@ -1,0 +1,287 @@
+"""A session at one Vault server: connections, one login a lifetime, and a token that is renewed in time."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import hvac
+import requests
+
+from syncd.domain import SecretValue
+from syncd.domain.ports import Clock
+from syncd.domain.recency import skew_in_words
+from syncd.errors import SourceDenied, SourceError, SourceUnavailable
+from syncd.sources.vault.adapter import BoundedAdapter
+from syncd.sources.vault.answers import NoRedirects, StatusError, VaultAdapter, server_fault
+from syncd.sources.vault.auth import Login
+from syncd.transport.addresses import proxy_for
+from syncd.transport.urllib3_limits import BOUNDS
+
+THREADS = 32
+TIMEOUT = (5.0, 8.0)
+"""Seconds to connect, and until the first byte of an answer."""
+HINT_LARGE = "see what answers there; a rule with a narrower path lists less"
+LOGIN_HINT = "see auth: role, credential, mount"
+LOGIN_HINTS = {
+    400: "the credential is wrong, used up or expired, or the role is not there: see auth.role and the credential",
+    403: "the role does not allow this identity, or the token is expired or revoked: see the role and the token",
+    404: "no such login method is mounted there: see auth.method, auth.mount and auth.namespace",
+}
+"""What the server's statuses mean at a login (Vault's HTTP API, auth methods)."""
+TOKEN_HINTS = {403: "the token is wrong, expired or revoked, or of another namespace: see auth.token"}
+"""The same, where the token itself is given."""
+LOGIN_BACKOFF = timedelta(minutes=1)
+LOGIN_BACKOFF_MAX = timedelta(hours=1)
+STALL_SECONDS = 2.0
+"""That a failed login speaks for those who waited behind it."""
+LONGEST_LEASE = 10 * 365 * 86400.0
+"""Seconds; what claims to be longer is looked at again then."""
+NO_LOGIN = (StatusError, KeyError, TypeError, ValueError, OverflowError)
+"""What an answer raises that is no login's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A Vault server, and how it is reached."""
+
+    name: str
+    """The source's."""
+    address: str
+    namespace: str = ""
+    login_namespace: str | None = None
+    """Where the login and its token live, if not where the secrets are."""
+    ca_file: str = ""
+    client_cert: tuple[str, str] | None = None
+    proxy: SecretValue[str] | None = None
+    on_call: Callable[[str], None] = lambda _call: None
+    on_expiry: Callable[[datetime | None], None] = lambda _at: None
+    """Given when the token ends, where it cannot be renewed any further; None where it does not."""
+    steady: Callable[[], float] = time.monotonic
+    """Seconds that no jump of the clock moves: leases and pauses are measured by it."""
+
+    @property
+    def place(self) -> str:
+        """What messages call it."""
+        return f"source {self.name} ({self.address})"
+
+    def proxy_url(self) -> str | None:
+        """The proxy that leads there. Raises `ConfigError` for a variable that names none."""
+        if self.proxy:
+            return self.proxy.reveal()
+        return None if _is_loopback(self.address) else proxy_for(self.address)
+
+
+@dataclass(slots=True)
+class _Lease:
+    """How long the token lives."""
+
+    renew_at: float | None = None
+    renewable: bool = False
+    longest: float = 0.0
+    """Seconds of the longest lease seen: a renewal that gives much less is among the last."""
+
+
+@dataclass(slots=True)
+class _Refusals:
+    """Logins that were refused or waited for in vain."""
+
+    error: SourceError | None = None
+    of: tuple[SecretValue[str], ...] = ()
+    """The credentials that were refused."""
+    count: int = 0
+    not_before: float = 0.0
+    stalled: tuple[float, SourceError] | None = None
+    """When a login was waited for in vain: who queues behind it does not wait for one of its own."""
+
+
+@dataclass(slots=True)
+class _State:
+    lease: _Lease = field(default_factory=_Lease)
+    refusals: _Refusals = field(default_factory=_Refusals)
+
+
+class VaultSession:
+    """One server, one namespace, one token at a time."""
+
+    def __init__(self, server: Server, login: Login, clock: Clock) -> None:
+        self.server = server
+        self._login, self._clock = login, clock
+        way = server.proxy_url()
+        self._proxy = "" if way is None else f"{urlsplit(way).scheme}://{urlsplit(way).netloc.rpartition('@')[2]}"
+        session = _connections(server, way)
+        own = server.namespace if server.login_namespace is None else server.login_namespace
+        self._hvac, self._auth = _client(server, session, server.namespace), _client(server, session, own)
+        self._lock = threading.RLock()
+        self._state = _State()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._hvac.adapter.close()
+
+    def request(self, method: str, url: str, params: dict[str, str]) -> Any:
+        """One request with the token. Raises `StatusError`, `SourceError`."""
+        return self.translated(lambda: self._hvac.adapter.request(method, url, params=params))
+
+    def translated(self, send: Callable[[], Any]) -> Any:
+        """What `send` answers, with the SDK's errors as ours. Raises `StatusError`, `SourceError`."""
+        place = self.server.place
+        try:
+            return send()
+        except StatusError as error:
+            if 400 <= error.status < 500 and error.status not in {412, 429, 472, 473}:
+                raise
+            raise server_fault(error, place) from None
+        except requests.exceptions.SSLError:
+            raise SourceUnavailable(
+                f"{place}: its certificate is not trusted",
+                hint="give the company's CA as ca_file, and see the host name in address",
+            ) from None
+        except requests.exceptions.ProxyError:
+            raise SourceUnavailable(
+                f"{place}: the proxy {self._proxy} on the way refuses or does not answer",
+                hint="see proxy of the source, or HTTPS_PROXY, and its user and password; NO_PROXY goes around it",
+                whole=True,
+            ) from None
+        except (requests.exceptions.RequestException, OSError) as error:
+            what = BOUNDS.broken or f"does not answer ({type(error).__name__})"
+            raise SourceUnavailable(
+                f"{place} {what}",
+                hint=HINT_LARGE if BOUNDS.large else "see address, network and ca_file",
+                whole=True,
+                stalled=isinstance(error, (requests.exceptions.Timeout, TimeoutError)) or bool(BOUNDS.broken),
+            ) from None
+
+    def expired(self, token: str, denied: StatusError) -> bool:
+        """Tell a token that is no more from a policy that says no; forget the former."""
+        if denied.errors and denied.errors != ("permission denied",):
+            return False
+        with self._lock:
+            if self._hvac.token != token:
+                return True  # another thread renewed it meanwhile
+            try:
+                self.translated(self._auth.auth.token.lookup_self)
+            except StatusError:
+                self._hold("")
+                return True
+            return False
+
+    def token(self) -> str:
+        """A token that is good now, after a login where needed. Raises `SourceError`."""
+        with self._lock:
+            now = self.server.steady()
+            if self._hvac.token and self._state.lease.renew_at is not None and now >= self._state.lease.renew_at:
+                self._renew(now)
+            if not self._hvac.token:
+                self._log_in(now)
+            return str(self._hvac.token)
+
+    def _renew(self, now: float) -> None:
+        try:
+            if self._state.lease.renewable:
+                self._adopt(self.translated(self._auth.auth.token.renew_self)["auth"], now)
+                return
+        except NO_LOGIN:
+            pass
+        self._hold("")
+
+    def _hold(self, token: str) -> None:
+        """Send this token from now on; an empty one is none."""
+        self._hvac.token = self._auth.token = token
+
+    def _log_in(self, now: float) -> None:
+        """Once; a refusal is remembered, because a login loop locks a role out."""
+        secrets, refusals = self._login.secrets(), self._state.refusals
+        if refusals.error and refusals.of == secrets and now < refusals.not_before:
+            raise refusals.error
+        if refusals.stalled and now - refusals.stalled[0] < STALL_SECONDS:
+            raise refusals.stalled[1]
+        self.server.on_call("login")
+        self._hvac.adapter.credentials = self._auth.adapter.credentials = secrets
+        try:
+            self._adopt(self.translated(lambda: self._login(self._auth)), now)
+        except NO_LOGIN as error:
+            self._hold("")
+            refusals.error, refusals.of = self._refused(error, now), secrets
+            raise refusals.error from None
+        except SourceError as error:
+            self._hold("")
+            if isinstance(error, SourceUnavailable) and error.stalled:
+                refusals.stalled = (self.server.steady(), error)
+            raise
+        self._state.refusals = _Refusals()
+
+    def _refused(self, error: Exception, now: float) -> SourceDenied:
+        """The refusal, and until when it is not tried again with the same credential."""
+        refusals = self._state.refusals
+        refusals.count += 1
+        wait = min(LOGIN_BACKOFF_MAX, LOGIN_BACKOFF * 2 ** min(refusals.count - 1, 8))
+        refusals.not_before = now + wait.total_seconds()
+        status = error.status if isinstance(error, StatusError) else 0
+        hint = (TOKEN_HINTS if self._login.method == "token" else LOGIN_HINTS).get(status, LOGIN_HINT)
+        minutes = int(wait.total_seconds() // 60)
+        return SourceDenied(
+            f"{self.server.place} refused the login" + (f" (HTTP {status})" if status else "") + _skew_note(error),
+            hint=f"{hint}; it is not tried again with the same credential for {minutes} min",
+        )
+
+    def _adopt(self, auth: dict[str, Any], now: float) -> None:
+        """Take the token, to be renewed at two thirds of its lease; one that shrinks ends in a new login.
+
+        Raises KeyError, TypeError or ValueError for what is no login's answer.
+        """
+        token, seconds = auth["client_token"], float(auth["lease_duration"] or 0)
+        if not isinstance(token, str) or not token or not all("!" <= char <= "~" for char in token):
+            raise ValueError
+        self._hold(token)
+        lease = self._state.lease
+        lease.renewable = bool(auth.get("renewable")) and seconds > 60
+        lease.renew_at = now + min(seconds, LONGEST_LEASE) * 2 / 3 if seconds > 0 else None
+        lease.longest = max(lease.longest, seconds)
+        ends = seconds > 0 and (not lease.renewable or seconds < lease.longest * 0.9)
+        self.server.on_expiry(self._clock() + timedelta(seconds=min(seconds, LONGEST_LEASE)) if ends else None)
+
+
+def _connections(server: Server, proxy: str | None) -> requests.Session:
+    session = NoRedirects()
+    session.trust_env = False
+    session.headers["Accept-Encoding"] = "identity"
+    session.verify = server.ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or True
+    session.cert = server.client_cert
+    session.proxies.update({"http": proxy, "https": proxy} if proxy else {})
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, BoundedAdapter(pool_maxsize=THREADS))
+    return session
+
+
+def _client(server: Server, session: requests.Session, namespace: str) -> hvac.Client:
+    return hvac.Client(
+        url=server.address,
+        token="",  # not the one of VAULT_TOKEN or ~/.vault-token
+        namespace=namespace or None,
+        session=session,
+        timeout=TIMEOUT,
+        allow_redirects=False,
+        adapter=VaultAdapter,
+    )
+
+
+def _skew_note(error: Exception) -> str:
+    """A difference of clocks, of which a login with a signed token or request dies."""
+    words = skew_in_words(error.skew) if isinstance(error, StatusError) else ""
+    return f"; {words}" if words else ""
+
+
+def _is_loopback(address: str) -> bool:
+    host = urlsplit(address).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

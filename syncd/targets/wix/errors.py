@@ -1,0 +1,111 @@
+"""What Wix's answers mean, as errors with their fix (Wix REST reference: "About Errors", and each call's own). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import httpx
+
+from syncd.errors import (
+    NameTaken,
+    SecretGone,
+    SecretRefused,
+    SiteFull,
+    TargetDenied,
+    TargetError,
+    TargetUnavailable,
+)
+from syncd.targets.wix.http import Answer
+
+SLOWEST_WAIT = 120.0
+"""Seconds that an answer may ask to wait at most."""
+HINT_UNKNOWN_KEY = "the credential is wrong, expired or revoked: put a valid one where the target's auth says"
+HINT_NOT_ALLOWED = "give the key or app the Manage Secrets permission for this site; see that its Members Area is on"
+FULL = {"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"}
+"""Codes of a creation that no other secret would have met differently (About Errors); a 429 is the rate limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Of whom something was asked, and what."""
+
+    target: str
+    site: str
+    method: str
+    single: bool
+    """Does the address name one secret?"""
+    window_seconds: float
+    """Of the rate limit: how long to wait where an answer does not say."""
+
+    @property
+    def is_listing(self) -> bool:
+        """Was the whole site asked for?"""
+        return self.method == "GET" and not self.single
+
+
+def error_of(answer: Answer, asked: Asked) -> TargetError | None:
+    """The error that an answer is; None for a success."""
+    status, shown, request_id = answer.status, answer.shown, answer.request_id
+    if 200 <= status < 300 and answer.body is not None:
+        return None
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        wait = min(asked.window_seconds if answer.retry_after is None else answer.retry_after, SLOWEST_WAIT)
+        message = f"{asked.target}: Wix asks to slow down ({shown})"
+        return TargetUnavailable(message, retry_after=wait, request_id=request_id)
+    if 300 <= status < 400:
+        where = answer.leads_to or "another address"
+        hint = "see base_url; write that address if it is the right one"
+        message = f"{asked.target}: redirected to {where} ({shown}), which is refused"
+        return TargetDenied(message, hint=hint, request_id=request_id)
+    if status == httpx.codes.UNAUTHORIZED:
+        message = f"{asked.target}: Wix refused the credential ({shown})"
+        return TargetDenied(message, hint=HINT_UNKNOWN_KEY, request_id=request_id)
+    if status == httpx.codes.FORBIDDEN:
+        message = f"{asked.target}: Wix refused the {asked.method}: no permission for it on site {asked.site} ({shown})"
+        return TargetDenied(message, hint=HINT_NOT_ALLOWED, request_id=request_id)
+    # Without a body that is Wix's, or with a fault of the server's, nothing says whether it took effect.
+    if answer.body is None or status < 400 or status >= 500:
+        return TargetUnavailable(
+            f"{asked.target}: no usable answer from Wix ({shown})",
+            hint="tried again in the next cycle",
+            maybe_done=True,
+            request_id=request_id,
+        )
+    return _refusal(answer, asked)
+
+
+def _refusal(answer: Answer, asked: Asked) -> TargetError:
+    """A 4xx of Wix's own."""
+    shown, request_id = answer.shown, answer.request_id
+    if asked.method == "POST" and answer.code in FULL:
+        return SiteFull(
+            f"{asked.target}: the site takes no more secrets ({shown})",
+            hint="remove some at Wix, or send fewer: exclude them from the job's rules",
+            request_id=request_id,
+        )
+    if answer.status == httpx.codes.NOT_FOUND:
+        return _not_found(answer, asked)
+    if answer.status == httpx.codes.CONFLICT:
+        return NameTaken(f"{asked.target}: the name is taken ({shown})", request_id=request_id)
+    if answer.status == httpx.codes.PRECONDITION_REQUIRED:
+        message = f"{asked.target}: the site is not ready for secrets ({shown})"
+        return TargetDenied(message, hint="install the Members Area app on the site", request_id=request_id)
+    if asked.is_listing:
+        message = f"{asked.target}: Wix refuses the listing ({shown})"
+        return TargetDenied(message, hint=HINT_NOT_ALLOWED, request_id=request_id)
+    return SecretRefused(
+        f"{asked.target}: Wix refuses this secret ({shown})",
+        hint="see name, value and description against Wix's limits",
+        request_id=request_id,
+    )
+
+
+def _not_found(answer: Answer, asked: Asked) -> TargetError:
+    """A proxy's 404 is not Wix's: only Wix names the code, or at least the request."""
+    if asked.single and (answer.code == "NOT_FOUND" or (not answer.code and answer.named)):
+        return SecretGone(f"{asked.target}: no such secret ({answer.shown})", request_id=answer.request_id)
+    return TargetDenied(
+        f"{asked.target}: no secrets vault at this address ({answer.shown})",
+        hint="see base_url, and that the site exists",
+        request_id=answer.request_id,
+    )

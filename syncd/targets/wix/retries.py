@@ -1,0 +1,169 @@
+"""Calls to one site: a place in its rate limit, one exchange, and the tries that may follow."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import httpx
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_any
+from tenacity.stop import stop_after_attempt, stop_after_delay, stop_when_event_set
+from tenacity.wait import wait_random_exponential
+
+from syncd.domain.ports import Quota, TellWait
+from syncd.errors import CALL_PATIENCE, Interrupted, TargetError, TargetUnavailable
+from syncd.targets.wix.auth import Auth
+from syncd.targets.wix.errors import Asked, error_of
+from syncd.targets.wix.http import Answer, Sendable, exchange
+
+ATTEMPTS = 4
+DEADLINE = 180.0
+"""Seconds for all tries of one call, the waits for the quota and after a 429 included."""
+GROWING = wait_random_exponential(multiplier=0.2, max=5)
+OnRequest = Callable[[str, str], None]
+"""Given (method, status) of every request, for the metrics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """How one site is reached."""
+
+    name: str
+    """The target's."""
+    site: str
+    base_url: str
+    client: httpx.Client
+    auth: Auth
+    quota: Quota
+    window_seconds: float
+    """Of the rate limit."""
+    stop: threading.Event
+    on_request: OnRequest = lambda _method, _code: None
+    waits: TellWait = lambda *_: None
+    profile: str = "api"
+
+
+@dataclass(slots=True)
+class _SiteClock:
+    """What the site's last answer said: its time, and when it may be asked again."""
+
+    at: datetime | None = None
+    read_at: float = 0.0
+    not_before: float = 0.0
+
+
+class WixCalls:
+    """Calls to one site. A create is never sent again once it may have arrived; everything else by id is."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._clock = _SiteClock()
+
+    def call(
+        self, method: str, path: str, payload: Sendable = None, *, single: bool, repeatable: bool = True
+    ) -> tuple[Answer, int]:
+        """The answer, and how many earlier tries of it may have taken effect, too. Raises `TargetError`."""
+        lost: list[bool] = []
+
+        def attempt() -> Answer:
+            try:
+                return self._once(method, path, payload, single=single)
+            except TargetUnavailable as error:
+                lost.append(error.maybe_done)
+                raise
+
+        def again(error: BaseException) -> bool:
+            if not isinstance(error, TargetUnavailable) or error.stalled or error.asks_to_wait:
+                return False
+            return repeatable or not error.maybe_done
+
+        stopped = stop_when_event_set(self._line.stop)
+        retrying = Retrying(
+            retry=retry_if_exception(again),
+            stop=stop_any(stop_after_attempt(ATTEMPTS), stop_after_delay(DEADLINE), stopped),
+            wait=_wait,
+            sleep=self._pause,
+            reraise=True,
+        )
+        try:
+            answer = retrying(attempt)
+        except TargetError as error:
+            error.lost_tries = sum(lost) if method != "GET" else 0
+            error.maybe_done = error.lost_tries > 0
+            raise
+        return answer, sum(lost)
+
+    def _pause(self, seconds: float) -> None:
+        self._line.stop.wait(seconds)
+
+    def site_time(self) -> datetime | None:
+        """The time by Wix's clock: the last answer's `Date`, and what has passed since."""
+        if self._clock.at is None:
+            return None
+        return self._clock.at + timedelta(seconds=time.monotonic() - self._clock.read_at)
+
+    def delay(self) -> float:
+        """Seconds until the site may be asked again, as its last 429 said; 0 if it said nothing."""
+        return max(0.0, self._clock.not_before - time.monotonic())
+
+    def room(self) -> int:
+        """How many requests may be sent now without waiting. Raises `LedgerError`."""
+        return 0 if self.delay() > 0 else self._line.quota.room()
+
+    def _admitted(self) -> int:
+        """Wait for a place in the site's quota. Raises `TargetUnavailable` when asked to stop."""
+        line = self._line
+        while True:
+            wait = self.delay()
+            if wait > CALL_PATIENCE:
+                raise TargetUnavailable(f"{line.name}: Wix asked to slow down", retry_after=wait)
+            if wait <= 0:
+                ticket, left = line.quota.take()
+                if ticket:
+                    return ticket
+                wait = left.total_seconds()
+            line.waits(f"the rate limit of target {line.name}", wait)
+            if line.stop.wait(wait):
+                raise Interrupted(f"{line.name}: stopped before the request was sent")
+
+    def _once(self, method: str, path: str, payload: Sendable, *, single: bool) -> Answer:
+        line = self._line
+        answer = self._send(method, path, payload)
+        if answer.status == httpx.codes.UNAUTHORIZED and line.auth.renew():
+            answer = self._send(method, path, payload)
+        asked = Asked(
+            target=line.name, site=line.site, method=method, single=single, window_seconds=line.window_seconds
+        )
+        error = error_of(answer, asked)
+        if error is None:
+            return answer
+        if isinstance(error, TargetUnavailable) and error.retry_after is not None:
+            self._clock.not_before = time.monotonic() + error.retry_after
+        raise error
+
+    def _send(self, method: str, path: str, payload: Sendable) -> Answer:
+        line = self._line
+        headers = line.auth.headers()
+        ticket = self._admitted()
+        url = line.base_url.rstrip("/") + path
+        try:
+            answer = exchange(line.client, method, url, headers=headers, payload=payload)
+        except TargetUnavailable:
+            line.on_request(method, "none")
+            raise
+        finally:
+            line.quota.answered(ticket)
+        line.on_request(method, str(answer.status))
+        if answer.window is not None:
+            self._clock.at, self._clock.read_at = answer.window.end, time.monotonic()
+        return answer
+
+
+def _wait(state: RetryCallState) -> float:
+    """Seconds before the next try: as asked by a 429, else growing with jitter."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, TargetUnavailable) else None
+    return asked or GROWING(state)
