@@ -116,9 +116,11 @@ def counts(report: SyncReport) -> dict[str, int]:
     """Done and found, by word."""
     numbers = {f"{verb}d": report.count(verb) for verb in ("create", "update", "delete")}
     numbers["sought"] = report.count("seek")
-    numbers["failed"] = sum(1 for outcome in report.outcomes if outcome.error is not None)
+    # What was answered with an error in the end; a name that was tried twice counts once.
+    last = {outcome.action.name: outcome for outcome in report.outcomes}.values()
+    numbers["failed"] = sum(1 for outcome in last if outcome.error is not None)
     for kind in FindingKind:
-        numbers[kind.value] = len(report.found(kind))
+        numbers[kind.value] = numbers.get(kind.value, 0) + len(report.found(kind))
     return {word: number for word, number in numbers.items() if number or word in {"created", "updated", "deleted"}}
 
 

@@ -1,0 +1,110 @@
+"""The names and values that a site should hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from syncd.domain import (
+    FindingKind,
+    Glob,
+    PathState,
+    ReadFailure,
+    ReadResult,
+    Rule,
+    SecretRef,
+    SecretValue,
+    Snapshot,
+    SourceEntry,
+    Version,
+)  # fmt: skip
+from syncd.reconcile.desired.desired_state import DesiredState, Naming, build_desired_state
+from syncd.reconcile.observe.evidence import ListingEvidence
+
+NAMING = Naming(job="job", owner="team", profile="api", fingerprint=lambda value: f"f:{len(value)}")
+RULE = Rule(index=0, source="vault", path=Glob("secret/*"), field="*", name="{basename}_{field}")
+
+
+def built(
+    document: dict[str, object] | None,
+    *rules: Rule,
+    fields: tuple[str, ...] | None = None,
+    read: bool = True,
+    **more: object,
+) -> DesiredState:
+    rules = rules or (RULE,)
+    ref, version = SecretRef(source="vault", path="secret/a"), Version(token="1", number=1)
+    entry = SourceEntry(ref=ref, version=version)
+    listed = document is not None
+    entries = (entry,) if listed else ()
+    snapshots = {rule.index: Snapshot(entries=entries, complete=True, mount="secret/", mount_id="m") for rule in rules}
+    names = fields if fields is not None else tuple(document or ())
+    key = ("secret/a", "")
+    return build_desired_state(
+        ListingEvidence(
+            source="vault", rules=rules, snapshots=snapshots, listed=frozenset({key} if listed else ()),
+            paths={key: PathState(source="vault", path="secret/a", pin="", version=version, fields=names)},
+            documents={key: ReadResult(entry=entry, document=SecretValue(document), version=version)} if read else {},
+            **more,  # type: ignore[arg-type]
+        ),
+        NAMING,
+    )  # fmt: skip
+
+
+def test_each_field_has_its_name_version_mark_and_value() -> None:
+    state = built({"user": "u", "password": "pp"})
+    found = {one.name: one for one in state.all}
+    assert set(found) == {"a_user", "a_password"} and not state.findings and not state.faults
+    one = found["a_password"]
+    assert one.value is not None and one.value.reveal() == "pp" and one.fingerprint == "f:2" and one.version == "1"
+    assert one.description.startswith("Kept by syncd [syncd:team:") and one.job == "job"
+
+
+def test_what_was_not_read_has_no_value() -> None:
+    assert [one.value for one in built({"user": "u"}, read=False).all] == [None]
+
+
+@pytest.mark.parametrize(
+    ("document", "rule", "kind", "said"),
+    [
+        (None, RULE, FindingKind.UNKNOWN, "selects nothing"),
+        (None, replace(RULE, path=Glob("secret/a")), FindingKind.MISSING, "no such path"),
+        ({}, RULE, FindingKind.UNKNOWN, "has no fields"),
+        ({"x": "1"}, replace(RULE, path=Glob("secret/a"), field="k"), FindingKind.MISSING, "there is no field k"),
+        ({"k": "1"}, replace(RULE, name="wix_{field}"), FindingKind.FAILED, "wix"),
+    ],
+)
+def test_a_finding(document: dict[str, object] | None, rule: Rule, kind: FindingKind, said: str) -> None:
+    (finding,) = built(document, rule).findings
+    assert finding.kind is kind and said in (finding.message + finding.hint).lower()
+
+
+def test_a_field_that_one_of_many_paths_lacks_is_no_finding() -> None:
+    state = built({"x": "1"}, replace(RULE, field="k"))
+    assert not state.all and not state.findings
+
+
+@pytest.mark.parametrize("value", ["", "x" * 5000])
+def test_a_value_that_cannot_go_is_a_fault_by_name(value: str) -> None:
+    state = built({"k": value, "good": "1"})
+    assert set(state.faulty()) == {"a_k"} and len(state.all) == 2
+
+
+def test_a_secret_that_has_nothing_to_send_fails_alone() -> None:
+    failure = ReadFailure(location="secret/gone", message="deleted", of_secret=True)
+    state = built({"k": "1"}, unsendable=(failure,))
+    assert [one.name for one in state.all] == ["a_k"] and state.findings[0].name == "vault:secret/gone"
+
+
+def test_two_rules_for_one_name_merge_if_they_make_the_same_of_it() -> None:
+    twice = built({"k": "1"}, RULE, replace(RULE, index=1, path=Glob("secret/a")))
+    assert len(twice.all) == 1 and not twice.faults
+    other = replace(RULE, index=1, field=None, name="a_k", value="x{k}")
+    different = built({"k": "1"}, replace(RULE, field=None, name="a_k", value="{k}"), other)
+    assert len(different.all) == 1 and len(different.faults) == 1
+
+
+def test_odd_fields_are_left_out_by_name() -> None:
+    state = built({"good": "1", "odd\x00": "2"})
+    assert [one.name for one in state.all] == ["a_good"] and "odd" in state.findings[0].name
