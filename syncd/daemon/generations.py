@@ -68,13 +68,17 @@ class Generations:
         except BaseException:
             with self._lock:
                 self._current = before
-            with suppress(Exception):
-                fresh.schedule.stop()
+            self._retire(fresh)
             raise
-        before.app.ended.set()
-        before.schedule.stop()
+        self._retire(before)
+
+    def _retire(self, generation: Generation) -> None:
+        """Start nothing under it any more, and close it once its cycles have ended."""
+        generation.app.ended.set()
+        with suppress(Exception):  # a schedule that never started
+            generation.schedule.stop()
         with self._lock:
-            self._replaced.append(before)
+            self._replaced.append(generation)
         self._close_idle()
 
     def _close_idle(self) -> None:

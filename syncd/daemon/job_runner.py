@@ -25,6 +25,8 @@ from syncd.telemetry.logs import logger, safe_traceback
 from syncd.telemetry.metrics import Metrics
 from syncd.telemetry.traces import Traces
 
+GONE = "(gone)"
+"""The label of jobs that are configured no more, whose secrets are still on a site."""
 LOCK_WAIT = timedelta(minutes=5)
 """How long a run waits for a site that another process works on."""
 
@@ -100,17 +102,21 @@ class JobRunner:
 
     def _finished(self, app: App, report: SyncReport) -> None:
         self._readiness.finished(report, app.runtime.jobs[report.job].source)
+        self._events.finished(report, counts(report))
+        self._traces.finished(report, counts(report), structlog.contextvars.get_contextvars().get("run_id", ""))
+        if app is not self._generations.current.app:
+            return  # what it would count for may be configured no more
+        self._metrics.finished(report)
         try:
             for (site, job), statuses in self._counted(app, app.runtime.site_of(report.target)).items():
                 self._metrics.counted(job, app.first_target_on(site, job), statuses)
         except LedgerError as error:
             self._log.error("ledger.unreadable", error=error.message, hint=error.hint)
-        self._metrics.finished(report)
-        self._events.finished(report, counts(report))
-        self._traces.finished(report, counts(report), structlog.contextvars.get_contextvars().get("run_id", ""))
 
     def _counted(self, app: App, site: str) -> dict[tuple[str, str], Counter[str]]:
-        """The secrets on a site by job, those of jobs that are gone included; a job without any has none."""
+        """The secrets on a site by job; a job without any has none, and those of jobs that are gone stand together."""
         served = app.served
-        none = {(site, job): Counter[str]() for job in served.jobs.get(site, ())}
-        return none | counted(app.ledger, served, app.runtime.clock(), site)
+        numbers = {(site, job): Counter[str]() for job in (*served.jobs.get(site, ()), GONE)}
+        for (of_site, job), statuses in counted(app.ledger, served, app.runtime.clock(), site).items():
+            numbers[of_site, job if (of_site, job) in numbers else GONE].update(statuses)
+        return numbers

@@ -139,13 +139,10 @@ class Daemon:
         """Load the configuration again, one at a time. Raises `SyncdError`; the one before goes on then."""
         with self._reloading:
             self.watch.loading()
-            fresh: App | None = None
             try:
                 fresh = self._build(load(self._config))
                 self._take_over(fresh)
             except Exception as error:  # noqa: BLE001  # whatever it is, the configuration in use goes on
-                if fresh is not None:
-                    fresh.close()
                 raise self.watch.refused(error) from None
             self.watch.loaded()
             self._log.info("config.reloaded", jobs=sorted(fresh.settings.jobs))
@@ -162,8 +159,12 @@ class Daemon:
         current = self.generations.current
         kept = current.schedule.unchanged(current.app.settings, fresh.settings)
         kept = {name: at for name, at in kept.items() if not current.pending.has(name)}
-        generation = Generation(fresh, JobSchedule(fresh.settings, self._run_job, kept))
-        queues = self._listeners.queues_of(fresh)
+        try:
+            generation = Generation(fresh, JobSchedule(fresh.settings, self._run_job, kept))
+            queues = self._listeners.queues_of(fresh)
+        except BaseException:
+            fresh.close()
+            raise
 
         def begin(following: Generation) -> None:
             self._configured(following.app)
