@@ -24,9 +24,15 @@ from syncd.errors import ConfigError
 from syncd.ledger.request_quota import Quota
 from syncd.ledger.store import Ledger
 from syncd.reconcile.runtime import Runtime
+from syncd.reconcile.saved_plan import digest
 from syncd.telemetry.logs import logger
 
 OnRequest = Callable[[str, str, str], None]
+
+
+def digest_of(settings: Settings) -> str:
+    """The configuration in 64 hex digits; of credentials only where they are."""
+    return digest(settings.dump())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +82,9 @@ class App:
         )
         self._see_that_joined_targets_agree()
         self._say_a_clock_that_was_set_back()
+        self.config_digest = digest_of(settings)
+        if writable:
+            self.ledger.note_configuration(self.config_digest, {"owner": settings.owner, "jobs": sorted(settings.jobs)})
         self.runtime = Runtime(
             owner=settings.owner,
             jobs={name: make_job(name, job, settings.sources[job.source].type) for name, job in settings.jobs.items()},

@@ -14,16 +14,17 @@ import typer
 from typer.exceptions import TyperException
 
 from syncd import __version__
-from syncd.cli import check, explain, forecast, init, plan, state, sync
+from syncd.cli import audit, check, explain, forecast, init, plan, state, sync
 from syncd.cli import sandbox as local
 from syncd.cli import status as inspect
 from syncd.cli.context import Context, warn
+from syncd.domain.audit import CAUSE, Cause
 from syncd.domain.untrusted import is_storable
 from syncd.errors import ConfigError, LedgerError, SyncdError
 from syncd.telemetry.logs import safe_traceback
 
 HELP = {"help_option_names": ["-h", "--help"]}
-GLOBAL = {"--config": True, "-c": True, "--log-format": True, "--debug": False}
+GLOBAL = {"--config": True, "-c": True, "--log-format": True, "--debug": False, "--as": True, "--commit": True}
 """Options before the command, and whether a value follows; they may stand behind it, too."""
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ inspect.add_to(app)
 explain.add_to(app)
 forecast.add_to(app)
 app.add_typer(state.app, name="state")
+app.add_typer(audit.app, name="audit")
 init.add_to(app)
 local.add_to(app)
 
@@ -60,13 +62,24 @@ def options(
     ] = Path("syncd.yaml"),
     debug: Annotated[bool, typer.Option("--debug", help="Log more, and say where an error came from.")] = False,
     log_format: Annotated[str, typer.Option("--log-format", help="auto, json or console (on stderr).")] = "auto",
+    acting_as: Annotated[
+        str | None, typer.Option("--as", envvar="SYNCD_ACTOR", help="Who you are, where all are one user; claimed.")
+    ] = None,
+    commit: Annotated[
+        str | None,
+        typer.Option("--commit", envvar="SYNCD_COMMIT", help="The commit of the configuration, for the audit."),
+    ] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
     """Options before the command."""
     del version
     if log_format not in {"auto", "json", "console"}:
         raise ConfigError(f"--log-format {log_format} is not known", hint="auto, json or console")
-    context.obj = Context(config=config, debug=debug, log_format=log_format)
+    for option, text in (("--as", acting_as), ("--commit", commit)):
+        if text is not None and not (0 < len(text) <= 200 and text.isprintable()):
+            raise ConfigError(f"{option} takes up to 200 characters, without control characters", hint="shorten it")
+    context.obj = Context(config=config, debug=debug, log_format=log_format, acting_as=acting_as, commit=commit)
+    context.obj.calls(context.invoked_subcommand)
 
 
 def in_front(arguments: list[str]) -> list[str]:
@@ -91,11 +104,12 @@ def in_front(arguments: list[str]) -> list[str]:
 def run(arguments: list[str]) -> int:
     """One command's exit code; nothing passes that is not explained."""
     caught = _Signals()
+    CAUSE.set(Cause())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows few characters
     arguments = in_front(arguments)
-    if not arguments or arguments[-1] == "state":
+    if not arguments or arguments[-1] in {"state", "audit"}:
         arguments = [*arguments, "--help"]
     try:
         if not all(is_storable(argument) for argument in arguments):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import socket
 import sys
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -30,6 +32,12 @@ class Context:
     config: Path
     debug: bool
     log_format: str
+    command: str = "syncd"
+    """Such as `syncd state freeze`."""
+    acting_as: str | None = None
+    """Who somebody says to be, where all are one user (a pod)."""
+    commit: str | None = None
+    """The commit that the configuration is of."""
     tell_wait: TellWait | None = None
     """Where waits are told, if not as lines of their own."""
 
@@ -47,6 +55,10 @@ class Context:
 
         return load(self.config)
 
+    def calls(self, command: str | None) -> None:
+        """A command, or one of a group, is about to run."""
+        self.command = f"{self.command} {command}"
+
     def open(
         self, *, level: str = "warning", writable: bool = True, renaming: bool = False, events: Events | None = None
     ) -> App:
@@ -58,7 +70,28 @@ class Context:
         around = Surroundings(
             stop=Context.stop, observer=events or SilentObserver(), waits=self.tell_wait or _tell_wait
         )
-        return App(self.settings(), around, writable=writable, renaming=renaming)
+        settings = self.settings()
+        begin_to_act(self, settings)
+        return App(settings, around, writable=writable, renaming=renaming)
+
+
+def begin_to_act(options: Context, settings: Settings) -> None:
+    """Say who acts from here on, for the audit trail: the user of this machine, or whom the user claims to be."""
+    from syncd.bootstrap.app import digest_of
+    from syncd.domain.audit import CAUSE, Actor
+
+    user = f"{os_user()}@{socket.gethostname()}"
+    who = f"{options.acting_as} (claimed by {user})" if options.acting_as else user
+    actor = Actor("person", who, options.command)
+    CAUSE.set(replace(CAUSE.get(), actor=actor, config=digest_of(settings), commit=options.commit))
+
+
+def os_user() -> str:
+    """The user of this process, as far as it has a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
 
 
 def chosen_jobs(app: App, names: Sequence[str]) -> list[Job]:

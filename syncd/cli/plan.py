@@ -85,7 +85,7 @@ def plan(
                     _show_plan(job.name, target, planned, findings)
         content = {
             "format": planfile.FORMAT,
-            "configuration": planfile.digest(app.settings.dump()),
+            "configuration": app.config_digest,
             "plans": [{key: part[key] for key in ("job", "target", "site", "actions")} for part in plans],
         }
     if as_json:
@@ -197,7 +197,7 @@ def apply(
 
     content, patience = planfile.read(file), duration(wait)
     with working(context.obj) as app:
-        if content["configuration"] != planfile.digest(app.settings.dump()):
+        if content["configuration"] != app.config_digest:
             raise PlanMoved("the configuration is not the one that the plan was made under", hint="plan again")
         todo = [(_planned_job(app, part), part) for part in content["plans"] if part["actions"]]
         looks = [Look(runtime=app.runtime, job=job, target_name=part["target"], holder=holder()) for job, part in todo]

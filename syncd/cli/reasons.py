@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
+from syncd.cli.context import os_user
 from syncd.errors import ConfigError
 
 LONGEST = 500
@@ -30,6 +31,9 @@ def required_reason(given: str | None, what: str) -> str:
             f"--reason takes at most {LONGEST} characters, without line breaks or control characters",
             hint="shorten it, or name a ticket",
         )
+    from syncd.domain.audit import CAUSE
+
+    CAUSE.set(replace(CAUSE.get(), reason=reason))
     return reason
 
 
@@ -37,11 +41,4 @@ def log_override(what: str, reason: str, **about: object) -> None:
     """Log who overrides which safeguard, and why."""
     from syncd.telemetry.logs import logger
 
-    logger().warning("safeguard.overridden", what=what, reason=reason, user=_user(), **about)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return "unknown"
+    logger().warning("safeguard.overridden", what=what, reason=reason, user=os_user(), **about)

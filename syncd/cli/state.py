@@ -17,7 +17,9 @@ from syncd.cli.json_rows import record_row
 from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_known, see_status
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.domain import Grant, OpenProblem, Record, RemoteSecret, version_label
+from syncd.domain.audit import Entry
 from syncd.domain.ownership import other_owner
+from syncd.domain.ports import AuditBatch
 from syncd.domain.statuses import status_of_record
 from syncd.errors import ConfigError, PlanMoved
 from syncd.transport.private_files import read_bounded
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
     from syncd.ledger.store import SiteJournal
 
 app = typer.Typer(help="Look at the ledger of ids, and set it right.", no_args_is_help=True)
+
+
+@app.callback()
+def _called(context: typer.Context) -> None:
+    """Look at the ledger of ids, and set it right."""
+    context.obj.calls(context.invoked_subcommand)
+
+
 Name = Annotated[str, typer.Argument(help="A Wix name.")]
 Target = Annotated[
     str | None, typer.Option("--target", help="On which target; needed where several hold a secret of this name.")
@@ -249,13 +259,28 @@ def freeze(
                     f"--until {until} has passed already, and {name} is not frozen", hint="name a later time"
                 )
             if moment <= now:
-                journal.protect(_thawed(record))
+                journal.protect(_thawed(record), _about("secret.thawed", record))
             else:
                 log_override("state freeze", why, name=name, target=record.target, until=f"{moment:%Y-%m-%d %H:%M} UTC")
-                journal.protect(replace(record, frozen_until=moment, status="frozen"))
+                decision = _about("secret.frozen", record, until=f"{moment:%Y-%m-%dT%H:%M:%SZ}")
+                journal.protect(replace(record, frozen_until=moment, status="frozen"), decision)
     where = f"{name} on {record.target}"
     show(f"{where} is frozen until {moment:%Y-%m-%d %H:%M} UTC" if moment > now else f"{where} is no longer frozen")
     return 0
+
+
+def _about(event: str, record: Record, **detail: str) -> Entry:
+    """A line of the audit trail about what a person decided for one secret."""
+    return Entry(
+        event=event,
+        name=record.name,
+        ref=str(record.ref),
+        remote_id=record.remote_id,
+        job=record.job,
+        target=record.target,
+        site=record.site,
+        detail=detail,
+    )
 
 
 def _thawed(record: Record) -> Record:
@@ -272,7 +297,7 @@ def thaw(context: typer.Context, name: Name, *, target: Target = None) -> int:
             record = _found(app, name, record.target if target else None)
             if not record.is_frozen(app.runtime.clock()):
                 raise ConfigError(f"{name} on {record.target} is not frozen", hint=f"see: syncd explain {name}")
-            journal.protect(_thawed(record))
+            journal.protect(_thawed(record), _about("secret.thawed", record))
     show(f"{name} on {record.target} is no longer frozen; the next cycle sees to it")
     return 0
 
@@ -329,6 +354,7 @@ def rename_owner(
                 hint=f"write owner: {old} once more, run `syncd sync`, then try again",
             )
         app.ledger.set_meta("owner", new)
+        app.ledger.note(Entry(event="owner.renamed", detail={"old": old, "new": new}))
     show(f"this installation is {new} now; the next cycle changes the marks of {len(records)} secrets, and no value")
     return 0
 
@@ -381,7 +407,8 @@ def forget(
                 overriding = partial(log_override, "state forget --delete", why, name=name, target=record.target)
                 delete_by_command(app.runtime, journal, record, overriding)
             else:
-                journal.write(drop=[record])
+                forgotten = _about("secret.forgotten", record)
+                journal.write(drop=[record], audit=AuditBatch(decisions=(forgotten,)))
     after = " and deleted at Wix" if delete else "; if a rule still wants it, the next cycle takes it back by its mark"
     show(f"{name} ({record.remote_id or 'no id'}) is forgotten{after}")
     return 0

@@ -24,12 +24,15 @@ def working(context: Context) -> Iterator[App]:
     """The app for a command that writes: events logged, a signal settles what is in flight, a bar on a terminal."""
     import structlog
 
+    from syncd.domain.audit import CAUSE
     from syncd.telemetry.events import Events
 
     events = Events()
     level = "warning" if sys.stderr.isatty() else "info"
     Context.stoppable = True
-    structlog.contextvars.bind_contextvars(run_id=uuid.uuid4().hex[:12])
+    run_id = uuid.uuid4().hex[:12]
+    structlog.contextvars.bind_contextvars(run_id=run_id)
+    CAUSE.set(replace(CAUSE.get(), run=run_id))
     with context.open(level=level, events=events) as app, _bar(app):
         yield app
 

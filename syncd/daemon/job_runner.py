@@ -17,6 +17,7 @@ from syncd.daemon.generations import Generations
 from syncd.daemon.readiness import Readiness
 from syncd.daemon.status import counted
 from syncd.domain import SyncReport
+from syncd.domain.audit import CAUSE, Actor, Cause
 from syncd.errors import LedgerError, SyncdError
 from syncd.reconcile.record.report import counts
 from syncd.reconcile.run_job import Run, sync_job
@@ -79,6 +80,9 @@ class JobRunner:
                 job = app.runtime.jobs.get(name)
                 if job is not None:
                     cache, hinted_paths = generation.pending.take(name)
+                    kind, via = ("event", f"{len(hinted_paths)} paths") if hinted_paths else ("schedule", "syncd run")
+                    run_id = structlog.contextvars.get_contextvars().get("run_id")
+                    CAUSE.set(Cause(actor=Actor(kind, f"job {name}", via), run=run_id, config=app.config_digest))
                     run = Run(
                         holder=holder(),
                         wait=LOCK_WAIT,

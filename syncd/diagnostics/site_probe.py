@@ -5,12 +5,14 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from syncd.domain import Pending, Record, RemoteSecret, SecretRef, SecretValue, WriteWindow
+from syncd.domain.audit import Entry
 from syncd.domain.ownership import DESCRIPTION_MAX, mark_of, marked
-from syncd.domain.ports import Clock, Journal, StateStore, Target
+from syncd.domain.ports import AuditBatch, Clock, Journal, StateStore, Target
 from syncd.domain.values import VALUE_MAX
 from syncd.domain.write_window import SLACK
 from syncd.errors import NameTaken, SecretRefused, SyncdError, TargetDenied, TargetError
@@ -83,18 +85,20 @@ class Probe:
             pending=Pending.CREATE,
             pending_at=self.clock(),
         )
-        self.journal.write(put=[record])
+        self.journal.write(put=[record], audit=AuditBatch(intents=(_line(record, "create", "intent"),)))
         self._records.append(record)
         try:
             written = self.target.create(name, value, record.description)
         except TargetError as error:
-            if not error.maybe_done:
+            lost = error.maybe_done
+            if not lost:
                 self._records.remove(record)
-                self.journal.write(drop=[record])
+            ended = _line(record, "create", "unknown" if lost else "failed")
+            self.journal.write(drop=[] if lost else [record], audit=AuditBatch(ends=(ended,)))
             raise
         settled = replace(record, remote_id=written.id, pending=None)
         self._records[-1] = settled
-        self.journal.write(put=[settled])
+        self.journal.write(put=[settled], audit=AuditBatch(ends=(_line(settled, "create", "done"),)))
         return settled, written.window
 
     def _listed(self, secret_id: str | None, enough: Callable[[RemoteSecret | None], bool]) -> RemoteSecret | None:
@@ -131,12 +135,13 @@ class Probe:
         if self.stop(1.1):  # dates may have whole seconds only
             return
         began = time.monotonic()
-        self.target.update(
-            str(record.remote_id),
-            name=None,
-            value=SecretValue(secrets.token_urlsafe(24)),
-            description=record.description,
-        )
+        with self._audited(record, "update"):
+            self.target.update(
+                str(record.remote_id),
+                name=None,
+                value=SecretValue(secrets.token_urlsafe(24)),
+                description=record.description,
+            )
         if before is None:
             yield "update", True, "taken; without dates the listing cannot show it"
             return
@@ -167,17 +172,45 @@ class Probe:
         else:
             yield "limits", True, f"{VALUE_MAX + 1:,} characters of value are taken too (syncd keeps to {VALUE_MAX:,})"
 
+    @contextmanager
+    def _audited(self, record: Record, verb: str) -> Iterator[None]:
+        """A request with its lines in the audit trail: before it, and of how it ended."""
+        self.journal.write(audit=AuditBatch(intents=(_line(record, verb, "intent"),)))
+        outcome = "failed"
+        try:
+            yield
+            outcome = "done"
+        except TargetError as error:
+            outcome = "unknown" if error.maybe_done else "failed"
+            raise
+        finally:
+            self.journal.write(audit=AuditBatch(ends=(_line(record, verb, outcome),)))
+
     def _clean_up(self) -> bool:
         for record in list(self._records):
             try:
                 if record.remote_id is not None:
-                    self.target.delete(record.remote_id)
+                    with self._audited(record, "delete"):
+                        self.target.delete(record.remote_id)
             except SyncdError:
                 continue
             if record.remote_id is not None or _is_old(record, self.clock()):
                 self.journal.write(drop=[record])
                 self._records.remove(record)
         return not self._records
+
+
+def _line(record: Record, verb: str, outcome: str) -> Entry:
+    return Entry(
+        event=f"secret.{verb}",
+        outcome=outcome,
+        name=record.name,
+        remote_id=record.remote_id,
+        job=JOB,
+        target=record.target,
+        site=record.site,
+        detail={"why": "probe"},
+    )
 
 
 def _is_old(record: Record, now: datetime) -> bool:

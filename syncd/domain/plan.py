@@ -197,6 +197,8 @@ class SyncReport:
     """What one look at the source costs, however many jobs share it."""
     listing_methods: Mapping[str, str] = field(default_factory=dict)
     """How each rule's path was listed, in words."""
+    audit_heads: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    """The last lines of the audit trail when it ended: seq and hash by stream."""
     faulty: Mapping[str, DesiredSecret] = field(default_factory=dict)
     """Wanted secrets whose value cannot go to Wix, by name."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -28,7 +29,22 @@ from syncd.domain import (
     SourceEntry,
     WriteResult,
 )
+from syncd.domain.audit import Entry
 
+
+@dataclass(frozen=True, slots=True)
+class AuditBatch:
+    """Lines of the audit trail that go with a transaction."""
+
+    intents: tuple[Entry, ...] = ()
+    """What is about to be sent."""
+    ends: tuple[Entry, ...] = ()
+    """How intents ended."""
+    decisions: tuple[Entry, ...] = ()
+    """What a person decided about it; of the control stream."""
+
+
+NO_AUDIT = AuditBatch()
 TellWait = Callable[[str, float], None]
 """Told what is waited for, and for how many seconds at most."""
 Clock = Callable[[], datetime]
@@ -102,9 +118,17 @@ class Journal(Protocol):
         """Is what is written here kept?"""
 
     def write(
-        self, *, put: Iterable[Record] = (), drop: Iterable[Record] = (), log: Iterable[HistoryEntry] = ()
+        self,
+        *,
+        put: Iterable[Record] = (),
+        drop: Iterable[Record] = (),
+        log: Iterable[HistoryEntry] = (),
+        audit: AuditBatch = NO_AUDIT,
     ) -> None:
-        """Store and remove rows and history lines in one durable transaction."""
+        """Store and remove rows, history and audit lines in one durable transaction."""
+
+    def findings(self, job: str, open_now: Mapping[tuple[str, str], Entry]) -> None:
+        """Write into the audit trail which findings of a job begin and end, by event and name."""
 
     def problems(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
         """Replace what is known to keep failing for this job on this site."""
@@ -131,8 +155,16 @@ class ReadOnlyJournal:
     is_writable = False
 
     def write(
-        self, *, put: Iterable[Record] = (), drop: Iterable[Record] = (), log: Iterable[HistoryEntry] = ()
+        self,
+        *,
+        put: Iterable[Record] = (),
+        drop: Iterable[Record] = (),
+        log: Iterable[HistoryEntry] = (),
+        audit: AuditBatch = NO_AUDIT,
     ) -> None:
+        """See `Journal`."""
+
+    def findings(self, job: str, open_now: Mapping[tuple[str, str], Entry]) -> None:
         """See `Journal`."""
 
     def problems(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
@@ -176,6 +208,9 @@ class StateStore(Protocol):
 
     def known_problems(self, site: str, job: str) -> dict[str, OpenProblem]:
         """What keeps failing, by subject."""
+
+    def audit_heads(self, *streams: str) -> Mapping[str, tuple[int, str]]:
+        """The last line of each of these streams of the audit trail, or of all: its seq and hash."""
 
     def runs(self) -> tuple[LastRun, ...]:
         """The last cycle of each job on each site."""

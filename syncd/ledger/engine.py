@@ -33,14 +33,23 @@ def upsert(connection: Connection, table: Table, rows: Iterable[dict[str, Any]])
         connection.execute(_upserting(connection.dialect.name, table), part)
 
 
-@cache
-def _upserting(dialect_name: str, table: Table) -> Any:
-    """Built once: that takes longer than to carry it out."""
+def insert_missing(connection: Connection, table: Table, row: dict[str, Any]) -> None:
+    """Insert a row unless its key is there, whoever else does the same at this moment."""
+    connection.execute(_inserting(connection.dialect.name, table).on_conflict_do_nothing(), row)
+
+
+def _inserting(dialect_name: str, table: Table) -> Any:
     if dialect_name == "postgresql":
         from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415  # 2 MB, where it is used
     else:
         from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # noqa: PLC0415
-    statement: Any = insert(table)
+    return insert(table)
+
+
+@cache
+def _upserting(dialect_name: str, table: Table) -> Any:
+    """Built once: that takes longer than to carry it out."""
+    statement = _inserting(dialect_name, table)
     keys = [column.name for column in table.primary_key]
     excluded = statement.excluded
     changed = {column.name: excluded[column.name] for column in table.columns if column.name not in keys}

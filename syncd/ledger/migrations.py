@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import zlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, func, inspect, select, text, update
@@ -66,6 +68,79 @@ def _bind_grants(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
+def _keep_an_audit_trail(connection: Connection) -> None:
+    """To 5: the audit trail. Lines of the history are carried over, marked as such."""
+    for statement in (
+        """CREATE TABLE syncd_audit (
+            stream VARCHAR(200) NOT NULL, seq BIGINT NOT NULL, at BIGINT NOT NULL, event VARCHAR(40) NOT NULL,
+            outcome VARCHAR(16), site VARCHAR(200), name TEXT, job VARCHAR(200), actor TEXT NOT NULL,
+            line TEXT NOT NULL, hash VARCHAR(64) NOT NULL, PRIMARY KEY (stream, seq))""",
+        "CREATE INDEX syncd_audit_at ON syncd_audit (at)",
+        "CREATE INDEX syncd_audit_name ON syncd_audit (name)",
+        """CREATE TABLE syncd_audit_heads (
+            stream VARCHAR(200) NOT NULL PRIMARY KEY, seq BIGINT NOT NULL, hash VARCHAR(64) NOT NULL)""",
+        """CREATE TABLE syncd_audit_open (
+            stream VARCHAR(200) NOT NULL, seq BIGINT NOT NULL, name TEXT NOT NULL,
+            PRIMARY KEY (stream, seq))""",
+        """CREATE TABLE syncd_audit_findings (
+            stream VARCHAR(200) NOT NULL, job VARCHAR(200) NOT NULL, event VARCHAR(40) NOT NULL, name TEXT NOT NULL,
+            PRIMARY KEY (stream, job, event, name))""",
+    ):
+        connection.exec_driver_sql(statement)
+    _carry_history_over(connection)
+
+
+def _carry_history_over(connection: Connection) -> None:
+    """The history as lines of the trail: the hashing and the form of schema 5, which later ones do not change here."""
+    heads: dict[str, tuple[int, str]] = {}
+    rows = connection.exec_driver_sql(
+        "SELECT at, site, target, job, name, action, result, remote_id, request_id FROM syncd_history"
+        " WHERE result <> 'sent' ORDER BY id"
+    ).all()
+    for row in rows:
+        seq, prev = heads.get(row.site, (0, "0" * 64))
+        seconds, rest = divmod(row.at, 1_000_000)
+        moment = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        line: dict[str, object] = dict.fromkeys(
+            ("intent", "reason", "run", "ref", "from", "to", "rule", "plan", "config", "commit")
+        )
+        verb = "update" if row.action in {"restore", "seek"} else row.action
+        line |= {
+            "stream": row.site, "seq": seq + 1, "at": f"{moment}.{rest:06}Z", "event": f"secret.{verb}",
+            "outcome": {"done": "done", "lost": "unknown"}.get(row.result or "", "failed"),
+            "actor": {"kind": "system", "id": "history", "via": "migration"}, "job": row.job, "target": row.target,
+            "site": row.site, "name": row.name, "remote_id": row.remote_id or None,
+            "request_id": row.request_id or None, "version": "", "detail": {"migrated": True}, "prev": prev,
+        }  # fmt: skip
+        text_of_line = json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        digest = hashlib.sha256(text_of_line.encode("utf-8", "surrogatepass")).hexdigest()
+        stored = json.dumps({**line, "hash": digest}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        connection.execute(
+            text(
+                "INSERT INTO syncd_audit (stream, seq, at, event, outcome, site, name, job, actor, line, hash)"
+                " VALUES (:stream, :seq, :at, :event, :outcome, :site, :name, :job, 'history', :line, :hash)"
+            ),
+            {
+                "stream": row.site,
+                "seq": seq + 1,
+                "at": row.at,
+                "event": line["event"],
+                "outcome": line["outcome"],
+                "site": row.site,
+                "name": row.name,
+                "job": row.job,
+                "line": stored,
+                "hash": digest,
+            },
+        )
+        heads[row.site] = (seq + 1, digest)
+    for stream, (seq, digest) in heads.items():
+        connection.execute(
+            text("INSERT INTO syncd_audit_heads (stream, seq, hash) VALUES (:stream, :seq, :hash)"),
+            {"stream": stream, "seq": seq, "hash": digest},
+        )
+
+
 def _see_that_rows_are_whole(connection: Connection, version: int) -> None:
     """The checksums of the schema as it was, before anything is written over them. Raises ValueError."""
     sealed: dict[str, tuple[str, ...]] = {}
@@ -89,7 +164,7 @@ def _seal(connection: Connection) -> None:
         upsert(connection, table, [tables.sealed(row) for row in rows])
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_add_seals, _follow_ids, _bind_grants)
+STEPS: tuple[Callable[[Connection], None], ...] = (_add_seals, _follow_ids, _bind_grants, _keep_an_audit_trail)
 """Migrations, each in the SQL of its time: the first leads from schema version 1 to 2, and so on."""
 CURRENT = 1 + len(STEPS)
 

@@ -92,6 +92,45 @@ ids = Table(
     Column("frozen_until", Instant),
     Column("seal", BigInteger),
 )
+audit = Table(
+    "syncd_audit",
+    metadata,
+    Column("stream", String(200), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+    Column("event", String(40), nullable=False),
+    Column("outcome", String(16)),
+    Column("site", String(200)),
+    Column("name", Text),
+    Column("job", String(200)),
+    Column("actor", Text, nullable=False),
+    Column("line", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index("syncd_audit_at", "at"),
+    Index("syncd_audit_name", "name"),
+)
+audit_heads = Table(
+    "syncd_audit_heads",
+    metadata,
+    Column("stream", String(200), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+audit_open = Table(
+    "syncd_audit_open",
+    metadata,
+    Column("stream", String(200), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+)
+audit_findings = Table(
+    "syncd_audit_findings",
+    metadata,
+    Column("stream", String(200), primary_key=True),
+    Column("job", String(200), primary_key=True),
+    Column("event", String(40), primary_key=True),
+    Column("name", Text, primary_key=True),
+)
 joined_sites = Table(
     "syncd_joined_sites",
     metadata,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -13,12 +13,15 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, and_, delete, func, or_, select, true, update
 
 from syncd.domain import Grant, HistoryEntry, KnownId, LastRun, OpenProblem, PathState, Pending, Record, Result
+from syncd.domain.audit import CONTROL, Break, Entry
 from syncd.domain.ownership import owner_in
-from syncd.domain.ports import Clock, TellWait
+from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock, TellWait
 from syncd.domain.recency import TOLERANCE
 from syncd.domain.statuses import Tally
 from syncd.errors import ConfigError, LedgerBusy, LedgerError
+from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
+from syncd.ledger.audit import Filter
 from syncd.ledger.engine import PART, identity_of, translated, undamaged, upsert
 from syncd.ledger.migrations import CURRENT, migrate, schema_version
 from syncd.ledger.site_lock import TURNS, advisory_lock, file_lock, holds_lock, session_of
@@ -340,6 +343,36 @@ class Ledger:
         names = HistoryEntry.__dataclass_fields__
         return tuple(HistoryEntry(**{key: row[key] for key in names}) for row in self._all(query))
 
+    def note(self, *entries: Entry) -> None:
+        """Write lines of the control stream: what a person or a configuration decided."""
+        with self.writing() as connection:
+            trail.append(connection, CONTROL, entries, self._clock())
+
+    def note_configuration(self, digest: str, detail: Mapping[str, Any]) -> None:
+        """A line for a configuration that is another one than the last that was loaded."""
+        if self.meta("audit_configuration") == digest:
+            return
+        with self.writing() as connection:
+            upsert(connection, tables.meta, [{"key": "audit_configuration", "value": digest}])
+            entry = Entry(event="config.loaded", detail={"digest": digest, **detail})
+            trail.append(connection, CONTROL, [entry], self._clock())
+
+    def audit_lines(self, asked: Filter, *, most: int | None = None) -> Iterator[dict[str, Any]]:
+        """Lines of the audit trail, oldest first; of `most`, the newest."""
+        with self.reading() as connection:
+            yield from trail.lines(connection, asked, most=most)
+
+    def verify_audit(self, expected: Mapping[str, Mapping[int, str]]) -> tuple[list[Break], int]:
+        """Where the trail is not as it was written, and how many lines were looked at."""
+        with self.reading() as connection:
+            return trail.verify(connection, expected)
+
+    def audit_heads(self, *streams: str) -> dict[str, tuple[int, str]]:
+        """The last line of each of these streams of the audit trail, or of all: its seq and hash."""
+        with self.reading() as connection:
+            found = trail.heads(connection)
+        return {stream: head for stream, head in found.items() if not streams or stream in streams}
+
     def runs(self) -> tuple[LastRun, ...]:
         """The last cycle of each job on each site."""
         query = select(tables.runs).order_by(tables.runs.c.job, tables.runs.c.target)
@@ -401,6 +434,9 @@ class Ledger:
         row = {"site": site, "name": name, "at": now, "until": now + span}
         with self.writing() as connection:
             upsert(connection, tables.grants, [row | {"remote_id": grant.remote_id, "owner": grant.owner}])
+            detail = {"allowed_for": str(span), "owner": grant.owner}
+            entry = Entry(event="secret.adopted", site=site, name=name, remote_id=grant.remote_id, detail=detail)
+            trail.append(connection, CONTROL, [entry], now)
 
     def join_sites(self, old: str, site: str, rows: Iterable[Record]) -> None:
         """Keep under `site` what is kept under `old`; both locks are held. `rows`: the site's rows as they are now."""
@@ -409,6 +445,8 @@ class Ledger:
             upsert(connection, tables.joined_sites, [{"old": old, "site": site}])
             # What led to the old key leads to the new one.
             known = tables.joined_sites
+            entry = Entry(event="site.joined", site=site, detail={"old": old})
+            trail.append(connection, CONTROL, [entry], self._clock())
             connection.execute(update(known).where(known.c.site == old).values(site=site))
             connection.execute(delete(known).where(known.c.old == site))
 
@@ -424,6 +462,8 @@ class Ledger:
         with self.writing() as connection:
             connection.execute(delete(tables.mounts).where(and_(key.source == source, key.mount == known)))
             connection.execute(delete(tables.paths).where(and_(path.source == source, within)))
+            entry = Entry(event="mount.accepted", detail={"source": source, "mount": known})
+            trail.append(connection, CONTROL, [entry], self._clock())
         return True
 
 
@@ -456,15 +496,21 @@ class SiteJournal:
                 )
             row = {"site": site, "holder": holder, "since": now}
             upsert(connection, tables.locks, [row])
+            trail.settle_killed(connection, site, now)
             lines = tables.history
             latest = select(func.max(lines.c.id)).scalar_subquery()
             old = and_(lines.c.at < now - HISTORY_KEPT, lines.c.id <= latest - HISTORY_LEAST)
             connection.execute(delete(lines).where(old))
 
     def write(
-        self, *, put: Iterable[Record] = (), drop: Iterable[Record] = (), log: Iterable[HistoryEntry] = ()
+        self,
+        *,
+        put: Iterable[Record] = (),
+        drop: Iterable[Record] = (),
+        log: Iterable[HistoryEntry] = (),
+        audit: AuditBatch = NO_AUDIT,
     ) -> None:
-        """Store and remove rows and history lines in one durable transaction."""
+        """Store and remove rows, history and audit lines in one durable transaction."""
         key = tables.records.c
         put, drop = list(put), list(drop)
         rows = (tables.record_row(record) for record in put)
@@ -484,6 +530,16 @@ class SiteJournal:
                 connection.execute(delete(tables.grants).where(mine))
             if lines:
                 connection.execute(tables.history.insert(), lines)
+            if audit is not NO_AUDIT:
+                now = self._clock()
+                trail.finish(connection, self._site, audit.ends, now)
+                trail.append(connection, CONTROL, audit.decisions, now)
+                trail.begin(connection, self._site, audit.intents, now)
+
+    def findings(self, job: str, open_now: Mapping[tuple[str, str], Entry]) -> None:
+        """Write into the audit trail which findings of a job begin and end, by event and name."""
+        with self._transaction() as connection:
+            trail.findings_begun_and_ended(connection, self._site, job, open_now, self._clock())
 
     def problems(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
         """Replace what is known to keep failing for this job on this site."""
@@ -506,9 +562,10 @@ class SiteJournal:
             row = {"source": source, "mount": mount, "mount_id": mount_id}
             upsert(connection, tables.mounts, [tables.sealed(row)])
 
-    def protect(self, record: Record) -> None:
+    def protect(self, record: Record, decision: Entry) -> None:
         """Store a row whose protection a person has changed: what is known of its id is that from now on."""
         with self._transaction() as connection:
+            trail.append(connection, CONTROL, [decision], self._clock())
             upsert(connection, tables.records, [tables.record_row(record)])
             if record.remote_id:
                 upsert(connection, tables.ids, [tables.id_row(record.remote_id, record.adopted, record.frozen_until)])

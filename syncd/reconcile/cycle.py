@@ -20,6 +20,7 @@ from syncd.domain import (
     Update,
     deletions_sent,
 )
+from syncd.domain.audit import CONTROL
 from syncd.domain.ports import Journal, ReadOnlyJournal
 from syncd.errors import ConfigError, PlanMoved, SourceError, SyncdError, TargetError, TargetUnavailable
 from syncd.reconcile.apply.applier import Applier, Terms
@@ -100,7 +101,7 @@ class Cycle:
                     if not progress.goes_on:
                         report = self._report(started, began)
                         store_cycle_result(journal, runtime.store, report, look.site, progress.rows)
-                        return report
+                        return replace(report, audit_heads=runtime.store.audit_heads(look.site, CONTROL))
                 # Without the lock, so that another process waiting for this site can take it.
                 self._pause(slow or 0.0)
                 cache = ObservationCache()

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from syncd.domain import Delete, FindingKind, Outcome, Record, RemoteSecret, Result
-from syncd.domain.ports import Journal, Target
-from syncd.errors import ConfigError, PlanMoved
+from syncd.domain.audit import end_of, entry_of
+from syncd.domain.ports import AuditBatch, Journal, Target
+from syncd.errors import ConfigError, PlanMoved, TargetError
 from syncd.reconcile.apply.transitions import history_line, opened
 from syncd.reconcile.plan.builder import listing_is_plausible
 from syncd.reconcile.plan.deletion_checks import unlisted_keys
@@ -34,12 +35,22 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
     now = runtime.clock()
     row = opened(action, record.site, record.target, now)
     line = history_line(Outcome(action=action, remote_id=str(record.remote_id)), row, target.site_time() or now)
-    journal.write(put=[row], log=[replace(line, result=Result.SENT, outcome="sent by state forget")])
-    written = target.delete(str(record.remote_id))
+    sent = replace(line, result=Result.SENT, outcome="sent by state forget")
+    journal.write(put=[row], log=[sent], audit=AuditBatch(intents=(entry_of(action, row, now),)))
+    try:
+        written = target.delete(str(record.remote_id))
+    except TargetError as error:
+        failed = Outcome(action=action, error=error, remote_id=str(record.remote_id))
+        journal.write(audit=AuditBatch(ends=(end_of(failed, row, runtime.clock()),)))
+        raise
     done = history_line(
         Outcome(action=action, remote_id=str(record.remote_id), request_id=written.request_id), row, line.at
     )
-    journal.write(drop=[record], log=[replace(done, outcome="deleted by state forget")])
+    ended = end_of(
+        Outcome(action=action, remote_id=line.remote_id, request_id=written.request_id), row, runtime.clock()
+    )
+    audit = AuditBatch(ends=(ended,), decisions=(replace(ended, event="secret.forgotten", outcome=None),))
+    journal.write(drop=[record], log=[replace(done, outcome="deleted by state forget")], audit=audit)
 
 
 def _see_that_nobody_wants_it(runtime: Runtime, target: Target, record: Record) -> None:

@@ -88,6 +88,8 @@ class Events:
         seconds = round(report.seconds, 3)
         fields: dict[str, Any] = {"exit_code": report.exit_code, "seconds": seconds}
         fields |= {word.replace(" ", "_"): number for word, number in counts.items()}
+        if report.audit_heads:
+            fields["audit_heads"] = report.audit_heads
         if report.unsent:
             fields |= {"exit_code": report.exit_code or INTERRUPTED, "unsent": report.unsent}
         if isinstance(report.error, SyncdError):

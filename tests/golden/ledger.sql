@@ -1,3 +1,38 @@
+CREATE TABLE syncd_audit (
+	stream VARCHAR(200) NOT NULL,
+	seq BIGINT NOT NULL,
+	at BIGINT NOT NULL,
+	event VARCHAR(40) NOT NULL,
+	outcome VARCHAR(16),
+	site VARCHAR(200),
+	name TEXT,
+	job VARCHAR(200),
+	actor TEXT NOT NULL,
+	line TEXT NOT NULL,
+	hash VARCHAR(64) NOT NULL,
+	PRIMARY KEY (stream, seq)
+)
+CREATE INDEX syncd_audit_at ON syncd_audit (at)
+CREATE INDEX syncd_audit_name ON syncd_audit (name)
+CREATE TABLE syncd_audit_findings (
+	stream VARCHAR(200) NOT NULL,
+	job VARCHAR(200) NOT NULL,
+	event VARCHAR(40) NOT NULL,
+	name TEXT NOT NULL,
+	PRIMARY KEY (stream, job, event, name)
+)
+CREATE TABLE syncd_audit_heads (
+	stream VARCHAR(200) NOT NULL,
+	seq BIGINT NOT NULL,
+	hash VARCHAR(64) NOT NULL,
+	PRIMARY KEY (stream)
+)
+CREATE TABLE syncd_audit_open (
+	stream VARCHAR(200) NOT NULL,
+	seq BIGINT NOT NULL,
+	name TEXT NOT NULL,
+	PRIMARY KEY (stream, seq)
+)
 CREATE TABLE syncd_grants (
 	site VARCHAR(200) NOT NULL,
 	name VARCHAR(64) NOT NULL,

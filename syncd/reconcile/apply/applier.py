@@ -15,7 +15,8 @@ from datetime import datetime
 
 from syncd.domain import Action, Create, Delete, HistoryEntry, Outcome, Reason, Record, Result, SecretValue, Update
 from syncd.domain import WriteResult as Written
-from syncd.domain.ports import Clock, Journal, Target
+from syncd.domain.audit import Entry, end_of, entry_of
+from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock, Journal, Target
 from syncd.errors import Interrupted, SecretGone, SiteFull, TargetDenied, TargetError, TargetUnavailable
 from syncd.reconcile.apply.result import ApplyResult, LedgerBatch
 from syncd.reconcile.apply.transitions import Transition, after_failure, after_success, history_line, opened, put_back
@@ -24,6 +25,7 @@ START = 8
 """Requests under way at first; one more for each that the site took, so that one which refuses gets few."""
 GATHER = 0.01
 """Seconds that one transaction waits for answers that come together."""
+NOT_TAKEN = "the site asked to wait, or the process was stopped; it comes again"
 BREAK_AFTER = 3
 """Failures in a row that are the site's, not a secret's: the rest is left for another cycle."""
 
@@ -126,11 +128,19 @@ class Applier:
         now = self._clock()
         rows = [opened(action, self._target.site, self._target.name, now) for action in starting]
         batch.log += [line for line in map(self._sent_line, starting, rows) if line]
-        self._write(batch, result, rows)
+        intents = tuple(entry_of(action, row, now) for action, row in zip(starting, rows, strict=True))
+        self._write(batch, result, rows, intents)
         return list(zip(starting, rows, strict=True))
 
-    def _write(self, batch: LedgerBatch, result: ApplyResult, opened_rows: Sequence[Record] = ()) -> None:
-        self._journal.write(put=[*batch.put, *opened_rows], drop=batch.drop, log=batch.log)
+    def _write(
+        self,
+        batch: LedgerBatch,
+        result: ApplyResult,
+        opened_rows: Sequence[Record] = (),
+        intents: tuple[Entry, ...] = (),
+    ) -> None:
+        audit = AuditBatch(intents=intents, ends=tuple(batch.ends)) if intents or batch.ends else NO_AUDIT
+        self._journal.write(put=[*batch.put, *opened_rows], drop=batch.drop, log=batch.log, audit=audit)
         batch.enter(result.rows)
 
     def _end_without_request(self, action: Action, error: TargetError, result: ApplyResult) -> None:
@@ -188,6 +198,7 @@ class Applier:
             at=now,
         )
         batch.log.append(history_line(outcome, record, self._site_time()))
+        batch.ends.append(end_of(outcome, record, now))
         self._tell(outcome, result)
 
     def _note_failure(self, error: TargetError, result: ApplyResult) -> None:
@@ -212,6 +223,8 @@ class Applier:
         if self._terms.is_limited(action):
             line = replace(history_line(Outcome(action=action), record, self._site_time()), outcome="asked to wait")
             batch.log.append(replace(line, result=Result.REFUSED, remote_id=record.remote_id or ""))
+        intent = entry_of(action, record, self._clock())
+        batch.ends.append(replace(intent, outcome="failed", detail={"error": NOT_TAKEN}))
         self._take(put_back(action, record), action, batch, result)
 
     def _plausible(self, action: Action, written: Written) -> Written:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from syncd.domain import HistoryEntry, Outcome, Record
+from syncd.domain.audit import Entry
 from syncd.errors import SiteFull, SyncdError, TargetUnavailable
 
 
@@ -40,6 +41,8 @@ class LedgerBatch:
     put: list[Record] = field(default_factory=list)
     drop: list[Record] = field(default_factory=list)
     log: list[HistoryEntry] = field(default_factory=list)
+    ends: list[Entry] = field(default_factory=list)
+    """How intents of the audit trail ended."""
 
     def enter(self, rows: dict[str, Record | None]) -> None:
         """Bring the rows up to date with what was written."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from syncd.domain import FindingKind, LastRun, Record, SyncReport
+from syncd.domain.audit import Entry
 from syncd.domain.ports import Journal, StateStore
 from syncd.errors import INTERRUPTED
 from syncd.reconcile.record.problems import Problems
@@ -41,9 +42,36 @@ def _store_what_is_known(
         after = {**before, **after}  # it ended before it came to all of them
     if after != before:
         journal.problems(site, report.job, after.values())
+    if report.error is None:
+        journal.findings(report.job, open_findings(report, site))
     sent = {outcome.action.name for outcome in report.outcomes if outcome.error is None}
     if used := store.grants(site, report.finished_at).keys() & sent:
         journal.revoke(site, used)
+
+
+AUDITED = {
+    FindingKind.DRIFT: "drift.found",
+    FindingKind.ORPHAN: "orphan.found",
+    FindingKind.WITHHELD: "limit.withheld",
+}
+"""Findings that have a line in the audit trail when they begin, and one when they end."""
+
+
+def open_findings(report: SyncReport, site: str) -> dict[tuple[str, str], Entry]:
+    """What of a report has a line of its own, by event and name."""
+    return {
+        (event, finding.name): Entry(
+            event=event,
+            name=finding.name or None,
+            ref=str(finding.ref) if finding.ref else None,
+            job=report.job,
+            target=report.target,
+            site=site,
+            detail={"message": finding.message},
+        )
+        for finding in report.findings
+        if (event := AUDITED.get(finding.kind))
+    }
 
 
 def _run(report: SyncReport, site: str, store: StateStore) -> LastRun:

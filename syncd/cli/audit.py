@@ -1,0 +1,187 @@
+"""`syncd audit`: the trail of all that syncd decided and did, looked at, verified, exported."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from syncd.cli.context import duration, show, show_json, show_table, warn
+from syncd.cli.parameters import Json
+from syncd.domain.audit import KEYS
+from syncd.errors import ConfigError, LedgerError
+
+if TYPE_CHECKING:
+    from syncd.bootstrap.app import App
+
+app = typer.Typer(help="Look at the audit trail, verify and export it.", no_args_is_help=True)
+SHOWN = 200
+"""Lines that a look shows; an export has all."""
+Since = Annotated[str | None, typer.Option("--since", help="From then on: 24h, 2026-11-01, or RFC 3339.")]
+Until = Annotated[str | None, typer.Option("--until", help="Before then.")]
+
+
+@app.callback()
+def _called(context: typer.Context) -> None:
+    """Look at the audit trail, verify and export it."""
+    context.obj.calls(context.invoked_subcommand)
+
+
+@app.command("show")
+def show_(
+    context: typer.Context,
+    *,
+    site: Annotated[str | None, typer.Option("--site", help="Only about this site, by its target or its key.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Only about this name.")] = None,
+    job: Annotated[str | None, typer.Option("--job", help="Only of this job.")] = None,
+    actor: Annotated[str | None, typer.Option("--actor", help="Only by this actor's id.")] = None,
+    event: Annotated[str | None, typer.Option("--event", help="Only these, such as secret.delete or secret.*.")] = None,
+    since: Since = None,
+    until: Until = None,
+    as_json: Json = False,
+) -> int:
+    """Show the newest lines that fit."""
+    from syncd.ledger.audit import Filter
+
+    with context.obj.open(writable=False) as opened:
+        key = _stream(opened, site) if site else None
+        asked = Filter(
+            site=key, name=name, job=job, actor=actor, event=event, since=moment(since, "--since"),
+            until=moment(until, "--until"),
+        )  # fmt: skip
+        lines = list(opened.ledger.audit_lines(asked, most=SHOWN))
+    if as_json:
+        show_json(lines)
+        return 0
+    headers = ["AT", "EVENT", "OUTCOME", "NAME", "SITE", "FROM", "TO", "ACTOR", "REASON", "STREAM", "SEQ"]
+    show_table(headers, [_row(line) for line in lines])
+    if len(lines) == SHOWN:
+        warn(f"syncd: the newest {SHOWN} lines; narrow it down, or export them")
+    return 0
+
+
+def _stream(opened: App, site: str) -> str:
+    """The stream of a site, by its target or its key. Raises `ConfigError`."""
+    if site in opened.settings.targets:
+        return opened.site_of(site)
+    if site not in opened.ledger.audit_heads(site):
+        targets = ", ".join(sorted(opened.settings.targets))
+        raise ConfigError(f"there is no site {site}", hint=f"give a target ({targets}) or the key of a site")
+    return site
+
+
+def _row(line: Mapping[str, Any]) -> list[Any]:
+    cells = (line["at"][:19], line["event"], line["outcome"], line["name"], line["site"], line["from"], line["to"])
+    return [*(cell or "-" for cell in cells), line["actor"]["id"], line["reason"] or "-", line["stream"], line["seq"]]
+
+
+def moment(text: str | None, option: str) -> datetime | None:
+    """A span back from now, a date, or a time. Raises `ConfigError`."""
+    if text is None:
+        return None
+    if text[-1:] in "smhd" and text[:-1].isdigit():
+        return datetime.now(UTC) - duration(text)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{option} {text} is no time", hint="write 24h, 2026-11-01 or 2026-11-01T18:00Z") from None
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    *,
+    heads: Annotated[
+        Path | None,
+        typer.Option("--heads", help="Hashes kept elsewhere: JSON lines with stream, seq and hash, or the log."),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Follow every chain, and name the stream and line where one was altered, removed, put in or moved."""
+    expected = _expected(heads) if heads else {}
+    with context.obj.open(writable=False) as opened:
+        broken, count = opened.ledger.verify_audit(expected)
+        streams = len(opened.ledger.audit_heads())
+    if as_json:
+        rows = [{"stream": one.stream, "seq": one.seq, "what": one.what} for one in broken]
+        show_json({"lines": count, "streams": streams, "breaks": rows, "tail_judged": bool(expected)})
+    else:
+        for one in broken:
+            show(f"stream {one.stream}, line {one.seq}: {one.what}")
+        show(f"{count} lines in {streams} streams: {'broken' if broken else 'as they were written'}")
+    if not expected:
+        warn("syncd: without --heads nothing tells whether the newest lines were cut off together with their heads")
+    if broken:
+        first = broken[0]
+        raise LedgerError(
+            f"the audit trail is not as it was written: stream {first.stream}, line {first.seq} {first.what}",
+            hint="compare it with what a sink received, or with a backup of the ledger",
+        )
+    return 0
+
+
+def _expected(file: Path) -> dict[str, dict[int, str]]:
+    """Heads by stream and seq. Raises `ConfigError`."""
+    found: dict[str, dict[int, str]] = {}
+    try:
+        for text in file.read_text().splitlines():
+            if text.strip():
+                for stream, seq, digest in _heads_in(json.loads(text)):
+                    found.setdefault(stream, {})[seq] = digest
+        if not found:
+            raise ValueError
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        hint = 'JSON lines such as {"stream": "control", "seq": 3, "hash": "…"}, or lines of the log with audit_heads'
+        raise ConfigError(f"{file} holds no heads of an audit trail", hint=hint) from None
+    return found
+
+
+def _heads_in(line: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
+    if "audit_heads" in line:
+        for stream, (seq, digest) in line["audit_heads"].items():
+            yield str(stream), int(seq), str(digest)
+    elif "hash" in line:
+        yield str(line["stream"]), int(line["seq"]), str(line["hash"])
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    *,
+    since: Since = None,
+    until: Until = None,
+    form: Annotated[str, typer.Option("--format", help="jsonl or csv.")] = "jsonl",
+) -> int:
+    """Print every line of a time, oldest first."""
+    from syncd.ledger.audit import Filter
+
+    if form not in {"jsonl", "csv"}:
+        raise ConfigError(f"--format {form} is not known", hint="jsonl or csv")
+    asked = Filter(since=moment(since, "--since"), until=moment(until, "--until"))
+    with context.obj.open(writable=False) as opened:
+        _print(opened.ledger.audit_lines(asked), form)
+    return 0
+
+
+def _print(lines: Iterator[dict[str, Any]], form: str) -> None:
+    if form == "jsonl":
+        for line in lines:
+            sys.stdout.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+        return
+    writer = csv.writer(sys.stdout)
+    writer.writerow(KEYS)
+    for line in lines:
+        writer.writerow([csv_cell(line[key]) for key in KEYS])
+
+
+def csv_cell(value: object) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    text = "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text

@@ -1,0 +1,252 @@
+"""The audit trail's lines: who did what to which secret, chained by hashes. Pure.
+
+A line is canonical JSON (RFC 8785): keys in order, no spaces, texts as they are. Its hash is the hex SHA-256 of the
+line without `hash`, so that each one seals all that came before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from syncd import __version__
+from syncd.domain.plan import Action, Create, Delete, Outcome, Update
+from syncd.domain.records import Record
+from syncd.domain.source import version_label
+
+CONTROL = "control"
+"""The stream of everything that no holder of a site's lock does."""
+FIRST = "0" * 64
+"""What the first line of a stream has for `prev`."""
+KEYS = (
+    "stream", "seq", "at", "event", "outcome", "intent", "actor", "reason", "run", "job", "target", "site", "name",
+    "ref", "from", "to", "remote_id", "request_id", "rule", "plan", "config", "commit", "version", "detail",
+    "prev", "hash",
+)  # fmt: skip
+WHOLE = frozenset(KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asked for it."""
+
+    kind: str
+    """schedule, event, person, token or system."""
+    id: str
+    via: str = ""
+    """How: the command, the queue, the way in."""
+
+    def row(self) -> dict[str, str]:
+        """As a line has it."""
+        return {"kind": self.kind, "id": self.id, "via": self.via}
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What a process or a run acts for."""
+
+    actor: Actor = Actor("system", "syncd")
+    reason: str | None = None
+    run: str | None = None
+    plan: str | None = None
+    config: str | None = None
+    commit: str | None = None
+
+
+CAUSE: ContextVar[Cause] = ContextVar("cause", default=Cause())  # noqa: B039  # frozen
+"""Set where a command or a run begins; threads of a run have a copy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What a line says, before it has its place in a stream."""
+
+    event: str
+    outcome: str | None = None
+    name: str | None = None
+    ref: str | None = None
+    from_version: str | None = None
+    to_version: str | None = None
+    remote_id: str | None = None
+    request_id: str | None = None
+    rule: str | None = None
+    job: str | None = None
+    target: str | None = None
+    site: str | None = None
+    reason: str | None = None
+    intent: int | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def shown(version: str, at: datetime) -> tuple[str | None, dict[str, str]]:
+    """A version as it may be shown, and where it cannot be (KV v1 has fingerprints only), when it was read."""
+    if version.startswith("kv1:"):
+        return None, {"read_at": stamp(at)}
+    return (version_label(version) or None), {}
+
+
+def entry_of(action: Action, record: Record, at: datetime) -> Entry:
+    """The intent line of an action. `record`: its row as it is journaled."""
+    before, _ = shown(action.record.version, at) if action.record else (None, {})
+    wanted = record.version if isinstance(action, Delete) else action.desired.version
+    after, detail = (None, {}) if isinstance(action, Delete) else shown(wanted, at)
+    ref = record.ref if isinstance(action, Delete) else action.desired.ref
+    why = "new" if isinstance(action, Create) else str(action.reason)
+    return Entry(
+        event=f"secret.{_verb(action)}",
+        outcome="intent",
+        name=action.name,
+        ref=str(ref),
+        from_version=before,
+        to_version=after,
+        remote_id=record.remote_id,
+        job=record.job if isinstance(action, Delete) else action.desired.job,
+        target=record.target,
+        site=record.site,
+        detail={"why": why, **detail},
+    )
+
+
+def _verb(action: Action) -> str:
+    return {Create: "create", Update: "update", Delete: "delete"}[type(action)]
+
+
+def end_of(outcome: Outcome, record: Record, at: datetime) -> Entry:
+    """The line of how an action ended."""
+    intent = entry_of(outcome.action, record, at)
+    error = outcome.error
+    result = "done" if error is None else "unknown" if getattr(error, "maybe_done", False) else "failed"
+    detail = {**intent.detail, **({"error": str(error)} if error else {})}
+    return Entry(
+        event=intent.event,
+        outcome=result,
+        name=intent.name,
+        ref=intent.ref,
+        from_version=intent.from_version,
+        to_version=intent.to_version,
+        remote_id=outcome.remote_id or intent.remote_id,
+        request_id=outcome.request_id or None,
+        job=intent.job,
+        target=intent.target,
+        site=intent.site,
+        detail=detail,
+    )
+
+
+def stamp(at: datetime) -> str:
+    """RFC 3339 in UTC with microseconds."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def canonical(line: Mapping[str, Any]) -> str:
+    """A line as it is hashed and stored (RFC 8785; keys are ASCII, numbers whole)."""
+    return _ENCODER.encode(line)
+
+
+def digest(text: str) -> str:
+    """The hex SHA-256 of a line without its hash: the seal of it and of all before it."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def chained(
+    stream: str, head: tuple[int, str], entries: Iterable[Entry], cause: Cause, at: datetime
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """The entries as lines that follow the head (its seq and hash) of their stream, each with its stored text."""
+    seq, prev = head
+    for entry in entries:
+        seq += 1
+        line: dict[str, Any] = {
+            "stream": stream,
+            "seq": seq,
+            "at": stamp(at),
+            "event": entry.event,
+            "outcome": entry.outcome,
+            "intent": entry.intent,
+            "actor": cause.actor.row(),
+            "reason": entry.reason or cause.reason,
+            "run": cause.run,
+            "job": entry.job,
+            "target": entry.target,
+            "site": entry.site,
+            "name": entry.name,
+            "ref": entry.ref,
+            "from": entry.from_version,
+            "to": entry.to_version,
+            "remote_id": entry.remote_id,
+            "request_id": entry.request_id,
+            "rule": entry.rule,
+            "plan": cause.plan,
+            "config": cause.config,
+            "commit": cause.commit,
+            "version": __version__,
+            "detail": dict(entry.detail),
+            "prev": prev,
+        }
+        unsealed = canonical(line)
+        prev = line["hash"] = digest(unsealed)
+        # The key that follows `hash`: no later member is an object, and a text's quotes are escaped.
+        before, key, after = unsealed.rpartition(',"intent":')
+        yield line, f'{before},"hash":"{prev}"{key}{after}'
+
+
+def columns_of(line: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says of its line, to be searched by."""
+    return {
+        "stream": line["stream"],
+        "seq": line["seq"],
+        "at": datetime.fromisoformat(line["at"]),
+        "event": line["event"],
+        "outcome": line["outcome"],
+        "site": line["site"],
+        "name": line["name"],
+        "job": line["job"],
+        "actor": line["actor"]["id"],
+        "hash": line["hash"],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Where a chain is not as it was written."""
+
+    stream: str
+    seq: int
+    what: str
+
+
+class ChainCheck:
+    """Follows one stream's lines in their order, and says where it was altered."""
+
+    def __init__(self, stream: str) -> None:
+        self.stream = stream
+        self.seq, self.prev = 0, FIRST
+
+    def take(self, seq: int, text: str, columns: Mapping[str, Any]) -> Break | None:
+        """One line as it is stored, with what its row says beside it. The first break of a stream is what counts."""
+        expected = self.seq + 1
+        if seq != expected:
+            what = "was removed" if seq > expected else "was put in or moved"
+            return Break(self.stream, min(seq, expected), what)
+        try:
+            line = json.loads(text)
+            is_whole = line.keys() == WHOLE and columns_of(line).items() <= columns.items()
+        except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
+            is_whole = False
+        if not is_whole:
+            return Break(self.stream, seq, "was altered")
+        if line["prev"] != self.prev:
+            return Break(self.stream, seq, "does not follow the line before it: one was altered, put in or moved")
+        # A line is stored in its canonical form, so what was hashed is the text without the one member.
+        unsealed = text.replace(f'"hash":"{line["hash"]}",', "", 1)
+        if digest(unsealed) != line["hash"]:
+            return Break(self.stream, seq, "was altered")
+        self.seq, self.prev = seq, line["hash"]
+        return None

@@ -1,0 +1,177 @@
+"""The audit trail in the ledger: appended in the journal's own transactions, read and verified."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, insert, select
+
+from syncd.domain.audit import CAUSE, FIRST, Break, ChainCheck, Entry, chained, columns_of
+from syncd.ledger import schema as tables
+from syncd.ledger.engine import insert_missing
+
+OPENED = "audit.opened"
+
+
+def append(connection: Connection, stream: str, entries: Iterable[Entry], at: datetime) -> list[int]:
+    """Write lines at the end of a stream, in the caller's transaction. Returns: their seqs.
+
+    The head is read for update there and never kept between transactions.
+    """
+    given = list(entries)
+    if not given:
+        return []
+    heads = tables.audit_heads
+    mine = select(heads.c.seq, heads.c.hash).where(heads.c.stream == stream).with_for_update()
+    row = connection.execute(mine).first()
+    if row is None:
+        insert_missing(connection, heads, {"stream": stream, "seq": 0, "hash": FIRST})
+        row = connection.execute(mine).one()
+    head = (row.seq, row.hash)
+    if is_first := row.seq == 0:  # a random chain id shows a ledger that was lost or put back
+        given = [Entry(event=OPENED, detail={"chain": secrets.token_hex(8)}), *given]
+    lines = list(chained(stream, head, given, CAUSE.get(), at))
+    connection.execute(insert(tables.audit), [{**columns_of(line), "line": stored} for line, stored in lines])
+    newest = lines[-1][0]
+    last = {"seq": newest["seq"], "hash": newest["hash"]}
+    connection.execute(heads.update().where(heads.c.stream == stream).values(**last))
+    return [line["seq"] for line, _ in lines[1 if is_first else 0 :]]
+
+
+def begin(connection: Connection, site: str, intents: Iterable[Entry], at: datetime) -> None:
+    """Write intents, and remember that they are open."""
+    given = list(intents)
+    seqs = append(connection, site, given, at)
+    rows = [{"stream": site, "name": entry.name, "seq": seq} for entry, seq in zip(given, seqs, strict=True)]
+    if rows:
+        connection.execute(insert(tables.audit_open), rows)
+
+
+def finish(connection: Connection, site: str, ends: Iterable[Entry], at: datetime) -> None:
+    """Write how intents ended, each with the seq of its intent."""
+    table = tables.audit_open
+    given = list(ends)
+    if not given:
+        return
+    names = [entry.name for entry in given]
+    found = connection.execute(select(table).where(and_(table.c.stream == site, table.c.name.in_(names)))).all()
+    seqs = {row.name: row.seq for row in found}
+    append(connection, site, [replace(entry, intent=seqs.get(entry.name)) for entry in given], at)
+    connection.execute(delete(table).where(and_(table.c.stream == site, table.c.name.in_(names))))
+
+
+def settle_killed(connection: Connection, site: str, at: datetime) -> None:
+    """Whoever holds the site now: what an earlier holder had under way and never ended, ends as unknown."""
+    table, written = tables.audit_open, tables.audit
+    same = and_(written.c.stream == table.c.stream, written.c.seq == table.c.seq)
+    mine = select(written.c.line).join(table, same).where(table.c.stream == site).order_by(table.c.seq)
+    intents = [json.loads(line) for line in connection.execute(mine).scalars()]
+    append(connection, site, map(_never_answered, intents), at)
+    if intents:
+        connection.execute(delete(table).where(table.c.stream == site))
+
+
+def _never_answered(intent: Mapping[str, Any]) -> Entry:
+    same = ("event", "name", "ref", "remote_id", "job", "target", "site")
+    return Entry(
+        **{key: intent[key] for key in same},
+        from_version=intent["from"],
+        to_version=intent["to"],
+        outcome="unknown",
+        intent=intent["seq"],
+        detail={**intent["detail"], "error": "the process ended before it was answered"},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which lines are asked for."""
+
+    site: str | None = None
+    name: str | None = None
+    job: str | None = None
+    actor: str | None = None
+    event: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def lines(connection: Connection, asked: Filter, *, most: int | None = None) -> Iterator[dict[str, Any]]:
+    """The lines that fit, oldest first; of `most`, the newest."""
+    c = tables.audit.c
+    where = [
+        getattr(c, key) == value
+        for key in ("site", "name", "job", "actor")
+        if (value := getattr(asked, key)) is not None
+    ]
+    if asked.event is not None:
+        where.append(c.event.like(asked.event.replace("*", "%")) if "*" in asked.event else c.event == asked.event)
+    where += [c.at >= asked.since] if asked.since else []
+    where += [c.at < asked.until] if asked.until else []
+    query = select(c.line).where(and_(True, *where))  # SQLAlchemy's own neutral element
+    if most is not None:
+        newest = connection.execute(query.order_by(c.at.desc(), c.stream.desc(), c.seq.desc()).limit(most)).all()
+        yield from (json.loads(row.line) for row in reversed(newest))
+        return
+    ordered = query.order_by(c.at, c.stream, c.seq).execution_options(yield_per=1000)
+    yield from (json.loads(row.line) for row in connection.execute(ordered))
+
+
+def heads(connection: Connection) -> dict[str, tuple[int, str]]:
+    """The last line of each stream: its seq and hash."""
+    return {row.stream: (row.seq, row.hash) for row in connection.execute(select(tables.audit_heads))}
+
+
+def verify(connection: Connection, expected: Mapping[str, Mapping[int, str]]) -> tuple[list[Break], int]:
+    """The first break of each stream, and how many lines were looked at.
+
+    `expected`: hashes by stream and seq that somebody kept elsewhere; they show a tail that was cut off.
+    """
+    c, found, count = tables.audit.c, dict[str, Break](), 0
+    checks: dict[str, ChainCheck] = {}
+    query = select(tables.audit).order_by(c.stream, c.seq).execution_options(yield_per=5000)
+    for row in connection.execute(query).mappings():
+        count += 1
+        stream, seq = row["stream"], row["seq"]
+        check = checks.setdefault(stream, ChainCheck(stream))
+        if stream not in found:
+            if broken := check.take(seq, row["line"], dict(row)):
+                found[stream] = broken
+            elif expected.get(stream, {}).get(seq, row["hash"]) != row["hash"]:
+                found[stream] = Break(stream, seq, "is another one than was seen before")
+    for stream, (seq, digest) in heads(connection).items():
+        seen = checks.get(stream, ChainCheck(stream))
+        at = (seen.seq, seen.prev)
+        if stream not in found and at != (seq, digest):
+            found[stream] = Break(stream, at[0] + 1, "was removed")
+    for stream, known in expected.items():
+        last = checks[stream].seq if stream in checks else 0
+        if stream not in found and max(known, default=0) > last:
+            found[stream] = Break(stream, last + 1, "was removed")
+    return sorted(found.values(), key=lambda broken: broken.stream), count
+
+
+def findings_begun_and_ended(
+    connection: Connection, stream: str, job: str, open_now: Mapping[tuple[str, str], Entry], at: datetime
+) -> None:
+    """Write a line for each finding that begins, and for each that ends; nothing while it lasts."""
+    table = tables.audit_findings
+    mine = and_(table.c.stream == stream, table.c.job == job)
+    before = {(row.event, row.name) for row in connection.execute(select(table).where(mine))}
+    begun = [open_now[key] for key in sorted(open_now.keys() - before)]
+    ended = [
+        Entry(event="finding.ended", name=name or None, job=job, site=stream, detail={"of": event})
+        for event, name in sorted(before - open_now.keys())
+    ]
+    if not begun and not ended:
+        return
+    append(connection, stream, [*begun, *ended], at)
+    connection.execute(delete(table).where(mine))
+    rows = [{"stream": stream, "job": job, "event": event, "name": name} for event, name in open_now]
+    if rows:
+        connection.execute(insert(table), rows)

@@ -1,0 +1,152 @@
+"""The audit trail in both ledgers: streams, intents and their one end, and what `verify` sees."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from syncd.domain.audit import CONTROL, Entry
+from syncd.domain.ports import AuditBatch
+from syncd.ledger.audit import Filter
+from syncd.ledger.store import Ledger
+from tests.contract.test_stores import RECORD, hold, ledger, opened, place  # noqa: F401  # fixtures
+
+
+def intent(name: str) -> Entry:
+    return Entry(event="secret.create", outcome="intent", name=name, site="s", job="j")
+
+
+def end(name: str, outcome: str = "done") -> Entry:
+    return Entry(event="secret.create", outcome=outcome, name=name, site="s", job="j")
+
+
+def written(ledger: Ledger) -> None:  # noqa: F811
+    with hold(ledger) as journal:
+        journal.write(audit=AuditBatch(intents=(intent("A"), intent("B"))))
+        journal.write(audit=AuditBatch(ends=(end("B"),), intents=(intent("C"),)))
+        journal.write(audit=AuditBatch(ends=(end("A"), end("C", "failed"))))
+
+
+def rows(ledger: Ledger, stream: str = "s") -> list[tuple[int, str, str | None, str | None, int | None]]:  # noqa: F811
+    lines = [line for line in ledger.audit_lines(Filter()) if line["stream"] == stream]
+    lines.sort(key=lambda line: line["seq"])
+    return [(line["seq"], line["event"], line["name"], line["outcome"], line["intent"]) for line in lines]
+
+
+def test_each_intent_has_one_end_that_names_it(ledger: Ledger) -> None:  # noqa: F811
+    written(ledger)
+    assert rows(ledger) == [
+        (1, "audit.opened", None, None, None),
+        (2, "secret.create", "A", "intent", None),
+        (3, "secret.create", "B", "intent", None),
+        (4, "secret.create", "B", "done", 3),
+        (5, "secret.create", "C", "intent", None),
+        (6, "secret.create", "A", "done", 2),
+        (7, "secret.create", "C", "failed", 5),
+    ]
+    assert ledger.verify_audit({}) == ([], 7)
+
+
+def test_what_a_killed_process_had_under_way_ends_as_unknown_once(place: tuple[str, str]) -> None:  # noqa: F811
+    killed = opened(place)
+    with hold(killed) as journal:
+        journal.write(audit=AuditBatch(intents=(intent("A"), intent("B"))))
+        journal.write(audit=AuditBatch(ends=(end("A"),)))
+    killed.close()
+    later = opened(place)
+    for _ in range(2):
+        with hold(later):
+            pass
+    assert rows(later)[-1] == (5, "secret.create", "B", "unknown", 3) and len(rows(later)) == 5
+    assert later.verify_audit({}) == ([], 5)
+    later.close()
+
+
+def test_a_row_and_its_line_are_written_together_or_not_at_all(ledger: Ledger) -> None:  # noqa: F811
+    written(ledger)
+    before = ledger.audit_heads()
+    unwritable = replace(intent("D"), detail={"what": object()})
+    with hold(ledger) as journal, pytest.raises(TypeError):
+        journal.write(put=[RECORD], audit=AuditBatch(intents=(unwritable,)))
+    assert ledger.audit_heads() == before and ledger.records("s") == ()
+
+
+def test_many_begin_one_stream_at_once(place: tuple[str, str]) -> None:  # noqa: F811
+    def note(number: int) -> None:
+        one = opened(place)
+        one.note(Entry(event="secret.frozen", name=str(number)))
+        one.close()
+
+    opened(place).close()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(note, range(16)))
+    last = opened(place)
+    assert last.verify_audit({}) == ([], 17)
+    last.close()
+
+
+def test_a_finding_has_a_line_when_it_begins_and_when_it_ends(ledger: Ledger) -> None:  # noqa: F811
+    drift = {("drift.found", "A"): Entry(event="drift.found", name="A", site="s", job="j")}
+    for open_now in (drift, drift, {}, {}):
+        with hold(ledger) as journal:
+            journal.findings("j", open_now)
+    assert [row[1:3] for row in rows(ledger)[1:]] == [("drift.found", "A"), ("finding.ended", "A")]
+
+
+def test_the_control_stream_has_a_line_for_each_other_configuration(ledger: Ledger) -> None:  # noqa: F811
+    for digest in ("a", "a", "b", "b", "a"):
+        ledger.note_configuration(digest, {})
+    assert [row[1] for row in rows(ledger, CONTROL)] == ["audit.opened", *["config.loaded"] * 3]
+
+
+TAMPERED = {
+    "altered": ('UPDATE syncd_audit SET line = replace(line, \'"name":"A"\', \'"name":"Z"\') WHERE seq = 2', 2),
+    "a column": ("UPDATE syncd_audit SET name = 'Z' WHERE seq = 3", 3),
+    "a hash": ("UPDATE syncd_audit SET hash = 'f' WHERE seq = 4", 4),
+    "removed": ("DELETE FROM syncd_audit WHERE seq = 3", 3),
+    "the first": ("DELETE FROM syncd_audit WHERE seq = 1", 1),
+    "the tail": ("DELETE FROM syncd_audit WHERE seq > 5", 6),
+    "moved": ("UPDATE syncd_audit SET seq = 99 WHERE seq = 4", 4),
+    "all": ("DELETE FROM syncd_audit", 1),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_what_was_done_to_it_is_seen_and_where(ledger: Ledger, what: str) -> None:  # noqa: F811
+    written(ledger)
+    statement, seq = TAMPERED[what]
+    with ledger.writing() as connection:
+        connection.execute(text(statement))
+    broken, _ = ledger.verify_audit({})
+    assert [(one.stream, one.seq) for one in broken] == [("s", seq)]
+
+
+def test_a_tail_cut_off_with_its_head_needs_heads_kept_elsewhere(ledger: Ledger) -> None:  # noqa: F811
+    written(ledger)
+    seq, digest = ledger.audit_heads("s")["s"]
+    (earlier,) = (line for line in ledger.audit_lines(Filter()) if line["seq"] == 5)
+    with ledger.writing() as connection:
+        connection.execute(text("DELETE FROM syncd_audit WHERE seq > 5"))
+        update = text("UPDATE syncd_audit_heads SET seq = 5, hash = :hash")
+        connection.execute(update, {"hash": earlier["hash"]})
+    assert ledger.verify_audit({})[0] == []
+    assert [(one.stream, one.seq) for one in ledger.verify_audit({"s": {seq: digest}})[0]] == [("s", 6)]
+    assert [(one.stream, one.seq) for one in ledger.verify_audit({"gone": {1: digest}})[0]] == [("gone", 1)]
+    assert [(one.stream, one.seq) for one in ledger.verify_audit({"s": {5: "f" * 64}})[0]] == [("s", 5)]
+
+
+def test_lines_are_found_by_what_they_say(ledger: Ledger) -> None:  # noqa: F811
+    written(ledger)
+    ledger.note(Entry(event="secret.frozen", name="A", site="s"))
+    assert [line["outcome"] for line in ledger.audit_lines(Filter(name="A"))] == ["intent", "done", None]
+    assert len(list(ledger.audit_lines(Filter(event="secret.*")))) == 7
+    assert len(list(ledger.audit_lines(Filter(site="s"), most=2))) == 2
+    (newest,) = ledger.audit_lines(Filter(), most=1)
+    assert newest["event"] == "secret.frozen"
+    now = ledger._clock()
+    assert not list(ledger.audit_lines(Filter(since=now + timedelta(seconds=1))))
+    assert list(ledger.audit_lines(Filter(until=now + timedelta(seconds=1))))

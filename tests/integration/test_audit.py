@@ -1,0 +1,175 @@
+"""The audit trail of what commands do: no request without its line, every line with who and why."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import sqlite3
+from typing import Any
+
+import pytest
+
+from tests.integration.test_reported_drift import changed_by_hand
+from tests.lab import Bao, Lab
+
+VERBS = {"POST": "secret.create", "PATCH": "secret.update", "DELETE": "secret.delete"}
+
+
+@pytest.fixture
+def job(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    for number in range(4):
+        bao.put(f"aud/s{number}", v="1")
+    rule = {"path": f"{bao.mount}/aud/*"}
+    lab.job("job", "vault", rule, deletion_policy="delete", deletion_grace="0s", guard={"max_deletes": 9})
+    return lab
+
+
+def trail(lab: Lab, *words: str) -> list[dict[str, Any]]:
+    done = lab.run("audit", "export", *words)
+    assert done.code == 0, done.err
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+def told(lines: list[dict[str, Any]], event: str, outcome: str | None = None) -> list[str]:
+    return [line["name"] for line in lines if (line["event"], line["outcome"]) == (event, outcome)]
+
+
+def test_every_request_has_its_intent_and_one_end(job: Lab, bao: Bao) -> None:
+    assert job.run("sync").code == 0
+    bao.put("aud/s0", v="2")
+    bao.remove("aud/s3")
+    job.wix.fault("503", "PATCH")
+    job.run("sync")
+    job.run("sync")
+    job.config["jobs"]["job"]["secrets"][0]["exclude"] = ["s1"]
+    job.run("state", "forget", "s1_v", "--delete", "--reason", "left behind")
+    lines = trail(job)
+    for method, event in VERBS.items():
+        intents = {line["seq"] for line in lines if line["event"] == event and line["outcome"] == "intent"}
+        ends = [line["intent"] for line in lines if line["event"] == event and line["outcome"] != "intent"]
+        assert intents and sorted(ends) == sorted(intents), event
+        assert len(intents) >= job.wix.count(method) - (1 if method == "PATCH" else 0)
+    created = next(line for line in lines if line["event"] == "secret.create" and line["outcome"] == "done")
+    assert created["request_id"] and created["remote_id"] and created["to"] == "1" and created["run"]
+    assert created["config"] == lines[1]["detail"]["digest"]
+    assert "v" not in {line["detail"].get("value") for line in lines}
+    assert job.run("audit", "verify").code == 0
+
+
+def test_an_idle_cycle_and_a_look_write_nothing(job: Lab) -> None:
+    assert job.run("sync").code == 0
+    before = len(trail(job))
+    for words in (("sync",), ("plan",), ("status",), ("explain", "s1_v"), ("state", "list"), ("audit", "show")):
+        job.run(*words)
+    assert len(trail(job)) == before
+
+
+def test_a_line_says_who_and_why(job: Lab, bao: Bao) -> None:
+    claimed = ("--as", "ann", "--commit", "abc123")
+    assert job.run("sync", options=claimed).code == 0
+    assert job.run("state", "freeze", "s0_v", "--until", "3d", "--reason", "shop relaunch", options=claimed).code == 0
+    assert job.run("state", "thaw", "s0_v").code == 0
+    assert job.run("state", "forget", "s1_v").code == 0
+    lines = trail(job)
+    created = [line for line in lines if line["event"] == "secret.create"]
+    assert all(line["actor"]["kind"] == "person" and "ann (claimed by " in line["actor"]["id"] for line in created)
+    assert {line["actor"]["via"] for line in created} == {"syncd sync"} and {line["commit"] for line in created} == {
+        "abc123"
+    }
+    frozen = next(line for line in lines if line["event"] == "secret.frozen")
+    assert (frozen["stream"], frozen["name"], frozen["reason"]) == ("control", "s0_v", "shop relaunch")
+    assert told(lines, "secret.thawed") == ["s0_v"] and told(lines, "secret.forgotten") == ["s1_v"]
+    thawed = next(line for line in lines if line["event"] == "secret.thawed")
+    assert thawed["reason"] is None and "ann" not in thawed["actor"]["id"]
+    assert told(lines, "config.loaded") == [None], "one configuration, one line"
+    job.config["jobs"]["job"]["deletion_grace"] = "1s"
+    job.run("sync")
+    assert told(trail(job), "config.loaded") == [None, None]
+
+
+def test_a_killed_process_leaves_an_intent_that_ends_as_unknown(job: Lab) -> None:
+    process = job.popen("sync")
+    job.wix.fault("reset_after", "POST", on=lambda: os.kill(process.pid, signal.SIGKILL))
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    open_before = [line for line in trail(job) if line["outcome"] == "intent"]
+    assert open_before and all(line["outcome"] in {"intent", None} for line in trail(job))
+    assert job.run("sync").code == 0
+    lines = trail(job)
+    ends = {line["intent"]: line["outcome"] for line in lines if line["outcome"] not in {None, "intent"}}
+    assert {ends[line["seq"]] for line in open_before} == {"unknown"}
+    assert sorted(ends) == sorted(line["seq"] for line in lines if line["outcome"] == "intent")
+    assert len(job.site.values()) == 4 and job.run("audit", "verify").code == 0
+
+
+def test_drift_has_a_line_when_it_is_found_and_when_it_ends(job: Lab) -> None:
+    job.config["jobs"]["job"]["drift_policy"] = "report"
+    assert job.run("sync").code == 0
+    changed_by_hand(job, "s2_v")
+    for _ in range(3):
+        job.run("sync")
+    assert told(trail(job), "drift.found") == ["s2_v"]
+    job.config["jobs"]["job"]["drift_policy"] = "restore"
+    job.run("sync")
+    job.run("sync")
+    lines = trail(job)
+    assert told(lines, "drift.found") == ["s2_v"] and told(lines, "finding.ended") == ["s2_v"]
+
+
+def test_probes_have_their_lines(job: Lab) -> None:
+    assert job.run("check", "--probe", "shop").code == 0
+    lines = trail(job)
+    for method, event in VERBS.items():
+        assert len(told(lines, event, "intent")) == job.wix.count(method) > 0, event
+    assert sum(line["outcome"] == "intent" for line in lines) == sum(line["intent"] is not None for line in lines)
+
+
+def test_what_was_altered_is_named(job: Lab) -> None:
+    done = job.run("sync")
+    (heads,) = [event["audit_heads"] for event in done.events if event["event"] == "cycle.finished"]
+    log = job.folder / "log"
+    log.write_text(done.err)
+    assert job.run("audit", "verify", "--heads", str(log)).code == 0
+    with sqlite3.connect(job.state) as ledger:
+        stream = next(name for name in heads if name != "control")
+        last = heads[stream][0]
+        ledger.execute("DELETE FROM syncd_audit WHERE stream = ? AND seq = ?", (stream, last))
+        kept = ledger.execute(
+            "SELECT hash FROM syncd_audit WHERE stream = ? AND seq = ?", (stream, last - 1)
+        ).fetchone()
+        ledger.execute("UPDATE syncd_audit_heads SET seq = ?, hash = ? WHERE stream = ?", (last - 1, *kept, stream))
+    ledger.close()
+    blind = job.run("audit", "verify")
+    assert blind.code == 0 and "cut off" in blind.err
+    seen = job.run("audit", "verify", "--heads", str(log), "--json")
+    assert seen.code == 7 and f"stream {stream}, line {last} was removed" in seen.err
+    assert seen.json["breaks"] == [{"stream": stream, "seq": last, "what": "was removed"}]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"hash": "x"}', '{"audit_heads": 7}', "\x00"])
+def test_a_file_without_heads_is_refused(job: Lab, content: str) -> None:
+    (job.folder / "heads").write_text(content)
+    done = job.run("audit", "verify", "--heads", str(job.folder / "heads"))
+    assert done.code == 3 and "heads" in done.err and "bug" not in done.err
+
+
+def test_lines_are_filtered_and_exported(job: Lab) -> None:
+    assert job.run("sync").code == 0
+    shown = job.run("audit", "show", "--name", "s1_v", "--site", "shop", "--json").json
+    assert [line["outcome"] for line in shown] == ["intent", "done"]
+    assert job.run("audit", "show", "--event", "secret.*", "--job", "job").out.count("s1_v") == 2
+    assert job.run("audit", "show", "--site", "shpo").code == 3
+    assert job.run("audit", "show", "--since", "yesterday").code == 3
+    assert trail(job, "--until", "2020-01-01") == []
+    rows = list(csv.DictReader(io.StringIO(job.run("audit", "export", "--format", "csv", "--since", "1h").out)))
+    assert len(rows) == len(trail(job)) and rows[-1]["seq"]
+    assert job.run("audit", "export", "--format", "xml").code == 3
+
+
+@pytest.mark.parametrize("words", [("--as", ""), ("--as", "a\nb"), ("--commit", "x" * 201)])
+def test_who_and_what_are_one_line(job: Lab, words: tuple[str, str]) -> None:
+    assert job.run("sync", options=words).code == 3
