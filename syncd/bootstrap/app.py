@@ -68,6 +68,8 @@ class App:
         self.stop = around.stop
         self.ended = threading.Event()
         """It is over, or another configuration has taken its place: what waits gives up, what runs ends soon."""
+        self.after_run: list[Callable[[], None]] = []
+        """Done after each run of a job in the daemon, and before all is closed."""
         self._opened = open_ledger(settings, around.clock, writable=writable, renaming=renaming)
         self._joined = self.ledger.joined_sites()
         waits = WaitNotices(around.waits)
@@ -84,7 +86,15 @@ class App:
         self._say_a_clock_that_was_set_back()
         self.config_digest = digest_of(settings)
         if writable:
-            self.ledger.note_configuration(self.config_digest, {"owner": settings.owner, "jobs": sorted(settings.jobs)})
+            self.ledger.note_configuration(
+                self.config_digest,
+                {
+                    "owner": settings.owner,
+                    "jobs": sorted(settings.jobs),
+                    "keep": str(settings.audit.keep),
+                    "sink": settings.audit.sink,
+                },
+            )
         self.runtime = Runtime(
             owner=settings.owner,
             jobs={name: make_job(name, job, settings.sources[job.source].type) for name, job in settings.jobs.items()},
@@ -118,6 +128,8 @@ class App:
     def close(self) -> None:
         """Give everything back."""
         self.ended.set()
+        for follow in self.after_run:
+            follow()
         self._parts.close()
         self._opened.close()
 

@@ -72,7 +72,12 @@ class Context:
         )
         settings = self.settings()
         begin_to_act(self, settings)
-        return App(settings, around, writable=writable, renaming=renaming)
+        app = App(settings, around, writable=writable, renaming=renaming)
+        if writable:
+            from syncd.audit_sinks.shipper import Shipper
+
+            Shipper(app, prints=False)
+        return app
 
 
 def begin_to_act(options: Context, settings: Settings) -> None:

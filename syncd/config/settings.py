@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from syncd.config.audit import Audit
 from syncd.config.fields import LISTEN_PATTERN, OWNER_PATTERN, Credential, Key, PlacedFile, Strict
 from syncd.config.jobs import Guard, JobSettings, Schedule, SecretRule
 from syncd.config.sources import AwsSettings, CertAuth, SourceSettings, VaultSettings
@@ -17,6 +18,7 @@ from syncd.errors import LedgerError
 __all__ = [
     "ApiKeyAuth",
     "AppAuth",
+    "Audit",
     "AwsSettings",
     "CertAuth",
     "Guard",
@@ -98,6 +100,11 @@ class Settings(Strict):
     state: State = Field(description="Where the ledger is", examples=[{"path": "/var/lib/syncd/state.db"}])
     server: Server | None = Field(
         None, description="Health, metrics and status over HTTP", examples=[{"listen": "0.0.0.0:8080"}]
+    )
+    audit: Audit = Field(
+        default=Audit.model_validate({}),
+        description="Where lines of the audit trail go, and how long they stay",
+        examples=[{"url": "https://siem.example.com/ingest/syncd", "keep": "400d"}],
     )
     sources: dict[Key, SourceSettings] = Field(min_length=1, description="Where secrets come from, by a name of yours")
     targets: dict[Key, WixSettings] = Field(min_length=1, description="Where secrets go, by a name of yours")

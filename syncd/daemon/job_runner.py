@@ -91,6 +91,8 @@ class JobRunner:
                         on_report=partial(self._finished, app),
                     )
                     sync_job(app.runtime, job, run)
+                    for follow in app.after_run:
+                        follow()
                 was_replaced = app.ended.is_set()  # a new configuration cut this run short
         except SyncdError as error:
             self._log.error("cycle.failed", job=name, error=error.message, hint=error.hint)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
+from syncd.audit_sinks.shipper import Shipper
 from syncd.bootstrap.app import App, Surroundings
 from syncd.bootstrap.process import now
 from syncd.bootstrap.sources import SourceHooks
@@ -74,7 +75,10 @@ class Daemon:
             source_hooks=SourceHooks(on_call=self._metrics.source_call, on_expiry=self._metrics.expires),
             on_request=self._requested,
         )
-        return App(settings, around)
+        app = App(settings, around)
+        shipper = Shipper(app, prints=True)
+        app.after_run.append(lambda: self._metrics.audit_unshipped(shipper.backlog()))
+        return app
 
     def _requested(self, target: str, method: str, code: str) -> None:
         self._metrics.request(target, method, code)

@@ -225,9 +225,10 @@ class Break:
 class ChainCheck:
     """Follows one stream's lines in their order, and says where it was altered."""
 
-    def __init__(self, stream: str) -> None:
+    def __init__(self, stream: str, start: tuple[int, str] = (0, FIRST)) -> None:
+        """`start`: seq and hash of the last line that was pruned."""
         self.stream = stream
-        self.seq, self.prev = 0, FIRST
+        self.seq, self.prev = start
 
     def take(self, seq: int, text: str, columns: Mapping[str, Any]) -> Break | None:
         """One line as it is stored, with what its row says beside it. The first break of a stream is what counts."""

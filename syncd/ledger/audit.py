@@ -134,23 +134,28 @@ def verify(connection: Connection, expected: Mapping[str, Mapping[int, str]]) ->
     """
     c, found, count = tables.audit.c, dict[str, Break](), 0
     checks: dict[str, ChainCheck] = {}
+    start = {row.stream: (row.seq, row.hash) for row in connection.execute(select(tables.audit_checkpoints))}
+
+    def fresh(stream: str) -> ChainCheck:
+        return ChainCheck(stream, start.get(stream, (0, FIRST)))
+
     query = select(tables.audit).order_by(c.stream, c.seq).execution_options(yield_per=5000)
     for row in connection.execute(query).mappings():
         count += 1
         stream, seq = row["stream"], row["seq"]
-        check = checks.setdefault(stream, ChainCheck(stream))
+        check = checks.setdefault(stream, fresh(stream))
         if stream not in found:
             if broken := check.take(seq, row["line"], dict(row)):
                 found[stream] = broken
             elif expected.get(stream, {}).get(seq, row["hash"]) != row["hash"]:
                 found[stream] = Break(stream, seq, "is another one than was seen before")
     for stream, (seq, digest) in heads(connection).items():
-        seen = checks.get(stream, ChainCheck(stream))
+        seen = checks.get(stream, fresh(stream))
         at = (seen.seq, seen.prev)
         if stream not in found and at != (seq, digest):
             found[stream] = Break(stream, at[0] + 1, "was removed")
     for stream, known in expected.items():
-        last = checks[stream].seq if stream in checks else 0
+        last = checks.get(stream, fresh(stream)).seq
         if stream not in found and max(known, default=0) > last:
             found[stream] = Break(stream, last + 1, "was removed")
     return sorted(found.values(), key=lambda broken: broken.stream), count

@@ -85,6 +85,12 @@ def _keep_an_audit_trail(connection: Connection) -> None:
         """CREATE TABLE syncd_audit_findings (
             stream VARCHAR(200) NOT NULL, job VARCHAR(200) NOT NULL, event VARCHAR(40) NOT NULL, name TEXT NOT NULL,
             PRIMARY KEY (stream, job, event, name))""",
+        """CREATE TABLE syncd_audit_checkpoints (
+            stream VARCHAR(200) NOT NULL PRIMARY KEY, seq BIGINT NOT NULL, hash VARCHAR(64) NOT NULL)""",
+        """CREATE TABLE syncd_audit_shipped (
+            sink TEXT NOT NULL, stream VARCHAR(200) NOT NULL, seq BIGINT NOT NULL, PRIMARY KEY (sink, stream))""",
+        """CREATE TABLE syncd_audit_pruned (
+            id INTEGER NOT NULL PRIMARY KEY, at BIGINT NOT NULL, until BIGINT NOT NULL)""",
     ):
         connection.exec_driver_sql(statement)
     _carry_history_over(connection)

@@ -131,6 +131,27 @@ audit_findings = Table(
     Column("event", String(40), primary_key=True),
     Column("name", Text, primary_key=True),
 )
+audit_checkpoints = Table(
+    "syncd_audit_checkpoints",
+    metadata,
+    Column("stream", String(200), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+audit_shipped = Table(
+    "syncd_audit_shipped",
+    metadata,
+    Column("sink", Text, primary_key=True),
+    Column("stream", String(200), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+)
+audit_pruned = Table(
+    "syncd_audit_pruned",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("until", Instant, nullable=False),
+)
 joined_sites = Table(
     "syncd_joined_sites",
     metadata,

@@ -20,6 +20,7 @@ from syncd.domain.recency import TOLERANCE
 from syncd.domain.statuses import Tally
 from syncd.errors import ConfigError, LedgerBusy, LedgerError
 from syncd.ledger import audit as trail
+from syncd.ledger import audit_keeping as keeping
 from syncd.ledger import schema as tables
 from syncd.ledger.audit import Filter
 from syncd.ledger.engine import PART, identity_of, translated, undamaged, upsert
@@ -111,6 +112,8 @@ class Ledger:
             self._identity = identity_of(path) if path else None
         self._sessions: dict[str, int] = {}
         """The PostgreSQL session that holds each site's lock for this process."""
+        self.before_intents: Callable[[], None] = lambda: None
+        """Asked before the line of an intent is written. Raises `LedgerError` where nothing may be sent."""
         migrate(engine, place, path)
 
     def close(self) -> None:
@@ -200,7 +203,7 @@ class Ledger:
                     f"site {site} is being worked on by {self._holder(site)}",
                     hint="wait for it, or give more time with --wait",
                 )
-            journal = SiteJournal(writer, self.place, self._clock, self.still_there)
+            journal = SiteJournal(writer, self.place, self._clock, self.still_there, self.before_intents)
             journal.hold(site, holder)
             self._sessions |= {site: session_of(writer)} if self._engine.dialect.name == "postgresql" else {}
             try:
@@ -373,6 +376,31 @@ class Ledger:
             found = trail.heads(connection)
         return {stream: head for stream, head in found.items() if not streams or stream in streams}
 
+    def unshipped(self, sink: str, most: int) -> list[keeping.Stored]:
+        """The next lines of the audit trail for a sink, stream by stream in their order."""
+        with self.reading() as connection:
+            return keeping.unshipped(connection, sink, most)
+
+    def unshipped_count(self, sink: str) -> int:
+        """How many lines a sink has not got."""
+        with self.reading() as connection:
+            return keeping.unshipped_count(connection, sink)
+
+    def is_unshipped_since(self, sink: str, span: timedelta) -> bool:
+        """Is there a line that is older than this and not shipped?"""
+        with self.reading() as connection:
+            return keeping.is_unshipped_before(connection, sink, self._clock() - span)
+
+    def mark_shipped(self, sink: str, last: Mapping[str, int]) -> None:
+        """A sink has the lines up to these."""
+        with self.writing() as connection:
+            keeping.mark_shipped(connection, sink, last)
+
+    def prune_audit(self, keep: timedelta, sink: str | None) -> int:
+        """Remove what is older and, where there is a sink, shipped. Returns: how many lines."""
+        with self.writing() as connection:
+            return keeping.prune(connection, keep, sink, self._clock())
+
     def runs(self) -> tuple[LastRun, ...]:
         """The last cycle of each job on each site."""
         query = select(tables.runs).order_by(tables.runs.c.job, tables.runs.c.target)
@@ -472,7 +500,15 @@ class SiteJournal:
 
     is_writable = True
 
-    def __init__(self, connection: Connection, place: str, clock: Clock, still_there: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        place: str,
+        clock: Clock,
+        still_there: Callable[[], None],
+        before_intents: Callable[[], None],
+    ) -> None:
+        self._before_intents = before_intents
         self._connection = connection
         self._place = place
         self._clock = clock
@@ -511,6 +547,8 @@ class SiteJournal:
         audit: AuditBatch = NO_AUDIT,
     ) -> None:
         """Store and remove rows, history and audit lines in one durable transaction."""
+        if audit.intents:
+            self._before_intents()
         key = tables.records.c
         put, drop = list(put), list(drop)
         rows = (tables.record_row(record) for record in put)

@@ -64,9 +64,16 @@ class Metrics:
             "syncd_config_last_reload_successful", "1: the configuration in the file is the one in use", registry=here
         )
         self._reload.set(1)
+        self._unshipped = Gauge(
+            "syncd_audit_unshipped", "Lines of the audit trail that its sink has not got", registry=here
+        )
         self._pairs: set[tuple[str, str]] = set()
         self._expiring: set[str] = set()
         Gauge("syncd_build_info", "Always 1", ["version"], registry=here).labels(__version__).set(1)
+
+    def audit_unshipped(self, lines: int) -> None:
+        """How many lines wait for their sink."""
+        self._unshipped.set(lines)
 
     def text(self) -> bytes:
         """The exposition."""

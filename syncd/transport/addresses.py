@@ -87,3 +87,12 @@ def _fits(host: str, port: int | None, entry: str) -> bool:
         entry = name
     domain = entry.removeprefix("*").lstrip(".")
     return bool(domain) and (host == domain or host.endswith(f".{domain}"))
+
+
+def is_loopback(url: str) -> bool:
+    """Does this address stay on this machine?"""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

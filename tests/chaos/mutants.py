@@ -640,6 +640,18 @@ MUTANTS = (
     M("a finding has one line while it lasts", "ledger/audit.py:findings_begun_and_ended",
       "open_now.keys() - before", "open_now.keys()",
       "tests/contract/test_audit_streams.py::test_a_finding_has_a_line_when_it_begins_and_when_it_ends"),
+    M("a required sink holds up writing", "ledger/store.py:SiteJournal.write",
+      "if audit.intents:\n            self._before_intents()", "pass",
+      INTEGRATION + "test_audit_sinks.py::test_a_required_sink_holds_up_writing_once_a_line_is_old"),
+    M("a line is shipped once it was taken", "audit_sinks/shipper.py:Shipper._send_all",
+      "ledger.mark_shipped(key, {line.stream: line.seq for line in lines})", "return",
+      INTEGRATION + "test_audit_sinks.py::test_a_file_gets_every_line_once_and_in_order"),
+    M("what is not shipped is not pruned", "ledger/audit_keeping.py:_prune_stream",
+      "if sink is not None:", "if sink is None:",
+      INTEGRATION + "test_audit_sinks.py::test_what_is_not_shipped_stays"),
+    M("a clock that jumped prunes little", "ledger/audit_keeping.py:prune",
+      "not now >= row.at + EACH", "now < row.at",
+      INTEGRATION + "test_audit_sinks.py::test_a_clock_that_jumped_takes_two_days_of_lines_a_day"),
 )  # fmt: skip
 
 

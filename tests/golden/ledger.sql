@@ -14,6 +14,12 @@ CREATE TABLE syncd_audit (
 )
 CREATE INDEX syncd_audit_at ON syncd_audit (at)
 CREATE INDEX syncd_audit_name ON syncd_audit (name)
+CREATE TABLE syncd_audit_checkpoints (
+	stream VARCHAR(200) NOT NULL,
+	seq BIGINT NOT NULL,
+	hash VARCHAR(64) NOT NULL,
+	PRIMARY KEY (stream)
+)
 CREATE TABLE syncd_audit_findings (
 	stream VARCHAR(200) NOT NULL,
 	job VARCHAR(200) NOT NULL,
@@ -32,6 +38,18 @@ CREATE TABLE syncd_audit_open (
 	seq BIGINT NOT NULL,
 	name TEXT NOT NULL,
 	PRIMARY KEY (stream, seq)
+)
+CREATE TABLE syncd_audit_pruned (
+	id INTEGER NOT NULL,
+	at BIGINT NOT NULL,
+	until BIGINT NOT NULL,
+	PRIMARY KEY (id)
+)
+CREATE TABLE syncd_audit_shipped (
+	sink TEXT NOT NULL,
+	stream VARCHAR(200) NOT NULL,
+	seq BIGINT NOT NULL,
+	PRIMARY KEY (sink, stream)
 )
 CREATE TABLE syncd_grants (
 	site VARCHAR(200) NOT NULL,

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +21,7 @@ from syncd.errors import SourceDenied, SourceError, SourceUnavailable
 from syncd.sources.vault.adapter import BoundedAdapter
 from syncd.sources.vault.answers import NoRedirects, StatusError, VaultAdapter, server_fault
 from syncd.sources.vault.auth import Login
-from syncd.transport.addresses import proxy_for
+from syncd.transport.addresses import is_loopback, proxy_for
 from syncd.transport.urllib3_limits import BOUNDS
 
 THREADS = 32
@@ -76,7 +75,7 @@ class Server:
         """The proxy that leads there. Raises `ConfigError` for a variable that names none."""
         if self.proxy:
             return self.proxy.reveal()
-        return None if _is_loopback(self.address) else proxy_for(self.address)
+        return None if is_loopback(self.address) else proxy_for(self.address)
 
 
 @dataclass(slots=True)
@@ -277,11 +276,3 @@ def _skew_note(error: Exception) -> str:
     """A difference of clocks, of which a login with a signed token or request dies."""
     words = skew_in_words(error.skew) if isinstance(error, StatusError) else ""
     return f"; {words}" if words else ""
-
-
-def _is_loopback(address: str) -> bool:
-    host = urlsplit(address).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +22,7 @@ import httpx
 from syncd.domain import SecretValue, WriteWindow
 from syncd.domain.untrusted import origin_of, parsed
 from syncd.errors import ConfigError, TargetError, TargetUnavailable
-from syncd.transport.addresses import proxy_for
+from syncd.transport.addresses import is_loopback, proxy_for
 from syncd.transport.echoes import echoes, holds
 from syncd.transport.httpx_limits import CertificateNotTrusted, DeadlineTransport, ProxyNotReached, deadline
 
@@ -84,15 +83,6 @@ class Answer:
     def echoes(self, text: str) -> bool:
         """Does it hold a part of something secret of what was sent?"""
         return echoes(text, (secret.reveal() for secret in self.sent))
-
-
-def is_loopback(url: str) -> bool:
-    """Does this address stay on this machine?"""
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def client_for(

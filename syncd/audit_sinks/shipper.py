@@ -1,0 +1,91 @@
+"""Ship lines of the audit trail in their order, by a cursor in the ledger; one process at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from syncd.audit_sinks.sinks import FileSink, HttpSink, Sink, SinkError, StdoutSink
+from syncd.bootstrap.app import App
+from syncd.bootstrap.process import holder
+from syncd.config.audit import Audit
+from syncd.errors import LedgerBusy, LedgerError
+from syncd.telemetry.logs import logger
+
+BATCH = 500
+"""Lines that are sent at once: half a megabyte."""
+PATIENCE = timedelta(minutes=5)
+"""How old the oldest unshipped line may be before a required sink holds up writing (governance.md's figure)."""
+AGAIN = 5.0
+"""Seconds from one look at the backlog to the next."""
+
+
+class Shipper:
+    """Ships what a ledger has, prunes what is old, and holds up writing while a required sink is away."""
+
+    def __init__(self, app: App, *, prints: bool) -> None:
+        """`prints`: stdout is for the trail (`syncd run`)."""
+        self._app, self._audit = app, app.settings.audit
+        self._sink = _sink(self._audit, prints=prints)
+        self._turn = threading.Lock()
+        self._looked = float("-inf")
+        self._blocked: LedgerError | None = None
+        if self._audit.required:
+            app.ledger.before_intents = self.see_that_it_keeps_up
+        app.after_run.append(self.ship)
+
+    def ship(self) -> None:
+        """Send what is not sent yet, then prune. What fails is logged, and stays for the next time."""
+        try:
+            self._send_all()
+            self._app.ledger.prune_audit(self._audit.keep, self._audit.sink)
+        except (SinkError, LedgerError) as error:
+            logger().warning("audit.unshipped", error=error.message, hint=error.hint, lines=self.backlog())
+
+    def backlog(self) -> int:
+        """How many lines are not shipped; 0 where there is no sink."""
+        try:
+            return self._app.ledger.unshipped_count(self._audit.sink) if self._audit.sink else 0
+        except LedgerError:
+            return 0
+
+    def _send_all(self) -> None:
+        if self._sink is None or self._audit.sink is None:
+            return
+        ledger, key = self._app.ledger, self._audit.sink
+        try:
+            with self._turn, ledger.lock("(audit sink)", holder=holder(), wait=timedelta(0)):
+                while lines := ledger.unshipped(key, BATCH):
+                    self._sink.send([line.text for line in lines])
+                    ledger.mark_shipped(key, {line.stream: line.seq for line in lines})
+        except LedgerBusy:
+            return  # another process ships
+
+    def see_that_it_keeps_up(self) -> None:
+        """Asked before each intent is written. Raises `LedgerError` while an old line could not be shipped."""
+        if time.monotonic() - self._looked < AGAIN:
+            if self._blocked is not None:
+                raise self._blocked
+            return
+        self._looked, self._blocked = time.monotonic(), None
+        ledger, key = self._app.ledger, str(self._audit.sink)
+        if not ledger.is_unshipped_since(key, PATIENCE):
+            return
+        self.ship()
+        if ledger.is_unshipped_since(key, PATIENCE):
+            minutes = PATIENCE.seconds // 60
+            self._blocked = LedgerError(
+                f"audit lines could not be shipped for {minutes} minutes, and audit.required says that they must be",
+                hint="mend the sink (see audit.unshipped in the log); nothing was sent meanwhile",
+            )
+            raise self._blocked
+
+
+def _sink(audit: Audit, *, prints: bool) -> Sink | None:
+    if audit.stdout:
+        return StdoutSink() if prints else None
+    if audit.file is not None:
+        return FileSink(Path(audit.file))
+    return HttpSink(audit.url) if audit.url else None

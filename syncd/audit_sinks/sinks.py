@@ -1,0 +1,85 @@
+"""The sinks: each takes a batch of lines, and has them for sure when it returns."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from syncd.domain.untrusted import origin_of
+from syncd.errors import SyncdError
+
+SECONDS = 10.0
+"""For one batch over HTTP."""
+
+
+class SinkError(SyncdError):
+    """A sink did not take a batch."""
+
+
+class Sink(Protocol):
+    """Takes lines in their order, at least once."""
+
+    def send(self, lines: Sequence[str]) -> None:
+        """Have them for sure on return. Raises `SinkError`."""
+
+
+class StdoutSink:
+    """One JSON line each on stdout, as a container's logs are collected."""
+
+    def send(self, lines: Sequence[str]) -> None:
+        """See `Sink`."""
+        try:
+            sys.stdout.write("".join(f"{line}\n" for line in lines))
+            sys.stdout.flush()
+        except (OSError, ValueError) as error:
+            raise SinkError(f"stdout takes no audit lines ({type(error).__name__})") from None
+
+
+class FileSink:
+    """A file that lines are appended to; for its user alone where syncd makes it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def send(self, lines: Sequence[str]) -> None:
+        """See `Sink`. A half line that a full disk left is ended first: what follows stays one line each."""
+        try:
+            with os.fdopen(os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "r+b") as file:
+                size = file.seek(0, os.SEEK_END)
+                if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+                    file.write(b"\n")
+                file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise SinkError(
+                f"{self._path} takes no audit lines ({error.strerror})",
+                hint="see that its folder is there and has room",
+            ) from None
+
+
+class HttpSink:
+    """Batches of JSON lines, posted."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def send(self, lines: Sequence[str]) -> None:
+        """See `Sink`. Any status of 200 to 299 means that it has them."""
+        body = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+        where = origin_of(self._url)
+        try:
+            kind = {"Content-Type": "application/x-ndjson"}
+            with httpx.stream("POST", self._url, content=body, headers=kind, timeout=SECONDS) as answer:
+                status = answer.status_code
+        except (httpx.HTTPError, OSError, ValueError) as error:
+            raise SinkError(
+                f"the audit sink {where} cannot be reached ({type(error).__name__})", hint="see audit.url and the proxy"
+            ) from None
+        if not 200 <= status < 300:
+            raise SinkError(f"the audit sink {where} answered HTTP {status}", hint="see audit.url, and its own logs")

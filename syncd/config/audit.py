@@ -1,0 +1,63 @@
+"""`audit:` of the configuration: where lines of the audit trail go, and how long they stay in the ledger."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from syncd.config.fields import Duration, PlacedFile, Strict
+from syncd.transport.addresses import is_loopback
+
+
+def _address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        whole = bool(parts.hostname) and parts.username is None and (parts.port is None or parts.port > 0)
+    except ValueError:
+        whole = False
+    if not whole or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(text))):
+        raise PydanticCustomError("sink_url", "no https://HOST/PATH without a user in it")
+    return text
+
+
+class Audit(Strict):
+    """The audit trail."""
+
+    stdout: bool = Field(default=False, description="Print each line on stdout; by `syncd run` only", examples=[True])
+    file: PlacedFile | None = Field(
+        None, description="Append each line to this file, as JSON", examples=["/var/log/syncd/audit.jsonl"]
+    )
+    url: Annotated[str, AfterValidator(_address)] | None = Field(
+        None, description="POST lines there, as JSON lines", examples=["https://siem.example.com/ingest/syncd"]
+    )
+    keep: Duration = Field(
+        timedelta(days=400), description="How long lines stay in the ledger once they were shipped", examples=["400d"]
+    )
+    required: bool = Field(
+        default=False,
+        description="Write nothing more to Wix while a line could not be shipped for 5 minutes (exit 7)",
+        examples=[True],
+    )
+
+    @model_validator(mode="after")
+    def _one_sink(self) -> Self:
+        if sum((self.stdout, self.file is not None, self.url is not None)) > 1:
+            raise PydanticCustomError("one_sink", "write one of stdout, file and url")
+        if self.required and self.sink is None:
+            raise PydanticCustomError("no_sink", "required: true needs stdout, file or url")
+        if self.keep < timedelta(days=1):
+            raise PydanticCustomError("short_keep", "keep is at least 1d")
+        return self
+
+    @property
+    def sink(self) -> str | None:
+        """What the cursor of shipped lines is kept under."""
+        if self.stdout:
+            return "stdout"
+        if self.file is not None:
+            return f"file {self.file}"
+        return f"url {self.url}" if self.url else None

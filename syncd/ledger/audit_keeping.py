@@ -1,0 +1,99 @@
+"""What of the audit trail was shipped, and what is old enough to go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select
+
+from syncd.domain.audit import CONTROL, Entry
+from syncd.ledger import schema as tables
+from syncd.ledger.audit import append, heads
+from syncd.ledger.engine import upsert
+
+AT_ONCE = timedelta(days=2)
+"""Days of lines that go in one running day at most: the clock may have jumped."""
+EACH = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A line, and where it stands."""
+
+    stream: str
+    seq: int
+    text: str
+
+
+def _behind(sink: str) -> Select[tuple[str, int, str]]:
+    c, done = tables.audit.c, tables.audit_shipped.c
+    mine = and_(done.stream == c.stream, done.sink == sink)
+    query = select(c.stream, c.seq, c.line).outerjoin(tables.audit_shipped, mine)
+    return query.where(or_(done.seq.is_(None), c.seq > done.seq))
+
+
+def unshipped(connection: Connection, sink: str, most: int) -> list[Stored]:
+    """The next lines for a sink, stream by stream in their order."""
+    c = tables.audit.c
+    found = connection.execute(_behind(sink).order_by(c.stream, c.seq).limit(most))
+    return [Stored(row.stream, row.seq, row.line) for row in found]
+
+
+def unshipped_count(connection: Connection, sink: str) -> int:
+    """How many lines a sink has not got."""
+    return int(connection.execute(select(func.count()).select_from(_behind(sink).subquery())).scalar_one())
+
+
+def is_unshipped_before(connection: Connection, sink: str, moment: datetime) -> bool:
+    """Is a line older than this not shipped?"""
+    return connection.execute(_behind(sink).where(tables.audit.c.at < moment).limit(1)).first() is not None
+
+
+def mark_shipped(connection: Connection, sink: str, last: Mapping[str, int]) -> None:
+    """A sink has the lines up to these."""
+    rows = [{"sink": sink, "stream": stream, "seq": seq} for stream, seq in last.items()]
+    upsert(connection, tables.audit_shipped, rows)
+
+
+def prune(connection: Connection, keep: timedelta, sink: str | None, now: datetime) -> int:
+    """Remove what is older than `keep` and, where there is a sink, shipped. Returns: how many lines.
+
+    Once a day, and two days of lines at most, so that a clock that jumped takes little. The head of a stream stays,
+    and a checkpoint holds the hash before the oldest line that is left.
+    """
+    c, pruned = tables.audit.c, tables.audit_pruned
+    row = connection.execute(select(pruned.c.at, pruned.c.until)).first()
+    oldest = connection.execute(select(func.min(c.at))).scalar()
+    if oldest is None or (row is not None and not now >= row.at + EACH):
+        return 0
+    until = min(now - keep, max(oldest, row.until if row else oldest) + AT_ONCE)
+    if until <= oldest:
+        return 0
+    removed = sum(_prune_stream(connection, stream, until, sink) for stream in heads(connection))
+    connection.execute(delete(pruned))
+    connection.execute(insert(pruned).values(id=1, at=now, until=until))
+    if removed:
+        detail = {"lines": removed, "until": f"{until:%Y-%m-%dT%H:%M:%SZ}"}
+        append(connection, CONTROL, [Entry(event="audit.pruned", detail=detail)], now)
+    return removed
+
+
+def _prune_stream(connection: Connection, stream: str, until: datetime, sink: str | None) -> int:
+    c, done = tables.audit.c, tables.audit_shipped
+    # What follows the first younger line stays with it: a chain has no holes.
+    kept = select(func.min(c.seq)).where(and_(c.stream == stream, c.at >= until))
+    limits = [connection.execute(kept).scalar(), heads(connection)[stream][0]]
+    if sink is not None:
+        mine = and_(done.c.stream == stream, done.c.sink == sink)
+        limits.append((connection.execute(select(done.c.seq).where(mine)).scalar() or 0) + 1)
+    first = min(seq for seq in limits if seq is not None)
+    digest = connection.execute(select(c.hash).where(and_(c.stream == stream, c.seq == first - 1))).scalar()
+    if digest is None:
+        return 0
+    open_intents = select(tables.audit_open.c.seq).where(tables.audit_open.c.stream == stream)
+    if connection.execute(open_intents.where(tables.audit_open.c.seq < first)).first() is not None:
+        return 0
+    upsert(connection, tables.audit_checkpoints, [{"stream": stream, "seq": first - 1, "hash": digest}])
+    return connection.execute(delete(tables.audit).where(and_(c.stream == stream, c.seq < first))).rowcount

@@ -1,0 +1,208 @@
+"""Where the audit trail is shipped to: in order, at least once, by one process at a time; and what is pruned."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncd.domain.audit import Entry
+from syncd.ledger.audit import Filter
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.store import Ledger
+from tests.lab import Bao, Lab
+
+
+@pytest.fixture
+def job(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    for number in range(3):
+        bao.put(f"snk/s{number}", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/snk/*"})
+    return lab
+
+
+def exported(lab: Lab) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lab.run("audit", "export").out.splitlines()]
+
+
+def by_stream(lines: list[dict[str, Any]]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for line in lines:
+        found.setdefault(line["stream"], []).append(line["seq"])
+    return found
+
+
+class Siem:
+    """A place that takes JSON lines, or says no."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.got: list[dict[str, Any]] = []
+        siem = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if siem.status == 200:
+                    siem.got += [json.loads(line) for line in body.splitlines()]
+                self.send_response(siem.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/ingest"
+
+
+@pytest.fixture
+def siem() -> Iterator[Siem]:
+    one = Siem()
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+def test_a_file_gets_every_line_once_and_in_order(job: Lab) -> None:
+    sink = job.folder / "audit.jsonl"
+    job.config["audit"] = {"file": str(sink)}
+    assert job.run("sync").code == 0 and job.run("state", "forget", "s1_v").code == 0 and job.run("sync").code == 0
+    lines = [json.loads(line) for line in sink.read_text().splitlines()]
+    assert sorted(lines, key=lambda line: (line["stream"], line["seq"])) == sorted(
+        exported(job), key=lambda line: (line["stream"], line["seq"])
+    )
+    assert all(seqs == list(range(1, len(seqs) + 1)) for seqs in by_stream(lines).values())
+    assert sink.stat().st_mode & 0o777 == 0o600
+    assert job.run("audit", "verify", "--heads", str(sink)).code == 0, "what a sink got is what heads are"
+
+
+def test_a_sink_that_was_away_catches_up(job: Lab, siem: Siem) -> None:
+    job.config["audit"] = {"url": siem.url}
+    siem.status = 503
+    done = job.run("sync")
+    assert done.code == 0 and [event for event in done.events if event["event"] == "audit.unshipped"]
+    assert not siem.got and len(job.site.values()) == 3
+    siem.status = 200
+    assert job.run("sync").code == 0
+    assert by_stream(siem.got) == by_stream(exported(job))
+
+
+def test_a_half_line_that_a_full_disk_left_is_ended(job: Lab) -> None:
+    sink = job.folder / "audit.jsonl"
+    job.config["audit"] = {"file": str(sink)}
+    sink.write_text('{"half": ')
+    assert job.run("sync").code == 0
+    first, *rest = sink.read_text().splitlines()
+    assert first == '{"half": ' and len(rest) == len(exported(job))
+
+
+def test_a_required_sink_holds_up_writing_once_a_line_is_old(job: Lab, siem: Siem, bao: Bao) -> None:
+    job.config["audit"] = {"url": siem.url, "required": True}
+    siem.status = 500
+    assert job.run("sync").code == 0, "not for five minutes"
+    before = job.wix.count("POST", "PATCH", "DELETE")
+    aged(job, timedelta(minutes=6))
+    bao.put("snk/s0", v="2")
+    held = job.run("sync")
+    assert held.code == 7 and "audit.required" in held.err and job.wix.count("POST", "PATCH", "DELETE") == before
+    assert job.run("plan").code == 0, "a look needs no line"
+    siem.status = 200
+    assert job.run("sync").code == 0 and job.site.values()["s0_v"] == "2"
+    assert siem.got
+
+
+def aged(lab: Lab, span: timedelta) -> None:
+    """As if its lines were written earlier: only the column that the backlog is judged by."""
+    import sqlite3
+
+    with sqlite3.connect(lab.state) as ledger:
+        ledger.execute("UPDATE syncd_audit SET at = at - ?", (int(span.total_seconds() * 1_000_000),))
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    "audit",
+    [
+        {"file": "a", "url": "https://x.example"}, {"required": True}, {"keep": "1h"}, {"url": "http://siem.example/x"},
+        {"url": "https://user:pw@siem.example/x"}, {"url": "ftp://x"}, {"stdout": True, "file": "x"},
+    ],
+)  # fmt: skip
+def test_what_is_no_sink_is_a_fault_with_its_line(job: Lab, audit: dict[str, Any]) -> None:
+    job.config["audit"] = audit
+    done = job.run("check")
+    assert done.code == 3 and "audit" in done.err and "pw" not in done.err
+
+
+class Clock:
+    """A clock that is set."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
+    one = Ledger(sqlite_engine(tmp_path / "s.db"), "here", tmp_path / "s.db", clock)
+    yield one
+    one.close()
+
+
+KEEP = timedelta(days=30)
+
+
+def days(ledger: Ledger, clock: Clock, count: int) -> None:
+    for _ in range(count):
+        ledger.note(Entry(event="secret.frozen", name=f"{clock.now:%m-%d}"))
+        clock.now += timedelta(days=1)
+
+
+def test_old_lines_go_and_the_chain_still_verifies(ledger: Ledger, clock: Clock) -> None:
+    days(ledger, clock, 40)
+    for _ in range(12):
+        ledger.prune_audit(KEEP, None)
+        clock.now += timedelta(days=1)
+    left = [line for line in ledger.audit_lines(Filter()) if line["event"] == "secret.frozen"]
+    assert datetime.fromisoformat(left[0]["at"]) >= clock.now - KEEP - timedelta(days=2)
+    assert ledger.verify_audit({})[0] == []
+    ledger.note(Entry(event="secret.frozen", name="after"))
+    assert ledger.verify_audit({})[0] == []
+
+
+def test_a_clock_that_jumped_takes_two_days_of_lines_a_day(ledger: Ledger, clock: Clock) -> None:
+    days(ledger, clock, 20)
+    before = len(list(ledger.audit_lines(Filter(event="secret.frozen"))))
+    clock.now += timedelta(days=4000)
+    for _ in range(50):
+        ledger.prune_audit(KEEP, None)
+    assert before - len(list(ledger.audit_lines(Filter(event="secret.frozen")))) <= 3
+
+
+def test_what_is_not_shipped_stays(ledger: Ledger, clock: Clock) -> None:
+    days(ledger, clock, 20)
+    clock.now += timedelta(days=100)
+    ledger.mark_shipped("x", {"control": 2})
+    for _ in range(20):
+        ledger.prune_audit(KEEP, "x")
+        clock.now += timedelta(days=1)
+    left = [line["seq"] for line in ledger.audit_lines(Filter())]
+    assert min(left) == 3 and ledger.verify_audit({})[0] == []
