@@ -128,7 +128,7 @@ def test_the_quota_is_not_emptied_by_a_step(job: Lab, bao: Bao, ahead: timedelta
     job.config["targets"]["shop"]["auth"]["site_id"] = "never-asked"
     step = timedelta(0)
     with App(load(job.config_file), Surroundings(clock=lambda: datetime.now(UTC) + step)) as app:
-        quota = app.target("shop")._quota
+        quota = app._quota("shop", 5, timedelta(hours=1))
         taken = [quota.take() for _ in range(5)]
         for ticket, _ in taken:
             quota.answered(ticket)

@@ -160,7 +160,10 @@ def test_a_day_of_schedules_has_no_drift() -> None:
 
 
 def test_a_day_of_cycles_does_not_grow(lab: Lab, bao: Bao) -> None:
-    """288 cycles with a few rotations: neither the memory nor the ledger grows with them."""
+    """288 cycles with a few rotations: neither the memory nor the ledger grows with them.
+
+    A rotation leaves two lines in the audit trail, about 1 kB each; a cycle that changes nothing leaves none.
+    """
     lab.vault(bao)
     lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, schedule={"every": "5m"}, verify_every="1000d")
     for number in range(5):
@@ -186,4 +189,4 @@ def test_a_day_of_cycles_does_not_grow(lab: Lab, bao: Bao) -> None:
         finally:
             tracemalloc.stop()
     assert sizes[2][0] - sizes[0][0] < 150_000, f"bytes held after 96, 192 and 288 cycles: {sizes}"
-    assert sizes[2][1] - sizes[0][1] <= 1, f"pages of the ledger: {sizes}"
+    assert sizes[2][1] - sizes[0][1] <= 1 + 192 // 40, f"pages of the ledger: {sizes}"

@@ -16,7 +16,7 @@ from syncd.config import load
 from syncd.domain import Record
 from syncd.reconcile.run_job import Run, sync_job
 from syncd.sources.aws.source import AwsSource
-from syncd.targets.wix.target import WixTarget
+from syncd.targets.wix.retries import WixCalls
 from tests.integration.test_last_look import hidden
 from tests.lab import AWS_ENVIRON, Bao, Lab, Result
 
@@ -102,7 +102,7 @@ def test_what_comes_due_during_the_last_look_waits_for_its_own(
     for variable, value in AWS_ENVIRON.items():
         monkeypatch.setenv(variable, value)
     now = datetime.now(UTC)
-    monkeypatch.setattr(WixTarget, "site_time", lambda _self: now)
+    monkeypatch.setattr(WixCalls, "site_time", lambda _self: now)
     honest, looked = AwsSource.check_path, list[str]()
 
     def sync() -> None:

@@ -88,7 +88,7 @@ def test_a_clock_that_is_off_is_named(lab: Lab, bao: Bao, away: timedelta, monke
     """The server's `Date` tells; the login of a signed token dies of it."""
     lab.vault(bao)
     lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
-    from syncd.sources.vault import client as module
+    from syncd.sources.vault import answers as module
 
     class Clock(datetime):
         @classmethod
