@@ -62,7 +62,10 @@ def check(
     else:
         context.obj.config = Path(file) if file else context.obj.config
         name, (settings, warnings) = str(context.obj.config), load_with_warnings(context.obj.config)
-    sizes = f"{len(settings.sources)} sources, {len(settings.targets)} targets, {len(settings.jobs)} jobs"
+    sizes = ", ".join(
+        f"{len(those)} {word}{'' if len(those) == 1 else 's'}"
+        for word, those in (("source", settings.sources), ("target", settings.targets), ("job", settings.jobs))
+    )
     rows: list[Row] = []
     rows += [("warning", *_split(warning), 0) for warning in warnings]
     if not elsewhere:

@@ -108,8 +108,8 @@ def chosen_jobs(app: App, names: Sequence[str]) -> list[Job]:
     return [jobs[name] for name in (dict.fromkeys(names) or sorted(jobs))]
 
 
-def duration(text: str) -> timedelta:
-    """A `--wait` or the like. Raises `ConfigError`."""
+def duration(text: str, option: str) -> timedelta:
+    """What an option says, such as 5m. Raises `ConfigError`."""
     from pydantic_core import PydanticCustomError
 
     from syncd.config.fields import parse_duration
@@ -117,7 +117,7 @@ def duration(text: str) -> timedelta:
     try:
         return parse_duration(text)
     except PydanticCustomError as error:
-        raise ConfigError(f"{text} is {error.message()}") from None
+        raise ConfigError(f"{option} {text} is {error.message()}", hint=f"for example: {option} 5m") from None
 
 
 def show_json(thing: object) -> None:

@@ -101,7 +101,9 @@ def _lines(app: App, explanation: Explanation) -> Iterator[str]:
         yield f"  {ago(entry.at, now):18} {entry.target}: {done}"
     for problem in explanation.problems:
         retry = f"; next try {ago(problem.retry_at, now)}" if problem.retry_at else ""
-        yield f"{problem.subject}: {problem.kind} since {ago(problem.first_at, now)}: {problem.message}{retry}"
+        place = app.first_target_on(problem.site, problem.job)
+        since = f"{problem.kind} since {ago(problem.first_at, now)}"
+        yield f"{problem.subject} on {place}: {since}: {problem.message}{retry}"
         if problem.hint:
             yield f"  fix: {problem.hint}"
     for cycle in explanation.cycles:

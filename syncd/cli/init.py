@@ -100,10 +100,9 @@ def init(
         raise ConfigError(f"{file} is there already", hint="name another one: syncd --config FILE init")
     owner = _given(owner, "--owner", "Who is this installation, at Wix?", "platform-team")
     source = _given(source, "--source", "Where are the secrets: vault, aws or both?", "vault")
-    if source not in {"vault", "aws", "both"} or auth not in AUTHS:
-        raise ConfigError(
-            f"--source {source} --auth {auth} is not known", hint=f"vault, aws or both; {', '.join(AUTHS)}"
-        )
+    for option, given, known in (("--source", source, ("vault", "aws", "both")), ("--auth", auth, tuple(AUTHS))):
+        if given not in known:
+            raise ConfigError(f"{option} {given} is not known", hint=f"one of {', '.join(known)}")
     text, jobs = HEAD.format(owner=owner, state=state) + SOURCES, ""
     if source != "aws":
         address = _given(address, "--address", "Vault's address?", "https://vault.example.com:8200")

@@ -195,7 +195,7 @@ def apply(
     from syncd.reconcile.observe.observation_cache import ObservationCache
     from syncd.reconcile.planned_pass import Look
 
-    content, patience = planfile.read(file), duration(wait)
+    content, patience = planfile.read(file), duration(wait, "--wait")
     with working(context.obj) as app:
         if content["configuration"] != app.config_digest:
             raise PlanMoved("the configuration is not the one that the plan was made under", hint="plan again")

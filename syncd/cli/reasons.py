@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from syncd.cli.context import os_user
 from syncd.errors import ConfigError
 
 LONGEST = 500
@@ -39,6 +38,7 @@ def required_reason(given: str | None, what: str) -> str:
 
 def log_override(what: str, reason: str, **about: object) -> None:
     """Log who overrides which safeguard, and why."""
+    from syncd.domain.audit import CAUSE
     from syncd.telemetry.logs import logger
 
-    logger().warning("safeguard.overridden", what=what, reason=reason, user=os_user(), **about)
+    logger().warning("safeguard.overridden", what=what, reason=reason, user=CAUSE.get().actor.id, **about)

@@ -114,7 +114,8 @@ def cycle_error_lines(errors: Iterable[tuple[str, str, SyncdError]]) -> Iterator
             yield f"syncd: {job} -> {group[0].name}: {error.message.removeprefix(f'{group[0].name}: ')}"
         else:
             jobs = sorted({found[id(problem)][0] for problem in group})
-            names = names_in_words([problem.name for problem in group])
-            yield f"syncd: {names_in_words(jobs)} -> {len(group)} targets ({names}): {group[0].message}"
+            names = list(dict.fromkeys(problem.name for problem in group))
+            targets = f"{len(names)} targets ({names_in_words(names)})" if len(names) > 1 else names[0]
+            yield f"syncd: {names_in_words(jobs)} -> {targets}: {group[0].message}"
         if error.hint:
             yield f"  fix: {error.hint}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
@@ -176,9 +177,16 @@ def _found(app: App, name: str, target: str | None) -> Record:
             f"there is no target {target}", hint=f"the targets are {', '.join(sorted(app.settings.targets))}"
         )
     site = app.site_of(target) if target else None
-    found = [record for record in app.ledger.records(site) if record.name == name]
+    named = [record for record in app.ledger.records() if record.name == name]
+    found = [record for record in named if site in {None, record.site}]
+    if named and not found:
+        elsewhere = ", ".join(record.target for record in named)
+        raise ConfigError(f"the ledger has no {name} on {target}; it is on {elsewhere}", hint="see: syncd state list")
     if not found:
-        raise ConfigError(f"the ledger has no {name}", hint="see: syncd state list")
+        names = {record.name for record in app.ledger.records()}
+        near = difflib.get_close_matches(name, names, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"the ledger has no {name}", hint=f"{meant}see: syncd state list")
     if len(found) > 1:
         raise ConfigError(
             f"{name} is on several targets: {', '.join(record.target for record in found)}",
@@ -197,7 +205,7 @@ def adopt(
     reason: Reason = None,
 ) -> int:
     """Let a cycle take over a secret of this name that syncd did not create."""
-    span, why = duration(given_for), required_reason(reason, "state adopt")
+    span, why = duration(given_for, "--for"), required_reason(reason, "state adopt")
     with context.obj.open() as app:
         targets = [target] if target else sorted(app.settings.targets)
         conflicts = [
@@ -214,8 +222,9 @@ def adopt(
                 )
             if target or app.site_of(name_of_target) in conflicts:
                 sites.append(app.site_of(name_of_target))
-        if any(record.name == name and record.remote_id for record in app.ledger.records()):
-            raise ConfigError(f"{name} is ours already", hint="see: syncd explain " + name)
+        ours = [record for record in app.ledger.records() if record.name == name and record.remote_id]
+        if mine := next((record for record in ours if record.site in sites or not sites), None):
+            raise ConfigError(f"{name} on {mine.target} is ours already", hint="see: syncd explain " + name)
         if not sites:
             raise ConfigError(f"no conflict about {name} is known", hint="run `syncd sync` first, or give --target")
         seen = {site: _seen_at_site(app, site, name) for site in dict.fromkeys(sites)}
@@ -373,7 +382,7 @@ def _see_that_they_are_one(app: App, old: str, new: str, moving: tuple[Record, .
 
 def _moment(text: str) -> datetime:
     if text[-1:] in "smhd" and text[:-1].isdigit():
-        return datetime.now(UTC) + duration(text)
+        return datetime.now(UTC) + duration(text, "--until")
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -409,6 +418,7 @@ def forget(
             else:
                 forgotten = _about("secret.forgotten", record)
                 journal.write(drop=[record], audit=AuditBatch(decisions=(forgotten,)))
+                journal.forget_problem(record.name)
     after = " and deleted at Wix" if delete else "; if a rule still wants it, the next cycle takes it back by its mark"
     show(f"{name} ({record.remote_id or 'no id'}) is forgotten{after}")
     return 0
@@ -421,8 +431,12 @@ def remount(
     mount: Annotated[
         str, typer.Argument(help="The mount that was replaced on purpose, such as secret/; for AWS: account.")
     ],
+    *,
+    reason: Reason = None,
 ) -> int:
     """Accept that a mount (or an AWS account) was really replaced by another one."""
+    if reason is not None:
+        required_reason(reason, "state remount")
     with context.obj.open() as app:
         if source not in app.settings.sources:
             raise ConfigError(

@@ -57,7 +57,7 @@ def sync(
     from syncd.domain.allowance import DeletionAllowance
     from syncd.reconcile.run_job import Run, sync_job
 
-    patience = duration(wait)
+    patience = duration(wait, "--wait")
     why = required_reason(reason, "--allow-deletes") if allow_deletes else ""
     with working(context.obj) as app:
         output = ReportOutput(as_json=as_json)

@@ -46,7 +46,7 @@ def where(
 ) -> int:
     """Show on which sites a secret is. Exit code 0: on all that it is sent to; 1: not everywhere yet."""
     with context.obj.open(writable=False) as app:
-        until = time.monotonic() + duration(wait).total_seconds()
+        until = time.monotonic() + duration(wait, "--wait").total_seconds()
         while True:
             places = _places(app, path, version)
             arrived = all(place.has_it for place in places)

@@ -130,7 +130,8 @@ def text_of(path: Path) -> str:
         return data.decode()
     except FileNotFoundError:
         raise ConfigError(
-            f"there is no configuration {path}", hint="name it with --config or SYNCD_CONFIG, or write one: syncd init"
+            f"there is no configuration {path}",
+            hint=f"name it with --config or SYNCD_CONFIG, or write one: syncd --config {path} init",
         ) from None
     except (OSError, ValueError) as error:
         raise ConfigError(

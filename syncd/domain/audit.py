@@ -138,6 +138,20 @@ def end_of(outcome: Outcome, record: Record, at: datetime) -> Entry:
     )
 
 
+def taken_back_entry(record: Record, job: str) -> Entry:
+    """The line of a secret that is ours again by its mark: the ledger had lost or forgotten it."""
+    return Entry(
+        event="secret.adopted",
+        name=record.name,
+        ref=str(record.ref),
+        remote_id=record.remote_id,
+        job=job,
+        target=record.target,
+        site=record.site,
+        detail={"by": "its mark"},
+    )
+
+
 def stamp(at: datetime) -> str:
     """RFC 3339 in UTC with microseconds."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

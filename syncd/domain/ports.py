@@ -40,6 +40,8 @@ class AuditBatch:
     """What is about to be sent."""
     ends: tuple[Entry, ...] = ()
     """How intents ended."""
+    notes: tuple[Entry, ...] = ()
+    """What else happened on this site."""
     decisions: tuple[Entry, ...] = ()
     """What a person decided about it; of the control stream."""
 
@@ -133,6 +135,9 @@ class Journal(Protocol):
     def problems(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
         """Replace what is known to keep failing for this job on this site."""
 
+    def forget_problem(self, name: str) -> None:
+        """Drop what was known to keep failing about a name on this site, for every job."""
+
     def paths(self, states: Iterable[PathState]) -> None:
         """Store what was read of source paths."""
 
@@ -168,6 +173,9 @@ class ReadOnlyJournal:
         """See `Journal`."""
 
     def problems(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
+        """See `Journal`."""
+
+    def forget_problem(self, name: str) -> None:
         """See `Journal`."""
 
     def paths(self, states: Iterable[PathState]) -> None:

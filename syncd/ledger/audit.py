@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, select
+from sqlalchemy import Connection, and_, delete, insert, or_, select
 
 from syncd.domain.audit import CAUSE, FIRST, Break, ChainCheck, Entry, chained, columns_of
 from syncd.ledger import schema as tables
@@ -104,11 +104,10 @@ class Filter:
 def lines(connection: Connection, asked: Filter, *, most: int | None = None) -> Iterator[dict[str, Any]]:
     """The lines that fit, oldest first; of `most`, the newest."""
     c = tables.audit.c
-    where = [
-        getattr(c, key) == value
-        for key in ("site", "name", "job", "actor")
-        if (value := getattr(asked, key)) is not None
-    ]
+    where = [getattr(c, key) == value for key in ("site", "name", "job") if (value := getattr(asked, key)) is not None]
+    if asked.actor is not None:  # as it was claimed, or by the part before the host
+        named = [c.actor.startswith(asked.actor + end, autoescape=True) for end in (" (claimed by ", "@")]
+        where.append(or_(c.actor == asked.actor, *named))
     if asked.event is not None:
         where.append(c.event.like(asked.event.replace("*", "%")) if "*" in asked.event else c.event == asked.event)
     where += [c.at >= asked.since] if asked.since else []

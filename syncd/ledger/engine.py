@@ -22,6 +22,8 @@ from syncd.transport.private_files import SpecialFile, narrow
 
 BUSY_SECONDS = 10
 """That one transaction waits for another process's."""
+APPLICATION_ID = 0x73796E63
+"""SQLite's `application_id` of a syncd ledger ("sync"): another program's file is not touched."""
 PART = 500
 """Rows that are made and sent to the database together."""
 
@@ -125,9 +127,29 @@ def prepare_file(path: Path) -> list[tuple[Path, int]]:
                 f"the ledger {path} has a second name (a hard link), under which it would have another lock",
                 hint="remove the other name, or copy the file",
             )
+        if found.st_size and not _may_be_a_ledger(path):
+            return []  # somebody else's file: opening it refuses it, and nothing of it is changed
         beside = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", ".key"))]
         rights = [(file, narrow(file)) for file in beside]
         return [(file, had) for file, had in rights if had is not None]
+
+
+def _may_be_a_ledger(path: Path) -> bool:
+    """Is it SQLite's, and of syncd or of nobody yet? SQLite itself looks, who knows of its own locks on it.
+
+    Raises `LedgerError` for another program's database: to open it in earnest would change its journal mode.
+    """
+    connection = sqlite3.connect(f"file:{quote(str(path))}?immutable=1", uri=True)
+    try:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        return False
+    finally:
+        connection.close()
+    if application != APPLICATION_ID and (application or tables):
+        raise LedgerError(f"{path} is another program's database", hint="name another `state.path`; it was not touched")
+    return True
 
 
 def identity_of(path: Path) -> tuple[int, int]:

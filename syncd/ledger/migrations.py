@@ -14,11 +14,8 @@ from sqlalchemy import Connection, Engine, func, inspect, select, text, update
 
 from syncd.errors import LedgerError
 from syncd.ledger import schema as tables
-from syncd.ledger.engine import DAMAGED, translated, undamaged, upsert
+from syncd.ledger.engine import APPLICATION_ID, DAMAGED, translated, undamaged, upsert
 from syncd.transport.private_files import draft_in, publish
-
-APPLICATION_ID = 0x73796E63
-"""SQLite's `application_id` of a syncd ledger ("sync"): another program's file is not touched."""
 
 
 def _add_seals(connection: Connection) -> None:

@@ -571,6 +571,7 @@ class SiteJournal:
             if audit is not NO_AUDIT:
                 now = self._clock()
                 trail.finish(connection, self._site, audit.ends, now)
+                trail.append(connection, self._site, audit.notes, now)
                 trail.append(connection, CONTROL, audit.decisions, now)
                 trail.begin(connection, self._site, audit.intents, now)
 
@@ -578,6 +579,12 @@ class SiteJournal:
         """Write into the audit trail which findings of a job begin and end, by event and name."""
         with self._transaction() as connection:
             trail.findings_begun_and_ended(connection, self._site, job, open_now, self._clock())
+
+    def forget_problem(self, name: str) -> None:
+        """Drop what was known to keep failing about a name on this site, for every job."""
+        key = tables.troubles.c
+        with self._transaction() as connection:
+            connection.execute(delete(tables.troubles).where(and_(key.site == self._site, key.subject == name)))
 
     def problems(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
         """Replace what is known to keep failing for this job on this site."""

@@ -51,6 +51,7 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
     )
     audit = AuditBatch(ends=(ended,), decisions=(replace(ended, event="secret.forgotten", outcome=None),))
     journal.write(drop=[record], log=[replace(done, outcome="deleted by state forget")], audit=audit)
+    journal.forget_problem(record.name)
 
 
 def _see_that_nobody_wants_it(runtime: Runtime, target: Target, record: Record) -> None:

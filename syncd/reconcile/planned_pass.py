@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from syncd.domain import Finding, FindingKind, OpenProblem, Plan, Record, RemoteSecret
+from syncd.domain.audit import taken_back_entry
 from syncd.domain.job import Job
-from syncd.domain.ports import Journal, Target
+from syncd.domain.ports import NO_AUDIT, AuditBatch, Journal, Target
 from syncd.errors import ConfigError
 from syncd.reconcile.desired.desired_state import DesiredState, build_desired_state
 from syncd.reconcile.observe.observation_cache import ObservationCache
@@ -78,7 +79,8 @@ class Look:
         place = Site(owner=runtime.owner, key=self.site, target=self.target_name, now=runtime.clock())
         found = recover(place, desired.all, records, remote, known_ids)
         if found.put or found.drop:
-            journal.write(put=found.put, drop=found.drop)
+            taken = tuple(taken_back_entry(record, job.name) for record in found.taken_back)
+            journal.write(put=found.put, drop=found.drop, audit=AuditBatch(notes=taken) if taken else NO_AUDIT)
         noticed += tuple(map(_taken_back, found.taken_back))
         observed = Observed(
             source=source,

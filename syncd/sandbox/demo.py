@@ -269,7 +269,8 @@ def run_sandbox(
             say(f"  syncd --config {around.config} plan")
             say("Rotate a secret:")
             say(f'  curl -H "X-Vault-Token: $(cat {home / "vault-token"})" \\')
-            say(f'    -d \'{{"data": {{"api_key": "another"}}}}\' {around.bao.address}/v1/secret/data/payments/stripe')
+            fields = '{"data": {"api_key": "another", "webhook_secret": "whsec-of-the-demo"}}'
+            say(f"    -d '{fields}' {around.bao.address}/v1/secret/data/payments/stripe")
         ends = "ends the servers" if folder else f"ends the servers and removes {home}; --dir keeps the folder"
         say(f"Ctrl-C {ends}.")
         sys.stdout.flush()

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -134,6 +135,24 @@ def test_rights_that_are_too_wide_are_narrowed_and_said(job: Lab, name: str, rig
     (told,) = [one for one in result.events if one["event"] == "state.narrowed"]
     assert told["file"] == str(path) and told["had"] == f"{rights:04o}"
     assert not [one for one in job.run("sync").events if one["event"] == "state.narrowed"]
+
+
+def test_a_file_of_somebody_else_is_refused_untouched(job: Lab) -> None:
+    foreign = job.folder / "foreign"
+    for content in (b"notes", b"SQLite format 3\0" + b"x" * 200, "a database"):
+        foreign.unlink(missing_ok=True)
+        if isinstance(content, bytes):
+            foreign.write_bytes(content)
+        else:
+            with sqlite3.connect(foreign) as theirs:
+                theirs.execute("CREATE TABLE mine (a)")
+            theirs.close()
+        foreign.chmod(0o644)
+        before = foreign.read_bytes()
+        job.config["state"] = {"path": str(foreign)}
+        for words in (("status",), ("check",), ("sync",)):
+            assert job.run(*words).code == 7
+        assert foreign.read_bytes() == before and stat.S_IMODE(foreign.stat().st_mode) == 0o644
 
 
 def elsewhere(job: Lab, way: str) -> Path:

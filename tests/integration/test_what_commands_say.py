@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -101,7 +102,7 @@ def test_explain_on_one_target(synced: Lab) -> None:
 def test_troubles_say_where(lab: Lab, bao: Bao) -> None:
     lab.vault(bao)
     bao.put("app/empty", v="")
-    other = f"{lab.site_id[:-1]}f"
+    other = str(uuid.uuid4())
     lab.secret_file("key-2", lab.wix.issue_key(other))
     lab.config["targets"]["outlet"] = lab.target(other, "key-2")
     lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, targets=["shop", "outlet"])

@@ -68,15 +68,12 @@ def _of_group(builder: PlanBuilder, group: list[DesiredSecret]) -> Iterator[Verd
     """Names that fall together are reported; only the one that owns the name goes on."""
     alone = group[0] if len(group) == 1 else None
     owner = alone or next((d for d in group if owns(builder.records.get(d.name), d)), None)
+    all_of_it = [f"{d.ref} as {d.name}" for d in group]
+    more = f" and {len(group) - 4} more" if len(group) > 4 else ""
+    message = f"{' and '.join(all_of_it[:4])}{more} fall on one name"  # the same for each: it is one cause
     for desired in group:
         if desired is owner:
             yield judge_wanted(builder.row_of(desired), desired)
             continue
-        rest = [f"{d.ref} as {d.name}" for d in group if d is not desired]
-        others = ", ".join(rest[:3]) + (f" and {len(rest) - 3} more" if len(rest) > 3 else "")
-        yield report(
-            FindingKind.CONFLICT,
-            desired,
-            f"{desired.ref} and {others} fall on one name",
-            "give one rule another `name`, or exclude one path",
-        )
+        hint = "give one rule another `name`, with {path} or {field} in it, or exclude one path"
+        yield report(FindingKind.CONFLICT, desired, message, hint)

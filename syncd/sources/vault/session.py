@@ -228,7 +228,7 @@ class VaultSession:
         minutes = int(wait.total_seconds() // 60)
         return SourceDenied(
             f"{self.server.place} refused the login" + (f" (HTTP {status})" if status else "") + _skew_note(error),
-            hint=f"{hint}; it is not tried again with the same credential for {minutes} min",
+            hint=f"{hint}; this process does not try the same credential again for {minutes} min",
         )
 
     def _adopt(self, auth: dict[str, Any], now: float) -> None:
