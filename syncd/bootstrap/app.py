@@ -85,16 +85,6 @@ class App:
         self._see_that_joined_targets_agree()
         self._say_a_clock_that_was_set_back()
         self.config_digest = digest_of(settings)
-        if writable:
-            self.ledger.note_configuration(
-                self.config_digest,
-                {
-                    "owner": settings.owner,
-                    "jobs": sorted(settings.jobs),
-                    "keep": str(settings.audit.keep),
-                    "sink": settings.audit.sink,
-                },
-            )
         self.runtime = Runtime(
             owner=settings.owner,
             jobs={name: make_job(name, job, settings.sources[job.source].type) for name, job in settings.jobs.items()},
@@ -110,6 +100,13 @@ class App:
             pause=self.stop.wait,
             waits=waits,
         )
+
+    def note_in_force(self) -> None:
+        """Write into the audit trail that this configuration counts now, if it is another than the last."""
+        settings = self.settings
+        keep, sink = str(settings.audit.keep), settings.audit.sink
+        detail = {"owner": settings.owner, "jobs": sorted(settings.jobs), "keep": keep, "sink": sink}
+        self.ledger.note_configuration(self.config_digest, detail)
 
     @property
     def ledger(self) -> Ledger:

@@ -58,6 +58,8 @@ def show_(
             until=moment(until, "--until"),
         )  # fmt: skip
         lines = list(opened.ledger.audit_lines(asked, most=SHOWN))
+    if len(lines) == SHOWN:
+        warn(f"syncd: the newest {SHOWN} lines; narrow it down, or export them")
     if as_json:
         show_json(lines)
         return 0
@@ -65,8 +67,6 @@ def show_(
     show_table(headers, [_row(line) for line in lines])
     if not lines:
         warn("syncd: no line fits; the events are told in docs/audit.md, actors and jobs stand in their columns")
-    if len(lines) == SHOWN:
-        warn(f"syncd: the newest {SHOWN} lines; narrow it down, or export them")
     return 0
 
 
@@ -97,7 +97,10 @@ def moment(text: str | None, option: str) -> datetime | None:
         at = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigError(f"{option} {text} is no time", hint="write 24h, 2026-11-01 or 2026-11-01T18:00Z") from None
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    try:
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ConfigError(f"{option} {text} is beyond the calendar", hint="write another year") from None
 
 
 @app.command()
@@ -114,16 +117,18 @@ def verify(
     expected = _expected(heads) if heads else {}
     with context.obj.open(writable=False) as opened:
         broken, count = opened.ledger.verify_audit(expected)
-        streams = len(opened.ledger.audit_heads())
+        streams = opened.ledger.audit_heads()
+    unjudged = sorted(streams.keys() - expected.keys())
     if as_json:
         rows = [{"stream": one.stream, "seq": one.seq, "what": one.what} for one in broken]
-        show_json({"lines": count, "streams": streams, "breaks": rows, "tail_judged": bool(expected)})
+        show_json({"lines": count, "streams": len(streams), "breaks": rows, "tail_judged": not unjudged})
     else:
         for one in broken:
             show(f"stream {one.stream}, line {one.seq}: {one.what}")
-        show(f"{count} lines in {streams} streams: {'broken' if broken else 'as they were written'}")
-    if not expected:
-        warn("syncd: without --heads nothing tells whether the newest lines were cut off together with their heads")
+        show(f"{count} lines in {len(streams)} streams: {'broken' if broken else 'as they were written'}")
+    if unjudged:
+        which = f"streams {', '.join(unjudged[:5])}" if expected else "any stream"
+        warn(f"syncd: nothing kept elsewhere (--heads) tells whether the newest lines of {which} were cut off")
     if broken:
         first = broken[0]
         raise LedgerError(
@@ -137,7 +142,7 @@ def _expected(file: Path) -> dict[str, dict[int, str]]:
     """Heads by stream and seq. Raises `ConfigError`."""
     found: dict[str, dict[int, str]] = {}
     try:
-        for text in file.read_text(errors="replace").splitlines():
+        for text in file.read_text(encoding="utf-8", errors="replace").split("\n"):
             if text.startswith("{"):  # beside its events a log has lines for people
                 for stream, seq, digest in _heads_in(json.loads(text)):
                     found.setdefault(stream, {})[seq] = digest
@@ -145,7 +150,7 @@ def _expected(file: Path) -> dict[str, dict[int, str]]:
             raise ValueError
     except OSError as error:
         raise ConfigError(f"{file} cannot be read ({error.strerror})", hint="name a file for --heads") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         hint = 'JSON lines such as {"stream": "control", "seq": 3, "hash": "…"}, or lines of the log with audit_heads'
         raise ConfigError(f"{file} holds no heads of an audit trail", hint=hint) from None
     return found
@@ -154,9 +159,15 @@ def _expected(file: Path) -> dict[str, dict[int, str]]:
 def _heads_in(line: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
     if "audit_heads" in line:
         for stream, (seq, digest) in line["audit_heads"].items():
-            yield str(stream), int(seq), str(digest)
+            yield str(stream), _seq(seq), str(digest)
     elif "hash" in line:
-        yield str(line["stream"]), int(line["seq"]), str(line["hash"])
+        yield str(line["stream"]), _seq(line["seq"]), str(line["hash"])
+
+
+def _seq(given: object) -> int:
+    if not isinstance(given, int) or given < 1:
+        raise ValueError
+    return given
 
 
 @app.command()
@@ -181,7 +192,7 @@ def export(
 def _print(lines: Iterator[dict[str, Any]], form: str) -> None:
     if form == "jsonl":
         for line in lines:
-            sys.stdout.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+            sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
         return
     writer = csv.writer(sys.stdout)
     writer.writerow(KEYS)

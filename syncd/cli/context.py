@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import json
+import os
+import pwd
 import socket
 import sys
 import threading
@@ -77,6 +78,7 @@ class Context:
             from syncd.audit_sinks.shipper import Shipper
 
             Shipper(app, prints=False)
+            app.note_in_force()
         return app
 
 
@@ -92,11 +94,11 @@ def begin_to_act(options: Context, settings: Settings) -> None:
 
 
 def os_user() -> str:
-    """The user of this process, as far as it has a name."""
+    """The user that this process runs as, whatever its environment claims."""
     try:
-        return getpass.getuser()
+        return pwd.getpwuid(os.geteuid()).pw_name
     except (KeyError, OSError):  # a container's user without a name
-        return "unknown"
+        return f"uid {os.geteuid()}"
 
 
 def chosen_jobs(app: App, names: Sequence[str]) -> list[Job]:

@@ -189,6 +189,7 @@ def apply(
 ) -> int:
     """Carry out exactly a kept plan; refused if what it touches has moved since."""
     from syncd.bootstrap.process import holder
+    from syncd.domain.audit import CAUSE
     from syncd.errors import PlanMoved
     from syncd.reconcile import saved_plan as planfile
     from syncd.reconcile.cycle import Cycle
@@ -201,6 +202,7 @@ def apply(
             raise PlanMoved("the configuration is not the one that the plan was made under", hint="plan again")
         todo = [(_planned_job(app, part), part) for part in content["plans"] if part["actions"]]
         looks = [Look(runtime=app.runtime, job=job, target_name=part["target"], holder=holder()) for job, part in todo]
+        CAUSE.set(replace(CAUSE.get(), plan=planfile.digest(content)))
         cache = ObservationCache()
         for look, (_, part) in zip(looks, todo, strict=True):  # all of it or nothing: see all before the first write
             planfile.check(part["actions"], Cycle(look).plan(cache))

@@ -362,8 +362,7 @@ def rename_owner(
                 f"{len(under_way)} secrets are under way under the old owner's mark: {', '.join(under_way[:5])}",
                 hint=f"write owner: {old} once more, run `syncd sync`, then try again",
             )
-        app.ledger.set_meta("owner", new)
-        app.ledger.note(Entry(event="owner.renamed", detail={"old": old, "new": new}))
+        app.ledger.rename_owner(old, new)
     show(f"this installation is {new} now; the next cycle changes the marks of {len(records)} secrets, and no value")
     return 0
 

@@ -30,7 +30,7 @@ def run(context: typer.Context) -> int:
     from syncd.daemon import Daemon
 
     context.obj.logs("info")
-    return Daemon(context.obj.config).run()
+    return Daemon(context.obj.config, commit=context.obj.commit).run()
 
 
 def sync(

@@ -13,12 +13,16 @@ from syncd.daemon.readiness import Readiness
 from syncd.daemon.status import Shared, status_of
 from syncd.daemon.wakeups import jobs_that_sync
 from syncd.domain import SecretValue
+from syncd.domain.audit import Actor
 from syncd.errors import ConfigError
 from syncd.telemetry.logs import logger
 from syncd.telemetry.metrics import Metrics
 
 STRANGER_SECONDS = 2.0
 """How long an answer that needs no token is given again as it was."""
+
+BY_TOKEN = Actor("token", "token", "POST /-/sync")
+VAULT_AUDIT = Actor("event", "vault audit", "POST /hooks/vault-audit")
 
 
 class Control:
@@ -42,7 +46,7 @@ class Control:
 
     def trigger(self, job: str) -> bool:
         """Let a job run soon. Returns: False for a job that is not scheduled."""
-        return self._runner.trigger(job)
+        return self._runner.trigger(job, by=BY_TOKEN)
 
     def wake(self, paths: Iterable[tuple[str | None, str]]) -> list[str]:
         """Let the jobs run soon that sync one of these (namespace or None for any, path). Returns: their names."""
@@ -51,7 +55,10 @@ class Control:
             name: source.namespace.strip("/") if isinstance(source, VaultSettings) else None
             for name, source in app.settings.sources.items()
         }
-        return [job for job in jobs_that_sync(app.runtime.jobs, namespaces, paths) if self.trigger(job)]
+        asked = list(paths)
+        by = BY_TOKEN if all(namespace is None for namespace, _ in asked) else VAULT_AUDIT
+        woken = jobs_that_sync(app.runtime.jobs, namespaces, asked)
+        return [job for job in woken if self._runner.trigger(job, by=by)]
 
     def token(self) -> SecretValue[str] | None:
         """The bearer token as it is now; None where none is configured.

@@ -9,6 +9,7 @@ from syncd.config.settings import AwsSettings
 from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
 from syncd.daemon.wakeups import listen
+from syncd.domain.audit import Actor
 from syncd.domain.naming import selects_path
 from syncd.domain.ports import Queue
 from syncd.telemetry.logs import logger, safe_traceback
@@ -58,4 +59,5 @@ class EventListeners:
         for job in self._generations.current.app.runtime.jobs.values():
             selected = {name for name in names if any(selects_path(rule, name) for rule in job.rules)}
             if job.source == source and selected:
-                self._runner.trigger(job.name, selected)
+                by = Actor("event", f"queue of {source}", f"{len(selected)} secrets")
+                self._runner.trigger(job.name, selected, by=by)

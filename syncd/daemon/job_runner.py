@@ -43,7 +43,11 @@ class JobRunner:
         traces: Traces,
         readiness: Readiness,
         stop: threading.Event,
+        commit: str | None = None,
     ) -> None:
+        """`commit`: of the configuration, for the audit trail."""
+        self._commit = commit
+        self._asked_by: dict[str, Actor] = {}
         self._generations, self._readiness, self._stop = generations, readiness, stop
         self._events, self._metrics, self._traces = events, metrics, traces
         self._log = logger()
@@ -51,8 +55,8 @@ class JobRunner:
         self._running: set[str] = set()
         self._asked_again: set[str] = set()
 
-    def trigger(self, job: str, paths: Iterable[str] = ()) -> bool:
-        """Let a job run soon, once for all that ask within a moment. `paths`: what to look at directly.
+    def trigger(self, job: str, paths: Iterable[str] = (), *, by: Actor | None = None) -> bool:
+        """Let a job run soon, once for all that ask within a moment. `paths`: what to look at directly; `by`: who asks.
 
         Returns: False for a job that is not scheduled.
         """
@@ -60,6 +64,8 @@ class JobRunner:
         if not generation.schedule.has(job):
             return False
         generation.pending.put(job, paths)
+        if by is not None:
+            self._asked_by[job] = by
         with self._lock:
             if job in self._running:
                 self._asked_again.add(job)
@@ -80,9 +86,9 @@ class JobRunner:
                 job = app.runtime.jobs.get(name)
                 if job is not None:
                     cache, hinted_paths = generation.pending.take(name)
-                    kind, via = ("event", f"{len(hinted_paths)} paths") if hinted_paths else ("schedule", "syncd run")
+                    by = self._asked_by.pop(name, None) or Actor("schedule", f"job {name}", "syncd run")
                     run_id = structlog.contextvars.get_contextvars().get("run_id")
-                    CAUSE.set(Cause(actor=Actor(kind, f"job {name}", via), run=run_id, config=app.config_digest))
+                    CAUSE.set(Cause(actor=by, run=run_id, config=app.config_digest, commit=self._commit))
                     run = Run(
                         holder=holder(),
                         wait=LOCK_WAIT,

@@ -23,6 +23,7 @@ from syncd.daemon.generations import Generation, Generations
 from syncd.daemon.job_runner import JobRunner
 from syncd.daemon.readiness import Readiness
 from syncd.daemon.scheduler import JobSchedule
+from syncd.domain.audit import CAUSE, Actor, Cause, Entry
 from syncd.errors import SyncdError
 from syncd.telemetry.events import Events
 from syncd.telemetry.logs import logger
@@ -39,9 +40,9 @@ CLOCK_STEP = 2.0
 class Daemon:
     """The long-running service."""
 
-    def __init__(self, config: Path) -> None:
-        """Raises `SyncdError` when it cannot start as configured."""
-        self._config = config
+    def __init__(self, config: Path, *, commit: str | None = None) -> None:
+        """`commit`: of the configuration, for the audit trail. Raises `SyncdError` if it cannot start as configured."""
+        self._config, self._commit = config, commit
         self._log = logger()
         self._metrics = Metrics()
         self._events = Events(self._metrics)
@@ -56,10 +57,11 @@ class Daemon:
         app = self._build(load(config))
         self.generations = Generations(Generation(app, JobSchedule(app.settings, self._run_job)))
         self._runner = JobRunner(
-            self.generations, self._events, self._metrics, self._traces, self._readiness, self._stop
+            self.generations, self._events, self._metrics, self._traces, self._readiness, self._stop, commit
         )
         self._listeners = EventListeners(self.generations, self._runner)
         self._configured(app)
+        self._in_force(app)
         self.control = Control(self.generations, self._runner, self._readiness, self.watch, self._metrics, self.reload)
         server = app.settings.server
         if server and server.token:
@@ -86,6 +88,16 @@ class Daemon:
 
     def _run_job(self, name: str) -> None:
         self._runner.run(name)
+
+    def _in_force(self, app: App) -> None:
+        """Say in the audit trail which configuration counts from here on."""
+        by = Actor("system", "syncd", "syncd run")
+        CAUSE.set(Cause(actor=by, config=app.config_digest, commit=self._commit))
+        app.note_in_force()
+
+    def _note_refused(self, refused: SyncdError) -> None:
+        with suppress(SyncdError):  # it is in the log as well
+            self.generations.current.app.ledger.note(Entry(event="config.refused", detail={"error": refused.message}))
 
     def _configured(self, app: App) -> None:
         """Tell the metrics what is configured; what was removed goes."""
@@ -147,7 +159,10 @@ class Daemon:
                 fresh = self._build(load(self._config))
                 self._take_over(fresh)
             except Exception as error:  # noqa: BLE001  # whatever it is, the configuration in use goes on
-                raise self.watch.refused(error) from None
+                refused = self.watch.refused(error)
+                self._note_refused(refused)
+                raise refused from None
+            self._in_force(fresh)
             self.watch.loaded()
             self._log.info("config.reloaded", jobs=sorted(fresh.settings.jobs))
             self._see_whether_a_restart_is_needed(fresh.settings.server)

@@ -176,7 +176,7 @@ class Probe:
     def _audited(self, record: Record, verb: str) -> Iterator[None]:
         """A request with its lines in the audit trail: before it, and of how it ended."""
         self.journal.write(audit=AuditBatch(intents=(_line(record, verb, "intent"),)))
-        outcome = "failed"
+        outcome = "unknown"  # of a process that is interrupted, too
         try:
             yield
             outcome = "done"

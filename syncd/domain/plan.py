@@ -131,6 +131,8 @@ class Finding:
     message: str = ""
     hint: str = ""
     exit_code: int = 0
+    verb: str = ""
+    """Of what is withheld whole: create, update or delete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

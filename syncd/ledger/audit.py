@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, or_, select
+from sqlalchemy import BigInteger, Connection, and_, delete, insert, or_, select, type_coerce
 
 from syncd.domain.audit import CAUSE, FIRST, Break, ChainCheck, Entry, chained, columns_of
+from syncd.errors import LedgerError
 from syncd.ledger import schema as tables
 from syncd.ledger.engine import insert_missing
 
@@ -27,13 +28,8 @@ def append(connection: Connection, stream: str, entries: Iterable[Entry], at: da
     if not given:
         return []
     heads = tables.audit_heads
-    mine = select(heads.c.seq, heads.c.hash).where(heads.c.stream == stream).with_for_update()
-    row = connection.execute(mine).first()
-    if row is None:
-        insert_missing(connection, heads, {"stream": stream, "seq": 0, "hash": FIRST})
-        row = connection.execute(mine).one()
-    head = (row.seq, row.hash)
-    if is_first := row.seq == 0:  # a random chain id shows a ledger that was lost or put back
+    head = held_head(connection, stream)
+    if is_first := head[0] == 0:  # a random chain id shows a ledger that was lost or put back
         given = [Entry(event=OPENED, detail={"chain": secrets.token_hex(8)}), *given]
     lines = list(chained(stream, head, given, CAUSE.get(), at))
     connection.execute(insert(tables.audit), [{**columns_of(line), "line": stored} for line, stored in lines])
@@ -41,6 +37,23 @@ def append(connection: Connection, stream: str, entries: Iterable[Entry], at: da
     last = {"seq": newest["seq"], "hash": newest["hash"]}
     connection.execute(heads.update().where(heads.c.stream == stream).values(**last))
     return [line["seq"] for line, _ in lines[1 if is_first else 0 :]]
+
+
+def held_head(connection: Connection, stream: str) -> tuple[int, str]:
+    """The last line of a stream, held until the transaction ends. Raises `LedgerError` for lines without a head."""
+    heads, lines = tables.audit_heads, tables.audit.c
+    mine = select(heads.c.seq, heads.c.hash).where(heads.c.stream == stream).with_for_update()
+    row = connection.execute(mine).first()
+    if row is None:
+        insert_missing(connection, heads, {"stream": stream, "seq": 0, "hash": FIRST})
+        row = connection.execute(mine).one()
+        has_lines = connection.execute(select(lines.seq).where(lines.stream == stream).limit(1)).first() is not None
+        if row.seq == 0 and has_lines:
+            raise LedgerError(
+                f"the audit trail's stream {stream} has lines and no head: somebody changed it",
+                hint="see: syncd audit verify; restore the ledger from a backup",
+            )
+    return row.seq, row.hash
 
 
 def begin(connection: Connection, site: str, intents: Iterable[Entry], at: datetime) -> None:
@@ -67,24 +80,33 @@ def finish(connection: Connection, site: str, ends: Iterable[Entry], at: datetim
 
 def settle_killed(connection: Connection, site: str, at: datetime) -> None:
     """Whoever holds the site now: what an earlier holder had under way and never ended, ends as unknown."""
-    table, written = tables.audit_open, tables.audit
-    same = and_(written.c.stream == table.c.stream, written.c.seq == table.c.seq)
-    mine = select(written.c.line).join(table, same).where(table.c.stream == site).order_by(table.c.seq)
-    intents = [json.loads(line) for line in connection.execute(mine).scalars()]
-    append(connection, site, map(_never_answered, intents), at)
-    if intents:
-        connection.execute(delete(table).where(table.c.stream == site))
+    table, written = tables.audit_open, tables.audit.c
+    same = and_(written.stream == table.c.stream, written.seq == table.c.seq)
+    columns = (written.seq, written.event, written.name, written.job, written.site, written.line)
+    rows = connection.execute(
+        select(*columns).join(table, same).where(table.c.stream == site).order_by(written.seq)
+    ).all()
+    append(connection, site, map(_never_answered, rows), at)
+    connection.execute(delete(table).where(table.c.stream == site))
 
 
-def _never_answered(intent: Mapping[str, Any]) -> Entry:
-    same = ("event", "name", "ref", "remote_id", "job", "target", "site")
+def _never_answered(row: Any) -> Entry:
+    try:
+        intent = json.loads(row.line)
+        more = {key: intent[key] for key in ("ref", "remote_id", "target")}
+        more |= {"from_version": intent["from"], "to_version": intent["to"]}
+        detail = dict(intent["detail"])
+    except (ValueError, TypeError, LookupError, RecursionError):  # a damaged line still has its end; `verify` names it
+        more, detail = {}, {}
     return Entry(
-        **{key: intent[key] for key in same},
-        from_version=intent["from"],
-        to_version=intent["to"],
+        event=row.event,
         outcome="unknown",
-        intent=intent["seq"],
-        detail={**intent["detail"], "error": "the process ended before it was answered"},
+        name=row.name,
+        job=row.job,
+        site=row.site,
+        intent=row.seq,
+        detail={**detail, "error": "the process ended before it was answered"},
+        **more,
     )
 
 
@@ -109,7 +131,8 @@ def lines(connection: Connection, asked: Filter, *, most: int | None = None) -> 
         named = [c.actor.startswith(asked.actor + end, autoescape=True) for end in (" (claimed by ", "@")]
         where.append(or_(c.actor == asked.actor, *named))
     if asked.event is not None:
-        where.append(c.event.like(asked.event.replace("*", "%")) if "*" in asked.event else c.event == asked.event)
+        parts = [part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") for part in asked.event.split("*")]
+        where.append(c.event.like("%".join(parts), escape="\\"))
     where += [c.at >= asked.since] if asked.since else []
     where += [c.at < asked.until] if asked.until else []
     query = select(c.line).where(and_(True, *where))  # SQLAlchemy's own neutral element
@@ -118,7 +141,8 @@ def lines(connection: Connection, asked: Filter, *, most: int | None = None) -> 
         yield from (json.loads(row.line) for row in reversed(newest))
         return
     ordered = query.order_by(c.at, c.stream, c.seq).execution_options(yield_per=1000)
-    yield from (json.loads(row.line) for row in connection.execute(ordered))
+    with connection.execute(ordered) as found:
+        yield from (json.loads(row.line) for row in found)
 
 
 def heads(connection: Connection) -> dict[str, tuple[int, str]]:
@@ -134,29 +158,31 @@ def verify(connection: Connection, expected: Mapping[str, Mapping[int, str]]) ->
     c, found, count = tables.audit.c, dict[str, Break](), 0
     checks: dict[str, ChainCheck] = {}
     start = {row.stream: (row.seq, row.hash) for row in connection.execute(select(tables.audit_checkpoints))}
+    before = heads(connection)  # in PostgreSQL lines may come while this one looks
 
-    def fresh(stream: str) -> ChainCheck:
-        return ChainCheck(stream, start.get(stream, (0, FIRST)))
+    def check_of(stream: str) -> ChainCheck:
+        return checks.setdefault(stream, ChainCheck(stream, start.get(stream, (0, FIRST))))
 
-    query = select(tables.audit).order_by(c.stream, c.seq).execution_options(yield_per=5000)
+    columns = [type_coerce(column, BigInteger) if column.name == "at" else column for column in c]
+    query = select(*columns).order_by(c.stream, c.seq).execution_options(yield_per=5000)
     for row in connection.execute(query).mappings():
         count += 1
         stream, seq = row["stream"], row["seq"]
-        check = checks.setdefault(stream, fresh(stream))
-        if stream not in found:
-            if broken := check.take(seq, row["line"], dict(row)):
-                found[stream] = broken
-            elif expected.get(stream, {}).get(seq, row["hash"]) != row["hash"]:
-                found[stream] = Break(stream, seq, "is another one than was seen before")
-    for stream, (seq, digest) in heads(connection).items():
-        seen = checks.get(stream, fresh(stream))
-        at = (seen.seq, seen.prev)
-        if stream not in found and at != (seq, digest):
-            found[stream] = Break(stream, at[0] + 1, "was removed")
-    for stream, known in expected.items():
-        last = checks.get(stream, fresh(stream)).seq
-        if stream not in found and max(known, default=0) > last:
+        known = {expected.get(stream, {}).get(seq, row["hash"])}
+        known |= {before[stream][1]} if before.get(stream, (0, ""))[0] == seq else set()
+        if stream in found:
+            continue
+        if broken := check_of(stream).take(seq, row["line"], dict(row)):
+            found[stream] = broken
+        elif known != {row["hash"]}:
+            found[stream] = Break(stream, seq, "is another one than was seen before")
+    after = heads(connection)
+    for stream in sorted({*before, *checks, *expected} - found.keys()):
+        last, least = check_of(stream).seq, before.get(stream, (0, FIRST))[0]
+        if last < max(least, max(expected.get(stream, {}), default=0)):
             found[stream] = Break(stream, last + 1, "was removed")
+        elif last > after.get(stream, (0, FIRST))[0]:
+            found[stream] = Break(stream, last, "is not known to the head of its stream")
     return sorted(found.values(), key=lambda broken: broken.stream), count
 
 

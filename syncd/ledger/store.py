@@ -175,6 +175,8 @@ class Ledger:
 
         `waits` is told, again and again, while another holder is waited for.
         """
+        if site == CONTROL:
+            raise LedgerError(f"no site can be called {CONTROL}", hint="see site_id and instance_id")
         began = time.monotonic()
         deadline = began + wait.total_seconds()
 
@@ -355,14 +357,18 @@ class Ledger:
         """A line for a configuration that is another one than the last that was loaded."""
         if self.meta("audit_configuration") == digest:
             return
+        known = select(tables.meta.c.value).where(tables.meta.c.key == "audit_configuration")
         with self.writing() as connection:
+            trail.held_head(connection, CONTROL)  # whoever loads the same at this moment waits here
+            if connection.execute(known).scalar() == digest:
+                return
             upsert(connection, tables.meta, [{"key": "audit_configuration", "value": digest}])
             entry = Entry(event="config.loaded", detail={"digest": digest, **detail})
             trail.append(connection, CONTROL, [entry], self._clock())
 
     def audit_lines(self, asked: Filter, *, most: int | None = None) -> Iterator[dict[str, Any]]:
         """Lines of the audit trail, oldest first; of `most`, the newest."""
-        with self.reading() as connection:
+        with self.reading() as connection, undamaged(self.place):
             yield from trail.lines(connection, asked, most=most)
 
     def verify_audit(self, expected: Mapping[str, Mapping[int, str]]) -> tuple[list[Break], int]:
@@ -415,6 +421,13 @@ class Ledger:
         """Store one of the ledger's own facts."""
         with self.writing() as connection:
             upsert(connection, tables.meta, [{"key": key, "value": value}])
+
+    def rename_owner(self, old: str, new: str) -> None:
+        """Say that this installation is called another name from now on."""
+        with self.writing() as connection:
+            upsert(connection, tables.meta, [{"key": "owner", "value": new}])
+            entry = Entry(event="owner.renamed", detail={"old": old, "new": new})
+            trail.append(connection, CONTROL, [entry], self._clock())
 
     @property
     def owner(self) -> str | None:
@@ -619,6 +632,8 @@ class SiteJournal:
         """Take over everything that was kept under another key of this same site; `put`: its rows as they are now."""
         with self._transaction() as connection:
             _move(connection, other, self._site, put)
+            entry = Entry(event="site.joined", site=self._site, detail={"old": other, "by": "its ids"})
+            trail.append(connection, CONTROL, [entry], self._clock())
 
     def ran(self, run: LastRun) -> None:
         """Remember the cycle."""

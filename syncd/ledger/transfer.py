@@ -7,13 +7,15 @@ verification is due; until then its version says that nothing changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Boolean, Column, Integer, Table, func, select
 
+from syncd.domain.audit import CONTROL, Entry
 from syncd.errors import ConfigError, LedgerError
 from syncd.ledger import schema as tables
+from syncd.ledger.audit import append
 from syncd.ledger.engine import upsert
 from syncd.ledger.migrations import CURRENT
 from syncd.ledger.store import Ledger
@@ -75,7 +77,9 @@ def imported(ledger: Ledger, content: Mapping[str, Any], owner: str) -> int:
                 )
         for table in MOVED:
             upsert(connection, table, rows[table])
-    ledger.set_meta("owner", owner)
+        upsert(connection, tables.meta, [{"key": "owner", "value": owner}])
+        entry = Entry(event="ledger.imported", detail={"records": len(rows[tables.records])})
+        append(connection, CONTROL, [entry], datetime.now(UTC))
     return len(rows[tables.records])
 
 

@@ -41,7 +41,8 @@ def guard(plan: Plan, basis: LimitBasis, limits: Limits, *, place: tuple[str, st
 def _withhold(plan: Plan, kind: type[Create | Update | Delete], message: str, hint: str) -> Plan:
     held = [action for action in plan.actions if isinstance(action, kind)]
     names = ", ".join(action.name for action in held[:20]) + (" and more" if len(held) > 20 else "")
-    finding = Finding(kind=FindingKind.WITHHELD, name="", message=f"{message} ({names})", hint=hint, exit_code=6)
+    verb, message = kind.__name__.lower(), f"{message} ({names})"
+    finding = Finding(kind=FindingKind.WITHHELD, name="", message=message, hint=hint, exit_code=6, verb=verb)
     kept = tuple(action for action in plan.actions if not isinstance(action, kind))
     return replace(plan, actions=kept, findings=(*plan.findings, finding, *map(_of_one, held)))
 

@@ -27,7 +27,7 @@ def main() -> int:
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    def wrapped(self: SiteJournal, *, put: Any = (), drop: Any = (), log: Any = ()) -> None:
+    def wrapped(self: SiteJournal, *, put: Any = (), drop: Any = (), log: Any = (), **more: Any) -> None:
         put, drop, log = list(put), list(drop), list(log)
         opens = any(record.pending for record in put)
         settles = bool(log)
@@ -35,7 +35,7 @@ def main() -> int:
             reached("before_open")
         if settles:
             reached("before_settle")
-        write(self, put=put, drop=drop, log=log)
+        write(self, put=put, drop=drop, log=log, **more)
         if opens:
             reached("after_open")
         if settles:

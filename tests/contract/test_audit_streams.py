@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +12,7 @@ from sqlalchemy import text
 
 from syncd.domain.audit import CONTROL, Entry
 from syncd.domain.ports import AuditBatch
+from syncd.errors import LedgerError
 from syncd.ledger.audit import Filter
 from syncd.ledger.store import Ledger
 from tests.contract.test_stores import RECORD, hold, ledger, opened, place  # noqa: F401  # fixtures
@@ -150,3 +152,82 @@ def test_lines_are_found_by_what_they_say(ledger: Ledger) -> None:  # noqa: F811
     now = ledger._clock()
     assert not list(ledger.audit_lines(Filter(since=now + timedelta(seconds=1))))
     assert list(ledger.audit_lines(Filter(until=now + timedelta(seconds=1))))
+
+
+def test_a_look_beside_a_writer_is_no_alarm(place: tuple[str, str]) -> None:  # noqa: F811
+    writer, reader, stop = opened(place), opened(place), threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            writer.note(Entry(event="secret.frozen"))
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        assert [reader.verify_audit({})[0] for _ in range(15)] == [[]] * 15
+    finally:
+        stop.set()
+        thread.join()
+        writer.close()
+        reader.close()
+
+
+def test_a_head_that_is_gone_or_set_back_is_seen_and_holds_up_writing(ledger: Ledger) -> None:  # noqa: F811
+    written(ledger)
+    with ledger.writing() as connection:
+        connection.execute(text("UPDATE syncd_audit_heads SET seq = 3"))
+    assert [(one.stream, one.seq) for one in ledger.verify_audit({})[0]] == [("s", 3)]
+    with ledger.writing() as connection:
+        connection.execute(text("DELETE FROM syncd_audit_heads"))
+    assert [(one.stream, one.seq) for one in ledger.verify_audit({})[0]] == [("s", 7)]
+    with pytest.raises(LedgerError, match="no head"), hold(ledger) as journal:
+        journal.write(audit=AuditBatch(intents=(intent("D"),)))
+
+
+def test_one_configuration_has_one_line_whoever_loads_it_at_once(place: tuple[str, str]) -> None:  # noqa: F811
+    opened(place).close()
+    ready = threading.Barrier(4)
+
+    def load(_: int) -> None:
+        one = opened(place)
+        ready.wait()
+        one.note_configuration("digest", {})
+        one.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(load, range(4)))
+    last = opened(place)
+    assert [row[1] for row in rows(last, CONTROL)].count("config.loaded") == 1
+    last.close()
+
+
+@pytest.mark.parametrize("line", ["x", "{}", "[]", "null"])
+def test_a_damaged_open_line_has_its_end_and_is_named(place: tuple[str, str], line: str) -> None:  # noqa: F811
+    killed = opened(place)
+    with hold(killed) as journal:
+        journal.write(audit=AuditBatch(intents=(intent("A"),)))
+    with killed.writing() as connection:
+        connection.execute(text("UPDATE syncd_audit SET line = :line WHERE seq = 2"), {"line": line})
+    killed.close()
+    later = opened(place)
+    with hold(later):
+        pass
+    assert [(one.stream, one.seq, one.what) for one in later.verify_audit({})[0]] == [("s", 2, "was altered")]
+    with later.reading() as connection:
+        ended = connection.execute(text("SELECT name, outcome FROM syncd_audit WHERE seq = 3")).one()
+    assert tuple(ended) == ("A", "unknown")
+    if line == "x":
+        with pytest.raises(LedgerError, match="damaged"):
+            list(later.audit_lines(Filter()))
+    later.close()
+
+
+@pytest.mark.parametrize("event", ["%", "secret_create", "*\\", "SECRET.%"])
+def test_a_pattern_of_events_knows_stars_only(ledger: Ledger, event: str) -> None:  # noqa: F811
+    written(ledger)
+    assert list(ledger.audit_lines(Filter(event=event))) == []
+
+
+def test_no_site_is_called_as_the_control_stream(ledger: Ledger) -> None:  # noqa: F811
+    with pytest.raises(LedgerError), hold(ledger, CONTROL):
+        pass

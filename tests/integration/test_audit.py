@@ -145,12 +145,32 @@ def test_what_was_altered_is_named(job: Lab) -> None:
     ledger.close()
     blind = job.run("audit", "verify")
     assert blind.code == 0 and "cut off" in blind.err
+    (job.folder / "few").write_text(json.dumps({"stream": "control", "seq": 1, "hash": control_hash(job)}))
+    few = job.run("audit", "verify", "--heads", str(job.folder / "few"), "--json")
+    assert few.code == 0 and few.json["tail_judged"] is False and stream in few.err
+    log.write_text("syncd: a line for people\n" + log.read_text())
     seen = job.run("audit", "verify", "--heads", str(log), "--json")
     assert seen.code == 7 and f"stream {stream}, line {last} was removed" in seen.err
     assert seen.json["breaks"] == [{"stream": stream, "seq": last, "what": "was removed"}]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '{"hash": "x"}', '{"audit_heads": 7}', "\x00"])
+def control_hash(lab: Lab) -> str:
+    return next(line["hash"] for line in trail(lab) if (line["stream"], line["seq"]) == ("control", 1))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[1]",
+        '{"stream": "s", "seq": 1e999, "hash": "x"}',
+        '{"a":' * 9999,
+        '{"hash": "x"}',
+        '{"audit_heads": 7}',
+        "\x00",
+    ],
+)
 def test_a_file_without_heads_is_refused(job: Lab, content: str) -> None:
     (job.folder / "heads").write_text(content)
     done = job.run("audit", "verify", "--heads", str(job.folder / "heads"))
@@ -173,3 +193,61 @@ def test_lines_are_filtered_and_exported(job: Lab) -> None:
 @pytest.mark.parametrize("words", [("--as", ""), ("--as", "a\nb"), ("--commit", "x" * 201)])
 def test_who_and_what_are_one_line(job: Lab, words: tuple[str, str]) -> None:
     assert job.run("sync", options=words).code == 3
+
+
+def test_the_environment_does_not_say_who_somebody_is(job: Lab) -> None:
+    assert job.spawn("sync", LOGNAME="ceo", USER="ceo", SYNCD_COMMIT="abc").code == 0
+    lines = trail(job)
+    assert not [line for line in lines if "ceo" in line["actor"]["id"]] and lines[-1]["commit"] == "abc"
+
+
+def test_each_limit_has_a_line_of_its_own_and_its_end(job: Lab, bao: Bao) -> None:
+    assert job.run("sync").code == 0
+    job.config["jobs"]["job"]["guard"] = {"max_deletes": 0, "max_creates": 0}
+    bao.remove("aud/s0")
+    assert job.run("sync").code == 6
+    bao.put("aud/new", v="1")
+    assert job.run("sync").code == 6
+    assert told(trail(job), "limit.withheld") == ["delete", "create"]
+    bao.put("aud/s0", v="1")
+    job.run("sync")
+    ended = [line["name"] for line in trail(job) if line["event"] == "finding.ended"]
+    assert "delete" in ended and "create" not in ended
+
+
+def test_a_plan_that_is_applied_is_named(job: Lab) -> None:
+    file = str(job.folder / "plan.json")
+    job.run("plan", "--out", file)
+    assert job.run("apply", file).code == 0
+    plans = {line["plan"] for line in trail(job) if line["event"] == "secret.create"}
+    assert len(plans) == 1 and None not in plans
+
+
+@pytest.mark.parametrize("words", [("--since", "0001-01-01T00:00+14:00"), ("--until", "9999-12-31T23:59-14:00")])
+def test_a_time_beyond_the_calendar_is_said(job: Lab, words: tuple[str, str]) -> None:
+    assert job.run("audit", "show", *words).code == 3
+
+
+def test_who_was_named_is_found(job: Lab) -> None:
+    assert job.run("sync", options=("--as", "ann")).code == 0
+    assert job.run("audit", "show", "--actor", "ann").out.count("secret.create") == 8
+    assert job.run("audit", "show", "--actor", "an").out.count("secret.create") == 0
+
+
+def test_what_is_taken_back_has_its_line(job: Lab) -> None:
+    assert job.run("sync").code == 0 and job.run("state", "forget", "s1_v").code == 0
+    assert job.run("sync").code == 0
+    assert told(trail(job), "secret.adopted") == ["s1_v"]
+
+
+def test_a_name_and_its_line_change_together(job: Lab) -> None:
+    assert job.run("sync").code == 0
+    with sqlite3.connect(job.state) as ledger:
+        ledger.execute(
+            "CREATE TRIGGER t BEFORE INSERT ON syncd_audit WHEN NEW.event = 'owner.renamed' BEGIN SELECT RAISE(ABORT, ''); END"
+        )
+    ledger.close()
+    job.config["owner"] = "other"
+    assert job.run("state", "rename-owner", "lab", "other").code == 7
+    job.config["owner"] = "lab"
+    assert job.run("status").code == 0, "it is still the old one"

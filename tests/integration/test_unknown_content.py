@@ -113,15 +113,15 @@ def test_a_verification_that_could_not_read_is_not_booked(job: Lab, trouble: str
                 {one.id: replace(one, value="changed") for one in job.site.secrets.values() if one.name == "a"}
             )
             job.wix.fault(trouble, "GET", times=0)
-            app.target("shop")._auth  # noqa: B018
-            target, honest_call = app.target("shop"), app.target("shop")._call
+            calls = app.target("shop")._calls
+            honest_call = calls.call
 
             def call(method: str, path: str, *args: Any, **options: Any) -> Any:
                 if "/name/" in path:
                     job.wix.fault(trouble, "GET", times=4)
                 return honest_call(method, path, *args, **options)
 
-            target._call = call  # type: ignore[method-assign]
+            calls.call = call  # type: ignore[method-assign]
         cycle(app)
         job.wix.faults.clear()
         assert all(

@@ -60,9 +60,9 @@ AUDITED = {
 def open_findings(report: SyncReport, site: str) -> dict[tuple[str, str], Entry]:
     """What of a report has a line of its own, by event and name."""
     return {
-        (event, finding.name): Entry(
+        (event, finding.name or finding.verb): Entry(
             event=event,
-            name=finding.name or None,
+            name=finding.name or finding.verb or None,
             ref=str(finding.ref) if finding.ref else None,
             job=report.job,
             target=report.target,
