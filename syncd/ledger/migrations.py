@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import sqlite3
 import zlib
 from collections.abc import Callable
@@ -94,54 +95,64 @@ def _keep_an_audit_trail(connection: Connection) -> None:
 
 
 def _carry_history_over(connection: Connection) -> None:
-    """The history as lines of the trail: the hashing and the form of schema 5, which later ones do not change here."""
+    """The history as lines of the trail."""
     heads: dict[str, tuple[int, str]] = {}
     rows = connection.exec_driver_sql(
         "SELECT at, site, target, job, name, action, result, remote_id, request_id FROM syncd_history"
         " WHERE result <> 'sent' ORDER BY id"
     ).all()
     for row in rows:
-        seq, prev = heads.get(row.site, (0, "0" * 64))
-        seconds, rest = divmod(row.at, 1_000_000)
-        moment = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        line: dict[str, object] = dict.fromkeys(
-            ("intent", "reason", "run", "ref", "from", "to", "rule", "plan", "config", "commit")
-        )
+        if row.site not in heads:  # as every stream begins
+            chain = {"chain": secrets.token_hex(8), "migrated": True}
+            heads[row.site] = _carry(connection, row.site, (0, "0" * 64), row.at, event="audit.opened", detail=chain)
         verb = "update" if row.action in {"restore", "seek"} else row.action
-        line |= {
-            "stream": row.site, "seq": seq + 1, "at": f"{moment}.{rest:06}Z", "event": f"secret.{verb}",
-            "outcome": {"done": "done", "lost": "unknown"}.get(row.result or "", "failed"),
-            "actor": {"kind": "system", "id": "history", "via": "migration"}, "job": row.job, "target": row.target,
-            "site": row.site, "name": row.name, "remote_id": row.remote_id or None,
-            "request_id": row.request_id or None, "version": "", "detail": {"migrated": True}, "prev": prev,
-        }  # fmt: skip
-        text_of_line = json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        digest = hashlib.sha256(text_of_line.encode("utf-8", "surrogatepass")).hexdigest()
-        stored = json.dumps({**line, "hash": digest}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        connection.execute(
-            text(
-                "INSERT INTO syncd_audit (stream, seq, at, event, outcome, site, name, job, actor, line, hash)"
-                " VALUES (:stream, :seq, :at, :event, :outcome, :site, :name, :job, 'history', :line, :hash)"
-            ),
-            {
-                "stream": row.site,
-                "seq": seq + 1,
-                "at": row.at,
-                "event": line["event"],
-                "outcome": line["outcome"],
-                "site": row.site,
-                "name": row.name,
-                "job": row.job,
-                "line": stored,
-                "hash": digest,
-            },
+        heads[row.site] = _carry(
+            connection,
+            row.site,
+            heads[row.site],
+            row.at,
+            event=f"secret.{verb}",
+            outcome={"done": "done", "lost": "unknown"}.get(row.result or "", "failed"),
+            site=row.site,
+            name=row.name,
+            job=row.job,
+            target=row.target,
+            remote_id=row.remote_id or None,
+            request_id=row.request_id or None,
+            detail={"migrated": True},
         )
-        heads[row.site] = (seq + 1, digest)
     for stream, (seq, digest) in heads.items():
         connection.execute(
             text("INSERT INTO syncd_audit_heads (stream, seq, hash) VALUES (:stream, :seq, :hash)"),
             {"stream": stream, "seq": seq, "hash": digest},
         )
+
+
+def _carry(connection: Connection, stream: str, head: tuple[int, str], at: int, **facts: object) -> tuple[int, str]:
+    """One line behind the head, as schema 5 has it; later code does not change it. Returns: the new head."""
+    seconds, rest = divmod(at, 1_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    keys = (
+        "outcome", "intent", "reason", "run", "job", "target", "site", "name", "ref", "from", "to", "remote_id",
+        "request_id", "rule", "plan", "config", "commit",
+    )  # fmt: skip
+    line: dict[str, object] = dict.fromkeys(keys)
+    line |= {"stream": stream, "seq": head[0] + 1, "at": f"{moment}.{rest:06}Z", "version": "", "prev": head[1]}
+    line |= {"actor": {"kind": "system", "id": "history", "via": "migration"}, **facts}
+    digest = hashlib.sha256(_canonical(line).encode("utf-8", "surrogatepass")).hexdigest()
+    columns = ("stream", "seq", "event", "outcome", "site", "name", "job")
+    connection.execute(
+        text(
+            "INSERT INTO syncd_audit (stream, seq, at, event, outcome, site, name, job, actor, line, hash)"
+            " VALUES (:stream, :seq, :at, :event, :outcome, :site, :name, :job, 'history', :line, :hash)"
+        ),
+        {key: line[key] for key in columns} | {"at": at, "line": _canonical({**line, "hash": digest}), "hash": digest},
+    )
+    return head[0] + 1, digest
+
+
+def _canonical(line: dict[str, object]) -> str:
+    return json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _see_that_rows_are_whole(connection: Connection, version: int) -> None:

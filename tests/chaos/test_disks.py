@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sqlite3
@@ -166,6 +167,10 @@ def test_an_older_ledger_is_migrated_with_a_copy_beside_it(arena: Arena, tally: 
         assert kept.execute("SELECT value FROM syncd_meta WHERE key = 'schema_version'").fetchone() == (str(version),)
         assert kept.execute("SELECT count(*) FROM syncd_records").fetchone() == (len(ids),)
     kept.close()
+    verified = arena.lab.run("audit", "verify")
+    assert verified.code == 0, verified.err
+    carried = [json.loads(line) for line in arena.lab.run("audit", "export").out.splitlines()]
+    assert [line for line in carried if line["detail"].get("migrated") and line["outcome"] == "done"]
     tally("an older ledger", arena.judge())
 
 
