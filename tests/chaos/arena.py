@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
 from dataclasses import dataclass, field
@@ -91,6 +92,20 @@ class Arena:
         if last.code:
             verdict.told = last.out + last.err
         return verdict
+
+    def judge_audited(self, *seen: Result | str, most: int = 4) -> Verdict:
+        """As `judge`; besides, the audit trail verifies, and each intent has exactly one end."""
+        verdict = self.judge(*seen, most=most)
+        verdict.converged = verdict.converged and self._trail_is_whole()
+        return verdict
+
+    def _trail_is_whole(self) -> bool:
+        verified = self.lab.run("audit", "verify")
+        lines = [json.loads(line) for line in self.lab.run("audit", "export").out.splitlines()]
+        intents = sorted((line["stream"], line["seq"]) for line in lines if line["outcome"] == "intent")
+        ended = {"done", "failed", "unknown"}
+        ends = sorted((line["stream"], line["intent"]) for line in lines if line["outcome"] in ended)
+        return verified.code == 0 and intents == ends
 
     def look(self, *seen: Result | str) -> Verdict:
         """Count what is there now."""

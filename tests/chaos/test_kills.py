@@ -37,7 +37,7 @@ def kill_at(arena: Arena, tally: Tally, chosen: slice, *, serial: bool, row: str
             tried += 1
             if done.code == -signal.SIGKILL:
                 reached += 1
-                tally(f"{row} {call}", arena.judge(done), number)
+                tally(f"{row} {call}", arena.judge_audited(done), number)
     # Threads do not come in the same order twice, and some points of one run are not there in the next.
     assert reached >= tried * (0.9 if serial else 0.5), f"{reached} of {tried} points were reached"
 
@@ -72,7 +72,7 @@ def test_killed_at_a_step_of_the_journal(arena: Arena, tally: Tally, step: str, 
         argv, capture_output=True, check=False, timeout=60, env={**os.environ, **AWS_ENVIRON}, text=True
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    tally("killed at a step of the journal", arena.judge(done.stdout, done.stderr))
+    tally("killed at a step of the journal", arena.judge_audited(done.stdout, done.stderr))
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
@@ -82,7 +82,7 @@ def test_killed_while_wix_has_the_request(arena: Arena, tally: Tally, kind: str,
     arena.lab.wix.fault(kind, method, on=process.kill)
     out, err = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
-    tally("killed while Wix has the request", arena.judge(out, err))
+    tally("killed while Wix has the request", arena.judge_audited(out, err))
 
 
 def kill_at_random(arena: Arena, tally: Tally, kills: int, seed: int) -> None:
@@ -100,7 +100,7 @@ def kill_at_random(arena: Arena, tally: Tally, kills: int, seed: int) -> None:
             arena.lab.site.options.latency = 0
             if done.code == -signal.SIGKILL:
                 killed += 1
-                tally("killed at a random moment", arena.judge(done), f"seed {seed}, kill {killed}")
+                tally("killed at a random moment", arena.judge_audited(done), f"seed {seed}, kill {killed}")
 
 
 def _kill(child: int) -> None:
@@ -138,5 +138,5 @@ def test_a_restart_storm_keeps_to_the_quota(arena: Arena, tally: Tally) -> None:
     assert not [one for one in arena.lab.wix.seen if one.status == 429], "a request was refused"
     assert site.busiest <= 30
     site.options.quota = 10**6
-    verdict: Verdict = arena.judge(*said)
+    verdict: Verdict = arena.judge_audited(*said)
     tally("twenty kills in a row against the quota", verdict)

@@ -34,7 +34,7 @@ def test_processes_on_one_ledger(arena: Arena, tally: Tally) -> None:
     said = [process.communicate(timeout=60) for process in running]
     arena.lab.site.options.latency = 0
     assert {process.returncode for process in running} == {0}, said
-    tally("four processes on one ledger", arena.judge(*(one for pair in said for one in pair)))
+    tally("four processes on one ledger", arena.judge_audited(*(one for pair in said for one in pair)))
 
 
 def test_installations_with_different_owners(arena: Arena, tally: Tally) -> None:
