@@ -32,7 +32,7 @@ def append(connection: Connection, stream: str, entries: Iterable[Entry], at: da
     if is_first := head[0] == 0:  # a random chain id shows a ledger that was lost or put back
         given = [Entry(event=OPENED, detail={"chain": secrets.token_hex(8)}), *given]
     lines = list(chained(stream, head, given, CAUSE.get(), at))
-    connection.execute(insert(tables.audit), [{**columns_of(line), "line": stored} for line, stored in lines])
+    connection.execute(insert(tables.audit), [{**columns_of(line, at), "line": stored} for line, stored in lines])
     newest = lines[-1][0]
     last = {"seq": newest["seq"], "hash": newest["hash"]}
     connection.execute(heads.update().where(heads.c.stream == stream).values(**last))

@@ -21,6 +21,7 @@ CASES: dict[str, Callable[[Stage], cases.Told]] = {
     "quota": cases.quota,
     "calls": lambda on: cases.calls(on, 1000),
     "scale": lambda on: cases.scale(on, (2500, 10_000)),
+    "audit": lambda on: cases.audit(on, 10_000),
     "sites": lambda on: cases.sites(on, 200, 50),
 }
 

@@ -90,6 +90,22 @@ def scale(on: Stage, sizes: tuple[int, int]) -> Told:
     return told
 
 
+def audit(on: Stage, count: int) -> Told:
+    """What the audit trail costs: a first sync with it against one without, and how long it takes to verify."""
+    environ = {**AWS, "VAULT_TOKEN": on.bao.token, "WIX_KEY": on.wix["key"]}
+    mount, cpu = on.seed("vault", count), {}
+    for program in ("tests.benchmarks.unaudited", "syncd"):
+        config = on.config({"job": ("vault", mount)}, [on.site()])
+        cpu[program] = measured([PYTHON, "-m", program, "--config", str(config), "sync"], environ).cpu
+    with_it, without = cpu["syncd"], cpu["tests.benchmarks.unaudited"]
+    verified = measured([PYTHON, "-m", "syncd", "--config", str(config), "audit", "verify"], environ)
+    lines = int(verified.out.rpartition(" lines in")[0].split()[-1])
+    return [
+        (f"first sync of {count:,} with the audit trail", f"{with_it / without:.3f} of the CPU without", "1.10"),
+        (f"audit verify of {lines:,} lines", f"{verified.wall:.2f} s with start-up", "2 s for 100,000 without"),
+    ]
+
+
 def sites(on: Stage, count: int, secrets: int) -> Told:
     """One source read for many sites."""
     told: Told = []
