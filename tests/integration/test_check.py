@@ -210,7 +210,7 @@ def test_values_of_the_chart(lab: Lab, tmp_path: Path) -> None:
     file = tmp_path / "values.yaml"
     file.write_text("# of the chart\n" + yaml.safe_dump(VALUES))
     done = lab.run("check", "--values", str(file))
-    assert done.code == 0 and "1 sources, 1 targets, 1 jobs" in done.out, done.err
+    assert done.code == 0 and "1 source, 1 target, 1 job" in done.out, done.err
     text = file.read_text().replace("role: syncd", "rol: syncd")
     file.write_text(text)
     done = lab.run("check", "--values", str(file))
