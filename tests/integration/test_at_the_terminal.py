@@ -92,7 +92,8 @@ def test_init_writes_what_check_takes(kind: str, tmp_path: Path, capsys: pytest.
     ]
     assert run(words) == 0
     out, n = capsys.readouterr().out, 2 if kind == "both" else 1
-    assert "written" in out and f"{n} sources, 1 targets, {n} jobs" in out and "warning" not in out
+    sizes = "1 source, 1 target, 1 job" if n == 1 else f"{n} sources, 1 target, {n} jobs"
+    assert "written" in out and sizes in out and "warning" not in out
     assert yaml.safe_load(file.read_text())["owner"] == "platform-team" and file.read_text().count("#") >= 6
     before = file.read_text()
     assert run(words) == 3 and file.read_text() == before, "nothing is written over"
