@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,10 +14,11 @@ import typer
 from syncd.cli.context import chosen_jobs, duration, show, show_json, show_table, warn
 from syncd.cli.json_rows import failure_row, finding_row
 from syncd.cli.parameters import Jobs, Json, Wait
+from syncd.cli.plan_markdown import Part, markdown
 from syncd.cli.report_output import ReportOutput, cycle_error_lines, problems
 from syncd.cli.write_session import working
 from syncd.domain import FAILING_KINDS, Action, Create, Delete, Finding, FindingKind, verb_of, version_label
-from syncd.errors import SyncdError, worst
+from syncd.errors import ConfigError, SyncdError, worst
 
 if TYPE_CHECKING:
     from syncd.bootstrap.app import App
@@ -41,9 +43,12 @@ def plan(
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit 2 when changes are waiting.")
     ] = False,
+    form: Annotated[str, typer.Option("--format", help="table, or md: a comment for a pull request.")] = "table",
     as_json: Json = False,
 ) -> int:
     """Show what a sync would do, what it would withhold, and why. Changes nothing."""
+    if form not in {"table", "md"}:
+        raise ConfigError(f"--format {form} is not known", hint="table or md; for JSON: --json")
     from syncd.reconcile import saved_plan as planfile
     from syncd.reconcile.cycle import Cycle
     from syncd.reconcile.observe.observation_cache import ObservationCache
@@ -52,7 +57,7 @@ def plan(
     codes, plans, failed = set(), [], list[dict[str, str]]()
     total: Counter[str] = Counter()
     errors: list[tuple[str, str, SyncdError]] = []
-    wishes = _Wishes()
+    wishes, parts = _Wishes(), list[Part]()
     with context.obj.open(writable=False) as app:
         cache = ObservationCache()
         for job in chosen_jobs(app, jobs or []):
@@ -63,6 +68,7 @@ def plan(
                     codes.add(error.exit_code)
                     failed.append({"job": job.name, "target": target, "error": error.message, "hint": error.hint})
                     errors.append((job.name, target, error))
+                    parts.append(Part(job=job.name, target=target, rows=(), notes=(error.message,)))
                     continue
                 site = app.runtime.site_of(target)
                 fresh, disputed = wishes.sorted_out(site, job.name, planned.plan.actions)
@@ -74,13 +80,9 @@ def plan(
                 kept = planfile.actions_of(planned)
                 plans.append({"job": job.name, "target": target, "site": site, "actions": kept})
                 if as_json:
-                    plans[-1]["findings"] = [
-                        finding_row(finding) for finding in findings if finding.kind is not FindingKind.UNCHANGED
-                    ]
-                    plans[-1]["failures"] = [failure_row(failure) for failure in planned.source.failures]
-                    plans[-1]["unversioned"] = [
-                        action.name for action in planned.plan.actions if planfile.unversioned(action)
-                    ]
+                    plans[-1] |= _more_for_scripts(planned, findings)
+                elif form == "md":
+                    parts.append(_part(job.name, target, planned, findings))
                 else:
                     _show_plan(job.name, target, planned, findings)
         content = {
@@ -90,17 +92,40 @@ def plan(
         }
     if as_json:
         show_json({**content, "plans": plans, "failed": failed})
+    elif form == "md":
+        sys.stdout.write(markdown(parts))
     for line in cycle_error_lines(errors):
         warn(line)
-    if out is not None and not codes - {0, 1, 6}:
-        planfile.write(out, planfile.sealed(content))
-        warn(f"kept in {out}; carry it out with: syncd apply {out}")
-    elif out is not None:
-        warn(f"syncd: {out} is not written, because the plan is not complete")
-    if not as_json and len(plans) > 1:
+    if out is not None:
+        _keep(out, content, is_complete=not codes - {0, 1, 6})
+    if not as_json and form == "table" and len(plans) > 1:
         show(f"in all: {_tally(total)}")
     code = worst(codes)
     return 2 if detailed_exitcode and total and code in {0, 1, 6} else code
+
+
+def _keep(file: Path, content: dict[str, Any], *, is_complete: bool) -> None:
+    from syncd.reconcile.saved_plan import sealed, write
+
+    if is_complete:
+        write(file, sealed(content))
+        warn(f"kept in {file}; carry it out with: syncd apply {file}")
+    else:
+        warn(f"syncd: {file} is not written, because the plan is not complete")
+
+
+def _more_for_scripts(planned: PlannedPass, findings: Sequence[Finding]) -> dict[str, Any]:
+    from syncd.reconcile.saved_plan import unversioned
+
+    told = [finding_row(finding) for finding in findings if finding.kind is not FindingKind.UNCHANGED]
+    failures = [failure_row(failure) for failure in planned.source.failures]
+    without = [action.name for action in planned.plan.actions if unversioned(action)]
+    return {"findings": told, "failures": failures, "unversioned": without}
+
+
+def _part(job: str, target: str, planned: PlannedPass, findings: tuple[Finding, ...]) -> Part:
+    notes = tuple(line.strip() for line in problems(findings, None, planned.source.failures))
+    return Part(job=job, target=target, rows=[_row(action) for action in planned.plan.actions], notes=notes)
 
 
 class _Wishes:
