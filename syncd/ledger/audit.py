@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, and_, delete, insert, or_, select, type_coerce
 
 from syncd.domain.audit import CAUSE, FIRST, Break, ChainCheck, Entry, chained, columns_of
+from syncd.domain.ports import AuditBatch
 from syncd.errors import LedgerError
 from syncd.ledger import schema as tables
 from syncd.ledger.engine import insert_missing
@@ -56,26 +57,20 @@ def held_head(connection: Connection, stream: str) -> tuple[int, str]:
     return row.seq, row.hash
 
 
-def begin(connection: Connection, site: str, intents: Iterable[Entry], at: datetime) -> None:
-    """Write intents, and remember that they are open."""
-    given = list(intents)
-    seqs = append(connection, site, given, at)
-    rows = [{"stream": site, "name": entry.name, "seq": seq} for entry, seq in zip(given, seqs, strict=True)]
-    if rows:
-        connection.execute(insert(tables.audit_open), rows)
-
-
-def finish(connection: Connection, site: str, ends: Iterable[Entry], at: datetime) -> None:
-    """Write how intents ended, each with the seq of its intent."""
+def take_turn(connection: Connection, site: str, batch: AuditBatch, at: datetime) -> None:
+    """Write how intents ended, what else happened and what begins, in one go; remember what is open."""
     table = tables.audit_open
-    given = list(ends)
-    if not given:
-        return
-    names = [entry.name for entry in given]
-    found = connection.execute(select(table).where(and_(table.c.stream == site, table.c.name.in_(names)))).all()
-    seqs = {row.name: row.seq for row in found}
-    append(connection, site, [replace(entry, intent=seqs.get(entry.name)) for entry in given], at)
-    connection.execute(delete(table).where(and_(table.c.stream == site, table.c.name.in_(names))))
+    seqs: dict[str, int] = {}
+    if batch.ends:
+        these = and_(table.c.stream == site, table.c.name.in_([entry.name for entry in batch.ends]))
+        seqs = {row.name: row.seq for row in connection.execute(select(table.c.name, table.c.seq).where(these))}
+        connection.execute(delete(table).where(these))
+    ended = [replace(entry, intent=seqs.get(str(entry.name))) for entry in batch.ends]
+    written = append(connection, site, [*ended, *batch.notes, *batch.intents], at)
+    begun = zip(batch.intents, written[len(ended) + len(batch.notes) :], strict=True)
+    rows = [{"stream": site, "name": entry.name, "seq": seq} for entry, seq in begun]
+    if rows:
+        connection.execute(insert(table), rows)
 
 
 def settle_killed(connection: Connection, site: str, at: datetime) -> None:

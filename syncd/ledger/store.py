@@ -583,10 +583,8 @@ class SiteJournal:
                 connection.execute(tables.history.insert(), lines)
             if audit is not NO_AUDIT:
                 now = self._clock()
-                trail.finish(connection, self._site, audit.ends, now)
-                trail.append(connection, self._site, audit.notes, now)
+                trail.take_turn(connection, self._site, audit, now)
                 trail.append(connection, CONTROL, audit.decisions, now)
-                trail.begin(connection, self._site, audit.intents, now)
 
     def findings(self, job: str, open_now: Mapping[tuple[str, str], Entry]) -> None:
         """Write into the audit trail which findings of a job begin and end, by event and name."""

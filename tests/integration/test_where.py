@@ -64,6 +64,8 @@ def test_a_plan_as_a_comment(sites: Lab, bao: Bao) -> None:
     bao.put("wh/new", v="")
     done = sites.run("plan", "--format", "md")
     assert done.code == 1 and "generated-p2" not in done.out
-    assert done.out.startswith("## syncd plan: 2 to update\n") and "| `db_password` | job → outlet | 1 | 2 |" in done.out
+    assert (
+        done.out.startswith("## syncd plan: 2 to update\n") and "| `db_password` | job → outlet | 1 | 2 |" in done.out
+    )
     assert "### To be seen to" in done.out and "new\\_v" in done.out
     assert sites.run("plan", "--format", "yaml").code == 3
