@@ -6,13 +6,13 @@ import csv
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.context import duration, show, show_json, show_table, warn
+from syncd.cli.context import moment, show, show_json, show_table, warn
 from syncd.cli.parameters import Json
 from syncd.domain.audit import KEYS
 from syncd.errors import ConfigError, LedgerError
@@ -54,8 +54,8 @@ def show_(
     with context.obj.open(writable=False) as opened:
         key = _stream(opened, site) if site else None
         asked = Filter(
-            site=key, name=name, job=job, actor=actor, event=event, since=moment(since, "--since"),
-            until=moment(until, "--until"),
+            site=key, name=name, job=job, actor=actor, event=event, since=_since(since, "--since"),
+            until=_since(until, "--until"),
         )  # fmt: skip
         lines = list(opened.ledger.audit_lines(asked, most=SHOWN))
     if len(lines) == SHOWN:
@@ -87,20 +87,8 @@ def _row(line: Mapping[str, Any]) -> list[Any]:
     return [*(cell or "-" for cell in cells), line["actor"]["id"], line["reason"] or "-", detail or "-", line["seq"]]
 
 
-def moment(text: str | None, option: str) -> datetime | None:
-    """A span back from now, a date, or a time. Raises `ConfigError`."""
-    if text is None:
-        return None
-    if text[-1:] in "smhd" and text[:-1].isdigit():
-        return datetime.now(UTC) - duration(text, option)
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"{option} {text} is no time", hint="write 24h, 2026-11-01 or 2026-11-01T18:00Z") from None
-    try:
-        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    except OverflowError:
-        raise ConfigError(f"{option} {text} is beyond the calendar", hint="write another year") from None
+def _since(text: str | None, option: str) -> datetime | None:
+    return moment(text, option, ahead=False) if text is not None else None
 
 
 @app.command()
@@ -183,7 +171,7 @@ def export(
 
     if form not in {"jsonl", "csv"}:
         raise ConfigError(f"--format {form} is not known", hint="jsonl or csv")
-    asked = Filter(since=moment(since, "--since"), until=moment(until, "--until"))
+    asked = Filter(since=_since(since, "--since"), until=_since(until, "--until"))
     with context.obj.open(writable=False) as opened:
         _print(opened.ledger.audit_lines(asked), form)
     return 0

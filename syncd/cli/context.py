@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -120,6 +120,21 @@ def duration(text: str, option: str) -> timedelta:
         return parse_duration(text)
     except PydanticCustomError as error:
         raise ConfigError(f"{option} {text} is {error.message()}", hint=f"for example: {option} 5m") from None
+
+
+def moment(text: str, option: str, *, ahead: bool) -> datetime:
+    """What an option says: a date, RFC 3339, or a duration from now (`ahead`) or back. Raises `ConfigError`."""
+    try:
+        if text[-1:] in "smhd" and text[:-1].isdigit():
+            span = duration(text, option)
+            return datetime.now(UTC) + (span if ahead else -span)
+        at = datetime.fromisoformat(text)
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except ValueError:
+        hint = f"for example: {option} 2026-12-24, {option} 2026-12-24T18:00Z or {option} 3d"
+        raise ConfigError(f"{option} {text} is no time", hint=hint) from None
+    except OverflowError:
+        raise ConfigError(f"{option} {text} is beyond the calendar", hint="write another year") from None
 
 
 def show_json(thing: object) -> None:

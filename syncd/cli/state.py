@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.context import Context, duration, show, show_json, show_table
+from syncd.cli.context import Context, duration, moment, show, show_json, show_table
 from syncd.cli.json_rows import record_row
 from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_known, see_status
 from syncd.cli.reasons import Reason, log_override, required_reason
@@ -257,24 +257,30 @@ def freeze(
     reason: Reason = None,
 ) -> int:
     """Leave one secret alone until then; a time that has passed thaws it."""
-    moment, why = _moment(until), required_reason(reason, "state freeze")
+    until_then, why = moment(until, "--until", ahead=True), required_reason(reason, "state freeze")
     with context.obj.open() as app:
         record = _found(app, name, target)
         with _locked(app, record.site) as journal:
             record = _found(app, name, record.target if target else None)
             now = app.runtime.clock()
-            if moment <= now and not record.is_frozen(now):
+            if until_then <= now and not record.is_frozen(now):
                 raise ConfigError(
                     f"--until {until} has passed already, and {name} is not frozen", hint="name a later time"
                 )
-            if moment <= now:
+            if until_then <= now:
                 journal.protect(_thawed(record), _about("secret.thawed", record))
             else:
-                log_override("state freeze", why, name=name, target=record.target, until=f"{moment:%Y-%m-%d %H:%M} UTC")
-                decision = _about("secret.frozen", record, until=f"{moment:%Y-%m-%dT%H:%M:%SZ}")
-                journal.protect(replace(record, frozen_until=moment, status="frozen"), decision)
+                log_override(
+                    "state freeze", why, name=name, target=record.target, until=f"{until_then:%Y-%m-%d %H:%M} UTC"
+                )
+                decision = _about("secret.frozen", record, until=f"{until_then:%Y-%m-%dT%H:%M:%SZ}")
+                journal.protect(replace(record, frozen_until=until_then, status="frozen"), decision)
     where = f"{name} on {record.target}"
-    show(f"{where} is frozen until {moment:%Y-%m-%d %H:%M} UTC" if moment > now else f"{where} is no longer frozen")
+    show(
+        f"{where} is frozen until {until_then:%Y-%m-%d %H:%M} UTC"
+        if until_then > now
+        else f"{where} is no longer frozen"
+    )
     return 0
 
 
@@ -377,19 +383,6 @@ def _see_that_they_are_one(app: App, old: str, new: str, moving: tuple[Record, .
             f"{old} and {new} show no secret in common, so nothing tells that they are one site",
             hint="see site_id and instance_id; two sites are never joined",
         )
-
-
-def _moment(text: str) -> datetime:
-    if text[-1:] in "smhd" and text[:-1].isdigit():
-        return datetime.now(UTC) + duration(text, "--until")
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--until {text} is no time", hint="write 2026-12-24, 2026-12-24T18:00Z or 3d") from None
-    try:
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except OverflowError:
-        raise ConfigError(f"--until {text} is beyond the calendar", hint="write an earlier year") from None
 
 
 @app.command()

@@ -150,9 +150,6 @@ class Journal(Protocol):
     def follow(self, other: str, put: Iterable[Record]) -> None:
         """Take over everything that was kept under another key of this same site; `put`: its rows as they are now."""
 
-    def revoke(self, site: str, names: Iterable[str]) -> None:
-        """Grants that were used up."""
-
 
 class ReadOnlyJournal:
     """The journal of whoever only looks: it keeps nothing."""
@@ -188,9 +185,6 @@ class ReadOnlyJournal:
         """See `Journal`."""
 
     def follow(self, other: str, put: Iterable[Record]) -> None:
-        """See `Journal`."""
-
-    def revoke(self, site: str, names: Iterable[str]) -> None:
         """See `Journal`."""
 
 

@@ -637,9 +637,3 @@ class SiteJournal:
         """Remember the cycle."""
         with self._transaction() as connection:
             upsert(connection, tables.runs, [{name: getattr(run, name) for name in LastRun.__dataclass_fields__}])
-
-    def revoke(self, site: str, names: Iterable[str]) -> None:
-        """Grants that were used up."""
-        key = tables.grants.c
-        with self._transaction() as connection:
-            connection.execute(delete(tables.grants).where(and_(key.site == site, key.name.in_(list(names)))))

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from syncd.domain.audit import CONTROL, Entry
 from syncd.domain.ports import AuditBatch
 from syncd.errors import LedgerError
-from syncd.ledger.audit import Filter
+from syncd.ledger.audit import Filter, append
 from syncd.ledger.store import Ledger
 from tests.contract.test_stores import RECORD, hold, ledger, opened, place  # noqa: F401  # fixtures
 
@@ -78,17 +78,20 @@ def test_a_row_and_its_line_are_written_together_or_not_at_all(ledger: Ledger) -
 
 
 def test_many_begin_one_stream_at_once(place: tuple[str, str]) -> None:  # noqa: F811
-    def note(number: int) -> None:
-        one = opened(place)
-        one.note(Entry(event="secret.frozen", name=str(number)))
-        one.close()
+    ledgers, ready = [opened(place) for _ in range(4)], threading.Barrier(4)
 
-    opened(place).close()
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(note, range(16)))
-    last = opened(place)
-    assert last.verify_audit({}) == ([], 17)
-    last.close()
+    def hold_and_write(one: Ledger, number: int, stream: str) -> None:
+        with one.reading():  # connected
+            ready.wait()
+        with one.writing() as connection:
+            append(connection, stream, [Entry(event="secret.frozen", name=str(number))], one._clock())
+
+    with ThreadPoolExecutor(4) as pool:
+        for stream in map(str, range(20)):
+            list(pool.map(hold_and_write, ledgers, range(4), [stream] * 4))
+    assert ledgers[0].verify_audit({}) == ([], 20 * 5)
+    for one in ledgers:
+        one.close()
 
 
 def test_a_finding_has_a_line_when_it_begins_and_when_it_ends(ledger: Ledger) -> None:  # noqa: F811

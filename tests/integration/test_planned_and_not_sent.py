@@ -59,6 +59,20 @@ def test_an_interrupted_rotation(lab: Lab, bao: Bao, number: int) -> None:
     assert lab.settle().code == 0 and set(lab.statuses().values()) == {"synced"}
 
 
+def test_what_waits_for_a_slow_site_is_behind_meanwhile(lab: Lab, bao: Bao) -> None:
+    rotated(lab, bao)
+    lab.wix.fault("429_retry_after", "PATCH", times=10_000, seconds=60)
+    process = lab.popen("sync")
+    try:
+        until(lambda: lab.wix.count("PATCH") > 0 and "behind" in lab.statuses().values())
+    finally:
+        process.kill()  # while it waits
+        process.communicate()
+    assert untrue(lab) == []
+    lab.wix.faults.clear()
+    assert lab.settle().code == 0 and set(lab.statuses().values()) == {"synced"}
+
+
 def test_what_a_kept_plan_leaves_out(lab: Lab, bao: Bao) -> None:
     lab.vault(bao)
     for name in "xy":

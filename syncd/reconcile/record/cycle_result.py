@@ -44,9 +44,6 @@ def _store_what_is_known(
         journal.problems(site, report.job, after.values())
     if report.error is None:
         journal.findings(report.job, open_findings(report, site))
-    sent = {outcome.action.name for outcome in report.outcomes if outcome.error is None}
-    if used := store.grants(site, report.finished_at).keys() & sent:
-        journal.revoke(site, used)
 
 
 AUDITED = {
