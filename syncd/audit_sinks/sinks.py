@@ -37,7 +37,7 @@ class StdoutSink:
             sys.stdout.write("".join(f"{line}\n" for line in lines))
             sys.stdout.flush()
         except (OSError, ValueError) as error:
-            raise SinkError(f"stdout takes no audit lines ({type(error).__name__})") from None
+            raise SinkError(f"audit lines cannot be written to stdout ({type(error).__name__})") from None
 
 
 class FileSink:
@@ -58,7 +58,7 @@ class FileSink:
                 os.fsync(file.fileno())
         except OSError as error:
             raise SinkError(
-                f"{self._path} takes no audit lines ({error.strerror})",
+                f"audit lines cannot be written to {self._path} ({error.strerror})",
                 hint="see that its folder is there and has room",
             ) from None
 

@@ -66,7 +66,7 @@ def show_(
     headers = ["AT", "EVENT", "OUTCOME", "NAME", "TARGET", "FROM", "TO", "ACTOR", "REASON", "DETAIL", "SEQ"]
     show_table(headers, [_row(line) for line in lines])
     if not lines:
-        warn("syncd: no line fits; the events are told in docs/audit.md, actors and jobs stand in their columns")
+        warn("syncd: no line matches these filters; docs/audit.md lists the events")
     return 0
 
 

@@ -248,7 +248,7 @@ class Break:
 
 
 class ChainCheck:
-    """Follows one stream's lines in their order, and says where it was altered."""
+    """Checks one stream line by line: each must be whole, and follow the one before it."""
 
     def __init__(self, stream: str, start: tuple[int, str] = (0, FIRST)) -> None:
         """`start`: seq and hash of the last line that was pruned."""
@@ -256,7 +256,10 @@ class ChainCheck:
         self.seq, self.prev = start
 
     def take(self, seq: int, text: str, columns: Mapping[str, Any]) -> Break | None:
-        """One line as it is stored, with what its row says beside it. The first break of a stream is what counts."""
+        """Check the next stored line against its hash, its predecessor and the columns of its row.
+
+        Returns: what is wrong; None where nothing is.
+        """
         expected = self.seq + 1
         if seq != expected:
             what = "was removed" if seq > expected else "was put in or moved"

@@ -170,14 +170,14 @@ def verify(connection: Connection, expected: Mapping[str, Mapping[int, str]]) ->
         if broken := check_of(stream).take(seq, row["line"], dict(row)):
             found[stream] = broken
         elif known != {row["hash"]}:
-            found[stream] = Break(stream, seq, "is another one than was seen before")
+            found[stream] = Break(stream, seq, "differs from the hash that was seen before")
     after = heads(connection)
     for stream in sorted({*before, *checks, *expected} - found.keys()):
         last, least = check_of(stream).seq, before.get(stream, (0, FIRST))[0]
         if last < max(least, max(expected.get(stream, {}), default=0)):
             found[stream] = Break(stream, last + 1, "was removed")
         elif last > after.get(stream, (0, FIRST))[0]:
-            found[stream] = Break(stream, last, "is not known to the head of its stream")
+            found[stream] = Break(stream, last, "comes after the head of its stream")
     return sorted(found.values(), key=lambda broken: broken.stream), count
 
 

@@ -473,7 +473,7 @@ MUTANTS = (
       LIMITS + "test_a_kill_does_not_empty_a_limit"),
     M("a permission is used once", "ledger/store.py:SiteJournal.write",
       "            if used:\n", "            if used is None:\n",
-      LIMITS + "test_a_permission_is_used_once"),
+      LIMITS + "test_a_used_permission_adopts_nothing_again"),
     M("whatever row takes an id takes its protection", "reconcile/observe/recovery.py:_resolve",
       "with_known(record, known.get(ours.id)),", "record,",
       LIMITS + "test_a_pending_creation_that_meets_a_known_id"),

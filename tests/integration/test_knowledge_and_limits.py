@@ -128,6 +128,17 @@ def test_a_thaw_counts_for_the_id(lab: Lab, bao: Bao, way: str) -> None:
     assert lab.site.values()["i_v"] == "3"
 
 
+def test_a_used_permission_adopts_nothing_again(lab: Lab, bao: Bao) -> None:
+    job(lab, bao, "topq", **DELETING)
+    lab.site.create({"name": "t_v", "value": "made by hand"})
+    lab.run("sync")
+    assert lab.run("state", "adopt", "t_v", "--reason", "agreed").code == 0
+    assert lab.settle().code == 0 and lab.site.values()["t_v"] == "1"
+    assert lab.run("state", "forget", "t_v").code == 0
+    lab.site.update(lab.ids()["t_v"], {"value": "made by hand again", "description": "theirs"})
+    assert lab.run("sync").code == 1 and lab.site.values()["t_v"] == "made by hand again"
+
+
 @pytest.mark.parametrize("trouble", ["killed", "listing refused", "answer lost"])
 def test_a_permission_is_used_once(lab: Lab, bao: Bao, trouble: str) -> None:
     job(lab, bao, "topq", **DELETING)
