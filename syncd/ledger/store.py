@@ -134,10 +134,7 @@ class Ledger:
         """
         session = self._sessions.get(site)
         if session is not None and not self._holds(session, site):
-            raise LedgerError(
-                f"the lock of site {site} in {self.place} was lost; nothing more is sent",
-                hint="see the database and its connections; the next cycle settles what was under way",
-            )
+            raise _lock_lost(site, self.place)
         if self._path is None:
             return
         try:
@@ -508,6 +505,13 @@ class Ledger:
         return True
 
 
+def _lock_lost(site: str, place: str) -> LedgerError:
+    return LedgerError(
+        f"the lock of site {site} was lost (ledger {place}); nothing more is sent",
+        hint="see the database and its connections; the next cycle settles what was under way",
+    )
+
+
 class SiteJournal:
     """The pen: writes on the connection that holds the site's lock."""
 
@@ -531,8 +535,13 @@ class SiteJournal:
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         self._still_there()
-        with translated(self._place), self._connection.begin():
-            yield self._connection
+        try:
+            with translated(self._place), self._connection.begin():
+                yield self._connection
+        except LedgerError:
+            if self._connection.invalidated:  # the connection that held the lock has ended, and the lock with it
+                raise _lock_lost(self._site, self._place) from None
+            raise
 
     def hold(self, site: str, holder: str) -> None:
         """Say who holds the site, for whoever waits. Raises `LedgerError` once another version has migrated it."""

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
+from datetime import timedelta
 
+import pytest
 from sqlalchemy import create_engine, text
 
+from syncd.errors import LedgerError
+from syncd.ledger.engine import postgres_engine
+from syncd.ledger.store import Ledger
 from tests.lab import Bao, Lab
 from tests.support.postgres import emptied
 from tests.support.waiting import until
@@ -53,6 +58,21 @@ def test_without_the_lock_nothing_is_sent(lab: Lab, bao: Bao, postgres: str) -> 
     assert [one.method for one in lab.wix.seen[seen:] if one.method != "GET"] == []
     assert first.returncode == 7 and "lock of site" in said, said
     assert set(lab.site.values()) == set(lab.statuses()) and set(lab.statuses().values()) == {"synced"}
+
+
+def test_a_lock_that_is_lost_within_a_write_is_told_as_that(postgres: str) -> None:
+    emptied(postgres)
+    ledger = Ledger(postgres_engine(postgres), "in PostgreSQL", None)
+    with (
+        pytest.raises(LedgerError, match="lock of site s was lost"),
+        ledger.lock("s", holder="test", wait=timedelta(0)) as journal,
+        journal._transaction() as connection,
+    ):
+        own = connection.execute(text("SELECT pg_backend_pid()")).scalar()
+        with ledger.reading() as other:
+            other.execute(text("SELECT pg_terminate_backend(:session)"), {"session": own})
+        connection.execute(text("SELECT 1"))
+    ledger.close()
 
 
 def test_a_deletion_that_would_wait_for_the_rate_limit_is_looked_at_anew(lab: Lab, bao: Bao) -> None:
