@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,6 +59,8 @@ def show_(
             until=_since(until, "--until"),
         )  # fmt: skip
         lines = list(opened.ledger.audit_lines(asked, most=SHOWN))
+        if not lines:
+            _see_that_it_is_known(opened, {"job": job, "name": name})
     if len(lines) == SHOWN:
         warn(f"syncd: the newest {SHOWN} lines; narrow it down, or export them")
     if as_json:
@@ -68,6 +71,20 @@ def show_(
     if not lines:
         warn("syncd: no line matches these filters; docs/audit.md lists the events")
     return 0
+
+
+def _see_that_it_is_known(opened: App, given: Mapping[str, str | None]) -> None:
+    """Of nothing found, was it a slip? Raises `ConfigError` for a job or name that nobody ever had."""
+    records, problems = opened.ledger.records(), opened.ledger.all_problems()
+    known = {
+        "job": {*opened.settings.jobs, *(record.job for record in records)},
+        "name": {*(record.name for record in records), *(problem.subject for problem in problems)},
+    }
+    for what, value in given.items():
+        if value is not None and value not in known[what]:
+            near = get_close_matches(value, known[what], n=1)
+            hint = f"did you mean {near[0]}?" if near else "docs/audit.md lists what a line holds"
+            raise ConfigError(f"there is no {what} {value}, and the trail has no line of it", hint=hint)
 
 
 def _stream(opened: App, site: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -98,6 +98,8 @@ def init(
     file: Path = context.obj.config
     if file.exists():
         raise ConfigError(f"{file} is there already", hint="name another one: syncd --config FILE init")
+    flags = {"--owner": owner, "--source": source, "--site-id": site_id, "--address": address, "--path": path}
+    _see_that_nothing_is_missing({**flags, "--region": region, "--aws-path": aws_path})
     owner = _given(owner, "--owner", "Who is this installation, at Wix?", "platform-team")
     source = _given(source, "--source", "Where are the secrets: vault, aws or both?", "vault")
     for option, given, known in (("--source", source, ("vault", "aws", "both")), ("--auth", auth, tuple(AUTHS))):
@@ -121,6 +123,26 @@ def init(
     _write(file, text)
     show(f"written: {file}")
     return check(context)
+
+
+NEEDED = {
+    "aws": ("--owner", "--source", "--region", "--path", "--site-id"),
+    "vault": ("--owner", "--source", "--address", "--path", "--site-id"),
+    "both": ("--owner", "--source", "--address", "--path", "--region", "--aws-path", "--site-id"),
+}
+"""What has to be said, by source."""
+
+
+def _see_that_nothing_is_missing(given: Mapping[str, str | None]) -> None:
+    """Where nobody can be asked, name every option that is missing at once. Raises `ConfigError`."""
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        return
+    missing = [option for option in NEEDED.get(given["--source"] or "vault", ()) if given[option] is None]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise ConfigError(
+            f"{', '.join(missing)} {verb} needed where nobody can be asked", hint="see: syncd init --help"
+        )
 
 
 def _given(value: str | None, option: str, question: str, default: str, ask: Callable[..., str] = typer.prompt) -> str:

@@ -81,6 +81,8 @@ def _limit(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return str(value)
     if isinstance(value, str) and re.fullmatch(r"\d{1,3}(\.\d{1,3})?%|\d{1,9}", value):
+        if value.endswith("%") and float(value[:-1]) > 100:
+            raise PydanticCustomError("limit", "a share is at most 100%")
         return value
     raise PydanticCustomError("limit", "no limit; write a number such as 20, or a share such as 10%")
 

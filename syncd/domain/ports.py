@@ -129,8 +129,11 @@ class Journal(Protocol):
     ) -> None:
         """Store and remove rows, history and audit lines in one durable transaction."""
 
-    def findings(self, job: str, open_now: Mapping[tuple[str, str], Entry]) -> None:
-        """Write into the audit trail which findings of a job begin and end, by event and name."""
+    def findings(self, job: str, open_now: Mapping[tuple[str, str], Entry], serving: Iterable[str]) -> None:
+        """Write into the audit trail which findings of a job begin and end, by event and name.
+
+        `serving`: the jobs that send to the site; findings of all others end.
+        """
 
     def problems(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
         """Replace what is known to keep failing for this job on this site."""
@@ -166,7 +169,7 @@ class ReadOnlyJournal:
     ) -> None:
         """See `Journal`."""
 
-    def findings(self, job: str, open_now: Mapping[tuple[str, str], Entry]) -> None:
+    def findings(self, job: str, open_now: Mapping[tuple[str, str], Entry], serving: Iterable[str]) -> None:
         """See `Journal`."""
 
     def problems(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:

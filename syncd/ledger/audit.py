@@ -200,3 +200,25 @@ def findings_begun_and_ended(
     rows = [{"stream": stream, "job": job, "event": event, "name": name} for event, name in open_now]
     if rows:
         connection.execute(insert(table), rows)
+
+
+def findings_of_gone_jobs_ended(connection: Connection, stream: str, serving: Iterable[str], at: datetime) -> None:
+    """Write that the findings of jobs that send nothing to the site any more have ended."""
+    table = tables.audit_findings
+    gone = and_(table.c.stream == stream, table.c.job.not_in(sorted(serving)))
+    rows = connection.execute(select(table).where(gone).order_by(table.c.job, table.c.event, table.c.name)).all()
+    if not rows:
+        return
+    detail = "its job sends nothing to this site any more"
+    ended = [
+        Entry(
+            event="finding.ended",
+            name=row.name or None,
+            job=row.job,
+            site=stream,
+            detail={"of": row.event, "why": detail},
+        )
+        for row in rows
+    ]
+    append(connection, stream, ended, at)
+    connection.execute(delete(table).where(gone))

@@ -99,7 +99,8 @@ def _carry_history_over(connection: Connection) -> None:
     heads: dict[str, tuple[int, str]] = {}
     rows = connection.exec_driver_sql(
         "SELECT at, site, target, job, name, action, result, remote_id, request_id FROM syncd_history"
-        " WHERE result <> 'sent' ORDER BY id"
+        " AS line WHERE result <> 'sent' OR NOT EXISTS (SELECT 1 FROM syncd_history AS later WHERE later.id > line.id"
+        " AND later.site = line.site AND later.name = line.name AND later.action = line.action) ORDER BY id"
     ).all()
     for row in rows:
         if row.site not in heads:  # as every stream begins
@@ -112,7 +113,7 @@ def _carry_history_over(connection: Connection) -> None:
             heads[row.site],
             row.at,
             event=f"secret.{verb}",
-            outcome={"done": "done", "lost": "unknown"}.get(row.result or "", "failed"),
+            outcome={"done": "done", "lost": "unknown", "sent": "unknown"}.get(row.result or "", "failed"),
             site=row.site,
             name=row.name,
             job=row.job,

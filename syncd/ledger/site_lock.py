@@ -69,10 +69,19 @@ def _digest(site: str) -> bytes:
 
 
 @contextmanager
-def file_lock(ledger: Path, site: str, give_up: GiveUp) -> Iterator[bool]:
-    """Flock on `LEDGER.<8 hex>.lock`; False if another process kept it."""
+def file_lock(ledger: Path, site: str, give_up: GiveUp) -> Iterator[Callable[[], bool] | None]:
+    """Flock on `LEDGER.<8 hex>.lock`; None if another process kept it.
+
+    Yields: asks whether the file that is locked is still the one that others would lock.
+    """
     path = ledger.with_name(f"{ledger.name}.{_digest(site).hex()[:8]}.lock")
     held: list[int] = []
+
+    def is_held() -> bool:
+        try:
+            return os.fstat(held[0]).st_ino == os.stat(path, follow_symlinks=False).st_ino  # noqa: PTH116
+        except FileNotFoundError:
+            return False
 
     def attempt() -> bool:
         handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
@@ -80,18 +89,19 @@ def file_lock(ledger: Path, site: str, give_up: GiveUp) -> Iterator[bool]:
             if is_special(path):
                 raise SpecialFile
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(handle).st_ino == os.stat(path).st_ino:  # noqa: PTH116  # not a file that was removed
-                held.append(handle)
+            held.append(handle)
+            if is_held():
                 return True
+            held.clear()  # the file was removed meanwhile, and others lock another one
         except (BlockingIOError, FileNotFoundError):
-            pass
+            held.clear()
         finally:
             if handle not in held:
                 os.close(handle)
         return False
 
     try:
-        yield _poll(attempt, give_up)
+        yield is_held if _poll(attempt, give_up) else None
     finally:
         for handle in held:
             os.close(handle)

@@ -77,12 +77,13 @@ def _know(connection: Connection, records: Iterable[Record]) -> None:
         upsert(connection, tables.ids, rows)
 
 
-def _move(connection: Connection, old: str, site: str, rows: Iterable[Record]) -> None:
+def _move(connection: Connection, old: str, site: str, rows: Iterable[Record], at: datetime) -> None:
     """Put everything of one site under another."""
     records = tables.records
     connection.execute(delete(records).where(records.c.site.in_([old, site])))
     upsert(connection, records, (tables.record_row(record) for record in rows))
     connection.execute(update(tables.history).where(tables.history.c.site == old).values(site=site))
+    trail.findings_of_gone_jobs_ended(connection, old, (), at)  # the next cycle says what of it lasts
     for table, key in ((tables.troubles, ("job", "subject")), (tables.grants, ("name",)), (tables.runs, ("job",))):
         moving = [dict(row) for row in connection.execute(select(table).where(table.c.site == old)).mappings()]
         query = select(*(table.c[name] for name in key)).where(table.c.site == site)
@@ -112,6 +113,8 @@ class Ledger:
             self._identity = identity_of(path) if path else None
         self._sessions: dict[str, int] = {}
         """The PostgreSQL session that holds each site's lock for this process."""
+        self._locked_files: dict[str, Callable[[], bool]] = {}
+        """Of SQLite: asks whether the file of each site's lock is still the one that others would lock."""
         self.before_intents: Callable[[], None] = lambda: None
         """Asked before the line of an intent is written. Raises `LedgerError` where nothing may be sent."""
         migrate(engine, place, path)
@@ -132,8 +135,8 @@ class Ledger:
         SQLite itself would go on writing into a file that nobody finds any more; a site's lock in PostgreSQL ends
         with the connection that holds it, and others may be at work there.
         """
-        session = self._sessions.get(site)
-        if session is not None and not self._holds(session, site):
+        session, is_held = self._sessions.get(site), self._locked_files.get(site)
+        if (session is not None and not self._holds(session, site)) or (is_held is not None and not is_held()):
             raise _lock_lost(site, self.place)
         if self._path is None:
             return
@@ -185,13 +188,15 @@ class Ledger:
 
         with ExitStack() as stack:
             got = stack.enter_context(TURNS.turn(f"{self.place} {site}", give_up))
+            is_held: Callable[[], bool] | None = None
             self.still_there()
             with translated(self.place):
                 writer = stack.enter_context(self._engine.connect().execution_options(writes=True))
                 if got and self._engine.dialect.name == "postgresql":
                     got = stack.enter_context(advisory_lock(writer, site, give_up))
                 elif got and self._path is not None:
-                    got = stack.enter_context(file_lock(self._path, site, give_up))
+                    is_held = stack.enter_context(file_lock(self._path, site, give_up))
+                    got = is_held is not None
             if got and self._owner and self.meta("owner") not in {self._owner, None}:
                 raise LedgerError(
                     f"ledger {self.place} belongs to owner {self.meta('owner')} now; this process is {self._owner}",
@@ -205,10 +210,12 @@ class Ledger:
             journal = SiteJournal(writer, self.place, self._clock, self.still_there, self.before_intents)
             journal.hold(site, holder)
             self._sessions |= {site: session_of(writer)} if self._engine.dialect.name == "postgresql" else {}
+            self._locked_files |= {site: is_held} if is_held else {}
             try:
                 yield journal
             finally:
                 self._sessions.pop(site, None)
+                self._locked_files.pop(site, None)
 
     def _holds(self, session: int, site: str) -> bool:
         with self.reading() as connection:
@@ -479,7 +486,7 @@ class Ledger:
     def join_sites(self, old: str, site: str, rows: Iterable[Record]) -> None:
         """Keep under `site` what is kept under `old`; both locks are held. `rows`: the site's rows as they are now."""
         with self.writing() as connection:
-            _move(connection, old, site, rows)
+            _move(connection, old, site, rows, self._clock())
             upsert(connection, tables.joined_sites, [{"old": old, "site": site}])
             # What led to the old key leads to the new one.
             known = tables.joined_sites
@@ -522,7 +529,7 @@ class SiteJournal:
         connection: Connection,
         place: str,
         clock: Clock,
-        still_there: Callable[[], None],
+        still_there: Callable[[str], None],
         before_intents: Callable[[], None],
     ) -> None:
         self._before_intents = before_intents
@@ -534,7 +541,7 @@ class SiteJournal:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        self._still_there()
+        self._still_there(self._site)
         try:
             with translated(self._place), self._connection.begin():
                 yield self._connection
@@ -595,10 +602,15 @@ class SiteJournal:
                 trail.take_turn(connection, self._site, audit, now)
                 trail.append(connection, CONTROL, audit.decisions, now)
 
-    def findings(self, job: str, open_now: Mapping[tuple[str, str], Entry]) -> None:
-        """Write into the audit trail which findings of a job begin and end, by event and name."""
+    def findings(self, job: str, open_now: Mapping[tuple[str, str], Entry], serving: Iterable[str]) -> None:
+        """Write into the audit trail which findings of a job begin and end, by event and name.
+
+        `serving`: the jobs that send to the site; findings of all others end.
+        """
         with self._transaction() as connection:
-            trail.findings_begun_and_ended(connection, self._site, job, open_now, self._clock())
+            now = self._clock()
+            trail.findings_begun_and_ended(connection, self._site, job, open_now, now)
+            trail.findings_of_gone_jobs_ended(connection, self._site, {job, *serving}, now)
 
     def forget_problem(self, name: str) -> None:
         """Drop what was known to keep failing about a name on this site, for every job."""
@@ -638,7 +650,7 @@ class SiteJournal:
     def follow(self, other: str, put: Iterable[Record]) -> None:
         """Take over everything that was kept under another key of this same site; `put`: its rows as they are now."""
         with self._transaction() as connection:
-            _move(connection, other, self._site, put)
+            _move(connection, other, self._site, put, self._clock())
             entry = Entry(event="site.joined", site=self._site, detail={"old": other, "by": "its ids"})
             trail.append(connection, CONTROL, [entry], self._clock())
 

@@ -98,7 +98,7 @@ def test_a_finding_has_a_line_when_it_begins_and_when_it_ends(ledger: Ledger) ->
     drift = {("drift.found", "A"): Entry(event="drift.found", name="A", site="s", job="j")}
     for open_now in (drift, drift, {}, {}):
         with hold(ledger) as journal:
-            journal.findings("j", open_now)
+            journal.findings("j", open_now, ())
     assert [row[1:3] for row in rows(ledger)[1:]] == [("drift.found", "A"), ("finding.ended", "A")]
 
 
@@ -234,3 +234,22 @@ def test_a_pattern_of_events_knows_stars_only(ledger: Ledger, event: str) -> Non
 def test_no_site_is_called_as_the_control_stream(ledger: Ledger) -> None:  # noqa: F811
     with pytest.raises(LedgerError), hold(ledger, CONTROL):
         pass
+
+
+def test_a_finding_of_a_job_that_sends_nothing_there_any_more_ends(ledger: Ledger) -> None:  # noqa: F811
+    for job in ("old", "moved"):
+        with hold(ledger) as journal:
+            journal.findings(
+                job, {("orphan.found", job): Entry(event="orphan.found", name=job, site="s", job=job)}, {"old", "moved"}
+            )
+    with hold(ledger) as journal:
+        journal.findings("new", {}, {"new", "moved"})
+    assert [row[1:3] for row in rows(ledger)[3:]] == [("finding.ended", "old")]
+
+
+def test_a_finding_ends_where_its_site_goes_under_another_key(ledger: Ledger) -> None:  # noqa: F811
+    with hold(ledger) as journal:
+        journal.findings("j", {("drift.found", "A"): Entry(event="drift.found", name="A", site="s", job="j")}, {"j"})
+    ledger.join_sites("s", "other", [])
+    assert [row[1:3] for row in rows(ledger)[1:]] == [("drift.found", "A"), ("finding.ended", "A")]
+    assert ledger.verify_audit({})[0] == []

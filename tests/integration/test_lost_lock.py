@@ -85,3 +85,19 @@ def test_a_deletion_that_would_wait_for_the_rate_limit_is_looked_at_anew(lab: La
     process.communicate(timeout=90)
     late = [one.at - changed for one in lab.wix.seen if one.method == "DELETE" and one.at > changed + 1]
     assert "HAND-MADE" in lab.site.values().values() and late == []
+
+
+def test_a_lock_file_that_is_removed_is_a_lock_that_is_lost(lab: Lab, bao: Bao) -> None:
+    eight_gone(lab, bao)
+    first = lab.popen("sync")
+    until(lambda: lab.wix.count("DELETE") >= 2, 60)
+    for file in lab.state.parent.glob("*.lock"):  # somebody tidies up
+        file.unlink()
+    for name in NAMES:
+        bao.put(f"app/{name}", v="1")
+    lab.config["targets"]["shop"]["rate_limit"] = "5000/1s"
+    assert lab.settle().code == 0 and len(lab.site.secrets) == 9
+    seen = len(lab.wix.seen)
+    _, said = first.communicate(timeout=90)
+    assert [one.method for one in lab.wix.seen[seen:] if one.method != "GET"] == []
+    assert first.returncode == 7 and "lock of site" in said, said

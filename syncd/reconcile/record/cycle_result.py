@@ -13,19 +13,20 @@ from syncd.errors import INTERRUPTED
 from syncd.reconcile.record.problems import Problems
 from syncd.reconcile.record.report import counts, reason_of
 from syncd.reconcile.record.statuses import changed_statuses
+from syncd.reconcile.runtime import Runtime
 
 
 def store_cycle_result(
-    journal: Journal, store: StateStore, report: SyncReport, site: str, seen: Sequence[Record] | None
+    journal: Journal, runtime: Runtime, report: SyncReport, site: str, seen: Sequence[Record] | None
 ) -> None:
     """Write down how the cycle ended. `seen`: the rows of a cycle that saw everything. Raises `LedgerError`."""
     if seen is not None:
-        _store_what_is_known(journal, store, report, site, seen)
-    journal.ran(_run(report, site, store))
+        _store_what_is_known(journal, runtime, report, site, seen)
+    journal.ran(_run(report, site, runtime.store))
 
 
 def _store_what_is_known(
-    journal: Journal, store: StateStore, report: SyncReport, site: str, seen: Sequence[Record]
+    journal: Journal, runtime: Runtime, report: SyncReport, site: str, seen: Sequence[Record]
 ) -> None:
     by_name = (item for item in reversed(report.findings) if item.name and item.kind is not FindingKind.TAKEN_BACK)
     findings = {finding.name: finding for finding in by_name}
@@ -34,7 +35,7 @@ def _store_what_is_known(
     rows = [replace(record, status=changed[record.name]) for record in seen if record.name in changed]
     if rows:
         journal.write(put=rows)
-    before = store.known_problems(site, report.job)
+    before = runtime.store.known_problems(site, report.job)
     statuses = {record.name: record.status for record in (*seen, *rows)}
     problems = Problems(site=site, job=report.job, before=before, statuses=statuses, now=report.finished_at)
     after = problems.after(report)
@@ -43,7 +44,7 @@ def _store_what_is_known(
     if after != before:
         journal.problems(site, report.job, after.values())
     if report.error is None:
-        journal.findings(report.job, open_findings(report, site))
+        journal.findings(report.job, open_findings(report, site), runtime.jobs_on(site))
 
 
 AUDITED = {
