@@ -40,14 +40,14 @@ class Shipper:
         """Send what is not sent yet, then prune. What fails is logged, and stays for the next time."""
         try:
             self._send_all()
-            self._app.ledger.prune_audit(self._audit.keep, self._audit.sink)
+            self._app.ledger.audit.prune(self._audit.keep, self._audit.sink)
         except (SinkError, LedgerError) as error:
             logger().warning("audit.unshipped", error=error.message, hint=error.hint, lines=self.backlog())
 
     def backlog(self) -> int:
         """How many lines are not shipped; 0 where there is no sink."""
         try:
-            return self._app.ledger.unshipped_count(self._audit.sink) if self._audit.sink else 0
+            return self._app.ledger.audit.unshipped_count(self._audit.sink) if self._audit.sink else 0
         except LedgerError:
             return 0
 
@@ -57,9 +57,9 @@ class Shipper:
         ledger, key = self._app.ledger, self._audit.sink
         try:
             with self._turn, ledger.lock("(audit sink)", holder=holder(), wait=timedelta(0)):
-                while lines := ledger.unshipped(key, BATCH):
+                while lines := ledger.audit.unshipped(key, BATCH):
                     self._sink.send([line.text for line in lines])
-                    ledger.mark_shipped(key, {line.stream: line.seq for line in lines})
+                    ledger.audit.mark_shipped(key, {line.stream: line.seq for line in lines})
         except LedgerBusy:
             return  # another process ships
 
@@ -71,10 +71,10 @@ class Shipper:
             return
         self._looked, self._blocked = time.monotonic(), None
         ledger, key = self._app.ledger, str(self._audit.sink)
-        if not ledger.is_unshipped_since(key, PATIENCE):
+        if not ledger.audit.is_unshipped_since(key, PATIENCE):
             return
         self.ship()
-        if ledger.is_unshipped_since(key, PATIENCE):
+        if ledger.audit.is_unshipped_since(key, PATIENCE):
             minutes = PATIENCE.seconds // 60
             self._blocked = LedgerError(
                 f"audit lines could not be shipped for {minutes} minutes, and audit.required says that they must be",

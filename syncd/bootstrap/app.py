@@ -106,7 +106,7 @@ class App:
         settings = self.settings
         keep, sink = str(settings.audit.keep), settings.audit.sink
         detail = {"owner": settings.owner, "jobs": sorted(settings.jobs), "keep": keep, "sink": sink}
-        self.ledger.note_configuration(self.config_digest, detail)
+        self.ledger.audit.note_configuration(self.config_digest, detail)
 
     @property
     def ledger(self) -> Ledger:

@@ -58,7 +58,7 @@ def show_(
             site=key, name=name, job=job, actor=actor, event=event, since=_since(since, "--since"),
             until=_since(until, "--until"),
         )  # fmt: skip
-        lines = list(opened.ledger.audit_lines(asked, most=SHOWN))
+        lines = list(opened.ledger.audit.lines(asked, most=SHOWN))
         if not lines:
             _see_that_it_is_known(opened, {"job": job, "name": name})
     if len(lines) == SHOWN:
@@ -121,7 +121,7 @@ def verify(
     """Follow every chain, and name the stream and line where one was altered, removed, put in or moved."""
     expected = _expected(heads) if heads else {}
     with context.obj.open(writable=False) as opened:
-        broken, count = opened.ledger.verify_audit(expected)
+        broken, count = opened.ledger.audit.verify(expected)
         streams = opened.ledger.audit_heads()
     unjudged = sorted(streams.keys() - expected.keys())
     if as_json:
@@ -190,7 +190,7 @@ def export(
         raise ConfigError(f"--format {form} is not known", hint="jsonl or csv")
     asked = Filter(since=_since(since, "--since"), until=_since(until, "--until"))
     with context.obj.open(writable=False) as opened:
-        _print(opened.ledger.audit_lines(asked), form)
+        _print(opened.ledger.audit.lines(asked), form)
     return 0
 
 

@@ -107,7 +107,7 @@ def is_at_least(label: str, version: str) -> bool:
 def _row(app: App, record: Record, status: str, label: str) -> dict[str, Any]:
     from syncd.ledger.audit import Filter
 
-    lines = app.ledger.audit_lines(Filter(site=record.site, name=record.name, event="secret.*"))
+    lines = app.ledger.audit.lines(Filter(site=record.site, name=record.name, event="secret.*"))
     done = [line for line in lines if line["outcome"] == "done" and line["remote_id"] == record.remote_id]
     last = done[-1] if done else None
     settled = record.last_synced_at.isoformat() if record.last_synced_at else None

@@ -97,7 +97,9 @@ class Daemon:
 
     def _note_refused(self, refused: SyncdError) -> None:
         with suppress(SyncdError):  # it is in the log as well
-            self.generations.current.app.ledger.note(Entry(event="config.refused", detail={"error": refused.message}))
+            self.generations.current.app.ledger.audit.note(
+                Entry(event="config.refused", detail={"error": refused.message})
+            )
 
     def _configured(self, app: App) -> None:
         """Tell the metrics what is configured; what was removed goes."""

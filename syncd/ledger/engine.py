@@ -243,3 +243,10 @@ def postgres_engine(url: str) -> Engine:
                 hint="write postgresql://USER:PASSWORD@HOST/DATABASE, with %40 for @, %3A for : and %2F for / in them",
             ) from None
         return create_engine(address, hide_parameters=True, pool_pre_ping=True, max_overflow=-1)
+
+
+def in_parts(ids: Iterable[str]) -> Iterator[list[str]]:
+    """The ids in parts that one statement takes."""
+    left = iter(sorted(ids))
+    while part := list(islice(left, PART)):
+        yield part

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, func, inspect, select, text, update
 from syncd.errors import LedgerError
 from syncd.ledger import schema as tables
 from syncd.ledger.engine import APPLICATION_ID, DAMAGED, translated, undamaged, upsert
+from syncd.ledger.rows import sealed
 from syncd.transport.private_files import draft_in, publish
 
 
@@ -176,7 +177,7 @@ def _seal(connection: Connection) -> None:
     """Every row's checksum, over the columns of today; the tables are today's by now."""
     for table in (tables.records, tables.paths, tables.mounts, tables.ids):
         rows = [dict(row) for row in connection.execute(select(table)).mappings()]
-        upsert(connection, table, [tables.sealed(row) for row in rows])
+        upsert(connection, table, [sealed(row) for row in rows])
 
 
 STEPS: tuple[Callable[[Connection], None], ...] = (_add_seals, _follow_ids, _bind_grants, _keep_an_audit_trail)

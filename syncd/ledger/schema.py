@@ -1,14 +1,8 @@
-"""The ledger's tables and how rows become records. Times are whole microseconds since 1970, UTC."""
+"""The ledger's tables. Times are whole microseconds since 1970, UTC."""
 
 from __future__ import annotations
 
-import json
-import zlib
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from sys import intern
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -23,8 +17,6 @@ from sqlalchemy import (
     Text,
 )
 from sqlalchemy.types import TypeDecorator
-
-from syncd.domain import KnownId, OpenProblem, PathState, Pending, Record, SecretRef, Version, WriteWindow
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -252,132 +244,3 @@ locks = Table(
     Column("holder", Text, nullable=False),
     Column("since", Instant, nullable=False),
 )
-
-
-def row_checksum(row: Mapping[str, Any]) -> int:
-    """A checksum of what a row says: SQLite has none of its own, so a flipped bit would be believed."""
-    cells = [(key, _plain(row[key])) for key in sorted(row) if key != "seal"]
-    return zlib.crc32(repr(cells).encode("utf-8", "surrogatepass"))
-
-
-def _plain(value: object) -> object:
-    return (value - EPOCH) // MICROSECOND if isinstance(value, datetime) else value
-
-
-def sealed(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with its seal."""
-    return {**row, "seal": row_checksum(row)}
-
-
-def _times_text(times: Sequence[datetime]) -> str:
-    return json.dumps([(at - EPOCH) // MICROSECOND for at in times]) if times else "[]"
-
-
-def _times(text: str) -> tuple[datetime, ...]:
-    return () if text == "[]" else tuple(EPOCH + at * MICROSECOND for at in json.loads(text))
-
-
-def record_row(record: Record) -> dict[str, Any]:
-    """A record as a row."""
-    row = {name: getattr(record, name) for name in Record.__dataclass_fields__ if name not in {"ref", "window"}}
-    row |= {
-        "source": record.ref.source,
-        "path": record.ref.path,
-        "field": record.ref.field,
-        "pending": record.pending.value if record.pending else None,
-        "window_start": record.window.start if record.window else None,
-        "window_end": record.window.end if record.window else None,
-        "restores": _times_text(record.restores),
-        "lost_writes": _times_text(record.lost_writes),
-        "absent_for": record.absent_for // MICROSECOND,
-    }
-    return sealed(row)
-
-
-PLAIN = [name for name in Record.__dataclass_fields__ if name in records.columns]
-"""What a record and its row have alike."""
-REPEATED = ("site", "target", "job", "pin", "status")
-"""Texts that thousands of rows share: held once."""
-
-
-def as_record(row: Mapping[str, Any]) -> Record:
-    """A row as a record."""
-    values = {name: row[name] for name in PLAIN}
-    start, end = row["window_start"], row["window_end"]
-    values |= {name: intern(row[name]) for name in REPEATED}
-    values |= {
-        "ref": SecretRef(source=intern(row["source"]), path=row["path"], field=row["field"] and intern(row["field"])),
-        "pending": Pending(row["pending"]) if row["pending"] else None,
-        "window": WriteWindow(start=start, end=end) if start and end else None,
-        "restores": _times(row["restores"]),
-        "lost_writes": _times(row["lost_writes"]),
-        "absent_for": row["absent_for"] * MICROSECOND,
-    }
-    return Record(**values)
-
-
-def id_row(remote_id: str, adopted: bool, frozen_until: datetime | None) -> dict[str, Any]:
-    """What is known of an id, to be kept when no record holds it."""
-    return sealed({"remote_id": remote_id, "adopted": adopted, "frozen_until": frozen_until})
-
-
-def as_known_id(row: Mapping[str, Any]) -> KnownId:
-    """A row as what is known of an id."""
-    return KnownId(remote_id=row["remote_id"], adopted=row["adopted"], frozen_until=row["frozen_until"])
-
-
-def path_row(state: PathState) -> dict[str, Any]:
-    """What is known of a path as a row."""
-    row = {
-        "source": state.source,
-        "path": state.path,
-        "pin": state.pin,
-        "version": state.version.token,
-        "number": state.version.number,
-        "lineage": state.version.lineage,
-        "fields": None if state.fields is None else json.dumps(state.fields),
-        "updated_at": state.updated_at,
-        "older_token": state.older_token,
-        "older_count": state.older_count,
-        "older_at": state.older_at,
-    }
-    return sealed(row)
-
-
-def as_path(row: Mapping[str, Any]) -> PathState:
-    """A row as what is known of a path."""
-    return PathState(
-        source=intern(row["source"]),
-        path=row["path"],
-        pin=intern(row["pin"]),
-        version=Version(token=row["version"], number=row["number"], lineage=row["lineage"]),
-        fields=None if row["fields"] is None else _fields(row["fields"]),
-        updated_at=row["updated_at"],
-        older_token=row["older_token"],
-        older_count=row["older_count"],
-        older_at=row["older_at"],
-    )
-
-
-@lru_cache(maxsize=256)
-def _fields(text: str) -> tuple[str, ...]:
-    return tuple(json.loads(text))
-
-
-def as_problem(row: Mapping[str, Any]) -> OpenProblem:
-    """A row as a trouble."""
-    return OpenProblem(**{name: row[name] for name in OpenProblem.__dataclass_fields__} | {"ref": _ref(row["ref"])})
-
-
-def problem_row_of(trouble: OpenProblem) -> dict[str, Any]:
-    """A trouble as a row. A path may hold `:` and `#`, so its reference is kept in its parts."""
-    ref = trouble.ref
-    parts = json.dumps([ref.source, ref.path, ref.field]) if ref else ""
-    return {name: getattr(trouble, name) for name in OpenProblem.__dataclass_fields__} | {"ref": parts}
-
-
-def _ref(text: str) -> SecretRef | None:
-    if not text.startswith("["):  # written before schema 3: what it was is told anew by the next cycle
-        return None
-    source, path, field = json.loads(text)
-    return SecretRef(source=source, path=path, field=field)

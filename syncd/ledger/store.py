@@ -3,95 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, and_, delete, func, or_, select, true, update
 
-from syncd.domain import Grant, HistoryEntry, KnownId, LastRun, OpenProblem, PathState, Pending, Record, Result
-from syncd.domain.audit import CONTROL, Break, Entry
+from syncd.domain import Grant, HistoryEntry, KnownId, LastRun, OpenProblem, PathState, Record
+from syncd.domain.audit import CONTROL, Entry
 from syncd.domain.ownership import owner_in
-from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock, TellWait
+from syncd.domain.ports import Clock, TellWait
 from syncd.domain.recency import TOLERANCE
 from syncd.domain.statuses import Tally
 from syncd.errors import ConfigError, LedgerBusy, LedgerError
 from syncd.ledger import audit as trail
-from syncd.ledger import audit_keeping as keeping
+from syncd.ledger import history
 from syncd.ledger import schema as tables
-from syncd.ledger.audit import Filter
-from syncd.ledger.engine import PART, identity_of, translated, undamaged, upsert
-from syncd.ledger.migrations import CURRENT, migrate, schema_version
+from syncd.ledger.audit_trail import AuditTrail
+from syncd.ledger.engine import PART, identity_of, in_parts, translated, undamaged, upsert
+from syncd.ledger.journal import SiteJournal, lock_lost, move
+from syncd.ledger.migrations import migrate
+from syncd.ledger.rows import as_known_id, as_path, as_problem, as_record, row_checksum
 from syncd.ledger.site_lock import TURNS, advisory_lock, file_lock, holds_lock, session_of
-
-HISTORY_KEPT = timedelta(days=90)
-HISTORY_LEAST = 10_000
-"""Lines that are kept however old the clock says they are: it may be wrong."""
 
 
 def utc_now() -> datetime:
     """The machine's clock."""
     return datetime.now(UTC)
-
-
-def _parts(ids: Iterable[str]) -> Iterator[list[str]]:
-    left = iter(sorted(ids))
-    while part := list(islice(left, PART)):
-        yield part
-
-
-def _not_refused(lines: Iterable[dict[str, Any]]) -> frozenset[str]:
-    """What was sent and not surely refused. A refusal speaks of its own sending, not of an earlier one."""
-    sent, counted = set[str](), set[str]()
-    for line in lines:
-        if line["result"] == Result.SENT:
-            sent.add(line["of"])
-        elif line["result"] == Result.REFUSED:
-            sent.discard(line["of"])
-        else:
-            counted.add(line["of"])
-            sent.discard(line["of"])
-    return frozenset(sent | counted)
-
-
-def _is_protected(record: Record) -> bool:
-    return record.adopted or record.frozen_until is not None
-
-
-def _know(connection: Connection, records: Iterable[Record]) -> None:
-    """Add to what is known of ids; nothing that protects one is taken back here."""
-    by_id = {str(record.remote_id): record for record in records}
-    for part in _parts(by_id):
-        tables_found = {
-            row.remote_id: row for row in connection.execute(select(tables.ids).where(tables.ids.c.remote_id.in_(part)))
-        }
-        rows = []
-        for remote_id in part:
-            record, known = by_id[remote_id], tables_found.get(remote_id)
-            times = [at for at in (record.frozen_until, known.frozen_until if known else None) if at]
-            adopted = record.adopted or bool(known and known.adopted)
-            rows.append(tables.id_row(remote_id, adopted, max(times, default=None)))
-        upsert(connection, tables.ids, rows)
-
-
-def _move(connection: Connection, old: str, site: str, rows: Iterable[Record], at: datetime) -> None:
-    """Put everything of one site under another."""
-    records = tables.records
-    connection.execute(delete(records).where(records.c.site.in_([old, site])))
-    upsert(connection, records, (tables.record_row(record) for record in rows))
-    connection.execute(update(tables.history).where(tables.history.c.site == old).values(site=site))
-    trail.findings_of_gone_jobs_ended(connection, old, (), at)  # the next cycle says what of it lasts
-    for table, key in ((tables.troubles, ("job", "subject")), (tables.grants, ("name",)), (tables.runs, ("job",))):
-        moving = [dict(row) for row in connection.execute(select(table).where(table.c.site == old)).mappings()]
-        query = select(*(table.c[name] for name in key)).where(table.c.site == site)
-        columns_found = {tuple(row) for row in connection.execute(query)}
-        connection.execute(delete(table).where(table.c.site == old))
-        fresh = [{**row, "site": site} for row in moving if tuple(row[name] for name in key) not in columns_found]
-        if fresh:
-            connection.execute(table.insert(), fresh)
 
 
 SILENT = 0.3
@@ -117,6 +57,7 @@ class Ledger:
         """Of SQLite: asks whether the file of each site's lock is still the one that others would lock."""
         self.before_intents: Callable[[], None] = lambda: None
         """Asked before the line of an intent is written. Raises `LedgerError` where nothing may be sent."""
+        self.audit = AuditTrail(self.reading, self.writing, place, clock)
         migrate(engine, place, path)
 
     def close(self) -> None:
@@ -137,7 +78,7 @@ class Ledger:
         """
         session, is_held = self._sessions.get(site), self._locked_files.get(site)
         if (session is not None and not self._holds(session, site)) or (is_held is not None and not is_held()):
-            raise _lock_lost(site, self.place)
+            raise lock_lost(site, self.place)
         if self._path is None:
             return
         try:
@@ -233,7 +174,7 @@ class Ledger:
             names = list(found.keys())
             for row in found:
                 columns = dict(zip(names, row, strict=True))
-                if seal and columns["seal"] != tables.row_checksum(columns):
+                if seal and columns["seal"] != row_checksum(columns):
                     raise ValueError("seal")
                 if any(isinstance(value, bytes) for value in row):  # no column holds any
                     raise ValueError("bytes")
@@ -247,7 +188,7 @@ class Ledger:
         query = select(tables.records).order_by(tables.records.c.site, tables.records.c.name)
         if site is not None:
             query = query.where(tables.records.c.site == site)
-        return tuple(tables.as_record(row) for row in self._each(query, seal=True))
+        return tuple(as_record(row) for row in self._each(query, seal=True))
 
     def tallies(self, now: datetime, site: str | None = None) -> list[Tally]:
         """How many records are alike in what tells their status: counted by the database, no row is read."""
@@ -273,7 +214,7 @@ class Ledger:
     def known_paths(self, source: str) -> dict[tuple[str, str], PathState]:
         """What was read last of a source, by (path, pin)."""
         query = select(tables.paths).where(tables.paths.c.source == source)
-        return {(row["path"], row["pin"]): tables.as_path(row) for row in self._each(query, seal=True)}
+        return {(row["path"], row["pin"]): as_path(row) for row in self._each(query, seal=True)}
 
     def known_mounts(self, source: str) -> dict[str, str]:
         """Mount to its id, as accepted."""
@@ -282,13 +223,13 @@ class Ledger:
 
     def all_problems(self) -> list[OpenProblem]:
         """What keeps failing, on every site."""
-        return [tables.as_problem(row) for row in self._all(select(tables.troubles))]
+        return [as_problem(row) for row in self._all(select(tables.troubles))]
 
     def known_problems(self, site: str, job: str) -> dict[str, OpenProblem]:
         """What keeps failing for a job on a site, by subject."""
         key = tables.troubles.c
         query = select(tables.troubles).where(and_(key.site == site, key.job == job)).order_by(key.subject)
-        return {row["subject"]: tables.as_problem(row) for row in self._all(query)}
+        return {row["subject"]: as_problem(row) for row in self._all(query)}
 
     def grants(self, site: str, now: datetime) -> dict[str, Grant]:
         """What may be taken over at this moment, by name; a grant from the future was given by a wrong clock."""
@@ -308,7 +249,7 @@ class Ledger:
         shared = select(theirs.c.site).distinct().select_from(mine.join(theirs, same)).where(mine.c.site == site)
         with self.reading() as connection:
             found = set(connection.execute(shared).scalars())
-            for part in _parts(ids):
+            for part in in_parts(ids):
                 listed = and_(tables.records.c.remote_id.in_(part), tables.records.c.site != site)
                 found |= set(connection.execute(select(tables.records.c.site).distinct().where(listed)).scalars())
         return frozenset(found)
@@ -316,27 +257,18 @@ class Ledger:
     def known_ids(self, ids: Iterable[str]) -> dict[str, KnownId]:
         """What is known of these ids although no row may hold them any more."""
         found: dict[str, KnownId] = {}
-        for part in _parts(ids):
+        for part in in_parts(ids):
             for row in self._each(select(tables.ids).where(tables.ids.c.remote_id.in_(part)), seal=True):
-                found[row["remote_id"]] = tables.as_known_id(row)
+                found[row["remote_id"]] = as_known_id(row)
         return found
 
     def deletions(self, site: str, job: str | None, since: datetime) -> frozenset[str]:
         """The ids sent for deletion since then on a site, but for those that were surely refused."""
-        table = tables.history.c
-        where = [table.site == site, table.action == "delete", table.at > since]
-        if job is not None:
-            where.append(table.job == job)
-        query = select(table.remote_id.label("of"), table.result).where(and_(*where)).order_by(table.id)
-        return _not_refused(self._all(query))
+        return history.not_refused(self._all(history.deletions(site, job, since)))
 
     def names_sent(self, site: str, job: str, action: str, since: datetime) -> frozenset[str]:
         """Names that a job sent since then for create or update, but for those that were surely refused."""
-        table = tables.history.c
-        kinds = ["update", "restore"] if action == "update" else [action]
-        sent = and_(table.site == site, table.job == job, table.action.in_(kinds), table.at > since)
-        query = select(table.name.label("of"), table.result).where(sent).order_by(table.id)
-        return _not_refused(self._all(query))
+        return history.not_refused(self._all(history.names_sent(site, job, action, since)))
 
     def sites_with_ids(self) -> frozenset[str]:
         """The sites under which any id is held."""
@@ -352,64 +284,9 @@ class Ledger:
         names = HistoryEntry.__dataclass_fields__
         return tuple(HistoryEntry(**{key: row[key] for key in names}) for row in self._all(query))
 
-    def note(self, *entries: Entry) -> None:
-        """Write lines of the control stream: what a person or a configuration decided."""
-        with self.writing() as connection:
-            trail.append(connection, CONTROL, entries, self._clock())
-
-    def note_configuration(self, digest: str, detail: Mapping[str, Any]) -> None:
-        """A line for a configuration that is another one than the last that was loaded."""
-        if self.meta("audit_configuration") == digest:
-            return
-        known = select(tables.meta.c.value).where(tables.meta.c.key == "audit_configuration")
-        with self.writing() as connection:
-            trail.held_head(connection, CONTROL)  # whoever loads the same at this moment waits here
-            if connection.execute(known).scalar() == digest:
-                return
-            upsert(connection, tables.meta, [{"key": "audit_configuration", "value": digest}])
-            entry = Entry(event="config.loaded", detail={"digest": digest, **detail})
-            trail.append(connection, CONTROL, [entry], self._clock())
-
-    def audit_lines(self, asked: Filter, *, most: int | None = None) -> Iterator[dict[str, Any]]:
-        """Lines of the audit trail, oldest first; of `most`, the newest."""
-        with self.reading() as connection, undamaged(self.place):
-            yield from trail.lines(connection, asked, most=most)
-
-    def verify_audit(self, expected: Mapping[str, Mapping[int, str]]) -> tuple[list[Break], int]:
-        """Where the trail is not as it was written, and how many lines were looked at."""
-        with self.reading() as connection:
-            return trail.verify(connection, expected)
-
     def audit_heads(self, *streams: str) -> dict[str, tuple[int, str]]:
         """The last line of each of these streams of the audit trail, or of all: its seq and hash."""
-        with self.reading() as connection:
-            found = trail.heads(connection)
-        return {stream: head for stream, head in found.items() if not streams or stream in streams}
-
-    def unshipped(self, sink: str, most: int) -> list[keeping.Stored]:
-        """The next lines of the audit trail for a sink, stream by stream in their order."""
-        with self.reading() as connection:
-            return keeping.unshipped(connection, sink, most)
-
-    def unshipped_count(self, sink: str) -> int:
-        """How many lines a sink has not got."""
-        with self.reading() as connection:
-            return keeping.unshipped_count(connection, sink)
-
-    def is_unshipped_since(self, sink: str, span: timedelta) -> bool:
-        """Is there a line that is older than this and not shipped?"""
-        with self.reading() as connection:
-            return keeping.is_unshipped_before(connection, sink, self._clock() - span)
-
-    def mark_shipped(self, sink: str, last: Mapping[str, int]) -> None:
-        """A sink has the lines up to these."""
-        with self.writing() as connection:
-            keeping.mark_shipped(connection, sink, last)
-
-    def prune_audit(self, keep: timedelta, sink: str | None) -> int:
-        """Remove what is older and, where there is a sink, shipped. Returns: how many lines."""
-        with self.writing() as connection:
-            return keeping.prune(connection, keep, sink, self._clock())
+        return self.audit.heads(*streams)
 
     def runs(self) -> tuple[LastRun, ...]:
         """The last cycle of each job on each site."""
@@ -486,7 +363,7 @@ class Ledger:
     def join_sites(self, old: str, site: str, rows: Iterable[Record]) -> None:
         """Keep under `site` what is kept under `old`; both locks are held. `rows`: the site's rows as they are now."""
         with self.writing() as connection:
-            _move(connection, old, site, rows, self._clock())
+            move(connection, old, site, rows, self._clock())
             upsert(connection, tables.joined_sites, [{"old": old, "site": site}])
             # What led to the old key leads to the new one.
             known = tables.joined_sites
@@ -510,151 +387,3 @@ class Ledger:
             entry = Entry(event="mount.accepted", detail={"source": source, "mount": known})
             trail.append(connection, CONTROL, [entry], self._clock())
         return True
-
-
-def _lock_lost(site: str, place: str) -> LedgerError:
-    return LedgerError(
-        f"the lock of site {site} was lost (ledger {place}); nothing more is sent",
-        hint="see the database and its connections; the next cycle settles what was under way",
-    )
-
-
-class SiteJournal:
-    """The pen: writes on the connection that holds the site's lock."""
-
-    is_writable = True
-
-    def __init__(
-        self,
-        connection: Connection,
-        place: str,
-        clock: Clock,
-        still_there: Callable[[str], None],
-        before_intents: Callable[[], None],
-    ) -> None:
-        self._before_intents = before_intents
-        self._connection = connection
-        self._place = place
-        self._clock = clock
-        self._site = ""
-        self._still_there = still_there
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        self._still_there(self._site)
-        try:
-            with translated(self._place), self._connection.begin():
-                yield self._connection
-        except LedgerError:
-            if self._connection.invalidated:  # the connection that held the lock has ended, and the lock with it
-                raise _lock_lost(self._site, self._place) from None
-            raise
-
-    def hold(self, site: str, holder: str) -> None:
-        """Say who holds the site, for whoever waits. Raises `LedgerError` once another version has migrated it."""
-        self._site, now = site, self._clock()
-        with self._transaction() as connection:
-            if schema_version(connection) != CURRENT:
-                raise LedgerError(
-                    f"the ledger {self._place} was migrated by another version of syncd while this one runs",
-                    hint="restart this one with that version; nothing was written",
-                )
-            row = {"site": site, "holder": holder, "since": now}
-            upsert(connection, tables.locks, [row])
-            trail.settle_killed(connection, site, now)
-            lines = tables.history
-            latest = select(func.max(lines.c.id)).scalar_subquery()
-            old = and_(lines.c.at < now - HISTORY_KEPT, lines.c.id <= latest - HISTORY_LEAST)
-            connection.execute(delete(lines).where(old))
-
-    def write(
-        self,
-        *,
-        put: Iterable[Record] = (),
-        drop: Iterable[Record] = (),
-        log: Iterable[HistoryEntry] = (),
-        audit: AuditBatch = NO_AUDIT,
-    ) -> None:
-        """Store and remove rows, history and audit lines in one durable transaction."""
-        if audit.intents:
-            self._before_intents()
-        key = tables.records.c
-        put, drop = list(put), list(drop)
-        rows = (tables.record_row(record) for record in put)
-        known = [record for record in (*put, *drop) if record.remote_id and _is_protected(record)]
-        # A permission is used up once the secret is ours.
-        used = [record.name for record in put if record.adopted and record.pending is not Pending.ADOPT]
-        lines = [{name: getattr(line, name) for name in HistoryEntry.__dataclass_fields__} for line in log]
-        with self._transaction() as connection:
-            for record in drop:
-                connection.execute(delete(tables.records).where(and_(key.site == record.site, key.name == record.name)))
-            upsert(connection, tables.records, rows)
-            if known:
-                _know(connection, known)
-            if used:
-                given = tables.grants.c
-                mine = and_(given.site == self._site, given.name.in_(used))
-                connection.execute(delete(tables.grants).where(mine))
-            if lines:
-                connection.execute(tables.history.insert(), lines)
-            if audit is not NO_AUDIT:
-                now = self._clock()
-                trail.take_turn(connection, self._site, audit, now)
-                trail.append(connection, CONTROL, audit.decisions, now)
-
-    def findings(self, job: str, open_now: Mapping[tuple[str, str], Entry], serving: Iterable[str]) -> None:
-        """Write into the audit trail which findings of a job begin and end, by event and name.
-
-        `serving`: the jobs that send to the site; findings of all others end.
-        """
-        with self._transaction() as connection:
-            now = self._clock()
-            trail.findings_begun_and_ended(connection, self._site, job, open_now, now)
-            trail.findings_of_gone_jobs_ended(connection, self._site, {job, *serving}, now)
-
-    def forget_problem(self, name: str) -> None:
-        """Drop what was known to keep failing about a name on this site, for every job."""
-        key = tables.troubles.c
-        with self._transaction() as connection:
-            connection.execute(delete(tables.troubles).where(and_(key.site == self._site, key.subject == name)))
-
-    def problems(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
-        """Replace what is known to keep failing for this job on this site."""
-        key = tables.troubles.c
-        rows = [tables.problem_row_of(problem) for problem in now]
-        with self._transaction() as connection:
-            connection.execute(delete(tables.troubles).where(and_(key.site == site, key.job == job)))
-            if rows:
-                connection.execute(tables.troubles.insert(), rows)
-
-    def paths(self, states: Iterable[PathState]) -> None:
-        """Store what was read of source paths."""
-        rows = (tables.path_row(state) for state in states)
-        with self._transaction() as connection:
-            upsert(connection, tables.paths, rows)
-
-    def mount(self, source: str, mount: str, mount_id: str) -> None:
-        """Remember which mount this is."""
-        with self._transaction() as connection:
-            row = {"source": source, "mount": mount, "mount_id": mount_id}
-            upsert(connection, tables.mounts, [tables.sealed(row)])
-
-    def protect(self, record: Record, decision: Entry) -> None:
-        """Store a row whose protection a person has changed: what is known of its id is that from now on."""
-        with self._transaction() as connection:
-            trail.append(connection, CONTROL, [decision], self._clock())
-            upsert(connection, tables.records, [tables.record_row(record)])
-            if record.remote_id:
-                upsert(connection, tables.ids, [tables.id_row(record.remote_id, record.adopted, record.frozen_until)])
-
-    def follow(self, other: str, put: Iterable[Record]) -> None:
-        """Take over everything that was kept under another key of this same site; `put`: its rows as they are now."""
-        with self._transaction() as connection:
-            _move(connection, other, self._site, put, self._clock())
-            entry = Entry(event="site.joined", site=self._site, detail={"old": other, "by": "its ids"})
-            trail.append(connection, CONTROL, [entry], self._clock())
-
-    def ran(self, run: LastRun) -> None:
-        """Remember the cycle."""
-        with self._transaction() as connection:
-            upsert(connection, tables.runs, [{name: getattr(run, name) for name in LastRun.__dataclass_fields__}])

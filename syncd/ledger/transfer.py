@@ -18,6 +18,7 @@ from syncd.ledger import schema as tables
 from syncd.ledger.audit import append
 from syncd.ledger.engine import upsert
 from syncd.ledger.migrations import CURRENT
+from syncd.ledger.rows import sealed
 from syncd.ledger.store import Ledger
 
 FORMAT = "syncd-ledger/1"
@@ -91,7 +92,7 @@ def _row(table: Table, given: object) -> dict[str, Any]:
     row = {name: _value(column, given[name]) for name, column in columns.items()}
     if "fingerprint" in table.columns:
         row["fingerprint"] = None
-    return tables.sealed(row) if "seal" in table.columns else row
+    return sealed(row) if "seal" in table.columns else row
 
 
 def _value(column: Column[Any], value: object) -> object:

@@ -10,7 +10,7 @@ from typing import Any
 
 from syncd.cli.app import run
 from syncd.domain.ports import NO_AUDIT
-from syncd.ledger.store import SiteJournal
+from syncd.ledger.journal import SiteJournal
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from syncd.cli.app import run
-from syncd.ledger.store import SiteJournal
+from syncd.ledger.journal import SiteJournal
 
 
 def main() -> int:

@@ -16,8 +16,8 @@ import syncd.transport.urllib3_limits
 from syncd.sandbox.launchers import free_ports
 from tests.chaos.arena import Verdict
 from tests.chaos.wire import Wire, wire
-from tests.e2e.test_daemon import ask, running
 from tests.lab import Bao, Lab
+from tests.support.daemon import ask, running
 from tests.support.waiting import until
 
 Tally = Callable[..., None]

@@ -34,7 +34,7 @@ def written(ledger: Ledger) -> None:  # noqa: F811
 
 
 def rows(ledger: Ledger, stream: str = "s") -> list[tuple[int, str, str | None, str | None, int | None]]:  # noqa: F811
-    lines = [line for line in ledger.audit_lines(Filter()) if line["stream"] == stream]
+    lines = [line for line in ledger.audit.lines(Filter()) if line["stream"] == stream]
     lines.sort(key=lambda line: line["seq"])
     return [(line["seq"], line["event"], line["name"], line["outcome"], line["intent"]) for line in lines]
 
@@ -50,7 +50,7 @@ def test_each_intent_has_one_end_that_names_it(ledger: Ledger) -> None:  # noqa:
         (6, "secret.create", "A", "done", 2),
         (7, "secret.create", "C", "failed", 5),
     ]
-    assert ledger.verify_audit({}) == ([], 7)
+    assert ledger.audit.verify({}) == ([], 7)
 
 
 def test_what_a_killed_process_had_under_way_ends_as_unknown_once(place: tuple[str, str]) -> None:  # noqa: F811
@@ -64,7 +64,7 @@ def test_what_a_killed_process_had_under_way_ends_as_unknown_once(place: tuple[s
         with hold(later):
             pass
     assert rows(later)[-1] == (5, "secret.create", "B", "unknown", 3) and len(rows(later)) == 5
-    assert later.verify_audit({}) == ([], 5)
+    assert later.audit.verify({}) == ([], 5)
     later.close()
 
 
@@ -89,7 +89,7 @@ def test_many_begin_one_stream_at_once(place: tuple[str, str]) -> None:  # noqa:
     with ThreadPoolExecutor(4) as pool:
         for stream in map(str, range(20)):
             list(pool.map(hold_and_write, ledgers, range(4), [stream] * 4))
-    assert ledgers[0].verify_audit({}) == ([], 20 * 5)
+    assert ledgers[0].audit.verify({}) == ([], 20 * 5)
     for one in ledgers:
         one.close()
 
@@ -104,7 +104,7 @@ def test_a_finding_has_a_line_when_it_begins_and_when_it_ends(ledger: Ledger) ->
 
 def test_the_control_stream_has_a_line_for_each_other_configuration(ledger: Ledger) -> None:  # noqa: F811
     for digest in ("a", "a", "b", "b", "a"):
-        ledger.note_configuration(digest, {})
+        ledger.audit.note_configuration(digest, {})
     assert [row[1] for row in rows(ledger, CONTROL)] == ["audit.opened", *["config.loaded"] * 3]
 
 
@@ -126,35 +126,35 @@ def test_what_was_done_to_it_is_seen_and_where(ledger: Ledger, what: str) -> Non
     statement, seq = TAMPERED[what]
     with ledger.writing() as connection:
         connection.execute(text(statement))
-    broken, _ = ledger.verify_audit({})
+    broken, _ = ledger.audit.verify({})
     assert [(one.stream, one.seq) for one in broken] == [("s", seq)]
 
 
 def test_a_tail_cut_off_with_its_head_needs_heads_kept_elsewhere(ledger: Ledger) -> None:  # noqa: F811
     written(ledger)
     seq, digest = ledger.audit_heads("s")["s"]
-    (earlier,) = (line for line in ledger.audit_lines(Filter()) if line["seq"] == 5)
+    (earlier,) = (line for line in ledger.audit.lines(Filter()) if line["seq"] == 5)
     with ledger.writing() as connection:
         connection.execute(text("DELETE FROM syncd_audit WHERE seq > 5"))
         update = text("UPDATE syncd_audit_heads SET seq = 5, hash = :hash")
         connection.execute(update, {"hash": earlier["hash"]})
-    assert ledger.verify_audit({})[0] == []
-    assert [(one.stream, one.seq) for one in ledger.verify_audit({"s": {seq: digest}})[0]] == [("s", 6)]
-    assert [(one.stream, one.seq) for one in ledger.verify_audit({"gone": {1: digest}})[0]] == [("gone", 1)]
-    assert [(one.stream, one.seq) for one in ledger.verify_audit({"s": {5: "f" * 64}})[0]] == [("s", 5)]
+    assert ledger.audit.verify({})[0] == []
+    assert [(one.stream, one.seq) for one in ledger.audit.verify({"s": {seq: digest}})[0]] == [("s", 6)]
+    assert [(one.stream, one.seq) for one in ledger.audit.verify({"gone": {1: digest}})[0]] == [("gone", 1)]
+    assert [(one.stream, one.seq) for one in ledger.audit.verify({"s": {5: "f" * 64}})[0]] == [("s", 5)]
 
 
 def test_lines_are_found_by_what_they_say(ledger: Ledger) -> None:  # noqa: F811
     written(ledger)
-    ledger.note(Entry(event="secret.frozen", name="A", site="s"))
-    assert [line["outcome"] for line in ledger.audit_lines(Filter(name="A"))] == ["intent", "done", None]
-    assert len(list(ledger.audit_lines(Filter(event="secret.*")))) == 7
-    assert len(list(ledger.audit_lines(Filter(site="s"), most=2))) == 2
-    (newest,) = ledger.audit_lines(Filter(), most=1)
+    ledger.audit.note(Entry(event="secret.frozen", name="A", site="s"))
+    assert [line["outcome"] for line in ledger.audit.lines(Filter(name="A"))] == ["intent", "done", None]
+    assert len(list(ledger.audit.lines(Filter(event="secret.*")))) == 7
+    assert len(list(ledger.audit.lines(Filter(site="s"), most=2))) == 2
+    (newest,) = ledger.audit.lines(Filter(), most=1)
     assert newest["event"] == "secret.frozen"
     now = ledger._clock()
-    assert not list(ledger.audit_lines(Filter(since=now + timedelta(seconds=1))))
-    assert list(ledger.audit_lines(Filter(until=now + timedelta(seconds=1))))
+    assert not list(ledger.audit.lines(Filter(since=now + timedelta(seconds=1))))
+    assert list(ledger.audit.lines(Filter(until=now + timedelta(seconds=1))))
 
 
 def test_a_look_beside_a_writer_is_no_alarm(place: tuple[str, str]) -> None:  # noqa: F811
@@ -162,12 +162,12 @@ def test_a_look_beside_a_writer_is_no_alarm(place: tuple[str, str]) -> None:  # 
 
     def write() -> None:
         while not stop.is_set():
-            writer.note(Entry(event="secret.frozen"))
+            writer.audit.note(Entry(event="secret.frozen"))
 
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        assert [reader.verify_audit({})[0] for _ in range(15)] == [[]] * 15
+        assert [reader.audit.verify({})[0] for _ in range(15)] == [[]] * 15
     finally:
         stop.set()
         thread.join()
@@ -179,10 +179,10 @@ def test_a_head_that_is_gone_or_set_back_is_seen_and_holds_up_writing(ledger: Le
     written(ledger)
     with ledger.writing() as connection:
         connection.execute(text("UPDATE syncd_audit_heads SET seq = 3"))
-    assert [(one.stream, one.seq) for one in ledger.verify_audit({})[0]] == [("s", 3)]
+    assert [(one.stream, one.seq) for one in ledger.audit.verify({})[0]] == [("s", 3)]
     with ledger.writing() as connection:
         connection.execute(text("DELETE FROM syncd_audit_heads"))
-    assert [(one.stream, one.seq) for one in ledger.verify_audit({})[0]] == [("s", 7)]
+    assert [(one.stream, one.seq) for one in ledger.audit.verify({})[0]] == [("s", 7)]
     with pytest.raises(LedgerError, match="no head"), hold(ledger) as journal:
         journal.write(audit=AuditBatch(intents=(intent("D"),)))
 
@@ -194,7 +194,7 @@ def test_one_configuration_has_one_line_whoever_loads_it_at_once(place: tuple[st
     def load(_: int) -> None:
         one = opened(place)
         ready.wait()
-        one.note_configuration("digest", {})
+        one.audit.note_configuration("digest", {})
         one.close()
 
     with ThreadPoolExecutor(4) as pool:
@@ -215,20 +215,20 @@ def test_a_damaged_open_line_has_its_end_and_is_named(place: tuple[str, str], li
     later = opened(place)
     with hold(later):
         pass
-    assert [(one.stream, one.seq, one.what) for one in later.verify_audit({})[0]] == [("s", 2, "was altered")]
+    assert [(one.stream, one.seq, one.what) for one in later.audit.verify({})[0]] == [("s", 2, "was altered")]
     with later.reading() as connection:
         ended = connection.execute(text("SELECT name, outcome FROM syncd_audit WHERE seq = 3")).one()
     assert tuple(ended) == ("A", "unknown")
     if line == "x":
         with pytest.raises(LedgerError, match="damaged"):
-            list(later.audit_lines(Filter()))
+            list(later.audit.lines(Filter()))
     later.close()
 
 
 @pytest.mark.parametrize("event", ["%", "secret_create", "*\\", "SECRET.%"])
 def test_a_pattern_of_events_knows_stars_only(ledger: Ledger, event: str) -> None:  # noqa: F811
     written(ledger)
-    assert list(ledger.audit_lines(Filter(event=event))) == []
+    assert list(ledger.audit.lines(Filter(event=event))) == []
 
 
 def test_no_site_is_called_as_the_control_stream(ledger: Ledger) -> None:  # noqa: F811
@@ -252,4 +252,4 @@ def test_a_finding_ends_where_its_site_goes_under_another_key(ledger: Ledger) ->
         journal.findings("j", {("drift.found", "A"): Entry(event="drift.found", name="A", site="s", job="j")}, {"j"})
     ledger.join_sites("s", "other", [])
     assert [row[1:3] for row in rows(ledger)[1:]] == [("drift.found", "A"), ("finding.ended", "A")]
-    assert ledger.verify_audit({})[0] == []
+    assert ledger.audit.verify({})[0] == []

@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from syncd.bootstrap.process import now
-from syncd.domain import Existence, Glob, Rule, RuleCheck, SecretValue, Snapshot
+from syncd.domain import Existence, Glob, Rule, RuleCheck, Snapshot
 from syncd.domain.ports import Source
 from syncd.sources.aws.source import AwsSource
-from syncd.sources.vault import Login, Server, VaultClient, VaultSource
 from tests.fakes import FakeClock, FakeSource
 from tests.lab import Bao
+from tests.support.vault import vault_source
 
 
 class SourceContract(ABC):
@@ -103,12 +102,6 @@ class SourceContract(ABC):
         snapshot = self.source.snapshot(self.rule("**"))
         readings = list(self.source.read(snapshot.entries))
         assert "planted-value" not in repr((snapshot, readings))
-
-
-def vault_source(bao: Bao) -> VaultSource:
-    login = Login(method="token", credentials={"token": lambda: SecretValue(bao.token)})
-    client = VaultClient(Server(name="vault", address=bao.address), login, now)
-    return VaultSource(client, now)
 
 
 class TestFake(SourceContract):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.e2e.test_daemon import ask, served  # noqa: F401  # fixture
+from tests.e2e.test_daemon import served  # noqa: F401  # fixture
 from tests.lab import Bao, Lab
+from tests.support.daemon import ask
 from tests.support.waiting import until
 
 

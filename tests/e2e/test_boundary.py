@@ -21,8 +21,8 @@ from syncd.daemon.scheduler import JobSchedule
 from syncd.errors import SyncdError
 from syncd.sandbox.launchers import free_ports
 from syncd.web.hooks.vault_audit import written
-from tests.e2e.test_daemon import ask, running
 from tests.lab import AWS_ENVIRON, Bao, Lab
+from tests.support.daemon import ask, running
 from tests.support.waiting import until
 
 

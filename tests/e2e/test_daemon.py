@@ -10,12 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,22 +18,9 @@ from syncd.daemon import Daemon
 from syncd.errors import ConfigError
 from syncd.sandbox.launchers import free_ports
 from tests.lab import AWS_ENVIRON, Bao, Lab
+from tests.support.daemon import ask, running
 from tests.support.http_stub import answering
 from tests.support.waiting import until
-
-
-def ask(url: str, method: str = "GET", token: str = "") -> tuple[int, str]:
-    request = urllib.request.Request(url, method=method)
-    if token:
-        request.add_header("Authorization", f"Bearer {token}")
-    try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-    except OSError:
-        return 0, ""
 
 
 @pytest.fixture
@@ -52,17 +34,6 @@ def served(lab: Lab, bao: Bao) -> Lab:
     lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, schedule={"every": "1h"})
     bao.put("app/a", v="one")
     return lab
-
-
-@contextmanager
-def running(lab: Lab) -> Iterator[tuple[Any, str]]:
-    process = lab.popen("run")
-    try:
-        yield process, "http://" + lab.config["server"]["listen"]
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 def test_the_whole_life_of_a_daemon(served: Lab, bao: Bao) -> None:

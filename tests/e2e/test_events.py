@@ -17,8 +17,8 @@ import pytest
 from syncd.sandbox.launchers import free_ports, openbao
 from syncd.sources.aws.event_queue import names_in
 from syncd.web.hooks.vault_audit import written
-from tests.e2e.test_daemon import ask, running
 from tests.lab import AWS_ENVIRON, Bao, Lab
+from tests.support.daemon import ask, running
 from tests.support.waiting import until
 
 SOON = 2.0

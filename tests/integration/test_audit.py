@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_reported_drift import changed_by_hand
 from tests.lab import Bao, Lab
+from tests.support.wix_people import changed_by_hand
 
 VERBS = {"POST": "secret.create", "PATCH": "secret.update", "DELETE": "secret.delete"}
 

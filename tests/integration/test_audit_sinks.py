@@ -172,37 +172,37 @@ KEEP = timedelta(days=30)
 
 def days(ledger: Ledger, clock: Clock, count: int) -> None:
     for _ in range(count):
-        ledger.note(Entry(event="secret.frozen", name=f"{clock.now:%m-%d}"))
+        ledger.audit.note(Entry(event="secret.frozen", name=f"{clock.now:%m-%d}"))
         clock.now += timedelta(days=1)
 
 
 def test_old_lines_go_and_the_chain_still_verifies(ledger: Ledger, clock: Clock) -> None:
     days(ledger, clock, 40)
     for _ in range(12):
-        ledger.prune_audit(KEEP, None)
+        ledger.audit.prune(KEEP, None)
         clock.now += timedelta(days=1)
-    left = [line for line in ledger.audit_lines(Filter()) if line["event"] == "secret.frozen"]
+    left = [line for line in ledger.audit.lines(Filter()) if line["event"] == "secret.frozen"]
     assert datetime.fromisoformat(left[0]["at"]) >= clock.now - KEEP - timedelta(days=2)
-    assert ledger.verify_audit({})[0] == []
-    ledger.note(Entry(event="secret.frozen", name="after"))
-    assert ledger.verify_audit({})[0] == []
+    assert ledger.audit.verify({})[0] == []
+    ledger.audit.note(Entry(event="secret.frozen", name="after"))
+    assert ledger.audit.verify({})[0] == []
 
 
 def test_a_clock_that_jumped_takes_two_days_of_lines_a_day(ledger: Ledger, clock: Clock) -> None:
     days(ledger, clock, 20)
-    before = len(list(ledger.audit_lines(Filter(event="secret.frozen"))))
+    before = len(list(ledger.audit.lines(Filter(event="secret.frozen"))))
     clock.now += timedelta(days=4000)
     for _ in range(50):
-        ledger.prune_audit(KEEP, None)
-    assert before - len(list(ledger.audit_lines(Filter(event="secret.frozen")))) <= 3
+        ledger.audit.prune(KEEP, None)
+    assert before - len(list(ledger.audit.lines(Filter(event="secret.frozen")))) <= 3
 
 
 def test_what_is_not_shipped_stays(ledger: Ledger, clock: Clock) -> None:
     days(ledger, clock, 20)
     clock.now += timedelta(days=100)
-    ledger.mark_shipped("x", {"control": 2})
+    ledger.audit.mark_shipped("x", {"control": 2})
     for _ in range(20):
-        ledger.prune_audit(KEEP, "x")
+        ledger.audit.prune(KEEP, "x")
         clock.now += timedelta(days=1)
-    left = [line["seq"] for line in ledger.audit_lines(Filter())]
-    assert min(left) == 3 and ledger.verify_audit({})[0] == []
+    left = [line["seq"] for line in ledger.audit.lines(Filter())]
+    assert min(left) == 3 and ledger.audit.verify({})[0] == []

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_aws import stub
 from tests.lab import Lab
+from tests.support.aws import stub
+from tests.support.policies import DELETING
 
 SLASHED = ["/lead/a", "trail/a/", "double//a", "///", "/", "//lead//b//"]
-DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
 
 
 def test_names_with_slashes_are_selected_excluded_and_mapped(lab: Lab, aws: Any, aws_url: str) -> None:
@@ -147,7 +147,7 @@ def test_an_expired_token_does_not_turn_batches_off(lab: Lab) -> None:
     one = {"Name": "m/a", "VersionId": "v1", "SecretString": "x"}
     expired = {"__type": "ExpiredTokenException", "message": "x"}
     from syncd.sources.aws.source import AwsSource
-    from tests.integration.test_aws import aws_at, rule
+    from tests.support.aws import aws_at, rule
 
     asked: list[str] = []
     with stub({"ListSecrets": [listed], "Batch": [expired, values], "Describe": [one]}, asked) as (url, _):

@@ -6,24 +6,9 @@ from typing import Any
 
 import pytest
 
-from syncd.sources.aws.source import AwsSource
 from tests.lab import Bao, Lab
-
-DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
-
-
-def hidden(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """AWS's listing lags: it does not show these."""
-    honest = AwsSource._ask
-
-    def lagging(self: AwsSource, call: str, **arguments: Any) -> dict[str, Any]:
-        answer = honest(self, call, **arguments)
-        if call == "list_secrets":
-            answer["SecretList"] = [one for one in answer["SecretList"] if one["Name"] not in names]
-        return answer
-
-    monkeypatch.setattr(AwsSource, "_ask", lagging)
-
+from tests.support.hidden import hidden
+from tests.support.policies import DELETING
 
 RULES = [
     # Each pair shares a path; the secret is the second one's.

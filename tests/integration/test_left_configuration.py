@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.lab import Bao, Lab
+from tests.support.policies import DELETING
 
-DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
 OTHER = "00000000-0000-4000-8000-0000000000aa"
 
 

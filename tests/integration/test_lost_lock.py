@@ -13,10 +13,10 @@ from syncd.errors import LedgerError
 from syncd.ledger.engine import postgres_engine
 from syncd.ledger.store import Ledger
 from tests.lab import Bao, Lab
+from tests.support.policies import DELETING
 from tests.support.postgres import emptied
 from tests.support.waiting import until
 
-DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
 NAMES = [f"s{number}" for number in range(8)]
 SLOW = "4/6s"
 

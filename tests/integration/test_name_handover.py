@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.lab import Bao, Lab
+from tests.support.policies import DELETING
 
-DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
 WIX = [{"Key": "sync", "Value": "wix"}]
 
 

@@ -17,8 +17,8 @@ from syncd.domain import Record
 from syncd.reconcile.run_job import Run, sync_job
 from syncd.sources.aws.source import AwsSource
 from syncd.targets.wix.retries import WixCalls
-from tests.integration.test_last_look import hidden
 from tests.lab import AWS_ENVIRON, Bao, Lab, Result
+from tests.support.hidden import hidden
 
 LIBRARY = Path(libfaketime.__file__).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"
 DELETING = {"deletion_policy": "delete", "guard": {"max_deletes": 100}}

@@ -15,9 +15,9 @@ import pytest
 
 from syncd.sandbox.launchers import free_ports
 from tests.lab import Bao, Lab
+from tests.support.policies import DELETING
 from tests.support.waiting import until
 
-DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
 TOKEN = "t" * 40
 
 

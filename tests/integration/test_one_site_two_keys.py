@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 import pytest
 
 from tests.lab import Bao, Lab
-
-DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
-
-
-def by_app(lab: Lab) -> dict[str, Any]:
-    """A target for the very same site, by an app's credentials: another key of it."""
-    instance = str(uuid.uuid4())
-    lab.wix.sites[instance] = lab.site
-    app_id, secret = lab.wix.issue_app(instance)
-    lab.secret_file(f"secret-{instance}", secret)
-    auth = {"method": "app", "app_id": app_id, "instance_id": instance}
-    return lab.target("", "") | {"auth": auth | {"app_secret": {"file": str(lab.folder / f"secret-{instance}")}}}
-
-
-def key_of(target: dict[str, Any]) -> str:
-    return target["auth"].get("instance_id") or target["auth"]["site_id"]
+from tests.support.logins import by_app
+from tests.support.policies import DELETING
 
 
 @pytest.fixture

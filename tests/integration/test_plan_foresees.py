@@ -6,8 +6,6 @@ import pytest
 
 from tests.lab import Bao, Lab
 
-DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
-
 
 @pytest.fixture
 def job(lab: Lab, bao: Bao) -> Lab:

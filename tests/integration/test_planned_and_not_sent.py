@@ -12,9 +12,9 @@ import pytest
 from syncd.ledger.engine import sqlite_engine
 from syncd.ledger.store import Ledger
 from tests.lab import Bao, Lab
+from tests.support.policies import DELETING
 from tests.support.waiting import until
 
-DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
 MANY = 40
 
 

@@ -9,8 +9,7 @@ from datetime import timedelta
 import pytest
 
 from tests.lab import Bao, Lab
-
-DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
+from tests.support.policies import DELETING
 
 
 @pytest.fixture

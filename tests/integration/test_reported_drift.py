@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.lab import Bao, Lab
-
-
-def changed_by_hand(lab: Lab, name: str) -> None:
-    """Outside of the seconds in which a change passes for our own."""
-    stored = lab.site.secrets[lab.ids()[name]]
-    lab.site.update(stored.id, {"value": "HAND-MADE"})
-    written = lab.site.secrets[stored.id]
-    lab.site.secrets[stored.id] = replace(written, updated=written.updated + timedelta(seconds=30))
+from tests.support.wix_people import changed_by_hand
 
 
 @pytest.mark.parametrize("may_read", [True, False])

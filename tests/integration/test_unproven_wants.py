@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from tests.lab import Bao, Lab
-
-DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
+from tests.support.policies import DELETING
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from syncd.domain import Glob, Rule, SecretValue
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
 from syncd.sandbox.launchers import openbao
 from syncd.sources.vault import Login, Server, VaultClient, VaultSource
-from tests.contract.test_sources import vault_source
 from tests.fakes import FakeClock
 from tests.lab import AWS_ENVIRON, Bao, Lab
 from tests.support.http_stub import answering
+from tests.support.vault import vault_source
 
 
 def source(address: str, login: Login, **more: Any) -> tuple[VaultSource, list[str]]:

@@ -17,8 +17,8 @@ from syncd.daemon import Daemon
 from syncd.ledger.store import Ledger
 from syncd.reconcile.run_job import Run, sync_job
 from syncd.sandbox.wix_site import Refusal
-from tests.e2e.test_daemon import ask, running
 from tests.lab import Bao, Lab
+from tests.support.daemon import ask, running
 from tests.support.waiting import until
 
 

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.lab import Bao, Lab
-
-DELETING = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
+from tests.support.policies import DELETING
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import pytest
 from syncd.domain import Record, SecretRef, SecretValue
 from syncd.sandbox.launchers import free_ports
 from tests.chaos.peers import Answer, metadata, peer, vault
-from tests.e2e.test_daemon import ask, running
 from tests.lab import AWS_ENVIRON, Bao, Lab
+from tests.support.daemon import ask, running
 from tests.support.waiting import until
 
 

@@ -13,8 +13,8 @@ from syncd.bootstrap.app import App, Surroundings
 from syncd.config import load
 from syncd.reconcile.run_job import Run, sync_job
 from syncd.sandbox.wix_site import Refusal
-from tests.integration.test_one_site_two_keys import by_app, key_of
 from tests.lab import Bao, Lab
+from tests.support.logins import by_app, key_of
 from tests.support.waiting import until
 
 DELETING: dict[str, Any] = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}

@@ -1,0 +1,159 @@
+"""`syncd state adopt / freeze / thaw / forget`: what a person decides about one secret."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from syncd.cli.context import duration, moment, show
+from syncd.cli.reasons import Reason, log_override, required_reason
+from syncd.cli.state_lookup import Name, Target, decision_about, found_record, locked
+from syncd.domain import Grant, Record, RemoteSecret
+from syncd.domain.ownership import other_owner
+from syncd.domain.ports import AuditBatch
+from syncd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from syncd.bootstrap.app import App
+
+AdoptTarget = Annotated[
+    str | None, typer.Option("--target", help="On this target; on each with a conflict about the name if left out.")
+]
+
+
+def adopt(
+    context: typer.Context,
+    name: Name,
+    *,
+    target: AdoptTarget = None,
+    given_for: Annotated[str, typer.Option("--for", help="How long the permission holds, if it is not used.")] = "24h",
+    reason: Reason = None,
+) -> int:
+    """Let a cycle take over a secret of this name that syncd did not create."""
+    span, why = duration(given_for, "--for"), required_reason(reason, "state adopt")
+    with context.obj.open() as app:
+        targets = [target] if target else sorted(app.settings.targets)
+        conflicts = [
+            problem.site
+            for problem in app.ledger.all_problems()
+            if problem.subject == name and problem.kind == "conflict"
+        ]
+        sites = []
+        for name_of_target in targets:
+            if name_of_target not in app.settings.targets:
+                raise ConfigError(
+                    f"there is no target {name_of_target}",
+                    hint=f"the targets are {', '.join(sorted(app.settings.targets))}",
+                )
+            if target or app.site_of(name_of_target) in conflicts:
+                sites.append(app.site_of(name_of_target))
+        ours = [record for record in app.ledger.records() if record.name == name and record.remote_id]
+        if mine := next((record for record in ours if record.site in sites or not sites), None):
+            raise ConfigError(f"{name} on {mine.target} is ours already", hint="see: syncd explain " + name)
+        if not sites:
+            raise ConfigError(f"no conflict about {name} is known", hint="run `syncd sync` first, or give --target")
+        seen = {site: _seen_at_site(app, site, name) for site in dict.fromkeys(sites)}
+        log_override("state adopt", why, name=name, lasts=given_for)
+        for site, secret in seen.items():
+            owner = other_owner(secret.description, app.settings.owner)
+            app.ledger.grant(site, name, span, Grant(remote_id=secret.id, owner=owner))
+            changed = f"last changed {secret.updated_at:%Y-%m-%d %H:%M} UTC" if secret.updated_at else "without a date"
+            show(f"{name} on {site}: id {secret.id}, {changed}, {f'mark of {owner}' if owner else 'without a mark'}")
+    show(f"this secret is taken over by the next cycle of the job that wants its name, within {given_for}")
+    return 0
+
+
+def _seen_at_site(app: App, site: str, name: str) -> RemoteSecret:
+    """The secret that a permission is given for, as the site lists it now. Raises `ConfigError`, `TargetError`."""
+    target = next(name for name in app.settings.targets if app.site_of(name) == site)
+    listed = next((secret for secret in app.runtime.target(target).list() if secret.name == name), None)
+    if listed is None:
+        raise ConfigError(f"target {target} lists no secret called {name}", hint=f"see: syncd explain {name}")
+    return listed
+
+
+def freeze(
+    context: typer.Context,
+    name: Name,
+    *,
+    until: Annotated[str, typer.Option("--until", help="2026-12-24, 2026-12-24T18:00Z, or a duration such as 3d.")],
+    target: Target = None,
+    reason: Reason = None,
+) -> int:
+    """Leave one secret alone until then; a time that has passed thaws it."""
+    until_then, why = moment(until, "--until", ahead=True), required_reason(reason, "state freeze")
+    with context.obj.open() as app:
+        record = found_record(app, name, target)
+        with locked(app, record.site) as journal:
+            record = found_record(app, name, record.target if target else None)
+            now = app.runtime.clock()
+            if until_then <= now and not record.is_frozen(now):
+                raise ConfigError(
+                    f"--until {until} has passed already, and {name} is not frozen", hint="name a later time"
+                )
+            if until_then <= now:
+                journal.protect(_thawed(record), decision_about("secret.thawed", record))
+            else:
+                log_override(
+                    "state freeze", why, name=name, target=record.target, until=f"{until_then:%Y-%m-%d %H:%M} UTC"
+                )
+                decision = decision_about("secret.frozen", record, until=f"{until_then:%Y-%m-%dT%H:%M:%SZ}")
+                journal.protect(replace(record, frozen_until=until_then, status="frozen"), decision)
+    where = f"{name} on {record.target}"
+    show(
+        f"{where} is frozen until {until_then:%Y-%m-%d %H:%M} UTC"
+        if until_then > now
+        else f"{where} is no longer frozen"
+    )
+    return 0
+
+
+def thaw(context: typer.Context, name: Name, *, target: Target = None) -> int:
+    """End a freeze."""
+    with context.obj.open() as app:
+        record = found_record(app, name, target)
+        with locked(app, record.site) as journal:
+            record = found_record(app, name, record.target if target else None)
+            if not record.is_frozen(app.runtime.clock()):
+                raise ConfigError(f"{name} on {record.target} is not frozen", hint=f"see: syncd explain {name}")
+            journal.protect(_thawed(record), decision_about("secret.thawed", record))
+    show(f"{name} on {record.target} is no longer frozen; the next cycle sees to it")
+    return 0
+
+
+def _thawed(record: Record) -> Record:
+    """Nobody looked meanwhile: whether it is as its source says is for the next cycle to tell."""
+    return replace(record, frozen_until=None, status="behind" if record.status == "frozen" else record.status)
+
+
+def forget(
+    context: typer.Context,
+    name: Name,
+    *,
+    target: Target = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete it at Wix as well, if it is as syncd left it.")
+    ] = False,
+    reason: Reason = None,
+) -> int:
+    """Drop one secret from the ledger; it stays at Wix unless --delete is given."""
+    from syncd.reconcile.manual_deletion import delete_by_command
+
+    why = required_reason(reason, "state forget --delete") if delete else ""
+    with context.obj.open() as app:
+        record = found_record(app, name, target)
+        with locked(app, record.site) as journal:
+            record = found_record(app, name, target)
+            if delete:
+                overriding = partial(log_override, "state forget --delete", why, name=name, target=record.target)
+                delete_by_command(app.runtime, journal, record, overriding)
+            else:
+                forgotten = decision_about("secret.forgotten", record)
+                journal.write(drop=[record], audit=AuditBatch(decisions=(forgotten,)))
+                journal.forget_problem(record.name)
+    after = " and deleted at Wix" if delete else "; if a rule still wants it, the next cycle takes it back by its mark"
+    show(f"{name} ({record.remote_id or 'no id'}) is forgotten{after}")
+    return 0

@@ -1,0 +1,70 @@
+"""One secret of the ledger as a `state` command finds and locks it."""
+
+from __future__ import annotations
+
+import difflib
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from syncd.cli.context import Context
+from syncd.domain import Record
+from syncd.domain.audit import Entry
+from syncd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from syncd.bootstrap.app import App
+    from syncd.ledger.journal import SiteJournal
+
+Name = Annotated[str, typer.Argument(help="A Wix name.")]
+Target = Annotated[
+    str | None, typer.Option("--target", help="On which target; needed where several hold a secret of this name.")
+]
+WAIT = timedelta(minutes=5)
+
+
+def locked(app: App, site: str) -> AbstractContextManager[SiteJournal]:
+    """The site, for this command alone. Raises `LedgerBusy` after `WAIT`."""
+    waits = app.runtime.waits
+    return app.ledger.lock(site, holder="syncd state", wait=WAIT, stop=Context.stop.is_set, waits=waits)
+
+
+def found_record(app: App, name: str, target: str | None) -> Record:
+    """The one record of this name. Raises `ConfigError`."""
+    if target is not None and target not in app.settings.targets:
+        raise ConfigError(
+            f"there is no target {target}", hint=f"the targets are {', '.join(sorted(app.settings.targets))}"
+        )
+    site = app.site_of(target) if target else None
+    named = [record for record in app.ledger.records() if record.name == name]
+    found = [record for record in named if site in {None, record.site}]
+    if named and not found:
+        elsewhere = ", ".join(record.target for record in named)
+        raise ConfigError(f"the ledger has no {name} on {target}; it is on {elsewhere}", hint="see: syncd state list")
+    if not found:
+        names = {record.name for record in app.ledger.records()}
+        near = difflib.get_close_matches(name, names, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"the ledger has no {name}", hint=f"{meant}see: syncd state list")
+    if len(found) > 1:
+        raise ConfigError(
+            f"{name} is on several targets: {', '.join(record.target for record in found)}",
+            hint="say which with --target",
+        )
+    return found[0]
+
+
+def decision_about(event: str, record: Record, **detail: str) -> Entry:
+    """A line of the audit trail about what a person decided for one secret."""
+    return Entry(
+        event=event,
+        name=record.name,
+        ref=str(record.ref),
+        remote_id=record.remote_id,
+        job=record.job,
+        target=record.target,
+        site=record.site,
+        detail=detail,
+    )

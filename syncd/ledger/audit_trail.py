@@ -1,0 +1,88 @@
+"""The audit trail as commands and the daemon use it: looked at, verified, shipped, and what is decided noted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from syncd.domain.audit import CONTROL, Break, Entry
+from syncd.domain.ports import Clock
+from syncd.ledger import audit as trail
+from syncd.ledger import audit_keeping as keeping
+from syncd.ledger import schema as tables
+from syncd.ledger.audit import Filter
+from syncd.ledger.engine import undamaged, upsert
+
+Door = Callable[[], AbstractContextManager[Connection]]
+
+
+class AuditTrail:
+    """The trail of one ledger."""
+
+    def __init__(self, reading: Door, writing: Door, place: str, clock: Clock) -> None:
+        self._reading, self._writing, self._place, self._clock = reading, writing, place, clock
+
+    def note(self, *entries: Entry) -> None:
+        """Write lines of the control stream: what a person or a configuration decided."""
+        with self._writing() as connection:
+            trail.append(connection, CONTROL, entries, self._clock())
+
+    def note_configuration(self, digest: str, detail: Mapping[str, Any]) -> None:
+        """A line for a configuration that is another one than the last that was loaded."""
+        known = select(tables.meta.c.value).where(tables.meta.c.key == "audit_configuration")
+        with self._reading() as connection:
+            in_force = connection.execute(known).scalar()
+        if in_force == digest:
+            return
+        with self._writing() as connection:
+            trail.held_head(connection, CONTROL)  # whoever loads the same at this moment waits here
+            if connection.execute(known).scalar() == digest:
+                return
+            upsert(connection, tables.meta, [{"key": "audit_configuration", "value": digest}])
+            entry = Entry(event="config.loaded", detail={"digest": digest, **detail})
+            trail.append(connection, CONTROL, [entry], self._clock())
+
+    def lines(self, asked: Filter, *, most: int | None = None) -> Iterator[dict[str, Any]]:
+        """Lines of the audit trail, oldest first; of `most`, the newest."""
+        with self._reading() as connection, undamaged(self._place):
+            yield from trail.lines(connection, asked, most=most)
+
+    def verify(self, expected: Mapping[str, Mapping[int, str]]) -> tuple[list[Break], int]:
+        """Where the trail is not as it was written, and how many lines were looked at."""
+        with self._reading() as connection:
+            return trail.verify(connection, expected)
+
+    def heads(self, *streams: str) -> dict[str, tuple[int, str]]:
+        """The last line of each of these streams of the audit trail, or of all: its seq and hash."""
+        with self._reading() as connection:
+            found = trail.heads(connection)
+        return {stream: head for stream, head in found.items() if not streams or stream in streams}
+
+    def unshipped(self, sink: str, most: int) -> list[keeping.Stored]:
+        """The next lines of the audit trail for a sink, stream by stream in their order."""
+        with self._reading() as connection:
+            return keeping.unshipped(connection, sink, most)
+
+    def unshipped_count(self, sink: str) -> int:
+        """How many lines a sink has not got."""
+        with self._reading() as connection:
+            return keeping.unshipped_count(connection, sink)
+
+    def is_unshipped_since(self, sink: str, span: timedelta) -> bool:
+        """Is there a line that is older than this and not shipped?"""
+        with self._reading() as connection:
+            return keeping.is_unshipped_before(connection, sink, self._clock() - span)
+
+    def mark_shipped(self, sink: str, last: Mapping[str, int]) -> None:
+        """A sink has the lines up to these."""
+        with self._writing() as connection:
+            keeping.mark_shipped(connection, sink, last)
+
+    def prune(self, keep: timedelta, sink: str | None) -> int:
+        """Remove what is older and, where there is a sink, shipped. Returns: how many lines."""
+        with self._writing() as connection:
+            return keeping.prune(connection, keep, sink, self._clock())

@@ -1,0 +1,208 @@
+"""The journal: all that one cycle writes, on the connection that holds its site's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, and_, delete, func, select, update
+
+from syncd.domain import HistoryEntry, LastRun, OpenProblem, PathState, Pending, Record
+from syncd.domain.audit import CONTROL, Entry
+from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock
+from syncd.errors import LedgerError
+from syncd.ledger import audit as trail
+from syncd.ledger import schema as tables
+from syncd.ledger.engine import in_parts, translated, upsert
+from syncd.ledger.migrations import CURRENT, schema_version
+from syncd.ledger.rows import id_row, path_row, problem_row_of, record_row, sealed
+
+HISTORY_KEPT = timedelta(days=90)
+HISTORY_LEAST = 10_000
+"""Lines that are kept however old the clock says they are: it may be wrong."""
+
+
+def _is_protected(record: Record) -> bool:
+    return record.adopted or record.frozen_until is not None
+
+
+def _know(connection: Connection, records: Iterable[Record]) -> None:
+    """Add to what is known of ids; nothing that protects one is taken back here."""
+    by_id = {str(record.remote_id): record for record in records}
+    for part in in_parts(by_id):
+        tables_found = {
+            row.remote_id: row for row in connection.execute(select(tables.ids).where(tables.ids.c.remote_id.in_(part)))
+        }
+        rows = []
+        for remote_id in part:
+            record, known = by_id[remote_id], tables_found.get(remote_id)
+            times = [at for at in (record.frozen_until, known.frozen_until if known else None) if at]
+            adopted = record.adopted or bool(known and known.adopted)
+            rows.append(id_row(remote_id, adopted, max(times, default=None)))
+        upsert(connection, tables.ids, rows)
+
+
+def move(connection: Connection, old: str, site: str, rows: Iterable[Record], at: datetime) -> None:
+    """Put everything of one site under another."""
+    records = tables.records
+    connection.execute(delete(records).where(records.c.site.in_([old, site])))
+    upsert(connection, records, (record_row(record) for record in rows))
+    connection.execute(update(tables.history).where(tables.history.c.site == old).values(site=site))
+    trail.findings_of_gone_jobs_ended(connection, old, (), at)  # the next cycle says what of it lasts
+    for table, key in ((tables.troubles, ("job", "subject")), (tables.grants, ("name",)), (tables.runs, ("job",))):
+        moving = [dict(row) for row in connection.execute(select(table).where(table.c.site == old)).mappings()]
+        query = select(*(table.c[name] for name in key)).where(table.c.site == site)
+        columns_found = {tuple(row) for row in connection.execute(query)}
+        connection.execute(delete(table).where(table.c.site == old))
+        fresh = [{**row, "site": site} for row in moving if tuple(row[name] for name in key) not in columns_found]
+        if fresh:
+            connection.execute(table.insert(), fresh)
+
+
+def lock_lost(site: str, place: str) -> LedgerError:
+    return LedgerError(
+        f"the lock of site {site} was lost (ledger {place}); nothing more is sent",
+        hint="see the database and its connections; the next cycle settles what was under way",
+    )
+
+
+class SiteJournal:
+    """The pen: writes on the connection that holds the site's lock."""
+
+    is_writable = True
+
+    def __init__(
+        self,
+        connection: Connection,
+        place: str,
+        clock: Clock,
+        still_there: Callable[[str], None],
+        before_intents: Callable[[], None],
+    ) -> None:
+        self._before_intents = before_intents
+        self._connection = connection
+        self._place = place
+        self._clock = clock
+        self._site = ""
+        self._still_there = still_there
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        self._still_there(self._site)
+        try:
+            with translated(self._place), self._connection.begin():
+                yield self._connection
+        except LedgerError:
+            if self._connection.invalidated:  # the connection that held the lock has ended, and the lock with it
+                raise lock_lost(self._site, self._place) from None
+            raise
+
+    def hold(self, site: str, holder: str) -> None:
+        """Say who holds the site, for whoever waits. Raises `LedgerError` once another version has migrated it."""
+        self._site, now = site, self._clock()
+        with self._transaction() as connection:
+            if schema_version(connection) != CURRENT:
+                raise LedgerError(
+                    f"the ledger {self._place} was migrated by another version of syncd while this one runs",
+                    hint="restart this one with that version; nothing was written",
+                )
+            row = {"site": site, "holder": holder, "since": now}
+            upsert(connection, tables.locks, [row])
+            trail.settle_killed(connection, site, now)
+            lines = tables.history
+            latest = select(func.max(lines.c.id)).scalar_subquery()
+            old = and_(lines.c.at < now - HISTORY_KEPT, lines.c.id <= latest - HISTORY_LEAST)
+            connection.execute(delete(lines).where(old))
+
+    def write(
+        self,
+        *,
+        put: Iterable[Record] = (),
+        drop: Iterable[Record] = (),
+        log: Iterable[HistoryEntry] = (),
+        audit: AuditBatch = NO_AUDIT,
+    ) -> None:
+        """Store and remove rows, history and audit lines in one durable transaction."""
+        if audit.intents:
+            self._before_intents()
+        key = tables.records.c
+        put, drop = list(put), list(drop)
+        rows = (record_row(record) for record in put)
+        known = [record for record in (*put, *drop) if record.remote_id and _is_protected(record)]
+        # A permission is used up once the secret is ours.
+        used = [record.name for record in put if record.adopted and record.pending is not Pending.ADOPT]
+        lines = [{name: getattr(line, name) for name in HistoryEntry.__dataclass_fields__} for line in log]
+        with self._transaction() as connection:
+            for record in drop:
+                connection.execute(delete(tables.records).where(and_(key.site == record.site, key.name == record.name)))
+            upsert(connection, tables.records, rows)
+            if known:
+                _know(connection, known)
+            if used:
+                given = tables.grants.c
+                mine = and_(given.site == self._site, given.name.in_(used))
+                connection.execute(delete(tables.grants).where(mine))
+            if lines:
+                connection.execute(tables.history.insert(), lines)
+            if audit is not NO_AUDIT:
+                now = self._clock()
+                trail.take_turn(connection, self._site, audit, now)
+                trail.append(connection, CONTROL, audit.decisions, now)
+
+    def findings(self, job: str, open_now: Mapping[tuple[str, str], Entry], serving: Iterable[str]) -> None:
+        """Write into the audit trail which findings of a job begin and end, by event and name.
+
+        `serving`: the jobs that send to the site; findings of all others end.
+        """
+        with self._transaction() as connection:
+            now = self._clock()
+            trail.findings_begun_and_ended(connection, self._site, job, open_now, now)
+            trail.findings_of_gone_jobs_ended(connection, self._site, {job, *serving}, now)
+
+    def forget_problem(self, name: str) -> None:
+        """Drop what was known to keep failing about a name on this site, for every job."""
+        key = tables.troubles.c
+        with self._transaction() as connection:
+            connection.execute(delete(tables.troubles).where(and_(key.site == self._site, key.subject == name)))
+
+    def problems(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
+        """Replace what is known to keep failing for this job on this site."""
+        key = tables.troubles.c
+        rows = [problem_row_of(problem) for problem in now]
+        with self._transaction() as connection:
+            connection.execute(delete(tables.troubles).where(and_(key.site == site, key.job == job)))
+            if rows:
+                connection.execute(tables.troubles.insert(), rows)
+
+    def paths(self, states: Iterable[PathState]) -> None:
+        """Store what was read of source paths."""
+        rows = (path_row(state) for state in states)
+        with self._transaction() as connection:
+            upsert(connection, tables.paths, rows)
+
+    def mount(self, source: str, mount: str, mount_id: str) -> None:
+        """Remember which mount this is."""
+        with self._transaction() as connection:
+            row = {"source": source, "mount": mount, "mount_id": mount_id}
+            upsert(connection, tables.mounts, [sealed(row)])
+
+    def protect(self, record: Record, decision: Entry) -> None:
+        """Store a row whose protection a person has changed: what is known of its id is that from now on."""
+        with self._transaction() as connection:
+            trail.append(connection, CONTROL, [decision], self._clock())
+            upsert(connection, tables.records, [record_row(record)])
+            if record.remote_id:
+                upsert(connection, tables.ids, [id_row(record.remote_id, record.adopted, record.frozen_until)])
+
+    def follow(self, other: str, put: Iterable[Record]) -> None:
+        """Take over everything that was kept under another key of this same site; `put`: its rows as they are now."""
+        with self._transaction() as connection:
+            move(connection, other, self._site, put, self._clock())
+            entry = Entry(event="site.joined", site=self._site, detail={"old": other, "by": "its ids"})
+            trail.append(connection, CONTROL, [entry], self._clock())
+
+    def ran(self, run: LastRun) -> None:
+        """Remember the cycle."""
+        with self._transaction() as connection:
+            upsert(connection, tables.runs, [{name: getattr(run, name) for name in LastRun.__dataclass_fields__}])

@@ -1,0 +1,135 @@
+"""What deletions wait for: limits of a rolling day, the observed grace, and what other jobs want."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from tests.lab import Bao, Lab
+from tests.support.policies import DELETING
+from tests.support.waiting import until
+
+
+def vault_job(lab: Lab, bao: Bao, *rules: dict[str, Any], name: str = "job", **more: Any) -> None:
+    if "vault" not in lab.config["sources"]:
+        lab.vault(bao)
+    lab.job(name, "vault", *({**rule, "path": f"{bao.mount}/{rule['path']}"} for rule in rules), **more)
+
+
+def rules(lab: Lab, job: str = "job") -> list[dict[str, Any]]:
+    return lab.config["jobs"][job]["secrets"]
+
+
+@pytest.mark.parametrize("kind", ["reset_after", "reset_before", "503"])
+def test_a_lost_deletion_counts_for_the_rolling_day(lab: Lab, bao: Bao, kind: str) -> None:
+    vault_job(lab, bao, {"path": "app/*"}, **{**DELETING, "guard": {"max_deletes": 1}})
+    for number in range(4):
+        bao.put(f"app/s{number}", v="x")
+    lab.run("sync")
+    for number in range(1, 3):
+        bao.remove(f"app/s{number - 1}")
+        lab.wix.fault(kind, "DELETE", times=4)
+        for _ in range(3):
+            lab.run("sync")
+        lab.wix.faults.clear()
+    assert lab.run("sync").code == 6
+    assert len(lab.ids()) == 3
+
+
+def test_a_mistyped_glob_deletes_nothing(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "pay/**"}, **DELETING)
+    bao.put("pay/a", v="1")
+    bao.put("pay/b", v="1")
+    lab.run("sync")
+    rules(lab)[0]["path"] = f"{bao.mount}/pya/**"
+    for _ in range(2):
+        assert "selects nothing" in lab.run("sync").out
+    assert len(lab.ids()) == 2
+
+
+def test_an_outage_stops_the_grace(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"}, **{**DELETING, "deletion_grace": "1h"})
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    lab.run("sync")
+    bao.remove("app/a")
+    lab.run("sync")
+    row = next(one for one in lab.run("state", "export").json["records"] if one["name"] == "a_v")
+    assert row["absent_at"]
+    address = lab.config["sources"]["vault"]["address"]
+    lab.config["sources"]["vault"]["address"] = "http://127.0.0.1:1"
+    assert lab.run("sync").code == 4
+    lab.config["sources"]["vault"]["address"] = address
+    row = next(one for one in lab.run("state", "export").json["records"] if one["name"] == "a_v")
+    assert row["absent_at"] is None
+
+
+def test_forget_and_delete_asks_every_job(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"}, name="one")
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    lab.run("sync")
+    rules(lab, "one")[0]["path"] = f"{bao.mount}/app/b"
+    lab.run("sync")
+    vault_job(lab, bao, {"path": "app/a"}, name="two")
+    assert lab.run("state", "forget", "a_v", "--delete", "--reason", "agreed").code == 6
+    bao.remove("app/a")
+    assert lab.run("state", "forget", "a_v", "--delete", "--reason", "agreed").code == 0
+    assert set(lab.ids()) == {"b_v"}
+
+
+def test_a_value_that_does_not_parse_for_another_job_deletes_nothing(lab: Lab, aws: Any, aws_url: str) -> None:
+    aws.create_secret(Name="m/a", SecretString='{"k": "v"}')
+    aws.create_secret(Name="m/b", SecretString='{"k": "v"}')
+    lab.aws(aws_url)
+    lab.job("one", "aws", {"path": "m/*", "field": "*"}, **DELETING)
+    lab.job("two", "aws", {"path": "m/a", "field": "*"})
+    lab.run("sync")
+    aws.put_secret_value(SecretId="m/a", SecretString="not json")
+    rules(lab, "one")[0]["path"] = "m/b"
+    for _ in range(3):
+        lab.run("sync")
+    assert set(lab.ids()) == {"a_k", "b_k"}
+
+
+def test_allowed_deletions_are_counted_when_their_answer_is_lost(lab: Lab, bao: Bao) -> None:
+    other = "second-site"
+    lab.secret_file("other-key", lab.wix.issue_key(other))
+    lab.wix.site(other).options.quota = 1_000_000
+    lab.config["targets"]["second"] = lab.target(other, "other-key")
+    vault_job(lab, bao, {"path": "app/*"}, **{**DELETING, "guard": {"max_deletes": 0}}, targets=["shop", "second"])
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    lab.run("sync")
+    bao.remove("app/a")
+    lab.wix.fault("reset_after", "DELETE", times=1)
+    lab.wix.fault("503", "DELETE", times=3)
+    lab.run("sync", "--allow-deletes", "1", "--reason", "agreed")
+    assert len(lab.ids()) + len(lab.wix.site(other).secrets) == 3
+
+
+def test_a_reload_that_forbids_deletions_reaches_a_cycle_that_waits(lab: Lab, bao: Bao) -> None:
+    from tests.support.daemon import running
+
+    lab.config["server"] = {"listen": "127.0.0.1:0"}
+    vault_job(lab, bao, {"path": "slow/*"}, name="aa", schedule={"every": "1h"})
+    vault_job(lab, bao, {"path": "app/*"}, name="bb", schedule={"every": "1h"}, **DELETING)
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    bao.put("slow/x", v="1")
+    lab.run("sync")
+    bao.remove("app/a")
+    for number in range(30):
+        bao.put(f"slow/s{number}", v="x")
+    lab.site.options.latency = 0.2
+    with running(lab) as (process, _):
+        until(lambda: len(lab.site.secrets) > 6)
+        lab.config["jobs"]["bb"]["deletion_policy"] = "keep"
+        _ = lab.config_file
+        process.send_signal(signal.SIGHUP)
+        until(lambda: len(lab.site.secrets) == 33)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=15)
+    assert "a_v" in lab.ids()

@@ -1,0 +1,113 @@
+"""Writes whose answer was lost: whose a secret is, and what it holds, is found out and never guessed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from tests.lab import Bao, Lab
+from tests.support.policies import DELETING
+
+
+def vault_job(lab: Lab, bao: Bao, *rules: dict[str, Any], name: str = "job", **more: Any) -> None:
+    if "vault" not in lab.config["sources"]:
+        lab.vault(bao)
+    lab.job(name, "vault", *({**rule, "path": f"{bao.mount}/{rule['path']}"} for rule in rules), **more)
+
+
+def rules(lab: Lab, job: str = "job") -> list[dict[str, Any]]:
+    return lab.config["jobs"][job]["secrets"]
+
+
+def test_a_lost_creation_whose_reference_changes_is_still_ours(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/one", "field": "v", "name": "A"})
+    bao.put("app/one", v="v-one")
+    bao.put("app/two", v="v-two")
+    lab.wix.fault("reset_after", "POST")
+    lab.site.options.hide = lambda _one: True
+    assert lab.run("sync").code in {1, 5}
+    rules(lab)[0]["path"] = f"{bao.mount}/app/two"
+    lab.run("sync")
+    lab.site.options.hide = lambda _one: False
+    assert lab.settle().code == 0
+    assert lab.site.values() == {"A": "v-two"} and len(lab.site.created_ids) == 1
+
+
+def test_adoption_does_not_throw_our_own_id_away(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"}, conflict_policy="adopt")
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    bao.put("app/c", v="1")
+    lab.run("sync")
+    ours = lab.ids()["a_v"]
+    lab.site.update(ours, {"name": "moved"})
+    lab.site.create({"name": "a_v", "value": "theirs"})
+    lab.site.options.hide = lambda one: one.name == "moved"
+    for _ in range(2):
+        lab.run("sync")
+    assert lab.site.values()["a_v"] == "theirs"
+    assert lab.ledger()["a_v"] == ours
+
+
+def test_an_unwanted_secret_whose_write_was_lost_says_so(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"}, **DELETING)
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    lab.run("sync")
+    bao.put("app/a", v="2")
+    lab.wix.fault("reset_after", "PATCH", times=4)
+    lab.run("sync")
+    lab.wix.faults.clear()
+    bao.remove("app/a")
+    for _ in range(3):
+        result = lab.run("sync")
+        assert result.code == 1 and "is not known" in result.out
+    assert "a_v" in lab.ids()
+
+
+def hidden_once(lab: Lab, *names: str) -> None:
+    lab.site.options.hide = lambda one: one.name in names
+    lab.run("sync")
+    lab.site.options.hide = lambda _one: False
+
+
+def test_looking_for_a_secret_does_not_hide_that_somebody_took_it_over(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"}, **DELETING)
+    for name in "abc":
+        bao.put(f"app/{name}", v="1")
+    lab.run("sync")
+    lab.site.update(lab.ids()["a_v"], {"value": "THEIRS", "description": "now ours"})
+    bao.remove("app/a")
+    hidden_once(lab, "a_v")
+    for _ in range(3):
+        lab.run("sync")
+    assert lab.site.values()["a_v"] == "THEIRS"
+
+
+def test_the_mark_alone_never_lets_anything_be_deleted(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"}, **DELETING)
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    lab.run("sync")
+    for path in lab.state.parent.glob("state.db*"):
+        path.unlink()
+    lab.site.update(lab.ids()["a_v"], {"value": "theirs"})
+    bao.put("app/a", v="x" * 4000)
+    lab.run("sync")
+    lab.rewrite(lambda record: replace(record, verified_at=record.verified_at - timedelta(hours=2.5)))
+    bao.remove("app/a")
+    for _ in range(3):
+        assert lab.run("sync").code == 1
+    assert lab.site.values()["a_v"] == "theirs"
+
+
+def test_a_deletion_whose_write_was_lost_goes_on_where_the_value_was_seen(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"}, **DELETING)
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    lab.run("sync")
+    bao.remove("app/a")
+    hidden_once(lab, "a_v")
+    lab.run("sync")
+    assert set(lab.ids()) == {"b_v"}

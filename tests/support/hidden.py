@@ -1,0 +1,22 @@
+"""A source that hides a secret from its listings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from syncd.sources.aws.source import AwsSource
+
+
+def hidden(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """AWS's listing lags: it does not show these."""
+    honest = AwsSource._ask
+
+    def lagging(self: AwsSource, call: str, **arguments: Any) -> dict[str, Any]:
+        answer = honest(self, call, **arguments)
+        if call == "list_secrets":
+            answer["SecretList"] = [one for one in answer["SecretList"] if one["Name"] not in names]
+        return answer
+
+    monkeypatch.setattr(AwsSource, "_ask", lagging)
