@@ -21,7 +21,7 @@ from syncd.domain.ports import Clock, CycleObserver, Queue, SilentObserver, Sour
 from syncd.domain.recency import TOLERANCE
 from syncd.domain.statuses import Served
 from syncd.errors import ConfigError
-from syncd.ledger.request_quota import Quota
+from syncd.ledger.request_quota import Quota, RequestRate
 from syncd.ledger.store import Ledger
 from syncd.reconcile.runtime import Runtime
 from syncd.reconcile.saved_plan import digest
@@ -183,15 +183,9 @@ class App:
 
     def _quota(self, target: str, limit: int, window: timedelta) -> Quota:
         site = self.site_of(target)
-        return Quota(
-            self._opened.request_times,
-            self.ledger.place,
-            site=site,
-            limit=limit,
-            window=window,
-            clock=self._around.clock,
-            still_there=partial(self.ledger.still_there, site),
-        )
+        rate = RequestRate(site=site, limit=limit, window=window)
+        still_there = partial(self.ledger.still_there, site)
+        return Quota(self._opened.request_times, self.ledger.place, rate, self._around.clock, still_there)
 
 
 class _Parts:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from syncd.config.settings import VaultSettings
-from syncd.daemon.config_watch import ConfigWatch
 from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
-from syncd.daemon.readiness import Readiness
+from syncd.daemon.reloads import Reloads
 from syncd.daemon.status import Shared, status_of
 from syncd.daemon.wakeups import jobs_that_sync
 from syncd.domain import SecretValue
 from syncd.domain.audit import Actor
 from syncd.errors import ConfigError
 from syncd.telemetry.logs import logger
-from syncd.telemetry.metrics import Metrics
 
 STRANGER_SECONDS = 2.0
 """How long an answer that needs no token is given again as it was."""
@@ -28,21 +26,14 @@ VAULT_AUDIT = Actor("event", "vault audit", "POST /hooks/vault-audit")
 class Control:
     """Implements the protocol that `syncd.web` is handed."""
 
-    def __init__(
-        self,
-        generations: Generations,
-        runner: JobRunner,
-        readiness: Readiness,
-        watch: ConfigWatch,
-        metrics: Metrics,
-        reload: Callable[[], None],
-    ) -> None:
-        self._generations, self._runner = generations, runner
-        self._readiness, self._watch, self._metrics = readiness, watch, metrics
+    def __init__(self, generations: Generations, runner: JobRunner, reloads: Reloads) -> None:
+        self._generations, self._runner, self._reloads = generations, runner, reloads
         self._token_missing = False
         self._for_strangers = Shared(lambda: self._status(names=False), STRANGER_SECONDS)
-        self.reload = reload
+
+    def reload(self) -> None:
         """Load the configuration again. Raises `SyncdError`, and the one before goes on."""
+        self._reloads.reload()
 
     def trigger(self, job: str) -> bool:
         """Let a job run soon. Returns: False for a job that is not scheduled."""
@@ -80,15 +71,15 @@ class Control:
 
     def configuration(self) -> str:
         """What is wrong with the configuration file, while the one before goes on; empty if nothing is."""
-        return self._watch.fault()
+        return self._reloads.watch.fault()
 
     def metrics(self) -> bytes:
         """The exposition, in Prometheus' text format."""
-        return self._metrics.text()
+        return self._runner.instruments.metrics.text()
 
     def ready(self) -> list[str]:
         """Sources and targets of scheduled jobs that no cycle has tried yet; empty when ready."""
-        return self._readiness.missing(self._generations.current.app.settings)
+        return self._runner.readiness.missing(self._generations.current.app.settings)
 
     def status(self, *, names: bool) -> dict[str, Any]:
         """Jobs, their last and next run, and counts. A stranger's question costs the same however often it comes."""

@@ -13,18 +13,15 @@ import structlog
 
 from syncd.bootstrap.app import App
 from syncd.bootstrap.process import holder
+from syncd.daemon.app_builder import AppBuilder
 from syncd.daemon.generations import Generations
-from syncd.daemon.readiness import Readiness
 from syncd.daemon.status import counted
 from syncd.domain import SyncReport
 from syncd.domain.audit import CAUSE, Actor, Cause
 from syncd.errors import LedgerError, SyncdError
 from syncd.reconcile.record.report import counts
 from syncd.reconcile.run_job import Run, sync_job
-from syncd.telemetry.events import Events
 from syncd.telemetry.logs import logger, safe_traceback
-from syncd.telemetry.metrics import Metrics
-from syncd.telemetry.traces import Traces
 
 GONE = "(gone)"
 """The label of jobs that are configured no more, whose secrets are still on a site."""
@@ -35,23 +32,12 @@ LOCK_WAIT = timedelta(minutes=5)
 class JobRunner:
     """Runs jobs, one run of a job at a time; who asks during a run gets another one after it."""
 
-    def __init__(
-        self,
-        generations: Generations,
-        events: Events,
-        metrics: Metrics,
-        traces: Traces,
-        readiness: Readiness,
-        stop: threading.Event,
-        commit: str | None = None,
-    ) -> None:
+    def __init__(self, generations: Generations, builder: AppBuilder, commit: str | None = None) -> None:
         """`commit`: of the configuration, for the audit trail."""
-        self._commit = commit
+        self._generations, self._commit = generations, commit
+        self.instruments, self.readiness, self._stop = builder.instruments, builder.readiness, builder.stop
+        self._log, self._lock = logger(), threading.Lock()
         self._asked_by: dict[str, Actor] = {}
-        self._generations, self._readiness, self._stop = generations, readiness, stop
-        self._events, self._metrics, self._traces = events, metrics, traces
-        self._log = logger()
-        self._lock = threading.Lock()
         self._running: set[str] = set()
         self._asked_again: set[str] = set()
 
@@ -113,15 +99,17 @@ class JobRunner:
             self.trigger(name)
 
     def _finished(self, app: App, report: SyncReport) -> None:
-        self._readiness.finished(report, app.runtime.jobs[report.job].source)
-        self._events.finished(report, counts(report))
-        self._traces.finished(report, counts(report), structlog.contextvars.get_contextvars().get("run_id", ""))
+        self.readiness.finished(report, app.runtime.jobs[report.job].source)
+        self.instruments.events.finished(report, counts(report))
+        self.instruments.traces.finished(
+            report, counts(report), structlog.contextvars.get_contextvars().get("run_id", "")
+        )
         if app is not self._generations.current.app:
             return  # what it would count for may be configured no more
-        self._metrics.finished(report)
+        self.instruments.metrics.finished(report)
         try:
             for (site, job), statuses in self._counted(app, app.runtime.site_of(report.target)).items():
-                self._metrics.counted(job, app.first_target_on(site, job), statuses)
+                self.instruments.metrics.counted(job, app.first_target_on(site, job), statuses)
         except LedgerError as error:
             self._log.error("ledger.unreadable", error=error.message, hint=error.hint)
 

@@ -29,6 +29,15 @@ _ADD = _TABLE.insert().returning(_TABLE.c.id)
 _ANSWERED = update(_TABLE).where(_TABLE.c.id == bindparam("ticket")).values(at=bindparam("came"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRate:
+    """How many requests a site takes within a window of time."""
+
+    site: str
+    limit: int
+    window: timedelta
+
+
 @dataclass(slots=True, eq=False)
 class _Asked:
     """One thread's question, answered by whichever thread asks the ledger next."""
@@ -49,19 +58,11 @@ class Quota:
         self,
         engine: Engine,
         place: str,
-        *,
-        site: str,
-        limit: int,
-        window: timedelta,
+        rate: RequestRate,
         clock: Clock,
         still_there: Callable[[], None] = lambda: None,
     ) -> None:
-        self._engine = engine
-        self._place = place
-        self._site = site
-        self._limit = limit
-        self._window = window
-        self._clock = clock
+        self._engine, self._place, self._rate, self._clock = engine, place, rate, clock
         self._still_there = still_there
         self._turn, self._lists = threading.Lock(), threading.Lock()
         self._asking: list[_Asked] = []
@@ -78,7 +79,7 @@ class Quota:
             connection.begin(),
         ):
             if connection.dialect.name == "postgresql":  # one at a time, as SQLite's writers are
-                connection.execute(select(func.pg_advisory_xact_lock(hash_of(self._site))))
+                connection.execute(select(func.pg_advisory_xact_lock(hash_of(self._rate.site))))
             yield connection
 
     def take(self) -> tuple[int, timedelta]:
@@ -96,9 +97,9 @@ class Quota:
     def room(self) -> int:
         """How many requests may be sent at this moment, as far as can be seen."""
         with self._transaction() as connection:
-            connection.execute(_FORGET, {"of": self._site, "before": self._clock() - self._window})
-            count, _ = connection.execute(_COUNT, {"of": self._site}).one()
-        return max(0, self._limit - max(int(count), self._own()[0]))
+            connection.execute(_FORGET, {"of": self._rate.site, "before": self._clock() - self._rate.window})
+            count, _ = connection.execute(_COUNT, {"of": self._rate.site}).one()
+        return max(0, self._rate.limit - max(int(count), self._own()[0]))
 
     def answered(self, ticket: int) -> None:
         """The request's answer came: its window starts here."""
@@ -139,25 +140,25 @@ class Quota:
         """Tickets for as many as the window has room for, and how long the others wait."""
         now = self._clock()
         flying = now + FLIGHT
-        connection.execute(_FORGET, {"of": self._site, "before": now - self._window})
+        connection.execute(_FORGET, {"of": self._rate.site, "before": now - self._rate.window})
         # A clock that was set back leaves times far in the future.
-        connection.execute(_PULL_BACK, {"of": self._site, "latest": flying})
-        count, oldest = connection.execute(_COUNT, {"of": self._site}).one()
+        connection.execute(_PULL_BACK, {"of": self._rate.site, "latest": flying})
+        count, oldest = connection.execute(_COUNT, {"of": self._rate.site}).one()
         recent, left = self._own()
         if recent > count:  # the clock stepped forward, and the ledger forgot what this process remembers
-            return self._take(connection, flying, min(asked, max(0, self._limit - recent))), left
-        tickets = self._take(connection, flying, min(asked, max(0, self._limit - count)))
-        return tickets, max(timedelta(milliseconds=1), (oldest or now) + self._window - now)
+            return self._take(connection, flying, min(asked, max(0, self._rate.limit - recent))), left
+        tickets = self._take(connection, flying, min(asked, max(0, self._rate.limit - count)))
+        return tickets, max(timedelta(milliseconds=1), (oldest or now) + self._rate.window - now)
 
     def _take(self, connection: Connection, flying: datetime, count: int) -> list[int]:
-        row = {"site": self._site, "at": flying}
+        row = {"site": self._rate.site, "at": flying}
         tickets = [int(connection.execute(_ADD, row).scalar_one()) for _ in range(count)]
         self._mine.update(dict.fromkeys(tickets, time.monotonic() + FLIGHT.total_seconds()))
         return tickets
 
     def _own(self) -> tuple[int, timedelta]:
         """How many requests of this process are within the window, and how long until the first of them leaves it."""
-        now, window = time.monotonic(), self._window.total_seconds()
+        now, window = time.monotonic(), self._rate.window.total_seconds()
         self._mine = {ticket: at for ticket, at in list(self._mine.items()) if at > now - window}
         left = min(self._mine.values(), default=now) + window - now
         return len(self._mine), timedelta(seconds=max(0.001, left))

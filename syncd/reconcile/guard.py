@@ -32,9 +32,9 @@ def guard(plan: Plan, basis: LimitBasis, limits: Limits, *, place: tuple[str, st
     """
     plan = _deletes(plan, basis, limits.max_deletes, place, allowed_deletes)
     if limits.max_updates is not None:
-        plan = _writes(plan, Update, limits.max_updates, "updates", len(basis.job_records), basis.job_updated)
+        plan = _writes(plan, Update, limits.max_updates, len(basis.job_records), basis.job_updated)
     if limits.max_creates is not None:
-        plan = _writes(plan, Create, limits.max_creates, "creates", len(basis.job_records), basis.job_created)
+        plan = _writes(plan, Create, limits.max_creates, len(basis.job_records), basis.job_created)
     return plan
 
 
@@ -72,8 +72,9 @@ def _deletes(plan: Plan, basis: LimitBasis, limit: Limit, place: tuple[str, str]
     )
 
 
-def _writes(plan: Plan, kind: type[Create | Update], limit: Limit, word: str, held: int, sent: frozenset[str]) -> Plan:
+def _writes(plan: Plan, kind: type[Create | Update], limit: Limit, held: int, sent: frozenset[str]) -> Plan:
     # Writing the same name again takes no more room.
+    word = f"{kind.__name__.lower()}s"
     count = sum(isinstance(action, kind) and action.name not in sent for action in plan.actions)
     room = max(0, limit.of(held) - len(sent))
     if count <= room:

@@ -26,7 +26,7 @@ from syncd.domain import (
 )
 from syncd.errors import LedgerBusy, LedgerError
 from syncd.ledger.engine import postgres_engine, sqlite_engine
-from syncd.ledger.request_quota import FLIGHT, Quota
+from syncd.ledger.request_quota import FLIGHT, Quota, RequestRate
 from syncd.ledger.site_lock import TURNS
 from syncd.ledger.store import Ledger, utc_now
 
@@ -204,7 +204,7 @@ class Hands:
 def test_the_quota_is_never_exceeded_and_shared(place: tuple[str, str], ledger: Ledger) -> None:
     other, clock = opened(place), Hands()
     window = timedelta(seconds=60)
-    quotas = [Quota(one._engine, "", site="s", limit=3, window=window, clock=clock) for one in (ledger, other)]
+    quotas = [Quota(one._engine, "", RequestRate(site="s", limit=3, window=window), clock) for one in (ledger, other)]
     tickets = [quotas[turn % 2].take()[0] for turn in range(3)]
     assert all(tickets)
     assert quotas[0].take() == (0, window + FLIGHT), "what is under way counts as long as it may take"

@@ -15,7 +15,7 @@ from syncd.domain.ports import Target
 from syncd.domain.write_window import SLACK
 from syncd.errors import NameTaken, SecretGone, SecretRefused, TargetDenied, TargetUnavailable
 from syncd.ledger.engine import sqlite_engine
-from syncd.ledger.request_quota import Quota
+from syncd.ledger.request_quota import Quota, RequestRate
 from syncd.ledger.store import Ledger
 from syncd.sandbox.wix_server import Wix, serving
 from syncd.sandbox.wix_site import Site
@@ -97,7 +97,7 @@ class TestWix(TargetContract):
         with serving(self.wix) as url:
             key = self.wix.issue_key("site-1")
             self.site = self.wix.site("site-1")
-            quota = Quota(engine, "", site="site-1", limit=1000, window=timedelta(seconds=1), clock=now)
+            quota = Quota(engine, "", RequestRate(site="site-1", limit=1000, window=timedelta(seconds=1)), now)
             client = client_for(url, connections=4)
             line = Line(
                 name="shop",

@@ -16,7 +16,9 @@ import pytest
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from syncd.daemon import Daemon
+from syncd.daemon.app_builder import AppBuilder
 from syncd.daemon.event_listeners import EventListeners
+from syncd.daemon.reloads import Reloads
 from syncd.daemon.scheduler import JobSchedule
 from syncd.errors import SyncdError
 from syncd.sandbox.launchers import free_ports
@@ -70,7 +72,7 @@ def test_whatever_the_file_is_the_old_configuration_goes_on(served: Lab, bao: Ba
         before = daemon.generations.current.app
         served.folder.joinpath("syncd.yaml").write_bytes(BROKEN[text])
         with pytest.raises(SyncdError):
-            daemon.reload()
+            daemon.reloads.reload()
         assert daemon.generations.current.app is before and not before.ended.is_set()
         assert b"syncd_config_last_reload_successful 0.0" in daemon.control.metrics()
     finally:
@@ -79,11 +81,11 @@ def test_whatever_the_file_is_the_old_configuration_goes_on(served: Lab, bao: Ba
 
 
 HALF_WAY = {
-    "build": (Daemon, "_build"),
+    "build": (AppBuilder, "build"),
     "schedule": (JobSchedule, "__init__"),
     "queues": (EventListeners, "queues_of"),
     "listen": (EventListeners, "start"),
-    "gauges": (Daemon, "_configured"),
+    "gauges": (Reloads, "_tell_metrics"),
     "start": (BackgroundScheduler, "start"),
 }
 
@@ -108,12 +110,12 @@ def test_a_reload_that_fails_half_way_is_undone(
 
         monkeypatch.setattr(*HALF_WAY[where], broken)
         with pytest.raises(SyncdError) as caught:
-            daemon.reload()
+            daemon.reloads.reload()
         monkeypatch.undo()
         assert "planted-text" not in str(caught.value)
         assert daemon.generations.current is before and not before.app.ended.is_set()
         assert before.schedule.next_run("job") is not None and daemon.control.status(names=True)["jobs"]
-        daemon.reload()
+        daemon.reloads.reload()
         assert daemon.generations.current is not before and before.app.ended.is_set()
     finally:
         daemon._stop.set()

@@ -272,22 +272,22 @@ def test_a_configuration_counts_once_two_looks_have_seen_it(served: Lab) -> None
     daemon.generations.current.schedule.start(paused=True)
     try:
         whole = path.read_text()
-        assert not daemon.watch.was_changed()
+        assert not daemon.reloads.watch.was_changed()
         path.write_text(whole[:-40])
-        assert not daemon.watch.was_changed(), "seen once"
+        assert not daemon.reloads.watch.was_changed(), "seen once"
         path.write_text(whole + "\n# more\n")
-        assert not daemon.watch.was_changed(), "another one, seen once"
-        assert daemon.watch.was_changed()
-        daemon.reload()
-        assert not daemon.watch.was_changed()
+        assert not daemon.reloads.watch.was_changed(), "another one, seen once"
+        assert daemon.reloads.watch.was_changed()
+        daemon.reloads.reload()
+        assert not daemon.reloads.watch.was_changed()
         path.write_text("owner: lab\njobs: [")
-        assert not daemon.watch.was_changed() and daemon.watch.was_changed()
+        assert not daemon.reloads.watch.was_changed() and daemon.reloads.watch.was_changed()
         with pytest.raises(ConfigError):
-            daemon.reload()
-        assert not daemon.watch.was_changed(), "it was tried"
-        assert daemon.watch._refused_at is not None
-        daemon.watch._refused_at -= 61
-        assert daemon.watch.was_changed(), "what it lacked may have come"
+            daemon.reloads.reload()
+        assert not daemon.reloads.watch.was_changed(), "it was tried"
+        assert daemon.reloads.watch._refused_at is not None
+        daemon.reloads.watch._refused_at -= 61
+        assert daemon.reloads.watch.was_changed(), "what it lacked may have come"
     finally:
         daemon.shut_down()
 

@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from syncd.errors import LedgerError
 from syncd.ledger.engine import sqlite_engine
-from syncd.ledger.request_quota import Quota
+from syncd.ledger.request_quota import Quota, RequestRate
 from syncd.ledger.store import Ledger
 from tests.lab import Bao, Lab
 from tests.support.waiting import until
@@ -54,7 +54,9 @@ def test_no_place_in_the_quota_before_it_is_committed(lab: Lab) -> None:
     """Threads that are served together share a failing commit: none of them may send."""
     engine = sqlite_engine(lab.state)
     Ledger(engine, str(lab.state), lab.state)
-    quota = Quota(engine, "here", site="s", limit=100, window=timedelta(minutes=1), clock=lambda: datetime.now(UTC))
+    quota = Quota(
+        engine, "here", RequestRate(site="s", limit=100, window=timedelta(minutes=1)), lambda: datetime.now(UTC)
+    )
     failing = [True]
 
     @event.listens_for(engine, "commit")

@@ -48,7 +48,7 @@ class Comparisons:
         fingerprint: Callable[[bytes], str],
         stopped: Callable[[], bool],
     ) -> None:
-        self._target, self._state = target, state
+        self._target, self.state = target, state
         self._fingerprint, self._stopped = fingerprint, stopped
         self._dates = {secret.name: (secret.id, secret.updated_at) for secret in remote if secret.updated_at}
         self._asked = 0
@@ -58,9 +58,9 @@ class Comparisons:
 
     def _forget_changed(self, dates: Mapping[str, tuple[str, datetime]]) -> None:
         """What an earlier pass compared says nothing of a secret that was changed since."""
-        seen = self._state.compared_at
+        seen = self.state.compared_at
         for name in [name for name, at in seen.items() if at is None or dates.get(name) != at]:
-            self._state.site_values.pop(name, None)
+            self.state.site_values.pop(name, None)
             del seen[name]
 
     def compare(self, names: list[str]) -> None:
@@ -69,7 +69,7 @@ class Comparisons:
         Each costs a request and the site's lock is held meanwhile, so neither their number nor their time may
         grow with the site.
         """
-        state, until = self._state, time.monotonic() + SECONDS
+        state, until = self.state, time.monotonic() + SECONDS
         known = state.site_values.keys() | state.uncompared
         batch = [name for name in names if name not in known][: max(0, MOST_A_PASS - self._asked)]
         self._asked += len(batch)
@@ -86,12 +86,12 @@ class Comparisons:
 
     def _read(self, name: str, until: float) -> str | bool | None:
         """The fingerprint of what the site holds; None where that cannot be told, True where it was not asked."""
-        if not self._state.site_values_readable or self._stopped() or time.monotonic() >= until:
+        if not self.state.site_values_readable or self._stopped() or time.monotonic() >= until:
             return True
         try:
             value = self._target.value(name)
         except TargetDenied:
-            self._state.site_values_readable = False
+            self.state.site_values_readable = False
             return True
         except TargetUnavailable as error:
             if error.asks_to_wait:

@@ -11,6 +11,7 @@ from syncd.domain import (
     Delete,
     Finding,
     FindingKind,
+    Grant,
     KnownId,
     OpenProblem,
     Plan,
@@ -62,30 +63,66 @@ class _Confirmed:
     objections: dict[str, str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """One moment for the whole plan: what comes due meanwhile was not looked at."""
+
+    now: datetime
+    site_now: datetime
+    """By the site's clock, where its answers tell it: absence is measured by that one."""
+
+    @classmethod
+    def of(cls, now: datetime, site_time: datetime | None) -> _Times:
+        return cls(now, site_time or now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    """What holds for the whole pass: whose names are whose, and what a person allowed."""
+
+    handover: Handover
+    checks: PathChecks
+    claimed: frozenset[str]
+    """Names of other jobs that still want them."""
+    taken_over: frozenset[str]
+    """Names of jobs that are gone, which a configured job's rules give to the same secret."""
+    left_behind: frozenset[str]
+    """Names of jobs that are gone, which nobody takes over."""
+    grants: Mapping[str, Grant]
+
+
 class PlanResolver:
     """Makes the plan of one job for one site."""
 
     def __init__(self, runtime: Runtime, job: Job, target: Target, observed: Observed, state: CycleState) -> None:
         self._runtime, self._job, self._target = runtime, job, target
-        self._observed, self._state = observed, state
-        self._now = runtime.clock()  # one moment for the whole plan: what comes due meanwhile was not looked at
-        self._site_now = target.site_time() or self._now
+        self._observed = observed
+        self._times = _Times.of(runtime.clock(), target.site_time())
         self._comparisons = Comparisons(target, state, observed.remote, runtime.fingerprint, runtime.stopped)
-        self._checks = PathChecks(runtime)
-        jobs = runtime.jobs_on(target.site)
-        self._handover = Handover(
-            job=job.name,
-            jobs=jobs,
-            mounts={name: tuple(runtime.store.known_mounts(name)) for name in {one.source for one in jobs.values()}},
-            profile=target.profile,
-            records={record.name: record for record in observed.records},
-        )
-        self._grants = runtime.store.grants(target.site, self._now)
-        self._claimed = self._handover.claimed_by_own_job()
-        self._gone_jobs = self._handover.of_gone_jobs(observed.desired)
+        self._standing = self._stand()
         self._presence = self._presences()
         self._transfers = self._transferred()
         self._confirmed = _Confirmed()
+
+    def _stand(self) -> _Standing:
+        runtime, job, site = self._runtime, self._job, self._target.site
+        jobs = runtime.jobs_on(site)
+        handover = Handover(
+            job=job.name,
+            jobs=jobs,
+            mounts={name: tuple(runtime.store.known_mounts(name)) for name in {one.source for one in jobs.values()}},
+            profile=self._target.profile,
+            records={record.name: record for record in self._observed.records},
+        )
+        taken_over, left_behind = handover.of_gone_jobs(self._observed.desired)
+        return _Standing(
+            handover=handover,
+            checks=PathChecks(runtime),
+            claimed=handover.claimed_by_own_job(),
+            taken_over=taken_over,
+            left_behind=left_behind,
+            grants=runtime.store.grants(site, self._times.now),
+        )
 
     @property
     def postponed(self) -> bool:
@@ -119,7 +156,7 @@ class PlanResolver:
 
     def _with_unread(self, final: Plan, unsendable: Sequence[Action]) -> Plan:
         """What the source holds in a version that could not be read is not known to be at the site."""
-        source, recorded = self._observed.source, self._handover.records
+        source, recorded = self._observed.source, self._standing.handover.records
         unread, older = source.evidence.unread, source.older
         behind: dict[str, Finding] = {}
         for desired in self._observed.desired.all:
@@ -151,19 +188,18 @@ class PlanResolver:
             self._comparisons.compare(sorted(requests.compares))
 
     def _plan(self) -> Plan:
-        observed, state = self._observed, self._state
-        taken_over, left_behind = self._gone_jobs
+        observed, state, standing = self._observed, self._comparisons.state, self._standing
         evidence = Evidence(
             presence=self._presence,
             transferable=self._transfers.free,
             blocked_transfers=self._transfers.blocked,
-            jobs=frozenset(self._handover.jobs),
-            taken_over=taken_over,
-            left_behind=left_behind,
-            claimed_by_own_job=self._claimed,
+            jobs=frozenset(self._standing.handover.jobs),
+            taken_over=standing.taken_over,
+            left_behind=standing.left_behind,
+            claimed_by_own_job=self._standing.claimed,
             wanted_elsewhere=self._confirmed.wanted_elsewhere,
             objections=self._confirmed.objections or {},
-            grants=self._grants,
+            grants=self._standing.grants,
             known_ids=observed.known_ids,
             problems=observed.problems,
             faults=observed.desired.faults,
@@ -184,14 +220,14 @@ class PlanResolver:
                 remote=observed.remote,
                 policies=self._job.policies,
                 evidence=evidence,
-                now=self._now,
-                site_now=self._site_now,
+                now=self._times.now,
+                site_now=self._times.site_now,
             )
         )
 
     def _guarded(self, provisional: Plan) -> Plan:
         job, limits, records = self._job, self._job.limits, self._observed.records
-        since = self._site_now - DAY
+        since = self._times.site_now - DAY
         store, site = self._runtime.store, self._target.site
         basis = LimitBasis(
             job_records=frozenset(r.remote_id for r in records if r.remote_id and r.job == job.name),
@@ -209,7 +245,7 @@ class PlanResolver:
 
     def _presences(self) -> dict[str, tuple[Presence, str]]:
         """What is known of each record of the job that it no longer maps to its name."""
-        observed, evidence = self._observed, self._observed.source.evidence
+        observed, evidence, handover = self._observed, self._observed.source.evidence, self._standing.handover
         names = {desired.name for desired in observed.desired.all}
         presences = {}
         for record in observed.records:
@@ -219,7 +255,7 @@ class PlanResolver:
                 observed.source.report_suspicious_empty_rule(rule)
             presence, why = presence_of(record, evidence)
             # The old name of a secret that got a new one stays until the new one is settled.
-            stays = presence is Presence.ORPHAN and self._handover.why_an_old_name_stays(record, observed.desired)
+            stays = presence is Presence.ORPHAN and handover.why_an_old_name_stays(record, observed.desired)
             presences[record.name] = (Presence.UNKNOWN, stays) if stays else (presence, why)
         return presences
 
@@ -229,16 +265,16 @@ class PlanResolver:
         def is_gone(record: Record) -> bool:
             own = record.ref.source == self._job.source
             lacks = own and evidence.lacks_field(record.ref.path, record.ref.field, record.pin)
-            return lacks or self._checks.is_gone(record)
+            return lacks or self._standing.checks.is_gone(record)
 
         def is_left_out_by_tags(record: Record) -> bool:
-            return self._checks.is_left_out_by_tags(record, self._handover)
+            return self._standing.checks.is_left_out_by_tags(record, self._standing.handover)
 
-        return self._handover.transfers(self._observed.desired.all, is_gone, is_left_out_by_tags)
+        return self._standing.handover.transfers(self._observed.desired.all, is_gone, is_left_out_by_tags)
 
     def _confirm(self, deletes: Sequence[Delete]) -> None:
         """Look at each deletion that is due, just before it is sent."""
-        look = LastLook(self._runtime, self._job, self._target, self._handover, self._checks)
+        look = LastLook(self._runtime, self._job, self._target, self._standing.handover, self._standing.checks)
         observed = self._observed
         seen, objections, wanted = look.confirm(deletes, observed.source.evidence, self._presence, observed.remote)
         self._presence |= seen

@@ -1,0 +1,128 @@
+"""Put another configuration in force while the daemon runs, whole or not at all."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from syncd.bootstrap.app import App
+from syncd.config import load
+from syncd.config.settings import Server
+from syncd.daemon.app_builder import AppBuilder
+from syncd.daemon.config_watch import ConfigWatch
+from syncd.daemon.event_listeners import EventListeners
+from syncd.daemon.generations import Generation, Generations
+from syncd.daemon.scheduler import JobSchedule
+from syncd.domain.audit import CAUSE, Actor, Cause, Entry
+from syncd.errors import SyncdError
+from syncd.telemetry.logs import logger
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the configuration comes from."""
+
+    file: Path
+    commit: str | None = None
+    """For the audit trail."""
+
+
+class Reloads:
+    """Loads the file again, one reload at a time."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        builder: AppBuilder,
+        generations: Generations,
+        listeners: EventListeners,
+        run_job: Callable[[str], None],
+    ) -> None:
+        self.watch = ConfigWatch(origin.file, builder.instruments.metrics)
+        self._origin, self._builder, self._run_job = origin, builder, run_job
+        self._generations, self._listeners = generations, listeners
+        self._log, self._turn = logger(), threading.Lock()
+        server = generations.current.app.settings.server
+        self._listen = server.listen if server else None
+
+    def first_in_force(self) -> None:
+        """The configuration that the daemon starts with counts from here on."""
+        app = self._generations.current.app
+        self._tell_metrics(app)
+        self._note_in_force(app)
+
+    def start_first(self) -> None:
+        """Let the jobs of that configuration run, and listen to its queues. Raises `SyncdError`."""
+        first = self._generations.current
+        queues = self._listeners.queues_of(first.app)
+        first.schedule.start()
+        self._listeners.start(first.app, queues)
+
+    def reload(self) -> None:
+        """Load the configuration again. Raises `SyncdError`; the one before goes on then."""
+        with self._turn:
+            self.watch.loading()
+            try:
+                fresh = self._builder.build(load(self._origin.file))
+                self._take_over(fresh)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the configuration in use goes on
+                refused = self.watch.refused(error)
+                self._note_refused(refused)
+                raise refused from None
+            self._note_in_force(fresh)
+            self.watch.loaded()
+            self._log.info("config.reloaded", jobs=sorted(fresh.settings.jobs))
+            self._see_whether_a_restart_is_needed(fresh.settings.server)
+
+    def _take_over(self, fresh: App) -> None:
+        """Put a configuration that is whole in force; what fails half-way is undone."""
+        current = self._generations.current
+        kept = current.schedule.unchanged(current.app.settings, fresh.settings)
+        # What an event named and nobody looked at yet is not put off until the next time on the schedule.
+        kept = {name: at for name, at in kept.items() if not current.pending.has(name)}
+        try:
+            generation = Generation(fresh, JobSchedule(fresh.settings, self._run_job, kept))
+            queues = self._listeners.queues_of(fresh)
+        except BaseException:
+            fresh.close()
+            raise
+
+        def begin(following: Generation) -> None:
+            self._tell_metrics(following.app)
+            following.schedule.start()
+            self._listeners.start(following.app, queues)
+
+        try:
+            self._generations.replace(generation, begin)
+        except BaseException:
+            self._tell_metrics(self._generations.current.app)
+            raise
+
+    def _tell_metrics(self, app: App) -> None:
+        """Tell the metrics what is configured; gauges of what was removed go."""
+        settings = app.settings
+        self._builder.instruments.metrics.configured(
+            {name: job.schedule.interval().total_seconds() for name, job in settings.jobs.items() if job.schedule},
+            {name: target.requests_per_second() for name, target in settings.targets.items()},
+            {(name, target) for name, job in settings.jobs.items() for target in job.targets},
+            set(settings.sources),
+        )
+
+    def _note_in_force(self, app: App) -> None:
+        by = Actor("system", "syncd", "syncd run")
+        CAUSE.set(Cause(actor=by, config=app.config_digest, commit=self._origin.commit))
+        app.note_in_force()
+
+    def _note_refused(self, refused: SyncdError) -> None:
+        with suppress(SyncdError):  # it is in the log as well
+            entry = Entry(event="config.refused", detail={"error": refused.message})
+            self._generations.current.app.ledger.audit.note(entry)
+
+    def _see_whether_a_restart_is_needed(self, server: Server | None) -> None:
+        """The server is bound once: say so while another address is configured than the one it answers at."""
+        if (server.listen if server else None) != self._listen:
+            hint = "another server.listen counts from the next start on"
+            self._log.warning("config.restart_needed", hint=hint)
