@@ -45,6 +45,10 @@ class BadValue(SecretError):
     """The value cannot go to Wix: empty, too long, binary, not JSON."""
 
 
+class VersionGone(SecretError):
+    """The source has no such version any more."""
+
+
 class SourceError(SyncdError):
     """A source, or a part of it, could not be read."""
 

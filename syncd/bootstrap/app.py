@@ -8,17 +8,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 from syncd.bootstrap.jobs import make_job
 from syncd.bootstrap.ledger import open_ledger
+from syncd.bootstrap.pauses import PauseWatch
 from syncd.bootstrap.process import now, settle_process
+from syncd.bootstrap.rules import make_rule
 from syncd.bootstrap.sources import SourceHooks, make_queue, make_source
 from syncd.bootstrap.targets import TargetFactory
 from syncd.bootstrap.waits import WaitNotices
 from syncd.config.settings import AwsSettings, Settings
+from syncd.domain.decisions import Labels
 from syncd.domain.ports import Clock, CycleObserver, Queue, SilentObserver, Source, Target, TellWait
-from syncd.domain.recency import TOLERANCE
+from syncd.domain.recency import TOLERANCE, happened_within
 from syncd.domain.statuses import Served
 from syncd.errors import ConfigError
 from syncd.ledger.request_quota import Quota, RequestRate
@@ -27,6 +30,8 @@ from syncd.reconcile.runtime import Runtime
 from syncd.reconcile.saved_plan import digest
 from syncd.telemetry.logs import logger
 
+SLACK = timedelta(minutes=2)
+"""A run may take as long, or start as late, before what it looked at counts as old."""
 OnRequest = Callable[[str, str, str], None]
 
 
@@ -99,13 +104,28 @@ class App:
             observer=around.observer,
             pause=self.stop.wait,
             waits=waits,
+            rules=tuple(map(make_rule, settings.rules)),
+            labels=Labels({name: target.labels for name, target in settings.targets.items()}),
+            paused=PauseWatch(self.ledger.decisions).reason,
         )
 
     def note_in_force(self) -> None:
         """Write into the audit trail that this configuration counts now, if it is another than the last."""
         settings = self.settings
         keep, sink = str(settings.audit.keep), settings.audit.sink
-        detail = {"owner": settings.owner, "jobs": sorted(settings.jobs), "keep": keep, "sink": sink}
+        server = settings.server
+        may: dict[str, Any] = {one.name: list(one.may) for one in server.tokens} if server else {}
+        may |= {"token": ["all"]} if server and server.token else {}
+        users = {name: list(rights) for name, rights in server.proxy.may.items()} if server and server.proxy else {}
+        detail = {
+            "owner": settings.owner,
+            "jobs": sorted(settings.jobs),
+            "keep": keep,
+            "sink": sink,
+            "tokens": may,
+            "proxy": users,
+            "rules": {rule.id: rule.then for rule in settings.rules},
+        }
         self.ledger.audit.note_configuration(self.config_digest, detail)
 
     @property
@@ -154,7 +174,23 @@ class App:
         for name, job in self.settings.jobs.items():
             for target in job.targets:
                 jobs[self.site_of(target)] |= {name}
-        return Served(jobs=jobs)
+        return Served(jobs=jobs, stale=self._stale())
+
+    def _stale(self) -> frozenset[tuple[str, str]]:
+        """Sites and jobs whose last complete look at their source is older than two intervals of the schedule."""
+        now = self._around.clock()
+        looked = {(run.site, run.job): run.succeeded_at for run in self.ledger.runs()}
+        found = set()
+        for name, job in self.settings.jobs.items():
+            if job.schedule is None:  # run by hand or by another scheduler: nobody said how often
+                continue
+            span = 2 * job.schedule.interval() + SLACK
+            for target in job.targets:
+                key = (self.site_of(target), name)
+                at = looked.get(key)
+                if at is not None and not happened_within(at, now, span):
+                    found.add(key)
+        return frozenset(found)
 
     def _see_that_joined_targets_agree(self) -> None:
         """Targets on one site share its records and its rate limit, under whichever key. Raises `ConfigError`."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from syncd.config.jobs import WindowSettings
 from syncd.config.rules import normalised
 from syncd.config.settings import JobSettings
 from syncd.domain.job import Job, Limit, Limits, Policies
+from syncd.domain.windows import Window, Windows
 
 UNSCHEDULED = timedelta(hours=1)
 """Taken for the interval of a job without a schedule (a cron-style run)."""
@@ -34,7 +36,15 @@ def make_job(name: str, settings: JobSettings, kind: str) -> Job:
             max_updates=_limit(settings.guard.max_updates) if settings.guard.max_updates is not None else None,
             max_creates=_limit(settings.guard.max_creates) if settings.guard.max_creates is not None else None,
         ),
+        windows=_windows(settings.windows),
+        objective=settings.objective,
     )
+
+
+def _windows(settings: WindowSettings | None) -> Windows:
+    if settings is None:
+        return Windows()
+    return Windows(allow=tuple(map(Window.parse, settings.allow)), free=frozenset(settings.except_))
 
 
 def _limit(text: str) -> Limit:

@@ -37,7 +37,9 @@ def make_source(name: str, settings: VaultSettings | AwsSettings, clock: Clock, 
     if settings.ca_file:
         see_certificates(f"sources.{name}.ca_file", settings.ca_file)
     factory = _aws_clients(name, "secretsmanager", settings, settings.endpoint_url or "")
-    return AwsSource(name, factory.connect(), lambda call: hooks.on_call(name, call), factory.renewed)
+    return AwsSource(
+        name, factory.connect(), lambda call: hooks.on_call(name, call), factory.renewed, settings.owner_key
+    )
 
 
 def _vault(name: str, settings: VaultSettings, clock: Clock, hooks: SourceHooks) -> Source:
@@ -64,7 +66,7 @@ def _vault(name: str, settings: VaultSettings, clock: Clock, hooks: SourceHooks)
         # Every other method logs in anew by itself.
         on_expiry=lambda at: hooks.on_expiry(name, at if auth.method == "token" else None),
     )
-    return VaultSource(VaultClient(server, login, clock), clock)
+    return VaultSource(VaultClient(server, login, clock), clock, settings.owner_key)
 
 
 def make_queue(name: str, settings: AwsSettings) -> Queue:

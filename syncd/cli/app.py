@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from syncd import __version__
-from syncd.cli import audit, check, explain, forecast, init, plan, state, sync, where
+from syncd.cli import audit, check, explain, forecast, held, init, pause, plan, rollback, rules, state, sync, where
 from syncd.cli import sandbox as local
 from syncd.cli import status as inspect
 from syncd.cli.context import Context, warn
@@ -42,6 +42,10 @@ check.add_to(app)
 inspect.add_to(app)
 explain.add_to(app)
 where.add_to(app)
+rules.add_to(app)
+held.add_to(app)
+pause.add_to(app)
+rollback.add_to(app)
 forecast.add_to(app)
 app.add_typer(state.app, name="state")
 app.add_typer(audit.app, name="audit")

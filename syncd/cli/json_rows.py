@@ -78,6 +78,7 @@ def report_row(report: SyncReport) -> dict[str, Any]:
         "exit_code": report.exit_code,
         "counts": counts(report),
         "unsent": report.unsent,
+        "rests": report.rests or None,
         "actions": [
             {
                 "action": outcome.verb,

@@ -205,6 +205,15 @@ def _planned_job(app: App, part: dict[str, Any]) -> Job:
     return job
 
 
+def _see_that_nothing_rests(app: App, content: dict[str, Any]) -> None:
+    """Raise `PlanMoved` where a job of the plan is paused: nothing of it is carried out then."""
+    from syncd.errors import PlanMoved
+
+    for part in content["plans"]:
+        if part["actions"] and (rests := app.runtime.paused(part["job"], part["target"])):
+            raise PlanMoved(f"{rests}; nothing was done", hint="syncd resume, then apply it again")
+
+
 def apply(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A plan kept with `syncd plan --out`.")],
@@ -225,6 +234,7 @@ def apply(
     with working(context.obj) as app:
         if content["configuration"] != app.config_digest:
             raise PlanMoved("the configuration is not the one that the plan was made under", hint="plan again")
+        _see_that_nothing_rests(app, content)
         todo = [(_planned_job(app, part), part) for part in content["plans"] if part["actions"]]
         looks = [Look(runtime=app.runtime, job=job, target_name=part["target"], holder=holder()) for job, part in todo]
         CAUSE.set(replace(CAUSE.get(), plan=planfile.digest(content)))

@@ -39,7 +39,8 @@ class ReportOutput:
         self._codes.add(report.exit_code)
         words = ", ".join(f"{number} {word}" for word, number in done.items())
         head = f"{report.job} -> {report.target}: {'failed' if report.error and not report.outcomes else words}"
-        self._said[key] = report_row(report) if self._as_json else [head, *problems(report.findings, report)]
+        lines = [f"{report.job} -> {report.target}: {report.rests}"] if report.rests and not report.outcomes else [head]
+        self._said[key] = report_row(report) if self._as_json else [*lines, *problems(report.findings, report)]
         if isinstance(report.error, SyncdError):
             self._errors[key] = report.error
 
@@ -63,6 +64,9 @@ SHOWN = FAILING_KINDS | {
     FindingKind.TAKEN_BACK,
     FindingKind.JOINED,
     FindingKind.BEHIND,
+    FindingKind.HELD,
+    FindingKind.ROLLED_BACK,
+    FindingKind.RULE,
     FindingKind.DRIFT,
     FindingKind.MISSING,
     FindingKind.ORPHAN,

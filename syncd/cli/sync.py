@@ -45,6 +45,9 @@ def sync(
             help="Up to N deletions in this run, in all or on that target, whatever the limit; repeatable.",
         ),
     ] = None,
+    outside_window: Annotated[
+        bool, typer.Option("--outside-window", help="Send now, whatever the jobs' windows say.")
+    ] = False,
     reason: Reason = None,
     due: Annotated[
         bool, typer.Option("--due", help="Only the jobs whose schedule says so since their last run.")
@@ -58,11 +61,16 @@ def sync(
     from syncd.reconcile.run_job import Run, sync_job
 
     patience = duration(wait, "--wait")
-    why = required_reason(reason, "--allow-deletes") if allow_deletes else ""
+    overrides = [
+        option for option, given in (("--allow-deletes", allow_deletes), ("--outside-window", outside_window)) if given
+    ]
+    why = required_reason(reason, " and ".join(overrides)) if overrides else ""
     with working(context.obj) as app:
         output = ReportOutput(as_json=as_json)
         allowance = DeletionAllowance.parse(allow_deletes or [], app.settings.targets)
-        run = Run(holder=holder(), wait=patience, allowance=allowance, on_report=output.take)
+        run = Run(
+            holder=holder(), wait=patience, allowance=allowance, on_report=output.take, outside_window=outside_window
+        )
         chosen = chosen_jobs(app, jobs or [])
         if due:
             chosen = [job for job in chosen if _is_due(app, job.name)]
@@ -70,6 +78,8 @@ def sync(
                 warn("syncd: no job is due")
         if allow_deletes:
             log_override("--allow-deletes", why, allowed=" ".join(allow_deletes))
+        if outside_window:
+            log_override("--outside-window", why)
         for job in chosen:
             sync_job(app.runtime, job, run)
             if app.stop.is_set():

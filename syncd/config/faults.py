@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -99,7 +99,12 @@ def _suggestion(written: str, names: Any) -> str:
 @cache
 def all_fields() -> frozenset[str]:
     """Every name of the schema."""
-    return frozenset(name for model in _models(Settings, set()) for name in model.model_fields)
+    return frozenset(name for model in _models(Settings, set()) for name in _keys(model))
+
+
+def _keys(model: type[Strict]) -> Iterable[str]:
+    """How the fields of a model are written in the file."""
+    return (field.alias or name for name, field in model.model_fields.items())
 
 
 def fields_at(loc: tuple[int | str, ...]) -> frozenset[str]:
@@ -107,7 +112,7 @@ def fields_at(loc: tuple[int | str, ...]) -> frozenset[str]:
     here: list[Any] = [Settings]
     for part in loc:
         here = [inner for model in here for inner in _inside(model, part)]
-    return frozenset(name for model in here if _is_model(model) for name in model.model_fields)
+    return frozenset(name for model in here if _is_model(model) for name in _keys(model))
 
 
 def _is_model(thing: Any) -> bool:

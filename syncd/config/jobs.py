@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from syncd.config.cron import fires, usual_gap
 from syncd.config.fields import Duration, Key, LimitText, Strict
+from syncd.domain.windows import Window
 
 
 class Schedule(Strict):
@@ -121,6 +122,30 @@ class Guard(Strict):
     max_creates: LimitText | None = Field(None, description="Creations; no limit if left out", examples=[100])
 
 
+def _window(text: str) -> str:
+    try:
+        Window.parse(text)
+    except ValueError as error:
+        raise PydanticCustomError("window", "no window: {why}", {"why": str(error)}) from None
+    return text
+
+
+WindowText = Annotated[str, AfterValidator(_window)]
+
+
+class WindowSettings(Strict):
+    """When a job may send."""
+
+    allow: list[WindowText] = Field(
+        min_length=1,
+        description="Days, hours and a time zone; outside of all of them nothing is sent",
+        examples=[["Mon-Fri 08:00-18:00 Europe/Berlin"]],
+    )
+    except_: list[Literal["create", "update", "delete"]] = Field(
+        default_factory=list, alias="except", description="What goes at any time", examples=[["update"]]
+    )
+
+
 class JobSettings(Strict):
     """Which secrets of a source go to which sites, when, and what is allowed."""
 
@@ -148,6 +173,14 @@ class JobSettings(Strict):
         timedelta(hours=24),
         description="How often each secret is read again and compared; 0s for never",
         examples=["24h"],
+    )
+    windows: WindowSettings | None = Field(
+        None,
+        description="When it may send, restores and repeats included; always if left out",
+        examples=[{"allow": ["Mon-Fri 08:00-18:00 Europe/Berlin"], "except": ["update"]}],
+    )
+    objective: Duration | None = Field(
+        None, description="How long after a new source version every site must have it", examples=["10m"]
     )
     guard: Guard = Field(
         default=Guard.model_validate({}), description="Limits of a rolling day", examples=[{"max_deletes": "10%"}]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from syncd.config.audit import Audit
-from syncd.config.fields import LISTEN_PATTERN, OWNER_PATTERN, Credential, Key, PlacedFile, Strict
+from syncd.config.fields import OWNER_PATTERN, Credential, Key, PlacedFile, Strict
+from syncd.config.governance import GovernanceRuleSettings
 from syncd.config.jobs import Guard, JobSettings, Schedule, SecretRule
+from syncd.config.server import Server
 from syncd.config.sources import AwsSettings, CertAuth, SourceSettings, VaultSettings
 from syncd.config.targets import ApiKeyAuth, AppAuth, WixSettings
 from syncd.errors import LedgerError
@@ -21,6 +23,7 @@ __all__ = [
     "Audit",
     "AwsSettings",
     "CertAuth",
+    "GovernanceRuleSettings",
     "Guard",
     "JobSettings",
     "Schedule",
@@ -31,15 +34,6 @@ __all__ = [
     "VaultSettings",
     "WixSettings",
 ]
-
-
-def _listen(text: str) -> str:
-    if int(text.rpartition(":")[2]) > 65535:
-        raise PydanticCustomError("port", "a port is at most 65535")
-    return text
-
-
-Listen = Annotated[str, AfterValidator(_listen)]
 
 
 class State(Strict):
@@ -78,17 +72,6 @@ class State(Strict):
         return self
 
 
-class Server(Strict):
-    """Health, metrics and status over HTTP."""
-
-    listen: Listen = Field(pattern=LISTEN_PATTERN, description="HOST:PORT", examples=["0.0.0.0:8080"])
-    token: Credential | None = Field(
-        None,
-        description="Bearer token for names in /status and for POST; without it they are off",
-        examples=[{"file": "/run/secrets/syncd/api-token"}],
-    )
-
-
 class Settings(Strict):
     """The whole file."""
 
@@ -106,10 +89,22 @@ class Settings(Strict):
         description="Where lines of the audit trail go, and how long they stay",
         examples=[{"url": "https://siem.example.com/ingest/syncd", "keep": "400d"}],
     )
+    rules: list[GovernanceRuleSettings] = Field(
+        default_factory=list,
+        description="What the company asks of its secrets",
+        examples=[[{"id": "rotate-quarterly", "max_age": "90d", "then": "warn"}]],
+    )
     sources: dict[Key, SourceSettings] = Field(min_length=1, description="Where secrets come from, by a name of yours")
     targets: dict[Key, WixSettings] = Field(min_length=1, description="Where secrets go, by a name of yours")
     jobs: dict[Key, JobSettings] = Field(min_length=1, description="What goes where, by a name of yours")
 
+    @model_validator(mode="after")
+    def _distinct_rules(self) -> Self:
+        ids = [rule.id for rule in self.rules]
+        if doubled := next((one for one in ids if ids.count(one) > 1), None):
+            raise PydanticCustomError("two_rules", "two rules have the id {id}", {"id": doubled})
+        return self
+
     def dump(self) -> dict[str, Any]:
         """What counts for a kept plan: the settings, with credentials as references only."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", by_alias=True)

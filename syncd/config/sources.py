@@ -146,6 +146,9 @@ class VaultSettings(Strict):
     )
     ca_file: SourceCa = ""
     proxy: Proxy = None
+    owner_key: str = Field(
+        "owner", min_length=1, description="Which key of a secret's custom metadata names its owner", examples=["team"]
+    )
     auth: VaultAuth = Field(description="How to log in", examples=[{"method": "kubernetes", "role": "syncd"}])
 
 
@@ -175,6 +178,9 @@ class AwsSettings(Strict):
         pattern=ROLE_PATTERN,
         description="ARN of a role to assume, also of another account",
         examples=["arn:aws:iam::123456789012:role/syncd-reader"],
+    )
+    owner_key: str = Field(
+        "owner", min_length=1, description="Which tag of a secret names its owner", examples=["team"]
     )
     external_id: str = Field(
         "", pattern=EXTERNAL_ID_PATTERN, description="What the role's trust policy asks for", examples=["corp-42"]

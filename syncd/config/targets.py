@@ -8,6 +8,7 @@ from pydantic import Field
 
 from syncd.config.addresses import Address, CaFile, Proxy
 from syncd.config.fields import VISIBLE, BodyCredential, Credential, RateText, Strict, parse_duration
+from syncd.config.governance import LabelKey
 
 BASE_URL = "https://www.wixapis.com/_api/cloud-secrets-vault-server"
 
@@ -67,6 +68,9 @@ class WixSettings(Strict):
         "190/1m",
         description="Requests in a time, shared by all that use the ledger; Wix allows 200 a minute",
         examples=["190/1m"],
+    )
+    labels: dict[LabelKey, str] = Field(
+        default_factory=dict, description="What rules and rights select by", examples=[{"env": "prod", "team": "shop"}]
     )
     name_profile: Literal["api", "dashboard"] = Field(
         "api",

@@ -83,6 +83,9 @@ class Daemon:
             hint = "see the machine's clock; schedules go on"
             self._log.warning("clock.jumped", seconds=round(step.total_seconds(), 1), hint=hint)
             self.generations.current.schedule.shift(step)
+            if step > timedelta(0):
+                with suppress(SyncdError):  # it is in the log; the ledger is asked again in the next cycle
+                    self.generations.current.app.ledger.decisions.note_clock_jump(step)
 
     def _on_stop(self, *_: object) -> None:
         self._stop.set()

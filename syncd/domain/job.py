@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from syncd.domain.source import Rule
+from syncd.domain.windows import Windows
 
 DAY = timedelta(days=1)
 
@@ -59,3 +60,6 @@ class Job:
     rules: tuple[Rule, ...]
     policies: Policies
     limits: Limits
+    windows: Windows = field(default_factory=Windows)
+    objective: timedelta | None = None
+    """How long after a new source version every site must have it."""

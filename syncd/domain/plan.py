@@ -61,6 +61,7 @@ class Reason(StrEnum):
     """Why an update goes out, as the plan shows it."""
 
     ROTATED = "new source version"
+    ROLLED_BACK = "rolled back to an older version of the source's"
     UNVERIFIED = "content not verified"
     DRIFT = "changed at Wix by somebody else"
     RENAMED = "renamed at Wix by somebody else"
@@ -109,11 +110,19 @@ class FindingKind(StrEnum):
     TAKEN_BACK = "taken back"
     JOINED = "joined"
     BEHIND = "behind"
+    DENIED = "denied"
+    HELD = "held"
+    ROLLED_BACK = "rolled back"
+    RULE = "rule"
+    """A rule that it breaks; it says nothing of its status."""
 
 
 FAILING_KINDS = frozenset(
-    {FindingKind.CONFLICT, FindingKind.CONTESTED, FindingKind.UNVERIFIED, FindingKind.FAILED, FindingKind.QUARANTINED}
-)
+    {
+        FindingKind.CONFLICT, FindingKind.CONTESTED, FindingKind.UNVERIFIED, FindingKind.FAILED,
+        FindingKind.QUARANTINED, FindingKind.DENIED,
+    }
+)  # fmt: skip
 """Findings that make a cycle exit 1. A withheld class is 6, an unreadable source 4, as the finding says."""
 
 
@@ -133,6 +142,8 @@ class Finding:
     exit_code: int = 0
     verb: str = ""
     """Of what is withheld whole: create, update or delete."""
+    rule: str = ""
+    """Of what breaks a rule, or waits because of one: its id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +157,16 @@ class ReadRequests:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """An action that waits for a person's release."""
+
+    action: Action
+    cause: str
+    """`rule ID`, or the limit that withheld it."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What to do, what was found, and the ledger rows that change without a request."""
 
@@ -153,6 +174,8 @@ class Plan:
     findings: tuple[Finding, ...] = ()
     record_updates: tuple[Record, ...] = ()
     read_requests: ReadRequests = ReadRequests()
+    held: tuple[Held, ...] = ()
+    """What waits for a release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +216,8 @@ class SyncReport:
     failures: tuple[ReadFailure, ...] = ()
     error: Exception | None = None
     exit_code: int = 0
+    rests: str = ""
+    """Why nothing was looked at or sent: a pause. Empty for a cycle that worked."""
     unsent: int = 0
     """Actions that an interruption left for the next cycle."""
     listing_calls: int = 0

@@ -30,6 +30,7 @@ from syncd.domain import (
     WriteResult,
 )
 from syncd.domain.audit import Entry
+from syncd.domain.decisions import HeldAction, Rollback
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,15 @@ class Journal(Protocol):
     def paths(self, states: Iterable[PathState]) -> None:
         """Store what was read of source paths."""
 
+    def facts(self, facts: Mapping[tuple[str, str, str], str]) -> None:
+        """Store what was judged of values that were read, by name, version and digest of the check."""
+
+    def waits(self, job: str, waiting: Iterable[HeldAction]) -> None:
+        """Replace what waits for a release, for this job on this site."""
+
+    def listed(self, remote: Iterable[RemoteSecret]) -> None:
+        """Remember what the site lists; only what changed is written."""
+
     def mount(self, source: str, mount: str, mount_id: str) -> None:
         """Remember which mount this is."""
 
@@ -181,6 +191,15 @@ class ReadOnlyJournal:
     def paths(self, states: Iterable[PathState]) -> None:
         """See `Journal`."""
 
+    def facts(self, facts: Mapping[tuple[str, str, str], str]) -> None:
+        """See `Journal`."""
+
+    def waits(self, job: str, waiting: Iterable[HeldAction]) -> None:
+        """See `Journal`."""
+
+    def listed(self, remote: Iterable[RemoteSecret]) -> None:
+        """See `Journal`."""
+
     def mount(self, source: str, mount: str, mount_id: str) -> None:
         """See `Journal`."""
 
@@ -216,6 +235,21 @@ class StateStore(Protocol):
 
     def audit_heads(self, *streams: str) -> Mapping[str, tuple[int, str]]:
         """The last line of each of these streams of the audit trail, or of all: its seq and hash."""
+
+    def held(self, site: str, job: str) -> tuple[HeldAction, ...]:
+        """What waits for a release, or was released and is not sent yet."""
+
+    def rollbacks(self, source: str) -> Mapping[str, Rollback]:
+        """The paths of a source that a person rolled back, as far as that holds at this moment."""
+
+    def facts(self, site: str) -> Mapping[tuple[str, str, str], str]:
+        """What was judged of values when they were read, by name, version and digest of the check."""
+
+    def all_facts(self) -> Mapping[str, Mapping[tuple[str, str, str], str]]:
+        """The same of every site."""
+
+    def same_values(self) -> Mapping[tuple[str, str], int]:
+        """Secrets whose value another one has, too: a number that is the same for those, by site and name."""
 
     def runs(self) -> tuple[LastRun, ...]:
         """The last cycle of each job on each site."""

@@ -74,19 +74,10 @@ class Record:
 
 
 STATUSES = (
-    "synced",
-    "behind",
-    "pending",
-    "unverified",
-    "failed",
-    "quarantined",
-    "conflict",
-    "missing",
-    "orphan",
-    "frozen",
-    "contested",
-    "detached",
-)
+    "detached", "pending", "unverified", "frozen", "contested", "conflict", "denied", "held", "quarantined", "failed",
+    "rolled_back", "missing", "orphan", "behind", "synced",
+)  # fmt: skip
+"""The first that fits is a record's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +109,11 @@ class PathState:
     version: Version
     fields: tuple[str, ...] | None
     updated_at: datetime | None = None
+    """When the version was made, by the source's word."""
+    owner: str = ""
+    """As the source says."""
+    seen_at: datetime | None = None
+    """When the version was first read; None for one from before this was kept."""
     older_token: str = ""
     older_count: int = 0
     older_at: datetime | None = None

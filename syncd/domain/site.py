@@ -24,6 +24,8 @@ class DesiredSecret:
     value: SecretValue[str] | None = None
     fingerprint: str | None = field(default=None, repr=False)
     updated_at: datetime | None = None
+    rolled_back: bool = False
+    """Does a person want an older version of its path for a while?"""
 
     @property
     def key(self) -> tuple[str, SecretRef, str]:

@@ -83,6 +83,15 @@ class SourceEntry:
     version: Version | None
     updated_at: datetime | None = None
     pin: str = ""
+    owner: str = ""
+    """Whom the source names as its owner."""
+    read_as: str = ""
+    """A version that is read in the place of the current one: a person rolled the path back."""
+
+    @property
+    def asked_version(self) -> str:
+        """Which version is read: a number, an id or a stage; empty for the current one."""
+        return self.read_as or self.pin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

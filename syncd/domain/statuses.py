@@ -14,6 +14,9 @@ class Served:
 
     jobs: Mapping[str, frozenset[str]]
     """By site."""
+    stale: frozenset[tuple[str, str]] = frozenset()
+    """Sites and jobs whose source was not looked at for longer than two intervals: nobody knows whether what was
+    synced then still is."""
 
     def is_detached(self, record: Judged) -> bool:
         """Is its site one that no target names?"""
@@ -63,6 +66,8 @@ def status_of_record(record: Judged, served: Served, now: datetime) -> str:
         return "frozen"
     if served.is_left_over(record):
         return "orphan"
+    if record.status == "synced" and (record.site, record.job) in served.stale:
+        return "behind"
     return record.status or "pending"
 
 

@@ -8,15 +8,18 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, delete, func, select, update
 
-from syncd.domain import HistoryEntry, LastRun, OpenProblem, PathState, Pending, Record
+from syncd.domain import HistoryEntry, LastRun, OpenProblem, PathState, Pending, Record, RemoteSecret
 from syncd.domain.audit import CONTROL, Entry
+from syncd.domain.decisions import HeldAction
 from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock
 from syncd.errors import LedgerError
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
+from syncd.ledger.decisions import store_held
 from syncd.ledger.engine import in_parts, translated, upsert
+from syncd.ledger.listings import store_facts, store_listing
 from syncd.ledger.migrations import CURRENT, schema_version
-from syncd.ledger.rows import id_row, path_row, problem_row_of, record_row, sealed
+from syncd.ledger.rows import id_row, path_row, problem_row_of, recent_text, record_row, sealed
 
 HISTORY_KEPT = timedelta(days=90)
 HISTORY_LEAST = 10_000
@@ -181,6 +184,21 @@ class SiteJournal:
         with self._transaction() as connection:
             upsert(connection, tables.paths, rows)
 
+    def facts(self, facts: Mapping[tuple[str, str, str], str]) -> None:
+        """Store what was judged of values that were read, by name, version and digest of the check."""
+        with self._transaction() as connection:
+            store_facts(connection, self._site, facts)
+
+    def waits(self, job: str, waiting: Iterable[HeldAction]) -> None:
+        """Replace what waits for a release, for this job on this site."""
+        with self._transaction() as connection:
+            store_held(connection, self._site, job, waiting, self._clock())
+
+    def listed(self, remote: Iterable[RemoteSecret]) -> None:
+        """Remember what the site lists; only what changed is written."""
+        with self._transaction() as connection:
+            store_listing(connection, self._site, remote, self._clock())
+
     def mount(self, source: str, mount: str, mount_id: str) -> None:
         """Remember which mount this is."""
         with self._transaction() as connection:
@@ -205,4 +223,8 @@ class SiteJournal:
     def ran(self, run: LastRun) -> None:
         """Remember the cycle."""
         with self._transaction() as connection:
-            upsert(connection, tables.runs, [{name: getattr(run, name) for name in LastRun.__dataclass_fields__}])
+            key = tables.runs.c
+            mine = and_(key.job == run.job, key.site == run.site)
+            before = connection.execute(select(key.recent).where(mine)).scalar()
+            row = {name: getattr(run, name) for name in LastRun.__dataclass_fields__}
+            upsert(connection, tables.runs, [{**row, "recent": recent_text(before or "", run)}])

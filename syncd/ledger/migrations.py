@@ -180,7 +180,46 @@ def _seal(connection: Connection) -> None:
         upsert(connection, table, [sealed(row) for row in rows])
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_add_seals, _follow_ids, _bind_grants, _keep_an_audit_trail)
+def _keep_decisions(connection: Connection) -> None:
+    """To 6: what people decide (releases, pauses, rollbacks), facts about values, and listings of the sites."""
+    for statement in (
+        """CREATE TABLE syncd_held (
+            site VARCHAR(200) NOT NULL, job VARCHAR(200) NOT NULL, name VARCHAR(64) NOT NULL,
+            cause VARCHAR(120) NOT NULL, target VARCHAR(200) NOT NULL, action VARCHAR(8) NOT NULL, ref TEXT NOT NULL,
+            from_version TEXT NOT NULL, to_version TEXT NOT NULL,
+            remote_id VARCHAR(64) NOT NULL, batch VARCHAR(12) NOT NULL, since BIGINT NOT NULL,
+            released_at BIGINT, released_by TEXT NOT NULL, PRIMARY KEY (site, job, name, cause))""",
+        "CREATE INDEX ix_syncd_held_batch ON syncd_held (batch)",
+        """CREATE TABLE syncd_batches (
+            batch VARCHAR(12) NOT NULL PRIMARY KEY, since BIGINT NOT NULL, released_at BIGINT,
+            released_by TEXT NOT NULL)""",
+        """CREATE TABLE syncd_pauses (
+            scope VARCHAR(8) NOT NULL, name VARCHAR(200) NOT NULL, at BIGINT NOT NULL, until BIGINT,
+            by TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (scope, name))""",
+        """CREATE TABLE syncd_rollbacks (
+            source VARCHAR(200) NOT NULL, path TEXT NOT NULL, version TEXT NOT NULL, number BIGINT,
+            lineage TEXT NOT NULL, label TEXT NOT NULL, at BIGINT NOT NULL, until BIGINT NOT NULL, by TEXT NOT NULL,
+            reason TEXT NOT NULL, PRIMARY KEY (source, path))""",
+        """CREATE TABLE syncd_facts (
+            site VARCHAR(200) NOT NULL, name VARCHAR(64) NOT NULL, digest VARCHAR(8) NOT NULL, version TEXT NOT NULL,
+            fault TEXT NOT NULL, PRIMARY KEY (site, name, digest))""",
+        """CREATE TABLE syncd_listings (
+            site VARCHAR(200) NOT NULL, remote_id VARCHAR(64) NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL,
+            updated_at BIGINT, seen_at BIGINT NOT NULL, PRIMARY KEY (site, remote_id))""",
+        "ALTER TABLE syncd_paths ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE syncd_paths ADD COLUMN seen_at BIGINT",
+        "ALTER TABLE syncd_runs ADD COLUMN recent TEXT NOT NULL DEFAULT ''",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (
+    _add_seals,
+    _follow_ids,
+    _bind_grants,
+    _keep_an_audit_trail,
+    _keep_decisions,
+)
 """Migrations, each in the SQL of its time: the first leads from schema version 1 to 2, and so on."""
 CURRENT = 1 + len(STEPS)
 

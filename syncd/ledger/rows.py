@@ -10,7 +10,7 @@ from functools import lru_cache
 from sys import intern
 from typing import Any
 
-from syncd.domain import KnownId, OpenProblem, PathState, Pending, Record, SecretRef, Version, WriteWindow
+from syncd.domain import KnownId, LastRun, OpenProblem, PathState, Pending, Record, SecretRef, Version, WriteWindow
 from syncd.ledger.schema import EPOCH, MICROSECOND, records
 
 
@@ -97,6 +97,8 @@ def path_row(state: PathState) -> dict[str, Any]:
         "lineage": state.version.lineage,
         "fields": None if state.fields is None else json.dumps(state.fields),
         "updated_at": state.updated_at,
+        "owner": state.owner,
+        "seen_at": state.seen_at,
         "older_token": state.older_token,
         "older_count": state.older_count,
         "older_at": state.older_at,
@@ -113,6 +115,8 @@ def as_path(row: Mapping[str, Any]) -> PathState:
         version=Version(token=row["version"], number=row["number"], lineage=row["lineage"]),
         fields=None if row["fields"] is None else _fields(row["fields"]),
         updated_at=row["updated_at"],
+        owner=intern(row["owner"]),
+        seen_at=row["seen_at"],
         older_token=row["older_token"],
         older_count=row["older_count"],
         older_at=row["older_at"],
@@ -141,3 +145,24 @@ def _ref(text: str) -> SecretRef | None:
         return None
     source, path, field = json.loads(text)
     return SecretRef(source=source, path=path, field=field)
+
+
+MOST_RECENT = 30
+"""Cycles of a job on a site that are remembered one by one."""
+
+
+def as_run(row: Mapping[str, Any]) -> LastRun:
+    """A row as the last cycle of a job on a site."""
+    return LastRun(**{name: row[name] for name in LastRun.__dataclass_fields__})
+
+
+def recent_text(before: str, run: LastRun) -> str:
+    """The last cycles with one more: when each ended, its exit code, its seconds."""
+    ended, seconds = (run.finished_at - EPOCH) // MICROSECOND, (run.finished_at - run.started_at).total_seconds()
+    known = json.loads(before) if before else []
+    return json.dumps([*known, [ended, run.exit_code, round(max(0.0, seconds), 1)]][-MOST_RECENT:])
+
+
+def as_recent(text: str) -> list[tuple[datetime, int, float]]:
+    """The last cycles as they were written."""
+    return [(EPOCH + ended * MICROSECOND, code, seconds) for ended, code, seconds in json.loads(text or "[]")]

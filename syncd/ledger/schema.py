@@ -144,6 +144,75 @@ audit_pruned = Table(
     Column("at", Instant, nullable=False),
     Column("until", Instant, nullable=False),
 )
+held = Table(
+    "syncd_held",
+    metadata,
+    Column("site", String(200), primary_key=True),
+    Column("job", String(200), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("cause", String(120), primary_key=True),
+    Column("target", String(200), nullable=False),
+    Column("action", String(8), nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("from_version", Text, nullable=False),
+    Column("to_version", Text, nullable=False),
+    Column("remote_id", String(64), nullable=False),
+    Column("batch", String(12), nullable=False, index=True),
+    Column("since", Instant, nullable=False),
+    Column("released_at", Instant),
+    Column("released_by", Text, nullable=False),
+)
+batches = Table(
+    "syncd_batches",
+    metadata,
+    Column("batch", String(12), primary_key=True),
+    Column("since", Instant, nullable=False),
+    Column("released_at", Instant),
+    Column("released_by", Text, nullable=False),
+)
+pauses = Table(
+    "syncd_pauses",
+    metadata,
+    Column("scope", String(8), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("until", Instant),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+rollbacks = Table(
+    "syncd_rollbacks",
+    metadata,
+    Column("source", String(200), primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("number", BigInteger),
+    Column("lineage", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("until", Instant, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+facts = Table(
+    "syncd_facts",
+    metadata,
+    Column("site", String(200), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("digest", String(8), primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("fault", Text, nullable=False),
+)
+listings = Table(
+    "syncd_listings",
+    metadata,
+    Column("site", String(200), primary_key=True),
+    Column("remote_id", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("updated_at", Instant),
+    Column("seen_at", Instant, nullable=False),
+)
 joined_sites = Table(
     "syncd_joined_sites",
     metadata,
@@ -161,6 +230,8 @@ paths = Table(
     Column("lineage", Text, nullable=False),
     Column("fields", Text),
     Column("updated_at", Instant),
+    Column("owner", Text, nullable=False, server_default=""),
+    Column("seen_at", Instant),
     Column("older_token", Text, nullable=False),
     Column("older_count", Integer, nullable=False),
     Column("older_at", Instant),
@@ -228,6 +299,7 @@ runs = Table(
     Column("message", Text, nullable=False),
     Column("succeeded_at", Instant),
     Column("counts", Text, nullable=False),
+    Column("recent", Text, nullable=False, server_default=""),
 )
 requests = Table(
     "syncd_requests",

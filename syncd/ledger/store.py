@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, Select, and_, delete, func, or_, sele
 
 from syncd.domain import Grant, HistoryEntry, KnownId, LastRun, OpenProblem, PathState, Record
 from syncd.domain.audit import CONTROL, Entry
+from syncd.domain.decisions import HeldAction, Rollback
 from syncd.domain.ownership import owner_in
 from syncd.domain.ports import Clock, TellWait
 from syncd.domain.recency import TOLERANCE
@@ -22,10 +23,12 @@ from syncd.ledger import audit as trail
 from syncd.ledger import history
 from syncd.ledger import schema as tables
 from syncd.ledger.audit_trail import AuditTrail
+from syncd.ledger.decisions import Decisions
 from syncd.ledger.engine import PART, identity_of, in_parts, translated, undamaged, upsert
 from syncd.ledger.journal import SiteJournal, lock_lost, move
+from syncd.ledger.listings import ListedSecret, facts_of, listed_secrets
 from syncd.ledger.migrations import migrate
-from syncd.ledger.rows import as_known_id, as_path, as_problem, as_record, row_checksum
+from syncd.ledger.rows import as_known_id, as_path, as_problem, as_recent, as_record, as_run, row_checksum
 from syncd.ledger.site_lock import TURNS, advisory_lock, file_lock, holds_lock, session_of
 
 
@@ -58,6 +61,7 @@ class Ledger:
         self.before_intents: Callable[[], None] = lambda: None
         """Asked before the line of an intent is written. Raises `LedgerError` where nothing may be sent."""
         self.audit = AuditTrail(self.reading, self.writing, place, clock)
+        self.decisions = Decisions(self.reading, self.writing, clock)
         migrate(engine, place, path)
 
     def close(self) -> None:
@@ -76,20 +80,20 @@ class Ledger:
         SQLite itself would go on writing into a file that nobody finds any more; a site's lock in PostgreSQL ends
         with the connection that holds it, and others may be at work there.
         """
-        session, is_held = self._sessions.get(site), self._locked_files.get(site)
-        if (session is not None and not self._holds(session, site)) or (is_held is not None and not is_held()):
-            raise lock_lost(site, self.place)
-        if self._path is None:
-            return
-        try:
-            same = identity_of(self._path) == self._identity
-        except OSError:
-            same = False
-        if not same:
+        if self._path is not None and not self._is_the_same_file(self._path):
             raise LedgerError(
                 f"the ledger {self.place} was removed or replaced while syncd runs",
                 hint="restart syncd; what is missing then is taken back from the sites by its marks",
             )
+        session, is_held = self._sessions.get(site), self._locked_files.get(site)
+        if (session is not None and not self._holds(session, site)) or (is_held is not None and not is_held()):
+            raise lock_lost(site, self.place)
+
+    def _is_the_same_file(self, path: Path) -> bool:
+        try:
+            return identity_of(path) == self._identity
+        except OSError:
+            return False
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -288,10 +292,49 @@ class Ledger:
         """The last line of each of these streams of the audit trail, or of all: its seq and hash."""
         return self.audit.heads(*streams)
 
+    def held(self, site: str, job: str) -> tuple[HeldAction, ...]:
+        """What waits for a release, or was released and is not sent yet."""
+        return self.decisions.held(site, job)
+
+    def rollbacks(self, source: str) -> dict[str, Rollback]:
+        """The paths of a source that a person rolled back, as far as that holds at this moment."""
+        return {path: one for (_, path), one in self.decisions.rollbacks(source).items()}
+
+    def facts(self, site: str) -> dict[tuple[str, str, str], str]:
+        """What was judged of values when they were read, by name, version and digest of the check."""
+        with self.reading() as connection:
+            return facts_of(connection, site).get(site, {})
+
+    def all_facts(self) -> dict[str, dict[tuple[str, str, str], str]]:
+        """The same of every site."""
+        with self.reading() as connection:
+            return facts_of(connection)
+
+    def listed(self, site: str | None = None) -> list[ListedSecret]:
+        """What the sites listed last."""
+        with self.reading() as connection:
+            return listed_secrets(connection, site)
+
+    def same_values(self) -> dict[tuple[str, str], int]:
+        """Secrets whose value another one has, too: a number that is the same for those, by site and name."""
+        c = tables.records.c
+        twice = select(c.fingerprint).where(c.fingerprint.is_not(None)).group_by(c.fingerprint).having(func.count() > 1)
+        query = select(c.site, c.name, c.fingerprint).where(c.fingerprint.in_(twice))
+        numbers: dict[str, int] = {}
+        return {
+            (row["site"], row["name"]): numbers.setdefault(row["fingerprint"], len(numbers)) for row in self._all(query)
+        }
+
     def runs(self) -> tuple[LastRun, ...]:
         """The last cycle of each job on each site."""
         query = select(tables.runs).order_by(tables.runs.c.job, tables.runs.c.target)
-        return tuple(LastRun(**dict(row)) for row in self._all(query))
+        return tuple(as_run(row) for row in self._all(query))
+
+    def recent_runs(self) -> dict[tuple[str, str], list[tuple[datetime, int, float]]]:
+        """The last cycles by site and job, oldest first: when each ended, its exit code, its seconds."""
+        c = tables.runs.c
+        rows = self._all(select(c.site, c.job, c.recent))
+        return {(row["site"], row["job"]): as_recent(row["recent"]) for row in rows}
 
     def meta(self, key: str) -> str | None:
         """One of the ledger's own facts."""

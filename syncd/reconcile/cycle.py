@@ -28,7 +28,7 @@ from syncd.reconcile.apply.result import ApplyResult
 from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.plan.comparisons import CycleState
 from syncd.reconcile.planned_pass import Look, PlannedPass
-from syncd.reconcile.record.cycle_result import store_cycle_result
+from syncd.reconcile.record.cycle_result import Seen, store_cycle_result
 from syncd.reconcile.record.report import LeftOut, exit_code_of, findings_of, not_carried_out
 
 APPLY_SECONDS = 60.0
@@ -56,6 +56,12 @@ class _Progress:
     rows: Sequence[Record] | None = None
     """As the last pass left them; None for a cycle that did not see everything."""
     goes_on: bool = True
+
+    def seen(self) -> Seen | None:
+        """What it leaves; None where it did not see everything."""
+        if self.rows is None or self.planned is None:
+            return None
+        return Seen(self.rows, self.planned.waiting, self.planned.remote)
 
     def fail(self, error: SyncdError) -> None:
         """The cycle ends without having seen everything."""
@@ -94,13 +100,20 @@ class Cycle:
         progress, runtime, look = self._progress, self._runtime, self._look
         try:
             while True:
+                if self._rests():  # nothing is listed, recovered or sent meanwhile
+                    return self._report(started, began)
                 with runtime.store.lock(
                     look.site, holder=look.holder, wait=wait, stop=runtime.stopped, waits=runtime.waits
                 ) as journal:
                     slow = self._work_under_lock(cache.fresh(), journal, choose)
                     if not progress.goes_on:
                         report = self._report(started, began)
-                        store_cycle_result(journal, runtime, report, look.site, progress.rows)
+                        seen = (
+                            Seen(progress.rows, progress.planned.waiting, progress.planned.remote)
+                            if progress.rows is not None and progress.planned
+                            else None
+                        )
+                        store_cycle_result(journal, runtime, report, look.site, seen)
                         return replace(report, audit_heads=runtime.store.audit_heads(look.site, CONTROL))
                 # Without the lock, so that another process waiting for this site can take it.
                 self._pause(slow or 0.0)
@@ -153,6 +166,10 @@ class Cycle:
             return None
         return self._patience.wait_for(failure, len(self._progress.outcomes))
 
+    def _rests(self) -> str:
+        """Why this job rests on this target at this moment; empty if it does not."""
+        return self._runtime.paused(self._job.name, self._look.target_name)
+
     def _pause(self, seconds: float) -> None:
         self._runtime.waits(f"target {self._look.target_name} asks to slow down", seconds)
         self._runtime.pause(max(0.2, seconds))
@@ -164,7 +181,7 @@ class Cycle:
         journal.write(put=[replace(record, absent_at=None) for record in running])
 
     def _goes_on(self, applied: ApplyResult) -> bool:
-        if applied.broken or self._runtime.stopped():
+        if applied.broken or self._runtime.stopped() or self._rests():
             return False
         if applied.left_over:
             return True
@@ -208,13 +225,14 @@ class Cycle:
             on_outcome=self._on_outcome,
             is_consented=self._is_consented,
             is_limited=self._is_limited,
+            is_halted=lambda: bool(self._rests()),
             taken_ids=frozenset(
                 {secret.id for secret in planned.remote} | {str(record.remote_id) for record in planned.records}
             ),
             workers=runtime.workers,
         )
         applier = Applier(runtime.target(self._look.target_name), journal, runtime.clock, terms)
-        return applier.run(actions, stop=lambda: runtime.stopped() or time.monotonic() >= until)
+        return applier.run(actions, stop=lambda: runtime.stopped() or bool(self._rests()) or time.monotonic() >= until)
 
     def _on_outcome(self, outcome: Outcome) -> None:
         """Kept at once: a ledger that fails in the middle does not hide what the site took."""
@@ -232,11 +250,13 @@ class Cycle:
         self, planned: PlannedPass, todo: Plan, applied: ApplyResult, journal: Journal, *, kept_plan: bool
     ) -> None:
         """The rows as this pass leaves them, and what it left out."""
-        stopped = self._runtime.stopped()
+        stopped, rests = self._runtime.stopped(), self._rests()
         rows: dict[str, Record | None] = {record.name: record for record in (*planned.records, *todo.record_updates)}
         rows |= applied.rows
-        left_out = not_carried_out(planned.plan, todo, applied, interrupted=stopped)
-        if applied.broken or applied.slow_down or stopped or kept_plan:
+        left_out = not_carried_out(
+            planned.plan, todo, applied, "interrupted; the next cycle sends it" if stopped else rests
+        )
+        if applied.broken or applied.slow_down or stopped or rests or kept_plan:
             # Whatever ends this cycle: the site does not hold what the source has.
             behind = list(left_out.rows_behind(rows))
             journal.write(put=behind)
@@ -245,11 +265,25 @@ class Cycle:
         self._progress.left_out, self._progress.rows = left_out, planned.records
 
     def _is_consented(self, action: Action) -> bool:
-        """Asked in the moment of the deed: does what allowed to take over a secret still stand?"""
+        """Asked in the moment of the deed: is the window still open, and does what allowed this one still stand?"""
+        now = self._runtime.clock()
+        if not self._look.outside_window and self._job.windows.objection(type(action).__name__.lower(), now):
+            return False
+        if not self._is_still_released(action, now):
+            return False
         if not (isinstance(action, Update) and action.reason in ADOPTING) or self._job.policies.adopt:
             return True
-        grant = self._runtime.store.grants(self._look.site, self._runtime.clock()).get(action.name)
+        grant = self._runtime.store.grants(self._look.site, now).get(action.name)
         return grant is not None and grant.remote_id == action.record.remote_id
+
+    def _is_still_released(self, action: Action, now: datetime) -> bool:
+        """What goes because a person released it goes only as long as that holds."""
+        planned = self._progress.planned
+        batch = planned.released.get(action.name) if planned else None
+        if batch is None:
+            return True
+        held = self._runtime.store.held(self._look.site, self._job.name)
+        return any(one.batch == batch and one.name == action.name and one.is_released(now) for one in held)
 
     def _is_limited(self, action: Action) -> bool:
         """Does an action count for a limit from the moment it is sent?"""
@@ -277,6 +311,7 @@ class Cycle:
             listing_calls=planned.source.listing_calls if planned else 0,
             listing_methods=planned.source.listing_methods if planned else {},
             faulty=planned.desired.faulty() if planned else {},
+            rests=self._rests(),
         )
         self._tell(report, planned)
         return report

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from syncd.domain import Action, Create, Delete, Finding, FindingKind, Plan, Update
+from syncd.domain import Action, Create, Delete, Finding, FindingKind, Held, Plan, Update
 from syncd.domain.allowance import allowing_command
 from syncd.domain.job import Limit, Limits
 
@@ -25,39 +26,59 @@ class LimitBasis:
     """Names."""
 
 
-def guard(plan: Plan, basis: LimitBasis, limits: Limits, *, place: tuple[str, str], allowed_deletes: int = 0) -> Plan:
+Released = Callable[[Action, str], bool]
+"""Did a person release this action, which the named limit withholds?"""
+
+
+def guard(plan: Plan, basis: LimitBasis, limits: Limits, terms: GuardTerms) -> Plan:
     """The plan without the classes that break their limit; a `Withheld` finding says how to allow each.
 
-    `place`: the job and the target, for the hint.
+    What a person released goes whatever the limit, and counts in it.
     """
-    plan = _deletes(plan, basis, limits.max_deletes, place, allowed_deletes)
+    plan = _deletes(plan, basis, limits.max_deletes, terms)
     if limits.max_updates is not None:
-        plan = _writes(plan, Update, limits.max_updates, len(basis.job_records), basis.job_updated)
+        plan = _writes(plan, Update, limits.max_updates, (len(basis.job_records), basis.job_updated), terms)
     if limits.max_creates is not None:
-        plan = _writes(plan, Create, limits.max_creates, len(basis.job_records), basis.job_created)
+        plan = _writes(plan, Create, limits.max_creates, (len(basis.job_records), basis.job_created), terms)
     return plan
 
 
-def _withhold(plan: Plan, kind: type[Create | Update | Delete], message: str, hint: str) -> Plan:
-    held = [action for action in plan.actions if isinstance(action, kind)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardTerms:
+    """Where a plan is for, and what a person allowed."""
+
+    place: tuple[str, str]
+    """The job and the target, for the hint."""
+    allowed_deletes: int = 0
+    """Deletions of this run, whatever the limit."""
+    is_released: Released = lambda _action, _cause: False
+
+
+def _withhold(plan: Plan, kind: type[Create | Update | Delete], free: frozenset[str], message: str, hint: str) -> Plan:
+    """Hold the actions of a kind back, but for those that are `free` (by name)."""
+    verb = kind.__name__.lower()
+    cause = f"max_{verb}s"
+    held = [action for action in plan.actions if isinstance(action, kind) and action.name not in free]
     names = ", ".join(action.name for action in held[:20]) + (" and more" if len(held) > 20 else "")
-    verb, message = kind.__name__.lower(), f"{message} ({names})"
+    message = f"{message} ({names})"
     finding = Finding(kind=FindingKind.WITHHELD, name="", message=message, hint=hint, exit_code=6, verb=verb)
-    kept = tuple(action for action in plan.actions if not isinstance(action, kind))
-    return replace(plan, actions=kept, findings=(*plan.findings, finding, *map(_of_one, held)))
+    names_held = {action.name for action in held}
+    kept = tuple(action for action in plan.actions if not (isinstance(action, kind) and action.name in names_held))
+    waiting = tuple(Held(action=action, cause=cause, why=_why(action)) for action in held)
+    return replace(plan, actions=kept, findings=(*plan.findings, finding), held=(*plan.held, *waiting))
 
 
-def _of_one(action: Action) -> Finding:
-    """What is withheld, by name: it is not as its source says, and does not pass for that."""
-    if isinstance(action, Delete):
-        return Finding(kind=action.kind, name=action.name, ref=action.record.ref, message=f"{action.reason}; withheld")
-    return Finding(kind=FindingKind.BEHIND, name=action.name, ref=action.desired.ref, message="withheld by a limit")
+def _why(action: Action) -> str:
+    return f"{action.reason}; withheld" if isinstance(action, Delete) else "withheld by a limit"
 
 
-def _deletes(plan: Plan, basis: LimitBasis, limit: Limit, place: tuple[str, str], allowed: int) -> Plan:
+def _deletes(plan: Plan, basis: LimitBasis, limit: Limit, terms: GuardTerms) -> Plan:
+    deletes = [action for action in plan.actions if isinstance(action, Delete)]
+    free = frozenset(action.name for action in deletes if terms.is_released(action, "max_deletes"))
     # A deletion whose answer was lost counts already: sending it again takes no more room.
-    count = sum(isinstance(a, Delete) and a.record.remote_id not in basis.site_deleted for a in plan.actions)
-    job, target = place
+    count = sum(a.record.remote_id not in basis.site_deleted for a in deletes if a.name not in free)
+    job, target = terms.place
+    allowed = terms.allowed_deletes
     job_room = limit.of(len(basis.job_records | basis.job_deleted)) - len(basis.job_deleted)
     site_room = limit.of(len(basis.site_records | basis.site_deleted)) - len(basis.site_deleted)
     room = max(0, min(job_room, site_room))
@@ -67,21 +88,29 @@ def _deletes(plan: Plan, basis: LimitBasis, limit: Limit, place: tuple[str, str]
     return _withhold(
         plan,
         Delete,
+        free,
         f"{count} deletions withheld: max_deletes {limit} leaves {room} in this rolling day{asked}",
         f"if they are meant: {allowing_command(job, {target: count})}",
     )
 
 
-def _writes(plan: Plan, kind: type[Create | Update], limit: Limit, held: int, sent: frozenset[str]) -> Plan:
-    # Writing the same name again takes no more room.
+def _writes(
+    plan: Plan, kind: type[Create | Update], limit: Limit, basis: tuple[int, frozenset[str]], terms: GuardTerms
+) -> Plan:
+    """`basis`: how many the job holds, and the names that it sent in the rolling day."""
+    held, sent = basis
     word = f"{kind.__name__.lower()}s"
-    count = sum(isinstance(action, kind) and action.name not in sent for action in plan.actions)
+    writes = [action for action in plan.actions if isinstance(action, kind)]
+    free = frozenset(action.name for action in writes if terms.is_released(action, f"max_{word}"))
+    # Writing the same name again takes no more room.
+    count = sum(action.name not in sent for action in writes if action.name not in free)
     room = max(0, limit.of(held) - len(sent))
     if count <= room:
         return plan
     return _withhold(
         plan,
         kind,
+        free,
         f"{count} {word} withheld: max_{word} {limit} leaves {room} in this rolling day",
-        f"if they are meant: raise guard.max_{word} of the job",
+        f"if they are meant: raise guard.max_{word} of the job, or release them: syncd held",
     )

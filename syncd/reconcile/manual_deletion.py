@@ -25,6 +25,8 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
     name = next((target for target in runtime.targets if runtime.site_of(target) == record.site), None)
     if name is None:
         raise ConfigError(f"{record.name} is on site {record.site}, which no target names", hint="configure the target")
+    if rests := runtime.paused(record.job, name):
+        raise PlanMoved(f"{record.name} is not deleted: {rests}", hint="resume it first: syncd resume --help")
     target = runtime.target(name)
     _see_that_nobody_wants_it(runtime, target, record)
     remote = target.list()

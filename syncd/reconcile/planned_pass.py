@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from syncd.domain import Finding, FindingKind, OpenProblem, Plan, Record, RemoteSecret
 from syncd.domain.audit import taken_back_entry
+from syncd.domain.decisions import HeldAction
 from syncd.domain.job import Job
 from syncd.domain.ports import NO_AUDIT, AuditBatch, Journal, Target
 from syncd.errors import ConfigError
@@ -38,6 +39,10 @@ class PlannedPass:
     """Comparisons are left for another pass."""
     waits_for_settled_names: bool = False
     """Something waits for a name that this plan may settle."""
+    waiting: tuple[HeldAction, ...] = ()
+    """What waits for a release, in its batches."""
+    released: Mapping[str, str] = field(default_factory=dict)
+    """Names that go because a person released them, with their batch."""
     noticed: tuple[Finding, ...] = ()
     """What was taken back by its mark, or follows from another key of the site."""
 
@@ -53,6 +58,10 @@ class Look:
     """Who this process is, for whoever waits for its lock."""
     hinted_paths: frozenset[str] = frozenset()
     """Source paths that an event named."""
+    outside_window: bool = False
+    """Does a person let it send outside the job's windows?"""
+    recheck: bool = False
+    """Is every value read again that a rule was not judged on yet?"""
 
     @property
     def site(self) -> str:
@@ -90,11 +99,15 @@ class Look:
             known_ids=known_ids,
             problems=runtime.store.known_problems(self.site, job.name),
             allowed_deletes=allowed_deletes,
+            outside_window=self.outside_window,
+            recheck=self.recheck,
         )
         resolver = PlanResolver(runtime, job, target, observed, state)
-        plan = resolver.resolve()
+        resolution = resolver.resolve()
+        if resolver.fresh_facts:
+            journal.facts(resolver.fresh_facts)
         return PlannedPass(
-            plan=plan,
+            plan=resolution.plan,
             records=observed.records,
             remote=remote,
             source=source,
@@ -102,6 +115,8 @@ class Look:
             problems=dict(observed.problems),
             postponed=resolver.postponed,
             waits_for_settled_names=resolver.waits_for_settled_names,
+            waiting=resolution.waiting,
+            released={action.name: action.batch for action in resolution.released},
             noticed=noticed,
         )
 

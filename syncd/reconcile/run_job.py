@@ -34,6 +34,8 @@ class Run:
     cache: ObservationCache = field(default_factory=ObservationCache)
     hinted_paths: frozenset[str] = frozenset()
     """Source paths that an event named."""
+    outside_window: bool = False
+    """Does a person let it send outside the jobs' windows?"""
     on_report: Callable[[SyncReport], None] | None = None
     """Given each report as soon as there is one; what is returned is brief then: two hundred sites take no more
     memory than eight."""
@@ -53,7 +55,14 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
     def work(names: list[str]) -> list[SyncReport]:
         reports: list[SyncReport] = []
         for name in names:
-            look = Look(runtime=runtime, job=job, target_name=name, holder=run.holder, hinted_paths=run.hinted_paths)
+            look = Look(
+                runtime=runtime,
+                job=job,
+                target_name=name,
+                holder=run.holder,
+                hinted_paths=run.hinted_paths,
+                outside_window=run.outside_window,
+            )
             report = Cycle(look, allowed_deletes=run.allowance.left_on(name)).run(run.cache, wait=run.wait)
             run.allowance.spend(name, report.deletions_sent)
             if run.on_report is not None:

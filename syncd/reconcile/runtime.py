@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from syncd.domain.decisions import Labels
+from syncd.domain.governance import GovernanceRule
 from syncd.domain.job import Job
 from syncd.domain.ports import (
     Clock,
@@ -47,6 +49,10 @@ class Runtime:
     waits: TellWait = lambda *_: None
     """Told what a cycle waits for."""
     workers: int = WORKERS
+    rules: tuple[GovernanceRule, ...] = ()
+    labels: Labels = field(default_factory=Labels)
+    paused: Callable[[str, str], str] = lambda _job, _target: ""
+    """Why a job rests on a target at this moment; empty if it does not. Asked before each request."""
 
     def jobs_on(self, site: str) -> dict[str, Job]:
         """The jobs that send to a site, by name."""

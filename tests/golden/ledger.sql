@@ -51,6 +51,21 @@ CREATE TABLE syncd_audit_shipped (
 	seq BIGINT NOT NULL,
 	PRIMARY KEY (sink, stream)
 )
+CREATE TABLE syncd_batches (
+	batch VARCHAR(12) NOT NULL,
+	since BIGINT NOT NULL,
+	released_at BIGINT,
+	released_by TEXT NOT NULL,
+	PRIMARY KEY (batch)
+)
+CREATE TABLE syncd_facts (
+	site VARCHAR(200) NOT NULL,
+	name VARCHAR(64) NOT NULL,
+	digest VARCHAR(8) NOT NULL,
+	version TEXT NOT NULL,
+	fault TEXT NOT NULL,
+	PRIMARY KEY (site, name, digest)
+)
 CREATE TABLE syncd_grants (
 	site VARCHAR(200) NOT NULL,
 	name VARCHAR(64) NOT NULL,
@@ -60,6 +75,24 @@ CREATE TABLE syncd_grants (
 	owner TEXT NOT NULL,
 	PRIMARY KEY (site, name)
 )
+CREATE TABLE syncd_held (
+	site VARCHAR(200) NOT NULL,
+	job VARCHAR(200) NOT NULL,
+	name VARCHAR(64) NOT NULL,
+	cause VARCHAR(120) NOT NULL,
+	target VARCHAR(200) NOT NULL,
+	action VARCHAR(8) NOT NULL,
+	ref TEXT NOT NULL,
+	from_version TEXT NOT NULL,
+	to_version TEXT NOT NULL,
+	remote_id VARCHAR(64) NOT NULL,
+	batch VARCHAR(12) NOT NULL,
+	since BIGINT NOT NULL,
+	released_at BIGINT,
+	released_by TEXT NOT NULL,
+	PRIMARY KEY (site, job, name, cause)
+)
+CREATE INDEX ix_syncd_held_batch ON syncd_held (batch)
 CREATE TABLE syncd_history (
 	id INTEGER NOT NULL,
 	at BIGINT NOT NULL,
@@ -89,6 +122,15 @@ CREATE TABLE syncd_joined_sites (
 	site VARCHAR(200) NOT NULL,
 	PRIMARY KEY (old)
 )
+CREATE TABLE syncd_listings (
+	site VARCHAR(200) NOT NULL,
+	remote_id VARCHAR(64) NOT NULL,
+	name TEXT NOT NULL,
+	owner TEXT NOT NULL,
+	updated_at BIGINT,
+	seen_at BIGINT NOT NULL,
+	PRIMARY KEY (site, remote_id)
+)
 CREATE TABLE syncd_locks (
 	site VARCHAR(200) NOT NULL,
 	holder TEXT NOT NULL,
@@ -116,11 +158,22 @@ CREATE TABLE syncd_paths (
 	lineage TEXT NOT NULL,
 	fields TEXT,
 	updated_at BIGINT,
+	owner TEXT DEFAULT '' NOT NULL,
+	seen_at BIGINT,
 	older_token TEXT NOT NULL,
 	older_count INTEGER NOT NULL,
 	older_at BIGINT,
 	seal BIGINT,
 	PRIMARY KEY (source, path, pin)
+)
+CREATE TABLE syncd_pauses (
+	scope VARCHAR(8) NOT NULL,
+	name VARCHAR(200) NOT NULL,
+	at BIGINT NOT NULL,
+	until BIGINT,
+	"by" TEXT NOT NULL,
+	reason TEXT NOT NULL,
+	PRIMARY KEY (scope, name)
 )
 CREATE TABLE syncd_records (
 	site VARCHAR(200) NOT NULL,
@@ -165,6 +218,19 @@ CREATE TABLE syncd_requests (
 	PRIMARY KEY (id)
 )
 CREATE INDEX syncd_requests_by_site ON syncd_requests (site, at)
+CREATE TABLE syncd_rollbacks (
+	source VARCHAR(200) NOT NULL,
+	path TEXT NOT NULL,
+	version TEXT NOT NULL,
+	number BIGINT,
+	lineage TEXT NOT NULL,
+	label TEXT NOT NULL,
+	at BIGINT NOT NULL,
+	until BIGINT NOT NULL,
+	"by" TEXT NOT NULL,
+	reason TEXT NOT NULL,
+	PRIMARY KEY (source, path)
+)
 CREATE TABLE syncd_runs (
 	job VARCHAR(200) NOT NULL,
 	site VARCHAR(200) NOT NULL,
@@ -175,6 +241,7 @@ CREATE TABLE syncd_runs (
 	message TEXT NOT NULL,
 	succeeded_at BIGINT,
 	counts TEXT NOT NULL,
+	recent TEXT DEFAULT '' NOT NULL,
 	PRIMARY KEY (job, site)
 )
 CREATE TABLE syncd_troubles (

@@ -95,7 +95,7 @@ def test_a_lost_description_is_no_reason_to_write_a_value(lab: Lab, bao: Bao) ->
     assert lab.site.values()["a"] == "hand"
 
 
-@pytest.mark.parametrize(("kind", "status"), [("withheld", "behind"), ("denied", "behind"), ("refused", "failed"), ("drift", "behind"), ("deletion withheld", "missing"), ("orphan withheld", "orphan")])  # fmt: skip
+@pytest.mark.parametrize(("kind", "status"), [("withheld", "held"), ("denied", "behind"), ("refused", "failed"), ("drift", "behind"), ("deletion withheld", "held"), ("orphan withheld", "held")])  # fmt: skip
 def test_nothing_reads_synced_that_the_site_does_not_hold(lab: Lab, bao: Bao, kind: str, status: str) -> None:
     guard: dict[str, Any] = {"max_updates": 0} if kind == "withheld" else {"max_deletes": 0}
     policy = "report" if kind == "drift" else "restore"

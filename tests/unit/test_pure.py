@@ -17,7 +17,7 @@ from syncd.domain.ownership import carries, mark_of, marked
 from syncd.domain.values import extract, fields_of
 from syncd.domain.write_window import Change, judge
 from syncd.errors import BadName, BadValue, worst
-from syncd.reconcile.guard import LimitBasis, guard
+from syncd.reconcile.guard import GuardTerms, LimitBasis, guard
 from syncd.reconcile.record.problems import delay_after
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -154,13 +154,12 @@ def test_the_guard(count: int, limit: str, held: int, deleted: int, allowed: int
     given = Limit(percent=float(limit[:-1])) if limit.endswith("%") else Limit(number=int(limit))
     ids, gone = frozenset(f"id{n}" for n in range(held)), frozenset(f"gone{n}" for n in range(deleted))
     ground = LimitBasis(job_records=ids, site_records=ids, job_deleted=gone, site_deleted=gone)
-    guarded = guard(plan, ground, Limits(max_deletes=given), place=("job", "shop"), allowed_deletes=allowed)
+    guarded = guard(plan, ground, Limits(max_deletes=given), GuardTerms(place=("job", "shop"), allowed_deletes=allowed))
     assert len(guarded.actions) == kept
     withheld = [] if kept == count else list(plan.actions)
     assert [one.exit_code for one in guarded.findings if not one.name] == ([6] if withheld else [])
-    # Each that is withheld is named, too, so that none of them passes for synced.
-    named = [(one.name, one.exit_code) for one in guarded.findings if one.name]
-    assert named == [(action.name, 0) for action in withheld]
+    # Each that is withheld waits for a release by name, too, so that none of them passes for synced.
+    assert [(one.action.name, one.cause) for one in guarded.held] == [(one.name, "max_deletes") for one in withheld]
 
 
 def test_versions() -> None:

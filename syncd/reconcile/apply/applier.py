@@ -16,6 +16,7 @@ from datetime import datetime
 from syncd.domain import Action, Create, Delete, HistoryEntry, Outcome, Reason, Record, Result, SecretValue, Update
 from syncd.domain import WriteResult as Written
 from syncd.domain.audit import Entry, end_of, entry_of
+from syncd.domain.halting import HALTED
 from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock, Journal, Target
 from syncd.errors import Interrupted, SecretGone, SiteFull, TargetDenied, TargetError, TargetUnavailable
 from syncd.reconcile.apply.result import ApplyResult, LedgerBatch
@@ -39,6 +40,8 @@ class Terms:
     """Asked when it is about to start; one that is not is left out."""
     is_limited: Callable[[Action], bool] = lambda action: isinstance(action, Delete)
     """Does it count for a limit from the moment it is sent?"""
+    is_halted: Callable[[], bool] = lambda: False
+    """Asked right before each request, whatever it waited for."""
     taken_ids: frozenset[str] = frozenset()
     """What the site lists or the ledger holds; a new secret has none of them."""
     workers: int = 20
@@ -96,7 +99,7 @@ class Applier:
             while todo or flight.futures:
                 starting = [] if stop() else self._next(todo, len(flight.futures), result, stop)
                 for action, record in self._journaled(starting, batch, result):
-                    flight.futures[pool.submit(_send, self._target, action)] = (action, record)
+                    flight.futures[pool.submit(self._send, action)] = (action, record)
                 if not flight.futures:
                     break
                 batch = LedgerBatch()
@@ -106,6 +109,10 @@ class Applier:
         result.unsent += len(todo)
         result.left_over = (bool(todo) or result.slow_down is not None) and result.broken is None
         return result
+
+    def _send(self, action: Action) -> Written:
+        HALTED.set(self._terms.is_halted)
+        return _send(self._target, action)
 
     def _next(self, todo: deque[Action], flying: int, result: ApplyResult, stop: Callable[[], bool]) -> list[Action]:
         """What may start now."""

@@ -149,6 +149,7 @@ class _RuleMapper:
             pin=rule.pin,
             rule=self._digest,
             updated_at=path.updated_at,
+            rolled_back=not rule.pin and path.path in self._evidence.rolled_back,
         )
         earlier = state.secrets.get(desired.key)
         if earlier is None:

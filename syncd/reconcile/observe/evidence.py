@@ -32,6 +32,8 @@ class ListingEvidence:
     """Every entry of every snapshot."""
     documents: Mapping[Key, ReadResult] = field(default_factory=dict)
     """What was read in this cycle."""
+    rolled_back: Mapping[str, str] = field(default_factory=dict)
+    """Paths that a person rolled back to an older version, and in which words."""
     unsendable: tuple[ReadFailure, ...] = ()
     """Secrets that the source answered for, and that have nothing to send."""
 

@@ -25,6 +25,7 @@ class ObservationCache:
     snapshots: dict[tuple[str, Rule], Snapshot] = field(default_factory=dict)
     found: dict[tuple[str, Rule, str], Snapshot] = field(default_factory=dict)
     readings: dict[tuple[str, str, str], ReadResult] = field(default_factory=dict)
+    """By source, path, and the version that was asked for."""
     born: float = field(default_factory=time.monotonic)
     sites: dict[str, tuple[Hashable, tuple[RemoteSecret, ...]]] = field(default_factory=dict)
     """By site: its listing, and the state of the ledger's rows that it was taken at."""
@@ -63,9 +64,10 @@ class ObservationCache:
 
     def read(self, source: Source, entries: Iterable[SourceEntry]) -> Iterable[ReadResult]:
         """The documents of these paths, each asked for once."""
-        wanted = {(source.name, entry.ref.path, entry.pin): entry for entry in entries}
+        wanted = {(source.name, entry.ref.path, f"{entry.pin} {entry.read_as}"): entry for entry in entries}
         with self.turns[source.name]:
             missing = [entry for key, entry in wanted.items() if key not in self.readings]
             for reading in source.read(missing) if missing else ():
-                self.readings[source.name, reading.entry.ref.path, reading.entry.pin] = reading
+                entry = reading.entry
+                self.readings[source.name, entry.ref.path, f"{entry.pin} {entry.read_as}"] = reading
             return [self.readings[key] for key in wanted if key in self.readings]

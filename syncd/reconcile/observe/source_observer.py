@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from syncd.domain import PathState, ReadFailure, ReadResult, Rule, Snapshot, SourceEntry, Version
+from syncd.domain import PathState, ReadFailure, ReadResult, Rule, Snapshot, SourceEntry, Version, version_label
 from syncd.domain.naming import selects_path
 from syncd.domain.ports import Clock, Journal, Source, StateStore
 from syncd.domain.values import canonical, fields_of
@@ -60,6 +60,9 @@ class SourceObserver:
         self._hinted_paths = hinted_paths
         self._states = access.store.known_paths(access.source.name)
         self._mounts = access.store.known_mounts(access.source.name)
+        self._rollbacks = access.store.rollbacks(access.source.name)
+        self.rolled_back: dict[str, str] = {}
+        """Paths that a person rolled back, and in which words."""
         self._seen = _Seen()
         self.older: set[Key] = set()
         """Read in an older version than before, which is not believed yet."""
@@ -74,9 +77,26 @@ class SourceObserver:
             for failure in snapshot.failures:
                 self._failed(failure, rule.pin)
             for entry in snapshot.entries:
-                self._seen.entries[entry.ref.path, entry.pin] = entry
+                self._seen.entries[entry.ref.path, entry.pin] = self._as_rolled_back(entry)
+                self._note_owner((entry.ref.path, entry.pin), entry)
         entries = self._seen.entries.items()
         self.read(key for key, entry in entries if self._is_news(key, entry) or entry.ref.path in self._hinted_paths)
+
+    def _as_rolled_back(self, entry: SourceEntry) -> SourceEntry:
+        """The version that a person wants instead of the newest one; a rule's own pin is left alone."""
+        rollback = self._rollbacks.get(entry.ref.path)
+        if rollback is None or entry.pin or entry.version is None:
+            return entry
+        newest = version_label(entry.version.token)
+        waits = f"; {newest} at the source waits" if newest != rollback.label else ""
+        self.rolled_back[entry.ref.path] = f"{rollback}{waits}"
+        return replace(entry, version=rollback.version, read_as=rollback.label, updated_at=None)
+
+    def _note_owner(self, key: Key, entry: SourceEntry) -> None:
+        """Another owner at the source is no other version."""
+        state = self._states.get(key)
+        if state is not None and state.owner != entry.owner:
+            self._keep(key, replace(state, owner=entry.owner))
 
     def _failed(self, failure: ReadFailure, pin: str) -> None:
         """Note a place that was not read, or a secret that has nothing to send."""
@@ -107,8 +127,12 @@ class SourceObserver:
         return checked
 
     def _is_news(self, key: Key, entry: SourceEntry) -> bool:
+        state = self._states.get(key)
+        if entry.read_as and entry.version is not None:
+            # An older version that a person asked for is no lagging answer.
+            return state is None or state.version.token != entry.version.token
         now, confirmed = self._access.clock(), key in self._seen.confirmed
-        freshness = judge_version(self._states.get(key), entry.version, now, confirmed=confirmed)
+        freshness = judge_version(state, entry.version, now, confirmed=confirmed)
         if freshness.state is not None:
             self._keep(key, freshness.state)
         if freshness.confirmed:
@@ -146,15 +170,25 @@ class SourceObserver:
             return
         state = self._states.get(key)
         older = state is not None and version.token != state.version.token and version.older_than(state.version)
-        if older and key not in seen.confirmed:
+        if older and key not in seen.confirmed and not result.entry.read_as:
             self.older.add(key)
             return
         seen.documents[key] = result
         path, pin = key
         fields = fields_of(result.document)
-        source, updated_at = self._access.source.name, result.updated_at
+        known = state is not None and state.version.token == version.token
         self._keep(
-            key, PathState(source=source, path=path, pin=pin, version=version, fields=fields, updated_at=updated_at)
+            key,
+            PathState(
+                source=self._access.source.name,
+                path=path,
+                pin=pin,
+                version=version,
+                fields=fields,
+                updated_at=result.updated_at,
+                owner=result.entry.owner,
+                seen_at=state.seen_at if known and state and state.seen_at else self._access.clock(),
+            ),
         )
 
     def _unlist(self, key: Key) -> None:
@@ -186,6 +220,11 @@ class SourceObserver:
             self.failures.append(failure)
 
     @property
+    def evidence_paths(self) -> Mapping[Key, PathState]:
+        """What is known of each path by now."""
+        return self._states
+
+    @property
     def evidence(self) -> ListingEvidence:
         """What was seen so far."""
         seen = self._seen
@@ -197,5 +236,6 @@ class SourceObserver:
             unread=frozenset(seen.unread),
             listed=frozenset(seen.entries),
             documents=seen.documents,
+            rolled_back=self.rolled_back,
             unsendable=tuple(seen.unsendable),
         )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from syncd.domain import (
     Action,
     Delete,
+    DesiredSecret,
     Finding,
     FindingKind,
     Grant,
+    Held,
     KnownId,
     OpenProblem,
+    PathState,
     Plan,
     Presence,
     ReadRequests,
@@ -22,10 +25,13 @@ from syncd.domain import (
     SecretRef,
     Update,
 )
+from syncd.domain.decisions import HeldAction, batched
+from syncd.domain.governance import Hit
 from syncd.domain.job import DAY, Job
 from syncd.domain.ports import Target
+from syncd.domain.windows import Windows
 from syncd.reconcile.desired.desired_state import DesiredState, build_desired_state
-from syncd.reconcile.guard import LimitBasis, guard
+from syncd.reconcile.guard import GuardTerms, LimitBasis, guard
 from syncd.reconcile.observe.evidence import key_of
 from syncd.reconcile.observe.source_observer import SourceObserver
 from syncd.reconcile.plan.absence import empty_rules, presence_of
@@ -34,6 +40,9 @@ from syncd.reconcile.plan.deletion_checks import LastLook, PathChecks
 from syncd.reconcile.plan.handover import Handover, Transfers
 from syncd.reconcile.plan.inputs import Evidence, PlannerInput
 from syncd.reconcile.plan.planner import plan
+from syncd.reconcile.rules.across_sites import across_sites
+from syncd.reconcile.rules.gate import Gate, Releases, held_action, rule_findings
+from syncd.reconcile.rules.judged_names import JudgedNames, Place
 from syncd.reconcile.runtime import Runtime
 
 
@@ -51,6 +60,10 @@ class Observed:
     """What keeps failing, by name."""
     allowed_deletes: int = 0
     """Deletions that a person allows beyond the limit."""
+    outside_window: bool = False
+    """Does a person let it send outside the job's windows?"""
+    recheck: bool = False
+    """Is every value read again that a rule was not judged on yet?"""
 
 
 @dataclass(slots=True)
@@ -89,6 +102,19 @@ class _Standing:
     left_behind: frozenset[str]
     """Names of jobs that are gone, which nobody takes over."""
     grants: Mapping[str, Grant]
+    held: tuple[HeldAction, ...]
+    """What waited for a release before this pass, and what was released."""
+    rules: JudgedNames
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A plan that may be carried out, and what waits for a person's release, in its batches."""
+
+    plan: Plan
+    waiting: tuple[HeldAction, ...] = ()
+    released: tuple[HeldAction, ...] = ()
+    """What goes because a person released it."""
 
 
 class PlanResolver:
@@ -122,6 +148,13 @@ class PlanResolver:
             taken_over=taken_over,
             left_behind=left_behind,
             grants=runtime.store.grants(site, self._times.now),
+            held=runtime.store.held(site, job.name),
+            rules=JudgedNames(
+                runtime.rules,
+                Place(site=site, target=self._target.name, job=job.name, labels=runtime.labels.of(self._target.name)),
+                runtime.store.facts(site) if runtime.rules else {},
+                self._times.now,
+            ),
         )
 
     @property
@@ -134,21 +167,90 @@ class PlanResolver:
         """Does anything wait for a name that this very plan may settle?"""
         return bool(self._transfers.blocked)
 
-    def resolve(self) -> Plan:
-        """The plan with its values, compared and confirmed where it matters, within the limits."""
-        provisional, asked = self._plan(), ReadRequests()
+    @property
+    def fresh_facts(self) -> Mapping[tuple[str, str, str], str]:
+        """What was judged of values that this pass read."""
+        return self._standing.rules.fresh
+
+    def resolve(self) -> Resolution:
+        """The plan with its values, compared and confirmed where it matters, within rules, windows and limits."""
+        self._standing.rules.judge_values(self._observed.desired.all)
+        provisional, asked = self._governed(self._plan()), ReadRequests()
         while provisional.read_requests not in (ReadRequests(), asked):
             asked = provisional.read_requests
             self._learn(asked)
-            provisional = self._plan()
+            provisional = self._governed(self._plan())
         guarded = self._guarded(provisional)
         deletes = [action for action in guarded.actions if isinstance(action, Delete)]
         if deletes:
             self._confirm(deletes)
-            guarded = self._guarded(self._plan())
+            guarded = self._guarded(self._governed(self._plan()))
         sendable = tuple(action for action in guarded.actions if self._is_sendable(action))
         waiting = [action for action in guarded.actions if not _has_its_value(action)]
-        return self._with_unread(replace(guarded, actions=sendable), waiting)
+        return self._with_rules(self._with_unread(replace(guarded, actions=sendable), waiting))
+
+    def _governed(self, provisional: Plan) -> Plan:
+        """The plan without what rules deny or hold, and what the job's windows keep back; nothing is read for that."""
+        gate = Gate(
+            place=self._place,
+            hits=self._hits_of,
+            releases=Releases(actions=self._standing.held, now=self._times.now),
+            windows=Windows() if self._observed.outside_window else self._job.windows,
+            now=self._times.now,
+            rolled_back=self._rolled_back_names(),
+        )
+        passed = gate.passed(provisional)
+        stopped = {action.name for action in provisional.actions} - {action.name for action in passed.actions}
+        asked = provisional.read_requests
+        values = asked.values - stopped
+        if self._observed.recheck:
+            values |= frozenset(self._standing.rules.lacking(self._observed.desired.all))
+        return replace(passed, read_requests=ReadRequests(values=values, compares=asked.compares - stopped))
+
+    @property
+    def _place(self) -> tuple[str, str, str]:
+        return self._target.site, self._job.name, self._target.name
+
+    def _hits_of(self, action: Action) -> tuple[Hit, ...]:
+        if not self._runtime.rules:
+            return ()
+        state = None if isinstance(action, Delete) else self._path_of(action.desired)
+        return self._standing.rules.of_action(action, state)
+
+    def _path_of(self, desired: DesiredSecret) -> PathState | None:
+        return self._observed.source.evidence_paths.get(key_of(desired))
+
+    def _rolled_back_names(self) -> dict[str, str]:
+        rolled_back = self._observed.source.rolled_back
+        if not rolled_back:
+            return {}
+        return {one.name: rolled_back[one.ref.path] for one in self._observed.desired.all if one.rolled_back}
+
+    def _with_rules(self, final: Plan) -> Resolution:
+        """The batches that wait for a release, and what breaks a rule without being stopped by it."""
+        waiting = {id(one): held_action(one.action, one.cause, self._place) for one in final.held}
+        batched_ones = batched(waiting.values(), self._standing.held, self._times.now)
+        batches = {action.identity: action for action in batched_ones}
+        findings = [_of_held(one, batches[waiting[id(one)].identity]) for one in final.held]
+        if self._runtime.rules:
+            findings += self._of_rules(final)
+        whole = replace(final, findings=(*final.findings, *findings))
+        still = tuple(batches[action.identity] for action in waiting.values())
+        # What failed in this cycle comes again, and its release still holds then.
+        going = {action.name for action in final.actions} | self._comparisons.state.failed_names
+        released = tuple(one for one in self._standing.held if one.name in going and one.is_released(self._times.now))
+        return Resolution(whole, still + released, released)
+
+    def _of_rules(self, final: Plan) -> Iterator[Finding]:
+        rules, refused = self._standing.rules, frozenset(f.name for f in final.findings if f.kind is FindingKind.DENIED)
+        wanted = self._observed.desired.all
+        hits = {one.name: found for one in wanted if (found := rules.of_wanted(one, self._path_of(one)))}
+        yield from rule_findings(hits, refused)
+        yield from rule_findings(self._across_the_site(), frozenset())
+
+    def _across_the_site(self) -> dict[str, tuple[Hit, ...]]:
+        """Hits of the rules about all secrets together: one value in two places, and what nobody manages."""
+        return across_sites(self._runtime, self._target, self._observed.remote, self._times.now)
 
     def _is_sendable(self, action: Action) -> bool:
         """A write whose value could not be read waits, and so does a deletion that nobody looked at."""
@@ -184,6 +286,7 @@ class PlanResolver:
             observed.source.read(sorted({keys[name] for name in requests.values if name in keys}))
             naming = self._runtime.naming(self._job.name, self._target.profile)
             observed.desired = build_desired_state(observed.source.evidence, naming)
+            self._standing.rules.judge_values(observed.desired.all)
         if requests.compares:
             self._comparisons.compare(sorted(requests.compares))
 
@@ -237,8 +340,16 @@ class PlanResolver:
             job_updated=self._sent("update", since) if limits.max_updates else frozenset(),
             job_created=self._sent("create", since) if limits.max_creates else frozenset(),
         )
-        allowed = self._observed.allowed_deletes
-        return guard(provisional, basis, limits, place=(job.name, self._target.name), allowed_deletes=allowed)
+        terms = GuardTerms(
+            place=(job.name, self._target.name),
+            allowed_deletes=self._observed.allowed_deletes,
+            is_released=self._is_released,
+        )
+        return guard(provisional, basis, limits, terms)
+
+    def _is_released(self, action: Action, cause: str) -> bool:
+        releases = Releases(actions=self._standing.held, now=self._times.now)
+        return releases.allows(held_action(action, cause, self._place), finishing=False)
 
     def _sent(self, action: str, since: datetime) -> frozenset[str]:
         return self._runtime.store.names_sent(self._target.site, self._job.name, action, since)
@@ -280,6 +391,20 @@ class PlanResolver:
         self._presence |= seen
         names = frozenset(action.name for action in deletes)
         self._confirmed = _Confirmed(names=names, wanted_elsewhere=wanted, objections=objections)
+
+
+def _of_held(held: Held, waiting: HeldAction) -> Finding:
+    """What waits, by name: it is not as its source says, and does not pass for that."""
+    action = held.action
+    return Finding(
+        kind=FindingKind.HELD,
+        name=action.name,
+        ref=action.record.ref if isinstance(action, Delete) else action.desired.ref,
+        message=f"{held.why}; held in batch {waiting.batch}",
+        hint=f"if it is meant: syncd release {waiting.batch} --reason '…'",
+        exit_code=6,
+        rule=held.cause.removeprefix("rule ") if held.cause.startswith("rule ") else "",
+    )
 
 
 def _behind(name: str, ref: SecretRef, why: str) -> Finding:

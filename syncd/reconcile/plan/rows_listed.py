@@ -45,14 +45,15 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
         return update(desired, record, Reason.CASE, rename=rename)
     if rename:
         return _renamed(row, desired, record, listed)
+    other = Reason.ROLLED_BACK if desired.rolled_back else Reason.ROTATED
     if new_version and desired.fingerprint is None:
-        return update(desired, record, Reason.ROTATED)
+        return update(desired, record, other)
     if desired.fingerprint is not None and record.fingerprint is None and not new_version:
         return _compare_moved_ledger(row, desired, record, listed)
     if desired.fingerprint is not None and record.fingerprint is None and not record.version:
         return _compare_moved_ledger(row, desired, record, listed)
     if desired.fingerprint is not None and desired.fingerprint != record.fingerprint:
-        return update(desired, record, Reason.ROTATED if new_version else Reason.VERIFY)
+        return update(desired, record, other if new_version else Reason.VERIFY)
     if not new_version:
         return _settled(row, desired, record, listed, change)
     same_value = replace(record, version=desired.version, source_updated_at=desired.updated_at)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from syncd.domain import FindingKind, LastRun, Record, SyncReport
+from syncd.domain import FindingKind, LastRun, Record, RemoteSecret, SyncReport
 from syncd.domain.audit import Entry
+from syncd.domain.decisions import HeldAction
 from syncd.domain.ports import Journal, StateStore
 from syncd.errors import INTERRUPTED
 from syncd.reconcile.record.problems import Problems
@@ -16,19 +17,31 @@ from syncd.reconcile.record.statuses import changed_statuses
 from syncd.reconcile.runtime import Runtime
 
 
-def store_cycle_result(
-    journal: Journal, runtime: Runtime, report: SyncReport, site: str, seen: Sequence[Record] | None
-) -> None:
-    """Write down how the cycle ended. `seen`: the rows of a cycle that saw everything. Raises `LedgerError`."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a cycle that saw everything leaves."""
+
+    rows: Sequence[Record]
+    waiting: tuple[HeldAction, ...]
+    """For a release."""
+    remote: tuple[RemoteSecret, ...]
+    """As the last pass listed them."""
+
+
+def store_cycle_result(journal: Journal, runtime: Runtime, report: SyncReport, site: str, seen: Seen | None) -> None:
+    """Write down how the cycle ended. `seen`: None for one that did not see everything. Raises `LedgerError`."""
     if seen is not None:
-        _store_what_is_known(journal, runtime, report, site, seen)
+        _store_what_is_known(journal, runtime, report, site, seen.rows)
+        journal.waits(report.job, seen.waiting)
+        journal.listed(seen.remote)
     journal.ran(_run(report, site, runtime.store))
 
 
 def _store_what_is_known(
     journal: Journal, runtime: Runtime, report: SyncReport, site: str, seen: Sequence[Record]
 ) -> None:
-    by_name = (item for item in reversed(report.findings) if item.name and item.kind is not FindingKind.TAKEN_BACK)
+    silent = {FindingKind.TAKEN_BACK, FindingKind.RULE}  # these say nothing of a status
+    by_name = (item for item in reversed(report.findings) if item.name and item.kind not in silent)
     findings = {finding.name: finding for finding in by_name}
     outcomes = {outcome.action.name: outcome for outcome in report.outcomes}
     changed = changed_statuses(seen, report.job, findings, outcomes)
@@ -51,6 +64,8 @@ AUDITED = {
     FindingKind.DRIFT: "drift.found",
     FindingKind.ORPHAN: "orphan.found",
     FindingKind.WITHHELD: "limit.withheld",
+    FindingKind.DENIED: "secret.denied",
+    FindingKind.HELD: "secret.held",
 }
 """Findings that have a line in the audit trail when they begin, and one when they end."""
 
@@ -65,6 +80,7 @@ def open_findings(report: SyncReport, site: str) -> dict[tuple[str, str], Entry]
             job=report.job,
             target=report.target,
             site=site,
+            rule=finding.rule or None,
             detail={"message": finding.message},
         )
         for finding in report.findings

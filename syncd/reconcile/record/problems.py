@@ -12,7 +12,13 @@ from syncd.errors import SecretRefused
 from syncd.reconcile.record.statuses import STATUS
 
 FIRST_DELAY = timedelta(minutes=10)
-NO_PROBLEM = {FindingKind.ORPHAN, FindingKind.FROZEN, FindingKind.BEHIND, FindingKind.DRIFT}
+NO_PROBLEM = {
+    FindingKind.ORPHAN,
+    FindingKind.FROZEN,
+    FindingKind.BEHIND,
+    FindingKind.DRIFT,
+    FindingKind.ROLLED_BACK,
+}
 """What has a status, and is nothing that fails."""
 
 

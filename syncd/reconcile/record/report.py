@@ -45,15 +45,18 @@ class LeftOut:
                 yield replace(row, status="behind")
 
 
-def not_carried_out(plan: Plan, todo: Plan, applied: ApplyResult, *, interrupted: bool) -> LeftOut:
-    """What the plan holds and nothing was sent for. `todo`: the part of it that was to be carried out."""
+def not_carried_out(plan: Plan, todo: Plan, applied: ApplyResult, interruption: str) -> LeftOut:
+    """What the plan holds and nothing was sent for. `todo`: the part of it that was to be carried out.
+
+    `interruption`: what ended the cycle before its time; empty for nothing.
+    """
     chosen, ended = {action.name for action in todo.actions}, {outcome.action.name for outcome in applied.outcomes}
     if applied.broken is not None:
         why = "not sent: the site refused the ones before it"
     elif applied.slow_down is not None:
         why = "not sent: the site asks to slow down"
-    elif interrupted:
-        why = "not sent: interrupted; the next cycle sends it"
+    elif interruption:
+        why = f"not sent: {interruption}"
     else:
         why = "not sent yet; the next cycle sends it"
     return LeftOut(
@@ -70,7 +73,13 @@ def findings_of(
 ) -> tuple[Finding, ...]:
     """Everything that a cycle found. `planned`: by its last plan; `noticed`: before that."""
     last = {outcome.action.name: outcome for outcome in outcomes}
-    kept = [finding for finding in planned if finding.kind is not FindingKind.UNCHANGED or finding.name not in last]
+    unsettled = {name for name, outcome in last.items() if outcome.error is not None} | set(left_out.actions)
+    kept = [
+        finding
+        for finding in planned
+        if not (finding.kind is FindingKind.UNCHANGED and finding.name in last)
+        and not (finding.kind is FindingKind.ROLLED_BACK and finding.name in unsettled)
+    ]
     settled = {NOT_SETTLED.format(name): name for name, outcome in last.items() if outcome.error is None}
     current = (_after_the_cycle(finding, settled.get(finding.message, "")) for finding in kept)
     return (*current, *noticed, *_lost_answers(kept, last), *left_out.findings)

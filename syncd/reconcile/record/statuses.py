@@ -19,6 +19,9 @@ STATUS = {
     FindingKind.UNVERIFIED: "unverified",
     FindingKind.FAILED: "failed",
     FindingKind.QUARANTINED: "quarantined",
+    FindingKind.DENIED: "denied",
+    FindingKind.HELD: "held",
+    FindingKind.ROLLED_BACK: "rolled_back",
 }
 
 

@@ -64,8 +64,13 @@ class AwsSource:
         client: Any,
         observe: Callable[[str], None],
         renewed: Callable[[], Any | None] = lambda: None,
+        owner_key: str = "owner",
     ) -> None:
-        """`renewed` gives a client on other credentials, where AWS no longer takes those of `client`."""
+        """`renewed` gives a client on other credentials, where AWS no longer takes those of `client`.
+
+        `owner_key`: which tag of a secret names its owner.
+        """
+        self._owner_key = owner_key
         self.name = name
         self._client = client
         self._observe = observe
@@ -208,17 +213,19 @@ class AwsSource:
             version=_version(version),
             updated_at=_date(secret.get("LastChangedDate")),
             pin=rule.pin,
+            owner=_tags(secret).get(self._owner_key, ""),
         )
 
     def read(self, entries: Sequence[SourceEntry]) -> Iterator[ReadResult]:
         """Documents; unpinned ones 20 at a time."""
-        current = [entry for entry in entries if not entry.pin]
+        current = [entry for entry in entries if not entry.asked_version]
         chunks = [tuple(current[at : at + BATCH]) for at in range(0, len(current), BATCH)]
         once = FailFast()
         with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="aws") as pool:
             for readings in pool.map(lambda chunk: self._batch(chunk, once), chunks):
                 yield from readings
-            yield from pool.map(lambda entry: self._single(entry, once), [entry for entry in entries if entry.pin])
+            others = [entry for entry in entries if entry.asked_version]
+            yield from pool.map(lambda entry: self._single(entry, once), others)
 
     def _batch(self, entries: tuple[SourceEntry, ...], once: FailFast) -> list[ReadResult]:
         answer: dict[str, Any] = {}
@@ -241,9 +248,10 @@ class AwsSource:
         return readings
 
     def _single(self, entry: SourceEntry, once: FailFast) -> ReadResult:
-        stage = entry.pin or CURRENT
+        stage, path = entry.pin or CURRENT, entry.ref.path
+        which = {"VersionId": entry.read_as} if entry.read_as else {"VersionStage": stage}
         try:
-            answer = once(lambda: self._ask("get_secret_value", SecretId=entry.ref.path, VersionStage=stage))
+            answer = once(lambda: self._ask("get_secret_value", SecretId=path, **which))
         except Refused as refused:
             return self._refused_reading(entry, refused)
         except SourceError as error:
@@ -252,9 +260,12 @@ class AwsSource:
 
     def _refused_reading(self, entry: SourceEntry, refused: Refused) -> ReadResult:
         """Why one secret was not given: its own state, its key, or what the identity may not."""
-        if refused.code == NOT_FOUND and not entry.pin:
+        if refused.code == NOT_FOUND and entry.read_as:
+            message = f"the version {entry.read_as} that it was rolled back to is gone"
+            hint = "end it, or roll back to another one: syncd rollback PATH --end"
+        elif refused.code == NOT_FOUND and not entry.pin:
             return ReadResult(entry=entry, gone=True)
-        if refused.code == NOT_FOUND:
+        elif refused.code == NOT_FOUND:
             message, hint = f"no version holds the pinned stage {entry.pin}", "name a stage that it has"
         elif refused.code == WRONG_STATE:
             message, hint = "it is marked for deletion, or cannot be read in its present state", "restore it at AWS"

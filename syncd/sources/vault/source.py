@@ -42,7 +42,9 @@ from syncd.sources.vault.session import THREADS
 class VaultSource:
     """Secrets of the KV mounts of one Vault or OpenBao, in one namespace."""
 
-    def __init__(self, client: VaultClient, clock: Clock) -> None:
+    def __init__(self, client: VaultClient, clock: Clock, owner_key: str = "owner") -> None:
+        """`owner_key`: which key of a secret's custom metadata names its owner."""
+        self._owner_key = owner_key
         self.name = client.name
         self._client = client
         self._clock = clock
@@ -139,6 +141,7 @@ class VaultSource:
         ref = SecretRef(source=self.name, path=path)
         if metadata is None:
             return SourceEntry(ref=ref, version=None, pin=rule.pin)
+        owner = word(mapping(metadata.get("custom_metadata")).get(self._owner_key))
         number = int(rule.pin) if rule.pin else metadata.get("current_version")
         version = mapping(metadata.get("versions")).get(str(number))
         # Metadata without a version holds number 0 and no versions; a version is told with its time.
@@ -160,6 +163,7 @@ class VaultSource:
             version=kv2_version(number, version.get("created_time"), word(metadata.get("created_time"))),
             updated_at=instant(version.get("created_time")),
             pin=rule.pin,
+            owner=owner,
         )
 
     def read(self, entries: Sequence[SourceEntry]) -> Iterator[ReadResult]:
@@ -192,7 +196,7 @@ class VaultSource:
             if mount.kv == 1:
                 data = self._client.get("get", path, "read").get("data")
                 return _document(entry, data, None)
-            params = {"version": entry.pin} if entry.pin else {}
+            params = {"version": entry.asked_version} if entry.asked_version else {}
             answer = self._client.get("get", f"{mount.path}data/{within}", "read", **params)
         except StatusError as error:
             if not (is_missing(error) or _is_deleted(error)):
@@ -313,9 +317,12 @@ def _is_number(thing: object) -> bool:
 
 
 def _gone(entry: SourceEntry) -> ReadResult:
-    if entry.pin:
-        message = f"its pinned version {entry.pin} is gone"
+    if entry.asked_version:
+        message = f"its pinned version {entry.asked_version} is gone"
         hint = "pin one that exists, or take `version` out of the rule"
+        if entry.read_as:
+            message = f"the version {entry.read_as} that it was rolled back to is gone"
+            hint = "end it, or roll back to another one: syncd rollback PATH --end"
         failure = ReadFailure(location=entry.ref.path, message=message, hint=hint, of_secret=True, pin=entry.pin)
         return ReadResult(entry=entry, failure=failure)
     return ReadResult(entry=entry, gone=True)

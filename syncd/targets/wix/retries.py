@@ -13,6 +13,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_any
 from tenacity.stop import stop_after_attempt, stop_after_delay, stop_when_event_set
 from tenacity.wait import wait_random_exponential
 
+from syncd.domain.halting import HALTED
 from syncd.domain.ports import Quota, TellWait
 from syncd.errors import CALL_PATIENCE, Interrupted, TargetError, TargetUnavailable
 from syncd.targets.wix.auth import Auth
@@ -22,6 +23,8 @@ from syncd.targets.wix.http import Answer, Sendable, exchange
 ATTEMPTS = 4
 DEADLINE = 180.0
 """Seconds for all tries of one call, the waits for the quota and after a 429 included."""
+SLICE = 1.0
+"""Seconds from one look at whether something holds a waiting request back to the next."""
 GROWING = wait_random_exponential(multiplier=0.2, max=5)
 OnRequest = Callable[[str, str], None]
 """Given (method, status) of every request, for the metrics."""
@@ -117,6 +120,7 @@ class WixCalls:
         """Wait for a place in the site's quota. Raises `TargetUnavailable` when asked to stop."""
         line = self._line
         while True:
+            self._see_that_it_may_go()
             wait = self.delay()
             if wait > CALL_PATIENCE:
                 raise TargetUnavailable(f"{line.name}: Wix asked to slow down", retry_after=wait)
@@ -126,8 +130,19 @@ class WixCalls:
                     return ticket
                 wait = left.total_seconds()
             line.waits(f"the rate limit of target {line.name}", wait)
-            if line.stop.wait(wait):
-                raise Interrupted(f"{line.name}: stopped before the request was sent")
+            self._wait_for_place(wait)
+
+    def _wait_for_place(self, seconds: float) -> None:
+        """Wait in small pieces, and give up once the process is stopped or nothing may be sent any more."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._see_that_it_may_go()
+            if self._line.stop.wait(min(left, SLICE)):
+                raise Interrupted(f"{self._line.name}: stopped before the request was sent")
+
+    def _see_that_it_may_go(self) -> None:
+        if HALTED.get()():
+            raise Interrupted(f"{self._line.name}: paused before the request was sent")
 
     def _once(self, method: str, path: str, payload: Sendable, *, single: bool) -> Answer:
         line = self._line

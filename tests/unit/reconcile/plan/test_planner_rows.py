@@ -161,6 +161,9 @@ ROWS = {
     # --- wanted, ours, listed
     "as recorded": Row(then="unchanged"),
     "a new version": Row(record=record(version="1", fingerprint="f1"), then="update new source version"),
+    "an older version that a person wants": Row(
+        wanted=replace(WANTED, rolled_back=True), record=record(version="3"), then="update rolled back"
+    ),
     "a new version of the same value": Row(wanted=READ, record=record(version="1"), then="unchanged"),
     "a value that differs at the same version": Row(
         wanted=READ, record=record(fingerprint="f1"), then="update verification found another value"

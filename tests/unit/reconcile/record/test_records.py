@@ -138,17 +138,17 @@ def test_a_quarantine_that_still_holds_is_the_one_before() -> None:
 )
 def test_what_was_planned_and_not_sent(applied: ApplyResult, interrupted: bool, why: str) -> None:
     plan = Plan(actions=(UPDATE, replace(DELETE, record=replace(RECORD, name="OTHER"))))
-    left = not_carried_out(plan, plan, applied, interrupted=interrupted)
+    left = not_carried_out(plan, plan, applied, "interrupted" if interrupted else "")
     (found,) = left.findings
     assert found.kind is FindingKind.BEHIND and why in found.message, "a deletion that waits leaves nothing behind"
     assert [row.status for row in left.rows_behind({"KEY": RECORD})] == ["behind"]
 
 
 def test_what_is_not_part_of_a_kept_plan_is_told_apart() -> None:
-    left = not_carried_out(Plan(actions=(UPDATE,)), Plan(), ApplyResult(), interrupted=False)
+    left = not_carried_out(Plan(actions=(UPDATE,)), Plan(), ApplyResult(), "")
     assert "not part of the kept plan" in left.findings[0].message
     done = ApplyResult(outcomes=[outcome()])
-    assert not_carried_out(Plan(actions=(UPDATE,)), Plan(actions=(UPDATE,)), done, interrupted=False).findings == ()
+    assert not_carried_out(Plan(actions=(UPDATE,)), Plan(actions=(UPDATE,)), done, "").findings == ()
 
 
 def test_findings_of_a_whole_cycle() -> None:

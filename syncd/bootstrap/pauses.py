@@ -1,0 +1,28 @@
+"""Is a job paused? Asked before each request, and of the ledger every two seconds at most."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from syncd.domain.decisions import Pause
+from syncd.ledger.decisions import Decisions
+
+FRESH = 2.0
+"""Seconds that an answer of the ledger is good for: a running process hears of a pause within five."""
+
+
+class PauseWatch:
+    """The pauses of a ledger, as of a moment ago."""
+
+    def __init__(self, decisions: Decisions) -> None:
+        self._decisions, self._turn = decisions, threading.Lock()
+        self._known: tuple[Pause, ...] = ()
+        self._read_at: float | None = None
+
+    def reason(self, job: str, target: str) -> str:
+        """Why a job rests on a target now; empty if it does not. Raises `LedgerError`."""
+        with self._turn:
+            if self._read_at is None or time.monotonic() - self._read_at > FRESH:
+                self._known, self._read_at = self._decisions.pauses(), time.monotonic()
+            return next((str(pause) for pause in self._known if pause.covers(job, target)), "")

@@ -1,0 +1,118 @@
+"""`syncd held` and `syncd release`: what waits for a person, and the person's word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Annotated, Any
+
+import typer
+
+from syncd.cli.context import ago, show, show_json, show_table
+from syncd.cli.parameters import Json
+from syncd.cli.reasons import Reason, log_override, required_reason
+from syncd.cli.remote import Server, TokenFile, remote
+from syncd.domain import version_label
+from syncd.domain.decisions import HeldAction
+from syncd.errors import ConfigError, PlanMoved
+from syncd.ledger.decisions import ReleaseOutcome
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(held)
+    app.command()(release)
+
+
+def held(context: typer.Context, *, server: Server = None, token_file: TokenFile = None, as_json: Json = False) -> int:
+    """Show what waits for a release, by batch."""
+    far = remote(server, token_file)
+    if far is not None:
+        rows = far.get("held")
+    else:
+        with context.obj.open(writable=False) as app:
+            rows = batch_rows(app.ledger.decisions.held())
+    if as_json:
+        show_json(rows)
+        return 0
+    from datetime import UTC, datetime
+
+    now = datetime.now(UTC)
+    lines = []
+    for batch in rows:
+        since = datetime.fromisoformat(str(batch["since"]))
+        for action in batch["actions"]:
+            versions = f"{(action['from'] or '-')[:12]} -> {(action['to'] or '-')[:12]}"
+            lines.append(
+                [batch["batch"], batch["job"], batch["target"], batch["cause"], ago(since, now), action["action"],
+                 action["name"], versions, action["ref"]]
+            )  # fmt: skip
+    show_table(["BATCH", "JOB", "TARGET", "CAUSE", "SINCE", "ACTION", "NAME", "FROM -> TO", "SOURCE"], lines)
+    if not lines:
+        show("nothing waits for a release")
+    return 0
+
+
+def batch_rows(actions: Iterable[HeldAction]) -> list[dict[str, Any]]:
+    """What waits, by batch; what was released and is on its way is no part of it."""
+    waiting = sorted((one for one in actions if one.released_at is None), key=lambda one: (one.since, one.batch))
+    return [_batch_row(batch, list(members)) for batch, members in groupby(waiting, key=lambda one: one.batch)]
+
+
+def _batch_row(batch: str, members: Sequence[HeldAction]) -> dict[str, Any]:
+    first = members[0]
+    return {
+        "batch": batch,
+        "job": first.job,
+        "target": first.target,
+        "site": first.site,
+        "cause": first.cause,
+        "since": first.since.isoformat() if first.since else None,
+        "actions": [
+            {
+                "action": one.action,
+                "name": one.name,
+                "ref": one.ref,
+                "from": version_label(one.from_version) or None,
+                "to": version_label(one.to_version) or None,
+                "remote_id": one.remote_id or None,
+            }
+            for one in members
+        ],
+    }
+
+
+def release(
+    context: typer.Context,
+    batch: Annotated[str, typer.Argument(help="The batch, as `syncd held` shows it.")],
+    *,
+    reason: Reason = None,
+    server: Server = None,
+    token_file: TokenFile = None,
+) -> int:
+    """Let a batch go: each of its actions as it is now, once, within 24 hours."""
+    why = required_reason(reason, "release")
+    far = remote(server, token_file)
+    if far is not None:
+        show(far.post("release", {"batch": batch, "reason": why})["message"])
+        return 0
+    with context.obj.open() as app:
+        outcome = app.ledger.decisions.release(batch, why)
+        if outcome is ReleaseOutcome.DONE:
+            log_override("release", why, batch=batch)
+    show(said_of_release(batch, outcome))
+    return 0
+
+
+def said_of_release(batch: str, outcome: ReleaseOutcome) -> str:
+    """What a release came to, in words. Raises `ConfigError` for an unknown batch, `PlanMoved` for one that is gone."""
+    if outcome is ReleaseOutcome.UNKNOWN:
+        raise ConfigError(f"there is no batch {batch}", hint="see what waits: syncd held")
+    if outcome is ReleaseOutcome.MOVED:
+        raise PlanMoved(
+            f"nothing of batch {batch} waits any more: its actions changed or are no longer wanted",
+            hint="see what waits now: syncd held",
+        )
+    if outcome is ReleaseOutcome.AGAIN:
+        return f"batch {batch} is already released"
+    return f"batch {batch} is released; the next cycle sends it"

@@ -1,0 +1,99 @@
+"""`syncd pause` and `syncd resume`: let a job, a target or everything rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from syncd.cli.context import moment, show
+from syncd.cli.reasons import Reason, log_override, required_reason
+from syncd.cli.remote import Server, TokenFile, remote
+from syncd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from syncd.config import Settings
+
+Job = Annotated[str | None, typer.Argument(metavar="[JOB]", help="The job.")]
+PausedTarget = Annotated[str | None, typer.Option("--target", help="A target instead, for all jobs.")]
+Everything = Annotated[bool, typer.Option("--all", help="Everything.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(pause)
+    app.command()(resume)
+
+
+def pause(
+    context: typer.Context,
+    job: Job = None,
+    *,
+    target: PausedTarget = None,
+    everything: Everything = False,
+    until: Annotated[
+        str | None, typer.Option("--until", help="4h, 2026-12-24, or RFC 3339; until it is resumed if left out.")
+    ] = None,
+    reason: Reason = None,
+    server: Server = None,
+    token_file: TokenFile = None,
+) -> int:
+    """Let it list nothing, recover nothing and send nothing; running processes hear it within 5 seconds."""
+    scope, name = _scope(job, target, everything=everything)
+    ends = moment(until, "--until", ahead=True) if until is not None else None
+    why = required_reason(reason, "pause")
+    far = remote(server, token_file)
+    if far is not None:
+        given = {"scope": scope, "name": name, "until": ends.isoformat() if ends else None, "reason": why}
+        show(far.post("pause", given)["message"])
+        return 0
+    with context.obj.open() as app:
+        see_scope(app.settings, scope, name)
+        if ends is not None and ends <= app.runtime.clock():
+            raise ConfigError(f"--until {until} has passed already", hint="name a later time")
+        paused = app.ledger.decisions.pause(scope, name, ends, why)
+        log_override("pause", why, scope=scope, name=name)
+    show(str(paused))
+    return 0
+
+
+def resume(
+    context: typer.Context,
+    job: Job = None,
+    *,
+    target: PausedTarget = None,
+    everything: Everything = False,
+    server: Server = None,
+    token_file: TokenFile = None,
+) -> int:
+    """End a pause."""
+    scope, name = _scope(job, target, everything=everything)
+    far = remote(server, token_file)
+    if far is not None:
+        show(far.post("resume", {"scope": scope, "name": name})["message"])
+        return 0
+    with context.obj.open() as app:
+        was_paused = app.ledger.decisions.resume(scope, name)
+    show(said_of_resume(scope, name, was_paused=was_paused))
+    return 0
+
+
+def said_of_resume(scope: str, name: str, *, was_paused: bool) -> str:
+    """What a resume came to, in words."""
+    what = "everything" if scope == "all" else f"{scope} {name}"
+    return f"{what} goes on with the next cycle" if was_paused else f"{what} was not paused"
+
+
+def _scope(job: str | None, target: str | None, *, everything: bool) -> tuple[str, str]:
+    given = [("job", job), ("target", target), ("all", "" if everything else None)]
+    chosen = [(scope, name) for scope, name in given if name is not None]
+    if len(chosen) != 1:
+        raise ConfigError("say what: one of JOB, --target T and --all", hint="for example: syncd pause payments")
+    return chosen[0]
+
+
+def see_scope(settings: Settings, scope: str, name: str) -> None:
+    """Raise `ConfigError` for a job or a target that is not there."""
+    known = sorted(settings.jobs if scope == "job" else settings.targets)
+    if scope != "all" and name not in known:
+        raise ConfigError(f"there is no {scope} {name}", hint=f"the {scope}s are {', '.join(known)}")

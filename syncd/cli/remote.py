@@ -1,0 +1,33 @@
+"""`--server URL --token-file F`: ask a running daemon instead of the ledger, as whoever the token is of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from syncd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from syncd.transport.api_client import ApiClient
+
+Server = Annotated[
+    str | None, typer.Option("--server", metavar="URL", help="Ask this daemon instead of opening the ledger.")
+]
+TokenFile = Annotated[
+    Path | None, typer.Option("--token-file", metavar="FILE", help="With --server: a file with the token.")
+]
+
+
+def remote(server: str | None, token_file: Path | None) -> ApiClient | None:
+    """A client of the daemon; None where none is asked for. Raises `ConfigError`."""
+    if server is None:
+        if token_file is not None:
+            raise ConfigError("--token-file goes with --server", hint="add: --server https://HOST:PORT")
+        return None
+    if token_file is None:
+        raise ConfigError("--server needs --token-file", hint="name a file that holds a token of server.tokens")
+    from syncd.transport.api_client import ApiClient
+
+    return ApiClient(server, token_file)

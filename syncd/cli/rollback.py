@@ -1,0 +1,154 @@
+"""`syncd rollback`: sites get an older version of the source's own, for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from syncd.cli.context import duration, moment, show, warn
+from syncd.cli.parameters import Json, Wait
+from syncd.cli.reasons import Reason, log_override, required_reason
+from syncd.cli.remote import Server, TokenFile, remote
+from syncd.cli.report_output import ReportOutput
+from syncd.cli.write_session import working
+from syncd.errors import ConfigError, PlanMoved, SecretError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from syncd.bootstrap.app import App
+    from syncd.domain.decisions import Rollback
+    from syncd.reconcile.rollback import Taken
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(rollback)
+
+
+def rollback(
+    context: typer.Context,
+    what: Annotated[str | None, typer.Argument(metavar="[NAME|PATH]", help="A Wix name, or a source path.")] = None,
+    *,
+    to: Annotated[
+        str | None, typer.Option("--to", help="This version (AWS: an id or a stage); the one before if left out.")
+    ] = None,
+    until: Annotated[str, typer.Option("--until", help="How long it holds: 24h, 2026-12-24, or RFC 3339.")] = "24h",
+    end: Annotated[bool, typer.Option("--end", help="Let the sites go on to the newest version.")] = False,
+    job: Annotated[str | None, typer.Option("--job", help="With --since: what this job updated.")] = None,
+    since: Annotated[str | None, typer.Option("--since", help="With --job: from then on, such as 1h.")] = None,
+    reason: Reason = None,
+    wait: Wait = "5m",
+    server: Server = None,
+    token_file: TokenFile = None,
+    as_json: Json = False,
+) -> int:
+    """Give the sites the source's own older version, read anew; runs the cycle itself, and holds until then."""
+    if (what is None) == (job is None) or (job is None) != (since is None) or (job and (end or to)):
+        raise ConfigError("say what: NAME or PATH, or --job JOB --since 1h", hint="see: syncd rollback --help")
+    why = required_reason(reason, "rollback")
+    far = remote(server, token_file)
+    if far is not None:
+        given = {"what": what, "to": to, "until": until, "end": end, "job": job, "since": since, "reason": why}
+        show(far.post("rollback", given)["message"])
+        return 0
+    ends, patience = moment(until, "--until", ahead=True), duration(wait, "--wait")
+    with working(context.obj) as app:
+        refused: list[str] = []
+        if end:
+            paths = _end(app, str(what))
+        elif what is not None:
+            paths = _roll_back(app, [(one, to) for one in _taken(app, what)], ends, why)
+        else:
+            chosen, refused = _updated_since(app, str(job), moment(str(since), "--since", ahead=False))
+            paths = _roll_back(app, chosen, ends, why)
+        log_override("rollback", why, paths=[path for _, path in paths])
+        for line in refused:
+            warn(f"syncd: {line}")
+        code = run_cycles(app, paths, patience, as_json=as_json)
+    return code or (1 if refused else 0)
+
+
+def _taken(app: App, what: str) -> list[Taken]:
+    from syncd.reconcile.rollback import taken
+
+    return taken(app.runtime, app.ledger.records(), what)
+
+
+def _roll_back(
+    app: App, chosen: Iterable[tuple[Taken, str | None]], until: datetime, reason: str
+) -> list[tuple[str, str]]:
+    """Find every older version before anything is kept: all of it or nothing."""
+    from syncd.domain.audit import CAUSE
+    from syncd.reconcile.rollback import Terms, entries_of, rollback_to
+
+    now = app.runtime.clock()
+    if until <= now:
+        raise ConfigError("--until has passed already", hint="name a later time")
+    terms = Terms(now=now, until=until, by=CAUSE.get().actor.id, reason=reason)
+    found: list[tuple[Taken, Rollback]] = [(one, rollback_to(app.runtime, one, to, terms)) for one, to in chosen]
+    entries = [entry for one, kept in found for entry in entries_of(one, kept)]
+    app.ledger.decisions.roll_back([kept for _, kept in found], entries)
+    for one, kept in found:
+        show(f"{one.path}: {kept}")
+    return [(one.source, one.path) for one, _ in found]
+
+
+def _end(app: App, what: str) -> list[tuple[str, str]]:
+    from syncd.reconcile.rollback import entries_of
+
+    chosen = [one for one in _taken(app, what) if (one.source, one.path) in app.ledger.decisions.rollbacks()]
+    if not chosen:
+        raise ConfigError(f"{what} is not rolled back", hint=f"see: syncd where {what}")
+    paths = [(one.source, one.path) for one in chosen]
+    app.ledger.decisions.end_rollbacks(paths, [entry for one in chosen for entry in entries_of(one, None)])
+    return paths
+
+
+def _updated_since(app: App, job: str, since: datetime) -> tuple[list[tuple[Taken, str | None]], list[str]]:
+    """What a job updated since then, with the version before the first of its updates; and what cannot go back."""
+    from syncd.ledger.audit import Filter
+
+    if job not in app.runtime.jobs:
+        raise ConfigError(f"there is no job {job}", hint=f"the jobs are {', '.join(sorted(app.runtime.jobs))}")
+    before: dict[str, str] = {}
+    refused = []
+    for line in app.ledger.audit.lines(Filter(job=job, event="secret.*", since=since)):
+        if line["outcome"] != "done" or line["name"] in before:
+            continue
+        if line["event"] == "secret.create":
+            refused.append(f"{line['name']} was created; there is nothing to go back to")
+        elif line["event"] == "secret.update" and line["from"] is None:
+            refused.append(f"{line['name']} has no version to go back to (KV v1, or it was not known)")
+        elif line["event"] == "secret.update" and line["from"] != line["to"]:
+            before[line["name"]] = line["from"]
+    chosen: dict[tuple[str, str], tuple[Taken, str | None]] = {}
+    for name, version in before.items():
+        for one in _taken(app, name):
+            chosen.setdefault((one.source, one.path), (one, version))
+    if not chosen:
+        nothing = f"; {'; '.join(refused)}" if refused else ""
+        raise SecretError(
+            f"job {job} updated nothing since then that can go back{nothing}", hint="see: syncd audit show"
+        )
+    return list(chosen.values()), refused
+
+
+def run_cycles(app: App, paths: list[tuple[str, str]], wait: Any, *, as_json: bool) -> int:
+    """Run the jobs that send these paths. Raises `PlanMoved` where they are paused."""
+    from syncd.bootstrap.process import holder
+    from syncd.reconcile.rollback import jobs_of
+    from syncd.reconcile.run_job import Run, sync_job
+
+    output = ReportOutput(as_json=as_json)
+    hinted = frozenset(path for _, path in paths)
+    jobs = jobs_of(app.runtime, paths)
+    rests = [why for job in jobs for target in job.targets if (why := app.runtime.paused(job.name, target))]
+    if rests:
+        raise PlanMoved(f"it holds from the next cycle on: {rests[0]}", hint="see: syncd resume --help")
+    run = Run(holder=holder(), wait=wait, hinted_paths=hinted, on_report=output.take, outside_window=True)
+    for job in jobs:
+        sync_job(app.runtime, job, run)
+    return output.show([(job.name, target) for job in jobs for target in job.targets])

@@ -1,0 +1,136 @@
+"""What people decide about what syncd does: batches that wait, releases, pauses, rollbacks. Pure types."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from syncd.domain.recency import TOLERANCE
+from syncd.domain.source import Version
+
+RELEASED_FOR = timedelta(hours=24)
+"""How long a release holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldAction:
+    """One action that waits for a person."""
+
+    site: str
+    job: str
+    target: str
+    cause: str
+    """`rule ID`, or the limit that withheld it."""
+    action: str
+    """create, update or delete."""
+    name: str
+    ref: str
+    from_version: str = field(default="", repr=False)
+    """As a token, which may hold a fingerprint: shown is its label."""
+    to_version: str = field(default="", repr=False)
+    remote_id: str = ""
+    batch: str = ""
+    """Empty: it has none yet."""
+    since: datetime | None = None
+    released_at: datetime | None = None
+    released_by: str = ""
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What a release is bound to: of another version or id it is another action."""
+        return (
+            self.site, self.job, self.cause, self.action, self.name, self.ref,
+            self.from_version, self.to_version, self.remote_id,
+        )  # fmt: skip
+
+    def is_released(self, now: datetime) -> bool:
+        """May it go at this moment? A release from the future was given by a wrong clock, and counts for nothing."""
+        return self.released_at is not None and -TOLERANCE <= now - self.released_at < RELEASED_FOR
+
+
+def batched(waiting: Iterable[HeldAction], known: Iterable[HeldAction], now: datetime) -> tuple[HeldAction, ...]:
+    """The actions with their batches: one that waits already keeps its own, new ones of a cause are one batch."""
+    before = {action.identity: action for action in known}
+    found, fresh = list[HeldAction](), dict[str, list[HeldAction]]()
+    for action in waiting:
+        if action.identity in before:
+            found.append(before[action.identity])
+        else:
+            fresh.setdefault(action.cause, []).append(action)
+    for cause, actions in fresh.items():
+        batch = _batch_id(cause, actions)
+        found += [replace(action, batch=batch, since=now) for action in actions]
+    return tuple(sorted(found, key=lambda action: (action.cause, action.batch, action.name)))
+
+
+def _batch_id(cause: str, actions: Iterable[HeldAction]) -> str:
+    """12 hex digits over the cause and its actions."""
+    parts = [cause, *(repr(action.identity) for action in sorted(actions, key=lambda action: action.identity))]
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A person's word that a job, a target or everything rests."""
+
+    scope: str
+    """job, target or all."""
+    name: str
+    """Of the job or target; empty for all."""
+    at: datetime
+    until: datetime | None
+    """None: until it is resumed."""
+    by: str
+    reason: str
+
+    def covers(self, job: str, target: str) -> bool:
+        """Does it hold for this job on this target?"""
+        return self.scope == "all" or (self.scope, self.name) in {("job", job), ("target", target)}
+
+    def __str__(self) -> str:
+        what = "everything" if self.scope == "all" else f"{self.scope} {self.name}"
+        until = f"until {self.until:%Y-%m-%d %H:%M} UTC" if self.until else "until it is resumed"
+        return f"{what} is paused {until} by {self.by}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """A source path whose sites get an older version of the source's own, for a while."""
+
+    source: str
+    path: str
+    version: Version
+    label: str
+    """The version as people write it: a number, an id, or a stage as it was resolved."""
+    at: datetime
+    until: datetime
+    by: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"rolled back to {self.label} until {self.until:%Y-%m-%d %H:%M} UTC by {self.by}: {self.reason}"
+
+
+def protective_now(now: datetime, jumped: tuple[datetime, timedelta] | None) -> datetime:
+    """The time that ends protections (pauses, freezes, rollbacks).
+
+    `jumped`: when the clock was last seen to jump forward, and how far. Until it has agreed with itself for an hour,
+    the time before the jump counts: a protection ends late and never early.
+    """
+    if jumped is None:
+        return now
+    at, step = jumped
+    return now - step if timedelta(0) <= now - at < timedelta(hours=1) else now
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The labels of targets, by target and by site."""
+
+    by_target: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def of(self, target: str) -> Mapping[str, str]:
+        """A target's labels; none for one that is configured no more."""
+        return self.by_target.get(target, {})

@@ -1,0 +1,165 @@
+"""What a company asks of its secrets: rules, what they select, what they check. Pure types."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+
+from syncd.domain.matching import Glob
+from syncd.domain.source import SecretRef
+
+SHORT = 8
+"""Values of fewer characters are not compared with others: they are the same by chance."""
+
+
+class Then(StrEnum):
+    """What follows from a hit."""
+
+    WARN = "warn"
+    """A finding; everything goes on."""
+    DENY = "deny"
+    """It is not sent; what is at Wix stays."""
+    HOLD = "hold"
+    """It waits until a person releases it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One secret on one site, as a rule looks at it."""
+
+    name: str
+    """At Wix."""
+    site: str
+    target: str
+    job: str = ""
+    ref: SecretRef | None = None
+    """None for a secret that nobody manages."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The target's."""
+    version: str = ""
+    """The source's, as a token."""
+    owner: str = ""
+    """As the source says; empty where it says none."""
+    changed_at: datetime | None = None
+    """When the source's version was made, by the source's word."""
+    seen_at: datetime | None = None
+    """When syncd first saw that version, where the source has no date."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selector:
+    """Which secrets: all that is given must fit; of several globs for one thing, one."""
+
+    source: tuple[Glob, ...] = ()
+    path: tuple[Glob, ...] = ()
+    name: tuple[Glob, ...] = ()
+    job: tuple[Glob, ...] = ()
+    target: tuple[Glob, ...] = ()
+    site: tuple[Glob, ...] = ()
+    label: tuple[tuple[str, tuple[Glob, ...]], ...] = ()
+
+    def matches(self, subject: Subject) -> bool:
+        """Is the secret one of these? What has no reference has no source and no path."""
+        ref = subject.ref
+        pairs = (
+            (self.name, subject.name),
+            (self.target, subject.target),
+            (self.site, subject.site),
+            (self.job, subject.job),
+            (self.source, ref.source if ref else ""),
+            (self.path, ref.path if ref else ""),
+        )
+        if not all(not globs or (text and _any(globs, text)) for globs, text in pairs):
+            return False
+        return all(_any(globs, subject.labels.get(key, "")) for key, globs in self.label)
+
+
+def _any(globs: tuple[Glob, ...], text: str) -> bool:
+    return any(glob.matches(text) for glob in globs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueCheck:
+    """What a value must be like. Judged when a version is read; only the outcome is kept."""
+
+    min_length: int | None = None
+    max_length: int | None = None
+    placeholder: bool = False
+    """Must it not be a text that somebody meant to replace?"""
+    comparable: bool = False
+    """Must it be long enough to be compared with others?"""
+
+    @property
+    def digest(self) -> str:
+        """In 8 hex digits: another check judges anew."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exemption:
+    """Secrets that a rule leaves alone for a while, and why."""
+
+    selector: Selector
+    until: date
+    """The last day on which it holds, in UTC."""
+    reason: str
+    label: str
+    """The selector as it was written, for people."""
+
+    def covers(self, subject: Subject, now: datetime) -> bool:
+        """Is this secret left alone at this moment?"""
+        return now.date() <= self.until and self.selector.matches(subject)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GovernanceRule:
+    """One rule: selectors, at most one kind of check, and what follows. Without a check, what it selects is a hit."""
+
+    id: str
+    then: Then
+    selects: Selector
+    leaves_out: Selector | None = None
+    """`not:`."""
+    value: ValueCheck | None = None
+    max_age: timedelta | None = None
+    duplicate: str = ""
+    """`names`, or the label across which a value may not be the same."""
+    require_owner: bool = False
+    require_name: Glob | None = None
+    unmanaged: bool = False
+    exemptions: tuple[Exemption, ...] = ()
+
+    def selects_it(self, subject: Subject) -> bool:
+        """Is the secret one that this rule is about?"""
+        left_out = self.leaves_out is not None and self.leaves_out.matches(subject)
+        return not left_out and self.selects.matches(subject)
+
+    def exemption_of(self, subject: Subject, now: datetime) -> Exemption | None:
+        """What leaves this secret alone now; None if nothing does."""
+        return next((one for one in self.exemptions if one.covers(subject, now)), None)
+
+    @property
+    def value_check(self) -> ValueCheck | None:
+        """What of it needs the value: its own check, or whether a value is long enough to be compared."""
+        return self.value or (ValueCheck(comparable=True) if self.duplicate else None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A rule that a secret breaks, or one of which it is not known yet."""
+
+    rule: GovernanceRule
+    subject: Subject
+    message: str
+    is_judged: bool = True
+    """False: what the rule asks for depends on a value that was not read since the rule is as it is."""
+    exemption: Exemption | None = None
+    """Leaves it alone for now."""
+
+    @property
+    def counts(self) -> bool:
+        """Does anything follow from it?"""
+        return self.is_judged and self.exemption is None

@@ -1,0 +1,9 @@
+"""May a request still be sent? Asked by whoever waits to send one, of whoever wanted it sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+
+HALTED: ContextVar[Callable[[], bool]] = ContextVar("halted", default=lambda: False)  # a function
+"""Set around each action; a pause that comes while a request waits for its place in the rate limit holds it back."""

@@ -1,0 +1,89 @@
+"""When a job may send: days of the week, a time of the day, a time zone. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+FORM = re.compile(
+    r"(?:(?P<days>[A-Za-z]{3}(?:-[A-Za-z]{3})?(?:,[A-Za-z]{3}(?:-[A-Za-z]{3})?)*) +)?"
+    r"(?P<begin>\d{2}:\d{2})-(?P<end>\d{2}:\d{2})(?: +(?P<zone>[A-Za-z0-9_+/-]+))?"
+)
+EXAMPLE = "write days, hours and a time zone, such as Mon-Fri 08:00-18:00 Europe/Berlin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Some hours of some days; one that ends before it begins goes past midnight, and is of the day it begins on."""
+
+    text: str
+    days: frozenset[int]
+    begin: time
+    end: time
+    """`00:00` and `24:00` both mean the end of the day."""
+    zone: str
+
+    @classmethod
+    def parse(cls, text: str) -> Window:
+        """`Mon-Fri 08:00-18:00 Europe/Berlin`; days and zone may be left out. Raises ValueError, in words."""
+        match = FORM.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(EXAMPLE)
+        zone = match["zone"] or "UTC"
+        try:
+            ZoneInfo(zone)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("the time zone is not known; write one such as Europe/Berlin") from None
+        begin, end = _clock(match["begin"]), _clock(match["end"])
+        if begin == end:
+            raise ValueError("the window ends when it begins; leave it out, or write another end")
+        return cls(text=text.strip(), days=_days(match["days"]), begin=begin, end=end, zone=zone)
+
+    def is_open(self, now: datetime) -> bool:
+        """May be sent at this moment, by the clock of its time zone?"""
+        here = now.astimezone(ZoneInfo(self.zone))
+        at, today = here.time(), here.weekday()
+        if self.end == time(0) or self.begin < self.end:
+            return today in self.days and self.begin <= at and (self.end == time(0) or at < self.end)
+        yesterday = (here - timedelta(days=1)).weekday()
+        return (today in self.days and at >= self.begin) or (yesterday in self.days and at < self.end)
+
+
+def _clock(text: str) -> time:
+    hours, minutes = map(int, text.split(":"))
+    if (hours, minutes) == (24, 0):
+        return time(0)
+    if hours > 23 or minutes > 59:
+        raise ValueError(EXAMPLE)
+    return time(hours, minutes)
+
+
+def _days(text: str | None) -> frozenset[int]:
+    if text is None:
+        return frozenset(range(7))
+    found: set[int] = set()
+    for part in text.lower().split(","):
+        first, _, last = part.partition("-")
+        if first not in DAYS or (last or first) not in DAYS:
+            raise ValueError(f"days are {', '.join(day.title() for day in DAYS)}")
+        start, end = DAYS.index(first), DAYS.index(last or first)
+        found |= {day % 7 for day in range(start, end + 1 + (7 if end < start else 0))}
+    return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The windows of a job; none: always open."""
+
+    allow: tuple[Window, ...] = ()
+    free: frozenset[str] = frozenset()
+    """Verbs (create, update, delete) that go at any time."""
+
+    def objection(self, verb: str, now: datetime) -> str:
+        """Why an action may not be sent now; empty if it may."""
+        if not self.allow or verb in self.free or any(window.is_open(now) for window in self.allow):
+            return ""
+        return f"outside the job's window ({', '.join(window.text for window in self.allow)})"

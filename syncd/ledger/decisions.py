@@ -1,0 +1,207 @@
+"""What people decide, as the ledger keeps it: releases, pauses, rollbacks. Each with its line in the audit trail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, insert, select, update
+
+from syncd.domain import Version, version_label
+from syncd.domain.audit import CAUSE, CONTROL, Entry
+from syncd.domain.decisions import HeldAction, Pause, Rollback, protective_now
+from syncd.domain.ports import Clock
+from syncd.ledger import audit as trail
+from syncd.ledger import schema as tables
+from syncd.ledger.engine import upsert
+
+Door = Callable[[], AbstractContextManager[Connection]]
+JUMPED_AT, JUMPED_BY = "clock_jumped_at", "clock_jumped_by"
+"""When the clock was last seen to jump forward, and how far, in microseconds."""
+
+
+class ReleaseOutcome(StrEnum):
+    """What became of a release."""
+
+    DONE = "released"
+    AGAIN = "already released"
+    UNKNOWN = "unknown"
+    MOVED = "moved"
+    """Nothing of the batch waits any more, and nobody released it."""
+
+
+class Decisions:
+    """The decisions of one ledger. All methods raise `LedgerError`."""
+
+    def __init__(self, reading: Door, writing: Door, clock: Clock) -> None:
+        self._reading, self._writing, self._clock = reading, writing, clock
+
+    def held(self, site: str | None = None, job: str | None = None, batch: str | None = None) -> tuple[HeldAction, ...]:
+        """What waits for a release, or was released and is not sent yet."""
+        table = tables.held
+        asked = (("site", site), ("job", job), ("batch", batch))
+        where = [table.c[key] == value for key, value in asked if value is not None]
+        query = select(table).where(and_(True, *where)).order_by(table.c.site, table.c.job, table.c.cause, table.c.name)
+        with self._reading() as connection:
+            return tuple(_held(row) for row in connection.execute(query).mappings())
+
+    def release(self, batch: str, reason: str, only_targets: Iterable[str] | None = None) -> ReleaseOutcome:
+        """Let the actions of a batch go, each as it is now, for a day.
+
+        `only_targets`: what the person may decide on; None: on all.
+        """
+        now, by = self._clock(), CAUSE.get().actor.id
+        with self._writing() as connection:
+            table = tables.held
+            mine = and_(table.c.batch == batch, table.c.released_at.is_(None))
+            waiting = [_held(row) for row in connection.execute(select(table).where(mine)).mappings()]
+            known = connection.execute(select(tables.batches).where(tables.batches.c.batch == batch)).first()
+            if only_targets is not None and any(action.target not in set(only_targets) for action in waiting):
+                return ReleaseOutcome.UNKNOWN
+            if not waiting:
+                if known is None:
+                    return ReleaseOutcome.UNKNOWN
+                return ReleaseOutcome.AGAIN if known.released_at else ReleaseOutcome.MOVED
+            connection.execute(update(table).where(mine).values(released_at=now, released_by=by))
+            done = {"released_at": now, "released_by": by}
+            connection.execute(update(tables.batches).where(tables.batches.c.batch == batch).values(**done))
+            trail.append(connection, CONTROL, [_released(action, reason) for action in waiting], now)
+        return ReleaseOutcome.DONE
+
+    def pauses(self) -> tuple[Pause, ...]:
+        """The pauses that hold at this moment."""
+        with self._reading() as connection:
+            now = protective_now(self._clock(), _jump(connection))
+            rows = connection.execute(select(tables.pauses).order_by(tables.pauses.c.scope, tables.pauses.c.name))
+            found = [Pause(**row) for row in rows.mappings()]
+        return tuple(pause for pause in found if pause.until is None or pause.until > now)
+
+    def pause(self, scope: str, name: str, until: datetime | None, reason: str) -> Pause:
+        """Let a job, a target or everything rest; a pause that is there already is replaced."""
+        now, by = self._clock(), CAUSE.get().actor.id
+        pause = Pause(scope=scope, name=name, at=now, until=until, by=by, reason=reason)
+        with self._writing() as connection:
+            row = {key: getattr(pause, key) for key in Pause.__dataclass_fields__}
+            upsert(connection, tables.pauses, [row])
+            ends = f"{until:%Y-%m-%dT%H:%M:%SZ}" if until else None
+            trail.append(connection, CONTROL, [_paused("job.paused", scope, name, until=ends)], now)
+        return pause
+
+    def resume(self, scope: str, name: str) -> bool:
+        """End a pause. Returns: was there one?"""
+        table = tables.pauses.c
+        with self._writing() as connection:
+            mine = and_(table.scope == scope, table.name == name)
+            if not connection.execute(delete(tables.pauses).where(mine)).rowcount:
+                return False
+            trail.append(connection, CONTROL, [_paused("job.resumed", scope, name)], self._clock())
+        return True
+
+    def rollbacks(self, source: str | None = None) -> dict[tuple[str, str], Rollback]:
+        """The rollbacks that hold at this moment, by source and path."""
+        with self._reading() as connection:
+            now = protective_now(self._clock(), _jump(connection))
+            query = select(tables.rollbacks)
+            query = query if source is None else query.where(tables.rollbacks.c.source == source)
+            found = [_rollback(row) for row in connection.execute(query).mappings()]
+        return {(one.source, one.path): one for one in found if one.until > now}
+
+    def roll_back(self, wanted: Iterable[Rollback], entries: Iterable[Entry]) -> None:
+        """Keep rollbacks, with their lines; one of the same path is replaced."""
+        rows = []
+        for one in wanted:
+            row = {key: getattr(one, key) for key in Rollback.__dataclass_fields__ if key != "version"}
+            version = one.version
+            rows.append({**row, "version": version.token, "number": version.number, "lineage": version.lineage})
+        with self._writing() as connection:
+            upsert(connection, tables.rollbacks, rows)
+            trail.append(connection, CONTROL, entries, self._clock())
+
+    def end_rollbacks(self, keys: Iterable[tuple[str, str]], entries: Iterable[Entry]) -> None:
+        """Let paths go on to their newest version."""
+        table = tables.rollbacks.c
+        with self._writing() as connection:
+            for source, path in keys:
+                connection.execute(delete(tables.rollbacks).where(and_(table.source == source, table.path == path)))
+            trail.append(connection, CONTROL, entries, self._clock())
+
+    def note_clock_jump(self, step: timedelta) -> None:
+        """The clock jumped forward: protections end late for an hour, by as much as it jumped."""
+        with self._writing() as connection:
+            now = (self._clock() - tables.EPOCH) // tables.MICROSECOND
+            rows = [{"key": JUMPED_AT, "value": str(now)}, {"key": JUMPED_BY, "value": str(step // tables.MICROSECOND)}]
+            upsert(connection, tables.meta, rows)
+
+
+def _jump(connection: Connection) -> tuple[datetime, timedelta] | None:
+    meta = tables.meta
+    rows = connection.execute(select(meta.c.key, meta.c.value).where(meta.c.key.in_([JUMPED_AT, JUMPED_BY]))).all()
+    values = {row.key: int(row.value) for row in rows}
+    if len(values) < 2:
+        return None
+    return tables.EPOCH + values[JUMPED_AT] * tables.MICROSECOND, values[JUMPED_BY] * tables.MICROSECOND
+
+
+def _held(row: Any) -> HeldAction:
+    return HeldAction(**row)
+
+
+def _rollback(row: Any) -> Rollback:
+    fields = {key: row[key] for key in Rollback.__dataclass_fields__ if key != "version"}
+    version = Version(token=row["version"], number=row["number"], lineage=row["lineage"])
+    return Rollback(version=version, **fields)
+
+
+def _released(action: HeldAction, reason: str) -> Entry:
+    return Entry(
+        event="secret.released",
+        name=action.name,
+        ref=action.ref,
+        from_version=version_label(action.from_version) or None,
+        to_version=version_label(action.to_version) or None,
+        remote_id=action.remote_id or None,
+        rule=action.cause.removeprefix("rule ") if action.cause.startswith("rule ") else None,
+        job=action.job,
+        target=action.target,
+        site=action.site,
+        reason=reason,
+        detail={"batch": action.batch, "cause": action.cause, "action": action.action},
+    )
+
+
+def _paused(event: str, scope: str, name: str, **detail: str | None) -> Entry:
+    told = {key: value for key, value in detail.items() if value is not None}
+    return Entry(
+        event=event,
+        job=name if scope == "job" else None,
+        target=name if scope == "target" else None,
+        detail={"scope": scope, **told},
+    )
+
+
+def store_held(connection: Connection, site: str, job: str, waiting: Iterable[HeldAction], at: datetime) -> None:
+    """Replace what waits for a job on a site; batches of which nothing is left stay known, so that it can be said."""
+    table, mine = tables.held, and_(tables.held.c.site == site, tables.held.c.job == job)
+    before = {_held(row).identity: _held(row) for row in connection.execute(select(table).where(mine)).mappings()}
+    now = {action.identity: action for action in waiting}
+    if before.keys() == now.keys():
+        return
+    connection.execute(delete(table).where(mine))
+    rows = []
+    for action in now.values():
+        # A release that came while this cycle ran is kept.
+        kept = before.get(action.identity) or replace(action, since=at)
+        rows.append({key: getattr(kept, key) for key in HeldAction.__dataclass_fields__})
+    if rows:
+        connection.execute(insert(table), rows)
+    known_batches = set(connection.execute(select(tables.batches.c.batch)).scalars())
+    fresh = {row["batch"]: row["since"] for row in rows if row["batch"] not in known_batches}
+    if fresh:
+        new = [
+            {"batch": batch, "since": since, "released_at": None, "released_by": ""} for batch, since in fresh.items()
+        ]
+        connection.execute(insert(tables.batches), new)

@@ -1,0 +1,80 @@
+"""What each site listed last, without values, so that Wix need not be asked; and what was judged of values."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, delete, select
+
+from syncd.domain import RemoteSecret
+from syncd.domain.ownership import owner_in
+from syncd.ledger import schema as tables
+from syncd.ledger.engine import in_parts, upsert
+
+Row = tuple[str, str, datetime | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedSecret:
+    """A secret as its site listed it last."""
+
+    site: str
+    remote_id: str
+    name: str
+    owner: str
+    """Whose mark it carries; empty for none."""
+    updated_at: datetime | None
+    seen_at: datetime
+    """When it was first listed like this."""
+
+
+def store_listing(connection: Connection, site: str, listed: Iterable[RemoteSecret], at: datetime) -> None:
+    """Remember a listing; only what changed is written, and one that is as before is not even compared row by row."""
+    table, secrets, key = tables.listings, list(listed), f"listing {hashlib.sha256(site.encode()).hexdigest()[:40]}"
+    text = repr(sorted((one.id, one.name, one.description, one.updated_at) for one in secrets))
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    known = select(tables.meta.c.value).where(tables.meta.c.key == key)
+    if connection.execute(known).scalar() == digest:
+        return
+    upsert(connection, tables.meta, [{"key": key, "value": digest}])
+    columns = (table.c.remote_id, table.c.name, table.c.owner, table.c.updated_at)
+    before = {row[0]: tuple(row[1:]) for row in connection.execute(select(*columns).where(table.c.site == site))}
+    now: dict[str, Row] = {one.id: (one.name, owner_in(one.description) or "", one.updated_at) for one in secrets}
+    for part in in_parts(before.keys() - now.keys()):
+        connection.execute(delete(table).where(and_(table.c.site == site, table.c.remote_id.in_(part))))
+    changed = [
+        {"site": site, "remote_id": key, "name": name, "owner": owner, "updated_at": updated_at, "seen_at": at}
+        for key, (name, owner, updated_at) in now.items()
+        if before.get(key) != (name, owner, updated_at)
+    ]
+    upsert(connection, table, changed)
+
+
+def listed_secrets(connection: Connection, site: str | None = None) -> list[ListedSecret]:
+    """What is remembered, by site and name."""
+    table = tables.listings
+    query = select(table).order_by(table.c.site, table.c.name)
+    query = query if site is None else query.where(table.c.site == site)
+    return [ListedSecret(**row) for row in connection.execute(query).mappings()]
+
+
+def store_facts(connection: Connection, site: str, facts: Mapping[tuple[str, str, str], str]) -> None:
+    """What was judged of values when they were read: by name, version and digest of the check."""
+    rows = [
+        {"site": site, "name": name, "digest": digest, "version": version, "fault": fault}
+        for (name, version, digest), fault in facts.items()
+    ]
+    upsert(connection, tables.facts, rows)
+
+
+def facts_of(connection: Connection, site: str | None = None) -> dict[str, dict[tuple[str, str, str], str]]:
+    """The facts by site, and by name, version and digest of the check."""
+    table = tables.facts
+    query = select(table) if site is None else select(table).where(table.c.site == site)
+    found: dict[str, dict[tuple[str, str, str], str]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.site, {})[row.name, row.version, row.digest] = row.fault
+    return found

@@ -1,0 +1,143 @@
+"""Take sites back to an older version of a source path's own: find it, read it, and say what would change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from syncd.domain import ReadResult, Record, Rule, SourceEntry, version_label
+from syncd.domain.audit import Entry
+from syncd.domain.decisions import Rollback
+from syncd.domain.job import Job
+from syncd.domain.naming import selects_path
+from syncd.domain.ports import Source
+from syncd.errors import ConfigError, SourceError, VersionGone
+from syncd.reconcile.runtime import Runtime
+
+PREVIOUS = "AWSPREVIOUS"
+"""The stage that Secrets Manager moves to the version before the current one (RotateSecret reference)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A source path that is to be rolled back, with the ledger's rows that come from it."""
+
+    source: str
+    path: str
+    records: tuple[Record, ...]
+    job: Job
+    rule: Rule
+
+
+def taken(runtime: Runtime, records: Iterable[Record], what: str) -> list[Taken]:
+    """The paths that a name at Wix or a source path means. Raises `ConfigError` for one that no site has."""
+    named = [record for record in records if what in {record.name, record.ref.path}]
+    if not named:
+        raise ConfigError(f"no site has a secret called {what}, or one from such a path", hint="see: syncd state list")
+    pinned = next((record for record in named if record.pin), None)
+    if pinned is not None:
+        raise ConfigError(f"{pinned.name} is pinned by its rule already", hint="change `version` or `stage` there")
+    by_path: dict[tuple[str, str], list[Record]] = {}
+    for record in named:
+        by_path.setdefault((record.ref.source, record.ref.path), []).append(record)
+    return [_of_path(runtime, source, path, tuple(rows)) for (source, path), rows in sorted(by_path.items())]
+
+
+def _of_path(runtime: Runtime, source: str, path: str, rows: tuple[Record, ...]) -> Taken:
+    for job in runtime.jobs.values():
+        for rule in job.rules:
+            if job.source == source and not rule.pin and selects_path(rule, path):
+                return Taken(source=source, path=path, records=rows, job=job, rule=rule)
+    raise ConfigError(f"no rule of a job takes {path} any more", hint="a rollback needs one that reads it")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How long a rollback holds, who wants it, and why."""
+
+    now: datetime
+    until: datetime
+    by: str
+    reason: str
+
+
+def rollback_to(runtime: Runtime, one: Taken, wanted: str | None, terms: Terms) -> Rollback:
+    """Read the older version anew, and say what is to hold.
+
+    `wanted`: a version, or (AWS) a stage; None: the one before. Raises `VersionGone`, `SourceError`; `ConfigError`
+    for a source without versions.
+    """
+    source = runtime.source(one.source)
+    entry = next((entry for entry in source.find(one.rule, one.path).entries), None)
+    if entry is None:
+        raise SourceError(f"source {one.source}: {one.path} cannot be read now", hint="see: syncd explain " + one.path)
+    if entry.version is None or not version_label(entry.version.token):
+        raise ConfigError(
+            f"{one.path} has no versions (KV v1), so none can be gone back to", hint="write it anew there"
+        )
+    result = _read(source, entry, wanted)
+    if result.version is None or result.document is None:
+        which = f"version {wanted}" if wanted else "a version before this one"
+        raise VersionGone(f"{one.path} has no {which} that can be read", hint="name another one with --to")
+    return Rollback(
+        source=one.source,
+        path=one.path,
+        version=result.version,
+        label=version_label(result.version.token),
+        at=terms.now,
+        until=terms.until,
+        by=terms.by,
+        reason=terms.reason,
+    )
+
+
+def _read(source: Source, entry: SourceEntry, wanted: str | None) -> ReadResult:
+    found = ReadResult(entry=entry)
+    for candidate in _candidates(entry, wanted):
+        found = next(iter(source.read([candidate])), found)
+        if found.document is not None:
+            return found
+        if found.failure is not None and not (found.failure.of_secret or wanted):
+            raise SourceError(found.failure.message, hint=found.failure.hint)
+    return found
+
+
+def _candidates(entry: SourceEntry, wanted: str | None) -> Iterator[SourceEntry]:
+    """What to read, one after the other, until something is there."""
+    number = entry.version.number if entry.version else None
+    if number is not None:
+        tried = [wanted] if wanted is not None else [str(older) for older in range(number - 1, max(0, number - 20), -1)]
+        yield from (replace(entry, read_as=one) for one in tried if one.isdecimal())
+        return
+    if wanted is not None:
+        yield replace(entry, read_as=wanted)
+    yield replace(entry, pin=wanted or PREVIOUS)
+
+
+def entries_of(one: Taken, rollback: Rollback | None) -> Iterator[Entry]:
+    """The lines of the audit trail: one a secret. `rollback`: None where it ends."""
+    for record in one.records:
+        ends = {"until": f"{rollback.until:%Y-%m-%dT%H:%M:%SZ}"} if rollback else {"ended": "true"}
+        yield Entry(
+            event="secret.rolled_back",
+            name=record.name,
+            ref=str(record.ref),
+            from_version=version_label(record.version) or None,
+            to_version=rollback.label if rollback else None,
+            remote_id=record.remote_id,
+            job=record.job,
+            target=record.target,
+            site=record.site,
+            detail=ends,
+        )
+
+
+def jobs_of(runtime: Runtime, paths: Iterable[tuple[str, str]]) -> list[Job]:
+    """The jobs that send these paths somewhere."""
+    wanted = set(paths)
+    return [
+        job
+        for job in runtime.jobs.values()
+        if any(job.source == source and selects_path(rule, path) for source, path in wanted for rule in job.rules)
+    ]

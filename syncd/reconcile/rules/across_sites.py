@@ -1,0 +1,81 @@
+"""Rules about all secrets together: one value in two places, and what nobody manages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from syncd.domain import Record, RemoteSecret
+from syncd.domain.governance import Hit, Subject
+from syncd.domain.ownership import owner_in
+from syncd.domain.ports import Target
+from syncd.reconcile.rules.judging import SameValue, duplicates, unmanaged
+from syncd.reconcile.runtime import Runtime
+
+
+def across_sites(
+    runtime: Runtime, target: Target, remote: Sequence[RemoteSecret], now: datetime
+) -> dict[str, tuple[Hit, ...]]:
+    """The hits on one site, by name. Nothing is asked of any site but its listing, which is there already."""
+    found: dict[str, list[Hit]] = {}
+    if any(rule.duplicate for rule in runtime.rules):
+        for hit in duplicate_hits(runtime, now):
+            if hit.subject.site == target.site:
+                found.setdefault(hit.subject.name, []).append(hit)
+    if any(rule.unmanaged for rule in runtime.rules):
+        subjects = _unmanaged_on(runtime, target, remote)
+        for rule in runtime.rules:
+            for hit in unmanaged(rule, subjects, now) if rule.unmanaged else ():
+                found.setdefault(hit.subject.name, []).append(hit)
+    return {name: tuple(hits) for name, hits in found.items()}
+
+
+def duplicate_hits(runtime: Runtime, now: datetime) -> list[Hit]:
+    """Every secret whose value another one has where a rule allows none, on all sites."""
+    numbers = runtime.store.same_values()
+    if not numbers:
+        return []
+    target_of = {runtime.site_of(name): name for name in reversed(runtime.targets)}
+    held = [
+        SameValue(group=number, subject=subject_of(runtime, record, target_of.get(site, record.target)))
+        for site in sorted({site for site, _ in numbers})
+        for record in runtime.store.records(site)
+        if (number := numbers.get((record.site, record.name))) is not None
+    ]
+    facts = {key: fault for of_site in runtime.store.all_facts().values() for key, fault in of_site.items()}
+    return [hit for rule in runtime.rules if rule.duplicate for hit in duplicates(rule, held, facts, now)]
+
+
+def subject_of(runtime: Runtime, record: Record, target: str) -> Subject:
+    """A secret of the ledger as rules look at it."""
+    return Subject(
+        name=record.name,
+        site=record.site,
+        target=target,
+        job=record.job,
+        ref=record.ref,
+        labels=runtime.labels.of(target),
+        version=record.version,
+        changed_at=record.source_updated_at,
+    )
+
+
+def _unmanaged_on(runtime: Runtime, target: Target, remote: Sequence[RemoteSecret]) -> list[Subject]:
+    ours = {record.remote_id for record in runtime.store.records(target.site)}
+    return unmanaged_subjects(
+        {secret.id: (secret.name, owner_in(secret.description) or "") for secret in remote if secret.id not in ours},
+        target.site,
+        target.name,
+        runtime.labels.of(target.name),
+    )
+
+
+def unmanaged_subjects(
+    listed: Mapping[str, tuple[str, str]], site: str, target: str, labels: Mapping[str, str]
+) -> list[Subject]:
+    """What a site lists that no ledger holds and that carries nobody's mark. `listed`: name and owner by id."""
+    return [
+        Subject(name=name, site=site, target=target, labels=labels)
+        for name, owner in sorted(listed.values())
+        if not owner
+    ]

@@ -1,0 +1,175 @@
+"""What of a plan may go: rules that deny or hold, the job's windows, and what a person released. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from syncd.domain import ADOPTING, Action, Create, Delete, Finding, FindingKind, Held, Plan, Update, verb_of
+from syncd.domain.decisions import HeldAction
+from syncd.domain.governance import Hit, Then
+from syncd.domain.windows import Windows
+
+HitsOf = Callable[[Action], tuple[Hit, ...]]
+"""The rules that what an action would leave at the site breaks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Releases:
+    """What a person released on this site for this job, at one moment."""
+
+    actions: tuple[HeldAction, ...]
+    now: datetime
+
+    def allows(self, wanted: HeldAction, *, finishing: bool) -> bool:
+        """Is this very action released?
+
+        `finishing`: it ends what an earlier, interrupted write began; then the same version of the name is enough.
+        """
+        for action in self.actions:
+            if not action.is_released(self.now) or (action.name, action.cause) != (wanted.name, wanted.cause):
+                continue
+            if action.identity == wanted.identity or (finishing and action.to_version == wanted.to_version):
+                return True
+        return False
+
+
+def changes_content(action: Action) -> bool:
+    """Does it bring something to the site, or take it away, that was not agreed on before?
+
+    A write that puts back what the site had, or that only changes a description, does not.
+    """
+    if isinstance(action, (Create, Delete)):
+        return True
+    if action.reason in ADOPTING:
+        return True
+    if action.describe_only:
+        return False
+    record, desired = action.record, action.desired
+    other_value = None not in {desired.fingerprint, record.fingerprint} and desired.fingerprint != record.fingerprint
+    return desired.version != record.version or other_value
+
+
+def held_action(action: Action, cause: str, place: tuple[str, str, str]) -> HeldAction:
+    """What waits, with everything that a release is bound to. `place`: site, job and target."""
+    site, job, target = place
+    record = action.record
+    ref = action.record.ref if isinstance(action, Delete) else action.desired.ref
+    return HeldAction(
+        site=site,
+        job=job,
+        target=target,
+        cause=cause,
+        action=verb_of(action),
+        name=action.name,
+        ref=str(ref),
+        from_version=record.version if record else "",
+        to_version="" if isinstance(action, Delete) else action.desired.version,
+        remote_id=(record.remote_id or "") if record else "",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """Everything that stands between a plan and the site, but for the limits."""
+
+    place: tuple[str, str, str]
+    """Site, job, target."""
+    hits: HitsOf
+    releases: Releases
+    windows: Windows
+    now: datetime
+    rolled_back: Mapping[str, str]
+    """Names whose source path a person rolled back, and in which words: no rule holds those up, but for a denial."""
+
+    def passed(self, plan: Plan) -> Plan:
+        """The plan with the actions that may go; the others are findings, or wait for a release."""
+        kept, held = list[Action](), list(plan.held)
+        findings = [finding for finding in plan.findings if not self._is_superseded(finding)]
+        for action in plan.actions:
+            hits = [hit for hit in self.hits(action) if hit.counts] if _is_judged(action) else []
+            denial = next((hit for hit in hits if hit.rule.then is Then.DENY), None)
+            if denial is not None and not isinstance(action, Delete):
+                findings += _denied(action, denial)
+            elif holding := self._holding(action, hits):
+                held.append(holding)
+            elif objection := self.windows.objection(_verb(action), self.now):
+                findings.append(_waiting(action, objection))
+            else:
+                kept.append(action)
+        findings += self._of_rolled_back(plan)
+        return replace(plan, actions=tuple(kept), findings=tuple(findings), held=tuple(held))
+
+    def _holding(self, action: Action, hits: list[Hit]) -> Held | None:
+        if action.name in self.rolled_back or not changes_content(action):
+            return None
+        finishing = isinstance(action, Update) and action.record.unverified
+        for hit in hits:
+            if hit.rule.then is not Then.HOLD:
+                continue
+            cause = f"rule {hit.rule.id}"
+            if not self.releases.allows(held_action(action, cause, self.place), finishing=finishing):
+                return Held(action=action, cause=cause, why=f"rule {hit.rule.id}: {hit.message}")
+        return None
+
+    def _is_superseded(self, finding: Finding) -> bool:
+        return finding.kind is FindingKind.UNCHANGED and finding.name in self.rolled_back
+
+    def _of_rolled_back(self, plan: Plan) -> Iterator[Finding]:
+        """A secret that was rolled back is not as its source says, and says so."""
+        settled = {finding.name: finding for finding in plan.findings if finding.kind is FindingKind.UNCHANGED}
+        written = {action.name: action for action in plan.actions if not isinstance(action, Delete)}
+        for name, words in self.rolled_back.items():
+            ref = settled[name].ref if name in settled else written[name].desired.ref if name in written else None
+            if ref is not None:
+                yield Finding(kind=FindingKind.ROLLED_BACK, name=name, ref=ref, message=words)
+
+
+def _is_judged(action: Action) -> bool:
+    """A write that only finds out whether the site still has an id, or changes a description, brings nothing."""
+    return not (isinstance(action, Update) and action.describe_only and action.reason not in ADOPTING)
+
+
+def _verb(action: Action) -> str:
+    return type(action).__name__.lower()
+
+
+def _denied(action: Create | Update, hit: Hit) -> Iterator[Finding]:
+    """What is at the site stays as it is; where nothing is, nothing is sent."""
+    why = f"rule {hit.rule.id}: {hit.message}"
+    hint = f"mend it at the source, or see the rule: syncd rules --id {hit.rule.id}"
+    ref = action.desired.ref
+    if action.record is not None and action.record.remote_id is not None:
+        yield Finding(kind=FindingKind.BEHIND, name=action.name, ref=ref, message=f"not sent, {why}", hint=hint)
+        return
+    yield Finding(
+        kind=FindingKind.DENIED, name=action.name, ref=ref, message=why, hint=hint, exit_code=1, rule=hit.rule.id
+    )
+
+
+def _waiting(action: Action, objection: str) -> Finding:
+    if isinstance(action, Delete):
+        message = f"{action.reason}; not sent: {objection}"
+        return Finding(kind=action.kind, name=action.name, ref=action.record.ref, message=message)
+    return Finding(kind=FindingKind.BEHIND, name=action.name, ref=action.desired.ref, message=f"not sent: {objection}")
+
+
+def rule_findings(hits: Mapping[str, tuple[Hit, ...]], refused: frozenset[str]) -> Iterator[Finding]:
+    """A finding for each rule that a secret breaks and that is no reason of its own for its status.
+
+    `hits`: by name; `refused`: names that are denied already.
+    """
+    for name in sorted(hits):
+        for hit in hits[name]:
+            if not hit.counts or hit.rule.then is Then.HOLD or (name in refused and hit.rule.then is Then.DENY):
+                continue
+            yield Finding(
+                kind=FindingKind.RULE,
+                name=name,
+                ref=hit.subject.ref,
+                message=f"rule {hit.rule.id}: {hit.message}",
+                hint=f"see: syncd rules --id {hit.rule.id}",
+                exit_code=1 if hit.rule.then is Then.DENY else 0,
+                rule=hit.rule.id,
+            )

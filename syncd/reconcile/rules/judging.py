@@ -1,0 +1,104 @@
+"""What a rule makes of a secret. Pure: facts about values were noted when the values were read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from syncd.domain.governance import GovernanceRule, Hit, Subject
+from syncd.domain.recency import happened_within
+
+Facts = Mapping[tuple[str, str, str], str]
+"""By name, version and digest of the check: what is wrong with the value; empty for nothing."""
+NOT_JUDGED = "not judged yet: its value was not read since the rule is as it is"
+
+
+def hits_of(rules: Iterable[GovernanceRule], subject: Subject, facts: Facts, now: datetime) -> tuple[Hit, ...]:
+    """The rules that one secret breaks, or of which it is not known; duplicates and unmanaged secrets apart."""
+    return tuple(hit for rule in rules if (hit := _hit(rule, subject, facts, now)) is not None)
+
+
+def _hit(rule: GovernanceRule, subject: Subject, facts: Facts, now: datetime) -> Hit | None:
+    # These two are about the whole site, or all sites together: see `duplicates` and `unmanaged`.
+    if rule.duplicate or rule.unmanaged or not rule.selects_it(subject):
+        return None
+    message, is_judged = _message(rule, subject, facts, now)
+    if not message:
+        return None
+    exemption = rule.exemption_of(subject, now)
+    return Hit(rule=rule, subject=subject, message=message, is_judged=is_judged, exemption=exemption)
+
+
+def _message(rule: GovernanceRule, subject: Subject, facts: Facts, now: datetime) -> tuple[str, bool]:
+    """What is wrong, and whether that is known; empty for nothing."""
+    if rule.value is not None:
+        fact = facts.get((subject.name, subject.version, rule.value.digest))
+        return (NOT_JUDGED, False) if fact is None else (fact, True)
+    if rule.max_age is not None:
+        return _too_old(rule, subject, now)
+    if rule.require_owner or rule.require_name is not None:
+        return _lacking(rule, subject), True
+    return "forbidden here", True
+
+
+def _too_old(rule: GovernanceRule, subject: Subject, now: datetime) -> tuple[str, bool]:
+    age, since = rule.max_age, subject.changed_at or subject.seen_at
+    if age is None or since is None:
+        return "the age of its version is not known until it is verified", False
+    if happened_within(since, now, age):
+        return "", True
+    least = "" if subject.changed_at else "at least "
+    return f"its version is {least}{(now - since).days} days old, {age.days} are allowed", True
+
+
+def _lacking(rule: GovernanceRule, subject: Subject) -> str:
+    if rule.require_owner and not subject.owner:
+        return "the source names no owner of it"
+    if rule.require_name is not None and not rule.require_name.matches(subject.name):
+        return f"its name is not of the form {rule.require_name}"
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SameValue:
+    """A secret whose value others have, too: `group` is the same for those, and tells nothing of the value."""
+
+    group: int
+    subject: Subject
+
+
+def duplicates(rule: GovernanceRule, held: Sequence[SameValue], facts: Facts, now: datetime) -> Iterator[Hit]:
+    """Secrets that have one value where the rule allows none. `facts`: of all sites, by name and version.
+
+    One reference on several sites is one secret, except across a label.
+    """
+    check = rule.value_check
+    groups: dict[int, list[Subject]] = {}
+    for one in held:
+        fact = facts.get((one.subject.name, one.subject.version, check.digest)) if check else None
+        if rule.selects_it(one.subject) and fact == "":
+            groups.setdefault(one.group, []).append(one.subject)
+    for subjects in groups.values():
+        for subject in subjects:
+            others = [other for other in subjects if _clashes(rule.duplicate, subject, other)]
+            if others:
+                names = sorted({f"{other.name} on {other.target}" for other in others})
+                more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+                message = f"holds the same value as {', '.join(names[:3])}{more}"
+                exemption = rule.exemption_of(subject, now)
+                yield Hit(rule=rule, subject=subject, message=message, exemption=exemption)
+
+
+def _clashes(across: str, subject: Subject, other: Subject) -> bool:
+    if across == "names":
+        return subject.ref != other.ref and (subject.name, subject.site) != (other.name, other.site)
+    return subject.labels.get(across, "") != other.labels.get(across, "")
+
+
+def unmanaged(rule: GovernanceRule, subjects: Iterable[Subject], now: datetime) -> Iterator[Hit]:
+    """Secrets on a site that nobody manages. `subjects`: those that no ledger holds and that carry no mark of ours."""
+    for subject in subjects:
+        if rule.selects_it(subject):
+            exemption = rule.exemption_of(subject, now)
+            yield Hit(rule=rule, subject=subject, message="nobody manages it", exemption=exemption)

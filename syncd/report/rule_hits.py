@@ -1,0 +1,97 @@
+"""What each rule hits now, by all that the ledger knows: no source and no site is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from syncd.bootstrap.app import App
+from syncd.domain import OpenProblem, PathState, Record
+from syncd.domain.governance import Hit, Subject
+from syncd.reconcile.rules.across_sites import duplicate_hits, unmanaged_subjects
+from syncd.reconcile.rules.judging import Facts, hits_of, unmanaged
+
+Paths = Mapping[str, Mapping[tuple[str, str], PathState]]
+"""By source, and by path and pin."""
+
+
+def hits_now(app: App) -> list[Hit]:
+    """Every hit, those that an exception covers and those that are not judged yet included. Raises `LedgerError`."""
+    runtime, now = app.runtime, app.runtime.clock()
+    if not runtime.rules:
+        return []
+    facts = app.ledger.all_facts()
+    hits = [
+        hit for subject in subjects(app) for hit in hits_of(runtime.rules, subject, facts.get(subject.site, {}), now)
+    ]
+    hits += duplicate_hits(runtime, now)
+    hits += _unmanaged(app, now)
+    order = {rule.id: number for number, rule in enumerate(runtime.rules)}
+    return sorted(hits, key=lambda hit: (order[hit.rule.id], hit.subject.target, hit.subject.name))
+
+
+def subjects(app: App) -> Iterator[Subject]:
+    """Every secret of a configured site as rules look at it, those that never came there included."""
+    paths: Paths = {name: app.ledger.known_paths(name) for name in app.settings.sources}
+    facts = app.ledger.all_facts()
+    have = set()
+    for record in app.ledger.records():
+        if not app.served.is_detached(record):
+            have.add((record.site, record.name))
+            yield _of_record(app, record, paths)
+    for problem in app.ledger.all_problems():
+        if problem.ref is not None and (problem.site, problem.subject) not in have and problem.site in app.served.jobs:
+            yield _of_problem(app, problem, paths, facts.get(problem.site, {}))
+
+
+def _of_record(app: App, record: Record, paths: Paths) -> Subject:
+    target = app.first_target_on(record.site, record.job)
+    state = paths.get(record.ref.source, {}).get((record.ref.path, record.pin))
+    return Subject(
+        name=record.name,
+        site=record.site,
+        target=target,
+        job=record.job,
+        ref=record.ref,
+        labels=app.runtime.labels.of(target),
+        version=record.version,
+        owner=state.owner if state else "",
+        changed_at=record.source_updated_at,
+        seen_at=state.seen_at if state else None,
+    )
+
+
+def _of_problem(app: App, problem: OpenProblem, paths: Paths, facts: Facts) -> Subject:
+    target = app.first_target_on(problem.site, problem.job)
+    ref = problem.ref
+    state = paths.get(ref.source, {}).get((ref.path, "")) if ref else None
+    version = next((version for name, version, _ in facts if name == problem.subject), "")
+    return Subject(
+        name=problem.subject,
+        site=problem.site,
+        target=target,
+        job=problem.job,
+        ref=ref,
+        labels=app.runtime.labels.of(target),
+        version=version,
+        owner=state.owner if state else "",
+        changed_at=state.updated_at if state else None,
+        seen_at=state.seen_at if state else None,
+    )
+
+
+def unmanaged_now(app: App) -> list[Subject]:
+    """What the sites listed last that no ledger holds and that carries nobody's mark."""
+    held = {record.remote_id for record in app.ledger.records()}
+    found = []
+    for site in app.served.jobs:
+        listed = {one.remote_id: (one.name, one.owner) for one in app.ledger.listed(site) if one.remote_id not in held}
+        target = app.first_target_on(site, "")
+        found += unmanaged_subjects(listed, site, target, app.runtime.labels.of(target))
+    return found
+
+
+def _unmanaged(app: App, now: datetime) -> list[Hit]:
+    rules = [rule for rule in app.runtime.rules if rule.unmanaged]
+    nobodys = unmanaged_now(app) if rules else []
+    return [hit for rule in rules for hit in unmanaged(rule, nobodys, now)]
