@@ -9,6 +9,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic_core import ErrorDetails
+from pydantic_core.core_schema import ErrorType
 
 from syncd.config.fields import FORMS, Strict, meant_by
 from syncd.config.settings import Settings
@@ -62,16 +63,11 @@ def message_of(detail: ErrorDetails) -> str:
         return BOUNDS[kind].format(**context)
     if kind in PLAIN:
         return PLAIN[kind]
-    return detail["msg"] if kind in OUR_KINDS else "cannot be used here; see the documentation of this key"
+    return "cannot be used here; see the documentation of this key" if kind in PYDANTICS else detail["msg"]
 
 
-OUR_KINDS = frozenset(
-    {
-        "address", "port", "one_place", "key", "file_path", "env_name", "inline", "duration", "limit", "rate",
-        "schedule", "timezone", "cron",
-    }
-)  # fmt: skip
-"""Faults that our own validators raise, in our own words."""
+PYDANTICS = frozenset(get_args(ErrorType))
+"""Faults in pydantic's words, which may hold what was written; all others are raised by our own validators."""
 
 
 def _kind_fault(context: dict[str, Any]) -> str:

@@ -38,7 +38,7 @@ class Window:
         except (KeyError, ValueError, OSError):
             raise ValueError("the time zone is not known; write one such as Europe/Berlin") from None
         begin, end = _clock(match["begin"]), _clock(match["end"])
-        if begin == end:
+        if begin == end and match["end"] != "24:00":
             raise ValueError("the window ends when it begins; leave it out, or write another end")
         return cls(text=text.strip(), days=_days(match["days"]), begin=begin, end=end, zone=zone)
 

@@ -24,7 +24,7 @@ from syncd.ledger.store import Ledger
 FORMAT = "syncd-ledger/1"
 MOVED = (
     tables.records, tables.ids, tables.joined_sites, tables.paths, tables.mounts, tables.troubles, tables.grants,
-    tables.history, tables.runs,
+    tables.history, tables.runs, tables.pauses, tables.rollbacks,
 )  # fmt: skip
 """What is moved; the locks and the request times of a moment are not."""
 LEFT_OUT = {"seal", "fingerprint", "id"}

@@ -32,15 +32,18 @@ class Taken:
 
 def taken(runtime: Runtime, records: Iterable[Record], what: str) -> list[Taken]:
     """The paths that a name at Wix or a source path means. Raises `ConfigError` for one that no site has."""
-    named = [record for record in records if what in {record.name, record.ref.path}]
+    known = list(records)
+    named = [record for record in known if what in {record.name, record.ref.path}]
     if not named:
         raise ConfigError(f"no site has a secret called {what}, or one from such a path", hint="see: syncd state list")
     pinned = next((record for record in named if record.pin), None)
     if pinned is not None:
         raise ConfigError(f"{pinned.name} is pinned by its rule already", hint="change `version` or `stage` there")
-    by_path: dict[tuple[str, str], list[Record]] = {}
-    for record in named:
-        by_path.setdefault((record.ref.source, record.ref.path), []).append(record)
+    # A version is the whole path's: each of its fields goes back with it.
+    by_path: dict[tuple[str, str], list[Record]] = {(one.ref.source, one.ref.path): [] for one in named}
+    for record in known:
+        if (record.ref.source, record.ref.path) in by_path and not record.pin:
+            by_path[record.ref.source, record.ref.path].append(record)
     return [_of_path(runtime, source, path, tuple(rows)) for (source, path), rows in sorted(by_path.items())]
 
 

@@ -1,0 +1,142 @@
+"""What waits for a person: bound action by action, released once, and everything harmless goes meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.lab import Bao, Lab
+from tests.support.policies import DELETING
+
+HOLD = {"id": "prod", "label": {"env": "prod"}, "then": "hold"}
+
+
+@pytest.fixture
+def job(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    for name in "ab":
+        bao.put(f"app/{name}", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    lab.config["targets"]["shop"]["labels"] = {"env": "prod"}
+    lab.config["rules"] = [HOLD]
+    return lab
+
+
+def held(lab: Lab) -> list[dict[str, Any]]:
+    result = lab.run("held", "--json")
+    assert result.code == 0, result.err
+    rows: list[dict[str, Any]] = result.json
+    return rows
+
+
+def batches(lab: Lab) -> dict[str, list[str]]:
+    return {row["batch"]: [action["name"] for action in row["actions"]] for row in held(lab)}
+
+
+def test_nothing_goes_before_its_release_and_then_once(job: Lab, bao: Bao) -> None:
+    result = job.run("sync")
+    assert result.code == 6 and not job.site.values() and "syncd release" in result.out, result.out
+    assert job.statuses() == {"a_v": "held", "b_v": "held"}
+    (batch,) = held(job)
+    assert (
+        set(batch) == {"batch", "job", "target", "site", "cause", "since", "actions"} and batch["cause"] == "rule prod"
+    )
+    assert batch["actions"][0] == {
+        "action": "create", "name": "a_v", "ref": f"vault:{bao.mount}/app/a#v", "from": None, "to": "1", "remote_id": None,
+    }  # fmt: skip
+    assert job.run("release", batch["batch"]).code == 3, "a reason is needed"
+    assert job.run("release", "0" * 12, "--reason", "x").code == 3
+    assert job.run("release", batch["batch"], "--reason", "CHG-1").code == 0
+    again = job.run("release", batch["batch"], "--reason", "CHG-1")
+    assert again.code == 0 and "already released" in again.out
+    assert job.run("sync").code == 0 and set(job.site.values()) == {"a_v", "b_v"} and not held(job)
+    bao.put("app/a", v="2")
+    assert job.run("sync").code == 6 and job.site.values()["a_v"] == "1", "a held name stays held at its new version"
+    assert job.statuses() == {"a_v": "held", "b_v": "synced"}
+    lines = [
+        line for line in job.run("audit", "show", "--json").json if line["event"] in {"secret.held", "secret.released"}
+    ]
+    assert [(line["event"], line["name"], line["rule"]) for line in lines] == [
+        ("secret.held", "a_v", "prod"), ("secret.held", "b_v", "prod"), ("secret.released", "a_v", "prod"),
+        ("secret.released", "b_v", "prod"), ("secret.held", "a_v", "prod"),
+    ]  # fmt: skip
+    assert lines[2]["reason"] == "CHG-1" and lines[2]["stream"] == "control" and lines[2]["site"] == job.site_id
+
+
+def test_what_changes_leaves_its_batch(job: Lab, bao: Bao) -> None:
+    assert job.run("sync").code == 6
+    (first,) = batches(job)
+    bao.put("app/a", v="2")
+    assert job.run("sync").code == 6
+    now = batches(job)
+    assert now[first] == ["b_v"] and len(now) == 2
+    assert job.run("release", first, "--reason", "x").code == 0
+    assert job.run("sync").code == 6 and set(job.site.values()) == {"b_v"}
+    (second,) = batches(job)
+    bao.put("app/a", v="3")
+    assert job.run("sync").code == 6
+    moved = job.run("release", second, "--reason", "x")
+    assert moved.code == 6 and "waits any more" in moved.err
+
+
+def test_a_release_is_for_the_version_that_was_seen(job: Lab, bao: Bao) -> None:
+    assert job.run("sync").code == 6
+    (batch,) = batches(job)
+    assert job.run("release", batch, "--reason", "x").code == 0
+    bao.put("app/a", v="2")
+    assert job.run("sync").code == 6 and job.site.values() == {"b_v": "1"}
+
+
+def test_a_failed_try_does_not_use_a_release_up(job: Lab) -> None:
+    assert job.run("sync").code == 6
+    (batch,) = batches(job)
+    assert job.run("release", batch, "--reason", "x").code == 0
+    job.wix.fault("403", "POST", times=50)
+    assert job.run("sync").code == 5 and not job.site.values()
+    job.wix.faults.clear()
+    assert job.run("sync").code == 0 and len(job.site.values()) == 2
+
+
+def test_a_restore_and_a_description_are_no_new_content(job: Lab, bao: Bao) -> None:
+    assert job.run("sync").code == 6
+    for batch in batches(job):
+        assert job.run("release", batch, "--reason", "x").code == 0
+    assert job.run("sync").code == 0
+    from tests.support.wix_people import changed_by_hand
+
+    changed_by_hand(job, "a_v")
+    assert job.run("sync").code == 0 and job.site.values()["a_v"] == "1", "our own value is put back"
+    job.config["jobs"]["job"]["secrets"][0]["description"] = "Kept"
+    assert job.run("sync").code == 0 and not held(job)
+
+
+def test_deletions_that_a_limit_withheld_are_released_once(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    for number in range(6):
+        bao.put(f"app/s{number}", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, **(DELETING | {"guard": {"max_deletes": 1}}))
+    assert lab.run("sync").code == 0
+    for number in range(3):
+        bao.remove(f"app/s{number}")
+    bao.put("app/s5", v="2")
+    result = lab.run("sync")
+    assert result.code == 6 and lab.site.values()["s5_v"] == "2", "a rotation is never held up by a deletion"
+    (batch,) = held(lab)
+    assert batch["cause"] == "max_deletes" and [a["action"] for a in batch["actions"]] == ["delete"] * 3
+    assert lab.run("release", batch["batch"], "--reason", "CHG-2").code == 0
+    assert lab.run("sync").code == 0 and len(lab.site.values()) == 3 and not held(lab)
+    bao.remove("app/s3")
+    assert lab.run("sync").code == 6, "what was released counts in the rolling day"
+
+
+def test_a_rule_that_goes_frees_what_it_held(job: Lab) -> None:
+    assert job.run("sync").code == 6
+    job.config["rules"] = []
+    assert job.run("sync").code == 0 and len(job.site.values()) == 2 and not held(job)
+
+
+def test_a_plan_is_no_release(job: Lab) -> None:
+    plan = job.run("plan", "--out", str(job.folder / "plan.json"))
+    assert plan.code == 6 and "held in batch" in plan.out
+    assert job.run("apply", str(job.folder / "plan.json")).code in {0, 6} and not job.site.values()

@@ -1,0 +1,112 @@
+"""Rollbacks: the source's own older version, read anew, on every site, for a while."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.lab import Bao, Lab
+
+
+@pytest.fixture
+def job(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    for version in ("one", "two", "three"):
+        bao.put("app/db", v=version, w=version)
+    bao.put("app/other", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    assert lab.run("sync").code == 0
+    return lab
+
+
+def roll(lab: Lab, *words: str) -> Any:
+    return lab.run("rollback", *words, "--reason", "incident 7")
+
+
+def test_back_and_forth(job: Lab, bao: Bao) -> None:
+    result = roll(job, "db_v", "--to", "1")
+    assert result.code == 0, result.err
+    assert job.site.values() == {"db_v": "one", "db_w": "one", "other_v": "1"}
+    assert job.statuses() == {"db_v": "rolled_back", "db_w": "rolled_back", "other_v": "synced"}
+    bao.put("app/db", v="four", w="four")
+    result = job.run("sync")
+    assert result.code == 0 and job.site.values()["db_v"] == "one" and "4 at the source waits" in result.out, result.out
+    writes = job.writes()
+    assert job.run("sync").code == 0 and job.writes() == writes
+    assert roll(job, f"{bao.mount}/app/db", "--end").code == 0
+    assert job.site.values()["db_v"] == "four" and set(job.statuses().values()) == {"synced"}
+    assert roll(job, "db_v", "--end").code == 3
+    lines = [line for line in job.run("audit", "show", "--json").json if line["event"] == "secret.rolled_back"]
+    assert [(line["name"], line["from"], line["to"]) for line in lines[:2]] == [("db_v", "3", "1"), ("db_w", "3", "1")]
+    assert lines[0]["reason"] == "incident 7"
+
+
+def test_the_one_before_if_none_is_named(job: Lab, bao: Bao) -> None:
+    bao.root.secrets.kv.v2.destroy_secret_versions("app/db", versions=[2], mount_point=bao.mount)
+    assert roll(job, "db_v").code == 0 and job.site.values()["db_v"] == "one", "2 is destroyed"
+
+
+@pytest.mark.parametrize(("words", "code"), [(("db_v", "--to", "9"), 1), (("db_v", "--to", "x"), 1), (("nobody",), 3), (("db_v", "--until", "2020-01-01"), 3)])  # fmt: skip
+def test_what_cannot_be_gone_back_to(job: Lab, words: tuple[str, ...], code: int) -> None:
+    result = roll(job, *words)
+    assert result.code == code and "fix:" in result.err, result.err
+    assert job.site.values()["db_v"] == "three"
+
+
+def test_a_version_that_goes_while_it_holds(job: Lab, bao: Bao) -> None:
+    assert roll(job, "db_v", "--to", "1").code == 0
+    bao.root.secrets.kv.v2.destroy_secret_versions("app/db", versions=[1], mount_point=bao.mount)
+    assert job.run("sync").code == 0 and job.site.values()["db_v"] == "one", "what is there stays"
+
+
+def test_a_deny_rule_holds_all_the_same(job: Lab) -> None:
+    job.config["rules"] = [{"id": "long", "min_length": 4, "then": "deny"}]
+    assert roll(job, "db_v", "--to", "1").code == 1 and job.site.values()["db_v"] == "three"
+
+
+def test_three_sites_at_once(job: Lab) -> None:
+    for number in range(2):
+        site = str(uuid.uuid4())
+        job.secret_file(f"key-{number}", job.wix.issue_key(site))
+        job.config["targets"][f"shop{number}"] = job.target(site, f"key-{number}")
+        job.config["jobs"]["job"]["targets"].append(f"shop{number}")
+    assert job.run("sync").code == 0
+    assert roll(job, "db_v", "--to", "2").code == 0
+    assert all(job.wix.site(one["auth"]["site_id"]).values()["db_v"] == "two" for one in job.config["targets"].values())
+    rows = job.run("where", "db_v", "--json")
+    assert rows.code == 3, "where takes a path"
+
+
+def test_what_a_job_updated_lately_goes_back(job: Lab, bao: Bao) -> None:
+    bao.put("app/db", v="bad", w="bad")
+    bao.put("app/new", v="x")
+    assert job.run("sync").code == 0
+    result = roll(job, "--job", "job", "--since", "1h")
+    assert result.code == 1 and "new_v was created" in result.err, result.err
+    assert job.site.values()["db_v"] == "three"
+
+
+def test_aws_goes_back_by_stage_and_by_id(lab: Lab, aws: Any, aws_url: str) -> None:
+    client = aws
+    name = f"rb-{uuid.uuid4().hex[:8]}"
+    first = client.create_secret(Name=name, SecretString="one")["VersionId"]
+    client.put_secret_value(SecretId=name, SecretString="two")
+    lab.aws(aws_url)
+    lab.job("job", "aws", {"path": name})
+    assert lab.run("sync").code == 0 and lab.site.values()[name] == "two"
+    assert roll(lab, name).code == 0 and lab.site.values()[name] == "one"
+    assert roll(lab, name, "--end").code == 0 and lab.site.values()[name] == "two"
+    assert roll(lab, name, "--to", first).code == 0 and lab.site.values()[name] == "one"
+    assert lab.run("sync").code == 0 and lab.statuses()[name] == "rolled_back"
+
+
+def test_kv1_has_no_versions(lab: Lab, bao: Bao) -> None:
+    bao.root.sys.enable_secrets_engine("kv", path=f"{bao.mount}-1", options={"version": "1"})
+    bao.root.secrets.kv.v1.create_or_update_secret("a", {"v": "1"}, mount_point=f"{bao.mount}-1")
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}-1/*"})
+    assert lab.run("sync").code == 0
+    result = roll(lab, "a_v")
+    assert result.code == 3 and "no versions" in result.err

@@ -1,0 +1,134 @@
+"""Rules on the real components: what is denied is not sent, what is held waits, and an idle cycle stays quiet."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.lab import Bao, Lab
+
+
+@pytest.fixture
+def job(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    bao.put("app/good", v="a-long-enough-value")
+    bao.put("app/weak", v="short")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, drift_policy="report")
+    lab.config["targets"]["shop"]["labels"] = {"env": "prod"}
+    return lab
+
+
+def with_rules(lab: Lab, *rules: dict[str, Any]) -> Lab:
+    lab.config["rules"] = list(rules)
+    return lab
+
+
+WEAK = {"id": "weak", "min_length": 16, "then": "deny"}
+
+
+def test_a_weak_value_is_not_sent_and_is_not_read_again(job: Lab, bao: Bao) -> None:
+    with_rules(job, WEAK)
+    result = job.run("sync")
+    assert result.code == 1 and "rule weak: its value is shorter than 16 characters" in result.out, result.out
+    assert list(job.site.values()) == ["good_v"] and job.statuses() == {"good_v": "synced", "weak_v": "denied"}
+    lines = [line for line in job.run("audit", "show", "--json").json if line["event"] == "secret.denied"]
+    assert [(line["name"], line["rule"]) for line in lines] == [("weak_v", "weak")]
+    without_values(job, bao)
+    assert job.run("sync").code == 1, "what was judged is not read again"
+    job.secret_file("vault-token", bao.token)
+    bao.put("app/weak", v="now-it-is-long-enough")
+    assert job.run("sync").code == 0 and set(job.site.values()) == {"good_v", "weak_v"}
+
+
+def without_values(lab: Lab, bao: Bao) -> None:
+    """From here on a value that is read is refused: metadata alone may be seen."""
+    rules = "\n".join(
+        f'path "{path}" {{ capabilities = ["read", "list", "scan"] }}'
+        for path in (f"{bao.mount}/metadata/*", f"{bao.mount}/detailed-metadata/*", "sys/internal/ui/mounts/*")
+    )
+    lab.secret_file("vault-token", bao.policy(f"metadata-{bao.mount}", rules))
+
+
+def test_what_was_synced_stays_and_breaks_the_rule(job: Lab, bao: Bao) -> None:
+    assert job.run("sync").code == 0
+    with_rules(job, WEAK)
+    assert job.run("sync").code == 0, "nobody has judged it yet"
+    rows = job.run("rules", "--json")
+    assert rows.code == 0 and [hit["judged"] for hit in rows.json[0]["hits"]] == [False, False]
+    assert "not judged yet" in job.run("rules").out
+    assert job.run("rules", "--recheck").code == 1
+    result = job.run("sync")
+    assert result.code == 1 and job.statuses() == {"good_v": "synced", "weak_v": "synced"}
+    bao.put("app/weak", v="other")
+    assert job.run("sync").code == 1
+    assert job.statuses()["weak_v"] == "behind" and job.site.values()["weak_v"] == "short", "what is at Wix stays"
+
+
+def test_a_path_that_is_forbidden_by_a_label(job: Lab, bao: Bao) -> None:
+    with_rules(
+        job, {"id": "no-weak-in-prod", "path": f"{bao.mount}/app/weak", "label": {"env": "prod"}, "then": "deny"}
+    )
+    assert job.run("sync").code == 1 and list(job.site.values()) == ["good_v"]
+    job.config["targets"]["shop"]["labels"] = {"env": "test"}
+    assert job.run("sync").code == 0 and len(job.site.values()) == 2
+
+
+def test_an_exception_ends(job: Lab, bao: Bao) -> None:
+    today = datetime.now(UTC).date()
+    left = {"name": "weak_v", "until": today.isoformat(), "reason": "relaunch"}
+    with_rules(job, {**WEAK, "except": [left]})
+    assert job.run("sync").code == 0 and len(job.site.values()) == 2
+    assert "relaunch" in job.run("rules").out and job.run("rules").code == 0
+    left["until"] = (today - timedelta(days=1)).isoformat()
+    assert job.run("rules").code == 1
+
+
+def test_owners_come_from_the_source(job: Lab, bao: Bao) -> None:
+    bao.root.secrets.kv.v2.update_metadata("app/good", mount_point=bao.mount, custom_metadata={"owner": "shop-team"})
+    with_rules(job, {"id": "owned", "require": {"owner": True}, "then": "deny"})
+    assert job.run("sync").code == 1 and list(job.site.values()) == ["good_v"]
+    bao.root.secrets.kv.v2.update_metadata("app/weak", mount_point=bao.mount, custom_metadata={"owner": "x"})
+    assert job.run("sync").code == 0 and len(job.site.values()) == 2
+
+
+def test_warnings_change_nothing(job: Lab, bao: Bao) -> None:
+    job.site.create({"name": "LEGACY", "value": "x"})
+    bao.put("app/twin", v="a-long-enough-value")
+    with_rules(
+        job,
+        {"id": "old", "max_age": "90d", "then": "warn"},
+        {"id": "twice", "duplicate": {"across": "names"}, "then": "warn"},
+        {"id": "ours", "unmanaged": True, "then": "warn"},
+        {"id": "weak", "min_length": 16, "then": "warn"},
+    )
+    assert job.run("sync").code == 0 and len(job.site.values()) == 4
+    result = job.run("sync")
+    assert result.code == 0 and "nobody manages it" in result.out, result.out
+    hits = {rule["id"]: sorted(hit["name"] for hit in rule["hits"]) for rule in job.run("rules", "--json").json}
+    assert hits == {"old": [], "twice": ["good_v", "twin_v"], "ours": ["LEGACY"], "weak": ["weak_v"]}
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"id": "x", "then": "warn"}, "selects everything and checks nothing"),
+        ({"id": "x", "max_age": "9d", "then": "deny"}, "can only warn"),
+        ({"id": "x", "max_age": "9d", "min_length": 3, "then": "warn"}, "one kind of check a rule"),
+        ({"id": "x", "color": "red", "then": "warn"}, "unknown key"),
+        ({"id": "x", "path": "a", "then": "explode"}, "then"),
+        (
+            {"id": "x", "path": "a", "then": "deny", "except": [{"name": "a", "until": "2027-02-30", "reason": "r"}]},
+            "no day",
+        ),
+        ({"id": "x", "path": "a", "then": "deny", "except": [{"name": "a", "until": "2027-02-03"}]}, "reason"),
+        ({"id": "x", "path": "a", "then": "deny", "except": [{"until": "2027-02-03", "reason": "r"}]}, "names nothing"),
+        ({"id": "x", "require": {}, "then": "warn"}, "require names nothing"),
+        ({"id": "x", "unmanaged": True, "path": "a", "then": "warn"}, "no source, path or job"),
+    ],
+)
+def test_a_rule_that_cannot_be(job: Lab, rule: dict[str, Any], said: str) -> None:
+    result = with_rules(job, rule).run("check")
+    assert result.code == 3 and "syncd.yaml:" in result.err and "rules" in result.err, result.err
+    assert said in result.err, result.err
