@@ -14,7 +14,22 @@ import typer
 from typer.exceptions import TyperException
 
 from syncd import __version__
-from syncd.cli import audit, check, explain, forecast, held, init, pause, plan, rollback, rules, state, sync, where
+from syncd.cli import (
+    audit,
+    check,
+    explain,
+    forecast,
+    held,
+    init,
+    pause,
+    plan,
+    report,
+    rollback,
+    rules,
+    state,
+    sync,
+    where,
+)
 from syncd.cli import sandbox as local
 from syncd.cli import status as inspect
 from syncd.cli.context import Context, warn
@@ -46,6 +61,7 @@ rules.add_to(app)
 held.add_to(app)
 pause.add_to(app)
 rollback.add_to(app)
+report.add_to(app)
 forecast.add_to(app)
 app.add_typer(state.app, name="state")
 app.add_typer(audit.app, name="audit")

@@ -199,13 +199,13 @@ def _print(lines: Iterator[dict[str, Any]], form: str) -> None:
         for line in lines:
             sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
         return
+    from syncd.report.formats import csv_cell
+
     writer = csv.writer(sys.stdout)
     writer.writerow(KEYS)
     for line in lines:
-        writer.writerow([csv_cell(line[key]) for key in KEYS])
+        writer.writerow([csv_cell(_as_cell(line[key])) for key in KEYS])
 
 
-def csv_cell(value: object) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    text = "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+def _as_cell(value: object) -> object:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)

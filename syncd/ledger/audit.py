@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, and_, delete, insert, or_, select, type_coerce
+from sqlalchemy import BigInteger, Connection, and_, delete, func, insert, or_, select, type_coerce
 
 from syncd.domain.audit import CAUSE, FIRST, Break, ChainCheck, Entry, chained, columns_of
 from syncd.domain.ports import AuditBatch
@@ -116,10 +116,11 @@ class Filter:
     event: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    text: str | None = None
+    """Only lines that hold this text."""
 
 
-def lines(connection: Connection, asked: Filter, *, most: int | None = None) -> Iterator[dict[str, Any]]:
-    """The lines that fit, oldest first; of `most`, the newest."""
+def _asked(asked: Filter) -> list[Any]:
     c = tables.audit.c
     where = [getattr(c, key) == value for key in ("site", "name", "job") if (value := getattr(asked, key)) is not None]
     if asked.actor is not None:  # as it was claimed, or by the part before the host
@@ -128,8 +129,34 @@ def lines(connection: Connection, asked: Filter, *, most: int | None = None) -> 
     if asked.event is not None:
         parts = [part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") for part in asked.event.split("*")]
         where.append(c.event.like("%".join(parts), escape="\\"))
+    where += [c.line.contains(asked.text, autoescape=True)] if asked.text else []
     where += [c.at >= asked.since] if asked.since else []
     where += [c.at < asked.until] if asked.until else []
+    return where
+
+
+def texts(connection: Connection, asked: Filter) -> Iterator[tuple[str, str | None, str]]:
+    """Event, outcome and stored text of the lines that fit, oldest first; nothing of them is parsed."""
+    c = tables.audit.c
+    query = select(c.event, c.outcome, c.line).where(and_(True, *_asked(asked))).order_by(c.at, c.stream, c.seq)
+    with connection.execute(query.execution_options(yield_per=1000)) as found:
+        for row in found:
+            yield row.event, row.outcome, row.line
+
+
+def last_done(connection: Connection) -> Iterator[dict[str, Any]]:
+    """The line of the last action that was done on each secret."""
+    c = tables.audit.c
+    done = and_(c.event.like("secret.%"), c.outcome == "done")
+    newest = select(c.stream, func.max(c.seq).label("seq")).where(done).group_by(c.stream, c.name).subquery()
+    same = and_(c.stream == newest.c.stream, c.seq == newest.c.seq)
+    for row in connection.execute(select(c.line).join(newest, same)):
+        yield json.loads(row.line)
+
+
+def lines(connection: Connection, asked: Filter, *, most: int | None = None) -> Iterator[dict[str, Any]]:
+    """The lines that fit, oldest first; of `most`, the newest."""
+    c, where = tables.audit.c, _asked(asked)
     query = select(c.line).where(and_(True, *where))  # SQLAlchemy's own neutral element
     if most is not None:
         newest = connection.execute(query.order_by(c.at.desc(), c.stream.desc(), c.seq.desc()).limit(most)).all()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.cli.grouping import Problem, grouped_by_cause, problem_lines
 from syncd.cli.report_output import cycle_error_lines
 from syncd.errors import TargetDenied, TargetUnavailable
+from syncd.report.grouping import Problem, grouped_by_cause, problem_lines
 
 
 def conflict(name: str) -> Problem:

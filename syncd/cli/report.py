@@ -1,0 +1,100 @@
+"""`syncd report`: the inventory with all that a security officer asks, and the auditor's evidence."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from syncd.cli.context import moment, show, show_json, show_table
+from syncd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from syncd.bootstrap.app import App
+
+FORMS = ("table", "json", "csv", "md", "html")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(report)
+
+
+def report(
+    context: typer.Context,
+    *,
+    form: Annotated[str, typer.Option("--format", help="table, json, csv (the inventory), md or html.")] = "table",
+    site: Annotated[str | None, typer.Option("--site", help="Only this site, by its target or its key.")] = None,
+    job: Annotated[str | None, typer.Option("--job", help="Only of this job.")] = None,
+    label: Annotated[str | None, typer.Option("--label", metavar="KEY=VALUE", help="Only targets with it.")] = None,
+    evidence: Annotated[
+        str | None, typer.Option("--evidence", metavar="FROM..TO", help="The auditor's file of that time, as JSON.")
+    ] = None,
+) -> int:
+    """Report on every secret: where it comes from, whose it is, how old, what breaks a rule, what nobody manages."""
+    from syncd.report import formats
+    from syncd.report.evidence import write_evidence
+    from syncd.report.inventory import Chosen, report_now
+
+    if form not in FORMS:
+        raise ConfigError(f"--format {form} is not known", hint=f"one of {', '.join(FORMS)}")
+    span = _span(evidence) if evidence is not None else None
+    with context.obj.open(writable=False) as app:
+        if span is not None:
+            write_evidence(app, *span, sys.stdout)
+            return 0
+        chosen = Chosen(site=_known_site(app, site), job=_known_job(app, job), label=_label(label))
+        found = report_now(app, chosen)
+    if form == "json":
+        show_json(formats.as_json(found))
+    elif form == "csv":
+        sys.stdout.write(formats.as_csv(found))
+    elif form == "md":
+        sys.stdout.write(formats.as_markdown(found))
+    elif form == "html":
+        sys.stdout.write(formats.as_html(found))
+    else:
+        for title, rows in found.sections():
+            show(f"{title}: {len(rows)}")
+            if rows:
+                columns = [key for key in rows[0] if key not in {"site", "field"}]
+                table = [[formats.cell(row[key])[:40] for key in columns] for row in rows]
+                show_table([key.upper().replace("_", " ") for key in columns], table)
+            show()
+    return 0
+
+
+def _span(text: str) -> tuple[datetime, datetime]:
+    first, dots, last = text.partition("..")
+    if not dots or not first:
+        raise ConfigError(f"--evidence {text} is no time", hint="write FROM..TO, such as 2026-10-01..2026-11-01")
+    since = moment(first, "--evidence", ahead=False)
+    until = moment(last, "--evidence", ahead=False) if last else moment("0s", "--evidence", ahead=True)
+    if until <= since:
+        raise ConfigError(f"--evidence {text} ends before it begins", hint="write the earlier time first")
+    return since, until
+
+
+def _label(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise ConfigError(f"--label {text} is no label", hint="write KEY=VALUE, such as env=prod")
+    return key, value
+
+
+def _known_site(app: App, site: str | None) -> str | None:
+    settings, ledger = app.settings, app.ledger
+    if site is not None and site not in settings.targets and site not in ledger.audit_heads(site):
+        raise ConfigError(f"there is no site {site}", hint=f"the targets are {', '.join(sorted(settings.targets))}")
+    return site
+
+
+def _known_job(app: App, job: str | None) -> str | None:
+    settings = app.settings
+    if job is not None and job not in settings.jobs:
+        raise ConfigError(f"there is no job {job}", hint=f"the jobs are {', '.join(sorted(settings.jobs))}")
+    return job

@@ -1,0 +1,215 @@
+"""The auditor's file: the complete population of changes of a time, and the seventeen questions with their answers.
+
+One pass over the audit trail, line by line: a million lines take no more memory than their counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TextIO
+
+from syncd.bootstrap.app import App
+from syncd.domain.governance import Then
+from syncd.ledger.audit import Filter
+from syncd.report.inventory import Chosen, Report, report_now
+
+NOT_RECORDED = "not recorded"
+CHANGES = {"secret.create", "secret.update", "secret.delete"}
+OVERRIDES = {
+    "secret.released", "secret.adopted", "secret.frozen", "secret.rolled_back", "job.paused", "secret.forgotten",
+}  # fmt: skip
+"""What a person does beside the usual way, with a reason."""
+
+
+@dataclass(slots=True)
+class _Population:
+    """What one pass over the trail counts."""
+
+    changes: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    by_kind: Counter[str] = field(default_factory=Counter)
+    """Of actors."""
+    with_commit: int = 0
+    with_plan: int = 0
+    overrides: list[dict[str, Any]] = field(default_factory=list)
+    configurations: list[dict[str, Any]] = field(default_factory=list)
+    """Who might do what, from when on."""
+    refused: Counter[str] = field(default_factory=Counter)
+    drift: Counter[str] = field(default_factory=Counter)
+    pruned: list[dict[str, Any]] = field(default_factory=list)
+    imported: int = 0
+    rebuilt: int = 0
+
+    def take(self, event: str, outcome: str | None, text: str) -> None:
+        """One more line. A change is counted by its text, which is parsed only where a person gave a reason."""
+        is_change = event in CHANGES and outcome != "intent"
+        if is_change:
+            self.changes[event] += 1
+            self.outcomes[str(outcome)] += 1
+            self.by_kind[text.partition('"kind":"')[2].partition('"')[0]] += 1
+            self.with_commit += '"commit":null' not in text
+            self.with_plan += '"plan":null' not in text
+            self.drift["restored"] += "somebody else" in text
+        if event in OVERRIDES or (is_change and outcome == "done" and '"reason":null' not in text):
+            self.overrides.append(_brief(json.loads(text)))
+        if event in {"config.loaded", "audit.pruned", "secret.adopted"}:
+            self._take_parsed(event, json.loads(text))
+        if event in REFUSED:
+            self.refused[event] += 1
+        self.drift["found"] += event == "drift.found"
+        self.imported += event == "ledger.imported"
+
+    def _take_parsed(self, event: str, line: Mapping[str, Any]) -> None:
+        detail = line["detail"]
+        if event == "config.loaded":
+            who = {"tokens": detail.get("tokens", {}), "proxy": detail.get("proxy", {})}
+            self.configurations.append(
+                {"at": line["at"], "digest": detail.get("digest"), "commit": line["commit"], **who}
+            )
+        elif event == "audit.pruned":
+            self.pruned.append({"at": line["at"], **detail})
+        else:
+            self.rebuilt += detail.get("by") == "its mark"
+
+
+REFUSED = {"access.denied", "config.refused", "secret.denied", "secret.held", "limit.withheld"}
+
+
+def _brief(line: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("at", "event", "name", "target", "job", "from", "to", "reason")
+    return {**{key: line[key] for key in keys}, "by": line["actor"]["id"]}
+
+
+def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> None:
+    """Write one JSON document: `changes` line by line, then everything else. Raises `LedgerError`."""
+    population = _Population()
+    out.write(f'{{"from": {json.dumps(since.isoformat())}, "to": {json.dumps(until.isoformat())},\n"changes": [\n')
+    out.writelines(
+        (",\n" if number else "") + text for number, text in enumerate(_changes(app, since, until, population))
+    )
+    out.write("\n],\n")
+    report = report_now(app, Chosen())
+    broken, count = app.ledger.audit.verify({})
+    chains = {
+        "lines": count,
+        "streams": {stream: {"seq": seq, "hash": digest} for stream, (seq, digest) in app.ledger.audit.heads().items()},
+        "breaks": [{"stream": one.stream, "seq": one.seq, "what": one.what} for one in broken],
+    }
+    rest = {
+        "counts": {
+            "changes": dict(population.changes),
+            "outcomes": dict(population.outcomes),
+            "by": dict(population.by_kind),
+        },
+        "who_could": population.configurations,
+        "overrides": population.overrides,
+        "refused": dict(population.refused),
+        "chains": chains,
+        "questions": answers(app, report, population, chains),
+    }
+    out.write(json.dumps(rest, default=str, ensure_ascii=False)[1:] + "\n")
+
+
+def _changes(app: App, since: datetime, until: datetime, population: _Population) -> Iterator[str]:
+    """The population of changes, each as it ended, in the words of the trail."""
+    for event, outcome, text in app.ledger.audit.texts(Filter(since=since, until=until)):
+        population.take(event, outcome, text)
+        if event in CHANGES and outcome != "intent":
+            yield text
+
+
+def answers(app: App, report: Report, population: _Population, chains: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The questions q1 to q17, each with its answer."""
+    settings = app.settings
+    total = sum(population.changes.values())
+    agreed: Any = (
+        f"{population.with_commit} of {total} name the commit that was reviewed, {population.with_plan} a plan"
+    )
+    return {
+        "q1": _answer("inventory with origin, places and owner", report.secrets),
+        "q2": _answer("who may cause or release a change", _who_may(population)),
+        "q3": _answer("the complete population of changes in the period", {"count": total, "where": "changes"}),
+        "q4": _answer(
+            "for one change: asked by, agreed by another, tested, applied when, leading to what",
+            {
+                "asked by": "changes[].actor and .reason",
+                "agreed by another": agreed if population.with_commit else NOT_RECORDED,
+                "tested": agreed if population.with_commit else NOT_RECORDED,
+                "applied when": "changes[].at; the intent is line .intent of stream .stream",
+                "leading to": "changes[].to (source version), .commit",
+            },
+        ),
+        "q5": _answer("emergency changes and their reasons", population.overrides),
+        "q6": _answer("for each event what, when, where, source, outcome, identity", "syncd audit export; changes"),
+        "q7": _answer(
+            "can a line be removed unseen",
+            {"chains": chains, "tail": "heads are in each cycle.finished event, and where audit: ships lines to"},
+        ),
+        "q8": _answer("kept how long", {"keep": str(settings.audit.keep), "pruned": population.pruned}),
+        "q9": _answer("did logging fail", _logging(app)),
+        "q10": _answer("age and rotation against the stated period", _ages(app, report)),
+        "q11": _answer("how long from rotation to every consumer", _arrivals(report)),
+        "q12": _answer("one value in two environments", _of_rules(app, "duplicate", report.duplicates)),
+        "q13": _answer(
+            "changes outside the process, found and dealt with",
+            {"counts": dict(population.drift), "drift": report.drift},
+        ),
+        "q14": _answer("secrets that nobody manages", report.unmanaged),
+        "q15": _answer("exceptions: who, why, until when", report.exceptions),
+        "q16": _answer(
+            "is a value ever shown or stored",
+            "no: the ledger holds keyed fingerprints, the trail neither values nor fingerprints (SECURITY.md)",
+        ),
+        "q17": _answer("was a restore proved", _restores(population)),
+    }  # fmt: skip
+
+
+def _answer(question: str, answer: object) -> dict[str, Any]:
+    return {"question": question, "answer": answer}
+
+
+def _who_may(population: _Population) -> object:
+    if not population.configurations:
+        return "as config.loaded said before the period; see syncd audit show --event config.loaded"
+    return population.configurations
+
+
+def _logging(app: App) -> dict[str, Any]:
+    sink = app.settings.audit.sink
+    waiting = app.ledger.audit.unshipped_count(sink) if sink else 0
+    return {"sink": sink or "none configured", "lines not shipped": waiting, "required": app.settings.audit.required}
+
+
+def _ages(app: App, report: Report) -> dict[str, Any]:
+    periods = {rule.id: f"{rule.max_age.days}d" for rule in app.runtime.rules if rule.max_age}
+    late = [hit for hit in report.hits if hit["rule"] in periods]
+    stated = periods or "no rule states one (max_age)"
+    return {"stated": stated, "older": late, "of": len(report.secrets)}
+
+
+def _arrivals(report: Report) -> dict[str, Any]:
+    spans = sorted(
+        (row["arrived_at"] - row["source_changed_at"]).total_seconds()
+        for row in report.secrets
+        if row["arrived_at"] and row["source_changed_at"] and row["arrived_at"] >= row["source_changed_at"]
+    )
+    waiting = [row["name"] for row in report.secrets if row["status"] != "synced"]
+    if not spans:
+        return {"secrets": 0, "not there": waiting}
+    middle = timedelta(seconds=round(spans[len(spans) // 2]))
+    return {"median": str(middle), "longest": str(timedelta(seconds=round(spans[-1]))), "not there": waiting}
+
+
+def _of_rules(app: App, kind: str, found: Iterable[object]) -> object:
+    rules = [rule.id for rule in app.runtime.rules if getattr(rule, kind) and rule.then is Then.WARN]
+    return {"rules": rules or f"no rule of the kind {kind} is configured", "found": list(found)}
+
+
+def _restores(population: _Population) -> object:
+    if not population.imported and not population.rebuilt:
+        return NOT_RECORDED
+    return {"ledgers imported": population.imported, "secrets taken back by their mark": population.rebuilt}

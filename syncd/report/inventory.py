@@ -1,0 +1,197 @@
+"""Every secret on every site: where it comes from, whose it is, how old, what breaks a rule, what nobody manages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from syncd.bootstrap.app import App
+from syncd.domain import Record, version_label
+from syncd.domain.statuses import status_of_record
+from syncd.ledger.audit import Filter
+from syncd.report.rule_hits import hits_now, unmanaged_now
+
+COLUMNS = (
+    "name", "target", "site", "job", "source", "path", "field", "owner", "version", "source_changed_at", "status",
+    "arrived_at", "as_of", "last_change_by", "last_change_reason", "rules",
+)  # fmt: skip
+"""What the inventory says of a secret."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Which part of the inventory is asked for."""
+
+    site: str | None = None
+    """A target's name, or a site's key."""
+    job: str | None = None
+    label: tuple[str, str] | None = None
+
+    def takes(self, app: App, target: str, site: str, job: str) -> bool:
+        """Is it part of that?"""
+        if self.job is not None and job != self.job:
+            return False
+        if self.label is not None and app.runtime.labels.of(target).get(self.label[0]) != self.label[1]:
+            return False
+        keys = {site, *(name for name in app.settings.targets if app.site_of(name) == site)}
+        return self.site is None or self.site in keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The state of all secrets at one moment."""
+
+    as_of: datetime
+    secrets: list[dict[str, Any]]
+    hits: list[dict[str, Any]]
+    """What breaks a rule."""
+    duplicates: list[dict[str, Any]]
+    drift: list[dict[str, Any]]
+    unmanaged: list[dict[str, Any]]
+    exceptions: list[dict[str, Any]]
+    held: list[dict[str, Any]] = field(default_factory=list)
+    released: list[dict[str, Any]] = field(default_factory=list)
+
+    def sections(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """Each part with its title."""
+        yield "Secrets", self.secrets
+        yield "Rules that are broken", self.hits
+        yield "One value in two places", self.duplicates
+        yield "Changed at Wix by others", self.drift
+        yield "Managed by nobody", self.unmanaged
+        yield "Exceptions", self.exceptions
+        yield "Waiting for a release", self.held
+        yield "Released", self.released
+
+
+def report_now(app: App, chosen: Chosen) -> Report:
+    """The report, from the ledger alone. Raises `LedgerError`."""
+    hits = [hit for hit in hits_now(app) if chosen.takes(app, hit.subject.target, hit.subject.site, hit.subject.job)]
+    broken: dict[tuple[str, str], list[str]] = {}
+    for hit in hits:
+        if hit.counts:
+            broken.setdefault((hit.subject.site, hit.subject.name), []).append(hit.rule.id)
+    rows = [
+        {
+            "rule": hit.rule.id, "then": hit.rule.then.value, "name": hit.subject.name, "target": hit.subject.target,
+            "ref": str(hit.subject.ref) if hit.subject.ref else None, "what": hit.message, "judged": hit.is_judged,
+        }
+        for hit in hits
+        if hit.exemption is None
+    ]  # fmt: skip
+    twice = {rule.id for rule in app.runtime.rules if rule.duplicate}
+    nobodys = {rule.id for rule in app.runtime.rules if rule.unmanaged}
+    held = [one for one in app.ledger.decisions.held() if chosen.takes(app, one.target, one.site, one.job)]
+    return Report(
+        as_of=app.runtime.clock(),
+        secrets=list(_secrets(app, chosen, broken)),
+        hits=[row for row in rows if row["rule"] not in twice | nobodys],
+        duplicates=[row for row in rows if row["rule"] in twice],
+        drift=list(_drift(app, chosen)),
+        unmanaged=[
+            {"name": one.name, "target": one.target, "site": one.site}
+            for one in unmanaged_now(app)
+            if chosen.takes(app, one.target, one.site, "")
+        ],
+        exceptions=list(_exceptions(app)),
+        held=[
+            {"batch": one.batch, "action": one.action, "name": one.name, "target": one.target, "cause": one.cause,
+             "since": one.since}
+            for one in held
+            if one.released_at is None
+        ],
+        released=[
+            {"batch": one.batch, "action": one.action, "name": one.name, "target": one.target, "cause": one.cause,
+             "released_at": one.released_at, "by": one.released_by}
+            for one in held
+            if one.released_at is not None
+        ],
+    )  # fmt: skip
+
+
+def _secrets(app: App, chosen: Chosen, broken: Mapping[tuple[str, str], list[str]]) -> Iterator[dict[str, Any]]:
+    now, served = app.runtime.clock(), app.served
+    looked = {(run.site, run.job): run.succeeded_at for run in app.ledger.runs()}
+    owners = {
+        (source, path): state.owner
+        for source in app.settings.sources
+        for (path, _), state in app.ledger.known_paths(source).items()
+    }
+    changes = last_changes(app)
+    for record in app.ledger.records():
+        target = app.first_target_on(record.site, record.job)
+        if not chosen.takes(app, target, record.site, record.job):
+            continue
+        change = changes.get((record.site, record.name), {})
+        yield {
+            "name": record.name,
+            "target": target,
+            "site": record.site,
+            "job": record.job,
+            "source": record.ref.source,
+            "path": record.ref.path,
+            "field": record.ref.field,
+            "owner": owners.get((record.ref.source, record.ref.path)) or None,
+            "version": version_label(record.version) or None,
+            "source_changed_at": record.source_updated_at,
+            "status": status_of_record(record, served, now),
+            "arrived_at": record.last_synced_at,
+            "as_of": looked.get((record.site, record.job)),
+            "last_change_by": change.get("by"),
+            "last_change_reason": change.get("reason"),
+            "rules": ", ".join(broken.get((record.site, record.name), ())) or None,
+        }
+
+
+def last_changes(app: App) -> dict[tuple[str, str], dict[str, Any]]:
+    """Who changed each secret last, by site and name, as far as the trail goes back."""
+    return {
+        (line["stream"], str(line["name"])): {"by": line["actor"]["id"], "reason": line["reason"], "at": line["at"]}
+        for line in app.ledger.audit.last_done()
+    }
+
+
+def _drift(app: App, chosen: Chosen) -> Iterator[dict[str, Any]]:
+    """What others changed at Wix: found when, and when it ended or was undone."""
+    asked = (
+        Filter(event="drift.found"),
+        Filter(event="finding.ended", text='"of":"drift.found"'),
+        Filter(event="secret.update", text="somebody else"),
+    )
+    lines = [line for one in asked for line in app.ledger.audit.lines(one)]
+    opened: dict[tuple[str, str], dict[str, Any]] = {}
+    for line in sorted(lines, key=lambda line: (line["at"], line["stream"], line["seq"])):
+        key = (line["stream"], str(line["name"]))
+        if line["event"] == "drift.found":
+            opened[key] = line
+        elif line["event"] == "finding.ended" and key in opened:
+            yield from _one_drift(app, chosen, opened.pop(key), line["at"])
+        elif line["outcome"] == "done" and _undoes_drift(line):
+            yield from _one_drift(app, chosen, line, line["at"])
+    for line in opened.values():
+        yield from _one_drift(app, chosen, line, None)
+
+
+def _undoes_drift(line: Mapping[str, Any]) -> bool:
+    return "somebody else" in str(line["detail"].get("why", ""))
+
+
+def _one_drift(app: App, chosen: Chosen, line: Mapping[str, Any], ended: str | None) -> Iterator[dict[str, Any]]:
+    if chosen.takes(app, str(line["target"]), str(line["site"]), str(line["job"])):
+        yield {"name": line["name"], "target": line["target"], "found_at": line["at"], "ended_at": ended}
+
+
+def _exceptions(app: App) -> Iterator[dict[str, Any]]:
+    today = app.runtime.clock().date()
+    for rule in app.runtime.rules:
+        for one in rule.exemptions:
+            state = "holds" if today <= one.until else "expired"
+            yield {"rule": rule.id, "which": one.label, "until": one.until, "reason": one.reason, "state": state}
+
+
+def record_owner(app: App, record: Record) -> str:
+    """Whom the source names as the owner of a secret."""
+    state = app.ledger.known_paths(record.ref.source).get((record.ref.path, record.pin))
+    return state.owner if state else ""

@@ -1,0 +1,109 @@
+"""The report and the auditor's evidence on a seeded world; nothing of a value or a fingerprint in any of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.lab import Bao, Lab
+from tests.support.wix_people import changed_by_hand
+
+SECRET = "canary-value-7f3a-that-nobody-may-see"
+
+
+@pytest.fixture
+def world(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    bao.put("app/a", v=SECRET)
+    bao.put("app/b", v=SECRET)
+    bao.put("app/weak", v="tiny")
+    bao.root.secrets.kv.v2.update_metadata("app/a", mount_point=bao.mount, custom_metadata={"owner": "shop-team"})
+    lab.site.create({"name": "LEGACY", "value": SECRET})
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    lab.config["targets"]["shop"]["labels"] = {"env": "prod"}
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
+    lab.config["rules"] = [
+        {"id": "weak", "min_length": 8, "then": "deny"},
+        {"id": "twice", "duplicate": {"across": "names"}, "then": "warn"},
+        {"id": "ours", "unmanaged": True, "then": "warn"},
+        {"id": "old", "max_age": "90d", "then": "warn"},
+        {
+            "id": "owned",
+            "require": {"owner": True},
+            "then": "warn",
+            "except": [{"name": "b_v", "until": tomorrow, "reason": "=cmd"}],
+        },
+    ]
+    assert lab.run("sync", options=("--commit", "abc123")).code == 1
+    changed_by_hand(lab, "a_v")
+    assert lab.run("sync").code == 1
+    return lab
+
+
+def test_every_form_says_the_same_and_no_value(world: Lab) -> None:
+    found = world.run("report", "--format", "json").json
+    assert {row["name"]: (row["owner"], row["status"]) for row in found["secrets"]} == {
+        "a_v": ("shop-team", "synced"), "b_v": (None, "synced"),
+    }  # fmt: skip
+    assert {(row["rule"], row["name"]) for row in found["rules"]} == {("weak", "weak_v"), ("owned", "weak_v")}
+    assert [row["name"] for row in found["duplicates"]] == ["a_v", "b_v"]
+    assert [row["name"] for row in found["unmanaged"]] == ["LEGACY"]
+    assert [row["name"] for row in found["drift"]] == ["a_v"] and found["drift"][0]["ended_at"]
+    assert [(row["rule"], row["state"]) for row in found["exceptions"]] == [("owned", "holds")]
+    texts = [world.run("report", "--format", form).out for form in ("table", "json", "csv", "md", "html")]
+    texts.append(world.run("report", "--evidence", "1h..").out)
+    for text in texts:
+        assert SECRET not in text and "a_v" in text
+        for fingerprint in fingerprints(world):
+            assert fingerprint not in text
+
+
+def fingerprints(lab: Lab) -> list[str]:
+    from syncd.ledger.engine import sqlite_engine
+    from syncd.ledger.store import Ledger
+
+    ledger = Ledger(sqlite_engine(lab.state), "lab", lab.state)
+    found = [str(record.fingerprint) for record in ledger.records()]
+    ledger.close()
+    return found
+
+
+def test_filters(world: Lab) -> None:
+    for words in (("--site", "shop"), ("--job", "job"), ("--label", "env=prod"), ("--site", world.site_id)):
+        assert len(world.run("report", "--format", "json", *words).json["secrets"]) == 2
+    assert not world.run("report", "--format", "json", "--label", "env=test").json["secrets"]
+    for words in (
+        ("--site", "nowhere"),
+        ("--job", "nobody"),
+        ("--label", "env"),
+        ("--format", "xls"),
+        ("--evidence", "x"),
+        ("--evidence", "1h..2h"),
+    ):
+        assert world.run("report", *words).code == 3, words
+
+
+def test_a_spreadsheet_takes_no_cell_for_a_formula(world: Lab, bao: Bao) -> None:
+    world.config["jobs"]["job"]["secrets"][0]["name"] = "-{path}_{field}"
+    world.run("sync")
+    rows = list(csv.DictReader(io.StringIO(world.run("report", "--format", "csv").out)))
+    assert rows and all(not row["name"].startswith(("-", "=", "+", "@")) for row in rows)
+
+
+def test_the_evidence_answers_every_question_and_agrees_with_the_trail(world: Lab) -> None:
+    evidence = json.loads(world.run("report", "--evidence", "1h..").out)
+    assert list(evidence["questions"]) == [f"q{number}" for number in range(1, 18)]
+    said = {key: one["answer"] for key, one in evidence["questions"].items()}
+    assert said["q3"]["count"] == len(evidence["changes"]) == 3 and said["q12"]["found"] and said["q14"]
+    assert "1 of 3" not in str(said["q4"]) and "2 of 3 name the commit" in said["q4"]["agreed by another"]
+    assert said["q7"]["chains"]["breaks"] == [] and said["q13"]["counts"]["restored"] == 1
+    assert said["q17"] == "not recorded" and [key for key, answer in said.items() if answer == "not recorded"] == [
+        "q17"
+    ]
+    requests = {one.request_id for one in world.wix.seen if one.method != "GET"}
+    assert {change["request_id"] for change in evidence["changes"]} <= requests | {None}
+    assert world.run("report", "--evidence", "2020-01-01..2020-02-01").code == 0
