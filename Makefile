@@ -139,7 +139,7 @@ format: setup ## let ruff set the code
 lock: setup ## resolve the requirements anew (no index address is recorded)
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra dev pyproject.toml -o tests/requirements.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra bench -c tests/requirements.lock pyproject.toml -o tests/benchmarks/requirements.lock
-	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra postgres --extra otel -c tests/requirements.lock pyproject.toml -o requirements.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra postgres --extra otel --extra notify -c tests/requirements.lock pyproject.toml -o requirements.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url tests/release/requirements.in -o tests/release/requirements.lock
 	for one in tests/deploy/requirements deploy/build; do \
 	  $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url $$one.in -c tests/requirements.lock -o $$one.lock; done

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from syncd.config.governance import Exempted, GovernanceRuleSettings, Selecting
 from syncd.domain.governance import Exemption, GovernanceRule, Selector, Then, ValueCheck
 from syncd.domain.matching import Glob
@@ -31,8 +33,14 @@ def make_rule(settings: GovernanceRuleSettings) -> GovernanceRule:
 
 
 def _exemption(settings: Exempted) -> Exemption:
-    label = ", ".join(f"{key} {value}" for key, value in settings.chosen().items())
+    label = "; ".join(f"{key} {_in_words(value)}" for key, value in settings.chosen().items())
     return Exemption(selector=_selector(settings), until=settings.until, reason=settings.reason, label=label)
+
+
+def _in_words(given: Any) -> str:
+    if isinstance(given, dict):
+        return ", ".join(f"{key}={' or '.join(texts)}" for key, texts in given.items())
+    return " or ".join(given)
 
 
 def _selector(settings: Selecting) -> Selector:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import groupby
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,8 +10,6 @@ from syncd.cli.context import ago, show, show_json, show_table
 from syncd.cli.parameters import Json
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.remote import Server, TokenFile, remote
-from syncd.domain import version_label
-from syncd.domain.decisions import HeldAction
 from syncd.errors import ConfigError, PlanMoved
 from syncd.ledger.decisions import ReleaseOutcome
 
@@ -31,6 +27,8 @@ def held(context: typer.Context, *, server: Server = None, token_file: TokenFile
         rows = far.get("held")
     else:
         with context.obj.open(writable=False) as app:
+            from syncd.report.held import batch_rows
+
             rows = batch_rows(app.ledger.decisions.held())
     if as_json:
         show_json(rows)
@@ -51,35 +49,6 @@ def held(context: typer.Context, *, server: Server = None, token_file: TokenFile
     if not lines:
         show("nothing waits for a release")
     return 0
-
-
-def batch_rows(actions: Iterable[HeldAction]) -> list[dict[str, Any]]:
-    """What waits, by batch; what was released and is on its way is no part of it."""
-    waiting = sorted((one for one in actions if one.released_at is None), key=lambda one: (one.since, one.batch))
-    return [_batch_row(batch, list(members)) for batch, members in groupby(waiting, key=lambda one: one.batch)]
-
-
-def _batch_row(batch: str, members: Sequence[HeldAction]) -> dict[str, Any]:
-    first = members[0]
-    return {
-        "batch": batch,
-        "job": first.job,
-        "target": first.target,
-        "site": first.site,
-        "cause": first.cause,
-        "since": first.since.isoformat() if first.since else None,
-        "actions": [
-            {
-                "action": one.action,
-                "name": one.name,
-                "ref": one.ref,
-                "from": version_label(one.from_version) or None,
-                "to": version_label(one.to_version) or None,
-                "remote_id": one.remote_id or None,
-            }
-            for one in members
-        ],
-    }
 
 
 def release(

@@ -36,6 +36,11 @@ def see_text(text: str, path: Path) -> None:
     _loaded(text, path)
 
 
+def candidate(text: str, path: Path) -> Settings:
+    """The settings of a text that is no file yet. Raises `ConfigError`."""
+    return _loaded(text, path)[0]
+
+
 def load_manifests(text: str, name: str) -> tuple[Settings, tuple[str, ...]]:
     """From what `helm template` prints, or from a plain configuration. Raises `ConfigError`."""
     found = config_map(text)

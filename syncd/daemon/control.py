@@ -6,40 +6,44 @@ from collections.abc import Iterable
 from typing import Any
 
 from syncd.config.settings import VaultSettings
+from syncd.daemon.accounts import ServerAccounts
+from syncd.daemon.actions import Actions
+from syncd.daemon.candidate import planned_with
+from syncd.daemon.console_data import ConsoleData
 from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
 from syncd.daemon.reloads import Reloads
 from syncd.daemon.status import Shared, status_of
 from syncd.daemon.wakeups import jobs_that_sync
-from syncd.domain import SecretValue
 from syncd.domain.audit import Actor
-from syncd.errors import ConfigError
-from syncd.telemetry.logs import logger
+from syncd.web.principal import Principal
 
 STRANGER_SECONDS = 2.0
 """How long an answer that needs no token is given again as it was."""
 
-BY_TOKEN = Actor("token", "token", "POST /-/sync")
 VAULT_AUDIT = Actor("event", "vault audit", "POST /hooks/vault-audit")
 
 
-class Control:
-    """Implements the protocol that `syncd.web` is handed."""
+class Control(ServerAccounts, ConsoleData, Actions):
+    """Implements the protocol that `syncd.web` is handed: who may come in, what is shown, and what may be done."""
 
     def __init__(self, generations: Generations, runner: JobRunner, reloads: Reloads) -> None:
+        ServerAccounts.__init__(self, generations)
         self._generations, self._runner, self._reloads = generations, runner, reloads
-        self._token_missing = False
         self._for_strangers = Shared(lambda: self._status(names=False), STRANGER_SECONDS)
 
     def reload(self) -> None:
         """Load the configuration again. Raises `SyncdError`, and the one before goes on."""
         self._reloads.reload()
 
-    def trigger(self, job: str) -> bool:
-        """Let a job run soon. Returns: False for a job that is not scheduled."""
-        return self._runner.trigger(job, by=BY_TOKEN)
+    def trigger(self, job: str, who: Principal) -> bool:
+        """Let a job run soon. Returns: False for a job that is not scheduled, or not within the rights."""
+        settings = self._generations.current.app.settings.jobs.get(job)
+        if settings is None or not all(map(who.sees, settings.targets)):
+            return False
+        return self._runner.trigger(job, by=Actor("token", who.name, "POST /-/sync"))
 
-    def wake(self, paths: Iterable[tuple[str | None, str]]) -> list[str]:
+    def wake(self, paths: Iterable[tuple[str | None, str]], who: Principal) -> list[str]:
         """Let the jobs run soon that sync one of these (namespace or None for any, path). Returns: their names."""
         app = self._generations.current.app
         namespaces = {
@@ -47,27 +51,20 @@ class Control:
             for name, source in app.settings.sources.items()
         }
         asked = list(paths)
-        by = BY_TOKEN if all(namespace is None for namespace, _ in asked) else VAULT_AUDIT
+        by_hand = all(namespace is None for namespace, _ in asked)
+        by = Actor("token", who.name, "POST /-/sync") if by_hand else VAULT_AUDIT
         woken = jobs_that_sync(app.runtime.jobs, namespaces, asked)
         return [job for job in woken if self._runner.trigger(job, by=by)]
 
-    def token(self) -> SecretValue[str] | None:
-        """The bearer token as it is now; None where none is configured.
+    def plan(self, who: Principal, configuration: str) -> dict[str, Any]:
+        """What a candidate configuration would do, with this ledger; nothing is written or sent."""
+        del who
+        return planned_with(self._generations.current.app, configuration)
 
-        Raises `ConfigError`, and logs it once, as long as it stays so.
-        """
+    def metrics_are_open(self) -> bool:
+        """May everybody read the metrics?"""
         server = self._generations.current.app.settings.server
-        if server is None or server.token is None:
-            return None
-        try:
-            token = server.token.read("server.token")
-        except ConfigError as error:
-            if not self._token_missing:
-                logger().error("token.unreadable", error=error.message, hint=error.hint)
-            self._token_missing = True
-            raise
-        self._token_missing = False
-        return token
+        return server is None or server.metrics == "open"
 
     def configuration(self) -> str:
         """What is wrong with the configuration file, while the one before goes on; empty if nothing is."""

@@ -46,8 +46,9 @@ class Daemon:
         self.reloads.first_in_force()
         self.control = Control(self.generations, self._runner, self.reloads)
         server = app.settings.server
-        if server and server.token:
-            server.token.read("server.token")
+        for credential in (server.token, *(one.token for one in server.tokens)) if server else ():
+            if credential is not None:
+                credential.read("server.token")
         self.http = HttpServer(self.control, server.listen) if server else None
 
     def _run_job(self, name: str) -> None:

@@ -206,6 +206,9 @@ def _keep_decisions(connection: Connection) -> None:
         """CREATE TABLE syncd_listings (
             site VARCHAR(200) NOT NULL, remote_id VARCHAR(64) NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL,
             updated_at BIGINT, seen_at BIGINT NOT NULL, PRIMARY KEY (site, remote_id))""",
+        """CREATE TABLE syncd_sessions (
+            hash VARCHAR(64) NOT NULL PRIMARY KEY, name VARCHAR(100) NOT NULL, credential VARCHAR(64) NOT NULL,
+            until BIGINT NOT NULL)""",
         "ALTER TABLE syncd_paths ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE syncd_paths ADD COLUMN seen_at BIGINT",
         "ALTER TABLE syncd_runs ADD COLUMN recent TEXT NOT NULL DEFAULT ''",

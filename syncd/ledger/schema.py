@@ -213,6 +213,14 @@ listings = Table(
     Column("updated_at", Instant),
     Column("seen_at", Instant, nullable=False),
 )
+sessions = Table(
+    "syncd_sessions",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("credential", String(64), nullable=False),
+    Column("until", Instant, nullable=False),
+)
 joined_sites = Table(
     "syncd_joined_sites",
     metadata,

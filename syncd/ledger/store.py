@@ -17,10 +17,10 @@ from syncd.domain.decisions import HeldAction, Rollback
 from syncd.domain.ownership import owner_in
 from syncd.domain.ports import Clock, TellWait
 from syncd.domain.recency import TOLERANCE
-from syncd.domain.statuses import Tally
+from syncd.domain.statuses import Served, Tally
 from syncd.errors import ConfigError, LedgerBusy, LedgerError
 from syncd.ledger import audit as trail
-from syncd.ledger import history
+from syncd.ledger import history, search
 from syncd.ledger import schema as tables
 from syncd.ledger.audit_trail import AuditTrail
 from syncd.ledger.decisions import Decisions
@@ -29,6 +29,8 @@ from syncd.ledger.journal import SiteJournal, lock_lost, move
 from syncd.ledger.listings import ListedSecret, facts_of, listed_secrets
 from syncd.ledger.migrations import migrate
 from syncd.ledger.rows import as_known_id, as_path, as_problem, as_recent, as_record, as_run, row_checksum
+from syncd.ledger.search import Search
+from syncd.ledger.sessions import Sessions
 from syncd.ledger.site_lock import TURNS, advisory_lock, file_lock, holds_lock, session_of
 
 
@@ -62,6 +64,7 @@ class Ledger:
         """Asked before the line of an intent is written. Raises `LedgerError` where nothing may be sent."""
         self.audit = AuditTrail(self.reading, self.writing, place, clock)
         self.decisions = Decisions(self.reading, self.writing, clock)
+        self.sessions = Sessions(self.reading, self.writing, clock)
         migrate(engine, place, path)
 
     def close(self) -> None:
@@ -299,6 +302,11 @@ class Ledger:
     def rollbacks(self, source: str) -> dict[str, Rollback]:
         """The paths of a source that a person rolled back, as far as that holds at this moment."""
         return {path: one for (_, path), one in self.decisions.rollbacks(source).items()}
+
+    def find(self, asked: Search, served: Served, now: datetime) -> tuple[list[Record], bool]:
+        """A page of records, and whether more follow."""
+        with self.reading() as connection:
+            return search.find(connection, asked, served, now)
 
     def facts(self, site: str) -> dict[tuple[str, str, str], str]:
         """What was judged of values when they were read, by name, version and digest of the check."""

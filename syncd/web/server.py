@@ -10,7 +10,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from syncd.errors import ConfigError
-from syncd.web.routes import Service, build
+from syncd.web.routes import build
+from syncd.web.service import Service
 
 REQUEST_SECONDS = 10.0
 """For one whole request, from its first byte or the connection on. Every answer is made at once."""

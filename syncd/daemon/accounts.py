@@ -1,0 +1,152 @@
+"""Named tokens, users of an authenticating proxy, and sessions of the page: who they are and what they may."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+
+from syncd.bootstrap.app import App
+from syncd.config.fields import Credential
+from syncd.config.server import Only
+from syncd.daemon.generations import Generations
+from syncd.domain.audit import CAUSE, Actor, Cause, Entry
+from syncd.domain.matching import Glob
+from syncd.errors import ConfigError, SyncdError
+from syncd.telemetry.logs import logger
+from syncd.web.auth import csrf_of
+from syncd.web.principal import ALL, Principal
+
+LONGEST_USER = 200
+"""Characters of a user's name that is believed of a proxy."""
+ANONYMOUS_SECONDS = 60.0
+"""Refusals of strangers within this time are one line of the audit trail."""
+
+
+class ServerAccounts:
+    """Implements the protocol that `syncd.web` is handed."""
+
+    def __init__(self, generations: Generations) -> None:
+        self._generations = generations
+        self._unreadable: set[str] = set()
+        self._strangers, self._noted_at, self._turn = 0, 0.0, threading.Lock()
+
+    @property
+    def _app(self) -> App:
+        return self._generations.current.app
+
+    def by_token(self, token: str) -> Principal | None:
+        """Whose token it is, as it is configured now."""
+        given = token.encode("utf-8", "surrogatepass")
+        found = None
+        for principal, credential in self._tokens():
+            known = self._read(principal.name, credential)
+            if known is not None and hmac.compare_digest(given, known.encode()):
+                found = principal
+        return found
+
+    def _tokens(self) -> Iterator[tuple[Principal, Credential]]:
+        server = self._app.settings.server
+        if server is None:
+            return
+        if server.token is not None:
+            yield Principal(name="token", kind="token", may=ALL), server.token
+        for one in server.tokens:
+            yield (
+                Principal(name=one.name, kind="token", may=frozenset(one.may), targets=self._targets(one.only)),
+                one.token,
+            )
+
+    def _targets(self, only: Only | None) -> frozenset[str] | None:
+        if only is None:
+            return None
+        targets = self._app.settings.targets
+        return frozenset(
+            name
+            for name, target in targets.items()
+            if all(
+                any(Glob(text).matches(target.labels.get(key, "")) for text in texts)
+                for key, texts in only.label.items()
+            )
+        )
+
+    def _read(self, name: str, credential: Credential) -> str | None:
+        """The token as it is now; one that cannot be read lets nobody in, and is said once as long as that lasts."""
+        try:
+            text = credential.read(f"server.tokens ({name})" if name != "token" else "server.token").reveal()
+        except ConfigError as error:
+            if name not in self._unreadable:
+                logger().error("token.unreadable", error=error.message, hint=error.hint)
+            self._unreadable.add(name)
+            return None
+        self._unreadable.discard(name)
+        return text
+
+    def by_proxy(self, headers: Mapping[str, str], address: str) -> Principal | None:
+        """Whom the authenticating proxy names; of any other address its header is not believed."""
+        server = self._app.settings.server
+        proxy = server.proxy if server else None
+        if proxy is None:
+            return None
+        user = headers.get(proxy.header.lower(), "")
+        if not user or len(user) > LONGEST_USER or not user.isprintable() or not _is_within(address, proxy.from_):
+            return None
+        may = proxy.may.get(user, proxy.may.get("*"))
+        # A browser behind the proxy sends forms by itself: they need a field that only our own pages hold.
+        csrf = self._app.runtime.fingerprint(f"form {user}".encode())[:32]
+        return Principal(name=user, kind="proxy", may=frozenset(may), csrf=csrf) if may else None
+
+    def by_session(self, session: str) -> Principal | None:
+        """Whose session it is, as long as it lasts and its token is the one that it began with."""
+        known = self._app.ledger.sessions.of(session)
+        if known is None:
+            return None
+        name, credential = known
+        for principal, configured in self._tokens():
+            text = self._read(name, configured) if principal.name == name else None
+            if text is not None and hmac.compare_digest(self._keyed(text), credential):
+                return replace(principal, kind="session", csrf=csrf_of(session))
+        return None
+
+    def log_in(self, token: str) -> str | None:
+        """Begin a session with an id of its own, whatever cookie came along."""
+        principal = self.by_token(token)
+        if principal is None:
+            return None
+        return self._app.ledger.sessions.begin(principal.name, self._keyed(token))
+
+    def log_out(self, session: str) -> None:
+        """End it."""
+        self._app.ledger.sessions.end(session)
+
+    def _keyed(self, token: str) -> str:
+        return self._app.runtime.fingerprint(f"token {token}".encode())
+
+    def denied(self, who: Principal | None, what: str) -> None:
+        """A line for whoever has a name; strangers are counted, a line a minute."""
+        if who is not None:
+            self._note(Actor("token", who.name, what), {"what": what})
+            return
+        with self._turn:
+            self._strangers += 1
+            if time.monotonic() - self._noted_at < ANONYMOUS_SECONDS and self._noted_at:
+                return
+            count, self._strangers, self._noted_at = self._strangers, 0, time.monotonic()
+        self._note(Actor("token", "anonymous", what), {"count": count})
+
+    def _note(self, actor: Actor, detail: Mapping[str, object]) -> None:
+        CAUSE.set(Cause(actor=actor, config=self._app.config_digest))
+        with suppress(SyncdError):  # a ledger that cannot be written is told by every cycle
+            self._app.ledger.audit.note(Entry(event="access.denied", detail=detail))
+
+
+def _is_within(address: str, networks: list[str]) -> bool:
+    try:
+        host = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(host in ipaddress.ip_network(network) for network in networks)

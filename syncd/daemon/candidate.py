@@ -1,0 +1,64 @@
+"""What a configuration that is not in force yet would do: for pull requests, with the daemon's own ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from syncd.bootstrap.app import App, Surroundings, digest_of
+from syncd.config import Settings
+from syncd.config.loader import candidate
+from syncd.errors import ConfigError, SyncdError
+from syncd.reconcile.cycle import Cycle
+from syncd.reconcile.observe.observation_cache import ObservationCache
+from syncd.reconcile.planned_pass import Look
+from syncd.reconcile.saved_plan import FORMAT, actions_of, sealed
+
+
+def planned_with(app: App, text: str) -> dict[str, Any]:
+    """A plan file's content, made under this configuration. Raises `ConfigError` for one that cannot be used.
+
+    Its ledger is the daemon's: a candidate that names another one would be planned with what that one knows.
+    """
+    settings = candidate(text, Path("candidate.yaml"))
+    if settings.owner != app.settings.owner:
+        raise ConfigError("the candidate is of another owner than the daemon", hint="see owner")
+    _see_that_it_reaches_nothing_new(app.settings, settings)
+    kept = {"state": app.settings.state, "server": None, "audit": app.settings.audit}
+    settings = settings.model_copy(update=kept)
+    plans, failed = [], []
+    with App(settings, Surroundings(), writable=False) as other:
+        for job in other.runtime.jobs.values():
+            for target in job.targets:
+                try:
+                    planned = Cycle(Look(runtime=other.runtime, job=job, target_name=target)).plan(ObservationCache())
+                except SyncdError as error:
+                    failed.append({"job": job.name, "target": target, "error": error.message, "hint": error.hint})
+                    continue
+                site = other.runtime.site_of(target)
+                plans.append({"job": job.name, "target": target, "site": site, "actions": actions_of(planned)})
+    content = {"format": FORMAT, "configuration": digest_of(settings), "plans": plans}
+    return {**sealed(content), "failed": failed}
+
+
+def _see_that_it_reaches_nothing_new(known: Settings, asked: Settings) -> None:
+    """Raise `ConfigError` for a source or target that is not in force as it stands here.
+
+    The daemon would hand its own credentials to whatever address somebody writes into a candidate.
+    """
+    for section in ("sources", "targets"):
+        in_force = getattr(known, section)
+        for name, one in getattr(asked, section).items():
+            same = in_force.get(name)
+            if same is None or _ways(same) != _ways(one):
+                raise ConfigError(
+                    f"{section}.{name} is not in force as the candidate has it",
+                    hint="plan that where its credentials are: syncd plan --format md",
+                )
+
+
+def _ways(settings: BaseModel) -> dict[str, Any]:
+    """How it is reached and logged in to; not what rules select by."""
+    return settings.model_dump(mode="json", exclude={"labels", "name_profile", "owner_key"})

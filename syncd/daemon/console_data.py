@@ -1,0 +1,393 @@
+"""What the pages and the API show: all of it from the ledger and the configuration, nothing is asked of any site."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from syncd.bootstrap.app import App
+from syncd.daemon.generations import Generations
+from syncd.daemon.status import counted
+from syncd.domain import STATUSES, OpenProblem, Record, version_label
+from syncd.domain.statuses import status_of_record
+from syncd.errors import ConfigError
+from syncd.ledger.audit import Filter
+from syncd.ledger.schema import EPOCH, MICROSECOND
+from syncd.ledger.search import ORDERS, Search
+from syncd.report import formats
+from syncd.report.grouping import Problem, grouped_by_cause, names_in_words
+from syncd.report.held import batch_rows
+from syncd.report.inventory import Chosen, Report, record_owner, report_now
+from syncd.report.rule_hits import hits_now
+from syncd.web.principal import Principal
+
+SHOWN_LINES = 200
+NEVER_ARRIVED = 200
+"""Secrets that failed before they ever came to a site, as the page of all secrets shows them."""
+FORMS = {
+    "json": "application/json", "csv": "text/csv; charset=utf-8", "md": "text/markdown; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+}  # fmt: skip
+
+
+class ConsoleData:
+    """Implements the protocol that `syncd.web` is handed. All methods raise `LedgerError`."""
+
+    def __init__(self, generations: Generations) -> None:
+        self._generations = generations
+
+    @property
+    def _app(self) -> App:
+        return self._generations.current.app
+
+    def overview(self, who: Principal) -> dict[str, Any]:
+        """What needs somebody, and jobs by sites."""
+        app = self._app
+        now = app.runtime.clock()
+        sites = [row for row in self._matrix(app, now) if who.sees(row["target"])]
+        statuses: Counter[str] = Counter()
+        for row in sites:
+            statuses.update(row["statuses"])
+        attention = [*self._pauses(app, who), *self._problems(app, who), *self._failed_runs(sites)]
+        looked = [row["as_of"] for row in sites if row["as_of"]]
+        return {
+            "now": now,
+            "total": sum(statuses.values()),
+            "statuses": dict(sorted(statuses.items(), key=lambda item: (-item[1], item[0]))),
+            "sites": len({row["site"] for row in sites}),
+            "as_of": min(looked, default=None),
+            "attention": attention,
+            "held": self.held(who),
+            "matrix": sites,
+        }
+
+    def _matrix(self, app: App, now: datetime) -> Iterator[dict[str, Any]]:
+        """Each job on each of its sites."""
+        runs = {(run.site, run.job): run for run in app.ledger.runs()}
+        recent, numbers = app.ledger.recent_runs(), counted(app.ledger, app.served, now)
+        schedule = self._generations.current.schedule
+        for name, job in sorted(app.runtime.jobs.items()):
+            seen = set()
+            for target in job.targets:
+                site = app.runtime.site_of(target)
+                if site in seen:  # two targets on one site share its secrets
+                    continue
+                seen.add(site)
+                run = runs.get((site, name))
+                yield {
+                    "job": name, "target": target, "site": site, "labels": dict(app.runtime.labels.of(target)),
+                    "exit_code": run.exit_code if run else None,
+                    "message": run.message if run else "",
+                    "last_run_at": run.finished_at if run else None,
+                    "as_of": run.succeeded_at if run else None,
+                    "next_run_at": schedule.next_run(name),
+                    "paused": app.runtime.paused(name, target),
+                    "objective": job.objective.total_seconds() if job.objective else None,
+                    "statuses": dict(numbers.get((site, name), {})),
+                    "recent": [
+                        {"at": at, "exit_code": code, "seconds": seconds}
+                        for at, code, seconds in recent.get((site, name), [])
+                    ],
+                }  # fmt: skip
+
+    def _pauses(self, app: App, who: Principal) -> Iterator[dict[str, Any]]:
+        for pause in app.ledger.decisions.pauses():
+            if pause.scope == "target" and not who.sees(pause.name):
+                continue
+            what = {"all": "--all", "target": f"--target {pause.name}"}.get(pause.scope, pause.name)
+            yield {
+                "kind": "paused", "what": str(pause), "where": pause.name or "everything", "targets": "",
+                "since": pause.at, "fix": f"syncd resume {what}", "scope": pause.scope, "name": pause.name,
+            }  # fmt: skip
+
+    def _problems(self, app: App, who: Principal) -> Iterator[dict[str, Any]]:
+        """What keeps failing, one row a cause; what waits for a release stands apart."""
+        rows = {}
+        for problem in app.ledger.all_problems():
+            target = app.first_target_on(problem.site, problem.job)
+            if problem.kind != "held" and who.sees(target):
+                one = Problem(label=problem.kind, name=problem.subject, message=problem.message, hint=problem.hint)
+                rows[id(one)] = (one, problem, target)
+        for group in grouped_by_cause(one for one, _, _ in rows.values()):
+            members = [rows[id(one)] for one in group]
+            _, first, _ = members[0]
+            alone = len(group) == 1
+            message, hint = (first.message, first.hint) if alone else group[0].cause[1:]
+            yield {
+                "kind": first.kind,
+                "what": message,
+                "where": names_in_words(list(dict.fromkeys(one.name for one in group))),
+                "targets": names_in_words(sorted({target for _, _, target in members})),
+                "since": min(problem.first_at for _, problem, _ in members),
+                "fix": hint,
+                "names": [problem.subject for _, problem, _ in members[:1]],
+            }
+
+    @staticmethod
+    def _failed_runs(matrix: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Runs that ended in an error of the whole source or site: one row a cause."""
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for row in matrix:
+            if row["exit_code"] in {3, 4, 5, 7}:
+                text = row["message"].replace(row["target"], "TARGET").replace(row["site"], "SITE")
+                groups.setdefault(text, []).append(row)
+        for text, rows in groups.items():
+            alone = len(rows) == 1
+            yield {
+                "kind": "failed",
+                "what": rows[0]["message"] if alone else text,
+                "where": names_in_words(sorted({row["job"] for row in rows})),
+                "targets": names_in_words(sorted({row["target"] for row in rows})),
+                "since": min(row["as_of"] or row["last_run_at"] for row in rows),
+                "fix": "syncd check --connect",
+            }
+
+    def secrets(self, who: Principal, asked: Mapping[str, str]) -> dict[str, Any]:
+        """A page of secrets. Raises `ConfigError` for a filter that is none."""
+        app = self._app
+        now, served = app.runtime.clock(), app.served
+        status, job, target, rule = (asked.get(key, "") for key in ("status", "job", "target", "rule"))
+        label = asked.get("label", "")
+        order = asked.get("sort") or "name"
+        _see(status, STATUSES, "status")
+        _see(job, app.settings.jobs, "job")
+        _see(target, app.settings.targets, "target")
+        _see(rule, [one.id for one in app.runtime.rules], "rule")
+        _see(order, ORDERS, "sort")
+        names = None
+        if rule:
+            names = frozenset((hit.subject.site, hit.subject.name) for hit in hits_now(app) if hit.rule.id == rule)
+        search = Search(
+            text=asked.get("q", "")[:200], status=status, job=job, sites=_sites(app, who, target, label), names=names,
+            order=order, after=_after(asked.get("after", ""), order),
+        )  # fmt: skip
+        records, more = app.ledger.find(search, served, now)
+        rows = [self._row(app, record, now) for record in records]
+        never = [] if search.after or rule else list(self._never_arrived(app, who, search))
+        last = records[-1] if more else None
+        return {"rows": never + rows, "next": _cursor(last, order) if last else None, "as_of": now}
+
+    def _row(self, app: App, record: Record, now: datetime) -> dict[str, Any]:
+        return {
+            "name": record.name, "site": record.site, "target": app.first_target_on(record.site, record.job),
+            "job": record.job, "source": record.ref.source, "path": record.ref.path, "field": record.ref.field,
+            "version": version_label(record.version) or None,
+            "status": status_of_record(record, app.served, now),
+            "source_changed_at": record.source_updated_at, "arrived_at": record.last_synced_at,
+            "remote_id": record.remote_id,
+        }  # fmt: skip
+
+    def _never_arrived(self, app: App, who: Principal, asked: Search) -> Iterator[dict[str, Any]]:
+        """Names without a row: denied, held, in conflict, failed before they came."""
+        have: set[tuple[str, str]] = set()
+        for site in app.served.jobs:
+            have |= {(site, record.name) for record in app.ledger.records(site)} if app.ledger.all_problems() else set()
+        shown = 0
+        for problem in sorted(app.ledger.all_problems(), key=lambda one: one.subject):
+            target = app.first_target_on(problem.site, problem.job)
+            fits = problem.kind == asked.status or not asked.status
+            fits = fits and asked.job in {"", problem.job} and (asked.sites is None or problem.site in asked.sites)
+            fits = fits and asked.text.lower() in f"{problem.subject} {problem.ref or ''} {target}".lower()
+            if not fits or (problem.site, problem.subject) in have or not who.sees(target) or shown == NEVER_ARRIVED:
+                continue
+            shown += 1
+            yield _row_of_problem(problem, target)
+
+    def choices(self, who: Principal) -> dict[str, list[str]]:
+        """What the filters of the pages offer."""
+        app = self._app
+        targets = [name for name in sorted(app.settings.targets) if who.sees(name)]
+        jobs = [name for name, job in sorted(app.settings.jobs.items()) if any(map(who.sees, job.targets))]
+        return {"targets": targets, "jobs": jobs, "rules": [rule.id for rule in app.runtime.rules]}
+
+    def where(self, who: Principal, path: str) -> list[dict[str, Any]]:
+        """On which sites a path's secrets are. Raises `ConfigError` for a path that no site has."""
+        app = self._app
+        now = app.runtime.clock()
+        found = [one for one in app.ledger.records() if path in {one.ref.path, f"{one.ref.path}#{one.ref.field}"}]
+        rows = [row for row in (self._row(app, one, now) for one in found) if who.sees(row["target"])]
+        if not rows:
+            raise ConfigError("no site has a secret from that path", hint="give the path with its mount")
+        return rows
+
+    def secret(self, who: Principal, site: str, name: str) -> dict[str, Any] | None:
+        """One secret's story: every place of its path, what it breaks, what happened to it."""
+        app = self._app
+        now = app.runtime.clock()
+        record = next((one for one in app.ledger.records(site) if one.name == name), None)
+        problems = [one for one in app.ledger.all_problems() if (one.site, one.subject) == (site, name)]
+        if record is None and not problems:
+            return None
+        job = record.job if record else problems[0].job
+        target = app.first_target_on(site, job)
+        if not who.sees(target):
+            return None
+        ref = record.ref if record else problems[0].ref
+        places = [self._row(app, one, now) for one in app.ledger.records() if ref is not None and one.ref == ref]
+        rollback = app.ledger.decisions.rollbacks().get((ref.source, ref.path)) if ref else None
+        asked = Filter(site=site, name=name)
+        lines = list(app.ledger.audit.lines(asked, most=50))
+        return {
+            "name": name, "site": site, "target": target, "job": job,
+            "row": self._row(app, record, now) if record else _row_of_problem(problems[0], target),
+            "ref": str(ref) if ref else None,
+            "path": ref.path if ref else None,
+            "owner": record_owner(app, record) if record else "",
+            "frozen_until": record.frozen_until if record and record.is_frozen(now) else None,
+            "rollback": str(rollback) if rollback else None,
+            "places": [place for place in places if who.sees(place["target"])],
+            "problems": [
+                {"status": one.kind, "message": one.message, "fix": one.hint, "since": one.first_at} for one in problems
+            ],
+            "rules": [
+                {"rule": hit.rule.id, "then": hit.rule.then.value, "message": hit.message, "judged": hit.is_judged,
+                 "left alone": hit.exemption.reason if hit.exemption else None}
+                for hit in hits_now(app)
+                if (hit.subject.site, hit.subject.name) == (site, name)
+            ],
+            "held": [
+                batch
+                for batch in self.held(who)
+                if batch["site"] == site and any(action["name"] == name for action in batch["actions"])
+            ],
+            "lines": list(reversed(lines)),
+        }  # fmt: skip
+
+    def governance(self, who: Principal) -> dict[str, Any]:
+        """Rules and what they hit, what is old, twice, nobody's, excepted."""
+        app, found = self._app, self._report(who)
+        of_rules = (*found.hits, *found.duplicates)
+        rules = [
+            {"id": rule.id, "then": rule.then.value, "hits": [row for row in of_rules if row["rule"] == rule.id]}
+            for rule in app.runtime.rules
+        ]
+        oldest = sorted(
+            (row for row in found.secrets if row["source_changed_at"]), key=lambda row: row["source_changed_at"]
+        )
+        return {
+            "rules": rules, "oldest": oldest[:20], "duplicates": found.duplicates, "unmanaged": found.unmanaged,
+            "orphans": [row for row in found.secrets if row["status"] == "orphan"], "exceptions": found.exceptions,
+            "drift": found.drift,
+        }  # fmt: skip
+
+    def _report(self, who: Principal) -> Report:
+        found = report_now(self._app, Chosen())
+        parts = ("secrets", "hits", "duplicates", "drift", "unmanaged", "held", "released")
+        for part in parts:
+            rows: list[dict[str, Any]] = getattr(found, part)
+            rows[:] = [row for row in rows if who.sees(str(row["target"]))]
+        return found
+
+    def activity(self, who: Principal, asked: Mapping[str, str]) -> dict[str, Any]:
+        """The newest lines of the audit trail that fit, and the head of each chain."""
+        app = self._app
+        target, day = asked.get("target", ""), asked.get("day", "")
+        _see(target, app.settings.targets, "target")
+        since = _day(day) if day else None
+        lines = app.ledger.audit.lines(
+            Filter(
+                site=app.site_of(target) if target else None,
+                name=asked.get("name") or None,
+                actor=asked.get("actor") or None,
+                event=asked.get("event") or None,
+                since=since,
+                until=since.replace(hour=23, minute=59, second=59, microsecond=999_999) if since else None,
+            ),
+            most=SHOWN_LINES,
+        )
+        seen = [line for line in lines if line["target"] is None or who.sees(line["target"])]
+        if who.targets is not None:
+            seen = [line for line in seen if line["target"] is not None]
+        heads = app.ledger.audit.heads() if who.targets is None else {}
+        return {
+            "lines": list(reversed(seen)),
+            "heads": [
+                {"stream": stream, "seq": seq, "hash": digest} for stream, (seq, digest) in sorted(heads.items())
+            ],
+        }
+
+    def jobs(self, who: Principal) -> list[dict[str, Any]]:
+        """Jobs and their last runs."""
+        app = self._app
+        now = app.runtime.clock()
+        found: dict[str, dict[str, Any]] = {}
+        for row in self._matrix(app, now):
+            if who.sees(row["target"]):
+                job = app.settings.jobs[row["job"]]
+                schedule = job.schedule
+                every = (str(schedule.cron) if schedule.cron else f"every {schedule.every}") if schedule else "by hand"
+                entry = found.setdefault(
+                    row["job"], {"job": row["job"], "source": job.source, "schedule": every, "runs": []}
+                )
+                entry["runs"].append(row)
+        return list(found.values())
+
+    def held(self, who: Principal) -> list[dict[str, Any]]:
+        """What waits for a release, by batch."""
+        return [row for row in batch_rows(self._app.ledger.decisions.held()) if who.sees(row["target"])]
+
+    def report(self, who: Principal, form: str) -> tuple[str, str]:
+        """The report as text, and its media type."""
+        _see(form, FORMS, "format")
+        found = self._report(who)
+        makers = {"csv": formats.as_csv, "md": formats.as_markdown, "html": formats.as_html}
+        text = (
+            makers[form](found)
+            if form in makers
+            else json.dumps(formats.as_json(found), default=str, ensure_ascii=False)
+        )
+        return text, FORMS[form]
+
+
+def _see(given: str, known: Any, what: str) -> None:
+    """Raise `ConfigError` for a filter by what is not there."""
+    if given and given not in known:
+        raise ConfigError(f"there is no {what} of that name", hint=f"one of {', '.join(known) or 'none'}")
+
+
+def _sites(app: App, who: Principal, target: str, label: str) -> frozenset[str] | None:
+    """The sites that are asked for, within the rights; None: all."""
+    if not target and not label and who.targets is None:
+        return None
+    key, _, value = label.partition("=")
+    return frozenset(
+        app.site_of(name)
+        for name in app.settings.targets
+        if who.sees(name) and target in {"", name} and (not label or app.runtime.labels.of(name).get(key) == value)
+    )
+
+
+def _row_of_problem(problem: OpenProblem, target: str) -> dict[str, Any]:
+    ref = problem.ref
+    return {
+        "name": problem.subject, "site": problem.site, "target": target, "job": problem.job,
+        "source": ref.source if ref else None, "path": ref.path if ref else None, "field": ref.field if ref else None,
+        "version": version_label(problem.version) or None, "status": problem.kind, "source_changed_at": None,
+        "arrived_at": None, "remote_id": None,
+    }  # fmt: skip
+
+
+def _cursor(record: Record, order: str) -> str:
+    """Where the next page begins: the last row's key, site and name."""
+    at = record.last_synced_at if order == "arrival" else record.source_updated_at
+    key = record.name if order == "name" else str((at - EPOCH) // MICROSECOND if at else 0)
+    return f"{key}|{record.site}|{record.name}"
+
+
+def _after(text: str, order: str) -> tuple[str, str, str] | None:
+    if not text:
+        return None
+    parts = text.split("|")
+    if len(parts) != 3 or (order != "name" and not parts[0].lstrip("-").isdecimal()) or len(text) > 500:
+        raise ConfigError("that page is none", hint="begin with the first one")
+    return parts[0], parts[1], parts[2]
+
+
+def _day(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ConfigError("that is no day", hint="write 2026-11-28") from None

@@ -1,0 +1,52 @@
+"""Who is logged in at the page: random ids, of which the ledger knows hashes alone."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import timedelta
+
+from sqlalchemy import Connection, delete, insert, select
+
+from syncd.domain.ports import Clock
+from syncd.domain.recency import is_ahead
+from syncd.ledger import schema as tables
+
+Door = Callable[[], AbstractContextManager[Connection]]
+LASTS = timedelta(hours=8)
+
+
+class Sessions:
+    """The sessions of one ledger."""
+
+    def __init__(self, reading: Door, writing: Door, clock: Clock) -> None:
+        self._reading, self._writing, self._clock = reading, writing, clock
+
+    def begin(self, name: str, credential: str) -> str:
+        """A new session of a named token. `credential`: a keyed hash of the token as it is now. Returns: its id."""
+        session, now = secrets.token_urlsafe(32), self._clock()
+        row = {"hash": _hash(session), "name": name, "credential": credential, "until": now + LASTS}
+        with self._writing() as connection:
+            connection.execute(delete(tables.sessions).where(tables.sessions.c.until < now))
+            connection.execute(insert(tables.sessions).values(**row))
+        return session
+
+    def of(self, session: str) -> tuple[str, str] | None:
+        """The token's name and the keyed hash that it had; None for one that ended or never was."""
+        with self._reading() as connection:
+            query = select(tables.sessions).where(tables.sessions.c.hash == _hash(session))
+            row = connection.execute(query).first()
+        if row is None or not is_ahead(row.until, self._clock(), LASTS):
+            return None
+        return row.name, row.credential
+
+    def end(self, session: str) -> None:
+        """Log out."""
+        with self._writing() as connection:
+            connection.execute(delete(tables.sessions).where(tables.sessions.c.hash == _hash(session)))
+
+
+def _hash(session: str) -> str:
+    return hashlib.sha256(session.encode("utf-8", "surrogatepass")).hexdigest()

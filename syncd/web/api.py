@@ -1,0 +1,164 @@
+"""The JSON behind the pages: the same tokens, the same rights, for scripts and for commands with `--server`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from syncd.errors import SyncdError
+from syncd.web.auth import who_asks
+from syncd.web.console import FILTERS, TRAIL_FILTERS, status_of
+from syncd.web.openapi import DOCUMENT
+from syncd.web.principal import Principal
+from syncd.web.service import Service
+
+MOST_BYTES = 256 * 1024
+"""Of a request's body: a candidate configuration."""
+BASE = "/api/v1"
+
+
+def answer(content: object, status: int = 200) -> Response:
+    """JSON, with times in RFC 3339."""
+    text = json.dumps(content, default=_plain, ensure_ascii=False)
+    return Response(text, status, media_type="application/json")
+
+
+def _plain(thing: object) -> object:
+    return thing.isoformat() if isinstance(thing, datetime) else str(thing)
+
+
+def refused(status: int, message: str, fix: str = "") -> Response:
+    """Why not, and what to do."""
+    return answer({"error": message, "fix": fix}, status)
+
+
+class Api:
+    """The routes of the API, for a bearer token or the authenticating proxy: no browser sends a token by itself."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def routes(self) -> list[Route]:
+        """All of them."""
+        service = self._service
+        gets: dict[str, Callable[[Principal, Request], object]] = {
+            "status": lambda _who, _request: service.status(names=True),
+            "overview": lambda who, _request: service.overview(who),
+            "secrets": lambda who, request: service.secrets(who, _filters(request, (*FILTERS, "after"))),
+            "held": lambda who, _request: service.held(who),
+            "audit": lambda who, request: service.activity(who, _filters(request, TRAIL_FILTERS)),
+            "report": lambda who, _request: json.loads(service.report(who, "json")[0]),
+            "where": lambda who, request: service.where(who, request.query_params.get("path", "")),
+        }
+        posts: dict[str, tuple[str, Callable[[Principal, Mapping[str, Any]], object]]] = {
+            "plan": ("read", lambda who, body: service.plan(who, _text(body, "configuration"))),
+            "sync": ("sync", lambda who, body: _said(service.sync(who, _text(body, "job")))),
+            "release": ("release", lambda who, body: _said(service.release(who, _text(body, "batch"), _why(body)))),
+            "pause": (
+                "pause",
+                lambda who, body: _said(service.pause(who, _scope(body), _text(body, "until"), _why(body))),
+            ),
+            "resume": ("pause", lambda who, body: _said(service.resume(who, _scope(body)))),
+            "rollback": ("rollback", lambda who, body: _said(service.rollback(who, body, _why(body)))),
+            "freeze": ("freeze", lambda who, body: _said(service.freeze(who, _secret(body), _why(body)))),
+        }
+        return [
+            Route(f"{BASE}/openapi.json", lambda _request: answer(DOCUMENT)),
+            *(Route(f"{BASE}/{path}", self._endpoint("read", _of_get(act))) for path, act in gets.items()),
+            Route(f"{BASE}/secrets/{{site}}/{{name}}", self._endpoint("read", self._secret)),
+            *(
+                Route(f"{BASE}/{path}", self._endpoint(right, _of_post(act)), methods=["POST"])
+                for path, (right, act) in posts.items()
+            ),
+        ]
+
+    def _endpoint(
+        self, right: str, act: Callable[[Principal, Request, bytes], Response]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            body = b""
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    return refused(413, "too large")
+            return await run_in_threadpool(self._answered, right, act, request, body)
+
+        return endpoint
+
+    def _answered(
+        self, right: str, act: Callable[[Principal, Request, bytes], Response], request: Request, body: bytes
+    ) -> Response:
+        who = who_asks(self._service, request)
+        if who is None or who.kind == "session":
+            self._service.denied(None, right)
+            return refused(401, "a valid bearer token is needed", "see server.tokens")
+        if (
+            who.kind == "proxy"
+            and request.method == "POST"
+            and request.headers.get("content-type") != "application/json"
+        ):
+            return refused(415, "send JSON, as application/json")  # no form of another site can
+        if right not in who.may:
+            self._service.denied(who, right)
+            return refused(403, f"{who.name} may not {right}", "see `may` in server.tokens")
+        try:
+            return act(who, request, body)
+        except SyncdError as error:
+            return refused(status_of(error), error.message, error.hint)
+
+    def _secret(self, who: Principal, request: Request, _body: bytes) -> Response:
+        data = self._service.secret(who, request.path_params["site"], request.path_params["name"])
+        return refused(404, "there is no such secret") if data is None else answer(data)
+
+
+def _of_get(act: Callable[[Principal, Request], object]) -> Callable[[Principal, Request, bytes], Response]:
+    return lambda who, request, _body: answer(act(who, request))
+
+
+def _of_post(act: Callable[[Principal, Mapping[str, Any]], object]) -> Callable[[Principal, Request, bytes], Response]:
+    def run(who: Principal, _request: Request, body: bytes) -> Response:
+        try:
+            content = json.loads(body or b"{}")
+        except (ValueError, RecursionError):
+            return refused(400, "the body is no JSON")
+        if not isinstance(content, dict):
+            return refused(400, "the body is no JSON object")
+        return answer(act(who, content))
+
+    return run
+
+
+def _filters(request: Request, keys: tuple[str, ...]) -> dict[str, str]:
+    return {key: request.query_params.get(key, "")[:500] for key in keys}
+
+
+def _text(body: Mapping[str, Any], key: str) -> str:
+    value = body.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _why(body: Mapping[str, Any]) -> str:
+    return _text(body, "reason")
+
+
+def _until(body: Mapping[str, Any]) -> str:
+    return _text(body, "until")
+
+
+def _secret(body: Mapping[str, Any]) -> dict[str, str]:
+    return {key: _text(body, key) for key in ("site", "name", "until")}
+
+
+def _scope(body: Mapping[str, Any]) -> tuple[str, str]:
+    return _text(body, "scope"), _text(body, "name")
+
+
+def _said(message: str) -> dict[str, str]:
+    return {"message": message}

@@ -1,0 +1,91 @@
+"""Who sends a request: a bearer token, a session's cookie, or the authenticating proxy; and what forms need."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections import deque
+from contextlib import suppress
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from syncd.errors import SyncdError
+from syncd.web.principal import Principal
+from syncd.web.service import Accounts
+
+COOKIE = "syncd_session"
+MAX_FORM = 16 * 1024
+"""Bytes of a form."""
+MOST_FAILURES, WITHIN = 10, 60.0
+"""Failed logins in so many seconds, from all addresses together: a token has no more than that to be guessed."""
+
+
+def who_asks(accounts: Accounts, request: Request) -> Principal | None:
+    """Who sends this; None for a stranger. What cannot be looked up is a stranger, too."""
+    with suppress(SyncdError):
+        kind, _, given = request.headers.get("authorization", "").partition(" ")
+        if kind:
+            return accounts.by_token(given) if kind.lower() == "bearer" else None
+        address = request.client.host if request.client else ""
+        if proxied := accounts.by_proxy(request.headers, address):
+            return proxied
+        session = request.cookies.get(COOKIE, "")
+        return accounts.by_session(session) if session else None
+    return None
+
+
+def csrf_of(session: str) -> str:
+    """What the forms of a session hold: made of its id, which no other site can read."""
+    return hashlib.sha256(f"form {session}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def comes_from_elsewhere(request: Request) -> bool:
+    """Does the browser say that another site sends this form?"""
+    return request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}
+
+
+def form_is_genuine(request: Request, who: Principal, form: dict[str, str]) -> bool:
+    """Does the form come from a page that this very session was given?"""
+    if comes_from_elsewhere(request):
+        return False
+    return bool(who.csrf) and hmac.compare_digest(form.get("csrf", "").encode(), who.csrf.encode())
+
+
+async def form_of(request: Request) -> dict[str, str] | None:
+    """The fields of a form; None for one that is too large or none."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM:
+            return None
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=50))
+    except ValueError:
+        return None
+
+
+def set_cookie(response: Response, request: Request, session: str) -> None:
+    """The session's cookie: for this host alone, not for scripts, and behind https for https alone."""
+    secure = "https" in {request.url.scheme, request.headers.get("x-forwarded-proto", "")}
+    response.set_cookie(COOKIE, session, max_age=8 * 3600, httponly=True, samesite="lax", secure=secure, path="/")
+
+
+class LoginLimit:
+    """Counts failed logins; the right token is not asked for while there are too many."""
+
+    def __init__(self) -> None:
+        self._failures: deque[float] = deque()
+
+    def is_reached(self) -> bool:
+        """Were there too many of late?"""
+        now = time.monotonic()
+        while self._failures and now - self._failures[0] > WITHIN:
+            self._failures.popleft()
+        return len(self._failures) >= MOST_FAILURES
+
+    def failed(self) -> None:
+        """One more."""
+        self._failures.append(time.monotonic())

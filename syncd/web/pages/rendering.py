@@ -1,0 +1,90 @@
+"""Pages from templates: escaped by default, one style sheet, nothing from elsewhere and no scripts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+PAGES = (
+    ("", "Overview"), ("secrets", "Secrets"), ("governance", "Governance"), ("activity", "Activity"), ("jobs", "Jobs"),
+)  # fmt: skip
+TONES = {
+    "good": {"synced", "done"},
+    "bad": {
+        "failed", "conflict", "quarantined", "denied", "contested", "missing", "intent-lost", "unreadable",
+    },
+}  # fmt: skip
+CODES = {
+    None: ("", "no cycle yet"),
+    0: ("good", "done"),
+    1: ("wait", "done but for some secrets"),
+    3: ("bad", "the configuration is at fault"),
+    4: ("bad", "a source could not be read"),
+    5: ("bad", "the site refused or did not answer"),
+    6: ("wait", "done; something waits for a release"),
+    7: ("bad", "the ledger cannot be used"),
+}
+
+
+def exact(at: object) -> str:
+    """A time in UTC to the second."""
+    moment = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}" if isinstance(moment, datetime) else ""
+
+
+def ago(at: object, now: datetime) -> str:
+    """How long ago, or how soon, as a person says it."""
+    moment = datetime.fromisoformat(at) if isinstance(at, str) else at
+    if not isinstance(moment, datetime):
+        return "never"
+    seconds = int((now - moment).total_seconds())
+    span = abs(seconds)
+    units = (("d", 86400), ("h", 3600), ("min", 60))
+    text = next((f"{span // size} {unit}" for unit, size in units if span >= size), f"{span} s")
+    return f"{text} ago" if seconds >= 0 else f"in {text}"
+
+
+def instant(text: object) -> object:
+    """A time from its text."""
+    return datetime.fromisoformat(text) if isinstance(text, str) else text
+
+
+def tone(word: str) -> str:
+    """good, bad or wait: never the only sign."""
+    return next((name for name, words in TONES.items() if word in words), "wait")
+
+
+def plain(value: object) -> str:
+    """A cell of a report."""
+    return "-" if value is None else exact(value) if isinstance(value, datetime) else str(value)
+
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("syncd.web.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+)
+_ENVIRONMENT.filters |= {
+    "exact": exact, "ago": ago, "tone": tone, "plain": plain, "instant": instant,
+    "code_tone": lambda code: CODES.get(code, ("bad", ""))[0],
+    "code_words": lambda code: CODES.get(code, ("", f"exit code {code}"))[1],
+}  # fmt: skip
+STYLE = (files("syncd.web.pages") / "style.css").read_text(encoding="utf-8")
+POLICY = (
+    "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; img-src data:; style-src 'sha256-"
+    + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+    + "'"
+)
+"""Content-Security-Policy: this style sheet, forms to ourselves, and nothing else."""
+
+
+def rendered(template: str, **more: Any) -> str:
+    """A page."""
+    given = {
+        "style": STYLE, "pages": PAGES, "who": None, "here": None, "said": "", "wrong": "", "fix": "", "refresh": False,
+        "refreshable": False, "now": datetime.now(UTC),
+    }  # fmt: skip
+    return _ENVIRONMENT.get_template(template).render(**(given | more))

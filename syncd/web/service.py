@@ -1,0 +1,117 @@
+"""What the HTTP side asks of the daemon. It knows no more of it than this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from syncd.web.principal import Principal
+
+
+class Accounts(Protocol):
+    """Who may come in. All raise `SyncdError` where a credential or the ledger cannot be read."""
+
+    def by_token(self, token: str) -> Principal | None:
+        """Whose token it is, as it is configured now."""
+
+    def by_proxy(self, headers: Mapping[str, str], address: str) -> Principal | None:
+        """Whom the authenticating proxy names, if the request comes from it."""
+
+    def by_session(self, session: str) -> Principal | None:
+        """Whose session it is, as long as it and its token last."""
+
+    def log_in(self, token: str) -> str | None:
+        """Begin a session. Returns: its id; None for a token that is none."""
+
+    def log_out(self, session: str) -> None:
+        """End it."""
+
+    def denied(self, who: Principal | None, what: str) -> None:
+        """Note that somebody was refused."""
+
+
+class Reading(Protocol):
+    """What pages and the API show to whoever may read. All raise `SyncdError`."""
+
+    def overview(self, who: Principal) -> dict[str, Any]:
+        """What needs somebody, and jobs by sites."""
+
+    def secrets(self, who: Principal, asked: Mapping[str, str]) -> dict[str, Any]:
+        """A page of secrets. Raises `ConfigError` for a filter that is none."""
+
+    def choices(self, who: Principal) -> dict[str, list[str]]:
+        """What the filters of the pages offer: jobs, targets, rules."""
+
+    def where(self, who: Principal, path: str) -> list[dict[str, Any]]:
+        """On which sites a path's secrets are. Raises `ConfigError` for a path that no site has."""
+
+    def secret(self, who: Principal, site: str, name: str) -> dict[str, Any] | None:
+        """One secret's story."""
+
+    def governance(self, who: Principal) -> dict[str, Any]:
+        """Rules and what they hit, what is old, twice, nobody's, excepted."""
+
+    def activity(self, who: Principal, asked: Mapping[str, str]) -> dict[str, Any]:
+        """Lines of the audit trail, and the head of each chain."""
+
+    def jobs(self, who: Principal) -> list[dict[str, Any]]:
+        """Jobs and their last runs."""
+
+    def held(self, who: Principal) -> list[dict[str, Any]]:
+        """What waits for a release, by batch."""
+
+    def report(self, who: Principal, form: str) -> tuple[str, str]:
+        """The report as text, and its media type. `form`: json, csv, md or html."""
+
+
+class Acting(Protocol):
+    """What somebody may do. All raise `SyncdError`; all return what came of it, in words."""
+
+    def release(self, who: Principal, batch: str, reason: str) -> str:
+        """Let a batch go."""
+
+    def pause(self, who: Principal, scope: tuple[str, str], until: str, reason: str) -> str:
+        """Let something rest. `scope`: job, target or all, and its name."""
+
+    def resume(self, who: Principal, scope: tuple[str, str]) -> str:
+        """End a pause."""
+
+    def rollback(self, who: Principal, asked: Mapping[str, Any], reason: str) -> str:
+        """Give sites an older version, or end that; `asked`: what, to, until, end."""
+
+    def freeze(self, who: Principal, asked: Mapping[str, str], reason: str) -> str:
+        """Leave a secret alone, or (without `until`) thaw it; `asked`: site, name, until."""
+
+    def sync(self, who: Principal, job: str) -> str:
+        """Let a job run soon."""
+
+    def plan(self, who: Principal, configuration: str) -> dict[str, Any]:
+        """What a candidate configuration would do."""
+
+
+class Service(Accounts, Reading, Acting, Protocol):
+    """What the daemon answers with."""
+
+    def ready(self) -> list[str]:
+        """What is still missing; empty when ready."""
+
+    def status(self, *, names: bool) -> dict[str, Any]:
+        """Jobs and counts; names and messages only where asked."""
+
+    def metrics(self) -> bytes:
+        """The exposition."""
+
+    def metrics_are_open(self) -> bool:
+        """May everybody read them?"""
+
+    def trigger(self, job: str, who: Principal) -> bool:
+        """Start a cycle soon; False for an unknown job."""
+
+    def wake(self, paths: Iterable[tuple[str | None, str]], who: Principal) -> list[str]:
+        """Start the jobs that sync these (namespace or None for any, source path) soon; their names."""
+
+    def configuration(self) -> str:
+        """What is wrong with the configuration file, while the one before goes on; empty if nothing is."""
+
+    def reload(self) -> None:
+        """Load the configuration again. Raises `SyncdError`, keeping the old one."""
