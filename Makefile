@@ -7,7 +7,7 @@ export UV_COMPILE_BYTECODE = 1
 export UV_LINK_MODE = copy
 UV := $(BIN)/uv
 
-.PHONY: help setup demo test check chaos machine mutants bench profile deploy-test manifests image image-test docs dist format lock clean
+.PHONY: help setup demo test test-browser console-shots check chaos machine mutants bench profile deploy-test manifests image image-test docs dist format lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -39,7 +39,20 @@ build/.strace:
 	@if command -v strace >/dev/null; then touch $@; else echo "strace is missing: its tests are skipped"; fi
 
 test: setup build/wix-client/.ready build/.strace ## every test but the long ones
-	$(BIN)/python -m pytest -n 4 -m "not chaos" --ignore tests/chaos --ignore tests/integration/test_faults.py
+	$(BIN)/python -m pytest -n 4 -m "not chaos" --ignore tests/chaos --ignore tests/integration/test_faults.py --deselect tests/e2e/test_console.py::test_axe_finds_nothing
+
+# The page in a real browser; where none can be had, its tests are skipped and say so.
+build/.chromium:
+	@mkdir -p build
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || true
+	@if command -v chromium >/dev/null; then touch $@; else echo "Chromium is missing: the tests of the page are skipped"; fi
+
+test-browser: setup build/.chromium ## the page in Chromium: tasks by mouse and keyboard, axe, hostile browsers
+	$(BIN)/python -m pytest -n 3 tests/e2e/test_console.py
+
+console-shots: setup build/.chromium ## screenshots of every page, light and dark, wide and narrow, in build/console
+	$(BIN)/python -m pytest tests/e2e/console_shots.py
 
 chaos: setup build/.strace ## every kill, fault and hostile answer at scale, and the table of what they did (20 minutes)
 	$(BIN)/python -m pytest -n 3 tests/chaos tests/integration/test_faults.py tests/integration/test_private_files.py

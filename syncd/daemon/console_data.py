@@ -132,13 +132,12 @@ class ConsoleData:
         groups: dict[str, list[dict[str, Any]]] = {}
         for row in matrix:
             if row["exit_code"] in {3, 4, 5, 7}:
-                text = row["message"].replace(row["target"], "TARGET").replace(row["site"], "SITE")
+                text = row["message"].removeprefix(f"{row['target']}: ").replace(row["site"], "its site")
                 groups.setdefault(text, []).append(row)
         for text, rows in groups.items():
-            alone = len(rows) == 1
             yield {
                 "kind": "failed",
-                "what": rows[0]["message"] if alone else text,
+                "what": text,
                 "where": names_in_words(sorted({row["job"] for row in rows})),
                 "targets": names_in_words(sorted({row["target"] for row in rows})),
                 "since": min(row["as_of"] or row["last_run_at"] for row in rows),

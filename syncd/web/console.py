@@ -182,7 +182,7 @@ class Console:
             row["strip_words"] = f"{good} of the last {len(codes)} cycles were done without a fault"
             age = (data["now"] - row["as_of"]).total_seconds() if row["as_of"] else None
             row["late"] = row["objective"] is not None and (age is None or age > row["objective"])
-        data["headline"] = headline(data, needs)
+        data["headline"], data["missing"] = headline(data, needs), self._service.ready()
         return page(
             "overview.html", who, request, title="Overview", here="", data=data, configuration=fault, refreshable=True
         )

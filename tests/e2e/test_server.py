@@ -8,14 +8,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from syncd.domain import SecretValue
 from syncd.sandbox.launchers import free_ports
 from syncd.web import server as serving
+from syncd.web.principal import ALL, Principal
 
+NOW = datetime.now(UTC)
 TOLD: dict[str, Any] = {
     "jobs": [
         {
@@ -46,18 +48,51 @@ class Service:
         return ["source vault: no cycle has reached it in good order yet"]
 
     def status(self, *, names: bool) -> dict[str, Any]:
-        return {"ready": False, **(TOLD if names else {"jobs": [], "secrets": TOLD["secrets"]})}
+        return {"ready": False, "configuration": "", **(TOLD if names else {"jobs": [], "secrets": TOLD["secrets"]})}
 
     def metrics(self) -> bytes:
         return b"one 1\n"
 
-    def token(self) -> SecretValue[str]:
-        return SecretValue("generated-token")
+    def metrics_are_open(self) -> bool:
+        return True
 
-    def trigger(self, job: str) -> bool:
+    def by_token(self, token: str) -> Principal | None:
+        return Principal(name="token", kind="token", may=ALL) if token == "generated-token" else None
+
+    def by_proxy(self, headers: Any, address: str) -> None:
+        return None
+
+    def by_session(self, session: str) -> None:
+        return None
+
+    def denied(self, who: Any, what: str) -> None:
+        pass
+
+    def overview(self, who: Any) -> dict[str, Any]:
+        return {
+            "now": NOW,
+            "total": 1236,
+            "statuses": TOLD["secrets"],
+            "sites": 1,
+            "as_of": NOW,
+            "held": [],
+            "attention": [
+                {
+                    "kind": "failed",
+                    "what": "source vault is <sealed>",
+                    "where": "<script>alert(1)</script>",
+                    "targets": "shop",
+                    "since": NOW,
+                    "fix": "unseal it",
+                }
+            ],
+            "matrix": [],
+        }
+
+    def trigger(self, job: str, who: Any) -> bool:
         return job == "known"
 
-    def wake(self, paths: Any) -> list[str]:
+    def wake(self, paths: Any, who: Any) -> list[str]:
         return []
 
     def reload(self) -> None:
@@ -101,12 +136,7 @@ def test_the_page_shows_counts_to_all_and_names_to_who_knows_the_token(port: int
     assert "shop" not in text and "vault" not in text and "Not ready yet." in text
     assert headers["content-type"].startswith("text/html")
     known = ask(port, "/", Authorization="Bearer generated-token")[1]
-    assert (
-        "no cycle has reached it" in known
-        and "shop" in known
-        and "a source could not be read" in known
-        and "no cycle yet" in known
-    )
+    assert "no cycle has reached it" in known and "shop" in known and "unseal it" in known
     assert "source vault is &lt;sealed&gt;" in known and "&lt;script&gt;" in known and "<script" not in known
 
 

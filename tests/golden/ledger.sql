@@ -244,6 +244,13 @@ CREATE TABLE syncd_runs (
 	recent TEXT DEFAULT '' NOT NULL,
 	PRIMARY KEY (job, site)
 )
+CREATE TABLE syncd_sessions (
+	hash VARCHAR(64) NOT NULL,
+	name VARCHAR(100) NOT NULL,
+	credential VARCHAR(64) NOT NULL,
+	until BIGINT NOT NULL,
+	PRIMARY KEY (hash)
+)
 CREATE TABLE syncd_troubles (
 	site VARCHAR(200) NOT NULL,
 	job VARCHAR(200) NOT NULL,
