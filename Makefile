@@ -38,8 +38,8 @@ build/.strace:
 	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq strace >/dev/null; } || true
 	@if command -v strace >/dev/null; then touch $@; else echo "strace is missing: its tests are skipped"; fi
 
-test: setup build/wix-client/.ready build/.strace ## every test but the long ones
-	$(BIN)/python -m pytest -n 4 -m "not chaos" --ignore tests/chaos --ignore tests/integration/test_faults.py --deselect tests/e2e/test_console.py::test_axe_finds_nothing
+test: setup build/wix-client/.ready build/.strace build/.chromium ## every test but the long ones
+	$(BIN)/python -m pytest -n 4 -m "not chaos and not browser" --ignore tests/chaos --ignore tests/integration/test_faults.py
 
 # The page in a real browser; where none can be had, its tests are skipped and say so.
 build/.chromium:

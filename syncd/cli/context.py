@@ -78,6 +78,10 @@ class Context:
             from syncd.audit_sinks.shipper import Shipper
 
             Shipper(app, prints=False)
+            if app.settings.notify:
+                from syncd.notify.notifier import Notifier
+
+                Notifier(app)
             app.note_in_force()
         return app
 

@@ -12,6 +12,7 @@ from syncd.config.audit import Audit
 from syncd.config.fields import OWNER_PATTERN, Credential, Key, PlacedFile, Strict
 from syncd.config.governance import GovernanceRuleSettings
 from syncd.config.jobs import Guard, JobSettings, Schedule, SecretRule
+from syncd.config.notify import Notify
 from syncd.config.server import Server
 from syncd.config.sources import AwsSettings, CertAuth, SourceSettings, VaultSettings
 from syncd.config.targets import ApiKeyAuth, AppAuth, WixSettings
@@ -88,6 +89,11 @@ class Settings(Strict):
         default=Audit.model_validate({}),
         description="Where lines of the audit trail go, and how long they stay",
         examples=[{"url": "https://siem.example.com/ingest/syncd", "keep": "400d"}],
+    )
+    notify: list[Notify] = Field(
+        default_factory=list,
+        description="Who is told when something begins and ends; needs the extra `notify`",
+        examples=[[{"url": {"env": "SYNCD_NOTIFY_URL"}, "on": ["held", "failed"]}]],
     )
     rules: list[GovernanceRuleSettings] = Field(
         default_factory=list,

@@ -10,6 +10,7 @@ from syncd.bootstrap.app import App, Surroundings
 from syncd.bootstrap.sources import SourceHooks
 from syncd.config import Settings
 from syncd.daemon.readiness import Readiness
+from syncd.notify.notifier import Notifier
 from syncd.telemetry.instruments import Instruments
 from syncd.telemetry.logs import logger
 
@@ -34,6 +35,7 @@ class AppBuilder:
         app = App(settings, around)
         shipper = Shipper(app, prints=True)
         app.after_run.append(lambda: metrics.audit_unshipped(shipper.backlog()))
+        Notifier(app, metrics.notify_failed)
         return app
 
     def _requested(self, settings: Settings, target: str, method: str, code: str) -> None:

@@ -110,6 +110,8 @@ class Reloads:
             {(name, target) for name, job in settings.jobs.items() for target in job.targets},
             set(settings.sources),
         )
+        promised = {name: job.objective for name, job in settings.jobs.items() if job.objective}
+        self._builder.instruments.metrics.objectives({name: one.total_seconds() for name, one in promised.items()})
 
     def _note_in_force(self, app: App) -> None:
         by = Actor("system", "syncd", "syncd run")

@@ -206,6 +206,7 @@ def _keep_decisions(connection: Connection) -> None:
         """CREATE TABLE syncd_listings (
             site VARCHAR(200) NOT NULL, remote_id VARCHAR(64) NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL,
             updated_at BIGINT, seen_at BIGINT NOT NULL, PRIMARY KEY (site, remote_id))""",
+        "CREATE TABLE syncd_notices (cause VARCHAR(400) NOT NULL PRIMARY KEY, at BIGINT NOT NULL)",
         """CREATE TABLE syncd_sessions (
             hash VARCHAR(64) NOT NULL PRIMARY KEY, name VARCHAR(100) NOT NULL, credential VARCHAR(64) NOT NULL,
             until BIGINT NOT NULL)""",

@@ -213,6 +213,12 @@ listings = Table(
     Column("updated_at", Instant),
     Column("seen_at", Instant, nullable=False),
 )
+notices = Table(
+    "syncd_notices",
+    metadata,
+    Column("cause", String(400), primary_key=True),
+    Column("at", Instant, nullable=False),
+)
 sessions = Table(
     "syncd_sessions",
     metadata,

@@ -308,6 +308,24 @@ class Ledger:
         with self.reading() as connection:
             return search.find(connection, asked, served, now)
 
+    def told_causes(self) -> set[str]:
+        """What people were told of that had begun, and not that it has ended."""
+        return {row["cause"] for row in self._all(select(tables.notices.c.cause))}
+
+    def tell_cause(self, cause: str, *, begun: bool) -> None:
+        """Remember that people were told."""
+        with self.writing() as connection:
+            if begun:
+                upsert(connection, tables.notices, [{"cause": cause, "at": self._clock()}])
+            else:
+                connection.execute(delete(tables.notices).where(tables.notices.c.cause == cause))
+
+    def open_drift(self) -> set[tuple[str, str]]:
+        """Sites and jobs with secrets that others changed at Wix, as the last cycles found."""
+        c = tables.audit_findings.c
+        query = select(c.stream, c.job).distinct().where(c.event == "drift.found")
+        return {(row["stream"], row["job"]) for row in self._all(query)}
+
     def facts(self, site: str) -> dict[tuple[str, str, str], str]:
         """What was judged of values when they were read, by name, version and digest of the check."""
         with self.reading() as connection:

@@ -11,7 +11,7 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from syncd import __version__
-from syncd.domain import STATUSES, Delete, Finding, FindingKind, Outcome, SyncReport, Update
+from syncd.domain import STATUSES, Delete, Finding, FindingKind, Outcome, Reason, SyncReport, Update
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,8 @@ class Families:
     expires: Gauge
     reload: Gauge
     unshipped: Gauge
+    notify_failures: Counter
+    objective: Gauge
 
 
 def _families(here: CollectorRegistry) -> Families:
@@ -75,6 +77,10 @@ def _families(here: CollectorRegistry) -> Families:
         "syncd_config_last_reload_successful", "1: the configuration in the file is the one in use", registry=here
     )
     unshipped = Gauge("syncd_audit_unshipped", "Lines of the audit trail that its sink has not got", registry=here)
+    notify_failures = Counter("syncd_notify_failures", "Messages to people that could not be sent", registry=here)
+    objective = Gauge(
+        "syncd_job_objective_seconds", "How long after a source version every site must have it", ["job"], registry=here
+    )
     return Families(
         duration=duration,
         success=success,
@@ -90,6 +96,8 @@ def _families(here: CollectorRegistry) -> Families:
         expires=expires,
         reload=reload,
         unshipped=unshipped,
+        notify_failures=notify_failures,
+        objective=objective,
     )
 
 
@@ -107,6 +115,16 @@ class Metrics:
     def audit_unshipped(self, lines: int) -> None:
         """How many lines wait for their sink."""
         self._families.unshipped.set(lines)
+
+    def notify_failed(self) -> None:
+        """A message to people could not be sent."""
+        self._families.notify_failures.inc()
+
+    def objectives(self, seconds: Mapping[str, float]) -> None:
+        """What each job promises; a job without a promise has no gauge."""
+        self._families.objective.clear()
+        for job, number in seconds.items():
+            self._families.objective.labels(job).set(number)
 
     def text(self) -> bytes:
         """The exposition."""
@@ -170,6 +188,8 @@ class Metrics:
             self._families.drift.labels(job, target).inc()
         if isinstance(action, Delete) or (isinstance(action, Update) and action.describe_only):
             return
+        if isinstance(action, Update) and action.reason is Reason.ROLLED_BACK:
+            return  # an older version, on purpose: its age is no delay
         if outcome.error is None and outcome.at and action.desired.updated_at:
             age = (outcome.at - action.desired.updated_at).total_seconds()
             self._families.staleness.labels(job).observe(max(0.0, age))

@@ -130,6 +130,7 @@ def test_whole_tasks_by_mouse(world: World) -> None:
     assert problems == []
 
 
+@pytest.mark.browser
 @needs_browser
 def test_by_keyboard_alone(world: World) -> None:
     with browser() as one:
@@ -156,6 +157,7 @@ def press_until(page: Any, selector: str, most: int = 80) -> None:
     raise AssertionError(f"no way to {selector} by keyboard")
 
 
+@pytest.mark.browser
 @needs_browser
 def test_axe_finds_nothing(world: World) -> None:
     from axe_playwright_python.sync_playwright import Axe
@@ -264,6 +266,7 @@ def test_logins_are_limited(world: World) -> None:
 XSS = "<img src=x onerror=alert(1)>"
 
 
+@pytest.mark.browser
 @needs_browser
 def test_names_and_reasons_are_text(world: World) -> None:
     world.bao.put("app/" + "x-<b>bold</b>", v="1")

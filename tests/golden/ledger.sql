@@ -149,6 +149,11 @@ CREATE TABLE syncd_mounts (
 	seal BIGINT,
 	PRIMARY KEY (source, mount)
 )
+CREATE TABLE syncd_notices (
+	cause VARCHAR(400) NOT NULL,
+	at BIGINT NOT NULL,
+	PRIMARY KEY (cause)
+)
 CREATE TABLE syncd_paths (
 	source VARCHAR(200) NOT NULL,
 	path TEXT NOT NULL,

@@ -1,0 +1,1 @@
+"""Messages to people: one when a cause begins, one when it ends."""

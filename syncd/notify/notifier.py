@@ -1,0 +1,116 @@
+"""Tell people through apprise what began and what ended; the process that finds it tells it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from syncd.bootstrap.app import App
+from syncd.config.notify import Notify
+from syncd.errors import ConfigError, SyncdError
+from syncd.telemetry.logs import logger
+
+KINDS = {"conflict": "conflict", "held": "held", "denied": "denied", "failed": "failed", "quarantined": "failed"}
+"""What keeps failing, as `on:` calls it."""
+MOST_NAMES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One thing to tell: its key stays the same as long as it lasts."""
+
+    kind: str
+    job: str
+    target: str
+
+    @property
+    def key(self) -> str:
+        """As the ledger remembers that it was told."""
+        return f"{self.kind} {self.job} {self.target}"
+
+
+class Notifier:
+    """Compares what is open with what was told, after each run."""
+
+    def __init__(self, app: App, on_failure: Callable[[], None] = lambda: None) -> None:
+        """`on_failure`: counts a message that could not be sent. Raises `ConfigError` without the extra `notify`."""
+        self._app, self._on_failure = app, on_failure
+        if app.settings.notify:
+            _see_extra()
+            app.after_run.append(self.tell)
+
+    def tell(self) -> None:
+        """Send what began and what ended. What cannot be sent is logged, counted, and tried again in the next run."""
+        try:
+            told, open_now = self._app.ledger.told_causes(), {cause.key: cause for cause in set(self._open())}
+            begun = [open_now[key] for key in sorted(open_now.keys() - told)]
+            ended = sorted(told - open_now.keys())
+            for cause in begun:
+                if self._send(cause.kind, f"syncd: {cause.kind} in {cause.job} on {cause.target}", self._body(cause)):
+                    self._app.ledger.tell_cause(cause.key, begun=True)
+            for key in ended:
+                kind, job, target = key.split(" ", 2)
+                if self._send(kind, f"syncd: {kind} in {job} on {target} has ended", "It is as it should be again."):
+                    self._app.ledger.tell_cause(key, begun=False)
+        except SyncdError as error:
+            logger().warning("notify.failed", error=error.message, hint=error.hint)
+
+    def _open(self) -> Iterator[Cause]:
+        app = self._app
+        for problem in app.ledger.all_problems():
+            if kind := KINDS.get(problem.kind):
+                yield Cause(kind, problem.job, app.first_target_on(problem.site, problem.job))
+        for site, job in app.served.stale:
+            yield Cause("stale", job, app.first_target_on(site, job))
+        for site, job in app.ledger.open_drift():
+            yield Cause("drift", job, app.first_target_on(site, job))
+        for run in app.ledger.runs():
+            if run.exit_code in {3, 4, 5, 7} and run.job in app.served.jobs.get(run.site, frozenset()):
+                yield Cause("failed", run.job, run.target)
+
+    def _body(self, cause: Cause) -> str:
+        """How many secrets, and what to do; their names only where somebody asked for them."""
+        found = [
+            problem
+            for problem in self._app.ledger.all_problems()
+            if KINDS.get(problem.kind) == cause.kind and problem.job == cause.job
+        ]
+        kinds = Counter(problem.kind for problem in found)
+        lines = [", ".join(f"{number} {kind}" for kind, number in kinds.items()) or "see: syncd status"]
+        if any(one.names for one in self._app.settings.notify):
+            lines += [f"- {problem.subject}" for problem in found[:MOST_NAMES]]
+        lines.append("syncd held" if cause.kind == "held" else f"syncd status --job {cause.job}")
+        return "\n".join(lines)
+
+    def _send(self, kind: str, title: str, body: str) -> bool:
+        """Returns: did every receiver that wants this kind get it?"""
+        well = True
+        for one in self._app.settings.notify:
+            if kind in one.on and not _sent(one, title, body if one.names else _without_names(body)):
+                well = False
+                self._on_failure()
+                logger().warning("notify.failed", kind=kind, hint="see the address and whether it answers")
+        return well
+
+
+def _without_names(body: str) -> str:
+    return "\n".join(line for line in body.split("\n") if not line.startswith("- "))
+
+
+def _sent(settings: Notify, title: str, body: str) -> bool:
+    import apprise
+
+    receiver = apprise.Apprise()
+    address = settings.url.read("notify.url").reveal()
+    try:
+        return bool(receiver.add(address)) and bool(receiver.notify(title=title, body=body))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _see_extra() -> None:
+    try:
+        import apprise  # noqa: F401
+    except ImportError:
+        raise ConfigError("notify: needs the extra `notify`", hint="pip install 'syncd[notify]'") from None
