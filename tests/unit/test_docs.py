@@ -51,7 +51,9 @@ def test_every_option_in_the_pages_exists(page: Path) -> None:
             gather(inner)
 
     gather(COMMAND)
-    ours = re.sub(r"^ *(kubectl|helm|make|curl|vault|docker|sqlite3|pip|oauth2-proxy)\b.*$", "", PAGES[page], flags=re.MULTILINE)
+    ours = re.sub(
+        r"^ *(kubectl|helm|make|curl|vault|docker|sqlite3|pip|oauth2-proxy)\b.*$", "", PAGES[page], flags=re.MULTILINE
+    )
     ours = re.sub(r"`(kubectl|helm|make|curl|vault|docker|sqlite3|pip|oauth2-proxy) [^`]*`", "", ours)
     for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours)):
         assert option in known, option
