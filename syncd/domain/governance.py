@@ -63,18 +63,17 @@ class Selector:
 
     def matches(self, subject: Subject) -> bool:
         """Is the secret one of these? What has no reference has no source and no path."""
-        ref = subject.ref
-        pairs = (
-            (self.name, subject.name),
-            (self.target, subject.target),
-            (self.site, subject.site),
-            (self.job, subject.job),
-            (self.source, ref.source if ref else ""),
-            (self.path, ref.path if ref else ""),
-        )
-        if not all(not globs or (text and _any(globs, text)) for globs, text in pairs):
+        if not all(_any(globs, subject.labels.get(key, "")) for key, globs in self.label):
             return False
-        return all(_any(globs, subject.labels.get(key, "")) for key, globs in self.label)
+        ref = subject.ref
+        return (
+            (not self.target or _any(self.target, subject.target))
+            and (not self.job or _any(self.job, subject.job))
+            and (not self.site or _any(self.site, subject.site))
+            and (not self.source or (ref is not None and _any(self.source, ref.source)))
+            and (not self.name or _any(self.name, subject.name))
+            and (not self.path or (ref is not None and _any(self.path, ref.path)))
+        )
 
 
 def _any(globs: tuple[Glob, ...], text: str) -> bool:
@@ -91,11 +90,16 @@ class ValueCheck:
     """Must it not be a text that somebody meant to replace?"""
     comparable: bool = False
     """Must it be long enough to be compared with others?"""
+    digest: str = field(init=False, compare=False)
+    """In 8 hex digits: another check judges anew. Asked ten thousand times a cycle, so it is made once."""
 
-    @property
-    def digest(self) -> str:
-        """In 8 hex digits: another check judges anew."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:8]
+    def __post_init__(self) -> None:
+        """Work the digest out."""
+        checks = (self.min_length, self.max_length, self.placeholder, self.comparable)
+        object.__setattr__(self, "digest", hashlib.sha256(repr(checks).encode()).hexdigest()[:8])
+
+
+COMPARABLE = ValueCheck(comparable=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +148,7 @@ class GovernanceRule:
     @property
     def value_check(self) -> ValueCheck | None:
         """What of it needs the value: its own check, or whether a value is long enough to be compared."""
-        return self.value or (ValueCheck(comparable=True) if self.duplicate else None)
+        return self.value or (COMPARABLE if self.duplicate else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,8 @@ CASES: dict[str, Callable[[Stage], cases.Told]] = {
     "calls": lambda on: cases.calls(on, 1000),
     "scale": lambda on: cases.scale(on, (2500, 10_000)),
     "audit": lambda on: cases.audit(on, 10_000),
+    "rules": lambda on: cases.rules(on, 10_000),
+    "evidence": lambda on: cases.evidence(on, 1_000_000),
     "sites": lambda on: cases.sites(on, 200, 50),
 }
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ import yaml
 from syncd.bootstrap.app import App, Surroundings
 from syncd.bootstrap.sources import SourceHooks
 from syncd.config import load
+from syncd.domain.audit import Entry
+from syncd.domain.ports import AuditBatch
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.store import Ledger
 from syncd.reconcile.run_job import Run, sync_job
 from tests.benchmarks.stage import AWS, PYTHON, Stage, measured
 
@@ -104,6 +109,72 @@ def audit(on: Stage, count: int) -> Told:
         (f"first sync of {count:,} with the audit trail", f"{with_it / without:.3f} of the CPU without", "1.10"),
         (f"audit verify of {lines:,} lines", f"{verified.wall:.2f} s with start-up", "2 s for 100,000 without"),
     ]
+
+
+TEN_RULES: list[dict[str, Any]] = [
+    {"id": "old", "max_age": "90d", "then": "warn"},
+    {"id": "weak", "min_length": 4, "then": "deny"},
+    {"id": "todo", "placeholder": True, "then": "warn"},
+    {"id": "staging", "path": "*/staging/**", "label": {"env": "prod"}, "then": "deny"},
+    {"id": "twice", "duplicate": {"across": "names"}, "then": "warn"},
+    {"id": "envs", "duplicate": {"across": "label.env"}, "then": "warn"},
+    {"id": "form", "require": {"name": "*"}, "then": "deny"},
+    {"id": "ours", "unmanaged": True, "then": "warn"},
+    {"id": "release", "label": {"env": "live"}, "then": "hold"},
+    {"id": "long", "max_length": 3000, "then": "deny"},
+]
+
+
+def rules(on: Stage, count: int) -> Told:
+    """What ten rules cost an idle cycle: CPU, calls, lines."""
+    os.environ.update({**AWS, "VAULT_TOKEN": on.bao.token, "WIX_KEY": on.wix["key"]})
+    mount, site = on.seed("vault", count), on.site()
+    config = on.config({"job": ("vault", mount)}, [site], labels={"env": "prod"})
+    plain = yaml.safe_load(config.read_text())
+    cpu: dict[bool, list[float]] = {False: [], True: []}
+    asked: dict[bool, Counter[str]] = {False: Counter(), True: Counter()}
+    lines = 0
+    for number in range(8):
+        governed = bool(number % 2)
+        config.write_text(yaml.safe_dump({**plain, "rules": TEN_RULES if governed else []}))
+        asked[governed].clear()
+        with App(load(config), counting(asked[governed])) as app:
+            before, lines_before = time.process_time(), sum(seq for seq, _ in app.ledger.audit_heads().values())
+            (report,) = sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="bench", wait=timedelta(0)))
+            cpu[governed].append(time.process_time() - before)
+            lines = sum(seq for seq, _ in app.ledger.audit_heads().values()) - lines_before
+        assert report.exit_code == 0, report
+    more = 1000 * (sorted(cpu[True][1:])[1] - sorted(cpu[False][1:])[1])
+    shown = ", ".join(f"{number} {call}" for call, number in sorted(asked[True].items()))
+    same = "the same calls" if asked[True] == asked[False] else f"other calls: {asked[False]}"
+    return [
+        (f"ten rules over an idle cycle of {count:,}", f"{more:.0f} ms of CPU more", "250 ms"),
+        ("… calls and lines", f"{shown} ({same}); {lines} lines of the trail", "no more calls, no values, 0 lines"),
+    ]
+
+
+def evidence(on: Stage, lines: int) -> Told:
+    """The auditor's file over a trail of so many lines: time and memory."""
+    config = on.config({"job": ("vault", on.seed("vault", 100))}, [on.site()])
+    on.syncd(config, "sync")
+    state = Path(yaml.safe_load(config.read_text())["state"]["path"])
+    ledger = Ledger(sqlite_engine(state), "bench", state)
+    with ledger.lock("site", holder="bench", wait=timedelta(0)) as journal:
+        for part in range(lines // 2000):
+            begun = [
+                Entry(
+                    event="secret.update", outcome="intent", name=f"N{part}_{number}", site="site", job="job",
+                    target="site0", from_version="1", to_version="2", remote_id=f"id{number}", detail={"why": "new source version"},
+                )
+                for number in range(1000)
+            ]  # fmt: skip
+            journal.write(audit=AuditBatch(intents=tuple(begun)))
+            journal.write(audit=AuditBatch(ends=tuple(replace(one, outcome="done") for one in begun)))
+    ledger.close()
+    run = on.syncd(config, "report", "--evidence", "1d..")
+    return [
+        (f"evidence over {lines:,} lines", f"{run.wall:.1f} s, {run.peak:.0f} MiB, {len(run.out) / 1e6:.0f} MB of JSON", "30 s, 200 MB")
+    ]  # fmt: skip
 
 
 def sites(on: Stage, count: int, secrets: int) -> Told:

@@ -253,3 +253,39 @@ def test_a_finding_ends_where_its_site_goes_under_another_key(ledger: Ledger) ->
     ledger.join_sites("s", "other", [])
     assert [row[1:3] for row in rows(ledger)[1:]] == [("drift.found", "A"), ("finding.ended", "A")]
     assert ledger.audit.verify({})[0] == []
+
+
+@pytest.mark.parametrize("what", ["altered", "removed", "put in", "reordered", "cut off"])
+def test_of_twenty_streams_the_one_that_was_touched_is_named(ledger: Ledger, what: str) -> None:  # noqa: F811
+    streams = [f"site-{number:02}" for number in range(20)]
+    with ledger.writing() as connection:
+        for stream in streams:
+            append(connection, stream, [Entry(event="secret.frozen", name=str(n)) for n in range(50)], ledger._clock())
+    heads = {stream: {head[0]: head[1]} for stream, head in ledger.audit.heads().items()}
+    assert ledger.audit.verify(heads) == ([], 20 * 51)
+    touched, seq = streams[13], 30
+    commands = {
+        "altered": ["UPDATE syncd_audit SET line = replace(line, 'frozen', 'thawed') WHERE stream = :s AND seq = 30"],
+        "removed": ["DELETE FROM syncd_audit WHERE stream = :s AND seq = 30"],
+        "put in": [
+            "UPDATE syncd_audit SET seq = seq + 1000 WHERE stream = :s AND seq >= 30",
+            "UPDATE syncd_audit SET seq = seq - 999 WHERE stream = :s AND seq >= 1000",
+            ("INSERT INTO syncd_audit SELECT stream, 30, at, event, outcome, site, name, job, actor, line, hash"
+            " FROM syncd_audit WHERE stream = :s AND seq = 29"),
+        ],
+        "reordered": [
+            "UPDATE syncd_audit SET seq = 999 WHERE stream = :s AND seq = 30",
+            "UPDATE syncd_audit SET seq = 30 WHERE stream = :s AND seq = 31",
+            "UPDATE syncd_audit SET seq = 31 WHERE stream = :s AND seq = 999",
+        ],
+        "cut off": [
+            "DELETE FROM syncd_audit WHERE stream = :s AND seq > 29",
+            ("UPDATE syncd_audit_heads SET seq = 29, hash = (SELECT hash FROM syncd_audit WHERE stream = :s AND seq = 29)"
+            " WHERE stream = :s"),
+        ],
+    }  # fmt: skip
+    with ledger.writing() as connection:
+        for command in commands[what]:
+            connection.execute(text(command), {"s": touched})
+    broken, _ = ledger.audit.verify(heads)
+    assert [(one.stream, one.seq) for one in broken] == [(touched, seq)]

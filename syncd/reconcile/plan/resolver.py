@@ -40,7 +40,7 @@ from syncd.reconcile.plan.deletion_checks import LastLook, PathChecks
 from syncd.reconcile.plan.handover import Handover, Transfers
 from syncd.reconcile.plan.inputs import Evidence, PlannerInput
 from syncd.reconcile.plan.planner import plan
-from syncd.reconcile.rules.across_sites import across_sites
+from syncd.reconcile.rules.across_sites import SiteSeen, across_sites
 from syncd.reconcile.rules.gate import Gate, Releases, held_action, rule_findings
 from syncd.reconcile.rules.judged_names import JudgedNames, Place
 from syncd.reconcile.runtime import Runtime
@@ -250,7 +250,8 @@ class PlanResolver:
 
     def _across_the_site(self) -> dict[str, tuple[Hit, ...]]:
         """Hits of the rules about all secrets together: one value in two places, and what nobody manages."""
-        return across_sites(self._runtime, self._target, self._observed.remote, self._times.now)
+        seen = SiteSeen(self._observed.records, self._observed.remote)
+        return across_sites(self._runtime, self._target, seen, self._times.now)
 
     def _is_sendable(self, action: Action) -> bool:
         """A write whose value could not be read waits, and so does a deletion that nobody looked at."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from syncd.domain import Record, RemoteSecret
 from syncd.domain.governance import Hit, Subject
@@ -13,25 +15,36 @@ from syncd.reconcile.rules.judging import SameValue, duplicates, unmanaged
 from syncd.reconcile.runtime import Runtime
 
 
-def across_sites(
-    runtime: Runtime, target: Target, remote: Sequence[RemoteSecret], now: datetime
-) -> dict[str, tuple[Hit, ...]]:
+@dataclass(frozen=True, slots=True)
+class SiteSeen:
+    """What a pass has at hand of its site."""
+
+    records: Sequence[Record]
+    remote: Sequence[RemoteSecret]
+
+
+def across_sites(runtime: Runtime, target: Target, seen: SiteSeen, now: datetime) -> dict[str, tuple[Hit, ...]]:
     """The hits on one site, by name. Nothing is asked of any site but its listing, which is there already."""
     found: dict[str, list[Hit]] = {}
     if any(rule.duplicate for rule in runtime.rules):
-        for hit in duplicate_hits(runtime, now):
+        for hit in duplicate_hits(runtime, now, {target.site: seen.records}):
             if hit.subject.site == target.site:
                 found.setdefault(hit.subject.name, []).append(hit)
     if any(rule.unmanaged for rule in runtime.rules):
-        subjects = _unmanaged_on(runtime, target, remote)
+        subjects = _unmanaged_on(runtime, target, seen)
         for rule in runtime.rules:
             for hit in unmanaged(rule, subjects, now) if rule.unmanaged else ():
                 found.setdefault(hit.subject.name, []).append(hit)
     return {name: tuple(hits) for name, hits in found.items()}
 
 
-def duplicate_hits(runtime: Runtime, now: datetime) -> list[Hit]:
-    """Every secret whose value another one has where a rule allows none, on all sites."""
+def duplicate_hits(
+    runtime: Runtime, now: datetime, known: Mapping[str, Sequence[Record]] = MappingProxyType({})
+) -> list[Hit]:
+    """Every secret whose value another one has where a rule allows none, on all sites.
+
+    `known`: rows by site, where they are at hand.
+    """
     numbers = runtime.store.same_values()
     if not numbers:
         return []
@@ -39,7 +52,7 @@ def duplicate_hits(runtime: Runtime, now: datetime) -> list[Hit]:
     held = [
         SameValue(group=number, subject=subject_of(runtime, record, target_of.get(site, record.target)))
         for site in sorted({site for site, _ in numbers})
-        for record in runtime.store.records(site)
+        for record in (known.get(site) or runtime.store.records(site))
         if (number := numbers.get((record.site, record.name))) is not None
     ]
     facts = {key: fault for of_site in runtime.store.all_facts().values() for key, fault in of_site.items()}
@@ -60,8 +73,8 @@ def subject_of(runtime: Runtime, record: Record, target: str) -> Subject:
     )
 
 
-def _unmanaged_on(runtime: Runtime, target: Target, remote: Sequence[RemoteSecret]) -> list[Subject]:
-    ours = {record.remote_id for record in runtime.store.records(target.site)}
+def _unmanaged_on(runtime: Runtime, target: Target, seen: SiteSeen) -> list[Subject]:
+    ours, remote = {record.remote_id for record in seen.records}, seen.remote
     return unmanaged_subjects(
         {secret.id: (secret.name, owner_in(secret.description) or "") for secret in remote if secret.id not in ours},
         target.site,
