@@ -22,6 +22,7 @@ from syncd.report.grouping import Problem, grouped_by_cause, names_in_words
 from syncd.report.held import batch_rows
 from syncd.report.inventory import Chosen, Report, record_owner, report_now
 from syncd.report.rule_hits import hits_now
+from syncd.report.whereabouts import whereabouts
 from syncd.web.principal import Principal
 
 SHOWN_LINES = 200
@@ -204,10 +205,7 @@ class ConsoleData:
 
     def where(self, who: Principal, path: str) -> list[dict[str, Any]]:
         """On which sites a path's secrets are. Raises `ConfigError` for a path that no site has."""
-        app = self._app
-        now = app.runtime.clock()
-        found = [one for one in app.ledger.records() if path in {one.ref.path, f"{one.ref.path}#{one.ref.field}"}]
-        rows = [row for row in (self._row(app, one, now) for one in found) if who.sees(row["target"])]
+        rows = [row for row in whereabouts(self._app, path) if who.sees(row["target"])]
         if not rows:
             raise ConfigError("no site has a secret from that path", hint="give the path with its mount")
         return rows

@@ -35,7 +35,7 @@ class ApiClient:
             raise ConfigError(f"{token_file} holds no token", hint="one line of visible ASCII")
         self._base, self._headers = server.rstrip("/"), {"Authorization": f"Bearer {token}"}
 
-    def get(self, path: str, **query: str) -> Any:
+    def get(self, path: str, /, **query: str) -> Any:
         """The answer of `GET /api/v1/PATH`. Raises `SyncdError` as the daemon means it."""
         return self._asked("GET", path, params=query)
 

@@ -155,3 +155,14 @@ def test_the_api_is_as_its_document_says(world: World) -> None:
 
         check()
     assert seen > 100
+
+
+def test_where_asks_a_daemon_too(world: World) -> None:
+    path = f"{world.bao.mount}/feeds/f00#url"
+    here, far = world.lab.run("where", path, "--json"), command(world, "reader", "where", path, "--json")
+    assert here.code == far.code == 0 and [row["target"] for row in here.json] == [row["target"] for row in far.json]
+    assert [row["target"] for row in command(world, "shop-team", "where", path, "--json").json] == ["shop"]
+    world.bao.put("feeds/f00", url="newer", user="x")
+    assert command(world, "reader", "where", path, "--version", "2").code == 1
+    assert call(world, "POST", "sync", "alice", {"job": "feeds"})[0] == 200
+    assert command(world, "reader", "where", path, "--version", "2", "--wait", "20s").code == 0
