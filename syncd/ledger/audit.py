@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -135,15 +135,6 @@ def _asked(asked: Filter) -> list[Any]:
     return where
 
 
-def texts(connection: Connection, asked: Filter) -> Iterator[tuple[str, str | None, str]]:
-    """Event, outcome and stored text of the lines that fit, oldest first; nothing of them is parsed."""
-    c = tables.audit.c
-    query = select(c.event, c.outcome, c.line).where(and_(True, *_asked(asked))).order_by(c.at, c.stream, c.seq)
-    with connection.execute(query.execution_options(yield_per=1000)) as found:
-        for row in found:
-            yield row.event, row.outcome, row.line
-
-
 def last_done(connection: Connection) -> Iterator[dict[str, Any]]:
     """The line of the last action that was done on each secret."""
     c = tables.audit.c
@@ -172,10 +163,17 @@ def heads(connection: Connection) -> dict[str, tuple[int, str]]:
     return {row.stream: (row.seq, row.hash) for row in connection.execute(select(tables.audit_heads))}
 
 
-def verify(connection: Connection, expected: Mapping[str, Mapping[int, str]]) -> tuple[list[Break], int]:
+Visit = Callable[[int, str, str | None, str], None]
+"""Given time (microseconds since 1970), event, outcome and stored text of a line."""
+
+
+def verify(
+    connection: Connection, expected: Mapping[str, Mapping[int, str]], visit: Visit | None = None
+) -> tuple[list[Break], int]:
     """The first break of each stream, and how many lines were looked at.
 
-    `expected`: hashes by stream and seq that somebody kept elsewhere; they show a tail that was cut off.
+    `expected`: hashes by stream and seq that somebody kept elsewhere; they show a tail that was cut off. `visit` is
+    shown each line on the way, stream by stream.
     """
     c, found, count = tables.audit.c, dict[str, Break](), 0
     checks: dict[str, ChainCheck] = {}
@@ -190,6 +188,8 @@ def verify(connection: Connection, expected: Mapping[str, Mapping[int, str]]) ->
     for row in connection.execute(query).mappings():
         count += 1
         stream, seq = row["stream"], row["seq"]
+        if visit is not None:
+            visit(row["at"], row["event"], row["outcome"], row["line"])
         known = {expected.get(stream, {}).get(seq, row["hash"])}
         known |= {before[stream][1]} if before.get(stream, (0, ""))[0] == seq else set()
         if stream in found:

@@ -51,20 +51,17 @@ class AuditTrail:
         with self._reading() as connection, undamaged(self._place):
             yield from trail.lines(connection, asked, most=most)
 
-    def texts(self, asked: Filter) -> Iterator[tuple[str, str | None, str]]:
-        """Event, outcome and stored text of the lines that fit, oldest first."""
-        with self._reading() as connection, undamaged(self._place):
-            yield from trail.texts(connection, asked)
-
     def last_done(self) -> Iterator[dict[str, Any]]:
         """The line of the last action that was done on each secret."""
         with self._reading() as connection, undamaged(self._place):
             yield from trail.last_done(connection)
 
-    def verify(self, expected: Mapping[str, Mapping[int, str]]) -> tuple[list[Break], int]:
-        """Where the trail is not as it was written, and how many lines were looked at."""
+    def verify(
+        self, expected: Mapping[str, Mapping[int, str]], visit: trail.Visit | None = None
+    ) -> tuple[list[Break], int]:
+        """Where the trail is not as it was written, and how many lines were looked at. `visit` sees each on the way."""
         with self._reading() as connection:
-            return trail.verify(connection, expected)
+            return trail.verify(connection, expected, visit)
 
     def heads(self, *streams: str) -> dict[str, tuple[int, str]]:
         """The last line of each of these streams of the audit trail, or of all: its seq and hash."""

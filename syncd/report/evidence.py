@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TextIO
 
 from syncd.bootstrap.app import App
+from syncd.domain.audit import EPOCH
 from syncd.domain.governance import Then
-from syncd.ledger.audit import Filter
 from syncd.report.inventory import Chosen, Report, report_now
 
 NOT_RECORDED = "not recorded"
@@ -85,15 +85,22 @@ def _brief(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> None:
-    """Write one JSON document: `changes` line by line, then everything else. Raises `LedgerError`."""
-    population = _Population()
+    """Write one JSON document: `changes` line by line and stream by stream, then all else. Raises `LedgerError`."""
+    population, first = _Population(), [True]
+    begin, end = _microseconds(since), _microseconds(until)
+
+    def visit(at: int, event: str, outcome: str | None, text: str) -> None:
+        if not begin <= at < end:
+            return
+        population.take(event, outcome, text)
+        if event in CHANGES and outcome != "intent":
+            out.write(text if first[0] else f",\n{text}")
+            first[0] = False
+
     out.write(f'{{"from": {json.dumps(since.isoformat())}, "to": {json.dumps(until.isoformat())},\n"changes": [\n')
-    out.writelines(
-        (",\n" if number else "") + text for number, text in enumerate(_changes(app, since, until, population))
-    )
+    broken, count = app.ledger.audit.verify({}, visit)
     out.write("\n],\n")
     report = report_now(app, Chosen())
-    broken, count = app.ledger.audit.verify({})
     chains = {
         "lines": count,
         "streams": {stream: {"seq": seq, "hash": digest} for stream, (seq, digest) in app.ledger.audit.heads().items()},
@@ -114,12 +121,8 @@ def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> N
     out.write(json.dumps(rest, default=str, ensure_ascii=False)[1:] + "\n")
 
 
-def _changes(app: App, since: datetime, until: datetime, population: _Population) -> Iterator[str]:
-    """The population of changes, each as it ended, in the words of the trail."""
-    for event, outcome, text in app.ledger.audit.texts(Filter(since=since, until=until)):
-        population.take(event, outcome, text)
-        if event in CHANGES and outcome != "intent":
-            yield text
+def _microseconds(at: datetime) -> int:
+    return (at - EPOCH) // timedelta(microseconds=1)
 
 
 def answers(app: App, report: Report, population: _Population, chains: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

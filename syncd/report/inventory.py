@@ -146,10 +146,12 @@ def _secrets(app: App, chosen: Chosen, broken: Mapping[tuple[str, str], list[str
 
 
 def last_changes(app: App) -> dict[tuple[str, str], dict[str, Any]]:
-    """Who changed each secret last, by site and name, as far as the trail goes back."""
+    """Who changed each secret of the ledger last, by site and name, as far as the trail goes back."""
+    held = {(record.site, record.name) for record in app.ledger.records()}
     return {
         (line["stream"], str(line["name"])): {"by": line["actor"]["id"], "reason": line["reason"], "at": line["at"]}
         for line in app.ledger.audit.last_done()
+        if (line["stream"], line["name"]) in held
     }
 
 
