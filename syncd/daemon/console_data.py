@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from syncd.bootstrap.app import App
+from syncd.config.fields import format_duration
+from syncd.config.settings import Schedule
 from syncd.daemon.generations import Generations
 from syncd.daemon.status import counted
 from syncd.domain import STATUSES, OpenProblem, Record, version_label
@@ -314,8 +316,7 @@ class ConsoleData:
         for row in self._matrix(app, now):
             if who.sees(row["target"]):
                 job = app.settings.jobs[row["job"]]
-                schedule = job.schedule
-                every = (str(schedule.cron) if schedule.cron else f"every {schedule.every}") if schedule else "by hand"
+                every = _in_words(job.schedule)
                 entry = found.setdefault(
                     row["job"], {"job": row["job"], "source": job.source, "schedule": every, "runs": []}
                 )
@@ -337,6 +338,13 @@ class ConsoleData:
             else json.dumps(formats.as_json(found), default=str, ensure_ascii=False)
         )
         return text, FORMS[form]
+
+
+def _in_words(schedule: Schedule | None) -> str:
+    """When a job runs by itself."""
+    if schedule is None:
+        return "by hand"
+    return f"every {format_duration(schedule.every)}" if schedule.every else f"at {schedule.cron} {schedule.timezone}"
 
 
 def _see(given: str, known: Any, what: str) -> None:

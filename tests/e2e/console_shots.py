@@ -13,6 +13,8 @@ from tests.support.daemon import ask, running
 from tests.support.waiting import until
 
 OUT = Path("build/console")
+README = Path("build/console/readme")
+"""Two of them, as tall as a screen: the README's pictures are copied from here."""
 
 
 def test_screenshots(lab: Lab, bao: Bao) -> None:
@@ -21,6 +23,15 @@ def test_screenshots(lab: Lab, bao: Bao) -> None:
     with running(lab) as (_, url), browser() as one:
         until(lambda: ask(url + "/readyz")[0] == 200, 60)
         time.sleep(3)  # the first cycles of all jobs
+        README.mkdir(exist_ok=True)
+        context = one.new_context(viewport={"width": 1280, "height": 800})
+        page = context.new_page()
+        logged_in(page, url, tokens["alice"])
+        page.screenshot(path=README / "overview.png")
+        page.goto(url + "/secrets?q=pay02")
+        page.locator("td[data-head=name] a").first.click()
+        page.screenshot(path=README / "secret.png")
+        context.close()
         for scheme in ("light", "dark"):
             for width in (1280, 360):
                 context = one.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
