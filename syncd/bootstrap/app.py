@@ -114,7 +114,7 @@ class App:
         settings = self.settings
         keep, sink = str(settings.audit.keep), settings.audit.sink
         server = settings.server
-        may: dict[str, Any] = {one.name: list(one.may) for one in server.tokens} if server else {}
+        may: dict[str, Any] = {item.name: list(item.may) for item in server.tokens} if server else {}
         may |= {"token": ["all"]} if server and server.token else {}
         users = {name: list(rights) for name, rights in server.proxy.may.items()} if server and server.proxy else {}
         detail = {

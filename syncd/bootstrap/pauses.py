@@ -23,6 +23,7 @@ class PauseWatch:
     def reason(self, job: str, target: str) -> str:
         """Why a job rests on a target now; empty if it does not. Raises `LedgerError`."""
         with self._turn:
+            # Asked before each request: without a memory that would be a query a request.
             if self._read_at is None or time.monotonic() - self._read_at > FRESH:
                 self._known, self._read_at = self._decisions.pauses(), time.monotonic()
             return next((str(pause) for pause in self._known if pause.covers(job, target)), "")

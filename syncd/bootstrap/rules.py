@@ -28,7 +28,7 @@ def make_rule(settings: GovernanceRuleSettings) -> GovernanceRule:
         require_owner=bool(require and require.owner),
         require_name=Glob(require.name) if require and require.name else None,
         unmanaged=bool(settings.unmanaged),
-        exemptions=tuple(_exemption(one) for one in settings.except_),
+        exemptions=tuple(_exemption(item) for item in settings.except_),
     )
 
 

@@ -133,6 +133,7 @@ def run(arguments: list[str]) -> int:
     if not arguments or arguments[-1] in {"state", "audit"}:
         arguments = [*arguments, "--help"]
     try:
+        # A NUL or half a character would be refused deep in the database, as a bug.
         if not all(is_storable(argument) for argument in arguments):
             raise ConfigError("an argument holds a NUL or is no text", hint="see: syncd --help")
         code = app(arguments, prog_name="syncd", standalone_mode=False, obj=None)

@@ -125,11 +125,11 @@ def verify(
         streams = opened.ledger.audit_heads()
     unjudged = sorted(streams.keys() - expected.keys())
     if as_json:
-        rows = [{"stream": one.stream, "seq": one.seq, "what": one.what} for one in broken]
+        rows = [{"stream": item.stream, "seq": item.seq, "what": item.what} for item in broken]
         show_json({"lines": count, "streams": len(streams), "breaks": rows, "tail_judged": not unjudged})
     else:
-        for one in broken:
-            show(f"stream {one.stream}, line {one.seq}: {one.what}")
+        for item in broken:
+            show(f"stream {item.stream}, line {item.seq}: {item.what}")
         show(f"{count} lines in {len(streams)} streams: {'broken' if broken else 'as they were written'}")
     if unjudged:
         which = f"streams {', '.join(unjudged[:5])}" if expected else "any stream"

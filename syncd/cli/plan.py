@@ -117,10 +117,10 @@ def _keep(file: Path, content: dict[str, Any], *, is_complete: bool) -> None:
 def _more_for_scripts(planned: PlannedPass, findings: Sequence[Finding]) -> dict[str, Any]:
     from syncd.reconcile.saved_plan import unversioned
 
-    told = [finding_row(finding) for finding in findings if finding.kind is not FindingKind.UNCHANGED]
+    said = [finding_row(finding) for finding in findings if finding.kind is not FindingKind.UNCHANGED]
     failures = [failure_row(failure) for failure in planned.source.failures]
     without = [action.name for action in planned.plan.actions if unversioned(action)]
-    return {"findings": told, "failures": failures, "unversioned": without}
+    return {"findings": said, "failures": failures, "unversioned": without}
 
 
 def _part(job: str, target: str, planned: PlannedPass, findings: tuple[Finding, ...]) -> Part:

@@ -36,8 +36,8 @@ class Part:
 def markdown(parts: Sequence[Part]) -> str:
     """All parts as Markdown of at most `LIMIT` characters."""
     counts = Counter(row[0] for part in parts for row in part.rows)
-    told = ", ".join(f"{counts[verb]} to {verb}" for verb in ORDER if counts[verb]) or "nothing to change"
-    lines = [f"## syncd plan: {told}", ""]
+    said = ", ".join(f"{counts[verb]} to {verb}" for verb in ORDER if counts[verb]) or "nothing to change"
+    lines = [f"## syncd plan: {said}", ""]
     for verb in ORDER:
         lines += _table(verb, parts) if counts[verb] else []
     notes = [f"- {_text(part.job)} → {_text(part.target)}: {_text(note)}" for part in parts for note in part.notes]
@@ -62,7 +62,7 @@ def _cut(lines: Sequence[str]) -> str:
     for number, line in enumerate(lines):
         size += len(line) + 1
         if size > LIMIT - ROOM:
-            left = sum(1 for one in lines[number:] if one.startswith(("| `", "- ")))
+            left = sum(1 for item in lines[number:] if item.startswith(("| `", "- ")))
             kept += ["", f"**{left} more lines are left out here**; all of them: `syncd plan`"]
             break
         kept.append(line)

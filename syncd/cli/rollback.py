@@ -60,7 +60,7 @@ def rollback(
         if end:
             paths = _end(app, str(what))
         elif what is not None:
-            paths = _roll_back(app, [(one, to) for one in _taken(app, what)], ends, why)
+            paths = _roll_back(app, [(item, to) for item in _taken(app, what)], ends, why)
         else:
             chosen, refused = _updated_since(app, str(job), moment(str(since), "--since", ahead=False))
             paths = _roll_back(app, chosen, ends, why)
@@ -88,22 +88,23 @@ def _roll_back(
     if until <= now:
         raise ConfigError("--until has passed already", hint="name a later time")
     terms = Terms(now=now, until=until, by=CAUSE.get().actor.id, reason=reason)
-    found: list[tuple[Taken, Rollback]] = [(one, rollback_to(app.runtime, one, to, terms)) for one, to in chosen]
-    entries = [entry for one, kept in found for entry in entries_of(one, kept)]
+    # All are found and read before any is kept: half a rollback is worse than none.
+    found: list[tuple[Taken, Rollback]] = [(item, rollback_to(app.runtime, item, to, terms)) for item, to in chosen]
+    entries = [entry for item, kept in found for entry in entries_of(item, kept)]
     app.ledger.decisions.roll_back([kept for _, kept in found], entries)
-    for one, kept in found:
-        show(f"{one.path}: {kept}")
-    return [(one.source, one.path) for one, _ in found]
+    for item, kept in found:
+        show(f"{item.path}: {kept}")
+    return [(item.source, item.path) for item, _ in found]
 
 
 def _end(app: App, what: str) -> list[tuple[str, str]]:
     from syncd.reconcile.rollback import entries_of
 
-    chosen = [one for one in _taken(app, what) if (one.source, one.path) in app.ledger.decisions.rollbacks()]
+    chosen = [item for item in _taken(app, what) if (item.source, item.path) in app.ledger.decisions.rollbacks()]
     if not chosen:
         raise ConfigError(f"{what} is not rolled back", hint=f"see: syncd where {what}")
-    paths = [(one.source, one.path) for one in chosen]
-    app.ledger.decisions.end_rollbacks(paths, [entry for one in chosen for entry in entries_of(one, None)])
+    paths = [(item.source, item.path) for item in chosen]
+    app.ledger.decisions.end_rollbacks(paths, [entry for item in chosen for entry in entries_of(item, None)])
     return paths
 
 
@@ -126,8 +127,8 @@ def _updated_since(app: App, job: str, since: datetime) -> tuple[list[tuple[Take
             before[line["name"]] = line["from"]
     chosen: dict[tuple[str, str], tuple[Taken, str | None]] = {}
     for name, version in before.items():
-        for one in _taken(app, name):
-            chosen.setdefault((one.source, one.path), (one, version))
+        for item in _taken(app, name):
+            chosen.setdefault((item.source, item.path), (item, version))
     if not chosen:
         nothing = f"; {'; '.join(refused)}" if refused else ""
         raise SecretError(

@@ -44,8 +44,8 @@ def where(
         look = look or partial(whereabouts, stack.enter_context(context.obj.open(writable=False)), path)
         while True:
             rows = look()
-            there = [has_it(row, version) for row in rows]
-            if all(there) or time.monotonic() >= until or Context.stop.wait(LOOK):
+            arrived = [has_it(row, version) for row in rows]
+            if all(arrived) or time.monotonic() >= until or Context.stop.wait(LOOK):
                 break
     if as_json:
         show_json(rows)
@@ -53,7 +53,7 @@ def where(
         keys = ("status", "site", "target", "name", "version", "arrived_at", "request_id")
         table = [["-" if row[key] is None else str(row[key])[:36] for key in keys] for row in rows]
         show_table([key.upper().replace("_", " ") for key in keys], table)
-        if not all(there):
-            missing = there.count(False)
+        if not all(arrived):
+            missing = arrived.count(False)
             warn(f"syncd: {missing} of {len(rows)} are not there yet{f' in version {version}' if version else ''}")
-    return 0 if all(there) else 1
+    return 0 if all(arrived) else 1

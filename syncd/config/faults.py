@@ -51,6 +51,7 @@ ALIASES = {
 def message_of(detail: ErrorDetails) -> str:
     """One fault in words."""
     kind, context = detail["type"], detail.get("ctx", {})
+    # The key itself is not shown: people write credentials where keys belong.
     if kind == "extra_forbidden":
         return f"unknown key{_meant(str(detail['loc'][-1]), fields_at(detail['loc'][:-1]))}"
     if kind in {"union_tag_not_found", "union_tag_invalid"}:

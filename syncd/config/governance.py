@@ -18,7 +18,7 @@ LONGEST = 500
 
 def _globs(value: object) -> object:
     given = [value] if isinstance(value, str) else value
-    if not isinstance(given, list) or not given or not all(isinstance(one, str) and one for one in given):
+    if not isinstance(given, list) or not given or not all(isinstance(item, str) and item for item in given):
         raise PydanticCustomError("globs", "write a glob, or a list of globs")
     return given
 

@@ -81,6 +81,7 @@ def _validated(path: Path, raw: dict[Any, Any], node: yaml.Node) -> Settings:
             where, line = _located(node, detail["loc"])
             found.append((line, where, message_of(detail)))
     found.extend(_dangling(raw, node))
+    # After pydantic: a template that was not filled in is often the cause of what it complains about.
     found.extend(_not_filled_in(raw, node))
     sources = checked.sources if checked else _usable(raw, "sources", SourceSettings)
     found.extend(_rule_faults(checked.jobs if checked else _usable(raw, "jobs", JobSettings), sources, node))

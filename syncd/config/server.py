@@ -96,7 +96,7 @@ class Server(Strict):
 
     @model_validator(mode="after")
     def _distinct_names(self) -> Self:
-        names = [one.name for one in self.tokens]
+        names = [item.name for item in self.tokens]
         doubled = next((name for name in names if names.count(name) > 1 or (name == "token" and self.token)), None)
         if doubled is not None:
             raise PydanticCustomError("two_tokens", "two tokens are called {name}", {"name": doubled})

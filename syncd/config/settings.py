@@ -107,7 +107,7 @@ class Settings(Strict):
     @model_validator(mode="after")
     def _distinct_rules(self) -> Self:
         ids = [rule.id for rule in self.rules]
-        if doubled := next((one for one in ids if ids.count(one) > 1), None):
+        if doubled := next((item for item in ids if ids.count(item) > 1), None):
             raise PydanticCustomError("two_rules", "two rules have the id {id}", {"id": doubled})
         return self
 

@@ -45,6 +45,7 @@ class ServerAccounts:
         found = None
         for principal, credential in self._tokens():
             known = self._read(principal.name, credential)
+            # All tokens are compared, also after a match: the time taken tells nothing about which one it was.
             if known is not None and hmac.compare_digest(given, known.encode()):
                 found = principal
         return found
@@ -55,10 +56,10 @@ class ServerAccounts:
             return
         if server.token is not None:
             yield Principal(name="token", kind="token", may=ALL), server.token
-        for one in server.tokens:
+        for item in server.tokens:
             yield (
-                Principal(name=one.name, kind="token", may=frozenset(one.may), targets=self._targets(one.only)),
-                one.token,
+                Principal(name=item.name, kind="token", may=frozenset(item.may), targets=self._targets(item.only)),
+                item.token,
             )
 
     def _targets(self, only: Only | None) -> frozenset[str] | None:

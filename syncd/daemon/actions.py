@@ -51,7 +51,7 @@ class Actions:
                 )
             if outcome is ReleaseOutcome.AGAIN:
                 return f"batch {batch} is already released"
-            for job in {one.job for one in app.ledger.decisions.held(batch=batch)}:
+            for job in {item.job for item in app.ledger.decisions.held(batch=batch)}:
                 self._runner.trigger(job, by=CAUSE.get().actor)
             return f"batch {batch} is released; a cycle sends it now"
 
@@ -79,11 +79,11 @@ class Actions:
         with self._in_the_name_of(who, "rollback", why := reason_of(reason)) as app:
             what = str(asked.get("what") or "")
             found = taken(app.runtime, app.ledger.records(), what)
-            for one in found:
-                _see_records(app, who, one.records)
-            paths = [(one.source, one.path) for one in found]
+            for item in found:
+                _see_records(app, who, item.records)
+            paths = [(item.source, item.path) for item in found]
             if asked.get("end"):
-                entries = [entry for one in found for entry in entries_of(one, None)]
+                entries = [entry for item in found for entry in entries_of(item, None)]
                 app.ledger.decisions.end_rollbacks(paths, entries)
                 said = f"{what} goes on to its newest version"
             else:
@@ -91,10 +91,11 @@ class Actions:
                 until = _moment(str(asked.get("until") or "24h"))
                 terms = Terms(now=now, until=until, by=who.name, reason=why)
                 version = str(asked["to"]) if asked.get("to") else None
-                kept = [(one, rollback_to(app.runtime, one, version, terms)) for one in found]
-                entries = [entry for one, rollback in kept for entry in entries_of(one, rollback)]
+                kept = [(item, rollback_to(app.runtime, item, version, terms)) for item in found]
+                entries = [entry for item, rollback in kept for entry in entries_of(item, rollback)]
                 app.ledger.decisions.roll_back([rollback for _, rollback in kept], entries)
-                said = "; ".join(f"{one.path}: {rollback}" for one, rollback in kept)
+                said = "; ".join(f"{item.path}: {rollback}" for item, rollback in kept)
+            # The answer does not wait for the cycles: a page that hangs for minutes is asked again.
             for job in jobs_of(app.runtime, paths):
                 self._runner.trigger(job.name, [path for _, path in paths], by=CAUSE.get().actor)
             return said
@@ -106,7 +107,7 @@ class Actions:
         with self._in_the_name_of(who, "freeze", why) as app:
             site, name = asked.get("site", ""), asked.get("name", "")
             with app.ledger.lock(site, holder=holder(), wait=LOCK_WAIT, stop=app.stop.is_set) as journal:
-                record = next((one for one in app.ledger.records(site) if one.name == name), None)
+                record = next((item for item in app.ledger.records(site) if item.name == name), None)
                 if record is None:
                     raise ConfigError(f"the ledger has no {name} there", hint="see the page of all secrets")
                 _see_records(app, who, (record,))

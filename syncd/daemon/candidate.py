@@ -23,6 +23,7 @@ def planned_with(app: App, text: str) -> dict[str, Any]:
     Its ledger is the daemon's: a candidate that names another one would be planned with what that one knows.
     """
     settings = candidate(text, Path("candidate.yaml"))
+    # Marks at Wix carry the owner: a plan under another one would take nothing for ours.
     if settings.owner != app.settings.owner:
         raise ConfigError("the candidate is of another owner than the daemon", hint="see owner")
     _see_that_it_reaches_nothing_new(app.settings, settings)
@@ -50,9 +51,9 @@ def _see_that_it_reaches_nothing_new(known: Settings, asked: Settings) -> None:
     """
     for section in ("sources", "targets"):
         in_force = getattr(known, section)
-        for name, one in getattr(asked, section).items():
+        for name, item in getattr(asked, section).items():
             same = in_force.get(name)
-            if same is None or _ways(same) != _ways(one):
+            if same is None or _ways(same) != _ways(item):
                 raise ConfigError(
                     f"{section}.{name} is not in force as the candidate has it",
                     hint="plan that where its credentials are: syncd plan --format md",

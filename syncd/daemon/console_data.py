@@ -111,18 +111,19 @@ class ConsoleData:
         rows = {}
         for problem in app.ledger.all_problems():
             target = app.first_target_on(problem.site, problem.job)
+            # Held batches have cards of their own, with the button.
             if problem.kind != "held" and who.sees(target):
-                one = Problem(label=problem.kind, name=problem.subject, message=problem.message, hint=problem.hint)
-                rows[id(one)] = (one, problem, target)
-        for group in grouped_by_cause(one for one, _, _ in rows.values()):
-            members = [rows[id(one)] for one in group]
+                member = Problem(label=problem.kind, name=problem.subject, message=problem.message, hint=problem.hint)
+                rows[id(member)] = (member, problem, target)
+        for group in grouped_by_cause(member for member, _, _ in rows.values()):
+            members = [rows[id(member)] for member in group]
             _, first, _ = members[0]
             alone = len(group) == 1
             message, hint = (first.message, first.hint) if alone else group[0].cause[1:]
             yield {
                 "kind": first.kind,
                 "what": message,
-                "where": names_in_words(list(dict.fromkeys(one.name for one in group))),
+                "where": names_in_words(list(dict.fromkeys(member.name for member in group))),
                 "targets": names_in_words(sorted({target for _, _, target in members})),
                 "since": min(problem.first_at for _, problem, _ in members),
                 "fix": hint,
@@ -157,7 +158,7 @@ class ConsoleData:
         _see(status, STATUSES, "status")
         _see(job, app.settings.jobs, "job")
         _see(target, app.settings.targets, "target")
-        _see(rule, [one.id for one in app.runtime.rules], "rule")
+        _see(rule, [member.id for member in app.runtime.rules], "rule")
         _see(order, ORDERS, "sort")
         names = None
         if rule:
@@ -188,7 +189,7 @@ class ConsoleData:
         for site in app.served.jobs:
             have |= {(site, record.name) for record in app.ledger.records(site)} if app.ledger.all_problems() else set()
         shown = 0
-        for problem in sorted(app.ledger.all_problems(), key=lambda one: one.subject):
+        for problem in sorted(app.ledger.all_problems(), key=lambda member: member.subject):
             target = app.first_target_on(problem.site, problem.job)
             fits = problem.kind == asked.status or not asked.status
             fits = fits and asked.job in {"", problem.job} and (asked.sites is None or problem.site in asked.sites)
@@ -216,8 +217,8 @@ class ConsoleData:
         """One secret's story: every place of its path, what it breaks, what happened to it."""
         app = self._app
         now = app.runtime.clock()
-        record = next((one for one in app.ledger.records(site) if one.name == name), None)
-        problems = [one for one in app.ledger.all_problems() if (one.site, one.subject) == (site, name)]
+        record = next((member for member in app.ledger.records(site) if member.name == name), None)
+        problems = [member for member in app.ledger.all_problems() if (member.site, member.subject) == (site, name)]
         if record is None and not problems:
             return None
         job = record.job if record else problems[0].job
@@ -225,7 +226,8 @@ class ConsoleData:
         if not who.sees(target):
             return None
         ref = record.ref if record else problems[0].ref
-        places = [self._row(app, one, now) for one in app.ledger.records() if ref is not None and one.ref == ref]
+        same = [record for record in app.ledger.records() if ref is not None and record.ref == ref]
+        places = [self._row(app, record, now) for record in same]
         rollback = app.ledger.decisions.rollbacks().get((ref.source, ref.path)) if ref else None
         asked = Filter(site=site, name=name)
         lines = list(app.ledger.audit.lines(asked, most=50))
@@ -239,7 +241,8 @@ class ConsoleData:
             "rollback": str(rollback) if rollback else None,
             "places": [place for place in places if who.sees(place["target"])],
             "problems": [
-                {"status": one.kind, "message": one.message, "fix": one.hint, "since": one.first_at} for one in problems
+                {"status": found.kind, "message": found.message, "fix": found.hint, "since": found.first_at}
+                for found in problems
             ],
             "rules": [
                 {"rule": hit.rule.id, "then": hit.rule.then.value, "message": hit.message, "judged": hit.is_judged,

@@ -64,6 +64,7 @@ class Reloads:
     def reload(self) -> None:
         """Load the configuration again. Raises `SyncdError`; the one before goes on then."""
         with self._turn:
+            # Before the file is read: a change that comes meanwhile is news again.
             self.watch.loading()
             try:
                 fresh = self._builder.build(load(self._origin.file))
@@ -111,7 +112,7 @@ class Reloads:
             set(settings.sources),
         )
         promised = {name: job.objective for name, job in settings.jobs.items() if job.objective}
-        self._builder.instruments.metrics.objectives({name: one.total_seconds() for name, one in promised.items()})
+        self._builder.instruments.metrics.objectives({name: item.total_seconds() for name, item in promised.items()})
 
     def _note_in_force(self, app: App) -> None:
         by = Actor("system", "syncd", "syncd run")

@@ -46,7 +46,7 @@ class Daemon:
         self.reloads.first_in_force()
         self.control = Control(self.generations, self._runner, self.reloads)
         server = app.settings.server
-        for credential in (server.token, *(one.token for one in server.tokens)) if server else ():
+        for credential in (server.token, *(item.token for item in server.tokens)) if server else ():
             if credential is not None:
                 credential.read("server.token")
         self.http = HttpServer(self.control, server.listen) if server else None

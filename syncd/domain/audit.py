@@ -233,9 +233,9 @@ def columns_of(line: Mapping[str, Any], at: datetime | None = None) -> dict[str,
 
 def _fits(line: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
     """Do the columns say what the line says? `at` is stored in microseconds."""
-    told = columns_of(line)
-    told["at"] = (told["at"] - EPOCH) // timedelta(microseconds=1)
-    return all(stored.get(key) == value for key, value in told.items())
+    said = columns_of(line)
+    said["at"] = (said["at"] - EPOCH) // timedelta(microseconds=1)
+    return all(stored.get(key) == value for key, value in said.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ def batched(waiting: Iterable[HeldAction], known: Iterable[HeldAction], now: dat
     before = {action.identity: action for action in known}
     found, fresh = list[HeldAction](), dict[str, list[HeldAction]]()
     for action in waiting:
+        # It keeps the batch that somebody may be looking at right now.
         if action.identity in before:
             found.append(before[action.identity])
         else:

@@ -143,7 +143,7 @@ class GovernanceRule:
 
     def exemption_of(self, subject: Subject, now: datetime) -> Exemption | None:
         """What leaves this secret alone now; None if nothing does."""
-        return next((one for one in self.exemptions if one.covers(subject, now)), None)
+        return next((item for item in self.exemptions if item.covers(subject, now)), None)
 
     @property
     def value_check(self) -> ValueCheck | None:

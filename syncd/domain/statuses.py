@@ -66,6 +66,7 @@ def status_of_record(record: Judged, served: Served, now: datetime) -> str:
         return "frozen"
     if served.is_left_over(record):
         return "orphan"
+    # Nobody has looked for two intervals: that it was synced then says nothing of now.
     if record.status == "synced" and (record.site, record.job) in served.stale:
         return "behind"
     return record.status or "pending"

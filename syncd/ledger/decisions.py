@@ -60,6 +60,7 @@ class Decisions:
             mine = and_(table.c.batch == batch, table.c.released_at.is_(None))
             waiting = [_held(row) for row in connection.execute(select(table).where(mine)).mappings()]
             known = connection.execute(select(tables.batches).where(tables.batches.c.batch == batch)).first()
+            # Whoever may not decide on all of it does not learn that it is there.
             if only_targets is not None and any(action.target not in set(only_targets) for action in waiting):
                 return ReleaseOutcome.UNKNOWN
             if not waiting:
@@ -108,14 +109,14 @@ class Decisions:
             query = select(tables.rollbacks)
             query = query if source is None else query.where(tables.rollbacks.c.source == source)
             found = [_rollback(row) for row in connection.execute(query).mappings()]
-        return {(one.source, one.path): one for one in found if one.until > now}
+        return {(item.source, item.path): item for item in found if item.until > now}
 
     def roll_back(self, wanted: Iterable[Rollback], entries: Iterable[Entry]) -> None:
         """Keep rollbacks, with their lines; one of the same path is replaced."""
         rows = []
-        for one in wanted:
-            row = {key: getattr(one, key) for key in Rollback.__dataclass_fields__ if key != "version"}
-            version = one.version
+        for item in wanted:
+            row = {key: getattr(item, key) for key in Rollback.__dataclass_fields__ if key != "version"}
+            version = item.version
             rows.append({**row, "version": version.token, "number": version.number, "lineage": version.lineage})
         with self._writing() as connection:
             upsert(connection, tables.rollbacks, rows)
@@ -174,12 +175,12 @@ def _released(action: HeldAction, reason: str) -> Entry:
 
 
 def _paused(event: str, scope: str, name: str, **detail: str | None) -> Entry:
-    told = {key: value for key, value in detail.items() if value is not None}
+    said = {key: value for key, value in detail.items() if value is not None}
     return Entry(
         event=event,
         job=name if scope == "job" else None,
         target=name if scope == "target" else None,
-        detail={"scope": scope, **told},
+        detail={"scope": scope, **said},
     )
 
 

@@ -113,6 +113,7 @@ class SiteJournal:
             row = {"site": site, "holder": holder, "since": now}
             upsert(connection, tables.locks, [row])
             trail.settle_killed(connection, site, now)
+            # Limits look one day back; the audit trail keeps the rest.
             lines = tables.history
             latest = select(func.max(lines.c.id)).scalar_subquery()
             old = and_(lines.c.at < now - HISTORY_KEPT, lines.c.id <= latest - HISTORY_LEAST)
@@ -127,6 +128,8 @@ class SiteJournal:
         audit: AuditBatch = NO_AUDIT,
     ) -> None:
         """Store and remove rows, history and audit lines in one durable transaction."""
+        # Asked before the transaction: a required sink that is behind stops the request, not the settlement of
+        # earlier ones.
         if audit.intents:
             self._before_intents()
         key = tables.records.c

@@ -34,15 +34,16 @@ class ListedSecret:
 def store_listing(connection: Connection, site: str, listed: Iterable[RemoteSecret], at: datetime) -> None:
     """Remember a listing; only what changed is written, and one that is as before is not even compared row by row."""
     table, secrets, key = tables.listings, list(listed), f"listing {hashlib.sha256(site.encode()).hexdigest()[:40]}"
-    text = repr(sorted((one.id, one.name, one.description, one.updated_at) for one in secrets))
+    text = repr(sorted((item.id, item.name, item.description, item.updated_at) for item in secrets))
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     known = select(tables.meta.c.value).where(tables.meta.c.key == key)
+    # The usual case: nothing changed, and ten thousand rows are neither read nor written.
     if connection.execute(known).scalar() == digest:
         return
     upsert(connection, tables.meta, [{"key": key, "value": digest}])
     columns = (table.c.remote_id, table.c.name, table.c.owner, table.c.updated_at)
     before = {row[0]: tuple(row[1:]) for row in connection.execute(select(*columns).where(table.c.site == site))}
-    now: dict[str, Row] = {one.id: (one.name, owner_in(one.description) or "", one.updated_at) for one in secrets}
+    now: dict[str, Row] = {item.id: (item.name, owner_in(item.description) or "", item.updated_at) for item in secrets}
     for part in in_parts(before.keys() - now.keys()):
         connection.execute(delete(table).where(and_(table.c.site == site, table.c.remote_id.in_(part))))
     changed = [

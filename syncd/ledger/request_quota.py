@@ -139,6 +139,7 @@ class Quota:
     def _admit(self, connection: Connection, asked: int) -> tuple[list[int], timedelta]:
         """Tickets for as many as the window has room for, and how long the others wait."""
         now = self._clock()
+        # A request counts from its sending until it was answered: as late as it may arrive at Wix.
         flying = now + FLIGHT
         connection.execute(_FORGET, {"of": self._rate.site, "before": now - self._rate.window})
         # A clock that was set back leaves times far in the future.

@@ -43,6 +43,7 @@ def _status_is(status: str, served: Served, now: datetime) -> ColumnElement[bool
     frozen = and_(c.frozen_until.is_not(None), c.frozen_until > now)
     pairs = sorted((site, job) for site, jobs in served.jobs.items() for job in jobs)
     left_over = not_(tuple_(c.site, c.job).in_(pairs)) if pairs else not_(false())
+    # An empty IN is no condition that every database takes.
     stale = tuple_(c.site, c.job).in_(sorted(served.stale)) if served.stale else false()
     earlier: list[tuple[str, ColumnElement[bool]]] = [
         ("detached", detached), ("pending", is_open), ("unverified", c.unverified), ("frozen", frozen),

@@ -29,6 +29,7 @@ class Sessions:
         session, now = secrets.token_urlsafe(32), self._clock()
         row = {"hash": _hash(session), "name": name, "credential": credential, "until": now + LASTS}
         with self._writing() as connection:
+            # A login is rare, so it tidies up after those that ended.
             connection.execute(delete(tables.sessions).where(tables.sessions.c.until < now))
             connection.execute(insert(tables.sessions).values(**row))
         return session

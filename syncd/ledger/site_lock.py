@@ -133,6 +133,7 @@ def holds_lock(connection: Connection, session: int, site: str) -> bool:
 @contextmanager
 def advisory_lock(connection: Connection, site: str, give_up: GiveUp) -> Iterator[bool]:
     """PostgreSQL's session lock on this connection; False if another session kept it."""
+    # Session-wide, not of a transaction: it has to outlast every commit of the cycle.
     key = _key_of(site)
 
     def attempt() -> bool:

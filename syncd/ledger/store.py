@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,10 @@ class Ledger:
         self._owner = ""
         """Whose process this is, once it has said so."""
         self._engine = engine
-        self._path = path
         with translated(place):
-            self._identity = identity_of(path) if path else None
-        self._sessions: dict[str, int] = {}
-        """The PostgreSQL session that holds each site's lock for this process."""
-        self._locked_files: dict[str, Callable[[], bool]] = {}
-        """Of SQLite: asks whether the file of each site's lock is still the one that others would lock."""
+            self._file = (path, identity_of(path)) if path else None
+        self._is_held: dict[str, Callable[[], bool]] = {}
+        """Asks whether this process still holds a site's lock: its session in PostgreSQL, its file beside SQLite."""
         self.before_intents: Callable[[], None] = lambda: None
         """Asked before the line of an intent is written. Raises `LedgerError` where nothing may be sent."""
         self.audit = AuditTrail(self.reading, self.writing, place, clock)
@@ -83,18 +81,19 @@ class Ledger:
         SQLite itself would go on writing into a file that nobody finds any more; a site's lock in PostgreSQL ends
         with the connection that holds it, and others may be at work there.
         """
-        if self._path is not None and not self._is_the_same_file(self._path):
+        if self._file is not None and not self._is_the_same_file(*self._file):
             raise LedgerError(
                 f"the ledger {self.place} was removed or replaced while syncd runs",
                 hint="restart syncd; what is missing then is taken back from the sites by its marks",
             )
-        session, is_held = self._sessions.get(site), self._locked_files.get(site)
-        if (session is not None and not self._holds(session, site)) or (is_held is not None and not is_held()):
+        is_held = self._is_held.get(site)
+        if is_held is not None and not is_held():
             raise lock_lost(site, self.place)
 
-    def _is_the_same_file(self, path: Path) -> bool:
+    @staticmethod
+    def _is_the_same_file(path: Path, known: object) -> bool:
         try:
-            return identity_of(path) == self._identity
+            return identity_of(path) == known
         except OSError:
             return False
 
@@ -142,9 +141,10 @@ class Ledger:
                 writer = stack.enter_context(self._engine.connect().execution_options(writes=True))
                 if got and self._engine.dialect.name == "postgresql":
                     got = stack.enter_context(advisory_lock(writer, site, give_up))
-                elif got and self._path is not None:
-                    is_held = stack.enter_context(file_lock(self._path, site, give_up))
+                elif got and self._file is not None:
+                    is_held = stack.enter_context(file_lock(self._file[0], site, give_up))
                     got = is_held is not None
+            # Somebody may have renamed the installation while this process waited for the lock.
             if got and self._owner and self.meta("owner") not in {self._owner, None}:
                 raise LedgerError(
                     f"ledger {self.place} belongs to owner {self.meta('owner')} now; this process is {self._owner}",
@@ -157,13 +157,13 @@ class Ledger:
                 )
             journal = SiteJournal(writer, self.place, self._clock, self.still_there, self.before_intents)
             journal.hold(site, holder)
-            self._sessions |= {site: session_of(writer)} if self._engine.dialect.name == "postgresql" else {}
-            self._locked_files |= {site: is_held} if is_held else {}
+            if self._engine.dialect.name == "postgresql":
+                is_held = partial(self._holds, session_of(writer), site)
+            self._is_held |= {site: is_held} if is_held else {}
             try:
                 yield journal
             finally:
-                self._sessions.pop(site, None)
-                self._locked_files.pop(site, None)
+                self._is_held.pop(site, None)
 
     def _holds(self, session: int, site: str) -> bool:
         with self.reading() as connection:
@@ -301,7 +301,7 @@ class Ledger:
 
     def rollbacks(self, source: str) -> dict[str, Rollback]:
         """The paths of a source that a person rolled back, as far as that holds at this moment."""
-        return {path: one for (_, path), one in self.decisions.rollbacks(source).items()}
+        return {path: item for (_, path), item in self.decisions.rollbacks(source).items()}
 
     def find(self, asked: Search, served: Served, now: datetime) -> tuple[list[Record], bool]:
         """A page of records, and whether more follow."""

@@ -71,6 +71,7 @@ def imported(ledger: Ledger, content: Mapping[str, Any], owner: str) -> int:
     rows = {table: [_row(table, row) for row in given[table.name]] for table in MOVED}
     with ledger.writing() as connection:
         for table in MOVED:
+            # Two ledgers are never mixed: an id of one could stand under a name of the other.
             if connection.execute(select(func.count()).select_from(table)).scalar():
                 raise LedgerError(
                     f"the ledger {ledger.place} holds something already",

@@ -43,10 +43,11 @@ class Notifier:
     def tell(self) -> None:
         """Send what began and what ended. What cannot be sent is logged, counted, and tried again in the next run."""
         try:
-            told, open_now = self._app.ledger.told_causes(), {cause.key: cause for cause in set(self._open())}
-            begun = [open_now[key] for key in sorted(open_now.keys() - told)]
-            ended = sorted(told - open_now.keys())
+            said, open_now = self._app.ledger.told_causes(), {cause.key: cause for cause in set(self._open())}
+            begun = [open_now[key] for key in sorted(open_now.keys() - said)]
+            ended = sorted(said - open_now.keys())
             for cause in begun:
+                # Remembered once it was sent: what could not be sent comes again after the next run.
                 if self._send(cause.kind, f"syncd: {cause.kind} in {cause.job} on {cause.target}", self._body(cause)):
                     self._app.ledger.tell_cause(cause.key, begun=True)
             for key in ended:
@@ -78,7 +79,7 @@ class Notifier:
         ]
         kinds = Counter(problem.kind for problem in found)
         lines = [", ".join(f"{number} {kind}" for kind, number in kinds.items()) or "see: syncd status"]
-        if any(one.names for one in self._app.settings.notify):
+        if any(item.names for item in self._app.settings.notify):
             lines += [f"- {problem.subject}" for problem in found[:MOST_NAMES]]
         lines.append("syncd held" if cause.kind == "held" else f"syncd status --job {cause.job}")
         return "\n".join(lines)
@@ -86,8 +87,8 @@ class Notifier:
     def _send(self, kind: str, title: str, body: str) -> bool:
         """Returns: did every receiver that wants this kind get it?"""
         well = True
-        for one in self._app.settings.notify:
-            if kind in one.on and not _sent(one, title, body if one.names else _without_names(body)):
+        for item in self._app.settings.notify:
+            if kind in item.on and not _sent(item, title, body if item.names else _without_names(body)):
                 well = False
                 self._on_failure()
                 logger().warning("notify.failed", kind=kind, hint="see the address and whether it answers")

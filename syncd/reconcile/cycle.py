@@ -105,6 +105,8 @@ class Cycle:
                 with runtime.store.lock(
                     look.site, holder=look.holder, wait=wait, stop=runtime.stopped, waits=runtime.waits
                 ) as journal:
+                    # One listing is shared by jobs that start together, but nothing is written on one that is older
+                    # than that.
                     slow = self._work_under_lock(cache.fresh(), journal, choose)
                     if not progress.goes_on:
                         report = self._report(started, began)
@@ -132,9 +134,11 @@ class Cycle:
                 slow = self._may_wait(failure) if isinstance(failure, TargetUnavailable) else None
                 if slow is not None:
                     return slow
+                # Not to have looked is not to have seen an absence: what ran so far stays, and nothing is added.
                 self._stop_tombstones(journal)
                 progress.fail(failure)
                 return None
+            # A site that refuses three in a row refuses the next ones, too: they are left for another cycle.
             progress.error, progress.goes_on = applied.broken, self._goes_on(applied)
             if applied.slow_down is not None:
                 slow = self._may_wait(applied.slow_down)
@@ -192,6 +196,7 @@ class Cycle:
         """Look, plan, and carry out what one listing is good for: writes first, deletions on their own."""
         progress = self._progress
         allowed = max(0, self._allowed_deletes - deletions_sent(progress.outcomes))
+        # What earlier passes of this run deleted is taken off: the number is for the whole run.
         planned = self._look.plan(cache, journal, self._state, allowed_deletes=allowed)
         progress.planned = planned
         progress.noticed += planned.noticed
@@ -199,6 +204,7 @@ class Cycle:
         writes = [action for action in todo.actions if not isinstance(action, Delete)]
         deletes = [action for action in todo.actions if isinstance(action, Delete)]
         journal.write(put=todo.record_updates)
+        # Deletions never share a pass with writes: they go on a listing that was made after the last write.
         actions = writes or (self._at_once(deletes) if progress.outcomes or progress.looks else [])
         applied = self._apply(actions, planned, journal, until)
         deletes_left = deletes if writes else deletes[len(actions) :]
@@ -221,6 +227,7 @@ class Cycle:
         runtime.observer.on_planned(len(actions))
         # A look that took all of the time would never be followed by an action: some time is always left for those.
         until = max(until, time.monotonic() + APPLY_SECONDS / 4)
+        # The terms are asked again at each action, because minutes may pass between the plan and its last request.
         terms = Terms(
             on_outcome=self._on_outcome,
             is_consented=self._is_consented,
@@ -283,7 +290,7 @@ class Cycle:
         if batch is None:
             return True
         held = self._runtime.store.held(self._look.site, self._job.name)
-        return any(one.batch == batch and one.name == action.name and one.is_released(now) for one in held)
+        return any(item.batch == batch and item.name == action.name and item.is_released(now) for item in held)
 
     def _is_limited(self, action: Action) -> bool:
         """Does an action count for a limit from the moment it is sent?"""

@@ -77,6 +77,7 @@ def _deletes(plan: Plan, basis: LimitBasis, limit: Limit, terms: GuardTerms) -> 
     free = frozenset(action.name for action in deletes if terms.is_released(action, "max_deletes"))
     # A deletion whose answer was lost counts already: sending it again takes no more room.
     count = sum(a.record.remote_id not in basis.site_deleted for a in deletes if a.name not in free)
+    # The limit holds for the job and for the whole site: many small jobs may not empty a site together.
     job, target = terms.place
     allowed = terms.allowed_deletes
     job_room = limit.of(len(basis.job_records | basis.job_deleted)) - len(basis.job_deleted)

@@ -28,6 +28,7 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
     if rests := runtime.paused(record.job, name):
         raise PlanMoved(f"{record.name} is not deleted: {rests}", hint="resume it first: syncd resume --help")
     target = runtime.target(name)
+    # A person may be wrong about who wants a name: every job on the site is asked, as for any deletion.
     _see_that_nobody_wants_it(runtime, target, record)
     remote = target.list()
     if obstacle := _obstacle(runtime, record, remote):

@@ -80,12 +80,15 @@ class Look:
         source = SourceObserver(job.rules, runtime.access_to(job.source, journal), cache, self.hinted_paths)
         source.observe()
         remote = self._listed(cache, target)
+        # Before anything is planned: which rows of the ledger are of this very site, whatever key they were kept
+        # under.
         records, noticed = self._records_of_this_site(remote, journal)
         known_ids = runtime.store.known_ids(
             {secret.id for secret in remote} - {str(record.remote_id) for record in records}
         )
         desired = build_desired_state(source.evidence, runtime.naming(job.name, target.profile))
         place = Site(owner=runtime.owner, key=self.site, target=self.target_name, now=runtime.clock())
+        # A killed process may have left an id at Wix that no row holds; its mark tells.
         found = recover(place, desired.all, records, remote, known_ids)
         if found.put or found.drop:
             taken = tuple(taken_back_entry(record, job.name) for record in found.taken_back)
@@ -104,6 +107,7 @@ class Look:
         )
         resolver = PlanResolver(runtime, job, target, observed, state)
         resolution = resolver.resolve()
+        # Outcomes alone, never values: the next cycle need not read them again.
         if resolver.fresh_facts:
             journal.facts(resolver.fresh_facts)
         return PlannedPass(

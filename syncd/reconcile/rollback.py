@@ -40,7 +40,7 @@ def taken(runtime: Runtime, records: Iterable[Record], what: str) -> list[Taken]
     if pinned is not None:
         raise ConfigError(f"{pinned.name} is pinned by its rule already", hint="change `version` or `stage` there")
     # A version is the whole path's: each of its fields goes back with it.
-    by_path: dict[tuple[str, str], list[Record]] = {(one.ref.source, one.ref.path): [] for one in named}
+    by_path: dict[tuple[str, str], list[Record]] = {(item.ref.source, item.ref.path): [] for item in named}
     for record in known:
         if (record.ref.source, record.ref.path) in by_path and not record.pin:
             by_path[record.ref.source, record.ref.path].append(record)
@@ -65,27 +65,29 @@ class Terms:
     reason: str
 
 
-def rollback_to(runtime: Runtime, one: Taken, wanted: str | None, terms: Terms) -> Rollback:
+def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms) -> Rollback:
     """Read the older version anew, and say what is to hold.
 
     `wanted`: a version, or (AWS) a stage; None: the one before. Raises `VersionGone`, `SourceError`; `ConfigError`
     for a source without versions.
     """
-    source = runtime.source(one.source)
-    entry = next((entry for entry in source.find(one.rule, one.path).entries), None)
+    source = runtime.source(item.source)
+    entry = next((entry for entry in source.find(item.rule, item.path).entries), None)
     if entry is None:
-        raise SourceError(f"source {one.source}: {one.path} cannot be read now", hint="see: syncd explain " + one.path)
+        raise SourceError(
+            f"source {item.source}: {item.path} cannot be read now", hint="see: syncd explain " + item.path
+        )
     if entry.version is None or not version_label(entry.version.token):
         raise ConfigError(
-            f"{one.path} has no versions (KV v1), so none can be gone back to", hint="write it anew there"
+            f"{item.path} has no versions (KV v1), so none can be gone back to", hint="write it anew there"
         )
     result = _read(source, entry, wanted)
     if result.version is None or result.document is None:
         which = f"version {wanted}" if wanted else "a version before this one"
-        raise VersionGone(f"{one.path} has no {which} that can be read", hint="name another one with --to")
+        raise VersionGone(f"{item.path} has no {which} that can be read", hint="name another one with --to")
     return Rollback(
-        source=one.source,
-        path=one.path,
+        source=item.source,
+        path=item.path,
         version=result.version,
         label=version_label(result.version.token),
         at=terms.now,
@@ -101,6 +103,7 @@ def _read(source: Source, entry: SourceEntry, wanted: str | None) -> ReadResult:
         found = next(iter(source.read([candidate])), found)
         if found.document is not None:
             return found
+        # A source that does not answer is no version that is gone: do not try older ones.
         if found.failure is not None and not (found.failure.of_secret or wanted):
             raise SourceError(found.failure.message, hint=found.failure.hint)
     return found
@@ -111,16 +114,16 @@ def _candidates(entry: SourceEntry, wanted: str | None) -> Iterator[SourceEntry]
     number = entry.version.number if entry.version else None
     if number is not None:
         tried = [wanted] if wanted is not None else [str(older) for older in range(number - 1, max(0, number - 20), -1)]
-        yield from (replace(entry, read_as=one) for one in tried if one.isdecimal())
+        yield from (replace(entry, read_as=item) for item in tried if item.isdecimal())
         return
     if wanted is not None:
         yield replace(entry, read_as=wanted)
     yield replace(entry, pin=wanted or PREVIOUS)
 
 
-def entries_of(one: Taken, rollback: Rollback | None) -> Iterator[Entry]:
+def entries_of(item: Taken, rollback: Rollback | None) -> Iterator[Entry]:
     """The lines of the audit trail: one a secret. `rollback`: None where it ends."""
-    for record in one.records:
+    for record in item.records:
         ends = {"until": f"{rollback.until:%Y-%m-%dT%H:%M:%SZ}"} if rollback else {"ended": "true"}
         yield Entry(
             event="secret.rolled_back",

@@ -50,6 +50,7 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
     telling = threading.Lock()
     in_turn: dict[str, list[str]] = {}
     for name in job.targets:
+        # A total of allowed deletions can only be counted down one site after the other.
         in_turn.setdefault("all" if run.allowance else runtime.site_of(name), []).append(name)
 
     def work(names: list[str]) -> list[SyncReport]:

@@ -105,6 +105,7 @@ def read(path: Path) -> dict[str, Any]:
         checksum = content.pop("checksum")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ConfigError(f"{path} is no plan of syncd's", hint="make one with: syncd plan --out FILE") from None
+    # A plan is an approval: what was edited after the review is another plan.
     if checksum != digest(content):
         raise ConfigError(f"{path} was changed since it was made", hint="make a new one with: syncd plan --out FILE")
     return dict(content)

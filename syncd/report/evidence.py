@@ -54,6 +54,7 @@ class _Population:
             self.with_commit += '"commit":null' not in text
             self.with_plan += '"plan":null' not in text
             self.drift["restored"] += "somebody else" in text
+        # Quotes within texts are escaped in JSON, so this can only be the key itself.
         if event in OVERRIDES or (is_change and outcome == "done" and '"reason":null' not in text):
             self.overrides.append(_brief(json.loads(text)))
         if event in {"config.loaded", "audit.pruned", "secret.adopted"}:
@@ -104,7 +105,7 @@ def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> N
     chains = {
         "lines": count,
         "streams": {stream: {"seq": seq, "hash": digest} for stream, (seq, digest) in app.ledger.audit.heads().items()},
-        "breaks": [{"stream": one.stream, "seq": one.seq, "what": one.what} for one in broken],
+        "breaks": [{"stream": item.stream, "seq": item.seq, "what": item.what} for item in broken],
     }
     rest = {
         "counts": {

@@ -12,8 +12,8 @@ from syncd.domain.decisions import HeldAction
 
 def batch_rows(actions: Iterable[HeldAction]) -> list[dict[str, Any]]:
     """What waits, by batch; what was released and is on its way is no part of it."""
-    waiting = sorted((one for one in actions if one.released_at is None), key=lambda one: (one.since, one.batch))
-    return [_batch_row(batch, list(members)) for batch, members in groupby(waiting, key=lambda one: one.batch)]
+    waiting = sorted((item for item in actions if item.released_at is None), key=lambda item: (item.since, item.batch))
+    return [_batch_row(batch, list(members)) for batch, members in groupby(waiting, key=lambda item: item.batch)]
 
 
 def _batch_row(batch: str, members: Sequence[HeldAction]) -> dict[str, Any]:
@@ -27,13 +27,13 @@ def _batch_row(batch: str, members: Sequence[HeldAction]) -> dict[str, Any]:
         "since": first.since.isoformat() if first.since else None,
         "actions": [
             {
-                "action": one.action,
-                "name": one.name,
-                "ref": one.ref,
-                "from": version_label(one.from_version) or None,
-                "to": version_label(one.to_version) or None,
-                "remote_id": one.remote_id or None,
+                "action": item.action,
+                "name": item.name,
+                "ref": item.ref,
+                "from": version_label(item.from_version) or None,
+                "to": version_label(item.to_version) or None,
+                "remote_id": item.remote_id or None,
             }
-            for one in members
+            for item in members
         ],
     }

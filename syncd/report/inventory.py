@@ -71,6 +71,7 @@ def report_now(app: App, chosen: Chosen) -> Report:
     hits = [hit for hit in hits_now(app) if chosen.takes(app, hit.subject.target, hit.subject.site, hit.subject.job)]
     broken: dict[tuple[str, str], list[str]] = {}
     for hit in hits:
+        # An exception or a value that was not read is no breach.
         if hit.counts:
             broken.setdefault((hit.subject.site, hit.subject.name), []).append(hit.rule.id)
     rows = [
@@ -83,7 +84,7 @@ def report_now(app: App, chosen: Chosen) -> Report:
     ]  # fmt: skip
     twice = {rule.id for rule in app.runtime.rules if rule.duplicate}
     nobodys = {rule.id for rule in app.runtime.rules if rule.unmanaged}
-    held = [one for one in app.ledger.decisions.held() if chosen.takes(app, one.target, one.site, one.job)]
+    held = [item for item in app.ledger.decisions.held() if chosen.takes(app, item.target, item.site, item.job)]
     return Report(
         as_of=app.runtime.clock(),
         secrets=list(_secrets(app, chosen, broken)),
@@ -91,22 +92,22 @@ def report_now(app: App, chosen: Chosen) -> Report:
         duplicates=[row for row in rows if row["rule"] in twice],
         drift=list(_drift(app, chosen)),
         unmanaged=[
-            {"name": one.name, "target": one.target, "site": one.site}
-            for one in unmanaged_now(app)
-            if chosen.takes(app, one.target, one.site, "")
+            {"name": item.name, "target": item.target, "site": item.site}
+            for item in unmanaged_now(app)
+            if chosen.takes(app, item.target, item.site, "")
         ],
         exceptions=list(_exceptions(app)),
         held=[
-            {"batch": one.batch, "action": one.action, "name": one.name, "target": one.target, "cause": one.cause,
-             "since": one.since}
-            for one in held
-            if one.released_at is None
+            {"batch": item.batch, "action": item.action, "name": item.name, "target": item.target, "cause": item.cause,
+             "since": item.since}
+            for item in held
+            if item.released_at is None
         ],
         released=[
-            {"batch": one.batch, "action": one.action, "name": one.name, "target": one.target, "cause": one.cause,
-             "released_at": one.released_at, "by": one.released_by}
-            for one in held
-            if one.released_at is not None
+            {"batch": item.batch, "action": item.action, "name": item.name, "target": item.target, "cause": item.cause,
+             "released_at": item.released_at, "by": item.released_by}
+            for item in held
+            if item.released_at is not None
         ],
     )  # fmt: skip
 
@@ -162,7 +163,7 @@ def _drift(app: App, chosen: Chosen) -> Iterator[dict[str, Any]]:
         Filter(event="finding.ended", text='"of":"drift.found"'),
         Filter(event="secret.update", text="somebody else"),
     )
-    lines = [line for one in asked for line in app.ledger.audit.lines(one)]
+    lines = [line for item in asked for line in app.ledger.audit.lines(item)]
     opened: dict[tuple[str, str], dict[str, Any]] = {}
     for line in sorted(lines, key=lambda line: (line["at"], line["stream"], line["seq"])):
         key = (line["stream"], str(line["name"]))
@@ -188,9 +189,9 @@ def _one_drift(app: App, chosen: Chosen, line: Mapping[str, Any], ended: str | N
 def _exceptions(app: App) -> Iterator[dict[str, Any]]:
     today = app.runtime.clock().date()
     for rule in app.runtime.rules:
-        for one in rule.exemptions:
-            state = "holds" if today <= one.until else "expired"
-            yield {"rule": rule.id, "which": one.label, "until": one.until, "reason": one.reason, "state": state}
+        for item in rule.exemptions:
+            state = "holds" if today <= item.until else "expired"
+            yield {"rule": rule.id, "which": item.label, "until": item.until, "reason": item.reason, "state": state}
 
 
 def record_owner(app: App, record: Record) -> str:

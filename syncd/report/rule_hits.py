@@ -85,7 +85,9 @@ def unmanaged_now(app: App) -> list[Subject]:
     held = {record.remote_id for record in app.ledger.records()}
     found = []
     for site in app.served.jobs:
-        listed = {one.remote_id: (one.name, one.owner) for one in app.ledger.listed(site) if one.remote_id not in held}
+        listed = {
+            item.remote_id: (item.name, item.owner) for item in app.ledger.listed(site) if item.remote_id not in held
+        }
         target = app.first_target_on(site, "")
         found += unmanaged_subjects(listed, site, target, app.runtime.labels.of(target))
     return found

@@ -24,6 +24,7 @@ class ApiClient:
         parts = urlsplit(server)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
             raise ConfigError(f"--server {server} is no address", hint="write https://HOST:PORT")
+        # A bearer token over plain http is everybody's on the way.
         if parts.scheme == "http" and not is_loopback(server):
             raise ConfigError("--server sends the token in the clear over plain http", hint="use https")
         try:
@@ -52,6 +53,7 @@ class ApiClient:
             raise SourceError(
                 f"the daemon at {self._base} does not answer as one ({type(error).__name__})", hint="see --server"
             ) from None
+        # Redirects are not followed: the token would go along to wherever they lead.
         if answer.status_code < httpx.codes.BAD_REQUEST:
             return content
         raise _refusal(answer.status_code, content if isinstance(content, dict) else {})

@@ -96,6 +96,7 @@ class Api:
         self, right: str, act: Callable[[Principal, Request, bytes], Response], request: Request, body: bytes
     ) -> Response:
         who = who_asks(self._service, request)
+        # A cookie comes along by itself, from any page that a browser shows; the API takes none.
         if who is None or who.kind == "session":
             self._service.denied(None, right)
             return refused(401, "a valid bearer token is needed", "see server.tokens")

@@ -108,15 +108,15 @@ class Console:
 
     def _login_page(self, request: Request, status: int = 200, wrong: str = "") -> Response:
         try:
-            told = self._service.status(names=False)
+            known_causes = self._service.status(names=False)
         except SyncdError:
-            told = {
+            known_causes = {
                 "ready": False,
                 "jobs": [],
                 "secrets": {},
                 "configuration": "the ledger cannot be read; see the log",
             }
-        return page("login.html", None, request, status, title="Log in", told=told, wrong=wrong)
+        return page("login.html", None, request, status, title="Log in", known_causes=known_causes, wrong=wrong)
 
     async def _login(self, request: Request) -> Response:
         form = await form_of(request)
@@ -160,6 +160,7 @@ class Console:
         if who is None:
             self._service.denied(None, right)
             return RedirectResponse("/", 303)
+        # Before the right is looked at: another site's form learns nothing from the answer.
         if not form_is_genuine(request, who, form):
             self._service.denied(who, f"{right}, by a form that is not of this page")
             return page("message.html", who, request, 403, title="That form is not of this page; open it again")
@@ -177,7 +178,7 @@ class Console:
         data, fault = self._service.overview(who), self._service.configuration()
         needs = len(data["attention"]) + len(data["held"]) + bool(fault)
         for row in data["matrix"]:
-            codes = [one["exit_code"] for one in row["recent"]]
+            codes = [item["exit_code"] for item in row["recent"]]
             good = sum(code == 0 for code in codes)
             row["strip_words"] = f"{good} of the last {len(codes)} cycles were done without a fault"
             age = (data["now"] - row["as_of"]).total_seconds() if row["as_of"] else None

@@ -418,7 +418,7 @@ MUTANTS = (
       "return Path(str(self.path)).resolve()", "return Path(str(self.path))",
       FILES + "test_one_ledger_has_one_lock_whatever_path_leads_to_it"),
     M("a ledger that is gone is noticed", "ledger/store.py:Ledger._is_the_same_file",
-      "return identity_of(path) == self._identity", "return bool(identity_of(path))",
+      "return identity_of(path) == known", "return bool(identity_of(path))",
       FILES + "test_a_ledger_that_went_under_a_process_is_noticed_before_the_next_write"),
     M("a job that waits has a thread of its own", "daemon/scheduler.py:JobSchedule.__init__",
       "ThreadPoolExecutor(max(1, len(settings.jobs)))", "ThreadPoolExecutor(10)",
@@ -726,7 +726,7 @@ MUTANTS = (
       "if older and key not in seen.confirmed and not result.entry.read_as:", "if older and key not in seen.confirmed:",
       INTEGRATION + "test_rollback.py::test_back_and_forth"),
     M("a candidate reaches nothing new", "daemon/candidate.py:_see_that_it_reaches_nothing_new",
-      "if same is None or _ways(same) != _ways(one):", "if same is None:",
+      "if same is None or _ways(same) != _ways(item):", "if same is None:",
       "tests/e2e/test_api.py::test_a_candidate_sends_no_credential_anywhere_new"),
 )  # fmt: skip
 

@@ -94,6 +94,8 @@ class Applier:
         Raises `LedgerError` at once when the journal cannot be written: then nothing more is sent.
         """
         result, flight, todo = ApplyResult(), _Flight(), deque(actions)
+        # The ledger is written by this thread alone: SQLite has one writer, and the order of the journal is the order
+        # of the actions.
         with ThreadPoolExecutor(self._terms.workers, thread_name_prefix="apply") as pool, _dropping(pool):
             batch = LedgerBatch()
             while todo or flight.futures:
@@ -119,6 +121,7 @@ class Applier:
         while result.full and todo and isinstance(todo[0], Create):
             self._end_without_request(todo.popleft(), result.full, result)
         starting: list[Action] = []
+        # Few at first: a site that refuses everything gets few requests, one that takes them gets many.
         limit = min(self._ahead, START + self._pace.successes)
         while todo and len(starting) + flying < limit and not (result.broken or result.slow_down or stop()):
             action = todo.popleft()
@@ -136,6 +139,8 @@ class Applier:
         rows = [opened(action, self._target.site, self._target.name, now) for action in starting]
         batch.log += [line for line in map(self._sent_line, starting, rows) if line]
         intents = tuple(entry_of(action, row, now) for action, row in zip(starting, rows, strict=True))
+        # One transaction ends what was answered and opens what starts: half as many commits, and no gap between the
+        # two.
         self._write(batch, result, rows, intents)
         return list(zip(starting, rows, strict=True))
 
@@ -179,6 +184,7 @@ class Applier:
             written = self._plausible(action, future.result())
         except TargetError as failure:
             error = failure
+        # It was never sent, so nothing of it is a failure of the secret or the site.
         if isinstance(error, Interrupted) and not error.maybe_done:
             result.unsent += 1
             self._put_back(action, record, batch, result)

@@ -132,6 +132,7 @@ def after_failure(action: Action, record: Record, error: TargetError, now: datet
     """The request was refused, or its answer was lost."""
     if isinstance(action, Create):
         return _not_created(action, record, error, now)
+    # The id is gone at the site; whether the name is wanted anew is for the planner, on a new listing.
     if isinstance(error, SecretGone):
         return _gone(action, record)
     if isinstance(action, Delete):
@@ -156,6 +157,7 @@ def _not_created(action: Create, record: Record, error: TargetError, now: dateti
         return Transition(put=kept, is_unconfirmed=True, look_again=True)
     if isinstance(error, NameTaken):
         return Transition(is_unconfirmed=True, look_again=True)
+    # Dropping the row would forget that a request is still out there.
     if action.record is not None and action.record.pending is Pending.CREATE:
         return Transition(put=action.record, fails=True)  # an earlier one may still come through
     return Transition(drop=record, fails=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from syncd.domain import PathState, ReadFailure, ReadResult, Rule, Snapshot, SourceEntry, Version, version_label
+from syncd.domain.decisions import Rollback
 from syncd.domain.naming import selects_path
 from syncd.domain.ports import Clock, Journal, Source, StateStore
 from syncd.domain.values import canonical, fields_of
@@ -30,6 +31,10 @@ class _Seen:
     """Whose older version is believed."""
     changed: dict[Key, PathState] = field(default_factory=dict)
     unsendable: list[ReadFailure] = field(default_factory=list)
+    rollbacks: Mapping[str, Rollback] = field(default_factory=dict)
+    """What a person wants of an older version, by path."""
+    rolled_back: dict[str, str] = field(default_factory=dict)
+    """Paths that were listed and are read in an older version, and in which words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +65,14 @@ class SourceObserver:
         self._hinted_paths = hinted_paths
         self._states = access.store.known_paths(access.source.name)
         self._mounts = access.store.known_mounts(access.source.name)
-        self._rollbacks = access.store.rollbacks(access.source.name)
-        self.rolled_back: dict[str, str] = {}
-        """Paths that a person rolled back, and in which words."""
-        self._seen = _Seen()
+        self._seen = _Seen(rollbacks=access.store.rollbacks(access.source.name))
         self.older: set[Key] = set()
         """Read in an older version than before, which is not believed yet."""
         self.failures: list[ReadFailure] = []
 
     def observe(self) -> None:
         """List every rule, and read the paths that are new or have a new version. Raises `SourceError`."""
+        # Rule by rule, so that one which cannot be listed leaves the others complete.
         for rule in self._rules:
             listed = self._with_hints(rule, self._cache.list(self._access.source, rule))
             snapshot = without_odd_paths(self._on_known_mount(listed))
@@ -84,17 +87,18 @@ class SourceObserver:
 
     def _as_rolled_back(self, entry: SourceEntry) -> SourceEntry:
         """The version that a person wants instead of the newest one; a rule's own pin is left alone."""
-        rollback = self._rollbacks.get(entry.ref.path)
+        rollback = self._seen.rollbacks.get(entry.ref.path)
         if rollback is None or entry.pin or entry.version is None:
             return entry
         newest = version_label(entry.version.token)
         waits = f"; {newest} at the source waits" if newest != rollback.label else ""
-        self.rolled_back[entry.ref.path] = f"{rollback}{waits}"
+        self._seen.rolled_back[entry.ref.path] = f"{rollback}{waits}"
         return replace(entry, version=rollback.version, read_as=rollback.label, updated_at=None)
 
     def _note_owner(self, key: Key, entry: SourceEntry) -> None:
         """Another owner at the source is no other version."""
         state = self._states.get(key)
+        # Rules about owners look here; a change of it alone reads no value.
         if state is not None and state.owner != entry.owner:
             self._keep(key, replace(state, owner=entry.owner))
 
@@ -115,7 +119,7 @@ class SourceObserver:
             return snapshot
         place = (snapshot.mount, snapshot.mount_id)
         found = [self._cache.find(self._access.source, rule, path) for path in lacking]
-        added = (entry for one in found if (one.mount, one.mount_id) == place for entry in one.entries)
+        added = (entry for item in found if (item.mount, item.mount_id) == place for entry in item.entries)
         entries = sorted((*snapshot.entries, *added), key=lambda entry: entry.ref.path)
         return replace(snapshot, entries=tuple(entries))
 
@@ -154,6 +158,7 @@ class SourceObserver:
 
     def _take(self, key: Key, result: ReadResult) -> None:
         seen = self._seen
+        # A path that is listed and not read says nothing about its fields: those that are known stand.
         if result.failure:
             self._failed(result.failure, result.entry.pin)
         elif result.gone and result.entry.version is None:
@@ -220,6 +225,11 @@ class SourceObserver:
             self.failures.append(failure)
 
     @property
+    def rolled_back(self) -> Mapping[str, str]:
+        """Paths that a person rolled back, and in which words."""
+        return self._seen.rolled_back
+
+    @property
     def evidence_paths(self) -> Mapping[Key, PathState]:
         """What is known of each path by now."""
         return self._states
@@ -236,6 +246,6 @@ class SourceObserver:
             unread=frozenset(seen.unread),
             listed=frozenset(seen.entries),
             documents=seen.documents,
-            rolled_back=self.rolled_back,
+            rolled_back=self._seen.rolled_back,
             unsendable=tuple(seen.unsendable),
         )

@@ -220,6 +220,7 @@ class PlanBuilder:
         order = {Update: 0, Create: 1, Delete: 2}
         # What failed in the cycle before comes last: it may not hold up the others for ever.
         tried = self.inputs.evidence.problems
+        # Rotations first: somebody may wait for them; deletions last: what can still be noticed is noticed before.
         actions.sort(key=lambda action: (order[type(action)], action.name in tried, action.name))
         return Plan(
             actions=tuple(actions),

@@ -83,6 +83,7 @@ class LastLook:
             if objection := objection or claims.objection(record.name, record.ref.path):
                 objections[record.name] = objection
                 continue
+            # The listing said so minutes ago, perhaps through a standby that lags; the path itself is asked now.
             judged = presence[record.name]
             # What its path's answer shows (a field that is gone) was read in this very cycle.
             if judged[0] is Presence.ABSENT and (record.ref.path, record.pin) not in evidence.listed:

@@ -56,6 +56,8 @@ class Handover:
                 try:
                     names.add((wix_name(rule, record.ref, mount, self.profile), rule.pin))
                 except BadName:
+                    # A name that Wix does not take is still a claim: the old name may not go before the rule is
+                    # mended.
                     names.add(("", rule.pin))
         return names
 

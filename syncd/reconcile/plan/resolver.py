@@ -136,7 +136,7 @@ class PlanResolver:
         handover = Handover(
             job=job.name,
             jobs=jobs,
-            mounts={name: tuple(runtime.store.known_mounts(name)) for name in {one.source for one in jobs.values()}},
+            mounts={name: tuple(runtime.store.known_mounts(name)) for name in {item.source for item in jobs.values()}},
             profile=self._target.profile,
             records={record.name: record for record in self._observed.records},
         )
@@ -176,6 +176,8 @@ class PlanResolver:
         """The plan with its values, compared and confirmed where it matters, within rules, windows and limits."""
         self._standing.rules.judge_values(self._observed.desired.all)
         provisional, asked = self._governed(self._plan()), ReadRequests()
+        # Each round may ask for more (a value that differs has to be compared); one that asks for the same again is
+        # stuck.
         while provisional.read_requests not in (ReadRequests(), asked):
             asked = provisional.read_requests
             self._learn(asked)
@@ -184,6 +186,7 @@ class PlanResolver:
         deletes = [action for action in guarded.actions if isinstance(action, Delete)]
         if deletes:
             self._confirm(deletes)
+            # What was seen by the last look may change the plan: it is made anew, with all that is known now.
             guarded = self._guarded(self._governed(self._plan()))
         sendable = tuple(action for action in guarded.actions if self._is_sendable(action))
         waiting = [action for action in guarded.actions if not _has_its_value(action)]
@@ -202,6 +205,7 @@ class PlanResolver:
         passed = gate.passed(provisional)
         stopped = {action.name for action in provisional.actions} - {action.name for action in passed.actions}
         asked = provisional.read_requests
+        # A value that may not be sent is not read either: an idle cycle stays quiet under rules.
         values = asked.values - stopped
         if self._observed.recheck:
             values |= frozenset(self._standing.rules.lacking(self._observed.desired.all))
@@ -224,27 +228,29 @@ class PlanResolver:
         rolled_back = self._observed.source.rolled_back
         if not rolled_back:
             return {}
-        return {one.name: rolled_back[one.ref.path] for one in self._observed.desired.all if one.rolled_back}
+        return {item.name: rolled_back[item.ref.path] for item in self._observed.desired.all if item.rolled_back}
 
     def _with_rules(self, final: Plan) -> Resolution:
         """The batches that wait for a release, and what breaks a rule without being stopped by it."""
-        waiting = {id(one): held_action(one.action, one.cause, self._place) for one in final.held}
+        waiting = {id(item): held_action(item.action, item.cause, self._place) for item in final.held}
         batched_ones = batched(waiting.values(), self._standing.held, self._times.now)
         batches = {action.identity: action for action in batched_ones}
-        findings = [_of_held(one, batches[waiting[id(one)].identity]) for one in final.held]
+        findings = [_of_held(item, batches[waiting[id(item)].identity]) for item in final.held]
         if self._runtime.rules:
             findings += self._of_rules(final)
         whole = replace(final, findings=(*final.findings, *findings))
         still = tuple(batches[action.identity] for action in waiting.values())
         # What failed in this cycle comes again, and its release still holds then.
         going = {action.name for action in final.actions} | self._comparisons.state.failed_names
-        released = tuple(one for one in self._standing.held if one.name in going and one.is_released(self._times.now))
+        released = tuple(
+            item for item in self._standing.held if item.name in going and item.is_released(self._times.now)
+        )
         return Resolution(whole, still + released, released)
 
     def _of_rules(self, final: Plan) -> Iterator[Finding]:
         rules, refused = self._standing.rules, frozenset(f.name for f in final.findings if f.kind is FindingKind.DENIED)
         wanted = self._observed.desired.all
-        hits = {one.name: found for one in wanted if (found := rules.of_wanted(one, self._path_of(one)))}
+        hits = {item.name: found for item in wanted if (found := rules.of_wanted(item, self._path_of(item)))}
         yield from rule_findings(hits, refused)
         yield from rule_findings(self._across_the_site(), frozenset())
 
@@ -331,6 +337,7 @@ class PlanResolver:
 
     def _guarded(self, provisional: Plan) -> Plan:
         job, limits, records = self._job, self._job.limits, self._observed.records
+        # History lines have the site's time, because this machine's clock may be days off.
         since = self._times.site_now - DAY
         store, site = self._runtime.store, self._target.site
         basis = LimitBasis(

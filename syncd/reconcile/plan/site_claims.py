@@ -67,6 +67,8 @@ def claims_on_site(runtime: Runtime, target: Target, *, except_job: str = "") ->
         if not wish.cause:
             names |= wish.names
             continue
+        # What cannot be listed now is judged by what was read before, so that one broken job does not hold up a whole
+        # site.
         states = runtime.store.known_paths(job.source)
         blind.append(
             BlindJob(

@@ -32,6 +32,7 @@ def store_cycle_result(journal: Journal, runtime: Runtime, report: SyncReport, s
     """Write down how the cycle ended. `seen`: None for one that did not see everything. Raises `LedgerError`."""
     if seen is not None:
         _store_what_is_known(journal, runtime, report, site, seen.rows)
+        # Only a cycle that saw everything knows what still waits; another one leaves the batches as they are.
         journal.waits(report.job, seen.waiting)
         journal.listed(seen.remote)
     journal.ran(_run(report, site, runtime.store))

@@ -89,7 +89,9 @@ class Gate:
         findings = [finding for finding in plan.findings if not self._is_superseded(finding)]
         for action in plan.actions:
             hits = [hit for hit in self.hits(action) if hit.counts] if _is_judged(action) else []
+            # Denials first: what may never go is not put before a person to release.
             denial = next((hit for hit in hits if hit.rule.then is Then.DENY), None)
+            # Taking a forbidden secret away is what the rule wants.
             if denial is not None and not isinstance(action, Delete):
                 findings += _denied(action, denial)
             elif holding := self._holding(action, hits):
@@ -102,6 +104,7 @@ class Gate:
         return replace(plan, actions=tuple(kept), findings=tuple(findings), held=tuple(held))
 
     def _holding(self, action: Action, hits: list[Hit]) -> Held | None:
+        # A rollback was decided by a person with a reason; a restore puts back what was agreed on.
         if action.name in self.rolled_back or not changes_content(action):
             return None
         finishing = isinstance(action, Update) and action.record.unverified

@@ -38,6 +38,7 @@ class JudgedNames:
         if not checks:
             return
         for desired in wanted:
+            # Not read in this pass, so nothing new can be said; what was judged before stands.
             if desired.value is None:
                 continue
             for check in checks:
@@ -49,7 +50,9 @@ class JudgedNames:
     def lacking(self, wanted: tuple[DesiredSecret, ...]) -> list[str]:
         """Names of which a rule needs a value that was not judged yet."""
         checks = {rule.value_check.digest for rule in self._rules if rule.value_check is not None}
-        return [one.name for one in wanted if any((one.name, one.version, key) not in self._facts for key in checks)]
+        return [
+            item.name for item in wanted if any((item.name, item.version, key) not in self._facts for key in checks)
+        ]
 
     def of_wanted(self, desired: DesiredSecret, state: PathState | None) -> tuple[Hit, ...]:
         """The rules that a wanted secret breaks. `state`: what is known of its path."""

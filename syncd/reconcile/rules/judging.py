@@ -75,10 +75,10 @@ def duplicates(rule: GovernanceRule, held: Sequence[SameValue], facts: Facts, no
     """
     check = rule.value_check
     groups: dict[int, list[Subject]] = {}
-    for one in held:
-        fact = facts.get((one.subject.name, one.subject.version, check.digest)) if check else None
-        if rule.selects_it(one.subject) and fact == "":
-            groups.setdefault(one.group, []).append(one.subject)
+    for item in held:
+        fact = facts.get((item.subject.name, item.subject.version, check.digest)) if check else None
+        if rule.selects_it(item.subject) and fact == "":
+            groups.setdefault(item.group, []).append(item.subject)
     for subjects in groups.values():
         for subject in subjects:
             others = [other for other in subjects if _clashes(rule.duplicate, subject, other)]

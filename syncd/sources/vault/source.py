@@ -156,6 +156,7 @@ class VaultSource:
                 of_secret=True,
                 pin=rule.pin,
             )
+        # A current version that is deleted or destroyed: the path is listed and holds nothing to send.
         if not live or version is None:
             return None
         return SourceEntry(
@@ -207,6 +208,7 @@ class VaultSource:
         created = word(metadata.get("created_time"))
         if not _is_number(metadata.get("version")) or not created or "data" not in held:
             return _failed(entry, NOT_VAULT, NOT_VAULT_HINT)
+        # The answer carries metadata without data: the version was deleted between listing and reading.
         if held["data"] is None:
             return _gone(entry)
         lineage = entry.version.lineage if entry.version else ""

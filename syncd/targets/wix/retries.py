@@ -147,6 +147,7 @@ class WixCalls:
     def _once(self, method: str, path: str, payload: Sendable, *, single: bool) -> Answer:
         line = self._line
         answer = self._send(method, path, payload)
+        # An app's token lasts hours; one that ended early is renewed once, and a second 401 is a real refusal.
         if answer.status == httpx.codes.UNAUTHORIZED and line.auth.renew():
             answer = self._send(method, path, payload)
         asked = Asked(
@@ -155,6 +156,7 @@ class WixCalls:
         error = error_of(answer, asked)
         if error is None:
             return answer
+        # All threads of this site wait, not just the one that was told.
         if isinstance(error, TargetUnavailable) and error.retry_after is not None:
             self._clock.not_before = time.monotonic() + error.retry_after
         raise error
