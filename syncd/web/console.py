@@ -108,15 +108,15 @@ class Console:
 
     def _login_page(self, request: Request, status: int = 200, wrong: str = "") -> Response:
         try:
-            known_causes = self._service.status(names=False)
+            health = self._service.status(names=False)
         except SyncdError:
-            known_causes = {
+            health = {
                 "ready": False,
                 "jobs": [],
                 "secrets": {},
                 "configuration": "the ledger cannot be read; see the log",
             }
-        return page("login.html", None, request, status, title="Log in", known_causes=known_causes, wrong=wrong)
+        return page("login.html", None, request, status, title="Log in", health=health, wrong=wrong)
 
     async def _login(self, request: Request) -> Response:
         form = await form_of(request)
