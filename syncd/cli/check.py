@@ -14,7 +14,7 @@ import typer
 from syncd.cli.context import Context, show_json, show_table, warn
 from syncd.cli.parameters import Json
 from syncd.domain import ReadFailure
-from syncd.errors import ConfigError, LedgerError, SyncdError, worst
+from syncd.errors import ConfigError, LedgerError, PlanMoved, SyncdError, worst
 
 if TYPE_CHECKING:
     from syncd.bootstrap.app import App
@@ -74,6 +74,7 @@ def check(
         ledger, row = _state(context.obj, settings)
         sizes += f"; {ledger}" if ledger else ""
         rows += [row] if row else []
+        rows += _rules(context.obj, settings) if ledger else []
     rows.insert(0, ("ok", name, sizes, 0))
     if probe is not None and probe not in settings.targets:
         raise ConfigError(f"there is no target {probe}", hint=f"the targets are {', '.join(sorted(settings.targets))}")
@@ -84,6 +85,18 @@ def check(
     else:
         show_table(["RESULT", "WHAT", "SEEN"], [row[:3] for row in rows])
     return worst({row[3] for row in rows})
+
+
+def _rules(options: Context, settings: Settings) -> Iterator[Row]:
+    """What the rules hit now, as far as the ledger knows; nothing is asked of any source or site."""
+    if not settings.rules:
+        return
+    from syncd.cli.rules import rule_warnings
+
+    with options.open(writable=False) as app:
+        for line in rule_warnings(app):
+            rule, _, said = line.partition(": ")
+            yield "note" if "0 hits" not in said else "ok", f"rule {rule}", said, 0
 
 
 def _stdin() -> str:
@@ -270,6 +283,8 @@ def _probe(app: App, name: str) -> Iterator[tuple[str, str, str, int]]:
     from syncd.diagnostics.site_probe import Probe
 
     Context.stoppable = True
+    if rests := app.runtime.paused("(probe)", name):
+        raise PlanMoved(f"target {name} is not probed: {rests}", hint="syncd resume, then probe it")
     target = app.target(name)
     with app.ledger.lock(
         target.site, holder=holder(), wait=timedelta(minutes=5), stop=app.stop.is_set, waits=app.runtime.waits

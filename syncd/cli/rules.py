@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.context import show, show_json, show_table, warn
+from syncd.cli.context import show, show_json, show_table
 from syncd.cli.parameters import Json
 from syncd.domain.governance import GovernanceRule, Hit, Then
 from syncd.errors import ConfigError
@@ -125,9 +125,3 @@ def rule_warnings(app: App) -> list[str]:
     idle = [rule for rule in app.runtime.rules if everything and not any(map(rule.selects_it, everything))]
     lines += [f"{rule.id}: selects nothing of the {len(everything)} secrets that the ledger knows" for rule in idle]
     return lines
-
-
-def warn_of_rules(lines: Sequence[str]) -> None:
-    """Say it on stderr."""
-    for line in lines:
-        warn(f"rule {line}")

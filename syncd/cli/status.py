@@ -89,7 +89,8 @@ def _configured(app: App, now: datetime) -> Iterator[dict[str, Any]]:
                 "last_success_at": run.succeeded_at if run else None,
                 "next_run_at": _next_run(app.settings.jobs[job.name].schedule, run.started_at if run else None, now),
                 "exit_code": run.exit_code if run else None,
-                "message": run.message if run else "",
+                "message": app.runtime.paused(job.name, target) or (run.message if run else ""),
+                "paused": bool(app.runtime.paused(job.name, target)),
                 "secrets": _tally(app, records),
                 "oldest_unsynced_at": _oldest(records),
             }
@@ -111,6 +112,7 @@ def _left_over(app: App) -> Iterator[dict[str, Any]]:
             "last_run_at": run.finished_at if run else None,
             "last_success_at": run.succeeded_at if run else None,
             "next_run_at": None,
+            "paused": False,
             "exit_code": run.exit_code if run else None,
             "message": LEFT_OVER,
             "secrets": _tally(app, records),
@@ -127,7 +129,7 @@ def _entry_row(entry: dict[str, Any], now: datetime) -> list[str]:
     return [
         entry["job"],
         entry["target"],
-        "never ran" if code is None else "ok" if code == 0 else f"exit {code}",
+        "paused" if entry["paused"] else "never ran" if code is None else "ok" if code == 0 else f"exit {code}",
         ago(entry["last_run_at"], now),
         ago(entry["last_success_at"], now),
         ("due" if following <= now else ago(following, now)) if following else "by hand",

@@ -139,6 +139,20 @@ def end_of(outcome: Outcome, record: Record, at: datetime) -> Entry:
     )
 
 
+def drift_entry(event: str, action: Update, record: Record) -> Entry:
+    """A line of what somebody else did at Wix: found (before it is undone), and restored."""
+    return Entry(
+        event=event,
+        name=action.name,
+        ref=str(action.desired.ref),
+        remote_id=record.remote_id,
+        job=action.desired.job,
+        target=record.target,
+        site=record.site,
+        detail={"message": str(action.reason)},
+    )
+
+
 def taken_back_entry(record: Record, job: str) -> Entry:
     """The line of a secret that is ours again by its mark: the ledger had lost or forgotten it."""
     return Entry(

@@ -66,11 +66,23 @@ def take_turn(connection: Connection, site: str, batch: AuditBatch, at: datetime
         seqs = {row.name: row.seq for row in connection.execute(select(table.c.name, table.c.seq).where(these))}
         connection.execute(delete(table).where(these))
     ended = [replace(entry, intent=seqs.get(str(entry.name))) for entry in batch.ends]
-    written = append(connection, site, [*ended, *batch.notes, *batch.intents], at)
-    begun = zip(batch.intents, written[len(ended) + len(batch.notes) :], strict=True)
+    notes = _without_known_drift(connection, site, batch.notes)
+    written = append(connection, site, [*ended, *notes, *batch.intents], at)
+    begun = zip(batch.intents, written[len(ended) + len(notes) :], strict=True)
     rows = [{"stream": site, "name": entry.name, "seq": seq} for entry, seq in begun]
     if rows:
         connection.execute(insert(table), rows)
+
+
+def _without_known_drift(connection: Connection, site: str, notes: tuple[Entry, ...]) -> list[Entry]:
+    """Drift that an earlier cycle found and reported has its line already."""
+    names = [entry.name for entry in notes if entry.event == "drift.found"]
+    if not names:
+        return list(notes)
+    table = tables.audit_findings.c
+    known = and_(table.stream == site, table.event == "drift.found", table.name.in_(names))
+    told_before = set(connection.execute(select(table.name).where(known)).scalars())
+    return [entry for entry in notes if entry.event != "drift.found" or entry.name not in told_before]
 
 
 def settle_killed(connection: Connection, site: str, at: datetime) -> None:

@@ -53,7 +53,6 @@ class _Population:
             self.by_kind[text.partition('"kind":"')[2].partition('"')[0]] += 1
             self.with_commit += '"commit":null' not in text
             self.with_plan += '"plan":null' not in text
-            self.drift["restored"] += "somebody else" in text
         # Quotes within texts are escaped in JSON, so this can only be the key itself.
         if event in OVERRIDES or (is_change and outcome == "done" and '"reason":null' not in text):
             self.overrides.append(_brief(json.loads(text)))
@@ -62,6 +61,7 @@ class _Population:
         if event in REFUSED:
             self.refused[event] += 1
         self.drift["found"] += event == "drift.found"
+        self.drift["restored"] += event == "drift.restored"
         self.imported += event == "ledger.imported"
 
     def _take_parsed(self, event: str, line: Mapping[str, Any]) -> None:

@@ -159,9 +159,8 @@ def last_changes(app: App) -> dict[tuple[str, str], dict[str, Any]]:
 def _drift(app: App, chosen: Chosen) -> Iterator[dict[str, Any]]:
     """What others changed at Wix: found when, and when it ended or was undone."""
     asked = (
-        Filter(event="drift.found"),
+        Filter(event="drift.*"),
         Filter(event="finding.ended", text='"of":"drift.found"'),
-        Filter(event="secret.update", text="somebody else"),
     )
     lines = [line for item in asked for line in app.ledger.audit.lines(item)]
     opened: dict[tuple[str, str], dict[str, Any]] = {}
@@ -169,16 +168,10 @@ def _drift(app: App, chosen: Chosen) -> Iterator[dict[str, Any]]:
         key = (line["stream"], str(line["name"]))
         if line["event"] == "drift.found":
             opened[key] = line
-        elif line["event"] == "finding.ended" and key in opened:
+        elif key in opened:
             yield from _one_drift(app, chosen, opened.pop(key), line["at"])
-        elif line["outcome"] == "done" and _undoes_drift(line):
-            yield from _one_drift(app, chosen, line, line["at"])
     for line in opened.values():
         yield from _one_drift(app, chosen, line, None)
-
-
-def _undoes_drift(line: Mapping[str, Any]) -> bool:
-    return "somebody else" in str(line["detail"].get("why", ""))
 
 
 def _one_drift(app: App, chosen: Chosen, line: Mapping[str, Any], ended: str | None) -> Iterator[dict[str, Any]]:

@@ -251,3 +251,11 @@ def test_a_name_and_its_line_change_together(job: Lab) -> None:
     assert job.run("state", "rename-owner", "lab", "other").code == 7
     job.config["owner"] = "lab"
     assert job.run("status").code == 0, "it is still the old one"
+
+
+def test_a_restore_says_what_it_found_and_that_it_undid_it(job: Lab) -> None:
+    assert job.run("sync").code == 0
+    changed_by_hand(job, "s2_v")
+    assert job.run("sync").code == 0 and job.run("sync").code == 0
+    lines = [line["event"] for line in trail(job) if line["name"] == "s2_v"][2:]
+    assert lines == ["drift.found", "secret.update", "secret.update", "drift.restored"]

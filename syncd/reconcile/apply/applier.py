@@ -15,7 +15,7 @@ from datetime import datetime
 
 from syncd.domain import Action, Create, Delete, HistoryEntry, Outcome, Reason, Record, Result, SecretValue, Update
 from syncd.domain import WriteResult as Written
-from syncd.domain.audit import Entry, end_of, entry_of
+from syncd.domain.audit import Entry, drift_entry, end_of, entry_of
 from syncd.domain.halting import HALTED
 from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock, Journal, Target
 from syncd.errors import Interrupted, SecretGone, SiteFull, TargetDenied, TargetError, TargetUnavailable
@@ -139,6 +139,11 @@ class Applier:
         rows = [opened(action, self._target.site, self._target.name, now) for action in starting]
         batch.log += [line for line in map(self._sent_line, starting, rows) if line]
         intents = tuple(entry_of(action, row, now) for action, row in zip(starting, rows, strict=True))
+        batch.notes += [
+            drift_entry("drift.found", action, row)
+            for action, row in zip(starting, rows, strict=True)
+            if isinstance(action, Update) and action.restore
+        ]
         # One transaction ends what was answered and opens what starts: half as many commits, and no gap between the
         # two.
         self._write(batch, result, rows, intents)
@@ -151,7 +156,8 @@ class Applier:
         opened_rows: Sequence[Record] = (),
         intents: tuple[Entry, ...] = (),
     ) -> None:
-        audit = AuditBatch(intents=intents, ends=tuple(batch.ends)) if intents or batch.ends else NO_AUDIT
+        lines = AuditBatch(intents=intents, ends=tuple(batch.ends), notes=tuple(batch.notes))
+        audit = lines if intents or batch.ends else NO_AUDIT
         self._journal.write(put=[*batch.put, *opened_rows], drop=batch.drop, log=batch.log, audit=audit)
         batch.enter(result.rows)
 
@@ -212,6 +218,8 @@ class Applier:
         )
         batch.log.append(history_line(outcome, record, self._site_time()))
         batch.ends.append(end_of(outcome, record, now))
+        if outcome.restored and isinstance(action, Update):
+            batch.notes.append(drift_entry("drift.restored", action, record))
         self._tell(outcome, result)
 
     def _note_failure(self, error: TargetError, result: ApplyResult) -> None:

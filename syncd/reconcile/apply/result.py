@@ -43,6 +43,8 @@ class LedgerBatch:
     log: list[HistoryEntry] = field(default_factory=list)
     ends: list[Entry] = field(default_factory=list)
     """How intents of the audit trail ended."""
+    notes: list[Entry] = field(default_factory=list)
+    """What else the trail says of this transaction."""
 
     def enter(self, rows: dict[str, Record | None]) -> None:
         """Bring the rows up to date with what was written."""
