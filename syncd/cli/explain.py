@@ -11,6 +11,7 @@ from syncd.cli.context import ago, show, show_json
 from syncd.cli.explanation import Explanation, NextCycle, explanation_of, listing_methods
 from syncd.cli.json_rows import failure_row, finding_row, history_row, problem_row, record_row
 from syncd.cli.parameters import Json
+from syncd.cli.report_output import cycle_error_lines
 from syncd.domain import Action, FindingKind, Record, verb_of, version_label
 from syncd.domain.statuses import status_of_record
 from syncd.errors import ConfigError, worst
@@ -107,7 +108,12 @@ def _lines(app: App, explanation: Explanation) -> Iterator[str]:
         if problem.hint:
             yield f"  fix: {problem.hint}"
     for cycle in explanation.cycles:
-        yield from _cycle_lines(cycle, explanation)
+        if cycle.error is None:
+            yield from _cycle_lines(cycle, explanation)
+    # Ten sites that refuse one key are one cause.
+    errors = ((cycle.job, cycle.target, cycle.error) for cycle in explanation.cycles if cycle.error is not None)
+    for line in cycle_error_lines(errors):
+        yield line.replace("syncd: ", "next cycle: nothing can be told: ", 1)
 
 
 def _record_lines(app: App, record: Record, explanation: Explanation) -> Iterator[str]:
@@ -155,11 +161,6 @@ def _listed_by(app: App, record: Record) -> str:
 def _cycle_lines(cycle: NextCycle, explanation: Explanation) -> Iterator[str]:
     """What the next cycle of one job on one target will do."""
     place = f"next cycle of {cycle.job} on {cycle.target}"
-    if cycle.error is not None:
-        yield f"{place}: nothing can be told: {cycle.error.message}"
-        if cycle.error.hint:
-            yield f"  fix: {cycle.error.hint}"
-        return
     said = False
     for action in cycle.actions:
         said = True

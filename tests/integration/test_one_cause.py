@@ -72,3 +72,16 @@ def test_an_interrupted_push_says_how_many_were_not_sent(lab: Lab, bao: Bao, num
     lab.config["targets"]["shop"]["rate_limit"] = "5000/1s"
     assert lab.run("sync").code == 0
     assert len(lab.site.values()) == 80 == len(lab.site.created_ids), "each once"
+
+
+def test_explain_says_one_cause_of_many_sites_once(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    for number in range(5):
+        lab.secret_file(f"wrong-{number}", "IST.wrong-key-of-nobody")
+        lab.config["targets"][f"site{number}"] = lab.target(str(uuid.uuid4()), f"wrong-{number}")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    lab.config["jobs"]["job"]["targets"] = list(lab.config["targets"])
+    lab.run("sync")
+    out = lab.run("explain", "a_v").out
+    assert out.count("Wix refused the credential") - out.count("failed since") <= 2 and "5 targets" in out, out
