@@ -16,6 +16,7 @@ from syncd.daemon.reloads import Reloads
 from syncd.daemon.status import Shared, status_of
 from syncd.daemon.wakeups import jobs_that_sync
 from syncd.domain.audit import Actor
+from syncd.errors import ConfigError
 from syncd.web.principal import Principal
 
 STRANGER_SECONDS = 2.0
@@ -53,12 +54,14 @@ class Control(ServerAccounts, ConsoleData, Actions):
         asked = list(paths)
         by_hand = all(namespace is None for namespace, _ in asked)
         by = Actor("token", who.name, "POST /-/sync") if by_hand else VAULT_AUDIT
-        woken = jobs_that_sync(app.runtime.jobs, namespaces, asked)
+        mine = {name: job for name, job in app.runtime.jobs.items() if all(map(who.sees, job.targets))}
+        woken = jobs_that_sync(mine, namespaces, asked)
         return [job for job in woken if self._runner.trigger(job, by=by)]
 
     def plan(self, who: Principal, configuration: str) -> dict[str, Any]:
         """What a candidate configuration would do, with this ledger; nothing is written or sent."""
-        del who
+        if who.targets is not None:  # a plan shows every name of every job
+            raise ConfigError("your rights are for some targets, and a plan is for all", hint="ask with another token")
         return planned_with(self._generations.current.app, configuration)
 
     def metrics_are_open(self) -> bool:

@@ -27,13 +27,15 @@ def who_asks(accounts: Accounts, request: Request) -> Principal | None:
     """Who sends this; None for a stranger. What cannot be looked up is a stranger, too."""
     with suppress(SyncdError):
         kind, _, given = request.headers.get("authorization", "").partition(" ")
-        # A bearer token that is wrong is not helped out by a cookie: scripts should see that it is wrong.
-        if kind:
-            return accounts.by_token(given) if kind.lower() == "bearer" else None
-        address = request.client.host if request.client else ""
+        if kind.lower() == "bearer" and (known := accounts.by_token(given)):
+            return known
         # Before the cookie: behind a proxy the proxy's user counts, whoever logged in here once.
+        address = request.client.host if request.client else ""
         if proxied := accounts.by_proxy(request.headers, address):
             return proxied
+        # A bearer token that is wrong is not helped out by a cookie: scripts should see that it is wrong.
+        if kind:
+            return None
         session = request.cookies.get(COOKIE, "")
         return accounts.by_session(session) if session else None
     return None

@@ -13,7 +13,7 @@ import schemathesis
 import yaml
 
 from syncd.web.openapi import DOCUMENT
-from tests.e2e.test_console import World
+from tests.e2e.test_console import Client, World
 from tests.lab import Bao, Lab, Result
 from tests.support.console_world import seeded
 from tests.support.daemon import ask, running
@@ -71,6 +71,10 @@ def test_names_end_at_the_rights(world: World) -> None:
         call(world, "GET", "secrets", "shop-team")[1]["rows"],
     )
     assert {row["target"] for row in mine} == {"shop"} < {row["target"] for row in everything}
+    assert "site01" not in str(call(world, "GET", "status", "shop-team")) and "site01" in str(
+        call(world, "GET", "status", "reader")
+    )
+    assert call(world, "POST", "plan", "shop-team", {"configuration": world.lab.config_file.read_text()})[0] == 400
     report = call(world, "GET", "report", "shop-team")[1]
     assert {row["target"] for row in report["secrets"]} == {"shop"}
     other = next(row for row in everything if row["target"] != "shop")
@@ -166,3 +170,42 @@ def test_where_asks_a_daemon_too(world: World) -> None:
     assert command(world, "reader", "where", path, "--version", "2").code == 1
     assert call(world, "POST", "sync", "alice", {"job": "feeds"})[0] == 200
     assert command(world, "reader", "where", path, "--version", "2", "--wait", "20s").code == 0
+
+
+def test_no_value_and_no_fingerprint_in_any_answer(world: World) -> None:
+    from syncd.ledger.engine import sqlite_engine
+    from syncd.ledger.store import Ledger
+
+    values = {value for site in world.lab.wix.sites.values() for value in site.values().values() if len(value) >= 12}
+    ledger = Ledger(sqlite_engine(world.lab.state), "lab", world.lab.state)
+    prints = {str(record.fingerprint) for record in ledger.records()}
+    ledger.close()
+    assert len(values) > 10 and len(prints) > 10
+    texts = []
+    for path in ("status", "overview", "secrets", "held", "audit", "report", f"where?path={world.bao.mount}/feeds/f00"):
+        status, content = call(world, "GET", path, "alice")
+        assert status == 200
+        texts.append(json.dumps(content))
+    plan = {"configuration": world.lab.config_file.read_text()}
+    texts.append(json.dumps(call(world, "POST", "plan", "alice", plan)[1]))
+    browser = Client(world.url)
+    browser.log_in(world.tokens["alice"])
+    row = call(world, "GET", "secrets", "alice")[1]["rows"][0]
+    pages = [
+        "/",
+        "/secrets",
+        "/governance",
+        "/activity",
+        "/jobs",
+        "/report.csv",
+        "/report.html",
+        "/report.md",
+        "/metrics",
+    ]
+    texts += [browser.ask("GET", path)[1] for path in (*pages, f"/secrets/{row['site']}/{row['name']}")]
+    texts += [
+        world.lab.run(*words).out
+        for words in (("held", "--json"), ("rules", "--json"), ("report", "--evidence", "1h.."))
+    ]
+    for text in texts:
+        assert not any(value in text for value in values | prints | set(world.tokens.values()))
