@@ -10,8 +10,8 @@ from syncd.cli.context import ago, show, show_json, show_table
 from syncd.cli.parameters import Json
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.remote import Server, TokenFile, remote
+from syncd.domain.decisions import ReleaseOutcome
 from syncd.errors import ConfigError, PlanMoved
-from syncd.ledger.decisions import ReleaseOutcome
 
 
 def add_to(app: typer.Typer) -> None:

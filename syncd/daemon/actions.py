@@ -15,8 +15,8 @@ from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
 from syncd.domain import Record
 from syncd.domain.audit import CAUSE, Actor, Cause, Entry
+from syncd.domain.decisions import ReleaseOutcome
 from syncd.errors import ConfigError, PlanMoved
-from syncd.ledger.decisions import ReleaseOutcome
 from syncd.reconcile.rollback import Terms, entries_of, jobs_of, rollback_to, taken
 from syncd.web.principal import Principal
 

@@ -6,12 +6,23 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from syncd.domain.recency import TOLERANCE
 from syncd.domain.source import Version
 
 RELEASED_FOR = timedelta(hours=24)
 """How long a release holds."""
+
+
+class ReleaseOutcome(StrEnum):
+    """What became of a release."""
+
+    DONE = "released"
+    AGAIN = "already released"
+    UNKNOWN = "unknown"
+    MOVED = "moved"
+    """Nothing of the batch waits any more, and nobody released it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

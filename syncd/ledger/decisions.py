@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from syncd.domain import Version, version_label
 from syncd.domain.audit import CAUSE, CONTROL, Entry
-from syncd.domain.decisions import HeldAction, Pause, Rollback, protective_now
+from syncd.domain.decisions import HeldAction, Pause, ReleaseOutcome, Rollback, protective_now
 from syncd.domain.ports import Clock
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
@@ -22,16 +21,6 @@ from syncd.ledger.engine import upsert
 Door = Callable[[], AbstractContextManager[Connection]]
 JUMPED_AT, JUMPED_BY = "clock_jumped_at", "clock_jumped_by"
 """When the clock was last seen to jump forward, and how far, in microseconds."""
-
-
-class ReleaseOutcome(StrEnum):
-    """What became of a release."""
-
-    DONE = "released"
-    AGAIN = "already released"
-    UNKNOWN = "unknown"
-    MOVED = "moved"
-    """Nothing of the batch waits any more, and nobody released it."""
 
 
 class Decisions:
