@@ -198,9 +198,10 @@ class App:
         for name, target in self.settings.targets.items():
             other = first.setdefault(self.site_of(name), name)
             known = self.settings.targets[other]
-            if (target.name_profile, target.rate_limit) != (known.name_profile, known.rate_limit):
+            mine = (target.name_profile, target.rate_limit, target.labels)
+            if mine != (known.name_profile, known.rate_limit, known.labels):
                 raise ConfigError(
-                    f"targets {other} and {name} are one site, and differ in name_profile or rate_limit",
+                    f"targets {other} and {name} are one site, and differ in name_profile, rate_limit or labels",
                     hint="give both the same",
                 )
 

@@ -223,11 +223,11 @@ def _rule_faults(
 
 
 def _site_faults(targets: Mapping[str, WixSettings], node: yaml.Node) -> Iterator[tuple[int, str, str]]:
-    """Targets on one site share its records and its rate limit, so they must agree on both."""
+    """Targets on one site share its records and its rate limit, and the rules that hold there: they must agree."""
     first: dict[str, str] = {}
     for name, target in targets.items():
         other = first.setdefault(target.site, name)
-        for key in ("name_profile", "rate_limit", "base_url"):
+        for key in ("name_profile", "rate_limit", "base_url", "labels"):
             if getattr(target, key) != getattr(targets[other], key):
                 where, line = _located(node, ("targets", name, key))
                 yield line, where, f"is another than that of {other}, which is the same site"

@@ -143,3 +143,13 @@ def test_odd_input_is_explained(job: Lab, words: tuple[str, ...]) -> None:
     result = job.run(*words)
     assert result.code in {0, 1, 3, 6}, result.err
     assert result.code == 0 or "fix:" in result.err, result.err
+
+
+def test_no_second_target_of_a_site_goes_around_its_label(job: Lab) -> None:
+    job.config["rules"] = [HOLD]
+    job.config["targets"]["alias"] = {**job.config["targets"]["shop"], "labels": {}}
+    job.config["jobs"]["job"]["targets"] = ["alias"]
+    result = job.run("sync")
+    assert result.code == 3 and "labels" in result.err and not job.site.values(), result.err
+    job.config["targets"]["alias"]["labels"] = {"env": "prod"}
+    assert job.run("sync").code == 6 and not job.site.values()
