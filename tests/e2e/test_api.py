@@ -65,6 +65,23 @@ def test_rights_hold_at_the_api_and_for_commands_that_ask_a_daemon(world: World)
     assert {line["actor"]["id"] for line in lines if line["event"] == "secret.released"} == {"shop-team"}
 
 
+def test_what_is_done_ends_at_the_rights(world: World) -> None:
+    for action, body in (
+        ("pause", {"scope": "all"}),
+        ("pause", {"scope": "job", "name": "feeds"}),
+        ("pause", {"scope": "target", "name": "site01"}),
+        ("resume", {"scope": "job", "name": "payments"}),
+        ("sync", {"job": "feeds"}),
+        ("rollback", {"what": "f00_url", "to": "1"}),
+    ):
+        status, answer = call(world, "POST", action, "shop-lead", {**body, "reason": "x"})
+        assert status == 400 and "within your rights" in str(answer), (action, body, answer)
+    mine = {"scope": "target", "name": "shop"}
+    assert call(world, "POST", "pause", "shop-lead", {**mine, "reason": "x", "until": "1h"})[0] == 200
+    assert call(world, "POST", "resume", "shop-lead", mine)[0] == 200
+    assert call(world, "POST", "sync", "shop-lead", {"job": "stripe"})[0] == 200
+
+
 def test_names_end_at_the_rights(world: World) -> None:
     everything, mine = (
         call(world, "GET", "secrets", "reader")[1]["rows"],
