@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.e2e.test_console import PAGES, logged_in
@@ -20,9 +20,10 @@ README = Path("build/console/readme")
 def test_screenshots(lab: Lab, bao: Bao) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     tokens = seeded(lab, bao)
+    began = datetime.now(UTC).isoformat()
     with running(lab) as (_, url), browser() as one:
         until(lambda: ask(url + "/readyz")[0] == 200, 60)
-        time.sleep(3)  # the first cycles of all jobs
+        until(lambda: all(row["last_run_at"] > began for row in lab.run("status", "--json").json["jobs"]), 60)
         README.mkdir(exist_ok=True)
         context = one.new_context(viewport={"width": 1280, "height": 800})
         page = context.new_page()
