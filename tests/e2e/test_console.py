@@ -330,7 +330,7 @@ def test_slow_clients_hold_up_nobody(world: World) -> None:
     import socket
 
     host, _, port = world.url.removeprefix("http://").partition(":")
-    slow = [socket.create_connection((host, int(port)), timeout=5) for _ in range(300)]
+    slow = [socket.create_connection((host, int(port)), timeout=5) for _ in range(1000)]
     for one in slow:
         threading.Thread(target=drip, args=(one,), daemon=True).start()
     assert all(ask(world.url + "/livez")[0] == 200 for _ in range(20))

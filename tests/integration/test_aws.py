@@ -155,6 +155,15 @@ def test_without_the_batch_permission_it_reads_one_by_one() -> None:
     assert reading.document.reveal() == "x"
 
 
+@pytest.mark.parametrize("value", [{"SecretString": {"a": 1}}, {"SecretString": []}, {"SecretString": 7}, {}])
+def test_what_is_no_value_is_never_a_document(value: dict[str, Any]) -> None:
+    given = {"Name": "m/a", "VersionId": "v1", **value}
+    with stub({"ListSecrets": [listed("m/a")], "Batch": [{"SecretValues": [given]}], "Describe": [given]}) as (url, _):
+        source = aws_at(url)
+        (reading,) = source.read(source.snapshot(rule("m/*")).entries)
+    assert reading.document is None and reading.failure and "no value" in reading.failure.message
+
+
 def test_assume_role_on_moto(aws_url: str, aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in AWS_ENVIRON.items():
         monkeypatch.setenv(name, value)

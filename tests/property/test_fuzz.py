@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import string
 import threading
 from collections.abc import Iterator
@@ -23,13 +24,20 @@ from syncd.config import load
 from syncd.domain import Glob, RemoteSecret, Rule, SecretValue, Snapshot, WriteResult
 from syncd.errors import ConfigError, SyncdError
 from syncd.reconcile.saved_plan import FORMAT, read
+from syncd.sandbox.launchers import OpenBao
+from syncd.sandbox.wix_server import Wix, serving
+from syncd.sources.aws.source import AwsSource
 from syncd.sources.vault import Login, Server, VaultClient, VaultSource
 from syncd.targets.wix.auth import ApiKeyAuth
 from syncd.targets.wix.http import client_for
 from syncd.targets.wix.retries import Line
 from syncd.targets.wix.target import WixTarget
 from tests.chaos.peers import Answer, Peer, metadata, peer, vault
+from tests.lab import Bao, Lab
+from tests.support.aws import aws_at
 
+TIMES = int(os.environ.get("SYNCD_FUZZ_TIMES", "1"))
+"""How many times the usual number of examples: `make fuzz`."""
 EXAMPLES = [yaml.safe_load(path.read_text()) for path in sorted(Path("config").glob("*.yaml"))]
 ODD = st.sampled_from(
     ["", "\0", "\ud800", "../..", "*", "**", "{", "{path!r}", "{0}", "1e999", "9" * 400, "0x", "~", "{env: X}", "a\nb"]
@@ -78,7 +86,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz") / "syncd.yaml"
 
 
-@settings(max_examples=400)
+@settings(max_examples=400 * TIMES)
 @given(tree=grown(EXAMPLES))
 def test_configurations(file: Path, tree: Any) -> None:
     with suppress(UnicodeEncodeError):
@@ -89,7 +97,7 @@ def test_configurations(file: Path, tree: Any) -> None:
             assert error.message and error.hint
 
 
-@settings(max_examples=300)
+@settings(max_examples=300 * TIMES)
 @given(data=st.binary(max_size=300) | st.text(alphabet=string.printable, max_size=300).map(str.encode))
 def test_files_of_anything(file: Path, data: bytes) -> None:
     file.write_bytes(data)
@@ -104,7 +112,7 @@ KEPT = {
 }  # fmt: skip
 
 
-@settings(max_examples=200)
+@settings(max_examples=200 * TIMES)
 @given(tree=grown([KEPT]))
 def test_kept_plans(file: Path, tree: Any) -> None:
     with suppress(UnicodeEncodeError):
@@ -165,7 +173,7 @@ HEADERS = st.dictionaries(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=400 * TIMES)
 @given(
     tree=grown([LISTED]) | JSON,
     raw=st.none() | st.binary(max_size=60),
@@ -232,7 +240,7 @@ def vaulted() -> Iterator[tuple[list[Any], str]]:
         yield handler, server.url
 
 
-@settings(max_examples=300)
+@settings(max_examples=300 * TIMES)
 @given(
     tree=grown([answers()]),
     status=st.sampled_from([200, 200, 200, 200, 204, 400, 403, 404, 405, 412, 429, 500, 503]),
@@ -276,6 +284,132 @@ def test_vault_answers(
     with suppress(SyncdError):
         source.check_path("kv/a")
     source.close()
+
+
+# --- AWS
+
+
+def aws_answers() -> dict[str, Any]:
+    stages = {"00000000-0000-4000-8000-00000000000c": ["AWSCURRENT"]}
+    arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:kv/a-Ab12Cd"
+    secret = {"ARN": arn, "Name": "kv/a", "Tags": [{"Key": "owner", "Value": "me"}], "LastChangedDate": 1767225600.0}
+    value = {
+        "ARN": arn, "Name": "kv/a", "VersionId": next(iter(stages)), "SecretString": '{"v": "generated"}',
+        "VersionStages": ["AWSCURRENT"], "CreatedDate": 1767225600.0,
+    }  # fmt: skip
+    return {
+        "ListSecrets": {"SecretList": [secret | {"SecretVersionsToStages": stages}], "NextToken": ""},
+        "DescribeSecret": secret | {"VersionIdsToStages": stages},
+        "BatchGetSecretValue": {"SecretValues": [value], "Errors": []},
+        "GetSecretValue": value,
+    }
+
+
+REFUSED = st.sampled_from(
+    ["", "ResourceNotFoundException", "AccessDeniedException", "ThrottlingException", "Odd", "\0"]
+)
+
+
+@pytest.fixture(scope="module")
+def aws_peer() -> Iterator[tuple[list[Any], AwsSource]]:
+    """A server that answers as the function in the list says, and a source on it."""
+    handler: list[Any] = [None]
+    with peer(lambda *asked: handler[0](*asked)) as server:
+        source = aws_at(server.url)
+        yield handler, source
+        source.close()
+
+
+@settings(max_examples=300 * TIMES)
+@given(
+    tree=grown([aws_answers()]),
+    status=st.sampled_from([200, 200, 200, 200, 204, 400, 400, 403, 500, 503]),
+    broken=st.sampled_from(sorted(aws_answers())),
+    refused=REFUSED,
+    raw=st.none() | st.none() | st.binary(max_size=60),
+    path=st.sampled_from(["kv/**", "*", "kv/a"]),
+    pin=st.sampled_from(["", "AWSCURRENT", "AWSPENDING"]),
+)
+def test_aws_answers(
+    aws_peer: tuple[list[Any], AwsSource],
+    tree: Any,
+    status: int,
+    broken: str,
+    refused: str,
+    raw: bytes | None,
+    path: str,
+    pin: str,
+) -> None:
+    told = tree if isinstance(tree, dict) else {}
+
+    def answer(_method: str, _where: str, asked: bytes) -> Answer:
+        words = json.loads(asked)
+        call = (
+            "BatchGetSecretValue" if "SecretIdList" in words else "ListSecrets" if "MaxResults" in words
+            else "GetSecretValue" if "VersionStage" in words or "VersionId" in words else "DescribeSecret"
+        )  # fmt: skip
+        if call != broken:
+            return Answer(json.dumps(told.get(call)).encode())
+        body = json.dumps({"__type": refused, "message": "m"} if status >= 400 else told.get(call)).encode()
+        return Answer(b"" if status == 204 else body if raw is None else raw, status)
+
+    aws_peer[0][0], source = answer, aws_peer[1]
+    rule = Rule(index=0, source="aws", path=Glob(path), field="*", name="{path}_{field}", pin=pin)
+    with suppress(SyncdError):
+        snapshot = source.snapshot(rule)
+        assert isinstance(snapshot, Snapshot)
+        for reading in source.read(snapshot.entries):
+            assert reading.document is not None or reading.failure or reading.gone
+            if reading.document is not None:
+                assert isinstance(reading.document.reveal(), str | bytes)
+                assert reading.version or reading.entry.version
+    with suppress(SyncdError):
+        source.check_path("kv/a")
+
+
+# --- The environment
+
+
+VARIABLES = (
+    "SYNCD_CONFIG", "VAULT_ADDR", "VAULT_TOKEN", "VAULT_NAMESPACE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE",
+    "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "HOME", "TZ", "NO_COLOR", "COLUMNS", "LANG", "TMPDIR", "PATH", "USER", "SUDO_USER", "CI", "PAGER",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def own_lab(bao_server: OpenBao, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A job whose credentials come from the environment."""
+    wix = Wix()
+    with serving(wix) as url:
+        one, mount = Lab(tmp_path_factory.mktemp("fuzz-lab"), wix, url), Bao(bao_server, "fuzz", bao_server.token)
+        mount.enable()
+        mount.put("app/a", v="1")
+        one.vault(mount)
+        one.config["sources"]["vault"]["auth"] = {"method": "token", "token": {"env": "VAULT_TOKEN"}}
+        one.job("job", "vault", {"path": "fuzz/app/*"})
+        yield one
+        mount.root.sys.disable_secrets_engine("fuzz")
+
+
+@settings(max_examples=4 * TIMES)
+@given(
+    given_=st.dictionaries(
+        st.sampled_from(VARIABLES),
+        st.text(min_size=0, max_size=20).filter(lambda word: "\0" not in word)
+        | st.sampled_from(
+            ["http://[", "://", "127.0.0.1:1", "/dev/null", "/proc/self/mem", "-1", "9" * 400, "x" * 9000]
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    command=st.sampled_from([("check",), ("plan",), ("status",), ("sync",), ("check", "--connect")]),
+)
+def test_environments(own_lab: Lab, bao_server: OpenBao, given_: dict[str, str], command: tuple[str, ...]) -> None:
+    token = bao_server.token
+    process = own_lab.popen(*command, **({"VAULT_TOKEN": token} | given_))
+    _, err = process.communicate(timeout=60)
+    assert process.returncode in range(7) and "Traceback" not in err, (given_, err)
 
 
 def test_the_honest_answers_are_understood() -> None:

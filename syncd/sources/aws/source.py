@@ -338,12 +338,13 @@ def _failed(entry: SourceEntry, message: str, hint: str) -> ReadResult:
 
 
 def _document(entry: SourceEntry, answer: dict[str, Any]) -> ReadResult:
-    text, binary = answer.get("SecretString"), answer.get("SecretBinary")
-    if (text is None and binary is None) or not word(answer.get("VersionId")):
+    # botocore hands on a string of its model as whatever the answer has there.
+    value = next((answer[key] for key in ("SecretString", "SecretBinary") if answer.get(key) is not None), None)
+    if not isinstance(value, str | bytes) or not word(answer.get("VersionId")):
         return _failed(entry, "the answer holds no value", "see what answers at endpoint_url")
     return ReadResult(
         entry=entry,
         version=_version(answer.get("VersionId")),
-        document=SecretValue(text if text is not None else bytes(binary or b"")),
+        document=SecretValue(value),
         updated_at=_date(answer.get("CreatedDate")) or entry.updated_at,
     )
