@@ -29,7 +29,7 @@ def held(context: typer.Context, *, server: Server = None, token_file: TokenFile
         with context.obj.open(writable=False) as app:
             from syncd.report.held import batch_rows
 
-            rows = batch_rows(app.ledger.decisions.held())
+            rows = batch_rows(app.ledger.decisions.held(), app.runtime.clock())
     if as_json:
         show_json(rows)
         return 0

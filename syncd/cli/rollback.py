@@ -98,12 +98,10 @@ def _roll_back(
 
 
 def _end(app: App, what: str) -> list[tuple[str, str]]:
-    from syncd.reconcile.rollback import entries_of
+    from syncd.reconcile.rollback import ending, entries_of, paths_of
 
-    chosen = [item for item in _taken(app, what) if (item.source, item.path) in app.ledger.decisions.rollbacks()]
-    if not chosen:
-        raise ConfigError(f"{what} is not rolled back", hint=f"see: syncd where {what}")
-    paths = [(item.source, item.path) for item in chosen]
+    chosen = ending(_taken(app, what), app.ledger.decisions.rollbacks(), what)
+    paths = paths_of(chosen)
     app.ledger.decisions.end_rollbacks(paths, [entry for item in chosen for entry in entries_of(item, None)])
     return paths
 

@@ -79,7 +79,9 @@ def _recheck(app: App) -> None:
 
 
 def _row(hit: Hit) -> list[Any]:
-    what = hit.message
+    from syncd.report.rule_hits import what_is_wrong
+
+    what = what_is_wrong(hit)
     if hit.exemption is not None:
         what = f"{what}; left alone until {hit.exemption.until}: {hit.exemption.reason}"
     subject = hit.subject
@@ -102,6 +104,8 @@ def _rule_row(rule: GovernanceRule, hits: Sequence[Hit]) -> dict[str, Any]:
 
 def hit_row(hit: Hit) -> dict[str, Any]:
     """A hit, for scripts."""
+    from syncd.report.rule_hits import what_is_wrong
+
     subject, exemption = hit.subject, hit.exemption
     return {
         "name": subject.name,
@@ -109,7 +113,7 @@ def hit_row(hit: Hit) -> dict[str, Any]:
         "site": subject.site,
         "job": subject.job or None,
         "ref": str(subject.ref) if subject.ref else None,
-        "message": hit.message,
+        "message": what_is_wrong(hit),
         "judged": hit.is_judged,
         "except": {"until": exemption.until, "reason": exemption.reason} if exemption else None,
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -26,6 +25,8 @@ LONGEST_USER = 200
 ANONYMOUS_SECONDS = 60.0
 """Refusals of strangers within this time are one line of the audit trail."""
 
+STRANGER = Actor("token", "anonymous", "server")
+
 
 class ServerAccounts:
     """Implements the protocol that `syncd.web` is handed."""
@@ -33,7 +34,8 @@ class ServerAccounts:
     def __init__(self, generations: Generations) -> None:
         self._generations = generations
         self._unreadable: set[str] = set()
-        self._strangers, self._noted_at, self._turn = 0, 0.0, threading.Lock()
+        self._strangers, self._turn = 0, threading.Lock()
+        self._counting: threading.Timer | None = None
 
     @property
     def _app(self) -> App:
@@ -128,16 +130,28 @@ class ServerAccounts:
         return self._app.runtime.fingerprint(f"token {token}".encode())
 
     def denied(self, who: Principal | None, what: str) -> None:
-        """A line for whoever has a name; strangers are counted, a line a minute."""
+        """A line for whoever has a name; strangers get one at once, and then a count of the rest of the minute."""
         if who is not None:
-            self._note(Actor("token", who.name, what), {"what": what})
+            self._note(who.actor(what), {"what": what})
             return
         with self._turn:
-            self._strangers += 1
-            if time.monotonic() - self._noted_at < ANONYMOUS_SECONDS and self._noted_at:
+            if self._counting is not None:
+                self._strangers += 1
                 return
-            count, self._strangers, self._noted_at = self._strangers, 0, time.monotonic()
-        self._note(Actor("token", "anonymous", what), {"count": count})
+            self._counting = threading.Timer(ANONYMOUS_SECONDS, self.end_count)
+            self._counting.daemon = True
+            self._counting.start()
+        self._note(STRANGER, {"count": 1})
+
+    def end_count(self) -> None:
+        """Write down how many strangers came since the last line; called when the minute or the service ends."""
+        with self._turn:
+            count, self._strangers = self._strangers, 0
+            if self._counting is not None:
+                self._counting.cancel()
+            self._counting = None
+        if count:
+            self._note(STRANGER, {"count": count})
 
     def _note(self, actor: Actor, detail: Mapping[str, object]) -> None:
         CAUSE.set(Cause(actor=actor, config=self._app.config_digest))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,13 +11,15 @@ from typing import Any
 from syncd.bootstrap.app import App
 from syncd.bootstrap.process import holder
 from syncd.config.fields import parse_duration
+from syncd.daemon.console_data import sees_scope
 from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
 from syncd.domain import Record
-from syncd.domain.audit import CAUSE, Actor, Cause, Entry
+from syncd.domain.audit import CAUSE, Cause, Entry
 from syncd.domain.decisions import ReleaseOutcome
+from syncd.domain.job import Job
 from syncd.errors import ConfigError, PlanMoved
-from syncd.reconcile.rollback import Terms, entries_of, jobs_of, rollback_to, taken
+from syncd.reconcile.rollback import Taken, Terms, ending, entries_of, jobs_of, paths_of, rollback_to, taken
 from syncd.web.principal import Principal
 
 LONGEST_REASON = 500
@@ -34,8 +36,7 @@ class Actions:
     @contextmanager
     def _in_the_name_of(self, who: Principal, via: str, reason: str | None = None) -> Iterator[App]:
         app = self._generations.current.app
-        kind = "person" if who.kind == "proxy" else "token"
-        CAUSE.set(Cause(actor=Actor(kind, who.name, via), reason=reason, config=app.config_digest))
+        CAUSE.set(Cause(actor=who.actor(via), reason=reason, config=app.config_digest))
         yield app
 
     def release(self, who: Principal, batch: str, reason: str) -> str:
@@ -51,9 +52,20 @@ class Actions:
                 )
             if outcome is ReleaseOutcome.AGAIN:
                 return f"batch {batch} is already released"
-            for job in {item.job for item in app.ledger.decisions.held(batch=batch)}:
-                self._runner.trigger(job, by=CAUSE.get().actor)
-            return f"batch {batch} is released; a cycle sends it now"
+            jobs = {item.job for item in app.ledger.decisions.held(batch=batch)}
+            return f"batch {batch} is released; {self._woken(app, jobs) or 'a cycle sends it now'}"
+
+    def _woken(self, app: App, jobs: Iterable[str], paths: Iterable[str] = ()) -> str:
+        """Let jobs run soon. Returns: why some of them send nothing now; empty where all do."""
+        waits, pauses = [], app.ledger.decisions.pauses()
+        for name in sorted(jobs):
+            job = app.runtime.jobs[name]
+            rests = [str(pause) for pause in pauses if any(pause.covers(name, target) for target in job.targets)]
+            if not self._runner.trigger(name, paths, by=CAUSE.get().actor):
+                waits.append(f"job {name} has no schedule; run it by hand: syncd sync {name}")
+            elif rests:
+                waits.append(f"job {name} rests: {rests[0]}")
+        return "; ".join(waits)
 
     def pause(self, who: Principal, scope: tuple[str, str], until: str, reason: str) -> str:
         """Let something rest."""
@@ -68,23 +80,22 @@ class Actions:
             _see_scope(app, who, scope)
             was_paused = app.ledger.decisions.resume(*scope)
             kind, name = scope
-            for job in app.runtime.jobs.values():
-                if kind == "all" or (kind == "job" and job.name == name) or (kind == "target" and name in job.targets):
-                    self._runner.trigger(job.name, by=CAUSE.get().actor)
             what = "everything" if kind == "all" else f"{kind} {name}"
-            return f"{what} goes on" if was_paused else f"{what} was not paused"
+            if not was_paused:
+                return f"{what} was not paused"
+            waits = self._woken(app, [job.name for job in app.runtime.jobs.values() if _is_in_scope(job, scope)])
+            return f"{what} goes on; {waits}" if waits else f"{what} goes on"
 
     def rollback(self, who: Principal, asked: Mapping[str, Any], reason: str) -> str:
         """Give sites an older version, or end that; the cycles run at once."""
         with self._in_the_name_of(who, "rollback", why := reason_of(reason)) as app:
             what = str(asked.get("what") or "")
-            found = taken(app.runtime, app.ledger.records(), what)
-            for item in found:
-                _see_records(app, who, item.records)
-            paths = [(item.source, item.path) for item in found]
+            found = taken(app.runtime, _seen_records(app, who, what), what)
+            _see_all_their_sites(app, who, found)
             if asked.get("end"):
+                found = ending(found, app.ledger.decisions.rollbacks(), what)
                 entries = [entry for item in found for entry in entries_of(item, None)]
-                app.ledger.decisions.end_rollbacks(paths, entries)
+                app.ledger.decisions.end_rollbacks(paths_of(found), entries)
                 said = f"{what} goes on to its newest version"
             else:
                 now = app.runtime.clock()
@@ -96,9 +107,9 @@ class Actions:
                 app.ledger.decisions.roll_back([rollback for _, rollback in kept], entries)
                 said = "; ".join(f"{item.path}: {rollback}" for item, rollback in kept)
             # The answer does not wait for the cycles: a page that hangs for minutes is asked again.
-            for job in jobs_of(app.runtime, paths):
-                self._runner.trigger(job.name, [path for _, path in paths], by=CAUSE.get().actor)
-            return said
+            paths = paths_of(found)
+            waits = self._woken(app, [job.name for job in jobs_of(app.runtime, paths)], [path for _, path in paths])
+            return f"{said}; {waits}" if waits else said
 
     def freeze(self, who: Principal, asked: Mapping[str, str], reason: str) -> str:
         """Leave a secret alone until then; without a time, thaw it."""
@@ -106,11 +117,9 @@ class Actions:
         why = reason_of(reason) if until else (reason.strip() or None)
         with self._in_the_name_of(who, "freeze", why) as app:
             site, name = asked.get("site", ""), asked.get("name", "")
+            _seen_record(app, who, site, name)  # before the lock: nobody holds up a site that is not theirs
             with app.ledger.lock(site, holder=holder(), wait=LOCK_WAIT, stop=app.stop.is_set) as journal:
-                record = next((item for item in app.ledger.records(site) if item.name == name), None)
-                if record is None:
-                    raise ConfigError(f"the ledger has no {name} there", hint="see the page of all secrets")
-                _see_records(app, who, (record,))
+                record = _seen_record(app, who, site, name)
                 event = "secret.frozen" if until else "secret.thawed"
                 detail = {"until": f"{until:%Y-%m-%dT%H:%M:%SZ}"} if until else {}
                 status = "frozen" if until else "behind" if record.status == "frozen" else record.status
@@ -120,17 +129,15 @@ class Actions:
                 )  # fmt: skip
                 journal.protect(replace(record, frozen_until=until, status=status), entry)
             if until is None:
-                self._runner.trigger(record.job, by=CAUSE.get().actor)
-                return f"{name} is no longer frozen; a cycle sees to it"
+                waits = self._woken(app, {record.job} & app.runtime.jobs.keys())
+                return f"{name} is no longer frozen; {waits or 'a cycle sees to it'}"
             return f"{name} is frozen until {until:%Y-%m-%d %H:%M} UTC"
 
     def sync(self, who: Principal, job: str) -> str:
         """Let a job run soon."""
         with self._in_the_name_of(who, "sync") as app:
             _see_scope(app, who, ("job", job))
-            if not self._runner.trigger(job, by=CAUSE.get().actor):
-                raise ConfigError(f"job {job} has no schedule", hint="run it by hand: syncd sync " + job)
-            return f"job {job} runs now"
+            return self._woken(app, [job]) or f"job {job} runs now"
 
 
 def reason_of(text: str) -> str:
@@ -162,17 +169,47 @@ def _moment(text: str) -> datetime:
 def _see_scope(app: App, who: Principal, scope: tuple[str, str]) -> None:
     """Raise `ConfigError` for what is not there, or not within the rights."""
     kind, name = scope
-    jobs, targets = app.settings.jobs, app.settings.targets
-    reached = {
-        "all": set(targets),
-        "job": set(jobs[name].targets) if name in jobs else set[str](),
-        "target": {name} & set(targets),
-    }.get(kind, set[str]())
-    if not reached or not all(map(who.sees, reached)):
+    if not sees_scope(app, who, kind, name):
         raise ConfigError(f"there is no {kind} of that name within your rights", hint="see jobs and targets")
 
 
-def _see_records(app: App, who: Principal, records: tuple[Record, ...]) -> None:
-    """Raise `ConfigError` for secrets that are not within the rights."""
-    if not all(who.sees(app.first_target_on(record.site, record.job)) for record in records):
-        raise ConfigError("there is no such secret within your rights", hint="see the page of all secrets")
+def _is_in_scope(job: Job, scope: tuple[str, str]) -> bool:
+    kind, name = scope
+    return kind == "all" or (kind == "job" and job.name == name) or (kind == "target" and name in job.targets)
+
+
+NONE_SEEN = "there is no such secret within your rights"
+"""Said of what is not there and of what is not theirs alike: nobody learns which of it holds."""
+
+
+def _seen_records(app: App, who: Principal, what: str) -> list[Record]:
+    """The rows that are within the rights. Raises `ConfigError` where none has that name or path."""
+    rows = [record for record in app.ledger.records() if who.sees(app.first_target_on(record.site, record.job))]
+    if who.targets is not None and not any(what in {row.name, row.ref.path} for row in rows):
+        raise ConfigError(NONE_SEEN, hint="see the page of all secrets")
+    return rows
+
+
+def _seen_record(app: App, who: Principal, site: str, name: str) -> Record:
+    """Raises `ConfigError` for a secret that is not there, or not within the rights."""
+    rows = (record for record in app.ledger.records(site) if record.name == name)
+    record = next((row for row in rows if who.sees(app.first_target_on(row.site, row.job))), None)
+    if record is None:
+        raise ConfigError(NONE_SEEN, hint="see the page of all secrets")
+    return record
+
+
+def _see_all_their_sites(app: App, who: Principal, found: Iterable[Taken]) -> None:
+    """Raise `ConfigError` where a path goes, or went, to a site beyond the rights: its version is one for all."""
+    paths = paths_of(found)
+    reached = {target for job in jobs_of(app.runtime, paths) for target in job.targets}
+    reached |= {
+        app.first_target_on(record.site, record.job)
+        for record in app.ledger.records()
+        if (record.ref.source, record.ref.path) in paths
+    }
+    if not all(map(who.sees, reached)):
+        raise ConfigError(
+            "its path also goes to sites beyond your rights, and a version is the whole path's",
+            hint="ask somebody whose rights reach all of them",
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,16 @@ def planned_with(app: App, text: str) -> dict[str, Any]:
     settings = settings.model_copy(update=kept)
     plans, failed = [], []
     with App(settings, Surroundings(), writable=False) as other:
-        for job in other.runtime.jobs.values():
+        # Whoever writes a candidate chooses names and rules: judged by those, values would be told bit by bit.
+        runtime = replace(other.runtime, judges_values=False)
+        for job in runtime.jobs.values():
             for target in job.targets:
                 try:
-                    planned = Cycle(Look(runtime=other.runtime, job=job, target_name=target)).plan(ObservationCache())
+                    planned = Cycle(Look(runtime=runtime, job=job, target_name=target)).plan(ObservationCache())
                 except SyncdError as error:
                     failed.append({"job": job.name, "target": target, "error": error.message, "hint": error.hint})
                     continue
-                site = other.runtime.site_of(target)
+                site = runtime.site_of(target)
                 plans.append({"job": job.name, "target": target, "site": site, "actions": actions_of(planned)})
     content = {"format": FORMAT, "configuration": digest_of(settings), "plans": plans}
     return {**sealed(content), "failed": failed}

@@ -23,7 +23,7 @@ from syncd.report import formats
 from syncd.report.grouping import Problem, grouped_by_cause, names_in_words
 from syncd.report.held import batch_rows
 from syncd.report.inventory import Chosen, Report, record_owner, report_now
-from syncd.report.rule_hits import hits_now
+from syncd.report.rule_hits import hits_now, what_is_wrong
 from syncd.report.whereabouts import whereabouts
 from syncd.web.principal import Principal
 
@@ -98,7 +98,7 @@ class ConsoleData:
 
     def _pauses(self, app: App, who: Principal) -> Iterator[dict[str, Any]]:
         for pause in app.ledger.decisions.pauses():
-            if pause.scope == "target" and not who.sees(pause.name):
+            if pause.scope != "all" and not sees_scope(app, who, pause.scope, pause.name):
                 continue
             what = {"all": "--all", "target": f"--target {pause.name}"}.get(pause.scope, pause.name)
             yield {
@@ -155,9 +155,10 @@ class ConsoleData:
         status, job, target, rule = (asked.get(key, "") for key in ("status", "job", "target", "rule"))
         label = asked.get("label", "")
         order = asked.get("sort") or "name"
+        known = self.choices(who)
         _see(status, STATUSES, "status")
-        _see(job, app.settings.jobs, "job")
-        _see(target, app.settings.targets, "target")
+        _see(job, known["jobs"], "job")
+        _see(target, known["targets"], "target")
         _see(rule, [member.id for member in app.runtime.rules], "rule")
         _see(order, ORDERS, "sort")
         names = None
@@ -245,8 +246,8 @@ class ConsoleData:
                 for found in problems
             ],
             "rules": [
-                {"rule": hit.rule.id, "then": hit.rule.then.value, "message": hit.message, "judged": hit.is_judged,
-                 "left alone": hit.exemption.reason if hit.exemption else None}
+                {"rule": hit.rule.id, "then": hit.rule.then.value, "message": what_is_wrong(hit, who.sees),
+                 "judged": hit.is_judged, "left alone": hit.exemption.reason if hit.exemption else None}
                 for hit in hits_now(app)
                 if (hit.subject.site, hit.subject.name) == (site, name)
             ],
@@ -276,18 +277,13 @@ class ConsoleData:
         }  # fmt: skip
 
     def _report(self, who: Principal) -> Report:
-        found = report_now(self._app, Chosen())
-        parts = ("secrets", "hits", "duplicates", "drift", "unmanaged", "held", "released")
-        for part in parts:
-            rows: list[dict[str, Any]] = getattr(found, part)
-            rows[:] = [row for row in rows if who.sees(str(row["target"]))]
-        return found
+        return report_now(self._app, Chosen(targets=who.targets))
 
     def activity(self, who: Principal, asked: Mapping[str, str]) -> dict[str, Any]:
         """The newest lines of the audit trail that fit, and the head of each chain."""
         app = self._app
         target, day = asked.get("target", ""), asked.get("day", "")
-        _see(target, app.settings.targets, "target")
+        _see(target, self.choices(who)["targets"], "target")
         since = _day(day) if day else None
         lines = app.ledger.audit.lines(
             Filter(
@@ -328,7 +324,11 @@ class ConsoleData:
 
     def held(self, who: Principal) -> list[dict[str, Any]]:
         """What waits for a release, by batch."""
-        return [row for row in batch_rows(self._app.ledger.decisions.held()) if who.sees(row["target"])]
+        return [
+            row
+            for row in batch_rows(self._app.ledger.decisions.held(), self._app.runtime.clock())
+            if who.sees(row["target"])
+        ]
 
     def report(self, who: Principal, form: str) -> tuple[str, str]:
         """The report as text, and its media type."""
@@ -341,6 +341,17 @@ class ConsoleData:
             else json.dumps(formats.as_json(found), default=str, ensure_ascii=False)
         )
         return text, FORMS[form]
+
+
+def sees_scope(app: App, who: Principal, kind: str, name: str) -> bool:
+    """Is it there, and are all its targets within the rights?"""
+    jobs, targets = app.settings.jobs, app.settings.targets
+    reached = {
+        "all": set(targets),
+        "job": set(jobs[name].targets) if name in jobs else set[str](),
+        "target": {name} & set(targets),
+    }.get(kind, set[str]())
+    return bool(reached) and all(map(who.sees, reached))
 
 
 def _in_words(schedule: Schedule | None) -> str:

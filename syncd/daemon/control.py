@@ -42,7 +42,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         settings = self._generations.current.app.settings.jobs.get(job)
         if settings is None or not all(map(who.sees, settings.targets)):
             return False
-        return self._runner.trigger(job, by=Actor("token", who.name, "POST /-/sync"))
+        return self._runner.trigger(job, by=who.actor("POST /-/sync"))
 
     def wake(self, paths: Iterable[tuple[str | None, str]], who: Principal) -> list[str]:
         """Let the jobs run soon that sync one of these (namespace or None for any, path). Returns: their names."""
@@ -53,7 +53,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         }
         asked = list(paths)
         by_hand = all(namespace is None for namespace, _ in asked)
-        by = Actor("token", who.name, "POST /-/sync") if by_hand else VAULT_AUDIT
+        by = who.actor("POST /-/sync") if by_hand else VAULT_AUDIT
         mine = {name: job for name, job in app.runtime.jobs.items() if all(map(who.sees, job.targets))}
         woken = jobs_that_sync(mine, namespaces, asked)
         return [job for job in woken if self._runner.trigger(job, by=by)]

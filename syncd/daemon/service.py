@@ -108,6 +108,7 @@ class Daemon:
         self._log.info("daemon.stopped", unfinished_cycles=busy)
         if self.http:
             self.http.stop()
+        self.control.end_count()
         if busy:
             os._exit(0)  # a stalled peer would hold the threads; the journal has what they did
         current.app.close()

@@ -56,6 +56,16 @@ class HeldAction:
             self.from_version, self.to_version, self.remote_id,
         )  # fmt: skip
 
+    def covers(self, wanted: HeldAction, *, finishing: bool) -> bool:
+        """Is a release of this one a release of what is wanted?
+
+        `finishing`: that ends what an earlier, interrupted write began; then the same version of the same secret is
+        enough.
+        """
+        if finishing and (self.name, self.cause, self.ref) == (wanted.name, wanted.cause, wanted.ref):
+            return self.to_version == wanted.to_version
+        return self.identity == wanted.identity
+
     def is_released(self, now: datetime) -> bool:
         """May it go at this moment? A release from the future was given by a wrong clock, and counts for nothing."""
         return self.released_at is not None and -TOLERANCE <= now - self.released_at < RELEASED_FOR

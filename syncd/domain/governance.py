@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from syncd.domain.matching import Glob
 from syncd.domain.source import SecretRef
@@ -151,6 +152,19 @@ class GovernanceRule:
         return self.value or (COMPARABLE if self.duplicate else None)
 
 
+class FactKey(NamedTuple):
+    """Which value was judged, and by which check: one field's, in one version, for one name."""
+
+    name: str
+    ref: SecretRef | None
+    version: str
+    digest: str
+
+
+Facts = Mapping[FactKey, str]
+"""What is wrong with each value that was judged; empty for nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
     """A rule that a secret breaks, or one of which it is not known yet."""
@@ -162,6 +176,8 @@ class Hit:
     """False: what the rule asks for depends on a value that was not read since the rule is as it is."""
     exemption: Exemption | None = None
     """Leaves it alone for now."""
+    others: tuple[Subject, ...] = ()
+    """The secrets that it shares its value with."""
 
     @property
     def counts(self) -> bool:

@@ -31,6 +31,7 @@ from syncd.domain import (
 )
 from syncd.domain.audit import Entry
 from syncd.domain.decisions import HeldAction, Rollback
+from syncd.domain.governance import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class Journal(Protocol):
     def paths(self, states: Iterable[PathState]) -> None:
         """Store what was read of source paths."""
 
-    def facts(self, facts: Mapping[tuple[str, str, str], str]) -> None:
+    def facts(self, facts: Facts) -> None:
         """Store what was judged of values that were read, by name, version and digest of the check."""
 
     def waits(self, job: str, waiting: Iterable[HeldAction]) -> None:
@@ -191,7 +192,7 @@ class ReadOnlyJournal:
     def paths(self, states: Iterable[PathState]) -> None:
         """See `Journal`."""
 
-    def facts(self, facts: Mapping[tuple[str, str, str], str]) -> None:
+    def facts(self, facts: Facts) -> None:
         """See `Journal`."""
 
     def waits(self, job: str, waiting: Iterable[HeldAction]) -> None:
@@ -242,10 +243,10 @@ class StateStore(Protocol):
     def rollbacks(self, source: str) -> Mapping[str, Rollback]:
         """The paths of a source that a person rolled back, as far as that holds at this moment."""
 
-    def facts(self, site: str) -> Mapping[tuple[str, str, str], str]:
+    def facts(self, site: str) -> Facts:
         """What was judged of values when they were read, by name, version and digest of the check."""
 
-    def all_facts(self) -> Mapping[str, Mapping[tuple[str, str, str], str]]:
+    def all_facts(self) -> Mapping[str, Facts]:
         """The same of every site."""
 
     def same_values(self) -> Mapping[tuple[str, str], int]:

@@ -16,7 +16,7 @@ from syncd.domain.decisions import HeldAction, Pause, ReleaseOutcome, Rollback, 
 from syncd.domain.ports import Clock
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
-from syncd.ledger.engine import upsert
+from syncd.ledger.engine import in_parts, upsert
 
 Door = Callable[[], AbstractContextManager[Connection]]
 JUMPED_AT, JUMPED_BY = "clock_jumped_at", "clock_jumped_by"
@@ -30,7 +30,7 @@ class Decisions:
         self._reading, self._writing, self._clock = reading, writing, clock
 
     def held(self, site: str | None = None, job: str | None = None, batch: str | None = None) -> tuple[HeldAction, ...]:
-        """What waits for a release, or was released and is not sent yet."""
+        """What waits for a release, or was released and is not sent yet; a release that ran out is none."""
         table = tables.held
         asked = (("site", site), ("job", job), ("batch", batch))
         where = [table.c[key] == value for key, value in asked if value is not None]
@@ -46,8 +46,9 @@ class Decisions:
         now, by = self._clock(), CAUSE.get().actor.id
         with self._writing() as connection:
             table = tables.held
-            mine = and_(table.c.batch == batch, table.c.released_at.is_(None))
-            waiting = [_held(row) for row in connection.execute(select(table).where(mine)).mappings()]
+            mine = table.c.batch == batch
+            members = [_held(row) for row in connection.execute(select(table).where(mine)).mappings()]
+            waiting = [action for action in members if not action.is_released(now)]
             known = connection.execute(select(tables.batches).where(tables.batches.c.batch == batch)).first()
             # Whoever may not decide on all of it does not learn that it is there.
             if only_targets is not None and any(action.target not in set(only_targets) for action in waiting):
@@ -56,8 +57,11 @@ class Decisions:
                 if known is None:
                     return ReleaseOutcome.UNKNOWN
                 return ReleaseOutcome.AGAIN if known.released_at else ReleaseOutcome.MOVED
-            connection.execute(update(table).where(mine).values(released_at=now, released_by=by))
             done = {"released_at": now, "released_by": by}
+            for action in waiting:
+                key = {name: getattr(action, name) for name in ("site", "job", "name", "cause")}
+                this = and_(*(table.c[name] == value for name, value in key.items()))
+                connection.execute(update(table).where(this).values(**done))
             connection.execute(update(tables.batches).where(tables.batches.c.batch == batch).values(**done))
             trail.append(connection, CONTROL, [_released(action, reason) for action in waiting], now)
         return ReleaseOutcome.DONE
@@ -173,6 +177,20 @@ def _paused(event: str, scope: str, name: str, **detail: str | None) -> Entry:
     )
 
 
+def spend_releases(connection: Connection, site: str, done: Iterable[str]) -> None:
+    """End the releases of names whose action is done: each is for one deed.
+
+    One that came meanwhile for a later version is spent, too, and then asked for again: never the other way round.
+    """
+    table, names = tables.held, list(done)
+    released = and_(table.c.site == site, table.c.released_at.is_not(None))
+    # The usual case: nothing on this site is released.
+    if not names or connection.execute(select(table.c.name).where(released).limit(1)).first() is None:
+        return
+    for part in in_parts(names):
+        connection.execute(delete(table).where(and_(released, table.c.name.in_(part))))
+
+
 def store_held(connection: Connection, site: str, job: str, waiting: Iterable[HeldAction], at: datetime) -> None:
     """Replace what waits for a job on a site; batches of which nothing is left stay known, so that it can be said."""
     table, mine = tables.held, and_(tables.held.c.site == site, tables.held.c.job == job)
@@ -183,6 +201,9 @@ def store_held(connection: Connection, site: str, job: str, waiting: Iterable[He
     connection.execute(delete(table).where(mine))
     rows = []
     for action in now.values():
+        # What it allowed is done: it was spent in the transaction that wrote that down.
+        if action.released_at is not None and action.identity not in before:
+            continue
         # A release that came while this cycle ran is kept.
         kept = before.get(action.identity) or replace(action, since=at)
         rows.append({key: getattr(kept, key) for key in HeldAction.__dataclass_fields__})

@@ -11,11 +11,12 @@ from sqlalchemy import Connection, and_, delete, func, select, update
 from syncd.domain import HistoryEntry, LastRun, OpenProblem, PathState, Pending, Record, RemoteSecret
 from syncd.domain.audit import CONTROL, Entry
 from syncd.domain.decisions import HeldAction
+from syncd.domain.governance import Facts
 from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock
 from syncd.errors import LedgerError
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
-from syncd.ledger.decisions import store_held
+from syncd.ledger.decisions import spend_releases, store_held
 from syncd.ledger.engine import in_parts, translated, upsert
 from syncd.ledger.listings import store_facts, store_listing
 from syncd.ledger.migrations import CURRENT, schema_version
@@ -151,6 +152,7 @@ class SiteJournal:
                 connection.execute(delete(tables.grants).where(mine))
             if lines:
                 connection.execute(tables.history.insert(), lines)
+                spend_releases(connection, self._site, [line["name"] for line in lines if line["result"] == "done"])
             if audit is not NO_AUDIT:
                 now = self._clock()
                 trail.take_turn(connection, self._site, audit, now)
@@ -187,8 +189,8 @@ class SiteJournal:
         with self._transaction() as connection:
             upsert(connection, tables.paths, rows)
 
-    def facts(self, facts: Mapping[tuple[str, str, str], str]) -> None:
-        """Store what was judged of values that were read, by name, version and digest of the check."""
+    def facts(self, facts: Facts) -> None:
+        """Store what was judged of values that were read, each with what was judged."""
         with self._transaction() as connection:
             store_facts(connection, self._site, facts)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, and_, delete, select
 
 from syncd.domain import RemoteSecret
+from syncd.domain.governance import FactKey, Facts
 from syncd.domain.ownership import owner_in
 from syncd.ledger import schema as tables
 from syncd.ledger.engine import in_parts, upsert
+from syncd.ledger.rows import as_ref, ref_text
 
 Row = tuple[str, str, datetime | None]
 
@@ -62,20 +64,17 @@ def listed_secrets(connection: Connection, site: str | None = None) -> list[List
     return [ListedSecret(**row) for row in connection.execute(query).mappings()]
 
 
-def store_facts(connection: Connection, site: str, facts: Mapping[tuple[str, str, str], str]) -> None:
-    """What was judged of values when they were read: by name, version and digest of the check."""
-    rows = [
-        {"site": site, "name": name, "digest": digest, "version": version, "fault": fault}
-        for (name, version, digest), fault in facts.items()
-    ]
+def store_facts(connection: Connection, site: str, facts: Facts) -> None:
+    """What was judged of values when they were read: the newest of each name and check."""
+    rows = [{**key._asdict(), "site": site, "ref": ref_text(key.ref), "fault": fault} for key, fault in facts.items()]
     upsert(connection, tables.facts, rows)
 
 
-def facts_of(connection: Connection, site: str | None = None) -> dict[str, dict[tuple[str, str, str], str]]:
-    """The facts by site, and by name, version and digest of the check."""
+def facts_of(connection: Connection, site: str | None = None) -> dict[str, dict[FactKey, str]]:
+    """The facts by site, and by what was judged."""
     table = tables.facts
     query = select(table) if site is None else select(table).where(table.c.site == site)
-    found: dict[str, dict[tuple[str, str, str], str]] = {}
+    found: dict[str, dict[FactKey, str]] = {}
     for row in connection.execute(query):
-        found.setdefault(row.site, {})[row.name, row.version, row.digest] = row.fault
+        found.setdefault(row.site, {})[FactKey(row.name, as_ref(row.ref), row.version, row.digest)] = row.fault
     return found

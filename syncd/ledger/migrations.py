@@ -217,12 +217,24 @@ def _keep_decisions(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
+def _judge_by_reference(connection: Connection) -> None:
+    """To 7: what was judged of a value names its reference. What was judged without one is judged anew."""
+    for statement in (
+        "DROP TABLE syncd_facts",
+        """CREATE TABLE syncd_facts (
+            site VARCHAR(200) NOT NULL, name VARCHAR(64) NOT NULL, digest VARCHAR(8) NOT NULL, ref TEXT NOT NULL,
+            version TEXT NOT NULL, fault TEXT NOT NULL, PRIMARY KEY (site, name, digest))""",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 STEPS: tuple[Callable[[Connection], None], ...] = (
     _add_seals,
     _follow_ids,
     _bind_grants,
     _keep_an_audit_trail,
     _keep_decisions,
+    _judge_by_reference,
 )
 """Migrations, each in the SQL of its time: the first leads from schema version 1 to 2, and so on."""
 CURRENT = 1 + len(STEPS)

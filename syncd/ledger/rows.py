@@ -129,18 +129,23 @@ def _fields(text: str) -> tuple[str, ...]:
 
 
 def as_problem(row: Mapping[str, Any]) -> OpenProblem:
-    """A row as a trouble."""
-    return OpenProblem(**{name: row[name] for name in OpenProblem.__dataclass_fields__} | {"ref": _ref(row["ref"])})
+    """A row as a problem."""
+    return OpenProblem(**{name: row[name] for name in OpenProblem.__dataclass_fields__} | {"ref": as_ref(row["ref"])})
 
 
 def problem_row_of(trouble: OpenProblem) -> dict[str, Any]:
-    """A trouble as a row. A path may hold `:` and `#`, so its reference is kept in its parts."""
-    ref = trouble.ref
-    parts = json.dumps([ref.source, ref.path, ref.field]) if ref else ""
-    return {name: getattr(trouble, name) for name in OpenProblem.__dataclass_fields__} | {"ref": parts}
+    """A problem as a row. A path may hold `:` and `#`, so its reference is kept in its parts."""
+    plain = {name: getattr(trouble, name) for name in OpenProblem.__dataclass_fields__}
+    return plain | {"ref": ref_text(trouble.ref)}
 
 
-def _ref(text: str) -> SecretRef | None:
+def ref_text(ref: SecretRef | None) -> str:
+    """A reference as its parts; empty for none."""
+    return json.dumps([ref.source, ref.path, ref.field]) if ref else ""
+
+
+def as_ref(text: str) -> SecretRef | None:
+    """A reference from its parts; None for none."""
     if not text.startswith("["):  # written before schema 3: what it was is told anew by the next cycle
         return None
     source, path, field = json.loads(text)

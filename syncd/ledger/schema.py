@@ -200,6 +200,7 @@ facts = Table(
     Column("site", String(200), primary_key=True),
     Column("name", String(64), primary_key=True),
     Column("digest", String(8), primary_key=True),
+    Column("ref", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("fault", Text, nullable=False),
 )

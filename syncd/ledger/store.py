@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, Select, and_, delete, func, or_, sele
 from syncd.domain import Grant, HistoryEntry, KnownId, LastRun, OpenProblem, PathState, Record
 from syncd.domain.audit import CONTROL, Entry
 from syncd.domain.decisions import HeldAction, Rollback
+from syncd.domain.governance import FactKey, Facts
 from syncd.domain.ownership import owner_in
 from syncd.domain.ports import Clock, TellWait
 from syncd.domain.recency import TOLERANCE
@@ -326,13 +327,13 @@ class Ledger:
         query = select(c.stream, c.job).distinct().where(c.event == "drift.found")
         return {(row["stream"], row["job"]) for row in self._all(query)}
 
-    def facts(self, site: str) -> dict[tuple[str, str, str], str]:
-        """What was judged of values when they were read, by name, version and digest of the check."""
+    def facts(self, site: str) -> Facts:
+        """What was judged of values when they were read."""
         with self.reading() as connection:
             return facts_of(connection, site).get(site, {})
 
-    def all_facts(self) -> dict[str, dict[tuple[str, str, str], str]]:
-        """The same of every site."""
+    def all_facts(self) -> dict[str, dict[FactKey, str]]:
+        """What was judged of values when they were read, by site."""
         with self.reading() as connection:
             return facts_of(connection)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -53,6 +53,19 @@ def _of_path(runtime: Runtime, source: str, path: str, rows: tuple[Record, ...])
             if job.source == source and not rule.pin and selects_path(rule, path):
                 return Taken(source=source, path=path, records=rows, job=job, rule=rule)
     raise ConfigError(f"no rule of a job takes {path} any more", hint="a rollback needs one that reads it")
+
+
+def ending(found: Iterable[Taken], rollbacks: Container[tuple[str, str]], what: str) -> list[Taken]:
+    """Those of the paths that are rolled back. Raises `ConfigError` where none is."""
+    chosen = [item for item in found if (item.source, item.path) in rollbacks]
+    if not chosen:
+        raise ConfigError(f"{what} is not rolled back", hint=f"see: syncd where {what}")
+    return chosen
+
+
+def paths_of(found: Iterable[Taken]) -> list[tuple[str, str]]:
+    """Their sources and paths."""
+    return [(item.source, item.path) for item in found]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

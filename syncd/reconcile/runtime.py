@@ -51,6 +51,8 @@ class Runtime:
     workers: int = WORKERS
     rules: tuple[GovernanceRule, ...] = ()
     labels: Labels = field(default_factory=Labels)
+    judges_values: bool = True
+    """False: somebody chooses names and rules as they like, and is to learn nothing of values by what they hit."""
     paused: Callable[[str, str], str] = lambda _job, _target: ""
     """Why a job rests on a target at this moment; empty if it does not. Asked before each request."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -10,9 +11,9 @@ from syncd.domain import version_label
 from syncd.domain.decisions import HeldAction
 
 
-def batch_rows(actions: Iterable[HeldAction]) -> list[dict[str, Any]]:
+def batch_rows(actions: Iterable[HeldAction], now: datetime) -> list[dict[str, Any]]:
     """What waits, by batch; what was released and is on its way is no part of it."""
-    waiting = sorted((item for item in actions if item.released_at is None), key=lambda item: (item.since, item.batch))
+    waiting = sorted((item for item in actions if not item.is_released(now)), key=lambda item: (item.since, item.batch))
     return [_batch_row(batch, list(members)) for batch, members in groupby(waiting, key=lambda item: item.batch)]
 
 

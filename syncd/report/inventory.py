@@ -11,7 +11,7 @@ from syncd.bootstrap.app import App
 from syncd.domain import Record, version_label
 from syncd.domain.statuses import status_of_record
 from syncd.ledger.audit import Filter
-from syncd.report.rule_hits import hits_now, unmanaged_now
+from syncd.report.rule_hits import hits_now, unmanaged_now, what_is_wrong
 
 COLUMNS = (
     "name", "target", "site", "job", "source", "path", "field", "owner", "version", "source_changed_at", "status",
@@ -28,9 +28,17 @@ class Chosen:
     """A target's name, or a site's key."""
     job: str | None = None
     label: tuple[str, str] | None = None
+    targets: frozenset[str] | None = None
+    """What the reader may know of; None: everything."""
+
+    def sees(self, target: str) -> bool:
+        """May the reader know of this target?"""
+        return self.targets is None or target in self.targets
 
     def takes(self, app: App, target: str, site: str, job: str) -> bool:
         """Is it part of that?"""
+        if not self.sees(target):
+            return False
         if self.job is not None and job != self.job:
             return False
         if self.label is not None and app.runtime.labels.of(target).get(self.label[0]) != self.label[1]:
@@ -63,11 +71,12 @@ class Report:
         yield "Managed by nobody", self.unmanaged
         yield "Exceptions", self.exceptions
         yield "Waiting for a release", self.held
-        yield "Released", self.released
+        yield "Released and on its way", self.released
 
 
 def report_now(app: App, chosen: Chosen) -> Report:
     """The report, from the ledger alone. Raises `LedgerError`."""
+    now = app.runtime.clock()
     hits = [hit for hit in hits_now(app) if chosen.takes(app, hit.subject.target, hit.subject.site, hit.subject.job)]
     broken: dict[tuple[str, str], list[str]] = {}
     for hit in hits:
@@ -77,7 +86,8 @@ def report_now(app: App, chosen: Chosen) -> Report:
     rows = [
         {
             "rule": hit.rule.id, "then": hit.rule.then.value, "name": hit.subject.name, "target": hit.subject.target,
-            "ref": str(hit.subject.ref) if hit.subject.ref else None, "what": hit.message, "judged": hit.is_judged,
+            "ref": str(hit.subject.ref) if hit.subject.ref else None, "what": what_is_wrong(hit, chosen.sees),
+            "judged": hit.is_judged,
         }
         for hit in hits
         if hit.exemption is None
@@ -86,7 +96,7 @@ def report_now(app: App, chosen: Chosen) -> Report:
     nobodys = {rule.id for rule in app.runtime.rules if rule.unmanaged}
     held = [item for item in app.ledger.decisions.held() if chosen.takes(app, item.target, item.site, item.job)]
     return Report(
-        as_of=app.runtime.clock(),
+        as_of=now,
         secrets=list(_secrets(app, chosen, broken)),
         hits=[row for row in rows if row["rule"] not in twice | nobodys],
         duplicates=[row for row in rows if row["rule"] in twice],
@@ -96,18 +106,18 @@ def report_now(app: App, chosen: Chosen) -> Report:
             for item in unmanaged_now(app)
             if chosen.takes(app, item.target, item.site, "")
         ],
-        exceptions=list(_exceptions(app)),
+        exceptions=list(_exceptions(app, None if chosen.targets is None else {id(hit.exemption) for hit in hits})),
         held=[
             {"batch": item.batch, "action": item.action, "name": item.name, "target": item.target, "cause": item.cause,
              "since": item.since}
             for item in held
-            if item.released_at is None
+            if not item.is_released(now)
         ],
         released=[
             {"batch": item.batch, "action": item.action, "name": item.name, "target": item.target, "cause": item.cause,
              "released_at": item.released_at, "by": item.released_by}
             for item in held
-            if item.released_at is not None
+            if item.is_released(now)
         ],
     )  # fmt: skip
 
@@ -179,10 +189,13 @@ def _one_drift(app: App, chosen: Chosen, line: Mapping[str, Any], ended: str | N
         yield {"name": line["name"], "target": line["target"], "found_at": line["at"], "ended_at": ended}
 
 
-def _exceptions(app: App) -> Iterator[dict[str, Any]]:
+def _exceptions(app: App, covering: set[int] | None) -> Iterator[dict[str, Any]]:
+    """`covering`: those that leave alone something that the reader may know of; None: all."""
     today = app.runtime.clock().date()
     for rule in app.runtime.rules:
         for item in rule.exemptions:
+            if covering is not None and id(item) not in covering:
+                continue
             state = "holds" if today <= item.until else "expired"
             yield {"rule": rule.id, "which": item.label, "until": item.until, "reason": item.reason, "state": state}
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from syncd.bootstrap.app import App
-from syncd.domain import OpenProblem, PathState, Record
-from syncd.domain.governance import Hit, Subject
+from syncd.domain import OpenProblem, PathState, Record, SecretRef
+from syncd.domain.governance import Facts, Hit, Subject
 from syncd.reconcile.rules.across_sites import duplicate_hits, unmanaged_subjects
-from syncd.reconcile.rules.judging import Facts, hits_of, unmanaged
+from syncd.reconcile.rules.judging import hits_of, same_value_message, unmanaged
 
 Paths = Mapping[str, Mapping[tuple[str, str], PathState]]
 """By source, and by path and pin."""
@@ -30,10 +30,17 @@ def hits_now(app: App) -> list[Hit]:
     return sorted(hits, key=lambda hit: (order[hit.rule.id], hit.subject.target, hit.subject.name))
 
 
+def what_is_wrong(hit: Hit, sees: Callable[[str], bool] = lambda _target: True) -> str:
+    """What a hit says to somebody. `sees`: the targets of which that one may know."""
+    if not hit.others:
+        return hit.message
+    return same_value_message(hit.others, [other for other in hit.others if sees(other.target)])
+
+
 def subjects(app: App) -> Iterator[Subject]:
     """Every secret of a configured site as rules look at it, those that never came there included."""
     paths: Paths = {name: app.ledger.known_paths(name) for name in app.settings.sources}
-    facts = app.ledger.all_facts()
+    versions = {site: _versions(facts) for site, facts in app.ledger.all_facts().items()}
     have = set()
     for record in app.ledger.records():
         if not app.served.is_detached(record):
@@ -41,7 +48,13 @@ def subjects(app: App) -> Iterator[Subject]:
             yield _of_record(app, record, paths)
     for problem in app.ledger.all_problems():
         if problem.ref is not None and (problem.site, problem.subject) not in have and problem.site in app.served.jobs:
-            yield _of_problem(app, problem, paths, facts.get(problem.site, {}))
+            judged = versions.get(problem.site, {}).get((problem.subject, problem.ref), "")
+            yield _of_problem(app, problem, paths, judged)
+
+
+def _versions(facts: Facts) -> dict[tuple[str, SecretRef | None], str]:
+    """Which version of each name and reference was judged last."""
+    return {(key.name, key.ref): key.version for key in facts}
 
 
 def _of_record(app: App, record: Record, paths: Paths) -> Subject:
@@ -61,11 +74,10 @@ def _of_record(app: App, record: Record, paths: Paths) -> Subject:
     )
 
 
-def _of_problem(app: App, problem: OpenProblem, paths: Paths, facts: Facts) -> Subject:
+def _of_problem(app: App, problem: OpenProblem, paths: Paths, version: str) -> Subject:
     target = app.first_target_on(problem.site, problem.job)
     ref = problem.ref
     state = paths.get(ref.source, {}).get((ref.path, "")) if ref else None
-    version = next((version for name, version, _ in facts if name == problem.subject), "")
     return Subject(
         name=problem.subject,
         site=problem.site,

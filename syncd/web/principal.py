@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from syncd.domain.audit import Actor
+
 ALL = frozenset({"read", "sync", "release", "pause", "rollback", "freeze", "reload"})
 
 
@@ -20,6 +22,10 @@ class Principal:
     """What the rights are limited to; None: everything."""
     csrf: str = ""
     """What a form of a browser's session has to hold; empty where no browser sends it by itself."""
+
+    def actor(self, via: str) -> Actor:
+        """Who it is in the audit trail. `via`: what is asked for."""
+        return Actor("person" if self.kind == "proxy" else "token", self.name, via)
 
     def sees(self, target: str) -> bool:
         """Is this target one that the rights are for?"""

@@ -75,7 +75,7 @@ def test_what_is_done_ends_at_the_rights(world: World) -> None:
         ("rollback", {"what": "f00_url", "to": "1"}),
     ):
         status, answer = call(world, "POST", action, "shop-lead", {**body, "reason": "x"})
-        assert status == 400 and "within your rights" in str(answer), (action, body, answer)
+        assert status == 400 and "your rights" in str(answer), (action, body, answer)
     mine = {"scope": "target", "name": "shop"}
     assert call(world, "POST", "pause", "shop-lead", {**mine, "reason": "x", "until": "1h"})[0] == 200
     assert call(world, "POST", "resume", "shop-lead", mine)[0] == 200

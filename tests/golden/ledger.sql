@@ -62,6 +62,7 @@ CREATE TABLE syncd_facts (
 	site VARCHAR(200) NOT NULL,
 	name VARCHAR(64) NOT NULL,
 	digest VARCHAR(8) NOT NULL,
+	ref TEXT NOT NULL,
 	version TEXT NOT NULL,
 	fault TEXT NOT NULL,
 	PRIMARY KEY (site, name, digest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import pytest
@@ -140,3 +141,54 @@ def test_a_plan_is_no_release(job: Lab) -> None:
     plan = job.run("plan", "--out", str(job.folder / "plan.json"))
     assert plan.code == 6 and "held in batch" in plan.out
     assert job.run("apply", str(job.folder / "plan.json")).code in {0, 6} and not job.site.values()
+
+
+def aged(lab: Lab, hours: int) -> None:
+    """Everything that was released was released so much earlier."""
+    with sqlite3.connect(lab.state) as database:
+        for table in ("syncd_held", "syncd_batches"):
+            database.execute(f"UPDATE {table} SET released_at = released_at - ?", (hours * 3600 * 10**6,))
+
+
+@pytest.mark.parametrize("verb", ["create", "update", "delete"])
+def test_a_release_that_ran_out_is_asked_for_again(job: Lab, bao: Bao, verb: str) -> None:
+    rules, job.config["rules"] = job.config["rules"], []
+    if verb != "create":
+        assert job.run("sync").code == 0
+    job.config["jobs"]["job"] |= DELETING
+    job.config["rules"] = rules
+    if verb == "update":
+        bao.put("app/a", v="2")
+    elif verb == "delete":
+        bao.remove("app/a")
+    before = job.site.values()
+    for _ in range(3):
+        code = job.run("sync").code
+    assert code == 6
+    (batch,) = batches(job)
+    assert job.run("release", batch, "--reason", "CHG-1").code == 0
+    aged(job, 25)
+    assert batches(job) == {batch: ["a_v", "b_v"] if verb == "create" else ["a_v"]}, "it waits again"
+    assert job.run("sync").code == 6 and job.site.values() == before
+    assert job.run("release", batch, "--reason", "CHG-2").code == 0
+    assert job.run("sync").code == 0 and job.site.values() != before and not held(job)
+
+
+def test_a_release_is_for_one_deed(job: Lab, bao: Bao) -> None:
+    job.config["rules"] = []
+    assert job.run("sync").code == 0
+    job.config["rules"] = [HOLD]
+    bao.put("app/a", v="2")
+    assert job.run("sync").code == 6
+    (batch,) = batches(job)
+    assert job.run("release", batch, "--reason", "CHG-1").code == 0
+    assert job.run("sync").code == 0 and job.site.values()["a_v"] == "2"
+    assert job.run("rollback", "a_v", "--to", "1", "--reason", "two is bad").code == 0
+    assert job.run("rollback", "a_v", "--end", "--reason", "on again").code == 6
+    assert job.site.values()["a_v"] == "1", "what was released once is sent once"
+    # Nor by way of a name that was given to another reference of the same version meanwhile.
+    (batch,) = batches(job)
+    assert job.run("release", batch, "--reason", "CHG-2").code == 0
+    bao.put("app/b", v="2")
+    job.config["jobs"]["job"]["secrets"] = [{"path": f"{bao.mount}/app/b", "field": "v", "name": "a_v"}]
+    assert job.run("sync").code == 6 and job.site.values()["a_v"] == "1"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.lab import Bao, Lab
+from tests.support.policies import DELETING
 
 
 @pytest.fixture
@@ -110,3 +111,21 @@ def test_kv1_has_no_versions(lab: Lab, bao: Bao) -> None:
     assert lab.run("sync").code == 0
     result = roll(lab, "a_v")
     assert result.code == 3 and "no versions" in result.err
+
+
+def test_a_field_that_the_older_version_lacks_is_not_gone(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bao.put("app/db", v="one")
+    bao.put("app/db", v="two", w="needed", x="too")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, **DELETING)
+    assert lab.run("sync").code == 0
+    assert lab.run("rollback", "db_v", "--to", "1", "--reason", "x").code == 0
+    for _ in range(3):
+        assert lab.run("sync").code == 0
+    assert lab.site.values() == {"db_v": "one", "db_w": "needed", "db_x": "too"}
+    # What the newest version lacks is gone once it counts again.
+    bao.put("app/db", v="three", w="needed")
+    assert lab.run("rollback", "db_v", "--end", "--reason", "x").code == 0
+    for _ in range(3):
+        lab.run("sync")
+    assert lab.site.values() == {"db_v": "three", "db_w": "needed"}

@@ -132,3 +132,24 @@ def test_a_rule_that_cannot_be(job: Lab, rule: dict[str, Any], said: str) -> Non
     result = with_rules(job, rule).run("check")
     assert result.code == 3 and "syncd.yaml:" in result.err and "rules" in result.err, result.err
     assert said in result.err, result.err
+
+
+@pytest.mark.parametrize("way", ["another field", "another path", "another job"])
+def test_what_was_judged_of_one_value_says_nothing_of_another(lab: Lab, bao: Bao, way: str) -> None:
+    lab.vault(bao)
+    bao.put("app/pay", live="a-real-long-key-9173", draft="changeme")
+    bao.put("app/old", live="changeme")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/pay", "field": "live", "name": "PAY_KEY"})
+    lab.config["rules"] = [{"id": "weak", "placeholder": True, "then": "deny"}]
+    assert lab.run("sync").code == 0
+    entry = lab.config["jobs"]["job"]["secrets"][0]
+    if way == "another field":
+        entry["field"] = "draft"
+    else:
+        entry["path"] = f"{bao.mount}/app/old"
+    if way == "another job":
+        lab.config["jobs"]["next"] = lab.config["jobs"].pop("job")
+    for _ in range(2):
+        assert lab.run("sync").code == 1
+    assert lab.site.values() == {"PAY_KEY": "a-real-long-key-9173"}
+    assert lab.statuses() == {"PAY_KEY": "orphan" if way == "another job" else "behind"}

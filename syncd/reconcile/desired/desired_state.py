@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from syncd.domain import DesiredSecret, Finding, FindingKind, PathState, Rule, SecretRef, rule_digest
+from syncd.domain import DesiredSecret, Finding, FindingKind, PathState, Record, Rule, SecretRef, rule_digest
 from syncd.domain.naming import fill, wix_name
 from syncd.domain.ownership import mark_of, marked
 from syncd.domain.untrusted import FIELD_MAX, is_storable
@@ -46,6 +47,16 @@ class DesiredState:
     def all(self) -> tuple[DesiredSecret, ...]:
         """Every mapped name, collisions included."""
         return tuple(self.secrets.values())
+
+    def hide_fingerprints(self, recorded: Mapping[str, Record]) -> None:
+        """Let no name tell whether its value is that of another secret; what came from the same reference may.
+
+        `recorded`: the site's rows by name.
+        """
+        for key, desired in self.secrets.items():
+            row = recorded.get(desired.name)
+            if desired.fingerprint is not None and (row is None or row.ref != desired.ref):
+                self.secrets[key] = replace(desired, fingerprint=secrets.token_hex(32))
 
     def faulty(self) -> Mapping[str, DesiredSecret]:
         """The mapped names whose value cannot go to Wix."""

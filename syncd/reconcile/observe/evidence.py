@@ -56,10 +56,17 @@ class ListingEvidence:
             return f"rule {rule.path} lists nothing, which is not believed"
         return f"rule {rule.path} could not be listed completely"
 
+    def is_older(self, key: Key) -> bool:
+        """Is it an older version that was looked at, so that what it lacks may be there in the newest one?"""
+        path, pin = key
+        return not pin and path in self.rolled_back
+
     def lacks_field(self, path: str, field_name: str | None, pin: str) -> bool:
         """Was the path read and parsed at its listed version, and lacks the field?"""
         key = (path, pin)
         state = self.paths.get(key)
         if state is None or state.fields is None or field_name is None or key in self.unread:
+            return False
+        if self.is_older(key):
             return False
         return key in self.listed and field_name not in state.fields

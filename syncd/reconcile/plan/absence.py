@@ -52,4 +52,6 @@ def _of_selected(record: Record, selecting: list[Rule], evidence: ListingEvidenc
         return Presence.ORPHAN, "its rule gives it another name now"
     if any(state.fields is None for state in states):
         return Presence.UNKNOWN, "its path was read but has no fields"
+    if any(evidence.is_older(key) for key in keys):
+        return Presence.UNKNOWN, "its path is rolled back to a version that lacks it; the newest one was not looked at"
     return Presence.ABSENT, "its field is gone at the source"

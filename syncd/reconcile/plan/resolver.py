@@ -26,7 +26,7 @@ from syncd.domain import (
     Update,
 )
 from syncd.domain.decisions import HeldAction, batched
-from syncd.domain.governance import Hit
+from syncd.domain.governance import Facts, Hit
 from syncd.domain.job import DAY, Job
 from syncd.domain.ports import Target
 from syncd.domain.windows import Windows
@@ -41,7 +41,7 @@ from syncd.reconcile.plan.handover import Handover, Transfers
 from syncd.reconcile.plan.inputs import Evidence, PlannerInput
 from syncd.reconcile.plan.planner import plan
 from syncd.reconcile.rules.across_sites import SiteSeen, across_sites
-from syncd.reconcile.rules.gate import Gate, Releases, held_action, rule_findings
+from syncd.reconcile.rules.gate import Gate, Releases, held_action, is_finishing, rule_findings
 from syncd.reconcile.rules.judged_names import JudgedNames, Place
 from syncd.reconcile.runtime import Runtime
 
@@ -168,7 +168,7 @@ class PlanResolver:
         return bool(self._transfers.blocked)
 
     @property
-    def fresh_facts(self) -> Mapping[tuple[str, str, str], str]:
+    def fresh_facts(self) -> Facts:
         """What was judged of values that this pass read."""
         return self._standing.rules.fresh
 
@@ -207,7 +207,7 @@ class PlanResolver:
         asked = provisional.read_requests
         # A value that may not be sent is not read either: an idle cycle stays quiet under rules.
         values = asked.values - stopped
-        if self._observed.recheck:
+        if self._observed.recheck and self._runtime.judges_values:
             values |= frozenset(self._standing.rules.lacking(self._observed.desired.all))
         return replace(passed, read_requests=ReadRequests(values=values, compares=asked.compares - stopped))
 
@@ -240,12 +240,22 @@ class PlanResolver:
             findings += self._of_rules(final)
         whole = replace(final, findings=(*final.findings, *findings))
         still = tuple(batches[action.identity] for action in waiting.values())
-        # What failed in this cycle comes again, and its release still holds then.
-        going = {action.name for action in final.actions} | self._comparisons.state.failed_names
-        released = tuple(
-            item for item in self._standing.held if item.name in going and item.is_released(self._times.now)
-        )
+        released = self._still_released(final)
         return Resolution(whole, still + released, released)
+
+    def _still_released(self, final: Plan) -> tuple[HeldAction, ...]:
+        """The releases of what goes now, and of what failed in this cycle and comes again."""
+        going = {action.name: action for action in final.actions}
+        failed = self._comparisons.state.failed_names
+
+        def is_under_way(item: HeldAction) -> bool:
+            action = going.get(item.name)
+            if action is None:
+                return item.name in failed
+            return item.covers(held_action(action, item.cause, self._place), finishing=is_finishing(action))
+
+        held = self._standing.held
+        return tuple(item for item in held if item.is_released(self._times.now) and is_under_way(item))
 
     def _of_rules(self, final: Plan) -> Iterator[Finding]:
         rules, refused = self._standing.rules, frozenset(f.name for f in final.findings if f.kind is FindingKind.DENIED)
@@ -293,7 +303,10 @@ class PlanResolver:
             observed.source.read(sorted({keys[name] for name in requests.values if name in keys}))
             naming = self._runtime.naming(self._job.name, self._target.profile)
             observed.desired = build_desired_state(observed.source.evidence, naming)
-            self._standing.rules.judge_values(observed.desired.all)
+            if self._runtime.judges_values:
+                self._standing.rules.judge_values(observed.desired.all)
+            else:
+                observed.desired.hide_fingerprints(self._standing.handover.records)
         if requests.compares:
             self._comparisons.compare(sorted(requests.compares))
 

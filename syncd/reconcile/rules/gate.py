@@ -23,16 +23,8 @@ class Releases:
     now: datetime
 
     def allows(self, wanted: HeldAction, *, finishing: bool) -> bool:
-        """Is this very action released?
-
-        `finishing`: it ends what an earlier, interrupted write began; then the same version of the name is enough.
-        """
-        for action in self.actions:
-            if not action.is_released(self.now) or (action.name, action.cause) != (wanted.name, wanted.cause):
-                continue
-            if action.identity == wanted.identity or (finishing and action.to_version == wanted.to_version):
-                return True
-        return False
+        """Is this very action released at this moment? `finishing`: see `HeldAction.covers`."""
+        return any(item.is_released(self.now) and item.covers(wanted, finishing=finishing) for item in self.actions)
 
 
 def changes_content(action: Action) -> bool:
@@ -49,6 +41,11 @@ def changes_content(action: Action) -> bool:
     record, desired = action.record, action.desired
     other_value = None not in {desired.fingerprint, record.fingerprint} and desired.fingerprint != record.fingerprint
     return desired.version != record.version or other_value
+
+
+def is_finishing(action: Action) -> bool:
+    """Does it end what an earlier, interrupted write began?"""
+    return isinstance(action, Update) and action.record.unverified
 
 
 def held_action(action: Action, cause: str, place: tuple[str, str, str]) -> HeldAction:
@@ -104,10 +101,9 @@ class Gate:
         return replace(plan, actions=tuple(kept), findings=tuple(findings), held=tuple(held))
 
     def _holding(self, action: Action, hits: list[Hit]) -> Held | None:
-        # A rollback was decided by a person with a reason; a restore puts back what was agreed on.
-        if action.name in self.rolled_back or not changes_content(action):
+        if not changes_content(action) or self._is_taken_back(action):
             return None
-        finishing = isinstance(action, Update) and action.record.unverified
+        finishing = is_finishing(action)
         for hit in hits:
             if hit.rule.then is not Then.HOLD:
                 continue
@@ -115,6 +111,13 @@ class Gate:
             if not self.releases.allows(held_action(action, cause, self.place), finishing=finishing):
                 return Held(action=action, cause=cause, why=f"rule {hit.rule.id}: {hit.message}")
         return None
+
+    def _is_taken_back(self, action: Action) -> bool:
+        """Does it give the site back an older version of what it holds, as a person decided with a reason?
+
+        A name that the site does not hold yet, or that is somebody else's, is not taken back: it waits like any other.
+        """
+        return action.name in self.rolled_back and isinstance(action, Update) and action.reason not in ADOPTING
 
     def _is_superseded(self, finding: Finding) -> bool:
         return finding.kind is FindingKind.UNCHANGED and finding.name in self.rolled_back

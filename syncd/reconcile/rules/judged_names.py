@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from syncd.domain import Action, Delete, DesiredSecret, PathState, Record, SecretRef
-from syncd.domain.governance import GovernanceRule, Hit, Subject
-from syncd.reconcile.rules.judging import Facts, hits_of
+from syncd.domain.governance import FactKey, Facts, GovernanceRule, Hit, Subject
+from syncd.reconcile.rules.judging import hits_of
 from syncd.reconcile.rules.value_checks import judged
 
 
@@ -29,7 +29,7 @@ class JudgedNames:
         self._rules, self._place, self._now = rules, place, now
         self._facts = dict(facts)
         self._known: dict[tuple[str, str, SecretRef], tuple[Hit, ...]] = {}
-        self.fresh: dict[tuple[str, str, str], str] = {}
+        self.fresh: dict[FactKey, str] = {}
         """What was judged in this pass, to be kept."""
 
     def judge_values(self, wanted: tuple[DesiredSecret, ...]) -> None:
@@ -42,7 +42,7 @@ class JudgedNames:
             if desired.value is None:
                 continue
             for check in checks:
-                key = (desired.name, desired.version, check.digest)
+                key = FactKey(desired.name, desired.ref, desired.version, check.digest)
                 if key not in self._facts:
                     self._facts[key] = self.fresh[key] = judged(check, desired.name, desired.value)
                     self._known.pop((desired.name, desired.version, desired.ref), None)
@@ -51,7 +51,9 @@ class JudgedNames:
         """Names of which a rule needs a value that was not judged yet."""
         checks = {rule.value_check.digest for rule in self._rules if rule.value_check is not None}
         return [
-            item.name for item in wanted if any((item.name, item.version, key) not in self._facts for key in checks)
+            item.name
+            for item in wanted
+            if any(FactKey(item.name, item.ref, item.version, digest) not in self._facts for digest in checks)
         ]
 
     def of_wanted(self, desired: DesiredSecret, state: PathState | None) -> tuple[Hit, ...]:

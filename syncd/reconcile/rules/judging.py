@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from syncd.domain.governance import GovernanceRule, Hit, Subject
+from syncd.domain.governance import FactKey, Facts, GovernanceRule, Hit, Subject
 from syncd.domain.recency import happened_within
 
-Facts = Mapping[tuple[str, str, str], str]
-"""By name, version and digest of the check: what is wrong with the value; empty for nothing."""
 NOT_JUDGED = "not judged yet: its value was not read since the rule is as it is"
 
 
@@ -33,7 +31,7 @@ def _hit(rule: GovernanceRule, subject: Subject, facts: Facts, now: datetime) ->
 def _message(rule: GovernanceRule, subject: Subject, facts: Facts, now: datetime) -> tuple[str, bool]:
     """What is wrong, and whether that is known; empty for nothing."""
     if rule.value is not None:
-        fact = facts.get((subject.name, subject.version, rule.value.digest))
+        fact = facts.get(FactKey(subject.name, subject.ref, subject.version, rule.value.digest))
         return (NOT_JUDGED, False) if fact is None else (fact, True)
     if rule.max_age is not None:
         return _too_old(rule, subject, now)
@@ -69,25 +67,39 @@ class SameValue:
 
 
 def duplicates(rule: GovernanceRule, held: Sequence[SameValue], facts: Facts, now: datetime) -> Iterator[Hit]:
-    """Secrets that have one value where the rule allows none. `facts`: of all sites, by name and version.
+    """Secrets that have one value where the rule allows none. `facts`: of all sites.
 
     One reference on several sites is one secret, except across a label.
     """
     check = rule.value_check
     groups: dict[int, list[Subject]] = {}
     for item in held:
-        fact = facts.get((item.subject.name, item.subject.version, check.digest)) if check else None
+        about = item.subject
+        fact = facts.get(FactKey(about.name, about.ref, about.version, check.digest)) if check else None
         if rule.selects_it(item.subject) and fact == "":
             groups.setdefault(item.group, []).append(item.subject)
     for subjects in groups.values():
         for subject in subjects:
             others = [other for other in subjects if _clashes(rule.duplicate, subject, other)]
             if others:
-                names = sorted({f"{other.name} on {other.target}" for other in others})
-                more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-                message = f"holds the same value as {', '.join(names[:3])}{more}"
-                exemption = rule.exemption_of(subject, now)
-                yield Hit(rule=rule, subject=subject, message=message, exemption=exemption)
+                yield Hit(
+                    rule=rule,
+                    subject=subject,
+                    message=same_value_message(others),
+                    exemption=rule.exemption_of(subject, now),
+                    others=tuple(others),
+                )
+
+
+def same_value_message(others: Sequence[Subject], named: Sequence[Subject] = ()) -> str:
+    """How many others hold a value, and which of them. `named`: those that the reader may know of.
+
+    A finding is kept and shown to whoever sees the one secret, so none is named there.
+    """
+    message = f"holds the same value as {len(others)} other secret{'s' if len(others) > 1 else ''}"
+    names = sorted({f"{other.name} on {other.target}" for other in named})
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{message}: {', '.join(names[:3])}{more}" if names else message
 
 
 def _clashes(across: str, subject: Subject, other: Subject) -> bool:

@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 
 from syncd.domain import SecretRef, SecretValue
-from syncd.domain.governance import Exemption, GovernanceRule, Selector, Subject, Then, ValueCheck
+from syncd.domain.governance import Exemption, FactKey, GovernanceRule, Selector, Subject, Then, ValueCheck
 from syncd.domain.matching import Glob
-from syncd.reconcile.rules.judging import SameValue, duplicates, hits_of, unmanaged
+from syncd.reconcile.rules.judging import SameValue, duplicates, hits_of, same_value_message, unmanaged
 from syncd.reconcile.rules.value_checks import judged
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+REF = SecretRef(source="vault", path="secret/staging/db", field="pw")
 
 
 def subject(**more: Any) -> Subject:
-    ref = SecretRef(source="vault", path="secret/staging/db", field="pw")
     given: dict[str, Any] = {
         "name": "PAY_DB",
         "site": "s1",
         "target": "shop",
         "job": "pay",
-        "ref": ref,
+        "ref": REF,
         "version": "kv2:1@x",
     }
     return Subject(**(given | {"labels": {"env": "prod"}} | more))
@@ -89,11 +89,15 @@ def test_what_depends_on_a_value_is_not_judged_until_it_was_read() -> None:
     weak = rule(value=ValueCheck(min_length=16))
     (hit,) = hits_of([weak], subject(), {}, NOW)
     assert not hit.is_judged and not hit.counts
-    key = ("PAY_DB", "kv2:1@x", ValueCheck(min_length=16).digest)
+    key = FactKey("PAY_DB", REF, "kv2:1@x", ValueCheck(min_length=16).digest)
     assert messages(weak, subject(), {key: "too short"}) == ["too short"] and not messages(weak, subject(), {key: ""})
     assert not hits_of([weak], subject(version="kv2:2@y"), {key: ""}, NOW)[0].is_judged, (
         "another version, another value"
     )
+    for other in ("secret/staging/db#other", "secret/staging#pw", "secret/staging/db"):
+        path, _, field = other.partition("#")
+        ref = SecretRef(source="vault", path=path, field=field or None)
+        assert not hits_of([weak], subject(ref=ref), {key: ""}, NOW)[0].is_judged, "another field, another value"
 
 
 @pytest.mark.parametrize(
@@ -135,18 +139,20 @@ def same(group: int, **more: Any) -> SameValue:
 def test_one_value_across_a_label_and_under_two_names() -> None:
     across = rule(duplicate="env", then=Then.WARN)
     digest = ValueCheck(comparable=True).digest
-    facts = {(name, "kv2:1@x", digest): "" for name in ("PAY_DB", "B")} | {("S", "kv2:1@x", digest): "too short"}
+    other = SecretRef(source="vault", path="secret/other")
+    facts = {FactKey(name, ref, "kv2:1@x", digest): "" for name in ("PAY_DB", "B") for ref in (REF, other)}
+    facts |= {FactKey("S", ref, "kv2:1@x", digest): "too short" for ref in (REF, other)}
     prod, test = same(1), same(1, site="s2", target="test", labels={"env": "test"})
     found = list(duplicates(across, [prod, test], facts, NOW))
-    assert [hit.message for hit in found] == [
-        "holds the same value as PAY_DB on test",
-        "holds the same value as PAY_DB on shop",
+    assert [hit.message for hit in found] == ["holds the same value as 1 other secret"] * 2, "nobody is named"
+    assert [same_value_message(hit.others, hit.others) for hit in found] == [
+        "holds the same value as 1 other secret: PAY_DB on test",
+        "holds the same value as 1 other secret: PAY_DB on shop",
     ]
     assert not list(duplicates(across, [prod, same(1, site="s2", target="outlet")], facts, NOW)), (
         "one label, one secret twice"
     )
     names = rule(duplicate="names", then=Then.WARN)
-    other = SecretRef(source="vault", path="secret/other")
     assert len(list(duplicates(names, [prod, same(1, name="B", ref=other)], facts, NOW))) == 2
     assert not list(duplicates(names, [prod, test], facts, NOW)), "one reference on two sites is one secret"
     assert not list(duplicates(names, [same(2, name="S"), same(2, name="S", ref=other)], facts, NOW)), (

@@ -1,0 +1,230 @@
+"""Rights that end at a label: what somebody does, sees and can find out stays within it, whichever way it is asked."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import secrets
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+
+from syncd.sandbox.launchers import free_ports
+from tests.lab import Bao, Lab
+from tests.support.daemon import ask, running
+from tests.support.waiting import until
+
+HOLD = {"id": "prod", "label": {"env": "prod"}, "then": "hold"}
+EVERYTHING = ["read", "sync", "release", "pause", "rollback", "freeze"]
+
+
+@dataclass(frozen=True, slots=True)
+class Teams:
+    """Two teams, a site each: `lead` has all rights on the shop's, `boss` on both, `reader` may look."""
+
+    lab: Lab
+    bao: Bao
+    bank: str
+    tokens: dict[str, str]
+
+    def ask(self, token: str, method: str, path: str, body: Any = None, headers: Any = {}) -> tuple[int, Any]:  # noqa: B006
+        connection = http.client.HTTPConnection(self.lab.config["server"]["listen"], timeout=30)
+        given = {"Content-Type": "application/json", **headers}
+        given |= {"Authorization": f"Bearer {self.tokens[token]}"} if token else {}
+        connection.request(method, f"/api/v1/{path}", None if body is None else json.dumps(body), given)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        return answer.status, json.loads(text)
+
+
+@pytest.fixture
+def teams(lab: Lab, bao: Bao) -> Teams:
+    lab.vault(bao)
+    bank = str(uuid.uuid4())
+    lab.secret_file("bank-key", lab.wix.issue_key(bank))
+    lab.config["targets"]["shop"]["labels"] = {"team": "shop", "env": "test"}
+    lab.config["targets"]["bank"] = {**lab.target(bank, "bank-key"), "labels": {"team": "bank", "env": "prod"}}
+    tokens = {name: secrets.token_hex(16) for name in ("lead", "boss", "reader")}
+    for name, token in tokens.items():
+        lab.secret_file(f"token-{name}", token)
+    files = {name: {"file": str(lab.folder / f"token-{name}")} for name in tokens}
+    lab.config["server"] = {
+        "listen": f"127.0.0.1:{free_ports(1)}",
+        "tokens": [
+            {"name": "lead", "token": files["lead"], "may": EVERYTHING, "only": {"label": {"team": "shop"}}},
+            {"name": "boss", "token": files["boss"], "may": EVERYTHING},
+            {"name": "reader", "token": files["reader"], "may": ["read"]},
+        ],
+    }
+    return Teams(lab, bao, bank, tokens)
+
+
+def job(teams: Teams, name: str, path: str, *targets: str, schedule: Any = {"every": "1h"}, **more: Any) -> None:  # noqa: B006
+    teams.lab.job(name, "vault", {"path": f"{teams.bao.mount}/{path}"}, **({"schedule": schedule} if schedule else {}))
+    teams.lab.config["jobs"][name] |= {"targets": list(targets), **more}
+
+
+def is_ready(url: str) -> None:
+    until(lambda: ask(url + "/readyz")[0] == 200, 60)
+
+
+def test_a_rollback_ends_at_the_rights_and_sends_nothing_that_waits(teams: Teams) -> None:
+    lab, bao = teams.lab, teams.bao
+    bao.put("both/db", v="first-value")
+    bao.put("both/db", v="second-value")
+    bao.put("own/mail", v="first-mail")
+    bao.put("own/mail", v="second-mail")
+    job(teams, "both", "both/*", "shop", "bank")
+    job(teams, "own", "own/*", "shop")
+    lab.config["rules"] = [HOLD]
+    assert lab.run("sync").code == 6
+    with running(lab) as (_, url):
+        is_ready(url)
+        status, answer = teams.ask("lead", "POST", "rollback", {"what": "db_v", "to": "1", "reason": "mine"})
+        assert status == 400 and "beyond your rights" in str(answer)
+        status, _ = teams.ask("lead", "POST", "rollback", {"what": "mail_v", "to": "1", "reason": "mine"})
+        until(lambda: lab.site.values()["mail_v"] == "first-mail", 20)
+        assert status == 200 and lab.site.values()["db_v"] == "second-value"
+        # Who may roll it back on both does not release what the bank's site waits for.
+        assert teams.ask("boss", "POST", "rollback", {"what": "db_v", "to": "1", "reason": "all"})[0] == 200
+        until(lambda: lab.site.values()["db_v"] == "first-value", 20)
+        until(lambda: teams.ask("boss", "GET", "held")[1] != [], 20)
+    assert not lab.wix.site(teams.bank).values()
+
+
+def test_nothing_of_others_is_told(teams: Teams) -> None:
+    lab, bao = teams.lab, teams.bao
+    lab.config["rules"] = [
+        {"id": "twice", "duplicate": {"across": "names"}, "then": "warn"},
+        {"id": "mails", "require": {"name": "MAIL*"}, "then": "warn",
+         "except": [{"name": "hush_key", "target": "bank", "until": "2099-12-31", "reason": "hush, hush"}]},
+    ]  # fmt: skip
+    bao.put("mine/a", v="one-and-the-same-value")
+    bao.put("theirs/hush", key="one-and-the-same-value")
+    job(teams, "mine", "mine/*", "shop")
+    job(teams, "theirs", "theirs/*", "bank")
+    assert lab.run("sync").code == 0
+    assert "hush_key on bank" in lab.run("rules").out
+    with running(lab) as (_, url):
+        is_ready(url)
+        assert teams.ask("boss", "POST", "pause", {"scope": "job", "name": "theirs", "reason": "hush"})[0] == 200
+        theirs = f"{bao.mount}/theirs"
+        pairs = [
+            ("POST", "rollback", {"what": "hush_key", "reason": "x"}, {"what": "nobodys", "reason": "x"}),
+            ("POST", "rollback", {"what": f"{theirs}/hush", "reason": "x"}, {"what": f"{theirs}/none", "reason": "x"}),
+            ("POST", "freeze", {"site": teams.bank, "name": "hush_key", "until": "1h", "reason": "x"},
+             {"site": teams.bank, "name": "nobodys", "until": "1h", "reason": "x"}),
+            ("POST", "pause", {"scope": "job", "name": "theirs", "reason": "x"},
+             {"scope": "job", "name": "nobodys", "reason": "x"}),
+            ("POST", "sync", {"job": "theirs"}, {"job": "nobodys"}),
+            ("GET", "secrets?job=theirs", None, None), ("GET", "secrets?target=bank", None, None),
+            ("GET", "audit?target=bank", None, None),
+        ]  # fmt: skip
+        for method, path, there, not_there in pairs:
+            other = path.replace("theirs", "nobodys").replace("=bank", "=nobodys")
+            assert teams.ask("lead", method, path, there) == teams.ask("lead", method, other, not_there), path
+        pages = ["overview", "secrets", "held", "report", "audit", f"secrets/{lab.site_id}/a_v", "secrets?rule=twice"]
+        told = "".join(json.dumps(teams.ask("lead", "GET", page)[1]) for page in pages)
+        assert "same value as 1 other" in told
+        for word in ("hush", "theirs", "bank", teams.bank):
+            assert word not in told, word
+        whole = "".join(json.dumps(teams.ask("boss", "GET", page)[1]) for page in pages)
+        assert "hush_key on bank" in whole and "hush, hush" in whole
+
+
+def test_it_is_said_when_nothing_is_sent_now(teams: Teams) -> None:
+    lab, bao = teams.lab, teams.bao
+    lab.config["rules"] = [HOLD]
+    bao.put("app/a", v="1")
+    job(teams, "byhand", "app/*", "bank", schedule=None)
+    job(teams, "other", "other/*", "shop")
+    assert lab.run("sync", "byhand").code == 6
+    with running(lab) as (_, url):
+        until(lambda: ask(url + "/livez")[0] == 200, 60)
+        assert "syncd sync byhand" in str(teams.ask("boss", "POST", "sync", {"job": "byhand"})[1])
+        assert teams.ask("boss", "POST", "pause", {"scope": "all", "reason": "a quiet day"})[0] == 200
+        until(lambda: "a quiet day" in str(teams.ask("boss", "GET", "overview")[1]), 10)
+        assert "a quiet day" in str(teams.ask("boss", "POST", "sync", {"job": "other"})[1])
+        (batch,) = teams.ask("boss", "GET", "held")[1]
+        answer = teams.ask("boss", "POST", "release", {"batch": batch["batch"], "reason": "x"})[1]
+        assert "syncd sync byhand" in str(answer) and "sends it now" not in str(answer)
+        resumed = teams.ask("boss", "POST", "resume", {"scope": "all"})[1]
+        assert "everything goes on" in str(resumed) and "syncd sync byhand" in str(resumed)
+
+
+def test_only_what_is_rolled_back_is_ended(teams: Teams) -> None:
+    bao, lab = teams.bao, teams.lab
+    bao.put("app/a", v="1")
+    job(teams, "app", "app/*", "shop")
+    assert lab.run("sync").code == 0
+    with running(lab) as (_, url):
+        is_ready(url)
+        for token in ("lead", "boss"):
+            status, answer = teams.ask(token, "POST", "rollback", {"what": "a_v", "end": True, "reason": "x"})
+            assert status == 400 and "is not rolled back" in str(answer)
+    assert not [line for line in lab.run("audit", "show", "--json").json if line["event"] == "secret.rolled_back"]
+
+
+def planned(teams: Teams, config: dict[str, Any]) -> dict[str, str]:
+    """What a candidate would do, by name."""
+    status, answer = teams.ask("reader", "POST", "plan", {"configuration": yaml.safe_dump(config)})
+    assert status == 200, answer
+    return {action["name"]: action["action"] for plan in answer["plans"] for action in plan["actions"]}
+
+
+def test_a_candidate_tells_nothing_of_values(teams: Teams) -> None:
+    lab, bao = teams.lab, teams.bao
+    bao.put("app/door", pin="0042", note="a-long-and-real-value", code="s3cr3t-of-the-house")
+    bao.put("guess/of", it="s3cr3t-of-the-house", other="something-else")
+    lab.config["rules"] = [{"id": "weak", "placeholder": True, "then": "deny"}]
+    job(teams, "app", "app/*", "shop")
+    assert lab.run("sync").code == 0
+    config = yaml.safe_load(lab.config_file.read_text())
+    config.pop("server")
+    door, guess = f"{bao.mount}/app/door", f"{bao.mount}/guess/of"
+    with running(lab) as (_, url):
+        is_ready(url)
+        # By a rule that compares a value with the name that somebody gives it, …
+        config["jobs"]["app"]["secrets"] = [
+            {"path": door, "field": "pin", "name": f"{number:04}"} for number in range(30, 60)
+        ]
+        names = planned(teams, config)
+        assert {name for name in names if name.isdecimal()} == {f"{number:04}" for number in range(30, 60)}
+        # … by the candidate's own rules about the value, …
+        for check in ({"min_length": 5}, {"min_length": 3}, {"equals_name": True}):
+            config["rules"] = [{"id": "own", **check, "then": "deny"}] if "equals_name" not in check else []
+            config["jobs"]["app"]["secrets"] = [{"path": door, "field": "pin", "name": "pin_of_it"}]
+            assert planned(teams, config)["pin_of_it"] == "create", check
+        # … and by whether a guess is what a site holds already.
+        config["rules"] = []
+        told = []
+        for field in ("it", "other"):
+            config["jobs"]["app"]["secrets"] = [{"path": guess, "field": field, "name": "door_code"}]
+            told.append(planned(teams, config)["door_code"])
+        assert told[0] == told[1] == "update"
+
+
+def test_the_trail_has_every_refusal_and_who_it_was(teams: Teams) -> None:
+    lab = teams.lab
+    job(teams, "app", "app/*", "shop")
+    proxy = {"header": "X-Forwarded-User", "from": ["127.0.0.0/8"], "may": {"*": ["read"]}}
+    lab.config["server"]["proxy"] = proxy
+    with running(lab) as (process, url):
+        until(lambda: ask(url + "/livez")[0] == 200, 60)
+        body = {"batch": "0" * 12, "reason": "x"}
+        for user in ("boss", "carol"):
+            assert teams.ask("", "POST", "release", body, {"X-Forwarded-User": user})[0] == 403
+        assert teams.ask("reader", "POST", "release", body)[0] == 403
+        strangers = 17
+        for _ in range(strangers):
+            assert ask(url + "/api/v1/held", token="wrong")[0] == 401
+        process.terminate()
+        process.wait(30)
+    lines = [line for line in lab.run("audit", "show", "--json").json if line["event"] == "access.denied"]
+    kinds = {line["actor"]["id"]: line["actor"]["kind"] for line in lines}
+    assert kinds == {"boss": "person", "carol": "person", "reader": "token", "anonymous": "token"}
+    assert sum(line["detail"].get("count", 0) for line in lines) == strangers
