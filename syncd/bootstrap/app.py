@@ -105,7 +105,7 @@ class App:
             pause=self.stop.wait,
             waits=waits,
             rules=tuple(map(make_rule, settings.rules)),
-            labels=Labels({name: target.labels for name, target in settings.targets.items()}),
+            labels=Labels({name: target.labels for name, target in settings.targets.items()}, self._site_keys()),
             paused=PauseWatch(self.ledger.decisions).reason,
         )
 
@@ -166,6 +166,14 @@ class App:
         settings = self.settings.jobs.get(job)
         names = [*(settings.targets if settings else ()), *self.settings.targets]
         return next((name for name in names if self.site_of(name) == site), site)
+
+    def _site_keys(self) -> dict[str, frozenset[str]]:
+        """Every key of each site: as targets write it, and as the ledger joined them."""
+        found: dict[str, set[str]] = {}
+        for key in {*(target.site for target in self.settings.targets.values()), *self._joined}:
+            site = self._joined.get(key, key)
+            found.setdefault(site, {site}).add(key)
+        return {site: frozenset(keys) for site, keys in found.items()}
 
     @property
     def served(self) -> Served:

@@ -29,7 +29,7 @@ def held(context: typer.Context, *, server: Server = None, token_file: TokenFile
         with context.obj.open(writable=False) as app:
             from syncd.report.held import batch_rows
 
-            rows = batch_rows(app.ledger.decisions.held(), app.runtime.clock())
+            rows = batch_rows(app.ledger.decisions.held(), app.runtime.clock(), app.served)
     if as_json:
         show_json(rows)
         return 0
@@ -66,7 +66,7 @@ def release(
         show(far.post("release", {"batch": batch, "reason": why})["message"])
         return 0
     with context.obj.open() as app:
-        outcome = app.ledger.decisions.release(batch, why)
+        outcome = app.ledger.decisions.release(batch, why, app.served)
         if outcome is ReleaseOutcome.DONE:
             log_override("release", why, batch=batch)
     show(said_of_release(batch, outcome))

@@ -90,7 +90,7 @@ def _roll_back(
     terms = Terms(now=now, until=until, by=CAUSE.get().actor.id, reason=reason)
     # All are found and read before any is kept: half a rollback is worse than none.
     found: list[tuple[Taken, Rollback]] = [(item, rollback_to(app.runtime, item, to, terms)) for item, to in chosen]
-    entries = [entry for item, kept in found for entry in entries_of(item, kept)]
+    entries = [entry for item, kept in found for entry in entries_of(item.records, kept)]
     app.ledger.decisions.roll_back([kept for _, kept in found], entries)
     for item, kept in found:
         show(f"{item.path}: {kept}")
@@ -98,41 +98,45 @@ def _roll_back(
 
 
 def _end(app: App, what: str) -> list[tuple[str, str]]:
-    from syncd.reconcile.rollback import ending, entries_of, paths_of
+    from syncd.reconcile.rollback import ended_paths, entries_of_end
 
-    chosen = ending(_taken(app, what), app.ledger.decisions.rollbacks(), what)
-    paths = paths_of(chosen)
-    app.ledger.decisions.end_rollbacks(paths, [entry for item in chosen for entry in entries_of(item, None)])
+    records = app.ledger.records()
+    paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.settings.sources)
+    app.ledger.decisions.end_rollbacks(paths, entries_of_end(records, paths))
+    for _, path in paths:
+        show(f"{path}: goes on to its newest version; where a rule holds that, a site stays as it is until a release")
     return paths
 
 
 def _updated_since(app: App, job: str, since: datetime) -> tuple[list[tuple[Taken, str | None]], list[str]]:
     """What a job updated since then, with the version before the first of its updates; and what cannot go back."""
     from syncd.ledger.audit import Filter
+    from syncd.reconcile.rollback import taken_paths
 
     if job not in app.runtime.jobs:
         raise ConfigError(f"there is no job {job}", hint=f"the jobs are {', '.join(sorted(app.runtime.jobs))}")
-    before: dict[str, str] = {}
-    refused = []
+    rows = {(record.site, record.name): record for record in app.ledger.records() if record.job == job}
+    before: dict[tuple[str, str], str] = {}
+    refused: dict[str, tuple[str, str]] = {}
     for line in app.ledger.audit.lines(Filter(job=job, event="secret.*", since=since)):
-        if line["outcome"] != "done" or line["name"] in before:
+        row = rows.get((line["site"], line["name"]))
+        if line["outcome"] != "done" or row is None or line["ref"] != str(row.ref):
             continue
+        path = row.ref.source, row.ref.path
         if line["event"] == "secret.create":
-            refused.append(f"{line['name']} was created; there is nothing to go back to")
+            refused[f"{row.name} was created on {row.target}; there is nothing to go back to"] = path
         elif line["event"] == "secret.update" and line["from"] is None:
-            refused.append(f"{line['name']} has no version to go back to (KV v1, or it was not known)")
+            refused[f"{row.name} on {row.target} has no version to go back to (KV v1, or it was not known)"] = path
         elif line["event"] == "secret.update" and line["from"] != line["to"]:
-            before[line["name"]] = line["from"]
-    chosen: dict[tuple[str, str], tuple[Taken, str | None]] = {}
-    for name, version in before.items():
-        for item in _taken(app, name):
-            chosen.setdefault((item.source, item.path), (item, version))
+            before.setdefault(path, line["from"])
+    found = taken_paths(app.runtime, app.ledger.records(), before)
+    chosen: list[tuple[Taken, str | None]] = [(item, before[item.source, item.path]) for item in found]
     if not chosen:
         nothing = f"; {'; '.join(refused)}" if refused else ""
         raise SecretError(
             f"job {job} updated nothing since then that can go back{nothing}", hint="see: syncd audit show"
         )
-    return list(chosen.values()), refused
+    return chosen, [words for words, path in refused.items() if path not in before]
 
 
 def run_cycles(app: App, paths: list[tuple[str, str]], wait: Any, *, as_json: bool) -> int:
@@ -147,7 +151,15 @@ def run_cycles(app: App, paths: list[tuple[str, str]], wait: Any, *, as_json: bo
     rests = [why for job in jobs for target in job.targets if (why := app.runtime.paused(job.name, target))]
     if rests:
         raise PlanMoved(f"it holds from the next cycle on: {rests[0]}", hint="see: syncd resume --help")
-    run = Run(holder=holder(), wait=wait, hinted_paths=hinted, on_report=output.take, outside_window=True)
+    # The window is opened for what was decided, and for nothing that waits beside it.
+    run = Run(
+        holder=holder(),
+        wait=wait,
+        hinted_paths=hinted,
+        only_paths=hinted,
+        on_report=output.take,
+        outside_window=True,
+    )
     for job in jobs:
         sync_job(app.runtime, job, run)
     return output.show([(job.name, target) for job in jobs for target in job.targets])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,16 @@ from syncd.domain.audit import CAUSE, Cause, Entry
 from syncd.domain.decisions import ReleaseOutcome
 from syncd.domain.job import Job
 from syncd.errors import ConfigError, PlanMoved
-from syncd.reconcile.rollback import Taken, Terms, ending, entries_of, jobs_of, paths_of, rollback_to, taken
+from syncd.reconcile.rollback import (
+    Terms,
+    ended_paths,
+    entries_of,
+    entries_of_end,
+    jobs_of,
+    paths_of,
+    rollback_to,
+    taken,
+)
 from syncd.web.principal import Principal
 
 LONGEST_REASON = 500
@@ -42,7 +51,7 @@ class Actions:
     def release(self, who: Principal, batch: str, reason: str) -> str:
         """Let a batch go."""
         with self._in_the_name_of(who, "release", why := reason_of(reason)) as app:
-            outcome = app.ledger.decisions.release(batch, why, who.targets)
+            outcome = app.ledger.decisions.release(batch, why, app.served, who.targets)
             if outcome is ReleaseOutcome.UNKNOWN:
                 raise ConfigError(f"there is no batch {batch[:20]!a}", hint="see what waits: syncd held")
             if outcome is ReleaseOutcome.MOVED:
@@ -90,20 +99,22 @@ class Actions:
         """Give sites an older version, or end that; the cycles run at once."""
         with self._in_the_name_of(who, "rollback", why := reason_of(reason)) as app:
             what = str(asked.get("what") or "")
-            found = taken(app.runtime, _seen_records(app, who, what), what)
-            _see_all_their_sites(app, who, found)
+            records = _seen_records(app, who, what)
             if asked.get("end"):
-                found = ending(found, app.ledger.decisions.rollbacks(), what)
-                entries = [entry for item in found for entry in entries_of(item, None)]
-                app.ledger.decisions.end_rollbacks(paths_of(found), entries)
+                paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.settings.sources)
+                _see_all_their_sites(app, who, paths)
+                app.ledger.decisions.end_rollbacks(paths, entries_of_end(records, paths))
                 said = f"{what} goes on to its newest version"
             else:
+                found = taken(app.runtime, records, what)
+                paths = paths_of(found)
+                _see_all_their_sites(app, who, paths)
                 now = app.runtime.clock()
                 until = _moment(str(asked.get("until") or "24h"))
                 terms = Terms(now=now, until=until, by=who.name, reason=why)
                 version = str(asked["to"]) if asked.get("to") else None
                 kept = [(item, rollback_to(app.runtime, item, version, terms)) for item in found]
-                entries = [entry for item, rollback in kept for entry in entries_of(item, rollback)]
+                entries = [entry for item, rollback in kept for entry in entries_of(item.records, rollback)]
                 app.ledger.decisions.roll_back([rollback for _, rollback in kept], entries)
                 said = "; ".join(f"{item.path}: {rollback}" for item, rollback in kept)
             # The answer does not wait for the cycles: a page that hangs for minutes is asked again.
@@ -199,9 +210,8 @@ def _seen_record(app: App, who: Principal, site: str, name: str) -> Record:
     return record
 
 
-def _see_all_their_sites(app: App, who: Principal, found: Iterable[Taken]) -> None:
+def _see_all_their_sites(app: App, who: Principal, paths: Sequence[tuple[str, str]]) -> None:
     """Raise `ConfigError` where a path goes, or went, to a site beyond the rights: its version is one for all."""
-    paths = paths_of(found)
     reached = {target for job in jobs_of(app.runtime, paths) for target in job.targets}
     reached |= {
         app.first_target_on(record.site, record.job)

@@ -324,9 +324,10 @@ class ConsoleData:
 
     def held(self, who: Principal) -> list[dict[str, Any]]:
         """What waits for a release, by batch."""
+        app = self._app
         return [
             row
-            for row in batch_rows(self._app.ledger.decisions.held(), self._app.runtime.clock())
+            for row in batch_rows(app.ledger.decisions.held(), app.runtime.clock(), app.served)
             if who.sees(row["target"])
         ]
 

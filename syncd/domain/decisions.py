@@ -135,6 +135,10 @@ class Rollback:
         return f"rolled back to {self.label} until {self.until:%Y-%m-%d %H:%M} UTC by {self.by}: {self.reason}"
 
 
+UNTRUSTED = timedelta(hours=1)
+"""How long a clock that jumped has to agree with itself until it is believed."""
+
+
 def protective_now(now: datetime, jumped: tuple[datetime, timedelta] | None) -> datetime:
     """The time that ends protections (pauses, freezes, rollbacks).
 
@@ -144,15 +148,21 @@ def protective_now(now: datetime, jumped: tuple[datetime, timedelta] | None) -> 
     if jumped is None:
         return now
     at, step = jumped
-    return now - step if timedelta(0) <= now - at < timedelta(hours=1) else now
+    return now - step if timedelta(0) <= now - at < UNTRUSTED else now
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The labels of targets, by target and by site."""
+    """What rules select targets by: their labels, and the keys of their sites."""
 
     by_target: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    site_keys: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By the site's key in the ledger: every key that it is configured or was known under."""
 
     def of(self, target: str) -> Mapping[str, str]:
         """A target's labels; none for one that is configured no more."""
         return self.by_target.get(target, {})
+
+    def keys_of(self, site: str) -> frozenset[str]:
+        """A site's keys."""
+        return self.site_keys.get(site, frozenset())

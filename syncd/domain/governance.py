@@ -35,6 +35,8 @@ class Subject:
     """At Wix."""
     site: str
     target: str
+    site_keys: frozenset[str] = frozenset()
+    """Every key that the site is configured or was known under; rules may name it by any."""
     job: str = ""
     ref: SecretRef | None = None
     """None for a secret that nobody manages."""
@@ -70,7 +72,7 @@ class Selector:
         return (
             (not self.target or _any(self.target, subject.target))
             and (not self.job or _any(self.job, subject.job))
-            and (not self.site or _any(self.site, subject.site))
+            and (not self.site or any(_any(self.site, key) for key in {subject.site, *subject.site_keys}))
             and (not self.source or (ref is not None and _any(self.source, ref.source)))
             and (not self.name or _any(self.name, subject.name))
             and (not self.path or (ref is not None and _any(self.path, ref.path)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -149,8 +149,11 @@ class Journal(Protocol):
     def facts(self, facts: Facts) -> None:
         """Store what was judged of values that were read, by name, version and digest of the check."""
 
-    def waits(self, job: str, waiting: Iterable[HeldAction]) -> None:
-        """Replace what waits for a release, for this job on this site."""
+    def waits(self, job: str, waiting: Iterable[HeldAction], serving: Iterable[str]) -> None:
+        """Replace what waits for a release, for this job on this site.
+
+        `serving`: the jobs that send to the site; nothing of any other waits any more.
+        """
 
     def listed(self, remote: Iterable[RemoteSecret]) -> None:
         """Remember what the site lists; only what changed is written."""
@@ -195,7 +198,7 @@ class ReadOnlyJournal:
     def facts(self, facts: Facts) -> None:
         """See `Journal`."""
 
-    def waits(self, job: str, waiting: Iterable[HeldAction]) -> None:
+    def waits(self, job: str, waiting: Iterable[HeldAction], serving: Iterable[str]) -> None:
         """See `Journal`."""
 
     def listed(self, remote: Iterable[RemoteSecret]) -> None:
@@ -240,8 +243,18 @@ class StateStore(Protocol):
     def held(self, site: str, job: str) -> tuple[HeldAction, ...]:
         """What waits for a release, or was released and is not sent yet."""
 
-    def rollbacks(self, source: str) -> Mapping[str, Rollback]:
-        """The paths of a source that a person rolled back, as far as that holds at this moment."""
+    def rollbacks(self, source: str, configured: Container[str]) -> Mapping[str, Rollback]:
+        """The paths of a source that a person rolled back, as far as that holds at this moment.
+
+        `configured`: the sources that there are; what was rolled back at another one, which is gone or has a new
+        name, holds wherever its path is.
+        """
+
+    def arrived(self, site: str, name: str, version: str) -> bool:
+        """Did the site ever get this version (as people write it) of a name, by the audit trail?"""
+
+    def rested_until(self, job: str, target: str) -> datetime | None:
+        """When the last pause of a job on a target ended; None for never."""
 
     def facts(self, site: str) -> Facts:
         """What was judged of values when they were read, by name, version and digest of the check."""

@@ -135,6 +135,8 @@ class ReadResult:
     failure: ReadFailure | None = None
     gone: bool = False
     """Read, and not there or its version deleted."""
+    is_accepted: bool = True
+    """False: a rotation that its owner has not finished (AWSPENDING)."""
 
 
 class Presence(StrEnum):

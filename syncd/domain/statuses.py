@@ -22,13 +22,13 @@ class Served:
         """Is its site one that no target names?"""
         return record.site not in self.jobs
 
-    def is_left_over(self, record: Judged) -> bool:
+    def is_left_over(self, record: OfAJob) -> bool:
         """Does its job send nothing to its site any more, whatever was removed: the rule's job, its target?"""
         return record.job not in self.jobs.get(record.site, frozenset())
 
 
-class Judged(Protocol):
-    """What of a record tells its status."""
+class OfAJob(Protocol):
+    """What a job keeps on a site."""
 
     @property
     def site(self) -> str:
@@ -37,6 +37,10 @@ class Judged(Protocol):
     @property
     def job(self) -> str:
         """The job that keeps it."""
+
+
+class Judged(OfAJob, Protocol):
+    """What of a record tells its status."""
 
     @property
     def status(self) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 
 from syncd.domain import Version, version_label
 from syncd.domain.audit import CAUSE, CONTROL, Entry
-from syncd.domain.decisions import HeldAction, Pause, ReleaseOutcome, Rollback, protective_now
+from syncd.domain.decisions import UNTRUSTED, HeldAction, Pause, ReleaseOutcome, Rollback, protective_now
 from syncd.domain.ports import Clock
+from syncd.domain.statuses import Served
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
 from syncd.ledger.engine import in_parts, upsert
@@ -38,17 +39,19 @@ class Decisions:
         with self._reading() as connection:
             return tuple(_held(row) for row in connection.execute(query).mappings())
 
-    def release(self, batch: str, reason: str, only_targets: Iterable[str] | None = None) -> ReleaseOutcome:
+    def release(
+        self, batch: str, reason: str, served: Served, only_targets: Iterable[str] | None = None
+    ) -> ReleaseOutcome:
         """Let the actions of a batch go, each as it is now, for a day.
 
-        `only_targets`: what the person may decide on; None: on all.
+        `served`: what of it can still go; `only_targets`: what the person may decide on; None: on all.
         """
         now, by = self._clock(), CAUSE.get().actor.id
         with self._writing() as connection:
             table = tables.held
             mine = table.c.batch == batch
             members = [_held(row) for row in connection.execute(select(table).where(mine)).mappings()]
-            waiting = [action for action in members if not action.is_released(now)]
+            waiting = [action for action in members if not action.is_released(now) and not served.is_left_over(action)]
             known = connection.execute(select(tables.batches).where(tables.batches.c.batch == batch)).first()
             # Whoever may not decide on all of it does not learn that it is there.
             if only_targets is not None and any(action.target not in set(only_targets) for action in waiting):
@@ -86,14 +89,23 @@ class Decisions:
         return pause
 
     def resume(self, scope: str, name: str) -> bool:
-        """End a pause. Returns: was there one?"""
-        table = tables.pauses.c
+        """End a pause; its row stays, because absence of that time does not count. Returns: was there one?"""
+        table, now = tables.pauses.c, self._clock()
         with self._writing() as connection:
-            mine = and_(table.scope == scope, table.name == name)
-            if not connection.execute(delete(tables.pauses).where(mine)).rowcount:
+            holds = protective_now(now, _jump(connection))
+            mine = and_(table.scope == scope, table.name == name, or_(table.until.is_(None), table.until > holds))
+            if not connection.execute(update(tables.pauses).where(mine).values(until=min(now, holds))).rowcount:
                 return False
             trail.append(connection, CONTROL, [_paused("job.resumed", scope, name)], self._clock())
         return True
+
+    def rested_until(self, job: str, target: str) -> datetime | None:
+        """When the last pause of a job on a target ended, by this machine's clock; None for never."""
+        now = self._clock()
+        with self._reading() as connection:
+            found = [Pause(**row) for row in connection.execute(select(tables.pauses)).mappings()]
+        ends = [pause.until for pause in found if pause.until is not None and pause.covers(job, target)]
+        return max((end for end in ends if end <= now), default=None)
 
     def rollbacks(self, source: str | None = None) -> dict[tuple[str, str], Rollback]:
         """The rollbacks that hold at this moment, by source and path."""
@@ -125,8 +137,13 @@ class Decisions:
 
     def note_clock_jump(self, step: timedelta) -> None:
         """The clock jumped forward: protections end late for an hour, by as much as it jumped."""
+        at = self._clock()
         with self._writing() as connection:
-            now = (self._clock() - tables.EPOCH) // tables.MICROSECOND
+            before = _jump(connection)
+            # A small step soon after a great one does not take that one back.
+            if before is not None and timedelta(0) <= at - step - before[0] < UNTRUSTED:
+                step += before[1]
+            now = (at - tables.EPOCH) // tables.MICROSECOND
             rows = [{"key": JUMPED_AT, "value": str(now)}, {"key": JUMPED_BY, "value": str(step // tables.MICROSECOND)}]
             upsert(connection, tables.meta, rows)
 
@@ -189,6 +206,14 @@ def spend_releases(connection: Connection, site: str, done: Iterable[str]) -> No
         return
     for part in in_parts(names):
         connection.execute(delete(table).where(and_(released, table.c.name.in_(part))))
+
+
+def drop_held_of_others(connection: Connection, site: str, jobs: Collection[str]) -> None:
+    """Nothing of a job that does not send to the site waits any more."""
+    table = tables.held
+    others = and_(table.c.site == site, table.c.job.not_in(sorted(jobs)))
+    if connection.execute(select(table.c.name).where(others).limit(1)).first() is not None:
+        connection.execute(delete(table).where(others))
 
 
 def store_held(connection: Connection, site: str, job: str, waiting: Iterable[HeldAction], at: datetime) -> None:

@@ -16,7 +16,7 @@ from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock
 from syncd.errors import LedgerError
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
-from syncd.ledger.decisions import spend_releases, store_held
+from syncd.ledger.decisions import drop_held_of_others, spend_releases, store_held
 from syncd.ledger.engine import in_parts, translated, upsert
 from syncd.ledger.listings import store_facts, store_listing
 from syncd.ledger.migrations import CURRENT, schema_version
@@ -54,6 +54,9 @@ def move(connection: Connection, old: str, site: str, rows: Iterable[Record], at
     upsert(connection, records, (record_row(record) for record in rows))
     connection.execute(update(tables.history).where(tables.history.c.site == old).values(site=site))
     trail.findings_of_gone_jobs_ended(connection, old, (), at)  # the next cycle says what of it lasts
+    drop_held_of_others(connection, old, ())  # the next cycle holds it again, under the site's key of today
+    for table in (tables.facts, tables.listings):
+        connection.execute(delete(table).where(table.c.site == old))
     for table, key in ((tables.troubles, ("job", "subject")), (tables.grants, ("name",)), (tables.runs, ("job",))):
         moving = [dict(row) for row in connection.execute(select(table).where(table.c.site == old)).mappings()]
         query = select(*(table.c[name] for name in key)).where(table.c.site == site)
@@ -194,10 +197,14 @@ class SiteJournal:
         with self._transaction() as connection:
             store_facts(connection, self._site, facts)
 
-    def waits(self, job: str, waiting: Iterable[HeldAction]) -> None:
-        """Replace what waits for a release, for this job on this site."""
+    def waits(self, job: str, waiting: Iterable[HeldAction], serving: Iterable[str]) -> None:
+        """Replace what waits for a release, for this job on this site.
+
+        `serving`: the jobs that send to the site; nothing of any other waits any more.
+        """
         with self._transaction() as connection:
             store_held(connection, self._site, job, waiting, self._clock())
+            drop_held_of_others(connection, self._site, {job, *serving})
 
     def listed(self, remote: Iterable[RemoteSecret]) -> None:
         """Remember what the site lists; only what changed is written."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,6 +24,7 @@ from syncd.errors import ConfigError, LedgerBusy, LedgerError
 from syncd.ledger import audit as trail
 from syncd.ledger import history, search
 from syncd.ledger import schema as tables
+from syncd.ledger.audit import Filter
 from syncd.ledger.audit_trail import AuditTrail
 from syncd.ledger.decisions import Decisions
 from syncd.ledger.engine import PART, identity_of, in_parts, translated, undamaged, upsert
@@ -300,9 +301,24 @@ class Ledger:
         """What waits for a release, or was released and is not sent yet."""
         return self.decisions.held(site, job)
 
-    def rollbacks(self, source: str) -> dict[str, Rollback]:
-        """The paths of a source that a person rolled back, as far as that holds at this moment."""
-        return {path: item for (_, path), item in self.decisions.rollbacks(source).items()}
+    def rollbacks(self, source: str, configured: Container[str]) -> dict[str, Rollback]:
+        """The paths of a source that a person rolled back, as far as that holds at this moment.
+
+        `configured`: the sources that there are; what was rolled back at another one, which is gone or has a new
+        name, holds wherever its path is.
+        """
+        found = self.decisions.rollbacks()
+        orphaned = {path: item for (name, path), item in found.items() if name not in configured}
+        return orphaned | {path: item for (name, path), item in found.items() if name == source}
+
+    def arrived(self, site: str, name: str, version: str) -> bool:
+        """Did the site ever get this version (as people write it) of a name, by the audit trail?"""
+        lines = self.audit.lines(Filter(site=site, name=name, event="secret.*"))
+        return any(line["outcome"] == "done" and line["to"] == version for line in lines)
+
+    def rested_until(self, job: str, target: str) -> datetime | None:
+        """When the last pause of a job on a target ended; None for never."""
+        return self.decisions.rested_until(job, target)
 
     def find(self, asked: Search, served: Served, now: datetime) -> tuple[list[Record], bool]:
         """A page of records, and whether more follow."""

@@ -22,12 +22,12 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
 
     Raises `PlanMoved` where something does, `ConfigError` for a site that no target names, `TargetError`.
     """
-    name = next((target for target in runtime.targets if runtime.site_of(target) == record.site), None)
-    if name is None:
+    names = [target for target in runtime.targets if runtime.site_of(target) == record.site]
+    if not names:
         raise ConfigError(f"{record.name} is on site {record.site}, which no target names", hint="configure the target")
-    if rests := runtime.paused(record.job, name):
+    if rests := next((why for name in names if (why := runtime.paused(record.job, name))), ""):
         raise PlanMoved(f"{record.name} is not deleted: {rests}", hint="resume it first: syncd resume --help")
-    target = runtime.target(name)
+    target = runtime.target(names[0])
     # A person may be wrong about who wants a name: every job on the site is asked, as for any deletion.
     _see_that_nobody_wants_it(runtime, target, record)
     remote = target.list()

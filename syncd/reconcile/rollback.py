@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -39,9 +39,13 @@ def taken(runtime: Runtime, records: Iterable[Record], what: str) -> list[Taken]
     pinned = next((record for record in named if record.pin), None)
     if pinned is not None:
         raise ConfigError(f"{pinned.name} is pinned by its rule already", hint="change `version` or `stage` there")
-    # A version is the whole path's: each of its fields goes back with it.
-    by_path: dict[tuple[str, str], list[Record]] = {(item.ref.source, item.ref.path): [] for item in named}
-    for record in known:
+    return taken_paths(runtime, known, {(item.ref.source, item.ref.path) for item in named})
+
+
+def taken_paths(runtime: Runtime, records: Iterable[Record], paths: Iterable[tuple[str, str]]) -> list[Taken]:
+    """These paths, with the rows that come from them: a version is the whole path's. Raises `ConfigError`."""
+    by_path: dict[tuple[str, str], list[Record]] = {path: [] for path in paths}
+    for record in records:
         if (record.ref.source, record.ref.path) in by_path and not record.pin:
             by_path[record.ref.source, record.ref.path].append(record)
     return [_of_path(runtime, source, path, tuple(rows)) for (source, path), rows in sorted(by_path.items())]
@@ -55,12 +59,32 @@ def _of_path(runtime: Runtime, source: str, path: str, rows: tuple[Record, ...])
     raise ConfigError(f"no rule of a job takes {path} any more", hint="a rollback needs one that reads it")
 
 
-def ending(found: Iterable[Taken], rollbacks: Container[tuple[str, str]], what: str) -> list[Taken]:
-    """Those of the paths that are rolled back. Raises `ConfigError` where none is."""
-    chosen = [item for item in found if (item.source, item.path) in rollbacks]
+def ended_paths(
+    records: Iterable[Record], rollbacks: Mapping[tuple[str, str], Rollback], what: str, configured: Container[str]
+) -> list[tuple[str, str]]:
+    """The rolled back paths that a name at Wix or a source path means. Raises `ConfigError` where none is.
+
+    `configured`: the sources that there are; a rollback at another one is found by its path alone.
+    """
+    named = [record.ref for record in records if what in {record.name, record.ref.path}]
+    chosen = [
+        (source, path)
+        for source, path in rollbacks
+        if path == what or any(ref.path == path and (ref.source == source or source not in configured) for ref in named)
+    ]
     if not chosen:
         raise ConfigError(f"{what} is not rolled back", hint=f"see: syncd where {what}")
     return chosen
+
+
+def entries_of_end(records: Iterable[Record], paths: Iterable[tuple[str, str]]) -> Iterator[Entry]:
+    """The lines of the audit trail where rollbacks end; a path without a secret at any site has one, too."""
+    known = list(records)
+    for source, path in paths:
+        rows = [record for record in known if record.ref.path == path]
+        yield from entries_of(rows, None)
+        if not rows:
+            yield Entry(event="secret.rolled_back", ref=f"{source}:{path}", detail={"ended": "true"})
 
 
 def paths_of(found: Iterable[Taken]) -> list[tuple[str, str]]:
@@ -98,6 +122,7 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
     if result.version is None or result.document is None:
         which = f"version {wanted}" if wanted else "a version before this one"
         raise VersionGone(f"{item.path} has no {which} that can be read", hint="name another one with --to")
+    _see_that_it_is_older(item.path, entry, result)
     return Rollback(
         source=item.source,
         path=item.path,
@@ -108,6 +133,24 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
         by=terms.by,
         reason=terms.reason,
     )
+
+
+def _see_that_it_is_older(path: str, entry: SourceEntry, result: ReadResult) -> None:
+    """Raise `ConfigError` for a version that is not older than the newest: that goes by `syncd release`, or by sync."""
+    newest, older = entry.version, result.version
+    if newest is None or older is None:
+        return
+    is_newer = newest.number is not None and older.number is not None and older.number > newest.number
+    if not result.is_accepted or is_newer:
+        raise ConfigError(
+            f"{path}: version {version_label(older.token)} is not accepted at the source yet",
+            hint="name an older one with --to",
+        )
+    if older.token == newest.token:
+        raise ConfigError(
+            f"{path}: version {version_label(older.token)} is the newest one, and a rollback is to an older one",
+            hint="name an older one with --to, or see: syncd held",
+        )
 
 
 def _read(source: Source, entry: SourceEntry, wanted: str | None) -> ReadResult:
@@ -134,9 +177,9 @@ def _candidates(entry: SourceEntry, wanted: str | None) -> Iterator[SourceEntry]
     yield replace(entry, pin=wanted or PREVIOUS)
 
 
-def entries_of(item: Taken, rollback: Rollback | None) -> Iterator[Entry]:
+def entries_of(records: Iterable[Record], rollback: Rollback | None) -> Iterator[Entry]:
     """The lines of the audit trail: one a secret. `rollback`: None where it ends."""
-    for record in item.records:
+    for record in records:
         ends = {"until": f"{rollback.until:%Y-%m-%dT%H:%M:%SZ}"} if rollback else {"ended": "true"}
         yield Entry(
             event="secret.rolled_back",
@@ -153,10 +196,14 @@ def entries_of(item: Taken, rollback: Rollback | None) -> Iterator[Entry]:
 
 
 def jobs_of(runtime: Runtime, paths: Iterable[tuple[str, str]]) -> list[Job]:
-    """The jobs that send these paths somewhere."""
-    wanted = set(paths)
+    """The jobs that send these paths somewhere; of a source that no job has any more, those that take its paths."""
+    wanted, configured = set(paths), {job.source for job in runtime.jobs.values()}
     return [
         job
         for job in runtime.jobs.values()
-        if any(job.source == source and selects_path(rule, path) for source, path in wanted for rule in job.rules)
+        if any(
+            source == job.source or source not in configured
+            for source, path in wanted
+            if any(selects_path(rule, path) for rule in job.rules)
+        )
     ]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 
-from syncd.domain import SyncReport
+from syncd.domain import Delete, Plan, SyncReport
 from syncd.domain.allowance import DeletionAllowance
 from syncd.domain.job import Job
 from syncd.errors import LedgerError
 from syncd.reconcile.cycle import Cycle
 from syncd.reconcile.observe.observation_cache import ObservationCache
-from syncd.reconcile.planned_pass import Look
+from syncd.reconcile.planned_pass import Look, PlannedPass
 from syncd.reconcile.runtime import Runtime
 
 MOST_SITES = 64
@@ -36,6 +37,8 @@ class Run:
     """Source paths that an event named."""
     outside_window: bool = False
     """Does a person let it send outside the jobs' windows?"""
+    only_paths: frozenset[str] | None = None
+    """Send nothing but what comes from these source paths, and delete nothing; None: everything."""
     on_report: Callable[[SyncReport], None] | None = None
     """Given each report as soon as there is one; what is returned is brief then: two hundred sites take no more
     memory than eight."""
@@ -48,6 +51,7 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
     deletions are allowed by number, one after the other.
     """
     telling = threading.Lock()
+    choose = None if run.only_paths is None else partial(only_from, run.only_paths)
     in_turn: dict[str, list[str]] = {}
     for name in job.targets:
         # A total of allowed deletions can only be counted down one site after the other.
@@ -64,7 +68,9 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
                 hinted_paths=run.hinted_paths,
                 outside_window=run.outside_window,
             )
-            report = Cycle(look, allowed_deletes=run.allowance.left_on(name)).run(run.cache, wait=run.wait)
+            report = Cycle(look, allowed_deletes=run.allowance.left_on(name)).run(
+                run.cache, wait=run.wait, choose=choose
+            )
             run.allowance.spend(name, report.deletions_sent)
             if run.on_report is not None:
                 with telling:
@@ -83,3 +89,10 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
         working = [pool.submit(contextvars.copy_context().run, work, names) for names in ordered]
         reports = [report for site in working for report in site.result()]
     return sorted(reports, key=lambda report: job.targets.index(report.target))
+
+
+def only_from(paths: Container[str], planned: PlannedPass) -> Plan:
+    """What of a plan comes from these paths, without deletions."""
+    actions = planned.plan.actions
+    chosen = [action for action in actions if not isinstance(action, Delete) and action.desired.ref.path in paths]
+    return replace(planned.plan, actions=tuple(chosen))

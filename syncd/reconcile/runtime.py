@@ -72,6 +72,7 @@ class Runtime:
             journal=journal or ReadOnlyJournal(),
             fingerprint=self.fingerprint,
             clock=self.clock,
+            configured=frozenset(job.source for job in self.jobs.values()),
         )
 
     def naming(self, job: str, profile: str) -> Naming:

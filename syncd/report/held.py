@@ -9,12 +9,14 @@ from typing import Any
 
 from syncd.domain import version_label
 from syncd.domain.decisions import HeldAction
+from syncd.domain.statuses import Served
 
 
-def batch_rows(actions: Iterable[HeldAction], now: datetime) -> list[dict[str, Any]]:
+def batch_rows(actions: Iterable[HeldAction], now: datetime, served: Served) -> list[dict[str, Any]]:
     """What waits, by batch; what was released and is on its way is no part of it."""
-    waiting = sorted((item for item in actions if not item.is_released(now)), key=lambda item: (item.since, item.batch))
-    return [_batch_row(batch, list(members)) for batch, members in groupby(waiting, key=lambda item: item.batch)]
+    waiting = (item for item in actions if not item.is_released(now) and not served.is_left_over(item))
+    members = sorted(waiting, key=lambda item: (item.since, item.batch))
+    return [_batch_row(batch, list(of_batch)) for batch, of_batch in groupby(members, key=lambda item: item.batch)]
 
 
 def _batch_row(batch: str, members: Sequence[HeldAction]) -> dict[str, Any]:

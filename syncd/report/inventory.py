@@ -94,7 +94,12 @@ def report_now(app: App, chosen: Chosen) -> Report:
     ]  # fmt: skip
     twice = {rule.id for rule in app.runtime.rules if rule.duplicate}
     nobodys = {rule.id for rule in app.runtime.rules if rule.unmanaged}
-    held = [item for item in app.ledger.decisions.held() if chosen.takes(app, item.target, item.site, item.job)]
+    served = app.served
+    held = [
+        item
+        for item in app.ledger.decisions.held()
+        if chosen.takes(app, item.target, item.site, item.job) and not served.is_left_over(item)
+    ]
     return Report(
         as_of=now,
         secrets=list(_secrets(app, chosen, broken)),

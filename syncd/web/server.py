@@ -69,6 +69,8 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            # Who the peer is decides whose word a proxy's header is: uvicorn would believe X-Forwarded-For from here.
+            proxy_headers=False,
             backlog=BACKLOG,
             timeout_keep_alive=5,
             h11_max_incomplete_event_size=16 * 1024,

@@ -228,3 +228,15 @@ def test_the_trail_has_every_refusal_and_who_it_was(teams: Teams) -> None:
     kinds = {line["actor"]["id"]: line["actor"]["kind"] for line in lines}
     assert kinds == {"boss": "person", "carol": "person", "reader": "token", "anonymous": "token"}
     assert sum(line["detail"].get("count", 0) for line in lines) == strangers
+
+
+@pytest.mark.parametrize("forged", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Client-IP", "CF-Connecting-IP"])
+def test_only_the_proxys_own_address_is_believed(teams: Teams, forged: str) -> None:
+    lab = teams.lab
+    job(teams, "app", "app/*", "shop")
+    lab.config["server"]["proxy"] = {"header": "X-Forwarded-User", "from": ["10.0.0.0/8"], "may": {"*": EVERYTHING}}
+    with running(lab) as (_, url):
+        until(lambda: ask(url + "/livez")[0] == 200, 60)
+        for address in ("10.1.2.3", "10.1.2.3, 127.0.0.1", "for=10.1.2.3"):
+            headers = {"X-Forwarded-User": "alice", forged: address, "X-Forwarded-Proto": "https"}
+            assert teams.ask("", "GET", "held", None, headers)[0] == 401, address

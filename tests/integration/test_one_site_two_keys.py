@@ -115,3 +115,44 @@ def test_a_rename_of_the_target_forgets_nothing(job: Lab, bao: Bao) -> None:
 def test_words_that_mean_nothing(job: Lab, words: tuple[str, ...]) -> None:
     result = job.run("state", *(job.site_id if word == "SITE" else word for word in words))
     assert result.code == 3 and "fix: " in result.err
+
+
+@pytest.mark.parametrize("key", ["old", "new"])
+def test_a_rule_names_a_site_by_any_of_its_keys(lab: Lab, bao: Bao, key: str) -> None:
+    lab.vault(bao)
+    for name in ("fine", "x"):
+        bao.put(f"app/{name}", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    old = lab.site_id
+    assert lab.run("sync").code == 0
+    bao.put("more/one", v="1")
+    lab.config["targets"]["again"] = by_app(lab)
+    lab.job("more", "vault", {"path": f"{bao.mount}/more/*"})
+    lab.config["jobs"]["more"]["targets"] = ["again"]
+    refused = lab.run("sync")
+    assert refused.code == 3
+    hint = refused.err.partition("syncd state join-site ")[2].replace('"', " ").split()
+    new = hint[1] if hint[0] == old else hint[0]
+    assert lab.run("state", "join-site", *hint[:2]).code == 0
+    bao.put("app/x", v="2")
+    site = old if key == "old" else new
+    lab.config["rules"] = [{"id": "no-x-there", "site": site, "path": "*/app/x", "then": "deny"}]
+    assert lab.run("sync").code == 1 and lab.site.values()["x_v"] == "1"
+    assert "1 hit" in lab.run("rules").out
+
+
+def test_what_waits_for_a_release_follows_its_site(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    assert lab.run("sync").code == 0
+    labels = {"labels": {"env": "prod"}}
+    lab.config["rules"] = [{"id": "prod", "label": {"env": "prod"}, "then": "hold"}]
+    lab.config["targets"]["shop"] |= labels
+    bao.put("app/a", v="2")
+    assert lab.run("sync").code == 6
+    lab.config["targets"]["shop"] = {**by_app(lab), **labels}
+    assert lab.run("sync").code == 6
+    (batch,) = lab.run("held", "--json").json
+    assert lab.run("release", batch["batch"], "--reason", "x").code == 0
+    assert lab.run("sync").code == 0 and lab.site.values() == {"a_v": "2"} and not lab.run("held", "--json").json

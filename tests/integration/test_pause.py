@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.store import Ledger
+from tests.fakes import FakeClock
 from tests.lab import Bao, Lab
 from tests.support.policies import DELETING
 from tests.support.waiting import until
@@ -104,3 +109,65 @@ def test_pauses_move_with_the_ledger(job: Lab) -> None:
     assert job.run("pause", "job", "--reason", "x").code == 0
     exported = json.loads(job.run("state", "export", "--full").out)
     assert [row["name"] for row in exported["tables"]["syncd_pauses"]] == ["job"]
+
+
+@pytest.mark.parametrize("how", ["resumed", "ran out"])
+def test_absence_of_a_pause_does_not_count(lab: Lab, bao: Bao, how: str) -> None:
+    lab.vault(bao)
+    for name in "ab":
+        bao.put(f"app/{name}", v="1")
+    deleting = {"deletion_policy": "delete", "deletion_grace": "2h", "guard": {"max_deletes": 5}}
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, schedule={"every": "1h"}, **deleting)
+    assert lab.run("sync").code == 0
+    bao.remove("app/a")
+    assert lab.run("sync").code == 0
+    assert lab.run("pause", "job", "--reason", "x", "--until", "6h").code == 0
+    # Five hours pass, all of them paused.
+    lab.rewrite(lambda row: replace(row, absent_at=row.absent_at - timedelta(hours=5)) if row.absent_at else row)
+    if how == "resumed":
+        assert lab.run("resume", "job").code == 0
+    else:
+        with sqlite3.connect(lab.state) as database:
+            database.execute("UPDATE syncd_pauses SET until = until - ?", (6 * 3600 * 10**6,))
+    assert lab.run("sync").code == 0 and set(lab.site.values()) == {"a_v", "b_v"}
+    lab.rewrite(lambda row: replace(row, absent_at=row.absent_at - timedelta(hours=3)) if row.absent_at else row)
+    with sqlite3.connect(lab.state) as database:
+        database.execute("UPDATE syncd_pauses SET until = until - ?", (4 * 3600 * 10**6,))
+    assert lab.run("sync").code == 0 and set(lab.site.values()) == {"b_v"}, "what is seen after it counts"
+
+
+def test_nothing_is_deleted_by_command_on_a_site_of_which_a_target_is_paused(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    lab.config["targets"]["second"] = dict(lab.config["targets"]["shop"])
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    lab.config["jobs"]["job"]["targets"] = ["second"]
+    assert lab.run("sync").code == 0
+    bao.put("none/x", v="1")
+    lab.config["jobs"]["job"]["secrets"] = [{"path": f"{bao.mount}/none/*"}]
+    assert lab.run("sync").code == 0
+    for paused in (["--target", "second"], ["--target", "shop"], ["job"], ["--all"]):
+        assert lab.run("pause", *paused, "--reason", "hands off").code == 0
+        assert lab.run("state", "forget", "a_v", "--delete", "--reason", "x").code == 6, paused
+        assert "a_v" in lab.site.values()
+        assert lab.run("resume", *paused).code == 0
+    assert lab.run("state", "forget", "a_v", "--delete", "--reason", "x").code == 0
+
+
+@pytest.mark.parametrize(("steps", "paused"), [
+    ([timedelta(days=1)], True), ([timedelta(days=1), timedelta(seconds=3)], True),
+    ([timedelta(seconds=3), timedelta(days=1)], True), ([timedelta(hours=2), timedelta(hours=2)], True),
+    ([timedelta(days=1), timedelta(hours=2), timedelta(minutes=1)], True),
+])  # fmt: skip
+def test_a_pause_outlasts_jumps_of_the_clock(steps: list[timedelta], paused: bool) -> None:
+    clock = FakeClock()
+    ledger = Ledger(sqlite_engine(None), "in memory", None, clock)
+    ledger.decisions.pause("job", "job", clock() + timedelta(hours=3), "x")
+    for step in steps:
+        clock.skip(step)
+        ledger.decisions.note_clock_jump(step)
+        clock.skip(timedelta(minutes=1))
+        assert bool(ledger.decisions.pauses()) is paused, step
+    clock.skip(timedelta(hours=4))
+    assert not ledger.decisions.pauses(), "a clock that has agreed with itself for an hour is believed"
+    ledger.close()

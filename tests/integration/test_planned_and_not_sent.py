@@ -84,7 +84,7 @@ def test_what_a_kept_plan_leaves_out(lab: Lab, bao: Bao) -> None:
     assert lab.run("plan", "--out", plan).code == 0
     bao.put("app/y", v="new")
     result = lab.run("apply", plan)
-    assert result.code == 0 and "not part of the kept plan" in result.out
+    assert result.code == 0 and "not part of what this command sends" in result.out
     assert lab.statuses() == {"x_v": "synced", "y_v": "behind"} and untrue(lab) == []
     assert lab.run("sync").code == 0 and lab.statuses() == {"x_v": "synced", "y_v": "synced"}
 
@@ -102,7 +102,7 @@ def test_what_a_kept_plan_cannot_hold(lab: Lab, bao: Bao) -> None:
     source.delete_secret("app/y", mount_point=bao.mount)
     plan = str(lab.folder / "plan.json")
     lab.run("plan", "--out", plan)
-    assert "not part of the kept plan" in lab.run("apply", plan).out
+    assert "not part of what this command sends" in lab.run("apply", plan).out
     assert lab.statuses()["x_v"] == "behind"
 
 

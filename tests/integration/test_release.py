@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import uuid
 from typing import Any
 
 import pytest
@@ -192,3 +193,27 @@ def test_a_release_is_for_one_deed(job: Lab, bao: Bao) -> None:
     bao.put("app/b", v="2")
     job.config["jobs"]["job"]["secrets"] = [{"path": f"{bao.mount}/app/b", "field": "v", "name": "a_v"}]
     assert job.run("sync").code == 6 and job.site.values()["a_v"] == "1"
+
+
+@pytest.mark.parametrize("gone", ["job", "target", "renamed"])
+def test_what_nobody_wants_any_more_does_not_wait(job: Lab, bao: Bao, gone: str) -> None:
+    other = str(uuid.uuid4())
+    job.secret_file("other-key", job.wix.issue_key(other))
+    job.config["targets"]["other"] = {**job.target(other, "other-key"), "labels": {"env": "prod"}}
+    bao.put("more/c", v="1")
+    job.job("more", "vault", {"path": f"{bao.mount}/more/*"})
+    job.config["jobs"]["more"]["targets"] = ["other"]
+    assert job.run("sync").code == 6
+    (theirs,) = [row for row in held(job) if row["job"] == "more"]
+    if gone == "renamed":
+        job.config["jobs"]["next"] = job.config["jobs"].pop("more")
+        assert job.run("sync").code == 6
+    else:
+        del job.config["jobs"]["more"]
+        if gone == "target":
+            del job.config["targets"]["other"]
+    assert "more" not in {row["job"] for row in held(job)}
+    # Where the job only has a new name, its batch of that name is another one.
+    result = job.run("release", theirs["batch"], "--reason", "x")
+    assert result.code == 6, result.out
+    assert not job.wix.site(other).values()

@@ -129,3 +129,109 @@ def test_a_field_that_the_older_version_lacks_is_not_gone(lab: Lab, bao: Bao) ->
     for _ in range(3):
         lab.run("sync")
     assert lab.site.values() == {"db_v": "three", "db_w": "needed"}
+
+
+def two_sites(lab: Lab) -> str:
+    """A second site, called bank. Returns: its key."""
+    bank = str(uuid.uuid4())
+    lab.secret_file("bank-key", lab.wix.issue_key(bank))
+    lab.config["targets"]["bank"] = lab.target(bank, "bank-key")
+    return bank
+
+
+def test_what_a_job_updated_is_that_jobs_alone(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bank = two_sites(lab)
+    for count in (1, 2):
+        bao.put("shop/db", pw=f"shop-{count}")
+        bao.put("bank/db", pw=f"bank-{count}")
+    for job, target in (("shop", "shop"), ("bank", "bank")):
+        lab.job(job, "vault", {"path": f"{bao.mount}/{job}/db", "field": "pw", "name": "DB_PASSWORD"})
+        lab.config["jobs"][job]["targets"] = [target]
+    assert lab.run("sync").code == 0
+    bao.put("shop/db", pw="shop-3")
+    assert lab.run("sync").code == 0
+    assert lab.run("rollback", "--job", "shop", "--since", "1h", "--reason", "x").code == 0
+    assert lab.site.values() == {"DB_PASSWORD": "shop-2"}
+    assert lab.wix.site(bank).values() == {"DB_PASSWORD": "bank-2"}
+
+
+def test_a_rollback_sends_itself_alone(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    for value in ("one", "two"):
+        bao.put("app/db", v=value)
+    for name in "abc":
+        bao.put(f"app/{name}", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, **DELETING)
+    assert lab.run("sync").code == 0
+    lab.config["jobs"]["job"]["windows"] = {"allow": ["00:00-00:01 Pacific/Kiritimati"]}
+    bao.put("app/a", v="2")
+    bao.remove("app/b")
+    bao.put("app/new", v="1")
+    before = lab.site.values()
+    result = lab.run("rollback", "db_v", "--to", "1", "--reason", "db is down")
+    assert lab.site.values() == {**before, "db_v": "one"}, result.out
+    assert lab.run("rollback", "db_v", "--end", "--reason", "up again").code in {0, 1}
+    assert lab.site.values() == before
+
+
+@pytest.mark.parametrize("wanted", ["2", "3", "9"])
+def test_a_rollback_is_to_what_is_older_and_was_there(lab: Lab, bao: Bao, wanted: str) -> None:
+    """Who may roll back does not release by that: neither the newest version, nor one that the site never had."""
+    lab.vault(bao)
+    lab.config["targets"]["shop"]["labels"] = {"env": "prod"}
+    bao.put("app/a", v="one")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    assert lab.run("sync").code == 0
+    lab.config["rules"] = [{"id": "prod", "label": {"env": "prod"}, "then": "hold"}]
+    for value in ("two", "three"):
+        bao.put("app/a", v=value)
+        assert lab.run("sync").code == 6
+    result = lab.run("rollback", "a_v", "--to", wanted, "--reason", "x")
+    assert result.code == {"2": 6, "3": 3, "9": 1}[wanted], result.err
+    assert lab.run("sync").code == 6 and lab.site.values() == {"a_v": "one"}
+
+
+def test_a_rotation_that_is_not_finished_is_nothing_to_go_back_to(lab: Lab, aws: Any, aws_url: str) -> None:
+    lab.aws(aws_url)
+    name = f"app/{uuid.uuid4().hex[:8]}"
+    aws.create_secret(Name=name, SecretString="in-use")
+    pending = aws.put_secret_value(SecretId=name, SecretString="unfinished", VersionStages=["AWSPENDING"])["VersionId"]
+    lab.job("job", "aws", {"path": name, "name": "PENDING_ONE"})
+    assert lab.run("sync").code == 0
+    current = aws.describe_secret(SecretId=name)["VersionIdsToStages"]
+    (newest,) = [version for version, stages in current.items() if "AWSCURRENT" in stages]
+    for wanted in ("AWSPENDING", pending, "AWSCURRENT", newest):
+        result = lab.run("rollback", "PENDING_ONE", "--to", wanted, "--reason", "x")
+        assert result.code == 3 and "--to" in result.err, (wanted, result.err)
+    assert lab.site.values() == {"PENDING_ONE": "in-use"}
+
+
+def test_a_rollback_outlives_its_sources_name(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    for value in ("one", "two-leaked"):
+        bao.put("app/a", v=value)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    assert lab.run("sync").code == 0
+    assert lab.run("rollback", "a_v", "--to", "1", "--reason", "two is leaked").code == 0
+    lab.config["sources"]["bao"] = lab.config["sources"].pop("vault")
+    lab.config["jobs"]["job"]["source"] = "bao"
+    assert lab.run("sync").code == 0
+    assert lab.site.values() == {"a_v": "one"} and lab.statuses() == {"a_v": "rolled_back"}
+    assert lab.run("rollback", "a_v", "--end", "--reason", "x").code == 0
+    assert lab.site.values() == {"a_v": "two-leaked"}
+
+
+def test_a_rollback_of_what_no_site_has_any_more_can_be_ended(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bao.put("app/db", other="x")
+    bao.put("app/db", other="x", w="needed")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "w"}, **DELETING)
+    assert lab.run("sync").code == 0
+    path = f"{bao.mount}/app/db"
+    lab.run("rollback", path, "--to", "1", "--until", "30d", "--reason", "x")
+    assert lab.site.values() == {"db_w": "needed"}
+    assert lab.run("state", "forget", "db_w", "--reason", "x").code == 0
+    result = lab.run("rollback", path, "--end", "--reason", "x")
+    assert result.code in {0, 1} and "goes on" in result.out, result.err
+    assert [line["ref"] for line in lab.run("audit", "show", "--event", "secret.rolled_back", "--json").json][-1]

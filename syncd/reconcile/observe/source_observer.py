@@ -46,6 +46,8 @@ class SourceAccess:
     journal: Journal
     fingerprint: Fingerprint
     clock: Clock
+    configured: frozenset[str] = frozenset()
+    """The sources of all jobs."""
 
 
 class SourceObserver:
@@ -65,7 +67,7 @@ class SourceObserver:
         self._hinted_paths = hinted_paths
         self._states = access.store.known_paths(access.source.name)
         self._mounts = access.store.known_mounts(access.source.name)
-        self._seen = _Seen(rollbacks=access.store.rollbacks(access.source.name))
+        self._seen = _Seen(rollbacks=access.store.rollbacks(access.source.name, access.configured))
         self.older: set[Key] = set()
         """Read in an older version than before, which is not believed yet."""
         self.failures: list[ReadFailure] = []

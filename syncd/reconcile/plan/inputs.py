@@ -38,6 +38,8 @@ class Evidence:
     """Names that another job on the site wants."""
     objections: Mapping[str, str] = field(default_factory=dict)
     """Why a deletion that is due has to wait, by name."""
+    rested_until: datetime | None = None
+    """When a pause of the job ended last, by the site's clock: absence of before then was not observed."""
     grants: Mapping[str, Grant] = field(default_factory=dict)
     """What a person allowed to be taken over, by name."""
     known_ids: Mapping[str, KnownId] = field(default_factory=dict)

@@ -24,6 +24,7 @@ from syncd.domain import (
     RemoteSecret,
     SecretRef,
     Update,
+    version_label,
 )
 from syncd.domain.decisions import HeldAction, batched
 from syncd.domain.governance import Facts, Hit
@@ -151,7 +152,13 @@ class PlanResolver:
             held=runtime.store.held(site, job.name),
             rules=JudgedNames(
                 runtime.rules,
-                Place(site=site, target=self._target.name, job=job.name, labels=runtime.labels.of(self._target.name)),
+                Place(
+                    site=site,
+                    target=self._target.name,
+                    job=job.name,
+                    labels=runtime.labels.of(self._target.name),
+                    site_keys=runtime.labels.keys_of(site),
+                ),
                 runtime.store.facts(site) if runtime.rules else {},
                 self._times.now,
             ),
@@ -201,6 +208,7 @@ class PlanResolver:
             windows=Windows() if self._observed.outside_window else self._job.windows,
             now=self._times.now,
             rolled_back=self._rolled_back_names(),
+            had_before=self._had_before,
         )
         passed = gate.passed(provisional)
         stopped = {action.name for action in provisional.actions} - {action.name for action in passed.actions}
@@ -210,6 +218,9 @@ class PlanResolver:
         if self._observed.recheck and self._runtime.judges_values:
             values |= frozenset(self._standing.rules.lacking(self._observed.desired.all))
         return replace(passed, read_requests=ReadRequests(values=values, compares=asked.compares - stopped))
+
+    def _had_before(self, action: Update) -> bool:
+        return self._runtime.store.arrived(self._target.site, action.name, version_label(action.desired.version))
 
     @property
     def _place(self) -> tuple[str, str, str]:
@@ -322,6 +333,7 @@ class PlanResolver:
             claimed_by_own_job=self._standing.claimed,
             wanted_elsewhere=self._confirmed.wanted_elsewhere,
             objections=self._confirmed.objections or {},
+            rested_until=self._rested_until(),
             grants=self._standing.grants,
             known_ids=observed.known_ids,
             problems=observed.problems,
@@ -347,6 +359,11 @@ class PlanResolver:
                 site_now=self._times.site_now,
             )
         )
+
+    def _rested_until(self) -> datetime | None:
+        """By the site's clock, as absence is measured."""
+        ended = self._runtime.store.rested_until(self._job.name, self._target.name)
+        return None if ended is None else ended + (self._times.site_now - self._times.now)
 
     def _guarded(self, provisional: Plan) -> Plan:
         job, limits, records = self._job, self._job.limits, self._observed.records

@@ -92,7 +92,8 @@ def _tombstone(row: Row, record: Record, kind: FindingKind, why: str) -> Verdict
     """Add up the observed absence, and delete once it has reached the grace."""
     now, policies = row.inputs.site_now, row.policies
     seen = record.absent_for
-    if record.absent_at is not None:
+    rested = row.evidence.rested_until
+    if record.absent_at is not None and (rested is None or rested <= record.absent_at):
         seen += max(timedelta(0), min(now - record.absent_at, 2 * policies.interval))
     absent = replace(record, absent_at=now, absent_for=seen)
     if seen < policies.grace:

@@ -33,7 +33,7 @@ def store_cycle_result(journal: Journal, runtime: Runtime, report: SyncReport, s
     if seen is not None:
         _store_what_is_known(journal, runtime, report, site, seen.rows)
         # Only a cycle that saw everything knows what still waits; another one leaves the batches as they are.
-        journal.waits(report.job, seen.waiting)
+        journal.waits(report.job, seen.waiting, runtime.jobs_on(site))
         journal.listed(seen.remote)
     journal.ran(_run(report, site, runtime.store))
 

@@ -61,7 +61,12 @@ def not_carried_out(plan: Plan, todo: Plan, applied: ApplyResult, interruption: 
         why = "not sent yet; the next cycle sends it"
     return LeftOut(
         {
-            action.name: (action, why if action.name in chosen else "not part of the kept plan; `syncd sync` sends it")
+            action.name: (
+                action,
+                why
+                if action.name in chosen
+                else "not part of what this command sends; the next cycle, or `syncd sync`, sends it",
+            )
             for action in plan.actions
             if action.name not in ended
         }

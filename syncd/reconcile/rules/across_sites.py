@@ -68,6 +68,7 @@ def subject_of(runtime: Runtime, record: Record, target: str) -> Subject:
         job=record.job,
         ref=record.ref,
         labels=runtime.labels.of(target),
+        site_keys=runtime.labels.keys_of(record.site),
         version=record.version,
         changed_at=record.source_updated_at,
     )
@@ -80,15 +81,20 @@ def _unmanaged_on(runtime: Runtime, target: Target, seen: SiteSeen) -> list[Subj
         target.site,
         target.name,
         runtime.labels.of(target.name),
+        runtime.labels.keys_of(target.site),
     )
 
 
 def unmanaged_subjects(
-    listed: Mapping[str, tuple[str, str]], site: str, target: str, labels: Mapping[str, str]
+    listed: Mapping[str, tuple[str, str]],
+    site: str,
+    target: str,
+    labels: Mapping[str, str],
+    site_keys: frozenset[str],
 ) -> list[Subject]:
     """What a site lists that no ledger holds and that carries nobody's mark. `listed`: name and owner by id."""
     return [
-        Subject(name=name, site=site, target=target, labels=labels)
+        Subject(name=name, site=site, target=target, labels=labels, site_keys=site_keys)
         for name, owner in sorted(listed.values())
         if not owner
     ]

@@ -78,7 +78,9 @@ class Gate:
     windows: Windows
     now: datetime
     rolled_back: Mapping[str, str]
-    """Names whose source path a person rolled back, and in which words: no rule holds those up, but for a denial."""
+    """Names whose source path a person rolled back, and in which words."""
+    had_before: Callable[[Update], bool] = lambda _action: False
+    """Did the site ever hold the very version that an update brings? Asked only of what is rolled back."""
 
     def passed(self, plan: Plan) -> Plan:
         """The plan with the actions that may go; the others are findings, or wait for a release."""
@@ -113,11 +115,13 @@ class Gate:
         return None
 
     def _is_taken_back(self, action: Action) -> bool:
-        """Does it give the site back an older version of what it holds, as a person decided with a reason?
+        """Does it give the site back what that held before, as a person decided with a reason?
 
-        A name that the site does not hold yet, or that is somebody else's, is not taken back: it waits like any other.
+        What no site was ever given waits like any other: who may roll back does not release by that.
         """
-        return action.name in self.rolled_back and isinstance(action, Update) and action.reason not in ADOPTING
+        if action.name not in self.rolled_back or not isinstance(action, Update) or action.reason in ADOPTING:
+            return False
+        return self.had_before(action)
 
     def _is_superseded(self, finding: Finding) -> bool:
         return finding.kind is FindingKind.UNCHANGED and finding.name in self.rolled_back

@@ -20,6 +20,7 @@ class Place:
     target: str
     job: str
     labels: Mapping[str, str]
+    site_keys: frozenset[str]
 
 
 class JudgedNames:
@@ -72,6 +73,7 @@ class JudgedNames:
             job=record.job,
             ref=record.ref,
             labels=self._place.labels,
+            site_keys=self._place.site_keys,
             version=record.version,
         )
         return hits_of(self._rules, subject, self._facts, self._now)
@@ -88,6 +90,7 @@ class JudgedNames:
             job=desired.job,
             ref=desired.ref,
             labels=self._place.labels,
+            site_keys=self._place.site_keys,
             version=desired.version,
             owner=state.owner if state else "",
             changed_at=desired.updated_at,

@@ -46,6 +46,7 @@ from syncd.sources.retry import FailFast
 MOST_PAGES = 1000
 BATCH = 20
 CURRENT = "AWSCURRENT"
+PENDING = "AWSPENDING"
 NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
 """A secret's name (CreateSecret reference)."""
 NOT_FOUND = "ResourceNotFoundException"
@@ -342,9 +343,11 @@ def _document(entry: SourceEntry, answer: dict[str, Any]) -> ReadResult:
     value = next((answer[key] for key in ("SecretString", "SecretBinary") if answer.get(key) is not None), None)
     if not isinstance(value, str | bytes) or not word(answer.get("VersionId")):
         return _failed(entry, "the answer holds no value", "see what answers at endpoint_url")
+    stages = {text(stage) for stage in answer.get("VersionStages") or ()}
     return ReadResult(
         entry=entry,
         version=_version(answer.get("VersionId")),
         document=SecretValue(value),
         updated_at=_date(answer.get("CreatedDate")) or entry.updated_at,
+        is_accepted=PENDING not in stages or CURRENT in stages,
     )

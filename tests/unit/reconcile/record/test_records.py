@@ -146,7 +146,7 @@ def test_what_was_planned_and_not_sent(applied: ApplyResult, interrupted: bool, 
 
 def test_what_is_not_part_of_a_kept_plan_is_told_apart() -> None:
     left = not_carried_out(Plan(actions=(UPDATE,)), Plan(), ApplyResult(), "")
-    assert "not part of the kept plan" in left.findings[0].message
+    assert "not part of what this command sends" in left.findings[0].message
     done = ApplyResult(outcomes=[outcome()])
     assert not_carried_out(Plan(actions=(UPDATE,)), Plan(actions=(UPDATE,)), done, "").findings == ()
 
