@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from syncd.bootstrap.sources import SourceHooks, make_queue, make_source
 from syncd.bootstrap.targets import TargetFactory
 from syncd.bootstrap.waits import WaitNotices
 from syncd.config.settings import AwsSettings, Settings
+from syncd.domain import LastRun
 from syncd.domain.decisions import Labels
 from syncd.domain.ports import Clock, CycleObserver, Queue, SilentObserver, Source, Target, TellWait
 from syncd.domain.recency import TOLERANCE, happened_within
@@ -185,20 +187,32 @@ class App:
         return Served(jobs=jobs, stale=self._stale())
 
     def _stale(self) -> frozenset[tuple[str, str]]:
-        """Sites and jobs whose last complete look at their source is older than two intervals of the schedule."""
+        """Sites and jobs that did not look at their source for two intervals, or were not reached since it had news."""
         now = self._around.clock()
-        looked = {(run.site, run.job): run.succeeded_at for run in self.ledger.runs()}
+        runs = {(run.site, run.job): run for run in self.ledger.runs()}
         found = set()
         for name, job in self.settings.jobs.items():
-            if job.schedule is None:  # run by hand or by another scheduler: nobody said how often
-                continue
-            span = 2 * job.schedule.interval() + SLACK
+            # Run by hand or by another scheduler: nobody said how often.
+            span = None if job.schedule is None else 2 * job.schedule.interval() + SLACK
+            news = self.ledger.news_at(name)
             for target in job.targets:
-                key = (self.site_of(target), name)
-                at = looked.get(key)
-                if at is not None and not happened_within(at, now, span):
-                    found.add(key)
+                run = runs.get((self.site_of(target), name))
+                if run is None or run.succeeded_at is None:
+                    continue
+                old = span is not None and not happened_within(run.succeeded_at, now, span)
+                if old or self._was_passed_over(run, target, news):
+                    found.add((run.site, name))
         return frozenset(found)
+
+    def _was_passed_over(self, run: LastRun, target: str, news: datetime | None) -> bool:
+        """Was there news that the site's last cycle did not bring it, or that a pause keeps from it?
+
+        While a cycle is under way nothing is said of it.
+        """
+        if news is None or run.succeeded_at is None or run.succeeded_at >= news:
+            return False
+        left_out = run.finished_at >= news and not json.loads(run.counts or "{}").get("saw_all")
+        return left_out or bool(self.runtime.paused(run.job, target))
 
     def _see_that_joined_targets_agree(self) -> None:
         """Targets on one site share its records and its rate limit, under whichever key. Raises `ConfigError`."""

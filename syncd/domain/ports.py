@@ -146,8 +146,11 @@ class Journal(Protocol):
     def paths(self, states: Iterable[PathState]) -> None:
         """Store what was read of source paths."""
 
+    def news(self, job: str) -> None:
+        """Remember that a job's source has something new: sites that were not reached since are behind."""
+
     def facts(self, facts: Facts) -> None:
-        """Store what was judged of values that were read, by name, version and digest of the check."""
+        """Store what was judged of values that were read."""
 
     def waits(self, job: str, waiting: Iterable[HeldAction], serving: Iterable[str]) -> None:
         """Replace what waits for a release, for this job on this site.
@@ -193,6 +196,9 @@ class ReadOnlyJournal:
         """See `Journal`."""
 
     def paths(self, states: Iterable[PathState]) -> None:
+        """See `Journal`."""
+
+    def news(self, job: str) -> None:
         """See `Journal`."""
 
     def facts(self, facts: Facts) -> None:

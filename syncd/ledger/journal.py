@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -65,6 +66,11 @@ def move(connection: Connection, old: str, site: str, rows: Iterable[Record], at
         fresh = [{**row, "site": site} for row in moving if tuple(row[name] for name in key) not in columns_found]
         if fresh:
             connection.execute(table.insert(), fresh)
+
+
+def news_key(job: str) -> str:
+    """Under which the ledger remembers when a job's source had something new; a job's name may be longer than a key."""
+    return f"news {hashlib.sha256(job.encode()).hexdigest()[:40]}"
 
 
 def lock_lost(site: str, place: str) -> LedgerError:
@@ -191,6 +197,12 @@ class SiteJournal:
         rows = (path_row(state) for state in states)
         with self._transaction() as connection:
             upsert(connection, tables.paths, rows)
+
+    def news(self, job: str) -> None:
+        """Remember that a job's source has something new: sites that were not reached since are behind."""
+        with self._transaction() as connection:
+            at = (self._clock() - tables.EPOCH) // tables.MICROSECOND
+            upsert(connection, tables.meta, [{"key": news_key(job), "value": str(at)}])
 
     def facts(self, facts: Facts) -> None:
         """Store what was judged of values that were read, each with what was judged."""

@@ -28,7 +28,7 @@ from syncd.ledger.audit import Filter
 from syncd.ledger.audit_trail import AuditTrail
 from syncd.ledger.decisions import Decisions
 from syncd.ledger.engine import PART, identity_of, in_parts, translated, undamaged, upsert
-from syncd.ledger.journal import SiteJournal, lock_lost, move
+from syncd.ledger.journal import SiteJournal, lock_lost, move, news_key
 from syncd.ledger.listings import ListedSecret, facts_of, listed_secrets
 from syncd.ledger.migrations import migrate
 from syncd.ledger.rows import as_known_id, as_path, as_problem, as_recent, as_record, as_run, row_checksum
@@ -319,6 +319,11 @@ class Ledger:
     def rested_until(self, job: str, target: str) -> datetime | None:
         """When the last pause of a job on a target ended; None for never."""
         return self.decisions.rested_until(job, target)
+
+    def news_at(self, job: str) -> datetime | None:
+        """When a cycle last saw something new at a job's source; None for never."""
+        at = self.meta(news_key(job))
+        return None if at is None else tables.EPOCH + int(at) * tables.MICROSECOND
 
     def find(self, asked: Search, served: Served, now: datetime) -> tuple[list[Record], bool]:
         """A page of records, and whether more follow."""

@@ -77,7 +77,7 @@ class Look:
         """
         runtime, job = self.runtime, self.job
         target = runtime.target(self.target_name)
-        source = SourceObserver(job.rules, runtime.access_to(job.source, journal), cache, self.hinted_paths)
+        source = SourceObserver(job.rules, runtime.access_to(job, journal), cache, self.hinted_paths)
         source.observe()
         remote = self._listed(cache, target)
         # Before anything is planned: which rows of the ledger are of this very site, whatever key they were kept

@@ -64,10 +64,11 @@ class Runtime:
             if any(self.site_of(target) == site for target in self.jobs[name].targets)
         }
 
-    def access_to(self, source: str, journal: Journal | None = None) -> SourceAccess:
+    def access_to(self, job: Job, journal: Journal | None = None) -> SourceAccess:
         """A source with all that an observer of it needs; without a journal nothing that is seen is kept."""
         return SourceAccess(
-            source=self.source(source),
+            source=self.source(job.source),
+            job=job.name,
             store=self.store,
             journal=journal or ReadOnlyJournal(),
             fingerprint=self.fingerprint,

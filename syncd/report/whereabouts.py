@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from syncd.bootstrap.app import App
-from syncd.domain import Record, SecretRef, version_label
+from syncd.domain import PathState, Record, Rule, SecretRef, version_label
+from syncd.domain.naming import selects_path
 from syncd.domain.statuses import status_of_record
 from syncd.errors import ConfigError
 from syncd.ledger.audit import Filter
 
+Known = Mapping[str, Mapping[tuple[str, str], PathState]]
+"""What was last seen of the sources, by source, and by path and pin."""
+
 
 def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
-    """A row for every name that comes from the path. Raises `ConfigError` where nothing does."""
+    """A row for every name that comes from the path, and for every site that lacks it.
+
+    Raises `ConfigError` where nothing comes from it and the source is not known to have it.
+    """
     now, served = app.runtime.clock(), app.served
+    known = {source: app.ledger.known_paths(source) for source in app.settings.sources}
     records = [record for record in app.ledger.records() if _is_meant(record.ref, path)]
-    found = [_row(app, record, status_of_record(record, served, now)) for record in records]
-    have = {(record.site, record.name) for record in records}
+    found = [
+        _row(app, record, status_of_record(record, served, now), _newest(known, record.ref, record.pin))
+        for record in records
+    ]
+    have, have_trouble = {(record.site, record.name) for record in records}, set[tuple[str, SecretRef]]()
     for problem in app.ledger.all_problems():
-        if problem.ref and _is_meant(problem.ref, path) and (problem.site, problem.subject) not in have:
+        if not problem.ref or not _is_meant(problem.ref, path):
+            continue
+        have_trouble.add((problem.site, problem.ref))
+        if (problem.site, problem.subject) not in have:
             target = app.first_target_on(problem.site, problem.job)
-            nothing = {"version": None, "arrived_at": None, "request_id": None}
-            row = {"site": problem.site, "target": target, "name": problem.subject, "status": problem.kind}
-            found.append({**row, **nothing})
+            newest = _newest(known, problem.ref, "")
+            found.append(_lacking(problem.site, target, problem.subject, problem.kind, newest))
+    told = {(record.site, record.ref) for record in records} | have_trouble
+    found += _not_reached(app, path, known, records, told)
     if not found:
         raise ConfigError(
             f"no site has a secret from {path}, and none failed to get one",
@@ -31,11 +48,61 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: (row["target"], row["name"]))
 
 
-def has_it(row: dict[str, Any], version: str | None) -> bool:
-    """Does the site hold this version, or a later one? None: the one that the source has."""
+def _newest(known: Known, ref: SecretRef, pin: str) -> str | None:
+    """The version that the source was last seen to have, as people write it; None where it has none or is not known."""
+    state = known.get(ref.source, {}).get((ref.path, pin))
+    return (version_label(state.version.token) or None) if state else None
+
+
+def _not_reached(
+    app: App, path: str, known: Known, records: Iterable[Record], told: set[tuple[str, SecretRef]]
+) -> Iterator[dict[str, Any]]:
+    """What a job sends to a site that nothing tells of: one that is paused, outside a window, or refuses everything.
+
+    `told`: by site and reference (without a field: of all), what something tells of.
+    """
+    names: dict[tuple[str, SecretRef], str] = {(record.job, record.ref): record.name for record in records}
+    for job in app.runtime.jobs.values():
+        wanted: dict[SecretRef, str | None] = {}
+        for rule in job.rules:
+            for state in known.get(job.source, {}).values():
+                if state.pin == rule.pin and selects_path(rule, state.path):
+                    refs = (ref for ref in _refs(state, rule) if _is_meant(ref, path))
+                    newest = version_label(state.version.token) or None
+                    wanted |= dict.fromkeys(refs, newest)
+        for site, target in {app.site_of(target): target for target in reversed(job.targets)}.items():
+            for ref, newest in wanted.items():
+                if not {(site, ref), (site, replace(ref, field=None))} & told:
+                    yield _lacking(site, target, names.get((job.name, ref), str(ref)), "behind", newest)
+
+
+def _refs(state: PathState, rule: Rule) -> list[SecretRef]:
+    """What a rule takes of a path, as far as its fields are known."""
+    ref = SecretRef(source=state.source, path=state.path)
+    if rule.field is None:
+        return [ref]
+    return [replace(ref, field=name) for name in state.fields or () if rule.field in {"*", name}]
+
+
+def _lacking(site: str, target: str, name: str, status: str, newest: str | None) -> dict[str, Any]:
+    nothing = {"version": None, "arrived_at": None, "request_id": None, "source_version": newest}
+    return {"site": site, "target": target, "name": name, "status": status, **nothing}
+
+
+def has_it(row: Mapping[str, Any], version: str | None) -> bool:
+    """Does the site of a row hold a version?
+
+    `version`: this one or a later one, by the same numbering; None: the newest that the source was seen to have.
+    """
+    holds, newest = row["version"], row.get("source_version")
     if version is None:
-        return row["status"] in {"synced", "frozen"}
-    return row["version"] is not None and is_at_least(row["version"], version)
+        return row["status"] in {"synced", "frozen"} and newest in {None, holds}
+    began_anew = _number(newest) is not None and (_number(holds) or 0) > (_number(newest) or 0)
+    return holds is not None and not began_anew and is_at_least(holds, version)
+
+
+def _number(label: str | None) -> int | None:
+    return int(label) if label is not None and label.isdecimal() else None
 
 
 def _is_meant(ref: SecretRef, path: str) -> bool:
@@ -50,17 +117,19 @@ def is_at_least(label: str, version: str) -> bool:
     return label == version
 
 
-def _row(app: App, record: Record, status: str) -> dict[str, Any]:
+def _row(app: App, record: Record, status: str, newest: str | None) -> dict[str, Any]:
     lines = app.ledger.audit.lines(Filter(site=record.site, name=record.name, event="secret.*"))
     done = [line for line in lines if line["outcome"] == "done" and line["remote_id"] == record.remote_id]
     last = done[-1] if done else None
     settled = record.last_synced_at.isoformat() if record.last_synced_at else None
+    held = (version_label(record.version) or None) if record.remote_id else None
     return {
         "site": record.site,
         "target": record.target,
         "name": record.name,
-        "version": (version_label(record.version) or None) if record.remote_id else None,
-        "status": status,
+        "version": held,
+        "source_version": newest,
+        "status": "behind" if status == "synced" and newest not in {None, held} else status,
         "arrived_at": last["at"] if last else settled,
         "request_id": last["request_id"] if last else None,
     }

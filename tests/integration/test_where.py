@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -69,3 +70,79 @@ def test_a_plan_as_a_comment(sites: Lab, bao: Bao) -> None:
     )
     assert "### To be seen to" in done.out and "new\\_v" in done.out
     assert sites.run("plan", "--format", "yaml").code == 3
+
+
+def revoke(lab: Lab, target: str) -> None:
+    """The site of a target refuses everything from now on."""
+    lab.secret_file(f"revoked-{target}", "revoked")
+    lab.config["targets"][target] = lab.target(lab.config["targets"][target]["auth"]["site_id"], f"revoked-{target}")
+
+
+def closed_window() -> dict[str, list[str]]:
+    """Windows that are not open now, nor within the next two hours."""
+    begins = datetime.now(UTC) + timedelta(hours=3)
+    return {"allow": [f"{begins:%H}:00-{begins + timedelta(hours=1):%H}:00 UTC"]}
+
+
+@pytest.mark.parametrize("what", ["first", "next"])
+@pytest.mark.parametrize("how", ["paused", "refuses", "window"])
+def test_a_site_that_was_not_reached_does_not_have_it(sites: Lab, bao: Bao, how: str, what: str) -> None:
+    if how == "paused":
+        assert sites.run("pause", "--target", "outlet", "--reason", "x").code == 0
+    elif how == "refuses":
+        revoke(sites, "outlet")
+    else:
+        sites.config["jobs"]["late"] = {
+            **sites.config["jobs"]["job"],
+            "targets": ["outlet"],
+            "windows": closed_window(),
+        }
+        sites.config["jobs"]["job"]["targets"] = ["shop"]
+    path = f"{bao.mount}/wh/{'new' if what == 'first' else 'db'}"
+    bao.put(f"wh/{'new' if what == 'first' else 'db'}", user="u2", password="p2")
+    sites.run("sync")
+    result = sites.run("where", path, "--json")
+    told = {(row["target"], row["status"]) for row in result.json}
+    assert result.code == 1 and {target for target, _ in told} == {"shop", "outlet"}, told
+    assert ("shop", "synced") in told and ("outlet", "synced") not in told, told
+    assert sites.run("where", path, "--version", "1" if what == "first" else "2").code == 1
+    if how != "window" and what == "next":  # nor does any other place say that it has it
+        listed = sites.run("state", "list", "--json").json
+        assert {row["status"] for row in listed if row["target"] == "outlet"} == {"behind"}
+        report = sites.run("report", "--format", "json").json["secrets"]
+        assert {row["status"] for row in report if row["target"] == "outlet"} == {"behind"}
+
+
+def test_what_waits_for_its_first_arrival_everywhere_is_told(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bao.put("solo/x", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/solo/*"}, windows=closed_window())
+    lab.run("sync")
+    result = lab.run("where", f"{bao.mount}/solo/x", "--json")
+    assert result.code == 1 and [row["status"] for row in result.json] == ["behind"]
+
+
+def test_a_frozen_secret_has_what_it_holds(sites: Lab, bao: Bao) -> None:
+    path = f"{bao.mount}/wh/db#user"
+    for target in ("shop", "outlet"):
+        frozen = sites.run("state", "freeze", "db_user", "--target", target, "--until", "3h", "--reason", "x")
+        assert frozen.code == 0
+    assert sites.run("where", path).code == 0
+    bao.put("wh/db", user="u2", password="p2")
+    sites.run("sync")
+    assert sites.run("where", path).code == 1 and sites.run("where", path, "--version", "1").code == 0
+
+
+def test_numbers_that_began_anew_are_no_later_ones(sites: Lab, bao: Bao) -> None:
+    for count in range(2, 6):
+        bao.put("wh/db", user=f"old-{count}", password="p")
+    assert sites.run("sync").code == 0
+    bao.remove("wh/db")
+    for count in (1, 2):
+        bao.put("wh/db", user=f"new-{count}", password="p")
+    for target in ("shop", "outlet"):
+        revoke(sites, target)
+    sites.run("sync")
+    path = f"{bao.mount}/wh/db"
+    for version in ("1", "2", "5"):
+        assert sites.run("where", path, "--version", version).code == 1, version

@@ -34,6 +34,8 @@ class _Seen:
     rollbacks: Mapping[str, Rollback] = field(default_factory=dict)
     """What a person wants of an older version, by path."""
     rolled_back: dict[str, str] = field(default_factory=dict)
+    has_news: bool = False
+    """Was anything read in a version that the ledger does not have?"""
     """Paths that were listed and are read in an older version, and in which words."""
 
 
@@ -46,6 +48,8 @@ class SourceAccess:
     journal: Journal
     fingerprint: Fingerprint
     clock: Clock
+    job: str
+    """For which it looks."""
     configured: frozenset[str] = frozenset()
     """The sources of all jobs."""
 
@@ -157,6 +161,9 @@ class SourceObserver:
         if seen.changed:
             self._access.journal.paths(seen.changed.values())
             seen.changed.clear()
+        if seen.has_news:
+            self._access.journal.news(self._access.job)
+            seen.has_news = False
 
     def _take(self, key: Key, result: ReadResult) -> None:
         seen = self._seen
@@ -184,6 +191,7 @@ class SourceObserver:
         path, pin = key
         fields = fields_of(result.document)
         known = state is not None and state.version.token == version.token
+        seen.has_news |= not known
         self._keep(
             key,
             PathState(

@@ -95,7 +95,7 @@ class _Wish:
 
 def _wish(runtime: Runtime, job: Job, target: Target) -> _Wish:
     try:
-        observer = SourceObserver(job.rules, runtime.access_to(job.source), ObservationCache())
+        observer = SourceObserver(job.rules, runtime.access_to(job), ObservationCache())
         observer.observe()
     except SyncdError as error:
         return _Wish(cause=error.message)

@@ -35,7 +35,7 @@ def store_cycle_result(journal: Journal, runtime: Runtime, report: SyncReport, s
         # Only a cycle that saw everything knows what still waits; another one leaves the batches as they are.
         journal.waits(report.job, seen.waiting, runtime.jobs_on(site))
         journal.listed(seen.remote)
-    journal.ran(_run(report, site, runtime.store))
+    journal.ran(_run(report, site, runtime.store, saw_all=seen is not None))
 
 
 def _store_what_is_known(
@@ -89,7 +89,7 @@ def open_findings(report: SyncReport, site: str) -> dict[tuple[str, str], Entry]
     }
 
 
-def _run(report: SyncReport, site: str, store: StateStore) -> LastRun:
+def _run(report: SyncReport, site: str, store: StateStore, *, saw_all: bool) -> LastRun:
     before = next((run for run in store.runs() if (run.job, run.site) == (report.job, site)), None)
     good = report.exit_code in {0, 1, 6} and not report.unsent
     return LastRun(
@@ -102,6 +102,11 @@ def _run(report: SyncReport, site: str, store: StateStore) -> LastRun:
         message=f"interrupted: {report.unsent} not sent" if report.unsent else reason_of(report),
         succeeded_at=report.finished_at if good else before.succeeded_at if before else None,
         counts=json.dumps(
-            {**counts(report), "listing_calls": report.listing_calls, "means": dict(report.listing_methods)}
+            {
+                **counts(report),
+                "listing_calls": report.listing_calls,
+                "means": dict(report.listing_methods),
+                "saw_all": saw_all,
+            }
         ),
     )
