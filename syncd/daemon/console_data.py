@@ -12,13 +12,10 @@ from syncd.bootstrap.app import App
 from syncd.config.fields import format_duration
 from syncd.config.settings import Schedule
 from syncd.daemon.generations import Generations
+from syncd.daemon.secrets_page import row_of_problem, secret_row, secrets_page, see_choice
 from syncd.daemon.status import counted
-from syncd.domain import STATUSES, OpenProblem, Record, version_label
-from syncd.domain.statuses import status_of_record
 from syncd.errors import ConfigError
 from syncd.ledger.audit import Filter
-from syncd.ledger.schema import EPOCH, MICROSECOND
-from syncd.ledger.search import ORDERS, Search
 from syncd.report import formats
 from syncd.report.grouping import Problem, grouped_by_cause, names_in_words
 from syncd.report.held import batch_rows
@@ -28,8 +25,6 @@ from syncd.report.whereabouts import whereabouts
 from syncd.web.principal import Principal
 
 SHOWN_LINES = 200
-NEVER_ARRIVED = 200
-"""Secrets that failed before they ever came to a site, as the page of all secrets shows them."""
 FORMS = {
     "json": "application/json", "csv": "text/csv; charset=utf-8", "md": "text/markdown; charset=utf-8",
     "html": "text/html; charset=utf-8",
@@ -150,55 +145,7 @@ class ConsoleData:
 
     def secrets(self, who: Principal, asked: Mapping[str, str]) -> dict[str, Any]:
         """A page of secrets. Raises `ConfigError` for a filter that is none."""
-        app = self._app
-        now, served = app.runtime.clock(), app.served
-        status, job, target, rule = (asked.get(key, "") for key in ("status", "job", "target", "rule"))
-        label = asked.get("label", "")
-        order = asked.get("sort") or "name"
-        known = self.choices(who)
-        _see(status, STATUSES, "status")
-        _see(job, known["jobs"], "job")
-        _see(target, known["targets"], "target")
-        _see(rule, [member.id for member in app.runtime.rules], "rule")
-        _see(order, ORDERS, "sort")
-        names = None
-        if rule:
-            names = frozenset((hit.subject.site, hit.subject.name) for hit in hits_now(app) if hit.rule.id == rule)
-        search = Search(
-            text=asked.get("q", "")[:200], status=status, job=job, sites=_sites(app, who, target, label), names=names,
-            order=order, after=_after(asked.get("after", ""), order),
-        )  # fmt: skip
-        records, more = app.ledger.find(search, served, now)
-        rows = [self._row(app, record, now) for record in records]
-        never = [] if search.after or rule else list(self._never_arrived(app, who, search))
-        last = records[-1] if more else None
-        return {"rows": never + rows, "next": _cursor(last, order) if last else None, "as_of": now}
-
-    def _row(self, app: App, record: Record, now: datetime) -> dict[str, Any]:
-        return {
-            "name": record.name, "site": record.site, "target": app.first_target_on(record.site, record.job),
-            "job": record.job, "source": record.ref.source, "path": record.ref.path, "field": record.ref.field,
-            "version": version_label(record.version) or None,
-            "status": status_of_record(record, app.served, now),
-            "source_changed_at": record.source_updated_at, "arrived_at": record.last_synced_at,
-            "remote_id": record.remote_id,
-        }  # fmt: skip
-
-    def _never_arrived(self, app: App, who: Principal, asked: Search) -> Iterator[dict[str, Any]]:
-        """Names without a row: denied, held, in conflict, failed before they came."""
-        have: set[tuple[str, str]] = set()
-        for site in app.served.jobs:
-            have |= {(site, record.name) for record in app.ledger.records(site)} if app.ledger.all_problems() else set()
-        shown = 0
-        for problem in sorted(app.ledger.all_problems(), key=lambda member: member.subject):
-            target = app.first_target_on(problem.site, problem.job)
-            fits = problem.kind == asked.status or not asked.status
-            fits = fits and asked.job in {"", problem.job} and (asked.sites is None or problem.site in asked.sites)
-            fits = fits and asked.text.lower() in f"{problem.subject} {problem.ref or ''} {target}".lower()
-            if not fits or (problem.site, problem.subject) in have or not who.sees(target) or shown == NEVER_ARRIVED:
-                continue
-            shown += 1
-            yield _row_of_problem(problem, target)
+        return secrets_page(self._app, who, asked, self.choices(who))
 
     def choices(self, who: Principal) -> dict[str, list[str]]:
         """What the filters of the pages offer."""
@@ -231,13 +178,14 @@ class ConsoleData:
             return None
         ref = record.ref if record else problems[0].ref
         same = [record for record in app.ledger.records() if ref is not None and record.ref == ref]
-        places = [self._row(app, record, now) for record in same]
+        served = app.served
+        places = [secret_row(app, record, served, now) for record in same]
         rollback = app.ledger.decisions.rollbacks().get((ref.source, ref.path)) if ref else None
         asked = Filter(site=site, name=name)
         lines = list(app.ledger.audit.lines(asked, most=50))
         return {
             "name": name, "site": site, "target": target, "job": job,
-            "row": self._row(app, record, now) if record else _row_of_problem(problems[0], target),
+            "row": secret_row(app, record, served, now) if record else row_of_problem(problems[0], target),
             "ref": str(ref) if ref else None,
             "path": ref.path if ref else None,
             "owner": record_owner(app, record) if record else "",
@@ -286,11 +234,13 @@ class ConsoleData:
         """The newest lines of the audit trail that fit, and the head of each chain."""
         app = self._app
         target, day = asked.get("target", ""), asked.get("day", "")
-        _see(target, self.choices(who)["targets"], "target")
+        see_choice(target, self.choices(who)["targets"], "target")
         since = _day(day) if day else None
+        mine = None if who.targets is None else frozenset(map(app.site_of, who.targets))
         lines = app.ledger.audit.lines(
             Filter(
                 site=app.site_of(target) if target else None,
+                sites=mine,
                 name=asked.get("name") or None,
                 actor=asked.get("actor") or None,
                 event=asked.get("event") or None,
@@ -336,7 +286,7 @@ class ConsoleData:
 
     def report(self, who: Principal, form: str) -> tuple[str, str]:
         """The report as text, and its media type."""
-        _see(form, FORMS, "format")
+        see_choice(form, FORMS, "format")
         found = self._report(who)
         makers = {"csv": formats.as_csv, "md": formats.as_markdown, "html": formats.as_html}
         text = (
@@ -363,50 +313,6 @@ def _in_words(schedule: Schedule | None) -> str:
     if schedule is None:
         return "by hand"
     return f"every {format_duration(schedule.every)}" if schedule.every else f"at {schedule.cron} {schedule.timezone}"
-
-
-def _see(given: str, known: Any, what: str) -> None:
-    """Raise `ConfigError` for a filter by what is not there."""
-    if given and given not in known:
-        raise ConfigError(f"there is no {what} of that name", hint=f"one of {', '.join(known) or 'none'}")
-
-
-def _sites(app: App, who: Principal, target: str, label: str) -> frozenset[str] | None:
-    """The sites that are asked for, within the rights; None: all."""
-    if not target and not label and who.targets is None:
-        return None
-    key, _, value = label.partition("=")
-    return frozenset(
-        app.site_of(name)
-        for name in app.settings.targets
-        if who.sees(name) and target in {"", name} and (not label or app.runtime.labels.of(name).get(key) == value)
-    )
-
-
-def _row_of_problem(problem: OpenProblem, target: str) -> dict[str, Any]:
-    ref = problem.ref
-    return {
-        "name": problem.subject, "site": problem.site, "target": target, "job": problem.job,
-        "source": ref.source if ref else None, "path": ref.path if ref else None, "field": ref.field if ref else None,
-        "version": version_label(problem.version) or None, "status": problem.kind, "source_changed_at": None,
-        "arrived_at": None, "remote_id": None,
-    }  # fmt: skip
-
-
-def _cursor(record: Record, order: str) -> str:
-    """Where the next page begins: the last row's key, site and name."""
-    at = record.last_synced_at if order == "arrival" else record.source_updated_at
-    key = record.name if order == "name" else str((at - EPOCH) // MICROSECOND if at else 0)
-    return f"{key}|{record.site}|{record.name}"
-
-
-def _after(text: str, order: str) -> tuple[str, str, str] | None:
-    if not text:
-        return None
-    parts = text.split("|")
-    if len(parts) != 3 or (order != "name" and not parts[0].lstrip("-").isdecimal()) or len(text) > 500:
-        raise ConfigError("that page is none", hint="begin with the first one")
-    return parts[0], parts[1], parts[2]
 
 
 def _day(text: str) -> datetime:

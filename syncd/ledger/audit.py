@@ -122,6 +122,8 @@ class Filter:
     """Which lines are asked for."""
 
     site: str | None = None
+    sites: frozenset[str] | None = None
+    """Only lines about these; None: all."""
     name: str | None = None
     job: str | None = None
     actor: str | None = None
@@ -141,6 +143,7 @@ def _asked(asked: Filter) -> list[Any]:
     if asked.event is not None:
         parts = [part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") for part in asked.event.split("*")]
         where.append(c.event.like("%".join(parts), escape="\\"))
+    where += [c.site.in_(sorted(asked.sites))] if asked.sites is not None else []
     where += [c.line.contains(asked.text, autoescape=True)] if asked.text else []
     where += [c.at >= asked.since] if asked.since else []
     where += [c.at < asked.until] if asked.until else []

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
@@ -24,6 +24,7 @@ BUSY_SECONDS = 10
 """That one transaction waits for another process's."""
 APPLICATION_ID = 0x73796E63
 """SQLite's `application_id` of a syncd ledger ("sync"): another program's file is not touched."""
+T = TypeVar("T")
 PART = 500
 """Rows that are made and sent to the database together."""
 
@@ -247,6 +248,11 @@ def postgres_engine(url: str) -> Engine:
 
 def in_parts(ids: Iterable[str]) -> Iterator[list[str]]:
     """The ids in parts that one statement takes."""
-    left = iter(sorted(ids))
+    yield from parts_of(sorted(ids))
+
+
+def parts_of(rows: Iterable[T]) -> Iterator[list[T]]:
+    """What is given, in parts that one statement takes."""
+    left = iter(rows)
     while part := list(islice(left, PART)):
         yield part

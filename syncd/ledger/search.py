@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,9 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, not
 from syncd.domain import Record
 from syncd.domain.statuses import Served
 from syncd.ledger import schema as tables
+from syncd.ledger.engine import parts_of
 from syncd.ledger.rows import as_record
+from syncd.ledger.schema import EPOCH
 
 PAGE = 50
 """Rows of a page."""
@@ -79,7 +82,6 @@ def _query(asked: Search, served: Served, now: datetime) -> Select[Any]:
     where += [_status_is(asked.status, served, now)] if asked.status else []
     where += [c.job == asked.job] if asked.job else []
     where += [c.site.in_(sorted(asked.sites))] if asked.sites is not None else []
-    where += [tuple_(c.site, c.name).in_(sorted(asked.names)[:500])] if asked.names is not None else []
     key = _key(asked.order)
     if asked.after is not None:
         value: Any = asked.after[0] if asked.order == "name" else int(asked.after[0])
@@ -89,5 +91,18 @@ def _query(asked: Search, served: Served, now: datetime) -> Select[Any]:
 
 def find(connection: Connection, asked: Search, served: Served, now: datetime) -> tuple[list[Record], bool]:
     """A page of records, and whether more follow."""
-    rows = connection.execute(_query(asked, served, now).limit(PAGE + 1)).mappings().all()
-    return [as_record(dict(row)) for row in rows[:PAGE]], len(rows) > PAGE
+    query = _query(asked, served, now).limit(PAGE + 1)
+    if asked.names is None:
+        found = [dict(row) for row in connection.execute(query).mappings()]
+    else:  # as many as a statement takes at a time, and the first of all of them
+        c = tables.records.c
+        parts = (query.where(tuple_(c.site, c.name).in_(part)) for part in parts_of(sorted(asked.names)))
+        found = [dict(row) for part in parts for row in connection.execute(part).mappings()]
+        found.sort(key=lambda row: (_value(row, asked.order), row["site"], row["name"]))
+    return [as_record(row) for row in found[:PAGE]], len(found) > PAGE
+
+
+def _value(row: Mapping[str, Any], order: str) -> Any:
+    if order == "name":
+        return row["name"]
+    return row["last_synced_at" if order == "arrival" else "source_updated_at"] or EPOCH

@@ -211,6 +211,12 @@ class Ledger:
             Tally(**{**row, "is_open": bool(row["is_open"]), "frozen": bool(row["frozen"])}) for row in self._all(query)
         ]
 
+    def problems_of_no_row(self) -> list[OpenProblem]:
+        """What keeps failing of names that never came into the ledger, on every site."""
+        c, records = tables.troubles.c, tables.records.c
+        row = select(records.name).where(and_(records.site == c.site, records.name == c.subject)).exists()
+        return [as_problem(found) for found in self._all(select(tables.troubles).where(~row))]
+
     def problems_without_rows(self, site: str | None = None) -> dict[tuple[str, str, str], int]:
         """How many problems are about names that never came into the ledger, by site, job and kind."""
         c, records = tables.troubles.c, tables.records.c

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -110,6 +110,8 @@ class Api:
         if right not in who.may:
             self._service.denied(who, right)
             return refused(403, f"{who.name} may not {right}", "see `may` in server.tokens")
+        if not all(map(is_text, request.query_params.values())):
+            return refused(400, "the address holds a NUL, or half of a character")
         try:
             return act(who, request, body)
         except SyncdError as error:
@@ -128,6 +130,8 @@ def _of_post(act: Callable[[Principal, Mapping[str, Any]], object]) -> Callable[
     def run(who: Principal, _request: Request, body: bytes) -> Response:
         try:
             content = json.loads(body or b"{}")
+            if not all(map(is_text, _texts(content))):
+                return refused(400, "a text in the body holds a NUL, or half of a character")
         except (ValueError, RecursionError):
             return refused(400, "the body is no JSON")
         if not isinstance(content, dict):
@@ -139,6 +143,27 @@ def _of_post(act: Callable[[Principal, Mapping[str, Any]], object]) -> Callable[
 
 def _filters(request: Request, keys: tuple[str, ...]) -> dict[str, str]:
     return {key: request.query_params.get(key, "")[:500] for key in keys}
+
+
+def _texts(content: Any) -> Iterator[str]:
+    """Every text in a body, keys included."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            yield key
+            yield from _texts(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _texts(value)
+
+
+def is_text(text: str) -> bool:
+    """Can a database keep it? No NUL, and no half of a surrogate pair."""
+    try:
+        return "\x00" not in text.encode().decode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _text(body: Mapping[str, Any], key: str) -> str:

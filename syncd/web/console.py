@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from syncd.domain import STATUSES
-from syncd.errors import ConfigError, LedgerError, PlanMoved, SyncdError
+from syncd.errors import ConfigError, LedgerError, PlanMoved, SecretError, SyncdError
 from syncd.web.auth import (
     COOKIE,
     LoginLimit,
@@ -35,7 +35,7 @@ TRAIL_FILTERS = ("actor", "event", "name", "target", "day")
 
 def status_of(error: SyncdError) -> int:
     """The HTTP status of an error."""
-    if isinstance(error, PlanMoved):
+    if isinstance(error, PlanMoved | SecretError):
         return 409
     if isinstance(error, LedgerError):
         return 503

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import secrets
+import urllib.parse
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -240,3 +241,59 @@ def test_only_the_proxys_own_address_is_believed(teams: Teams, forged: str) -> N
         for address in ("10.1.2.3", "10.1.2.3, 127.0.0.1", "for=10.1.2.3"):
             headers = {"X-Forwarded-User": "alice", forged: address, "X-Forwarded-Proto": "https"}
             assert teams.ask("", "GET", "held", None, headers)[0] == 401, address
+
+
+def test_pages_show_everything_and_count_alike(teams: Teams) -> None:
+    lab, bao = teams.lab, teams.bao
+    lab.config["rules"] = [{"id": "weak", "placeholder": True, "then": "deny"}]
+    bao.put("mine/a", v="a-long-enough-value")
+    bao.put("many/s", **{f"k{number:03}": "changeme" for number in range(230)})
+    job(teams, "mine", "mine/*", "shop")
+    job(teams, "many", "many/*", "bank")
+    assert lab.run("sync").code == 1
+    with running(lab) as (_, url):
+        is_ready(url)
+        for asked, expected in (("status=denied", 230), ("rule=weak", 230), ("", 231), ("q=k22", 10), ("q=nothing", 0)):
+            names, cursor = [], ""
+            while True:
+                page = teams.ask("boss", "GET", f"secrets?{asked}&after={cursor}")[1]
+                names += [row["name"] for row in page["rows"]]
+                cursor = (page["next"] or "").replace(" ", "%20").replace("|", "%7C")
+                if not cursor:
+                    break
+            assert len(names) == len(set(names)) == expected, asked
+        # Lines of others, however many, do not push out what one may see.
+        assert teams.ask("lead", "GET", "audit")[1]["lines"]
+
+
+ODD = ["\ud800", "a\x00b", "9" * 30, "99999999999999999999|s|n", "-99999999999999999999|s|n", "never 9" + "9" * 30]
+
+
+def test_odd_texts_are_refused_and_never_a_fault_of_ours(teams: Teams) -> None:
+    lab, bao = teams.lab, teams.bao
+    bao.put("app/a", v="1")
+    job(teams, "app", "app/*", "shop")
+    assert lab.run("sync").code == 0
+    with running(lab) as (_, url):
+        is_ready(url)
+        for odd in ODD:
+            bodies = [
+                ("freeze", {"site": odd, "name": "a_v", "until": "1h", "reason": "x"}),
+                ("freeze", {"site": lab.site_id, "name": "a_v", "until": "1h", "reason": odd}),
+                ("rollback", {"what": "a_v", "to": odd, "reason": "x"}),
+                ("rollback", {"what": "a_v", "to": {"x": [odd]}, "reason": "x"}),
+                ("pause", {"scope": odd, "name": odd, "reason": "x"}), ("release", {odd: odd, "batch": odd}),
+                ("plan", {"configuration": odd}), ("sync", {"job": odd}),
+            ]  # fmt: skip
+            for action, body in bodies:
+                status, answer = teams.ask("boss", "POST", action, body)
+                assert status in {400, 409} or (status == 200 and odd.isdecimal()), (action, odd, answer)
+            quoted = urllib.parse.quote(odd.encode("utf-8", "surrogatepass"), safe="")
+            for page in (
+                "secrets?sort=age&after=",
+                "secrets?sort=arrival&after=",
+                "secrets?q=",
+                "audit?name=",
+                "where?path=",
+            ):
+                assert teams.ask("boss", "GET", page + quoted)[0] in {200, 400}, (page, odd)

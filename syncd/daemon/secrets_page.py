@@ -1,0 +1,135 @@
+"""The page of all secrets: filters, order, and a page at a time; those that never came to a site go first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from syncd.bootstrap.app import App
+from syncd.domain import STATUSES, OpenProblem, Record, version_label
+from syncd.domain.statuses import Served, status_of_record
+from syncd.errors import ConfigError
+from syncd.ledger.schema import EPOCH, MICROSECOND
+from syncd.ledger.search import ORDERS, PAGE, Search
+from syncd.report.rule_hits import hits_now
+from syncd.web.principal import Principal
+
+NEVER = "never "
+"""Begins the cursor of a page within those that never came to a site."""
+MOST = 2**63
+"""A database's whole number is below that."""
+
+
+def secrets_page(app: App, who: Principal, asked: Mapping[str, str], known: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The secrets that are asked for. `known`: what the filters offer.
+
+    Raises `ConfigError` for a filter that is none.
+    """
+    now, served = app.runtime.clock(), app.served
+    status, job, target, rule = (asked.get(key, "") for key in ("status", "job", "target", "rule"))
+    order, cursor = asked.get("sort") or "name", asked.get("after", "")
+    see_choice(status, STATUSES, "status")
+    see_choice(job, known["jobs"], "job")
+    see_choice(target, known["targets"], "target")
+    see_choice(rule, known["rules"], "rule")
+    see_choice(order, ORDERS, "sort")
+    names = None
+    if rule:
+        names = frozenset((hit.subject.site, hit.subject.name) for hit in hits_now(app) if hit.rule.id == rule)
+    is_never = cursor.startswith(NEVER)
+    search = Search(
+        text=asked.get("q", "")[:200],
+        status=status,
+        job=job,
+        sites=_sites(app, who, target, asked.get("label", "")),
+        names=names,
+        order=order,
+        after=None if is_never else _after(cursor, order),
+    )
+    never = [] if search.after else _never_arrived(app, who, search)
+    begun = _count(cursor.removeprefix(NEVER)) if is_never else 0
+    if begun + PAGE < len(never):
+        return {"rows": never[begun : begun + PAGE], "next": f"{NEVER}{begun + PAGE}", "as_of": now}
+    records, more = app.ledger.find(search, served, now)
+    rows = never[begun:] + [secret_row(app, record, served, now) for record in records]
+    return {"rows": rows, "next": _cursor(records[-1], order) if more else None, "as_of": now}
+
+
+def secret_row(app: App, record: Record, served: Served, now: datetime) -> dict[str, Any]:
+    """A record as pages and the API show it."""
+    return {
+        "name": record.name, "site": record.site, "target": app.first_target_on(record.site, record.job),
+        "job": record.job, "source": record.ref.source, "path": record.ref.path, "field": record.ref.field,
+        "version": version_label(record.version) or None,
+        "status": status_of_record(record, served, now),
+        "source_changed_at": record.source_updated_at, "arrived_at": record.last_synced_at,
+        "remote_id": record.remote_id,
+    }  # fmt: skip
+
+
+def row_of_problem(problem: OpenProblem, target: str) -> dict[str, Any]:
+    """What failed before it came to a site, in the form of a record's row."""
+    ref = problem.ref
+    return {
+        "name": problem.subject, "site": problem.site, "target": target, "job": problem.job,
+        "source": ref.source if ref else None, "path": ref.path if ref else None, "field": ref.field if ref else None,
+        "version": version_label(problem.version) or None, "status": problem.kind, "source_changed_at": None,
+        "arrived_at": None, "remote_id": None,
+    }  # fmt: skip
+
+
+def _never_arrived(app: App, who: Principal, asked: Search) -> list[dict[str, Any]]:
+    """Names without a row in the ledger: denied, held, in conflict, failed before they came."""
+    found = []
+    for problem in sorted(app.ledger.problems_of_no_row(), key=lambda member: (member.subject, member.site)):
+        target = app.first_target_on(problem.site, problem.job)
+        fits = problem.kind == asked.status or not asked.status
+        fits = fits and asked.job in {"", problem.job} and (asked.sites is None or problem.site in asked.sites)
+        fits = fits and (asked.names is None or (problem.site, problem.subject) in asked.names)
+        fits = fits and asked.text.lower() in f"{problem.subject} {problem.ref or ''} {target}".lower()
+        if fits and who.sees(target):
+            found.append(row_of_problem(problem, target))
+    return found
+
+
+def see_choice(given: str, known: Any, what: str) -> None:
+    """Raise `ConfigError` for a filter by what is not there."""
+    if given and given not in known:
+        raise ConfigError(f"there is no {what} of that name", hint=f"one of {', '.join(known) or 'none'}")
+
+
+def _sites(app: App, who: Principal, target: str, label: str) -> frozenset[str] | None:
+    """The sites that are asked for, within the rights; None: all."""
+    if not target and not label and who.targets is None:
+        return None
+    key, _, value = label.partition("=")
+    return frozenset(
+        app.site_of(name)
+        for name in app.settings.targets
+        if who.sees(name) and target in {"", name} and (not label or app.runtime.labels.of(name).get(key) == value)
+    )
+
+
+def _cursor(record: Record, order: str) -> str:
+    """Where the next page begins: the last row's key, site and name."""
+    at = record.last_synced_at if order == "arrival" else record.source_updated_at
+    key = record.name if order == "name" else str((at - EPOCH) // MICROSECOND if at else 0)
+    return f"{key}|{record.site}|{record.name}"
+
+
+def _after(text: str, order: str) -> tuple[str, str, str] | None:
+    if not text:
+        return None
+    parts = text.split("|")
+    if len(parts) != 3 or len(text) > 500:
+        raise ConfigError("that page is none", hint="begin with the first one")
+    if order != "name":
+        _count(parts[0].removeprefix("-"))
+    return parts[0], parts[1], parts[2]
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) >= MOST:
+        raise ConfigError("that page is none", hint="begin with the first one")
+    return int(text)
