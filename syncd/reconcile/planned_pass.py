@@ -145,7 +145,7 @@ class Look:
         Raises `ConfigError` where both are configured, because nobody said which of them counts.
         """
         store, site = self.runtime.store, self.site
-        listed = frozenset(secret.id for secret in remote)
+        listed = {secret.id: secret.name for secret in remote}
         records, joined = store.records(site), []
         for other in sorted(store.sites_holding(site, listed)):
             targets = [name for name in self.runtime.targets if self.runtime.site_of(name) == other]

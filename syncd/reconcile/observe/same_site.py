@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from syncd.domain import Record
@@ -10,12 +10,13 @@ from syncd.errors import ConfigError
 
 
 def merged(
-    old: Iterable[Record], new: Iterable[Record], site: str, listed: frozenset[str] | None = None
+    old: Iterable[Record], new: Iterable[Record], site: str, listed: Mapping[str, str] | None = None
 ) -> list[Record]:
     """The rows of the site once all of `old` is kept under it.
 
-    What protects a secret (adopted, frozen) holds if either row says so. `listed`: the ids that the site shows;
-    of two rows of one name with different ids, the listed one counts. Raises `ConfigError` where that is not told.
+    What protects a secret (adopted, frozen) holds if either row says so. `listed`: the names that the site shows,
+    by id; of two rows of one name with different ids, the one that it shows counts, and of two that it shows, the one
+    that still has the name there. Raises `ConfigError` where that is not told.
     """
     rows = {record.name: record for record in new}
     by_id = {record.remote_id: record.name for record in rows.values() if record.remote_id}
@@ -39,8 +40,10 @@ def _protected(kept: Record, other: Record) -> Record:
     return kept.protected(adopted=same and other.adopted, frozen_until=other.frozen_until)
 
 
-def _listed_one(record: Record, other: Record, listed: frozenset[str] | None) -> Record:
+def _listed_one(record: Record, other: Record, listed: Mapping[str, str] | None) -> Record:
     shown = [kept for kept in (record, other) if listed is not None and kept.remote_id in listed]
+    if listed is not None and len(shown) > 1:  # somebody renamed one of them at Wix
+        shown = [kept for kept in shown if listed[str(kept.remote_id)] == kept.name]
     if len(shown) != 1:
         raise ConfigError(
             f"{record.name} has id {record.remote_id} under one key of the site and {other.remote_id} under the other",
