@@ -14,8 +14,11 @@ MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 500_000
 
 
+TRUTH, TEXT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:str"
+
+
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice."""
+    """SafeLoader whose keys are names, each written once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -25,6 +28,9 @@ class _Loader(yaml.SafeLoader):
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem="a key is written twice", problem_mark=key.start_mark)
             seen.add(key.value)
+            # In YAML 1.1 a key called `on` or `no` is a truth value; here every key is a name.
+            if key.tag == TRUTH:
+                key.tag = TEXT
         return super().construct_mapping(node, deep)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +16,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from syncd.config import load
+from syncd.config import Settings, load
+from syncd.config.server import Server
 from tests.deploy import rendering
 from tests.deploy.rendering import CHART, MANIFESTS, ROOT, SETS, render
 
@@ -118,6 +121,21 @@ def test_the_configuration_inside_is_one_that_syncd_takes(name: str, tmp_path: P
     path = tmp_path / "syncd.yaml"
     path.write_text(of_kind(objects(name), "ConfigMap")["data"]["syncd.yaml"])
     assert load(path).owner == "platform-team"
+
+
+def test_the_chart_takes_every_part_of_the_configuration() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())["properties"]
+    assert set(schema["config"]["properties"]) == set(Settings.model_fields) - {"state", "server"}
+    assert set(schema["server"]["properties"]) >= set(Server.model_fields) - {"listen"}
+
+
+def test_the_chart_knows_where_a_credential_may_stand() -> None:
+    """Only there is `env:` the name of a variable; a label or a tag may be called so, too."""
+    template = (CHART / "templates" / "_helpers.tpl").read_text()
+    known = set(re.findall(r'"\(([a-z_|]+)\)":\\{"env"', template)[0].split("|"))
+    models = Settings.model_json_schema()["$defs"].values()
+    fields = [field for model in models for field in model.get("properties", {}).items()]
+    assert known == {name for name, field in fields if "Credential" in json.dumps(field)}
 
 
 def test_names_are_found_where_they_are_used() -> None:

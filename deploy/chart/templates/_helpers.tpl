@@ -58,6 +58,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .Values.server.token.secretName -}}
 {{- $_ := set $server "token" (dict "file" (printf "/run/secrets/server/%s" (default "token" .Values.server.token.key))) -}}
 {{- end -}}
+{{- range $key := list "tokens" "proxy" "metrics" -}}
+{{- if hasKey $.Values.server $key -}}
+{{- $_ := set $server $key (get $.Values.server $key) -}}
+{{- end -}}
+{{- end -}}
 {{- $_ := set $told "server" $server -}}
 {{- end -}}
 {{- toYaml $told -}}
@@ -65,7 +70,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{- /* A reference to a Secret or a variable that nothing gives is told here, not by a pod that does not start. */ -}}
 {{- define "syncd.validate" -}}
-{{- $text := toJson .Values.config -}}
+{{- $whole := include "syncd.config" . | fromYaml -}}
+{{- $_ := unset $whole "state" -}}
+{{- /* Labels and tags have any names, those of credentials too. */ -}}
+{{- $_ := unset $whole "rules" -}}
+{{- range $target := $whole.targets }}{{ $_ := unset $target "labels" }}{{ end -}}
+{{- range $job := $whole.jobs }}{{ range $rule := $job.secrets }}{{ $_ := unset $rule "tags" }}{{ end }}{{ end -}}
+{{- range $token := (default dict $whole.server).tokens }}{{ $_ := unset $token "only" }}{{ end -}}
+{{- $text := toJson $whole -}}
 {{- with regexFind `"(api_key|app_secret|token|secret_id|password|jwt)":"` $text -}}
 {{- fail (printf "config holds a credential in plain (%s); fix: {file: /run/secrets/NAME/KEY} and credentials, or {env: NAME}" (splitList `"` . | rest | first)) -}}
 {{- end -}}
@@ -73,7 +85,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- range .Values.credentials }}{{ $names = append $names .name }}{{ end -}}
 {{- range regexFindAll `"file":"/run/secrets/[^/"]+/` $text -1 -}}
 {{- $name := . | trimPrefix `"file":"/run/secrets/` | trimSuffix "/" -}}
-{{- if and (ne $name "tokens") (not (has $name $names)) -}}
+{{- if not (or (has $name $names) (eq $name "tokens") (eq $name "server")) -}}
 {{- fail (printf "config reads /run/secrets/%s, which nothing mounts; fix: credentials: [{name: %s, secretName: …}]" $name $name) -}}
 {{- end -}}
 {{- end -}}
@@ -97,8 +109,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if not .Values.envFrom -}}
 {{- $variables := list -}}
 {{- range .Values.env }}{{ $variables = append $variables .name }}{{ end -}}
-{{- range regexFindAll `"env":"[^"]+"` $text -1 -}}
-{{- $name := . | trimPrefix `"env":"` | trimSuffix `"` -}}
+{{- /* Where a credential may stand: a label or a tag may be called env as well. */ -}}
+{{- range regexFindAll `"(api_key|app_secret|fingerprint_key|jwt|password|proxy|role_id|secret_id|token|url)":\{"env":"[^"]+"` $text -1 -}}
+{{- $name := splitList `"env":"` . | last | trimSuffix `"` -}}
 {{- if not (has $name $variables) -}}
 {{- fail (printf "config reads the variable %s, which nothing sets; fix: env: [{name: %s, valueFrom: {secretKeyRef: …}}], or a file by credentials" $name $name) -}}
 {{- end -}}
