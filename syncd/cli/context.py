@@ -157,6 +157,11 @@ def show(text: str = "") -> None:
     sys.stdout.write(one_line(text) + "\n")
 
 
+def shortened(text: str, most: int) -> str:
+    """A text that fits a column; what is cut is seen to be cut."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def show_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table: aligned and with colours on a terminal, aligned plain text in a pipe."""
     texts = [["" if cell is None else one_line(str(cell)) for cell in row] for row in rows]

@@ -208,7 +208,7 @@ def _seen(job: Job, target: str, planned: PlannedPass, explanation: Explanation)
         job=job.name,
         target=target,
         wanted=tuple(sorted({desired.name for desired in wanted})),
-        versions={desired.name: desired.version for desired in wanted},
+        versions={desired.name: planned.source.newest.get(desired.ref.path, desired.version) for desired in wanted},
         listed=any(path in here for path, _ in evidence.listed),
         unread=any(path in here for path, _ in evidence.unread),
         actions=tuple(actions),

@@ -76,7 +76,10 @@ def release(
 def said_of_release(batch: str, outcome: ReleaseOutcome) -> str:
     """What a release came to, in words. Raises `ConfigError` for an unknown batch, `PlanMoved` for one that is gone."""
     if outcome is ReleaseOutcome.UNKNOWN:
-        raise ConfigError(f"there is no batch {batch}", hint="see what waits: syncd held")
+        raise ConfigError(
+            f"there is no batch {batch}",
+            hint="a plan names batches that the next cycle makes: run it (syncd sync), then see: syncd held",
+        )
     if outcome is ReleaseOutcome.MOVED:
         raise PlanMoved(
             f"nothing of batch {batch} waits any more: its actions changed or are no longer wanted",

@@ -9,6 +9,7 @@ import typer
 from syncd.cli.context import moment, show
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.remote import Server, TokenFile, remote
+from syncd.domain.decisions import said_of_pause
 from syncd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,9 +52,10 @@ def pause(
         see_scope(app.settings, scope, name)
         if ends is not None and ends <= app.runtime.clock():
             raise ConfigError(f"--until {until} has passed already", hint="name a later time")
+        before = app.ledger.decisions.pause_of(scope, name)
         paused = app.ledger.decisions.pause(scope, name, ends, why)
         log_override("pause", why, scope=scope, name=name)
-    show(str(paused))
+    show(said_of_pause(paused, before))
     return 0
 
 
@@ -74,7 +76,10 @@ def resume(
         return 0
     with context.obj.open() as app:
         was_paused = app.ledger.decisions.resume(scope, name)
+        others = [str(pause) for pause in app.ledger.decisions.pauses() if scope != "all" and pause.scope == "all"]
     show(said_of_resume(scope, name, was_paused=was_paused))
+    for other in others:
+        show(f"but {other}; see: syncd resume --all")
     return 0
 
 

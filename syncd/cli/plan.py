@@ -81,10 +81,13 @@ def plan(
                 plans.append({"job": job.name, "target": target, "site": site, "actions": kept})
                 if as_json:
                     plans[-1] |= _more_for_scripts(planned, findings)
-                elif form == "md":
+                    continue
+                rests = app.runtime.paused(job.name, target)
+                if form == "md":
                     parts.append(_part(job.name, target, planned, findings))
                 else:
                     _show_plan(job.name, target, planned, findings)
+                    show(f"  paused      {rests}; sync sends nothing meanwhile") if rests else None
         content = {
             "format": planfile.FORMAT,
             "configuration": app.config_digest,
@@ -211,7 +214,10 @@ def _see_that_nothing_rests(app: App, content: dict[str, Any]) -> None:
 
     for part in content["plans"]:
         if part["actions"] and (rests := app.runtime.paused(part["job"], part["target"])):
-            raise PlanMoved(f"{rests}; nothing was done", hint="syncd resume, then apply it again")
+            raise PlanMoved(
+                f"{rests}; nothing was done",
+                hint="see: syncd status; end the pause with syncd resume, then apply it again",
+            )
 
 
 def apply(

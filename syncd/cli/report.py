@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syncd.cli.context import moment, show, show_json, show_table
+from syncd.cli.context import moment, shortened, show, show_json, show_table
 from syncd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ def report(
     if form not in FORMS:
         raise ConfigError(f"--format {form} is not known", hint=f"one of {', '.join(FORMS)}")
     span = _span(evidence) if evidence is not None else None
+    if span is not None and (site or job or label or form not in {"table", "json"}):
+        raise ConfigError(
+            "--evidence is of everything, as JSON: an auditor's file with parts left out proves nothing",
+            hint="leave the other options out; of one secret: syncd audit show --name NAME",
+        )
     with context.obj.open(writable=False) as app:
         if span is not None:
             write_evidence(app, *span, sys.stdout)
@@ -60,18 +66,28 @@ def report(
             show(f"{title}: {len(rows)}")
             if rows:
                 columns = [key for key in rows[0] if key not in {"site", "field"}]
-                table = [[formats.cell(row[key])[:40] for key in columns] for row in rows]
+                table = [[shortened(formats.cell(row[key]), 40) for key in columns] for row in rows]
                 show_table([key.upper().replace("_", " ") for key in columns], table)
             show()
     return 0
 
 
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+EVIDENCE_HINT = "write FROM..TO, such as 2026-10-01..2026-10-31 (whole days), 90d.. or 2026-10-01T08:00Z.."
+
+
 def _span(text: str) -> tuple[datetime, datetime]:
     first, dots, last = text.partition("..")
     if not dots or not first:
-        raise ConfigError(f"--evidence {text} is no time", hint="write FROM..TO, such as 2026-10-01..2026-11-01")
-    since = moment(first, "--evidence", ahead=False)
+        raise ConfigError(f"--evidence {text} is no time", hint=EVIDENCE_HINT)
+    try:
+        since = moment(first, "--evidence", ahead=False)
+        moment(last or "0s", "--evidence", ahead=False)
+    except ConfigError:
+        raise ConfigError(f"--evidence {text} is no time", hint=EVIDENCE_HINT) from None
     until = moment(last, "--evidence", ahead=False) if last else moment("0s", "--evidence", ahead=True)
+    if DATE.fullmatch(last):  # a day is meant as a whole
+        until += timedelta(days=1)
     if until <= since:
         raise ConfigError(f"--evidence {text} ends before it begins", hint="write the earlier time first")
     return since, until

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from syncd.cli.context import Context, duration, show_json, show_table, warn
+from syncd.cli.context import Context, duration, shortened, show_json, show_table, warn
 from syncd.cli.parameters import Json
 from syncd.cli.remote import Server, TokenFile, remote
 
@@ -51,7 +51,7 @@ def where(
         show_json(rows)
     else:
         keys = ("status", "site", "target", "name", "version", "arrived_at", "request_id")
-        table = [["-" if row[key] is None else str(row[key])[:36] for key in keys] for row in rows]
+        table = [["-" if row[key] is None else shortened(str(row[key]), 36) for key in keys] for row in rows]
         show_table([key.upper().replace("_", " ") for key in keys], table)
         if not all(arrived):
             missing = arrived.count(False)

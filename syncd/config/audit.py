@@ -17,9 +17,10 @@ def _address(text: str) -> str:
     try:
         parts = urlsplit(text)
         whole = bool(parts.hostname) and parts.username is None and (parts.port is None or parts.port > 0)
+        whole = whole and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(text)))
     except ValueError:
         whole = False
-    if not whole or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(text))):
+    if not whole:
         raise PydanticCustomError("sink_url", "no https://HOST/PATH without a user in it")
     return text
 

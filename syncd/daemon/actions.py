@@ -16,7 +16,7 @@ from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
 from syncd.domain import Record
 from syncd.domain.audit import CAUSE, Cause, Entry
-from syncd.domain.decisions import ReleaseOutcome
+from syncd.domain.decisions import ReleaseOutcome, said_of_pause
 from syncd.domain.job import Job
 from syncd.errors import ConfigError, PlanMoved
 from syncd.reconcile.rollback import (
@@ -53,7 +53,10 @@ class Actions:
         with self._in_the_name_of(who, "release", why := reason_of(reason)) as app:
             outcome = app.ledger.decisions.release(batch, why, app.served, who.targets)
             if outcome is ReleaseOutcome.UNKNOWN:
-                raise ConfigError(f"there is no batch {batch[:20]!a}", hint="see what waits: syncd held")
+                raise ConfigError(
+                    f"there is no batch {batch[:20]!a}",
+                    hint="a plan names batches that the next cycle makes: run it (syncd sync), then see: syncd held",
+                )
             if outcome is ReleaseOutcome.MOVED:
                 raise PlanMoved(
                     f"nothing of batch {batch} waits any more: its actions changed or are no longer wanted",
@@ -81,7 +84,8 @@ class Actions:
         with self._in_the_name_of(who, "pause", why := reason_of(reason)) as app:
             _see_scope(app, who, scope)
             ends = _moment(until) if until else None
-            return str(app.ledger.decisions.pause(*scope, ends, why))
+            before = app.ledger.decisions.pause_of(*scope)
+            return said_of_pause(app.ledger.decisions.pause(*scope, ends, why), before)
 
     def resume(self, who: Principal, scope: tuple[str, str]) -> str:
         """End a pause, and look at once."""
@@ -118,7 +122,6 @@ class Actions:
                 app.ledger.decisions.roll_back([rollback for _, rollback in kept], entries)
                 said = "; ".join(f"{item.path}: {rollback}" for item, rollback in kept)
             # The answer does not wait for the cycles: a page that hangs for minutes is asked again.
-            paths = paths_of(found)
             waits = self._woken(app, [job.name for job in jobs_of(app.runtime, paths)], [path for _, path in paths])
             return f"{said}; {waits}" if waits else said
 

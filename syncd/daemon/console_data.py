@@ -95,10 +95,9 @@ class ConsoleData:
         for pause in app.ledger.decisions.pauses():
             if pause.scope != "all" and not sees_scope(app, who, pause.scope, pause.name):
                 continue
-            what = {"all": "--all", "target": f"--target {pause.name}"}.get(pause.scope, pause.name)
             yield {
                 "kind": "paused", "what": str(pause), "where": pause.name or "everything", "targets": "",
-                "since": pause.at, "fix": f"syncd resume {what}", "scope": pause.scope, "name": pause.name,
+                "since": pause.at, "fix": pause.command_to_end, "scope": pause.scope, "name": pause.name,
             }  # fmt: skip
 
     def _problems(self, app: App, who: Principal) -> Iterator[dict[str, Any]]:

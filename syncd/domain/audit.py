@@ -282,7 +282,7 @@ class ChainCheck:
             line = json.loads(text)
             is_whole = isinstance(text, str) and line.keys() == WHOLE and _fits(line, columns)
         except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
-            is_whole = False
+            line, is_whole = {}, False
         if not is_whole:
             return Break(self.stream, seq, "was altered")
         if line["prev"] != self.prev:

@@ -72,16 +72,19 @@ class HeldAction:
 
 
 def batched(waiting: Iterable[HeldAction], known: Iterable[HeldAction], now: datetime) -> tuple[HeldAction, ...]:
-    """The actions with their batches: one that waits already keeps its own, new ones of a cause are one batch."""
+    """The actions with their batches: one that waits already keeps its own, new ones of a cause are one batch.
+
+    Deletions are a batch of their own: who lets writes go has not agreed to those.
+    """
     before = {action.identity: action for action in known}
-    found, fresh = list[HeldAction](), dict[str, list[HeldAction]]()
+    found, fresh = list[HeldAction](), dict[tuple[str, bool], list[HeldAction]]()
     for action in waiting:
         # It keeps the batch that somebody may be looking at right now.
         if action.identity in before:
             found.append(before[action.identity])
         else:
-            fresh.setdefault(action.cause, []).append(action)
-    for cause, actions in fresh.items():
+            fresh.setdefault((action.cause, action.action == "delete"), []).append(action)
+    for (cause, _), actions in fresh.items():
         batch = _batch_id(cause, actions)
         found += [replace(action, batch=batch, since=now) for action in actions]
     return tuple(sorted(found, key=lambda action: (action.cause, action.batch, action.name)))
@@ -111,10 +114,20 @@ class Pause:
         """Does it hold for this job on this target?"""
         return self.scope == "all" or (self.scope, self.name) in {("job", job), ("target", target)}
 
+    @property
+    def command_to_end(self) -> str:
+        """What ends it."""
+        return f"syncd resume {({'all': '--all', 'target': f'--target {self.name}'}).get(self.scope, self.name)}"
+
     def __str__(self) -> str:
         what = "everything" if self.scope == "all" else f"{self.scope} {self.name}"
         until = f"until {self.until:%Y-%m-%d %H:%M} UTC" if self.until else "until it is resumed"
         return f"{what} is paused {until} by {self.by}: {self.reason}"
+
+
+def said_of_pause(pause: Pause, before: Pause | None) -> str:
+    """A pause in words, with the one that it replaces."""
+    return f"{pause} (it replaces: {before})" if before is not None else str(pause)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,10 @@ class Decisions:
             found = [Pause(**row) for row in rows.mappings()]
         return tuple(pause for pause in found if pause.until is None or pause.until > now)
 
+    def pause_of(self, scope: str, name: str) -> Pause | None:
+        """The pause of this very job, target or everything that holds at this moment."""
+        return next((pause for pause in self.pauses() if (pause.scope, pause.name) == (scope, name)), None)
+
     def pause(self, scope: str, name: str, until: datetime | None, reason: str) -> Pause:
         """Let a job, a target or everything rest; a pause that is there already is replaced."""
         now, by = self._clock(), CAUSE.get().actor.id

@@ -15,10 +15,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 from syncd.errors import ConfigError
-from syncd.sandbox.launchers import OpenBao, moto, openbao
+from syncd.sandbox.launchers import OpenBao, here, moto, openbao
 from syncd.sandbox.wix_server import BASE, Wix, serving
 
 SITE = "5f1c9b6e-0000-4000-8000-000000000001"
@@ -96,16 +96,18 @@ class Surroundings:
         request = Request(  # noqa: S310  # our own http address on this machine
             f"{self.bao.address}/v1/secret/data/{path}", body, {"X-Vault-Token": self.bao.token}, method="POST"
         )
-        with urlopen(request, timeout=5):  # noqa: S310
+        with here.open(request, timeout=5):
             pass
 
     def put_aws(self, name: str, value: str) -> None:
         """Write a secret in the AWS emulator."""
         import boto3
+        from botocore.config import Config
 
         client = boto3.client(
             "secretsmanager", region_name=REGION, endpoint_url=self.aws_url,
             aws_access_key_id="demo", aws_secret_access_key="demo",  # noqa: S106  # moto takes any
+            config=Config(proxies={}),
         )  # fmt: skip
         client.create_secret(Name=name, SecretString=value)
         client.close()
@@ -224,7 +226,7 @@ def _story(around: Surroundings, say: Say, *, kept: bool) -> None:
 
 def _syncd(around: Surroundings, say: Say, *words: str) -> int:
     say(f"   $ syncd {' '.join(words)}")
-    argv = [sys.executable, "-m", "syncd", "--config", str(around.config), *words]
+    argv = [sys.executable, "-P", "-m", "syncd", "--config", str(around.config), *words]
     environ = {**os.environ, **around.environ}
     done = subprocess.run(  # our own command with fixed words
         argv, env=environ, capture_output=True, text=True, check=False, timeout=120

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from syncd.errors import ConfigError, SyncdError
 
@@ -53,6 +53,10 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+here = build_opener(ProxyHandler({}))
+"""Asks servers of this machine, whatever proxy the environment names."""
+
+
 @contextmanager
 def _running(argv: list[str], *, home: Path, up: Callable[[], bool], what: str, **environ: str) -> Iterator[int]:
     log = (home / "server.log").open("wb")
@@ -65,7 +69,7 @@ def _running(argv: list[str], *, home: Path, up: Callable[[], bool], what: str, 
         deadline = time.monotonic() + PATIENCE
         while not up():
             if process.poll() is not None or time.monotonic() > deadline:
-                raise SyncdError(f"{what} did not come up", hint=f"see {home / 'server.log'}")
+                raise SyncdError(f"{what} did not come up", hint=_last_words(home / "server.log"))
             time.sleep(0.05)
         yield process.pid
     finally:
@@ -78,9 +82,16 @@ def _running(argv: list[str], *, home: Path, up: Callable[[], bool], what: str, 
         log.close()
 
 
+def _last_words(log: Path) -> str:
+    """What a server said at last; its log goes away with its folder."""
+    lines = log.read_text(errors="replace").split("\n")
+    words = " / ".join(line.strip() for line in lines[-6:] if line.strip())
+    return f"its last words: {words[-500:]}" if words else "it said nothing; is the machine very busy?"
+
+
 def _answers(url: str) -> bool:
     try:
-        with urlopen(url, timeout=1):  # noqa: S310  # our own http address on this machine
+        with here.open(url, timeout=1):
             return True
     except HTTPError:
         return True
@@ -121,7 +132,7 @@ def moto(port: int = 0) -> Iterator[str]:
     except ImportError:
         raise ConfigError("the sandbox is not installed", hint="pip install 'syncd[sandbox]'") from None
     port = port or free_ports(1)
-    argv = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    argv = [sys.executable, "-P", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with tempfile.TemporaryDirectory(prefix="syncd-moto-", ignore_cleanup_errors=True) as home:
         url = f"http://127.0.0.1:{port}"
         with _running(argv, home=Path(home), up=lambda: _answers(f"{url}/moto-api/"), what="moto"):

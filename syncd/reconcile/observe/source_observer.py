@@ -34,6 +34,8 @@ class _Seen:
     rollbacks: Mapping[str, Rollback] = field(default_factory=dict)
     """What a person wants of an older version, by path."""
     rolled_back: dict[str, str] = field(default_factory=dict)
+    newest: dict[str, str] = field(default_factory=dict)
+    """Version tokens of what was rolled back, as the source has them."""
     has_news: bool = False
     """Was anything read in a version that the ledger does not have?"""
     """Paths that were listed and are read in an older version, and in which words."""
@@ -97,6 +99,7 @@ class SourceObserver:
         if rollback is None or entry.pin or entry.version is None:
             return entry
         newest = version_label(entry.version.token)
+        self._seen.newest[entry.ref.path] = entry.version.token
         waits = f"; {newest} at the source waits" if newest != rollback.label else ""
         self._seen.rolled_back[entry.ref.path] = f"{rollback}{waits}"
         return replace(entry, version=rollback.version, read_as=rollback.label, updated_at=None)
@@ -233,6 +236,11 @@ class SourceObserver:
         )
         if failure not in self.failures:
             self.failures.append(failure)
+
+    @property
+    def newest(self) -> Mapping[str, str]:
+        """The newest version's token of each path that a person rolled back."""
+        return self._seen.newest
 
     @property
     def rolled_back(self) -> Mapping[str, str]:

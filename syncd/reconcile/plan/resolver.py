@@ -438,7 +438,7 @@ def _of_held(held: Held, waiting: HeldAction) -> Finding:
         kind=FindingKind.HELD,
         name=action.name,
         ref=action.record.ref if isinstance(action, Delete) else action.desired.ref,
-        message=f"{held.why}; held in batch {waiting.batch}",
+        message=f"{waiting.action} waits: {held.why}; held in batch {waiting.batch}",
         hint=f"if it is meant: syncd release {waiting.batch} --reason '…'",
         exit_code=6,
         rule=held.cause.removeprefix("rule ") if held.cause.startswith("rule ") else "",

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from syncd.domain.governance import FactKey, Facts, GovernanceRule, Hit, Subject
+from syncd.domain.governance import FactKey, Facts, GovernanceRule, Hit, Subject, Then
 from syncd.domain.recency import happened_within
 
+SELECTED = {Then.DENY: "forbidden here", Then.HOLD: "needs a release", Then.WARN: "is one that this rule is about"}
+"""What is said of a secret that a rule without a check selects."""
 NOT_JUDGED = "not judged yet: its value was not read since the rule is as it is"
 
 
@@ -37,7 +39,7 @@ def _message(rule: GovernanceRule, subject: Subject, facts: Facts, now: datetime
         return _too_old(rule, subject, now)
     if rule.require_owner or rule.require_name is not None:
         return _lacking(rule, subject), True
-    return "forbidden here", True
+    return SELECTED[rule.then], True
 
 
 def _too_old(rule: GovernanceRule, subject: Subject, now: datetime) -> tuple[str, bool]:
