@@ -71,6 +71,7 @@ def check(
     if not elsewhere:
         rows += [("note", what, f"not readable here: {error}", 0) for what, error in _missing_credentials(settings)]
         rows += _environment(settings)
+        rows += _extras(settings)
         ledger, row = _state(context.obj, settings)
         sizes += f"; {ledger}" if ledger else ""
         rows += [row] if row else []
@@ -85,6 +86,17 @@ def check(
     else:
         show_table(["RESULT", "WHAT", "SEEN"], [row[:3] for row in rows])
     return worst({row[3] for row in rows})
+
+
+def _extras(settings: Settings) -> Iterator[Row]:
+    """What the configuration needs, and this installation does not have: every cycle would refuse to begin."""
+    if settings.notify:
+        from syncd.notify.notifier import see_extra
+
+        try:
+            see_extra()
+        except ConfigError as error:
+            yield "failed", "notify", f"{error.message}; fix: {error.hint}", error.exit_code
 
 
 def _rules(options: Context, settings: Settings) -> Iterator[Row]:
@@ -228,6 +240,8 @@ def _missing_credentials(settings: Any, where: str = "") -> Iterator[tuple[str, 
         parts = ((name, getattr(settings, name)) for name in type(settings).model_fields)
     elif isinstance(settings, dict):
         parts = settings.items()
+    elif isinstance(settings, list):
+        parts = enumerate(settings)
     for name, part in parts:
         yield from _missing_credentials(part, f"{where}.{name}".lstrip("."))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
+from syncd.config.governance import GovernanceRuleSettings, Selecting
 from syncd.config.settings import ApiKeyAuth, AwsSettings, JobSettings, SecretRule, Settings, VaultSettings
 from syncd.config.targets import BASE_URL
 from syncd.domain import Glob
@@ -28,10 +29,46 @@ def slips(settings: Settings) -> Iterator[Slip]:
         if target.base_url == BASE_URL and not SITE_ID.fullmatch(target.site):
             key = "site_id" if isinstance(target.auth, ApiKeyAuth) else "instance_id"
             yield ("targets", name, "auth", key), "is no id as Wix gives them: 8-4-4-4-12 hex digits, a GUID"
+    for index, rule in enumerate(settings.rules):
+        for part, selecting in _selectors(rule):
+            for inner, message in _selects_nobody(settings, selecting):
+                yield ("rules", index, *part, *inner), message
     used = {job.source for job in settings.jobs.values()}
     sent_to = {target for job in settings.jobs.values() for target in job.targets}
     yield from ((("sources", name), "no job reads it") for name in settings.sources if name not in used)
     yield from ((("targets", name), "no job sends to it") for name in settings.targets if name not in sent_to)
+
+
+def _selectors(rule: GovernanceRuleSettings) -> Iterator[tuple[tuple[str | int, ...], Selecting]]:
+    yield (), rule
+    if rule.not_ is not None:
+        yield ("not",), rule.not_
+    for number, item in enumerate(rule.except_):
+        yield ("except", number), item
+
+
+def _selects_nobody(settings: Settings, selecting: Selecting) -> Iterator[Slip]:
+    """Selectors by what the configuration does not have: a mistyped one leaves unguarded what it should guard."""
+    sites = {target.site for target in settings.targets.values()}
+    known: dict[str, Collection[str]] = {
+        "source": settings.sources,
+        "job": settings.jobs,
+        "target": settings.targets,
+        "site": sites,
+    }
+    for key, names in known.items():
+        for text in getattr(selecting, key) or ():
+            if not any(Glob(text).matches(name) for name in names):
+                yield (key,), f"fits no {key} of the configuration; {_one_of(names)}"
+    for label, texts in (selecting.label or {}).items():
+        values = {target.labels[label] for target in settings.targets.values() if label in target.labels}
+        if not any(Glob(text).matches(value) for text in texts for value in values):
+            labels = {f"{key}: {value}" for target in settings.targets.values() for key, value in target.labels.items()}
+            yield ("label",), f"is on no target; {_one_of(labels)}"
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return f"there is {', '.join(sorted(names)[:10]) or 'none'}"
 
 
 def _job_slips(settings: Settings, job: JobSettings) -> Iterator[Slip]:

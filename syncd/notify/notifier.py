@@ -37,7 +37,7 @@ class Notifier:
         """`on_failure`: counts a message that could not be sent. Raises `ConfigError` without the extra `notify`."""
         self._app, self._on_failure = app, on_failure
         if app.settings.notify:
-            _see_extra()
+            see_extra()
             app.after_run.append(self.tell)
 
     def tell(self) -> None:
@@ -110,7 +110,8 @@ def _sent(settings: Notify, title: str, body: str) -> bool:
         return False
 
 
-def _see_extra() -> None:
+def see_extra() -> None:
+    """Raise `ConfigError` where the library that sends messages is not installed."""
     try:
         import apprise  # noqa: F401
     except ImportError:

@@ -181,6 +181,34 @@ def test_a_slip(tmp_path: Path, change: tuple[str, str], warning: str) -> None:
     assert any(one.startswith(f"{file}:{warning}") for one in load_with_warnings(file)[1])
 
 
+LABELLED = ("  shop:\n    type: wix", "  shop:\n    type: wix\n    labels: {env: prod}")
+
+
+@pytest.mark.parametrize(
+    ("rule", "warning"),
+    [
+        ("{id: r, label: {env: prdo}, then: hold}", "label: is on no target; there is env: prod"),
+        ("{id: r, label: {envv: prod}, then: hold}", "label: is on no target; there is env: prod"),
+        ("{id: r, target: shpo, then: hold}", "target: fits no target of the configuration; there is "),
+        ("{id: r, job: [first, third], then: hold}", "job: fits no job of the configuration; there is first, second"),
+        ("{id: r, source: vualt, then: hold}", "source: fits no source of the configuration; there is aws, vault"),
+        ("{id: r, target: shop, not: {label: {env: tset}}, then: hold}", "not.label: is on no target"),
+        ("{id: r, label: {env: p*}, target: '*', job: f*, then: hold}", ""),
+    ],
+)
+def test_a_rule_about_what_is_not_there(tmp_path: Path, rule: str, warning: str) -> None:
+    """A mistyped selector leaves unguarded what it should guard, from the first day on."""
+    file = written(tmp_path, LABELLED, ("owner: ", f"rules: [{rule}]\nowner: "))
+    told = [one.partition(": rules[0].")[2] for one in load_with_warnings(file)[1] if ": rules[" in one]
+    assert [one.startswith(warning) for one in told] == ([True] if warning else []), told
+
+
+@pytest.mark.parametrize("key", ["on", "no", "yes", "off", "y"])
+def test_a_key_is_a_name_whatever_yaml_makes_of_it(tmp_path: Path, key: str) -> None:
+    labels = ("  shop:\n    type: wix", f"  shop:\n    type: wix\n    labels: {{{key}: prod}}")
+    assert load_with_warnings(written(tmp_path, labels))[0].targets["shop"].labels == {key: "prod"}
+
+
 @pytest.mark.parametrize(
     ("rule", "is_slip"),
     [
