@@ -217,3 +217,25 @@ def test_what_nobody_wants_any_more_does_not_wait(job: Lab, bao: Bao, gone: str)
     result = job.run("release", theirs["batch"], "--reason", "x")
     assert result.code == 6, result.out
     assert not job.wix.site(other).values()
+
+
+def test_only_what_changed_waits(job: Lab, bao: Bao) -> None:
+    """A new version of a path is no new value of each of its fields, also when its value was read for another site."""
+    job.config["rules"] = []
+    other = str(uuid.uuid4())
+    job.secret_file("other-key", job.wix.issue_key(other))
+    job.config["targets"] = {"other": job.target(other, "other-key"), **job.config["targets"]}
+    job.config["jobs"]["job"]["targets"] = ["other", "shop"]
+    bao.put("app/db", a="1", b="1", c="1")
+    assert job.run("sync").code == 0
+    job.config["rules"] = [HOLD]
+    bao.put("app/db", a="2", b="1", c="1")
+    kept = str(job.folder / "plan.json")
+    assert job.run("plan", "--out", kept).code == 6
+    assert job.run("apply", kept).code == 0 and job.wix.site(other).values()["db_a"] == "2"
+    for _ in range(2):
+        assert job.run("sync").code == 6
+        assert list(batches(job).values()) == [["db_a"]]
+        listed = job.run("state", "list", "--json").json
+        told = {row["name"]: row["status"] for row in listed if row["target"] == "shop"}
+        assert (told["db_a"], told["db_b"], told["db_c"]) == ("held", "synced", "synced")

@@ -213,8 +213,15 @@ class PlanResolver:
         passed = gate.passed(provisional)
         stopped = {action.name for action in provisional.actions} - {action.name for action in passed.actions}
         asked = provisional.read_requests
-        # A value that may not be sent is not read either: an idle cycle stays quiet under rules.
-        values = asked.values - stopped
+        # A value that may not be sent is not read either, so that an idle cycle stays quiet under rules; but once, when
+        # it begins to wait: the new version of a path may have left this field as it was, and then nothing waits.
+        known = {item.identity for item in self._standing.held}
+        begins = {
+            item.action.name
+            for item in passed.held
+            if held_action(item.action, item.cause, self._place).identity not in known
+        }
+        values = asked.values - (stopped - begins)
         if self._observed.recheck and self._runtime.judges_values:
             values |= frozenset(self._standing.rules.lacking(self._observed.desired.all))
         return replace(passed, read_requests=ReadRequests(values=values, compares=asked.compares - stopped))
