@@ -184,6 +184,7 @@ def test_a_release_is_for_one_deed(job: Lab, bao: Bao) -> None:
     (batch,) = batches(job)
     assert job.run("release", batch, "--reason", "CHG-1").code == 0
     assert job.run("sync").code == 0 and job.site.values()["a_v"] == "2"
+    assert not job.run("report", "--format", "json").json["released"], "spent by the deed itself"
     assert job.run("rollback", "a_v", "--to", "1", "--reason", "two is bad").code == 0
     assert job.run("rollback", "a_v", "--end", "--reason", "on again").code == 6
     assert job.site.values()["a_v"] == "1", "what was released once is sent once"

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from syncd.config import jobs, settings, sources, targets
+from syncd.config import audit, governance, jobs, notify, server, settings, sources, targets
 from syncd.config.fields import Credential, format_duration
 
 PAGE = Path("docs/configuration.md")
@@ -21,6 +21,12 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The file", settings.Settings),
     ("`state`", settings.State),
     ("`server`", settings.Server),
+    ("`server.tokens[N]`", server.NamedToken),
+    ("`server.proxy`", server.ProxyUsers),
+    ("`audit`", audit.Audit),
+    ("`notify[N]`", notify.Notify),
+    ("`rules[N]`", governance.GovernanceRuleSettings),
+    ("`rules[N].except[N]`", governance.Exempted),
     ("`sources.NAME`, Vault", sources.VaultSettings),
     ("`auth` of Vault: token", sources.TokenAuth),
     ("`auth` of Vault: approle", sources.AppRoleAuth),
@@ -38,6 +44,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`schedule`", jobs.Schedule),
     ("`secrets[N]`", jobs.SecretRule),
     ("`guard`", jobs.Guard),
+    ("`windows`", jobs.WindowSettings),
     ("A credential", Credential),
 )
 
@@ -54,7 +61,7 @@ def _section(title: str, model: type[BaseModel]) -> Iterator[str]:
     yield "| --- | --- | --- | --- |"
     for name, field in model.model_fields.items():
         example = ", ".join(f"`{_yaml(one)}`" for one in field.examples or []) or "see below"
-        yield f"| `{name}` | {_cell(field.description or '')}{_choices(field)} | {_default(field)} | {_cell(example)} |"
+        yield f"| `{field.alias or name}` | {_cell(field.description or '')}{_choices(field)} | {_default(field)} | {_cell(example)} |"
 
 
 def _choices(field: FieldInfo) -> str:

@@ -1,4 +1,4 @@
-"""Batches that wait, releases, pauses: bound to what was decided, and to the clock."""
+"""Held actions: what a release is bound to, how long it holds, and which batch an action is in."""
 
 from __future__ import annotations
 
@@ -7,55 +7,56 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncd.domain.decisions import HeldAction, Pause, batched, protective_now
+from syncd.domain.decisions import HeldAction, batched
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+UPDATE = HeldAction(
+    site="s1",
+    job="job",
+    target="shop",
+    cause="rule prod",
+    action="update",
+    name="a_v",
+    ref="vault:kv/a#v",
+    from_version="1",
+    to_version="2",
+    remote_id="id-1",
+)
 
 
-def waiting(name: str, to: str = "kv2:2@x", cause: str = "rule prod") -> HeldAction:
-    return HeldAction(
-        site="s", job="j", target="t", cause=cause, action="update", name=name, ref=f"v:{name}", from_version="kv2:1@x",
-        to_version=to, remote_id="id",
-    )  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "by_itself", "finishing"),
+    [
+        ({}, True, True),
+        ({"from_version": "1.5"}, False, True),
+        ({"to_version": "3"}, False, False),
+        ({"ref": "vault:kv/a#w"}, False, False),
+        ({"name": "b_v"}, False, False),
+        ({"cause": "rule other"}, False, False),
+        ({"remote_id": "id-2", "to_version": "3"}, False, False),
+    ],
+)
+def test_a_release_covers_its_own_action(change: dict[str, str], by_itself: bool, finishing: bool) -> None:
+    wanted = replace(UPDATE, **change)
+    assert UPDATE.covers(wanted, finishing=False) is by_itself
+    assert UPDATE.covers(wanted, finishing=True) is finishing
 
 
-def test_what_comes_together_is_one_batch_and_causes_are_apart() -> None:
-    found = batched([waiting("A"), waiting("B"), waiting("C", cause="max_updates")], (), NOW)
-    assert [(one.name, len(one.batch)) for one in found] == [("C", 12), ("A", 12), ("B", 12)]
-    assert found[1].batch == found[2].batch != found[0].batch
-    again = batched([waiting("B"), waiting("A"), waiting("C", cause="max_updates")], (), NOW)
-    assert [one.batch for one in again] == [one.batch for one in found], "the same actions have the same id"
+@pytest.mark.parametrize(("hours", "holds"), [(0, True), (23, True), (24, False), (-1, False)])
+def test_a_release_holds_for_a_day(hours: int, holds: bool) -> None:
+    assert replace(UPDATE, released_at=NOW - timedelta(hours=hours)).is_released(NOW) is holds
 
 
-def test_what_changes_leaves_its_batch_and_the_rest_keeps_it() -> None:
-    first = batched([waiting("A"), waiting("B")], (), NOW)
-    later = batched([waiting("A", to="kv2:3@y"), waiting("B")], first, NOW + timedelta(hours=1))
-    batches = {one.name: one.batch for one in later}
-    assert batches["B"] == first[0].batch != batches["A"]
-    assert {one.name: one.since for one in later}["B"] == NOW
+def test_deletions_are_a_batch_of_their_own() -> None:
+    wanted = [UPDATE, replace(UPDATE, name="b_v", action="create"), replace(UPDATE, name="c_v", action="delete")]
+    batches: dict[str, set[str]] = {}
+    for item in batched(wanted, (), NOW):
+        batches.setdefault(item.batch, set()).add(item.action)
+    assert sorted(map(sorted, batches.values())) == [["create", "update"], ["delete"]]
 
 
-@pytest.mark.parametrize(("ago", "holds"), [(0, True), (23, True), (25, False), (-1, False)])
-def test_a_release_holds_for_a_day_and_never_from_the_future(ago: int, holds: bool) -> None:
-    one = replace(waiting("A"), released_at=NOW - timedelta(hours=ago))
-    assert one.is_released(NOW) is holds and not waiting("A").is_released(NOW)
-
-
-def test_whom_a_pause_covers() -> None:
-    def pause(scope: str, name: str) -> Pause:
-        return Pause(scope=scope, name=name, at=NOW, until=None, by="ann", reason="x")
-
-    assert (
-        pause("all", "").covers("a", "b")
-        and pause("job", "a").covers("a", "b")
-        and pause("target", "b").covers("a", "b")
-    )
-    assert not pause("job", "b").covers("a", "b") and not pause("target", "a").covers("a", "b")
-    assert "until it is resumed" in str(pause("job", "a"))
-
-
-def test_a_jump_of_the_clock_ends_no_protection() -> None:
-    jump = (NOW, timedelta(days=3))
-    assert protective_now(NOW + timedelta(minutes=5), jump) == NOW + timedelta(minutes=5) - timedelta(days=3)
-    assert protective_now(NOW + timedelta(hours=2), jump) == NOW + timedelta(hours=2)
-    assert protective_now(NOW, None) == NOW
+def test_what_waits_keeps_its_batch() -> None:
+    (first,) = batched([UPDATE], (), NOW)
+    later = replace(UPDATE, name="b_v")
+    both = {item.name: item for item in batched([UPDATE, later], [first], NOW + timedelta(hours=1))}
+    assert both["a_v"] == first and both["b_v"].batch != first.batch
