@@ -100,7 +100,8 @@ class GovernanceRuleSettings(Selecting):
 
     id: Key = Field(description="What the rule is called", examples=["rotate-quarterly"])
     then: Literal["warn", "deny", "hold"] = Field(
-        description="warn: a finding; deny: not sent; hold: waits for a release", examples=["warn"]
+        description="What follows: a finding (warn), it is not sent (deny), it waits for a release (hold)",
+        examples=["warn"],
     )
     not_: Selecting | None = Field(
         None, alias="not", description="Leaves these out", examples=[{"path": "secret/shared/**"}]
