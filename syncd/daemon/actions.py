@@ -206,9 +206,8 @@ def _seen_records(app: App, who: Principal, what: str) -> list[Record]:
 
 def _seen_record(app: App, who: Principal, site: str, name: str) -> Record:
     """Raises `ConfigError` for a secret that is not there, or not within the rights."""
-    rows = (record for record in app.ledger.records(site) if record.name == name)
-    record = next((row for row in rows if who.sees(app.first_target_on(row.site, row.job))), None)
-    if record is None:
+    record = app.ledger.record(site, name)
+    if record is None or not who.sees(app.first_target_on(record.site, record.job)):
         raise ConfigError(NONE_SEEN, hint="see the page of all secrets")
     return record
 

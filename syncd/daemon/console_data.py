@@ -20,7 +20,7 @@ from syncd.report import formats
 from syncd.report.grouping import Problem, grouped_by_cause, names_in_words
 from syncd.report.held import batch_rows
 from syncd.report.inventory import Chosen, Report, record_owner, report_now
-from syncd.report.rule_hits import hits_now, what_is_wrong
+from syncd.report.rule_hits import hits_now, hits_on, what_is_wrong
 from syncd.report.whereabouts import whereabouts
 from syncd.web.principal import Principal
 
@@ -167,7 +167,7 @@ class ConsoleData:
         """One secret's story: every place of its path, what it breaks, what happened to it."""
         app = self._app
         now = app.runtime.clock()
-        record = next((member for member in app.ledger.records(site) if member.name == name), None)
+        record = app.ledger.record(site, name)
         problems = [member for member in app.ledger.all_problems() if (member.site, member.subject) == (site, name)]
         if record is None and not problems:
             return None
@@ -176,7 +176,7 @@ class ConsoleData:
         if not who.sees(target):
             return None
         ref = record.ref if record else problems[0].ref
-        same = [record for record in app.ledger.records() if ref is not None and record.ref == ref]
+        same = [row for row in app.ledger.records_from(ref.source, ref.path) if row.ref == ref] if ref else []
         served = app.served
         places = [secret_row(app, record, served, now) for record in same]
         rollback = app.ledger.decisions.rollbacks().get((ref.source, ref.path)) if ref else None
@@ -198,7 +198,7 @@ class ConsoleData:
             "rules": [
                 {"rule": hit.rule.id, "then": hit.rule.then.value, "message": what_is_wrong(hit, who.sees),
                  "judged": hit.is_judged, "left alone": hit.exemption.reason if hit.exemption else None}
-                for hit in hits_now(app)
+                for hit in (hits_on(app, record) if record else hits_now(app))
                 if (hit.subject.site, hit.subject.name) == (site, name)
             ],
             "held": [

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, func, inspect, select, text, update
 
 from syncd.errors import LedgerError
 from syncd.ledger import schema as tables
+from syncd.ledger.counting import install
 from syncd.ledger.engine import APPLICATION_ID, DAMAGED, translated, undamaged, upsert
 from syncd.ledger.rows import sealed
 from syncd.transport.private_files import draft_in, publish
@@ -228,6 +229,29 @@ def _judge_by_reference(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
+def _count_and_index(connection: Connection) -> None:
+    """To 8: counts of the records, and an index for each filter of the page of secrets."""
+    is_open = "pending IS NOT NULL OR remote_id IS NULL"
+    for statement in (
+        """CREATE TABLE syncd_counts (
+            site VARCHAR(200) NOT NULL, job VARCHAR(200) NOT NULL, status VARCHAR(16) NOT NULL,
+            is_open BOOLEAN NOT NULL, unverified BOOLEAN NOT NULL, count BIGINT NOT NULL,
+            PRIMARY KEY (site, job, status, is_open, unverified))""",
+        "CREATE INDEX syncd_records_by_name ON syncd_records (name, site)",
+        "CREATE INDEX syncd_records_by_status ON syncd_records (status, name, site)",
+        "CREATE INDEX syncd_records_by_job ON syncd_records (job, name, site)",
+        "CREATE INDEX syncd_records_by_arrival ON syncd_records (coalesce(last_synced_at, 0), site, name)",
+        "CREATE INDEX syncd_records_by_age ON syncd_records (coalesce(source_updated_at, 0), site, name)",
+        "CREATE INDEX syncd_records_by_path ON syncd_records (source, path)",
+        "CREATE INDEX syncd_records_by_value ON syncd_records (fingerprint) WHERE fingerprint IS NOT NULL",
+        "CREATE INDEX syncd_records_frozen ON syncd_records (frozen_until) WHERE frozen_until IS NOT NULL",
+        f"CREATE INDEX syncd_records_open ON syncd_records (name) WHERE {is_open}",
+        "CREATE INDEX syncd_records_unverified ON syncd_records (name) WHERE unverified",
+    ):
+        connection.exec_driver_sql(statement)
+    install(connection)
+
+
 STEPS: tuple[Callable[[Connection], None], ...] = (
     _add_seals,
     _follow_ids,
@@ -235,6 +259,7 @@ STEPS: tuple[Callable[[Connection], None], ...] = (
     _keep_an_audit_trail,
     _keep_decisions,
     _judge_by_reference,
+    _count_and_index,
 )
 """Migrations, each in the SQL of its time: the first leads from schema version 1 to 2, and so on."""
 CURRENT = 1 + len(STEPS)
@@ -287,6 +312,7 @@ def migrate(engine: Engine, place: str, backup: Path | None) -> None:
             version = schema_version(connection)  # another process may have been quicker
             if version == 0:
                 tables.metadata.create_all(connection)
+                install(connection)
             else:
                 if version < CURRENT and backup is not None:
                     _copy(engine, backup.with_name(f"{backup.name}.v{version}.bak"))

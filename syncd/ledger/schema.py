@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Dialect,
     Index,
     Integer,
@@ -15,6 +17,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    or_,
+    text,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -33,6 +37,11 @@ class Instant(TypeDecorator[datetime]):
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         return None if value is None else EPOCH + value * MICROSECOND
+
+
+def only_where(condition: ColumnElement[bool]) -> dict[str, Any]:
+    """An index of the few rows of which this is true."""
+    return {"sqlite_where": condition, "postgresql_where": condition}
 
 
 metadata = MetaData()
@@ -75,6 +84,29 @@ records = Table(
     # One record per Wix id.
     Index("syncd_records_by_id", "site", "remote_id", unique=True),
     Index("syncd_records_by_remote_id", "remote_id"),
+)
+# A filter of the page of secrets each, in the order of its rows; and what is rare, by itself.
+Index("syncd_records_by_name", records.c.name, records.c.site)
+Index("syncd_records_by_status", records.c.status, records.c.name, records.c.site)
+Index("syncd_records_by_job", records.c.job, records.c.name, records.c.site)
+Index("syncd_records_by_arrival", text("coalesce(last_synced_at, 0)"), records.c.site, records.c.name)
+Index("syncd_records_by_age", text("coalesce(source_updated_at, 0)"), records.c.site, records.c.name)
+Index("syncd_records_by_path", records.c.source, records.c.path)
+Index("syncd_records_by_value", records.c.fingerprint, **only_where(records.c.fingerprint.is_not(None)))
+Index("syncd_records_frozen", records.c.frozen_until, **only_where(records.c.frozen_until.is_not(None)))
+is_open = or_(records.c.pending.is_not(None), records.c.remote_id.is_(None))
+"""Is something under way with it, or was it never created?"""
+Index("syncd_records_open", records.c.name, **only_where(is_open))
+Index("syncd_records_unverified", records.c.name, **only_where(records.c.unverified))
+counts = Table(
+    "syncd_counts",
+    metadata,
+    Column("site", String(200), primary_key=True),
+    Column("job", String(200), primary_key=True),
+    Column("status", String(16), primary_key=True),
+    Column("is_open", Boolean, primary_key=True),
+    Column("unverified", Boolean, primary_key=True),
+    Column("count", BigInteger, nullable=False),
 )
 ids = Table(
     "syncd_ids",

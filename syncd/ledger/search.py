@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, not_, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, not_, or_, select, true, tuple_
 
 from syncd.domain import Record
-from syncd.domain.statuses import Served
+from syncd.domain.statuses import Served, Tally
 from syncd.ledger import schema as tables
+from syncd.ledger.counting import tallies_of
 from syncd.ledger.engine import parts_of
 from syncd.ledger.rows import as_record
 from syncd.ledger.schema import EPOCH
@@ -38,71 +39,103 @@ class Search:
     """The key, site and name of the last row of the page before."""
 
 
-def _status_is(status: str, served: Served, now: datetime) -> ColumnElement[bool]:
+@dataclass(frozen=True, slots=True)
+class _Kinds:
+    """What there is at all, by the counts: a condition that nothing fulfils is left out, and the index is used."""
+
+    detached: frozenset[str]
+    left_over: frozenset[tuple[str, str]]
+    is_open: bool
+    unverified: bool
+    frozen: bool
+
+    @classmethod
+    def of(cls, tallies: Iterable[Tally], served: Served) -> _Kinds:
+        found = list(tallies)
+        return cls(
+            detached=frozenset(tally.site for tally in found if served.is_detached(tally)),
+            left_over=frozenset((tally.site, tally.job) for tally in found if served.is_left_over(tally)),
+            is_open=any(tally.is_open for tally in found),
+            unverified=any(tally.unverified for tally in found),
+            frozen=any(tally.frozen for tally in found),
+        )
+
+
+def _status_is(status: str, kinds: _Kinds, stale: Iterable[tuple[str, str]], now: datetime) -> ColumnElement[bool]:
     """The same order of statuses as `status_of_record`, asked of the database."""
     c = tables.records.c
-    detached = c.site.not_in(sorted(served.jobs))
-    is_open = or_(c.pending.is_not(None), c.remote_id.is_(None))
-    frozen = and_(c.frozen_until.is_not(None), c.frozen_until > now)
-    pairs = sorted((site, job) for site, jobs in served.jobs.items() for job in jobs)
-    left_over = not_(tuple_(c.site, c.job).in_(pairs)) if pairs else not_(false())
-    # An empty IN is no condition that every database takes.
-    stale = tuple_(c.site, c.job).in_(sorted(served.stale)) if served.stale else false()
-    earlier: list[tuple[str, ColumnElement[bool]]] = [
-        ("detached", detached), ("pending", is_open), ("unverified", c.unverified), ("frozen", frozen),
-        ("orphan", left_over),
-    ]  # fmt: skip
-    none_before = and_(*(not_(condition) for _, condition in earlier))
-    own = {
-        "synced": and_(c.status == "synced", not_(stale)),
-        "behind": or_(c.status == "behind", and_(c.status == "synced", stale)),
-        "pending": c.status.in_(["pending", ""]),
-    }.get(status, c.status == status)
+    earlier: list[tuple[str, ColumnElement[bool]]] = []
+    if kinds.detached:
+        earlier.append(("detached", c.site.in_(sorted(kinds.detached))))
+    if kinds.is_open:
+        earlier.append(("pending", or_(c.pending.is_not(None), c.remote_id.is_(None))))
+    if kinds.unverified:
+        earlier.append(("unverified", c.unverified))
+    if kinds.frozen:
+        earlier.append(("frozen", and_(c.frozen_until.is_not(None), c.frozen_until > now)))
+    if kinds.left_over:
+        earlier.append(("orphan", tuple_(c.site, c.job).in_(sorted(kinds.left_over))))
+    passed_over = sorted(stale)
+    outdated = tuple_(c.site, c.job).in_(passed_over) if passed_over else None
+    own: ColumnElement[bool] = c.status == status
+    if status == "pending":
+        own = c.status.in_(["pending", ""])
+    elif outdated is not None and status == "synced":
+        own = and_(own, not_(outdated))
+    elif outdated is not None and status == "behind":
+        own = or_(own, and_(c.status == "synced", outdated))
+    none_before = and_(own, *(not_(condition) for _, condition in earlier))
     first: list[ColumnElement[bool]] = []
     for word, condition in earlier:
         if word == status:
-            return or_(and_(*first, condition), and_(none_before, own))
+            return or_(and_(condition, *first), none_before)
         first.append(not_(condition))
-    return and_(none_before, own)
+    return none_before
 
 
 def _key(order: str) -> ColumnElement[Any]:
+    """As its index has it: a bound zero would be another expression."""
     c = tables.records.c
-    if order == "arrival":
-        return func.coalesce(c.last_synced_at, 0)
-    return func.coalesce(c.source_updated_at, 0) if order == "age" else c.name
+    if order == "name":
+        return c.name
+    return func.coalesce(c.last_synced_at if order == "arrival" else c.source_updated_at, literal_column("0"))
 
 
-def _query(asked: Search, served: Served, now: datetime) -> Select[Any]:
+def _query(asked: Search, status: ColumnElement[bool] | None) -> Select[Any]:
     c = tables.records.c
-    where: list[ColumnElement[bool]] = []
+    where: list[ColumnElement[bool]] = [] if status is None else [status]
     if asked.text:
         words = asked.text
         where.append(or_(*(column.icontains(words, autoescape=True) for column in (c.name, c.path, c.site, c.target))))
-    where += [_status_is(asked.status, served, now)] if asked.status else []
     where += [c.job == asked.job] if asked.job else []
     where += [c.site.in_(sorted(asked.sites))] if asked.sites is not None else []
     key = _key(asked.order)
+    order = (c.name, c.site) if asked.order == "name" else (key, c.site, c.name)
     if asked.after is not None:
-        value: Any = asked.after[0] if asked.order == "name" else int(asked.after[0])
-        where.append(tuple_(key, c.site, c.name) > tuple_(value, asked.after[1], asked.after[2]))
-    return select(tables.records).where(and_(True, *where)).order_by(key, c.site, c.name)
+        value, site, name = asked.after
+        last = (name, site) if asked.order == "name" else (int(value), site, name)
+        where.append(tuple_(*order) > tuple_(*last))
+    return select(tables.records).where(and_(true(), *where)).order_by(*order)
 
 
 def find(connection: Connection, asked: Search, served: Served, now: datetime) -> tuple[list[Record], bool]:
     """A page of records, and whether more follow."""
-    query = _query(asked, served, now).limit(PAGE + 1)
+    status = None
+    if asked.status:
+        kinds = _Kinds.of(tallies_of(connection, now), served)
+        status = _status_is(asked.status, kinds, served.stale, now)
+    query = _query(asked, status).limit(PAGE + 1)
     if asked.names is None:
         found = [dict(row) for row in connection.execute(query).mappings()]
     else:  # as many as a statement takes at a time, and the first of all of them
         c = tables.records.c
         parts = (query.where(tuple_(c.site, c.name).in_(part)) for part in parts_of(sorted(asked.names)))
         found = [dict(row) for part in parts for row in connection.execute(part).mappings()]
-        found.sort(key=lambda row: (_value(row, asked.order), row["site"], row["name"]))
+        found.sort(key=lambda row: _place(row, asked.order))
     return [as_record(row) for row in found[:PAGE]], len(found) > PAGE
 
 
-def _value(row: Mapping[str, Any], order: str) -> Any:
+def _place(row: Mapping[str, Any], order: str) -> tuple[Any, ...]:
     if order == "name":
-        return row["name"]
-    return row["last_synced_at" if order == "arrival" else "source_updated_at"] or EPOCH
+        return row["name"], row["site"]
+    return row["last_synced_at" if order == "arrival" else "source_updated_at"] or EPOCH, row["site"], row["name"]

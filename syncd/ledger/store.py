@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, and_, delete, func, or_, select, true, update
+from sqlalchemy import Connection, Engine, Select, and_, delete, func, select, true, update
 
 from syncd.domain import Grant, HistoryEntry, KnownId, LastRun, OpenProblem, PathState, Record
 from syncd.domain.audit import CONTROL, Entry
@@ -26,6 +26,7 @@ from syncd.ledger import history, search
 from syncd.ledger import schema as tables
 from syncd.ledger.audit import Filter
 from syncd.ledger.audit_trail import AuditTrail
+from syncd.ledger.counting import tallies_of
 from syncd.ledger.decisions import Decisions
 from syncd.ledger.engine import PART, identity_of, in_parts, translated, undamaged, upsert
 from syncd.ledger.journal import SiteJournal, lock_lost, move, news_key
@@ -201,15 +202,8 @@ class Ledger:
 
     def tallies(self, now: datetime, site: str | None = None) -> list[Tally]:
         """How many records are alike in what tells their status: counted by the database, no row is read."""
-        c = tables.records.c
-        is_open = or_(c.pending.is_not(None), c.remote_id.is_(None)).label("is_open")
-        frozen = and_(c.frozen_until.is_not(None), c.frozen_until > now).label("frozen")
-        kinds = (c.site, c.job, c.status, is_open, c.unverified, frozen)
-        where = [c.site == site] if site is not None else []
-        query = select(*kinds, func.count().label("count")).where(and_(true(), *where)).group_by(*kinds)
-        return [
-            Tally(**{**row, "is_open": bool(row["is_open"]), "frozen": bool(row["frozen"])}) for row in self._all(query)
-        ]
+        with self.reading() as connection:
+            return tallies_of(connection, now, site)
 
     def problems_of_no_row(self) -> list[OpenProblem]:
         """What keeps failing of names that never came into the ledger, on every site."""
@@ -225,6 +219,29 @@ class Ledger:
         query = query if site is None else query.where(c.site == site)
         rows = self._all(query.group_by(c.site, c.job, c.kind))
         return {(row["site"], row["job"], row["kind"]): row["count"] for row in rows}
+
+    def record(self, site: str, name: str) -> Record | None:
+        """One row; None for none."""
+        c = tables.records.c
+        query = select(tables.records).where(and_(c.site == site, c.name == name))
+        return next((as_record(row) for row in self._each(query, seal=True)), None)
+
+    def records_from(self, source: str, path: str) -> tuple[Record, ...]:
+        """The rows of one source path, on all sites."""
+        c = tables.records.c
+        query = select(tables.records).where(and_(c.source == source, c.path == path)).order_by(c.site, c.name)
+        return tuple(as_record(row) for row in self._each(query, seal=True))
+
+    def records_like(self, fingerprint: str) -> tuple[Record, ...]:
+        """The rows whose value has this fingerprint, on all sites."""
+        query = select(tables.records).where(tables.records.c.fingerprint == fingerprint)
+        return tuple(as_record(row) for row in self._each(query, seal=True))
+
+    def known_path(self, source: str, path: str, pin: str) -> PathState | None:
+        """What was read last of one path; None for nothing."""
+        c = tables.paths.c
+        query = select(tables.paths).where(and_(c.source == source, c.path == path, c.pin == pin))
+        return next((as_path(row) for row in self._each(query, seal=True)), None)
 
     def known_paths(self, source: str) -> dict[tuple[str, str], PathState]:
         """What was read last of a source, by (path, pin)."""

@@ -207,5 +207,5 @@ def _exceptions(app: App, covering: set[int] | None) -> Iterator[dict[str, Any]]
 
 def record_owner(app: App, record: Record) -> str:
     """Whom the source names as the owner of a secret."""
-    state = app.ledger.known_paths(record.ref.source).get((record.ref.path, record.pin))
+    state = app.ledger.known_path(record.ref.source, record.ref.path, record.pin)
     return state.owner if state else ""

@@ -9,7 +9,7 @@ from syncd.bootstrap.app import App
 from syncd.domain import OpenProblem, PathState, Record, SecretRef
 from syncd.domain.governance import Facts, Hit, Subject
 from syncd.reconcile.rules.across_sites import duplicate_hits, unmanaged_subjects
-from syncd.reconcile.rules.judging import hits_of, same_value_message, unmanaged
+from syncd.reconcile.rules.judging import SameValue, duplicates, hits_of, same_value_message, unmanaged
 
 Paths = Mapping[str, Mapping[tuple[str, str], PathState]]
 """By source, and by path and pin."""
@@ -28,6 +28,25 @@ def hits_now(app: App) -> list[Hit]:
     hits += _unmanaged(app, now)
     order = {rule.id: number for number, rule in enumerate(runtime.rules)}
     return sorted(hits, key=lambda hit: (order[hit.rule.id], hit.subject.target, hit.subject.name))
+
+
+def hits_on(app: App, record: Record) -> list[Hit]:
+    """Every hit on one secret; no other row is read but those with the same value. Raises `LedgerError`."""
+    runtime, now, ref = app.runtime, app.runtime.clock(), record.ref
+    if not runtime.rules or app.served.is_detached(record):
+        return []
+    state = app.ledger.known_path(ref.source, ref.path, record.pin)
+    subject = _of_record(app, record, {ref.source: {(ref.path, record.pin): state}} if state else {})
+    hits = list(hits_of(runtime.rules, subject, app.ledger.facts(record.site), now))
+    if any(rule.duplicate for rule in runtime.rules) and record.fingerprint:
+        alike = app.ledger.records_like(record.fingerprint)
+        held = [
+            SameValue(group=0, subject=_of_record(app, row, {})) for row in alike if not app.served.is_detached(row)
+        ]
+        facts = {key: fault for site in {row.site for row in alike} for key, fault in app.ledger.facts(site).items()}
+        found = (hit for rule in runtime.rules if rule.duplicate for hit in duplicates(rule, held, facts, now))
+        hits += [hit for hit in found if (hit.subject.site, hit.subject.name) == (record.site, record.name)]
+    return hits
 
 
 def what_is_wrong(hit: Hit, sees: Callable[[str], bool] = lambda _target: True) -> str:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import text
 
 from syncd.domain import (
+    STATUSES,
     Grant,
     HistoryEntry,
     LastRun,
@@ -24,9 +29,12 @@ from syncd.domain import (
     Version,
     WriteWindow,
 )
+from syncd.domain.statuses import Served, status_of_record
 from syncd.errors import LedgerBusy, LedgerError
 from syncd.ledger.engine import postgres_engine, sqlite_engine
 from syncd.ledger.request_quota import FLIGHT, Quota, RequestRate
+from syncd.ledger.schema import EPOCH, MICROSECOND
+from syncd.ledger.search import ORDERS, Search
 from syncd.ledger.site_lock import TURNS
 from syncd.ledger.store import Ledger, utc_now
 
@@ -227,3 +235,81 @@ def test_the_key_is_tied_to_the_ledger(ledger: Ledger) -> None:
     ledger.check_key("one")
     with pytest.raises(LedgerError, match="fingerprint key"):
         ledger.check_key("two")
+
+
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "drop"]),
+        st.sampled_from(["s1", "s2"]),
+        st.sampled_from("abc"),
+        st.fixed_dictionaries(
+            {
+                "job": st.sampled_from(["j1", "j2"]),
+                "status": st.sampled_from(["synced", "behind", "", "failed"]),
+                "pending": st.sampled_from([None, Pending.UPDATE]),
+                "remote_id": st.booleans(),
+                "unverified": st.booleans(),
+                "frozen_until": st.sampled_from([None, AT, AT + timedelta(days=9)]),
+            }
+        ),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(changes=CHANGES)
+def test_the_counts_are_those_of_the_rows(place: tuple[str, str], ledger: Ledger, changes: list[Any]) -> None:
+    for site in ("s1", "s2"):
+        with ledger.lock(site, holder="t", wait=timedelta(0)) as journal:
+            journal.write(drop=ledger.records(site))
+            for verb, of_site, name, facts in changes:
+                if of_site != site:
+                    continue
+                known = {row.name: row for row in ledger.records(site)}
+                if verb == "drop":
+                    journal.write(drop=[known[name]] if name in known else [])
+                    continue
+                given = {**facts, "remote_id": f"{site}-{name}" if facts["remote_id"] else None}
+                journal.write(put=[replace(RECORD, site=site, name=name, **given)])
+    now = AT + timedelta(days=1)
+    rows = ledger.records()
+    for served in (Served(jobs={"s1": frozenset({"j1"}), "s2": frozenset({"j1", "j2"})}), Served(jobs={"s1": frozenset({"j2"})}, stale=frozenset({("s1", "j2")}))):  # fmt: skip
+        expected = Counter(status_of_record(row, served, now) for row in rows)
+        counted: Counter[str] = Counter()
+        for tally in ledger.tallies(now):
+            counted[status_of_record(tally, served, now)] += tally.count
+        assert +counted == expected
+        for status in STATUSES:
+            for order in ORDERS:
+                found, _ = ledger.find(Search(status=status, order=order), served, now)
+                assert len(found) == expected[status], status
+                assert all(status_of_record(row, served, now) == status for row in found)
+
+
+@pytest.mark.parametrize("order", ["name", "arrival", "age"])
+def test_pages_follow_each_other_without_a_gap(ledger: Ledger, order: str) -> None:
+    served = Served(jobs={"s1": frozenset({"j1"}), "s2": frozenset({"j1"})})
+    for site in ("s1", "s2"):
+        with ledger.lock(site, holder="t", wait=timedelta(0)) as journal:
+            rows = [
+                replace(
+                    RECORD, site=site, job="j1", name=f"n{number % 90:02}_{site if number < 90 else 'x'}",
+                    remote_id=f"{site}-{number}", last_synced_at=AT + timedelta(minutes=number % 7) if number % 3 else None,
+                    source_updated_at=AT if number % 2 else None,
+                )
+                for number in range(91)
+            ]  # fmt: skip
+            journal.write(put=rows)
+    seen: list[tuple[str, str]] = []
+    after = None
+    while True:
+        found, more = ledger.find(Search(order=order, after=after), served, AT)
+        seen += [(row.site, row.name) for row in found]
+        if not more:
+            break
+        last = found[-1]
+        at = {"arrival": last.last_synced_at, "age": last.source_updated_at}.get(order)
+        key = last.name if order == "name" else str((at - EPOCH) // MICROSECOND if at else 0)
+        after = (key, last.site, last.name)
+    assert len(seen) == len(set(seen)) == len(ledger.records())

@@ -58,6 +58,15 @@ CREATE TABLE syncd_batches (
 	released_by TEXT NOT NULL,
 	PRIMARY KEY (batch)
 )
+CREATE TABLE syncd_counts (
+	site VARCHAR(200) NOT NULL,
+	job VARCHAR(200) NOT NULL,
+	status VARCHAR(16) NOT NULL,
+	is_open BOOLEAN NOT NULL,
+	unverified BOOLEAN NOT NULL,
+	count BIGINT NOT NULL,
+	PRIMARY KEY (site, job, status, is_open, unverified)
+)
 CREATE TABLE syncd_facts (
 	site VARCHAR(200) NOT NULL,
 	name VARCHAR(64) NOT NULL,
@@ -215,7 +224,17 @@ CREATE TABLE syncd_records (
 	seal BIGINT,
 	PRIMARY KEY (site, name)
 )
+CREATE INDEX syncd_records_by_age ON syncd_records (coalesce(source_updated_at, 0), site, name)
+CREATE INDEX syncd_records_by_arrival ON syncd_records (coalesce(last_synced_at, 0), site, name)
+CREATE INDEX syncd_records_by_job ON syncd_records (job, name, site)
+CREATE INDEX syncd_records_by_name ON syncd_records (name, site)
+CREATE INDEX syncd_records_by_path ON syncd_records (source, path)
 CREATE INDEX syncd_records_by_remote_id ON syncd_records (remote_id)
+CREATE INDEX syncd_records_by_status ON syncd_records (status, name, site)
+CREATE INDEX syncd_records_by_value ON syncd_records (fingerprint) WHERE fingerprint IS NOT NULL
+CREATE INDEX syncd_records_frozen ON syncd_records (frozen_until) WHERE frozen_until IS NOT NULL
+CREATE INDEX syncd_records_open ON syncd_records (name) WHERE pending IS NOT NULL OR remote_id IS NULL
+CREATE INDEX syncd_records_unverified ON syncd_records (name) WHERE unverified
 CREATE UNIQUE INDEX syncd_records_by_id ON syncd_records (site, remote_id)
 CREATE TABLE syncd_requests (
 	id INTEGER NOT NULL,
