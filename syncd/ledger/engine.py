@@ -197,6 +197,8 @@ def _pragmas(durable: bool) -> Callable[[Any, Any], None]:
         for pragma in (
             f"busy_timeout = {BUSY_SECONDS * 1000}",
             "journal_mode = WAL",
+            # With triggers each statement keeps the pages that it changes until it has ended: in memory, not in a file.
+            "temp_store = MEMORY",
             f"synchronous = {'FULL' if durable else 'NORMAL'}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
@@ -251,8 +253,8 @@ def in_parts(ids: Iterable[str]) -> Iterator[list[str]]:
     yield from parts_of(sorted(ids))
 
 
-def parts_of(rows: Iterable[T]) -> Iterator[list[T]]:
+def parts_of(rows: Iterable[T], most: int = PART) -> Iterator[list[T]]:
     """What is given, in parts that one statement takes."""
     left = iter(rows)
-    while part := list(islice(left, PART)):
+    while part := list(islice(left, most)):
         yield part

@@ -8,13 +8,16 @@ import secrets
 import sqlite3
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, func, inspect, select, text, update
+from sqlalchemy.exc import DBAPIError
 
 from syncd.errors import LedgerError
 from syncd.ledger import schema as tables
+from syncd.ledger import words
 from syncd.ledger.counting import install
 from syncd.ledger.engine import APPLICATION_ID, DAMAGED, translated, undamaged, upsert
 from syncd.ledger.rows import sealed
@@ -239,7 +242,6 @@ def _count_and_index(connection: Connection) -> None:
             PRIMARY KEY (site, job, status, is_open, unverified))""",
         "CREATE INDEX syncd_records_by_name ON syncd_records (name, site)",
         "CREATE INDEX syncd_records_by_status ON syncd_records (status, name, site)",
-        "CREATE INDEX syncd_records_by_job ON syncd_records (job, name, site)",
         "CREATE INDEX syncd_records_by_arrival ON syncd_records (coalesce(last_synced_at, 0), site, name)",
         "CREATE INDEX syncd_records_by_age ON syncd_records (coalesce(source_updated_at, 0), site, name)",
         "CREATE INDEX syncd_records_by_path ON syncd_records (source, path)",
@@ -250,6 +252,7 @@ def _count_and_index(connection: Connection) -> None:
     ):
         connection.exec_driver_sql(statement)
     install(connection)
+    words.install(connection)
 
 
 STEPS: tuple[Callable[[Connection], None], ...] = (
@@ -299,7 +302,16 @@ def migrate(engine: Engine, place: str, backup: Path | None) -> None:
         with engine.connect() as connection, undamaged(place):
             _refuse_foreign(connection, place)
             version = schema_version(connection)
+            out_of_step = version == CURRENT and words.is_out_of_step(connection)
         if version == CURRENT:
+            if out_of_step:
+                # One that may only be looked at is searched as it is.
+                with (
+                    suppress(DBAPIError),
+                    engine.connect().execution_options(writes=True) as connection,
+                    connection.begin(),
+                ):
+                    words.index_anew(connection)
             return
         if version > CURRENT:
             raise LedgerError(
@@ -313,6 +325,7 @@ def migrate(engine: Engine, place: str, backup: Path | None) -> None:
             if version == 0:
                 tables.metadata.create_all(connection)
                 install(connection)
+                words.install(connection)
             else:
                 if version < CURRENT and backup is not None:
                     _copy(engine, backup.with_name(f"{backup.name}.v{version}.bak"))

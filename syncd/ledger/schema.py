@@ -88,7 +88,6 @@ records = Table(
 # A filter of the page of secrets each, in the order of its rows; and what is rare, by itself.
 Index("syncd_records_by_name", records.c.name, records.c.site)
 Index("syncd_records_by_status", records.c.status, records.c.name, records.c.site)
-Index("syncd_records_by_job", records.c.job, records.c.name, records.c.site)
 Index("syncd_records_by_arrival", text("coalesce(last_synced_at, 0)"), records.c.site, records.c.name)
 Index("syncd_records_by_age", text("coalesce(source_updated_at, 0)"), records.c.site, records.c.name)
 Index("syncd_records_by_path", records.c.source, records.c.path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_co
 from syncd.domain import Record
 from syncd.domain.statuses import Served, Tally
 from syncd.ledger import schema as tables
+from syncd.ledger import words
 from syncd.ledger.counting import tallies_of
 from syncd.ledger.engine import parts_of
 from syncd.ledger.rows import as_record
@@ -19,6 +20,10 @@ from syncd.ledger.schema import EPOCH
 
 PAGE = 50
 """Rows of a page."""
+KEYS = 100
+"""Rows that are asked for by their keys at a time."""
+FEW = 4
+"""Sites that are read one by one, and sorted."""
 ORDERS = ("name", "arrival", "age")
 
 
@@ -108,7 +113,10 @@ def _query(asked: Search, status: ColumnElement[bool] | None) -> Select[Any]:
         words = asked.text
         where.append(or_(*(column.icontains(words, autoescape=True) for column in (c.name, c.path, c.site, c.target))))
     where += [c.job == asked.job] if asked.job else []
-    where += [c.site.in_(sorted(asked.sites))] if asked.sites is not None else []
+    if asked.sites is not None:
+        # Many sites are found by the index of the order, one by its own; the databases would choose the other way.
+        sites = sorted(asked.sites)
+        where.append(c.site.in_(sites) if len(sites) < FEW else c.site.concat("").in_(sites))
     key = _key(asked.order)
     order = (c.name, c.site) if asked.order == "name" else (key, c.site, c.name)
     if asked.after is not None:
@@ -124,15 +132,37 @@ def find(connection: Connection, asked: Search, served: Served, now: datetime) -
     if asked.status:
         kinds = _Kinds.of(tallies_of(connection, now), served)
         status = _status_is(asked.status, kinds, served.stale, now)
+    if asked.job:  # the counts tell where it is
+        mine = frozenset(tally.site for tally in tallies_of(connection, now) if tally.job == asked.job)
+        asked = replace(asked, sites=mine if asked.sites is None else mine & asked.sites)
+    if asked.text:
+        asked = _narrowed(connection, asked)
     query = _query(asked, status).limit(PAGE + 1)
     if asked.names is None:
         found = [dict(row) for row in connection.execute(query).mappings()]
     else:  # as many as a statement takes at a time, and the first of all of them
-        c = tables.records.c
-        parts = (query.where(tuple_(c.site, c.name).in_(part)) for part in parts_of(sorted(asked.names)))
+        parts = (query.where(_one_of(part)) for part in parts_of(sorted(asked.names), KEYS))
         found = [dict(row) for part in parts for row in connection.execute(part).mappings()]
         found.sort(key=lambda row: _place(row, asked.order))
     return [as_record(row) for row in found[:PAGE]], len(found) > PAGE
+
+
+def _narrowed(connection: Connection, asked: Search) -> Search:
+    """The search, by the names that hold its text, where an index tells them and there are not too many."""
+    sites = connection.execute(select(tables.counts.c.site).distinct()).scalars()
+    if any(asked.text.lower() in site.lower() for site in sites):
+        return asked
+    found = words.holding(connection, asked.text)
+    if found is None:
+        return asked
+    names = frozenset(found)
+    return replace(asked, names=names if asked.names is None else names & asked.names)
+
+
+def _one_of(keys: Iterable[tuple[str, str]]) -> ColumnElement[bool]:
+    """Each found by the primary key: SQLite would read all rows for a list of pairs."""
+    c = tables.records.c
+    return or_(*(and_(c.site == site, c.name == name) for site, name in keys))
 
 
 def _place(row: Mapping[str, Any], order: str) -> tuple[Any, ...]:

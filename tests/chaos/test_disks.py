@@ -91,7 +91,7 @@ def test_a_small_disk(arena: Arena, tally: Tally) -> None:
     arena.reset()
     lab = arena.lab
     template = {path.name: path.read_bytes() for path in lab.state.parent.iterdir()}
-    with mounted(lab.state.parent, "-t", "tmpfs", "-o", "size=2m", "tmpfs"):
+    with mounted(lab.state.parent, "-t", "tmpfs", "-o", "size=4m", "tmpfs"):
         for name, data in template.items():
             (lab.state.parent / name).write_bytes(data)
             (lab.state.parent / name).chmod(0o600)

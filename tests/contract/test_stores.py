@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -313,3 +314,54 @@ def test_pages_follow_each_other_without_a_gap(ledger: Ledger, order: str) -> No
         key = last.name if order == "name" else str((at - EPOCH) // MICROSECOND if at else 0)
         after = (key, last.site, last.name)
     assert len(seen) == len(set(seen)) == len(ledger.records())
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from("abcdef"), st.text('aB_x/"*%', min_size=1, max_size=8), st.sampled_from(["shop", "Out"])
+        ),
+        max_size=8,
+    ),
+    asked=st.text('aB_x/"*%shopU', min_size=1, max_size=5),
+)
+def test_a_text_finds_what_holds_it(ledger: Ledger, rows: list[tuple[str, str, str]], asked: str) -> None:
+    served = Served(jobs={"s1": frozenset({"j1"})})
+    with ledger.lock("s1", holder="t", wait=timedelta(0)) as journal:
+        journal.write(drop=ledger.records("s1"))
+        for name, path, target in rows:
+            ref = SecretRef(source="v", path=path)
+            one = replace(
+                RECORD, site="s1", job="j1", name=f"{name}_NAME", ref=ref, target=target, remote_id=f"id-{name}"
+            )
+            journal.write(put=[one])
+    words = asked.lower()
+    expected = {
+        row.name
+        for row in ledger.records("s1")
+        if any(words in part.lower() for part in (row.name, row.ref.path, row.target, row.site))
+    }
+    found, _ = ledger.find(Search(text=asked), served, AT)
+    assert {row.name for row in found} == expected
+
+
+def test_a_file_that_was_vacuumed_is_searched_as_before(tmp_path: Path) -> None:
+    place, served = ("sqlite", str(tmp_path / "state.db")), Served(jobs={"s": frozenset({"j"})})
+    ledger = opened(place)
+    with ledger.lock("s", holder="t", wait=timedelta(0)) as journal:
+        for number in range(9):
+            journal.write(put=[replace(RECORD, name=f"NAME_{number}", remote_id=f"id-{number}")])
+        journal.write(drop=[row for row in ledger.records("s") if row.name in {"NAME_0", "NAME_3"}])
+    ledger.close()
+    with sqlite3.connect(place[1], isolation_level=None) as database:
+        database.execute("VACUUM")
+    ledger = opened(place)
+    with ledger.lock("s", holder="t", wait=timedelta(0)) as journal:
+        journal.write(drop=[row for row in ledger.records("s") if row.name == "NAME_5"])
+        journal.write(
+            put=[replace(RECORD, name="NAME_7", remote_id="id-7", ref=SecretRef(source="v", path="moved/there"))]
+        )
+    for asked, expected in (("NAME_", 6), ("NAME_5", 0), ("moved/", 1), ("NAME_8", 1)):
+        assert len(ledger.find(Search(text=asked), served, AT)[0]) == expected, asked
+    ledger.close()

@@ -226,7 +226,6 @@ CREATE TABLE syncd_records (
 )
 CREATE INDEX syncd_records_by_age ON syncd_records (coalesce(source_updated_at, 0), site, name)
 CREATE INDEX syncd_records_by_arrival ON syncd_records (coalesce(last_synced_at, 0), site, name)
-CREATE INDEX syncd_records_by_job ON syncd_records (job, name, site)
 CREATE INDEX syncd_records_by_name ON syncd_records (name, site)
 CREATE INDEX syncd_records_by_path ON syncd_records (source, path)
 CREATE INDEX syncd_records_by_remote_id ON syncd_records (remote_id)
