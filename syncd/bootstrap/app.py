@@ -172,8 +172,9 @@ class App:
     def _site_keys(self) -> dict[str, frozenset[str]]:
         """Every key of each site: as targets write it, and as the ledger joined them."""
         found: dict[str, set[str]] = {}
-        for key in {*(target.site for target in self.settings.targets.values()), *self._joined}:
-            site = self._joined.get(key, key)
+        known = {**self.ledger.known_aliases(), **self._joined}
+        for key in {*(target.site for target in self.settings.targets.values()), *known}:
+            site = known.get(key, key)
             found.setdefault(site, {site}).add(key)
         return {site: frozenset(keys) for site, keys in found.items()}
 

@@ -65,21 +65,22 @@ class JobRunner:
             self._running.add(name)
             self._asked_again.discard(name)
         structlog.contextvars.bind_contextvars(run_id=uuid.uuid4().hex[:12])
-        was_replaced = False
+        was_replaced, asked_by, hinted = False, None, frozenset[str]()
         try:
             with self._generations.running() as generation:
                 app = generation.app
                 job = app.runtime.jobs.get(name)
                 if job is not None:
-                    cache, hinted_paths = generation.pending.take(name)
-                    by = self._asked_by.pop(name, None) or Actor("schedule", f"job {name}", "syncd run")
+                    cache, hinted = generation.pending.take(name)
+                    asked_by = self._asked_by.pop(name, None)
+                    by = asked_by or Actor("schedule", f"job {name}", "syncd run")
                     run_id = structlog.contextvars.get_contextvars().get("run_id")
                     CAUSE.set(Cause(actor=by, run=run_id, config=app.config_digest, commit=self._commit))
                     run = Run(
                         holder=holder(),
                         wait=LOCK_WAIT,
                         cache=cache,
-                        hinted_paths=hinted_paths,
+                        hinted_paths=hinted,
                         on_report=partial(self._finished, app),
                     )
                     sync_job(app.runtime, job, run)
@@ -96,7 +97,8 @@ class JobRunner:
                 self._running.discard(name)
                 again = name in self._asked_again or was_replaced
         if again and not self._stop.is_set():
-            self.trigger(name)
+            # Whoever asked for what was cut short asks for its rest as well.
+            self.trigger(name, hinted if was_replaced else (), by=asked_by if was_replaced else None)
 
     def _finished(self, app: App, report: SyncReport) -> None:
         self.readiness.finished(report, app.runtime.jobs[report.job].source)

@@ -24,6 +24,7 @@ from syncd.domain import (
     RemoteSecret,
     Rule,
     RuleCheck,
+    SecretRef,
     SecretValue,
     Snapshot,
     SourceEntry,
@@ -146,8 +147,8 @@ class Journal(Protocol):
     def paths(self, states: Iterable[PathState]) -> None:
         """Store what was read of source paths."""
 
-    def news(self, job: str) -> None:
-        """Remember that a job's source has something new: sites that were not reached since are behind."""
+    def news(self, jobs: Iterable[str]) -> None:
+        """Remember that the source of jobs has something new: sites that were not reached since are behind."""
 
     def facts(self, facts: Facts) -> None:
         """Store what was judged of values that were read."""
@@ -198,7 +199,7 @@ class ReadOnlyJournal:
     def paths(self, states: Iterable[PathState]) -> None:
         """See `Journal`."""
 
-    def news(self, job: str) -> None:
+    def news(self, jobs: Iterable[str]) -> None:
         """See `Journal`."""
 
     def facts(self, facts: Facts) -> None:
@@ -256,8 +257,11 @@ class StateStore(Protocol):
         name, holds wherever its path is.
         """
 
-    def arrived(self, site: str, name: str, version: str) -> bool:
-        """Did the site ever get this version (as people write it) of a name, by the audit trail?"""
+    def arrived(self, remote_id: str, name: str, ref: SecretRef, version: str) -> bool:
+        """Did the secret with this id ever get this very version (a token) of this reference?"""
+
+    def aliases(self, site: str) -> frozenset[str]:
+        """Other keys that the site was known under."""
 
     def rested_until(self, job: str, target: str) -> datetime | None:
         """When the last pause of a job on a target ended; None for never."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from syncd.domain import Version, version_label
 from syncd.domain.audit import CAUSE, CONTROL, Entry
@@ -19,6 +19,8 @@ from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
 from syncd.ledger.engine import in_parts, upsert
 
+HELD_LOCK = 0x68656C64
+"""PostgreSQL's advisory lock of the held actions ("held")."""
 Door = Callable[[], AbstractContextManager[Connection]]
 JUMPED_AT, JUMPED_BY = "clock_jumped_at", "clock_jumped_by"
 """When the clock was last seen to jump forward, and how far, in microseconds."""
@@ -48,6 +50,7 @@ class Decisions:
         """
         now, by = self._clock(), CAUSE.get().actor.id
         with self._writing() as connection:
+            _one_at_a_time(connection)
             table = tables.held
             mine = table.c.batch == batch
             members = [_held(row) for row in connection.execute(select(table).where(mine)).mappings()]
@@ -161,6 +164,12 @@ def _jump(connection: Connection) -> tuple[datetime, timedelta] | None:
     return tables.EPOCH + values[JUMPED_AT] * tables.MICROSECOND, values[JUMPED_BY] * tables.MICROSECOND
 
 
+def _one_at_a_time(connection: Connection) -> None:
+    """No release comes between what a cycle reads of the held actions and what it writes, as in SQLite."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(HELD_LOCK)))
+
+
 def _held(row: Any) -> HeldAction:
     return HeldAction(**row)
 
@@ -223,6 +232,7 @@ def drop_held_of_others(connection: Connection, site: str, jobs: Collection[str]
 def store_held(connection: Connection, site: str, job: str, waiting: Iterable[HeldAction], at: datetime) -> None:
     """Replace what waits for a job on a site; batches of which nothing is left stay known, so that it can be said."""
     table, mine = tables.held, and_(tables.held.c.site == site, tables.held.c.job == job)
+    _one_at_a_time(connection)
     before = {_held(row).identity: _held(row) for row in connection.execute(select(table).where(mine)).mappings()}
     now = {action.identity: action for action in waiting}
     if before.keys() == now.keys():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, and_, delete, func, select, true, update
 
-from syncd.domain import Grant, HistoryEntry, KnownId, LastRun, OpenProblem, PathState, Record
+from syncd.domain import (
+    Grant,
+    HistoryEntry,
+    KnownId,
+    LastRun,
+    OpenProblem,
+    PathState,
+    Record,
+    SecretRef,
+    version_label,
+)
 from syncd.domain.audit import CONTROL, Entry
 from syncd.domain.decisions import HeldAction, Rollback
 from syncd.domain.governance import FactKey, Facts
@@ -29,7 +40,7 @@ from syncd.ledger.audit_trail import AuditTrail
 from syncd.ledger.counting import tallies_of
 from syncd.ledger.decisions import Decisions
 from syncd.ledger.engine import PART, identity_of, in_parts, translated, undamaged, upsert
-from syncd.ledger.journal import SiteJournal, lock_lost, move, news_key
+from syncd.ledger.journal import ALIAS, SiteJournal, lock_lost, move, news_key
 from syncd.ledger.listings import ListedSecret, facts_of, listed_secrets
 from syncd.ledger.migrations import migrate
 from syncd.ledger.rows import as_known_id, as_path, as_problem, as_recent, as_record, as_run, row_checksum
@@ -334,10 +345,29 @@ class Ledger:
         orphaned = {path: item for (name, path), item in found.items() if name not in configured}
         return orphaned | {path: item for (name, path), item in found.items() if name == source}
 
-    def arrived(self, site: str, name: str, version: str) -> bool:
-        """Did the site ever get this version (as people write it) of a name, by the audit trail?"""
-        lines = self.audit.lines(Filter(site=site, name=name, event="secret.*"))
-        return any(line["outcome"] == "done" and line["to"] == version for line in lines)
+    def arrived(self, remote_id: str, name: str, ref: SecretRef, version: str) -> bool:
+        """Did the secret with this id ever get this very version (a token) of this reference?
+
+        The history knows versions as tokens, which no later version of the same number has; the trail knows
+        references. What neither remembers any more counts as never.
+        """
+        c, label = tables.history.c, version_label(version)
+        sent = and_(c.name == name, c.remote_id == remote_id, c.version == version, c.result == "done")
+        if not self._all(select(c.id).where(sent).limit(1)):
+            return False
+        lines = self.audit.lines(Filter(name=name, event="secret.*"))
+        known = ((line["remote_id"], line["ref"], line["to"]) for line in lines if line["outcome"] == "done")
+        return (remote_id, str(ref), label) in known
+
+    def aliases(self, site: str) -> frozenset[str]:
+        """Other keys that the site was known under."""
+        return frozenset(other for other, now in self.known_aliases().items() if now == site)
+
+    def known_aliases(self) -> dict[str, str]:
+        """Every key that a site was known under, and its key of today."""
+        meta = tables.meta
+        rows = self._all(select(meta.c.value).where(meta.c.key.startswith(ALIAS)))
+        return dict(json.loads(row["value"]) for row in rows)
 
     def rested_until(self, job: str, target: str) -> datetime | None:
         """When the last pause of a job on a target ended; None for never."""

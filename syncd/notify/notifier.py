@@ -75,7 +75,9 @@ class Notifier:
         found = [
             problem
             for problem in self._app.ledger.all_problems()
-            if KINDS.get(problem.kind) == cause.kind and problem.job == cause.job
+            if KINDS.get(problem.kind) == cause.kind
+            and problem.job == cause.job
+            and self._app.first_target_on(problem.site, problem.job) == cause.target
         ]
         kinds = Counter(problem.kind for problem in found)
         lines = [", ".join(f"{number} {kind}" for kind, number in kinds.items()) or "see: syncd status"]

@@ -232,7 +232,7 @@ class Cycle:
             on_outcome=self._on_outcome,
             is_consented=self._is_consented,
             is_limited=self._is_limited,
-            is_halted=lambda: bool(self._rests()),
+            is_halted=lambda: runtime.stopped() or bool(self._rests()),
             taken_ids=frozenset(
                 {secret.id for secret in planned.remote} | {str(record.remote_id) for record in planned.records}
             ),

@@ -27,6 +27,9 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
         raise ConfigError(f"{record.name} is on site {record.site}, which no target names", hint="configure the target")
     if rests := next((why for name in names if (why := runtime.paused(record.job, name))), ""):
         raise PlanMoved(f"{record.name} is not deleted: {rests}", hint="resume it first: syncd resume --help")
+    job = runtime.jobs.get(record.job)
+    if job is not None and (objection := job.windows.objection("delete", runtime.clock())):
+        raise PlanMoved(f"{record.name} is not deleted: {objection}", hint="wait for it, or change the job's `windows`")
     target = runtime.target(names[0])
     # A person may be wrong about who wants a name: every job on the site is asked, as for any deletion.
     _see_that_nobody_wants_it(runtime, target, record)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from syncd.domain.decisions import Labels
 from syncd.domain.governance import GovernanceRule
 from syncd.domain.job import Job
+from syncd.domain.naming import selects_path
 from syncd.domain.ports import (
     Clock,
     CycleObserver,
@@ -68,13 +70,19 @@ class Runtime:
         """A source with all that an observer of it needs; without a journal nothing that is seen is kept."""
         return SourceAccess(
             source=self.source(job.source),
-            job=job.name,
+            takers=partial(self._takers, job),
             store=self.store,
             journal=journal or ReadOnlyJournal(),
             fingerprint=self.fingerprint,
             clock=self.clock,
             configured=frozenset(job.source for job in self.jobs.values()),
         )
+
+    def _takers(self, asking: Job, paths: Collection[str]) -> list[str]:
+        """The jobs that take any of these paths of a job's source, that one first."""
+        others = [job for job in self.jobs.values() if job.source == asking.source and job.name != asking.name]
+        taking = [job.name for job in others if any(selects_path(rule, path) for path in paths for rule in job.rules)]
+        return [asking.name, *taking]
 
     def naming(self, job: str, profile: str) -> Naming:
         """For whom a job's names are made. `profile`: which names the site takes."""

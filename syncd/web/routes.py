@@ -143,6 +143,8 @@ def build(service: Service) -> Starlette:
             who = _bearer(service, request)
             if who is None or "read" not in who.may:
                 return PlainTextResponse("a valid bearer token is needed\n", 401)
+            if who.targets is not None:  # they are of all jobs and targets
+                return PlainTextResponse("your rights are for some targets, and metrics are of all\n", 403)
         return Response(service.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     def status(request: Request) -> Response:

@@ -300,3 +300,14 @@ def test_odd_texts_are_refused_and_never_a_fault_of_ours(teams: Teams) -> None:
                 "where?path=",
             ):
                 assert teams.ask("boss", "GET", page + quoted)[0] in {200, 400}, (page, odd)
+
+
+def test_metrics_are_for_whoever_may_see_everything(teams: Teams) -> None:
+    lab = teams.lab
+    job(teams, "merger", "app/*", "bank")
+    lab.config["server"]["metrics"] = "token"
+    with running(lab) as (_, url):
+        until(lambda: ask(url + "/livez")[0] == 200, 60)
+        assert ask(url + "/metrics", token=teams.tokens["boss"])[0] == 200
+        status, told = ask(url + "/metrics", token=teams.tokens["lead"])
+        assert status == 403 and "merger" not in told and "bank" not in told

@@ -156,3 +156,18 @@ def test_what_waits_for_a_release_follows_its_site(lab: Lab, bao: Bao) -> None:
     (batch,) = lab.run("held", "--json").json
     assert lab.run("release", batch["batch"], "--reason", "x").code == 0
     assert lab.run("sync").code == 0 and lab.site.values() == {"a_v": "2"} and not lab.run("held", "--json").json
+
+
+@pytest.mark.parametrize("then", ["deny", "hold"])
+def test_a_rule_goes_with_its_site_to_another_key(lab: Lab, bao: Bao, then: str) -> None:
+    lab.vault(bao)
+    bao.put("app/fine", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    lab.config["rules"] = [{"id": "no-x-there", "site": lab.site_id, "path": "*/app/x", "then": then}]
+    assert lab.run("sync").code == 0
+    bao.put("app/x", v="1")
+    assert lab.run("sync").code == {"deny": 1, "hold": 6}[then]
+    lab.config["targets"]["shop"] = by_app(lab)
+    for _ in range(2):
+        assert lab.run("sync").code == {"deny": 1, "hold": 6}[then]
+        assert set(lab.site.values()) == {"fine_v"}

@@ -171,3 +171,18 @@ def test_a_pause_outlasts_jumps_of_the_clock(steps: list[timedelta], paused: boo
     clock.skip(timedelta(hours=4))
     assert not ledger.decisions.pauses(), "a clock that has agreed with itself for an hour is believed"
     ledger.close()
+
+
+def test_nothing_is_deleted_by_command_outside_the_window(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    for name in "ab":
+        bao.put(f"app/{name}", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    assert lab.run("sync").code == 0
+    bao.remove("app/a")
+    lab.run("sync")
+    lab.config["jobs"]["job"]["windows"] = {"allow": ["00:00-00:01 Pacific/Kiritimati"]}
+    result = lab.run("state", "forget", "a_v", "--delete", "--reason", "x")
+    assert result.code == 6 and "a_v" in lab.site.values() and "windows" in result.err
+    del lab.config["jobs"]["job"]["windows"]
+    assert lab.run("state", "forget", "a_v", "--delete", "--reason", "x").code == 0

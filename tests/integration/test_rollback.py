@@ -235,3 +235,56 @@ def test_a_rollback_of_what_no_site_has_any_more_can_be_ended(lab: Lab, bao: Bao
     result = lab.run("rollback", path, "--end", "--reason", "x")
     assert result.code in {0, 1} and "goes on" in result.out, result.err
     assert [line["ref"] for line in lab.run("audit", "show", "--event", "secret.rolled_back", "--json").json][-1]
+
+
+@pytest.mark.parametrize("jobs", ["one job", "two jobs"])
+def test_what_the_newest_version_gives_a_name_is_wanted(lab: Lab, bao: Bao, jobs: str) -> None:
+    """A name goes over to another path, which is rolled back to a version without it: it is kept meanwhile."""
+    lab.vault(bao)
+    bao.put("one/db", w="first")
+    bao.put("one/x", v="1")
+    bao.put("two/db", v="1")
+    bao.put("two/db", v="2", w="second")
+    lab.job("a", "vault", {"path": f"{bao.mount}/one/*"}, **DELETING)
+    assert lab.run("sync").code == 0
+    if jobs == "two jobs":
+        lab.job("b", "vault", {"path": f"{bao.mount}/two/*"})
+    else:
+        lab.config["jobs"]["a"]["secrets"].append({"path": f"{bao.mount}/two/*"})
+    lab.run("sync")
+    assert lab.run("rollback", "db_v", "--to", "1", "--until", "3d", "--reason", "x").code in {0, 1}
+    bao.remove("one/db")
+    for _ in range(3):
+        result = lab.run("sync")
+    assert "db_w" in lab.site.values(), result.out
+    assert lab.run("state", "forget", "db_w", "--delete", "--reason", "x").code == 6
+    assert lab.run("rollback", "db_v", "--end", "--reason", "x").code in {0, 1}
+    for _ in range(2):
+        lab.run("sync")
+    assert lab.site.values()["db_w"] == "second"
+
+
+@pytest.mark.parametrize("way", ["another field", "another path", "the metadata made anew"])
+def test_a_version_of_something_else_is_none_that_the_site_had(lab: Lab, bao: Bao, way: str) -> None:
+    lab.vault(bao)
+    lab.config["targets"]["shop"]["labels"] = {"env": "prod"}
+    bao.put("app/a", v="agreed", w="never agreed")
+    bao.put("app/b", v="never agreed either")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/a", "field": "v", "name": "KEY"})
+    assert lab.run("sync").code == 0
+    lab.config["rules"] = [{"id": "prod", "label": {"env": "prod"}, "then": "hold"}]
+    rule, path = lab.config["jobs"]["job"]["secrets"][0], f"{bao.mount}/app/a"
+    if way == "another field":
+        rule["field"] = "w"
+        bao.put("app/a", v="agreed", w="never agreed, too")
+    elif way == "another path":
+        rule["path"] = path = f"{bao.mount}/app/b"
+        bao.put("app/b", v="the newest")
+    else:
+        bao.remove("app/a")
+        bao.put("app/a", v="never agreed at all")
+        bao.put("app/a", v="the newest")
+    assert lab.run("sync").code == 6
+    result = lab.run("rollback", "KEY", "--to", "1", "--reason", "x")
+    assert lab.site.values() == {"KEY": "agreed"}, (result.out, path)
+    assert lab.run("sync").code == 6 and lab.site.values() == {"KEY": "agreed"}

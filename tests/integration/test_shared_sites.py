@@ -74,7 +74,12 @@ def test_one_lagging_answer_is_one_answer_however_many_jobs_see_it(lab: Lab, bao
     def gather() -> str:
         with ledger.lock("s", holder="t", wait=timedelta(0)) as journal:
             access = SourceAccess(
-                source=source, store=ledger, journal=journal, fingerprint=lambda _: "fp", clock=clock, job="job"
+                source=source,
+                store=ledger,
+                journal=journal,
+                fingerprint=lambda _: "fp",
+                clock=clock,
+                takers=lambda _: ["job"],
             )
             SourceObserver((rule,), access, ObservationCache()).observe()
         return ledger.known_paths("vault")["kv/a", ""].version.token

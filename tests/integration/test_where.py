@@ -146,3 +146,21 @@ def test_numbers_that_began_anew_are_no_later_ones(sites: Lab, bao: Bao) -> None
     path = f"{bao.mount}/wh/db"
     for version in ("1", "2", "5"):
         assert sites.run("where", path, "--version", version).code == 1, version
+
+
+def test_news_that_another_job_saw_are_news(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    second = str(uuid.uuid4())
+    lab.secret_file("k2", lab.wix.issue_key(second))
+    lab.config["targets"]["outlet"] = lab.target(second, "k2")
+    bao.put("both/a", v="1")
+    for job, target in (("one", "shop"), ("two", "outlet")):
+        lab.job(job, "vault", {"path": f"{bao.mount}/both/*"})
+        lab.config["jobs"][job]["targets"] = [target]
+    assert lab.run("sync").code == 0
+    assert lab.run("pause", "two", "--reason", "x").code == 0
+    bao.put("both/a", v="2")
+    assert lab.run("sync").code == 0
+    assert lab.run("where", f"{bao.mount}/both/a").code == 1
+    listed = {row["target"]: row["status"] for row in lab.run("state", "list", "--json").json}
+    assert listed == {"shop": "synced", "outlet": "behind"}

@@ -56,6 +56,11 @@ class ListingEvidence:
             return f"rule {rule.path} lists nothing, which is not believed"
         return f"rule {rule.path} could not be listed completely"
 
+    @property
+    def not_known(self) -> frozenset[Key]:
+        """Paths whose fields may be any: not read in their newest version, or looked at in an older one."""
+        return self.unread | {(path, "") for path in self.rolled_back}
+
     def is_older(self, key: Key) -> bool:
         """Is it an older version that was looked at, so that what it lacks may be there in the newest one?"""
         path, pin = key

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from syncd.domain import PathState, ReadFailure, ReadResult, Rule, Snapshot, SourceEntry, Version, version_label
@@ -36,8 +36,8 @@ class _Seen:
     rolled_back: dict[str, str] = field(default_factory=dict)
     newest: dict[str, str] = field(default_factory=dict)
     """Version tokens of what was rolled back, as the source has them."""
-    has_news: bool = False
-    """Was anything read in a version that the ledger does not have?"""
+    news: set[str] = field(default_factory=set)
+    """Paths that were read in a version that the ledger does not have."""
     """Paths that were listed and are read in an older version, and in which words."""
 
 
@@ -50,8 +50,8 @@ class SourceAccess:
     journal: Journal
     fingerprint: Fingerprint
     clock: Clock
-    job: str
-    """For which it looks."""
+    takers: Callable[[Collection[str]], Iterable[str]]
+    """The jobs that take any of these paths."""
     configured: frozenset[str] = frozenset()
     """The sources of all jobs."""
 
@@ -164,9 +164,9 @@ class SourceObserver:
         if seen.changed:
             self._access.journal.paths(seen.changed.values())
             seen.changed.clear()
-        if seen.has_news:
-            self._access.journal.news(self._access.job)
-            seen.has_news = False
+        if seen.news:
+            self._access.journal.news(self._access.takers(seen.news))
+            seen.news.clear()
 
     def _take(self, key: Key, result: ReadResult) -> None:
         seen = self._seen
@@ -194,7 +194,8 @@ class SourceObserver:
         path, pin = key
         fields = fields_of(result.document)
         known = state is not None and state.version.token == version.token
-        seen.has_news |= not known
+        if not known:
+            seen.news.add(path)
         self._keep(
             key,
             PathState(

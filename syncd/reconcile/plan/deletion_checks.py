@@ -114,9 +114,9 @@ class LastLook:
             complete = evidence.is_complete(rule) or (snapshot.complete and not held)
             if not complete and could_name(rule, name, None, mount, profile):
                 return f"rule {rule.path} of its own job could not be listed completely, and may want the name"
-            paths = (path for path, pin in evidence.unread if pin == rule.pin and selects_path(rule, path))
+            paths = (path for path, pin in evidence.not_known if pin == rule.pin and selects_path(rule, path))
             if unread := next((path for path in sorted(paths) if could_name(rule, name, path, mount, profile)), None):
-                return f"{unread} of its own job could not be read, and may want the name"
+                return f"{unread} of its own job was not read in its newest version, and may want the name"
         return ""
 
 

@@ -24,7 +24,6 @@ from syncd.domain import (
     RemoteSecret,
     SecretRef,
     Update,
-    version_label,
 )
 from syncd.domain.decisions import HeldAction, batched
 from syncd.domain.governance import Facts, Hit
@@ -157,7 +156,7 @@ class PlanResolver:
                     target=self._target.name,
                     job=job.name,
                     labels=runtime.labels.of(self._target.name),
-                    site_keys=runtime.labels.keys_of(site),
+                    site_keys=runtime.labels.keys_of(site) | runtime.store.aliases(site),
                 ),
                 runtime.store.facts(site) if runtime.rules else {},
                 self._times.now,
@@ -227,7 +226,8 @@ class PlanResolver:
         return replace(passed, read_requests=ReadRequests(values=values, compares=asked.compares - stopped))
 
     def _had_before(self, action: Update) -> bool:
-        return self._runtime.store.arrived(self._target.site, action.name, version_label(action.desired.version))
+        desired, remote_id = action.desired, action.record.remote_id or ""
+        return self._runtime.store.arrived(remote_id, action.name, desired.ref, desired.version)
 
     @property
     def _place(self) -> tuple[str, str, str]:

@@ -106,7 +106,9 @@ def _wish(runtime: Runtime, job: Job, target: Target) -> _Wish:
     causes += [f"{finding.name}: {finding.message}" for finding in failed]
     if evidence.unread and not causes:
         causes = ["a version that it lists cannot be read"]
-    unread = ((rule, path) for path, pin in sorted(evidence.unread) for rule in job.rules if _is_of(rule, path, pin))
+    if evidence.rolled_back and not causes:
+        causes = [f"{min(evidence.rolled_back)} is rolled back, and its newest version was not looked at"]
+    unread = ((rule, path) for path, pin in sorted(evidence.not_known) for rule in job.rules if _is_of(rule, path, pin))
     return _Wish(
         names=frozenset(secret.name for secret in desired.all),
         cause=next(iter(causes), ""),

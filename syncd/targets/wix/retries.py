@@ -142,7 +142,7 @@ class WixCalls:
 
     def _see_that_it_may_go(self) -> None:
         if HALTED.get()():
-            raise Interrupted(f"{self._line.name}: paused before the request was sent")
+            raise Interrupted(f"{self._line.name}: stopped or paused before the request was sent")
 
     def _once(self, method: str, path: str, payload: Sendable, *, single: bool) -> Answer:
         line = self._line
