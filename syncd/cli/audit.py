@@ -124,9 +124,12 @@ def verify(
         broken, count = opened.ledger.audit.verify(expected)
         streams = opened.ledger.audit_heads()
     unjudged = sorted(streams.keys() - expected.keys())
+    # What followed the newest head that was kept may have been cut off, or more of it than is there now.
+    older = {stream: max(kept) for stream, kept in expected.items() if stream in streams}
+    older = {stream: seq for stream, seq in older.items() if seq < streams[stream][0]}
     if as_json:
         rows = [{"stream": item.stream, "seq": item.seq, "what": item.what} for item in broken]
-        show_json({"lines": count, "streams": len(streams), "breaks": rows, "tail_judged": not unjudged})
+        show_json({"lines": count, "streams": len(streams), "breaks": rows, "tail_judged": not unjudged and not older})
     else:
         for item in broken:
             show(f"stream {item.stream}, line {item.seq}: {item.what}")
@@ -134,6 +137,10 @@ def verify(
     if unjudged:
         which = f"streams {', '.join(unjudged[:5])}" if expected else "any stream"
         warn(f"syncd: nothing kept elsewhere (--heads) tells whether the newest lines of {which} were cut off")
+    for stream, seq in sorted(older.items())[:5]:
+        warn(
+            f"syncd: stream {stream}: the newest head given is line {seq}; whether lines after it were cut is not known"
+        )
     if broken:
         first = broken[0]
         raise LedgerError(

@@ -115,11 +115,12 @@ def _updated_since(app: App, job: str, since: datetime) -> tuple[list[tuple[Take
 
     if job not in app.runtime.jobs:
         raise ConfigError(f"there is no job {job}", hint=f"the jobs are {', '.join(sorted(app.runtime.jobs))}")
-    rows = {(record.site, record.name): record for record in app.ledger.records() if record.job == job}
+    # By their ids: a site may have been known under another key.
+    rows = {(record.remote_id, record.name): record for record in app.ledger.records() if record.job == job}
     before: dict[tuple[str, str], str] = {}
     refused: dict[str, tuple[str, str]] = {}
     for line in app.ledger.audit.lines(Filter(job=job, event="secret.*", since=since)):
-        row = rows.get((line["site"], line["name"]))
+        row = rows.get((line["remote_id"], line["name"]))
         if line["outcome"] != "done" or row is None or line["ref"] != str(row.ref):
             continue
         path = row.ref.source, row.ref.path

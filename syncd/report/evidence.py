@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from syncd.bootstrap.app import App
 from syncd.domain.audit import EPOCH
 from syncd.domain.governance import Then
+from syncd.ledger.audit import Filter
 from syncd.report.inventory import Chosen, Report, report_now
 
 NOT_RECORDED = "not recorded"
@@ -41,6 +42,8 @@ class _Population:
     refused: Counter[str] = field(default_factory=Counter)
     drift: Counter[str] = field(default_factory=Counter)
     pruned: list[dict[str, Any]] = field(default_factory=list)
+    """What was removed by age, as far as it reaches into the period."""
+    releases: int = 0
     imported: int = 0
     rebuilt: int = 0
 
@@ -56,10 +59,11 @@ class _Population:
         # Quotes within texts are escaped in JSON, so this can only be the key itself.
         if event in OVERRIDES or (is_change and outcome == "done" and '"reason":null' not in text):
             self.overrides.append(_brief(json.loads(text)))
-        if event in {"config.loaded", "audit.pruned", "secret.adopted"}:
+        if event in {"config.loaded", "secret.adopted"}:
             self._take_parsed(event, json.loads(text))
         if event in REFUSED:
             self.refused[event] += 1
+        self.releases += event == "secret.released"
         self.drift["found"] += event == "drift.found"
         self.drift["restored"] += event == "drift.restored"
         self.imported += event == "ledger.imported"
@@ -71,8 +75,6 @@ class _Population:
             self.configurations.append(
                 {"at": line["at"], "digest": detail.get("digest"), "commit": line["commit"], **who}
             )
-        elif event == "audit.pruned":
-            self.pruned.append({"at": line["at"], **detail})
         else:
             self.rebuilt += detail.get("by") == "its mark"
 
@@ -101,6 +103,7 @@ def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> N
     out.write(f'{{"from": {json.dumps(since.isoformat())}, "to": {json.dumps(until.isoformat())},\n"changes": [\n')
     broken, count = app.ledger.audit.verify({}, visit)
     out.write("\n],\n")
+    population.pruned = _pruned_since(app, since)
     report = report_now(app, Chosen())
     chains = {
         "lines": count,
@@ -126,6 +129,22 @@ def _microseconds(at: datetime) -> int:
     return (at - EPOCH) // timedelta(microseconds=1)
 
 
+def _complete(population: _Population, total: int) -> dict[str, Any]:
+    """The changes, and whether these are all."""
+    told: dict[str, Any] = {"count": total, "where": "changes", "complete": not population.pruned}
+    if population.pruned:
+        last = max(item["until"] for item in population.pruned)
+        told["missing"] = f"lines up to {last} were removed by audit.keep; what was shipped before has them"
+    return told
+
+
+def _pruned_since(app: App, since: datetime) -> list[dict[str, Any]]:
+    """The removals by age that took lines of the period, whenever they were made."""
+    lines = app.ledger.audit.lines(Filter(event="audit.pruned"))
+    found = ({"at": line["at"], **line["detail"]} for line in lines)
+    return [item for item in found if datetime.fromisoformat(item["until"]) > since]
+
+
 def answers(app: App, report: Report, population: _Population, chains: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The questions q1 to q17, each with its answer."""
     settings = app.settings
@@ -133,15 +152,18 @@ def answers(app: App, report: Report, population: _Population, chains: Mapping[s
     agreed: Any = (
         f"{population.with_commit} of {total} name the commit that was reviewed, {population.with_plan} a plan"
     )
+    released = f"{population.releases} by a release, with who and why in overrides" if population.releases else ""
+    reviewed = agreed if population.with_commit else ""
+    agreements = "; ".join(part for part in (reviewed, released) if part) or NOT_RECORDED
     return {
         "q1": _answer("inventory with origin, places and owner", report.secrets),
         "q2": _answer("who may cause or release a change", _who_may(population)),
-        "q3": _answer("the complete population of changes in the period", {"count": total, "where": "changes"}),
+        "q3": _answer("the complete population of changes in the period", _complete(population, total)),
         "q4": _answer(
             "for one change: asked by, agreed by another, tested, applied when, leading to what",
             {
                 "asked by": "changes[].actor and .reason",
-                "agreed by another": agreed if population.with_commit else NOT_RECORDED,
+                "agreed by another": agreements,
                 "tested": agreed if population.with_commit else NOT_RECORDED,
                 "applied when": "changes[].at; the intent is line .intent of stream .stream",
                 "leading to": "changes[].to (source version), .commit",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from syncd.ledger.audit import Filter
 Known = Mapping[str, Mapping[tuple[str, str], PathState]]
 """What was last seen of the sources, by source, and by path and pin."""
 
+NOT_KNOWN = "newer than what it is rolled back to"
+
 
 def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
     """A row for every name that comes from the path, and for every site that lacks it.
@@ -24,9 +26,10 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
     """
     now, served = app.runtime.clock(), app.served
     known = {source: app.ledger.known_paths(source) for source in app.settings.sources}
+    rolled_back = app.ledger.decisions.rollbacks()
     records = [record for record in app.ledger.records() if _is_meant(record.ref, path)]
     found = [
-        _row(app, record, status_of_record(record, served, now), _newest(known, record.ref, record.pin))
+        _row(app, record, status_of_record(record, served, now), _newest(known, record.ref, record.pin, rolled_back))
         for record in records
     ]
     have, have_trouble = {(record.site, record.name) for record in records}, set[tuple[str, SecretRef]]()
@@ -36,7 +39,7 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
         have_trouble.add((problem.site, problem.ref))
         if (problem.site, problem.subject) not in have:
             target = app.first_target_on(problem.site, problem.job)
-            newest = _newest(known, problem.ref, "")
+            newest = _newest(known, problem.ref, "", rolled_back)
             found.append(_lacking(problem.site, target, problem.subject, problem.kind, newest))
     told = {(record.site, record.ref) for record in records} | have_trouble
     found += _not_reached(app, path, known, records, told)
@@ -48,8 +51,13 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: (row["target"], row["name"]))
 
 
-def _newest(known: Known, ref: SecretRef, pin: str) -> str | None:
-    """The version that the source was last seen to have, as people write it; None where it has none or is not known."""
+def _newest(known: Known, ref: SecretRef, pin: str, rolled_back: Container[tuple[str, str]]) -> str | None:
+    """The version that the source was last seen to have, as people write it; None where it has none or is not known.
+
+    `rolled_back`: of these an older version is looked at, so the newest is not known.
+    """
+    if not pin and (ref.source, ref.path) in rolled_back:
+        return NOT_KNOWN
     state = known.get(ref.source, {}).get((ref.path, pin))
     return (version_label(state.version.token) or None) if state else None
 

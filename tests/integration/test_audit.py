@@ -8,10 +8,15 @@ import json
 import os
 import signal
 import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from syncd.domain.audit import Entry
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.store import Ledger
 from tests.lab import Bao, Lab
 from tests.support.wix_people import changed_by_hand
 
@@ -259,3 +264,36 @@ def test_a_restore_says_what_it_found_and_that_it_undid_it(job: Lab) -> None:
     assert job.run("sync").code == 0 and job.run("sync").code == 0
     lines = [line["event"] for line in trail(job) if line["name"] == "s2_v"][2:]
     assert lines == ["drift.found", "secret.update", "secret.update", "drift.restored"]
+
+
+def test_a_period_whose_lines_were_removed_is_told(job: Lab) -> None:
+    assert job.run("sync").code == 0
+    whole = json.loads(job.run("report", "--evidence", "1h..").out)["questions"]
+    assert whole["q3"]["answer"]["complete"] is True and not whole["q8"]["answer"]["pruned"]
+    detail = {"lines": 3, "until": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    ledger = Ledger(sqlite_engine(job.state), str(job.state), job.state)
+    ledger.audit.note(Entry(event="audit.pruned", detail=detail))
+    ledger.close()
+    told = json.loads(job.run("report", "--evidence", "1h..").out)["questions"]
+    assert told["q3"]["answer"]["complete"] is False and "removed by audit.keep" in told["q3"]["answer"]["missing"]
+    assert told["q8"]["answer"]["pruned"][0]["lines"] == 3
+
+
+def test_old_heads_say_nothing_of_what_came_after(job: Lab, bao: Bao, tmp_path: Path) -> None:
+    assert job.run("sync").code == 0
+    heads = tmp_path / "heads"
+    heads.write_text(json.dumps(kept_heads(job)))
+    newest = job.run("audit", "verify", "--heads", str(heads), "--json")
+    assert newest.code == 0 and newest.json["tail_judged"] is True, newest.err
+    bao.put("aud/s1", v="later")
+    assert job.run("sync").code == 0
+    older = job.run("audit", "verify", "--heads", str(heads), "--json")
+    assert older.code == 0 and older.json["tail_judged"] is False and "what followed line" in older.err
+
+
+def kept_heads(lab: Lab) -> dict[str, object]:
+    """As `cycle.finished` in the log has them."""
+    ledger = Ledger(sqlite_engine(lab.state), str(lab.state), lab.state)
+    found = {stream: list(head) for stream, head in ledger.audit_heads().items()}
+    ledger.close()
+    return {"event": "cycle.finished", "audit_heads": found}

@@ -164,3 +164,14 @@ def test_news_that_another_job_saw_are_news(lab: Lab, bao: Bao) -> None:
     assert lab.run("where", f"{bao.mount}/both/a").code == 1
     listed = {row["target"]: row["status"] for row in lab.run("state", "list", "--json").json}
     assert listed == {"shop": "synced", "outlet": "behind"}
+
+
+def test_while_it_is_rolled_back_nobody_has_the_newest(sites: Lab, bao: Bao) -> None:
+    path = f"{bao.mount}/wh/db"
+    bao.put("wh/db", user="u2", password="p2")
+    assert sites.run("state", "freeze", "db_user", "--target", "shop", "--until", "3h", "--reason", "x").code == 0
+    sites.run("sync")
+    assert sites.run("where", f"{path}#user").code == 1
+    assert sites.run("rollback", path, "--to", "1", "--reason", "x").code == 0
+    assert sites.run("where", f"{path}#user").code == 1
+    assert sites.run("where", path, "--version", "1").code == 0
