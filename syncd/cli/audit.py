@@ -138,9 +138,7 @@ def verify(
         which = f"streams {', '.join(unjudged[:5])}" if expected else "any stream"
         warn(f"syncd: nothing kept elsewhere (--heads) tells whether the newest lines of {which} were cut off")
     for stream, seq in sorted(older.items())[:5]:
-        warn(
-            f"syncd: stream {stream}: the newest head given is line {seq}; whether lines after it were cut is not known"
-        )
+        warn(f"syncd: nothing kept elsewhere tells what followed line {seq} of stream {stream}, its newest head given")
     if broken:
         first = broken[0]
         raise LedgerError(
