@@ -132,7 +132,7 @@ class App:
 
     @property
     def ledger(self) -> Ledger:
-        """The ledger."""
+        """The ledger of this configuration, open as long as the app is."""
         return self._opened.ledger
 
     def _say_a_clock_that_was_set_back(self) -> None:

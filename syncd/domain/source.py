@@ -90,7 +90,10 @@ class SourceEntry:
 
     @property
     def asked_version(self) -> str:
-        """Which version is read: a number, an id or a stage; empty for the current one."""
+        """The version that a read asks the source for: what a rollback wants, else what the rule pins.
+
+        Returns: a number (Vault), an id or a stage (AWS); empty for the current version.
+        """
         return self.read_as or self.pin
 
 

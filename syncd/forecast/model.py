@@ -61,7 +61,7 @@ class JobFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceForecast:
-    """Calls to one source."""
+    """How many calls all jobs make to one source, and what AWS asks for them."""
 
     source: str
     calls: float

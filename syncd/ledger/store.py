@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, and_, delete, func, select, true, update
+from sqlalchemy import Connection, Engine, and_, delete, select, true, update
 
 from syncd.domain import (
     Grant,
-    HistoryEntry,
-    KnownId,
-    LastRun,
-    OpenProblem,
-    PathState,
     Record,
-    SecretRef,
-    version_label,
 )
 from syncd.domain.audit import CONTROL, Entry
-from syncd.domain.decisions import HeldAction, Rollback
-from syncd.domain.governance import FactKey, Facts
 from syncd.domain.ownership import owner_in
 from syncd.domain.ports import Clock, TellWait
-from syncd.domain.recency import TOLERANCE
-from syncd.domain.statuses import Served, Tally
 from syncd.errors import ConfigError, LedgerBusy, LedgerError
 from syncd.ledger import audit as trail
-from syncd.ledger import history, search
 from syncd.ledger import schema as tables
-from syncd.ledger.audit import Filter
 from syncd.ledger.audit_trail import AuditTrail
-from syncd.ledger.counting import tallies_of
 from syncd.ledger.decisions import Decisions
-from syncd.ledger.engine import PART, identity_of, in_parts, translated, undamaged, upsert
-from syncd.ledger.journal import ALIAS, SiteJournal, lock_lost, move, news_key
-from syncd.ledger.listings import ListedSecret, facts_of, listed_secrets
+from syncd.ledger.engine import identity_of, translated, upsert
+from syncd.ledger.journal import SiteJournal, lock_lost, move
 from syncd.ledger.migrations import migrate
-from syncd.ledger.rows import as_known_id, as_path, as_problem, as_recent, as_record, as_run, row_checksum
-from syncd.ledger.search import Search
+from syncd.ledger.past_queries import PastQueries
 from syncd.ledger.sessions import Sessions
 from syncd.ledger.site_lock import TURNS, advisory_lock, file_lock, holds_lock, session_of
 
@@ -58,7 +40,7 @@ SILENT = 0.3
 """Seconds that a site's lock is waited for without a word."""
 
 
-class Ledger:
+class Ledger(PastQueries):
     """The state store on SQLite or PostgreSQL."""
 
     def __init__(self, engine: Engine, place: str, path: Path | None, clock: Clock = utc_now) -> None:
@@ -188,205 +170,6 @@ class Ledger:
             row = connection.execute(select(tables.locks).where(tables.locks.c.site == site)).first()
         return f"{row.holder} since {row.since:%Y-%m-%d %H:%M:%S} UTC" if row else "another process"
 
-    def _each(self, query: Select[Any], *, seal: bool = False) -> Iterator[dict[str, Any]]:
-        """The rows, one at a time. Raises `LedgerError` for one that is not as it was written."""
-        with self.reading() as connection, undamaged(self.place):
-            found = connection.execute(query.execution_options(yield_per=PART))
-            names = list(found.keys())
-            for row in found:
-                columns = dict(zip(names, row, strict=True))
-                if seal and columns["seal"] != row_checksum(columns):
-                    raise ValueError("seal")
-                if any(isinstance(value, bytes) for value in row):  # no column holds any
-                    raise ValueError("bytes")
-                yield columns
-
-    def _all(self, query: Select[Any]) -> list[dict[str, Any]]:
-        return list(self._each(query))
-
-    def records(self, site: str | None = None) -> tuple[Record, ...]:
-        """The rows of one site, or of all, by name."""
-        query = select(tables.records).order_by(tables.records.c.site, tables.records.c.name)
-        if site is not None:
-            query = query.where(tables.records.c.site == site)
-        return tuple(as_record(row) for row in self._each(query, seal=True))
-
-    def tallies(self, now: datetime, site: str | None = None) -> list[Tally]:
-        """How many records are alike in what tells their status: counted by the database, no row is read."""
-        with self.reading() as connection:
-            return tallies_of(connection, now, site)
-
-    def problems_of_no_row(self) -> list[OpenProblem]:
-        """What keeps failing of names that never came into the ledger, on every site."""
-        c, records = tables.troubles.c, tables.records.c
-        row = select(records.name).where(and_(records.site == c.site, records.name == c.subject)).exists()
-        return [as_problem(found) for found in self._all(select(tables.troubles).where(~row))]
-
-    def problems_without_rows(self, site: str | None = None) -> dict[tuple[str, str, str], int]:
-        """How many problems are about names that never came into the ledger, by site, job and kind."""
-        c, records = tables.troubles.c, tables.records.c
-        row = select(records.name).where(and_(records.site == c.site, records.name == c.subject)).exists()
-        query = select(c.site, c.job, c.kind, func.count().label("count")).where(~row)
-        query = query if site is None else query.where(c.site == site)
-        rows = self._all(query.group_by(c.site, c.job, c.kind))
-        return {(row["site"], row["job"], row["kind"]): row["count"] for row in rows}
-
-    def record(self, site: str, name: str) -> Record | None:
-        """One row; None for none."""
-        c = tables.records.c
-        query = select(tables.records).where(and_(c.site == site, c.name == name))
-        return next((as_record(row) for row in self._each(query, seal=True)), None)
-
-    def records_from(self, source: str, path: str) -> tuple[Record, ...]:
-        """The rows of one source path, on all sites."""
-        c = tables.records.c
-        query = select(tables.records).where(and_(c.source == source, c.path == path)).order_by(c.site, c.name)
-        return tuple(as_record(row) for row in self._each(query, seal=True))
-
-    def records_like(self, fingerprint: str) -> tuple[Record, ...]:
-        """The rows whose value has this fingerprint, on all sites."""
-        query = select(tables.records).where(tables.records.c.fingerprint == fingerprint)
-        return tuple(as_record(row) for row in self._each(query, seal=True))
-
-    def known_path(self, source: str, path: str, pin: str) -> PathState | None:
-        """What was read last of one path; None for nothing."""
-        c = tables.paths.c
-        query = select(tables.paths).where(and_(c.source == source, c.path == path, c.pin == pin))
-        return next((as_path(row) for row in self._each(query, seal=True)), None)
-
-    def known_paths(self, source: str) -> dict[tuple[str, str], PathState]:
-        """What was read last of a source, by (path, pin)."""
-        query = select(tables.paths).where(tables.paths.c.source == source)
-        return {(row["path"], row["pin"]): as_path(row) for row in self._each(query, seal=True)}
-
-    def known_mounts(self, source: str) -> dict[str, str]:
-        """Mount to its id, as accepted."""
-        query = select(tables.mounts).where(tables.mounts.c.source == source)
-        return {row["mount"]: row["mount_id"] for row in self._each(query, seal=True)}
-
-    def all_problems(self) -> list[OpenProblem]:
-        """What keeps failing, on every site."""
-        return [as_problem(row) for row in self._all(select(tables.troubles))]
-
-    def known_problems(self, site: str, job: str) -> dict[str, OpenProblem]:
-        """What keeps failing for a job on a site, by subject."""
-        key = tables.troubles.c
-        query = select(tables.troubles).where(and_(key.site == site, key.job == job)).order_by(key.subject)
-        return {row["subject"]: as_problem(row) for row in self._all(query)}
-
-    def grants(self, site: str, now: datetime) -> dict[str, Grant]:
-        """What may be taken over at this moment, by name; a grant from the future was given by a wrong clock."""
-        table = tables.grants.c
-        given = and_(table.site == site, table.at <= now + TOLERANCE, table.until > now)
-        rows = self._all(select(table.name, table.remote_id, table.owner).where(given))
-        return {row["name"]: Grant(remote_id=row["remote_id"], owner=row["owner"]) for row in rows}
-
-    def joined_sites(self) -> dict[str, str]:
-        """Keys of sites that are another key of the same site, and that one."""
-        return {row["old"]: row["site"] for row in self._all(select(tables.joined_sites))}
-
-    def sites_holding(self, site: str, ids: Iterable[str]) -> frozenset[str]:
-        """Other sites of the ledger that hold one of these ids, or one that the site holds itself."""
-        mine, theirs = tables.records.alias("mine"), tables.records.alias("theirs")
-        same = and_(theirs.c.remote_id == mine.c.remote_id, theirs.c.site != mine.c.site)
-        shared = select(theirs.c.site).distinct().select_from(mine.join(theirs, same)).where(mine.c.site == site)
-        with self.reading() as connection:
-            found = set(connection.execute(shared).scalars())
-            for part in in_parts(ids):
-                listed = and_(tables.records.c.remote_id.in_(part), tables.records.c.site != site)
-                found |= set(connection.execute(select(tables.records.c.site).distinct().where(listed)).scalars())
-        return frozenset(found)
-
-    def known_ids(self, ids: Iterable[str]) -> dict[str, KnownId]:
-        """What is known of these ids although no row may hold them any more."""
-        found: dict[str, KnownId] = {}
-        for part in in_parts(ids):
-            for row in self._each(select(tables.ids).where(tables.ids.c.remote_id.in_(part)), seal=True):
-                found[row["remote_id"]] = as_known_id(row)
-        return found
-
-    def deletions(self, site: str, job: str | None, since: datetime) -> frozenset[str]:
-        """The ids sent for deletion since then on a site, but for those that were surely refused."""
-        return history.not_refused(self._all(history.deletions(site, job, since)))
-
-    def names_sent(self, site: str, job: str, action: str, since: datetime) -> frozenset[str]:
-        """Names that a job sent since then for create or update, but for those that were surely refused."""
-        return history.not_refused(self._all(history.names_sent(site, job, action, since)))
-
-    def sites_with_ids(self) -> frozenset[str]:
-        """The sites under which any id is held."""
-        held = select(tables.records.c.site).distinct().where(tables.records.c.remote_id.is_not(None))
-        return frozenset(row["site"] for row in self._all(held))
-
-    def history(self, name: str, site: str | None = None, *, most: int = 10) -> tuple[HistoryEntry, ...]:
-        """The last actions on a name, on one site or on all, newest first."""
-        table = tables.history
-        query = select(table).where(table.c.name == name).order_by(table.c.id.desc()).limit(most)
-        if site is not None:
-            query = query.where(table.c.site == site)
-        names = HistoryEntry.__dataclass_fields__
-        return tuple(HistoryEntry(**{key: row[key] for key in names}) for row in self._all(query))
-
-    def audit_heads(self, *streams: str) -> dict[str, tuple[int, str]]:
-        """The last line of each of these streams of the audit trail, or of all: its seq and hash."""
-        return self.audit.heads(*streams)
-
-    def held(self, site: str, job: str) -> tuple[HeldAction, ...]:
-        """What waits for a release, or was released and is not sent yet."""
-        return self.decisions.held(site, job)
-
-    def rollbacks(self, source: str, configured: Container[str]) -> dict[str, Rollback]:
-        """The paths of a source that a person rolled back, as far as that holds at this moment.
-
-        `configured`: the sources that there are; what was rolled back at another one, which is gone or has a new
-        name, holds wherever its path is.
-        """
-        found = self.decisions.rollbacks()
-        orphaned = {path: item for (name, path), item in found.items() if name not in configured}
-        return orphaned | {path: item for (name, path), item in found.items() if name == source}
-
-    def arrived(self, remote_id: str, name: str, ref: SecretRef, version: str) -> bool:
-        """Did the secret with this id ever get this very version (a token) of this reference?
-
-        The history knows versions as tokens, which no later version of the same number has; the trail knows
-        references. What neither remembers any more counts as never.
-        """
-        c, label = tables.history.c, version_label(version)
-        sent = and_(c.name == name, c.remote_id == remote_id, c.version == version, c.result == "done")
-        if not self._all(select(c.id).where(sent).limit(1)):
-            return False
-        lines = self.audit.lines(Filter(name=name, event="secret.*"))
-        known = ((line["remote_id"], line["ref"], line["to"]) for line in lines if line["outcome"] == "done")
-        return (remote_id, str(ref), label) in known
-
-    def aliases(self, site: str) -> frozenset[str]:
-        """Other keys that the site was known under."""
-        return frozenset(other for other, now in self.known_aliases().items() if now == site)
-
-    def known_aliases(self) -> dict[str, str]:
-        """Every key that a site was known under, and its key of today."""
-        meta = tables.meta
-        rows = self._all(select(meta.c.value).where(meta.c.key.startswith(ALIAS)))
-        return dict(json.loads(row["value"]) for row in rows)
-
-    def rested_until(self, job: str, target: str) -> datetime | None:
-        """When the last pause of a job on a target ended; None for never."""
-        return self.decisions.rested_until(job, target)
-
-    def news_at(self, job: str) -> datetime | None:
-        """When a cycle last saw something new at a job's source; None for never."""
-        at = self.meta(news_key(job))
-        return None if at is None else tables.EPOCH + int(at) * tables.MICROSECOND
-
-    def find(self, asked: Search, served: Served, now: datetime) -> tuple[list[Record], bool]:
-        """A page of records, and whether more follow."""
-        with self.reading() as connection:
-            return search.find(connection, asked, served, now)
-
-    def told_causes(self) -> set[str]:
-        """What people were told of that had begun, and not that it has ended."""
-        return {row["cause"] for row in self._all(select(tables.notices.c.cause))}
-
     def tell_cause(self, cause: str, *, begun: bool) -> None:
         """Remember that people were told."""
         with self.writing() as connection:
@@ -394,53 +177,6 @@ class Ledger:
                 upsert(connection, tables.notices, [{"cause": cause, "at": self._clock()}])
             else:
                 connection.execute(delete(tables.notices).where(tables.notices.c.cause == cause))
-
-    def open_drift(self) -> set[tuple[str, str]]:
-        """Sites and jobs with secrets that others changed at Wix, as the last cycles found."""
-        c = tables.audit_findings.c
-        query = select(c.stream, c.job).distinct().where(c.event == "drift.found")
-        return {(row["stream"], row["job"]) for row in self._all(query)}
-
-    def facts(self, site: str) -> Facts:
-        """What was judged of values when they were read."""
-        with self.reading() as connection:
-            return facts_of(connection, site).get(site, {})
-
-    def all_facts(self) -> dict[str, dict[FactKey, str]]:
-        """What was judged of values when they were read, by site."""
-        with self.reading() as connection:
-            return facts_of(connection)
-
-    def listed(self, site: str | None = None) -> list[ListedSecret]:
-        """What the sites listed last."""
-        with self.reading() as connection:
-            return listed_secrets(connection, site)
-
-    def same_values(self) -> dict[tuple[str, str], int]:
-        """Secrets whose value another one has, too: a number that is the same for those, by site and name."""
-        c = tables.records.c
-        twice = select(c.fingerprint).where(c.fingerprint.is_not(None)).group_by(c.fingerprint).having(func.count() > 1)
-        query = select(c.site, c.name, c.fingerprint).where(c.fingerprint.in_(twice))
-        numbers: dict[str, int] = {}
-        return {
-            (row["site"], row["name"]): numbers.setdefault(row["fingerprint"], len(numbers)) for row in self._all(query)
-        }
-
-    def runs(self) -> tuple[LastRun, ...]:
-        """The last cycle of each job on each site."""
-        query = select(tables.runs).order_by(tables.runs.c.job, tables.runs.c.target)
-        return tuple(as_run(row) for row in self._all(query))
-
-    def recent_runs(self) -> dict[tuple[str, str], list[tuple[datetime, int, float]]]:
-        """The last cycles by site and job, oldest first: when each ended, its exit code, its seconds."""
-        c = tables.runs.c
-        rows = self._all(select(c.site, c.job, c.recent))
-        return {(row["site"], row["job"]): as_recent(row["recent"]) for row in rows}
-
-    def meta(self, key: str) -> str | None:
-        """One of the ledger's own facts."""
-        rows = self._all(select(tables.meta.c.value).where(tables.meta.c.key == key))
-        return str(rows[0]["value"]) if rows else None
 
     def set_meta(self, key: str, value: str) -> None:
         """Store one of the ledger's own facts."""

@@ -29,7 +29,9 @@ def digest(settings: Mapping[str, Any]) -> str:
 
 
 def unversioned(action: Action) -> bool:
-    """KV v1 has no versions that a plan could hold on to (only fingerprints, which are never shown)."""
+    """Does an action bring a secret of KV v1? It has no version that a kept plan could be compared by, but for a
+    fingerprint of its value, which is never written into a file.
+    """
     return not isinstance(action, Delete) and action.desired.version.startswith("kv1:")
 
 

@@ -40,5 +40,8 @@ class FailFast:
 
 
 def retried(call: Callable[[], T]) -> T:
-    """The call's result; a passing `SourceUnavailable` is tried twice more, a stall is not."""
+    """What the call returns. One that ends in a passing `SourceUnavailable` is made up to three times in all.
+
+    Raises what the last call raised. A call that stalled until its time was up is not made again.
+    """
     return _RETRYING.copy()(call)

@@ -29,7 +29,12 @@ class Seen:
 
 
 def store_cycle_result(journal: Journal, runtime: Runtime, report: SyncReport, site: str, seen: Seen | None) -> None:
-    """Write down how the cycle ended. `seen`: None for one that did not see everything. Raises `LedgerError`."""
+    """Write down how the cycle ended.
+
+    `seen`: the site's rows, what waits and what the site lists, as the last pass left them; None for a cycle that ended
+    before it saw everything: then statuses, held actions and the listing stay as an earlier cycle left them, and only
+    the run itself is kept. Raises `LedgerError`.
+    """
     if seen is not None:
         _store_what_is_known(journal, runtime, report, site, seen.rows)
         # Only a cycle that saw everything knows what still waits; another one leaves the batches as they are.

@@ -29,7 +29,7 @@ class Auth(Protocol):
         """The headers that say who asks. Raises `TargetError`."""
 
     def renew(self) -> bool:
-        """After a 401: is there something new to try with?"""
+        """Called after a 401. Returns: is there something new to try the request with?"""
 
 
 class ApiKeyAuth:
@@ -44,7 +44,7 @@ class ApiKeyAuth:
         return {"Authorization": self._key(), "wix-site-id": self._site_id}
 
     def renew(self) -> bool:
-        """A key has no life cycle here."""
+        """A key is what it is until somebody writes another one. Returns: False, there is nothing new to try with."""
         return False
 
 
@@ -78,7 +78,7 @@ class AppAuth:
             return {"Authorization": self._token}
 
     def renew(self) -> bool:
-        """Forget the token; the next headers fetch a new one."""
+        """Forget the token, so that the next request fetches one. Returns: True."""
         with self._lock:
             self._token = None
         return True

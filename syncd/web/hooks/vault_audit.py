@@ -11,9 +11,10 @@ MOST_LINES = 10_000
 
 
 def written(body: bytes) -> frozenset[tuple[str, str]] | None:
-    """(namespace, path) of each write that was answered without an error; None where nothing is an audit line.
+    """The secrets that these lines of Vault's audit device say were written, as (namespace, path).
 
-    A path of KV v2's API is told as the secret's own path, too: which version a mount has, the line does not say.
+    Returns: both the path of the request and, where it is one of KV v2's API, the secret's own path, because a line
+    does not say which version a mount has. Empty where nothing was written, None where no line is an audit device's.
     """
     found, understood = set(), False
     for line in body.splitlines()[:MOST_LINES]:

@@ -82,7 +82,7 @@ POLICY = (
 
 
 def rendered(template: str, **more: Any) -> str:
-    """A page."""
+    """A page of the console. `template`: its name; `more`: what it shows, beside what every page has."""
     given = {
         "style": STYLE, "pages": PAGES, "who": None, "here": None, "said": "", "wrong": "", "fix": "", "refresh": False,
         "refreshable": False, "now": datetime.now(UTC),

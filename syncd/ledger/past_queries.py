@@ -1,0 +1,143 @@
+"""What cycles and pages read of the past: actions, runs, decisions, what was judged, what a site was called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container
+from datetime import datetime
+
+from sqlalchemy import and_, select
+
+from syncd.domain import (
+    HistoryEntry,
+    LastRun,
+    SecretRef,
+    version_label,
+)
+from syncd.domain.decisions import HeldAction, Rollback
+from syncd.domain.governance import FactKey, Facts
+from syncd.ledger import history
+from syncd.ledger import schema as tables
+from syncd.ledger.audit import Filter
+from syncd.ledger.audit_trail import AuditTrail
+from syncd.ledger.decisions import Decisions
+from syncd.ledger.journal import ALIAS, news_key
+from syncd.ledger.listings import ListedSecret, facts_of, listed_secrets
+from syncd.ledger.record_queries import RecordQueries
+from syncd.ledger.rows import as_recent, as_run
+
+
+class PastQueries(RecordQueries):
+    """More reads of the ledger; `Ledger` gives the audit trail and the decisions. All methods raise `LedgerError`."""
+
+    audit: AuditTrail
+    decisions: Decisions
+
+    def deletions(self, site: str, job: str | None, since: datetime) -> frozenset[str]:
+        """The ids sent for deletion since then on a site, but for those that were surely refused."""
+        return history.not_refused(self._all(history.deletions(site, job, since)))
+
+    def names_sent(self, site: str, job: str, action: str, since: datetime) -> frozenset[str]:
+        """Names that a job sent since then for create or update, but for those that were surely refused."""
+        return history.not_refused(self._all(history.names_sent(site, job, action, since)))
+
+    def history(self, name: str, site: str | None = None, *, most: int = 10) -> tuple[HistoryEntry, ...]:
+        """The last actions on a name, on one site or on all, newest first."""
+        table = tables.history
+        query = select(table).where(table.c.name == name).order_by(table.c.id.desc()).limit(most)
+        if site is not None:
+            query = query.where(table.c.site == site)
+        names = HistoryEntry.__dataclass_fields__
+        return tuple(HistoryEntry(**{key: row[key] for key in names}) for row in self._all(query))
+
+    def audit_heads(self, *streams: str) -> dict[str, tuple[int, str]]:
+        """The last line of each of these streams of the audit trail, or of all: its seq and hash."""
+        return self.audit.heads(*streams)
+
+    def held(self, site: str, job: str) -> tuple[HeldAction, ...]:
+        """What waits for a release, or was released and is not sent yet."""
+        return self.decisions.held(site, job)
+
+    def rollbacks(self, source: str, configured: Container[str]) -> dict[str, Rollback]:
+        """The paths of a source that a person rolled back, as far as that holds at this moment.
+
+        `configured`: the sources that there are; what was rolled back at another one, which is gone or has a new
+        name, holds wherever its path is.
+        """
+        found = self.decisions.rollbacks()
+        orphaned = {path: item for (name, path), item in found.items() if name not in configured}
+        return orphaned | {path: item for (name, path), item in found.items() if name == source}
+
+    def arrived(self, remote_id: str, name: str, ref: SecretRef, version: str) -> bool:
+        """Did the secret with this id ever get this very version (a token) of this reference?
+
+        The history knows versions as tokens, which no later version of the same number has; the trail knows
+        references. What neither remembers any more counts as never.
+        """
+        c, label = tables.history.c, version_label(version)
+        sent = and_(c.name == name, c.remote_id == remote_id, c.version == version, c.result == "done")
+        if not self._all(select(c.id).where(sent).limit(1)):
+            return False
+        lines = self.audit.lines(Filter(name=name, event="secret.*"))
+        known = ((line["remote_id"], line["ref"], line["to"]) for line in lines if line["outcome"] == "done")
+        return (remote_id, str(ref), label) in known
+
+    def aliases(self, site: str) -> frozenset[str]:
+        """Other keys that the site was known under."""
+        return frozenset(other for other, now in self.known_aliases().items() if now == site)
+
+    def known_aliases(self) -> dict[str, str]:
+        """Every key that a site was known under, and its key of today."""
+        meta = tables.meta
+        rows = self._all(select(meta.c.value).where(meta.c.key.startswith(ALIAS)))
+        return dict(json.loads(row["value"]) for row in rows)
+
+    def rested_until(self, job: str, target: str) -> datetime | None:
+        """When the last pause of a job on a target ended; None for never."""
+        return self.decisions.rested_until(job, target)
+
+    def news_at(self, job: str) -> datetime | None:
+        """When a cycle last saw something new at a job's source; None for never."""
+        at = self.meta(news_key(job))
+        return None if at is None else tables.EPOCH + int(at) * tables.MICROSECOND
+
+    def open_drift(self) -> set[tuple[str, str]]:
+        """Sites and jobs with secrets that others changed at Wix, as the last cycles found."""
+        c = tables.audit_findings.c
+        query = select(c.stream, c.job).distinct().where(c.event == "drift.found")
+        return {(row["stream"], row["job"]) for row in self._all(query)}
+
+    def facts(self, site: str) -> Facts:
+        """What was judged of values when they were read."""
+        with self.reading() as connection:
+            return facts_of(connection, site).get(site, {})
+
+    def all_facts(self) -> dict[str, dict[FactKey, str]]:
+        """What was judged of values when they were read, by site."""
+        with self.reading() as connection:
+            return facts_of(connection)
+
+    def listed(self, site: str | None = None) -> list[ListedSecret]:
+        """What the sites listed last."""
+        with self.reading() as connection:
+            return listed_secrets(connection, site)
+
+    def runs(self) -> tuple[LastRun, ...]:
+        """The last cycle of each job on each site."""
+        query = select(tables.runs).order_by(tables.runs.c.job, tables.runs.c.target)
+        return tuple(as_run(row) for row in self._all(query))
+
+    def recent_runs(self) -> dict[tuple[str, str], list[tuple[datetime, int, float]]]:
+        """The last cycles by site and job, oldest first: when each ended, its exit code, its seconds."""
+        c = tables.runs.c
+        rows = self._all(select(c.site, c.job, c.recent))
+        return {(row["site"], row["job"]): as_recent(row["recent"]) for row in rows}
+
+    def told_causes(self) -> set[str]:
+        """What people were told of that had begun, and not that it has ended."""
+        return {row["cause"] for row in self._all(select(tables.notices.c.cause))}
+
+    def meta(self, key: str) -> str | None:
+        """One of the ledger's own facts."""
+        rows = self._all(select(tables.meta.c.value).where(tables.meta.c.key == key))
+        return str(rows[0]["value"]) if rows else None

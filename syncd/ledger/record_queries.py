@@ -1,0 +1,174 @@
+"""What cycles and pages read of the records: rows, what keeps failing, paths, grants; a page of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, func, select
+
+from syncd.domain import (
+    Grant,
+    KnownId,
+    OpenProblem,
+    PathState,
+    Record,
+)
+from syncd.domain.recency import TOLERANCE
+from syncd.domain.statuses import Served, Tally
+from syncd.ledger import schema as tables
+from syncd.ledger import search
+from syncd.ledger.counting import tallies_of
+from syncd.ledger.engine import PART, in_parts, undamaged
+from syncd.ledger.rows import as_known_id, as_path, as_problem, as_record, row_checksum
+from syncd.ledger.search import Search
+
+
+class RecordQueries:
+    """Reads of the ledger; `Ledger` gives the connection. All methods raise `LedgerError`."""
+
+    place: str
+    """The ledger's place, as it is told to people."""
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A connection for one consistent look."""
+        raise NotImplementedError
+
+    def _each(self, query: Select[Any], *, seal: bool = False) -> Iterator[dict[str, Any]]:
+        """The rows, one at a time. Raises `LedgerError` for one that is not as it was written."""
+        with self.reading() as connection, undamaged(self.place):
+            found = connection.execute(query.execution_options(yield_per=PART))
+            names = list(found.keys())
+            for row in found:
+                columns = dict(zip(names, row, strict=True))
+                if seal and columns["seal"] != row_checksum(columns):
+                    raise ValueError("seal")
+                if any(isinstance(value, bytes) for value in row):  # no column holds any
+                    raise ValueError("bytes")
+                yield columns
+
+    def _all(self, query: Select[Any]) -> list[dict[str, Any]]:
+        return list(self._each(query))
+
+    def records(self, site: str | None = None) -> tuple[Record, ...]:
+        """The rows of one site, or of all, by name."""
+        query = select(tables.records).order_by(tables.records.c.site, tables.records.c.name)
+        if site is not None:
+            query = query.where(tables.records.c.site == site)
+        return tuple(as_record(row) for row in self._each(query, seal=True))
+
+    def problems_of_no_row(self) -> list[OpenProblem]:
+        """What keeps failing of names that never came into the ledger, on every site."""
+        c, records = tables.troubles.c, tables.records.c
+        row = select(records.name).where(and_(records.site == c.site, records.name == c.subject)).exists()
+        return [as_problem(found) for found in self._all(select(tables.troubles).where(~row))]
+
+    def problems_without_rows(self, site: str | None = None) -> dict[tuple[str, str, str], int]:
+        """How many problems are about names that never came into the ledger, by site, job and kind."""
+        c, records = tables.troubles.c, tables.records.c
+        row = select(records.name).where(and_(records.site == c.site, records.name == c.subject)).exists()
+        query = select(c.site, c.job, c.kind, func.count().label("count")).where(~row)
+        query = query if site is None else query.where(c.site == site)
+        rows = self._all(query.group_by(c.site, c.job, c.kind))
+        return {(row["site"], row["job"], row["kind"]): row["count"] for row in rows}
+
+    def record(self, site: str, name: str) -> Record | None:
+        """One row; None for none."""
+        c = tables.records.c
+        query = select(tables.records).where(and_(c.site == site, c.name == name))
+        return next((as_record(row) for row in self._each(query, seal=True)), None)
+
+    def records_from(self, source: str, path: str) -> tuple[Record, ...]:
+        """The rows of one source path, on all sites."""
+        c = tables.records.c
+        query = select(tables.records).where(and_(c.source == source, c.path == path)).order_by(c.site, c.name)
+        return tuple(as_record(row) for row in self._each(query, seal=True))
+
+    def records_like(self, fingerprint: str) -> tuple[Record, ...]:
+        """The rows whose value has this fingerprint, on all sites."""
+        query = select(tables.records).where(tables.records.c.fingerprint == fingerprint)
+        return tuple(as_record(row) for row in self._each(query, seal=True))
+
+    def tallies(self, now: datetime, site: str | None = None) -> list[Tally]:
+        """How many records are alike in what tells their status: counted by the database, no row is read."""
+        with self.reading() as connection:
+            return tallies_of(connection, now, site)
+
+    def known_path(self, source: str, path: str, pin: str) -> PathState | None:
+        """What was read last of one path; None for nothing."""
+        c = tables.paths.c
+        query = select(tables.paths).where(and_(c.source == source, c.path == path, c.pin == pin))
+        return next((as_path(row) for row in self._each(query, seal=True)), None)
+
+    def known_paths(self, source: str) -> dict[tuple[str, str], PathState]:
+        """What was read last of a source, by (path, pin)."""
+        query = select(tables.paths).where(tables.paths.c.source == source)
+        return {(row["path"], row["pin"]): as_path(row) for row in self._each(query, seal=True)}
+
+    def known_mounts(self, source: str) -> dict[str, str]:
+        """Mount to its id, as accepted."""
+        query = select(tables.mounts).where(tables.mounts.c.source == source)
+        return {row["mount"]: row["mount_id"] for row in self._each(query, seal=True)}
+
+    def all_problems(self) -> list[OpenProblem]:
+        """What keeps failing, on every site."""
+        return [as_problem(row) for row in self._all(select(tables.troubles))]
+
+    def known_problems(self, site: str, job: str) -> dict[str, OpenProblem]:
+        """What keeps failing for a job on a site, by subject."""
+        key = tables.troubles.c
+        query = select(tables.troubles).where(and_(key.site == site, key.job == job)).order_by(key.subject)
+        return {row["subject"]: as_problem(row) for row in self._all(query)}
+
+    def grants(self, site: str, now: datetime) -> dict[str, Grant]:
+        """What may be taken over at this moment, by name; a grant from the future was given by a wrong clock."""
+        table = tables.grants.c
+        given = and_(table.site == site, table.at <= now + TOLERANCE, table.until > now)
+        rows = self._all(select(table.name, table.remote_id, table.owner).where(given))
+        return {row["name"]: Grant(remote_id=row["remote_id"], owner=row["owner"]) for row in rows}
+
+    def joined_sites(self) -> dict[str, str]:
+        """Keys of sites that are another key of the same site, and that one."""
+        return {row["old"]: row["site"] for row in self._all(select(tables.joined_sites))}
+
+    def sites_holding(self, site: str, ids: Iterable[str]) -> frozenset[str]:
+        """Other sites of the ledger that hold one of these ids, or one that the site holds itself."""
+        mine, theirs = tables.records.alias("mine"), tables.records.alias("theirs")
+        same = and_(theirs.c.remote_id == mine.c.remote_id, theirs.c.site != mine.c.site)
+        shared = select(theirs.c.site).distinct().select_from(mine.join(theirs, same)).where(mine.c.site == site)
+        with self.reading() as connection:
+            found = set(connection.execute(shared).scalars())
+            for part in in_parts(ids):
+                listed = and_(tables.records.c.remote_id.in_(part), tables.records.c.site != site)
+                found |= set(connection.execute(select(tables.records.c.site).distinct().where(listed)).scalars())
+        return frozenset(found)
+
+    def known_ids(self, ids: Iterable[str]) -> dict[str, KnownId]:
+        """What is known of these ids although no row may hold them any more."""
+        found: dict[str, KnownId] = {}
+        for part in in_parts(ids):
+            for row in self._each(select(tables.ids).where(tables.ids.c.remote_id.in_(part)), seal=True):
+                found[row["remote_id"]] = as_known_id(row)
+        return found
+
+    def sites_with_ids(self) -> frozenset[str]:
+        """The sites under which any id is held."""
+        held = select(tables.records.c.site).distinct().where(tables.records.c.remote_id.is_not(None))
+        return frozenset(row["site"] for row in self._all(held))
+
+    def find(self, asked: Search, served: Served, now: datetime) -> tuple[list[Record], bool]:
+        """A page of records, and whether more follow."""
+        with self.reading() as connection:
+            return search.find(connection, asked, served, now)
+
+    def same_values(self) -> dict[tuple[str, str], int]:
+        """Secrets whose value another one has, too: a number that is the same for those, by site and name."""
+        c = tables.records.c
+        twice = select(c.fingerprint).where(c.fingerprint.is_not(None)).group_by(c.fingerprint).having(func.count() > 1)
+        query = select(c.site, c.name, c.fingerprint).where(c.fingerprint.in_(twice))
+        numbers: dict[str, int] = {}
+        return {
+            (row["site"], row["name"]): numbers.setdefault(row["fingerprint"], len(numbers)) for row in self._all(query)
+        }
