@@ -80,6 +80,14 @@ class RecordQueries:
         query = select(tables.records).where(and_(c.site == site, c.name == name))
         return next((as_record(row) for row in self._each(query, seal=True)), None)
 
+    def sources_of_rows(self) -> frozenset[str]:
+        """Every source that a row comes from: one step of the index each, however many rows there are."""
+        c, found, last = tables.records.c, set[str](), ""
+        while row := self._all(select(c.source).where(c.source > last).order_by(c.source).limit(1)):
+            last = row[0]["source"]
+            found.add(last)
+        return frozenset(found)
+
     def records_from(self, source: str, path: str) -> tuple[Record, ...]:
         """The rows of one source path, on all sites."""
         c = tables.records.c
@@ -101,6 +109,12 @@ class RecordQueries:
         c = tables.paths.c
         query = select(tables.paths).where(and_(c.source == source, c.path == path, c.pin == pin))
         return next((as_path(row) for row in self._each(query, seal=True)), None)
+
+    def known_versions(self, source: str, path: str) -> dict[tuple[str, str], PathState]:
+        """What was read last of one path, by (path, pin)."""
+        c = tables.paths.c
+        query = select(tables.paths).where(and_(c.source == source, c.path == path))
+        return {(row["path"], row["pin"]): as_path(row) for row in self._each(query, seal=True)}
 
     def known_paths(self, source: str) -> dict[tuple[str, str], PathState]:
         """What was read last of a source, by (path, pin)."""

@@ -25,9 +25,16 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
     Raises `ConfigError` where nothing comes from it and the source is not known to have it.
     """
     now, served = app.runtime.clock(), app.served
-    known = {source: app.ledger.known_paths(source) for source in app.settings.sources}
+    # A path may hold a `#`: it is the one that is meant, or ends before a field.
+    paths = {path, path.rpartition("#")[0]} - {""}
+    ledger, sources = app.ledger, {*app.settings.sources, *app.ledger.sources_of_rows()}
+    known = {
+        source: {key: state for one in paths for key, state in ledger.known_versions(source, one).items()}
+        for source in app.settings.sources
+    }
     rolled_back = app.ledger.decisions.rollbacks()
-    records = [record for record in app.ledger.records() if _is_meant(record.ref, path)]
+    rows = (row for source in sorted(sources) for one in sorted(paths) for row in ledger.records_from(source, one))
+    records = [record for record in rows if _is_meant(record.ref, path)]
     found = [
         _row(app, record, status_of_record(record, served, now), _newest(known, record.ref, record.pin, rolled_back))
         for record in records
