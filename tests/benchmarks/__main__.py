@@ -24,6 +24,7 @@ CASES: dict[str, Callable[[Stage], cases.Told]] = {
     "audit": lambda on: cases.audit(on, 10_000),
     "rules": lambda on: cases.rules(on, 10_000),
     "evidence": lambda on: cases.evidence(on, 1_000_000),
+    "search": lambda on: cases.search(on, 1_000_000),
     "sites": lambda on: cases.sites(on, 200, 50),
 }
 

@@ -6,12 +6,15 @@ import math
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx
@@ -20,9 +23,12 @@ import yaml
 from syncd.bootstrap.app import App, Surroundings
 from syncd.bootstrap.sources import SourceHooks
 from syncd.config import load
+from syncd.domain import Record, SecretRef
 from syncd.domain.audit import Entry
 from syncd.domain.ports import AuditBatch
+from syncd.domain.statuses import Served
 from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.search import Search
 from syncd.ledger.store import Ledger
 from syncd.reconcile.run_job import Run, sync_job
 from tests.benchmarks.stage import AWS, PYTHON, Stage, measured
@@ -175,6 +181,55 @@ def evidence(on: Stage, lines: int) -> Told:
     return [
         (f"evidence over {lines:,} lines", f"{run.wall:.1f} s, {run.peak:.0f} MiB, {len(run.out) / 1e6:.0f} MB of JSON", "30 s, 200 MB")
     ]  # fmt: skip
+
+
+def search(on: Stage, rows: int) -> Told:
+    """What the page of secrets asks of a ledger of so many rows, against reading the rows one by one."""
+    state, number = on.folder / "searched.db", rows // 100
+    ledger, now = Ledger(sqlite_engine(state, durable=False), "bench", state), datetime.now(UTC)
+    for site in range(100):
+        with ledger.lock(f"site-{site:03}", holder="bench", wait=timedelta(0)) as journal:
+            journal.write(put=(_searched(f"site-{site:03}", each, now) for each in range(number)))
+    served = Served(jobs={f"site-{site:03}": frozenset({"job"}) for site in range(100)})
+    asked = {
+        "the first page": Search(),
+        "a page in the middle": Search(after=(f"app_{number // 2:06}_key", "site-050", f"app_{number // 2:06}_key")),
+        "by age": Search(order="age"),
+        "what failed": Search(status="failed"),
+        "a part of a name": Search(text=f"{number - 1:06}"),
+        "a text that nothing holds": Search(text="nothing-holds-this"),
+    }
+    told = []
+    with sqlite3.connect(state) as database:
+        plain = _milliseconds(lambda: database.execute(SCAN).fetchall())
+    for what, one in asked.items():
+        took = _milliseconds(lambda one=one: ledger.find(one, served, now))
+        told.append((f"{what}, of {rows:,}", f"{took:.1f} ms, 1/{plain / took:.0f} of a scan", "200 ms"))
+    took = _milliseconds(lambda: ledger.tallies(now))
+    told.append((f"counts by status, of {rows:,}", f"{took:.1f} ms, 1/{plain / took:.0f} of a scan", "100 ms"))
+    ledger.close()
+    return told
+
+
+SCAN = "SELECT name FROM syncd_records WHERE lower(name) LIKE '%nothing%' OR lower(path) LIKE '%nothing%' ORDER BY name"
+
+
+def _searched(site: str, number: int, now: datetime) -> Record:
+    return Record(
+        site=site, target=site, job="job", name=f"app_{number:06}_key", remote_id=f"{site}-{number}", version="kv2:1@x",
+        ref=SecretRef(source="vault", path=f"kv/app/{number:06}", field="key"),
+        status="synced" if number % 5000 else "failed", last_synced_at=now, source_updated_at=now - timedelta(days=number % 700),
+    )  # fmt: skip
+
+
+def _milliseconds(call: Callable[[], object]) -> float:
+    """The median of 20."""
+    times = []
+    for _ in range(20):
+        began = time.perf_counter()
+        call()
+        times.append(1000 * (time.perf_counter() - began))
+    return median(times)
 
 
 def sites(on: Stage, count: int, secrets: int) -> Told:
