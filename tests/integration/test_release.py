@@ -240,3 +240,28 @@ def test_only_what_changed_waits(job: Lab, bao: Bao) -> None:
         listed = job.run("state", "list", "--json").json
         told = {row["name"]: row["status"] for row in listed if row["target"] == "shop"}
         assert (told["db_a"], told["db_b"], told["db_c"]) == ("held", "synced", "synced")
+
+
+@pytest.mark.parametrize("other", ["a limit", "a window", "its value", "a pause"])
+def test_a_release_lasts_while_something_else_keeps_it_back(job: Lab, bao: Bao, other: str) -> None:
+    assert job.run("sync").code == 6
+    (batch,) = batches(job)
+    if other == "a limit":
+        job.config["jobs"]["job"]["guard"] = {"max_creates": 0}
+    elif other == "a window":
+        job.config["jobs"]["job"]["windows"] = {"allow": ["00:00-00:01 Pacific/Kiritimati"]}
+    assert job.run("release", batch, "--reason", "CHG-1").code == 0
+    if other == "its value":
+        job.config["sources"]["vault"]["address"] = "http://127.0.0.1:9"
+    elif other == "a pause":
+        assert job.run("pause", "job", "--reason", "x").code == 0
+    for _ in range(3):
+        job.run("sync")
+        assert not job.site.values()
+    if other == "its value":
+        job.vault(bao)
+    elif other == "a pause":
+        assert job.run("resume", "job").code == 0
+    else:
+        job.config["jobs"]["job"].pop("guard" if other == "a limit" else "windows")
+    assert job.run("sync").code == 0 and set(job.site.values()) == {"a_v", "b_v"}, other

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from syncd.domain import (
@@ -64,6 +64,8 @@ class Observed:
     """Does a person let it send outside the job's windows?"""
     recheck: bool = False
     """Is every value read again that a rule was not judged on yet?"""
+    planned: Mapping[str, Action] = field(default_factory=dict)
+    """What the newest plan wants, by name: before rules, windows, limits, and values that could not be read."""
 
 
 @dataclass(slots=True)
@@ -209,6 +211,7 @@ class PlanResolver:
             rolled_back=self._rolled_back_names(),
             had_before=self._had_before,
         )
+        self._observed.planned = {action.name: action for action in provisional.actions}
         passed = gate.passed(provisional)
         stopped = {action.name for action in provisional.actions} - {action.name for action in passed.actions}
         asked = provisional.read_requests
@@ -258,13 +261,12 @@ class PlanResolver:
             findings += self._of_rules(final)
         whole = replace(final, findings=(*final.findings, *findings))
         still = tuple(batches[action.identity] for action in waiting.values())
-        released = self._still_released(final)
+        released = self._still_released()
         return Resolution(whole, still + released, released)
 
-    def _still_released(self, final: Plan) -> tuple[HeldAction, ...]:
-        """The releases of what goes now, and of what failed in this cycle and comes again."""
-        going = {action.name: action for action in final.actions}
-        failed = self._comparisons.state.failed_names
+    def _still_released(self) -> tuple[HeldAction, ...]:
+        """The releases of what is wanted still, whatever keeps it back now, and of what failed and comes again."""
+        going, failed = self._observed.planned, self._comparisons.state.failed_names
 
         def is_under_way(item: HeldAction) -> bool:
             action = going.get(item.name)
