@@ -149,10 +149,10 @@ def answers(app: App, report: Report, population: _Population, chains: Mapping[s
     """The questions q1 to q17, each with its answer."""
     settings = app.settings
     total = sum(population.changes.values())
-    agreed: Any = (
-        f"{population.with_commit} of {total} name the commit that was reviewed, {population.with_plan} a plan"
+    agreed = f"{population.with_commit} of {total} name a commit, as it was claimed; {population.with_plan} a kept plan"
+    released = (
+        f"{population.releases} releases were given, with who and why in overrides" if population.releases else ""
     )
-    released = f"{population.releases} by a release, with who and why in overrides" if population.releases else ""
     reviewed = agreed if population.with_commit else ""
     agreements = "; ".join(part for part in (reviewed, released) if part) or NOT_RECORDED
     return {
@@ -164,7 +164,7 @@ def answers(app: App, report: Report, population: _Population, chains: Mapping[s
             {
                 "asked by": "changes[].actor and .reason",
                 "agreed by another": agreements,
-                "tested": agreed if population.with_commit else NOT_RECORDED,
+                "tested": NOT_RECORDED,
                 "applied when": "changes[].at; the intent is line .intent of stream .stream",
                 "leading to": "changes[].to (source version), .commit",
             },

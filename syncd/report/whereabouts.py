@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -87,8 +88,16 @@ def _not_reached(
                     wanted |= dict.fromkeys(refs, newest)
         for site, target in {app.site_of(target): target for target in reversed(job.targets)}.items():
             for ref, newest in wanted.items():
-                if not {(site, ref), (site, replace(ref, field=None))} & told:
+                is_told = {(site, ref), (site, replace(ref, field=None))} & told
+                if not is_told and not _was_deleted(app, site, ref):
                     yield _lacking(site, target, names.get((job.name, ref), str(ref)), "behind", newest)
+
+
+def _was_deleted(app: App, site: str, ref: SecretRef) -> bool:
+    """Was it taken away from the site, and not brought back since?"""
+    lines = app.ledger.audit.lines(Filter(site=site, event="secret.*", text=json.dumps(str(ref), ensure_ascii=False)))
+    done = [line for line in lines if line["outcome"] == "done" and line["ref"] == str(ref)]
+    return bool(done) and done[-1]["event"] == "secret.delete"
 
 
 def _refs(state: PathState, rule: Rule) -> list[SecretRef]:

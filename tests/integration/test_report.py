@@ -99,7 +99,7 @@ def test_the_evidence_answers_every_question_and_agrees_with_the_trail(world: La
     assert list(evidence["questions"]) == [f"q{number}" for number in range(1, 18)]
     said = {key: one["answer"] for key, one in evidence["questions"].items()}
     assert said["q3"]["count"] == len(evidence["changes"]) == 3 and said["q12"]["found"] and said["q14"]
-    assert "1 of 3" not in str(said["q4"]) and "2 of 3 name the commit" in said["q4"]["agreed by another"]
+    assert "1 of 3" not in str(said["q4"]) and "2 of 3 name a commit" in said["q4"]["agreed by another"]
     assert said["q7"]["chains"]["breaks"] == [] and said["q13"]["counts"]["restored"] == 1
     assert said["q17"] == "not recorded" and [key for key, answer in said.items() if answer == "not recorded"] == [
         "q17"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.lab import Bao, Lab
+from tests.support.policies import DELETING
 
 
 @pytest.fixture
@@ -175,3 +176,16 @@ def test_while_it_is_rolled_back_nobody_has_the_newest(sites: Lab, bao: Bao) -> 
     assert sites.run("rollback", path, "--to", "1", "--reason", "x").code == 0
     assert sites.run("where", f"{path}#user").code == 1
     assert sites.run("where", path, "--version", "1").code == 0
+
+
+def test_what_was_deleted_is_not_missing(sites: Lab, bao: Bao) -> None:
+    sites.config["jobs"]["job"] |= DELETING
+    bao.put("wh/gone", v="1")
+    assert sites.run("sync").code == 0
+    path = f"{bao.mount}/wh/gone"
+    assert sites.run("where", path).code == 0
+    bao.remove("wh/gone")
+    for _ in range(3):
+        sites.run("sync")
+    result = sites.run("where", path)
+    assert result.code == 3 and "no site has a secret" in result.err, result.out

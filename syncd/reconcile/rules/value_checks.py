@@ -53,7 +53,7 @@ def _is_placeholder(text: str, name: str) -> bool:
         or letters.startswith(("changeme", "replaceme", "todo"))
         or plain.endswith(("example", "examplekey"))
         or hashlib.sha256(text.strip().encode("utf-8", "surrogatepass")).hexdigest()[:16] in VENDORS_EXAMPLES
-        or len(set(plain)) <= 1
+        or (len(set(plain)) <= 1 and len(plain) != 1)  # a single character may be a number that is meant
         or (letters == own_name and bool(letters))
         or BRACKETED.fullmatch(plain) is not None
     )

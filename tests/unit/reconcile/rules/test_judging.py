@@ -111,6 +111,7 @@ def test_what_depends_on_a_value_is_not_judged_until_it_was_read() -> None:
         (ValueCheck(placeholder=True), "<your key here>", False),
         (ValueCheck(placeholder=True), "${DB_PASSWORD}", False),
         (ValueCheck(placeholder=True), "aaaaaaaaaaaa", False),
+        (ValueCheck(placeholder=True), "5", True),
         (ValueCheck(placeholder=True), "pay-db", False),  # the name itself
         (ValueCheck(placeholder=True), "akiaEXAMPLE", False),
         (ValueCheck(placeholder=True), "correct horse battery staple", True),
