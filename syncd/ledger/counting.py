@@ -5,10 +5,10 @@ What is frozen is counted when it is asked for, because that ends with time; tho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import Connection, Integer, Select, and_, func, insert, literal, or_, select, true
+from sqlalchemy import Connection, Integer, Select, and_, func, insert, literal, select, true
 
 from syncd.domain.statuses import Tally
 from syncd.ledger import schema as tables
@@ -20,8 +20,7 @@ KEY = ("site", "job", "status", "is_open", "unverified")
 def install(connection: Connection) -> None:
     """Count what is there, and from now on."""
     c = tables.records.c
-    is_open = or_(c.pending.is_not(None), c.remote_id.is_(None))
-    kinds = (c.site, c.job, c.status, is_open, c.unverified)
+    kinds = (c.site, c.job, c.status, tables.is_open, c.unverified)
     counted = select(*kinds, func.count()).where(c.frozen_until.is_(None)).group_by(*kinds)
     connection.execute(insert(tables.counts).from_select([*KEY, "count"], counted))
     statements = _for_postgres() if connection.dialect.name == "postgresql" else _for_sqlite()
@@ -99,13 +98,14 @@ def _counted(site: str | None) -> Select[tuple[object, ...]]:
 
 def _frozen(now: datetime, site: str | None) -> Select[tuple[object, ...]]:
     c = tables.records.c
-    is_open = or_(c.pending.is_not(None), c.remote_id.is_(None)).label("is_open")
-    kinds = (c.site, c.job, c.status, is_open, c.unverified, (c.frozen_until > now).label("frozen"))
+    kinds = (
+        c.site,
+        c.job,
+        c.status,
+        tables.is_open.label("is_open"),
+        c.unverified,
+        (c.frozen_until > now).label("frozen"),
+    )
     # Not `IS NOT NULL`: SQLite would rather read all rows than the index of the few.
     where = [c.frozen_until > tables.EPOCH, *([c.site == site] if site is not None else [])]
     return select(*kinds, func.count().label("count")).where(and_(true(), *where)).group_by(*kinds)
-
-
-def places_of(tallies: Iterable[Tally]) -> frozenset[tuple[str, str]]:
-    """The sites and jobs that have any record."""
-    return frozenset((tally.site, tally.job) for tally in tallies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -26,15 +27,15 @@ from syncd.ledger.rows import as_known_id, as_path, as_problem, as_record, row_c
 from syncd.ledger.search import Search
 
 
-class RecordQueries:
+class RecordQueries(ABC):
     """Reads of the ledger; `Ledger` gives the connection. All methods raise `LedgerError`."""
 
     place: str
     """The ledger's place, as it is told to people."""
 
+    @abstractmethod
     def reading(self) -> AbstractContextManager[Connection]:
         """A connection for one consistent look."""
-        raise NotImplementedError
 
     def _each(self, query: Select[Any], *, seal: bool = False) -> Iterator[dict[str, Any]]:
         """The rows, one at a time. Raises `LedgerError` for one that is not as it was written."""

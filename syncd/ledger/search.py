@@ -73,7 +73,7 @@ def _status_is(status: str, kinds: _Kinds, stale: Iterable[tuple[str, str]], now
     if kinds.detached:
         earlier.append(("detached", c.site.in_(sorted(kinds.detached))))
     if kinds.is_open:
-        earlier.append(("pending", or_(c.pending.is_not(None), c.remote_id.is_(None))))
+        earlier.append(("pending", tables.is_open))
     if kinds.unverified:
         earlier.append(("unverified", c.unverified))
     if kinds.frozen:

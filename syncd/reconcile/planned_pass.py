@@ -87,8 +87,6 @@ class Look:
             {secret.id for secret in remote} - {str(record.remote_id) for record in records}
         )
         desired = build_desired_state(source.evidence, runtime.naming(job.name, target.profile))
-        if not runtime.judges_values:
-            desired.hide_fingerprints({record.name: record for record in records})
         place = Site(owner=runtime.owner, key=self.site, target=self.target_name, now=runtime.clock())
         # A killed process may have left an id at Wix that no row holds; its mark tells.
         found = recover(place, desired.all, records, remote, known_ids)

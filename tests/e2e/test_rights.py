@@ -182,6 +182,7 @@ def test_a_candidate_tells_nothing_of_values(teams: Teams) -> None:
     bao.put(
         "app/door", pin="0042", note="a-long-and-real-value", code="s3cr3t-of-the-house", same="s3cr3t-of-the-house"
     )
+    bao.put("safe/box", pin="0077")
     bao.put("guess/of", it="s3cr3t-of-the-house", other="something-else")
     lab.config["rules"] = [{"id": "weak", "placeholder": True, "then": "deny"}]
     job(teams, "app", "app/*", "shop")
@@ -197,6 +198,12 @@ def test_a_candidate_tells_nothing_of_values(teams: Teams) -> None:
         ]
         names = planned(teams, config)
         assert {name for name in names if name.isdecimal()} == {f"{number:04}" for number in range(30, 60)}
+        # … of a path that no job reads yet, too, …
+        secret = f"{bao.mount}/safe/box"
+        config["jobs"]["app"]["secrets"] = [
+            {"path": secret, "field": "pin", "name": f"{number:04}"} for number in range(60, 90)
+        ]
+        assert {name for name in planned(teams, config) if name.isdecimal()} == {f"{n:04}" for n in range(60, 90)}
         # … by the candidate's own rules about the value, …
         for check in ({"min_length": 5}, {"min_length": 3}, {"equals_name": True}):
             config["rules"] = [{"id": "own", **check, "then": "deny"}] if "equals_name" not in check else []

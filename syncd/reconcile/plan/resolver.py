@@ -182,7 +182,7 @@ class PlanResolver:
 
     def resolve(self) -> Resolution:
         """The plan with its values, compared and confirmed where it matters, within rules, windows and limits."""
-        self._standing.rules.judge_values(self._observed.desired.all)
+        self._look_at_values()
         provisional, asked = self._governed(self._plan()), ReadRequests()
         # Each round may ask for more (a value that differs has to be compared); one that asks for the same again is
         # stuck.
@@ -323,12 +323,17 @@ class PlanResolver:
             observed.source.read(sorted({keys[name] for name in requests.values if name in keys}))
             naming = self._runtime.naming(self._job.name, self._target.profile)
             observed.desired = build_desired_state(observed.source.evidence, naming)
-            if self._runtime.judges_values:
-                self._standing.rules.judge_values(observed.desired.all)
-            else:
-                observed.desired.hide_fingerprints(self._standing.handover.records)
+            self._look_at_values()
         if requests.compares:
             self._comparisons.compare(sorted(requests.compares))
+
+    def _look_at_values(self) -> None:
+        """Judge what was read; or, for whoever chose the names and rules, let nothing be told by it."""
+        wanted = self._observed.desired
+        if self._runtime.judges_values:
+            self._standing.rules.judge_values(wanted.all)
+        else:
+            wanted.hide_fingerprints(self._standing.handover.records)
 
     def _plan(self) -> Plan:
         observed, state, standing = self._observed, self._comparisons.state, self._standing
