@@ -72,7 +72,7 @@ class JobRunner:
                 job = app.runtime.jobs.get(name)
                 if job is not None:
                     cache, hinted = generation.pending.take(name)
-                    asked_by = self._asked_by.pop(name, None)
+                    asked_by = self._asked_by.get(name)
                     by = asked_by or Actor("schedule", f"job {name}", "syncd run")
                     run_id = structlog.contextvars.get_contextvars().get("run_id")
                     CAUSE.set(Cause(actor=by, run=run_id, config=app.config_digest, commit=self._commit))
@@ -95,10 +95,12 @@ class JobRunner:
             structlog.contextvars.clear_contextvars()
             with self._lock:
                 self._running.discard(name)
+                # Whoever asked for what was cut short asks for its rest as well.
+                if not was_replaced and self._asked_by.get(name) is asked_by:
+                    self._asked_by.pop(name, None)
                 again = name in self._asked_again or was_replaced
         if again and not self._stop.is_set():
-            # Whoever asked for what was cut short asks for its rest as well.
-            self.trigger(name, hinted if was_replaced else (), by=asked_by if was_replaced else None)
+            self.trigger(name, hinted if was_replaced else ())
 
     def _finished(self, app: App, report: SyncReport) -> None:
         self.readiness.finished(report, app.runtime.jobs[report.job].source)

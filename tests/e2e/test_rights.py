@@ -318,3 +318,27 @@ def test_metrics_are_for_whoever_may_see_everything(teams: Teams) -> None:
         assert ask(url + "/metrics", token=teams.tokens["boss"])[0] == 200
         status, told = ask(url + "/metrics", token=teams.tokens["lead"])
         assert status == 403 and "merger" not in told and "bank" not in told
+
+
+def test_who_asked_for_what_a_reload_cut_short(teams: Teams) -> None:
+    lab, bao = teams.lab, teams.bao
+    lab.config["server"]["tokens"][1]["may"] = [*EVERYTHING, "reload"]
+    for name in ("shop", "bank"):
+        lab.config["targets"][name]["rate_limit"] = "8/1s"
+    bao.put("none/x", v="1")
+    bao.put("app/a", **{f"k{number:02}": str(number) for number in range(30)})
+    job(teams, "app", "app/*", "shop", windows={"allow": ["00:00-00:01 Pacific/Kiritimati"]})
+    with running(lab) as (_, url):
+        is_ready(url)
+        del lab.config["jobs"]["app"]["windows"]
+        lab.run("check")  # writes the file
+        assert ask(url + "/-/reload", "POST", teams.tokens["boss"])[0] == 200
+        assert teams.ask("boss", "POST", "sync", {"job": "app"})[0] == 200
+        until(lambda: len(lab.site.values()) >= 5, 30)
+        lab.config["jobs"]["app"]["verify_every"] = "23h"
+        lab.run("check")
+        assert ask(url + "/-/reload", "POST", teams.tokens["boss"])[0] == 200
+        until(lambda: len(lab.site.values()) == 30, 60)
+    lines = lab.run("audit", "show", "--event", "secret.create", "--json").json
+    late = [line["actor"]["id"] for line in lines if line["outcome"] == "done"][-10:]
+    assert set(late) == {"boss"}
