@@ -10,8 +10,7 @@ from syncd.cli.context import ago, show, show_json, show_table
 from syncd.cli.parameters import Json
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.remote import Server, TokenFile, remote
-from syncd.domain.decisions import ReleaseOutcome
-from syncd.errors import ConfigError, PlanMoved
+from syncd.domain.decisions import ReleaseOutcome, said_of_release
 
 
 def add_to(app: typer.Typer) -> None:
@@ -69,22 +68,5 @@ def release(
         outcome = app.ledger.decisions.release(batch, why, app.served)
         if outcome is ReleaseOutcome.DONE:
             log_override("release", why, batch=batch)
-    show(said_of_release(batch, outcome))
+    show(said_of_release(batch, outcome, done="the next cycle sends it"))
     return 0
-
-
-def said_of_release(batch: str, outcome: ReleaseOutcome) -> str:
-    """What a release came to, in words. Raises `ConfigError` for an unknown batch, `PlanMoved` for one that is gone."""
-    if outcome is ReleaseOutcome.UNKNOWN:
-        raise ConfigError(
-            f"there is no batch {batch}",
-            hint="a plan names batches that the next cycle makes: run it (syncd sync), then see: syncd held",
-        )
-    if outcome is ReleaseOutcome.MOVED:
-        raise PlanMoved(
-            f"nothing of batch {batch} waits any more: its actions changed or are no longer wanted",
-            hint="see what waits now: syncd held",
-        )
-    if outcome is ReleaseOutcome.AGAIN:
-        return f"batch {batch} is already released"
-    return f"batch {batch} is released; the next cycle sends it"

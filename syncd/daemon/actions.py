@@ -16,9 +16,9 @@ from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
 from syncd.domain import Record
 from syncd.domain.audit import CAUSE, Cause, Entry
-from syncd.domain.decisions import ReleaseOutcome, said_of_pause
+from syncd.domain.decisions import ReleaseOutcome, said_of_pause, said_of_release
 from syncd.domain.job import Job
-from syncd.errors import ConfigError, PlanMoved
+from syncd.errors import ConfigError
 from syncd.reconcile.rollback import (
     Terms,
     ended_paths,
@@ -52,20 +52,9 @@ class Actions:
         """Let a batch go."""
         with self._in_the_name_of(who, "release", why := reason_of(reason)) as app:
             outcome = app.ledger.decisions.release(batch, why, app.served, who.targets)
-            if outcome is ReleaseOutcome.UNKNOWN:
-                raise ConfigError(
-                    f"there is no batch {batch[:20]!a}",
-                    hint="a plan names batches that the next cycle makes: run it (syncd sync), then see: syncd held",
-                )
-            if outcome is ReleaseOutcome.MOVED:
-                raise PlanMoved(
-                    f"nothing of batch {batch} waits any more: its actions changed or are no longer wanted",
-                    hint="see what waits now: syncd held",
-                )
-            if outcome is ReleaseOutcome.AGAIN:
-                return f"batch {batch} is already released"
             jobs = {item.job for item in app.ledger.decisions.held(batch=batch)}
-            return f"batch {batch} is released; {self._woken(app, jobs) or 'a cycle sends it now'}"
+            waits = self._woken(app, jobs) if outcome is ReleaseOutcome.DONE else ""
+            return said_of_release(batch, outcome, done=waits or "a cycle sends it now")
 
     def _woken(self, app: App, jobs: Iterable[str], paths: Iterable[str] = ()) -> str:
         """Let jobs run soon. Returns: why some of them send nothing now; empty where all do."""

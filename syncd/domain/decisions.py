@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from syncd.domain.recency import TOLERANCE
 from syncd.domain.source import Version
+from syncd.errors import ConfigError, PlanMoved
 
 RELEASED_FOR = timedelta(hours=24)
 """How long a release holds."""
@@ -94,6 +95,24 @@ def _batch_id(cause: str, actions: Iterable[HeldAction]) -> str:
     """12 hex digits over the cause and its actions."""
     parts = [cause, *(repr(action.identity) for action in sorted(actions, key=lambda action: action.identity))]
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def said_of_release(batch: str, outcome: ReleaseOutcome, done: str) -> str:
+    """What a release came to, in words. `done`: what follows from it.
+
+    Raises `ConfigError` for an unknown batch, `PlanMoved` for one of which nothing waits any more.
+    """
+    if outcome is ReleaseOutcome.UNKNOWN:
+        raise ConfigError(
+            f"there is no batch {batch[:20]!a}",
+            hint="a plan names batches that the next cycle makes: run it (syncd sync), then see: syncd held",
+        )
+    if outcome is ReleaseOutcome.MOVED:
+        raise PlanMoved(
+            f"nothing of batch {batch} waits any more: its actions changed or are no longer wanted",
+            hint="see what waits now: syncd held",
+        )
+    return f"batch {batch} is {'already released' if outcome is ReleaseOutcome.AGAIN else f'released; {done}'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
