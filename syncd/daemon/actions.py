@@ -59,7 +59,7 @@ class Actions:
     def _woken(self, app: App, jobs: Iterable[str], paths: Iterable[str] = ()) -> str:
         """Let jobs run soon. Returns: why some of them send nothing now; empty where all do."""
         waits, pauses = [], app.ledger.decisions.pauses()
-        for name in sorted(jobs):
+        for name in sorted(set(jobs) & app.runtime.jobs.keys()):  # one that is gone runs no more
             job = app.runtime.jobs[name]
             rests = [str(pause) for pause in pauses if any(pause.covers(name, target) for target in job.targets)]
             if not self._runner.trigger(name, paths, by=CAUSE.get().actor):
@@ -132,7 +132,7 @@ class Actions:
                 )  # fmt: skip
                 journal.protect(replace(record, frozen_until=until, status=status), entry)
             if until is None:
-                waits = self._woken(app, {record.job} & app.runtime.jobs.keys())
+                waits = self._woken(app, {record.job})
                 return f"{name} is no longer frozen; {waits or 'a cycle sees to it'}"
             return f"{name} is frozen until {until:%Y-%m-%d %H:%M} UTC"
 
