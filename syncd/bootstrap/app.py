@@ -108,7 +108,7 @@ class App:
             waits=waits,
             rules=tuple(map(make_rule, settings.rules)),
             labels=Labels({name: target.labels for name, target in settings.targets.items()}, self._site_keys()),
-            paused=PauseWatch(self.ledger.decisions).reason,
+            paused=PauseWatch(self.ledger.decisions, self.sites_of_targets).reason,
         )
 
     def note_in_force(self) -> None:
@@ -177,6 +177,15 @@ class App:
             site = known.get(key, key)
             found.setdefault(site, {site}).add(key)
         return {site: frozenset(keys) for site, keys in found.items()}
+
+    def sites_of_targets(self) -> dict[str, frozenset[str]]:
+        """Every key that the site of each target is known under."""
+        keys = self._site_keys()
+        return {name: keys.get(site := self.site_of(name), frozenset({site})) for name in self.settings.targets}
+
+    def site_that_rests(self, scope: str, name: str) -> str:
+        """What a pause is of, whatever the configuration calls it later; empty for all but targets."""
+        return self.site_of(name) if scope == "target" else ""
 
     @property
     def served(self) -> Served:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Mapping
 
 from syncd.domain.decisions import Pause
 from syncd.ledger.decisions import Decisions
@@ -15,8 +16,9 @@ FRESH = 2.0
 class PauseWatch:
     """The pauses of a ledger, as of a moment ago."""
 
-    def __init__(self, decisions: Decisions) -> None:
-        self._decisions, self._turn = decisions, threading.Lock()
+    def __init__(self, decisions: Decisions, sites: Callable[[], Mapping[str, frozenset[str]]]) -> None:
+        """`sites`: every key that the site of each target is known under."""
+        self._decisions, self._sites, self._turn = decisions, sites, threading.Lock()
         self._known: tuple[Pause, ...] = ()
         self._read_at: float | None = None
 
@@ -26,4 +28,6 @@ class PauseWatch:
             # Asked before each request: without a memory that would be a query a request.
             if self._read_at is None or time.monotonic() - self._read_at > FRESH:
                 self._known, self._read_at = self._decisions.pauses(), time.monotonic()
-            return next((str(pause) for pause in self._known if pause.covers(job, target)), "")
+            # A login that changed shows in the middle of a cycle which site it is, so this is asked each time.
+            keys = self._sites().get(target, frozenset()) if any(pause.site for pause in self._known) else frozenset()
+            return next((str(pause) for pause in self._known if pause.covers(job, target, keys)), "")

@@ -75,7 +75,7 @@ def check(
         ledger, row = _state(context.obj, settings)
         sizes += f"; {ledger}" if ledger else ""
         rows += [row] if row else []
-        rows += _rules(context.obj, settings) if ledger else []
+        rows += [*_rules(context.obj, settings), *_pauses_of_nothing(context.obj)] if ledger else []
     rows.insert(0, ("ok", name, sizes, 0))
     if probe is not None and probe not in settings.targets:
         raise ConfigError(f"there is no target {probe}", hint=f"the targets are {', '.join(sorted(settings.targets))}")
@@ -109,6 +109,17 @@ def _rules(options: Context, settings: Settings) -> Iterator[Row]:
         for line in rule_warnings(app):
             rule, _, said = line.partition(": ")
             yield "note" if "0 hits" not in said else "ok", f"rule {rule}", said, 0
+
+
+def _pauses_of_nothing(options: Context) -> Iterator[Row]:
+    """Pauses of what this configuration calls otherwise, or has no more: whoever made them counts on them."""
+    with options.open(writable=False) as app:
+        sites = frozenset().union(*app.sites_of_targets().values())
+        for pause in app.ledger.decisions.pauses():
+            named = app.settings.jobs.keys() if pause.scope == "job" else app.settings.targets.keys()
+            if pause.scope != "all" and pause.name not in named and pause.site not in sites:
+                said = f"there is no {pause.scope} {pause.name} that could rest; fix: {pause.command_to_end}, or pause"
+                yield "warning", f"pause of {pause.scope} {pause.name}", f"{said} what is meant by its name of today", 0
 
 
 def _stdin() -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from syncd.config import Settings
 
 Job = Annotated[str | None, typer.Argument(metavar="[JOB]", help="The job.")]
-PausedTarget = Annotated[str | None, typer.Option("--target", help="A target instead, for all jobs.")]
+PausedTarget = Annotated[str | None, typer.Option("--target", help="A target's site instead, for all jobs.")]
 Everything = Annotated[bool, typer.Option("--all", help="Everything.")]
 
 
@@ -53,7 +53,7 @@ def pause(
         if ends is not None and ends <= app.runtime.clock():
             raise ConfigError(f"--until {until} has passed already", hint="name a later time")
         before = app.ledger.decisions.pause_of(scope, name)
-        paused = app.ledger.decisions.pause(scope, name, ends, why)
+        paused = app.ledger.decisions.pause(scope, name, ends, why, app.site_that_rests(scope, name))
         log_override("pause", why, scope=scope, name=name)
     show(said_of_pause(paused, before))
     return 0
@@ -76,10 +76,15 @@ def resume(
         return 0
     with context.obj.open() as app:
         was_paused = app.ledger.decisions.resume(scope, name)
-        others = [str(pause) for pause in app.ledger.decisions.pauses() if scope != "all" and pause.scope == "all"]
+        sites = app.sites_of_targets().get(name, frozenset()) if scope == "target" else frozenset()
+        others = [
+            pause
+            for pause in app.ledger.decisions.pauses()
+            if scope != "all" and (pause.scope == "all" or pause.site in sites)
+        ]
     show(said_of_resume(scope, name, was_paused=was_paused))
     for other in others:
-        show(f"but {other}; see: syncd resume --all")
+        show(f"but {other}; see: {other.command_to_end}")
     return 0
 
 

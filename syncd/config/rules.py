@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from syncd.config.fields import meant_by
 from syncd.config.settings import SecretRule
 from syncd.domain import Glob, Rule, SecretArn
+from syncd.domain.arn import NAME_CHARACTERS
 from syncd.domain.naming import PLACEHOLDERS, placeholders
 from syncd.domain.value_templates import TemplateError, parsed
 
@@ -39,8 +40,8 @@ def faults(rule: SecretRule, kind: str, region: str = "") -> Iterator[tuple[str,
         yield from _template_faults(rule, key, text, is_vault=is_vault)
 
 
-NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9/_+=.@*-]")
-"""What no secret's name at AWS holds (CreateSecret reference), and no glob needs."""
+NOT_IN_A_NAME = re.compile(rf"[^*{NAME_CHARACTERS}]")
+"""What no secret's name at AWS holds, and no glob needs."""
 
 
 def _aws_name_faults(key: str, path: str) -> Iterator[tuple[str, str]]:
@@ -49,7 +50,7 @@ def _aws_name_faults(key: str, path: str) -> Iterator[tuple[str, str]]:
         if SecretArn.parse(path) is None:
             yield key, "not a whole ARN of one secret, which ends in a hyphen and six characters of AWS's own"
     elif NOT_IN_A_NAME.search(path):
-        yield key, "no secret at AWS has such a name: letters, digits and /_+=.@- only"
+        yield key, "no secret at AWS has such a name: letters, digits and /_+=.@!- only"
 
 
 def _vault_path_faults(key: str, path: str) -> Iterator[tuple[str, str]]:

@@ -58,10 +58,10 @@ class Actions:
 
     def _woken(self, app: App, jobs: Iterable[str], paths: Iterable[str] = ()) -> str:
         """Let jobs run soon. Returns: why some of them send nothing now; empty where all do."""
-        waits, pauses = [], app.ledger.decisions.pauses()
+        waits, pauses, sites = [], app.ledger.decisions.pauses(), app.sites_of_targets()
         for name in sorted(set(jobs) & app.runtime.jobs.keys()):  # one that is gone runs no more
             job = app.runtime.jobs[name]
-            rests = [str(pause) for pause in pauses if any(pause.covers(name, target) for target in job.targets)]
+            rests = [str(p) for p in pauses if any(p.covers(name, target, sites[target]) for target in job.targets)]
             if not self._runner.trigger(name, paths, by=CAUSE.get().actor):
                 waits.append(f"job {name} has no schedule; run it by hand: syncd sync {name}")
             elif rests:
@@ -74,7 +74,7 @@ class Actions:
             _see_scope(app, who, scope)
             ends = _moment(until) if until else None
             before = app.ledger.decisions.pause_of(*scope)
-            return said_of_pause(app.ledger.decisions.pause(*scope, ends, why), before)
+            return said_of_pause(app.ledger.decisions.pause(*scope, ends, why, app.site_that_rests(*scope)), before)
 
     def resume(self, who: Principal, scope: tuple[str, str]) -> str:
         """End a pause, and look at once."""

@@ -1,4 +1,4 @@
-"""ARNs of Secrets Manager's secrets. Pure.
+"""Names and ARNs of Secrets Manager's secrets. Pure.
 
 Secrets Manager ends the ARN of each secret with a hyphen and six characters of its own (CreateSecret reference).
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+NAME_CHARACTERS = r"A-Za-z0-9/_+=.@!-"
+"""What a secret's name is made of (CreateSecret reference); `!` is in those that AWS's services make: `rds!db-…`."""
 PATTERN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):secretsmanager:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12})"
-    r":secret:(?P<name>[A-Za-z0-9/_+=.@-]{1,512})-[A-Za-z0-9]{6}"
+    rf":secret:(?P<name>[{NAME_CHARACTERS}]{{1,512}})-[A-Za-z0-9]{{6}}"
 )
 
 

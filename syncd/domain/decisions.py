@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -128,10 +128,13 @@ class Pause:
     """None: until it is resumed."""
     by: str
     reason: str
+    site: str = ""
+    """The site that the target stood for: it rests, whatever targets are called."""
 
-    def covers(self, job: str, target: str) -> bool:
-        """Does it hold for this job on this target?"""
-        return self.scope == "all" or (self.scope, self.name) in {("job", job), ("target", target)}
+    def covers(self, job: str, target: str, sites: Collection[str]) -> bool:
+        """Does it hold for this job on this target? `sites`: every key that the target's site is known under."""
+        by_name = self.scope == "all" or (self.scope, self.name) in {("job", job), ("target", target)}
+        return by_name or (self.scope == "target" and self.site in sites)
 
     @property
     def command_to_end(self) -> str:

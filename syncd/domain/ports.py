@@ -263,8 +263,11 @@ class StateStore(Protocol):
     def aliases(self, site: str) -> frozenset[str]:
         """Other keys that the site was known under."""
 
-    def rested_until(self, job: str, target: str) -> datetime | None:
+    def rested_until(self, job: str, target: str, site: str) -> datetime | None:
         """When the last pause of a job on a target ended; None for never."""
+
+    def tell_ended_pauses(self) -> None:
+        """Write a line of the audit trail for each pause whose time ran out."""
 
     def facts(self, site: str) -> Facts:
         """What was judged of values when they were read, by name, version and digest of the check."""

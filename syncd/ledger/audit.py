@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, and_, delete, func, insert, or_, select, type_coerce
 
-from syncd.domain.audit import CAUSE, FIRST, Break, ChainCheck, Entry, chained, columns_of
+from syncd.domain.audit import CAUSE, FIRST, Break, Cause, ChainCheck, Entry, chained, columns_of
 from syncd.domain.ports import AuditBatch
 from syncd.errors import LedgerError
 from syncd.ledger import schema as tables
@@ -20,10 +20,12 @@ from syncd.ledger.engine import insert_missing
 OPENED = "audit.opened"
 
 
-def append(connection: Connection, stream: str, entries: Iterable[Entry], at: datetime) -> list[int]:
+def append(
+    connection: Connection, stream: str, entries: Iterable[Entry], at: datetime, cause: Cause | None = None
+) -> list[int]:
     """Write lines at the end of a stream, in the caller's transaction. Returns: their seqs.
 
-    The head is read for update there and never kept between transactions.
+    The head is read for update there and never kept between transactions. `cause`: None for that of this run.
     """
     given = list(entries)
     if not given:
@@ -32,7 +34,7 @@ def append(connection: Connection, stream: str, entries: Iterable[Entry], at: da
     head = held_head(connection, stream)
     if is_first := head[0] == 0:  # a random chain id shows a ledger that was lost or put back
         given = [Entry(event=OPENED, detail={"chain": secrets.token_hex(8)}), *given]
-    lines = list(chained(stream, head, given, CAUSE.get(), at))
+    lines = list(chained(stream, head, given, cause or CAUSE.get(), at))
     connection.execute(insert(tables.audit), [{**columns_of(line, at), "line": stored} for line, stored in lines])
     newest = lines[-1][0]
     last = {"seq": newest["seq"], "hash": newest["hash"]}

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from syncd.domain import Version, version_label
-from syncd.domain.audit import CAUSE, CONTROL, Entry
+from syncd.domain.audit import CAUSE, CONTROL, Cause, Entry
 from syncd.domain.decisions import UNTRUSTED, HeldAction, Pause, ReleaseOutcome, Rollback, protective_now
 from syncd.domain.ports import Clock
 from syncd.domain.statuses import Served
@@ -77,22 +77,24 @@ class Decisions:
         with self._reading() as connection:
             now = protective_now(self._clock(), _jump(connection))
             rows = connection.execute(select(tables.pauses).order_by(tables.pauses.c.scope, tables.pauses.c.name))
-            found = [Pause(**row) for row in rows.mappings()]
+            found = [_pause(row) for row in rows.mappings()]
         return tuple(pause for pause in found if pause.until is None or pause.until > now)
 
     def pause_of(self, scope: str, name: str) -> Pause | None:
         """The pause of this very job, target or everything that holds at this moment."""
         return next((pause for pause in self.pauses() if (pause.scope, pause.name) == (scope, name)), None)
 
-    def pause(self, scope: str, name: str, until: datetime | None, reason: str) -> Pause:
-        """Let a job, a target or everything rest; a pause that is there already is replaced."""
+    def pause(self, scope: str, name: str, until: datetime | None, reason: str, site: str = "") -> Pause:
+        """Let a job, a target or everything rest; a pause that is there already is replaced.
+
+        `site`: what the target stands for, so that it rests under any other name as well.
+        """
         now, by = self._clock(), CAUSE.get().actor.id
-        pause = Pause(scope=scope, name=name, at=now, until=until, by=by, reason=reason)
+        pause = Pause(scope=scope, name=name, at=now, until=until, by=by, reason=reason, site=site)
         with self._writing() as connection:
             row = {key: getattr(pause, key) for key in Pause.__dataclass_fields__}
-            upsert(connection, tables.pauses, [row])
-            ends = f"{until:%Y-%m-%dT%H:%M:%SZ}" if until else None
-            trail.append(connection, CONTROL, [_paused("job.paused", scope, name, until=ends)], now)
+            upsert(connection, tables.pauses, [{**row, "end_told": False}])
+            trail.append(connection, CONTROL, [_paused("job.paused", scope, name, until=_instant(until))], now)
         return pause
 
     def resume(self, scope: str, name: str) -> bool:
@@ -101,17 +103,34 @@ class Decisions:
         with self._writing() as connection:
             holds = protective_now(now, _jump(connection))
             mine = and_(table.scope == scope, table.name == name, or_(table.until.is_(None), table.until > holds))
-            if not connection.execute(update(tables.pauses).where(mine).values(until=min(now, holds))).rowcount:
+            ended = {"until": min(now, holds), "end_told": True}
+            if not connection.execute(update(tables.pauses).where(mine).values(**ended)).rowcount:
                 return False
             trail.append(connection, CONTROL, [_paused("job.resumed", scope, name)], self._clock())
         return True
 
-    def rested_until(self, job: str, target: str) -> datetime | None:
+    def tell_ended_pauses(self) -> None:
+        """Write a line for each pause whose time ran out. Nobody has to be there when it does."""
+        table = tables.pauses
+        with self._reading() as connection:
+            now = protective_now(self._clock(), _jump(connection))
+            ran_out = and_(table.c.end_told.is_(False), table.c.until <= now)
+            ended = [_pause(row) for row in connection.execute(select(table).where(ran_out)).mappings()]
+        if not ended:
+            return
+        with self._writing() as connection:
+            for pause in ended:
+                this = and_(ran_out, table.c.scope == pause.scope, table.c.name == pause.name)
+                if connection.execute(update(table).where(this).values(end_told=True)).rowcount:
+                    line = _paused("job.resumed", pause.scope, pause.name, until=_instant(pause.until))
+                    trail.append(connection, CONTROL, [line], self._clock(), Cause(reason="its time ran out"))
+
+    def rested_until(self, job: str, target: str, sites: Collection[str]) -> datetime | None:
         """When the last pause of a job on a target ended, by this machine's clock; None for never."""
         now = self._clock()
         with self._reading() as connection:
-            found = [Pause(**row) for row in connection.execute(select(tables.pauses)).mappings()]
-        ends = [pause.until for pause in found if pause.until is not None and pause.covers(job, target)]
+            found = [_pause(row) for row in connection.execute(select(tables.pauses)).mappings()]
+        ends = [pause.until for pause in found if pause.until is not None and pause.covers(job, target, sites)]
         return max((end for end in ends if end <= now), default=None)
 
     def rollbacks(self, source: str | None = None) -> dict[tuple[str, str], Rollback]:
@@ -172,6 +191,14 @@ def _one_at_a_time(connection: Connection) -> None:
 
 def _held(row: Any) -> HeldAction:
     return HeldAction(**row)
+
+
+def _pause(row: Any) -> Pause:
+    return Pause(**{key: row[key] for key in Pause.__dataclass_fields__})
+
+
+def _instant(at: datetime | None) -> str | None:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else None
 
 
 def _rollback(row: Any) -> Rollback:

@@ -255,6 +255,16 @@ def _count_and_index(connection: Connection) -> None:
     words.install(connection)
 
 
+def _pause_sites(connection: Connection) -> None:
+    """To 9: the pause of a target is of its site, and its end is told. Those of before hold for the target's name."""
+    for statement in (
+        "ALTER TABLE syncd_pauses ADD COLUMN site VARCHAR(200) NOT NULL DEFAULT ''",
+        "ALTER TABLE syncd_pauses ADD COLUMN end_told BOOLEAN NOT NULL DEFAULT false",
+        "UPDATE syncd_pauses SET end_told = true WHERE until IS NOT NULL",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 STEPS: tuple[Callable[[Connection], None], ...] = (
     _add_seals,
     _follow_ids,
@@ -263,6 +273,7 @@ STEPS: tuple[Callable[[Connection], None], ...] = (
     _keep_decisions,
     _judge_by_reference,
     _count_and_index,
+    _pause_sites,
 )
 """Migrations, each in the SQL of its time: the first leads from schema version 1 to 2, and so on."""
 CURRENT = 1 + len(STEPS)

@@ -92,9 +92,13 @@ class PastQueries(RecordQueries):
         rows = self._all(select(meta.c.value).where(meta.c.key.startswith(ALIAS)))
         return dict(json.loads(row["value"]) for row in rows)
 
-    def rested_until(self, job: str, target: str) -> datetime | None:
+    def rested_until(self, job: str, target: str, site: str) -> datetime | None:
         """When the last pause of a job on a target ended; None for never."""
-        return self.decisions.rested_until(job, target)
+        return self.decisions.rested_until(job, target, {site, *self.aliases(site)})
+
+    def tell_ended_pauses(self) -> None:
+        """Write a line for each pause whose time ran out."""
+        self.decisions.tell_ended_pauses()
 
     def news_at(self, job: str) -> datetime | None:
         """When a cycle last saw something new at a job's source; None for never."""

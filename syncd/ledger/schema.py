@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     or_,
     text,
 )
@@ -210,6 +211,9 @@ pauses = Table(
     Column("until", Instant),
     Column("by", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("site", String(200), nullable=False, server_default=""),
+    # Does the audit trail say that it ended?
+    Column("end_told", Boolean, nullable=False, server_default=false()),
 )
 rollbacks = Table(
     "syncd_rollbacks",

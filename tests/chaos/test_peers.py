@@ -8,6 +8,7 @@ import random
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,14 @@ def hundred_megabytes(start: bytes = b"") -> Iterator[bytes]:
         yield b" " * MEGABYTE
 
 
+@cache
+def packed(megabytes: int) -> bytes:
+    """Packing takes seconds on a busy machine, and a server is asked several times."""
+    return gzip.compress(b'{"secrets":[' + b" " * (megabytes * MEGABYTE) + b"]}", 6)
+
+
 def bomb(megabytes: int = 100) -> Answer:
-    body = gzip.compress(b'{"secrets":[' + b" " * (megabytes * MEGABYTE) + b"]}", 6)
-    return Answer(body, headers={"Content-Encoding": "gzip"})
+    return Answer(packed(megabytes), headers={"Content-Encoding": "gzip"})
 
 
 def crowd(start: bytes, end: bytes, limit: int) -> bytes:

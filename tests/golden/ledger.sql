@@ -188,6 +188,8 @@ CREATE TABLE syncd_pauses (
 	until BIGINT,
 	"by" TEXT NOT NULL,
 	reason TEXT NOT NULL,
+	site VARCHAR(200) DEFAULT '' NOT NULL,
+	end_told BOOLEAN DEFAULT 0 NOT NULL,
 	PRIMARY KEY (scope, name)
 )
 CREATE TABLE syncd_records (

@@ -41,6 +41,25 @@ def test_names_with_slashes_are_selected_excluded_and_mapped(lab: Lab, aws: Any,
     assert "D_a" not in lab.site.values() and len(lab.site.values()) == 5
 
 
+MANAGED = ["rds!db-1f0e6a2c", "events!connection/feeds/1c", "ecs-sc!web", "a!b!c"]
+
+
+@pytest.mark.parametrize("name", MANAGED)
+def test_names_that_services_of_aws_make(lab: Lab, aws: Any, aws_url: str, name: str) -> None:
+    for each in (name, "plain"):
+        aws.create_secret(Name=each, SecretString=json.dumps({"password": f"of {each}"}))
+    lab.aws(aws_url)
+    lab.job("job", "aws", {"path": name, "field": "password", "name": "DB"}, **DELETING)
+    assert lab.run("sync").code == 0 and lab.site.values() == {"DB": f"of {name}"}
+    lab.config["jobs"]["job"]["secrets"][0]["path"] = f"{name[:-2]}*"
+    aws.put_secret_value(SecretId=name, SecretString='{"password": "rotated"}')
+    assert lab.run("sync").code == 0 and lab.site.values() == {"DB": "rotated"}, "a glob finds it, too"
+    aws.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+    lab.config["jobs"]["job"]["secrets"][0]["path"] = name
+    lab.run("sync")
+    assert lab.site.values() == {}
+
+
 @pytest.mark.parametrize("path", ["prod/db", "/prod/db/"])
 def test_an_arn_is_a_path(lab: Lab, aws: Any, aws_url: str, path: str) -> None:
     arn = aws.create_secret(Name=path, SecretString='{"user": "u", "host": "h"}')["ARN"]

@@ -14,6 +14,7 @@ from syncd.ledger.engine import sqlite_engine
 from syncd.ledger.store import Ledger
 from tests.fakes import FakeClock
 from tests.lab import Bao, Lab
+from tests.support.logins import by_app
 from tests.support.policies import DELETING
 from tests.support.waiting import until
 
@@ -70,6 +71,55 @@ def test_a_running_process_hears_it_before_its_next_request(job: Lab) -> None:
     job.config["targets"]["shop"]["rate_limit"] = "5000/1s"
     assert job.settle().code == 0 and len(job.site.values()) == 6
     assert job.run("audit", "verify").code == 0
+
+
+@pytest.mark.parametrize("door", ["renamed", "a second target", "a second target that is another's"])
+def test_the_pause_of_a_target_is_of_its_site(job: Lab, door: str) -> None:
+    assert job.run("pause", "--target", "shop", "--reason", "freeze of the shop").code == 0
+    targets = job.config["targets"]
+    targets["boutique"] = dict(targets["shop"])
+    if door == "renamed":
+        del targets["shop"]
+    job.config["jobs"]["other" if door.endswith("another's") else "job"] = {
+        **job.config["jobs"]["job"], "targets": ["boutique"],
+    }  # fmt: skip
+    result = job.run("sync")
+    assert "target shop is paused" in result.out and not job.site.values(), result.out
+    assert job.run("plan", "--detailed-exitcode").code == 2
+    ended = job.run("resume", "--target", "boutique")
+    assert "was not paused" in ended.out and "syncd resume --target shop" in ended.out
+    assert job.run("resume", "--target", "shop").code == 0 and job.run("sync").code == 0
+    assert len(job.site.values()) == 6
+
+
+def test_a_pause_holds_for_a_site_under_another_name_and_login(job: Lab, bao: Bao) -> None:
+    assert job.run("sync").code == 0
+    assert job.run("pause", "--target", "shop", "--reason", "freeze").code == 0
+    bao.put("app/s0", v="2")
+    job.config["targets"]["boutique"] = by_app(job)
+    del job.config["targets"]["shop"]
+    job.config["jobs"]["job"]["targets"] = ["boutique"]
+    for _ in range(2):
+        result = job.run("sync")
+        assert job.site.values()["s0_v"] == "1" and "target shop is paused" in result.out, result.out
+
+
+def test_a_pause_of_what_is_gone_is_told(job: Lab) -> None:
+    assert job.run("sync").code == 0
+    assert job.run("pause", "job", "--reason", "freeze").code == 0
+    job.config["jobs"]["late"] = job.config["jobs"].pop("job")
+    said = job.run("check").out
+    assert "pause of job job" in said and "syncd resume job" in said, said
+
+
+def test_the_end_of_a_pause_is_told_once_and_by_nobody(job: Lab) -> None:
+    assert job.run("sync").code == 0
+    assert job.run("pause", "job", "--until", "1s", "--reason", "x").code == 0
+    until(lambda: "is paused" not in job.run("sync").out, 20)
+    assert job.run("sync").code == 0
+    ends = [line for line in job.run("audit", "show", "--json").json if line["event"] == "job.resumed"]
+    assert len(ends) == 1 and ends[0]["reason"] == "its time ran out" and ends[0]["actor"]["id"] == "syncd", ends
+    assert ends[0]["job"] == "job" and job.run("audit", "verify").code == 0
 
 
 def test_what_is_paused_must_be_there(job: Lab) -> None:

@@ -376,7 +376,7 @@ class PlanResolver:
 
     def _rested_until(self) -> datetime | None:
         """By the site's clock, as absence is measured."""
-        ended = self._runtime.store.rested_until(self._job.name, self._target.name)
+        ended = self._runtime.store.rested_until(self._job.name, self._target.name, self._target.site)
         return None if ended is None else ended + (self._times.site_now - self._times.now)
 
     def _guarded(self, provisional: Plan) -> Plan:

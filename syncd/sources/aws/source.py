@@ -28,6 +28,7 @@ from syncd.domain import (
     SourceEntry,
     Version,
 )
+from syncd.domain.arn import NAME_CHARACTERS
 from syncd.domain.naming import selects_path
 from syncd.domain.untrusted import mapping, text, word
 from syncd.errors import SourceError
@@ -47,8 +48,7 @@ MOST_PAGES = 1000
 BATCH = 20
 CURRENT = "AWSCURRENT"
 PENDING = "AWSPENDING"
-NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
-"""A secret's name (CreateSecret reference)."""
+NAME = re.compile(rf"[{NAME_CHARACTERS}]{{1,512}}")
 NOT_FOUND = "ResourceNotFoundException"
 WRONG_STATE = "InvalidRequestException"
 """Such as a secret that is marked for deletion (GetSecretValue reference)."""
