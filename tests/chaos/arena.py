@@ -12,6 +12,14 @@ from typing import Any
 from tests.lab import Bao, Lab, Result
 
 CREATED, UPDATED, DELETED, KEPT = 8, 7, 5, 2
+RULES = [
+    {"id": "weak", "min_length": 8, "then": "deny"},
+    {"id": "left", "placeholder": True, "then": "deny"},
+    {"id": "old", "max_age": "90d", "then": "warn"},
+    {"id": "twice", "duplicate": {"across": "names"}, "then": "warn"},
+]
+WATCHED = {"id": "watched", "name": ["s00", "t00"], "then": "hold"}
+"""Both are released before the faulty cycle, which spends that."""
 
 
 @dataclass
@@ -35,6 +43,7 @@ class Arena:
 
     lab: Lab
     bao: Bao
+    releasing: bool = False
     planted: list[str] = field(default_factory=list)
     wanted: dict[str, str] = field(default_factory=dict)
     creations: int = 0
@@ -43,24 +52,37 @@ class Arena:
     def __post_init__(self) -> None:
         lab, bao = self.lab, self.bao
         lab.vault(bao)
+        lab.config["rules"] = [*RULES, *([WATCHED] if self.releasing else [])]
         lab.job(
             "job", "vault", {"path": f"{bao.mount}/app/*", "name": "{path}"},
             deletion_policy="delete", deletion_grace="0s", guard={"max_deletes": 100},
         )  # fmt: skip
         for number in range(UPDATED + DELETED + KEPT):
             self._put(f"s{number:02}")
+        self._go_on()
         assert lab.run("sync").code == 0
-        for number in range(UPDATED):
+        for name in ("s00", "t00"):
+            self._put(name)
+        self._go_on()
+        for number in range(1, UPDATED):
             self._put(f"s{number:02}")
         for number in range(UPDATED, UPDATED + DELETED):
             bao.remove(f"app/s{number:02}")
             del self.wanted[f"s{number:02}"]
-        for number in range(CREATED):
+        for number in range(1, CREATED):
             self._put(f"t{number:02}")
         self.creations = UPDATED + DELETED + KEPT + CREATED
         self.planted += [bao.token, lab.key, lab.state.with_name("state.db.key").read_text().strip()]
         shutil.copytree(lab.state.parent, self._template)
         self._secrets, self._ids = dict(lab.site.secrets), list(lab.site.created_ids)
+
+    def _go_on(self) -> None:
+        """Let go what a rule holds; the next cycle sends it."""
+        if not self.releasing:
+            return
+        assert self.lab.run("sync").code == 6
+        for batch in {row["batch"] for row in self.lab.run("held", "--json").json}:
+            assert self.lab.run("release", batch, "--reason", "planned").code == 0
 
     def _put(self, name: str) -> None:
         value = f"planted-{secrets.token_hex(12)}"

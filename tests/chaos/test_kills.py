@@ -20,9 +20,17 @@ import pytest
 from tests.chaos.arena import Arena, Verdict
 from tests.chaos.strace import killed_at, needs_strace, warm_points
 from tests.chaos.zygote import zygote
-from tests.lab import AWS_ENVIRON, Result
+from tests.lab import AWS_ENVIRON, Bao, Lab, Result
 
 Tally = Callable[..., None]
+
+
+@pytest.fixture
+def arena(lab: Lab, bao: Bao) -> Arena:
+    """With two actions of its cycle held by a rule and released before."""
+    return Arena(lab, bao, releasing=True)
+
+
 SHARES = 8
 """Tests that share the points, so that all cores have work."""
 

@@ -175,12 +175,12 @@ def test_a_listing_of_last_week(arena: Arena, tally: Tally) -> None:
     created = len(arena.lab.site.created_ids)
     kept = list(arena.lab.site.secrets)[:3]
     arena.lab.site.options.hide = lambda one: one.id not in kept
-    arena.bao.put("app/new", v="new")
+    arena.bao.put("app/new", v="new-and-long")
     said = [arena.lab.run("sync") for _ in range(3)]
     assert len(arena.lab.site.created_ids) == created and "nothing is created" in said[0].out
     arena.lab.site.options.hide = lambda _one: False
     arena.lab.rewrite(lambda record: replace(record, unlisted_tried_at=None))
-    arena.wanted["new"], arena.creations = "new", arena.creations + 1
+    arena.wanted["new"], arena.creations = "new-and-long", arena.creations + 1
     verdict = arena.judge(*said)
     arena.bao.remove("app/new")
     tally("a listing of last week", verdict)
