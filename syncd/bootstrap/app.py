@@ -210,19 +210,9 @@ class App:
                 if run is None or run.succeeded_at is None:
                     continue
                 old = span is not None and not happened_within(run.succeeded_at, now, span)
-                if old or self._was_passed_over(run, target, news):
+                if old or _was_passed_over(run, news):
                     found.add((run.site, name))
         return frozenset(found)
-
-    def _was_passed_over(self, run: LastRun, target: str, news: datetime | None) -> bool:
-        """Was there news that the site's last cycle did not bring it, or that a pause keeps from it?
-
-        While a cycle is under way nothing is said of it.
-        """
-        if news is None or run.succeeded_at is None or run.succeeded_at >= news:
-            return False
-        left_out = run.finished_at >= news and not json.loads(run.counts or "{}").get("saw_all")
-        return left_out or bool(self.runtime.paused(run.job, target))
 
     def _see_that_joined_targets_agree(self) -> None:
         """Targets on one site share its records and its rate limit, under whichever key. Raises `ConfigError`."""
@@ -282,3 +272,10 @@ class _Parts:
         for close in [source.close for source in self._sources.values()] + [self.factory.close]:
             with suppress(OSError):
                 close()
+
+
+def _was_passed_over(run: LastRun, news: datetime | None) -> bool:
+    """Did no cycle look at all that is for the site since its source had news?"""
+    if news is None or (run.succeeded_at is not None and run.succeeded_at >= news):
+        return False
+    return run.finished_at < news or not json.loads(run.counts or "{}").get("saw_all")

@@ -86,12 +86,15 @@ def closed_window() -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("what", ["first", "next"])
-@pytest.mark.parametrize("how", ["paused", "refuses", "window"])
+@pytest.mark.parametrize("how", ["paused", "refuses", "window", "refused before there was news"])
 def test_a_site_that_was_not_reached_does_not_have_it(sites: Lab, bao: Bao, how: str, what: str) -> None:
     if how == "paused":
         assert sites.run("pause", "--target", "outlet", "--reason", "x").code == 0
-    elif how == "refuses":
+    elif how.startswith("refuse"):
         revoke(sites, "outlet")
+        if how != "refuses":  # as where a site refuses at once, and the others are still being read for
+            sites.run("sync")
+            sites.config["jobs"]["job"]["targets"] = ["shop"]
     else:
         sites.config["jobs"]["late"] = {
             **sites.config["jobs"]["job"],
@@ -102,6 +105,8 @@ def test_a_site_that_was_not_reached_does_not_have_it(sites: Lab, bao: Bao, how:
     path = f"{bao.mount}/wh/{'new' if what == 'first' else 'db'}"
     bao.put(f"wh/{'new' if what == 'first' else 'db'}", user="u2", password="p2")
     sites.run("sync")
+    if how != "window":
+        sites.config["jobs"]["job"]["targets"] = ["shop", "outlet"]
     result = sites.run("where", path, "--json")
     told = {(row["target"], row["status"]) for row in result.json}
     assert result.code == 1 and {target for target, _ in told} == {"shop", "outlet"}, told
