@@ -58,15 +58,27 @@ class SourceError(SyncdError):
 class SourceUnavailable(SourceError):
     """The source did not answer, is sealed, or asks to slow down. `whole`: asking for more is no use now.
 
-    `stalled`: a whole timeout was waited for already; only the next cycle asks again.
+    `stalled`: a whole timeout was waited for already; only the next cycle asks again. `asks_to_wait`: it answers, and
+    has more asked of it than it allows; `retry_after`: for how many seconds, if it said so.
     """
 
     retryable = True
 
-    def __init__(self, message: str, *, hint: str = "", whole: bool = False, stalled: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        whole: bool = False,
+        stalled: bool = False,
+        asks_to_wait: bool = False,
+        retry_after: float = 0.0,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.whole = whole
         self.stalled = stalled
+        self.asks_to_wait = asks_to_wait
+        self.retry_after = retry_after
 
 
 class SourceDenied(SourceError):

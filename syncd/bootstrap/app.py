@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Self
@@ -229,12 +229,13 @@ class App:
 
     def source(self, name: str) -> Source:
         """The source, connected when first used. Raises `ConfigError` for a missing credential."""
-        make = partial(make_source, name, self.settings.sources[name], self._around.clock, self._around.source_hooks)
+        hooks = replace(self._around.source_hooks, stop=self.stop)
+        make = partial(make_source, name, self.settings.sources[name], self._around.clock, hooks)
         return self._parts.source(name, make)
 
     def queue(self, name: str, settings: AwsSettings) -> Queue:
         """The queue of a source's events. Raises `SourceError` where AWS is not set up."""
-        return make_queue(name, settings)
+        return make_queue(name, settings, self.stop)
 
     def target(self, name: str) -> Target:
         """The target, connected when first used. Raises `ConfigError` for a missing credential."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceHooks:
-    """What a source tells while it works, for the metrics."""
+    """What a source tells while it works, for the metrics; and when it is to end."""
 
     on_call: Callable[[str, str], None] = lambda _source, _call: None
     on_expiry: Callable[[str, datetime | None], None] = lambda _source, _at: None
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when the process ends: nothing is waited for any more."""
 
 
 def make_source(name: str, settings: VaultSettings | AwsSettings, clock: Clock, hooks: SourceHooks) -> Source:
@@ -38,7 +41,7 @@ def make_source(name: str, settings: VaultSettings | AwsSettings, clock: Clock, 
         see_certificates(f"sources.{name}.ca_file", settings.ca_file)
     factory = _aws_clients(name, "secretsmanager", settings, settings.endpoint_url or "")
     return AwsSource(
-        name, factory.connect(), lambda call: hooks.on_call(name, call), factory.renewed, settings.owner_key
+        name, factory.connect(), lambda call: hooks.on_call(name, call), factory.renewed, settings.owner_key, hooks.stop
     )
 
 
@@ -65,18 +68,19 @@ def _vault(name: str, settings: VaultSettings, clock: Clock, hooks: SourceHooks)
         on_call=lambda call: hooks.on_call(name, call),
         # Every other method logs in anew by itself.
         on_expiry=lambda at: hooks.on_expiry(name, at if auth.method == "token" else None),
+        stop=hooks.stop,
     )
     return VaultSource(VaultClient(server, login, clock), clock, settings.owner_key)
 
 
-def make_queue(name: str, settings: AwsSettings) -> Queue:
+def make_queue(name: str, settings: AwsSettings, stop: threading.Event) -> Queue:
     """The queue of a source's events. Raises `SourceError` where AWS is not set up, `ConfigError` without a queue."""
     from syncd.sources.aws.event_queue import Queue as SqsQueue
 
     if settings.events is None:
         raise ConfigError(f"sources.{name}: no events", hint="write events: {sqs: URL}")
     factory = _aws_clients(name, "sqs", settings, settings.events.endpoint_url)
-    return SqsQueue(name, factory.connect(), settings.events.sqs, factory.renewed)
+    return SqsQueue(name, factory.connect(), settings.events.sqs, factory.renewed, stop)
 
 
 def _aws_clients(name: str, service: str, settings: AwsSettings, endpoint_url: str) -> ClientFactory:

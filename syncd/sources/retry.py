@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from tenacity import Retrying, retry_if_exception
-from tenacity.stop import stop_after_attempt, stop_after_delay
+from tenacity import RetryCallState, Retrying, retry_if_exception
 from tenacity.wait import wait_random_exponential
 
 from syncd.errors import SourceUnavailable
 
 T = TypeVar("T")
+TRIES = 3
+TRIED_FOR = 20.0
+"""Seconds in which a passing fault is tried again; a source's own rate limit as often as it is told to come back."""
+LONGEST_WAIT = 10.0
+"""Seconds from one try to the next; what asks for more is asked again all the same, and says it again."""
+_GROWING = wait_random_exponential(multiplier=0.2, max=3)
 
-_RETRYING = Retrying(
-    retry=retry_if_exception(lambda e: isinstance(e, SourceUnavailable) and not e.stalled),
-    stop=stop_after_attempt(3) | stop_after_delay(20),
-    wait=wait_random_exponential(multiplier=0.2, max=3),
-    reraise=True,
-)
+
+def _unavailable(state: RetryCallState) -> SourceUnavailable | None:
+    error = state.outcome.exception() if state.outcome else None
+    return error if isinstance(error, SourceUnavailable) else None
+
+
+def _is_over(state: RetryCallState) -> bool:
+    error = _unavailable(state)
+    tried_enough = state.attempt_number >= TRIES and not (error and error.asks_to_wait)
+    return tried_enough or (state.seconds_since_start or 0.0) >= TRIED_FOR
+
+
+def _wait(state: RetryCallState) -> float:
+    """Seconds: as the source says, and a little longer each in its own way, because many wait."""
+    error = _unavailable(state)
+    return min(LONGEST_WAIT, error.retry_after if error else 0.0) + _GROWING(state)
 
 
 class FailFast:
@@ -39,9 +55,26 @@ class FailFast:
             raise
 
 
-def retried(call: Callable[[], T]) -> T:
+def retried(call: Callable[[], T], stop: threading.Event) -> T:
     """What the call returns. One that ends in a passing `SourceUnavailable` is made up to three times in all.
 
-    Raises what the last call raised. A call that stalled until its time was up is not made again.
+    Raises what the last call raised. A call that stalled until its time was up is not made again; one that was asked
+    to wait is made again for as long as that takes, within the time, and then nothing more is asked.
+    `stop`: set when the process ends.
     """
-    return _RETRYING.copy()(call)
+
+    def pause(seconds: float) -> None:
+        stop.wait(seconds)
+
+    retrying = Retrying(
+        retry=retry_if_exception(lambda e: isinstance(e, SourceUnavailable) and not e.stalled),
+        stop=lambda state: stop.is_set() or _is_over(state),
+        wait=_wait,
+        sleep=pause,
+        reraise=True,
+    )
+    try:
+        return retrying(call)
+    except SourceUnavailable as error:
+        error.whole = error.whole or error.asks_to_wait
+        raise

@@ -17,6 +17,8 @@ from urllib.parse import unquote, urlsplit
 import httpcore
 import httpx
 
+from syncd.transport import idle
+
 
 class _Until(threading.local):
     """When the exchange of this thread has to be over, by the monotonic clock."""
@@ -117,6 +119,7 @@ class DeadlineTransport(httpx.BaseTransport):
             "ssl_context": trusted,
             "max_connections": connections,
             "max_keepalive_connections": connections,
+            "keepalive_expiry": idle.IDLE_SECONDS,
             "network_backend": _Backend(),
         }
         self._proxy = ""

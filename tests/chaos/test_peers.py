@@ -266,7 +266,9 @@ AWSES: dict[str, tuple[Callable[[bytes], Answer], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("row", AWSES)
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, marks=pytest.mark.chaos if row.startswith("throttles") else ()) for row in AWSES]
+)
 def test_an_aws_that_answers_nonsense(lab: Lab, request: pytest.FixtureRequest, row: str) -> None:
     make, message = AWSES[row]
     theirs = lab.site.create({"name": "a", "value": "here before"})

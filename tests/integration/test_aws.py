@@ -107,7 +107,10 @@ def listed(*names: str, **more: Any) -> dict[str, Any]:
         ("InternalServiceError", "asks to wait"),
     ],
 )
-def test_a_page_that_fails_in_mid_listing_leaves_it_incomplete(code: str, told: str) -> None:
+def test_a_page_that_fails_in_mid_listing_leaves_it_incomplete(
+    monkeypatch: pytest.MonkeyPatch, code: str, told: str
+) -> None:
+    monkeypatch.setattr("syncd.sources.retry.TRIED_FOR", 1.0)
     pages = [listed("m/a", NextToken="more"), {"__type": code, "message": "planted-text"}]
     with stub({"ListSecrets": pages}) as (url, _):
         snapshot = aws_at(url).snapshot(rule("m/*"))

@@ -123,6 +123,7 @@ def test_a_field_that_the_older_version_lacks_is_not_gone(lab: Lab, bao: Bao) ->
     for _ in range(3):
         assert lab.run("sync").code == 0
     assert lab.site.values() == {"db_v": "one", "db_w": "needed", "db_x": "too"}
+    assert "rolled back to a version that lacks it" in lab.run("sync").out, "no absence that would count"
     # What the newest version lacks is gone once it counts again.
     bao.put("app/db", v="three", w="needed")
     assert lab.run("rollback", "db_v", "--end", "--reason", "x").code == 0

@@ -355,7 +355,8 @@ def test_dot_segments_are_refused(bao: Bao) -> None:
         ((302, b"", "text/plain"), "none of Vault's"),
     ],
 )
-def test_what_is_no_answer_of_vault(answer: tuple[int, bytes, str], told: str) -> None:
+def test_what_is_no_answer_of_vault(monkeypatch: pytest.MonkeyPatch, answer: tuple[int, bytes, str], told: str) -> None:
+    monkeypatch.setattr("syncd.sources.retry.TRIED_FOR", 1.0)
     with answering(lambda *_: answer) as (address, asked):
         one, _ = source(address, Login(method="token", credentials=fixed(token="planted-token")))
         with pytest.raises(SourceUnavailable, match=told) as caught:

@@ -7,6 +7,7 @@ or ARN in `requestParameters`, service events such as a finished rotation in `ad
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -48,7 +49,11 @@ def json_in(text_of_json: object) -> Any:
 class Queue:
     """One SQS queue."""
 
-    def __init__(self, source: str, client: Any, url: str, renewed: Callable[[], Any | None] = lambda: None) -> None:
+    def __init__(
+        self, source: str, client: Any, url: str, renewed: Callable[[], Any | None], stop: threading.Event
+    ) -> None:
+        """See `AwsSource`."""
+        self._stop = stop
         self._place = f"source {source}: the queue of its events"
         self._client = client
         self._url = url
@@ -76,7 +81,10 @@ class Queue:
     def _ask(self, call: str, **arguments: Any) -> dict[str, Any]:
         try:
             answer: dict[str, Any] = asked_with_renewal(
-                self._place, lambda: getattr(self._client, call)(QueueUrl=self._url, **arguments), self._renew
+                self._place,
+                lambda: getattr(self._client, call)(QueueUrl=self._url, **arguments),
+                self._renew,
+                self._stop,
             )
         except Refused as refused:
             needs = "sqs:ReceiveMessage and sqs:DeleteMessage"

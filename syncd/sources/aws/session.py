@@ -71,15 +71,12 @@ KMS_CODES = {
 }
 RENEWAL_SECONDS = 60.0
 """At least so long between two sessions made anew on the same credentials."""
-PASSING = {
+THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"}
+PASSING = THROTTLED | {
     "InternalFailure",
     "InternalServiceError",
     "InternalServiceErrorException",
-    "RequestLimitExceeded",
     "ServiceUnavailable",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequestsException",
 }
 NOT_AWS = "the answer is none of AWS's"
 NOT_AWS_HINT = "see endpoint_url, and what stands between here and AWS"
@@ -277,22 +274,17 @@ def signing_credentials() -> tuple[str, SecretValue[str], SecretValue[str] | Non
     return str(frozen.access_key), SecretValue(str(frozen.secret_key)), token
 
 
-def asked(place: str, call: Callable[[], T]) -> T:
-    """The call's answer, a passing fault tried again. Raises `Refused` about a secret, else `SourceError`."""
-    return retried(lambda: _translated(place, call))
-
-
-def asked_with_renewal(place: str, call: Callable[[], T], renew: Callable[[], bool]) -> T:
-    """The call's answer; where the credentials are refused, once more on others, if there are any.
+def asked_with_renewal(place: str, call: Callable[[], T], renew: Callable[[], bool], stop: threading.Event) -> T:
+    """The call's answer, a passing fault tried again; where the credentials are refused, once more on others.
 
     Raises `Refused` about a secret, else `SourceError`.
     """
     try:
-        return asked(place, call)
+        return retried(lambda: _translated(place, call), stop)
     except Refused as refused:
         if refused.code not in STALE or not renew():
             raise
-    return asked(place, call)
+    return retried(lambda: _translated(place, call), stop)
 
 
 def _translated(place: str, call: Callable[[], T]) -> T:
@@ -305,7 +297,9 @@ def _translated(place: str, call: Callable[[], T]) -> T:
         code = given if given in KNOWN else UNKNOWN_CODE
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in PASSING or status >= 500:
-            raise SourceUnavailable(f"{place}: AWS asks to wait ({code})", hint="stretch the schedule") from None
+            raise SourceUnavailable(
+                f"{place}: AWS asks to wait ({code})", hint="stretch the schedule", asks_to_wait=code in THROTTLED
+            ) from None
         raise Refused(code, is_about_kms=_is_about_kms(error, code), skew=_skew(error)) from None
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound) as error:
         raise SourceDenied(f"{place}: no AWS credentials ({type(error).__name__})", hint=HINT_CREDENTIALS) from None

@@ -7,6 +7,7 @@ not, so the version that counts is the one that came with the value.
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,7 @@ from syncd.sources.aws.session import (
 )
 from syncd.sources.limits import LISTING_SECONDS, PAGE
 from syncd.sources.retry import FailFast
+from syncd.transport.idle import IdleWatch
 
 MOST_PAGES = 1000
 BATCH = 20
@@ -66,17 +68,19 @@ class AwsSource:
         observe: Callable[[str], None],
         renewed: Callable[[], Any | None] = lambda: None,
         owner_key: str = "owner",
+        stop: threading.Event | None = None,
     ) -> None:
         """`renewed` gives a client on other credentials, where AWS no longer takes those of `client`.
 
-        `owner_key`: which tag of a secret names its owner.
+        `owner_key`: which tag of a secret names its owner. `stop`: set when the process ends.
         """
+        self._stop = stop or threading.Event()
         self._owner_key = owner_key
         self.name = name
         self._client = client
         self._observe = observe
         self._renewed = renewed
-        self._batches = True
+        self._batches, self._idle = True, IdleWatch()
         self._kms_keys: dict[str, str] = {}
         """By path, where it is not the account's own key: for the hint about a key that may not be used."""
 
@@ -88,10 +92,16 @@ class AwsSource:
         self._observe(call)
         answer: dict[str, Any] = asked_with_renewal(
             f"source {self.name}",
-            lambda: getattr(self._client, call)(**arguments),
+            lambda: self._call(call, arguments),
             self._renew,
+            self._stop,
         )
         return answer
+
+    def _call(self, call: str, arguments: dict[str, Any]) -> Any:
+        client = self._client
+        with self._idle.use(client.close):  # botocore's close leaves a client that connects anew
+            return getattr(client, call)(**arguments)
 
     def _renew(self) -> bool:
         client = self._renewed()

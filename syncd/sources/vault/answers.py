@@ -13,10 +13,13 @@ from syncd.domain.recency import clock_skew
 from syncd.domain.untrusted import origin_of, parsed
 from syncd.errors import SourceUnavailable
 from syncd.transport.echoes import holds
+from syncd.transport.idle import IdleWatch
 from syncd.transport.urllib3_limits import bounded
 
 NO_ANSWER = 502
 """The status of what is no answer of Vault's, whatever its own says."""
+TOO_MANY = 429
+"""The status of a rate limit quota that is used up, often without a body (Vault's and OpenBao's documentation)."""
 UNKNOWN_METHOD = 405
 """The status of what a proxy answers that does not pass a method on."""
 METHOD_REFUSED = {400, 403, 404, 405, 501}
@@ -38,11 +41,16 @@ class StatusError(Exception):
         *,
         leads_to: str = "",
         skew: timedelta = timedelta(0),
+        retry_after: float = 0.0,
     ) -> None:
-        """`leads_to`: the scheme and host that a redirect names. `skew`: how far our clock is ahead of the server's."""
+        """`leads_to`: the scheme and host that a redirect names. `skew`: how far our clock is ahead of the server's.
+
+        `retry_after`: seconds that the answer asks to wait.
+        """
         super().__init__(status)
         self.leads_to = leads_to
         self.skew = skew
+        self.retry_after = retry_after
         self.status = status
         self.errors = errors
         self.body = body
@@ -79,11 +87,26 @@ class VaultAdapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
         if not content_fields and method.lower() in {"list", "scan"} and answer.status_code in METHOD_REFUSED:
             raise StatusError(UNKNOWN_METHOD, (), {})
         skew = clock_skew(answer.headers.get("Date", ""), datetime.now(UTC))
-        raise StatusError(answer.status_code if content_fields else NO_ANSWER, lines, content_fields, skew=skew)
+        status = answer.status_code if content_fields or answer.status_code == TOO_MANY else NO_ANSWER
+        wait = answer.headers.get("Retry-After", "")
+        after = float(wait) if wait.isascii() and wait.isdecimal() and len(wait) < 6 else 0.0
+        raise StatusError(status, lines, content_fields, skew=skew, retry_after=after)
 
 
 class NoRedirects(requests.Session):
-    """Redirects are refused; left to itself, requests would read and unpack such an answer all the same."""
+    """Redirects are refused; left to itself, requests would read and unpack such an answer all the same.
+
+    Connections that were idle for a while are not used again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._idle = IdleWatch()
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send one request."""
+        with self._idle.use(self.close):
+            return super().send(request, **options)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
         """Nowhere."""
@@ -95,8 +118,13 @@ def server_fault(error: StatusError, place: str) -> SourceUnavailable:
     sealed = error.status == 503 and any("sealed" in line.lower() for line in error.errors)
     if sealed:
         return SourceUnavailable(f"{place} is sealed", hint="unseal it; nothing changes until then", whole=True)
-    if error.status == 429:
-        return SourceUnavailable(f"{place} asks to slow down", hint="raise its quota, or stretch the schedule")
+    if error.status == TOO_MANY:
+        return SourceUnavailable(
+            f"{place} asks to slow down",
+            hint="raise its rate limit quota for this path or login; what was not read is read in the next cycle",
+            asks_to_wait=True,
+            retry_after=error.retry_after,
+        )
     if error.status == NO_ANSWER:
         return SourceUnavailable(f"{place}: {NOT_VAULT}", hint=NOT_VAULT_HINT)
     if 300 <= error.status < 400:

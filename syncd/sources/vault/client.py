@@ -29,7 +29,7 @@ class VaultClient:
 
         Raises `StatusError` for an answer about the path (400, 403, 404, 405), `SourceError` for the rest.
         """
-        return retried(lambda: self._get(method, path, call, params))
+        return retried(lambda: self._get(method, path, call, params), self._session.server.stop)
 
     def _get(self, method: str, path: str, call: str, params: dict[str, str]) -> dict[str, Any]:
         token = self._session.token()

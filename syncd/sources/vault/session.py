@@ -19,7 +19,7 @@ from syncd.domain.ports import Clock
 from syncd.domain.recency import skew_in_words
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
 from syncd.sources.vault.adapter import BoundedAdapter
-from syncd.sources.vault.answers import NoRedirects, StatusError, VaultAdapter, server_fault
+from syncd.sources.vault.answers import TOO_MANY, NoRedirects, StatusError, VaultAdapter, server_fault
 from syncd.sources.vault.auth import Login
 from syncd.transport.addresses import is_loopback, proxy_for
 from syncd.transport.urllib3_limits import BOUNDS
@@ -63,6 +63,8 @@ class Server:
     on_call: Callable[[str], None] = lambda _call: None
     on_expiry: Callable[[datetime | None], None] = lambda _at: None
     """Given when the token ends, where it cannot be renewed any further; None where it does not."""
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when the process ends: nothing is waited for any more."""
     steady: Callable[[], float] = time.monotonic
     """Seconds that no jump of the clock moves: leases and pauses are measured by it."""
 
@@ -135,7 +137,7 @@ class VaultSession:
         try:
             return send()
         except StatusError as error:
-            if 400 <= error.status < 500 and error.status not in {412, 429, 472, 473}:
+            if 400 <= error.status < 500 and error.status not in {412, TOO_MANY, 472, 473}:
                 raise
             raise server_fault(error, place) from None
         except requests.exceptions.SSLError:
