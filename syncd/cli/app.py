@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from typer.exceptions import TyperException
@@ -38,6 +39,7 @@ from syncd.domain.untrusted import is_storable
 from syncd.errors import ConfigError, LedgerError, SyncdError
 from syncd.telemetry.logs import safe_traceback
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 HELP = {"help_option_names": ["-h", "--help"]}
 GLOBAL = {"--config": True, "-c": True, "--log-format": True, "--debug": False, "--as": True, "--commit": True}
 """Options before the command, and whether a value follows; they may stand behind it, too."""
@@ -126,9 +128,7 @@ def run(arguments: list[str]) -> int:
     """One command's exit code; nothing passes that is not explained."""
     caught = _Signals()
     CAUSE.set(Cause())
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that knows few characters
+    _prepare_streams()
     arguments = in_front(arguments)
     if not arguments or arguments[-1] in {"state", "audit"}:
         arguments = [*arguments, "--help"]
@@ -145,11 +145,34 @@ def run(arguments: list[str]) -> int:
             warn("syncd: left at once; the next cycle settles what was in flight: see syncd status")
         return 128 + (caught.number or signal.SIGINT)
     except (BrokenPipeError, SystemExit):  # click turns the former into the latter; no command of ours exits by itself
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more(sys.stdout)
         return 0
     except Exception as error:  # noqa: BLE001  # main: the last door
         return _ended(error, caught, debug="--debug" in arguments)
     return caught.code(code if isinstance(code, int) else 0)
+
+
+def _prepare_streams() -> None:
+    """Give the process the three streams that it was started without, and say what a terminal cannot show.
+
+    Closed ones would leave their numbers to the next files that are opened, the ledger among them.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123  # for good
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # What a program reads is UTF-8 (JSON is nothing else); a terminal may know fewer characters.
+            encoding = None if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
+
+
+def _write_no_more(stream: TextIO) -> None:
+    """What is still to be written to a stream that takes nothing goes nowhere, also when the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _ended(error: Exception, caught: _Signals, *, debug: bool) -> int:
@@ -162,6 +185,10 @@ def _ended(error: Exception, caught: _Signals, *, debug: bool) -> int:
     if isinstance(error, MemoryError):
         return _say(LedgerError("out of memory", hint="give the process more"), debug=debug)
     if isinstance(error, OSError):
+        if error.filename is None and error.errno in FULL:
+            _write_no_more(sys.stdout)
+            hint = "make room there; what syncd did is in the ledger: see syncd status"
+            return _say(ConfigError(f"stdout takes no more ({error.strerror})", hint=hint), debug=debug)
         where = error.filename if isinstance(error.filename, str) else "a file or folder"
         hint = "see that it is there, writable, and the right kind"
         return _say(ConfigError(f"{where} cannot be used ({type(error).__name__})", hint=hint), debug=debug)

@@ -196,7 +196,14 @@ def _aws(sources: dict[str, Any]) -> Iterator[Row]:
 
 def _state(options: Context, settings: Settings) -> tuple[str, Row | None]:
     """Can the ledger be opened and written, or made? Returns: what is well with it, and a row for what is not."""
-    key = settings.state.fingerprint_key
+    key, url = settings.state.fingerprint_key, settings.state.url
+    if url is not None and _is_readable(url):
+        from syncd.ledger.engine import postgres_engine
+
+        try:
+            postgres_engine(url.read("state.url").reveal()).dispose()  # nothing is connected before it is used
+        except LedgerError as error:
+            return "", ("failed", "state.url", f"{error.message}; fix: {error.hint}", error.exit_code)
     if settings.state.path is None or (key is not None and not _is_readable(key)):
         return "", None  # PostgreSQL is asked with --connect; a key that is not here was said
     try:

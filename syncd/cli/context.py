@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import shutil
 import socket
 import sys
 import threading
@@ -180,7 +181,8 @@ def show_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         table.add_column(header, overflow="fold")
     for row in texts:
         table.add_row(*(Text(cell, style=STYLES.get(row[0], "") if i == 0 else "") for i, cell in enumerate(row)))
-    Console().print(table)
+    # rich would believe a terminal that says it is 0 wide, and print nothing.
+    Console(width=shutil.get_terminal_size().columns).print(table)
 
 
 STYLES = {

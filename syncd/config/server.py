@@ -18,6 +18,14 @@ RIGHTS: tuple[Right, ...] = ("read", "sync", "release", "pause", "rollback", "fr
 def _listen(text: str) -> str:
     if int(text.rpartition(":")[2]) > 65535:
         raise PydanticCustomError("port", "a port is at most 65535")
+    host = text.rpartition(":")[0].strip("[]")
+    if ":" in host or (host and not host.strip("0123456789.")):
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise PydanticCustomError(
+                "address", "no address; write 0.0.0.0:8080 or [::]:8080 for all of them"
+            ) from None
     return text
 
 

@@ -14,7 +14,9 @@ MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 500_000
 
 
-TRUTH, TEXT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:str"
+TRUTH, TEXT, NUMBER = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "str", "int"))
+PLAIN = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+"""A number that YAML 1.1 and people read alike: it takes 010 for 8, 1:30 for 90, 1_0 for 10."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -28,10 +30,18 @@ class _Loader(yaml.SafeLoader):
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem="a key is written twice", problem_mark=key.start_mark)
             seen.add(key.value)
-            # In YAML 1.1 a key called `on` or `no` is a truth value; here every key is a name.
-            if key.tag == TRUTH:
+            # In YAML 1.1 a key called `on` or `no` is a truth value, and 010 a number; here every key is a name.
+            if key.tag in {TRUTH, NUMBER}:
                 key.tag = TEXT
         return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if not PLAIN.fullmatch(node.value):
+            raise yaml.MarkedYAMLError(problem="a number of another form", problem_mark=node.start_mark)
+        return int(node.value)
+
+
+_Loader.add_constructor(NUMBER, _Loader.construct_yaml_int)
 
 
 def parsed(text: str, name: str) -> tuple[dict[Any, Any], yaml.Node]:
@@ -80,6 +90,7 @@ def config_map(text: str) -> tuple[str, str] | None:
 PROBLEMS = {
     "a key is written twice": "a key is written twice",
     "an alias that contains itself": "an alias that contains itself",
+    "a number of another form": "a number that YAML reads in its own way (010 is 8); write plain digits, or quote it",
     "too much in one file": "too much in one file",
     "found undefined alias": "an alias (*) whose anchor (&) is not there; put text that begins with * in quotes",
     "found duplicate anchor": "an anchor (&) that is there twice; put text that begins with & in quotes",

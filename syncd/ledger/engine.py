@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,19 @@ BUSY_SECONDS = 10
 APPLICATION_ID = 0x73796E63
 """SQLite's `application_id` of a syncd ledger ("sync"): another program's file is not touched."""
 T = TypeVar("T")
+READ_ONLY = "25006"
+"""PostgreSQL's read_only_sql_transaction: the server is a standby, or was made one (its error codes, appendix A)."""
+REFUSALS = {r'database ".*" does not exist': "3D", r'role ".*" does not exist|authentication failed|pg_hba': "28"}
+SAID_BY_POSTGRES = {
+    "08": ("no connection", "see host, port and sslmode in state.url, and that the server runs and can be reached"),
+    "28": ("the server refuses the user or its password", "see user and password in state.url, and pg_hba.conf"),
+    "3D": ("the server has no such database", "see the database's name in state.url"),
+    "42501": ("the user may not do this", "give it CREATE and all rights on its tables in the schema"),
+    READ_ONLY: ("the server takes no writes", "it is a standby: let state.url lead to the primary"),
+    "53": ("the server has no room: connections, memory or disk", "see its log, and its limits"),
+    "57": ("the server stops, or starts", "see that it runs; tried again in the next cycle"),
+}
+"""By how SQLSTATE begins: what it means, and the fix."""
 PART = 500
 """Rows that are made and sent to the database together."""
 
@@ -103,9 +117,24 @@ def _explained(error: Exception, place: str) -> LedgerError:
         "FileExistsError": "a part of its path is a file; name another `state.path`",
     }
     hints |= {"OperationalError": DAMAGED} if is_sqlite else {}  # of sqlite3 itself: text that is no UTF-8
+    if said := _said_by_postgres(cause):
+        what, hint = said
+        return LedgerError(f"the ledger {place} cannot be used: {what}", hint=hint)
     hint = next((text for start, text in hints.items() if code.startswith(start)), "")
     fallback = "see that the database is there and takes connections"
     return LedgerError(f"the ledger {place} cannot be used ({code})", hint=hint or fallback)
+
+
+def _said_by_postgres(cause: BaseException | None) -> tuple[str, str] | None:
+    """What an error of PostgreSQL's means, and its fix; its own text may hold the address."""
+    if not type(cause).__module__.startswith("psycopg"):
+        return None
+    state = str(getattr(cause, "sqlstate", None) or "")
+    if not state and type(cause).__name__ == "OperationalError":
+        # Of a connection that was not made libpq gives the server's text alone.
+        text = str(cause)
+        state = next((state for words, state in REFUSALS.items() if re.search(words, text)), "08")
+    return next((told for start, told in SAID_BY_POSTGRES.items() if state.startswith(start)), None)
 
 
 def prepare_file(path: Path) -> list[tuple[Path, int]]:
@@ -245,7 +274,26 @@ def postgres_engine(url: str) -> Engine:
                 "state.url is no PostgreSQL address",
                 hint="write postgresql://USER:PASSWORD@HOST/DATABASE, with %40 for @, %3A for : and %2F for / in them",
             ) from None
-        return create_engine(address, hide_parameters=True, pool_pre_ping=True, max_overflow=-1)
+        options = {"client_encoding": "utf8"}  # whatever the database's own is
+        engine = create_engine(address, hide_parameters=True, pool_pre_ping=True, max_overflow=-1, connect_args=options)
+    event.listen(engine, "handle_error", _leave_a_standby)
+    event.listen(engine, "connect", _see_that_it_holds_any_text)
+    return engine
+
+
+def _leave_a_standby(context: Any) -> None:
+    """After a failover the old server takes no writes: its connections are as good as closed."""
+    if getattr(context.original_exception, "sqlstate", "") == READ_ONLY:
+        context.is_disconnect = True
+
+
+def _see_that_it_holds_any_text(connection: Any, _record: object) -> None:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in {"UTF8", "SQL_ASCII"}:
+        raise LedgerError(
+            f"the ledger's database has the encoding {encoding}, which does not hold every name",
+            hint="make it anew: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
+        )
 
 
 def in_parts(ids: Iterable[str]) -> Iterator[list[str]]:

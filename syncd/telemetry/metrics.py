@@ -146,12 +146,14 @@ class Metrics:
         sources: AbstractSet[str],
     ) -> None:
         """Seconds from run to run by job, requests a second by target; gauges of other (job, target) pairs go."""
-        for job, target in self._pairs - pairs:
-            with suppress(KeyError):
-                self._families.success.remove(job, target)
-            for status in STATUSES:
-                with suppress(KeyError):
-                    self._families.secrets.remove(job, target, status)
+        gone, families = self._pairs - pairs, self._families
+        for job, target in gone:
+            for family in (families.success, families.secrets, families.duration, families.drift, families.refusals):
+                family.remove_by_labels({"job": job, "target": target})
+        for job in {job for job, _ in gone} - {job for job, _ in pairs}:
+            families.staleness.remove_by_labels({"job": job})
+        for target in {target for _, target in gone} - {target for _, target in pairs}:
+            families.requests.remove_by_labels({"target": target})
         self._pairs &= pairs
         for source in self._expiring - sources:
             self.expires(source, None)

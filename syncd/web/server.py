@@ -80,7 +80,8 @@ class HttpServer:
         try:
             sock = config.bind_socket()
         except (SystemExit, OSError):
-            raise ConfigError(f"server.listen: {listen} cannot be bound", hint="is the port in use?") from None
+            hint = "is the port in use, and the host an address of this machine (or 0.0.0.0 for all)?"
+            raise ConfigError(f"server.listen: {listen} cannot be bound", hint=hint) from None
         self.address = "{}:{}".format(*sock.getsockname()[:2])
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [sock]}, name="http", daemon=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -35,6 +36,40 @@ def test_a_pipe_that_closes_early_is_no_failure(job: Lab, words: str) -> None:
     )
     assert done.returncode in {0, 1 if words.startswith("plan") else 0}, done
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr and "bug" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-", "2>/dev/full", ">/dev/full"])
+def test_streams_that_are_closed_or_full_cost_no_work(job: Lab, bao: Bao, closed: str) -> None:
+    """A closed one would leave its number to the ledger's file, and the next message would be written into that."""
+    bao.put("app/s1", v=closed)
+    command = f"{sys.executable} -m syncd --config {job.config_file}"
+    environ = {**os.environ, **AWS_ENVIRON}
+    script = f"{command} sync {closed}"
+    done = subprocess.run(["bash", "-c", script], env=environ, capture_output=True, text=True, check=False)
+    assert job.site.values()["s1_v"] == closed
+    assert done.returncode == (3 if closed == ">/dev/full" else 1), done
+    assert ">/dev/full" != closed or "stdout takes no more" in done.stderr
+    for words in ("status", "check", "state list --json", "--version", "plan"):
+        script = f"{command} {words} {closed}"
+        done = subprocess.run(["bash", "-c", script], env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode in ({3} if closed == ">/dev/full" else {0, 1}), (words, done)
+        assert "bug" not in done.stderr and "Traceback" not in done.stderr
+    assert job.run("audit", "verify").code == 0
+
+
+@pytest.mark.parametrize(
+    "environ", [{"LC_ALL": "C", "PYTHONUTF8": "0"}, {"LC_ALL": "POSIX"}, {"PYTHONIOENCODING": "latin-1"}]
+)
+@pytest.mark.parametrize("words", ["plan --json", "state list --json", "state export", "status --json", "audit export"])
+def test_what_a_program_reads_is_utf_8(job: Lab, bao: Bao, environ: dict[str, str], words: str) -> None:
+    bao.put("app/schlüssel-🔑-ключ", v="1")
+    if words != "plan --json":
+        job.run("sync")
+    command = [sys.executable, "-m", "syncd", "--config", str(job.config_file), *words.split()]
+    done = subprocess.run(command, env={**os.environ, **AWS_ENVIRON, **environ}, capture_output=True, check=False)
+    text = done.stdout.decode("utf-8")
+    assert "schlüssel-🔑-ключ" in text or words in {"status --json", "audit export"}
+    [json.loads(line) for line in text.splitlines()] if words == "audit export" else json.loads(text)
 
 
 @pytest.mark.parametrize("column", ["message", "hint", "subject", "ref", "first_at", "retry_at", "attempts"])

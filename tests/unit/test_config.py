@@ -52,6 +52,9 @@ FAULTS = [
     (("state",), {}, "state: write either path or url"),
     (("state", "url"), {"env": "X"}, "state: write either path or url"),
     (("server", "listen"), "nowhere", "server.listen"),
+    (("server", "listen"), "300.1.1.1:8080", "server.listen: no address"),
+    (("server", "listen"), "[:::::]:8080", "server.listen: no address"),
+    (("server", "listen"), "1.2.3:8080", "server.listen: no address"),
     (("sources", "vault", "type"), "valt", "sources.vault: needs 'type', one of"),
     (("sources", "vault", "address"), "http://vault.example.com", "plain http is for this machine only"),
     (("sources", "vault", "address"), "https://user:planted@vault", "no user or password"),
@@ -124,6 +127,29 @@ def test_all_faults_at_once_with_their_lines(tmp_path: Path) -> None:
 )
 def test_broken_yaml_is_one_clear_message(tmp_path: Path, text: str) -> None:
     assert len(problems(tmp_path, text)) == 1
+
+
+@pytest.mark.parametrize("number", ["010", "0x1F", "0b11", "1_000", "1:30", "-017", "+0o7", "190:20:30"])
+@pytest.mark.parametrize("place", ["max_deletes", "version"])
+def test_a_number_that_yaml_reads_in_its_own_way(tmp_path: Path, number: str, place: str) -> None:
+    """PyYAML's version 1.1 of YAML takes 010 for 8: another version of a secret, another limit."""
+    text = yaml.safe_dump(GOOD, sort_keys=False)
+    if place == "version":
+        text = text.replace("secrets:\n    - path", f"secrets:\n    - version: {number}\n      path", 1)
+    else:
+        text = text.replace("    secrets:", f"    guard: {{max_deletes: {number}}}\n    secrets:", 1)
+    assert number in text
+    (said,) = problems(tmp_path, text)
+    line = next(index for index, one in enumerate(text.splitlines(), 1) if number in one)
+    assert f":{line}" in said and ("its own way" in said or number == "+0o7"), said
+
+
+@pytest.mark.parametrize("key", ["010", "1_000", "0x1F"])
+def test_a_name_that_yaml_takes_for_a_number(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "syncd.yaml"
+    path.write_text(yaml.safe_dump(GOOD, sort_keys=False).replace("labels:", f"labels:\n      {key}: x", 1))
+    assert key in path.read_text() or "labels:" not in path.read_text()
+    load(path)
 
 
 def test_anchors_may_be_used(tmp_path: Path) -> None:

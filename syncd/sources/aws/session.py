@@ -18,14 +18,24 @@ from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshabl
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConfigNotFound,
+    ConfigParseError,
     ConnectTimeoutError,
     CredentialRetrievalError,
+    InvalidConfigError,
+    InvalidRegionError,
+    MetadataRetrievalError,
     NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
     ProxyConnectionError,
     ReadTimeoutError,
+    RefreshWithMFAUnsupportedError,
     SSLError,
+    SSOError,
+    TokenRetrievalError,
 )
 from botocore.parsers import ResponseParserError
 
@@ -69,6 +79,19 @@ KMS_CODES = {
     "KmsDisabled",
     "KmsNotFound",
 }
+NOT_SET_UP = (
+    ConfigNotFound,
+    ConfigParseError,
+    InvalidConfigError,
+    InvalidRegionError,
+    MetadataRetrievalError,
+    NoRegionError,
+    ParamValidationError,
+    RefreshWithMFAUnsupportedError,
+    SSOError,
+    TokenRetrievalError,
+)
+"""What the SDK raises before anything is asked: its files, the login that it was given, a role's name."""
 RENEWAL_SECONDS = 60.0
 """At least so long between two sessions made anew on the same credentials."""
 THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"}
@@ -257,6 +280,11 @@ def known_regions() -> frozenset[str]:
         raise ConfigError(
             "AWS_PROFILE in the environment names a profile that is not there", hint="see ~/.aws/config, or unset it"
         ) from None
+    except (BotoCoreError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"the AWS SDK cannot read its configuration ({type(error).__name__})",
+            hint="see ~/.aws/config and ~/.aws/credentials, AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE",
+        ) from None
 
 
 def signing_credentials() -> tuple[str, SecretValue[str], SecretValue[str] | None]:
@@ -314,6 +342,11 @@ def _translated(place: str, call: Callable[[], T]) -> T:
             f"{place}: the proxy on the way to AWS refuses or does not answer",
             hint="see proxy of the source, or HTTPS_PROXY, and its user and password; NO_PROXY goes around it",
             whole=True,
+        ) from None
+    except NOT_SET_UP as error:
+        raise SourceDenied(
+            f"{place}: AWS is not set up ({type(error).__name__})",
+            hint=HINT_CREDENTIALS + "; an SSO session is renewed by aws sso login; see assume_role",
         ) from None
     except BotoCoreError as error:
         what = BOUNDS.broken or f"does not answer ({type(error).__name__.lstrip('_')})"

@@ -35,7 +35,10 @@ LOGIN_HINTS = {
     404: "no such login method is mounted there: see auth.method, auth.mount and auth.namespace",
 }
 """What the server's statuses mean at a login (Vault's HTTP API, auth methods)."""
-TOKEN_HINTS = {403: "the token is wrong, expired or revoked, or of another namespace: see auth.token"}
+TOKEN_HINTS = {
+    403: "the token is wrong, expired or revoked, or of another namespace: see auth.token",
+    404: "there is no such namespace: see namespace of the source, and auth.namespace",
+}
 """The same, where the token itself is given."""
 LOGIN_BACKOFF = timedelta(minutes=1)
 LOGIN_BACKOFF_MAX = timedelta(hours=1)
@@ -228,8 +231,11 @@ class VaultSession:
         status = error.status if isinstance(error, StatusError) else 0
         hint = (TOKEN_HINTS if self._login.method == "token" else LOGIN_HINTS).get(status, LOGIN_HINT)
         minutes = int(wait.total_seconds() // 60)
+        namespace = self.server.namespace if self.server.login_namespace is None else self.server.login_namespace
+        within = f" in namespace {namespace}" if namespace else ""
+        answered = f" (HTTP {status})" if status else ""
         return SourceDenied(
-            f"{self.server.place} refused the login" + (f" (HTTP {status})" if status else "") + _skew_note(error),
+            f"{self.server.place} refused the login{within}{answered}{_skew_note(error)}",
             hint=f"{hint}; this process does not try the same credential again for {minutes} min",
         )
 

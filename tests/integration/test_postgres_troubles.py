@@ -1,0 +1,112 @@
+"""A PostgreSQL that becomes a standby, has a narrow encoding, or refuses: what is said, and what is done after it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from syncd.bootstrap.app import App
+from syncd.config import load
+from syncd.reconcile.run_job import Run, sync_job
+from tests.lab import Bao, Lab
+from tests.support.postgres import emptied
+
+
+@contextmanager
+def database(postgres: str, encoding: str) -> Iterator[str]:
+    """A database of its own with this encoding."""
+    name = f"d_{secrets.token_hex(4)}"
+    with psycopg.connect(postgres, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+        try:
+            yield postgres.rpartition("/")[0] + f"/{name}"
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def using(lab: Lab, url: str) -> None:
+    lab.config["state"] = {
+        "url": {"file": str(lab.secret_file("url", url))},
+        "fingerprint_key": {"file": str(lab.secret_file("key", secrets.token_hex(32)))},
+    }
+
+
+@pytest.fixture
+def job(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    bao.put("app/ключ-🔑", v="2")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "K_{field}_{n}", "field": "v"})
+    lab.config["jobs"]["job"]["secrets"] = [
+        {"path": f"{bao.mount}/app/a", "field": "v", "name": "A"},
+        {"path": f"{bao.mount}/app/ключ-🔑", "field": "v", "name": "B"},
+    ]
+    return lab
+
+
+def test_a_failover_costs_no_more_than_a_cycle(job: Lab, bao: Bao, postgres: str) -> None:
+    with database(postgres, "UTF8") as url, psycopg.connect(postgres, autocommit=True) as admin:
+        using(job, url)
+        name = url.rpartition("/")[2]
+        with App(load(job.config_file)) as app:
+
+            def cycle() -> int:
+                run = Run(holder="test", wait=timedelta(seconds=5))
+                (report,) = sync_job(app.runtime, app.runtime.jobs["job"], run)
+                return report.exit_code
+
+            assert cycle() == 0
+            admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+            bao.put("app/a", v="new")
+            assert cycle() == 7 and job.site.values()["A"] == "1"
+            admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+            cycle()
+            assert cycle() == 0 and job.site.values()["A"] == "new"
+
+
+@pytest.mark.parametrize(("encoding", "code"), [("UTF8", 0), ("SQL_ASCII", 0), ("LATIN1", 7), ("EUC_JP", 7)])
+def test_every_name_can_be_kept_or_none_is(job: Lab, postgres: str, encoding: str, code: int) -> None:
+    with database(postgres, encoding) as url:
+        using(job, url)
+        done = job.run("sync")
+        assert done.code == code, done.err
+        if code:
+            assert f"encoding {encoding}" in done.err and "ENCODING 'UTF8'" in done.err and not job.writes()
+        else:
+            assert set(job.statuses()) == {"A", "B"} and job.run("status").code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("/postgres", "/not_there"), "no such database"),
+        (("syncd@", "nobody-there:planted-password@"), "refuses the user"),
+        (("127.0.0.1", "127.0.0.2"), "no connection"),
+        (("/postgres", "/postgres?sslmode=verify-full"), "no connection"),
+    ],
+)
+def test_why_it_cannot_be_used_is_said(job: Lab, postgres: str, change: tuple[str, str], said: str) -> None:
+    using(job, postgres.replace(*change))
+    for words in (("sync",), ("check", "--connect"), ("status",)):
+        done = job.run(*words)
+        assert done.code == 7 and said in done.err + done.out, (words, done.err, done.out)
+        assert "planted" not in done.err + done.out
+
+
+@pytest.mark.parametrize("url", ["mysql://u@h/d", "postgresql://", "nothing", "postgresql://u@h:port/d"])
+def test_check_sees_an_address_that_is_none(job: Lab, url: str) -> None:
+    using(job, url)
+    done = job.run("check")
+    assert done.code == 7 and "is no PostgreSQL address" in done.out + done.err
+
+
+def test_the_whole_cycle_on_a_database_that_was_emptied(job: Lab, postgres: str) -> None:
+    emptied(postgres)
+    using(job, postgres)
+    assert job.run("sync").code == 0 and job.run("sync").code == 0
