@@ -21,7 +21,7 @@ from syncd.bootstrap.targets import TargetFactory
 from syncd.bootstrap.waits import WaitNotices
 from syncd.config.settings import AwsSettings, Settings
 from syncd.domain import LastRun
-from syncd.domain.decisions import Labels
+from syncd.domain.decisions import HeldAction, Labels, Pause, said_of_pause
 from syncd.domain.ports import Clock, CycleObserver, Queue, SilentObserver, Source, Target, TellWait
 from syncd.domain.recency import TOLERANCE, happened_within
 from syncd.domain.statuses import Served
@@ -172,7 +172,7 @@ class App:
     def _site_keys(self) -> dict[str, frozenset[str]]:
         """Every key of each site: as targets write it, and as the ledger joined them."""
         found: dict[str, set[str]] = {}
-        known = {**self.ledger.known_aliases(), **self._joined}
+        known = self.ledger.known_aliases()
         for key in {*(target.site for target in self.settings.targets.values()), *known}:
             site = known.get(key, key)
             found.setdefault(site, {site}).add(key)
@@ -183,9 +183,29 @@ class App:
         keys = self._site_keys()
         return {name: keys.get(site := self.site_of(name), frozenset({site})) for name in self.settings.targets}
 
-    def site_that_rests(self, scope: str, name: str) -> str:
-        """What a pause is of, whatever the configuration calls it later; empty for all but targets."""
-        return self.site_of(name) if scope == "target" else ""
+    def pause(self, scope: str, name: str, until: datetime | None, reason: str) -> str:
+        """Let a job, a target or everything rest. Returns: what was done, in words. Raises `LedgerError`."""
+        decisions, sites = self.ledger.decisions, self._sites_that_rest(scope, name)
+        before = decisions.pause_of(scope, name, sites)
+        site = self.site_of(name) if scope == "target" else ""
+        return said_of_pause(decisions.pause(scope, name, until, reason, sites, site), before)
+
+    def resume(self, scope: str, name: str) -> bool:
+        """End a pause. Returns: was there one? Raises `LedgerError`."""
+        return self.ledger.decisions.resume(scope, name, self._sites_that_rest(scope, name))
+
+    def _sites_that_rest(self, scope: str, name: str) -> frozenset[str]:
+        return self.sites_of_targets().get(name, frozenset()) if scope == "target" else frozenset()
+
+    def pauses(self) -> tuple[Pause, ...]:
+        """The pauses that hold at this moment, those of targets by the names of today."""
+        sites = self.sites_of_targets()
+        return tuple(pause.by_todays_name(sites) for pause in self.ledger.decisions.pauses())
+
+    def held(self, batch: str | None = None) -> tuple[HeldAction, ...]:
+        """What waits for a release, or was released and is not sent yet, by the names of today."""
+        found = self.ledger.decisions.held(batch=batch)
+        return tuple(replace(action, target=self.first_target_on(action.site, action.job)) for action in found)
 
     @property
     def served(self) -> Served:

@@ -29,5 +29,8 @@ class PauseWatch:
             if self._read_at is None or time.monotonic() - self._read_at > FRESH:
                 self._known, self._read_at = self._decisions.pauses(), time.monotonic()
             # A login that changed shows in the middle of a cycle which site it is, so this is asked each time.
-            keys = self._sites().get(target, frozenset()) if any(pause.site for pause in self._known) else frozenset()
-            return next((str(pause) for pause in self._known if pause.covers(job, target, keys)), "")
+            sites = self._sites() if any(pause.site for pause in self._known) else {}
+            keys = sites.get(target, frozenset())
+            return next(
+                (str(pause.by_todays_name(sites)) for pause in self._known if pause.covers(job, target, keys)), ""
+            )

@@ -115,9 +115,10 @@ def _pauses_of_nothing(options: Context) -> Iterator[Row]:
     """Pauses of what this configuration calls otherwise, or has no more: whoever made them counts on them."""
     with options.open(writable=False) as app:
         sites = frozenset().union(*app.sites_of_targets().values())
-        for pause in app.ledger.decisions.pauses():
+        for pause in app.pauses():
             named = app.settings.jobs.keys() if pause.scope == "job" else app.settings.targets.keys()
-            if pause.scope != "all" and pause.name not in named and pause.site not in sites:
+            is_there = pause.site in sites if pause.site else pause.name in named
+            if pause.scope != "all" and not is_there:
                 said = f"there is no {pause.scope} {pause.name} that could rest; fix: {pause.command_to_end}, or pause"
                 yield "warning", f"pause of {pause.scope} {pause.name}", f"{said} what is meant by its name of today", 0
 

@@ -28,7 +28,7 @@ def held(context: typer.Context, *, server: Server = None, token_file: TokenFile
         with context.obj.open(writable=False) as app:
             from syncd.report.held import batch_rows
 
-            rows = batch_rows(app.ledger.decisions.held(), app.runtime.clock(), app.served)
+            rows = batch_rows(app.held(), app.runtime.clock(), app.served)
     if as_json:
         show_json(rows)
         return 0

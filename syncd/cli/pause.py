@@ -9,7 +9,6 @@ import typer
 from syncd.cli.context import moment, show
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.remote import Server, TokenFile, remote
-from syncd.domain.decisions import said_of_pause
 from syncd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -52,10 +51,9 @@ def pause(
         see_scope(app.settings, scope, name)
         if ends is not None and ends <= app.runtime.clock():
             raise ConfigError(f"--until {until} has passed already", hint="name a later time")
-        before = app.ledger.decisions.pause_of(scope, name)
-        paused = app.ledger.decisions.pause(scope, name, ends, why, app.site_that_rests(scope, name))
+        said = app.pause(scope, name, ends, why)
         log_override("pause", why, scope=scope, name=name)
-    show(said_of_pause(paused, before))
+    show(said)
     return 0
 
 
@@ -75,13 +73,8 @@ def resume(
         show(far.post("resume", {"scope": scope, "name": name})["message"])
         return 0
     with context.obj.open() as app:
-        was_paused = app.ledger.decisions.resume(scope, name)
-        sites = app.sites_of_targets().get(name, frozenset()) if scope == "target" else frozenset()
-        others = [
-            pause
-            for pause in app.ledger.decisions.pauses()
-            if scope != "all" and (pause.scope == "all" or pause.site in sites)
-        ]
+        was_paused = app.resume(scope, name)
+        others = [pause for pause in app.pauses() if scope != "all" and pause.scope == "all"]
     show(said_of_resume(scope, name, was_paused=was_paused))
     for other in others:
         show(f"but {other}; see: {other.command_to_end}")

@@ -16,7 +16,7 @@ from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
 from syncd.domain import Record
 from syncd.domain.audit import CAUSE, Cause, Entry
-from syncd.domain.decisions import ReleaseOutcome, said_of_pause, said_of_release
+from syncd.domain.decisions import ReleaseOutcome, said_of_release
 from syncd.domain.job import Job
 from syncd.errors import ConfigError
 from syncd.reconcile.rollback import (
@@ -51,17 +51,24 @@ class Actions:
     def release(self, who: Principal, batch: str, reason: str) -> str:
         """Let a batch go."""
         with self._in_the_name_of(who, "release", why := reason_of(reason)) as app:
-            outcome = app.ledger.decisions.release(batch, why, app.served, who.targets)
-            jobs = {item.job for item in app.ledger.decisions.held(batch=batch)}
-            waits = self._woken(app, jobs) if outcome is ReleaseOutcome.DONE else ""
+            outcome = app.ledger.decisions.release(
+                batch, why, app.served, lambda item: who.sees(app.first_target_on(item.site, item.job))
+            )
+            jobs = {item.job for item in app.held(batch)}
+            waits = self._woken(app, who, jobs) if outcome is ReleaseOutcome.DONE else ""
             return said_of_release(batch, outcome, done=waits or "a cycle sends it now")
 
-    def _woken(self, app: App, jobs: Iterable[str], paths: Iterable[str] = ()) -> str:
-        """Let jobs run soon. Returns: why some of them send nothing now; empty where all do."""
-        waits, pauses, sites = [], app.ledger.decisions.pauses(), app.sites_of_targets()
+    def _woken(self, app: App, who: Principal, jobs: Iterable[str], paths: Iterable[str] = ()) -> str:
+        """Let jobs run soon. Returns: why some of them send nothing now, as far as `who` may know; else empty."""
+        waits, pauses, sites = [], app.pauses(), app.sites_of_targets()
         for name in sorted(set(jobs) & app.runtime.jobs.keys()):  # one that is gone runs no more
             job = app.runtime.jobs[name]
-            rests = [str(p) for p in pauses if any(p.covers(name, target, sites[target]) for target in job.targets)]
+            rests = [
+                str(pause)
+                for pause in pauses
+                if pause.scope == "all" or sees_scope(app, who, pause.scope, pause.name)
+                if any(pause.covers(name, target, sites[target]) for target in job.targets)
+            ]
             if not self._runner.trigger(name, paths, by=CAUSE.get().actor):
                 waits.append(f"job {name} has no schedule; run it by hand: syncd sync {name}")
             elif rests:
@@ -73,19 +80,18 @@ class Actions:
         with self._in_the_name_of(who, "pause", why := reason_of(reason)) as app:
             _see_scope(app, who, scope)
             ends = _moment(until) if until else None
-            before = app.ledger.decisions.pause_of(*scope)
-            return said_of_pause(app.ledger.decisions.pause(*scope, ends, why, app.site_that_rests(*scope)), before)
+            return app.pause(*scope, ends, why)
 
     def resume(self, who: Principal, scope: tuple[str, str]) -> str:
         """End a pause, and look at once."""
         with self._in_the_name_of(who, "resume") as app:
             _see_scope(app, who, scope)
-            was_paused = app.ledger.decisions.resume(*scope)
+            was_paused = app.resume(*scope)
             kind, name = scope
             what = "everything" if kind == "all" else f"{kind} {name}"
             if not was_paused:
                 return f"{what} was not paused"
-            waits = self._woken(app, [job.name for job in app.runtime.jobs.values() if _is_in_scope(job, scope)])
+            waits = self._woken(app, who, [job.name for job in app.runtime.jobs.values() if _is_in_scope(job, scope)])
             return f"{what} goes on; {waits}" if waits else f"{what} goes on"
 
     def rollback(self, who: Principal, asked: Mapping[str, Any], reason: str) -> str:
@@ -111,7 +117,9 @@ class Actions:
                 app.ledger.decisions.roll_back([rollback for _, rollback in kept], entries)
                 said = "; ".join(f"{item.path}: {rollback}" for item, rollback in kept)
             # The answer does not wait for the cycles: a page that hangs for minutes is asked again.
-            waits = self._woken(app, [job.name for job in jobs_of(app.runtime, paths)], [path for _, path in paths])
+            waits = self._woken(
+                app, who, [job.name for job in jobs_of(app.runtime, paths)], [path for _, path in paths]
+            )
             return f"{said}; {waits}" if waits else said
 
     def freeze(self, who: Principal, asked: Mapping[str, str], reason: str) -> str:
@@ -132,7 +140,7 @@ class Actions:
                 )  # fmt: skip
                 journal.protect(replace(record, frozen_until=until, status=status), entry)
             if until is None:
-                waits = self._woken(app, {record.job})
+                waits = self._woken(app, who, {record.job})
                 return f"{name} is no longer frozen; {waits or 'a cycle sees to it'}"
             return f"{name} is frozen until {until:%Y-%m-%d %H:%M} UTC"
 
@@ -140,7 +148,7 @@ class Actions:
         """Let a job run soon."""
         with self._in_the_name_of(who, "sync") as app:
             _see_scope(app, who, ("job", job))
-            return self._woken(app, [job]) or f"job {job} runs now"
+            return self._woken(app, who, [job]) or f"job {job} runs now"
 
 
 def reason_of(text: str) -> str:

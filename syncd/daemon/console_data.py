@@ -92,7 +92,7 @@ class ConsoleData:
                 }  # fmt: skip
 
     def _pauses(self, app: App, who: Principal) -> Iterator[dict[str, Any]]:
-        for pause in app.ledger.decisions.pauses():
+        for pause in app.pauses():
             if pause.scope != "all" and not sees_scope(app, who, pause.scope, pause.name):
                 continue
             yield {
@@ -277,11 +277,7 @@ class ConsoleData:
     def held(self, who: Principal) -> list[dict[str, Any]]:
         """What waits for a release, by batch."""
         app = self._app
-        return [
-            row
-            for row in batch_rows(app.ledger.decisions.held(), app.runtime.clock(), app.served)
-            if who.sees(row["target"])
-        ]
+        return [row for row in batch_rows(app.held(), app.runtime.clock(), app.served) if who.sees(row["target"])]
 
     def report(self, who: Principal, form: str) -> tuple[str, str]:
         """The report as text, and its media type."""

@@ -133,8 +133,16 @@ class Pause:
 
     def covers(self, job: str, target: str, sites: Collection[str]) -> bool:
         """Does it hold for this job on this target? `sites`: every key that the target's site is known under."""
-        by_name = self.scope == "all" or (self.scope, self.name) in {("job", job), ("target", target)}
-        return by_name or (self.scope == "target" and self.site in sites)
+        if self.scope == "target" and self.site:
+            return self.site in sites
+        return self.scope == "all" or (self.scope, self.name) in {("job", job), ("target", target)}
+
+    def by_todays_name(self, sites: Mapping[str, Collection[str]]) -> Pause:
+        """The same; of a target, by the name that its site has now. `sites`: the keys of each target's site."""
+        if self.scope != "target" or self.site in sites.get(self.name, ()):
+            return self
+        name = next((name for name, keys in sites.items() if self.site in keys), self.name)
+        return replace(self, name=name)
 
     @property
     def command_to_end(self) -> str:

@@ -250,11 +250,14 @@ class StateStore(Protocol):
     def held(self, site: str, job: str) -> tuple[HeldAction, ...]:
         """What waits for a release, or was released and is not sent yet."""
 
-    def rollbacks(self, source: str, configured: Container[str]) -> Mapping[str, Rollback]:
-        """The paths of a source that a person rolled back, as far as that holds at this moment.
+    def rollbacks(self, source: str) -> Mapping[str, Rollback]:
+        """The paths of a source that a person rolled back, as far as that holds at this moment."""
 
-        `configured`: the sources that there are; what was rolled back at another one, which is gone or has a new
-        name, holds wherever its path is.
+    def orphaned_rollbacks(self, configured: Container[str]) -> Mapping[tuple[str, str], Rollback]:
+        """The same of sources that no job has any more, by path and id of the mount or account: under another name of
+        its source it is still the same secret.
+
+        `configured`: the sources of jobs.
         """
 
     def arrived(self, remote_id: str, name: str, ref: SecretRef, version: str) -> bool:

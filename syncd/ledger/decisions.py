@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
 from syncd.domain import Version, version_label
 from syncd.domain.audit import CAUSE, CONTROL, Cause, Entry
@@ -42,11 +42,11 @@ class Decisions:
             return tuple(_held(row) for row in connection.execute(query).mappings())
 
     def release(
-        self, batch: str, reason: str, served: Served, only_targets: Iterable[str] | None = None
+        self, batch: str, reason: str, served: Served, may: Callable[[HeldAction], bool] = lambda _: True
     ) -> ReleaseOutcome:
         """Let the actions of a batch go, each as it is now, for a day.
 
-        `served`: what of it can still go; `only_targets`: what the person may decide on; None: on all.
+        `served`: what of it can still go; `may`: may the person decide on it?
         """
         now, by = self._clock(), CAUSE.get().actor.id
         with self._writing() as connection:
@@ -57,7 +57,7 @@ class Decisions:
             waiting = [action for action in members if not action.is_released(now) and not served.is_left_over(action)]
             known = connection.execute(select(tables.batches).where(tables.batches.c.batch == batch)).first()
             # Whoever may not decide on all of it does not learn that it is there.
-            if only_targets is not None and any(action.target not in set(only_targets) for action in waiting):
+            if not all(map(may, waiting)):
                 return ReleaseOutcome.UNKNOWN
             if not waiting:
                 if known is None:
@@ -80,34 +80,45 @@ class Decisions:
             found = [_pause(row) for row in rows.mappings()]
         return tuple(pause for pause in found if pause.until is None or pause.until > now)
 
-    def pause_of(self, scope: str, name: str) -> Pause | None:
-        """The pause of this very job, target or everything that holds at this moment."""
-        return next((pause for pause in self.pauses() if (pause.scope, pause.name) == (scope, name)), None)
+    def pause_of(self, scope: str, name: str, sites: Collection[str] = ()) -> Pause | None:
+        """The pause of this very job, target or everything that holds at this moment. `sites`: see `pause`."""
+        return next((pause for pause in self.pauses() if _is_of(pause, scope, name, sites)), None)
 
-    def pause(self, scope: str, name: str, until: datetime | None, reason: str, site: str = "") -> Pause:
+    def pause(
+        self, scope: str, name: str, until: datetime | None, reason: str, sites: Collection[str] = (), site: str = ""
+    ) -> Pause:
         """Let a job, a target or everything rest; a pause that is there already is replaced.
 
-        `site`: what the target stands for, so that it rests under any other name as well.
+        `sites`: the keys of what the target stands for, which rests under any other name as well; `site`: the one
+        that counts now.
         """
         now, by = self._clock(), CAUSE.get().actor.id
         pause = Pause(scope=scope, name=name, at=now, until=until, by=by, reason=reason, site=site)
         with self._writing() as connection:
+            for before in _pauses(connection):
+                if _is_of(before, scope, name, sites):
+                    connection.execute(delete(tables.pauses).where(_this(before)))
             row = {key: getattr(pause, key) for key in Pause.__dataclass_fields__}
             upsert(connection, tables.pauses, [{**row, "end_told": False}])
             trail.append(connection, CONTROL, [_paused("job.paused", scope, name, until=_instant(until))], now)
         return pause
 
-    def resume(self, scope: str, name: str) -> bool:
-        """End a pause; its row stays, because absence of that time does not count. Returns: was there one?"""
-        table, now = tables.pauses.c, self._clock()
+    def resume(self, scope: str, name: str, sites: Collection[str] = ()) -> bool:
+        """End a pause; its row stays, because absence of that time does not count. Returns: was there one?
+
+        `sites`: the keys of what a target stands for now; its pause may have another name.
+        """
+        now, ended = self._clock(), False
         with self._writing() as connection:
             holds = protective_now(now, _jump(connection))
-            mine = and_(table.scope == scope, table.name == name, or_(table.until.is_(None), table.until > holds))
-            ended = {"until": min(now, holds), "end_told": True}
-            if not connection.execute(update(tables.pauses).where(mine).values(**ended)).rowcount:
-                return False
-            trail.append(connection, CONTROL, [_paused("job.resumed", scope, name)], self._clock())
-        return True
+            for pause in _pauses(connection):
+                if _is_of(pause, scope, name, sites) and (pause.until is None or pause.until > holds):
+                    values = {"until": min(now, holds), "end_told": True}
+                    connection.execute(update(tables.pauses).where(_this(pause)).values(**values))
+                    ended = True
+            if ended:
+                trail.append(connection, CONTROL, [_paused("job.resumed", scope, name)], self._clock())
+        return ended
 
     def tell_ended_pauses(self) -> None:
         """Write a line for each pause whose time ran out. Nobody has to be there when it does."""
@@ -120,8 +131,7 @@ class Decisions:
             return
         with self._writing() as connection:
             for pause in ended:
-                this = and_(ran_out, table.c.scope == pause.scope, table.c.name == pause.name)
-                if connection.execute(update(table).where(this).values(end_told=True)).rowcount:
+                if connection.execute(update(table).where(and_(ran_out, _this(pause))).values(end_told=True)).rowcount:
                     line = _paused("job.resumed", pause.scope, pause.name, until=_instant(pause.until))
                     trail.append(connection, CONTROL, [line], self._clock(), Cause(reason="its time ran out"))
 
@@ -129,7 +139,7 @@ class Decisions:
         """When the last pause of a job on a target ended, by this machine's clock; None for never."""
         now = self._clock()
         with self._reading() as connection:
-            found = [_pause(row) for row in connection.execute(select(tables.pauses)).mappings()]
+            found = _pauses(connection)
         ends = [pause.until for pause in found if pause.until is not None and pause.covers(job, target, sites)]
         return max((end for end in ends if end <= now), default=None)
 
@@ -191,6 +201,22 @@ def _one_at_a_time(connection: Connection) -> None:
 
 def _held(row: Any) -> HeldAction:
     return HeldAction(**row)
+
+
+def _pauses(connection: Connection) -> list[Pause]:
+    return [_pause(row) for row in connection.execute(select(tables.pauses)).mappings()]
+
+
+def _this(pause: Pause) -> ColumnElement[bool]:
+    table = tables.pauses.c
+    return and_(table.scope == pause.scope, table.name == pause.name, table.site == pause.site)
+
+
+def _is_of(pause: Pause, scope: str, name: str, sites: Collection[str]) -> bool:
+    """Is it what is called so now? A target that is not configured any more is known by its name alone."""
+    if pause.scope != scope:
+        return False
+    return pause.site in sites if pause.site and sites else pause.name == name
 
 
 def _pause(row: Any) -> Pause:
@@ -262,7 +288,7 @@ def store_held(connection: Connection, site: str, job: str, waiting: Iterable[He
     _one_at_a_time(connection)
     before = {_held(row).identity: _held(row) for row in connection.execute(select(table).where(mine)).mappings()}
     now = {action.identity: action for action in waiting}
-    if before.keys() == now.keys():
+    if {key: action.target for key, action in before.items()} == {key: action.target for key, action in now.items()}:
         return
     connection.execute(delete(table).where(mine))
     rows = []
@@ -271,7 +297,8 @@ def store_held(connection: Connection, site: str, job: str, waiting: Iterable[He
         if action.released_at is not None and action.identity not in before:
             continue
         # A release that came while this cycle ran is kept.
-        kept = before.get(action.identity) or replace(action, since=at)
+        known = before.get(action.identity)
+        kept = replace(known, target=action.target) if known else replace(action, since=at)
         rows.append({key: getattr(kept, key) for key in HeldAction.__dataclass_fields__})
     if rows:
         connection.execute(insert(table), rows)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -67,15 +65,6 @@ def move(connection: Connection, old: str, site: str, rows: Iterable[Record], at
         fresh = [{**row, "site": site} for row in moving if tuple(row[name] for name in key) not in columns_found]
         if fresh:
             connection.execute(table.insert(), fresh)
-
-
-ALIAS = "alias "
-"""Begins the key under which the ledger remembers what a site was known as."""
-
-
-def news_key(job: str) -> str:
-    """Under which the ledger remembers when a job's source had something new; a job's name may be longer than a key."""
-    return f"news {hashlib.sha256(job.encode()).hexdigest()[:40]}"
 
 
 def lock_lost(site: str, place: str) -> LedgerError:
@@ -206,8 +195,8 @@ class SiteJournal:
     def news(self, jobs: Iterable[str]) -> None:
         """Remember that the source of jobs has something new: sites that were not reached since are behind."""
         with self._transaction() as connection:
-            at = (self._clock() - tables.EPOCH) // tables.MICROSECOND
-            upsert(connection, tables.meta, [{"key": news_key(job), "value": str(at)} for job in jobs])
+            at = self._clock()
+            upsert(connection, tables.news, [{"job": job, "at": at} for job in jobs])
 
     def facts(self, facts: Facts) -> None:
         """Store what was judged of values that were read, each with what was judged."""
@@ -247,9 +236,8 @@ class SiteJournal:
         with self._transaction() as connection:
             move(connection, other, self._site, put, self._clock())
             # Rules that name the old key go on to mean this site.
-            text = json.dumps([other, self._site])
-            key = f"{ALIAS}{hashlib.sha256(other.encode()).hexdigest()[:40]}"
-            upsert(connection, tables.meta, [{"key": key, "value": text}])
+            upsert(connection, tables.aliases, [{"old": other, "site": self._site}])
+            connection.execute(delete(tables.aliases).where(tables.aliases.c.old == self._site))
             entry = Entry(event="site.joined", site=self._site, detail={"old": other, "by": "its ids"})
             trail.append(connection, CONTROL, [entry], self._clock())
 

@@ -255,14 +255,29 @@ def _count_and_index(connection: Connection) -> None:
     words.install(connection)
 
 
-def _pause_sites(connection: Connection) -> None:
-    """To 9: the pause of a target is of its site, and its end is told. Those of before hold for the target's name."""
+def _keep_sites_apart(connection: Connection) -> None:
+    """To 9: a pause of a target is of its site, and its end is told; what sites were called has a table of its own.
+
+    Pauses of before hold for the target's name.
+    """
+    meta = tables.meta.c
+    kept = connection.execute(select(meta.value).where(meta.key.startswith("alias "))).scalars().all()
     for statement in (
-        "ALTER TABLE syncd_pauses ADD COLUMN site VARCHAR(200) NOT NULL DEFAULT ''",
-        "ALTER TABLE syncd_pauses ADD COLUMN end_told BOOLEAN NOT NULL DEFAULT false",
-        "UPDATE syncd_pauses SET end_told = true WHERE until IS NOT NULL",
+        "CREATE TABLE syncd_aliases (old VARCHAR(200) NOT NULL PRIMARY KEY, site VARCHAR(200) NOT NULL)",
+        "CREATE TABLE syncd_news (job VARCHAR(200) NOT NULL PRIMARY KEY, at BIGINT NOT NULL)",
+        "DELETE FROM syncd_meta WHERE key LIKE 'alias %' OR key LIKE 'news %'",
+        """CREATE TABLE syncd_pauses_9 (
+            scope VARCHAR(8) NOT NULL, name VARCHAR(200) NOT NULL, site VARCHAR(200) NOT NULL, at BIGINT NOT NULL,
+            until BIGINT, by TEXT NOT NULL, reason TEXT NOT NULL, end_told BOOLEAN NOT NULL,
+            PRIMARY KEY (scope, name, site))""",
+        """INSERT INTO syncd_pauses_9 SELECT scope, name, '', at, until, by, reason, until IS NOT NULL
+            FROM syncd_pauses""",
+        "DROP TABLE syncd_pauses",
+        "ALTER TABLE syncd_pauses_9 RENAME TO syncd_pauses",
     ):
         connection.exec_driver_sql(statement)
+    for old, site in map(json.loads, kept):
+        connection.execute(text("INSERT INTO syncd_aliases VALUES (:old, :site)"), {"old": old, "site": site})
 
 
 STEPS: tuple[Callable[[Connection], None], ...] = (
@@ -273,7 +288,7 @@ STEPS: tuple[Callable[[Connection], None], ...] = (
     _keep_decisions,
     _judge_by_reference,
     _count_and_index,
-    _pause_sites,
+    _keep_sites_apart,
 )
 """Migrations, each in the SQL of its time: the first leads from schema version 1 to 2, and so on."""
 CURRENT = 1 + len(STEPS)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from datetime import datetime
 
 from sqlalchemy import and_, select
@@ -14,6 +13,7 @@ from syncd.domain import (
     SecretRef,
     version_label,
 )
+from syncd.domain.arn import SecretArn
 from syncd.domain.decisions import HeldAction, Rollback
 from syncd.domain.governance import FactKey, Facts
 from syncd.ledger import history
@@ -21,7 +21,6 @@ from syncd.ledger import schema as tables
 from syncd.ledger.audit import Filter
 from syncd.ledger.audit_trail import AuditTrail
 from syncd.ledger.decisions import Decisions
-from syncd.ledger.journal import ALIAS, news_key
 from syncd.ledger.listings import ListedSecret, facts_of, listed_secrets
 from syncd.ledger.record_queries import RecordQueries
 from syncd.ledger.rows import as_recent, as_run
@@ -58,15 +57,28 @@ class PastQueries(RecordQueries):
         """What waits for a release, or was released and is not sent yet."""
         return self.decisions.held(site, job)
 
-    def rollbacks(self, source: str, configured: Container[str]) -> dict[str, Rollback]:
-        """The paths of a source that a person rolled back, as far as that holds at this moment.
+    def rollbacks(self, source: str) -> dict[str, Rollback]:
+        """The paths of a source that a person rolled back, as far as that holds at this moment."""
+        return {path: item for (_, path), item in self.decisions.rollbacks(source).items()}
 
-        `configured`: the sources that there are; what was rolled back at another one, which is gone or has a new
-        name, holds wherever its path is.
+    def orphaned_rollbacks(self, configured: Container[str]) -> dict[tuple[str, str], Rollback]:
+        """The same of sources that no job has any more, by path and id of the mount or account.
+
+        `configured`: the sources of jobs. Where that id was never learnt, nothing is known to be the same secret.
         """
-        found = self.decisions.rollbacks()
-        orphaned = {path: item for (name, path), item in found.items() if name not in configured}
-        return orphaned | {path: item for (name, path), item in found.items() if name == source}
+        found = {}
+        for (source, path), item in self.decisions.rollbacks().items():
+            if source not in configured and (mount_id := self._mount_id(source, path)):
+                found[path, mount_id] = item
+        return found
+
+    def _mount_id(self, source: str, path: str) -> str:
+        arn, mounts = SecretArn.parse(path), self.known_mounts(source)
+        if arn is not None:
+            return arn.owner
+        # A Vault mount ends in a slash; an AWS account is the whole source.
+        within = [mount for mount in mounts if not mount.endswith("/") or path.startswith(mount)]
+        return mounts[max(within, key=len)] if within else ""
 
     def arrived(self, remote_id: str, name: str, ref: SecretRef, version: str) -> bool:
         """Did the secret with this id ever get this very version (a token) of this reference?
@@ -84,13 +96,12 @@ class PastQueries(RecordQueries):
 
     def aliases(self, site: str) -> frozenset[str]:
         """Other keys that the site was known under."""
-        return frozenset(other for other, now in self.known_aliases().items() if now == site)
+        return frozenset(other for other, now in self.known_aliases().items() if now == site and other != site)
 
     def known_aliases(self) -> dict[str, str]:
-        """Every key that a site was known under, and its key of today."""
-        meta = tables.meta
-        rows = self._all(select(meta.c.value).where(meta.c.key.startswith(ALIAS)))
-        return dict(json.loads(row["value"]) for row in rows)
+        """Every key that a site was known under, and its key of today: joined by a person, or followed by its ids."""
+        moves = {row["old"]: row["site"] for row in self._all(select(tables.aliases))} | self.joined_sites()
+        return {old: today(old, moves) for old in moves}
 
     def rested_until(self, job: str, target: str, site: str) -> datetime | None:
         """When the last pause of a job on a target ended; None for never."""
@@ -102,8 +113,8 @@ class PastQueries(RecordQueries):
 
     def news_at(self, job: str) -> datetime | None:
         """When a cycle last saw something new at a job's source; None for never."""
-        at = self.meta(news_key(job))
-        return None if at is None else tables.EPOCH + int(at) * tables.MICROSECOND
+        found = self._all(select(tables.news.c.at).where(tables.news.c.job == job))
+        return found[0]["at"] if found else None
 
     def open_drift(self) -> set[tuple[str, str]]:
         """Sites and jobs with secrets that others changed at Wix, as the last cycles found."""
@@ -145,3 +156,12 @@ class PastQueries(RecordQueries):
         """One of the ledger's own facts."""
         rows = self._all(select(tables.meta.c.value).where(tables.meta.c.key == key))
         return str(rows[0]["value"]) if rows else None
+
+
+def today(key: str, moves: Mapping[str, str]) -> str:
+    """Where a chain of moves from a key ends; a ring of them, which somebody made by hand, is left where it closes."""
+    seen = {key}
+    while (following := moves.get(key)) is not None and following not in seen:
+        key = following
+        seen.add(key)
+    return key

@@ -17,7 +17,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    false,
     or_,
     text,
 )
@@ -207,13 +206,13 @@ pauses = Table(
     metadata,
     Column("scope", String(8), primary_key=True),
     Column("name", String(200), primary_key=True),
+    Column("site", String(200), primary_key=True),
     Column("at", Instant, nullable=False),
     Column("until", Instant),
     Column("by", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("site", String(200), nullable=False, server_default=""),
     # Does the audit trail say that it ended?
-    Column("end_told", Boolean, nullable=False, server_default=false()),
+    Column("end_told", Boolean, nullable=False),
 )
 rollbacks = Table(
     "syncd_rollbacks",
@@ -262,6 +261,20 @@ sessions = Table(
     Column("name", String(100), nullable=False),
     Column("credential", String(64), nullable=False),
     Column("until", Instant, nullable=False),
+)
+# Keys that sites were known under, and the one that their ids led to.
+aliases = Table(
+    "syncd_aliases",
+    metadata,
+    Column("old", String(200), primary_key=True),
+    Column("site", String(200), nullable=False),
+)
+# When a job's source last had something new.
+news = Table(
+    "syncd_news",
+    metadata,
+    Column("job", String(200), primary_key=True),
+    Column("at", Instant, nullable=False),
 )
 joined_sites = Table(
     "syncd_joined_sites",

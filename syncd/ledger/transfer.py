@@ -24,9 +24,20 @@ from syncd.ledger.store import Ledger
 FORMAT = "syncd-ledger/1"
 MOVED = (
     tables.records, tables.ids, tables.joined_sites, tables.paths, tables.mounts, tables.troubles, tables.grants,
-    tables.history, tables.runs, tables.pauses, tables.rollbacks,
+    tables.history, tables.runs, tables.pauses, tables.rollbacks, tables.aliases, tables.news,
 )  # fmt: skip
-"""What is moved; the locks and the request times of a moment are not."""
+"""What is moved."""
+STAYS = {
+    tables.meta: "of this very ledger: its schema, its key, its chains",
+    tables.locks: "of a moment", tables.requests: "of a moment", tables.sessions: "logins at one daemon",
+    tables.facts: "judged anew when values are read", tables.listings: "listed anew by the next cycle",
+    tables.held: "held anew by the next cycle", tables.batches: "with them", tables.notices: "told anew",
+    tables.counts: "counted by triggers",
+    tables.audit: "a chain of its own, which begins with the import; export the old one: syncd audit export",
+    tables.audit_heads: "the same", tables.audit_open: "the same", tables.audit_findings: "the same",
+    tables.audit_checkpoints: "the same", tables.audit_shipped: "the same", tables.audit_pruned: "the same",
+}  # fmt: skip
+"""What is not, and why."""
 LEFT_OUT = {"seal", "fingerprint", "id"}
 """Columns that are made anew; `id` numbers the history's lines in their order."""
 NOT_AN_EXPORT = "make one with: syncd state export --full > FILE"

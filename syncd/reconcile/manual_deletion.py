@@ -64,7 +64,7 @@ def _see_that_nobody_wants_it(runtime: Runtime, target: Target, record: Record) 
     claims = claims_on_site(runtime, target)
     if objection := claims.objection(record.name, record.ref.path):
         raise PlanMoved(f"{record.name} is not deleted: {objection}", hint="fix the job first")
-    if record.name in claims.names:
+    if record.name.casefold() in claims.names:
         raise PlanMoved(f"{record.name} is still wanted by a job", hint="exclude it from the job's rules first")
 
 

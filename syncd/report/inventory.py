@@ -97,7 +97,7 @@ def report_now(app: App, chosen: Chosen) -> Report:
     served = app.served
     held = [
         item
-        for item in app.ledger.decisions.held()
+        for item in app.held()
         if chosen.takes(app, item.target, item.site, item.job) and not served.is_left_over(item)
     ]
     return Report(

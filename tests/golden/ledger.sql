@@ -1,3 +1,8 @@
+CREATE TABLE syncd_aliases (
+	old VARCHAR(200) NOT NULL,
+	site VARCHAR(200) NOT NULL,
+	PRIMARY KEY (old)
+)
 CREATE TABLE syncd_audit (
 	stream VARCHAR(200) NOT NULL,
 	seq BIGINT NOT NULL,
@@ -159,6 +164,11 @@ CREATE TABLE syncd_mounts (
 	seal BIGINT,
 	PRIMARY KEY (source, mount)
 )
+CREATE TABLE syncd_news (
+	job VARCHAR(200) NOT NULL,
+	at BIGINT NOT NULL,
+	PRIMARY KEY (job)
+)
 CREATE TABLE syncd_notices (
 	cause VARCHAR(400) NOT NULL,
 	at BIGINT NOT NULL,
@@ -184,13 +194,13 @@ CREATE TABLE syncd_paths (
 CREATE TABLE syncd_pauses (
 	scope VARCHAR(8) NOT NULL,
 	name VARCHAR(200) NOT NULL,
+	site VARCHAR(200) NOT NULL,
 	at BIGINT NOT NULL,
 	until BIGINT,
 	"by" TEXT NOT NULL,
 	reason TEXT NOT NULL,
-	site VARCHAR(200) DEFAULT '' NOT NULL,
-	end_told BOOLEAN DEFAULT 0 NOT NULL,
-	PRIMARY KEY (scope, name)
+	end_told BOOLEAN NOT NULL,
+	PRIMARY KEY (scope, name, site)
 )
 CREATE TABLE syncd_records (
 	site VARCHAR(200) NOT NULL,

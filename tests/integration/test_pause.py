@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -83,13 +84,29 @@ def test_the_pause_of_a_target_is_of_its_site(job: Lab, door: str) -> None:
     job.config["jobs"]["other" if door.endswith("another's") else "job"] = {
         **job.config["jobs"]["job"], "targets": ["boutique"],
     }  # fmt: skip
-    result = job.run("sync")
-    assert "target shop is paused" in result.out and not job.site.values(), result.out
+    result, name = job.run("sync"), "boutique" if door == "renamed" else "shop"
+    assert f"target {name} is paused" in result.out and not job.site.values(), result.out
     assert job.run("plan", "--detailed-exitcode").code == 2
-    ended = job.run("resume", "--target", "boutique")
-    assert "was not paused" in ended.out and "syncd resume --target shop" in ended.out
-    assert job.run("resume", "--target", "shop").code == 0 and job.run("sync").code == 0
+    assert "goes on" in job.run("resume", "--target", "boutique").out and job.run("sync").code == 0
     assert len(job.site.values()) == 6
+
+
+def test_names_that_change_places_change_no_pause(job: Lab) -> None:
+    bank = str(uuid.uuid4())
+    job.secret_file("bank-key", job.wix.issue_key(bank))
+    targets = job.config["targets"]
+    targets["bank"] = job.target(bank, "bank-key")
+    job.config["jobs"]["job"]["targets"] = ["shop", "bank"]
+    assert job.run("pause", "--target", "shop", "--reason", "freeze").code == 0
+    targets["shop"], targets["bank"] = targets["bank"], targets["shop"]
+    assert job.run("pause", "--target", "shop", "--until", "1h", "--reason", "another").code == 0
+    job.run("sync")
+    assert not job.site.values() and not job.wix.site(bank).values()
+    assert "goes on" in job.run("resume", "--target", "shop").out
+    assert "target bank is paused" in job.run("sync").out
+    assert not job.site.values() and len(job.wix.site(bank).values()) == 6
+    assert "goes on" in job.run("resume", "--target", "bank").out
+    assert job.run("sync").code == 0 and len(job.site.values()) == 6
 
 
 def test_a_pause_holds_for_a_site_under_another_name_and_login(job: Lab, bao: Bao) -> None:
@@ -101,7 +118,7 @@ def test_a_pause_holds_for_a_site_under_another_name_and_login(job: Lab, bao: Ba
     job.config["jobs"]["job"]["targets"] = ["boutique"]
     for _ in range(2):
         result = job.run("sync")
-        assert job.site.values()["s0_v"] == "1" and "target shop is paused" in result.out, result.out
+        assert job.site.values()["s0_v"] == "1" and "target boutique is paused" in result.out, result.out
 
 
 def test_a_pause_of_what_is_gone_is_told(job: Lab) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from syncd.domain import DesiredSecret, Finding, FindingKind, PathState, Record, Rule, SecretRef, rule_digest
+from syncd.domain import DesiredSecret, Finding, FindingKind, PathState, Rule, SecretRef, SecretValue, rule_digest
 from syncd.domain.naming import fill, wix_name
 from syncd.domain.ownership import mark_of, marked
 from syncd.domain.untrusted import FIELD_MAX, is_storable
@@ -21,6 +21,8 @@ class DesiredState:
 
     secrets: dict[tuple[str, SecretRef, str], DesiredSecret] = field(default_factory=dict)
     faults: dict[tuple[str, SecretRef, str], SecretError] = field(default_factory=dict)
+    value_faults: set[tuple[str, SecretRef, str]] = field(default_factory=set)
+    """Those of them that its value is to blame for."""
     findings: list[Finding] = field(default_factory=list)
 
     def put(self, desired: DesiredSecret) -> None:
@@ -47,15 +49,14 @@ class DesiredState:
         """Every mapped name, collisions included."""
         return tuple(self.secrets.values())
 
-    def hide_fingerprints(self, recorded: Mapping[str, Record]) -> None:
-        """Let no name tell whether its value is that of another secret; what came from the same reference may.
-
-        `recorded`: the site's rows by name.
-        """
+    def hide_values(self) -> None:
+        """Let no name tell anything of its value, by no comparison and no fault: a template may hold a guess."""
         for key, desired in self.secrets.items():
-            row = recorded.get(desired.name)
-            if desired.fingerprint is not None and (row is None or row.ref != desired.ref):
-                self.secrets[key] = replace(desired, fingerprint="not compared")
+            if desired.fingerprint is not None or key in self.value_faults:
+                self.secrets[key] = replace(desired, value=SecretValue(""), fingerprint="not compared")
+        for key in self.value_faults:
+            del self.faults[key]
+        self.value_faults.clear()
 
     def faulty(self) -> Mapping[str, DesiredSecret]:
         """The mapped names whose value cannot go to Wix."""
@@ -180,5 +181,6 @@ class _RuleMapper:
             value = extract(result.document, self._rule, desired.ref.field)
         except BadValue as error:
             self._state.faults[desired.key] = error
+            self._state.value_faults.add(desired.key)
             return desired
         return replace(desired, value=value, fingerprint=self._naming.fingerprint(value.reveal().encode()))

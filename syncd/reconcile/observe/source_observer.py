@@ -32,6 +32,8 @@ class _Seen:
     changed: dict[Key, PathState] = field(default_factory=dict)
     unsendable: list[ReadFailure] = field(default_factory=list)
     rollbacks: Mapping[str, Rollback] = field(default_factory=dict)
+    orphaned_rollbacks: Mapping[tuple[str, str], Rollback] = field(default_factory=dict)
+    """Of sources that are gone or have a new name, by path and mount."""
     """What a person wants of an older version, by path."""
     rolled_back: dict[str, str] = field(default_factory=dict)
     newest: dict[str, str] = field(default_factory=dict)
@@ -73,7 +75,10 @@ class SourceObserver:
         self._hinted_paths = hinted_paths
         self._states = access.store.known_paths(access.source.name)
         self._mounts = access.store.known_mounts(access.source.name)
-        self._seen = _Seen(rollbacks=access.store.rollbacks(access.source.name, access.configured))
+        self._seen = _Seen(
+            rollbacks=access.store.rollbacks(access.source.name),
+            orphaned_rollbacks=access.store.orphaned_rollbacks(access.configured),
+        )
         self.older: set[Key] = set()
         """Read in an older version than before, which is not believed yet."""
         self.failures: list[ReadFailure] = []
@@ -88,14 +93,16 @@ class SourceObserver:
             for failure in snapshot.failures:
                 self._failed(failure, rule.pin)
             for entry in snapshot.entries:
-                self._seen.entries[entry.ref.path, entry.pin] = self._as_rolled_back(entry)
+                self._seen.entries[entry.ref.path, entry.pin] = self._as_rolled_back(entry, snapshot.mount_id)
                 self._note_owner((entry.ref.path, entry.pin), entry)
         entries = self._seen.entries.items()
         self.read(key for key, entry in entries if self._is_news(key, entry) or entry.ref.path in self._hinted_paths)
 
-    def _as_rolled_back(self, entry: SourceEntry) -> SourceEntry:
+    def _as_rolled_back(self, entry: SourceEntry, mount_id: str) -> SourceEntry:
         """The version that a person wants instead of the newest one; a rule's own pin is left alone."""
-        rollback = self._seen.rollbacks.get(entry.ref.path)
+        path, seen = entry.ref.path, self._seen
+        # The same path of another mount or account is another secret, whatever its source was called.
+        rollback = seen.rollbacks.get(path) or seen.orphaned_rollbacks.get((path, mount_id))
         if rollback is None or entry.pin or entry.version is None:
             return entry
         newest = version_label(entry.version.token)
@@ -169,7 +176,15 @@ class SourceObserver:
             seen.news.clear()
 
     def _take(self, key: Key, result: ReadResult) -> None:
-        seen = self._seen
+        seen, asked = self._seen, result.entry
+        if asked.read_as and asked.version and result.version and result.version.token != asked.version.token:
+            # The path was made anew meanwhile: its version of this number is another.
+            message = f"the version {asked.read_as} that it was rolled back to is gone"
+            hint = "end it, or roll back to another one: syncd rollback PATH --end"
+            self._failed(
+                ReadFailure(location=key[0], message=message, hint=hint, of_secret=True, pin=asked.pin), asked.pin
+            )
+            return
         # A path that is listed and not read says nothing about its fields: those that are known stand.
         if result.failure:
             self._failed(result.failure, result.entry.pin)

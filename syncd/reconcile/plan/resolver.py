@@ -333,7 +333,7 @@ class PlanResolver:
         if self._runtime.judges_values:
             self._standing.rules.judge_values(wanted.all)
         else:
-            wanted.hide_fingerprints(self._standing.handover.records)
+            wanted.hide_values()
 
     def _plan(self) -> Plan:
         observed, state, standing = self._observed, self._comparisons.state, self._standing

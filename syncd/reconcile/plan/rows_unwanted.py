@@ -38,7 +38,7 @@ def _of_presence(row: Row, record: Record) -> Verdict:
     if presence is Presence.UNKNOWN:
         return report(FindingKind.UNKNOWN, record, why) + _without_tombstone(record)
     kind = FindingKind.MISSING if presence is Presence.ABSENT else FindingKind.ORPHAN
-    if record.name in row.evidence.wanted_elsewhere:
+    if record.name.casefold() in row.evidence.wanted_elsewhere:
         return report(kind, record, f"{why}; kept, another job wants its name") + _without_tombstone(record)
     if record.remote_id is None and record.pending is None:
         return report(FindingKind.UNCHANGED, record, "it was adopted once, and is not on the site any more")

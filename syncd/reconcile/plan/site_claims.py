@@ -47,6 +47,7 @@ class SiteClaims:
     """What the jobs on a site want, and those of which it is not known completely."""
 
     names: frozenset[str]
+    """Casefolded, as Wix compares names."""
     blind_jobs: tuple[BlindJob, ...] = ()
     profile: str = "api"
 
@@ -65,7 +66,7 @@ def claims_on_site(runtime: Runtime, target: Target, *, except_job: str = "") ->
             continue
         wish = _wish(runtime, job, target)
         if not wish.cause:
-            names |= wish.names
+            names |= {name.casefold() for name in wish.names}
             continue
         # What cannot be listed now is judged by what was read before, so that one broken job does not hold up a whole
         # site.

@@ -253,7 +253,7 @@ ROWS = {
     "wanted by another job": Row(
         wanted=None,
         record=record(absent_for=DAY, absent_at=NOW - HOUR),
-        evidence={**ABSENT, "wanted_elsewhere": {"KEY"}},
+        evidence={**ABSENT, "wanted_elsewhere": {"key"}},
         policies={"delete": True},
         then="missing",
     ),
