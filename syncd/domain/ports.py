@@ -33,6 +33,7 @@ from syncd.domain import (
 from syncd.domain.audit import Entry
 from syncd.domain.decisions import HeldAction, Rollback
 from syncd.domain.governance import Facts
+from syncd.domain.recency import Since
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +285,9 @@ class StateStore(Protocol):
     def runs(self) -> tuple[LastRun, ...]:
         """The last cycle of each job on each site."""
 
+    def last_run(self, site: str, job: str) -> LastRun | None:
+        """The last cycle of a job on a site."""
+
     def grants(self, site: str, now: datetime) -> Mapping[str, Grant]:
         """Names that `syncd state adopt` allows to be taken over at this moment."""
 
@@ -296,10 +300,10 @@ class StateStore(Protocol):
     def known_ids(self, ids: Iterable[str]) -> dict[str, KnownId]:
         """What is known of these ids although no row may hold them any more."""
 
-    def names_sent(self, site: str, job: str, action: str, since: datetime) -> frozenset[str]:
+    def names_sent(self, site: str, job: str, action: str, since: Since) -> frozenset[str]:
         """Names that a job sent since then for create or update, but for those that were surely refused."""
 
-    def deletions(self, site: str, job: str | None, since: datetime) -> frozenset[str]:
+    def deletions(self, site: str, job: str | None, since: Since) -> frozenset[str]:
         """The ids sent for deletion since then, but for those that were surely refused."""
 
 

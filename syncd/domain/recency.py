@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -41,3 +42,15 @@ def skew_in_words(skew: timedelta) -> str:
     minutes = abs(skew).total_seconds() / 60
     which = "ahead of" if skew > timedelta(0) else "behind"
     return f"the clock of this machine is {minutes:.1f} minutes {which} the server's"
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """A span that ends now, by two clocks of which either may have jumped: what is in it by one of them is in it.
+
+    What lies ahead of a clock was noted while that one was wrong; the other one tells.
+    """
+
+    span: timedelta
+    site_now: datetime
+    now: datetime

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, select
+from sqlalchemy import ColumnElement, Select, and_, or_, select
 
 from syncd.domain import Result
+from syncd.domain.recency import TOLERANCE, Since
 from syncd.ledger import schema as tables
 
 
@@ -26,18 +26,24 @@ def not_refused(lines: Iterable[dict[str, Any]]) -> frozenset[str]:
     return frozenset(sent | counted)
 
 
-def deletions(site: str, job: str | None, since: datetime) -> Select[Any]:
+def deletions(site: str, job: str | None, since: Since) -> Select[Any]:
     """The ids sent for deletion since then on a site, and how far each came."""
     table = tables.history.c
-    where = [table.site == site, table.action == "delete", table.at > since]
+    where = [table.site == site, table.action == "delete", _is_since(table, since)]
     if job is not None:
         where.append(table.job == job)
     return select(table.remote_id.label("of"), table.result).where(and_(*where)).order_by(table.id)
 
 
-def names_sent(site: str, job: str, action: str, since: datetime) -> Select[Any]:
+def names_sent(site: str, job: str, action: str, since: Since) -> Select[Any]:
     """Names that a job sent since then for create or update, and how far each came."""
     table = tables.history.c
     kinds = ["update", "restore"] if action == "update" else [action]
-    sent = and_(table.site == site, table.job == job, table.action.in_(kinds), table.at > since)
+    sent = and_(table.site == site, table.job == job, table.action.in_(kinds), _is_since(table, since))
     return select(table.name.label("of"), table.result).where(sent).order_by(table.id)
+
+
+def _is_since(table: Any, since: Since) -> ColumnElement[bool]:
+    by_site = and_(table.at > since.site_now - since.span, table.at <= since.site_now + TOLERANCE)
+    by_us = and_(table.noted_at > since.now - since.span, table.noted_at <= since.now + TOLERANCE)
+    return or_(by_site, by_us)

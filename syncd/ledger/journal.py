@@ -154,7 +154,8 @@ class SiteJournal:
                 mine = and_(given.site == self._site, given.name.in_(used))
                 connection.execute(delete(tables.grants).where(mine))
             if lines:
-                connection.execute(tables.history.insert(), lines)
+                noted = self._clock()
+                connection.execute(tables.history.insert(), [{**line, "noted_at": noted} for line in lines])
                 spend_releases(connection, self._site, [line["name"] for line in lines if line["result"] == "done"])
             if audit is not NO_AUDIT:
                 now = self._clock()

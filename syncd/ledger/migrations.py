@@ -256,7 +256,8 @@ def _count_and_index(connection: Connection) -> None:
 
 
 def _keep_sites_apart(connection: Connection) -> None:
-    """To 9: a pause of a target is of its site, and its end is told; what sites were called has a table of its own.
+    """To 9: a pause of a target is of its site, and its end is told; what sites were called has a table of its own;
+    the history has the time of both clocks.
 
     Pauses of before hold for the target's name.
     """
@@ -272,6 +273,9 @@ def _keep_sites_apart(connection: Connection) -> None:
             PRIMARY KEY (scope, name, site))""",
         """INSERT INTO syncd_pauses_9 SELECT scope, name, '', at, until, by, reason, until IS NOT NULL
             FROM syncd_pauses""",
+        "ALTER TABLE syncd_history ADD COLUMN noted_at BIGINT NOT NULL DEFAULT 0",
+        "UPDATE syncd_history SET noted_at = at",
+        "CREATE INDEX ix_syncd_history_noted_at ON syncd_history (noted_at)",
         "DROP TABLE syncd_pauses",
         "ALTER TABLE syncd_pauses_9 RENAME TO syncd_pauses",
     ):

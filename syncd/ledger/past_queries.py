@@ -16,6 +16,7 @@ from syncd.domain import (
 from syncd.domain.arn import SecretArn
 from syncd.domain.decisions import HeldAction, Rollback
 from syncd.domain.governance import FactKey, Facts
+from syncd.domain.recency import Since
 from syncd.ledger import history
 from syncd.ledger import schema as tables
 from syncd.ledger.audit import Filter
@@ -32,11 +33,11 @@ class PastQueries(RecordQueries):
     audit: AuditTrail
     decisions: Decisions
 
-    def deletions(self, site: str, job: str | None, since: datetime) -> frozenset[str]:
+    def deletions(self, site: str, job: str | None, since: Since) -> frozenset[str]:
         """The ids sent for deletion since then on a site, but for those that were surely refused."""
         return history.not_refused(self._all(history.deletions(site, job, since)))
 
-    def names_sent(self, site: str, job: str, action: str, since: datetime) -> frozenset[str]:
+    def names_sent(self, site: str, job: str, action: str, since: Since) -> frozenset[str]:
         """Names that a job sent since then for create or update, but for those that were surely refused."""
         return history.not_refused(self._all(history.names_sent(site, job, action, since)))
 
@@ -141,6 +142,12 @@ class PastQueries(RecordQueries):
         """The last cycle of each job on each site."""
         query = select(tables.runs).order_by(tables.runs.c.job, tables.runs.c.target)
         return tuple(as_run(row) for row in self._all(query))
+
+    def last_run(self, site: str, job: str) -> LastRun | None:
+        """The last cycle of a job on a site."""
+        c = tables.runs.c
+        found = self._all(select(tables.runs).where(and_(c.site == site, c.job == job)))
+        return as_run(found[0]) if found else None
 
     def recent_runs(self) -> dict[tuple[str, str], list[tuple[datetime, int, float]]]:
         """The last cycles by site and job, oldest first: when each ended, its exit code, its seconds."""

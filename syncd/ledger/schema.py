@@ -338,7 +338,9 @@ history = Table(
     "syncd_history",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
+    # By the site's clock, and by this machine's: what a limit counts is of this day by either.
     Column("at", Instant, nullable=False, index=True),
+    Column("noted_at", Instant, nullable=False, index=True),
     Column("site", String(200), nullable=False),
     Column("target", String(200), nullable=False),
     Column("job", String(200), nullable=False),

@@ -30,6 +30,7 @@ from syncd.domain import (
     Version,
     WriteWindow,
 )
+from syncd.domain.recency import Since
 from syncd.domain.statuses import Served, status_of_record
 from syncd.errors import LedgerBusy, LedgerError
 from syncd.ledger.engine import postgres_engine, sqlite_engine
@@ -40,6 +41,7 @@ from syncd.ledger.site_lock import TURNS
 from syncd.ledger.store import Ledger, utc_now
 
 AT = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+SINCE = Since(timedelta(days=1), datetime.now(UTC) + timedelta(hours=1), AT)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -150,11 +152,11 @@ def test_the_rest_comes_back_too(ledger: Ledger) -> None:
     assert ledger.known_problems("s", "j") == {"N": trouble}
     assert ledger.runs() == (run,)
     assert ledger.known_mounts("v") == {"secret/": "uuid"}
-    assert ledger.deletions("s", "j", AT) == ledger.deletions("s", None, AT) == {"id-9"}
-    assert ledger.deletions("s", "other", AT) == set()
+    assert ledger.deletions("s", "j", SINCE) == ledger.deletions("s", None, SINCE) == {"id-9"}
+    assert ledger.deletions("s", "other", SINCE) == set()
     with hold(ledger) as journal:
         journal.write(log=[replace(line, outcome="refused: x", result=Result.REFUSED)])
-    assert ledger.deletions("s", "j", AT) == set()
+    assert ledger.deletions("s", "j", SINCE) == set()
     assert ledger.history("N")[-1].outcome == "sent"
     now = utc_now()
     ledger.grant("s", "N", timedelta(hours=24), Grant(remote_id="id-7", owner="others"))

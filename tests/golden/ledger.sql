@@ -111,6 +111,7 @@ CREATE INDEX ix_syncd_held_batch ON syncd_held (batch)
 CREATE TABLE syncd_history (
 	id INTEGER NOT NULL,
 	at BIGINT NOT NULL,
+	noted_at BIGINT NOT NULL,
 	site VARCHAR(200) NOT NULL,
 	target VARCHAR(200) NOT NULL,
 	job VARCHAR(200) NOT NULL,
@@ -125,6 +126,7 @@ CREATE TABLE syncd_history (
 )
 CREATE INDEX ix_syncd_history_at ON syncd_history (at)
 CREATE INDEX ix_syncd_history_name ON syncd_history (name)
+CREATE INDEX ix_syncd_history_noted_at ON syncd_history (noted_at)
 CREATE TABLE syncd_ids (
 	remote_id VARCHAR(64) NOT NULL,
 	adopted BOOLEAN NOT NULL,

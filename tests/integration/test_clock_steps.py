@@ -91,8 +91,9 @@ def test_the_deletion_limit_neither_lasts_for_a_year_nor_is_forgotten(job: Lab, 
     job.config["jobs"]["job"]["guard"] = {"max_deletes": 4}
     bao.remove("app/s4")
     assert job.run("sync").code == 6 and len(job.site.values()) == 6, "four went today"
-    job.wix.clock = lambda: datetime.now(UTC) + timedelta(hours=25)
-    with clock(job, timedelta(hours=25)) as app:
+    later = timedelta(hours=73)  # a day after each moment that a clock said it was
+    job.wix.clock = lambda: datetime.now(UTC) + later
+    with clock(job, later) as app:
         assert cycle(app).exit_code == 0
     assert len(job.site.values()) == 5, "a day later, also at Wix, there is room"
 
@@ -137,3 +138,39 @@ def test_the_quota_is_not_emptied_by_a_step(job: Lab, bao: Bao, ahead: timedelta
         step = -ahead
         ticket, wait = quota.take()
         assert ticket == 0 and wait <= timedelta(hours=1, minutes=1)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=25), timedelta(days=2), YEAR])
+@pytest.mark.parametrize("whose", ["the site's", "ours"])
+def test_a_clock_that_steps_ahead_makes_no_day_begin(job: Lab, bao: Bao, whose: str, ahead: timedelta) -> None:
+    """Either clock may be wrong: what was deleted within a day by one of them counts for the limit."""
+    for name in ("s0", "s1"):
+        bao.remove(f"app/{name}")
+    assert job.run("sync").code == 0 and job.run("sync").code == 0 and len(job.site.values()) == 8
+    for name in ("s2", "s3"):
+        bao.remove(f"app/{name}")
+    assert job.run("sync").code == 6
+    if whose == "ours":
+        with clock(job, ahead) as app:
+            assert [cycle(app).exit_code for _ in range(3)] == [6, 6, 6]
+    else:
+        job.wix.clock = lambda: datetime.now(UTC) + ahead
+        assert [job.run("sync").code for _ in range(3)] == [6, 6, 6]
+    assert len(job.site.values()) == 8
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=49), timedelta(days=9), YEAR])
+@pytest.mark.parametrize("whose", ["the site's", "ours"])
+def test_a_clock_that_steps_ahead_makes_no_absence_longer(job: Lab, bao: Bao, whose: str, ahead: timedelta) -> None:
+    job.config["jobs"]["job"].update(deletion_grace="24h", schedule={"every": "24h"})
+    bao.remove("app/s0")
+    assert job.run("sync").code == 0
+    if whose == "ours":
+        with clock(job, ahead) as app:
+            for _ in range(3):
+                cycle(app)
+    else:
+        job.wix.clock = lambda: datetime.now(UTC) + ahead
+        for _ in range(3):
+            job.run("sync")
+    assert len(job.site.values()) == 10

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ import pytest
 
 from syncd.bootstrap.app import App, Surroundings
 from syncd.config import load
-from syncd.domain import Record
 from syncd.reconcile.run_job import Run, sync_job
 from syncd.sources.aws.source import AwsSource
 from syncd.targets.wix.retries import WixCalls
@@ -33,11 +30,6 @@ def under_another_clock(lab: Lab, offset: str, *words: str) -> Result:
     )  # fmt: skip
 
 
-def earlier(span: timedelta) -> Callable[[Record], Record]:
-    """As if the absence had been observed that long ago for the last time."""
-    return lambda record: replace(record, absent_at=record.absent_at - span) if record.absent_at else record
-
-
 @pytest.fixture
 def ten(lab: Lab, bao: Bao) -> Lab:
     lab.vault(bao)
@@ -54,7 +46,7 @@ def test_a_clock_that_jumps_adds_nothing(ten: Lab, bao: Bao, jump: str) -> None:
     ten.run("sync")
     under_another_clock(ten, jump, "sync")
     assert "a_v" in ten.site.values() and "a_v" in ten.ledger()
-    ten.rewrite(earlier(timedelta(hours=25)))
+    ten.let_pass(timedelta(hours=25))
     ten.run("sync")
     assert "a_v" not in ten.site.values(), "a day of observed absence is one"
 
@@ -76,7 +68,7 @@ def test_a_freeze_outlasts_a_wrong_clock(ten: Lab, bao: Bao, jump: str) -> None:
 def test_being_there_is_no_absence(ten: Lab, bao: Bao, how: str) -> None:
     bao.remove("app/a")
     ten.run("sync")
-    ten.rewrite(earlier(timedelta(hours=20)))
+    ten.let_pass(timedelta(hours=20))
     ten.run("sync")
     if how == "frozen":
         ten.run("state", "freeze", "a_v", "--until", "1h", "--reason", "x")
@@ -86,7 +78,7 @@ def test_being_there_is_no_absence(ten: Lab, bao: Bao, how: str) -> None:
     if how == "frozen":
         ten.run("state", "thaw", "a_v")
     ten.run("sync")
-    ten.rewrite(earlier(timedelta(hours=5)))
+    ten.let_pass(timedelta(hours=5))
     ten.run("sync")
     assert "a_v" in ten.site.values(), "20 hours before it was there and 5 after it are no day of absence"
 

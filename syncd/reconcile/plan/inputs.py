@@ -40,6 +40,8 @@ class Evidence:
     """Why a deletion that is due has to wait, by name."""
     rested_until: datetime | None = None
     """When a pause of the job ended last, by the site's clock: absence of before then was not observed."""
+    unobserved_since: timedelta = timedelta.max
+    """How long ago the job last worked on the site, by this machine's clock: absence adds up by the slower of two."""
     grants: Mapping[str, Grant] = field(default_factory=dict)
     """What a person allowed to be taken over, by name."""
     known_ids: Mapping[str, KnownId] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from syncd.domain import (
     Action,
@@ -29,6 +29,7 @@ from syncd.domain.decisions import HeldAction, batched
 from syncd.domain.governance import Facts, Hit
 from syncd.domain.job import DAY, Job
 from syncd.domain.ports import Target
+from syncd.domain.recency import TOLERANCE, Since
 from syncd.domain.windows import Windows
 from syncd.reconcile.desired.desired_state import DesiredState, build_desired_state
 from syncd.reconcile.guard import GuardTerms, LimitBasis, guard
@@ -348,6 +349,7 @@ class PlanResolver:
             wanted_elsewhere=self._confirmed.wanted_elsewhere,
             objections=self._confirmed.objections or {},
             rested_until=self._rested_until(),
+            unobserved_since=self._unobserved_since(),
             grants=self._standing.grants,
             known_ids=observed.known_ids,
             problems=observed.problems,
@@ -379,10 +381,17 @@ class PlanResolver:
         ended = self._runtime.store.rested_until(self._job.name, self._target.name, self._target.site)
         return None if ended is None else ended + (self._times.site_now - self._times.now)
 
+    def _unobserved_since(self) -> timedelta:
+        """How long ago this job last worked on this site, by this machine's clock; without end where that jumped."""
+        last = self._runtime.store.last_run(self._target.site, self._job.name)
+        if last is None:
+            return timedelta(0)
+        span = self._times.now - last.started_at
+        return timedelta.max if span < -TOLERANCE else span
+
     def _guarded(self, provisional: Plan) -> Plan:
         job, limits, records = self._job, self._job.limits, self._observed.records
-        # History lines have the site's time, because this machine's clock may be days off.
-        since = self._times.site_now - DAY
+        since = Since(DAY, self._times.site_now, self._times.now)
         store, site = self._runtime.store, self._target.site
         basis = LimitBasis(
             job_records=frozenset(r.remote_id for r in records if r.remote_id and r.job == job.name),
@@ -403,7 +412,7 @@ class PlanResolver:
         releases = Releases(actions=self._standing.held, now=self._times.now)
         return releases.allows(held_action(action, cause, self._place), finishing=False)
 
-    def _sent(self, action: str, since: datetime) -> frozenset[str]:
+    def _sent(self, action: str, since: Since) -> frozenset[str]:
         return self._runtime.store.names_sent(self._target.site, self._job.name, action, since)
 
     def _presences(self) -> dict[str, tuple[Presence, str]]:

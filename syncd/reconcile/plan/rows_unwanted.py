@@ -94,7 +94,8 @@ def _tombstone(row: Row, record: Record, kind: FindingKind, why: str) -> Verdict
     seen = record.absent_for
     rested = row.evidence.rested_until
     if record.absent_at is not None and (rested is None or rested <= record.absent_at):
-        seen += max(timedelta(0), min(now - record.absent_at, 2 * policies.interval))
+        spans = (now - record.absent_at, row.evidence.unobserved_since, 2 * policies.interval)
+        seen += max(timedelta(0), min(spans))
     absent = replace(record, absent_at=now, absent_for=seen)
     if seen < policies.grace:
         left = _in_words(policies.grace - seen)
