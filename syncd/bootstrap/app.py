@@ -22,6 +22,7 @@ from syncd.bootstrap.waits import WaitNotices
 from syncd.config.settings import AwsSettings, Settings
 from syncd.domain import LastRun
 from syncd.domain.decisions import HeldAction, Labels, Pause, said_of_pause
+from syncd.domain.governance import SiteNames
 from syncd.domain.ports import Clock, CycleObserver, Queue, SilentObserver, Source, Target, TellWait
 from syncd.domain.recency import TOLERANCE, happened_within
 from syncd.domain.statuses import Served
@@ -107,7 +108,7 @@ class App:
             pause=self.stop.wait,
             waits=waits,
             rules=tuple(map(make_rule, settings.rules)),
-            labels=Labels({name: target.labels for name, target in settings.targets.items()}, self._site_keys()),
+            labels=Labels({name: target.labels for name, target in settings.targets.items()}, self._site_names()),
             paused=PauseWatch(self.ledger.decisions, self.sites_of_targets).reason,
         )
 
@@ -177,6 +178,13 @@ class App:
             site = known.get(key, key)
             found.setdefault(site, {site}).add(key)
         return {site: frozenset(keys) for site, keys in found.items()}
+
+    def _site_names(self) -> dict[str, SiteNames]:
+        targets = {name: self.site_of(name) for name in self.settings.targets}
+        return {
+            site: SiteNames(keys, frozenset(name for name, of in targets.items() if of == site))
+            for site, keys in self._site_keys().items()
+        }
 
     def sites_of_targets(self) -> dict[str, frozenset[str]]:
         """Every key that the site of each target is known under."""

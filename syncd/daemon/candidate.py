@@ -34,10 +34,11 @@ def planned_with(app: App, text: str) -> dict[str, Any]:
     with App(settings, Surroundings(), writable=False) as other:
         # Whoever writes a candidate chooses names and rules: judged by those, values would be told bit by bit.
         runtime = replace(other.runtime, judges_values=False)
+        cache = ObservationCache()  # each site is listed once, whatever a candidate asks for
         for job in runtime.jobs.values():
             for target in job.targets:
                 try:
-                    planned = Cycle(Look(runtime=runtime, job=job, target_name=target)).plan(ObservationCache())
+                    planned = Cycle(Look(runtime=runtime, job=job, target_name=target)).plan(cache)
                 except SyncdError as error:
                     failed.append({"job": job.name, "target": target, "error": error.message, "hint": error.hint})
                     continue

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from syncd.domain.governance import SiteNames
 from syncd.domain.recency import TOLERANCE
 from syncd.domain.source import Version
 from syncd.errors import ConfigError, PlanMoved
@@ -199,13 +200,13 @@ class Labels:
     """What rules select targets by: their labels, and the keys of their sites."""
 
     by_target: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    site_keys: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """By the site's key in the ledger: every key that it is configured or was known under."""
+    sites: Mapping[str, SiteNames] = field(default_factory=dict)
+    """By the site's key in the ledger."""
 
     def of(self, target: str) -> Mapping[str, str]:
         """A target's labels; none for one that is configured no more."""
         return self.by_target.get(target, {})
 
-    def keys_of(self, site: str) -> frozenset[str]:
-        """A site's keys."""
-        return self.site_keys.get(site, frozenset())
+    def names_of(self, site: str) -> SiteNames:
+        """What a site is called."""
+        return self.sites.get(site, SiteNames())

@@ -27,6 +27,18 @@ class Then(StrEnum):
     """It waits until a person releases it."""
 
 
+@dataclass(frozen=True, slots=True)
+class SiteNames:
+    """What one site is called: by every key that it is configured or was known under, and by its targets."""
+
+    keys: frozenset[str] = frozenset()
+    targets: frozenset[str] = frozenset()
+
+    def known_as(self, keys: frozenset[str]) -> SiteNames:
+        """The same with more keys."""
+        return SiteNames(self.keys | keys, self.targets)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """One secret on one site, as a rule looks at it."""
@@ -35,8 +47,8 @@ class Subject:
     """At Wix."""
     site: str
     target: str
-    site_keys: frozenset[str] = frozenset()
-    """Every key that the site is configured or was known under; rules may name it by any."""
+    called: SiteNames = field(default_factory=SiteNames)
+    """All that the site is called; rules may name it by any."""
     job: str = ""
     ref: SecretRef | None = None
     """None for a secret that nobody manages."""
@@ -70,9 +82,9 @@ class Selector:
             return False
         ref = subject.ref
         return (
-            (not self.target or _any(self.target, subject.target))
+            (not self.target or any(_any(self.target, name) for name in {subject.target, *subject.called.targets}))
             and (not self.job or _any(self.job, subject.job))
-            and (not self.site or any(_any(self.site, key) for key in {subject.site, *subject.site_keys}))
+            and (not self.site or any(_any(self.site, key) for key in {subject.site, *subject.called.keys}))
             and (not self.source or (ref is not None and _any(self.source, ref.source)))
             and (not self.name or _any(self.name, subject.name))
             and (not self.path or (ref is not None and _any(self.path, ref.path)))

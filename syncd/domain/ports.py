@@ -254,6 +254,12 @@ class StateStore(Protocol):
     def rollbacks(self, source: str) -> Mapping[str, Rollback]:
         """The paths of a source that a person rolled back, as far as that holds at this moment."""
 
+    def orphaned_mounts(self, configured: Container[str]) -> dict[str, str]:
+        """Mount to its id, of sources that no job has any more and of which the ledger still has secrets.
+
+        Whoever takes them over under another name has to find the same mount. `configured`: the sources of jobs.
+        """
+
     def orphaned_rollbacks(self, configured: Container[str]) -> Mapping[tuple[str, str], Rollback]:
         """The same of sources that no job has any more, by path and id of the mount or account: under another name of
         its source it is still the same secret.

@@ -62,6 +62,19 @@ class PastQueries(RecordQueries):
         """The paths of a source that a person rolled back, as far as that holds at this moment."""
         return {path: item for (_, path), item in self.decisions.rollbacks(source).items()}
 
+    def orphaned_mounts(self, configured: Container[str]) -> dict[str, str]:
+        """Mount to its id, of sources that no job has any more and of which the ledger still has secrets.
+
+        `configured`: the sources of jobs. Two of them that have a mount of one name tell nothing.
+        """
+        found: dict[str, set[str]] = {}
+        sources = {row["source"] for row in self._all(select(tables.mounts.c.source).distinct())}
+        for source in sorted(name for name in sources if name not in configured):
+            if self._all(select(tables.records.c.name).where(tables.records.c.source == source).limit(1)):
+                for mount, mount_id in self.known_mounts(source).items():
+                    found.setdefault(mount, set()).add(mount_id)
+        return {mount: ids.pop() for mount, ids in found.items() if len(ids) == 1}
+
     def orphaned_rollbacks(self, configured: Container[str]) -> dict[tuple[str, str], Rollback]:
         """The same of sources that no job has any more, by path and id of the mount or account.
 

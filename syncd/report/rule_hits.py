@@ -86,7 +86,7 @@ def _of_record(app: App, record: Record, paths: Paths) -> Subject:
         job=record.job,
         ref=record.ref,
         labels=app.runtime.labels.of(target),
-        site_keys=app.runtime.labels.keys_of(record.site),
+        called=app.runtime.labels.names_of(record.site),
         version=record.version,
         owner=state.owner if state else "",
         changed_at=record.source_updated_at,
@@ -105,7 +105,7 @@ def _of_problem(app: App, problem: OpenProblem, paths: Paths, version: str) -> S
         job=problem.job,
         ref=ref,
         labels=app.runtime.labels.of(target),
-        site_keys=app.runtime.labels.keys_of(problem.site),
+        called=app.runtime.labels.names_of(problem.site),
         version=version,
         owner=state.owner if state else "",
         changed_at=state.updated_at if state else None,
@@ -123,7 +123,7 @@ def unmanaged_now(app: App) -> list[Subject]:
         }
         target = app.first_target_on(site, "")
         labels = app.runtime.labels
-        found += unmanaged_subjects(listed, site, target, labels.of(target), labels.keys_of(site))
+        found += unmanaged_subjects(listed, site, target, labels.of(target), labels.names_of(site))
     return found
 
 

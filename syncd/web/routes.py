@@ -128,7 +128,7 @@ def _readable(answer: Callable[[], Response]) -> Response:
 def build(service: Service) -> Starlette:
     """The routes of section 9."""
 
-    def livez(_request: Request) -> Response:
+    async def livez(_request: Request) -> Response:  # on the event loop: the threads may all wait for the database
         return PlainTextResponse("ok\n")
 
     def readyz(_request: Request) -> Response:

@@ -817,7 +817,7 @@ MUTANTS = (
       "for name in names if (why", "for name in names[:1] if (why",
       PAUSE + "test_nothing_is_deleted_by_command_on_a_site_of_which_a_target_is_paused"),
     M("a rule names a site by any of its keys", "domain/governance.py:Selector.matches",
-      "{subject.site, *subject.site_keys}", "{subject.site}",
+      "{subject.site, *subject.called.keys}", "{subject.site}",
       KEYS + "test_a_rule_names_a_site_by_any_of_its_keys"),
     M("of two ids of one name the one that has it counts", "reconcile/observe/same_site.py:_listed_one",
       "if listed is not None and len(shown) > 1:", "if listed is None and len(shown) > 1:",

@@ -33,7 +33,9 @@ class ListingEvidence:
     documents: Mapping[Key, ReadResult] = field(default_factory=dict)
     """What was read in this cycle."""
     rolled_back: Mapping[str, str] = field(default_factory=dict)
-    """Paths that a person rolled back to an older version, and in which words."""
+    """Paths that a person rolled back to an older version and that are listed, and in which words."""
+    rollback_paths: frozenset[str] = frozenset()
+    """Paths that a person rolled back, whether or not they are listed: their newest version may be gone by now."""
     unsendable: tuple[ReadFailure, ...] = ()
     """Secrets that the source answered for, and that have nothing to send."""
 

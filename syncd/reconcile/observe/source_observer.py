@@ -74,7 +74,7 @@ class SourceObserver:
         self._cache = cache
         self._hinted_paths = hinted_paths
         self._states = access.store.known_paths(access.source.name)
-        self._mounts = access.store.known_mounts(access.source.name)
+        self._mounts = access.store.orphaned_mounts(access.configured) | access.store.known_mounts(access.source.name)
         self._seen = _Seen(
             rollbacks=access.store.rollbacks(access.source.name),
             orphaned_rollbacks=access.store.orphaned_rollbacks(access.configured),
@@ -280,6 +280,7 @@ class SourceObserver:
             unread=frozenset(seen.unread),
             listed=frozenset(seen.entries),
             documents=seen.documents,
-            rolled_back=self._seen.rolled_back,
+            rolled_back=seen.rolled_back,
+            rollback_paths=frozenset(seen.rollbacks) | {path for path, _ in seen.orphaned_rollbacks},
             unsendable=tuple(seen.unsendable),
         )

@@ -42,6 +42,8 @@ def _of_selected(record: Record, selecting: list[Rule], evidence: ListingEvidenc
     if keys & evidence.unread:
         return Presence.UNKNOWN, "its path could not be read"
     if not keys & evidence.listed:
+        if record.ref.path in evidence.rollback_paths and not record.pin:
+            return Presence.UNKNOWN, "its path is rolled back; what is gone is another version of it"
         return Presence.ABSENT, "its path is gone at the source"
     states = [evidence.paths[key] for key in keys if key in evidence.paths]
     if not states:

@@ -8,6 +8,7 @@ from syncd.domain import Delete, Existence, PathCheck, Presence, Record, RemoteS
 from syncd.domain.job import Job
 from syncd.domain.naming import could_name, selects, selects_path
 from syncd.domain.ports import Target
+from syncd.domain.values import fields_of
 from syncd.errors import SyncdError
 from syncd.reconcile.observe.evidence import ListingEvidence
 from syncd.reconcile.observe.mounts import conflicting_mount
@@ -85,9 +86,10 @@ class LastLook:
                 continue
             # The listing said so minutes ago, perhaps through a standby that lags; the path itself is asked now.
             judged = presence[record.name]
-            # What its path's answer shows (a field that is gone) was read in this very cycle.
             if judged[0] is Presence.ABSENT and (record.ref.path, record.pin) not in evidence.listed:
                 judged = self._at_its_path(record, judged)
+            elif judged[0] is Presence.ABSENT:
+                judged = self._in_its_document(record, judged)
             if judged[0] is Presence.ORPHAN and self._handover.is_claimed(record, except_job=self._job.name):
                 judged = (Presence.UNKNOWN, "another job's rule gives it this name")
             seen[record.name] = judged
@@ -103,6 +105,21 @@ class LastLook:
         if any(selects(rule, record.ref) and set(rule.tags) <= check.tags for rule in self._job.rules):
             return Presence.UNKNOWN, "not listed, but a direct look still finds it"
         return Presence.ORPHAN, "it is at its source, and no rule of its job takes its tags any more"
+
+    def _in_its_document(self, record: Record, judged: Judged) -> Judged:
+        """The fields are those that were read when the version was new; a listing may lag behind the next one."""
+        rule = next((rule for rule in self._job.rules if selects(rule, record.ref)), None)
+        if rule is None:
+            return judged
+        try:
+            source = self._runtime.source(record.ref.source)
+            entries = [entry for entry in source.find(rule, record.ref.path).entries if entry.pin == record.pin]
+            fields = [fields_of(result.document) for result in source.read(entries) if result.document is not None]
+        except SyncdError as error:
+            return Presence.UNKNOWN, f"its field is gone, but {error.message}"
+        if not fields or fields[0] is None:
+            return Presence.UNKNOWN, "its field is gone, but its path could not be read just now"
+        return (Presence.UNKNOWN, "a direct look still finds its field") if record.ref.field in fields[0] else judged
 
     def _own_objection(self, name: str, evidence: ListingEvidence) -> str:
         """Which rule of the job itself could not be read completely, and could want this name."""

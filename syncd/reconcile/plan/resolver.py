@@ -159,7 +159,7 @@ class PlanResolver:
                     target=self._target.name,
                     job=job.name,
                     labels=runtime.labels.of(self._target.name),
-                    site_keys=runtime.labels.keys_of(site) | runtime.store.aliases(site),
+                    called=runtime.labels.names_of(site).known_as(runtime.store.aliases(site)),
                 ),
                 runtime.store.facts(site) if runtime.rules else {},
                 self._times.now,
@@ -197,7 +197,7 @@ class PlanResolver:
             self._confirm(deletes)
             # What was seen by the last look may change the plan: it is made anew, with all that is known now.
             guarded = self._guarded(self._governed(self._plan()))
-        sendable = tuple(action for action in guarded.actions if self._is_sendable(action))
+        sendable = self._with_their_twins(tuple(action for action in guarded.actions if self._is_sendable(action)))
         waiting = [action for action in guarded.actions if not _has_its_value(action)]
         return self._with_rules(self._with_unread(replace(guarded, actions=sendable), waiting))
 
@@ -289,6 +289,17 @@ class PlanResolver:
         """Hits of the rules about all secrets together: one value in two places, and what nobody manages."""
         seen = SiteSeen(self._observed.records, self._observed.remote)
         return across_sites(self._runtime, self._target, seen, self._times.now)
+
+    def _with_their_twins(self, sendable: tuple[Action, ...]) -> tuple[Action, ...]:
+        """Without deletions that make room for a name in another case which is not sent: the site would have none."""
+        wanted = {desired.name.casefold(): desired.name for desired in self._observed.desired.all}
+        sent = {action.name for action in sendable if not isinstance(action, Delete)}
+
+        def makes_room_for_nothing(action: Action) -> bool:
+            twin = wanted.get(action.name.casefold())
+            return isinstance(action, Delete) and twin is not None and twin not in sent
+
+        return tuple(action for action in sendable if not makes_room_for_nothing(action))
 
     def _is_sendable(self, action: Action) -> bool:
         """A write whose value could not be read waits, and so does a deletion that nobody looked at."""

@@ -60,6 +60,8 @@ def _judge(row: Row, desired: DesiredSecret, record: Record | None) -> Verdict:
         return _create(row, desired) if row.same_name is None else _foreign(row, desired, row.same_name)
     if objection := _objection(row, desired, record):
         return objection
+    if record.job != desired.job and desired.name in evidence.claimed_by_own_job and owns(record, desired):
+        return _kept_by_its_job(desired, record)
     ours = _of_this_job(row, desired, record)
     return (note(ours) if ours != record else NOTHING) + _recorded(row.with_record(ours), desired, ours)
 
@@ -83,6 +85,13 @@ def _objection(row: Row, desired: DesiredSecret, record: Record) -> Verdict | No
         why = f"{desired.name} belongs to {record.ref} of job {record.job}"
         return report(FindingKind.CONFLICT, desired, why, ANOTHER_NAME)
     return None
+
+
+def _kept_by_its_job(desired: DesiredSecret, record: Record) -> Verdict:
+    """Another job sends the same secret under this name: its pause, its windows, its policies and rules count."""
+    if record.version == desired.version and record.remote_id is not None and record.pending is None:
+        return report(FindingKind.UNCHANGED, desired, f"job {record.job} sends it")
+    return report(FindingKind.BEHIND, desired, f"job {record.job} sends it, and has not yet")
 
 
 def _of_this_job(row: Row, desired: DesiredSecret, record: Record) -> Record:

@@ -13,6 +13,7 @@ from syncd.errors import BadName, SyncdError
 from syncd.reconcile.desired.desired_state import build_desired_state
 from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.observe.source_observer import SourceObserver
+from syncd.reconcile.plan.absence import empty_rules
 from syncd.reconcile.runtime import Runtime
 
 
@@ -103,6 +104,10 @@ def _wish(runtime: Runtime, job: Job, target: Target) -> _Wish:
     evidence = observer.evidence
     desired = build_desired_state(evidence, runtime.naming(job.name, target.profile))
     causes = [f"{failure.location}: {failure.message}" for failure in observer.failures]
+    mine = (record for record in runtime.store.records(target.site) if record.job == job.name)
+    causes += [evidence.gap() for record in mine if empty_rules(record, evidence)][:1]
+    gone = sorted(evidence.rollback_paths - evidence.rolled_back.keys())
+    causes += [f"{path} is rolled back, and was not listed" for path in gone][:1]
     failed = (finding for finding in desired.findings if finding.kind is FindingKind.FAILED)
     causes += [f"{finding.name}: {finding.message}" for finding in failed]
     if evidence.unread and not causes:

@@ -8,7 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from syncd.domain import Record, RemoteSecret
-from syncd.domain.governance import Hit, Subject
+from syncd.domain.governance import Hit, SiteNames, Subject
 from syncd.domain.ownership import owner_in
 from syncd.domain.ports import Target
 from syncd.reconcile.rules.judging import SameValue, duplicates, unmanaged
@@ -68,7 +68,7 @@ def subject_of(runtime: Runtime, record: Record, target: str) -> Subject:
         job=record.job,
         ref=record.ref,
         labels=runtime.labels.of(target),
-        site_keys=runtime.labels.keys_of(record.site),
+        called=runtime.labels.names_of(record.site),
         version=record.version,
         changed_at=record.source_updated_at,
     )
@@ -81,7 +81,7 @@ def _unmanaged_on(runtime: Runtime, target: Target, seen: SiteSeen) -> list[Subj
         target.site,
         target.name,
         runtime.labels.of(target.name),
-        runtime.labels.keys_of(target.site),
+        runtime.labels.names_of(target.site),
     )
 
 
@@ -90,11 +90,11 @@ def unmanaged_subjects(
     site: str,
     target: str,
     labels: Mapping[str, str],
-    site_keys: frozenset[str],
+    called: SiteNames,
 ) -> list[Subject]:
     """What a site lists that no ledger holds and that carries nobody's mark. `listed`: name and owner by id."""
     return [
-        Subject(name=name, site=site, target=target, labels=labels, site_keys=site_keys)
+        Subject(name=name, site=site, target=target, labels=labels, called=called)
         for name, owner in sorted(listed.values())
         if not owner
     ]

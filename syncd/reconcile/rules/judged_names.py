@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from syncd.domain import Action, Delete, DesiredSecret, PathState, Record, SecretRef
-from syncd.domain.governance import FactKey, Facts, GovernanceRule, Hit, Subject
+from syncd.domain.governance import FactKey, Facts, GovernanceRule, Hit, SiteNames, Subject
 from syncd.reconcile.rules.judging import hits_of
 from syncd.reconcile.rules.value_checks import judged
 
@@ -20,7 +20,7 @@ class Place:
     target: str
     job: str
     labels: Mapping[str, str]
-    site_keys: frozenset[str]
+    called: SiteNames
 
 
 class JudgedNames:
@@ -73,7 +73,7 @@ class JudgedNames:
             job=record.job,
             ref=record.ref,
             labels=self._place.labels,
-            site_keys=self._place.site_keys,
+            called=self._place.called,
             version=record.version,
         )
         return hits_of(self._rules, subject, self._facts, self._now)
@@ -90,7 +90,7 @@ class JudgedNames:
             job=desired.job,
             ref=desired.ref,
             labels=self._place.labels,
-            site_keys=self._place.site_keys,
+            called=self._place.called,
             version=desired.version,
             owner=state.owner if state else "",
             changed_at=desired.updated_at,
