@@ -196,7 +196,8 @@ NONE_SEEN = "there is no such secret within your rights"
 def _seen_records(app: App, who: Principal, what: str) -> list[Record]:
     """The rows that are within the rights. Raises `ConfigError` where none has that name or path."""
     rows = [record for record in app.ledger.records() if who.sees(app.first_target_on(record.site, record.job))]
-    if who.targets is not None and not any(what in {row.name, row.ref.path} for row in rows):
+    named = (what in {row.name, row.ref.path, f"{row.ref.source}:{row.ref.path}"} for row in rows)
+    if who.targets is not None and not any(named):
         raise ConfigError(NONE_SEEN, hint="see the page of all secrets")
     return rows
 

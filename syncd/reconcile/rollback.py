@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from syncd.domain import ReadResult, Record, Rule, SourceEntry, version_label
+from syncd.domain import ReadResult, Record, Rule, SecretRef, SourceEntry, version_label
 from syncd.domain.audit import Entry
 from syncd.domain.decisions import Rollback
 from syncd.domain.job import Job
@@ -31,15 +31,27 @@ class Taken:
 
 
 def taken(runtime: Runtime, records: Iterable[Record], what: str) -> list[Taken]:
-    """The paths that a name at Wix or a source path means. Raises `ConfigError` for one that no site has."""
+    """The path that a name at Wix, a source path or SOURCE:PATH means. Raises `ConfigError` for none, or several."""
     known = list(records)
-    named = [record for record in known if what in {record.name, record.ref.path}]
+    named = [record for record in known if what in {record.name, record.ref.path, _full(record.ref)}]
     if not named:
         raise ConfigError(f"no site has a secret called {what}, or one from such a path", hint="see: syncd state list")
     pinned = next((record for record in named if record.pin), None)
     if pinned is not None:
         raise ConfigError(f"{pinned.name} is pinned by its rule already", hint="change `version` or `stage` there")
+    _see_that_it_is_one(what, {_full(item.ref) for item in named})
     return taken_paths(runtime, known, {(item.ref.source, item.ref.path) for item in named})
+
+
+def _full(ref: SecretRef) -> str:
+    return f"{ref.source}:{ref.path}"
+
+
+def _see_that_it_is_one(what: str, paths: Collection[str]) -> None:
+    """Nobody is asked twice: what would take another secret back as well is not done."""
+    if len(paths) > 1:
+        means = ", ".join(sorted(paths))
+        raise ConfigError(f"{what} means {len(paths)} paths: {means}", hint="name one of them: SOURCE:PATH")
 
 
 def taken_paths(runtime: Runtime, records: Iterable[Record], paths: Iterable[tuple[str, str]]) -> list[Taken]:
@@ -66,22 +78,30 @@ def ended_paths(
 
     `configured`: the sources that there are; a rollback at another one is found by its path alone.
     """
-    named = [record.ref for record in records if what in {record.name, record.ref.path}]
+    named = [record.ref for record in records if what in {record.name, record.ref.path, _full(record.ref)}]
     chosen = [
         (source, path)
         for source, path in rollbacks
-        if path == what or any(ref.path == path and (ref.source == source or source not in configured) for ref in named)
+        if what in {path, f"{source}:{path}"}
+        or any(ref.path == path and (ref.source == source or source not in configured) for ref in named)
     ]
     if not chosen:
         raise ConfigError(f"{what} is not rolled back", hint=f"see: syncd where {what}")
+    _see_that_it_is_one(what, {f"{source}:{path}" for source, path in chosen})
     return chosen
 
 
 def entries_of_end(records: Iterable[Record], paths: Iterable[tuple[str, str]]) -> Iterator[Entry]:
     """The lines of the audit trail where rollbacks end; a path without a secret at any site has one, too."""
     known = list(records)
+    sources = {record.ref.source for record in known}
     for source, path in paths:
-        rows = [record for record in known if record.ref.path == path]
+        # A source that is gone has left its rows to the one that took them over.
+        rows = [
+            record
+            for record in known
+            if record.ref.path == path and (record.ref.source == source or source not in sources)
+        ]
         yield from entries_of(rows, None)
         if not rows:
             yield Entry(event="secret.rolled_back", ref=f"{source}:{path}", detail={"ended": "true"})

@@ -149,7 +149,7 @@ def _row(app: App, record: Record, status: str, newest: str | None) -> dict[str,
     held = (version_label(record.version) or None) if record.remote_id else None
     return {
         "site": record.site,
-        "target": record.target,
+        "target": app.first_target_on(record.site, record.job),
         "name": record.name,
         "version": held,
         "source_version": newest,
