@@ -25,7 +25,7 @@ class Sink(Protocol):
     """Takes lines in their order, at least once."""
 
     def send(self, lines: Sequence[str]) -> None:
-        """Have them for sure on return. Raises `SinkError`."""
+        """Deliver the lines; return once the sink has stored them. Raises `SinkError` where it has not."""
 
 
 class StdoutSink:

@@ -34,7 +34,7 @@ class OpenedLedger:
     fingerprints: Fingerprints
 
     def close(self) -> None:
-        """Give connections back."""
+        """Close the connections."""
         self.request_times.dispose()
         self.ledger.close()
 

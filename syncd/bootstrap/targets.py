@@ -69,7 +69,7 @@ class TargetFactory:
         return self._clients[way]
 
     def close(self) -> None:
-        """Give connections back."""
+        """Close the connections."""
         for client in self._clients.values():
             client.close()
 

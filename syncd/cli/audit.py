@@ -188,7 +188,7 @@ def export(
     until: Until = None,
     form: Annotated[str, typer.Option("--format", help="jsonl or csv.")] = "jsonl",
 ) -> int:
-    """Print every line of a time, oldest first."""
+    """Print the audit trail's lines between two moments, oldest first."""
     from syncd.ledger.audit import Filter
 
     if form not in {"jsonl", "csv"}:

@@ -112,7 +112,7 @@ class CertAuth(VaultLogin):
 
 
 class AwsIamAuth(VaultLogin):
-    """AWS credentials of the standard chain."""
+    """A login at Vault by the AWS credentials that the SDK finds by itself (environment, profile, role)."""
 
     method: Literal["aws_iam"] = Field(description="The way to log in", examples=["aws_iam"])
     role: str = Field("", description="The role; the one of the identity's name if left out", examples=["syncd"])

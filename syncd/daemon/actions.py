@@ -123,7 +123,7 @@ class Actions:
             return f"{said}; {waits}" if waits else said
 
     def freeze(self, who: Principal, asked: Mapping[str, str], reason: str) -> str:
-        """Leave a secret alone until then; without a time, thaw it."""
+        """Leave a secret alone until `asked["until"]`; without it, thaw it. Returns: what was done, in words."""
         until = _moment(asked["until"]) if asked.get("until") else None
         why = reason_of(reason) if until else (reason.strip() or None)
         with self._in_the_name_of(who, "freeze", why) as app:

@@ -22,9 +22,9 @@ MOST = 2**63
 
 
 def secrets_page(app: App, who: Principal, asked: Mapping[str, str], known: Mapping[str, list[str]]) -> dict[str, Any]:
-    """The secrets that are asked for. `known`: what the filters offer.
+    """One page of the secrets that `who` may see and that fit the filters in `asked`. `known`: what the filters offer.
 
-    Raises `ConfigError` for a filter that is none.
+    Raises `ConfigError` for a filter or a value of one that is not offered.
     """
     now, served = app.runtime.clock(), app.served
     status, job, target, rule = (asked.get(key, "") for key in ("status", "job", "target", "rule"))

@@ -13,7 +13,7 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policies:
-    """What the job allows."""
+    """What a job's configuration lets syncd do on its own: adopt, restore, delete, and how often it verifies."""
 
     job: str
     adopt: bool = False

@@ -78,7 +78,7 @@ class Source(Protocol):
         """Try the login and each rule's permissions."""
 
     def close(self) -> None:
-        """Give connections back."""
+        """Close the connections."""
 
 
 class Target(Protocol):

@@ -23,7 +23,7 @@ class Served:
         return record.site not in self.jobs
 
     def is_left_over(self, record: OfAJob) -> bool:
-        """Does its job send nothing to its site any more, whatever was removed: the rule's job, its target?"""
+        """Does no configured job of this name send to its site? The job may be gone, or the target from its list."""
         return record.job not in self.jobs.get(record.site, frozenset())
 
 

@@ -62,7 +62,7 @@ class Ledger(PastQueries):
         migrate(engine, place, path)
 
     def close(self) -> None:
-        """Give connections back."""
+        """Close the connections."""
         self._engine.dispose()
 
     @contextmanager

@@ -31,7 +31,7 @@ class Cause:
 
 
 class Notifier:
-    """Compares what is open with what was told, after each run."""
+    """Tells people, after each run, what is new since the last message, and what is over."""
 
     def __init__(self, app: App, on_failure: Callable[[], None] = lambda: None) -> None:
         """`on_failure`: counts a message that could not be sent. Raises `ConfigError` without the extra `notify`."""

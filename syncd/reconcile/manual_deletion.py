@@ -18,9 +18,9 @@ from syncd.reconcile.runtime import Runtime
 
 
 def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before_sending: Callable[[], None]) -> None:
-    """Delete one secret at Wix and drop its row. `before_sending`: called once nothing stands against it.
+    """Delete one secret at Wix and drop its row. `before_sending`: called when all checks have passed.
 
-    Raises `PlanMoved` where something does, `ConfigError` for a site that no target names, `TargetError`.
+    Raises `PlanMoved` where a check objects, `ConfigError` for a site that no target names, `TargetError`.
     """
     names = [target for target in runtime.targets if runtime.site_of(target) == record.site]
     if not names:

@@ -60,7 +60,7 @@ class ListingEvidence:
 
     @property
     def not_known(self) -> frozenset[Key]:
-        """Paths whose fields may be any: not read in their newest version, or looked at in an older one."""
+        """Paths whose fields of today are not known: the newest version was not read, or an older one was looked at."""
         return self.unread | {(path, "") for path in self.rolled_back}
 
     def is_older(self, key: Key) -> bool:

@@ -106,7 +106,7 @@ def act(action: Action) -> Verdict:
 
 
 def note(record: Record) -> Verdict:
-    """Write the ledger's row anew."""
+    """A verdict that puts this record in the place of the ledger's row."""
     return Verdict(record_update=record)
 
 
@@ -148,7 +148,7 @@ def rests(problem: OpenProblem | None, version: str, rule: str, now: datetime) -
 
 
 def rows_for(desired: Iterable[DesiredSecret], records: Iterable[Record]) -> dict[str, Record]:
-    """The row of each wanted name: its own, or its reference's under a name that differs in case alone."""
+    """The ledger's row for each wanted name: that of the name itself, or that of the same reference in another case."""
     asked = list(desired)
     wanted = {desired.name for desired in asked}
     rows = {record.name: record for record in records}

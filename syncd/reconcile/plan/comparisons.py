@@ -38,7 +38,7 @@ class CycleState:
 
 
 class Comparisons:
-    """The comparisons of one pass."""
+    """Reads values back from the site in one pass, and compares them with the ledger's fingerprints."""
 
     def __init__(
         self,

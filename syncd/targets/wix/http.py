@@ -239,7 +239,7 @@ def _answer(response: httpx.Response, body: bytes, took: timedelta) -> Answer:
         body=content if isinstance(content, dict) else None,
         request_id=_request_id(response.headers.get("x-wix-request-id", "")),
         named="x-wix-request-id" in response.headers,
-        retry_after=_seconds(response.headers.get("retry-after", "")),
+        retry_after=_seconds(response.headers.get("retry-after", ""), response.headers.get("date", "")),
         window=_window(response.headers.get("date", ""), took),
         leads_to=origin_of(response.headers.get("location", "")),
     )
@@ -250,12 +250,13 @@ def _request_id(text: str) -> str:
     return text if REQUEST_ID.fullmatch(text) else ""
 
 
-def _seconds(text: str) -> float | None:
+def _seconds(text: str, date: str) -> float | None:
+    """What `Retry-After` asks for, as seconds or as a moment by the answer's own clock (RFC 9110, section 10.2.3)."""
     try:
         return max(0.0, float(text)) if text else None
     except ValueError:
         at = _date(text)
-        return max(0.0, (at - datetime.now(UTC)).total_seconds()) if at else None
+        return max(0.0, (at - (_date(date) or datetime.now(UTC))).total_seconds()) if at else None
 
 
 def _date(text: str) -> datetime | None:
