@@ -20,7 +20,7 @@ from syncd.report import formats
 from syncd.report.grouping import Problem, grouped_by_cause, names_in_words
 from syncd.report.held import batch_rows
 from syncd.report.inventory import Chosen, Report, record_owner, report_now
-from syncd.report.rule_hits import hits_now, hits_on, what_is_wrong
+from syncd.report.rule_hits import hits_now, hits_on, told_to, what_is_wrong
 from syncd.report.whereabouts import whereabouts
 from syncd.web.principal import Principal
 
@@ -197,9 +197,9 @@ class ConsoleData:
                 for found in problems
             ],
             "rules": [
-                {"rule": hit.rule.id, "then": hit.rule.then.value, "message": what_is_wrong(hit, who.sees),
+                {"rule": hit.rule.id, "then": hit.rule.then.value, "message": what_is_wrong(hit),
                  "judged": hit.is_judged, "left alone": hit.exemption.reason if hit.exemption else None}
-                for hit in (hits_on(app, record) if record else hits_now(app))
+                for hit in told_to(hits_on(app, record) if record else hits_now(app), who.sees)
                 if (hit.subject.site, hit.subject.name) == (site, name)
             ],
             "held": [

@@ -12,7 +12,7 @@ from syncd.domain.statuses import Served, status_of_record
 from syncd.errors import ConfigError
 from syncd.ledger.schema import EPOCH, MICROSECOND
 from syncd.ledger.search import ORDERS, PAGE, Search
-from syncd.report.rule_hits import hits_now
+from syncd.report.rule_hits import hits_now, told_to
 from syncd.web.principal import Principal
 
 NEVER = "never "
@@ -36,7 +36,9 @@ def secrets_page(app: App, who: Principal, asked: Mapping[str, str], known: Mapp
     see_choice(order, ORDERS, "sort")
     names = None
     if rule:
-        names = frozenset((hit.subject.site, hit.subject.name) for hit in hits_now(app) if hit.rule.id == rule)
+        names = frozenset(
+            (hit.subject.site, hit.subject.name) for hit in told_to(hits_now(app), who.sees) if hit.rule.id == rule
+        )
     is_never = cursor.startswith(NEVER)
     search = Search(
         text=asked.get("q", "")[:200],

@@ -11,7 +11,7 @@ from syncd.bootstrap.app import App
 from syncd.domain import Record, version_label
 from syncd.domain.statuses import status_of_record
 from syncd.ledger.audit import Filter
-from syncd.report.rule_hits import hits_now, unmanaged_now, what_is_wrong
+from syncd.report.rule_hits import hits_now, told_to, unmanaged_now, what_is_wrong
 
 COLUMNS = (
     "name", "target", "site", "job", "source", "path", "field", "owner", "version", "source_changed_at", "status",
@@ -77,7 +77,11 @@ class Report:
 def report_now(app: App, chosen: Chosen) -> Report:
     """The report, from the ledger alone. Raises `LedgerError`."""
     now = app.runtime.clock()
-    hits = [hit for hit in hits_now(app) if chosen.takes(app, hit.subject.target, hit.subject.site, hit.subject.job)]
+    hits = [
+        hit
+        for hit in told_to(hits_now(app), chosen.sees)
+        if chosen.takes(app, hit.subject.target, hit.subject.site, hit.subject.job)
+    ]
     broken: dict[tuple[str, str], list[str]] = {}
     for hit in hits:
         # An exception or a value that was not read is no breach.
@@ -86,7 +90,7 @@ def report_now(app: App, chosen: Chosen) -> Report:
     rows = [
         {
             "rule": hit.rule.id, "then": hit.rule.then.value, "name": hit.subject.name, "target": hit.subject.target,
-            "ref": str(hit.subject.ref) if hit.subject.ref else None, "what": what_is_wrong(hit, chosen.sees),
+            "ref": str(hit.subject.ref) if hit.subject.ref else None, "what": what_is_wrong(hit),
             "judged": hit.is_judged,
         }
         for hit in hits

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from syncd.bootstrap.app import App
@@ -49,11 +50,20 @@ def hits_on(app: App, record: Record) -> list[Hit]:
     return hits
 
 
-def what_is_wrong(hit: Hit, sees: Callable[[str], bool] = lambda _target: True) -> str:
-    """What a hit says to somebody. `sees`: the targets of which that one may know."""
-    if not hit.others:
-        return hit.message
-    return same_value_message(hit.others, [other for other in hit.others if sees(other.target)])
+def told_to(hits: Iterable[Hit], sees: Callable[[str], bool]) -> Iterator[Hit]:
+    """The hits as somebody may know of them. `sees`: the targets that are theirs.
+
+    That a value is the same as another team's is told to nobody who may not see both: it would be a way to guess it.
+    """
+    for hit in hits:
+        others = tuple(other for other in hit.others if sees(other.target))
+        if others or not hit.others:
+            yield replace(hit, others=others)
+
+
+def what_is_wrong(hit: Hit) -> str:
+    """What a hit says, with the others of which it speaks."""
+    return same_value_message(hit.others, hit.others) if hit.others else hit.message
 
 
 def subjects(app: App) -> Iterator[Subject]:
