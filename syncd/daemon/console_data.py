@@ -180,6 +180,7 @@ class ConsoleData:
         served = app.served
         places = [secret_row(app, record, served, now) for record in same]
         rollback = app.ledger.decisions.rollbacks().get((ref.source, ref.path)) if ref else None
+        run = app.ledger.last_run(site, job)
         asked = Filter(site=site, name=name)
         lines = list(app.ledger.audit.lines(asked, most=50))
         return {
@@ -189,6 +190,9 @@ class ConsoleData:
             "path": f"{ref.source}:{ref.path}" if ref and record else None,
             "goes_back": sorted({row["target"] for row in places if who.sees(row["target"])}),
             "owner": record_owner(app, record) if record else "",
+            "rests": app.runtime.paused(job, target),
+            "run": {"exit_code": run.exit_code, "message": run.message, "at": run.finished_at, "good": run.succeeded_at}
+            if run else None,
             "frozen_until": record.frozen_until if record and record.is_frozen(now) else None,
             "rollback": str(rollback) if rollback else None,
             "places": [place for place in places if who.sees(place["target"])],
@@ -213,9 +217,14 @@ class ConsoleData:
     def governance(self, who: Principal) -> dict[str, Any]:
         """Rules and what they hit, what is old, twice, nobody's, excepted."""
         app, found = self._app, self._report(who)
+        nobodys = [{**row, "ref": None, "what": "nobody manages it"} for row in found.unmanaged]
         of_rules = (*found.hits, *found.duplicates)
         rules = [
-            {"id": rule.id, "then": rule.then.value, "hits": [row for row in of_rules if row["rule"] == rule.id]}
+            {
+                "id": rule.id,
+                "then": rule.then.value,
+                "hits": nobodys if rule.unmanaged else [row for row in of_rules if row["rule"] == rule.id],
+            }
             for rule in app.runtime.rules
         ]
         oldest = sorted(

@@ -41,7 +41,7 @@ def secrets_page(app: App, who: Principal, asked: Mapping[str, str], known: Mapp
         )
     is_never = cursor.startswith(NEVER)
     search = Search(
-        text=asked.get("q", "")[:200],
+        text=_meant(app, asked.get("q", "")),
         status=status,
         job=job,
         sites=_sites(app, who, target, asked.get("label", "")),
@@ -105,12 +105,29 @@ def _sites(app: App, who: Principal, target: str, label: str) -> frozenset[str] 
     """The sites that are asked for, within the rights; None: all."""
     if not target and not label and who.targets is None:
         return None
-    key, _, value = label.partition("=")
+    key, mark, value = label.strip().replace(":", "=", 1).partition("=")
     return frozenset(
         app.site_of(name)
         for name in app.settings.targets
-        if who.sees(name) and target in {"", name} and (not label or app.runtime.labels.of(name).get(key) == value)
+        if who.sees(name)
+        and target in {"", name}
+        and (not label or _has_label(app, name, key, value if mark else None))
     )
+
+
+def _has_label(app: App, target: str, key: str, value: str | None) -> bool:
+    """Has the target this label, with this value or with any?"""
+    labels = app.runtime.labels.of(target)
+    return key in labels and value in {None, labels[key]}
+
+
+def _meant(app: App, text: str) -> str:
+    """What of a search is looked for: names and paths are, while people copy whole references."""
+    text = text.strip()[:200]
+    source, mark, rest = text.partition(":")
+    text = rest if mark and source in app.settings.sources else text
+    path, mark, _ = text.partition("#")
+    return path if mark and "/" in path else text
 
 
 def _cursor(record: Record, order: str) -> str:

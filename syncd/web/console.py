@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -47,6 +48,24 @@ def page(template: str, who: Principal | None, request: Request, code: int = 200
     live = request.query_params.get("live") == "on"
     given = {"refresh": live and more.get("refreshable", False), "now": datetime.now(UTC), **more}
     return HTMLResponse(rendered(template, who=who, **given), code)
+
+
+PAGES = re.compile(r"/(secrets|governance|activity|jobs)(/[^/?#\\\s]{1,200}){0,2}(\?[^#\\\s]{0,500})?")
+"""Where a login may lead on to: pages of this very server."""
+
+
+def is_page(path: str) -> bool:
+    """Is it a page of this server, with what is asked of it?"""
+    return path.isascii() and path.isprintable() and PAGES.fullmatch(path) is not None
+
+
+def _page_of(deed: str, form: Mapping[str, str]) -> str:
+    """The page that a form stands on, as far as the form tells."""
+    if form.get("site") and form.get("name"):
+        return f"/secrets/{quote(form['site'], safe='')}/{quote(form['name'], safe='')}"
+    if deed == "/rollback":
+        return f"/secrets?{urlencode({'q': form.get('what', '')})}"
+    return "/jobs" if deed in {"/pause", "/resume", "/sync"} else ""
 
 
 class Console:
@@ -96,7 +115,8 @@ class Console:
         if who is None and or_login:
             return self._login_page(request)
         if who is None:
-            return RedirectResponse("/", 303)
+            asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            return RedirectResponse(f"/?{urlencode({'to': asked})}" if is_page(asked) else "/", 303)
         if "read" not in who.may:
             self._service.denied(who, "read")
             return page("message.html", who, request, 403, title="Your token may not read this", here=None)
@@ -106,7 +126,7 @@ class Console:
             more = {"wrong": error.message, "fix": error.hint}
             return page("message.html", who, request, status_of(error), title="That cannot be shown", **more)
 
-    def _login_page(self, request: Request, status: int = 200, wrong: str = "") -> Response:
+    def _login_page(self, request: Request, status: int = 200, wrong: str = "", to: str = "") -> Response:
         try:
             health = self._service.status(names=False)
         except SyncdError:
@@ -116,7 +136,9 @@ class Console:
                 "secrets": {},
                 "configuration": "the ledger cannot be read; see the log",
             }
-        return page("login.html", None, request, status, title="Log in", health=health, wrong=wrong)
+        to = to or request.query_params.get("to", "")
+        more = {"health": health, "wrong": wrong, "to": to if is_page(to) else ""}
+        return page("login.html", None, request, status, title="Log in", **more)
 
     async def _login(self, request: Request) -> Response:
         form = await form_of(request)
@@ -124,7 +146,7 @@ class Console:
             return PAGE_TOO_LARGE if form is None else await run_in_threadpool(self._login_page, request, 403)
         if self._limit.is_reached():
             wrong = "too many tries; wait a minute"
-            return await run_in_threadpool(self._login_page, request, 429, wrong)
+            return await run_in_threadpool(self._login_page, request, 429, wrong, form.get("to", ""))
         try:
             session = await run_in_threadpool(self._service.log_in, form.get("token", ""))
         except SyncdError as error:
@@ -132,8 +154,10 @@ class Console:
         if session is None:
             self._limit.failed()
             await run_in_threadpool(self._service.denied, None, "log in")
-            return await run_in_threadpool(self._login_page, request, 401, "no token of this server")
-        answer = RedirectResponse("/", 303)
+            wrong = "no token of this server"
+            return await run_in_threadpool(self._login_page, request, 401, wrong, form.get("to", ""))
+        to = form.get("to", "")
+        answer = RedirectResponse(to if is_page(to) else "/", 303)
         set_cookie(answer, request, session)
         return answer
 
@@ -172,7 +196,7 @@ class Console:
         except SyncdError as error:
             more = {"wrong": error.message, "fix": error.hint}
             return page("message.html", who, request, status_of(error), title="That was not done", **more)
-        return page("message.html", who, request, title="Done", said=said)
+        return page("message.html", who, request, title="Done", said=said, back=_page_of(request.url.path, form))
 
     def _overview(self, who: Principal, request: Request) -> Response:
         data, fault = self._service.overview(who), self._service.configuration()

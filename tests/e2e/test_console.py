@@ -295,7 +295,8 @@ def test_no_redirect_leads_elsewhere(world: World) -> None:
     one = Client(world.url)
     for path in ("//evil.example", "/login?next=//evil.example", "/secrets", "/secrets/"):
         status, _, answer = one.ask("GET", path, Host="evil.example", X_Forwarded_Host="evil.example")
-        assert status in {200, 303, 404, 405} and (answer.getheader("Location") or "/") == "/"
+        assert status in {200, 303, 404, 405}
+        assert (answer.getheader("Location") or "/") in {"/", "/?to=%2Fsecrets"}
     assert one.log_in(world.tokens["alice"], Host="evil.example").getheader("Location") == "/"
 
 

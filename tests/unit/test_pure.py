@@ -19,6 +19,7 @@ from syncd.domain.write_window import Change, judge
 from syncd.errors import BadName, BadValue, worst
 from syncd.reconcile.guard import GuardTerms, LimitBasis, guard
 from syncd.reconcile.record.problems import delay_after
+from syncd.web.console import is_page
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 REF = SecretRef(source="v", path="kv/app/x", field="f")
@@ -195,3 +196,23 @@ def test_exit_codes_and_delays() -> None:
         tries += 1
         at += delay_after(tries)
     assert tries <= 24
+
+
+@pytest.mark.parametrize(
+    ("to", "leads"),
+    [
+        ("/secrets?status=behind&job=payments", True),
+        ("/secrets/00000000-0000-4000-8000-000000000001/PAY_KEY", True),
+        ("/governance", True),
+        ("//evil.example", False),
+        ("/\\evil.example", False),
+        ("https://evil.example/secrets", False),
+        ("/secrets//evil.example/x", False),
+        ("/logout", False),
+        ("/secrets\r\nSet-Cookie: a=b", False),
+        ("/api/v1/overview", False),
+        ("javascript:alert(1)", False),
+    ],
+)
+def test_where_a_login_leads_on_to(to: str, leads: bool) -> None:
+    assert is_page(to) is leads

@@ -9,7 +9,11 @@ from datetime import datetime
 from syncd.domain.governance import FactKey, Facts, GovernanceRule, Hit, Subject, Then
 from syncd.domain.recency import happened_within
 
-SELECTED = {Then.DENY: "forbidden here", Then.HOLD: "needs a release", Then.WARN: "is one that this rule is about"}
+SELECTED = {
+    Then.DENY: "forbidden here",
+    Then.HOLD: "a change of it needs a release",
+    Then.WARN: "is one that this rule is about",
+}
 """What is said of a secret that a rule without a check selects."""
 NOT_JUDGED = "not judged yet: its value was not read since the rule is as it is"
 
