@@ -49,7 +49,7 @@ class ConsoleData:
         statuses: Counter[str] = Counter()
         for row in sites:
             statuses.update(row["statuses"])
-        attention = [*self._pauses(app, who), *self._problems(app, who), *self._failed_runs(sites)]
+        attention = [*self._failed_runs(sites), *self._pauses(app, who), *self._problems(app, who)]
         looked = [row["as_of"] for row in sites if row["as_of"]]
         return {
             "now": now,
