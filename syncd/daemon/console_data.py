@@ -215,7 +215,7 @@ class ConsoleData:
         }  # fmt: skip
 
     def governance(self, who: Principal) -> dict[str, Any]:
-        """Rules and what they hit, what is old, twice, nobody's, excepted."""
+        """The rules with their hits, the oldest values, secrets that nobody manages, drift, and exceptions."""
         app, found = self._app, self._report(who)
         nobodys = [{**row, "ref": None, "what": "nobody manages it"} for row in found.unmanaged]
         of_rules = (*found.hits, *found.duplicates)

@@ -40,7 +40,7 @@ class Generations:
 
     @contextmanager
     def running(self) -> Iterator[Generation]:
-        """The one in force, kept open for the length of a cycle."""
+        """The configuration in force now; it is not closed while the block runs, even if a reload replaces it."""
         with self._lock:
             generation = self._current
             generation.runs += 1

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from syncd.domain import Pending, Record, RemoteSecret, SecretRef, SecretValue, WriteWindow
 from syncd.domain.audit import Entry
+from syncd.domain.naming import PROFILES
 from syncd.domain.ownership import DESCRIPTION_MAX, mark_of, marked
 from syncd.domain.ports import AuditBatch, Clock, Journal, StateStore, Target
 from syncd.domain.values import VALUE_MAX
@@ -18,6 +19,7 @@ from syncd.domain.write_window import SLACK
 from syncd.errors import NameTaken, SecretRefused, SyncdError, TargetDenied, TargetError
 
 JOB = "(probe)"
+LONGEST_NAME = PROFILES["api"].longest
 PATIENCE = 15.0
 """Seconds to wait for a listing to show what was written."""
 
@@ -157,8 +159,10 @@ class Probe:
             yield "case", True, "names that differ only in case are two secrets here"
 
     def _limits(self) -> Iterator[tuple[str, bool, str]]:
-        name = f"syncd-probe-{secrets.token_hex(4)}".ljust(50, "x")
-        accepted = f"{VALUE_MAX:,} characters of value, 50 of name, {DESCRIPTION_MAX} of description are taken"
+        name = f"syncd-probe-{secrets.token_hex(4)}".ljust(LONGEST_NAME, "x")
+        accepted = (
+            f"{VALUE_MAX:,} characters of value, {LONGEST_NAME} of name, {DESCRIPTION_MAX} of description are taken"
+        )
         try:
             self._create(name, SecretValue("x" * VALUE_MAX), "x" * DESCRIPTION_MAX)
         except SecretRefused as error:

@@ -274,7 +274,7 @@ class StateStore(Protocol):
         """Other keys that the site was known under."""
 
     def rested_until(self, job: str, target: str, site: str) -> datetime | None:
-        """When the last pause of a job on a target ended; None for never."""
+        """When the last pause that covered this job on this target ended, by its time or by a person; None for none."""
 
     def tell_ended_pauses(self) -> None:
         """Write a line of the audit trail for each pause whose time ran out."""

@@ -77,7 +77,10 @@ def _filled(document: SecretValue[object], rule: Rule) -> str:
 
 
 def extract(document: SecretValue[object], rule: Rule, field: str | None) -> SecretValue[str]:
-    """The text for one reference of a document, within Wix's law."""
+    """The text of one field, or of a filled template.
+
+    Raises `BadValue` where Wix would not take it: empty, too long, no Unicode, or binary without `binary:`.
+    """
     raw = _filled(document, rule) if rule.value else _picked(document, field)
     if isinstance(raw, bytes):
         if not rule.binary:

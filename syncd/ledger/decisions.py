@@ -136,7 +136,10 @@ class Decisions:
                     trail.append(connection, CONTROL, [line], self._clock(), Cause(reason="its time ran out"))
 
     def rested_until(self, job: str, target: str, sites: Collection[str]) -> datetime | None:
-        """When the last pause of a job on a target ended, by this machine's clock; None for never."""
+        """When the last pause that covered this job on this target ended, by its time or by a person; None for none.
+
+        By this machine's clock. `sites`: every key of the target's site.
+        """
         now = self._clock()
         with self._reading() as connection:
             found = _pauses(connection)

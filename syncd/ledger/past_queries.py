@@ -118,7 +118,7 @@ class PastQueries(RecordQueries):
         return {old: today(old, moves) for old in moves}
 
     def rested_until(self, job: str, target: str, site: str) -> datetime | None:
-        """When the last pause of a job on a target ended; None for never."""
+        """When the last pause that covered this job on this target ended, by its time or by a person; None for none."""
         return self.decisions.rested_until(job, target, {site, *self.aliases(site)})
 
     def tell_ended_pauses(self) -> None:

@@ -112,7 +112,7 @@ class RecordQueries(ABC):
         return next((as_path(row) for row in self._each(query, seal=True)), None)
 
     def known_versions(self, source: str, path: str) -> dict[tuple[str, str], PathState]:
-        """What was read last of one path, by (path, pin)."""
+        """The last reading of one path in each of its pinned versions, by path and pin, as `known_paths` gives them."""
         c = tables.paths.c
         query = select(tables.paths).where(and_(c.source == source, c.path == path))
         return {(row["path"], row["pin"]): as_path(row) for row in self._each(query, seal=True)}

@@ -45,7 +45,7 @@ def guard(plan: Plan, basis: LimitBasis, limits: Limits, terms: GuardTerms) -> P
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardTerms:
-    """Where a plan is for, and what a person allowed."""
+    """The job and target that a plan is for, and what a person allowed beyond the limits."""
 
     place: tuple[str, str]
     """The job and the target, for the hint."""

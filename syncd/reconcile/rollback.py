@@ -108,7 +108,7 @@ def entries_of_end(records: Iterable[Record], paths: Iterable[tuple[str, str]]) 
 
 
 def paths_of(found: Iterable[Taken]) -> list[tuple[str, str]]:
-    """Their sources and paths."""
+    """The source and path of each path that is to be rolled back."""
     return [(item.source, item.path) for item in found]
 
 

@@ -18,7 +18,10 @@ MOST_BYTES = 64 * 1024
 
 
 class ApiClient:
-    """Asks one daemon as one token. Raises `ConfigError` for an address or a token that cannot be."""
+    """Calls one daemon's API with the token in a file.
+
+    Raises `ConfigError` for an address that is neither HTTPS nor on this machine, or a file without a usable token.
+    """
 
     def __init__(self, server: str, token_file: Path) -> None:
         parts = urlsplit(server)

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_rich(library: str) -> Iterator[None]:
-    """While the library is imported, rich is not there: structlog wants it for tracebacks that are never shown,
-    httpx for a command; 10 MB and 80 ms of every start. Both go without where it is not installed.
+    """While `library` is imported, pretend that rich is not installed; both that import it work without it.
+
+    structlog would load it for tracebacks that syncd never shows, httpx for its command line: 10 MB and 80 ms of
+    every start.
     """
     if {library, "rich"} & set(sys.modules):
         yield

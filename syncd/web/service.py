@@ -49,7 +49,7 @@ class Reading(Protocol):
         """One secret's story."""
 
     def governance(self, who: Principal) -> dict[str, Any]:
-        """Rules and what they hit, what is old, twice, nobody's, excepted."""
+        """The rules with their hits, the oldest values, secrets that nobody manages, drift, and exceptions."""
 
     def activity(self, who: Principal, asked: Mapping[str, str]) -> dict[str, Any]:
         """Lines of the audit trail, and the head of each chain."""

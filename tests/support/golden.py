@@ -68,7 +68,7 @@ def plan_file() -> str:
 
 
 def metrics() -> str:
-    """The metrics' names, kinds and labels."""
+    """The metrics' names, kinds and help; their labels are held by `tests/e2e/test_daemon.py`."""
     rows = [f"{one.name} {one.type}: {one.documentation}" for one in names.metrics()]
     return "\n".join(sorted(rows)) + "\n"
 

@@ -76,7 +76,11 @@ def not_carried_out(plan: Plan, todo: Plan, applied: ApplyResult, interruption: 
 def findings_of(
     planned: Sequence[Finding], noticed: Sequence[Finding], outcomes: Sequence[Outcome], left_out: LeftOut
 ) -> tuple[Finding, ...]:
-    """Everything that a cycle found. `planned`: by its last plan; `noticed`: before that."""
+    """What a cycle found, for its report.
+
+    `planned`: by its last plan, less what its actions made untrue; `noticed`: earlier in the cycle. Lost answers and
+    what was left out are added.
+    """
     last = {outcome.action.name: outcome for outcome in outcomes}
     unsettled = {name for name, outcome in last.items() if outcome.error is not None} | set(left_out.actions)
     kept = [

@@ -24,7 +24,10 @@ class SiteSeen:
 
 
 def across_sites(runtime: Runtime, target: Target, seen: SiteSeen, now: datetime) -> dict[str, tuple[Hit, ...]]:
-    """The hits on one site, by name. Nothing is asked of any site but its listing, which is there already."""
+    """The hits on this site, by name, of rules that compare secrets or look for unmanaged ones.
+
+    Nothing is asked: other sites are known from the ledger, this one from `seen`.
+    """
     found: dict[str, list[Hit]] = {}
     if any(rule.duplicate for rule in runtime.rules):
         for hit in duplicate_hits(runtime, now, {target.site: seen.records}):
