@@ -276,8 +276,8 @@ class StateStore(Protocol):
     def rested_until(self, job: str, target: str, site: str) -> datetime | None:
         """When the last pause that covered this job on this target ended, by its time or by a person; None for none."""
 
-    def tell_ended_pauses(self) -> None:
-        """Write a line of the audit trail for each pause whose time ran out."""
+    def tell_what_ran_out(self) -> None:
+        """Write a line of the audit trail for each pause and rollback whose time ran out."""
 
     def facts(self, site: str) -> Facts:
         """What was judged of values when they were read, by name, version and digest of the check."""

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 
-from syncd.domain import Version, version_label
+from syncd.domain import SecretRef, Version, version_label
 from syncd.domain.audit import CAUSE, CONTROL, Cause, Entry
 from syncd.domain.decisions import UNTRUSTED, HeldAction, Pause, ReleaseOutcome, Rollback, protective_now
 from syncd.domain.ports import Clock
 from syncd.domain.statuses import Served
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
-from syncd.ledger.engine import in_parts, upsert
+from syncd.ledger.engine import upsert
+from syncd.ledger.held_actions import as_held, one_at_a_time
 
-HELD_LOCK = 0x68656C64
-"""PostgreSQL's advisory lock of the held actions ("held")."""
 Door = Callable[[], AbstractContextManager[Connection]]
 JUMPED_AT, JUMPED_BY = "clock_jumped_at", "clock_jumped_by"
 """When the clock was last seen to jump forward, and how far, in microseconds."""
@@ -39,7 +37,7 @@ class Decisions:
         where = [table.c[key] == value for key, value in asked if value is not None]
         query = select(table).where(and_(True, *where)).order_by(table.c.site, table.c.job, table.c.cause, table.c.name)
         with self._reading() as connection:
-            return tuple(_held(row) for row in connection.execute(query).mappings())
+            return tuple(as_held(row) for row in connection.execute(query).mappings())
 
     def release(
         self, batch: str, reason: str, served: Served, may: Callable[[HeldAction], bool] = lambda _: True
@@ -50,10 +48,10 @@ class Decisions:
         """
         now, by = self._clock(), CAUSE.get().actor.id
         with self._writing() as connection:
-            _one_at_a_time(connection)
+            one_at_a_time(connection)
             table = tables.held
             mine = table.c.batch == batch
-            members = [_held(row) for row in connection.execute(select(table).where(mine)).mappings()]
+            members = [as_held(row) for row in connection.execute(select(table).where(mine)).mappings()]
             waiting = [action for action in members if not action.is_released(now) and not served.is_left_over(action)]
             known = connection.execute(select(tables.batches).where(tables.batches.c.batch == batch)).first()
             # Whoever may not decide on all of it does not learn that it is there.
@@ -120,20 +118,30 @@ class Decisions:
                 trail.append(connection, CONTROL, [_paused("job.resumed", scope, name)], self._clock())
         return ended
 
-    def tell_ended_pauses(self) -> None:
-        """Write a line for each pause whose time ran out. Nobody has to be there when it does."""
-        table = tables.pauses
+    def tell_what_ran_out(self) -> None:
+        """Write a line for each pause and rollback whose time ran out. Nobody has to be there when it does."""
+        pauses, rollbacks = tables.pauses, tables.rollbacks
         with self._reading() as connection:
             now = protective_now(self._clock(), _jump(connection))
-            ran_out = and_(table.c.end_told.is_(False), table.c.until <= now)
-            ended = [_pause(row) for row in connection.execute(select(table).where(ran_out)).mappings()]
-        if not ended:
+            paused = and_(pauses.c.end_told.is_(False), pauses.c.until <= now)
+            ended = [_pause(row) for row in connection.execute(select(pauses).where(paused)).mappings()]
+            over = [
+                _rollback(row)
+                for row in connection.execute(select(rollbacks).where(rollbacks.c.until <= now)).mappings()
+            ]
+        if not ended and not over:
             return
         with self._writing() as connection:
-            for pause in ended:
-                if connection.execute(update(table).where(and_(ran_out, _this(pause))).values(end_told=True)).rowcount:
-                    line = _paused("job.resumed", pause.scope, pause.name, until=_instant(pause.until))
-                    trail.append(connection, CONTROL, [line], self._clock(), Cause(reason="its time ran out"))
+            lines = [
+                _paused("job.resumed", pause.scope, pause.name, until=_instant(pause.until))
+                for pause in ended
+                if connection.execute(update(pauses).where(and_(paused, _this(pause))).values(end_told=True)).rowcount
+            ]
+            for item in over:
+                this = and_(rollbacks.c.source == item.source, rollbacks.c.path == item.path, rollbacks.c.until <= now)
+                if connection.execute(delete(rollbacks).where(this)).rowcount:
+                    lines += _ends_of(connection, item)
+            trail.append(connection, CONTROL, lines, self._clock(), Cause(reason="its time ran out"))
 
     def rested_until(self, job: str, target: str, sites: Collection[str]) -> datetime | None:
         """When the last pause that covered this job on this target ended, by its time or by a person; None for none.
@@ -196,16 +204,6 @@ def _jump(connection: Connection) -> tuple[datetime, timedelta] | None:
     return tables.EPOCH + values[JUMPED_AT] * tables.MICROSECOND, values[JUMPED_BY] * tables.MICROSECOND
 
 
-def _one_at_a_time(connection: Connection) -> None:
-    """No release comes between what a cycle reads of the held actions and what it writes, as in SQLite."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(HELD_LOCK)))
-
-
-def _held(row: Any) -> HeldAction:
-    return HeldAction(**row)
-
-
 def _pauses(connection: Connection) -> list[Pause]:
     return [_pause(row) for row in connection.execute(select(tables.pauses)).mappings()]
 
@@ -236,6 +234,28 @@ def _rollback(row: Any) -> Rollback:
     return Rollback(version=version, **fields)
 
 
+def _ends_of(connection: Connection, item: Rollback) -> list[Entry]:
+    """One line a secret, as where a person ends it; a path without a secret at any site has one, too."""
+    c, ended = tables.records.c, {"ended": "true"}
+    query = select(c.name, c.site, c.job, c.target, c.remote_id, c.field).where(
+        and_(c.source == item.source, c.path == item.path, c.pin == "")
+    )
+    found = [
+        Entry(
+            event="secret.rolled_back",
+            name=row.name,
+            ref=str(SecretRef(source=item.source, path=item.path, field=row.field)),
+            remote_id=row.remote_id,
+            job=row.job,
+            target=row.target,
+            site=row.site,
+            detail=ended,
+        )
+        for row in connection.execute(query)
+    ]
+    return found or [Entry(event="secret.rolled_back", ref=f"{item.source}:{item.path}", detail=ended)]
+
+
 def _released(action: HeldAction, reason: str) -> Entry:
     return Entry(
         event="secret.released",
@@ -261,54 +281,3 @@ def _paused(event: str, scope: str, name: str, **detail: str | None) -> Entry:
         target=name if scope == "target" else None,
         detail={"scope": scope, **said},
     )
-
-
-def spend_releases(connection: Connection, site: str, done: Iterable[str]) -> None:
-    """End the releases of names whose action is done: each is for one deed.
-
-    One that came meanwhile for a later version is spent, too, and then asked for again: never the other way round.
-    """
-    table, names = tables.held, list(done)
-    released = and_(table.c.site == site, table.c.released_at.is_not(None))
-    # The usual case: nothing on this site is released.
-    if not names or connection.execute(select(table.c.name).where(released).limit(1)).first() is None:
-        return
-    for part in in_parts(names):
-        connection.execute(delete(table).where(and_(released, table.c.name.in_(part))))
-
-
-def drop_held_of_others(connection: Connection, site: str, jobs: Collection[str]) -> None:
-    """Nothing of a job that does not send to the site waits any more."""
-    table = tables.held
-    others = and_(table.c.site == site, table.c.job.not_in(sorted(jobs)))
-    if connection.execute(select(table.c.name).where(others).limit(1)).first() is not None:
-        connection.execute(delete(table).where(others))
-
-
-def store_held(connection: Connection, site: str, job: str, waiting: Iterable[HeldAction], at: datetime) -> None:
-    """Replace what waits for a job on a site; batches of which nothing is left stay known, so that it can be said."""
-    table, mine = tables.held, and_(tables.held.c.site == site, tables.held.c.job == job)
-    _one_at_a_time(connection)
-    before = {_held(row).identity: _held(row) for row in connection.execute(select(table).where(mine)).mappings()}
-    now = {action.identity: action for action in waiting}
-    if {key: action.target for key, action in before.items()} == {key: action.target for key, action in now.items()}:
-        return
-    connection.execute(delete(table).where(mine))
-    rows = []
-    for action in now.values():
-        # What it allowed is done: it was spent in the transaction that wrote that down.
-        if action.released_at is not None and action.identity not in before:
-            continue
-        # A release that came while this cycle ran is kept.
-        known = before.get(action.identity)
-        kept = replace(known, target=action.target) if known else replace(action, since=at)
-        rows.append({key: getattr(kept, key) for key in HeldAction.__dataclass_fields__})
-    if rows:
-        connection.execute(insert(table), rows)
-    known_batches = set(connection.execute(select(tables.batches.c.batch)).scalars())
-    fresh = {row["batch"]: row["since"] for row in rows if row["batch"] not in known_batches}
-    if fresh:
-        new = [
-            {"batch": batch, "since": since, "released_at": None, "released_by": ""} for batch, since in fresh.items()
-        ]
-        connection.execute(insert(tables.batches), new)

@@ -16,8 +16,8 @@ from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock
 from syncd.errors import LedgerError
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
-from syncd.ledger.decisions import drop_held_of_others, spend_releases, store_held
 from syncd.ledger.engine import in_parts, translated, upsert
+from syncd.ledger.held_actions import drop_held_of_others, spend_releases, store_held
 from syncd.ledger.listings import store_facts, store_listing
 from syncd.ledger.migrations import CURRENT, schema_version
 from syncd.ledger.rows import id_row, path_row, problem_row_of, recent_text, record_row, sealed

@@ -121,9 +121,9 @@ class PastQueries(RecordQueries):
         """When the last pause that covered this job on this target ended, by its time or by a person; None for none."""
         return self.decisions.rested_until(job, target, {site, *self.aliases(site)})
 
-    def tell_ended_pauses(self) -> None:
-        """Write a line for each pause whose time ran out."""
-        self.decisions.tell_ended_pauses()
+    def tell_what_ran_out(self) -> None:
+        """Write a line for each pause and rollback whose time ran out."""
+        self.decisions.tell_what_ran_out()
 
     def news_at(self, job: str) -> datetime | None:
         """When a cycle last saw something new at a job's source; None for never."""

@@ -102,7 +102,7 @@ class Cycle:
             while True:
                 if self._rests():  # nothing is listed, recovered or sent meanwhile
                     return self._report(started, began)
-                runtime.store.tell_ended_pauses()
+                runtime.store.tell_what_ran_out()
                 with runtime.store.lock(
                     look.site, holder=look.holder, wait=wait, stop=runtime.stopped, waits=runtime.waits
                 ) as journal:

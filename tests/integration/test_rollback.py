@@ -9,6 +9,7 @@ import pytest
 
 from tests.lab import Bao, Lab
 from tests.support.policies import DELETING
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -289,3 +290,18 @@ def test_a_version_of_something_else_is_none_that_the_site_had(lab: Lab, bao: Ba
     result = lab.run("rollback", "KEY", "--to", "1", "--reason", "x")
     assert lab.site.values() == {"KEY": "agreed"}, (result.out, path)
     assert lab.run("sync").code == 6 and lab.site.values() == {"KEY": "agreed"}
+
+
+def test_the_end_of_a_rollback_is_told_once_and_by_nobody(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    for value in ("one", "two"):
+        bao.put("app/a", v=value)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    assert lab.run("sync").code == 0
+    assert lab.run("rollback", "a_v", "--to", "1", "--until", "1s", "--reason", "two is bad").code == 0
+    until(lambda: lab.run("sync").code == 0 and lab.site.values() == {"a_v": "two"}, 20)
+    assert lab.run("sync").code == 0
+    lines = [line for line in lab.run("audit", "show", "--json").json if line["event"] == "secret.rolled_back"]
+    assert [line["detail"].get("ended") for line in lines] == [None, "true"]
+    assert lines[1]["name"] == "a_v" and lines[1]["reason"] == "its time ran out" and lines[1]["actor"]["id"] == "syncd"
+    assert lab.run("audit", "verify").code == 0
