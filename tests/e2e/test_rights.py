@@ -342,3 +342,106 @@ def test_who_asked_for_what_a_reload_cut_short(teams: Teams) -> None:
     lines = lab.run("audit", "show", "--event", "secret.create", "--json").json
     late = [line["actor"]["id"] for line in lines if line["outcome"] == "done"][-10:]
     assert set(late) == {"boss"}
+
+
+def test_a_candidates_template_tells_neither_a_guess_nor_a_length(teams: Teams) -> None:
+    lab, bao = teams.lab, teams.bao
+    pin, password = f"{secrets.randbelow(40):04}", secrets.token_hex(8)
+    bao.put("app/door", user="keeper", pin=pin)
+    bao.put("safe/box", pw=password)
+    job(teams, "app", "app/*", "shop")
+    door = {"path": f"{bao.mount}/app/door", "name": "DOOR", "value": "{user}:{pin}"}
+    lab.config["jobs"]["app"]["secrets"] = [door]
+    assert lab.run("sync").code == 0 and lab.site.values() == {"DOOR": f"keeper:{pin}"}
+    config = yaml.safe_load(lab.config_file.read_text())
+    config.pop("server")
+    with running(lab) as (_, url):
+        is_ready(url)
+
+        def told(*rules: dict[str, str]) -> list[bool]:
+            """Of each rule, as the only one of a job: is something planned?"""
+            rule_jobs = {f"job-{n}": {**config["jobs"]["app"], "secrets": [one]} for n, one in enumerate(rules)}
+            body = {"configuration": yaml.safe_dump({**config, "jobs": rule_jobs})}
+            status, answer = teams.ask("reader", "POST", "plan", body)
+            assert status == 200 and len(answer["plans"]) == len(rules), answer
+            return [bool(plan["actions"]) for plan in answer["plans"]]
+
+        guesses = told(*({**door, "value": f"{{user}}:{number:04}"} for number in range(40)))
+        assert len(set(guesses)) == 1, "a right guess looks like a wrong one"
+        box = {"path": f"{bao.mount}/safe/box", "name": "BOX"}
+        for escaped in ("", "|url", "|json"):
+            lengths = (3500 - number for number in range(10, 25))
+            assert all(told(*({**box, "value": "x" * padding + f"{{pw{escaped}}}"} for padding in lengths))), escaped
+
+
+@pytest.fixture
+def names_given_anew(teams: Teams) -> Teams:
+    """The site of the shop's target is the bank's now, and another site is called shop."""
+    lab, bao = teams.lab, teams.bao
+    targets = lab.config["targets"]
+    bao.put("deal/agreed", v="first")
+    job(teams, "deal", "deal/*", "shop", schedule=None)
+    job(teams, "other", "other/*", "shop")
+    assert lab.run("sync", "deal").code == 0
+    lab.config["rules"] = [{"id": "deals", "path": "*/deal/*", "then": "hold"}]
+    bao.put("deal/agreed", v="second")
+    assert lab.run("sync", "deal").code == 6
+    targets["shop"], targets["bank"] = (
+        {**targets[to], "labels": targets[of]["labels"]} for to, of in (("bank", "shop"), ("shop", "bank"))
+    )
+    lab.config["jobs"]["deal"]["targets"] = ["bank"]
+    return teams
+
+
+def test_rights_go_by_the_site_and_not_by_a_name_that_it_had(names_given_anew: Teams) -> None:
+    teams, lab = names_given_anew, names_given_anew.lab
+    path = urllib.parse.quote(f"{teams.bao.mount}/deal/agreed", safe="")
+    with running(lab) as (_, url):
+        until(lambda: ask(url + "/livez")[0] == 200, 60)
+        (batch,) = teams.ask("boss", "GET", "held")[1]
+        assert batch["target"] == "bank" and teams.ask("lead", "GET", "held") == (200, [])
+        unknown = teams.ask("lead", "POST", "release", {"batch": "0" * 12, "reason": "x"})
+        status, answer = teams.ask("lead", "POST", "release", {"batch": batch["batch"], "reason": "x"})
+        assert status == unknown[0] == 400 and str(answer) == str(unknown[1]).replace("0" * 12, batch["batch"])
+        assert "agreed" in str(teams.ask("boss", "GET", f"where?path={path}")[1])
+        assert "agreed_v" not in str(teams.ask("lead", "GET", f"where?path={path}")[1])
+        assert lab.run("sync", "deal").code == 6 and lab.site.values() == {"agreed_v": "first"}
+        assert teams.ask("boss", "POST", "release", {"batch": batch["batch"], "reason": "x"})[0] == 200
+    assert lab.run("sync", "deal").code == 0 and lab.site.values() == {"agreed_v": "second"}
+
+
+def test_what_rests_elsewhere_is_told_in_no_answer(teams: Teams) -> None:
+    lab, bao = teams.lab, teams.bao
+    bao.put("both/a", v="1")
+    job(teams, "both", "both/*", "shop", "bank")
+    lab.config["rules"] = [{"id": "shops", "label": {"team": "shop"}, "then": "hold"}]
+    assert lab.run("sync").code == 6
+    with running(lab) as (_, url):
+        is_ready(url)
+        pause = {"scope": "target", "name": "bank", "reason": "the quiet merger"}
+        assert teams.ask("boss", "POST", "pause", pause)[0] == 200
+        (batch,) = teams.ask("lead", "GET", "held")[1]
+        secret = {"site": lab.site_id, "name": "a_v"}
+        release, thaw = {"batch": batch["batch"], "reason": "x"}, {**secret, "reason": "x"}
+        for action, body in (("release", release), ("freeze", {**thaw, "until": "1h"}), ("freeze", thaw)):
+            if action == "freeze":
+                until(lambda: "a_v" in lab.site.values(), 20)
+            status, answer = teams.ask("lead", "POST", action, body)
+            assert status == 200 and "merger" not in str(answer) and "bank" not in str(answer), answer
+        answer = teams.ask("boss", "POST", "freeze", {"site": teams.bank, "name": "a_v", "reason": "x"})
+        assert "the quiet merger" in str(answer), answer
+
+
+def test_a_refused_reload_names_no_job_of_others(teams: Teams) -> None:
+    lab = teams.lab
+    for token in lab.config["server"]["tokens"]:
+        token["may"] = ["read", "reload"]
+    job(teams, "merger", "app/*", "bank")
+    with running(lab) as (_, url):
+        until(lambda: ask(url + "/livez")[0] == 200, 60)
+        lab.config["jobs"]["merger"]["colour"] = "red"
+        lab.run("check")  # writes the file
+        status, told = ask(url + "/-/reload", "POST", teams.tokens["lead"])
+        assert status == 422 and "the old configuration goes on" in told and "merger" not in told, told
+        status, told = ask(url + "/-/reload", "POST", teams.tokens["boss"])
+        assert status == 422 and "merger" in told, told

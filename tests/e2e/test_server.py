@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,8 +16,11 @@ import pytest
 from syncd.sandbox.launchers import free_ports
 from syncd.web import server as serving
 from syncd.web.principal import ALL, Principal
+from tests.support.waiting import until
 
 NOW = datetime.now(UTC)
+THREADS = 40
+"""As many requests at a time wait in threads: the default of anyio."""
 TOLD: dict[str, Any] = {
     "jobs": [
         {
@@ -208,3 +211,29 @@ def test_a_connection_serves_many_requests(port: int) -> None:
         connection.request("GET", "/livez")
         assert connection.getresponse().read() == b"ok\n"
     connection.close()
+
+
+def test_it_says_that_it_lives_while_every_thread_waits(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrived: list[int] = []
+    go_on = threading.Event()
+
+    def ready(_service: Service) -> list[str]:
+        arrived.append(1)
+        go_on.wait(20)
+        return []
+
+    def ask_whether_ready() -> None:
+        with suppress(OSError):
+            ask(port, "/readyz")
+
+    monkeypatch.setattr(Service, "ready", ready)
+    askers = [threading.Thread(target=ask_whether_ready, daemon=True) for _ in range(THREADS + 5)]
+    try:
+        for asker in askers:
+            asker.start()
+        until(lambda: len(arrived) == THREADS, 10)
+        assert ask(port, "/livez")[0] == 200
+    finally:
+        go_on.set()
+        for asker in askers:
+            asker.join()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.lab import Bao, Lab
+from tests.support.elsewhere import elsewhere
 from tests.support.policies import DELETING
 from tests.support.waiting import until
+from tests.support.wix_people import changed_by_hand
 
 
 @pytest.fixture
@@ -290,6 +294,138 @@ def test_a_version_of_something_else_is_none_that_the_site_had(lab: Lab, bao: Ba
     result = lab.run("rollback", "KEY", "--to", "1", "--reason", "x")
     assert lab.site.values() == {"KEY": "agreed"}, (result.out, path)
     assert lab.run("sync").code == 6 and lab.site.values() == {"KEY": "agreed"}
+
+
+@pytest.fixture
+def twins(lab: Lab, bao: Bao) -> Lab:
+    """Two sources, a job each, that have one path: US_DB and EU_DB, three versions each."""
+    other = elsewhere(bao)
+    for name, place, more in (("us", bao, {}), ("eu", other, {"namespace": other.namespace})):
+        for number in (1, 2, 3):
+            place.put("db", p=f"{name}-{number}")
+        lab.vault(place, name, **more)
+        lab.job(name, name, {"path": f"{bao.mount}/db", "field": "p", "name": f"{name.upper()}_DB"})
+    assert lab.run("sync").code == 0
+    return lab
+
+
+@pytest.mark.parametrize("change", ["the source is renamed", "the job is removed"])
+def test_a_rollback_takes_no_other_sources_path_back(twins: Lab, change: str) -> None:
+    assert roll(twins, "EU_DB", "--to", "1").code == 0
+    if change == "the job is removed":
+        del twins.config["jobs"]["eu"]
+    else:
+        twins.config["sources"]["renamed"] = twins.config["sources"].pop("eu")
+        twins.config["jobs"]["eu"]["source"] = "renamed"
+    for _ in range(2):
+        assert twins.run("sync").code == 0
+        assert twins.site.values() == {"US_DB": "us-3", "EU_DB": "eu-1"}
+    assert twins.statuses()["US_DB"] == "synced"
+    if change == "the source is renamed":
+        assert twins.statuses()["EU_DB"] == "rolled_back"
+        assert roll(twins, "EU_DB", "--end").code == 0
+        assert twins.site.values() == {"US_DB": "us-3", "EU_DB": "eu-3"}
+
+
+def test_an_end_is_told_of_its_own_source_alone(twins: Lab) -> None:
+    for name in ("US_DB", "EU_DB"):
+        assert roll(twins, name, "--to", "1").code == 0
+    assert roll(twins, "EU_DB", "--end").code == 0
+    assert twins.site.values() == {"US_DB": "us-1", "EU_DB": "eu-3"}
+    lines = twins.run("audit", "show", "--event", "secret.rolled_back", "--json").json
+    assert [line["name"] for line in lines if line["detail"].get("ended")] == ["EU_DB"]
+
+
+def test_a_path_of_two_sources_is_named_with_its_source(twins: Lab, bao: Bao) -> None:
+    path = f"{bao.mount}/db"
+    before = twins.site.values()
+    for words in (("--to", "1"), ()):
+        result = roll(twins, path, *words)
+        assert result.code == 3 and f"eu:{path}, us:{path}" in result.err and twins.site.values() == before, result.err
+    assert roll(twins, f"eu:{path}", "--to", "1").code == 0
+    assert twins.site.values() == {"US_DB": "us-3", "EU_DB": "eu-1"}
+    assert roll(twins, f"us:{path}", "--to", "2").code == 0
+    assert twins.site.values() == {"US_DB": "us-2", "EU_DB": "eu-1"}
+    result = roll(twins, path, "--end")
+    assert result.code == 3 and f"eu:{path}, us:{path}" in result.err, result.err
+    assert roll(twins, f"eu:{path}", "--end").code == 0
+    assert twins.site.values() == {"US_DB": "us-2", "EU_DB": "eu-3"}
+
+
+def test_a_name_of_two_paths_is_no_path(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bank = two_sites(lab)
+    for target in ("shop", "bank"):
+        for number in (1, 2):
+            bao.put(f"{target}/db", pw=f"{target}-{number}")
+        lab.job(target, "vault", {"path": f"{bao.mount}/{target}/db", "field": "pw", "name": "DB_PASSWORD"})
+        lab.config["jobs"][target]["targets"] = [target]
+    assert lab.run("sync").code == 0
+    shops, banks = f"vault:{bao.mount}/shop/db", f"vault:{bao.mount}/bank/db"
+    result = roll(lab, "DB_PASSWORD", "--to", "1")
+    assert result.code == 3 and f"{banks}, {shops}" in result.err, result.err
+    for path in (shops, banks):
+        assert roll(lab, path, "--to", "1").code == 0
+    result = roll(lab, "DB_PASSWORD", "--end")
+    assert result.code == 3 and f"{banks}, {shops}" in result.err, result.err
+    assert roll(lab, shops, "--end").code == 0
+    assert lab.site.values() == {"DB_PASSWORD": "shop-2"}
+    assert lab.wix.site(bank).values() == {"DB_PASSWORD": "bank-1"}
+
+
+@pytest.mark.parametrize("way", ["it is verified", "a person changes it", "it is gone at Wix", "remounted"])
+def test_a_version_of_a_path_made_anew_is_not_the_one_gone_back_to(lab: Lab, bao: Bao, way: str) -> None:
+    lab.vault(bao)
+    for value in ("good", "leaked"):
+        bao.put("app/db", v=value)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/db", "name": "DB", "field": "v"})
+    assert lab.run("sync").code == 0 and roll(lab, "DB", "--to", "1").code == 0
+    if way == "remounted":
+        bao.root.sys.disable_secrets_engine(bao.mount)
+        bao.enable()
+    else:
+        bao.remove("app/db")
+    for value in ("never meant", "rotated"):
+        bao.put("app/db", v=value)
+    if way == "it is verified":
+        lab.rewrite(lambda row: replace(row, verified_at=row.verified_at and row.verified_at - timedelta(days=9)))
+    elif way == "a person changes it":
+        changed_by_hand(lab, "DB")
+    elif way == "it is gone at Wix":
+        lab.site.secrets.clear()
+    else:
+        assert lab.run("sync").code == 4
+        assert lab.run("state", "remount", "vault", f"{bao.mount}/").code == 0
+    for _ in range(3):
+        result = lab.run("sync")
+        assert "never meant" not in lab.site.values().values(), result.out
+    assert "the version 1 that it was rolled back to is gone" in result.out, result.out
+    lab.run("rollback", "DB", "--end", "--reason", "rotated")
+    lab.settle()
+    assert lab.site.values() == {"DB": "rotated"}
+
+
+@pytest.mark.parametrize("path", ["app/db", "app/*"])
+@pytest.mark.parametrize("how", ["delete_secret_versions", "destroy_secret_versions"])
+def test_a_newest_version_that_goes_while_rolled_back_deletes_nothing(lab: Lab, bao: Bao, how: str, path: str) -> None:
+    lab.vault(bao)
+    for value in ("good", "leaked"):
+        bao.put("app/db", v=value)
+    bao.put("app/other", v="1")
+    paths = dict.fromkeys((path, path.replace("db", "other")))
+    rules = ({"path": f"{bao.mount}/{one}", "field": "v", "name": "{path}"} for one in paths)
+    lab.job("job", "vault", *rules, **DELETING)
+    assert lab.run("sync").code == 0 and roll(lab, f"{bao.mount}/app/db", "--to", "1").code == 0
+    before = lab.site.values()
+    getattr(bao.root.secrets.kv.v2, how)("app/db", versions=[2], mount_point=bao.mount)
+    for _ in range(3):
+        result = lab.run("sync")
+        assert lab.site.values() == before and "good" in before.values(), result.out
+    # Without the rollback its newest version counts, which is gone.
+    roll(lab, f"{bao.mount}/app/db", "--end")
+    for _ in range(3):
+        result = lab.run("sync")
+    assert lab.site.values() == {"other": "1"}, result.out
 
 
 def test_the_end_of_a_rollback_is_told_once_and_by_nobody(lab: Lab, bao: Bao) -> None:

@@ -153,3 +153,15 @@ def test_what_was_judged_of_one_value_says_nothing_of_another(lab: Lab, bao: Bao
         assert lab.run("sync").code == 1
     assert lab.site.values() == {"PAY_KEY": "a-real-long-key-9173"}
     assert lab.statuses() == {"PAY_KEY": "orphan" if way == "another job" else "behind"}
+
+
+@pytest.mark.parametrize(("then", "code"), [("deny", 1), ("hold", 6)])
+def test_a_rule_by_target_holds_for_a_second_name_of_its_site(job: Lab, bao: Bao, then: str, code: int) -> None:
+    bao.put("app/x", v="a-long-enough-value")
+    with_rules(job, {"id": "not-in-the-shop", "target": "shop", "path": "*/app/x", "then": then})
+    job.config["targets"]["boutique"] = dict(job.config["targets"]["shop"])
+    for targets in (["shop"], ["shop", "boutique"], ["boutique"]):
+        job.config["jobs"]["job"]["targets"] = targets
+        assert job.run("sync").code == code and set(job.site.values()) == {"good_v", "weak_v"}, targets
+    del job.config["targets"]["shop"]
+    assert job.run("sync").code == 0 and "x_v" in job.site.values(), "no target has that name any more"
