@@ -210,6 +210,12 @@ class App:
         sites = self.sites_of_targets()
         return tuple(pause.by_todays_name(sites) for pause in self.ledger.decisions.pauses())
 
+    def is_renamed(self, old: str, new: str, path: str) -> bool:
+        """Was the source `old`, which no job has any more, the source `new` under another name, for this path?"""
+        if old in {job.source for job in self.runtime.jobs.values()}:
+            return False
+        return bool(mount := self.ledger.mount_id(old, path)) and mount == self.ledger.mount_id(new, path)
+
     def held(self, batch: str | None = None) -> tuple[HeldAction, ...]:
         """What waits for a release, or was released and is not sent yet, by the names of today."""
         found = self.ledger.decisions.held(batch=batch)

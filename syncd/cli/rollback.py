@@ -101,8 +101,8 @@ def _end(app: App, what: str) -> list[tuple[str, str]]:
     from syncd.reconcile.rollback import ended_paths, entries_of_end
 
     records = app.ledger.records()
-    paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.settings.sources)
-    app.ledger.decisions.end_rollbacks(paths, entries_of_end(records, paths))
+    paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.is_renamed)
+    app.ledger.decisions.end_rollbacks(paths, entries_of_end(records, paths, app.is_renamed))
     for _, path in paths:
         show(f"{path}: goes on to its newest version; where a rule holds that, a site stays as it is until a release")
     return paths

@@ -100,9 +100,9 @@ class Actions:
             what = str(asked.get("what") or "")
             records = _seen_records(app, who, what)
             if asked.get("end"):
-                paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.settings.sources)
+                paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.is_renamed)
                 _see_all_their_sites(app, who, paths)
-                app.ledger.decisions.end_rollbacks(paths, entries_of_end(records, paths))
+                app.ledger.decisions.end_rollbacks(paths, entries_of_end(records, paths, app.is_renamed))
                 said = f"{what} goes on to its newest version"
             else:
                 found = taken(app.runtime, records, what)

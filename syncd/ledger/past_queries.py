@@ -82,11 +82,12 @@ class PastQueries(RecordQueries):
         """
         found = {}
         for (source, path), item in self.decisions.rollbacks().items():
-            if source not in configured and (mount_id := self._mount_id(source, path)):
+            if source not in configured and (mount_id := self.mount_id(source, path)):
                 found[path, mount_id] = item
         return found
 
-    def _mount_id(self, source: str, path: str) -> str:
+    def mount_id(self, source: str, path: str) -> str:
+        """Of the mount or account that a path of a source lies in, as accepted; empty where it was never learnt."""
         arn, mounts = SecretArn.parse(path), self.known_mounts(source)
         if arn is not None:
             return arn.owner

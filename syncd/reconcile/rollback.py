@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,6 +15,8 @@ from syncd.domain.ports import Source
 from syncd.errors import ConfigError, SourceError, VersionGone
 from syncd.reconcile.runtime import Runtime
 
+SamePlace = Callable[[str, str, str], bool]
+"""Given two sources and a path: was the first one, which is gone, the second one under another name?"""
 PREVIOUS = "AWSPREVIOUS"
 """The stage that Secrets Manager moves to the version before the current one (RotateSecret reference)."""
 
@@ -72,18 +74,18 @@ def _of_path(runtime: Runtime, source: str, path: str, rows: tuple[Record, ...])
 
 
 def ended_paths(
-    records: Iterable[Record], rollbacks: Mapping[tuple[str, str], Rollback], what: str, configured: Container[str]
+    records: Iterable[Record], rollbacks: Mapping[tuple[str, str], Rollback], what: str, is_same: SamePlace
 ) -> list[tuple[str, str]]:
     """The rolled back paths that a name at Wix or a source path means. Raises `ConfigError` where none is.
 
-    `configured`: the sources that there are; a rollback at another one is found by its path alone.
+    `is_same`: may have another name by now, where it is the same mount or account.
     """
     named = [record.ref for record in records if what in {record.name, record.ref.path, _full(record.ref)}]
     chosen = [
         (source, path)
         for source, path in rollbacks
         if what in {path, f"{source}:{path}"}
-        or any(ref.path == path and (ref.source == source or source not in configured) for ref in named)
+        or any(ref.path == path and (ref.source == source or is_same(source, ref.source, path)) for ref in named)
     ]
     if not chosen:
         raise ConfigError(f"{what} is not rolled back", hint=f"see: syncd where {what}")
@@ -91,16 +93,14 @@ def ended_paths(
     return chosen
 
 
-def entries_of_end(records: Iterable[Record], paths: Iterable[tuple[str, str]]) -> Iterator[Entry]:
+def entries_of_end(records: Iterable[Record], paths: Iterable[tuple[str, str]], is_same: SamePlace) -> Iterator[Entry]:
     """The lines of the audit trail where rollbacks end; a path without a secret at any site has one, too."""
     known = list(records)
-    sources = {record.ref.source for record in known}
     for source, path in paths:
-        # A source that is gone has left its rows to the one that took them over.
         rows = [
             record
             for record in known
-            if record.ref.path == path and (record.ref.source == source or source not in sources)
+            if record.ref.path == path and (record.ref.source == source or is_same(source, record.ref.source, path))
         ]
         yield from entries_of(rows, None)
         if not rows:

@@ -321,6 +321,7 @@ def test_a_rollback_takes_no_other_sources_path_back(twins: Lab, change: str) ->
         assert twins.run("sync").code == 0
         assert twins.site.values() == {"US_DB": "us-3", "EU_DB": "eu-1"}
     assert twins.statuses()["US_DB"] == "synced"
+    assert roll(twins, "US_DB", "--end").code == 3 and twins.site.values()["EU_DB"] == "eu-1"
     if change == "the source is renamed":
         assert twins.statuses()["EU_DB"] == "rolled_back"
         assert roll(twins, "EU_DB", "--end").code == 0

@@ -74,7 +74,8 @@ class SourceObserver:
         self._cache = cache
         self._hinted_paths = hinted_paths
         self._states = access.store.known_paths(access.source.name)
-        self._mounts = access.store.orphaned_mounts(access.configured) | access.store.known_mounts(access.source.name)
+        self._mounts = dict(access.store.known_mounts(access.source.name))
+        self._taken_over = access.store.orphaned_mounts(access.configured)
         self._seen = _Seen(
             rollbacks=access.store.rollbacks(access.source.name),
             orphaned_rollbacks=access.store.orphaned_rollbacks(access.configured),
@@ -140,7 +141,8 @@ class SourceObserver:
         return replace(snapshot, entries=tuple(entries))
 
     def _on_known_mount(self, snapshot: Snapshot) -> Snapshot:
-        checked = without_conflicting_mount(self._access.source.name, self._mounts, snapshot)
+        known = {**self._taken_over, **self._mounts}
+        checked = without_conflicting_mount(self._access.source.name, known, snapshot)
         if is_new_mount(self._mounts, checked):
             self._mounts[checked.mount] = checked.mount_id
             self._access.journal.mount(self._access.source.name, checked.mount, checked.mount_id)

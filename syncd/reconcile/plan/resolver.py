@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from syncd.domain import (
     Action,
+    Create,
     Delete,
     DesiredSecret,
     Finding,
@@ -36,6 +37,7 @@ from syncd.reconcile.guard import GuardTerms, LimitBasis, guard
 from syncd.reconcile.observe.evidence import key_of
 from syncd.reconcile.observe.source_observer import SourceObserver
 from syncd.reconcile.plan.absence import empty_rules, presence_of
+from syncd.reconcile.plan.builder import rests
 from syncd.reconcile.plan.comparisons import Comparisons, CycleState
 from syncd.reconcile.plan.deletion_checks import LastLook, PathChecks
 from syncd.reconcile.plan.handover import Handover, Transfers
@@ -197,23 +199,15 @@ class PlanResolver:
             self._confirm(deletes)
             # What was seen by the last look may change the plan: it is made anew, with all that is known now.
             guarded = self._guarded(self._governed(self._plan()))
-        sendable = self._with_their_twins(tuple(action for action in guarded.actions if self._is_sendable(action)))
+        guarded = self._with_their_twins(guarded)
+        sendable = tuple(action for action in guarded.actions if self._is_sendable(action))
         waiting = [action for action in guarded.actions if not _has_its_value(action)]
         return self._with_rules(self._with_unread(replace(guarded, actions=sendable), waiting))
 
     def _governed(self, provisional: Plan) -> Plan:
         """The plan without what rules deny or hold, and what the job's windows keep back; nothing is read for that."""
-        gate = Gate(
-            place=self._place,
-            hits=self._hits_of,
-            releases=Releases(actions=self._standing.held, now=self._times.now),
-            windows=Windows() if self._observed.outside_window else self._job.windows,
-            now=self._times.now,
-            rolled_back=self._rolled_back_names(),
-            had_before=self._had_before,
-        )
         self._observed.planned = {action.name: action for action in provisional.actions}
-        passed = gate.passed(provisional)
+        passed = self._gate().passed(provisional)
         stopped = {action.name for action in provisional.actions} - {action.name for action in passed.actions}
         asked = provisional.read_requests
         # A value that may not be sent is not read either, so that an idle cycle stays quiet under rules; but once, when
@@ -228,6 +222,17 @@ class PlanResolver:
         if self._observed.recheck and self._runtime.judges_values:
             values |= frozenset(self._standing.rules.lacking(self._observed.desired.all))
         return replace(passed, read_requests=ReadRequests(values=values, compares=asked.compares - stopped))
+
+    def _gate(self) -> Gate:
+        return Gate(
+            place=self._place,
+            hits=self._hits_of,
+            releases=Releases(actions=self._standing.held, now=self._times.now),
+            windows=Windows() if self._observed.outside_window else self._job.windows,
+            now=self._times.now,
+            rolled_back=self._rolled_back_names(),
+            had_before=self._had_before,
+        )
 
     def _had_before(self, action: Update) -> bool:
         desired, remote_id = action.desired, action.record.remote_id or ""
@@ -290,16 +295,37 @@ class PlanResolver:
         seen = SiteSeen(self._observed.records, self._observed.remote)
         return across_sites(self._runtime, self._target, seen, self._times.now)
 
-    def _with_their_twins(self, sendable: tuple[Action, ...]) -> tuple[Action, ...]:
-        """Without deletions that make room for a name in another case which is not sent: the site would have none."""
-        wanted = {desired.name.casefold(): desired.name for desired in self._observed.desired.all}
-        sent = {action.name for action in sendable if not isinstance(action, Delete)}
+    def _with_their_twins(self, guarded: Plan) -> Plan:
+        """A deletion that makes room for a name in another case goes only where that one would be sent after it.
 
-        def makes_room_for_nothing(action: Action) -> bool:
-            twin = wanted.get(action.name.casefold())
-            return isinstance(action, Delete) and twin is not None and twin not in sent
+        The site would have neither of the two else. What holds the new name waits for a release with the plan.
+        """
+        observed = self._observed
+        sent = {action.name for action in guarded.actions if not isinstance(action, Delete)}
+        wanted = {item.name.casefold(): item for item in observed.desired.all if item.name not in sent}
+        twins = [wanted[action.name.casefold()] for action in guarded.actions if self._makes_room(action, wanted)]
+        if not twins:
+            return guarded
+        sound = [
+            item
+            for item in twins
+            if item.key not in observed.desired.faults
+            and not rests(observed.problems.get(item.name), item.version, item.rule, self._times.now)
+        ]
+        creates = [Create(desired=item) for item in sound]
+        trial = self._guarded(self._gate().passed(Plan(actions=tuple(creates))))
+        # A release of them lasts: the next pass or cycle spends it.
+        observed.planned = {**observed.planned, **{action.name: action for action in creates}}
+        may_go = {action.name.casefold() for action in trial.actions}
+        kept = (
+            action
+            for action in guarded.actions
+            if not self._makes_room(action, wanted) or action.name.casefold() in may_go
+        )
+        return replace(guarded, actions=tuple(kept), held=(*guarded.held, *trial.held))
 
-        return tuple(action for action in sendable if not makes_room_for_nothing(action))
+    def _makes_room(self, action: Action, wanted: Mapping[str, DesiredSecret]) -> bool:
+        return isinstance(action, Delete) and action.name.casefold() in wanted
 
     def _is_sendable(self, action: Action) -> bool:
         """A write whose value could not be read waits, and so does a deletion that nobody looked at."""
