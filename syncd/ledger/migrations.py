@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, func, inspect, select, text, update
+from sqlalchemy import Connection, Engine, delete, func, inspect, or_, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from syncd.errors import LedgerError
@@ -266,7 +266,6 @@ def _keep_sites_apart(connection: Connection) -> None:
     for statement in (
         "CREATE TABLE syncd_aliases (old VARCHAR(200) NOT NULL PRIMARY KEY, site VARCHAR(200) NOT NULL)",
         "CREATE TABLE syncd_news (job VARCHAR(200) NOT NULL PRIMARY KEY, at BIGINT NOT NULL)",
-        "DELETE FROM syncd_meta WHERE key LIKE 'alias %' OR key LIKE 'news %'",
         """CREATE TABLE syncd_pauses_9 (
             scope VARCHAR(8) NOT NULL, name VARCHAR(200) NOT NULL, site VARCHAR(200) NOT NULL, at BIGINT NOT NULL,
             until BIGINT, by TEXT NOT NULL, reason TEXT NOT NULL, end_told BOOLEAN NOT NULL,
@@ -280,6 +279,8 @@ def _keep_sites_apart(connection: Connection) -> None:
         "ALTER TABLE syncd_pauses_9 RENAME TO syncd_pauses",
     ):
         connection.exec_driver_sql(statement)
+    # Not as text: PostgreSQL's driver takes a % in it for a place of a value.
+    connection.execute(delete(tables.meta).where(or_(meta.key.startswith("alias "), meta.key.startswith("news "))))
     for old, site in map(json.loads, kept):
         connection.execute(text("INSERT INTO syncd_aliases VALUES (:old, :site)"), {"old": old, "site": site})
 

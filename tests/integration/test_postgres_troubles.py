@@ -110,3 +110,32 @@ def test_the_whole_cycle_on_a_database_that_was_emptied(job: Lab, postgres: str)
     emptied(postgres)
     using(job, postgres)
     assert job.run("sync").code == 0 and job.run("sync").code == 0
+
+
+BEFORE = """
+DROP TABLE syncd_aliases; DROP TABLE syncd_news; DROP TABLE syncd_pauses;
+ALTER TABLE syncd_history DROP COLUMN noted_at;
+CREATE TABLE syncd_pauses (
+    scope VARCHAR(8) NOT NULL, name VARCHAR(200) NOT NULL, at BIGINT NOT NULL, until BIGINT, by TEXT NOT NULL,
+    reason TEXT NOT NULL, PRIMARY KEY (scope, name));
+INSERT INTO syncd_pauses VALUES ('target', 'shop', 1, NULL, 'ann', 'freeze of 100 % of it');
+INSERT INTO syncd_meta VALUES ('alias 1', '["first", "second"]'), ('news 1', '5'), ('alike', 'stays');
+UPDATE syncd_meta SET value = '8' WHERE key = 'schema_version'
+"""
+"""The schema of version 8, with what people decided under it."""
+
+
+def test_a_ledger_of_before_is_brought_up_to_date(job: Lab, postgres: str) -> None:
+    with database(postgres, "UTF8") as url:
+        using(job, url)
+        assert job.run("sync").code == 0
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute(BEFORE)
+        result = job.run("sync")
+        assert "target shop is paused" in result.out and "100 % of it" in result.out, result.err
+        assert job.run("resume", "--target", "shop").code == 0 and job.run("sync").code == 0
+        with psycopg.connect(url) as seen:
+            assert seen.execute("SELECT old, site FROM syncd_aliases").fetchall() == [("first", "second")]
+            kept = dict(seen.execute("SELECT key, value FROM syncd_meta").fetchall())
+        assert kept["alike"] == "stays" and not {"alias 1", "news 1"} & kept.keys()
+        assert job.run("audit", "verify").code == 0

@@ -32,9 +32,9 @@ class _Seen:
     changed: dict[Key, PathState] = field(default_factory=dict)
     unsendable: list[ReadFailure] = field(default_factory=list)
     rollbacks: Mapping[str, Rollback] = field(default_factory=dict)
-    orphaned_rollbacks: Mapping[tuple[str, str], Rollback] = field(default_factory=dict)
-    """Of sources that are gone or have a new name, by path and mount."""
     """What a person wants of an older version, by path."""
+    orphaned_rollbacks: Mapping[tuple[str, str], Rollback] = field(default_factory=dict)
+    """The same of sources that are gone or have a new name, by path and id of the mount."""
     rolled_back: dict[str, str] = field(default_factory=dict)
     newest: dict[str, str] = field(default_factory=dict)
     """Version tokens of what was rolled back, as the source has them."""
@@ -107,9 +107,9 @@ class SourceObserver:
         if rollback is None or entry.pin or entry.version is None:
             return entry
         newest = version_label(entry.version.token)
-        self._seen.newest[entry.ref.path] = entry.version.token
+        seen.newest[path] = entry.version.token
         waits = f"; {newest} at the source waits" if newest != rollback.label else ""
-        self._seen.rolled_back[entry.ref.path] = f"{rollback}{waits}"
+        seen.rolled_back[path] = f"{rollback}{waits}"
         return replace(entry, version=rollback.version, read_as=rollback.label, updated_at=None)
 
     def _note_owner(self, key: Key, entry: SourceEntry) -> None:
@@ -270,6 +270,13 @@ class SourceObserver:
         """What is known of each path by now."""
         return self._states
 
+    def _rollback_paths(self) -> frozenset[str]:
+        """The rolled back paths that the rules select, listed or not."""
+        mounts = {snapshot.mount_id for snapshot in self._seen.snapshots.values()}
+        orphaned = {path for path, mount_id in self._seen.orphaned_rollbacks if mount_id in mounts}
+        paths = {*self._seen.rollbacks, *orphaned}
+        return frozenset(path for path in paths if any(selects_path(rule, path) for rule in self._rules))
+
     @property
     def evidence(self) -> ListingEvidence:
         """What was seen so far."""
@@ -283,6 +290,6 @@ class SourceObserver:
             listed=frozenset(seen.entries),
             documents=seen.documents,
             rolled_back=seen.rolled_back,
-            rollback_paths=frozenset(seen.rollbacks) | {path for path, _ in seen.orphaned_rollbacks},
+            rollback_paths=self._rollback_paths(),
             unsendable=tuple(seen.unsendable),
         )
