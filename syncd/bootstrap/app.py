@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from syncd.bootstrap.jobs import make_job
 from syncd.bootstrap.ledger import open_ledger
-from syncd.bootstrap.pauses import PauseWatch
+from syncd.bootstrap.pauses import Pauses, PauseWatch
 from syncd.bootstrap.process import now, settle_process
 from syncd.bootstrap.rules import make_rule
 from syncd.bootstrap.sources import SourceHooks, make_queue, make_source
@@ -21,7 +21,7 @@ from syncd.bootstrap.targets import TargetFactory
 from syncd.bootstrap.waits import WaitNotices
 from syncd.config.settings import AwsSettings, Settings
 from syncd.domain import LastRun
-from syncd.domain.decisions import HeldAction, Labels, Pause, said_of_pause
+from syncd.domain.decisions import HeldAction, Labels
 from syncd.domain.governance import SiteNames
 from syncd.domain.ports import Clock, CycleObserver, Queue, SilentObserver, Source, Target, TellWait
 from syncd.domain.recency import TOLERANCE, happened_within
@@ -111,6 +111,7 @@ class App:
             labels=Labels({name: target.labels for name, target in settings.targets.items()}, self._site_names()),
             paused=PauseWatch(self.ledger.decisions, self.sites_of_targets).reason,
         )
+        self.pauses = Pauses(self.ledger.decisions, self.sites_of_targets, self.site_of)
 
     def note_in_force(self) -> None:
         """Write into the audit trail that this configuration counts now, if it is another than the last."""
@@ -190,25 +191,6 @@ class App:
         """Every key that the site of each target is known under."""
         keys = self._site_keys()
         return {name: keys.get(site := self.site_of(name), frozenset({site})) for name in self.settings.targets}
-
-    def pause(self, scope: str, name: str, until: datetime | None, reason: str) -> str:
-        """Let a job, a target or everything rest. Returns: what was done, in words. Raises `LedgerError`."""
-        decisions, sites = self.ledger.decisions, self._sites_that_rest(scope, name)
-        before = decisions.pause_of(scope, name, sites)
-        site = self.site_of(name) if scope == "target" else ""
-        return said_of_pause(decisions.pause(scope, name, until, reason, sites, site), before)
-
-    def resume(self, scope: str, name: str) -> bool:
-        """End a pause. Returns: was there one? Raises `LedgerError`."""
-        return self.ledger.decisions.resume(scope, name, self._sites_that_rest(scope, name))
-
-    def _sites_that_rest(self, scope: str, name: str) -> frozenset[str]:
-        return self.sites_of_targets().get(name, frozenset()) if scope == "target" else frozenset()
-
-    def pauses(self) -> tuple[Pause, ...]:
-        """The pauses that hold at this moment, those of targets by the names of today."""
-        sites = self.sites_of_targets()
-        return tuple(pause.by_todays_name(sites) for pause in self.ledger.decisions.pauses())
 
     def is_renamed(self, old: str, new: str, path: str) -> bool:
         """Was the source `old`, which no job has any more, the source `new` under another name, for this path?"""

@@ -1,23 +1,54 @@
-"""Is a job paused? Asked before each request, and of the ledger every two seconds at most."""
+"""Pauses: given and ended by what targets are called today, and asked for before each request."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
-from syncd.domain.decisions import Pause
+from syncd.domain.decisions import Pause, said_of_pause
 from syncd.ledger.decisions import Decisions
 
 FRESH = 2.0
 """Seconds that an answer of the ledger is good for: a running process hears of a pause within five."""
 
 
-class PauseWatch:
-    """The pauses of a ledger, as of a moment ago."""
+Sites = Callable[[], Mapping[str, frozenset[str]]]
+"""Gives every key that the site of each target is known under."""
 
-    def __init__(self, decisions: Decisions, sites: Callable[[], Mapping[str, frozenset[str]]]) -> None:
-        """`sites`: every key that the site of each target is known under."""
+
+class Pauses:
+    """What rests by a person's word. The pause of a target is of its site. All raise `LedgerError`."""
+
+    def __init__(self, decisions: Decisions, sites: Sites, site_of: Callable[[str], str]) -> None:
+        """`site_of`: the key that the ledger keeps a target's site under."""
+        self._decisions, self._sites, self._site_of = decisions, sites, site_of
+
+    def put(self, scope: str, name: str, until: datetime | None, reason: str) -> str:
+        """Let a job, a target or everything rest. Returns: what was done, in words."""
+        sites = self._of(scope, name)
+        before = self._decisions.pause_of(scope, name, sites)
+        site = self._site_of(name) if scope == "target" else ""
+        return said_of_pause(self._decisions.pause(scope, name, until, reason, sites, site), before)
+
+    def end(self, scope: str, name: str) -> bool:
+        """End a pause. Returns: was there one?"""
+        return self._decisions.resume(scope, name, self._of(scope, name))
+
+    def now(self) -> tuple[Pause, ...]:
+        """The pauses that hold at this moment, those of targets by the names of today."""
+        sites = self._sites()
+        return tuple(pause.by_todays_name(sites) for pause in self._decisions.pauses())
+
+    def _of(self, scope: str, name: str) -> frozenset[str]:
+        return self._sites().get(name, frozenset()) if scope == "target" else frozenset()
+
+
+class PauseWatch:
+    """The pauses of a ledger, as of two seconds ago at most: they are asked for before each request."""
+
+    def __init__(self, decisions: Decisions, sites: Sites) -> None:
         self._decisions, self._sites, self._turn = decisions, sites, threading.Lock()
         self._known: tuple[Pause, ...] = ()
         self._read_at: float | None = None

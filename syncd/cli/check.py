@@ -115,7 +115,7 @@ def _pauses_of_nothing(options: Context) -> Iterator[Row]:
     """Pauses of what this configuration calls otherwise, or has no more: whoever made them counts on them."""
     with options.open(writable=False) as app:
         sites = frozenset().union(*app.sites_of_targets().values())
-        for pause in app.pauses():
+        for pause in app.pauses.now():
             named = app.settings.jobs.keys() if pause.scope == "job" else app.settings.targets.keys()
             is_there = pause.site in sites if pause.site else pause.name in named
             if pause.scope != "all" and not is_there:

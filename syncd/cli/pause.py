@@ -51,7 +51,7 @@ def pause(
         see_scope(app.settings, scope, name)
         if ends is not None and ends <= app.runtime.clock():
             raise ConfigError(f"--until {until} has passed already", hint="name a later time")
-        said = app.pause(scope, name, ends, why)
+        said = app.pauses.put(scope, name, ends, why)
         log_override("pause", why, scope=scope, name=name)
     show(said)
     return 0
@@ -73,8 +73,8 @@ def resume(
         show(far.post("resume", {"scope": scope, "name": name})["message"])
         return 0
     with context.obj.open() as app:
-        was_paused = app.resume(scope, name)
-        others = [pause for pause in app.pauses() if scope != "all" and pause.scope == "all"]
+        was_paused = app.pauses.end(scope, name)
+        others = [pause for pause in app.pauses.now() if scope != "all" and pause.scope == "all"]
     show(said_of_resume(scope, name, was_paused=was_paused))
     for other in others:
         show(f"but {other}; see: {other.command_to_end}")

@@ -60,7 +60,7 @@ class Actions:
 
     def _woken(self, app: App, who: Principal, jobs: Iterable[str], paths: Iterable[str] = ()) -> str:
         """Let jobs run soon. Returns: why some of them send nothing now, as far as `who` may know; else empty."""
-        waits, pauses, sites = [], app.pauses(), app.sites_of_targets()
+        waits, pauses, sites = [], app.pauses.now(), app.sites_of_targets()
         for name in sorted(set(jobs) & app.runtime.jobs.keys()):  # one that is gone runs no more
             job = app.runtime.jobs[name]
             rests = [
@@ -80,13 +80,13 @@ class Actions:
         with self._in_the_name_of(who, "pause", why := reason_of(reason)) as app:
             _see_scope(app, who, scope)
             ends = _moment(until) if until else None
-            return app.pause(*scope, ends, why)
+            return app.pauses.put(*scope, ends, why)
 
     def resume(self, who: Principal, scope: tuple[str, str]) -> str:
         """End a pause, and look at once."""
         with self._in_the_name_of(who, "resume") as app:
             _see_scope(app, who, scope)
-            was_paused = app.resume(*scope)
+            was_paused = app.pauses.end(*scope)
             kind, name = scope
             what = "everything" if kind == "all" else f"{kind} {name}"
             if not was_paused:

@@ -92,7 +92,7 @@ class ConsoleData:
                 }  # fmt: skip
 
     def _pauses(self, app: App, who: Principal) -> Iterator[dict[str, Any]]:
-        for pause in app.pauses():
+        for pause in app.pauses.now():
             if pause.scope != "all" and not sees_scope(app, who, pause.scope, pause.name):
                 continue
             yield {
