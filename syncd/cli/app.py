@@ -153,7 +153,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _prepare_streams() -> None:
-    """Give the process the three streams that it was started without, and say what a terminal cannot show.
+    """Give the process the standard streams that it was started without, and write UTF-8 to what is no terminal.
 
     Closed ones would leave their numbers to the next files that are opened, the ledger among them.
     """
@@ -171,7 +171,7 @@ def _prepare_streams() -> None:
 
 
 def _write_no_more(stream: TextIO) -> None:
-    """What is still to be written to a stream that takes nothing goes nowhere, also when the process ends."""
+    """Throw away what is left to be written to a stream that takes no more; else the process ends in Python's own error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

@@ -112,7 +112,7 @@ def _rules(options: Context, settings: Settings) -> Iterator[Row]:
 
 
 def _pauses_of_nothing(options: Context) -> Iterator[Row]:
-    """Pauses of what this configuration calls otherwise, or has no more: whoever made them counts on them."""
+    """Pauses that rest nothing, because the configuration has no such job or target: somebody counts on them."""
     with options.open(writable=False) as app:
         sites = frozenset().union(*app.sites_of_targets().values())
         for pause in app.pauses.now():

@@ -122,7 +122,7 @@ def _has_label(app: App, target: str, key: str, value: str | None) -> bool:
 
 
 def _meant(app: App, text: str) -> str:
-    """What of a search is looked for: names and paths are, while people copy whole references."""
+    """The name or path that a search means: people paste whole references (SOURCE:PATH#FIELD), blanks included."""
     text = text.strip()[:200]
     source, mark, rest = text.partition(":")
     text = rest if mark and source in app.settings.sources else text

@@ -60,7 +60,7 @@ def is_page(path: str) -> bool:
 
 
 def _page_of(deed: str, form: Mapping[str, str]) -> str:
-    """The page that a form stands on, as far as the form tells."""
+    """The page that a form was sent from, as far as its fields tell."""
     if form.get("site") and form.get("name"):
         return f"/secrets/{quote(form['site'], safe='')}/{quote(form['name'], safe='')}"
     if deed == "/rollback":

@@ -52,7 +52,7 @@ class Queue:
     def __init__(
         self, source: str, client: Any, url: str, renewed: Callable[[], Any | None], stop: threading.Event
     ) -> None:
-        """See `AwsSource`."""
+        """`renewed` and `stop`: as for `AwsSource`."""
         self._stop = stop
         self._place = f"source {source}: the queue of its events"
         self._client = client

@@ -91,7 +91,7 @@ NOT_SET_UP = (
     SSOError,
     TokenRetrievalError,
 )
-"""What the SDK raises before anything is asked: its files, the login that it was given, a role's name."""
+"""What the SDK raises before it asks AWS anything: about its files, the login that it was given, a role's name."""
 RENEWAL_SECONDS = 60.0
 """At least so long between two sessions made anew on the same credentials."""
 THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"}
