@@ -171,7 +171,7 @@ def _prepare_streams() -> None:
 
 
 def _write_no_more(stream: TextIO) -> None:
-    """Throw away what is left to be written to a stream that takes no more; else the process ends in Python's own error."""
+    """Throw away what a stream takes no more; else the process would end in an error of Python's own."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

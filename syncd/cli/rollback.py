@@ -30,7 +30,9 @@ def add_to(app: typer.Typer) -> None:
 
 def rollback(
     context: typer.Context,
-    what: Annotated[str | None, typer.Argument(metavar="[NAME|PATH]", help="A Wix name, or a source path.")] = None,
+    what: Annotated[
+        str | None, typer.Argument(metavar="[NAME|PATH]", help="A Wix name, a source path, or SOURCE:PATH.")
+    ] = None,
     *,
     to: Annotated[
         str | None, typer.Option("--to", help="This version (AWS: an id or a stage); the one before if left out.")

@@ -16,7 +16,7 @@ TRIES = 3
 TRIED_FOR = 20.0
 """Seconds in which a passing fault is tried again; a source that asks to wait is asked as often as that takes."""
 LONGEST_WAIT = 10.0
-"""Seconds from one try to the next at most: a source that asks for a longer wait is asked earlier, and says so again."""
+"""Seconds from one try to the next at most: one that asks for longer is asked earlier, and says so again."""
 _GROWING = wait_random_exponential(multiplier=0.2, max=3)
 
 
