@@ -14,7 +14,7 @@ from syncd.config.fields import Credential
 from syncd.config.settings import AwsSettings, CertAuth, VaultSettings
 from syncd.domain.ports import Clock, Queue, Source
 from syncd.errors import ConfigError
-from syncd.transport.addresses import see_certificates
+from syncd.transport.addresses import see_certificates, see_key_pair
 
 if TYPE_CHECKING:
     from syncd.sources.aws.session import ClientFactory
@@ -50,10 +50,11 @@ def _vault(name: str, settings: VaultSettings, clock: Clock, hooks: SourceHooks)
 
     auth = settings.auth
     login = _login(name, auth)
-    cert = (str(auth.cert_file), str(auth.key_file)) if isinstance(auth, CertAuth) else None
-    for file in (settings.ca_file, *(cert or ())):
-        if file and not os.access(file, os.R_OK):
-            raise ConfigError(f"sources.{name}: {file} cannot be read", hint="see ca_file, cert_file, key_file")
+    if isinstance(auth, CertAuth):
+        cert: tuple[str, str] | None = (str(auth.cert_file), str(auth.key_file))
+        see_key_pair(f"sources.{name}.auth: cert_file and key_file", str(auth.cert_file), str(auth.key_file))
+    else:
+        cert = client_certificate_of_environment()
     if settings.ca_file:
         see_certificates(f"sources.{name}.ca_file", settings.ca_file)
     login.secrets()  # a missing credential is reported before anything is asked
@@ -71,6 +72,19 @@ def _vault(name: str, settings: VaultSettings, clock: Clock, hooks: SourceHooks)
         stop=hooks.stop,
     )
     return VaultSource(VaultClient(server, login, clock), clock, settings.owner_key)
+
+
+def client_certificate_of_environment() -> tuple[str, str] | None:
+    """The files of certificate and key that servers are shown, from the variables of Vault's own command.
+
+    Raises `ConfigError` for files that are not there or are no such pair.
+    """
+    cert = os.environ.get("VAULT_CLIENT_CERT", "")
+    key = os.environ.get("VAULT_CLIENT_KEY", "") or cert
+    if not cert:
+        return None
+    see_key_pair("VAULT_CLIENT_CERT and VAULT_CLIENT_KEY in the environment", cert, key)
+    return cert, key
 
 
 def make_queue(name: str, settings: AwsSettings, stop: threading.Event) -> Queue:

@@ -154,6 +154,7 @@ def _connected(options: Context, settings: Settings, *, connect: bool, probe: st
 def _environment(settings: Settings) -> Iterator[Row]:
     """What the environment says of proxies, certificates and AWS. Raises `ConfigError` for what cannot work."""
     from syncd.bootstrap.credentials import proxy_of
+    from syncd.bootstrap.sources import client_certificate_of_environment
     from syncd.config.settings import AwsSettings, VaultSettings
     from syncd.transport.addresses import proxy_for, see_certificates
 
@@ -169,6 +170,8 @@ def _environment(settings: Settings) -> Iterator[Row]:
         for name, peer in peers.items():
             if isinstance(peer.proxy, str) or (peer.proxy is not None and _is_readable(peer.proxy)):
                 proxy_of(f"{section}.{name}.proxy", peer.proxy)
+    if any(isinstance(source, VaultSettings) for source in settings.sources.values()):
+        client_certificate_of_environment()
     for name in CERTIFICATE_VARIABLES:
         path = os.environ.get(name)
         if path and not os.access(path, os.R_OK):

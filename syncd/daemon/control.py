@@ -16,7 +16,7 @@ from syncd.daemon.reloads import Reloads
 from syncd.daemon.status import Shared, status_of
 from syncd.daemon.wakeups import jobs_that_sync
 from syncd.domain.audit import Actor
-from syncd.errors import ConfigError
+from syncd.errors import ConfigError, LedgerError
 from syncd.web.principal import Principal
 
 STRANGER_SECONDS = 2.0
@@ -78,8 +78,14 @@ class Control(ServerAccounts, ConsoleData, Actions):
         return self._runner.instruments.metrics.text()
 
     def ready(self) -> list[str]:
-        """Sources and targets of scheduled jobs that no cycle has tried yet; empty when ready."""
-        return self._runner.readiness.missing(self._generations.current.app.settings)
+        """What is missing until it is ready: sources and sites that no cycle has tried yet, the ledger's file."""
+        app = self._generations.current.app
+        missing = self._runner.readiness.missing(app.settings)
+        try:
+            app.ledger.still_there()
+        except LedgerError:  # whose words name a path of this machine, and anybody may ask
+            missing.append("the ledger was removed or replaced; see the log, and restart")
+        return missing
 
     def status(self, *, names: bool) -> dict[str, Any]:
         """Jobs, their last and next run, and counts. A stranger's question costs the same however often it comes."""

@@ -39,6 +39,7 @@ SAID_BY_POSTGRES = {
     "57": ("the server stops, or starts", "see that it runs; tried again in the next cycle"),
 }
 """By how SQLSTATE begins: what it means, and the fix."""
+UNKNOWN_FAULT = ("the server reports a fault", "see that the database is there and takes connections, and its log")
 PART = 500
 """Rows that are made and sent to the database together."""
 
@@ -129,12 +130,13 @@ def _said_by_postgres(cause: BaseException | None) -> tuple[str, str] | None:
     """What an error of PostgreSQL's means, and its fix; its own text may hold the address."""
     if not type(cause).__module__.startswith("psycopg"):
         return None
-    state = str(getattr(cause, "sqlstate", None) or "")
+    given = state = str(getattr(cause, "sqlstate", None) or "")
     if not state and type(cause).__name__ == "OperationalError":
         # Of a connection that was not made libpq gives the server's text alone.
         text = str(cause)
         state = next((state for words, state in REFUSALS.items() if re.search(words, text)), "08")
-    return next((told for start, told in SAID_BY_POSTGRES.items() if state.startswith(start)), None)
+    what, hint = next((told for start, told in SAID_BY_POSTGRES.items() if state.startswith(start)), UNKNOWN_FAULT)
+    return f"{what} ({f'SQLSTATE {given}' if given else type(cause).__name__})", hint
 
 
 def prepare_file(path: Path) -> list[tuple[Path, int]]:

@@ -57,6 +57,18 @@ def see_certificates(what: str, file: str) -> None:
         ) from None
 
 
+def see_key_pair(what: str, cert: str, key: str) -> None:
+    """Are these files a certificate and its key? Raises `ConfigError` that names `what` if not."""
+    try:
+        # Without a password given, OpenSSL would ask for one at the terminal.
+        ssl.create_default_context().load_cert_chain(cert, key, password=lambda: b"")
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ConfigError(
+            f"{what}: {cert} and {key} are no certificate and key that can be used ({type(error).__name__})",
+            hint="name readable PEM files of a certificate and of its key, the key without a password",
+        ) from None
+
+
 def _first(environ: Mapping[str, str], *names: str) -> tuple[str, str] | None:
     for name in names:
         for written in (name, name.upper()):

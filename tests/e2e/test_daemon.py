@@ -323,6 +323,9 @@ def test_a_missing_configuration_and_a_refused_one_are_told_everywhere(served: L
         until(lambda: "refused or missing" in ask(url + "/readyz")[1])
         token.unlink()
         assert ask(url + "/status", token="x")[0] == 401
+        served.state.rename(served.folder / "moved.db")
+        status, told = ask(url + "/readyz")
+        assert status == 503 and "was removed or replaced" in told and str(served.folder) not in told
         process.terminate()
         log = process.communicate(timeout=30)[1]
         assert log.count("config.missing") == 1 and "config.refused" in log and log.count("token.unreadable") == 1

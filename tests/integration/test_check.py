@@ -124,6 +124,7 @@ def test_a_fault_is_told_in_words(job: Lab, fault: str) -> None:
 ENVIRONMENT = {
     "SSL_CERT_FILE": "/nowhere/ca.pem", "SSL_CERT_DIR": "/nowhere", "REQUESTS_CA_BUNDLE": "/nowhere/ca.pem",
     "AWS_CA_BUNDLE": "/nowhere", "HTTPS_PROXY": "foo://bar", "ALL_PROXY": "http://[::1",
+    "VAULT_CLIENT_CERT": "/nowhere/cert.pem",
 }  # fmt: skip
 
 

@@ -44,7 +44,7 @@ from syncd.domain.recency import clock_skew, skew_in_words
 from syncd.domain.untrusted import parsed
 from syncd.errors import ConfigError, SourceDenied, SourceError, SourceUnavailable
 from syncd.sources.retry import retried
-from syncd.transport.addresses import is_loopback
+from syncd.transport.addresses import is_loopback, proxy_for
 from syncd.transport.echoes import holds
 from syncd.transport.urllib3_limits import BOUNDS, BoundedResponse, bounded
 
@@ -189,9 +189,7 @@ class ClientFactory:
             self._last = _identity(session)
             if self.assume_role:
                 self._assume(session)
-            made = session.client(
-                self.service, endpoint_url=self.endpoint_url or None, config=self._config(), verify=self.ca_file or None
-            )
+            made = self._client(session.client, self.service, self.endpoint_url)
         except (BotoCoreError, ValueError, OSError) as error:
             raise SourceDenied(f"AWS is not set up ({type(error).__name__})", hint=HINT_CREDENTIALS) from None
         for name in ("secrets-manager", "sqs"):
@@ -212,21 +210,31 @@ class ClientFactory:
             self._renewed_at = now
             return made
 
-    def _config(self) -> Config:
-        if self.proxy is None and self.endpoint_url and is_loopback(self.endpoint_url):
-            return CONFIG.merge(Config(proxies={}))  # as for Vault and Wix: this machine is reached directly
-        if self.proxy is None:
-            return CONFIG
-        url = self.proxy.reveal()
-        return CONFIG.merge(Config(proxies={"http": url, "https": url}))
+    def _client(self, create: Callable[..., Any], service: str, endpoint_url: str) -> Any:
+        """A client on the way that the source's `proxy` or the environment names, by one law with Vault and Wix.
+
+        botocore has a law of its own, which knows neither `ALL_PROXY` nor networks in `NO_PROXY`.
+        """
+        where = {"endpoint_url": endpoint_url or None, "verify": self.ca_file or None}
+        if self.proxy:
+            return create(service, **where, config=_through(self.proxy.reveal()))
+        direct = create(service, **where, config=_through(None))
+        address = direct.meta.endpoint_url  # only the client itself knows it, where the SDK chooses it
+        way = None if is_loopback(address) else proxy_for(address)
+        if way is None:
+            return direct
+        direct.close()
+        return create(service, **where, config=_through(way))
 
     def _assume(self, session: Any) -> None:
         """Credentials of the role, fetched when first used and again before they expire."""
         base = session._session  # noqa: SLF001  # boto3 offers no public way to put refreshing credentials in
 
         def sts(name: str, **options: Any) -> Any:
-            ours = {"endpoint_url": self.sts_endpoint_url or None, "config": self._config()}
-            return base.create_client(name, **{**options, **ours, "verify": self.ca_file or None})
+            def create(service: str, **ours: Any) -> Any:
+                return base.create_client(service, **{**options, **ours})
+
+            return self._client(create, name, self.sts_endpoint_url)
 
         source = base.get_credentials()
         if source is None:
@@ -238,6 +246,11 @@ class ClientFactory:
         base._credentials = DeferredRefreshableCredentials(  # noqa: SLF001
             refresh_using=fetcher.fetch_credentials, method="assume-role"
         )
+
+
+def _through(proxy: str | None) -> Config:
+    """Our settings of a client, with this proxy or with none whatever the environment says."""
+    return CONFIG.merge(Config(proxies={"http": proxy, "https": proxy} if proxy else {}))
 
 
 def _identity(session: Any) -> tuple[str, ...]:

@@ -69,6 +69,8 @@ def error_of(answer: Answer, asked: Asked) -> TargetError | None:
             f"{asked.target}: no usable answer from Wix ({shown})",
             hint="tried again in the next cycle",
             maybe_done=True,
+            # As after a 429; a 503 that says so is obeyed, too (RFC 9110, section 10.2.3).
+            retry_after=None if answer.retry_after is None else min(answer.retry_after, SLOWEST_WAIT),
             request_id=request_id,
         )
     return _refusal(answer, asked)
