@@ -76,7 +76,7 @@ def rollback(
 def _taken(app: App, what: str) -> list[Taken]:
     from syncd.reconcile.rollback import taken
 
-    return taken(app.runtime, app.ledger.records(), what)
+    return taken(app.runtime, app.ledger.records(), what, app.ledger.spellings)
 
 
 def _roll_back(

@@ -105,7 +105,7 @@ class Actions:
                 app.ledger.decisions.end_rollbacks(paths, entries_of_end(records, paths, app.is_renamed))
                 said = f"{what} goes on to its newest version"
             else:
-                found = taken(app.runtime, records, what)
+                found = taken(app.runtime, records, what, app.ledger.spellings)
                 paths = paths_of(found)
                 _see_all_their_sites(app, who, paths)
                 now = app.runtime.clock()

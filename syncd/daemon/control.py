@@ -22,8 +22,6 @@ from syncd.web.principal import Principal
 STRANGER_SECONDS = 2.0
 """How long an answer that needs no token is given again as it was."""
 
-VAULT_AUDIT = Actor("event", "vault audit", "POST /hooks/vault-audit")
-
 
 class Control(ServerAccounts, ConsoleData, Actions):
     """Implements the protocol that `syncd.web` is handed: who may come in, what is shown, and what may be done."""
@@ -53,7 +51,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         }
         asked = list(paths)
         by_hand = all(namespace is None for namespace, _ in asked)
-        by = who.actor("POST /-/sync") if by_hand else VAULT_AUDIT
+        by = who.actor("POST /-/sync") if by_hand else _audit_device(who)
         mine = {name: job for name, job in app.runtime.jobs.items() if all(map(who.sees, job.targets))}
         woken = jobs_that_sync(mine, namespaces, asked)
         return [job for job in woken if self._runner.trigger(job, by=by)]
@@ -99,3 +97,8 @@ class Control(ServerAccounts, ConsoleData, Actions):
         fault = self.configuration()
         status["configuration"] = fault if names or not fault else "the file is refused or missing; see the log"
         return {"ready": not self.ready(), **status}
+
+
+def _audit_device(who: Principal) -> Actor:
+    """The actor of what an audit device's line woke; anybody with the token may write such a line."""
+    return Actor("event", "vault audit", f"POST /hooks/vault-audit, token {who.name}")

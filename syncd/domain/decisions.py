@@ -113,7 +113,9 @@ def said_of_release(batch: str, outcome: ReleaseOutcome, done: str) -> str:
             f"nothing of batch {batch} waits any more: its actions changed or are no longer wanted",
             hint="see what waits now: syncd held",
         )
-    return f"batch {batch} is {'already released' if outcome is ReleaseOutcome.AGAIN else f'released; {done}'}"
+    if outcome is ReleaseOutcome.AGAIN:
+        return f"batch {batch} is already released; what waits since then is in other batches: syncd held"
+    return f"batch {batch} is released; {done}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from datetime import datetime
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, or_, select
 
 from syncd.domain import (
     HistoryEntry,
@@ -13,7 +13,7 @@ from syncd.domain import (
     SecretRef,
     version_label,
 )
-from syncd.domain.arn import SecretArn
+from syncd.domain.arn import SecretArn, name_in
 from syncd.domain.decisions import HeldAction, Rollback
 from syncd.domain.governance import FactKey, Facts
 from syncd.domain.recency import Since
@@ -94,6 +94,14 @@ class PastQueries(RecordQueries):
         # A Vault mount ends in a slash; an AWS account is the whole source.
         within = [mount for mount in mounts if not mount.endswith("/") or path.startswith(mount)]
         return mounts[max(within, key=len)] if within else ""
+
+    def spellings(self, source: str, path: str) -> frozenset[str]:
+        """The paths of a source under which the ledger has this very secret: at AWS its name and its ARN."""
+        c, mount_id, name = tables.records.c, self.mount_id(source, path), name_in(path)
+        query = select(c.path).where(c.source == source, or_(c.path == name, c.path.like("arn:%"))).distinct()
+        found = (row["path"] for row in self._all(query)) if mount_id else ()
+        same = (item for item in found if name_in(item) == name and self.mount_id(source, item) == mount_id)
+        return frozenset({path, *same})
 
     def arrived(self, remote_id: str, name: str, ref: SecretRef, version: str) -> bool:
         """Did the secret with this id ever get this very version (a token) of this reference?

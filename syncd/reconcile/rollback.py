@@ -17,6 +17,8 @@ from syncd.reconcile.runtime import Runtime
 
 SamePlace = Callable[[str, str, str], bool]
 """Given two sources and a path: was the first one, which is gone, the second one under another name?"""
+Spellings = Callable[[str, str], Collection[str]]
+"""Given a source and a path: every path of the source under which the ledger has this very secret."""
 PREVIOUS = "AWSPREVIOUS"
 """The stage that Secrets Manager moves to the version before the current one (RotateSecret reference)."""
 
@@ -32,8 +34,11 @@ class Taken:
     rule: Rule
 
 
-def taken(runtime: Runtime, records: Iterable[Record], what: str) -> list[Taken]:
-    """The path that a name at Wix, a source path or SOURCE:PATH means. Raises `ConfigError` for none, or several."""
+def taken(runtime: Runtime, records: Iterable[Record], what: str, spelled: Spellings) -> list[Taken]:
+    """The path that a name at Wix, a source path or SOURCE:PATH means. Raises `ConfigError` for none, or several.
+
+    `spelled`: of paths that are the same secret (a name at AWS and its ARN) only SOURCE:PATH means one alone.
+    """
     known = list(records)
     named = [record for record in known if what in {record.name, record.ref.path, _full(record.ref)}]
     if not named:
@@ -41,8 +46,12 @@ def taken(runtime: Runtime, records: Iterable[Record], what: str) -> list[Taken]
     pinned = next((record for record in named if record.pin), None)
     if pinned is not None:
         raise ConfigError(f"{pinned.name} is pinned by its rule already", hint="change `version` or `stage` there")
-    _see_that_it_is_one(what, {_full(item.ref) for item in named})
-    return taken_paths(runtime, known, {(item.ref.source, item.ref.path) for item in named})
+    paths = {(item.ref.source, item.ref.path) for item in named}
+    if what not in {_full(item.ref) for item in named}:  # who names one in full means that one alone
+        seen = {(item.ref.source, item.ref.path) for item in known}
+        paths |= seen & {(source, other) for source, path in paths for other in spelled(source, path)}
+    _see_that_it_is_one(what, {f"{source}:{path}" for source, path in paths})
+    return taken_paths(runtime, known, paths)
 
 
 def _full(ref: SecretRef) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from syncd.bootstrap.app import App
@@ -20,29 +20,53 @@ Known = Mapping[str, Mapping[tuple[str, str], PathState]]
 NOT_KNOWN = "newer than what it is rolled back to"
 
 
+@dataclass(frozen=True, slots=True)
+class _Meant:
+    """Is a reference one of what was asked for? By source: PATH or PATH#FIELD as asked, in every spelling."""
+
+    asked: Mapping[str, frozenset[str]]
+
+    def __call__(self, ref: SecretRef) -> bool:
+        return not self.asked.get(ref.source, frozenset()).isdisjoint({ref.path, f"{ref.path}#{ref.field}"})
+
+    def paths(self, source: str) -> list[str]:
+        """What may be a path of the source. One may hold a `#`: it is the one that is asked for, or ends before it."""
+        asked = self.asked.get(source, frozenset())
+        return sorted({*asked, *(text.rpartition("#")[0] for text in asked)} - {""})
+
+
+def _spelled(app: App, source: str, asked: str) -> Iterator[str]:
+    """What was asked for, and the same by the other names that the source has for it."""
+    path, hash_sign, field = asked.rpartition("#")
+    yield from app.ledger.spellings(source, asked)
+    if path:
+        yield from (f"{other}{hash_sign}{field}" for other in app.ledger.spellings(source, path))
+
+
 def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
     """A row for every name that comes from the path, and for every site that lacks it.
 
     Raises `ConfigError` where nothing comes from it and the source is not known to have it.
     """
     now, served = app.runtime.clock(), app.served
-    # A path may hold a `#`: it is the one that is meant, or ends before a field.
-    paths = {path, path.rpartition("#")[0]} - {""}
     ledger, sources = app.ledger, {*app.settings.sources, *app.ledger.sources_of_rows()}
+    meant = _Meant({source: frozenset(_spelled(app, source, path)) for source in sources})
     known = {
-        source: {key: state for one in paths for key, state in ledger.known_versions(source, one).items()}
+        source: {key: state for one in meant.paths(source) for key, state in ledger.known_versions(source, one).items()}
         for source in app.settings.sources
     }
     rolled_back = app.ledger.decisions.rollbacks()
-    rows = (row for source in sorted(sources) for one in sorted(paths) for row in ledger.records_from(source, one))
-    records = [record for record in rows if _is_meant(record.ref, path)]
+    rows = (
+        row for source in sorted(sources) for one in meant.paths(source) for row in ledger.records_from(source, one)
+    )
+    records = [record for record in rows if meant(record.ref)]
     found = [
         _row(app, record, status_of_record(record, served, now), _newest(known, record.ref, record.pin, rolled_back))
         for record in records
     ]
     have, have_trouble = {(record.site, record.name) for record in records}, set[tuple[str, SecretRef]]()
     for problem in app.ledger.all_problems():
-        if not problem.ref or not _is_meant(problem.ref, path):
+        if not problem.ref or not meant(problem.ref):
             continue
         have_trouble.add((problem.site, problem.ref))
         if (problem.site, problem.subject) not in have:
@@ -50,7 +74,7 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
             newest = _newest(known, problem.ref, "", rolled_back)
             found.append(_lacking(problem.site, target, problem.subject, problem.kind, newest))
     told = {(record.site, record.ref) for record in records} | have_trouble
-    found += _not_reached(app, path, known, records, told)
+    found += _not_reached(app, meant, known, records, told)
     if not found:
         raise ConfigError(
             f"no site has a secret from {path}, and none failed to get one",
@@ -71,7 +95,7 @@ def _newest(known: Known, ref: SecretRef, pin: str, rolled_back: Container[tuple
 
 
 def _not_reached(
-    app: App, path: str, known: Known, records: Iterable[Record], told: set[tuple[str, SecretRef]]
+    app: App, meant: _Meant, known: Known, records: Iterable[Record], told: set[tuple[str, SecretRef]]
 ) -> Iterator[dict[str, Any]]:
     """What a job sends to a site that nothing tells of: one that is paused, outside a window, or refuses everything.
 
@@ -83,7 +107,7 @@ def _not_reached(
         for rule in job.rules:
             for state in known.get(job.source, {}).values():
                 if state.pin == rule.pin and selects_path(rule, state.path):
-                    refs = (ref for ref in _refs(state, rule) if _is_meant(ref, path))
+                    refs = filter(meant, _refs(state, rule))
                     newest = version_label(state.version.token) or None
                     wanted |= dict.fromkeys(refs, newest)
         for site, target in {app.site_of(target): target for target in reversed(job.targets)}.items():
@@ -127,11 +151,6 @@ def has_it(row: Mapping[str, Any], version: str | None) -> bool:
 
 def _number(label: str | None) -> int | None:
     return int(label) if label is not None and label.isdecimal() else None
-
-
-def _is_meant(ref: SecretRef, path: str) -> bool:
-    """A path may hold a `#`: it is the one that is meant, or ends before a field."""
-    return path in {ref.path, f"{ref.path}#{ref.field}"}
 
 
 def is_at_least(label: str, version: str) -> bool:

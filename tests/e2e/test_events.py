@@ -73,6 +73,8 @@ def test_a_write_at_openbao_arrives_within_two_seconds(served: Lab, audited: Bao
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=20)
     assert process.returncode == 0 and "generated-token" not in out + err
+    last = [line for line in served.run("audit", "show", "--json").json if line["event"] == "secret.update"][-1]
+    assert last["actor"]["kind"] == "event" and last["actor"]["via"] == "POST /hooks/vault-audit, token token"
 
 
 def cycles_of(url: str, job: str) -> float:

@@ -174,3 +174,24 @@ def test_an_expired_token_does_not_turn_batches_off(lab: Lab) -> None:
         for _ in range(2):
             list(source.read(source.snapshot(rule("m/*")).entries))
     assert asked.count("Batch") == 2, json.dumps(asked)
+
+
+@pytest.mark.parametrize("asked", ["name", "arn"])
+def test_a_name_and_its_arn_are_one_secret_when_it_leaks(lab: Lab, aws: Any, aws_url: str, asked: str) -> None:
+    arn = aws.create_secret(Name="leak/db", SecretString='{"user": "u", "host": "h"}')["ARN"]
+    aws.create_secret(Name="leak/other", SecretString="1")
+    lab.aws(aws_url)
+    lab.job("job", "aws", {"path": "leak/db", "field": "user"}, {"path": arn, "field": "host", "name": "BY_ARN"})
+    assert lab.run("sync").code == 0
+    aws.put_secret_value(SecretId="leak/db", SecretString='{"user": "u2", "host": "h2"}')
+    assert lab.run("sync").code == 0
+    path = {"name": "leak/db", "arn": arn}[asked]
+    told = lab.run("where", path, "--json").json
+    assert sorted(row["name"] for row in told) == ["BY_ARN", "db_user"], "what a leak touches is all of it"
+    (host,) = lab.run("where", f"{path}#host", "--json").json
+    assert host["name"] == "BY_ARN"
+    both = lab.run("rollback", path, "--reason", "leak")
+    assert both.code == 3 and f"aws:{arn}" in both.err and "aws:leak/db" in both.err, "no half of it goes back unsaid"
+    for one in (arn, "leak/db"):
+        assert lab.run("rollback", f"aws:{one}", "--reason", "leak").code == 0
+    assert lab.site.values() == {"db_user": "u", "BY_ARN": "h"}
