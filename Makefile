@@ -7,7 +7,7 @@ export UV_COMPILE_BYTECODE = 1
 export UV_LINK_MODE = copy
 UV := $(BIN)/uv
 
-.PHONY: help setup demo test test-browser console-shots check chaos machine fuzz mutants bench profile deploy-test manifests image image-test docs dist format lock clean
+.PHONY: help setup demo test test-long test-browser console-shots check chaos machine fuzz mutants bench profile deploy-test manifests image image-test docs dist format lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -38,8 +38,14 @@ build/.strace:
 	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq strace >/dev/null; } || true
 	@if command -v strace >/dev/null; then touch $@; else echo "strace is missing: its tests are skipped"; fi
 
-test: setup build/wix-client/.ready build/.strace build/.chromium ## every test but the long ones
-	$(BIN)/python -m pytest -n 4 -m "not chaos and not browser" --ignore tests/chaos --ignore tests/integration/test_faults.py
+# Both leave out what `make chaos` and `make test-browser` run.
+DAILY := $(BIN)/python -m pytest -n 4 --ignore tests/chaos --ignore tests/integration/test_faults.py
+
+test: setup build/wix-client/.ready build/.strace build/.chromium ## every test but the long ones (6 minutes)
+	$(DAILY) -m "not chaos and not browser and not long"
+
+test-long: setup build/.strace ## whole daemons, and every further instance of what the tests sweep over (6 minutes)
+	$(DAILY) -m "long and not chaos and not browser"
 
 # The page in a real browser; where none can be had, its tests are skipped and say so.
 build/.chromium:

@@ -22,6 +22,18 @@ settings.register_profile("syncd", deadline=None, suppress_health_check=list(Hea
 settings.load_profile("syncd")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a sweep, which tries one thing on many instances, all but the first are long."""
+    begun = set()
+    for item in items:
+        if item.get_closest_marker("sweep"):
+            function = item.nodeid.partition("[")[0]
+            if function in begun:
+                item.add_marker("long")
+            begun.add(function)
+
+
 @pytest.fixture(scope="session")
 def bao_server() -> Iterator[OpenBao]:
     with openbao() as server:

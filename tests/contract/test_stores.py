@@ -260,6 +260,7 @@ CHANGES = st.lists(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=40, deadline=None)
 @given(changes=CHANGES)
 def test_the_counts_are_those_of_the_rows(place: tuple[str, str], ledger: Ledger, changes: list[Any]) -> None:

@@ -43,6 +43,7 @@ def command(world: World, token: str, *words: str) -> Result:
     return world.lab.run(*words, "--server", world.url, "--token-file", str(world.lab.folder / f"token-{token}"))
 
 
+@pytest.mark.long
 def test_rights_hold_at_the_api_and_for_commands_that_ask_a_daemon(world: World) -> None:
     assert call(world, "GET", "held")[0] == 401
     status, held = call(world, "GET", "held", "reader")
@@ -189,6 +190,7 @@ def test_where_asks_a_daemon_too(world: World) -> None:
     assert command(world, "reader", "where", path, "--version", "2", "--wait", "20s").code == 0
 
 
+@pytest.mark.long
 def test_no_value_and_no_fingerprint_in_any_answer(world: World) -> None:
     from syncd.ledger.engine import sqlite_engine
     from syncd.ledger.store import Ledger

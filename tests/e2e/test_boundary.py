@@ -60,6 +60,7 @@ BROKEN: dict[str, bytes] = {
 }
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("text", BROKEN)
 def test_whatever_the_file_is_the_old_configuration_goes_on(served: Lab, bao: Bao, text: str) -> None:
     path = served.folder / "broken.yaml"
@@ -90,6 +91,7 @@ HALF_WAY = {
 }
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("where", HALF_WAY)
 @pytest.mark.parametrize("error", [TypeError, RuntimeError, OSError, MemoryError, RecursionError])
 def test_a_reload_that_fails_half_way_is_undone(
@@ -165,6 +167,7 @@ def test_an_odd_line_costs_itself(odd: dict[str, Any]) -> None:
     assert ("", "secret/x") in (written(body) or ())
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("path", ["/livez/", "/status/", "//evil.example.com/", "/-/sync/", "/metrics/"])
 def test_no_redirect_takes_the_host_header(served: Lab, path: str) -> None:
     with running(served) as (_process, url):
@@ -208,6 +211,7 @@ def spawned(lab: Lab, *words: str, **environ: str) -> subprocess.CompletedProces
     )
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     "environ",
     [
@@ -248,6 +252,7 @@ ARGUMENTS: list[tuple[str, ...]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("words", ARGUMENTS, ids=lambda words: " ".join(words)[:40].encode("unicode_escape").decode())
 def test_no_argument_is_a_bug(served: Lab, words: tuple[str, ...]) -> None:
     assert served.run("sync").code == 0
@@ -261,6 +266,7 @@ def jumped(process: Any, clock: Path, offset: str) -> None:
     clock.write_text(offset + "\n")
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("offset", ["-3600", "+3600", "-90000"])
 def test_a_daemon_goes_on_when_its_clock_jumps(served: Lab, bao: Bao, offset: str) -> None:
     libfaketime = pytest.importorskip("libfaketime")
@@ -289,6 +295,7 @@ def test_a_daemon_goes_on_when_its_clock_jumps(served: Lab, bao: Bao, offset: st
     assert "clock.jumped" in err
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("trouble", ["403", "428", "429", "500", "source"])
 def test_ready_means_tried(served: Lab, trouble: str) -> None:
     if trouble == "source":

@@ -100,6 +100,7 @@ def test_sigterm_settles_what_is_in_flight(served: Lab, bao: Bao) -> None:
     assert len(served.site.created_ids) == 61 == len(served.site.secrets)
 
 
+@pytest.mark.long
 def test_sigterm_while_wix_stalls(served: Lab) -> None:
     served.wix.fault("slow", "GET", times=100, seconds=30)
     with running(served) as (process, url):
@@ -112,6 +113,7 @@ def test_sigterm_while_wix_stalls(served: Lab) -> None:
         assert time.monotonic() - started < 10
 
 
+@pytest.mark.long
 def test_a_second_process_waits_and_says_who_holds_the_site(served: Lab) -> None:
     served.site.options.latency = 4
     with running(served) as (process, _):
@@ -121,6 +123,7 @@ def test_a_second_process_waits_and_says_who_holds_the_site(served: Lab) -> None
         assert f"process {process.pid}" in result.err and "syncd run" in result.err
 
 
+@pytest.mark.long
 def test_interrupted_sync_says_so(served: Lab, bao: Bao) -> None:
     for number in range(60):
         bao.put(f"app/s{number}", v=str(number))
@@ -156,6 +159,7 @@ def swapped(volume: Path, text: str, number: int) -> None:
         (volume / "syncd.yaml").symlink_to("..data/syncd.yaml")
 
 
+@pytest.mark.long
 def test_a_swapped_config_map_is_noticed_and_a_broken_one_is_refused(served: Lab, bao: Bao) -> None:
     volume = served.folder / "mounted"
     swapped(volume, served.config_file.read_text(), 1)
@@ -228,6 +232,7 @@ def test_cycles_are_traced_where_an_endpoint_is_configured(served: Lab, bao: Bao
     assert told["syncd.run_id"] in done.err and b"planted" not in b"".join(bodies)
 
 
+@pytest.mark.long
 def test_a_collector_that_is_not_there_stops_nothing(served: Lab) -> None:
     started = time.monotonic()
     done = served.spawn("sync", OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_ports(1)}")
@@ -235,6 +240,7 @@ def test_a_collector_that_is_not_there_stops_nothing(served: Lab) -> None:
     assert time.monotonic() - started < 15
 
 
+@pytest.mark.long
 def test_a_stop_in_the_middle_of_a_hundred_slow_writes(served: Lab, bao: Bao) -> None:
     """200 ms each: what was sent is settled, the rest is left to the next start, nothing is lost or doubled."""
     bao.put("app/many", **{f"f{number:03}": str(number) for number in range(99)})
@@ -292,6 +298,7 @@ def test_a_configuration_counts_once_two_looks_have_seen_it(served: Lab) -> None
         daemon.shut_down()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("environ", [{"OTEL_EXPORTER_OTLP_TIMEOUT": "10s"}, {"OTEL_BSP_MAX_QUEUE_SIZE": "x"}])
 def test_odd_settings_of_traces_stop_nothing(served: Lab, environ: dict[str, str]) -> None:
     endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_ports(1)}"}
@@ -306,6 +313,7 @@ def test_a_silent_collector_holds_nothing_up(served: Lab) -> None:
         assert done.code == 0 and time.monotonic() - started < 9
 
 
+@pytest.mark.long
 def test_a_missing_configuration_and_a_refused_one_are_told_everywhere(served: Lab, bao: Bao) -> None:
     token = served.secret_file("api-token", "generated-api-token")
     served.config["server"]["token"] = {"file": str(token)}

@@ -177,6 +177,7 @@ def planned(teams: Teams, config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {action["name"]: action for plan in answer["plans"] for action in plan["actions"]}
 
 
+@pytest.mark.long
 def test_a_candidate_tells_nothing_of_values(teams: Teams) -> None:
     lab, bao = teams.lab, teams.bao
     bao.put(
@@ -241,6 +242,7 @@ def test_the_trail_has_every_refusal_and_who_it_was(teams: Teams) -> None:
     assert sum(line["detail"].get("count", 0) for line in lines) == strangers
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("forged", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Client-IP", "CF-Connecting-IP"])
 def test_only_the_proxys_own_address_is_believed(teams: Teams, forged: str) -> None:
     lab = teams.lab
@@ -320,6 +322,7 @@ def test_metrics_are_for_whoever_may_see_everything(teams: Teams) -> None:
         assert status == 403 and "merger" not in told and "bank" not in told
 
 
+@pytest.mark.long
 def test_who_asked_for_what_a_reload_cut_short(teams: Teams) -> None:
     lab, bao = teams.lab, teams.bao
     lab.config["server"]["tokens"][1]["may"] = [*EVERYTHING, "reload"]

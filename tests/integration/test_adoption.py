@@ -48,6 +48,7 @@ def test_the_plan_says_what_is_overwritten_and_the_same_value_is_not_sent(job: L
     assert job.run("plan", "--detailed-exitcode").code == 0, "a second run does nothing"
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("fault", ["reset_after", "504_after", "500", "403", "reset_before"])
 def test_an_adoption_of_the_same_value_that_fails(job: Lab, bao: Bao, fault: str) -> None:
     consent(job, "policy")
@@ -62,6 +63,7 @@ def test_an_adoption_of_the_same_value_that_fails(job: Lab, bao: Bao, fault: str
     assert job.run("sync").code == 0 and job.site.values()["same"] == "9"
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("owner", ["others", "LAB", "lab2", "l-a-b"])
 @pytest.mark.parametrize("text", ["Stripe key {mark}", "{mark} edited by hand", "{mark}"])
 def test_another_installations_secret_is_a_conflict_that_names_it(job: Lab, owner: str, text: str) -> None:

@@ -66,6 +66,7 @@ def test_a_scheduled_deletion_is_an_absence(aws: Any, counted: tuple[AwsSource, 
     assert source.check_path("d/x").existence == "gone"
 
 
+@pytest.mark.long
 def test_a_thousand_cost_ten_pages_and_fifty_batches(
     aws: Any, aws_url: str, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ IDENTITY: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["github", "gitlab"])
 def test_a_change_is_planned_reviewed_and_applied(shop: Lab, bao: Bao, kind: str) -> None:
     for script in steps(kind, "plan"):

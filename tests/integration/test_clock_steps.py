@@ -98,6 +98,7 @@ def test_the_deletion_limit_neither_lasts_for_a_year_nor_is_forgotten(job: Lab, 
     assert len(job.site.values()) == 5, "a day later, also at Wix, there is room"
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("ahead", STEPS)
 def test_history_and_verification_survive_it(job: Lab, ahead: timedelta) -> None:
     before = job.run("explain", "s2_v", "--json").json["history"]
@@ -140,6 +141,7 @@ def test_the_quota_is_not_emptied_by_a_step(job: Lab, bao: Bao, ahead: timedelta
         assert ticket == 0 and wait <= timedelta(hours=1, minutes=1)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("ahead", [timedelta(hours=25), timedelta(days=2), YEAR])
 @pytest.mark.parametrize("whose", ["the site's", "ours"])
 def test_a_clock_that_steps_ahead_makes_no_day_begin(job: Lab, bao: Bao, whose: str, ahead: timedelta) -> None:
@@ -159,6 +161,7 @@ def test_a_clock_that_steps_ahead_makes_no_day_begin(job: Lab, bao: Bao, whose: 
     assert len(job.site.values()) == 8
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("ahead", [timedelta(hours=49), timedelta(days=9), YEAR])
 @pytest.mark.parametrize("whose", ["the site's", "ours"])
 def test_a_clock_that_steps_ahead_makes_no_absence_longer(job: Lab, bao: Bao, whose: str, ahead: timedelta) -> None:

@@ -152,6 +152,7 @@ def test_check_and_connect(synced: Lab) -> None:
     assert result.code == 4 and [row["result"] for row in result.json] == ["ok", "failed", "failed"]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("quirk", ["none", "lag", "case", "dates", "reading"])
 def test_the_probe_reports_each_quirk_and_the_cycle_stays_right(lab: Lab, bao: Bao, quirk: str) -> None:
     options = lab.site.options

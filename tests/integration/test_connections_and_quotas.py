@@ -21,6 +21,7 @@ from tests.support.forgetful import forgetting
 from tests.support.waiting import until
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("silent", [False, True], ids=["reset", "swallowed"])
 @pytest.mark.parametrize("peer", ["wix", "vault", "aws"])
 def test_a_connection_that_was_idle_is_not_used_again(

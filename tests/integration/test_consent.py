@@ -71,6 +71,7 @@ def theirs(job: Lab, name: str = "s0_v", **more: str) -> str:
     return str(job.site.create({"name": name, "value": "theirs", **more})["id"])
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("fault", ["reset_before", "reset_after", "504_after", "late", "truncated"])
 @pytest.mark.parametrize("door", ["policy", "grant"])
 def test_an_adoption_whose_answer_was_lost_needs_its_consent_again(job: Lab, fault: str, door: str) -> None:
@@ -149,6 +150,7 @@ def another_of_its_name(job: Lab, description: str) -> None:
     theirs(job, description=description)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     ("before", "since", "taken"),
     [

@@ -52,6 +52,7 @@ def one_day(app: App, clock: FakeClock, every: timedelta) -> None:
         clock.now = started + every
 
 
+@pytest.mark.long
 def test_a_secret_that_wix_always_refuses(
     lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,6 +85,7 @@ def test_a_secret_that_wix_always_refuses(
     assert first <= 288 * 2 + 100, "two calls a listing, and few reads"
 
 
+@pytest.mark.long
 def test_the_forecast_is_what_is_counted(
     lab: Lab, bao: Bao, aws: Any, aws_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +161,7 @@ def test_a_day_of_schedules_has_no_drift() -> None:
         assert all(later > earlier for earlier, later in itertools.pairwise(fired))
 
 
+@pytest.mark.long
 def test_a_day_of_cycles_does_not_grow(lab: Lab, bao: Bao) -> None:
     """288 cycles with a few rotations: neither the memory nor the ledger grows with them.
 

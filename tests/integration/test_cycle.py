@@ -396,6 +396,7 @@ def test_a_target_pointed_at_another_site_leaves_the_first_alone(payments: Lab, 
     assert sorted(row["status"] for row in rows) == ["detached", "synced", "synced"]
 
 
+@pytest.mark.long
 def test_an_idle_cycle_of_a_thousand(lab: Lab, bao: Bao, aws: Any, aws_url: str) -> None:
     for number in range(40):
         bao.put_all(f"bulk/s{number}", {f"f{i}": f"{number}-{i}" for i in range(25)})
@@ -444,6 +445,7 @@ def test_rotations_go_first_then_creations_and_deletions_last_on_a_listing_of_th
     assert methods[0] == methods[3] == "GET" and methods[4] == "DELETE" and len(methods) == 5
 
 
+@pytest.mark.long
 def test_a_long_cycle_looks_again_and_lets_others_have_their_turn(
     lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch
 ) -> None:

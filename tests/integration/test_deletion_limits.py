@@ -22,6 +22,7 @@ def rules(lab: Lab, job: str = "job") -> list[dict[str, Any]]:
     return lab.config["jobs"][job]["secrets"]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("kind", ["reset_after", "reset_before", "503"])
 def test_a_lost_deletion_counts_for_the_rolling_day(lab: Lab, bao: Bao, kind: str) -> None:
     vault_job(lab, bao, {"path": "app/*"}, **{**DELETING, "guard": {"max_deletes": 1}})
@@ -110,6 +111,7 @@ def test_allowed_deletions_are_counted_when_their_answer_is_lost(lab: Lab, bao: 
     assert len(lab.ids()) + len(lab.wix.site(other).secrets) == 3
 
 
+@pytest.mark.long
 def test_a_reload_that_forbids_deletions_reaches_a_cycle_that_waits(lab: Lab, bao: Bao) -> None:
     from tests.support.daemon import running
 

@@ -137,6 +137,7 @@ ODD: list[tuple[str, ...]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("words", ODD, ids=lambda words: " ".join(words)[:40])
 def test_odd_input_is_explained(job: Lab, words: tuple[str, ...]) -> None:
     assert job.run("sync").code == 0

@@ -19,6 +19,7 @@ RULES = [
 ]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("rules", RULES, ids=str)
 def test_there_but_not_listed_is_kept_whatever_the_first_rule_asks(
     lab: Lab, aws: Any, aws_url: str, monkeypatch: pytest.MonkeyPatch, rules: list[dict[str, Any]]

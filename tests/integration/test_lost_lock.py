@@ -33,6 +33,7 @@ def eight_gone(lab: Lab, bao: Bao) -> None:
         bao.remove(f"app/{name}")
 
 
+@pytest.mark.long
 def test_without_the_lock_nothing_is_sent(lab: Lab, bao: Bao, postgres: str) -> None:
     emptied(postgres)
     lab.config["state"] = {
@@ -75,6 +76,7 @@ def test_a_lock_that_is_lost_within_a_write_is_told_as_that(postgres: str) -> No
     ledger.close()
 
 
+@pytest.mark.long
 def test_a_deletion_that_would_wait_for_the_rate_limit_is_looked_at_anew(lab: Lab, bao: Bao) -> None:
     eight_gone(lab, bao)
     process = lab.popen("sync")
@@ -87,6 +89,7 @@ def test_a_deletion_that_would_wait_for_the_rate_limit_is_looked_at_anew(lab: La
     assert "HAND-MADE" in lab.site.values().values() and late == []
 
 
+@pytest.mark.long
 def test_a_lock_file_that_is_removed_is_a_lock_that_is_lost(lab: Lab, bao: Bao) -> None:
     eight_gone(lab, bao)
     first = lab.popen("sync")

@@ -12,6 +12,7 @@ from tests.support.policies import DELETING
 WIX = [{"Key": "sync", "Value": "wix"}]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     ("change", "passes"),
     [
@@ -98,6 +99,7 @@ def test_an_encoding_that_is_taken_away_is_another_version(lab: Lab, aws: Any, a
     assert lab.writes == writes
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("how", ["latest deleted", "latest destroyed", "two deleted"])
 @pytest.mark.parametrize("taker", ["another job", "another rule"])
 def test_a_pinned_version_keeps_its_name_whatever_the_latest_is(lab: Lab, bao: Bao, how: str, taker: str) -> None:

@@ -40,6 +40,7 @@ def ten(lab: Lab, bao: Bao) -> Lab:
     return lab
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("jump", ["+2d", "+400d", "-2d"])
 def test_a_clock_that_jumps_adds_nothing(ten: Lab, bao: Bao, jump: str) -> None:
     bao.remove("app/a")

@@ -46,6 +46,7 @@ def gateway(bao: Bao, broken: list[Any]) -> Callable[[str, str, bytes], Answer]:
     return answer
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("body", NOT_FOUND)
 @pytest.mark.parametrize("path", ["app", "app/**"])
 def test_a_gateways_404_is_no_absence(lab: Lab, bao: Bao, path: str, body: Any) -> None:
@@ -86,6 +87,7 @@ def aws_peer(state: dict[str, Any]) -> Callable[[str, str, bytes], Answer]:
     return answer
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     ("path", "broken"),
     [

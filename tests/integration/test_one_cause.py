@@ -50,6 +50,7 @@ def test_many_conflicts_are_one_line(lab: Lab, bao: Bao) -> None:
     assert len(lab.run("sync", "--json").json[0]["findings"]) == 30, "scripts get each"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_push_says_how_many_were_not_sent(lab: Lab, bao: Bao, number: signal.Signals) -> None:
     lab.vault(bao)

@@ -45,6 +45,7 @@ def counted(exposition: str) -> dict[str, int]:
     return dict(found)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     "what", ["plain", "a conflict without a row", "a job that is gone", "two targets on one site", "a refused value"]
 )

@@ -29,6 +29,7 @@ def passing(bao: Bao, refused: tuple[str, ...], status: int, body: bytes) -> Any
     return answer
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 501])
 @pytest.mark.parametrize("refused", [("SCAN",), ("SCAN", "LIST")], ids=str)
 def test_a_proxy_that_does_not_know_a_method(lab: Lab, bao: Bao, refused: tuple[str, ...], status: int) -> None:

@@ -25,6 +25,7 @@ def job(lab: Lab, bao: Bao) -> Lab:
     return lab
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     "words", ["state list", "state list --json", "state export", "plan --json", "status", "schema", "explain s1_v"]
 )
@@ -38,6 +39,7 @@ def test_a_pipe_that_closes_early_is_no_failure(job: Lab, words: str) -> None:
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr and "bug" not in done.stderr
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-", "2>/dev/full", ">/dev/full"])
 def test_streams_that_are_closed_or_full_cost_no_work(job: Lab, bao: Bao, closed: str) -> None:
     """A closed one would leave its number to the ledger's file, and the next message would be written into that."""
@@ -57,6 +59,7 @@ def test_streams_that_are_closed_or_full_cost_no_work(job: Lab, bao: Bao, closed
     assert job.run("audit", "verify").code == 0
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     "environ", [{"LC_ALL": "C", "PYTHONUTF8": "0"}, {"LC_ALL": "POSIX"}, {"PYTHONIOENCODING": "latin-1"}]
 )
@@ -72,6 +75,7 @@ def test_what_a_program_reads_is_utf_8(job: Lab, bao: Bao, environ: dict[str, st
     [json.loads(line) for line in text.splitlines()] if words == "audit export" else json.loads(text)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("column", ["message", "hint", "subject", "ref", "first_at", "retry_at", "attempts"])
 @pytest.mark.parametrize("value", ["X'00ff'", "'odd'", "1e300"])
 def test_a_damaged_row_of_an_open_problem_is_no_bug(job: Lab, column: str, value: str) -> None:
@@ -85,6 +89,7 @@ def test_a_damaged_row_of_an_open_problem_is_no_bug(job: Lab, column: str, value
         assert done.code != 7 or "damaged" in done.err
 
 
+@pytest.mark.sweep
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 @pytest.mark.parametrize(
     "words", [("status",), ("plan",), ("explain", "s1_v"), ("state", "list"), ("state", "export"), ("forecast",)]

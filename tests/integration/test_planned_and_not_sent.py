@@ -34,6 +34,7 @@ def rotated(lab: Lab, bao: Bao) -> None:
             assert lab.run("sync").code == 0
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("fault", ["403", "401", "503", "reset_before"])
 def test_a_site_that_takes_only_some(lab: Lab, bao: Bao, fault: str) -> None:
     rotated(lab, bao)
@@ -45,6 +46,7 @@ def test_a_site_that_takes_only_some(lab: Lab, bao: Bao, fault: str) -> None:
     assert lab.settle().code == 0 and untrue(lab) == [] and set(lab.statuses().values()) == {"synced"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_rotation(lab: Lab, bao: Bao, number: int) -> None:
     rotated(lab, bao)

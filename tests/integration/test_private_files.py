@@ -67,6 +67,7 @@ def killed_at(job: Lab, number: int, words: tuple[str, ...]) -> bool:
     return killed.returncode == -signal.SIGKILL
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("number", [2, 3, 5])
 def test_killed_while_it_makes_its_key_it_starts_again_under_the_same_process_id(job: Lab, number: int) -> None:
     assert killed_at(job, number, ("sync",))
@@ -123,6 +124,7 @@ def test_a_lock_file_that_is_a_link_leads_nowhere(job: Lab) -> None:
     assert job.run("sync").code == 7 and victim.read_text() == "theirs"
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("rights", [0o666, 0o644, 0o660, 0o604, 0o777])
 @pytest.mark.parametrize("name", ["state.db", "state.db.key", "state.db-wal"])
 def test_rights_that_are_too_wide_are_narrowed_and_said(job: Lab, name: str, rights: int) -> None:
@@ -171,6 +173,7 @@ def elsewhere(job: Lab, way: str) -> Path:
     return path
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("way", ["link to the file", "link to the folder", "dots", "relative"])
 def test_one_ledger_has_one_lock_whatever_path_leads_to_it(job: Lab, way: str) -> None:
     assert job.run("sync").code == 0
@@ -221,6 +224,7 @@ def folder_removed(path: Path) -> None:
     shutil.rmtree(path.parent)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("change", [removed, moved_away, replaced, folder_removed], ids=lambda one: one.__name__)
 @pytest.mark.parametrize("moment", ["between", "within"])
 def test_a_ledger_that_went_under_a_process_is_noticed_before_the_next_write(

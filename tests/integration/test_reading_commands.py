@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.lab import Bao, Lab
 
 
@@ -22,6 +24,7 @@ def rules(lab: Lab, job: str = "job") -> list[dict[str, Any]]:
     return lab.config["jobs"][job]["secrets"]
 
 
+@pytest.mark.long
 def test_reading_commands_beside_a_writer_leave_its_journal_alone(lab: Lab, bao: Bao) -> None:
     vault_job(lab, bao, {"path": "app/*"})
     for number in range(40):

@@ -12,6 +12,7 @@ from tests.lab import Bao, Lab
 from tests.support.wix_people import changed_by_hand
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("may_read", [True, False])
 @pytest.mark.parametrize("kv", ["1", "2"])
 def test_after_a_ledger_was_moved(lab: Lab, bao: Bao, tmp_path: Path, kv: str, may_read: bool) -> None:

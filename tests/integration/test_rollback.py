@@ -406,6 +406,7 @@ def test_a_version_of_a_path_made_anew_is_not_the_one_gone_back_to(lab: Lab, bao
     assert lab.site.values() == {"DB": "rotated"}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("path", ["app/db", "app/*"])
 @pytest.mark.parametrize("how", ["delete_secret_versions", "destroy_secret_versions"])
 def test_a_newest_version_that_goes_while_rolled_back_deletes_nothing(lab: Lab, bao: Bao, how: str, path: str) -> None:

@@ -51,6 +51,7 @@ def written(file: Path, key: str) -> None:
     file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = lab-generated-{key}\n")
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     "code",
     ["ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException"],

@@ -42,6 +42,7 @@ def test_a_write_makes_the_next_job_look_again(ten: Lab, bao: Bao) -> None:
     assert methods(ten).count("PATCH") == 1 and methods(ten).count("GET") == 2
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("fault", ["reset_after", "504_after", "500"])
 def test_a_lost_answer_makes_the_next_job_look_again(ten: Lab, bao: Bao, fault: str) -> None:
     bao.put("j4/x", v="2")

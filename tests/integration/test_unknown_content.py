@@ -147,6 +147,7 @@ def test_the_policy_holds_in_the_verification_too(job: Lab, policy: str) -> None
             assert bool([one for one in report.findings if one.kind == "drift"]) is (policy == "report")
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("policy", ["restore", "report"])
 def test_as_many_late_commits_are_remembered_as_answers_were_lost(job: Lab, bao: Bao, count: int, policy: str) -> None:
@@ -203,6 +204,7 @@ def test_comparisons_are_a_bounded_batch_and_all_are_made(job: Lab, bao: Bao, mo
         assert not cycle(app).outcomes
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("policy", ["report", "restore"])
 @pytest.mark.parametrize("readable", [True, False])
 @pytest.mark.parametrize("fault", ["reset_after", "504_after"])

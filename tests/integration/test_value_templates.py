@@ -39,6 +39,7 @@ def source(request: pytest.FixtureRequest, lab: Lab, bao: Bao, aws: Any, aws_url
     return one
 
 
+@pytest.mark.long
 def test_a_template_follows_its_fields_and_itself(lab: Lab, source: Source) -> None:
     assert lab.run("sync").code == 0
     assert lab.site.values() == {"DATABASE_URL": "postgres://app:a%2Fb%20c@db.internal/shop"}
@@ -56,6 +57,7 @@ def test_a_template_follows_its_fields_and_itself(lab: Lab, source: Source) -> N
     assert version and "~" not in version
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("lost", ["password", "host", "user"])
 def test_a_field_that_is_missing_is_no_absence_and_no_empty_text(lab: Lab, source: Source, lost: str) -> None:
     assert lab.run("sync").code == 0

@@ -394,6 +394,7 @@ def test_kv_version_one_through_the_whole_cycle(lab: Lab, bao: Bao) -> None:
     assert row["version"] is None, "a fingerprint is never shown"
 
 
+@pytest.mark.long
 def test_idle_cycles_read_no_value(lab: Lab, tmp_path: Path) -> None:
     """Counted in OpenBao's own audit log, by both ways of listing."""
     log, config = tmp_path / "audit.log", tmp_path / "audit.hcl"

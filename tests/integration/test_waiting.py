@@ -40,6 +40,7 @@ def busy(lab: Lab, *site_ids: str) -> None:
         lab.wix.site(site).options.quota = 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [12, 30])
 def test_jobs_on_a_busy_site_hold_up_no_other(lab: Lab, bao: Bao, count: int) -> None:
     lab.vault(bao)
@@ -106,6 +107,7 @@ def test_whoever_waits_for_a_busy_site_gets_its_lock(lab: Lab, bao: Bao, moment:
         assert not thread.is_alive()
 
 
+@pytest.mark.long
 def test_a_busy_site_is_served_once_it_takes_requests_again(lab: Lab, bao: Bao) -> None:
     lab.vault(bao)
     for number in range(30):

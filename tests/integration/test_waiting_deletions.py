@@ -59,6 +59,7 @@ def test_what_the_broken_job_is_not_known_to_want_goes(
     assert set(two_jobs.site.values()) == {"stays_v", "known_v", "other_v"}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("broken", BREAKS, ids=lambda one: one.__name__)
 @pytest.mark.parametrize("how", ["a known path's name", "a rule of which nothing is known", "the same path"])
 def test_what_it_may_want_waits_and_says_why(

@@ -51,6 +51,7 @@ def job(lab: Lab, bao: Bao) -> Lab:
     return lab
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("then", ["deny", "hold"])
 def test_a_rule_by_the_first_key_holds(job: Lab, bao: Bao, then: str, way: str) -> None:
@@ -67,6 +68,7 @@ def test_a_rule_by_the_first_key_holds(job: Lab, bao: Bao, then: str, way: str) 
     assert job.run("sync").code == 0 and set(job.site.values()) == {"fine_v", "x_v"}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("way", WAYS)
 def test_a_pause_made_under_the_first_login_holds(job: Lab, bao: Bao, way: str) -> None:
     assert job.run("pause", "--target", "shop", "--reason", "freeze of the shop").code == 0

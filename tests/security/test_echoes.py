@@ -48,6 +48,7 @@ def test_what_is_sent_is_said() -> None:
     assert "SecretValue" in str(told["headers"].annotation)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("form", ENCODED)
 @pytest.mark.parametrize("where", ["token", "listing", "creation", "429"])
 def test_a_peer_that_gives_back_what_it_was_sent(lab: Lab, bao: Bao, form: str, where: str) -> None:
@@ -219,6 +220,7 @@ def escaped(text: str) -> str:
     return "".join(f"\\u{ord(char):04x}" for char in text)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("where", ["a folder auth", "a key", "the mount's uuid"])
 @pytest.mark.parametrize("form", ["whole", "part", "upper", "base64", "escaped"])
 def test_a_vault_that_gives_back_the_token(lab: Lab, form: str, where: str) -> None:

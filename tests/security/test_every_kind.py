@@ -62,6 +62,7 @@ def login(lab: Lab, method: str, secret: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("status", [400, 403, 500, 200])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_vault_that_echoes_the_login(lab: Lab, heard: list[str], method: str, status: int) -> None:

@@ -34,6 +34,7 @@ COMMANDS = (
 )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("debug", [(), ("--debug",)])
 def test_no_command_shows_a_value(planted: tuple[Lab, list[str]], debug: tuple[str, ...]) -> None:
     lab, values = planted
@@ -54,6 +55,7 @@ def test_no_command_shows_a_value(planted: tuple[Lab, list[str]], debug: tuple[s
         assert not any(value in text for text in shown)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     "trouble", ["wrong vault token", "wrong wix key", "vault down", "wix down", "aws down", "key with line break"]
 )
