@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.context import moment, show, show_json, show_table, warn
+from syncd.cli.context import end_of_span, moment, show, show_json, show_table, warn
 from syncd.cli.parameters import Json
-from syncd.domain.audit import KEYS
+from syncd.domain.audit import CONTROL, KEYS
 from syncd.errors import ConfigError, LedgerError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ app = typer.Typer(help="Look at the audit trail, verify and export it.", no_args
 SHOWN = 200
 """Lines that a look shows; an export has all."""
 Since = Annotated[str | None, typer.Option("--since", help="From then on: 24h, 2026-11-01, or RFC 3339.")]
-Until = Annotated[str | None, typer.Option("--until", help="Before then.")]
+Until = Annotated[str | None, typer.Option("--until", help="Until then: 1h, 2026-11-30 (with that day), or RFC 3339.")]
 
 
 @app.callback()
@@ -55,8 +55,7 @@ def show_(
     with context.obj.open(writable=False) as opened:
         key = _stream(opened, site) if site else None
         asked = Filter(
-            site=key, name=name, job=job, actor=actor, event=event, since=_since(since, "--since"),
-            until=_since(until, "--until"),
+            site=key, name=name, job=job, actor=actor, event=event, since=_since(since), until=_until(until),
         )  # fmt: skip
         lines = list(opened.ledger.audit.lines(asked, most=SHOWN))
         if not lines:
@@ -66,7 +65,21 @@ def show_(
     if as_json:
         show_json(lines)
         return 0
-    headers = ["AT", "EVENT", "OUTCOME", "NAME", "TARGET", "FROM", "TO", "ACTOR", "REASON", "DETAIL", "SEQ"]
+    headers = [
+        "AT",
+        "EVENT",
+        "OUTCOME",
+        "NAME",
+        "TARGET",
+        "FROM",
+        "TO",
+        "ACTOR",
+        "REASON",
+        "RULE",
+        "DETAIL",
+        "STREAM",
+        "SEQ",
+    ]
     show_table(headers, [_row(line) for line in lines])
     if not lines:
         warn("syncd: no line matches these filters; docs/audit.md lists the events")
@@ -101,11 +114,17 @@ def _row(line: Mapping[str, Any]) -> list[Any]:
     where = line["target"] or line["site"]
     cells = (line["at"][:19], line["event"], line["outcome"], line["name"], where, line["from"], line["to"])
     detail = " ".join(f"{key}={str(value)[:40]}" for key, value in line["detail"].items() if key != "message")
-    return [*(cell or "-" for cell in cells), line["actor"]["id"], line["reason"] or "-", detail or "-", line["seq"]]
+    stream = CONTROL if line["stream"] == CONTROL else "site"
+    said = (line["actor"]["id"], line["reason"], line["rule"], detail, stream, line["seq"])
+    return [cell or "-" for cell in (*cells, *said)]
 
 
-def _since(text: str | None, option: str) -> datetime | None:
-    return moment(text, option, ahead=False) if text is not None else None
+def _since(text: str | None) -> datetime | None:
+    return moment(text, "--since", ahead=False) if text is not None else None
+
+
+def _until(text: str | None) -> datetime | None:
+    return end_of_span(text, "--until") if text is not None else None
 
 
 @app.command()
@@ -193,7 +212,7 @@ def export(
 
     if form not in {"jsonl", "csv"}:
         raise ConfigError(f"--format {form} is not known", hint="jsonl or csv")
-    asked = Filter(since=_since(since, "--since"), until=_since(until, "--until"))
+    asked = Filter(since=_since(since), until=_until(until))
     with context.obj.open(writable=False) as opened:
         _print(opened.ledger.audit.lines(asked), form)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import shutil
 import socket
 import sys
@@ -125,6 +126,15 @@ def duration(text: str, option: str) -> timedelta:
         return parse_duration(text)
     except PydanticCustomError as error:
         raise ConfigError(f"{option} {text} is {error.message()}", hint=f"for example: {option} 5m") from None
+
+
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def end_of_span(text: str, option: str) -> datetime:
+    """The end of what an option looks back at: as `moment`, but a day is meant as a whole. Raises `ConfigError`."""
+    at = moment(text, option, ahead=False)
+    return at + timedelta(days=1) if DATE.fullmatch(text) else at
 
 
 def moment(text: str, option: str, *, ahead: bool) -> datetime:

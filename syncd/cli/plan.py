@@ -23,6 +23,7 @@ from syncd.errors import ConfigError, SyncdError, worst
 if TYPE_CHECKING:
     from syncd.bootstrap.app import App
     from syncd.domain.job import Job
+    from syncd.reconcile.observe.observation_cache import ObservationCache
     from syncd.reconcile.planned_pass import PlannedPass
 
 SHORT = 12
@@ -220,6 +221,22 @@ def _see_that_nothing_rests(app: App, content: dict[str, Any]) -> None:
             )
 
 
+def _holds_something(app: App, part: dict[str, Any], cache: ObservationCache) -> bool:
+    """Does something of a part without actions wait for a release? Its batches are made by whoever applies the rest."""
+    from syncd.bootstrap.process import holder
+    from syncd.reconcile.cycle import Cycle
+    from syncd.reconcile.planned_pass import Look
+
+    job = app.runtime.jobs.get(part["job"])
+    if job is None or part["target"] not in job.targets:
+        return False
+    look = Look(runtime=app.runtime, job=job, target_name=part["target"], holder=holder())
+    try:
+        return bool(Cycle(look).plan(cache).waiting)
+    except SyncdError:  # nothing of this part is to be done, so nothing of it fails
+        return False
+
+
 def apply(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A plan kept with `syncd plan --out`.")],
@@ -241,10 +258,11 @@ def apply(
         if content["configuration"] != app.config_digest:
             raise PlanMoved("the configuration is not the one that the plan was made under", hint="plan again")
         _see_that_nothing_rests(app, content)
-        todo = [(_planned_job(app, part), part) for part in content["plans"] if part["actions"]]
+        cache = ObservationCache()
+        parts = [part for part in content["plans"] if part["actions"] or _holds_something(app, part, cache)]
+        todo = [(_planned_job(app, part), part) for part in parts]
         looks = [Look(runtime=app.runtime, job=job, target_name=part["target"], holder=holder()) for job, part in todo]
         CAUSE.set(replace(CAUSE.get(), plan=planfile.digest(content)))
-        cache = ObservationCache()
         for look, (_, part) in zip(looks, todo, strict=True):  # all of it or nothing: see all before the first write
             planfile.check(part["actions"], Cycle(look).plan(cache))
         output = ReportOutput(as_json=as_json)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syncd.cli.context import moment, shortened, show, show_json, show_table
+from syncd.cli.context import end_of_span, moment, shortened, show, show_json, show_table
 from syncd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,7 +71,6 @@ def report(
     return 0
 
 
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 EVIDENCE_HINT = "write FROM..TO, such as 2026-10-01..2026-10-31 (whole days), 90d.. or 2026-10-01T08:00Z.."
 
 
@@ -82,12 +80,9 @@ def _span(text: str) -> tuple[datetime, datetime]:
         raise ConfigError(f"--evidence {text} is no time", hint=EVIDENCE_HINT)
     try:
         since = moment(first, "--evidence", ahead=False)
-        moment(last or "0s", "--evidence", ahead=False)
+        until = end_of_span(last or "0s", "--evidence")
     except ConfigError:
         raise ConfigError(f"--evidence {text} is no time", hint=EVIDENCE_HINT) from None
-    until = moment(last, "--evidence", ahead=False) if last else moment("0s", "--evidence", ahead=True)
-    if DATE.fullmatch(last):  # a day is meant as a whole
-        until += timedelta(days=1)
     if until <= since:
         raise ConfigError(f"--evidence {text} ends before it begins", hint="write the earlier time first")
     return since, until

@@ -52,6 +52,7 @@ def sandbox(
     POST /_sandbox/faults           {"kind": "503", "method": "PATCH", "times": 3, "seconds": 1}
          kinds: reset_before reset_after 500 503 504_after html invalid_json truncated 429 429_retry_after
          401 403 slow late (`…_after`: the request takes effect, its answer is lost)
+    POST /_sandbox/people/SITE      {"name": "NAME", "value": "by hand"}   as somebody at Wix; null deletes it
     POST /_sandbox/options/SITE     {"listing_lag": 5, "case_insensitive": true, "dates": false, "capacity": 50,
          "members_area": false, "may_read": false, "quota": 200, "quota_window": 60, "latency": 0.05}
     """  # noqa: D301 - click reads the \b itself

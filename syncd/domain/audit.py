@@ -91,8 +91,12 @@ def shown(version: str, at: datetime) -> tuple[str | None, dict[str, str]]:
     return (version_label(version) or None), {}
 
 
-def entry_of(action: Action, record: Record, at: datetime) -> Entry:
-    """The intent line of an action. `record`: its row as it is journaled."""
+NOBODY: Mapping[str, Any] = {}
+"""No person had to agree."""
+
+
+def entry_of(action: Action, record: Record, at: datetime, agreed: Mapping[str, Any] = NOBODY) -> Entry:
+    """The intent line of an action. `record`: its row as it is journaled; `agreed`: who let this very action go."""
     before, _ = shown(action.record.version, at) if action.record else (None, {})
     wanted = record.version if isinstance(action, Delete) else action.desired.version
     after, detail = (None, {}) if isinstance(action, Delete) else shown(wanted, at)
@@ -109,7 +113,7 @@ def entry_of(action: Action, record: Record, at: datetime) -> Entry:
         job=record.job if isinstance(action, Delete) else action.desired.job,
         target=record.target,
         site=record.site,
-        detail={"why": why, **detail},
+        detail={"why": why, **detail, **agreed},
     )
 
 
@@ -117,9 +121,9 @@ def _verb(action: Action) -> str:
     return {Create: "create", Update: "update", Delete: "delete"}[type(action)]
 
 
-def end_of(outcome: Outcome, record: Record, at: datetime) -> Entry:
+def end_of(outcome: Outcome, record: Record, at: datetime, agreed: Mapping[str, Any] = NOBODY) -> Entry:
     """The line of how an action ended."""
-    intent = entry_of(outcome.action, record, at)
+    intent = entry_of(outcome.action, record, at, agreed)
     error = outcome.error
     result = "done" if error is None else "unknown" if getattr(error, "maybe_done", False) else "failed"
     detail = {**intent.detail, **({"error": str(error)} if error else {})}

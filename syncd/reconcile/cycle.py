@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from syncd.domain import (
     ADOPTING,
@@ -15,6 +16,7 @@ from syncd.domain import (
     Finding,
     Outcome,
     Plan,
+    Reason,
     Record,
     SyncReport,
     Update,
@@ -234,6 +236,7 @@ class Cycle:
             is_consented=self._is_consented,
             is_limited=self._is_limited,
             is_halted=lambda: runtime.stopped() or bool(self._rests()),
+            agreement=partial(self._agreement, planned),
             taken_ids=frozenset(
                 {secret.id for secret in planned.remote} | {str(record.remote_id) for record in planned.records}
             ),
@@ -287,11 +290,20 @@ class Cycle:
     def _is_still_released(self, action: Action, now: datetime) -> bool:
         """What goes because a person released it goes only as long as that holds."""
         planned = self._progress.planned
-        batch = planned.released.get(action.name) if planned else None
-        if batch is None:
+        released = planned.released.get(action.name) if planned else None
+        if released is None:
             return True
         held = self._runtime.store.held(self._look.site, self._job.name)
-        return any(item.batch == batch and item.name == action.name and item.is_released(now) for item in held)
+        return any(item.batch == released.batch and item.name == action.name and item.is_released(now) for item in held)
+
+    def _agreement(self, planned: PlannedPass, action: Action) -> Mapping[str, str]:
+        """What an action's lines say of the release or rollback that is behind it."""
+        if (released := planned.released.get(action.name)) is not None:
+            return {"batch": released.batch, "released_by": released.released_by}
+        if isinstance(action, Update) and action.reason is Reason.ROLLED_BACK:
+            rollback = self._runtime.store.rollbacks(self._job.source).get(action.desired.ref.path)
+            return {"rolled_back_by": rollback.by, "because": rollback.reason} if rollback else {}
+        return {}
 
     def _is_limited(self, action: Action) -> bool:
         """Does an action count for a limit from the moment it is sent?"""

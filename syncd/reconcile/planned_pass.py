@@ -41,8 +41,8 @@ class PlannedPass:
     """Something waits for a name that this plan may settle."""
     waiting: tuple[HeldAction, ...] = ()
     """What waits for a release, in its batches."""
-    released: Mapping[str, str] = field(default_factory=dict)
-    """Names that go because a person released them, with their batch."""
+    released: Mapping[str, HeldAction] = field(default_factory=dict)
+    """What goes because a person released it, by name."""
     noticed: tuple[Finding, ...] = ()
     """What was taken back by its mark, or follows from another key of the site."""
 
@@ -120,7 +120,7 @@ class Look:
             postponed=resolver.postponed,
             waits_for_settled_names=resolver.waits_for_settled_names,
             waiting=resolution.waiting,
-            released={action.name: action.batch for action in resolution.released},
+            released={action.name: action for action in resolution.released},
             noticed=noticed,
         )
 

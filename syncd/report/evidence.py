@@ -36,6 +36,7 @@ class _Population:
     """Of actors."""
     with_commit: int = 0
     with_plan: int = 0
+    with_release: int = 0
     overrides: list[dict[str, Any]] = field(default_factory=list)
     configurations: list[dict[str, Any]] = field(default_factory=list)
     """Who might do what, from when on."""
@@ -56,6 +57,7 @@ class _Population:
             self.by_kind[text.partition('"kind":"')[2].partition('"')[0]] += 1
             self.with_commit += '"commit":null' not in text
             self.with_plan += '"plan":null' not in text
+            self.with_release += '"released_by":' in text
         # Quotes within texts are escaped in JSON, so this can only be the key itself.
         if event in OVERRIDES or (is_change and outcome == "done" and '"reason":null' not in text):
             self.overrides.append(_brief(json.loads(text)))
@@ -151,7 +153,10 @@ def answers(app: App, report: Report, population: _Population, chains: Mapping[s
     total = sum(population.changes.values())
     agreed = f"{population.with_commit} of {total} name a commit, as it was claimed; {population.with_plan} a kept plan"
     released = (
-        f"{population.releases} releases were given, with who and why in overrides" if population.releases else ""
+        f"{population.with_release} of {total} name who released them, and the batch (detail); "
+        f"{population.releases} releases were given, with who and why in overrides"
+        if population.releases or population.with_release
+        else ""
     )
     reviewed = agreed if population.with_commit else ""
     agreements = "; ".join(part for part in (reviewed, released) if part) or NOT_RECORDED

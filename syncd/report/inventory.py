@@ -14,10 +14,10 @@ from syncd.ledger.audit import Filter
 from syncd.report.rule_hits import hits_now, told_to, unmanaged_now, what_is_wrong
 
 COLUMNS = (
-    "name", "target", "site", "job", "source", "path", "field", "owner", "version", "source_changed_at", "status",
-    "arrived_at", "as_of", "last_change_by", "last_change_reason", "rules",
+    "name", "target", "site", "job", "source", "path", "field", "owner", "version", "source_changed_at",
+    "age_days", "status", "arrived_at", "as_of", "last_change_by", "last_change_reason", "released_by", "rules",
 )  # fmt: skip
-"""What the inventory says of a secret."""
+"""What the inventory says of a secret; `age_days` is the age of its version at the source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,11 +156,13 @@ def _secrets(app: App, chosen: Chosen, broken: Mapping[tuple[str, str], list[str
             "owner": owners.get((record.ref.source, record.ref.path)) or None,
             "version": version_label(record.version) or None,
             "source_changed_at": record.source_updated_at,
+            "age_days": max(0, (now - record.source_updated_at).days) if record.source_updated_at else None,
             "status": status_of_record(record, served, now),
             "arrived_at": record.last_synced_at,
             "as_of": looked.get((record.site, record.job)),
             "last_change_by": change.get("by"),
             "last_change_reason": change.get("reason"),
+            "released_by": change.get("released_by"),
             "rules": ", ".join(broken.get((record.site, record.name), ())) or None,
         }
 
@@ -169,7 +171,12 @@ def last_changes(app: App) -> dict[tuple[str, str], dict[str, Any]]:
     """Who changed each secret of the ledger last, by site and name, as far as the trail goes back."""
     held = {(record.site, record.name) for record in app.ledger.records()}
     return {
-        (line["stream"], str(line["name"])): {"by": line["actor"]["id"], "reason": line["reason"], "at": line["at"]}
+        (line["stream"], str(line["name"])): {
+            "by": line["actor"]["id"],
+            "reason": line["reason"] or line["detail"].get("because"),
+            "released_by": line["detail"].get("released_by"),
+            "at": line["at"],
+        }
         for line in app.ledger.audit.last_done()
         if (line["stream"], line["name"]) in held
     }

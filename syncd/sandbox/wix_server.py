@@ -345,7 +345,25 @@ def control(wix: Wix, method: str, path: str, body: dict[str, Any]) -> tuple[int
         return 200, {}
     if method == "POST" and call.startswith("options/"):
         return _options(wix, call.removeprefix("options/"), body)
-    return 404, {"message": "requests, secrets, faults or options/SITE"}
+    if method == "POST" and call.startswith("people/"):
+        return _by_hand(wix, call.removeprefix("people/"), body)
+    return 404, {"message": "requests, secrets, faults, options/SITE or people/SITE"}
+
+
+def _by_hand(wix: Wix, site_id: str, body: dict[str, Any]) -> tuple[int, object]:
+    """What somebody does at Wix by hand: make or change a secret; without a value, delete it."""
+    site, name, value = wix.sites.get(site_id), body.get("name"), body.get("value")
+    if site is None:
+        return 404, {"message": f"there is no site {site_id}; there are {', '.join(wix.sites)}"}
+    if not isinstance(name, str) or not isinstance(value, (str, type(None))):
+        return 400, {"message": 'write {"name": "NAME", "value": "VALUE"}; null deletes it'}
+    stored = site.by_name(name)
+    try:
+        if stored is None:
+            return 200, site.create({"name": name, "value": value or ""})
+        return 200, site.delete(stored.id) if value is None else site.update(stored.id, {"value": value})
+    except Refusal as refusal:
+        return refusal.status, refusal.body
 
 
 OPTIONS: dict[str, tuple[type, ...]] = {

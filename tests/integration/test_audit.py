@@ -190,6 +190,8 @@ def test_lines_are_filtered_and_exported(job: Lab) -> None:
     assert job.run("audit", "show", "--site", "shpo").code == 3
     assert job.run("audit", "show", "--since", "yesterday").code == 3
     assert trail(job, "--until", "2020-01-01") == []
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert len(trail(job, "--since", today, "--until", today)) == len(trail(job)), "a day is meant as a whole"
     rows = list(csv.DictReader(io.StringIO(job.run("audit", "export", "--format", "csv", "--since", "1h").out)))
     assert len(rows) == len(trail(job)) and rows[-1]["seq"]
     assert job.run("audit", "export", "--format", "xml").code == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +54,12 @@ def test_nothing_goes_before_its_release_and_then_once(job: Lab, bao: Bao) -> No
     again = job.run("release", batch["batch"], "--reason", "CHG-1")
     assert again.code == 0 and "already released" in again.out
     assert job.run("sync").code == 0 and set(job.site.values()) == {"a_v", "b_v"} and not held(job)
+    sent = [line for line in job.run("audit", "show", "--event", "secret.create", "--json").json]
+    assert {line["outcome"] for line in sent} == {"intent", "done"}
+    assert {line["detail"]["batch"] for line in sent} == {batch["batch"]}, "a change's own lines say who agreed"
+    assert all(line["detail"]["released_by"] for line in sent)
+    evidence = job.run("report", "--evidence", "1h..").json["questions"]["q4"]["answer"]
+    assert evidence["agreed by another"].startswith("2 of 2 name who released them"), evidence
     bao.put("app/a", v="2")
     assert job.run("sync").code == 6 and job.site.values()["a_v"] == "1", "a held name stays held at its new version"
     assert job.statuses() == {"a_v": "held", "b_v": "synced"}
@@ -233,7 +240,8 @@ def test_only_what_changed_waits(job: Lab, bao: Bao) -> None:
     bao.put("app/db", a="2", b="1", c="1")
     kept = str(job.folder / "plan.json")
     assert job.run("plan", "--out", kept).code == 6
-    assert job.run("apply", kept).code == 0 and job.wix.site(other).values()["db_a"] == "2"
+    applied = job.run("apply", kept)
+    assert applied.code == 6 and job.wix.site(other).values()["db_a"] == "2", "held stays held, and is said"
     for _ in range(2):
         assert job.run("sync").code == 6
         assert list(batches(job).values()) == [["db_a"]]
@@ -265,3 +273,14 @@ def test_a_release_lasts_while_something_else_keeps_it_back(job: Lab, bao: Bao, 
     else:
         job.config["jobs"]["job"].pop("guard" if other == "a limit" else "windows")
     assert job.run("sync").code == 0 and set(job.site.values()) == {"a_v", "b_v"}, other
+
+
+def test_an_applied_plan_of_which_all_is_held_makes_its_batches(job: Lab, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    assert job.run("plan", "--out", str(file)).code == 6
+    assert not held(job), "a plan writes nothing"
+    done = job.run("apply", str(file))
+    assert done.code == 6 and not job.site.values() and "needs a release" in done.out, done.out
+    (batch,) = batches(job)
+    assert job.run("release", batch, "--reason", "CHG-2").code == 0
+    assert job.run("sync").code == 0 and set(job.site.values()) == {"a_v", "b_v"}

@@ -77,3 +77,20 @@ def test_an_adopted_secret_stays_so_under_a_new_id(lab: Lab, bao: Bao) -> None:
     for _ in range(3):
         lab.run("sync")
     assert "ad_v" in lab.site.values() and "b_v" in lab.site.values()
+
+
+def test_what_is_reported_is_told_with_its_reason_until_it_ends(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, drift_policy="report")
+    assert lab.run("sync").code == 0
+    changed_by_hand(lab, "a_v")
+    for _ in range(2):
+        assert lab.run("sync").code == 0
+        (trouble,) = lab.run("status", "--json").json["troubles"]
+        assert (trouble["name"], trouble["status"]) == ("a_v", "behind"), trouble
+        assert "changed at Wix by somebody else" in lab.run("status").out
+    bao.put("app/a", v="2")
+    lab.config["jobs"]["job"]["drift_policy"] = "restore"
+    assert lab.run("sync").code == 0 and lab.site.values() == {"a_v": "2"}
+    assert lab.run("status", "--json").json["troubles"] == []

@@ -47,6 +47,8 @@ def test_back_and_forth(job: Lab, bao: Bao) -> None:
     lines = [line for line in job.run("audit", "show", "--json").json if line["event"] == "secret.rolled_back"]
     assert [(line["name"], line["from"], line["to"]) for line in lines[:2]] == [("db_v", "3", "1"), ("db_w", "3", "1")]
     assert lines[0]["reason"] == "incident 7"
+    back = [line for line in job.run("audit", "show", "--name", "db_v", "--json").json if line["detail"].get("because")]
+    assert [line["outcome"] for line in back] == ["intent", "done"] and back[0]["detail"]["because"] == "incident 7"
 
 
 def test_the_one_before_if_none_is_named(job: Lab, bao: Bao) -> None:

@@ -7,15 +7,16 @@ settles what has ended and opens what starts next.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from syncd.domain import Action, Create, Delete, HistoryEntry, Outcome, Reason, Record, Result, SecretValue, Update
 from syncd.domain import WriteResult as Written
-from syncd.domain.audit import Entry, drift_entry, end_of, entry_of
+from syncd.domain.audit import NOBODY, Entry, drift_entry, end_of, entry_of
 from syncd.domain.halting import HALTED
 from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock, Journal, Target
 from syncd.errors import Interrupted, SecretGone, SiteFull, TargetDenied, TargetError, TargetUnavailable
@@ -42,6 +43,8 @@ class Terms:
     """Does it count for a limit from the moment it is sent?"""
     is_halted: Callable[[], bool] = lambda: False
     """Asked right before each request, whatever it waited for."""
+    agreement: Callable[[Action], Mapping[str, Any]] = lambda _action: NOBODY
+    """Who let this very action go, and by what: a part of its lines in the audit trail."""
     taken_ids: frozenset[str] = frozenset()
     """What the site lists or the ledger holds; a new secret has none of them."""
     workers: int = 20
@@ -138,7 +141,10 @@ class Applier:
         now = self._clock()
         rows = [opened(action, self._target.site, self._target.name, now) for action in starting]
         batch.log += [line for line in map(self._sent_line, starting, rows) if line]
-        intents = tuple(entry_of(action, row, now) for action, row in zip(starting, rows, strict=True))
+        intents = tuple(
+            entry_of(action, row, now, self._terms.agreement(action))
+            for action, row in zip(starting, rows, strict=True)
+        )
         batch.notes += [
             drift_entry("drift.found", action, row)
             for action, row in zip(starting, rows, strict=True)
@@ -217,7 +223,7 @@ class Applier:
             at=now,
         )
         batch.log.append(history_line(outcome, record, self._site_time()))
-        batch.ends.append(end_of(outcome, record, now))
+        batch.ends.append(end_of(outcome, record, now, self._terms.agreement(action)))
         if outcome.restored and isinstance(action, Update):
             batch.notes.append(drift_entry("drift.restored", action, record))
         self._tell(outcome, result)

@@ -16,7 +16,6 @@ NO_PROBLEM = {
     FindingKind.ORPHAN,
     FindingKind.FROZEN,
     FindingKind.BEHIND,
-    FindingKind.DRIFT,
     FindingKind.ROLLED_BACK,
 }
 """What has a status, and is nothing that fails."""

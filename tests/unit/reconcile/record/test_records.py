@@ -100,6 +100,7 @@ def problems(before: dict[str, OpenProblem] | None = None, statuses: dict[str, s
         (report(outcomes=(outcome(LOST),)), {"KEY": "unverified"}, "unverified", False),
         (report(outcomes=(outcome(LOST, Create(desired=DESIRED, record=None)),)), {"KEY": "pending"}, "pending", False),
         (report(findings=(finding(FindingKind.CONFLICT),)), {}, "conflict", False),
+        (report(findings=(finding(FindingKind.DRIFT),)), {}, "behind", False),
         (report(findings=(finding(FindingKind.FAILED),), faulty={"KEY": DESIRED}), {}, "quarantined", True),
     ],
 )
@@ -108,7 +109,7 @@ def test_a_problem(one: SyncReport, statuses: dict[str, str], kind: str, rests: 
     assert (found.kind, found.retry_at is not None, found.ref, found.attempts) == (kind, rests, REF, 1)
 
 
-@pytest.mark.parametrize("kind", [FindingKind.ORPHAN, FindingKind.FROZEN, FindingKind.BEHIND, FindingKind.DRIFT])
+@pytest.mark.parametrize("kind", [FindingKind.ORPHAN, FindingKind.FROZEN, FindingKind.BEHIND])
 def test_what_is_no_problem(kind: FindingKind) -> None:
     assert problems().after(report(findings=(finding(kind),))) == {}
 
