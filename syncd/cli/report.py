@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from syncd.bootstrap.app import App
 
 FORMS = ("table", "json", "csv", "md", "html")
+PART_HELP = "Of --format csv: secrets, rules, duplicates, drift, unmanaged, exceptions, held or released."
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,7 +26,8 @@ def add_to(app: typer.Typer) -> None:
 def report(
     context: typer.Context,
     *,
-    form: Annotated[str, typer.Option("--format", help="table, json, csv (the inventory), md or html.")] = "table",
+    form: Annotated[str, typer.Option("--format", help="table, json, csv (one part), md or html.")] = "table",
+    part: Annotated[str, typer.Option("--part", help=PART_HELP)] = "secrets",
     site: Annotated[str | None, typer.Option("--site", help="Only this site, by its target or its key.")] = None,
     job: Annotated[str | None, typer.Option("--job", help="Only of this job.")] = None,
     label: Annotated[str | None, typer.Option("--label", metavar="KEY=VALUE", help="Only targets with it.")] = None,
@@ -55,7 +57,7 @@ def report(
     if form == "json":
         show_json(formats.as_json(found))
     elif form == "csv":
-        sys.stdout.write(formats.as_csv(found))
+        sys.stdout.write(formats.as_csv(found, part))
     elif form == "md":
         sys.stdout.write(formats.as_markdown(found))
     elif form == "html":

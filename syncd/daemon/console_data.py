@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from syncd.bootstrap.app import App
@@ -15,7 +15,7 @@ from syncd.daemon.generations import Generations
 from syncd.daemon.secrets_page import row_of_problem, secret_row, secrets_page, see_choice
 from syncd.daemon.status import counted
 from syncd.errors import ConfigError
-from syncd.ledger.audit import Filter
+from syncd.ledger.audit import Filter, Place, place_of
 from syncd.report import formats
 from syncd.report.grouping import Problem, grouped_by_cause, names_in_words
 from syncd.report.held import batch_rows
@@ -189,6 +189,8 @@ class ConsoleData:
             "ref": str(ref) if ref else None,
             "path": f"{ref.source}:{ref.path}" if ref and record else None,
             "goes_back": sorted({row["target"] for row in places if who.sees(row["target"])}),
+            "is_whole": all(who.sees(row["target"]) for row in places),
+            "job_is_whole": sees_scope(app, who, "job", job),
             "owner": record_owner(app, record) if record else "",
             "rests": app.runtime.paused(job, target),
             "run": {"exit_code": run.exit_code, "message": run.message, "at": run.finished_at, "good": run.succeeded_at}
@@ -250,20 +252,24 @@ class ConsoleData:
             Filter(
                 site=app.site_of(target) if target else None,
                 sites=mine,
-                name=asked.get("name") or None,
+                name=asked.get("name", "").strip() or None,
                 actor=asked.get("actor") or None,
-                event=asked.get("event") or None,
+                event=_event(asked.get("event", "").strip()),
                 since=since,
-                until=since.replace(hour=23, minute=59, second=59, microsecond=999_999) if since else None,
+                until=since + timedelta(days=1) if since else None,
+                before=_place(asked.get("before", "")),
             ),
             most=SHOWN_LINES,
         )
-        seen = [line for line in lines if line["target"] is None or who.sees(line["target"])]
+        found = list(lines)
+        seen = [line for line in found if line["target"] is None or who.sees(line["target"])]
         if who.targets is not None:
             seen = [line for line in seen if line["target"] is not None]
         heads = app.ledger.audit.heads() if who.targets is None else {}
         return {
             "lines": list(reversed(seen)),
+            # Of what was found, not of what may be shown: a page of others' lines alone is no end.
+            "older": "|".join(map(str, place_of(found[0]))) if len(found) == SHOWN_LINES else None,
             "heads": [
                 {"stream": stream, "seq": seq, "hash": digest} for stream, (seq, digest) in sorted(heads.items())
             ],
@@ -279,7 +285,14 @@ class ConsoleData:
                 job = app.settings.jobs[row["job"]]
                 every = _in_words(job.schedule)
                 entry = found.setdefault(
-                    row["job"], {"job": row["job"], "source": job.source, "schedule": every, "runs": []}
+                    row["job"],
+                    {
+                        "job": row["job"],
+                        "source": job.source,
+                        "schedule": every,
+                        "runs": [],
+                        "is_whole": all(map(who.sees, job.targets)),
+                    },
                 )
                 entry["runs"].append(row)
         return list(found.values())
@@ -289,17 +302,17 @@ class ConsoleData:
         app = self._app
         return [row for row in batch_rows(app.held(), app.runtime.clock(), app.served) if who.sees(row["target"])]
 
-    def report(self, who: Principal, form: str) -> tuple[str, str]:
+    def report(self, who: Principal, form: str, part: str = "") -> tuple[str, str]:
         """The report as text, and its media type."""
         see_choice(form, FORMS, "format")
         found = self._report(who)
-        makers = {"csv": formats.as_csv, "md": formats.as_markdown, "html": formats.as_html}
-        text = (
-            makers[form](found)
-            if form in makers
-            else json.dumps(formats.as_json(found), default=str, ensure_ascii=False)
-        )
-        return text, FORMS[form]
+        makers: dict[str, Callable[[Report], str]] = {
+            "csv": lambda report: formats.as_csv(report, part or formats.INVENTORY),
+            "md": formats.as_markdown,
+            "html": formats.as_html,
+            "json": lambda report: json.dumps(formats.as_json(report), default=str, ensure_ascii=False),
+        }
+        return makers[form](found), FORMS[form]
 
 
 def sees_scope(app: App, who: Principal, kind: str, name: str) -> bool:
@@ -318,6 +331,22 @@ def _in_words(schedule: Schedule | None) -> str:
     if schedule is None:
         return "by hand"
     return f"every {format_duration(schedule.every)}" if schedule.every else f"at {schedule.cron} {schedule.timezone}"
+
+
+def _event(text: str) -> str | None:
+    """The events that are meant: whole names and patterns as they are, a word wherever it stands."""
+    return None if not text else text if set(text) & {".", "*"} else f"*{text}*"
+
+
+def _place(text: str) -> Place | None:
+    """Where a page of the trail begins. Raises `ConfigError` for what no page gave."""
+    if not text:
+        return None
+    try:
+        at, stream, seq = text.split("|")
+        return datetime.fromisoformat(at).astimezone(UTC), stream, int(seq[:15])
+    except (ValueError, OverflowError):
+        raise ConfigError("that page is none", hint="begin with the first one") from None
 
 
 def _day(text: str) -> datetime:

@@ -119,6 +119,15 @@ def _never_answered(row: Any) -> Entry:
     )
 
 
+Place = tuple[datetime, str, int]
+"""Where a line stands among all: time, stream, seq."""
+
+
+def place_of(line: Mapping[str, Any]) -> tuple[str, str, int]:
+    """The place of a line that was looked at; its time as text."""
+    return line["at"], line["stream"], line["seq"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
     """Which lines are asked for."""
@@ -134,6 +143,8 @@ class Filter:
     until: datetime | None = None
     text: str | None = None
     """Only lines that hold this text."""
+    before: Place | None = None
+    """Only lines that stand before this one, as a look orders them."""
 
 
 def _asked(asked: Filter) -> list[Any]:
@@ -149,6 +160,10 @@ def _asked(asked: Filter) -> list[Any]:
     where += [c.line.contains(asked.text, autoescape=True)] if asked.text else []
     where += [c.at >= asked.since] if asked.since else []
     where += [c.at < asked.until] if asked.until else []
+    if asked.before is not None:
+        at, stream, seq = asked.before
+        # Lines of one transaction share their time.
+        where.append(or_(c.at < at, and_(c.at == at, or_(c.stream < stream, and_(c.stream == stream, c.seq < seq)))))
     return where
 
 

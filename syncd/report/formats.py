@@ -10,8 +10,11 @@ from html import escape
 from typing import Any
 
 from syncd.config.fields import format_duration
+from syncd.errors import ConfigError
 from syncd.report.inventory import COLUMNS, Report
 
+INVENTORY = "secrets"
+"""The part that has every secret of the ledger."""
 STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; margin: 2rem } h1 { font-size: 1.3rem } h2 { font-size: 1.05rem }
 table { border-collapse: collapse; width: 100%; font-size: .85rem } thead { display: table-header-group }
@@ -37,9 +40,15 @@ def csv_cell(value: object) -> str:
     return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
-def as_csv(report: Report) -> str:
-    """The inventory as CSV (RFC 4180); the other parts are in JSON, Markdown and HTML."""
-    return rows_as_csv(COLUMNS, report.secrets)
+def as_csv(report: Report, part: str = INVENTORY) -> str:
+    """One part of the report as CSV (RFC 4180). Raises `ConfigError` for a part that is none."""
+    parts = {name: rows for name, rows in as_json(report).items() if isinstance(rows, list)}
+    if part not in parts:
+        raise ConfigError(f"the report has no part {part[:40]!a}", hint=f"one of {', '.join(parts)}")
+    rows = parts[part]
+    # A part without rows has its head all the same where it is known.
+    columns = COLUMNS if part == INVENTORY else tuple(rows[0]) if rows else ("name",)
+    return rows_as_csv(columns, rows)
 
 
 def rows_as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

@@ -90,6 +90,7 @@ def report_now(app: App, chosen: Chosen) -> Report:
     rows = [
         {
             "rule": hit.rule.id, "then": hit.rule.then.value, "name": hit.subject.name, "target": hit.subject.target,
+            "site": hit.subject.site,
             "ref": str(hit.subject.ref) if hit.subject.ref else None, "what": what_is_wrong(hit),
             "judged": hit.is_judged,
         }

@@ -32,6 +32,15 @@ Answer = Callable[[Principal, Request], Response]
 Deed = Callable[[Principal, Mapping[str, str]], str]
 FILTERS = ("q", "status", "job", "target", "rule", "label", "sort")
 TRAIL_FILTERS = ("actor", "event", "name", "target", "day")
+TRAIL_EVENTS = (
+    "access.denied", "config.loaded", "config.refused", "drift.found", "drift.restored", "finding.ended", "job.paused",
+    "job.resumed", "limit.withheld", "orphan.found", "secret.adopted", "secret.create", "secret.delete",
+    "secret.denied", "secret.forgotten", "secret.frozen", "secret.held", "secret.released", "secret.rolled_back",
+    "secret.thawed", "secret.update",
+)  # fmt: skip
+"""What the field of events offers (docs/audit.md has all)."""
+AGAIN = ("reason", "until", "to")
+"""What a person wrote into a form: it is not lost where the form was refused."""
 
 
 def status_of(error: SyncdError) -> int:
@@ -194,7 +203,10 @@ class Console:
         try:
             said = deed(who, form)
         except SyncdError as error:
-            more = {"wrong": error.message, "fix": error.hint}
+            more: dict[str, Any] = {"wrong": error.message, "fix": error.hint, "back": _page_of(request.url.path, form)}
+            again = {"path": request.url.path, "wrote": {key: form[key] for key in AGAIN if key in form}}
+            again["fields"] = {key: value for key, value in form.items() if key not in {*AGAIN, "csrf"}}
+            more |= {"again": again}
             return page("message.html", who, request, status_of(error), title="That was not done", **more)
         return page("message.html", who, request, title="Done", said=said, back=_page_of(request.url.path, form))
 
@@ -233,16 +245,22 @@ class Console:
 
     def _activity(self, who: Principal, request: Request) -> Response:
         asked = {key: request.query_params.get(key, "")[:200] for key in TRAIL_FILTERS}
-        given: dict[str, Any] = {"data": self._service.activity(who, asked), **self._service.choices(who)}
+        before = request.query_params.get("before", "")[:300]
+        data = self._service.activity(who, {**asked, "before": before})
+        more = urlencode({**{key: value for key, value in asked.items() if value}, "before": data["older"] or ""})
+        given: dict[str, Any] = {"data": data, "more": more, "events": TRAIL_EVENTS, **self._service.choices(who)}
         return page("activity.html", who, request, title="Activity", here="activity", asked=asked, **given)
 
     def _jobs(self, who: Principal, request: Request) -> Response:
         return page("jobs.html", who, request, title="Jobs and runs", here="jobs", data=self._service.jobs(who))
 
     def _report(self, who: Principal, request: Request) -> Response:
-        text, kind = self._service.report(who, request.path_params["form"])
+        form, part = request.path_params["form"], request.query_params.get("part", "")
+        text, kind = self._service.report(who, form, part)
         answer = Response(text, media_type=kind)
-        answer.headers["Content-Disposition"] = f'attachment; filename="syncd-report.{request.path_params["form"]}"'
+        # The part is one of the report's own: any other was refused.
+        what = f"-{part}" if part and form == "csv" else ""
+        answer.headers["Content-Disposition"] = f'attachment; filename="syncd-report{what}.{form}"'
         return answer
 
 

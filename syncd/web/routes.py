@@ -8,6 +8,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from syncd.errors import SyncdError
 from syncd.web.api import Api
 from syncd.web.auth import who_asks
-from syncd.web.console import Console
+from syncd.web.console import Console, page
 from syncd.web.hooks.vault_audit import written
 from syncd.web.pages.rendering import POLICY
 from syncd.web.principal import Principal
@@ -156,7 +157,18 @@ def build(service: Service) -> Starlette:
         names = who is not None and "read" in who.may and who.targets is None
         return _readable(lambda: JSONResponse(service.status(names=names)))
 
+    async def nothing(request: Request, error: Exception) -> Response:
+        """What is not there, and what is there for forms alone: a page for people, a line for programs."""
+        code = error.status_code if isinstance(error, HTTPException) else 404
+        title = "There is no such page" if code == 404 else "That address is for a form; begin at the overview"
+        if "text/html" in request.headers.get("accept", ""):
+            return page("message.html", None, request, code, title=title)
+        return PlainTextResponse(
+            f"{'not found' if code == 404 else 'not allowed'}\n", code, getattr(error, "headers", None)
+        )
+
     app = Starlette(
+        exception_handlers={404: nothing, 405: nothing},
         middleware=[Middleware(SecurityHeadersMiddleware)],
         routes=[
             *Console(service).routes(),

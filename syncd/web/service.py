@@ -60,8 +60,8 @@ class Reading(Protocol):
     def held(self, who: Principal) -> list[dict[str, Any]]:
         """What waits for a release, by batch."""
 
-    def report(self, who: Principal, form: str) -> tuple[str, str]:
-        """The report as text, and its media type. `form`: json, csv, md or html."""
+    def report(self, who: Principal, form: str, part: str = "") -> tuple[str, str]:
+        """The report as text, and its media type. `form`: json, csv, md or html; `part`: which of it as CSV."""
 
 
 class Acting(Protocol):

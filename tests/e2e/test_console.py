@@ -21,6 +21,7 @@ from tests.support.waiting import until
 PAGES = {
     "overview": "/", "secrets": "/secrets", "governance": "/governance", "activity": "/activity", "jobs": "/jobs",
 }  # fmt: skip
+XSS = "<img src=x onerror=alert(1)>"
 needs_browser = pytest.mark.skipif(chromium() is None, reason="no Chromium here: apt-get install chromium")
 
 
@@ -122,9 +123,10 @@ def test_whole_tasks_by_mouse(world: World) -> None:
         page.click("button:has-text('Resume')")
         with page.expect_download() as download:
             page.goto(world.url + "/governance")
-            page.click("a:has-text('CSV')")
+            page.click("a:has-text('one value in two places')")
         text = download.value.path().read_text()
-        assert text.startswith("name,target") and "PAY_twin_api_key" in text
+        assert download.value.suggested_filename == "syncd-report-duplicates.csv"
+        assert text.startswith("rule,then,name,target") and "PAY_twin_api_key" in text
         page.click("button:has-text('Log out')")
         page.wait_for_selector("input[name=token]")
     assert problems == []
@@ -226,6 +228,42 @@ def test_who_may_what(world: World) -> None:
     assert {line["actor"]["id"] for line in denied} >= {"reader", "alice", "anonymous"}
 
 
+def test_the_trail_has_older_pages(world: World) -> None:
+    one = Client(world.url)
+    one.log_in(world.tokens["alice"])
+    # A page holds 200 lines, so some hundred changes make several.
+    for number in range(120):
+        world.bao.put(f"app/more{number}", v="1")
+    assert world.lab.run("sync", "payments").code in {0, 1, 5, 6}
+    lines = world.lab.run("audit", "export").out.splitlines()
+    assert len(lines) > 400
+    path, seen = "/activity", list[str]()
+    while path:
+        text = one.ask("GET", path)[1]
+        seen += re.findall(r'<tr><td data-head="at">', text)
+        older = re.search(r'<a href="(/activity[^"]*before=[^"]*)">Older', text)
+        path = older[1].replace("&amp;", "&") if older else ""
+    assert len(seen) == len(world.lab.run("audit", "export").out.splitlines()), "each line once"
+    for odd in ("x", "a|b|c", "2026-01-01|s|9" * 3, "2026-01-01T00:00:00Z|s|-1"):
+        assert one.ask("GET", "/activity?before=" + urllib.parse.quote(odd))[0] in {200, 400}
+    found = one.ask("GET", "/activity?event=config")[1]
+    assert "config.loaded" in found and "secret.create</" not in found
+
+
+def test_what_was_refused_keeps_what_was_written(world: World) -> None:
+    one = Client(world.url)
+    one.log_in(world.tokens["alice"])
+    wrote = {"scope": "job", "name": "payments", "until": "tomorrow", "reason": XSS, "csrf": one.csrf()}
+    status, text, _ = one.ask("POST", "/pause", wrote)
+    assert status == 400 and 'value="tomorrow"' in text and 'action="/pause"' in text and "<img" not in text
+    assert 'name="scope" value="job"' in text and 'href="/jobs"' in text
+    for method, path, code in (("GET", "/pause", 405), ("GET", "/nosuch", 404), ("POST", "/secrets", 405)):
+        status, text, answer = one.ask(method, path, Accept="text/html")
+        assert status == code and 'href="/"' in text and answer.getheader("Content-Security-Policy")
+        status, text, _ = one.ask(method, path)
+        assert status == code and "<" not in text
+
+
 def test_rights_end_at_a_label(world: World) -> None:
     team = Client(world.url)
     team.log_in(world.tokens["shop-team"])
@@ -237,6 +275,9 @@ def test_rights_end_at_a_label(world: World) -> None:
         if one["target"] == "site02"
     )
     assert team.ask("GET", f"/secrets/{elsewhere}/PAY_pay00_api_key")[0] == 404
+    assert "beyond your rights" in team.ask("GET", "/jobs")[1], "a button that is refused is not shown"
+    assert team.ask("GET", "/report.csv?part=held")[0] == 200
+    assert team.ask("GET", "/report.csv?part=passwords")[0] == 400
     assert team.ask("POST", "/pause", {"scope": "all", "reason": "x", "csrf": team.csrf()})[0] == 403
 
 
@@ -261,9 +302,6 @@ def test_logins_are_limited(world: World) -> None:
     codes = [guess.ask("POST", "/login", {"token": f"guess-{number}"})[0] for number in range(12)]
     assert codes[:10] == [401] * 10 and codes[-1] == 429
     assert guess.ask("POST", "/login", {"token": world.tokens["alice"]})[0] == 429
-
-
-XSS = "<img src=x onerror=alert(1)>"
 
 
 @pytest.mark.browser

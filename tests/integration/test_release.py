@@ -54,7 +54,7 @@ def test_nothing_goes_before_its_release_and_then_once(job: Lab, bao: Bao) -> No
     again = job.run("release", batch["batch"], "--reason", "CHG-1")
     assert again.code == 0 and "already released" in again.out
     assert job.run("sync").code == 0 and set(job.site.values()) == {"a_v", "b_v"} and not held(job)
-    sent = [line for line in job.run("audit", "show", "--event", "secret.create", "--json").json]
+    sent = job.run("audit", "show", "--event", "secret.create", "--json").json
     assert {line["outcome"] for line in sent} == {"intent", "done"}
     assert {line["detail"]["batch"] for line in sent} == {batch["batch"]}, "a change's own lines say who agreed"
     assert all(line["detail"]["released_by"] for line in sent)
