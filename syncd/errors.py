@@ -95,6 +95,7 @@ class TargetError(SyncdError):
         self.request_id = request_id
         self.maybe_done = maybe_done
         """The request, or an earlier try of it, may have taken effect all the same."""
+        # Of this try alone; whoever tries again counts them all.
         self.lost_tries = int(maybe_done)
         """How many tries may have."""
 

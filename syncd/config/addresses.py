@@ -25,6 +25,7 @@ def _parts(url: str) -> SplitResult | None:
         known = parts.scheme in {"http", "https"} and parts.port != 0
     except ValueError:  # a port that is no number, a bracket that is not closed
         return None
+    # Addresses stand in messages and logs: one that holds a control character could forge a line of them.
     return parts if known and HOST.fullmatch(parts.hostname or "") and url.isprintable() else None
 
 
@@ -32,6 +33,7 @@ def _address(url: str) -> str:
     parts = _parts(url)
     if parts is None:
         raise PydanticCustomError("address", "no address; write https://HOST[:PORT]")
+    # An address is shown in messages, and people put tokens here and before the @.
     if parts.query or parts.fragment:
         raise PydanticCustomError("address", "nothing after ? or # belongs into an address")
     if "@" in parts.netloc:
@@ -45,6 +47,7 @@ Address = Annotated[str, AfterValidator(_address)]
 
 
 def _proxy_address(url: str) -> str:
+    # The configuration lives in Git; a password is in a file of its own.
     if "@" in url:
         raise PydanticCustomError("address", "a proxy's user or password is not written here; give {file: PATH}")
     if _parts(url) is None:

@@ -16,7 +16,9 @@ from syncd.transport.addresses import is_loopback
 def _address(text: str) -> str:
     try:
         parts = urlsplit(text)
+        # The URL names the sink's cursor in the ledger, and is shown: no password in it.
         whole = bool(parts.hostname) and parts.username is None and (parts.port is None or parts.port > 0)
+        # Lines name secrets and people: in the clear they stay on this machine.
         whole = whole and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(text)))
     except ValueError:
         whole = False
@@ -48,6 +50,7 @@ class Audit(Strict):
     def _one_sink(self) -> Self:
         if sum((self.stdout, self.file is not None, self.url is not None)) > 1:
             raise PydanticCustomError("one_sink", "write one of stdout, file and url")
+        # No line would ever be shipped, and so nothing be written to Wix after five minutes.
         if self.required and self.sink is None:
             raise PydanticCustomError("no_sink", "required: true needs stdout, file or url")
         if self.keep < timedelta(days=1):

@@ -26,7 +26,9 @@ def normalised(line: str) -> str:
     Days of the month and of the week are either-or when both are restricted. Kubernetes takes a step over
     `*` for a restriction, Debian's cron does not, so such a step is written out as a range.
     """
+    # Kubernetes takes ? for *.
     fields = MACROS.get(line.strip().lower(), line).replace("?", "*").split()
+    # CronSim would take a sixth one for seconds.
     if len(fields) != 5:
         raise ValueError("a cron line has five fields")
     fields[2] = re.sub(r"^\*/", "1-31/", fields[2])
@@ -51,6 +53,7 @@ def is_due(gap: timedelta | None, line: str, last: datetime, now: datetime) -> b
         return True  # the clock was set back
     if gap is not None:
         return now - last >= gap - min(gap / 10, timedelta(minutes=1))
+    # From the last run on, not from now: what was missed while nothing ran is still due.
     following = next(fires(line, last), None)
     return following is not None and following <= now
 
@@ -62,4 +65,5 @@ def usual_gap(line: str, after: datetime) -> timedelta:
         few = [next(times) for _ in range(8)]
     except StopIteration:
         return timedelta(days=1)
+    # The shortest: a grace may not add up faster than the job looks.
     return min(later - earlier for earlier, later in itertools.pairwise(few))

@@ -57,6 +57,7 @@ def message_of(detail: ErrorDetails) -> str:
     if kind in {"union_tag_not_found", "union_tag_invalid"}:
         return _kind_fault(context)
     if kind == "string_pattern_mismatch":
+        # pydantic's sentence shows a regular expression, which tells a person nothing.
         return f"does not fit: {FORMS.get(str(context.get('pattern')), 'see the documentation of this key')}"
     if kind == "literal_error":
         return f"is one of {context.get('expected', '')}"
@@ -74,11 +75,13 @@ PYDANTICS = frozenset(get_args(ErrorType))
 def _kind_fault(context: dict[str, Any]) -> str:
     discriminator, allowed = context.get("discriminator", "its kind"), str(context.get("expected_tags", ""))
     needs = f"needs {discriminator}, one of {allowed}" if allowed else f"needs {discriminator}"
+    # pydantic's own sentence quotes the tag that was written, which may be a credential in the wrong place.
     names = [part.strip(" '") for part in allowed.split(",")]
     return needs + _suggestion(str(context.get("tag", "")), names)
 
 
 def _meant(key: str, here: frozenset[str]) -> str:
+    # A key of this very place first: elsewhere there may be one that is nearer in letters alone.
     if suggestion := _suggestion(key, here):
         return suggestion
     if key in all_fields():
@@ -122,6 +125,7 @@ def _inside(thing: Any, part: int | str) -> Iterator[Any]:
         yield from _unwrapped(get_args(thing)[-1])
     elif _is_model(thing) and part in thing.model_fields:
         yield from _unwrapped(thing.model_fields[part].annotation)
+    # pydantic puts a union's tag into the path of a fault, and the file has no level for it.
     elif _is_model(thing) and any(part in get_args(field.annotation) for field in thing.model_fields.values()):
         yield thing
 

@@ -78,6 +78,7 @@ Duration = Annotated[
 
 
 def _limit(value: object) -> object:
+    # To Python a bool is an int: `true` would be a limit of 1.
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return str(value)
     if isinstance(value, str) and re.fullmatch(r"\d{1,3}(\.\d{1,3})?%|\d{1,9}", value):
@@ -95,6 +96,7 @@ LimitText = Annotated[
 
 
 def _rate(value: object) -> object:
+    # Requests in no time at all would be a division by zero.
     if isinstance(value, str) and re.fullmatch(r"[1-9]\d{0,5}/\d{1,4}[smh]", value) and "/0" not in value:
         return value
     raise PydanticCustomError("rate", "no rate; write requests per time, such as 190/1m")
@@ -107,6 +109,7 @@ VISIBLE, VISIBLE_OR_EMPTY = r"^[!-~]+$", r"^[!-~]*$"
 LISTEN_PATTERN = r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]*):\d{1,5}$"
 MOUNT_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?$"
 ROLE_PATTERN = r"^(arn:[a-z-]+:iam::\d{12}:role/[!-z|~]+)?$"
+# A region becomes a part of the host's name: no dot or slash in it may lead elsewhere.
 REGION_PATTERN = r"^[a-z0-9-]{1,40}$"
 EXTERNAL_ID_PATTERN = r"^([A-Za-z0-9+=,.@:/_-]{2,1224})?$"
 OWNER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
@@ -190,6 +193,7 @@ class Credential(Strict):
     @model_validator(mode="before")
     @classmethod
     def _not_inline(cls, value: Any) -> Any:
+        # Before pydantic looks: text here is most likely the credential itself, and its fix is not one of shape.
         if not isinstance(value, (dict, Credential)):
             raise PydanticCustomError(
                 "inline", "a credential is not written into the file; write {env: NAME} or {file: PATH}"
@@ -200,6 +204,7 @@ class Credential(Strict):
     def _one_place(self, info: ValidationInfo) -> Self:
         if (self.env is None) == (self.file is None):
             raise PydanticCustomError("one_place", "write either {env: NAME} or {file: PATH}")
+        # Beside `file`, not in it: a kept plan is bound to what was written, not to the folder.
         self._folder = folder_of(info)
         return self
 
@@ -211,9 +216,11 @@ class Credential(Strict):
     def __str__(self) -> str:
         """Where it is, as it may be shown: a credential may have been written where its place should be."""
         if self.env:
+            # What is no variable and does not look like one may be the credential itself.
             known = self.env in os.environ or NAME_IN_CAPITALS.fullmatch(self.env)
             return f"environment variable {self.env}" if known else "the environment variable that `env:` names there"
         written, path = Path(str(self.file)), self.path
+        # Those two are the parent of any word that is written here: they do not tell a path from a credential.
         named = path.parent.is_dir() and path.parent not in {Path("/"), self._folder}
         if (named and path.is_absolute()) or path.exists():
             return f"file {path}"
@@ -234,9 +241,11 @@ class Credential(Strict):
                 f"{what}: {self} cannot be read ({type(error).__name__})",
                 hint="see that it is text, and readable for this user",
             ) from None
+        # Editors end a file with a line break; a second one is no accident, and is refused below.
         text = text.removesuffix("\n").removesuffix("\r")
         if not text:
             raise ConfigError(f"{what}: {self} is empty", hint="put the credential there")
+        # HTTP libraries name a header that they cannot send, and so the credential in it.
         if self._goes_into_a_header and not all("!" <= char <= "~" for char in text):
             raise ConfigError(
                 f"{what}: {self} holds something else than visible ASCII (a space, a line break?)",

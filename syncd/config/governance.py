@@ -36,6 +36,7 @@ def _day(value: object) -> object:
             return date.fromisoformat(value)
         except ValueError:
             pass
+    # A datetime is a date to Python, too; the hours that somebody wrote would be dropped without a word.
     if type(value) is date:
         return value
     raise PydanticCustomError("day", "no day; write year, month and day, such as 2027-03-01")
@@ -71,6 +72,7 @@ class Exempted(Selecting):
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
+        # An exception without a selector would take everything: its rule would be off.
         if not self.chosen():
             raise PydanticCustomError("exempts_all", "names nothing; write which secrets, such as name: LEGACY_SMTP")
         return self
@@ -140,6 +142,7 @@ class GovernanceRuleSettings(Selecting):
             )
         if self.require is not None and (self.require.owner, self.require.name) == (None, None):
             raise PydanticCustomError("requires_nothing", "require names nothing; write owner: true, or name: GLOB")
+        # Selectors without a check forbid what they select: without those as well, everything.
         if not kinds and not self.chosen():
             raise PydanticCustomError("hits_all", "selects everything and checks nothing; write a selector or a check")
         if self.max_age is not None and self.max_age < timedelta(days=1):
@@ -152,6 +155,7 @@ class GovernanceRuleSettings(Selecting):
 
     def checks(self) -> list[str]:
         """The kinds of check that were written."""
+        # One kind, because all three are judged at once where a value is read.
         value = [key for key in ("min_length", "max_length", "placeholder") if getattr(self, key) is not None]
         others = [key for key in ("max_age", "duplicate", "require", "unmanaged") if getattr(self, key) is not None]
         return [*(["value"] if value else []), *others]

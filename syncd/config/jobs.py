@@ -32,12 +32,14 @@ class Schedule(Strict):
             raise PydanticCustomError("schedule", "every is at least 1s")
         try:
             zone = ZoneInfo(self.timezone)
+        # OSError: the name of a folder of the zone data, such as Europe.
         except (KeyError, ValueError, OSError):
             near = get_close_matches(self.timezone, sorted(available_timezones()), n=1, cutoff=0.6)
             meant = f"did you mean {near[0]}?" if near else "write one such as Europe/Berlin"
             raise PydanticCustomError("timezone", "no known time zone; {meant}", {"meant": meant}) from None
         if self.cron is not None:
             try:
+                # 30 February can be read, and never comes.
                 next(fires(self.cron, datetime(2026, 1, 1, tzinfo=zone)))
             except (ValueError, StopIteration):
                 raise PydanticCustomError("cron", "no cron line that ever fires; five fields, or @hourly") from None
@@ -47,6 +49,7 @@ class Schedule(Strict):
         """The time from one run to the next."""
         if self.every is not None:
             return self.every
+        # From a fixed day, so that the interval, and with it the grace, is the same whenever it is asked for.
         return usual_gap(str(self.cron), datetime(2026, 1, 1, tzinfo=UTC))
 
 
@@ -104,6 +107,7 @@ class SecretRule(Strict):
         description="One secret of several fields, each with |url, |json or |base64 where needed",
         examples=["postgres://{user}:{password|url}@{host}/{db}"],
     )
+    # To Vault 0 is the newest version, which is no pin.
     version: int | None = Field(None, ge=1, description="Vault: this version and no other", examples=[3])
     stage: str | None = Field(
         None, min_length=1, description="AWS: the version of this staging label", examples=["AWSPREVIOUS"]
@@ -113,11 +117,13 @@ class SecretRule(Strict):
 class Guard(Strict):
     """Limits of a rolling day; over one, its class of actions is withheld whole."""
 
+    # Most mass deletions are mistakes: a wrong policy, an unmounted engine, a renamed folder.
     max_deletes: LimitText = Field(
         "10%",
         description="Deletions: a number, or a share of the job's and of the site's secrets",
         examples=["10%", 20],
     )
+    # Off by default, because a mass rotation is legitimate.
     max_updates: LimitText | None = Field(None, description="Updates; no limit if left out", examples=["50%"])
     max_creates: LimitText | None = Field(None, description="Creations; no limit if left out", examples=[100])
 
@@ -157,18 +163,21 @@ class JobSettings(Strict):
     secrets: list[SecretRule] = Field(
         min_length=1, description="The rules", examples=[[{"path": "secret/payments/**"}]]
     )
+    # Destruction needs consent: nothing is deleted unless the job says so.
     deletion_policy: Literal["keep", "delete"] = Field(
         "keep", description="What happens at Wix to what is gone at the source", examples=["delete"]
     )
     deletion_grace: Duration = Field(
         timedelta(hours=24), description="Observed absence before a deletion", examples=["24h", "7d"]
     )
+    # What others put on the site is theirs, unless the job says otherwise.
     conflict_policy: Literal["report", "adopt"] = Field(
         "report", description="What happens where somebody else's secret has the name", examples=["adopt"]
     )
     drift_policy: Literal["restore", "report"] = Field(
         "restore", description="What happens to a secret that somebody changed at Wix", examples=["report"]
     )
+    # Versions and dates miss what somebody changed within two seconds of our own write; a comparison sees it.
     verify_every: Duration = Field(
         timedelta(hours=24),
         description="How often each secret is read again and compared; 0s for never",

@@ -64,6 +64,7 @@ def _loaded(text: str, path: Path) -> tuple[Settings, tuple[str, ...]]:
 
 
 def _checked(path: Path, raw: dict[Any, Any], node: yaml.Node) -> tuple[Settings, tuple[str, ...]]:
+    # Before it is validated: every key of the chart would be a fault otherwise, and none of them the one to fix.
     if isinstance(raw.get("config"), dict) and not raw.keys() & {"owner", "sources", "targets", "jobs"}:
         raise ConfigError(f"{path}: these are values of the Helm chart", hint=f"run: syncd check --values {path}")
     settings = _validated(path, raw, node)
@@ -77,9 +78,11 @@ def _validated(path: Path, raw: dict[Any, Any], node: yaml.Node) -> Settings:
     try:
         checked = Settings.model_validate(raw, context={"folder": path.absolute().parent})
     except ValidationError as error:
+        # What was written may be a credential, and pydantic hands it on with each fault.
         for detail in error.errors(include_input=False, include_url=False, include_context=True):
             where, line = _located(node, detail["loc"])
             found.append((line, where, message_of(detail)))
+    # By what was written, because settings with another fault are never made.
     found.extend(_dangling(raw, node))
     # After pydantic: a template that was not filled in is often the cause of what it complains about.
     found.extend(_not_filled_in(raw, node))
@@ -96,6 +99,7 @@ def _validated(path: Path, raw: dict[Any, Any], node: yaml.Node) -> Settings:
 
 def _most_telling(found: list[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
     """Of a place whose text is wrong by itself, what is wrong with the text; not what it would have to be as well."""
+    # A proxy is an address or a credential: pydantic tells what is wrong with it as either.
     for telling in ("holds a template", "no address of a proxy"):
         places = {(line, where) for line, where, message in found if message.startswith(telling)}
         found = [fault for fault in found if (fault[0], fault[1]) not in places or fault[2].startswith(telling)]
@@ -125,6 +129,7 @@ def _located(node: yaml.Node, loc: tuple[int | str, ...]) -> tuple[str, int]:
             here = here.value[part]
             line = here.start_mark.line + 1
             path += f"[{part}]"
+        # A key that is missing has no node; it is shown where its section is.
         elif number == len(loc) - 1 and isinstance(part, str) and isinstance(here, yaml.MappingNode) and _is_ours(part):
             path += f".{part}"
     return path.removeprefix(".") or "the file", line
@@ -168,6 +173,7 @@ def _dangling(raw: dict[Any, Any], node: yaml.Node) -> Iterator[tuple[int, str, 
             entries = raw.get(section)
             if isinstance(value, str) and isinstance(entries, dict) and value not in entries:
                 where, line = _located(node, ("jobs", str(name), *loc))
+                # Neither a reference that is near no name nor a key that is no name is shown: they may be credentials.
                 names = [key for key in entries if isinstance(key, str) and _names(key, entries[key])]
                 close = meant_by(value, names)
                 there_is = f"there is no {value}" if close else "this names nothing"
@@ -214,6 +220,7 @@ def _rule_faults(
 ) -> Iterator[tuple[int, str, str]]:
     for name, job in jobs.items():
         source = sources.get(job.source)
+        # `_dangling` tells it, or the source has faults of its own.
         if source is None:
             continue
         for index, rule in enumerate(job.secrets):

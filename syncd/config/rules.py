@@ -20,6 +20,7 @@ def faults(rule: SecretRule, kind: str, region: str = "") -> Iterator[tuple[str,
         yield from _vault_path_faults(key, glob) if is_vault else _aws_name_faults(key, glob)
     if is_vault and "/" not in rule.path.strip("/"):
         yield "path", "a Vault path begins with its mount; write MOUNT/PATH"
+    # The server is asked for the mount of a path; it cannot be asked for many.
     if is_vault and "*" in rule.path.split("/")[0]:
         yield "path", "the mount cannot hold a wildcard"
     for key, value in (("version", rule.version), ("mount", rule.mount), ("format", rule.format)):
@@ -55,6 +56,7 @@ def _aws_name_faults(key: str, path: str) -> Iterator[tuple[str, str]]:
 
 def _vault_path_faults(key: str, path: str) -> Iterator[tuple[str, str]]:
     segments = path.split("/")
+    # A server folds these away: one secret would have two paths, or a path lead out of its mount.
     if path.startswith("/") or path.endswith("/") or "" in segments:
         yield key, "no slash at the beginning, at the end, or twice in a row"
     if {".", ".."} & set(segments):
@@ -70,9 +72,11 @@ def _template_faults(rule: SecretRule, key: str, text: str | None, *, is_vault: 
         used = placeholders(text)
     except ValueError as error:
         close = meant_by(str(error), PLACEHOLDERS)
+        # Braces may hold a credential: what is near none of our placeholders is not shown.
         problem = f"{{{error}}} means nothing here, did you mean {{{close}}}?" if close else "no template"
         yield key, problem + "; use {source}, {mount}, {path}, {basename} and {field}, and {{ for a brace"
         return
+    # Only the fixed beginning can be judged here; what a placeholder puts there is refused secret by secret.
     if key == "name" and text.lower().startswith("wix"):
         yield key, "Wix keeps names that begin with `wix` for itself; put another prefix"
     if "field" in used and _selector(rule, "vault" if is_vault else "aws") is None:

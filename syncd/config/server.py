@@ -19,6 +19,7 @@ def _listen(text: str) -> str:
     if int(text.rpartition(":")[2]) > 65535:
         raise PydanticCustomError("port", "a port is at most 65535")
     host = text.rpartition(":")[0].strip("[]")
+    # Digits and dots are meant as an address: one that is wrong would be looked up as a host's name when it starts.
     if ":" in host or (host and not host.strip("0123456789.")):
         try:
             ipaddress.ip_address(host)
@@ -105,6 +106,7 @@ class Server(Strict):
     @model_validator(mode="after")
     def _distinct_names(self) -> Self:
         names = [item.name for item in self.tokens]
+        # The audit trail tells people apart by these names; `token` is that of the single one.
         doubled = next((name for name in names if names.count(name) > 1 or (name == "token" and self.token)), None)
         if doubled is not None:
             raise PydanticCustomError("two_tokens", "two tokens are called {name}", {"name": doubled})

@@ -60,6 +60,7 @@ class State(Strict):
     def file(self) -> Path:
         """The SQLite file as it is found from anywhere, by whatever path. Raises `LedgerError`."""
         try:
+            # Whatever path leads to a ledger, it must lead to the same lock.
             return Path(str(self.path)).resolve()
         except (OSError, RuntimeError):  # links that lead to one another
             raise LedgerError(f"the ledger {self.path} cannot be found", hint="see the links on its path") from None
@@ -68,6 +69,7 @@ class State(Strict):
     def _one_place(self) -> Self:
         if (self.path is None) == (self.url is None):
             raise PydanticCustomError("one_place", "write either path or url")
+        # A generated key would lie on one machine, and the ledger is there for all that use it.
         if self.url is not None and self.fingerprint_key is None:
             raise PydanticCustomError("key", "a ledger in PostgreSQL needs fingerprint_key: {file: PATH}")
         return self
@@ -107,6 +109,7 @@ class Settings(Strict):
     @model_validator(mode="after")
     def _distinct_rules(self) -> Self:
         ids = [rule.id for rule in self.rules]
+        # Findings and held batches name their rule by its id alone.
         if doubled := next((item for item in ids if ids.count(item) > 1), None):
             raise PydanticCustomError("two_rules", "two rules have the id {id}", {"id": doubled})
         return self

@@ -26,6 +26,7 @@ def slips(settings: Settings) -> Iterator[Slip]:
     yield from _shared_names(settings)
     yield from _twice_taken(settings)
     for name, target in settings.targets.items():
+        # Another server, such as an emulated Wix, may call its sites what it likes.
         if target.base_url == BASE_URL and not SITE_ID.fullmatch(target.site):
             key = "site_id" if isinstance(target.auth, ApiKeyAuth) else "instance_id"
             yield ("targets", name, "auth", key), "is no id as Wix gives them: 8-4-4-4-12 hex digits, a GUID"
@@ -78,6 +79,7 @@ def _job_slips(settings: Settings, job: JobSettings) -> Iterator[Slip]:
     sites = [settings.targets[target].site for target in job.targets]
     if doubled := [target for target, site in zip(job.targets, sites, strict=True) if sites.count(site) > 1]:
         yield ("targets",), f"{' and '.join(doubled)} are one and the same site; one of them is enough"
+    # Only where it was written: its default stands in every job.
     if "deletion_grace" in job.model_fields_set and job.deletion_policy == "keep":
         yield ("deletion_grace",), "means nothing without deletion_policy: delete"
     if job.guard.max_deletes != "10%" and job.deletion_policy == "keep":
@@ -89,6 +91,7 @@ def _job_slips(settings: Settings, job: JobSettings) -> Iterator[Slip]:
 
 def _rule_slips(rule: SecretRule, source: VaultSettings | AwsSettings) -> Iterator[tuple[str, str]]:
     segments = rule.path.split("/")
+    # The HTTP API and policies write this segment; `vault kv get` and syncd do not.
     if isinstance(source, VaultSettings) and len(segments) > 1 and segments[1] in {"data", "metadata"}:
         yield "path", f"leave `{segments[1]}/` out: a path on KV v2 is written as `vault kv get` takes it"
     for glob in rule.exclude:
@@ -136,11 +139,13 @@ def _shared_names(settings: Settings) -> Iterator[Slip]:
             for index, rule in enumerate(job.secrets):
                 if rule.name and not placeholders(rule.name):
                     what = (job.source, rule.path, rule.field)
+                    # Wix's names that differ in case alone collide.
                     given[site, rule.name.casefold()].append((job_name, index, what))
     seen = set()
     for places in given.values():
         first = places[0]
         for job_name, index, what in places[1:]:
+            # One secret under one name twice is sent once. A job with two sites is told of it once, too.
             if what != first[2] and (job_name, index) not in seen:
                 seen.add((job_name, index))
                 where = f"jobs.{first[0]}.secrets[{first[1]}]"

@@ -164,6 +164,7 @@ class AwsEvents(Strict):
         """Where the queue answers: its URL says so; for AWS's own the SDK's rules and variables hold."""
         parts = urlsplit(self.sqs)
         host = parts.hostname or ""
+        # A queue at an emulator or behind an endpoint of the company's own answers at its own host.
         is_public = host.startswith("sqs.") and host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
         return "" if is_public else f"{parts.scheme}://{parts.netloc}"
 

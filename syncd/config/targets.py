@@ -86,4 +86,5 @@ class WixSettings(Strict):
     @property
     def site(self) -> str:
         """The site's own identity."""
+        # Records, locks and rate limits go by it, so that a renamed target forgets nothing.
         return self.auth.site_id if isinstance(self.auth, ApiKeyAuth) else self.auth.instance_id

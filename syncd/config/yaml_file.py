@@ -27,6 +27,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.MarkedYAMLError(problem="found unhashable key", problem_mark=key.start_mark)
+            # PyYAML lets the last one win without a word: a second `jobs:` would drop the first.
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem="a key is written twice", problem_mark=key.start_mark)
             seen.add(key.value)
@@ -51,6 +52,7 @@ def parsed(text: str, name: str) -> tuple[dict[Any, Any], yaml.Node]:
         try:
             node = loader.get_single_node()
             if node is not None:
+                # Before anything is built of it: a walk through aliases of aliases would not come to an end.
                 _expanded(node, {})
             raw = loader.construct_document(node) if node is not None else None
         finally:
@@ -116,6 +118,7 @@ TEXT_AFTER_BRACE = re.compile(r"(:|-)\s+(\{[^}]*\}|\[[^\]]*\])\s*[^\s#,}\]]")
 
 def _problem(error: yaml.MarkedYAMLError, lines: list[str]) -> str:
     said = error.problem or ""
+    # First: PyYAML would call it wrong indentation.
     if any(TEXT_AFTER_BRACE.search(line) for line in lines):
         return "text that begins with { or [ must stand in quotes"
     return next((words for start, words in PROBLEMS.items() if said.startswith(start)), "it cannot be read here")
@@ -126,6 +129,7 @@ def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
     if known.get(id(node)) == 0:
         raise yaml.MarkedYAMLError(problem="an alias that contains itself", problem_mark=node.start_mark)
     if id(node) not in known:
+        # 0 while its parts are counted: who meets it again is inside of it.
         known[id(node)] = 0
         children: list[yaml.Node] = []
         if isinstance(node, yaml.MappingNode):
@@ -141,6 +145,7 @@ def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
 def text_of(path: Path) -> str:
     try:
         with path.open("rb") as handle:
+            # One byte more than may be tells a larger file without reading it whole.
             data = handle.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ConfigError(f"{path}: larger than {MAX_BYTES // 1024 // 1024} MB", hint="is it the right file?")

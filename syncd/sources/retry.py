@@ -27,6 +27,7 @@ def _unavailable(state: RetryCallState) -> SourceUnavailable | None:
 
 def _is_over(state: RetryCallState) -> bool:
     error = _unavailable(state)
+    # A source that asks to wait is up and answers: with three tries, a quota ended each cycle after a few reads.
     tried_enough = state.attempt_number >= TRIES and not (error and error.asks_to_wait)
     return tried_enough or (state.seconds_since_start or 0.0) >= TRIED_FOR
 
@@ -50,6 +51,7 @@ class FailFast:
         try:
             return call()
         except SourceUnavailable as error:
+            # Without this, each of thousands of paths would wait for a timeout of its own.
             if error.whole:
                 self._gone = error
             raise
@@ -64,9 +66,11 @@ def retried(call: Callable[[], T], stop: threading.Event) -> T:
     """
 
     def pause(seconds: float) -> None:
+        # Not a sleep: a process that is asked to end waits for no source.
         stop.wait(seconds)
 
     retrying = Retrying(
+        # A peer that stalls costs one timeout a cycle, not three.
         retry=retry_if_exception(lambda e: isinstance(e, SourceUnavailable) and not e.stalled),
         stop=lambda state: stop.is_set() or _is_over(state),
         wait=_wait,
@@ -76,5 +80,6 @@ def retried(call: Callable[[], T], stop: threading.Event) -> T:
     try:
         return retrying(call)
     except SourceUnavailable as error:
+        # Its quota stayed used up for all the time that there was: the other paths are not asked for.
         error.whole = error.whole or error.asks_to_wait
         raise

@@ -28,6 +28,7 @@ def proxy_for(address: str, environ: Mapping[str, str] = os.environ) -> str | No
     if found is None or _is_excepted(parts.hostname or "", parts.port, _first(environ, "no_proxy")):
         return None
     name, value = found
+    # curl takes HOST:PORT alone for a proxy over http.
     url = value if "://" in value else f"http://{value}"
     if not is_proxy_address(url):
         raise ConfigError(f"{name} in the environment is no address of an HTTP proxy", hint=PROXY_HINT)
@@ -49,6 +50,7 @@ def is_proxy_address(url: str) -> bool:
 def see_certificates(what: str, file: str) -> None:
     """Is this a file of certificates? Raises `ConfigError` that names `what` if it is none, or cannot be read."""
     try:
+        # Tried before anything is asked: at the first request it would be told as a fault of the network.
         ssl.create_default_context(cafile=file)
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError(
@@ -97,6 +99,7 @@ def _fits(host: str, port: int | None, entry: str) -> bool:
         if port != int(number):
             return False
         entry = name
+    # As with curl, a domain is an exception with all its subdomains, with or without a dot before it.
     domain = entry.removeprefix("*").lstrip(".")
     return bool(domain) and (host == domain or host.endswith(f".{domain}"))
 
@@ -105,6 +108,7 @@ def is_loopback(url: str) -> bool:
     """Does this address stay on this machine?"""
     host = urlsplit(url).hostname or ""
     try:
+        # Any other name may lead elsewhere tomorrow: plain http and a way around the proxy are not for it.
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False

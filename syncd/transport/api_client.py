@@ -35,6 +35,7 @@ class ApiClient:
         except (OSError, ValueError) as error:
             what = f"{token_file} cannot be read ({type(error).__name__})"
             raise ConfigError(what, hint="see --token-file") from None
+        # HTTP libraries name a header that they cannot send, and so the token in it.
         if not token or not all("!" <= char <= "~" for char in token):
             raise ConfigError(f"{token_file} holds no token", hint="one line of visible ASCII")
         self._base, self._headers = server.rstrip("/"), {"Authorization": f"Bearer {token}"}

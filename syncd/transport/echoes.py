@@ -51,6 +51,7 @@ def holds(body: bytes, credential: str) -> bool:
     whole, parts = _looked_for(credential)
     if not whole:
         return False
+    # JSON may write any letter as an escape, and a token in escapes would be passed by.
     plain = ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), body) if b"\\u" in body else body
     folded = plain.lower()
     return any(form in folded for form in whole) or any(part in folded for part in parts)
@@ -59,8 +60,10 @@ def holds(body: bytes, credential: str) -> bool:
 @lru_cache(maxsize=64)
 def _looked_for(credential: str) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
     """The credential in each form, and parts of each; worked out once, because every answer is looked through."""
+    # So short a credential is found by chance: honest answers would be discredited.
     if len(credential) < BLOCK:
         return (), ()
     whole = tuple(dict.fromkeys(form.encode() for form in _forms(credential)))
+    # Not from 0: how a credential of its kind begins (hvs., a JWT's header) is also in answers that hold none of ours.
     starts = [(form, at) for form in whole for at in range(BLOCK, len(form) - BLOCK + 1, BLOCK)]
     return whole, tuple(dict.fromkeys(form[at : at + BLOCK] for form, at in starts))

@@ -62,6 +62,7 @@ class _Stream(httpcore.NetworkStream):
         self._inner.close()
 
     def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> _Stream:
+        # TLS makes another stream, which would know no deadline.
         return _Stream(self._inner.start_tls(ssl_context, server_hostname, _left(timeout, httpcore.ConnectTimeout)))
 
     def get_extra_info(self, info: str) -> Any:
@@ -127,9 +128,11 @@ class DeadlineTransport(httpx.BaseTransport):
             self._pool: httpcore.ConnectionPool = httpcore.ConnectionPool(**options)
             return
         parts = urlsplit(proxy)
+        # In an address they are percent-encoded; httpcore sends what it is given.
         login = (unquote(parts.username or ""), unquote(parts.password or "")) if parts.username else None
         address = f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
         self._proxy = address
+        # httpcore refuses a context for a proxy that is spoken to without TLS.
         own_tls = trusted if parts.scheme == "https" else None
         self._pool = httpcore.HTTPProxy(address, proxy_auth=login, proxy_ssl_context=own_tls, **options)
 

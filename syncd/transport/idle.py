@@ -26,6 +26,7 @@ class IdleWatch:
     def use(self, drop: Callable[[], None]) -> Iterator[None]:
         """Use the pool. `drop` closes its connections: called first where all of them were idle for too long."""
         with self._lock:
+            # What another thread is using is not idle, and must not be closed under it.
             if self._busy == 0 and time.monotonic() - self._used_at > IDLE_SECONDS:
                 drop()
             self._busy += 1

@@ -14,6 +14,7 @@ def without_rich(library: str) -> Iterator[None]:
     structlog would load it for tracebacks that syncd never shows, httpx for its command line: 10 MB and 80 ms of
     every start.
     """
+    # One of them is loaded: there is nothing left to save, and whoever uses rich must not lose it.
     if {library, "rich"} & set(sys.modules):
         yield
         return

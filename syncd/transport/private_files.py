@@ -35,6 +35,7 @@ def draft_in(folder: Path) -> Iterator[Path]:
     """
     _remove_stale(folder)
     draft = folder / f"{DRAFT}{secrets.token_hex(8)}{DRAFT_END}"
+    # Made anew or not at all: a file or link that stands there is somebody's, and is not written to.
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
     try:
         yield draft
@@ -43,6 +44,7 @@ def draft_in(folder: Path) -> Iterator[Path]:
 
 
 def _remove_stale(folder: Path) -> None:
+    # Tidying up is no reason for a file not to be written.
     with suppress(OSError), os.scandir(folder) as found:
         for entry in found:
             if entry.name.startswith(DRAFT) and entry.name.endswith(DRAFT_END):
@@ -64,6 +66,7 @@ def write_private(path: Path, data: bytes, *, only_new: bool = False) -> None:
         with draft.open("wb") as file:
             file.write(data)
             file.flush()
+            # The bytes before the name: after a power cut the name must not lead to an empty file.
             os.fsync(file.fileno())
         publish(draft, place, only_new=only_new)
 
@@ -71,11 +74,13 @@ def write_private(path: Path, data: bytes, *, only_new: bool = False) -> None:
 def publish(draft: Path, place: Path, *, only_new: bool = False) -> None:
     """Give a finished draft its name, durably. Raises `FileExistsError` with `only_new`, and `OSError`."""
     if only_new:
+        # A rename would replace what is there; a link is refused.
         os.link(draft, place)
     else:
         draft.replace(place)
     folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        # The name is kept in the folder, and would be lost with it.
         os.fsync(folder)
     finally:
         os.close(folder)

@@ -44,6 +44,7 @@ def bounded() -> Iterator[Bounds]:
     try:
         yield BOUNDS
     finally:
+        # `broken` and `large` stay: whoever translates the error asks outside of the call which bound it was.
         BOUNDS.until, BOUNDS.left = before
 
 
@@ -62,12 +63,14 @@ class _Bounded(io.RawIOBase):
             BOUNDS.broken = "took too long to answer"
             raise TimeoutError("deadline")
         if seconds != float("inf"):
+            # A timeout of the socket's own starts anew with each byte: it is cut to what is left.
             self._sock.settimeout(seconds)
         count = self._raw.readinto(buffer)
         BOUNDS.left -= count or 0
         if BOUNDS.left < 0:
             BOUNDS.large = True
             BOUNDS.broken = f"answers with more than {MOST_BYTES >> 20} MB"
+            # urllib3 takes it for the network's, and does not use the connection again.
             raise OSError("too large")
         return int(count) if count is not None else None
 
@@ -81,4 +84,5 @@ class BoundedResponse(http.client.HTTPResponse):
 
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
+        # Here, before the status line is read: headers without end are bounded, too.
         self.fp = io.BufferedReader(_Bounded(sock, self.fp.detach()))

@@ -30,6 +30,7 @@ def names_in(body: str) -> frozenset[str]:
     event = mapping(parsed(body.encode("utf-8", "surrogatepass")))
     event = mapping(json_in(event["Message"])) if "Message" in event else event  # by way of SNS
     detail = mapping(event.get("detail"))
+    # CloudTrail tells of refused calls, too: such a call changed nothing, and anybody may have named anything in it.
     if event.get("source") != "aws.secretsmanager" or detail.get("errorCode"):
         return frozenset()
     asked_for, more = mapping(detail.get("requestParameters")), mapping(detail.get("additionalEventData"))
@@ -42,6 +43,7 @@ def json_in(text_of_json: object) -> Any:
     """JSON within a text of JSON."""
     try:
         return json.loads(text(text_of_json))
+    # Some kilobytes of brackets are enough to exhaust the parser's stack.
     except (ValueError, RecursionError):
         return None
 
@@ -74,6 +76,7 @@ class Queue:
 
     def done(self, receipts: list[str]) -> None:
         """Take messages off the queue. Raises `SourceError`."""
+        # SQS wants an id that tells the entries of one call apart, and refuses a call without entries.
         entries = [{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in enumerate(receipts)]
         if entries:
             self._ask("delete_message_batch", Entries=entries)

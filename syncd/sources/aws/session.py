@@ -186,12 +186,14 @@ class ClientFactory:
         """A boto3 client. Raises `SourceError`."""
         try:
             session = boto3.Session(region_name=self.region or None)
+            # Before the role is assumed: people rotate the credentials beneath it, the role's own renew themselves.
             self._last = _identity(session)
             if self.assume_role:
                 self._assume(session)
             made = self._client(session.client, self.service, self.endpoint_url)
         except (BotoCoreError, ValueError, OSError) as error:
             raise SourceDenied(f"AWS is not set up ({type(error).__name__})", hint=HINT_CREDENTIALS) from None
+        # botocore calls its events by a service's id, not by the name that a client is made with.
         for name in ("secrets-manager", "sqs"):
             made.meta.events.register(f"before-parse.{name}", partial(_refuse_odd, session))
         return made
@@ -220,6 +222,7 @@ class ClientFactory:
             return create(service, **where, config=_through(self.proxy.reveal()))
         direct = create(service, **where, config=_through(None))
         address = direct.meta.endpoint_url  # only the client itself knows it, where the SDK chooses it
+        # A proxy does not lead back to this machine.
         way = None if is_loopback(address) else proxy_for(address)
         if way is None:
             return direct
@@ -239,6 +242,7 @@ class ClientFactory:
         source = base.get_credentials()
         if source is None:
             raise NoCredentialsError
+        # CloudTrail shows the caller under the session's name.
         extra = {"RoleSessionName": "syncd"} | ({"ExternalId": self.external_id} if self.external_id else {})
         fetcher = AssumeRoleCredentialFetcher(
             client_creator=sts, source_credentials=source, role_arn=self.assume_role, extra_args=extra
@@ -250,6 +254,7 @@ class ClientFactory:
 
 def _through(proxy: str | None) -> Config:
     """Our settings of a client, with this proxy or with none whatever the environment says."""
+    # An empty mapping, not None: with None botocore reads the environment by its own law.
     return CONFIG.merge(Config(proxies={"http": proxy, "https": proxy} if proxy else {}))
 
 
@@ -259,6 +264,7 @@ def _identity(session: Any) -> tuple[str, ...]:
     if found is None or isinstance(found, RefreshableCredentials):
         return ()
     frozen = found.get_frozen_credentials()
+    # Hashes are enough to tell whether they changed; the keys themselves are not kept.
     parts = (frozen.access_key, frozen.secret_key, frozen.token)
     return tuple(hashlib.sha256(str(part).encode()).hexdigest() for part in parts)
 
@@ -274,9 +280,11 @@ def _refuse_odd(session: Any, response_dict: dict[str, Any], **_: Any) -> None:
     body = response_dict.get("body")
     if not body:
         return
+    # botocore's parser takes any depth and any number of parts; a hostile answer would exhaust stack or memory.
     if parsed(body) is None:
         raise _NoAnswer
     found = session.get_credentials()
+    # A peer that echoes it would have it kept as a name or a version. The secret key is only signed with, never sent.
     if found is not None and found.token and holds(bytes(body), str(found.token)):
         raise _NoAnswer
 
@@ -362,6 +370,7 @@ def _translated(place: str, call: Callable[[], T]) -> T:
             hint=HINT_CREDENTIALS + "; an SSO session is renewed by aws sso login; see assume_role",
         ) from None
     except BotoCoreError as error:
+        # A bound of ours that broke comes back as one of the SDK's errors: only BOUNDS knows which it was.
         what = BOUNDS.broken or f"does not answer ({type(error).__name__.lstrip('_')})"
         raise SourceUnavailable(
             f"{place}: AWS {what}",
@@ -399,6 +408,7 @@ def _skew(error: ClientError) -> timedelta:
 def as_source_error(place: str, refused: Refused, needs: str) -> SourceError:
     """What a refusal of the whole call means, each with its own fix."""
     code = refused.code
+    # First: a clock that is off makes good credentials look expired or badly signed.
     if code in STALE and (words := skew_in_words(refused.skew)):
         return SourceDenied(f"{place}: AWS refused ({code}); {words}", hint="set the clock (NTP)")
     if code in EXPIRED:

@@ -112,11 +112,13 @@ class AwsSource:
     def snapshot(self, rule: Rule) -> Snapshot:
         """What the rule selects; a page that fails leaves the listing incomplete."""
         if not rule.path.has_wildcard:
+            # ListSecrets may lag some minutes behind, DescribeSecret does not; for one name it costs one call, too.
             return self.find(rule, rule.path.text)
         return self._snapshot(rule, self._pages(rule), rule.path.text, "ListSecrets, 100 a call")
 
     def find(self, rule: Rule, path: str) -> Snapshot:
         """DescribeSecret, for a name as AWS takes it; an ARN only where the rule itself names it."""
+        # No secret has a name that AWS's law excludes: asking for it would make a fault of an event's odd text.
         if not (NAME.fullmatch(path) or (path == rule.path.text and SecretArn.parse(path))):
             return Snapshot(complete=True, mount=ACCOUNT, listing_method="DescribeSecret")
         return self._snapshot(rule, self._one(path), path, "DescribeSecret")
@@ -129,13 +131,16 @@ class AwsSource:
             for page in pages:
                 calls += 1
                 found.extend(page)
+        # What came before the page that failed can be read and sent all the same; it proves no absence.
         except Refused as refused:
             error = as_source_error(f"source {self.name}", refused, "secretsmanager:ListSecrets")
             failures.append(ReadFailure(location=place, message=error.message, hint=error.hint))
         except SourceError as error:
             failures.append(ReadFailure(location=place, message=error.message, hint=error.hint))
+        # Every page came: what fails from here on is one entry's own fault.
         complete = not failures
         entries: dict[str, SourceEntry] = {}
+        # DescribeSecret shows what is scheduled for deletion, though it can no longer be read; ListSecrets does not.
         deleted = [secret for secret in found if mapping(secret).get("DeletedDate")]
         for secret in found:
             if secret in deleted:
@@ -153,6 +158,7 @@ class AwsSource:
             entries=tuple(entries[path] for path in sorted(entries)),
             failures=tuple(failures),
             complete=complete,
+            # An ARN may be of another account: under the same mount it would read as an account that was replaced.
             mount=f"arn:{arn.owner}" if arn else ACCOUNT,
             mount_id=arn.owner if arn else _account_of(found) or (self._account() if complete and not found else ""),
             calls=calls,
@@ -169,14 +175,17 @@ class AwsSource:
     def _pages(self, rule: Rule) -> Iterator[list[dict[str, Any]]]:
         """ListSecrets, narrowed by the server as far as its filters go."""
         prefix = rule.path.prefix
+        # To AWS's filters a `!` at the beginning means: not. What they cannot narrow is compared here.
         filters = [{"Key": "name", "Values": [prefix]}] if prefix and not prefix.startswith("!") else []
         filters += [{"Key": "tag-key", "Values": [key]} for key, _ in rule.tags if not key.startswith("!")][:1]
         arguments: dict[str, Any] = {"MaxResults": PAGE} | ({"Filters": filters} if filters else {})
         seen, started = set[str](), time.monotonic()
         while True:
             answer = self._ask("list_secrets", **arguments)
+            # An answer of another shape would pass for an empty page, and what it lacks for deleted.
             if "SecretList" not in answer:
                 raise SourceError(f"source {self.name}: {NOT_AWS}", hint=NOT_AWS_HINT)
+            # A peer may make up new page tokens for ever.
             if len(seen) > MOST_PAGES or time.monotonic() - started > LISTING_SECONDS:
                 raise SourceError(f"source {self.name}: a listing without end", hint="narrow the rule's path")
             yield answer["SecretList"]
@@ -199,9 +208,11 @@ class AwsSource:
         try:
             described = self._ask("describe_secret", SecretId=path)
         except Refused as refused:
+            # By AWS's own code, never by the HTTP status: any proxy on the way may answer 404.
             if refused.code == NOT_FOUND:
                 return None
             raise as_source_error(f"source {self.name}: {path}", refused, "secretsmanager:DescribeSecret") from None
+        # An answer that does not say whose it is may be another server's; it proves no absence.
         if described.get("ARN" if SecretArn.parse(path) else "Name") != path:
             raise SourceError(f"source {self.name}: {path}: {NOT_AWS}", hint=NOT_AWS_HINT)
         # What a rule names by its ARN goes by its ARN from here on: its name may be another account's.
@@ -214,6 +225,7 @@ class AwsSource:
         if version is not None and not word(version):
             return ReadFailure(location=secret["Name"], message=NOT_AWS, hint=NOT_AWS_HINT)
         if version is None:
+            # Its own state, by AWS's word: neither a source that cannot be read (exit 4), nor an absence.
             gone = f"no version holds the pinned stage {stage}" if rule.pin else "it has no value yet"
             hint = "put a value, or exclude it from the rule"
             return ReadFailure(location=secret["Name"], message=gone, hint=hint, of_secret=True, pin=rule.pin)
@@ -229,6 +241,7 @@ class AwsSource:
 
     def read(self, entries: Sequence[SourceEntry]) -> Iterator[ReadResult]:
         """Documents; unpinned ones 20 at a time."""
+        # BatchGetSecretValue gives current versions only; pinned and rolled back ones are asked for one by one.
         current = [entry for entry in entries if not entry.asked_version]
         chunks = [tuple(current[at : at + BATCH]) for at in range(0, len(current), BATCH)]
         once = FailFast()
@@ -244,11 +257,14 @@ class AwsSource:
             try:
                 answer = once(lambda: self._ask("batch_get_secret_value", SecretIdList=[e.ref.path for e in entries]))
             except Refused as refused:
+                # Any other refusal, such as an expired token, is of this call alone: the next batch is tried again.
+                # Until then its secrets are asked for one by one, and each says for itself what is wrong with it.
                 if refused.code in NOT_PERMITTED:
                     self._batches = False  # a policy without it: one by one from now on
             except SourceError as error:
                 return [_failed(entry, error.message, error.hint) for entry in entries]
         values = [mapping(value) for value in answer.get("SecretValues") or ()]
+        # A rule may name a secret by its ARN; the entry goes by whichever its rule wrote.
         by_name = {word(value.get(key)): value for key in ("ARN", "Name") for value in values}
         readings = []
         for entry in entries:
@@ -274,6 +290,7 @@ class AwsSource:
         if refused.code == NOT_FOUND and entry.read_as:
             message = f"the version {entry.read_as} that it was rolled back to is gone"
             hint = "end it, or roll back to another one: syncd rollback PATH --end"
+        # Only asked for by AWSCURRENT does it mean the secret: a pinned stage may be gone while the secret is there.
         elif refused.code == NOT_FOUND and not entry.pin:
             return ReadResult(entry=entry, gone=True)
         elif refused.code == NOT_FOUND:
@@ -316,6 +333,7 @@ class AwsSource:
             if not snapshot.complete:
                 continue
             yield RuleCheck(rule=rule.path.text, found=len(snapshot.entries), listing_method=snapshot.listing_method)
+            # Values need a permission of their own, which one value is enough to try.
             for reading in self.read(snapshot.entries[:1]):
                 if reading.failure:
                     yield reading.failure
@@ -358,6 +376,8 @@ def _document(entry: SourceEntry, answer: dict[str, Any]) -> ReadResult:
         entry=entry,
         version=_version(answer.get("VersionId")),
         document=SecretValue(value),
+        # The version's own date, for the rules about age: LastChangedDate moves for other causes as well.
         updated_at=_date(answer.get("CreatedDate")) or entry.updated_at,
+        # AWSPENDING alone is on a version that the rotation has not finished: a rollback may not lead there.
         is_accepted=PENDING not in stages or CURRENT in stages,
     )

@@ -37,6 +37,7 @@ class BoundedAdapter(HTTPAdapter):
 
     def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
         """Make the pools that lead through a proxy."""
+        # requests makes the pools of a proxy apart from the others: what comes through it would not be bounded.
         manager = super().proxy_manager_for(*args, **options)
         manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
         return manager

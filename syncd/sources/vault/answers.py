@@ -63,6 +63,7 @@ class VaultAdapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
     """What the login was done with: no answer about a secret holds it."""
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        # hvac's own errors drop status and headers, and their text may hold the whole body.
         kwargs.pop("raise_exception", None)
         with bounded():
             answer = RawAdapter.request(self, method, url, *args, raise_exception=False, stream=True, **kwargs)
@@ -70,11 +71,13 @@ class VaultAdapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
                 # Compressed though not asked for: a small body could unpack into any size.
                 content = b"" if "content-encoding" in answer.headers else answer.content
         sent = (self.token or "", *(credential.reveal() for credential in self.credentials))
+        # Only a login's or a renewal's answer holds a token by right; a folder of secrets may be called auth, too.
         if not url.startswith("/v1/auth/") and any(
             len(text) >= SHORTEST_TOKEN and holds(content, text) for text in sent
         ):
             content = b""  # a peer that echoes the token would have it kept
         body = parsed(content)
+        # A proxy's page for signing in comes with 200 as well; nothing but JSON is taken for Vault's.
         if answer.status_code < 300 and (isinstance(body, dict) or answer.status_code == 204):
             return body
         if 300 <= answer.status_code < 400:
@@ -84,9 +87,11 @@ class VaultAdapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
         content_fields = body if isinstance(body, dict) else {}
         errors = content_fields.get("errors")
         lines = tuple(str(line) for line in errors) if isinstance(errors, list) else ()
+        # Without Vault's JSON it is a proxy that does not know the method: no fault yet, a plainer call is tried next.
         if not content_fields and method.lower() in {"list", "scan"} and answer.status_code in METHOD_REFUSED:
             raise StatusError(UNKNOWN_METHOD, (), {})
         skew = clock_skew(answer.headers.get("Date", ""), datetime.now(UTC))
+        # A proxy's 404 without Vault's JSON must not read as a path that is not there.
         status = answer.status_code if content_fields or answer.status_code == TOO_MANY else NO_ANSWER
         wait = answer.headers.get("Retry-After", "")
         after = float(wait) if wait.isascii() and wait.isdecimal() and len(wait) < 6 else 0.0

@@ -35,6 +35,7 @@ class Login:
 
     def reveal(self, name: str) -> str:
         """One credential."""
+        # Read at each login: the kubelet replaces a projected token, and by then the one of the start has expired.
         return self.credentials[name]().reveal()
 
     def secret_id(self, client: hvac.Client) -> str:
@@ -42,11 +43,13 @@ class Login:
         given = self.credentials["secret_id"]()
         if not self.wrapped:
             return given.reveal()
+        # The first use spends a wrapping token; another one in its place is somebody's new secret id.
         if self._unwrapped is None or self._unwrapped[0] != given:
             client.token = given.reveal()
             try:
                 inner = client.sys.unwrap()["data"]["secret_id"]
             finally:
+                # The spent wrapping token must not go along with the login.
                 client.token = ""
             self._unwrapped = (given, SecretValue(inner))
         return self._unwrapped[1].reveal()
@@ -54,6 +57,7 @@ class Login:
 
 def _token(login: Login, client: hvac.Client) -> dict[str, Any]:
     client.token = login.reveal("token")
+    # No login said how long it lives and whether it can be renewed.
     token_info = mapping(client.auth.token.lookup_self()["data"])
     return {
         "client_token": client.token,
@@ -115,6 +119,7 @@ def _aws_iam(login: Login, client: hvac.Client) -> dict[str, Any]:
 
 
 def _auth(answer: dict[str, Any]) -> dict[str, Any]:
+    # An answer without it raises, and the session takes that for a refused login (`NO_LOGIN`).
     return mapping(answer["auth"])
 
 

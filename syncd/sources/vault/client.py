@@ -36,6 +36,7 @@ class VaultClient:
         try:
             return self._send(method, path, call, params)
         except StatusError as error:
+            # A token may end before its time. A policy's 403 leads to no login: logins in a loop lock a role out.
             if error.status != 403 or not self._session.expired(token, error):
                 raise
         self._session.token()
@@ -54,4 +55,5 @@ class VaultClient:
             # Vault takes a LIST as a GET with a parameter, too (its HTTP API's reference): for such proxies.
             answer = self._session.request("get", url, {**params, "list": "true"})
             self._lists_by_get = True
+        # A 204 says nothing; what reads an empty answer takes it for none of Vault's, never for an absence.
         return answer if isinstance(answer, dict) else {}

@@ -123,6 +123,7 @@ class Walker:
             except StatusError as error:
                 if error.status not in UNKNOWN_CALL:
                     raise
+                # Remembered, so that not every cycle begins with a call that is refused.
                 self._plain.add(mount.path)
         tree = Tree()
         leaves = list(self._leaves(mount, base, glob, tree))
@@ -139,6 +140,7 @@ class Walker:
         try:
             answer = self._client.get(verb, place, f"{verb}_detailed_metadata")
         except StatusError as error:
+            # KV has no empty folders: Vault's own 404 means that nothing is below.
             if is_missing(error):
                 return Tree(calls=1)
             raise
@@ -148,8 +150,10 @@ class Walker:
         key_info = mapping(mapping(answer.get("data")).get("key_info"))
         for key in _keys(answer):
             path = f"{base}/{key}".lstrip("/")
+            # LIST names folders, too; a glob of one level takes nothing below them.
             if key.endswith("/"):
                 continue
+            # A failure each, not dropped: what a listing leaves out without a word would read as deleted.
             if has_dot_segment(path) or not is_storable(path):
                 tree.failures.append(_dotted(mount.path + path))
             elif mapping(key_info.get(key)):
@@ -164,6 +168,7 @@ class Walker:
         """Depth first over LIST; a folder that cannot be listed is a failure, the others go on."""
         prefix = mount.path + ("metadata/" if mount.kv == 2 else "")
         tree.calls += 1
+        # A server may name folders within folders for ever.
         if tree.calls > MOST_FOLDERS or time.monotonic() - tree.started > LISTING_SECONDS:
             raise SourceUnavailable(
                 f"{mount.path}{folder}: a listing without end", hint="narrow the rule's path", whole=True, stalled=True
@@ -171,6 +176,7 @@ class Walker:
         try:
             keys = _keys(self._client.get("list", prefix + folder, "list"))
         except StatusError as error:
+            # A folder that went since its parent was listed is empty, not unreadable.
             if not is_missing(error):
                 place = mount.path + (f"{folder}/" if folder else "")
                 tree.failures.append(_refused(place, error, f"list on {prefix}{folder}"))
@@ -202,6 +208,7 @@ class Walker:
 
         with ThreadPoolExecutor(THREADS, thread_name_prefix="vault") as pool:
             for path, metadata in zip(leaves, pool.map(read_metadata, leaves), strict=True):
+                # None: deleted since its folder was listed.
                 if isinstance(metadata, ReadFailure):
                     tree.failures.append(metadata)
                 elif metadata is not None:
@@ -216,6 +223,7 @@ class Walker:
                 return None
             raise
         data = mapping(answer.get("data"))
+        # Nulls where metadata belongs are neither a version nor an absence.
         if not data:
             raise StatusError(NO_ANSWER, (), {})
         return data

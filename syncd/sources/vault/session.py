@@ -119,9 +119,11 @@ class VaultSession:
         self.server = server
         self._login, self._clock = login, clock
         way = server.proxy_url()
+        # For messages: a proxy's address may have a user and a password.
         self._proxy = "" if way is None else f"{urlsplit(way).scheme}://{urlsplit(way).netloc.rpartition('@')[2]}"
         session = _connections(server, way)
         own = server.namespace if server.login_namespace is None else server.login_namespace
+        # A token is looked up and renewed in the namespace of its login, which may be another than the secrets'.
         self._hvac, self._auth = _client(server, session, server.namespace), _client(server, session, own)
         self._lock = threading.RLock()
         self._state = _State()
@@ -140,6 +142,7 @@ class VaultSession:
         try:
             return send()
         except StatusError as error:
+            # These 4xx are about the server: 412 it lags behind, 429 a quota, 472 and 473 a standby (Vault's HTTP API).
             if 400 <= error.status < 500 and error.status not in {412, TOO_MANY, 472, 473}:
                 raise
             raise server_fault(error, place) from None
@@ -154,6 +157,7 @@ class VaultSession:
                 hint="see proxy of the source, or HTTPS_PROXY, and its user and password; NO_PROXY goes around it",
                 whole=True,
             ) from None
+        # hvac lets through what lies beneath it, such as an OSError for a CA file that cannot be read.
         except (requests.exceptions.RequestException, OSError) as error:
             what = BOUNDS.broken or f"does not answer ({type(error).__name__})"
             raise SourceUnavailable(
@@ -165,6 +169,7 @@ class VaultSession:
 
     def expired(self, token: str, denied: StatusError) -> bool:
         """Tell a token that is no more from a policy that says no; forget the former."""
+        # A policy's refusal has more words than that of a token that is no more, and costs no call.
         if denied.errors and denied.errors != ("permission denied",):
             return False
         with self._lock:
@@ -179,6 +184,7 @@ class VaultSession:
 
     def token(self) -> str:
         """A token that is good now, after a login where needed. Raises `SourceError`."""
+        # One thread logs in for all: many at once with a wrong credential would lock the role out.
         with self._lock:
             now = self.server.steady()
             if self._hvac.token and self._state.lease.renew_at is not None and now >= self._state.lease.renew_at:
@@ -192,6 +198,7 @@ class VaultSession:
             if self._state.lease.renewable:
                 self._adopt(self.translated(self._auth.auth.token.renew_self)["auth"], now)
                 return
+        # A renewal that is refused is no fault yet: a login follows.
         except NO_LOGIN:
             pass
         self._hold("")
@@ -203,6 +210,7 @@ class VaultSession:
     def _log_in(self, now: float) -> None:
         """Once; a refusal is remembered, because a login loop locks a role out."""
         secrets, refusals = self._login.secrets(), self._state.refusals
+        # Another credential is tried at once: somebody has put the right one there.
         if refusals.error and refusals.of == secrets and now < refusals.not_before:
             raise refusals.error
         if refusals.stalled and now - refusals.stalled[0] < STALL_SECONDS:
@@ -245,11 +253,14 @@ class VaultSession:
         Raises KeyError, TypeError or ValueError for what is no login's answer.
         """
         token, seconds = auth["client_token"], float(auth["lease_duration"] or 0)
+        # http.client names a header that it cannot send, and the token in it.
         if not isinstance(token, str) or not token or not all("!" <= char <= "~" for char in token):
             raise ValueError
         self._hold(token)
         lease = self._state.lease
+        # A token near its longest life is renewed for less each time; its last minute is not: a login follows.
         lease.renewable = bool(auth.get("renewable")) and seconds > 60
+        # Vault's 0 is a token without an end, such as a root token.
         lease.renew_at = now + min(seconds, LONGEST_LEASE) * 2 / 3 if seconds > 0 else None
         lease.longest = max(lease.longest, seconds)
         ends = seconds > 0 and (not lease.renewable or seconds < lease.longest * 0.9)
@@ -258,12 +269,15 @@ class VaultSession:
 
 def _connections(server: Server, proxy: str | None) -> requests.Session:
     session = NoRedirects()
+    # Proxies go by our own law; and without a look at the environment each time, a third more is read a second.
     session.trust_env = False
     session.headers["Accept-Encoding"] = "identity"
+    # On the session itself: hvac ignores its own `verify` and `cert` where it is given one.
     session.verify = server.ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or True
     session.cert = server.client_cert
     session.proxies.update({"http": proxy, "https": proxy} if proxy else {})
     for scheme in ("https://", "http://"):
+        # The usual ten connections are fewer than our threads; those beyond would be made anew for each read.
         session.mount(scheme, BoundedAdapter(pool_maxsize=THREADS))
     return session
 
@@ -275,7 +289,7 @@ def _client(server: Server, session: requests.Session, namespace: str) -> hvac.C
         namespace=namespace or None,
         session=session,
         timeout=TIMEOUT,
-        allow_redirects=False,
+        allow_redirects=False,  # hvac would take the token along
         adapter=VaultAdapter,
     )
 

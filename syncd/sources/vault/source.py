@@ -58,6 +58,7 @@ class VaultSource:
     def snapshot(self, rule: Rule) -> Snapshot:
         """What the rule selects; a place that cannot be read is a failure and leaves it incomplete."""
         if not rule.path.has_wildcard:
+            # Needs no right to list the folder around it, and is the path's own state, not a listing's.
             return self.find(rule, rule.path.text)
         mount = self._mount(rule.path.folder, rule.mount, place=rule.path.text)
         if isinstance(mount, ReadFailure):
@@ -92,11 +93,13 @@ class VaultSource:
     def _mount(self, asked: str, given: str | None, *, place: str) -> Mount | ReadFailure:
         """Ask the server which part of a path is its mount. Raises `SourceError`."""
         path, asked = place, given or asked
+        # A server folds such a path into another one: it would be a second secret, or one outside of the mount.
         if not (is_canonical(path) and is_canonical(asked.strip("/"))):
             return ReadFailure(
                 location=path, message="a path with an empty, . or .. segment is not read", hint="write it out"
             )
         try:
+            # Asked each time: a mount may be replaced under a process that lives on, and only its uuid tells.
             answer = self._client.get("get", f"sys/internal/ui/mounts/{asked.strip('/')}", "mounts")
         except StatusError as error:
             return ReadFailure(
@@ -108,6 +111,7 @@ class VaultSource:
         kind, mount_path = word(data.get("type")), word(data.get("path"))
         if not kind or not mount_path.endswith("/") or not f"{asked.strip('/')}/".startswith(mount_path):
             return ReadFailure(location=path, message=NOT_VAULT, hint=NOT_VAULT_HINT)
+        # Old servers call KV v1 `generic`.
         if kind not in {"kv", "generic"}:
             return ReadFailure(location=path, message=f"the mount is of type {kind}, not kv", hint="name a KV mount")
         version, uuid = mapping(data.get("options")).get("version"), data.get("uuid") or ""
@@ -148,6 +152,7 @@ class VaultSource:
         if not _is_number(number) or (not rule.pin and number and not word(mapping(version).get("created_time"))):
             return ReadFailure(location=path, message=NOT_VAULT, hint=NOT_VAULT_HINT)
         live = isinstance(version, dict) and is_live(version, self._clock())
+        # A pinned version that is gone is a failure, not an absence: the path itself may hold a newer one.
         if rule.pin and not live:
             return ReadFailure(
                 location=path,
@@ -186,6 +191,7 @@ class VaultSource:
     def _mount_for(self, path: str) -> Mount:
         """The mount that the listing of this cycle found."""
         return max(
+            # A mount that was put inside a removed one lives beside it here; the longer path is the one that answers.
             (mount for mount in self._mounts.values() if path.startswith(mount.path)),
             key=lambda mount: len(mount.path),
         )
@@ -200,6 +206,7 @@ class VaultSource:
             params = {"version": entry.asked_version} if entry.asked_version else {}
             answer = self._client.get("get", f"{mount.path}data/{within}", "read", **params)
         except StatusError as error:
+            # Only these two are the server's word that it is gone; any other 404 is a proxy's or another mount's.
             if not (is_missing(error) or _is_deleted(error)):
                 raise
             return _gone(entry)
@@ -211,6 +218,7 @@ class VaultSource:
         # The answer carries metadata without data: the version was deleted between listing and reading.
         if held["data"] is None:
             return _gone(entry)
+        # A version from before its metadata was made is of metadata that was deleted since: a lagging standby's answer.
         lineage = entry.version.lineage if entry.version else ""
         version = kv2_version(metadata.get("version"), created, lineage if created >= lineage else "")
         return _document(entry, held["data"], version, updated=created)
@@ -225,6 +233,7 @@ class VaultSource:
             raise SourceError(f"source {self.name}: {mount.location}: {mount.message}", hint=mount.hint)
         within = path.removeprefix(mount.path)
         try:
+            # KV v1 has no metadata: reading it is the only look.
             if mount.kv == 1:
                 self._client.get("get", path, "read")
                 live = True
@@ -246,6 +255,7 @@ class VaultSource:
         version = mapping(metadata.get("versions")).get(str(metadata.get("current_version")))
         if isinstance(version, dict) and is_live(version, self._clock()):
             return True
+        # Our clock may be ahead of the server's, and what follows may be a deletion: here the server's word counts.
         held = mapping(self._client.get("get", f"{mount.path}data/{within}", "look").get("data"))
         if "data" not in held or not _is_number(mapping(held.get("metadata")).get("version")):
             raise SourceError(f"source {self.name}: {path}: {NOT_VAULT}", hint=NOT_VAULT_HINT)
@@ -259,6 +269,7 @@ class VaultSource:
             if not snapshot.mount or (snapshot.failures and not snapshot.entries):
                 continue
             yield RuleCheck(rule=rule.path.text, found=len(snapshot.entries), listing_method=snapshot.listing_method)
+            # A policy grants data apart from metadata: only a read shows that values may be read.
             for reading in self.read(snapshot.entries[:1]):
                 if reading.failure:
                     yield reading.failure

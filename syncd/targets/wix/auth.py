@@ -70,10 +70,12 @@ class AppAuth:
 
     def headers(self) -> dict[str, str | SecretValue[str]]:
         """The access token; the instance is the site, so no site header."""
+        # Threads that find the token expired share one fetch.
         with self._lock:
             now = self._steady()
             if self._token is None or now >= self._good_until:
                 self._token, lives = self._fetch()
+                # Never before half of its life: a short token would be fetched for each request otherwise.
                 self._good_until = now + max(lives - EARLY, lives / 2).total_seconds()
             return {"Authorization": self._token}
 
@@ -101,9 +103,11 @@ class AppAuth:
         if answer.status != httpx.codes.OK or not isinstance(token, str) or not _is_header_safe(token):
             raise TargetUnavailable(f"Wix gave no access token (HTTP {answer.status})", request_id=answer.request_id)
         lives = (answer.body or {}).get("expires_in")
+        # 14,400 is what Wix documents; no answer makes us keep a token for longer than a day.
         seconds = min(lives, 86400) if isinstance(lives, (int, float)) and lives > 0 else 14400
         return SecretValue(token), timedelta(seconds=seconds)
 
 
 def _is_header_safe(token: str) -> bool:
+    # HTTP libraries name a header that they cannot send, and so the token in it.
     return bool(token) and all("!" <= char <= "~" for char in token)

@@ -46,17 +46,21 @@ class Asked:
 def error_of(answer: Answer, asked: Asked) -> TargetError | None:
     """The error that an answer is; None for a success."""
     status, shown, request_id = answer.status, answer.shown, answer.request_id
+    # A proxy's page may come with 200, too: without Wix's JSON nothing says that it was done.
     if 200 <= status < 300 and answer.body is not None:
         return None
     if status == httpx.codes.TOO_MANY_REQUESTS:
+        # Wix documents no Retry-After: after a whole window of the rate limit there is room for sure.
         wait = min(asked.window_seconds if answer.retry_after is None else answer.retry_after, SLOWEST_WAIT)
         message = f"{asked.target}: Wix asks to slow down ({shown})"
         return TargetUnavailable(message, retry_after=wait, request_id=request_id)
     if 300 <= status < 400:
+        # Not followed: the credential would go along to wherever it leads.
         where = answer.leads_to or "another address"
         hint = "see base_url; write that address if it is the right one"
         message = f"{asked.target}: redirected to {where} ({shown}), which is refused"
         return TargetDenied(message, hint=hint, request_id=request_id)
+    # Whoever refuses with these two, Wix or a firewall without its JSON, has not carried it out: not `maybe_done`.
     if status == httpx.codes.UNAUTHORIZED:
         message = f"{asked.target}: Wix refused the credential ({shown})"
         return TargetDenied(message, hint=HINT_UNKNOWN_KEY, request_id=request_id)
@@ -92,6 +96,7 @@ def _refusal(answer: Answer, asked: Asked) -> TargetError:
     if answer.status == httpx.codes.PRECONDITION_REQUIRED:
         message = f"{asked.target}: the site is not ready for secrets ({shown})"
         return TargetDenied(message, hint="install the Members Area app on the site", request_id=request_id)
+    # It was about no secret in particular, so none is refused or rests for it.
     if asked.is_listing:
         message = f"{asked.target}: Wix refuses the listing ({shown})"
         return TargetDenied(message, hint=HINT_NOT_ALLOWED, request_id=request_id)

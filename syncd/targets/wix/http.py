@@ -102,6 +102,7 @@ def client_for(
         raise ConfigError(
             f"{what} cannot be used ({type(error).__name__})", hint="name a file of PEM certificates"
         ) from None
+    # A proxy of the environment does not lead to this machine; one that was written for this target is used as it is.
     way = proxy.reveal() if proxy else None if is_loopback(base_url) else proxy_for(base_url)
     try:
         transport = DeadlineTransport(trusted=trusted, connections=connections, proxy=way)
@@ -114,6 +115,7 @@ def client_for(
         transport=transport,
         timeout=httpx.Timeout(CALL_SECONDS, connect=5.0),
         follow_redirects=False,
+        # By its own law httpx fails at networks in NO_PROXY; `proxy_for` knows them.
         trust_env=False,
         headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "syncd"},
     )
@@ -135,6 +137,7 @@ def exchange(
     started = time.monotonic()
     sent: list[SecretValue[str]] = []
     plain = {name: str(_revealed(value, sent)) for name, value in headers.items()}
+    # Of the headers alone: one that comes back discredits the whole answer, a value only the text that holds it.
     credentials = [secret.reveal() for secret in sent]
     body = _revealed(payload, sent)
     try:
@@ -156,12 +159,14 @@ def exchange(
             stalled=error.stalled,
         ) from None
     except httpx.ProxyError as error:
+        # httpcore's text begins with the proxy's status; what follows is the proxy's own words, and is not shown.
         code = str(error)[:3]
         said = f" (HTTP {code})" if code.isdigit() else ""
         raise TargetUnavailable(
             f"the proxy on the way to {_origin(url)} refuses{said}",
             hint="see proxy of the target, or HTTPS_PROXY, and its user and password; NO_PROXY goes around it",
         ) from None
+    # Without a connection nothing was sent: even a creation may be sent again.
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise TargetUnavailable(
             f"{_origin(url)} cannot be reached ({type(error).__name__})",
@@ -172,6 +177,7 @@ def exchange(
         raise TargetUnavailable(f"{_origin(url)} gave no usable answer", hint="see base_url", maybe_done=True) from None
     except httpx.InvalidURL:
         raise TargetError(f"{_origin(url)} is no address", hint="see base_url") from None
+    # The request may have arrived: a creation is not repeated, the next listing tells by its mark.
     except httpx.HTTPError as error:
         raise TargetUnavailable(
             f"{_origin(url)} gave no complete answer ({type(error).__name__})",
@@ -196,6 +202,7 @@ def _trusted(ca_file: str) -> ssl.SSLContext:
 
     Raises `OSError` and ValueError.
     """
+    # Read here, because the client itself does not look at the environment.
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     context = (
         ssl.create_default_context(cafile=file or None, capath=folder or None)
@@ -224,6 +231,7 @@ def _bounded(response: httpx.Response) -> bytes:
     chunks, size = [], 0
     if response.headers.get("content-encoding", "identity") != "identity":
         raise AnswerCompressed("compressed, though not asked for")
+    # Counted as it comes: what Content-Length says is the peer's word.
     for chunk in response.iter_raw():
         size += len(chunk)
         if size > MOST_BYTES:
@@ -233,6 +241,7 @@ def _bounded(response: httpx.Response) -> bytes:
 
 
 def _answer(response: httpx.Response, body: bytes, took: timedelta) -> Answer:
+    # Changes by id have nothing to say: no body is an empty object, not an unusable answer.
     content = parsed(body) if body else {}
     return Answer(
         status=response.status_code,

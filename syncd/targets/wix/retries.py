@@ -75,12 +75,15 @@ class WixCalls:
             try:
                 return self._once(method, path, payload, single=single)
             except TargetUnavailable as error:
+                # Kept also where a later try succeeds: an earlier one may take effect behind it.
                 lost.append(error.maybe_done)
                 raise
 
         def again(error: BaseException) -> bool:
+            # A peer that stalls costs one timeout; one that asks for a long wait is waited for without the site's lock.
             if not isinstance(error, TargetUnavailable) or error.stalled or error.asks_to_wait:
                 return False
+            # A creation that arrived is answered with 409 when it is sent again, and nobody knows its id.
             return repeatable or not error.maybe_done
 
         stopped = stop_when_event_set(self._line.stop)
@@ -94,6 +97,7 @@ class WixCalls:
         try:
             answer = retrying(attempt)
         except TargetError as error:
+            # A read changes nothing, whatever became of its answer.
             error.lost_tries = sum(lost) if method != "GET" else 0
             error.maybe_done = error.lost_tries > 0
             raise
@@ -120,6 +124,7 @@ class WixCalls:
         """Wait for a place in the site's quota. Raises `TargetUnavailable` when asked to stop."""
         line = self._line
         while True:
+            # In each round: a pause that begins while it waits is heard before the request is sent.
             self._see_that_it_may_go()
             wait = self.delay()
             if wait > CALL_PATIENCE:
@@ -172,6 +177,7 @@ class WixCalls:
             line.on_request(method, "none")
             raise
         finally:
+            # Without an answer as well: Wix may have counted it, and its window begins now at the latest.
             line.quota.answered(ticket)
         line.on_request(method, str(answer.status))
         if answer.window is not None:
@@ -183,4 +189,5 @@ def _wait(state: RetryCallState) -> float:
     """Seconds before the next try: as asked by a 429, else growing with jitter."""
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after if isinstance(error, TargetUnavailable) else None
+    # A Retry-After of 0 must not become a loop without pauses.
     return asked or GROWING(state)

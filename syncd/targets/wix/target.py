@@ -33,6 +33,7 @@ class WixTarget:
     def list(self) -> tuple[RemoteSecret, ...]:
         """ListSecretInfo: the whole site in one request."""
         answer, _ = self._calls.call("GET", SECRETS, single=False)
+        # Wix leaves empty fields out, as JSON of protobuf does: an empty site may answer {}.
         listed = (answer.body or {}).get("secrets", [])
         if answer.repeats_credential or not isinstance(listed, list):
             raise TargetUnavailable(
@@ -43,6 +44,7 @@ class WixTarget:
     def _listed(self, item: object, answer: Answer) -> RemoteSecret:
         secret = mapping(item)
         secret_id, name = text(secret.get("id")), text(secret.get("name"))
+        # The whole listing fails: a secret that is left out of it would read as removed at Wix.
         if not (ID.fullmatch(secret_id) and name):
             message = f"{self.name}: the listing holds an entry without id or name"
             raise TargetUnavailable(message, hint=NOT_WIX_HINT, request_id=answer.request_id)
@@ -58,6 +60,7 @@ class WixTarget:
         secret: Sendable = {"name": name, "value": value, "description": description}
         answer, _ = self._calls.call("POST", SECRETS, {"secret": secret}, single=False, repeatable=False)
         secret_id = text((answer.body or {}).get("id"))
+        # An id is kept and shown: one that repeats a part of the value must not be. The secret may be there.
         if not ID.fullmatch(secret_id) or answer.echoes(secret_id):
             raise TargetUnavailable(
                 f"{self.name}: the answer to a creation names no id", request_id=answer.request_id, maybe_done=True
@@ -90,6 +93,7 @@ class WixTarget:
             answer, _ = self._calls.call("GET", f"{SECRETS}/name/{quote(name, safe='')}", single=True)
         except SecretGone:
             return None
+        # An empty value may be left out, as all empty fields.
         value = (answer.body or {}).get("value", "")
         return SecretValue(value) if isinstance(value, str) else None
 
