@@ -90,6 +90,7 @@ class App:
                 on_request=around.on_request,
             )
         )
+        # Only the ledger knows which keys were joined: the configuration alone cannot show this.
         self._see_that_joined_targets_agree()
         self._say_a_clock_that_was_set_back()
         self.config_digest = digest_of(settings)
@@ -117,6 +118,7 @@ class App:
         """Write into the audit trail that this configuration counts now, if it is another than the last."""
         settings = self.settings
         keep, sink = str(settings.audit.keep), settings.audit.sink
+        # The trail has to answer who could release at some time: names and rights, and nothing of the tokens.
         server = settings.server
         may: dict[str, Any] = {item.name: list(item.may) for item in server.tokens} if server else {}
         may |= {"token": ["all"]} if server and server.token else {}
@@ -148,7 +150,9 @@ class App:
 
     def close(self) -> None:
         """Give everything back."""
+        # First of all: what waits gives up, instead of going on with what is closed under it.
         self.ended.set()
+        # While the ledger is open still: the lines of this command are shipped from it.
         for follow in self.after_run:
             follow()
         self._parts.close()
@@ -196,16 +200,19 @@ class App:
         """Was the source `old`, which no job has any more, the source `new` under another name, for this path?"""
         if old in {job.source for job in self.runtime.jobs.values()}:
             return False
+        # Where an id was never learnt, nothing says that both lead to the same secret.
         return bool(mount := self.ledger.mount_id(old, path)) and mount == self.ledger.mount_id(new, path)
 
     def held(self, batch: str | None = None) -> tuple[HeldAction, ...]:
         """What waits for a release, or was released and is not sent yet, by the names of today."""
         found = self.ledger.decisions.held(batch=batch)
+        # Rights go by targets, and the name that an action was held under may be another site's by now.
         return tuple(replace(action, target=self.first_target_on(action.site, action.job)) for action in found)
 
     @property
     def served(self) -> Served:
         """Which jobs send to which sites."""
+        # Sites without a job as well: what is there is an orphan, and not detached.
         jobs: dict[str, frozenset[str]] = {self.site_of(name): frozenset() for name in self.settings.targets}
         for name, job in self.settings.jobs.items():
             for target in job.targets:
@@ -260,6 +267,7 @@ class App:
     def _quota(self, target: str, limit: int, window: timedelta) -> Quota:
         site = self.site_of(target)
         rate = RequestRate(site=site, limit=limit, window=window)
+        # Asked before each request, too: a process that lost the site's lock sends nothing more.
         still_there = partial(self.ledger.still_there, site)
         return Quota(self._opened.request_times, self.ledger.place, rate, self._around.clock, still_there)
 
@@ -274,6 +282,7 @@ class _Parts:
         self._targets: dict[str, Target] = {}
 
     def source(self, name: str, make: Callable[[], Source]) -> Source:
+        # Threads of many sites ask at once, and each source is logged in to once.
         with self._lock:
             if name not in self._sources:
                 self._sources[name] = make()
@@ -287,6 +296,7 @@ class _Parts:
 
     def close(self) -> None:
         for close in [source.close for source in self._sources.values()] + [self.factory.close]:
+            # A connection that breaks while it is closed keeps nobody from closing the rest.
             with suppress(OSError):
                 close()
 
@@ -295,4 +305,5 @@ def _was_passed_over(run: LastRun, news: datetime | None) -> bool:
     """Did no cycle look at all that is for the site since its source had news?"""
     if news is None or (run.succeeded_at is not None and run.succeeded_at >= news):
         return False
+    # A site that refuses at once ends its cycle before the news are written down.
     return run.finished_at < news or not json.loads(run.counts or "{}").get("saw_all")

@@ -12,6 +12,7 @@ from syncd.transport.addresses import PROXY_HINT, is_proxy_address
 
 def reader(what: str, credential: Credential) -> Callable[[], SecretValue[str]]:
     """Reads a credential anew at each call. The call raises `ConfigError` that names `what`."""
+    # At each call: a mounted file that was rotated counts without a restart.
     return lambda: credential.read(what)
 
 
@@ -21,5 +22,6 @@ def proxy_of(what: str, given: str | Credential | None) -> SecretValue[str] | No
         return None
     url = given.read(what) if isinstance(given, Credential) else SecretValue(given)
     if not is_proxy_address(url.reveal()):
+        # What was given is not shown: it may be an address with a password.
         raise ConfigError(f"{what}: holds no address of an HTTP proxy", hint=PROXY_HINT)
     return url

@@ -62,6 +62,7 @@ def _opened(state: State, clock: Clock, *, writable: bool) -> tuple[Ledger, Engi
     if not writable and not path.exists():
         engine = sqlite_engine(None)
         return Ledger(engine, "in memory", None, clock), engine, None
+    # Reading commands work where nothing may be written, the folder included.
     if not writable and is_read_only(path):
         memory = sqlite_engine(None)
         Ledger(memory, "in memory", None, clock)  # the request times of this command alone
@@ -69,6 +70,7 @@ def _opened(state: State, clock: Clock, *, writable: bool) -> tuple[Ledger, Engi
     for file, rights in prepare_file(path):
         hint = "only its owner may read it now"
         logger().warning("state.narrowed", file=str(file), had=f"{rights:04o}", hint=hint)
+    # Request times need not outlast a power cut: nothing but the rate limit goes by them.
     return Ledger(sqlite_engine(path), str(path), path, clock), sqlite_engine(path, durable=False), path
 
 
@@ -82,6 +84,7 @@ def _fingerprints(state: State, ledger: Ledger, path: Path | None) -> Fingerprin
                 hint="make one with: openssl rand -hex 32",
             )
         return Fingerprints(bytes.fromhex(key))
+    # A ledger in memory ends with its command, and so may its key; one in PostgreSQL is given its key.
     if path is None:
         return Fingerprints(os.urandom(KEY_BYTES))
     known = ledger.meta("fingerprint_key_id") is not None

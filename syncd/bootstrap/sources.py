@@ -37,6 +37,7 @@ def make_source(name: str, settings: VaultSettings | AwsSettings, clock: Clock, 
         return _vault(name, settings, clock, hooks)
     from syncd.sources.aws.source import AwsSource
 
+    # A file that is no certificate is told by its key; the SDK would fail at its first call, in its own words.
     if settings.ca_file:
         see_certificates(f"sources.{name}.ca_file", settings.ca_file)
     factory = _aws_clients(name, "secretsmanager", settings, settings.endpoint_url or "")
@@ -62,6 +63,7 @@ def _vault(name: str, settings: VaultSettings, clock: Clock, hooks: SourceHooks)
         name=name,
         address=settings.address,
         namespace=settings.namespace,
+        # A login may live in another namespace than the secrets.
         login_namespace=auth.namespace,
         ca_file=settings.ca_file,
         client_cert=cert,

@@ -62,6 +62,7 @@ class TargetFactory:
         way = (settings.base_url, settings.ca_file, str(settings.proxy or ""))
         if way not in self._clients:
             proxy = proxy_of(f"targets.{name}.proxy", settings.proxy)
+            # As many as may be under way at once: a smaller pool would let sites wait for each other.
             connections = MOST_SITES * WORKERS
             self._clients[way] = client_for(
                 settings.base_url, connections=connections, ca_file=settings.ca_file, proxy=proxy

@@ -30,4 +30,5 @@ class WaitNotices:
             if seconds < SHORTEST or now - self._last.get(cause, float("-inf")) < AGAIN:
                 return
             self._last[cause] = now
+        # Not under the lock: who is told may be slow, and other threads wait, too.
         self._tell(cause, seconds)

@@ -111,6 +111,7 @@ class ServerAccounts:
         name, credential = known
         for principal, configured in self._tokens():
             text = self._read(name, configured) if principal.name == name else None
+            # By the token as it is now: one that was rotated or removed ends its sessions.
             if text is not None and hmac.compare_digest(self._keyed(text), credential):
                 return replace(principal, kind="session", csrf=csrf_of(session))
         return None
@@ -127,6 +128,7 @@ class ServerAccounts:
         self._app.ledger.sessions.end(session)
 
     def _keyed(self, token: str) -> str:
+        # Keyed: whoever reads the ledger can try no guesses of a token on it.
         return self._app.runtime.fingerprint(f"token {token}".encode())
 
     def denied(self, who: Principal | None, what: str) -> None:
@@ -134,11 +136,13 @@ class ServerAccounts:
         if who is not None:
             self._note(who.actor(what), {"what": what})
             return
+        # A line for each would let anybody fill the trail.
         with self._turn:
             if self._counting is not None:
                 self._strangers += 1
                 return
             self._counting = threading.Timer(ANONYMOUS_SECONDS, self.end_count)
+            # A stop does not wait for the minute: it calls `end_count` itself.
             self._counting.daemon = True
             self._counting.start()
         self._note(STRANGER, {"count": 1})

@@ -63,6 +63,7 @@ class Actions:
         waits, pauses, sites = [], app.pauses.now(), app.sites_of_targets()
         for name in sorted(set(jobs) & app.runtime.jobs.keys()):  # one that is gone runs no more
             job = app.runtime.jobs[name]
+            # A pause names its target and its reason: only those within the rights are told.
             rests = [
                 str(pause)
                 for pause in pauses
@@ -112,6 +113,7 @@ class Actions:
                 until = _moment(str(asked.get("until") or "24h"))
                 terms = Terms(now=now, until=until, by=who.name, reason=why)
                 version = str(asked["to"]) if asked.get("to") else None
+                # Every version is looked up before one is kept: a path that fails leaves none half rolled back.
                 kept = [(item, rollback_to(app.runtime, item, version, terms)) for item in found]
                 entries = [entry for item, rollback in kept for entry in entries_of(item.records, rollback)]
                 app.ledger.decisions.roll_back([rollback for _, rollback in kept], entries)
@@ -125,14 +127,17 @@ class Actions:
     def freeze(self, who: Principal, asked: Mapping[str, str], reason: str) -> str:
         """Leave a secret alone until `asked["until"]`; without it, thaw it. Returns: what was done, in words."""
         until = _moment(asked["until"]) if asked.get("until") else None
+        # A thaw overrides no safeguard, so it needs no reason.
         why = reason_of(reason) if until else (reason.strip() or None)
         with self._in_the_name_of(who, "freeze", why) as app:
             site, name = asked.get("site", ""), asked.get("name", "")
             _seen_record(app, who, site, name)  # before the lock: nobody holds up a site that is not theirs
             with app.ledger.lock(site, holder=holder(), wait=LOCK_WAIT, stop=app.stop.is_set) as journal:
+                # Asked again under the lock: a cycle may have written the row meanwhile.
                 record = _seen_record(app, who, site, name)
                 event = "secret.frozen" if until else "secret.thawed"
                 detail = {"until": f"{until:%Y-%m-%dT%H:%M:%SZ}"} if until else {}
+                # The freeze wrote over what it was before: behind until a cycle has looked.
                 status = "frozen" if until else "behind" if record.status == "frozen" else record.status
                 entry = Entry(
                     event=event, name=name, ref=str(record.ref), remote_id=record.remote_id, job=record.job,

@@ -33,7 +33,9 @@ class AppBuilder:
             on_request=partial(self._requested, settings),
         )
         app = App(settings, around)
+        # Only `syncd run` prints lines of the trail: the output of a command is its answer.
         shipper = Shipper(app, prints=True)
+        # Behind the shipper in the list: the gauge tells what it has left.
         app.after_run.append(lambda: metrics.audit_unshipped(shipper.backlog()))
         Notifier(app, metrics.notify_failed)
         return app

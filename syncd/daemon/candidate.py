@@ -39,6 +39,7 @@ def planned_with(app: App, text: str) -> dict[str, Any]:
             for target in job.targets:
                 try:
                     planned = Cycle(Look(runtime=runtime, job=job, target_name=target)).plan(cache)
+                # A site that does not answer leaves the rest of the plan worth reading; it is named beside it.
                 except SyncdError as error:
                     failed.append({"job": job.name, "target": target, "error": error.message, "hint": error.hint})
                     continue

@@ -45,6 +45,7 @@ class ConfigWatch:
             self._report_missing()
             return False
         self._seen = found
+        # The file is back, and nothing else is wrong with it.
         if self._missing_reported and self._refused_at is None:
             self._metrics.reloaded(well=True)
         self._missing_since, self._missing_reported = None, False

@@ -56,6 +56,7 @@ class ConsoleData:
             "total": sum(statuses.values()),
             "statuses": dict(sorted(statuses.items(), key=lambda item: (-item[1], item[0]))),
             "sites": len({row["site"] for row in sites}),
+            # The oldest look of all: the page's first sentence speaks of every site.
             "as_of": min(looked, default=None),
             "attention": attention,
             "held": self.held(who),
@@ -93,6 +94,7 @@ class ConsoleData:
 
     def _pauses(self, app: App, who: Principal) -> Iterator[dict[str, Any]]:
         for pause in app.pauses.now():
+            # A pause of everything holds for each target: everybody is told.
             if pause.scope != "all" and not sees_scope(app, who, pause.scope, pause.name):
                 continue
             yield {
@@ -130,6 +132,7 @@ class ConsoleData:
         groups: dict[str, list[dict[str, Any]]] = {}
         for row in matrix:
             if row["exit_code"] in {3, 4, 5, 7}:
+                # Without its own names, one refusal on twelve sites is one cause and one row.
                 text = row["message"].removeprefix(f"{row['target']}: ").replace(row["site"], "its site")
                 groups.setdefault(text, []).append(row)
         for text, rows in groups.items():
@@ -173,6 +176,7 @@ class ConsoleData:
             return None
         job = record.job if record else problems[0].job
         target = app.first_target_on(site, job)
+        # Answered as if it were not there: nobody learns which names others have.
         if not who.sees(target):
             return None
         ref = record.ref if record else problems[0].ref
@@ -247,6 +251,7 @@ class ConsoleData:
         target, day = asked.get("target", ""), asked.get("day", "")
         see_choice(target, self.choices(who)["targets"], "target")
         since = _day(day) if day else None
+        # Within the query: lines of others would push out those that this person may see.
         mine = None if who.targets is None else frozenset(map(app.site_of, who.targets))
         lines = app.ledger.audit.lines(
             Filter(
@@ -263,8 +268,10 @@ class ConsoleData:
         )
         found = list(lines)
         seen = [line for line in found if line["target"] is None or who.sees(line["target"])]
+        # A line without a target may speak of any: it is for whoever sees all.
         if who.targets is not None:
             seen = [line for line in seen if line["target"] is not None]
+        # Streams are called by their sites, those of others among them.
         heads = app.ledger.audit.heads() if who.targets is None else {}
         return {
             "lines": list(reversed(seen)),
@@ -323,6 +330,7 @@ def sees_scope(app: App, who: Principal, kind: str, name: str) -> bool:
         "job": set(jobs[name].targets) if name in jobs else set[str](),
         "target": {name} & set(targets),
     }.get(kind, set[str]())
+    # What reaches nothing is not there; of nothing, `all` would say that everybody may see it.
     return bool(reached) and all(map(who.sees, reached))
 
 

@@ -38,6 +38,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
     def trigger(self, job: str, who: Principal) -> bool:
         """Let a job run soon. Returns: False for a job that is not scheduled, or not within the rights."""
         settings = self._generations.current.app.settings.jobs.get(job)
+        # A job sends to all of its sites: rights on some of them are not enough.
         if settings is None or not all(map(who.sees, settings.targets)):
             return False
         return self._runner.trigger(job, by=who.actor("POST /-/sync"))
@@ -50,6 +51,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
             for name, source in app.settings.sources.items()
         }
         asked = list(paths)
+        # A person gives a path alone; a line of an audit device has its namespace.
         by_hand = all(namespace is None for namespace, _ in asked)
         by = who.actor("POST /-/sync") if by_hand else _audit_device(who)
         mine = {name: job for name, job in app.runtime.jobs.items() if all(map(who.sees, job.targets))}
@@ -95,6 +97,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         next_runs = {name: generation.schedule.next_run(name) for name in app.runtime.jobs}
         status = status_of(app.ledger, app.served, app.runtime.clock(), next_runs, names=names)
         fault = self.configuration()
+        # The fault quotes the file, which names jobs and targets.
         status["configuration"] = fault if names or not fault else "the file is refused or missing; see the log"
         return {"ready": not self.ready(), **status}
 

@@ -49,6 +49,7 @@ class Generations:
         finally:
             with self._lock:
                 generation.runs -= 1
+            # The last cycle of a configuration that was replaced is what closes it.
             self._close_idle()
 
     def busy(self) -> int:
@@ -61,6 +62,7 @@ class Generations:
 
         Raises: whatever `begin` raises; the one before is in force again then.
         """
+        # In force before it begins: a job that starts at once has to run under the new one.
         with self._lock:
             before, self._current = self._current, fresh
         try:
@@ -70,6 +72,7 @@ class Generations:
                 self._current = before
             self._retire(fresh)
             raise
+        # Not before the new one has begun: until then this one may have to go on.
         self._retire(before)
 
     def _retire(self, generation: Generation) -> None:
@@ -85,5 +88,6 @@ class Generations:
         with self._lock:
             idle = [generation for generation in self._replaced if generation.runs == 0]
             self._replaced = [generation for generation in self._replaced if generation.runs]
+        # Not under the lock: closing ships lines of the trail, and a sink may be slow.
         for generation in idle:
             generation.app.close()

@@ -49,10 +49,12 @@ class JobRunner:
         generation = self._generations.current
         if not generation.schedule.has(job):
             return False
+        # Written down before a run is asked for: one that starts at this moment takes it along.
         generation.pending.put(job, paths)
         if by is not None:
             self._asked_by[job] = by
         with self._lock:
+            # The scheduler drops a run of a job that is running: this one comes when that ends.
             if job in self._running:
                 self._asked_again.add(job)
                 return True
@@ -63,6 +65,7 @@ class JobRunner:
         """One cycle of the job on each of its targets."""
         with self._lock:
             self._running.add(name)
+            # What was asked for until here, this run does.
             self._asked_again.discard(name)
         structlog.contextvars.bind_contextvars(run_id=uuid.uuid4().hex[:12])
         was_replaced, asked_by, hinted = False, None, frozenset[str]()
@@ -100,6 +103,7 @@ class JobRunner:
                     self._asked_by.pop(name, None)
                 again = name in self._asked_again or was_replaced
         if again and not self._stop.is_set():
+            # With the paths that were named: the run that was cut short may not have looked at them.
             self.trigger(name, hinted if was_replaced else ())
 
     def _finished(self, app: App, report: SyncReport) -> None:
@@ -114,6 +118,7 @@ class JobRunner:
         try:
             for (site, job), statuses in self._counted(app, app.runtime.site_of(report.target)).items():
                 self.instruments.metrics.counted(job, app.first_target_on(site, job), statuses)
+        # A number that cannot be counted ends no run.
         except LedgerError as error:
             self._log.error("ledger.unreadable", error=error.message, hint=error.hint)
 

@@ -57,6 +57,7 @@ class Reloads:
     def start_first(self) -> None:
         """Let the jobs of that configuration run, and listen to its queues. Raises `SyncdError`."""
         first = self._generations.current
+        # Before any job runs: where a queue cannot be made, nothing starts.
         queues = self._listeners.queues_of(first.app)
         first.schedule.start()
         self._listeners.start(first.app, queues)
@@ -73,6 +74,7 @@ class Reloads:
                 refused = self.watch.refused(error)
                 self._note_refused(refused)
                 raise refused from None
+            # Only now: the line says what counts, and a configuration that was refused never did.
             self._note_in_force(fresh)
             self.watch.loaded()
             self._log.info("config.reloaded", jobs=sorted(fresh.settings.jobs))
@@ -81,10 +83,12 @@ class Reloads:
     def _take_over(self, fresh: App) -> None:
         """Put a configuration that is whole in force; what fails half-way is undone."""
         current = self._generations.current
+        # A reload is no reason to run jobs that stay as they are.
         kept = current.schedule.unchanged(current.app.settings, fresh.settings)
         # What an event named and nobody looked at yet is not put off until the next time on the schedule.
         kept = {name: at for name, at in kept.items() if not current.pending.has(name)}
         try:
+            # All that may fail is made before anything is replaced.
             generation = Generation(fresh, JobSchedule(fresh.settings, self._run_job, kept))
             queues = self._listeners.queues_of(fresh)
         except BaseException:
@@ -99,6 +103,7 @@ class Reloads:
         try:
             self._generations.replace(generation, begin)
         except BaseException:
+            # `begin` may have told of the new one: gauges are those of what is in force.
             self._tell_metrics(self._generations.current.app)
             raise
 

@@ -32,6 +32,7 @@ class JobSchedule:
         """
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(max(1, len(settings.jobs)))},
+            # A run that is late, however late, is made up for once and never left out.
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone="UTC",
         )
@@ -77,6 +78,7 @@ class JobSchedule:
         for job in self._scheduler.get_jobs():
             if isinstance(job.trigger, EveryTrigger):
                 job.trigger.shift(step)
+                # However the clock moved, no run is further away than one interval.
                 job.modify(next_run_time=min(job.next_run_time + step, now() + job.trigger.longest))
             else:
                 job.modify(next_run_time=job.trigger.get_next_fire_time(None, now()))

@@ -30,6 +30,7 @@ def secrets_page(app: App, who: Principal, asked: Mapping[str, str], known: Mapp
     status, job, target, rule = (asked.get(key, "") for key in ("status", "job", "target", "rule"))
     order, cursor = asked.get("sort") or "name", asked.get("after", "")
     see_choice(status, STATUSES, "status")
+    # By what is offered to this person: what is not theirs is refused like what is not there.
     see_choice(job, known["jobs"], "job")
     see_choice(target, known["targets"], "target")
     see_choice(rule, known["rules"], "rule")
@@ -143,6 +144,7 @@ def _after(text: str, order: str) -> tuple[str, str, str] | None:
     parts = text.split("|")
     if len(parts) != 3 or len(text) > 500:
         raise ConfigError("that page is none", hint="begin with the first one")
+    # The database takes it as a number, and anybody may write a cursor by hand. Before 1970 it has a sign.
     if order != "name":
         _count(parts[0].removeprefix("-"))
     return parts[0], parts[1], parts[2]

@@ -46,9 +46,11 @@ class Daemon:
         self.reloads.first_in_force()
         self.control = Control(self.generations, self._runner, self.reloads)
         server = app.settings.server
+        # Read once now: a token that is missing ends the start, and not the first request.
         for credential in (server.token, *(item.token for item in server.tokens)) if server else ():
             if credential is not None:
                 credential.read("server.token")
+        # Last, because it answers from here on: all that it asks is made.
         self.http = HttpServer(self.control, server.listen) if server else None
 
     def _run_job(self, name: str) -> None:
@@ -84,10 +86,12 @@ class Daemon:
             hint = "see the machine's clock; schedules go on"
             self._log.warning("clock.jumped", seconds=round(step.total_seconds(), 1), hint=hint)
             self.generations.current.schedule.shift(step)
+            # A clock that was set back ends protections late by itself.
             if step > timedelta(0):
                 with suppress(SyncdError):  # it is in the log; the ledger is asked again in the next cycle
                     self.generations.current.app.ledger.decisions.note_clock_jump(step)
 
+    # Handlers of signals set events and nothing else: what they ask for is done by the loop above.
     def _on_stop(self, *_: object) -> None:
         self._stop.set()
         self._wake.set()
@@ -108,6 +112,7 @@ class Daemon:
         self._log.info("daemon.stopped", unfinished_cycles=busy)
         if self.http:
             self.http.stop()
+        # After the server has stopped: its last refusals are counted as well.
         self.control.end_count()
         if busy:
             os._exit(0)  # a stalled peer would hold the threads; the journal has what they did

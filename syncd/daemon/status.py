@@ -73,6 +73,7 @@ class Shared(Generic[T]):
 
     def __call__(self) -> T:
         """The answer, as of so many seconds ago at most. Raises what the answer raises."""
+        # Under the lock: of many who ask at once, one reads the ledger and the others wait for its answer.
         with self._lock:
             if self._given is None or time.monotonic() - self._given[0] > self._seconds:
                 self._given = (time.monotonic(), self._answer())

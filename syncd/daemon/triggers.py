@@ -24,6 +24,7 @@ class CronTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no ty
 
     def get_next_fire_time(self, previous: datetime | None, current: datetime) -> datetime | None:
         """The next time after the previous fire, or from now on."""
+        # A second earlier, because `fires` begins after its moment: a line that is due right now counts.
         after = previous or current - timedelta(seconds=1)
         return next(fires(self._line, after.astimezone(self._zone)), None)
 

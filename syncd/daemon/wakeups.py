@@ -76,6 +76,7 @@ def listen(
             names, receipts = queue.receive()
             if names:
                 wake(names)
+            # Taken off the queue once the jobs know: an event that is lost before that comes again.
             queue.done(receipts)
             failures = 0
         except SourceError as error:

@@ -48,6 +48,7 @@ def held_head(connection: Connection, stream: str) -> tuple[int, str]:
     mine = select(heads.c.seq, heads.c.hash).where(heads.c.stream == stream).with_for_update()
     row = connection.execute(mine).first()
     if row is None:
+        # Several may begin a stream at this moment: one row is made, and the others wait for it here.
         insert_missing(connection, heads, {"stream": stream, "seq": 0, "hash": FIRST})
         row = connection.execute(mine).one()
         has_lines = connection.execute(select(lines.seq).where(lines.stream == stream).limit(1)).first() is not None
@@ -69,6 +70,7 @@ def take_turn(connection: Connection, site: str, batch: AuditBatch, at: datetime
         connection.execute(delete(table).where(these))
     ended = [replace(entry, intent=seqs.get(str(entry.name))) for entry in batch.ends]
     notes = _without_known_drift(connection, site, batch.notes)
+    # Ends stand before intents: a name may end and begin in one turn, and its open intent is found by name.
     written = append(connection, site, [*ended, *notes, *batch.intents], at)
     begun = zip(batch.intents, written[len(ended) + len(notes) :], strict=True)
     rows = [{"stream": site, "name": entry.name, "seq": seq} for entry, seq in begun]
@@ -154,6 +156,7 @@ def _asked(asked: Filter) -> list[Any]:
         named = [c.actor.startswith(asked.actor + end, autoescape=True) for end in (" (claimed by ", "@")]
         where.append(or_(c.actor == asked.actor, *named))
     if asked.event is not None:
+        # Only the star is a wildcard; what LIKE takes for one is meant as it stands.
         parts = [part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") for part in asked.event.split("*")]
         where.append(c.event.like("%".join(parts), escape="\\"))
     where += [c.site.in_(sorted(asked.sites))] if asked.sites is not None else []
@@ -224,12 +227,14 @@ def verify(
             visit(row["at"], row["event"], row["outcome"], row["line"])
         known = {expected.get(stream, {}).get(seq, row["hash"])}
         known |= {before[stream][1]} if before.get(stream, (0, ""))[0] == seq else set()
+        # Behind a break nothing follows its line any more: only the first one says where.
         if stream in found:
             continue
         if broken := check_of(stream).take(seq, row["line"], dict(row)):
             found[stream] = broken
         elif known != {row["hash"]}:
             found[stream] = Break(stream, seq, "differs from the hash that was seen before")
+    # Asked again: a line that came while this one looked is no alarm.
     after = heads(connection)
     for stream in sorted({*before, *checks, *expected} - found.keys()):
         last, least = check_of(stream).seq, before.get(stream, (0, FIRST))[0]

@@ -34,6 +34,7 @@ class AuditTrail:
     def note_configuration(self, digest: str, detail: Mapping[str, Any]) -> None:
         """A line for a configuration that is another one than the last that was loaded."""
         known = select(tables.meta.c.value).where(tables.meta.c.key == "audit_configuration")
+        # Asked without the writers' lock first: nearly every start loads the configuration of before.
         with self._reading() as connection:
             in_force = connection.execute(known).scalar()
         if in_force == digest:

@@ -92,6 +92,7 @@ def tallies_of(connection: Connection, now: datetime, site: str | None = None) -
 
 def _counted(site: str | None) -> Select[tuple[object, ...]]:
     table = tables.counts
+    # A count that fell to zero keeps its row: triggers only add and subtract.
     query = select(table, literal(0, Integer).label("frozen")).where(table.c.count > 0)
     return query if site is None else query.where(table.c.site == site)
 

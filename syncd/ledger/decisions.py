@@ -52,6 +52,7 @@ class Decisions:
             table = tables.held
             mine = table.c.batch == batch
             members = [as_held(row) for row in connection.execute(select(table).where(mine)).mappings()]
+            # A release that ran out counts for nothing: it is asked for again, under the same batch.
             waiting = [action for action in members if not action.is_released(now) and not served.is_left_over(action)]
             known = connection.execute(select(tables.batches).where(tables.batches.c.batch == batch)).first()
             # Whoever may not decide on all of it does not learn that it is there.
@@ -73,6 +74,7 @@ class Decisions:
     def pauses(self) -> tuple[Pause, ...]:
         """The pauses that hold at this moment."""
         with self._reading() as connection:
+            # After a jump of the clock a protection may end late, never early.
             now = protective_now(self._clock(), _jump(connection))
             rows = connection.execute(select(tables.pauses).order_by(tables.pauses.c.scope, tables.pauses.c.name))
             found = [_pause(row) for row in rows.mappings()]
@@ -93,6 +95,7 @@ class Decisions:
         now, by = self._clock(), CAUSE.get().actor.id
         pause = Pause(scope=scope, name=name, at=now, until=until, by=by, reason=reason, site=site)
         with self._writing() as connection:
+            # Whatever name it was given under: the pause of a target is of its site, and that has one.
             for before in _pauses(connection):
                 if _is_of(before, scope, name, sites):
                     connection.execute(delete(tables.pauses).where(_this(before)))
@@ -111,6 +114,7 @@ class Decisions:
             holds = protective_now(now, _jump(connection))
             for pause in _pauses(connection):
                 if _is_of(pause, scope, name, sites) and (pause.until is None or pause.until > holds):
+                    # Judged by the protective time, it has to have ended by that as well; the line below tells its end.
                     values = {"until": min(now, holds), "end_told": True}
                     connection.execute(update(tables.pauses).where(_this(pause)).values(**values))
                     ended = True
@@ -121,6 +125,7 @@ class Decisions:
     def tell_what_ran_out(self) -> None:
         """Write a line for each pause and rollback whose time ran out. Nobody has to be there when it does."""
         pauses, rollbacks = tables.pauses, tables.rollbacks
+        # Looked for without the writers' lock: nearly always nothing has run out.
         with self._reading() as connection:
             now = protective_now(self._clock(), _jump(connection))
             paused = and_(pauses.c.end_told.is_(False), pauses.c.until <= now)
@@ -132,12 +137,14 @@ class Decisions:
         if not ended and not over:
             return
         with self._writing() as connection:
+            # Another process may have told it meanwhile: only who changed the row writes its line.
             lines = [
                 _paused("job.resumed", pause.scope, pause.name, until=_instant(pause.until))
                 for pause in ended
                 if connection.execute(update(pauses).where(and_(paused, _this(pause))).values(end_told=True)).rowcount
             ]
             for item in over:
+                # Its time is asked again: a longer rollback may have taken its place since.
                 this = and_(rollbacks.c.source == item.source, rollbacks.c.path == item.path, rollbacks.c.until <= now)
                 if connection.execute(delete(rollbacks).where(this)).rowcount:
                     lines += _ends_of(connection, item)

@@ -92,6 +92,7 @@ def translated(place: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error, OSError, UnicodeError, OverflowError) as error:
+        # From None: the error of a library may hold the statement with its rows.
         raise _explained(error, place) from None
 
 
@@ -161,6 +162,7 @@ def prepare_file(path: Path) -> list[tuple[Path, int]]:
             )
         if found.st_size and not _may_be_a_ledger(path):
             return []  # somebody else's file: opening it refuses it, and nothing of it is changed
+        # The write-ahead log holds the same rows, and with the key a fingerprint of a weak value can be guessed.
         beside = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", ".key"))]
         rights = [(file, narrow(file)) for file in beside]
         return [(file, had) for file, had in rights if had is not None]
@@ -171,6 +173,7 @@ def _may_be_a_ledger(path: Path) -> bool:
 
     Raises `LedgerError` for another program's database: to open it in earnest would change its journal mode.
     """
+    # Immutable: SQLite takes no lock and makes no file beside one that may be somebody else's.
     connection = sqlite3.connect(f"file:{quote(str(path))}?immutable=1", uri=True)
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -198,6 +201,7 @@ def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
 
 def is_read_only(path: Path) -> bool:
     """Is the ledger's file there, and may this user not write it or into its folder?"""
+    # The folder counts, too: SQLite makes its -wal and -shm there.
     return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
@@ -227,9 +231,11 @@ def _pragmas(durable: bool) -> Callable[[Any, Any], None]:
         cursor = connection.cursor()
         for pragma in (
             f"busy_timeout = {BUSY_SECONDS * 1000}",
+            # Reading commands work beside a running daemon: in this mode they do not wait for who writes.
             "journal_mode = WAL",
             # With triggers each statement keeps the pages that it changes until it has ended: in memory, not in a file.
             "temp_store = MEMORY",
+            # What is journaled before a request has to outlast a power cut: only FULL syncs the log at each commit.
             f"synchronous = {'FULL' if durable else 'NORMAL'}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
@@ -240,6 +246,7 @@ def _pragmas(durable: bool) -> Callable[[Any, Any], None]:
 
 def _begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get("writes", False)
+    # Heads of chains and counts of requests are read and written in one transaction: nobody may write between.
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
@@ -268,6 +275,7 @@ def postgres_engine(url: str) -> Engine:
     scheme, _, rest = url.partition("://")
     if scheme not in {"postgresql", "postgres"} or not rest:
         raise LedgerError("state.url is no PostgreSQL address", hint="write postgresql://USER@HOST/DATABASE")
+    # The setting is named as the place: the address itself may hold a password.
     with translated("state.url"):
         try:
             address = make_url(url).set(drivername="postgresql+psycopg")
@@ -277,6 +285,7 @@ def postgres_engine(url: str) -> Engine:
                 hint="write postgresql://USER:PASSWORD@HOST/DATABASE, with %40 for @, %3A for : and %2F for / in them",
             ) from None
         options = {"client_encoding": "utf8"}  # whatever the database's own is
+        # Pinged, because a failover ends connections of the pool; unbounded, because each site holds one for its lock.
         engine = create_engine(address, hide_parameters=True, pool_pre_ping=True, max_overflow=-1, connect_args=options)
     event.listen(engine, "handle_error", _leave_a_standby)
     event.listen(engine, "connect", _see_that_it_holds_any_text)
@@ -291,6 +300,7 @@ def _leave_a_standby(context: Any) -> None:
 
 def _see_that_it_holds_any_text(connection: Any, _record: object) -> None:
     encoding = connection.info.parameter_status("server_encoding")
+    # SQL_ASCII converts nothing, so UTF-8 comes back as it was written.
     if encoding not in {"UTF8", "SQL_ASCII"}:
         raise LedgerError(
             f"the ledger's database has the encoding {encoding}, which does not hold every name",

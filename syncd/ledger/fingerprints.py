@@ -54,6 +54,7 @@ def key_beside(ledger: Path, *, known: bool) -> bytes:
             raise LedgerError(f"the fingerprint key {path} is missing", hint=hint) from None
         return _made(path)
     except (OSError, ValueError) as error:
+        # Only its class: the error of a text that is no key shows bytes of it.
         kind = type(error).__name__
         raise LedgerError(f"the fingerprint key {path} cannot be read ({kind})", hint=hint) from None
     if len(key) >= KEY_BYTES:

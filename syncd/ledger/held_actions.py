@@ -55,6 +55,7 @@ def store_held(connection: Connection, site: str, job: str, waiting: Iterable[He
     one_at_a_time(connection)
     before = {as_held(row).identity: as_held(row) for row in connection.execute(select(table).where(mine)).mappings()}
     now = {action.identity: action for action in waiting}
+    # The usual case: what waits is what waited, and nothing is written.
     if {key: action.target for key, action in before.items()} == {key: action.target for key, action in now.items()}:
         return
     connection.execute(delete(table).where(mine))

@@ -21,6 +21,7 @@ def not_refused(lines: Iterable[dict[str, Any]]) -> frozenset[str]:
         elif line["result"] == Result.REFUSED:
             sent.discard(line["of"])
         else:
+            # Done or lost: it counts for the day, whatever a later sending of the same comes to.
             counted.add(line["of"])
             sent.discard(line["of"])
     return frozenset(sent | counted)
@@ -44,6 +45,8 @@ def names_sent(site: str, job: str, action: str, since: Since) -> Select[Any]:
 
 
 def _is_since(table: Any, since: Since) -> ColumnElement[bool]:
+    # By either clock: one that stepped ahead would free the limits of a whole day.
+    # What lies ahead of a clock was noted while that one was wrong.
     by_site = and_(table.at > since.site_now - since.span, table.at <= since.site_now + TOLERANCE)
     by_us = and_(table.noted_at > since.now - since.span, table.noted_at <= since.now + TOLERANCE)
     return or_(by_site, by_us)

@@ -50,11 +50,14 @@ def _know(connection: Connection, records: Iterable[Record]) -> None:
 def move(connection: Connection, old: str, site: str, rows: Iterable[Record], at: datetime) -> None:
     """Put everything of one site under another."""
     records = tables.records
+    # The rows of both keys go first: the indexes take each name and each id of a site once.
     connection.execute(delete(records).where(records.c.site.in_([old, site])))
     upsert(connection, records, (record_row(record) for record in rows))
+    # Limits of a rolling day go on counting what was sent under the old key.
     connection.execute(update(tables.history).where(tables.history.c.site == old).values(site=site))
     trail.findings_of_gone_jobs_ended(connection, old, (), at)  # the next cycle says what of it lasts
     drop_held_of_others(connection, old, ())  # the next cycle holds it again, under the site's key of today
+    # These come anew with the next cycle; problems, grants and runs would be lost.
     for table in (tables.facts, tables.listings):
         connection.execute(delete(table).where(table.c.site == old))
     for table, key in ((tables.troubles, ("job", "subject")), (tables.grants, ("name",)), (tables.runs, ("job",))):
@@ -116,6 +119,7 @@ class SiteJournal:
                 )
             row = {"site": site, "holder": holder, "since": now}
             upsert(connection, tables.locks, [row])
+            # Whoever held the site has lost it, or the lock would not be ours: nobody else ends what was left open.
             trail.settle_killed(connection, site, now)
             # Limits look one day back; the audit trail keeps the rest.
             lines = tables.history
@@ -139,11 +143,13 @@ class SiteJournal:
         key = tables.records.c
         put, drop = list(put), list(drop)
         rows = (record_row(record) for record in put)
+        # Of rows that go, too: what protects a secret follows its id, not its row.
         known = [record for record in (*put, *drop) if record.remote_id and _is_protected(record)]
         # A permission is used up once the secret is ours.
         used = [record.name for record in put if record.adopted and record.pending is not Pending.ADOPT]
         lines = [{name: getattr(line, name) for name in HistoryEntry.__dataclass_fields__} for line in log]
         with self._transaction() as connection:
+            # What goes is removed first: a renamed secret keeps its id, and the index takes each id once.
             for record in drop:
                 connection.execute(delete(tables.records).where(and_(key.site == record.site, key.name == record.name)))
             upsert(connection, tables.records, rows)
@@ -156,6 +162,7 @@ class SiteJournal:
             if lines:
                 noted = self._clock()
                 connection.execute(tables.history.insert(), [{**line, "noted_at": noted} for line in lines])
+                # In the transaction that settles the action: a kill between the two would let a release serve twice.
                 spend_releases(connection, self._site, [line["name"] for line in lines if line["result"] == "done"])
             if audit is not NO_AUDIT:
                 now = self._clock()
@@ -238,6 +245,7 @@ class SiteJournal:
             move(connection, other, self._site, put, self._clock())
             # Rules that name the old key go on to mean this site.
             upsert(connection, tables.aliases, [{"old": other, "site": self._site}])
+            # This key is in use again: an entry that leads away from it would make a ring.
             connection.execute(delete(tables.aliases).where(tables.aliases.c.old == self._site))
             entry = Entry(event="site.joined", site=self._site, detail={"old": other, "by": "its ids"})
             trail.append(connection, CONTROL, [entry], self._clock())

@@ -35,6 +35,7 @@ class ListedSecret:
 
 def store_listing(connection: Connection, site: str, listed: Iterable[RemoteSecret], at: datetime) -> None:
     """Remember a listing; only what changed is written, and one that is as before is not even compared row by row."""
+    # Hashed, because a site's key may be longer than one of the meta table.
     table, secrets, key = tables.listings, list(listed), f"listing {hashlib.sha256(site.encode()).hexdigest()[:40]}"
     text = repr(sorted((item.id, item.name, item.description, item.updated_at) for item in secrets))
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -43,6 +43,7 @@ def _follow_ids(connection: Connection) -> None:
             remote_id VARCHAR(64) NOT NULL PRIMARY KEY, adopted BOOLEAN NOT NULL, frozen_until BIGINT, seal BIGINT)""",
         "CREATE TABLE syncd_joined_sites (old VARCHAR(200) NOT NULL PRIMARY KEY, site VARCHAR(200) NOT NULL)",
         "ALTER TABLE syncd_grants ADD COLUMN until BIGINT NOT NULL DEFAULT 0",
+        # A day, in microseconds: no grant lasts longer now, and those had no end.
         "UPDATE syncd_grants SET until = at + 86400000000",
         "ALTER TABLE syncd_history ADD COLUMN result VARCHAR(8)",
         """UPDATE syncd_history SET result = CASE
@@ -102,6 +103,7 @@ def _keep_an_audit_trail(connection: Connection) -> None:
 def _carry_history_over(connection: Connection) -> None:
     """The history as lines of the trail."""
     heads: dict[str, tuple[int, str]] = {}
+    # What was sent is followed by how it ended; a line that is not was cut off by a kill and ends as unknown.
     rows = connection.exec_driver_sql(
         "SELECT at, site, target, job, name, action, result, remote_id, request_id FROM syncd_history"
         " AS line WHERE result <> 'sent' OR NOT EXISTS (SELECT 1 FROM syncd_history AS later WHERE later.id > line.id"
@@ -273,6 +275,7 @@ def _keep_sites_apart(connection: Connection) -> None:
         """INSERT INTO syncd_pauses_9 SELECT scope, name, '', at, until, by, reason, until IS NOT NULL
             FROM syncd_pauses""",
         "ALTER TABLE syncd_history ADD COLUMN noted_at BIGINT NOT NULL DEFAULT 0",
+        # The only time that lines of before have.
         "UPDATE syncd_history SET noted_at = at",
         "CREATE INDEX ix_syncd_history_noted_at ON syncd_history (noted_at)",
         "DROP TABLE syncd_pauses",
@@ -359,8 +362,10 @@ def migrate(engine: Engine, place: str, backup: Path | None) -> None:
                 install(connection)
                 words.install(connection)
             else:
+                # Before anything is changed: the copy is what an older syncd goes back to.
                 if version < CURRENT and backup is not None:
                     _copy(engine, backup.with_name(f"{backup.name}.v{version}.bak"))
+                # Looked at before the steps: their new seals would make a damaged row look whole.
                 with undamaged(place):
                     _see_that_rows_are_whole(connection, version)
                 for step in STEPS[version - 1 :]:
@@ -370,6 +375,7 @@ def migrate(engine: Engine, place: str, backup: Path | None) -> None:
 
 
 def _copy(engine: Engine, copy: Path) -> None:
+    # It gets its name once it is whole: a kill leaves no half of a backup.
     with engine.connect() as connection, draft_in(copy.parent) as draft:
         raw = connection.connection.driver_connection
         target = sqlite3.connect(draft)

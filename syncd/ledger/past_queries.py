@@ -99,6 +99,7 @@ class PastQueries(RecordQueries):
         """The paths of a source under which the ledger has this very secret: at AWS its name and its ARN."""
         c, mount_id, name = tables.records.c, self.mount_id(source, path), name_in(path)
         query = select(c.path).where(c.source == source, or_(c.path == name, c.path.like("arn:%"))).distinct()
+        # Where the account was never learnt, nothing says that a name and an ARN are one secret.
         found = (row["path"] for row in self._all(query)) if mount_id else ()
         same = (item for item in found if name_in(item) == name and self.mount_id(source, item) == mount_id)
         return frozenset({path, *same})

@@ -183,6 +183,7 @@ class RecordQueries(ABC):
         c = tables.records.c
         twice = select(c.fingerprint).where(c.fingerprint.is_not(None)).group_by(c.fingerprint).having(func.count() > 1)
         query = select(c.site, c.name, c.fingerprint).where(c.fingerprint.in_(twice))
+        # A number stands for the value: fingerprints are never shown.
         numbers: dict[str, int] = {}
         return {
             (row["site"], row["name"]): numbers.setdefault(row["fingerprint"], len(numbers)) for row in self._all(query)

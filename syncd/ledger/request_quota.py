@@ -88,9 +88,11 @@ class Quota:
         with self._lists:
             self._asking.append(request)
         with self._turn:
+            # Whoever had the turn before may have answered this one along with its own.
             if request.left is None and request.failed is None:
                 self._serve(request)
         if request.failed is not None:
+            # An error of its own for each thread: one object cannot carry the traceback of all.
             raise type(request.failed)(request.failed.message, hint=request.failed.hint) from None
         return request.ticket, request.left or timedelta(0)
 
@@ -99,6 +101,7 @@ class Quota:
         with self._transaction() as connection:
             connection.execute(_FORGET, {"of": self._rate.site, "before": self._clock() - self._rate.window})
             count, _ = connection.execute(_COUNT, {"of": self._rate.site}).one()
+        # The greater number of both: a clock that stepped ahead makes the ledger forget.
         return max(0, self._rate.limit - max(int(count), self._own()[0]))
 
     def answered(self, ticket: int) -> None:
@@ -149,6 +152,7 @@ class Quota:
         if recent > count:  # the clock stepped forward, and the ledger forgot what this process remembers
             return self._take(connection, flying, min(asked, max(0, self._rate.limit - recent))), left
         tickets = self._take(connection, flying, min(asked, max(0, self._rate.limit - count)))
+        # Never nothing: who waits for no time would ask the ledger in a loop.
         return tickets, max(timedelta(milliseconds=1), (oldest or now) + self._rate.window - now)
 
     def _take(self, connection: Connection, flying: datetime, count: int) -> list[int]:
@@ -167,4 +171,5 @@ class Quota:
 
 def hash_of(site: str) -> int:
     """A number for PostgreSQL's transaction lock of a site's quota."""
+    # Not Python's own hash, which is another one in each process.
     return zlib.crc32(f"quota:{site}".encode())

@@ -107,6 +107,7 @@ counts = Table(
     Column("unverified", Boolean, primary_key=True),
     Column("count", BigInteger, nullable=False),
 )
+# What protects a secret follows its id, also while no record holds it.
 ids = Table(
     "syncd_ids",
     metadata,
@@ -115,6 +116,7 @@ ids = Table(
     Column("frozen_until", Instant),
     Column("seal", BigInteger),
 )
+# `line` is what was hashed; the other columns come from it, to filter by, and `verify` compares them.
 audit = Table(
     "syncd_audit",
     metadata,
@@ -139,6 +141,7 @@ audit_heads = Table(
     Column("seq", BigInteger, nullable=False),
     Column("hash", String(64), nullable=False),
 )
+# Intents without an end: whoever holds the site after a kill finds them here.
 audit_open = Table(
     "syncd_audit_open",
     metadata,
@@ -146,6 +149,7 @@ audit_open = Table(
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("name", Text, nullable=False),
 )
+# What lasts, so that a finding has a line when it begins and one when it ends, and none in between.
 audit_findings = Table(
     "syncd_audit_findings",
     metadata,
@@ -154,6 +158,7 @@ audit_findings = Table(
     Column("event", String(40), primary_key=True),
     Column("name", Text, primary_key=True),
 )
+# The hash before the oldest line that is left: a chain that was pruned still verifies.
 audit_checkpoints = Table(
     "syncd_audit_checkpoints",
     metadata,
@@ -161,6 +166,7 @@ audit_checkpoints = Table(
     Column("seq", BigInteger, nullable=False),
     Column("hash", String(64), nullable=False),
 )
+# How far each sink has come, so that one that was away catches up.
 audit_shipped = Table(
     "syncd_audit_shipped",
     metadata,
@@ -193,6 +199,7 @@ held = Table(
     Column("released_at", Instant),
     Column("released_by", Text, nullable=False),
 )
+# They outlast their actions: a batch of which nothing waits any more is told from one that never was.
 batches = Table(
     "syncd_batches",
     metadata,
@@ -201,6 +208,7 @@ batches = Table(
     Column("released_at", Instant),
     Column("released_by", Text, nullable=False),
 )
+# By site as well: a target's name may come to stand for another site, whose pause is not this one.
 pauses = Table(
     "syncd_pauses",
     metadata,
@@ -228,6 +236,7 @@ rollbacks = Table(
     Column("by", Text, nullable=False),
     Column("reason", Text, nullable=False),
 )
+# What a check came to, and never the value: rules are judged in an idle cycle, which reads none.
 facts = Table(
     "syncd_facts",
     metadata,
@@ -248,12 +257,14 @@ listings = Table(
     Column("updated_at", Instant),
     Column("seen_at", Instant, nullable=False),
 )
+# What people were told of, so that each cause has one message when it begins and one when it ends.
 notices = Table(
     "syncd_notices",
     metadata,
     Column("cause", String(400), primary_key=True),
     Column("at", Instant, nullable=False),
 )
+# Hashes alone: nobody can log in with what the ledger holds.
 sessions = Table(
     "syncd_sessions",
     metadata,
@@ -295,6 +306,7 @@ paths = Table(
     Column("updated_at", Instant),
     Column("owner", Text, nullable=False, server_default=""),
     Column("seen_at", Instant),
+    # An older answer and how often it came: a standby that lags is not believed at once.
     Column("older_token", Text, nullable=False),
     Column("older_count", Integer, nullable=False),
     Column("older_at", Instant),
@@ -366,6 +378,7 @@ runs = Table(
     Column("counts", Text, nullable=False),
     Column("recent", Text, nullable=False, server_default=""),
 )
+# Kept for all processes: two with a count of their own would break a site's limit together.
 requests = Table(
     "syncd_requests",
     metadata,
@@ -374,6 +387,7 @@ requests = Table(
     Column("at", Instant, nullable=False),
     Index("syncd_requests_by_site", "site", "at"),
 )
+# Only says who holds a site, for whoever waits: the lock itself has to die with its process.
 locks = Table(
     "syncd_locks",
     metadata,

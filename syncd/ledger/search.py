@@ -80,6 +80,7 @@ def _status_is(status: str, kinds: _Kinds, stale: Iterable[tuple[str, str]], now
         earlier.append(("frozen", and_(c.frozen_until.is_not(None), c.frozen_until > now)))
     if kinds.left_over:
         earlier.append(("orphan", tuple_(c.site, c.job).in_(sorted(kinds.left_over))))
+    # What nobody looked at of late, or since its source had news, reads behind whatever its rows say.
     passed_over = sorted(stale)
     outdated = tuple_(c.site, c.job).in_(passed_over) if passed_over else None
     own: ColumnElement[bool] = c.status == status
@@ -119,6 +120,7 @@ def _query(asked: Search, status: ColumnElement[bool] | None) -> Select[Any]:
         where.append(c.site.in_(sites) if len(sites) < FEW else c.site.concat("").in_(sites))
     key = _key(asked.order)
     order = (c.name, c.site) if asked.order == "name" else (key, c.site, c.name)
+    # By the key of the last row and not by a number of rows: what comes or goes meanwhile moves no page.
     if asked.after is not None:
         value, site, name = asked.after
         last = (name, site) if asked.order == "name" else (int(value), site, name)
@@ -137,6 +139,7 @@ def find(connection: Connection, asked: Search, served: Served, now: datetime) -
         asked = replace(asked, sites=mine if asked.sites is None else mine & asked.sites)
     if asked.text:
         asked = _narrowed(connection, asked)
+    # The row beyond the page tells that another one follows.
     query = _query(asked, status).limit(PAGE + 1)
     if asked.names is None:
         found = [dict(row) for row in connection.execute(query).mappings()]
@@ -150,6 +153,7 @@ def find(connection: Connection, asked: Search, served: Served, now: datetime) -
 def _narrowed(connection: Connection, asked: Search) -> Search:
     """The search, by the names that hold its text, where an index tells them and there are not too many."""
     sites = connection.execute(select(tables.counts.c.site).distinct()).scalars()
+    # The index holds no keys of sites: rows that fit by those alone would be missed.
     if any(asked.text.lower() in site.lower() for site in sites):
         return asked
     found = words.holding(connection, asked.text)
@@ -168,4 +172,5 @@ def _one_of(keys: Iterable[tuple[str, str]]) -> ColumnElement[bool]:
 def _place(row: Mapping[str, Any], order: str) -> tuple[Any, ...]:
     if order == "name":
         return row["name"], row["site"]
+    # What never arrived stands at zero, as the index of that order has it.
     return row["last_synced_at" if order == "arrival" else "source_updated_at"] or EPOCH, row["site"], row["name"]

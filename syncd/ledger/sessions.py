@@ -39,6 +39,7 @@ class Sessions:
         with self._reading() as connection:
             query = select(tables.sessions).where(tables.sessions.c.hash == _hash(session))
             row = connection.execute(query).first()
+        # By both bounds: a session that a wrong clock began would last longer than any other.
         if row is None or not is_ahead(row.until, self._clock(), LASTS):
             return None
         return row.name, row.credential

@@ -48,6 +48,7 @@ class SiteQueue:
             yield mine
         finally:
             with self._changed:
+                # Also of a thread that gave up: its ticket would hold up all who came later.
                 queue.remove(ticket)
                 self._changed.notify_all()
 
@@ -57,6 +58,7 @@ TURNS = SiteQueue()
 
 
 def _poll(attempt: Callable[[], bool], give_up: GiveUp) -> bool:
+    # Asked again and again instead of waited for in the system: so a stop or a deadline can end the wait.
     while not attempt():
         if give_up():
             return False
@@ -84,6 +86,8 @@ def file_lock(ledger: Path, site: str, give_up: GiveUp) -> Iterator[Callable[[],
             return False
 
     def attempt() -> bool:
+        # Opened anew at each try: the file may have been removed since, and others would lock the one in its place.
+        # No link is followed, and a pipe in its place holds nobody up.
         handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         try:
             if is_special(path):
@@ -137,6 +141,7 @@ def advisory_lock(connection: Connection, site: str, give_up: GiveUp) -> Iterato
     key = _key_of(site)
 
     def attempt() -> bool:
+        # Committed at once: the wait must not be one long transaction, and the journal begins its own.
         got = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar()
         connection.commit()
         return bool(got)
@@ -149,5 +154,6 @@ def advisory_lock(connection: Connection, site: str, give_up: GiveUp) -> Iterato
         if got and not connection.invalidated:
             with suppress(SQLAlchemyError):
                 connection.rollback()
+                # By hand: the connection goes back to the pool, and its session would keep the lock.
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
                 connection.commit()

@@ -118,6 +118,7 @@ class Ledger(PastQueries):
 
         `waits` is told, again and again, while another holder is waited for.
         """
+        # Its lines of the trail would mix with those of people's decisions.
         if site == CONTROL:
             raise LedgerError(f"no site can be called {CONTROL}", hint="see site_id and instance_id")
         began = time.monotonic()
@@ -130,6 +131,7 @@ class Ledger(PastQueries):
             return stop() or now >= deadline
 
         with ExitStack() as stack:
+            # The turn comes first: the lock itself knows no order, so one job could overtake another for ever.
             got = stack.enter_context(TURNS.turn(f"{self.place} {site}", give_up))
             is_held: Callable[[], bool] | None = None
             self.still_there()
@@ -186,6 +188,7 @@ class Ledger(PastQueries):
     def rename_owner(self, old: str, new: str) -> None:
         """Say that this installation is called another name from now on."""
         with self.writing() as connection:
+            # With its line in the same transaction: a kill leaves no rename that the trail does not know.
             upsert(connection, tables.meta, [{"key": "owner", "value": new}])
             entry = Entry(event="owner.renamed", detail={"old": old, "new": new})
             trail.append(connection, CONTROL, [entry], self._clock())
@@ -211,6 +214,7 @@ class Ledger(PastQueries):
                 f"the ledger {self.place} is of owner {known}, and the configuration says owner: {owner}",
                 hint=f"write owner: {known} again, or: syncd state rename-owner {known} {owner}",
             )
+        # A new ledger, or one from before owners were kept, which is known by its marks so far.
         if keep and self.meta("owner") is None:
             self.set_meta("owner", owner)
 
@@ -263,6 +267,7 @@ class Ledger(PastQueries):
         within = path.path.startswith(known, autoescape=True) if known.endswith("/") else true()
         with self.writing() as connection:
             connection.execute(delete(tables.mounts).where(and_(key.source == source, key.mount == known)))
+            # Versions begin anew with a mount: what is known of the one before would make them look old.
             connection.execute(delete(tables.paths).where(and_(path.source == source, within)))
             entry = Entry(event="mount.accepted", detail={"source": source, "mount": known})
             trail.append(connection, CONTROL, [entry], self._clock())

@@ -46,6 +46,7 @@ NOT_AN_EXPORT = "make one with: syncd state export --full > FILE"
 def exported(ledger: Ledger, owner: str) -> dict[str, Any]:
     """Everything but fingerprints. Raises `LedgerError`."""
     with ledger.reading() as connection:
+        # In the order of their keys: the history's lines are numbered anew as they come.
         rows = {
             table.name: [
                 _plain(row) for row in connection.execute(select(table).order_by(*table.primary_key)).mappings()
@@ -110,6 +111,7 @@ def _row(table: Table, given: object) -> dict[str, Any]:
 def _value(column: Column[Any], value: object) -> object:
     fits = value is None if column.nullable else False
     if isinstance(column.type, tables.Instant):
+        # By its very type: a boolean is an int as well.
         fits = fits or (type(value) is int and abs(value) < 2**62)
         if fits and isinstance(value, int):
             return tables.EPOCH + value * tables.MICROSECOND

@@ -42,6 +42,7 @@ def install(connection: Connection) -> None:
     """Index what is there, and from now on; where the database cannot, it stays without."""
     statements = POSTGRES if connection.dialect.name == "postgresql" else SQLITE
     try:
+        # In a savepoint: a database that refuses this must not end the migration around it.
         with connection.begin_nested():
             for statement in statements:
                 connection.exec_driver_sql(statement)
@@ -53,6 +54,7 @@ def is_out_of_step(connection: Connection) -> bool:
     """Did somebody VACUUM the file by hand? That may number rows anew, which nothing else tells."""
     if connection.dialect.name != "sqlite" or not _is_there(connection):
         return False
+    # Numbers close up when they are given anew, so a gap anywhere moves the last row: that one tells.
     newest = text(
         "SELECT r.site, r.name, w.site, w.name FROM (SELECT max(rowid) AS top FROM syncd_records) AS t"
         " LEFT JOIN syncd_records AS r ON r.rowid = t.top LEFT JOIN syncd_words AS w ON w.rowid = t.top"
@@ -74,8 +76,10 @@ def _is_there(connection: Connection) -> bool:
 
 def holding(connection: Connection, words: str) -> list[tuple[str, str]] | None:
     """Site and name of each row that holds a text in its name, path or target; None where rows have to be read."""
+    # PostgreSQL uses its indexes within the search itself.
     if len(words) < SHORTEST or connection.dialect.name != "sqlite" or not _is_there(connection):
         return None
+    # As one phrase: what people type is data, and no word of FTS5's query language.
     phrase = '"' + words.replace('"', '""') + '"'
     found = connection.execute(
         text("SELECT site, name FROM syncd_words WHERE syncd_words MATCH :phrase LIMIT :most"),

@@ -69,6 +69,7 @@ class Events:
             target=target,
             name=action.name,
             ref=str(ref),
+            # Its label: the version of a KV v1 secret is a fingerprint, which is never shown.
             version=version_label(version),
             remote_id=outcome.remote_id,
             request_id=outcome.request_id,
@@ -88,8 +89,10 @@ class Events:
         seconds = round(report.seconds, 3)
         fields: dict[str, Any] = {"exit_code": report.exit_code, "seconds": seconds}
         fields |= {word.replace(" ", "_"): number for word, number in counts.items()}
+        # Kept elsewhere with the log, they show a tail of the trail that was cut off.
         if report.audit_heads:
             fields["audit_heads"] = report.audit_heads
+        # What was interrupted is no success, though nothing of it failed.
         if report.unsent:
             fields |= {"exit_code": report.exit_code or INTERRUPTED, "unsent": report.unsent}
         if isinstance(report.error, SyncdError):

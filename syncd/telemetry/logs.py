@@ -95,6 +95,7 @@ def configure(*, form: str, level: str) -> None:
     if form == "auto":
         form = "console" if sys.stderr.isatty() else "json"
     renderer: Any = (
+        # The default formatter may print the locals of each frame, and values with them.
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if form == "console"
         else structlog.processors.JSONRenderer()
@@ -104,6 +105,7 @@ def configure(*, form: str, level: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            # Last before the renderer: nothing that a processor adds gets past the net.
             redacted,
             renderer,
         ],
@@ -111,11 +113,13 @@ def configure(*, form: str, level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", LossyStream())),
         cache_logger_on_first_use=False,
     )
+    # Python's own would print the warnings of libraries that have no handler.
     logging.lastResort = None
     for name in NOISY:
         library = logging.getLogger(name)
         library.handlers = [logging.NullHandler()]
         library.propagate = False
+        # With --debug, too: that turns on our own loggers, and theirs print bodies.
         library.setLevel(logging.CRITICAL)
 
 

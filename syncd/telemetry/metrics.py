@@ -107,6 +107,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._families = _families(self.registry)
+        # A daemon that started has its file in force.
         self._families.reload.set(1)
         self._pairs: set[tuple[str, str]] = set()
         self._expiring: set[str] = set()
@@ -146,6 +147,7 @@ class Metrics:
         sources: AbstractSet[str],
     ) -> None:
         """Seconds from run to run by job, requests a second by target; gauges of other (job, target) pairs go."""
+        # A gauge that nobody sets any more would keep its alert firing.
         gone, families = self._pairs - pairs, self._families
         for job, target in gone:
             for family in (families.success, families.secrets, families.duration, families.drift, families.refusals):
@@ -188,17 +190,20 @@ class Metrics:
         self._families.actions.labels(outcome.verb, "failed" if outcome.error else "done").inc()
         if outcome.restored:
             self._families.drift.labels(job, target).inc()
+        # No value was sent, so none arrived late.
         if isinstance(action, Delete) or (isinstance(action, Update) and action.describe_only):
             return
         if isinstance(action, Update) and action.reason is Reason.ROLLED_BACK:
             return  # an older version, on purpose: its age is no delay
         if outcome.error is None and outcome.at and action.desired.updated_at:
             age = (outcome.at - action.desired.updated_at).total_seconds()
+            # The source's clock may be ahead of ours.
             self._families.staleness.labels(job).observe(max(0.0, age))
 
     def counted(self, job: str, target: str, statuses: Mapping[str, int]) -> None:
         """How many secrets of a job are in each status on a target."""
         self._pairs.add((job, target))
+        # Zeros as well: a status that no secret has any more would keep its last number.
         for status in STATUSES:
             self._families.secrets.labels(job, target, status).set(statuses.get(status, 0))
 
@@ -207,5 +212,6 @@ class Metrics:
         job, target = report.job, report.target
         self._pairs.add((job, target))
         self._families.duration.labels(job, target).observe(max(0.0, report.seconds))
+        # Some secrets failed (1) or were withheld (6), and the cycle was done: it does not count as stuck.
         if report.exit_code in {0, 1, 6}:
             self._families.success.labels(job, target).set(report.finished_at.timestamp())

@@ -48,6 +48,7 @@ class OtlpTraces:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
         named = {"service.name": os.environ.get("OTEL_SERVICE_NAME", "syncd"), "service.version": __version__}
+        # Not by the SDK at exit: it would wait for its collector, however silent that is. `close` ends it in time.
         self._provider = TracerProvider(resource=Resource.create(named), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=SECONDS)))
         self._tracer = self._provider.get_tracer("syncd", __version__)
@@ -66,6 +67,7 @@ class OtlpTraces:
             done = "failed" if outcome.error else "done"
             at = _nanoseconds(outcome.at or report.finished_at)
             span.add_event(f"secret.{outcome.verb}", {**about, "outcome": done}, at)
+        # Our own words alone: the message of a library may hold anything.
         if isinstance(report.error, SyncdError):
             span.set_status(Status(StatusCode.ERROR, report.error.message))
         span.end(_nanoseconds(report.finished_at))
@@ -85,6 +87,7 @@ def traces() -> Traces:
         return OtlpTraces()
     except ImportError:
         hint = "pip install 'syncd[otel]', or unset the endpoint"
+    # Odd variables leave the traces out; they stop no daemon.
     except (ValueError, TypeError) as error:
         hint = f"see the OTEL_ variables ({type(error).__name__})"
     logger().warning("traces.unavailable", hint=hint)

@@ -110,6 +110,7 @@ class Api:
         if right not in who.may:
             self._service.denied(who, right)
             return refused(403, f"{who.name} may not {right}", "see `may` in server.tokens")
+        # Before anything is done: no database would keep it, and the fault would seem to be ours.
         if not all(map(is_text, request.query_params.values())):
             return refused(400, "the address holds a NUL, or half of a character")
         try:
@@ -132,6 +133,7 @@ def _of_post(act: Callable[[Principal, Mapping[str, Any]], object]) -> Callable[
             content = json.loads(body or b"{}")
             if not all(map(is_text, _texts(content))):
                 return refused(400, "a text in the body holds a NUL, or half of a character")
+        # A body of nothing but brackets is no bug of ours.
         except (ValueError, RecursionError):
             return refused(400, "the body is no JSON")
         if not isinstance(content, dict):

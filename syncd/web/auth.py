@@ -55,6 +55,7 @@ def form_is_genuine(request: Request, who: Principal, form: dict[str, str]) -> b
     """Does the form come from a page that this very session was given?"""
     if comes_from_elsewhere(request):
         return False
+    # Whoever has no such field (a bearer token) would match a form that leaves it empty.
     return bool(who.csrf) and hmac.compare_digest(form.get("csrf", "").encode(), who.csrf.encode())
 
 
@@ -63,6 +64,7 @@ async def form_of(request: Request) -> dict[str, str] | None:
     body = b""
     async for chunk in request.stream():
         body += chunk
+        # Counted as it comes: the length in a header is the client's word.
         if len(body) > MAX_FORM:
             return None
     try:
@@ -73,6 +75,7 @@ async def form_of(request: Request) -> dict[str, str] | None:
 
 def set_cookie(response: Response, request: Request, session: str) -> None:
     """The session's cookie: for this host alone, not for scripts, and behind https for https alone."""
+    # A proxy that speaks TLS reaches this server by http, so its word counts; a false one harms its sender alone.
     secure = "https" in {request.url.scheme, request.headers.get("x-forwarded-proto", "")}
     response.set_cookie(COOKIE, session, max_age=8 * 3600, httponly=True, samesite="lax", secure=secure, path="/")
 
@@ -81,6 +84,7 @@ class LoginLimit:
     """Counts failed logins; the right token is not asked for while there are too many."""
 
     def __init__(self) -> None:
+        # Without a lock, because it is used on the event loop alone.
         self._failures: deque[float] = deque()
 
     def is_reached(self) -> bool:

@@ -115,6 +115,7 @@ class Console:
         """A page for whoever may read; a stranger is led to where one logs in."""
 
         async def endpoint(request: Request) -> Response:
+            # In a thread: reading the ledger blocks, and the event loop is everybody's.
             return await run_in_threadpool(self._read, answer, request, or_login=or_login)
 
         return endpoint
@@ -139,6 +140,7 @@ class Console:
         try:
             health = self._service.status(names=False)
         except SyncdError:
+            # The page to log in at has to come all the same, and say what is wrong.
             health = {
                 "ready": False,
                 "jobs": [],
@@ -151,8 +153,10 @@ class Console:
 
     async def _login(self, request: Request) -> Response:
         form = await form_of(request)
+        # Another site's form would log somebody in under a name that is not theirs.
         if form is None or comes_from_elsewhere(request):
             return PAGE_TOO_LARGE if form is None else await run_in_threadpool(self._login_page, request, 403)
+        # Before the token is looked at: meanwhile the answer tells no right one from a wrong one.
         if self._limit.is_reached():
             wrong = "too many tries; wait a minute"
             return await run_in_threadpool(self._login_page, request, 429, wrong, form.get("to", ""))
@@ -166,6 +170,7 @@ class Console:
             wrong = "no token of this server"
             return await run_in_threadpool(self._login_page, request, 401, wrong, form.get("to", ""))
         to = form.get("to", "")
+        # Judged again: it came back in a form, which anybody can write.
         answer = RedirectResponse(to if is_page(to) else "/", 303)
         set_cookie(answer, request, session)
         return answer
@@ -174,6 +179,7 @@ class Console:
         form = await form_of(request)
         who = await run_in_threadpool(who_asks, self._service, request)
         answer = RedirectResponse("/", 303)
+        # Another site can log nobody out either.
         if who is not None and form is not None and form_is_genuine(request, who, form):
             await run_in_threadpool(self._service.log_out, request.cookies.get(COOKIE, ""))
             answer.delete_cookie(COOKIE, path="/")
@@ -258,7 +264,7 @@ class Console:
         form, part = request.path_params["form"], request.query_params.get("part", "")
         text, kind = self._service.report(who, form, part)
         answer = Response(text, media_type=kind)
-        # The part is one of the report's own: any other was refused.
+        # The service takes known forms and parts alone, so nothing else of the request gets into a header.
         what = f"-{part}" if part and form == "csv" else ""
         answer.headers["Content-Disposition"] = f'attachment; filename="syncd-report{what}.{form}"'
         return answer
@@ -274,6 +280,7 @@ def headline(data: Mapping[str, Any], needs: int) -> str:
         return f"{needs} {'thing needs' if needs == 1 else 'things need'} you."
     if not total:
         return "No secret is here yet."
+    # Nothing needs anybody, and yet not all is synced (outside a window, say): what is told has to be true.
     behind = sum(number for word, number in data["statuses"].items() if word != "synced")
     if behind:
         return f"{behind:,} of {total:,} secrets on {sites} sites are not as their sources say."

@@ -24,6 +24,7 @@ _REFUSALS = {
 def _answers(schema: dict[str, Any], **more: str) -> dict[str, Any]:
     found: dict[str, Any] = {"200": {"description": "done", "content": {"application/json": {"schema": schema}}}}
     for status, words in {**_REFUSALS, **more}.items():
+        # A keyword cannot begin with a digit, so a status that is given by one has an s before it.
         key = status.removeprefix("s")
         found[key] = {"description": words, "content": {"application/json": {"schema": _ERROR}}}
     return found

@@ -48,6 +48,7 @@ def _guarded(service: Service, right: str, act: Act) -> Callable[[Request], Awai
         if right not in who.may:
             await run_in_threadpool(service.denied, who, right)
             return PlainTextResponse(f"this token may not {right}\n", 403)
+        # Only now: nothing of a body is kept for whoever may not send it.
         body = b""
         async for chunk in request.stream():
             body += chunk
@@ -79,6 +80,7 @@ def _audit(service: Service, who: Principal, _given: dict[str, Any], body: bytes
     paths = written(body)
     if paths is None:
         return PlainTextResponse("no audit line in it: one JSON object a line, as an audit device writes them\n", 400)
+    # Not an error: most lines are about what no job syncs, and a device that is refused may hold up OpenBao.
     return _woken(service.wake(sorted(paths), who), or_else=200)
 
 
@@ -139,6 +141,7 @@ def build(service: Service) -> Starlette:
         lines = missing or ["ok"]
         if service.configuration():
             lines = [*lines, "the configuration file is refused or missing, the one before goes on; see the log"]
+        # A refused file is told and no more: the pod goes on with the configuration of before.
         return PlainTextResponse("\n".join(lines) + "\n", 503 if missing else 200)
 
     def metrics(request: Request) -> Response:
@@ -152,6 +155,7 @@ def build(service: Service) -> Starlette:
 
     def status(request: Request) -> Response:
         who = _bearer(service, request)
+        # Not answered as a stranger: a script has to see that its token is wrong.
         if "authorization" in request.headers and who is None:
             return PlainTextResponse("a valid bearer token is needed\n", 401)
         names = who is not None and "read" in who.may and who.targets is None

@@ -30,6 +30,7 @@ class RequestDeadlineProtocol(H11Protocol):
         """A new client."""
         super().connection_made(transport)
         self._born = self.loop.time()
+        # Whoever holds connections open without a request makes room for those who have one.
         if len(self.connections) > CONNECTIONS:
             others = (
                 connection
@@ -53,6 +54,7 @@ class RequestDeadlineProtocol(H11Protocol):
         super().on_response_complete()
 
     def _late(self) -> None:
+        # Not closed: that would wait until a client that reads nothing has read.
         self.transport.abort()
 
 
@@ -66,6 +68,7 @@ class HttpServer:
             host=host.strip("[]") or "0.0.0.0",  # noqa: S104  # `:8080` means every address
             port=int(port),
             http=RequestDeadlineProtocol,
+            # Its default gives its loggers back the handlers that our logging took from them.
             log_config=None,
             access_log=False,
             server_header=False,
@@ -78,6 +81,7 @@ class HttpServer:
             ws="none",
         )
         try:
+            # Bound before the thread starts, so that a port in use ends the start. uvicorn itself would exit.
             sock = config.bind_socket()
         except (SystemExit, OSError):
             hint = "is the port in use, and the host an address of this machine (or 0.0.0.0 for all)?"
@@ -90,4 +94,5 @@ class HttpServer:
     def stop(self) -> None:
         """Stop answering."""
         self._server.should_exit = True
+        # A client that is served right now holds up no stop: the thread ends with the process.
         self._thread.join(2)

@@ -21,8 +21,10 @@ def written(body: bytes) -> frozenset[tuple[str, str]] | None:
         entry = mapping(parsed(line))
         request = mapping(entry.get("request"))
         path = text(request.get("path")).strip("/")
+        # A line of a read is understood, though it wakes nobody: only a body of other things is an error.
         understood |= bool(path)
         operation = text(request.get("operation"))
+        # Of each request the line of its answer: only then is the new version there, and a refused one wrote nothing.
         if entry.get("type") != "response" or entry.get("error") or operation not in WRITES or not path:
             continue
         namespace = text(mapping(request.get("namespace")).get("path")).strip("/")

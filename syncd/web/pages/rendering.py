@@ -64,6 +64,7 @@ def plain(value: object) -> str:
     return "-" if value is None else exact(value) if isinstance(value, datetime) else str(value)
 
 
+# Names, paths and reasons come from outside: in a page they are text, whatever they hold.
 _ENVIRONMENT = Environment(
     loader=PackageLoader("syncd.web.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
