@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -79,6 +79,14 @@ class App:
         self.after_run: list[Callable[[], None]] = []
         """Done after each run of a job in the daemon, and before all is closed."""
         self._opened = open_ledger(settings, around.clock, writable=writable, renaming=renaming)
+        with ExitStack() as stack:  # what is refused from here on leaves no open ledger behind
+            stack.callback(self._opened.close)
+            self._compose()
+            stack.pop_all()
+
+    def _compose(self) -> None:
+        """Put together what the app holds, on the ledger that is open. Raises `SyncdError`."""
+        settings, around = self.settings, self._around
         self._joined = self.ledger.joined_sites()
         waits = WaitNotices(around.waits)
         self._parts = _Parts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,33 +46,47 @@ def open_ledger(settings: Settings, clock: Clock, *, writable: bool, renaming: b
     `writable` False: where there is no ledger yet, none is made (a plan). `renaming`: its owner may be another than
     the configuration's.
     """
-    ledger, times, path = _opened(settings.state, clock, writable=writable)
-    fingerprints = _fingerprints(settings.state, ledger, path)
-    keep = writable or not (path and is_read_only(path))
-    ledger.check_key(fingerprints.key_id, keep=keep)
-    if not renaming:
-        ledger.check_owner(settings.owner, keep=keep)
-    return OpenedLedger(ledger=ledger, request_times=times, fingerprints=fingerprints)
+    # A daemon tries a refused configuration again every minute: what was opened for it is closed.
+    with ExitStack() as opened:
+        ledger, times, path = _opened(settings.state, clock, opened, writable=writable)
+        fingerprints = _fingerprints(settings.state, ledger, path)
+        keep = writable or not (path and is_read_only(path))
+        ledger.check_key(fingerprints.key_id, keep=keep)
+        if not renaming:
+            ledger.check_owner(settings.owner, keep=keep)
+        opened.pop_all()
+        return OpenedLedger(ledger=ledger, request_times=times, fingerprints=fingerprints)
 
 
-def _opened(state: State, clock: Clock, *, writable: bool) -> tuple[Ledger, Engine, Path | None]:
+def _opened(state: State, clock: Clock, opened: ExitStack, *, writable: bool) -> tuple[Ledger, Engine, Path | None]:
+    """The ledger, where its request times are, and its file. `opened`: closes it all again."""
+
+    def closing(engine: Engine) -> Engine:
+        opened.callback(engine.dispose)
+        return engine
+
     if state.url is not None:
         url = state.url.read("state.url").reveal()
-        return Ledger(postgres_engine(url), "in PostgreSQL", None, clock), postgres_engine(url), None
+        return (
+            Ledger(closing(postgres_engine(url)), "in PostgreSQL", None, clock),
+            closing(postgres_engine(url)),
+            None,
+        )
     path = state.file
     if not writable and not path.exists():
-        engine = sqlite_engine(None)
+        engine = closing(sqlite_engine(None))
         return Ledger(engine, "in memory", None, clock), engine, None
     # Reading commands work where nothing may be written, the folder included.
     if not writable and is_read_only(path):
-        memory = sqlite_engine(None)
+        memory = closing(sqlite_engine(None))
         Ledger(memory, "in memory", None, clock)  # the request times of this command alone
-        return Ledger(read_only_engine(path), str(path), path, clock), memory, path
+        return Ledger(closing(read_only_engine(path)), str(path), path, clock), memory, path
     for file, rights in prepare_file(path):
         hint = "only its owner may read it now"
         logger().warning("state.narrowed", file=str(file), had=f"{rights:04o}", hint=hint)
     # Request times need not outlast a power cut: nothing but the rate limit goes by them.
-    return Ledger(sqlite_engine(path), str(path), path, clock), sqlite_engine(path, durable=False), path
+    times = closing(sqlite_engine(path, durable=False))
+    return Ledger(closing(sqlite_engine(path)), str(path), path, clock), times, path
 
 
 def _fingerprints(state: State, ledger: Ledger, path: Path | None) -> Fingerprints:

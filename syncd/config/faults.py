@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from types import UnionType
@@ -151,8 +150,3 @@ def _models(model: Any, seen: set[Any]) -> Iterator[Any]:
             yield inner
             for field in inner.model_fields.values():
                 yield from _models(field.annotation, seen)
-
-
-def nearest(written: str, names: Any) -> str:
-    """The real name that is nearest to one that does not exist; empty if none is near."""
-    return next(iter(difflib.get_close_matches(written, list(names), n=1, cutoff=0.6)), "")

@@ -109,7 +109,7 @@ def _rule_slips(rule: SecretRule, source: VaultSettings | AwsSettings) -> Iterat
 
 
 def _twice_taken(settings: Settings) -> Iterator[Slip]:
-    """Secrets that two jobs give one and the same name on one site: there the first is in conflict with the other."""
+    """Secrets that two jobs give one and the same name on one site: the first keeps them, the other sends nothing."""
     seen: list[tuple[str, frozenset[str], str, int, SecretRule]] = []
     for job_name, job in settings.jobs.items():
         sites = frozenset(settings.targets[target].site for target in job.targets)

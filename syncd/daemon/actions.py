@@ -128,13 +128,15 @@ class Actions:
         """Leave a secret alone until `asked["until"]`; without it, thaw it. Returns: what was done, in words."""
         until = _moment(asked["until"]) if asked.get("until") else None
         # A thaw overrides no safeguard, so it needs no reason.
-        why = reason_of(reason) if until else (reason.strip() or None)
+        why = reason_of(reason) if until or reason.strip() else None
         with self._in_the_name_of(who, "freeze", why) as app:
             site, name = asked.get("site", ""), asked.get("name", "")
             _seen_record(app, who, site, name)  # before the lock: nobody holds up a site that is not theirs
             with app.ledger.lock(site, holder=holder(), wait=LOCK_WAIT, stop=app.stop.is_set) as journal:
                 # Asked again under the lock: a cycle may have written the row meanwhile.
                 record = _seen_record(app, who, site, name)
+                if until is None and not record.is_frozen(app.runtime.clock()):
+                    raise ConfigError(f"{name} is not frozen", hint="its page and `syncd explain` say what it is")
                 event = "secret.frozen" if until else "secret.thawed"
                 detail = {"until": f"{until:%Y-%m-%dT%H:%M:%SZ}"} if until else {}
                 # The freeze wrote over what it was before: behind until a cycle has looked.

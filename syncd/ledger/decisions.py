@@ -31,7 +31,10 @@ class Decisions:
         self._reading, self._writing, self._clock = reading, writing, clock
 
     def held(self, site: str | None = None, job: str | None = None, batch: str | None = None) -> tuple[HeldAction, ...]:
-        """What waits for a release, or was released and is not sent yet; a release that ran out is none."""
+        """What waits for a release, or was released and is not sent yet.
+
+        A release that ran out is there, too: ask `is_released`.
+        """
         table = tables.held
         asked = (("site", site), ("job", job), ("batch", batch))
         where = [table.c[key] == value for key, value in asked if value is not None]

@@ -263,7 +263,7 @@ def _keep_sites_apart(connection: Connection) -> None:
 
     Pauses of before hold for the target's name.
     """
-    meta = tables.meta.c
+    meta, now = tables.meta.c, (datetime.now(UTC) - tables.EPOCH) // tables.MICROSECOND
     kept = connection.execute(select(meta.value).where(meta.key.startswith("alias "))).scalars().all()
     for statement in (
         "CREATE TABLE syncd_aliases (old VARCHAR(200) NOT NULL PRIMARY KEY, site VARCHAR(200) NOT NULL)",
@@ -282,6 +282,9 @@ def _keep_sites_apart(connection: Connection) -> None:
         "ALTER TABLE syncd_pauses_9 RENAME TO syncd_pauses",
     ):
         connection.exec_driver_sql(statement)
+    # The end of a pause that is over was nobody's to tell; one that holds still gets its line.
+    holds = "UPDATE syncd_pauses SET end_told = :no WHERE until > :now"
+    connection.execute(text(holds), {"no": False, "now": now})
     # Not as text: PostgreSQL's driver takes a % in it for a place of a value.
     connection.execute(delete(tables.meta).where(or_(meta.key.startswith("alias "), meta.key.startswith("news "))))
     for old, site in map(json.loads, kept):

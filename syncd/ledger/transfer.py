@@ -112,7 +112,7 @@ def _value(column: Column[Any], value: object) -> object:
     fits = value is None if column.nullable else False
     if isinstance(column.type, tables.Instant):
         # By its very type: a boolean is an int as well.
-        fits = fits or (type(value) is int and abs(value) < 2**62)
+        fits = fits or (type(value) is int and tables.LEAST_INSTANT <= value <= tables.LAST_INSTANT)
         if fits and isinstance(value, int):
             return tables.EPOCH + value * tables.MICROSECOND
     elif isinstance(column.type, Boolean):

@@ -90,7 +90,7 @@ class LossyStream:
 def configure(*, form: str, level: str) -> None:
     """Set logging up for this process. `form`: auto, json or console.
 
-    Libraries log warnings at most, and never through their own handlers: at DEBUG they print bodies.
+    Libraries log nothing: at DEBUG they print bodies, and their warnings hold addresses.
     """
     if form == "auto":
         form = "console" if sys.stderr.isatty() else "json"

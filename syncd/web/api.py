@@ -177,10 +177,6 @@ def _why(body: Mapping[str, Any]) -> str:
     return _text(body, "reason")
 
 
-def _until(body: Mapping[str, Any]) -> str:
-    return _text(body, "until")
-
-
 def _secret(body: Mapping[str, Any]) -> dict[str, str]:
     return {key: _text(body, key) for key in ("site", "name", "until")}
 

@@ -36,11 +36,11 @@ class _Seen:
     orphaned_rollbacks: Mapping[tuple[str, str], Rollback] = field(default_factory=dict)
     """The same of sources that are gone or have a new name, by path and id of the mount."""
     rolled_back: dict[str, str] = field(default_factory=dict)
+    """Paths that were listed and are read in an older version, and in which words."""
     newest: dict[str, str] = field(default_factory=dict)
     """Version tokens of what was rolled back, as the source has them."""
     news: set[str] = field(default_factory=set)
     """Paths that were read in a version that the ledger does not have."""
-    """Paths that were listed and are read in an older version, and in which words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

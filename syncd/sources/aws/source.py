@@ -42,6 +42,7 @@ from syncd.sources.aws.session import (
     as_source_error,
     asked_with_renewal,
 )
+from syncd.sources.declined import Declined
 from syncd.sources.limits import LISTING_SECONDS, PAGE
 from syncd.sources.retry import FailFast
 from syncd.transport.idle import IdleWatch
@@ -56,6 +57,8 @@ WRONG_STATE = "InvalidRequestException"
 """Such as a secret that is marked for deletion (GetSecretValue reference)."""
 ACCOUNT = "account"
 """What stands for a mount here: the region and account that the secrets are of."""
+
+BATCHES = "BatchGetSecretValue"
 
 
 class AwsSource:
@@ -80,7 +83,8 @@ class AwsSource:
         self._client = client
         self._observe = observe
         self._renewed = renewed
-        self._batches, self._idle = True, IdleWatch()
+        self._declined, self._idle = Declined(), IdleWatch()
+        self._renewing = threading.Lock()
         self._kms_keys: dict[str, str] = {}
         """By path, where it is not the account's own key: for the hint about a key that may not be used."""
 
@@ -90,10 +94,11 @@ class AwsSource:
 
     def _ask(self, call: str, **arguments: Any) -> dict[str, Any]:
         self._observe(call)
+        used = self._client
         answer: dict[str, Any] = asked_with_renewal(
             f"source {self.name}",
             lambda: self._call(call, arguments),
-            self._renew,
+            lambda: self._renew(used),
             self._stop,
         )
         return answer
@@ -103,11 +108,12 @@ class AwsSource:
         with self._idle.use(client.close):  # botocore's close leaves a client that connects anew
             return getattr(client, call)(**arguments)
 
-    def _renew(self) -> bool:
-        client = self._renewed()
-        if client is not None:
-            self._client = client
-        return client is not None
+    def _renew(self, refused: Any) -> bool:
+        """Is there another client than the refused one? Of threads that were refused together one makes it for all."""
+        with self._renewing:
+            if self._client is refused and (client := self._renewed()) is not None:
+                self._client = client
+            return self._client is not refused
 
     def snapshot(self, rule: Rule) -> Snapshot:
         """What the rule selects; a page that fails leaves the listing incomplete."""
@@ -137,17 +143,18 @@ class AwsSource:
             failures.append(ReadFailure(location=place, message=error.message, hint=error.hint))
         except SourceError as error:
             failures.append(ReadFailure(location=place, message=error.message, hint=error.hint))
-        # Every page came: what fails from here on is one entry's own fault.
+        # An entry that does not say whose it is may be any secret's: what is not listed then is not known to be gone.
+        nameless = [secret for secret in found if not word(mapping(secret).get("Name"))]
+        failures += [ReadFailure(location=place, message=NOT_AWS, hint=NOT_AWS_HINT) for _ in nameless[:1]]
+        # Every page came, and every entry has its name: what fails from here on is one secret's own fault.
         complete = not failures
         entries: dict[str, SourceEntry] = {}
         # DescribeSecret shows what is scheduled for deletion, though it can no longer be read; ListSecrets does not.
         deleted = [secret for secret in found if mapping(secret).get("DeletedDate")]
         for secret in found:
-            if secret in deleted:
+            if secret in deleted or secret in nameless:
                 continue
-            if not word(mapping(secret).get("Name")):
-                failures.append(ReadFailure(location=place, message=NOT_AWS, hint=NOT_AWS_HINT))
-            elif selects_path(rule, secret["Name"]) and _tagged(rule, secret):
+            if selects_path(rule, secret["Name"]) and _tagged(rule, secret):
                 entry = self._entry(rule, secret)
                 if isinstance(entry, ReadFailure):
                     failures.append(entry)
@@ -253,14 +260,14 @@ class AwsSource:
 
     def _batch(self, entries: tuple[SourceEntry, ...], once: FailFast) -> list[ReadResult]:
         answer: dict[str, Any] = {}
-        if self._batches:
+        if BATCHES not in self._declined:
             try:
                 answer = once(lambda: self._ask("batch_get_secret_value", SecretIdList=[e.ref.path for e in entries]))
             except Refused as refused:
                 # Any other refusal, such as an expired token, is of this call alone: the next batch is tried again.
                 # Until then its secrets are asked for one by one, and each says for itself what is wrong with it.
                 if refused.code in NOT_PERMITTED:
-                    self._batches = False  # a policy without it: one by one from now on
+                    self._declined.add(BATCHES)  # a policy without it: one by one until it may have been granted
             except SourceError as error:
                 return [_failed(entry, error.message, error.hint) for entry in entries]
         values = [mapping(value) for value in answer.get("SecretValues") or ()]

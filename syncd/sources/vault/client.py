@@ -6,10 +6,13 @@ from typing import Any
 from urllib.parse import quote
 
 from syncd.domain.ports import Clock
+from syncd.sources.declined import Declined
 from syncd.sources.retry import retried
 from syncd.sources.vault.answers import UNKNOWN_METHOD, StatusError
 from syncd.sources.vault.auth import Login
 from syncd.sources.vault.session import Server, VaultSession
+
+LIST = "the method LIST"
 
 
 class VaultClient:
@@ -18,7 +21,7 @@ class VaultClient:
     def __init__(self, server: Server, login: Login, clock: Clock) -> None:
         self.name = server.name
         self._session = VaultSession(server, login, clock)
-        self._lists_by_get = False
+        self._declined = Declined()
 
     def close(self) -> None:
         """Close the connections."""
@@ -45,7 +48,7 @@ class VaultClient:
     def _send(self, method: str, path: str, call: str, params: dict[str, str]) -> dict[str, Any]:
         self._session.server.on_call(call)
         url = "/v1/" + quote(path, safe="/")
-        if method == "list" and self._lists_by_get:
+        if method == "list" and LIST in self._declined:
             method, params = "get", {**params, "list": "true"}
         try:
             answer = self._session.request(method, url, params)
@@ -54,6 +57,6 @@ class VaultClient:
                 raise
             # Vault takes a LIST as a GET with a parameter, too (its HTTP API's reference): for such proxies.
             answer = self._session.request("get", url, {**params, "list": "true"})
-            self._lists_by_get = True
+            self._declined.add(LIST)
         # A 204 says nothing; what reads an empty answer takes it for none of Vault's, never for an absence.
         return answer if isinstance(answer, dict) else {}

@@ -12,6 +12,7 @@ from typing import Any
 from syncd.domain import Glob, ReadFailure, Version
 from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_HINT, is_storable, mapping, text
 from syncd.errors import SourceError, SourceUnavailable
+from syncd.sources.declined import Declined
 from syncd.sources.limits import LISTING_SECONDS
 from syncd.sources.retry import FailFast
 from syncd.sources.vault.answers import NO_ANSWER, NOT_VAULT, NOT_VAULT_HINT, StatusError
@@ -104,7 +105,7 @@ class Walker:
 
     def __init__(self, client: VaultClient) -> None:
         self._client = client
-        self._plain: set[str] = set()
+        self._plain = Declined()
         """Mounts where the one-call listing was refused."""
 
     def strategy(self, mount: Mount) -> str:

@@ -150,6 +150,8 @@ class VaultSession:
             raise SourceUnavailable(
                 f"{place}: its certificate is not trusted",
                 hint="give the company's CA as ca_file, and see the host name in address",
+                # It is the server's, whatever path is asked for: the rest is not tried.
+                whole=True,
             ) from None
         except requests.exceptions.ProxyError:
             raise SourceUnavailable(

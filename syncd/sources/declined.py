@@ -1,0 +1,25 @@
+"""Abilities that a server may lack: what it refused rests for an hour, because a policy or an upgrade may bring it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+REST_SECONDS = 3600.0
+"""From one try of a refused ability to the next: a process lives for months, and policies change meanwhile."""
+
+
+class Declined:
+    """What one server refused lately. Whoever asks does without it until then."""
+
+    def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
+        self._steady = steady
+        self._until: dict[str, float] = {}
+
+    def add(self, what: str) -> None:
+        """It was refused just now."""
+        self._until[what] = self._steady() + REST_SECONDS
+
+    def __contains__(self, what: str) -> bool:
+        """Was it refused within the last hour?"""
+        return self._steady() < self._until.get(what, float("-inf"))
