@@ -27,6 +27,7 @@ class DeletionAllowance:
         given: set[str] = set()
         for text in options:
             target, separator, number = text.rpartition("=")
+            # `int` alone takes signs, blanks, underscores and the digits of other scripts.
             if not re.fullmatch(r"[0-9]{1,7}", number) or int(number) > LARGEST:
                 raise ConfigError(
                     f"--allow-deletes {text} is not a number of deletions",
@@ -34,6 +35,7 @@ class DeletionAllowance:
                 )
             if separator and target not in known:
                 raise ConfigError(f"there is no target {target}", hint=f"the targets are {', '.join(known)}")
+            # Which of two numbers is meant would be a guess, and this one lets secrets be deleted.
             if target in given:
                 raise ConfigError(
                     f"--allow-deletes is given twice for {target or 'the whole run'}", hint="add the numbers up"
@@ -62,5 +64,6 @@ class DeletionAllowance:
 
 def allowing_command(job: str, counts: Mapping[str, int]) -> str:
     """The command that lets these many deletions of a job through, by target."""
+    # Quoted, because it is printed to be copied into a shell.
     options = " ".join(f"--allow-deletes {shlex.quote(target)}={count}" for target, count in counts.items())
     return f"syncd sync {shlex.quote(job)} {options} --reason '…'"

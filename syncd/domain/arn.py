@@ -11,6 +11,7 @@ from dataclasses import dataclass
 NAME_CHARACTERS = r"A-Za-z0-9/_+=.@!-"
 """What a secret's name is made of (CreateSecret reference); `!` is in those that AWS's services make: `rds!db-…`."""
 PATTERN = re.compile(
+    # AWS has partitions of its own for China and for the US government: aws-cn, aws-us-gov.
     r"arn:(?P<partition>aws[a-z-]*):secretsmanager:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12})"
     rf":secret:(?P<name>[{NAME_CHARACTERS}]{{1,512}})-[A-Za-z0-9]{{6}}"
 )

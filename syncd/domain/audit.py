@@ -125,6 +125,7 @@ def end_of(outcome: Outcome, record: Record, at: datetime, agreed: Mapping[str, 
     """The line of how an action ended."""
     intent = entry_of(outcome.action, record, at, agreed)
     error = outcome.error
+    # A lost answer is neither done nor failed: the request may have taken effect.
     result = "done" if error is None else "unknown" if getattr(error, "maybe_done", False) else "failed"
     detail = {**intent.detail, **({"error": str(error)} if error else {})}
     return Entry(
@@ -253,6 +254,7 @@ def _fits(line: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
     """Do the columns say what the line says? `at` is stored in microseconds."""
     said = columns_of(line)
     said["at"] = (said["at"] - EPOCH) // timedelta(microseconds=1)
+    # Columns are what is searched, the text is what is sealed: one that differs would hide its line.
     return all(stored.get(key) == value for key, value in said.items())
 
 
@@ -281,14 +283,17 @@ class ChainCheck:
         expected = self.seq + 1
         if seq != expected:
             what = "was removed" if seq > expected else "was put in or moved"
+            # A removed line is told by its own number, not by that of the one after it.
             return Break(self.stream, min(seq, expected), what)
         try:
             line = json.loads(text)
             is_whole = isinstance(text, str) and line.keys() == WHOLE and _fits(line, columns)
+        # Whatever somebody wrote into the text is an altered line, and no bug of the check.
         except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
             line, is_whole = {}, False
         if not is_whole:
             return Break(self.stream, seq, "was altered")
+        # A line that was altered and sealed anew is whole by itself; the next one still names its old hash.
         if line["prev"] != self.prev:
             return Break(self.stream, seq, "does not follow the line before it: one was altered, put in or moved")
         # A line is stored in its canonical form, so what was hashed is the text without the one member.

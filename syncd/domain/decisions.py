@@ -53,6 +53,7 @@ class HeldAction:
     @property
     def identity(self) -> tuple[str, ...]:
         """What a release is bound to: of another version or id it is another action."""
+        # Not the target: it is a name for the site, and may be another one tomorrow.
         return (
             self.site, self.job, self.cause, self.action, self.name, self.ref,
             self.from_version, self.to_version, self.remote_id,
@@ -64,6 +65,7 @@ class HeldAction:
         `finishing`: that ends what an earlier, interrupted write began; then the same version of the same secret is
         enough.
         """
+        # A creation that was interrupted goes on as an update of its id, which is another identity.
         if finishing and (self.name, self.cause, self.ref) == (wanted.name, wanted.cause, wanted.ref):
             return self.to_version == wanted.to_version
         return self.identity == wanted.identity
@@ -94,6 +96,7 @@ def batched(waiting: Iterable[HeldAction], known: Iterable[HeldAction], now: dat
 
 def _batch_id(cause: str, actions: Iterable[HeldAction]) -> str:
     """12 hex digits over the cause and its actions."""
+    # The same actions have the same id: a plan names the batch that the next cycle makes.
     parts = [cause, *(repr(action.identity) for action in sorted(actions, key=lambda action: action.identity))]
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
@@ -105,6 +108,7 @@ def said_of_release(batch: str, outcome: ReleaseOutcome, done: str) -> str:
     """
     if outcome is ReleaseOutcome.UNKNOWN:
         raise ConfigError(
+            # It is what somebody typed or sent: shown cut, and in ASCII.
             f"there is no batch {batch[:20]!a}",
             hint="a plan names batches that the next cycle makes: run it (syncd sync), then see: syncd held",
         )
@@ -136,6 +140,7 @@ class Pause:
 
     def covers(self, job: str, target: str, sites: Collection[str]) -> bool:
         """Does it hold for this job on this target? `sites`: every key that the target's site is known under."""
+        # A pause from before sites were kept has the target's name alone.
         if self.scope == "target" and self.site:
             return self.site in sites
         return self.scope == "all" or (self.scope, self.name) in {("job", job), ("target", target)}

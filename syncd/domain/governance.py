@@ -80,6 +80,8 @@ class Selector:
         """Is the secret one of these? What has no reference has no source and no path."""
         if not all(_any(globs, subject.labels.get(key, "")) for key, globs in self.label):
             return False
+        # A rule about a target or a site is about the real site: neither a second target of it nor another of its keys
+        # is a way around the rule.
         ref = subject.ref
         return (
             (not self.target or any(_any(self.target, name) for name in {subject.target, *subject.called.targets}))
@@ -111,6 +113,7 @@ class ValueCheck:
     def __post_init__(self) -> None:
         """Work the digest out."""
         checks = (self.min_length, self.max_length, self.placeholder, self.comparable)
+        # The class is frozen, and what is asked for so often is worked out once.
         object.__setattr__(self, "digest", hashlib.sha256(repr(checks).encode()).hexdigest()[:8])
 
 
@@ -163,12 +166,14 @@ class GovernanceRule:
     @property
     def value_check(self) -> ValueCheck | None:
         """What of it needs the value: its own check, or whether a value is long enough to be compared."""
+        # Equal short values are chance: whether one is long enough is known only when it is read.
         return self.value or (COMPARABLE if self.duplicate else None)
 
 
 class FactKey(NamedTuple):
     """Which value was judged, and by which check: one field's, in one version, for one name."""
 
+    # A placeholder may be the secret's own name, so the same value under another name is judged anew.
     name: str
     ref: SecretRef | None
     version: str

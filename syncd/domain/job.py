@@ -16,10 +16,12 @@ class Policies:
     """What a job's configuration lets syncd do on its own: adopt, restore, delete, and how often it verifies."""
 
     job: str
+    # Nothing of others is touched and nothing is destroyed without consent: both are off by default.
     adopt: bool = False
     restore: bool = True
     delete: bool = False
     grace: timedelta = DAY
+    # Of a job without a schedule: one cycle of it adds two hours of absence at most.
     interval: timedelta = timedelta(hours=1)
     verify_every: timedelta | None = DAY
 
@@ -46,6 +48,7 @@ class Limits:
     """What a job allows in a rolling day; None: no limit."""
 
     max_deletes: Limit
+    # Off by default, unlike the limit of deletions: a mass rotation is legitimate.
     max_updates: Limit | None = None
     max_creates: Limit | None = None
 

@@ -29,6 +29,7 @@ def loads(text: str | bytes) -> Any:
 
 def compact(thing: object, *, ascii_only: bool = False, sort_keys: bool = False) -> str:
     """The shortest JSON text of it. Raises ValueError for what JSON cannot say, and RecursionError."""
+    # The encoder of `json` writes each float in its own way, so numbers are written here, and what holds them too.
     if isinstance(thing, Number):
         return thing.written
     if isinstance(thing, dict):

@@ -20,6 +20,7 @@ class Glob:
     def __str__(self) -> str:
         return self.text
 
+    # It is a part of a rule's digest: with another text every rule would pass for changed.
     def __repr__(self) -> str:
         return repr(self.text)
 
@@ -57,6 +58,7 @@ class Glob:
         for index, segment in enumerate(folder.split("/") if folder else []):
             if index < len(wanted) and wanted[index] == "**":
                 return True
+            # The last segment of a glob is of a secret: nothing below it is taken.
             if index >= len(wanted) - 1 or not _segment_fits(wanted[index], segment):
                 return False
         return True
@@ -84,9 +86,11 @@ def _segment_fits(pattern: str, segment: str) -> bool:
     if not rest:
         return pattern == segment
     end = len(segment) - len(rest[-1])
+    # Beginning and end may not share characters: `ab*ba` does not take `aba`.
     if not (segment.startswith(first) and end >= len(first) and segment.endswith(rest[-1])):
         return False
     at = len(first)
+    # The first place is enough, since a later one leaves less room for the rest: no way back, so linear time.
     for piece in rest[:-1]:
         found = segment.find(piece, at, end)
         if found < 0:
@@ -107,6 +111,7 @@ def _placed(blocks: tuple[tuple[str, ...], ...], segments: list[str], end: int) 
     if len(blocks[0]) > end or not _block_fits(blocks[0], segments, 0):
         return -1
     at = len(blocks[0])
+    # As within a segment, the first place leaves the most room for the blocks that follow.
     for block in blocks[1:]:
         while at + len(block) <= end and not _block_fits(block, segments, at):
             at += 1

@@ -37,6 +37,7 @@ def placeholders(template: str) -> set[str]:
     for _, name, spec, conversion in string.Formatter().parse(template):
         if name is None:
             continue
+        # `str.format` would follow attributes and indexes: only the bare names are let through.
         if name not in PLACEHOLDERS or spec or conversion:
             raise ValueError(name)
         found.add(name)
@@ -85,7 +86,7 @@ def legal(rendered: str, profile: str = "api") -> str:
     if len(name) > law.longest:
         # Hashed before any replacement, so that two long texts that differ stay different.
         digest = hashlib.sha256(rendered.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-        name = f"{name[: law.longest - 9]}-{digest}"
+        name = f"{name[: law.longest - 9]}-{digest}"  # 9: the hyphen and the digest
     if not name:
         raise BadName("the rule gives an empty name", hint="use {path}, {basename} or {field} in `name`")
     if name.lower().startswith("wix"):
@@ -108,6 +109,7 @@ def could_name(rule: Rule, name: str, path: str | None, mount: str, profile: str
     law, path = PROFILES[profile], path if rule.path.has_wildcard else rule.path.text
     rendered = rule.name.format(
         source=rule.source,
+        # Only the server tells which part is the mount, and it may be the one that cannot be read.
         mount=mount or ANY,
         path=ANY if path is None else matched_part(rule, path),
         basename=ANY if path is None else _last_segment(path),
@@ -118,6 +120,7 @@ def could_name(rule: Rule, name: str, path: str | None, mount: str, profile: str
     is_cut = len(name) == law.longest and re.fullmatch(r"-[0-9a-f]{8}", wanted[-9:])
     if is_cut and wanted.startswith(pieces[0][: law.longest - 9]):
         return True
+    # It may say yes too often, never too seldom: a name that could be wanted is not deleted.
     return Glob("*".join(pieces)).matches(wanted)
 
 

@@ -12,9 +12,11 @@ def may_overlap(glob: Glob, other: Glob) -> bool:
     return _segments_meet(tuple(glob.text.split("/")), tuple(other.text.split("/")))
 
 
+# With `**` on both sides the same rests meet again and again: without a memory the time is exponential.
 @lru_cache(maxsize=4096)
 def _segments_meet(segments: tuple[str, ...], other: tuple[str, ...]) -> bool:
     if not segments or not other:
+        # At the end `**` stands for one segment at least, so it does not meet nothing.
         return all(segment == "**" for segment in segments + other) and bool(segments) == bool(other)
     if segments == ("**",) or other == ("**",):
         return True  # one segment or more, whatever they hold

@@ -14,6 +14,7 @@ DESCRIPTION_MAX = 200
 
 def mark_of(owner: str, name: str, ref: SecretRef) -> str:
     """What says, at Wix, that a secret is this installation's: owner, name and source reference."""
+    # As JSON no two references give one text, and a whole secret differs from a field without a name.
     reference = json.dumps([owner, name, ref.source, ref.path, ref.field])
     return f"[syncd:{owner}:{hashlib.sha256(reference.encode()).hexdigest()[:8]}]"
 
@@ -22,16 +23,19 @@ def marked(text: str, mark: str) -> str:
     """`text` with the mark at its end; a longer text is cut so that the mark always fits."""
     room = DESCRIPTION_MAX - utf16_length(mark) - 1
     text = text.strip()
+    # By whole characters: a cut between UTF-16 units would leave half of one.
     while utf16_length(text) > room:
         text = text[:-1].rstrip()
     return f"{text} {mark}" if text else mark
 
 
+# In any case: whoever edits a description may change it, and the secret stays the other's.
 MARK = re.compile(r"\[syncd:([A-Za-z0-9][A-Za-z0-9._-]{0,62}):[0-9a-f]{8}\]", re.IGNORECASE)
 
 
 def other_owner(description: str, owner: str) -> str:
     """Whose mark the description holds, wherever it stands in it, if it is another owner's; else empty."""
+    # A person may have written something behind it, and it is the other's all the same.
     return next((found for found in MARK.findall(description) if found != owner), "")
 
 

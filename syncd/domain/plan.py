@@ -48,6 +48,7 @@ class Delete:
 
     record: Record
     reason: str
+    # A function, because `FindingKind` is defined further down.
     kind: FindingKind = field(default_factory=lambda: FindingKind.MISSING)
     """What it is, as long as it is there: missing at its source, or an orphan."""
 
@@ -198,6 +199,7 @@ class Outcome:
 def deletions_sent(outcomes: Iterable[Outcome]) -> int:
     """How many of these were deletions that were done, or may have been."""
     deletions = [outcome for outcome in outcomes if isinstance(outcome.action, Delete)]
+    # One whose answer was lost may have happened: not counted, a run could delete more than was allowed.
     return sum(outcome.error is None or getattr(outcome.error, "maybe_done", False) for outcome in deletions)
 
 

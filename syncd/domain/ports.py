@@ -71,6 +71,7 @@ class Source(Protocol):
     def find(self, rule: Rule, path: str) -> Snapshot:
         """What the rule selects at exactly this path, which is a name from outside and never a pattern."""
 
+    # Filters are left out: a secret that lost a rule's tag is there, and may not look gone.
     def check_path(self, path: str, pin: str = "") -> PathCheck:
         """A direct look at one path, without any filter of a rule. Raises `SourceError` where it cannot be told."""
 
@@ -89,18 +90,22 @@ class Target(Protocol):
     """The site's own identity, under which the ledger keeps its records."""
     profile: str
 
+    # Limits and absence go by it, because this machine's clock may jump.
     def site_time(self) -> datetime | None:
         """The time by the site's own clock, as its answers told it; None where they do not."""
 
+    # A deletion that would wait for the rate limit would go out on an old listing.
     def room(self) -> int:
         """How many requests may be sent now without waiting for the rate limit. Raises `LedgerError`."""
 
     def delay(self) -> float:
         """Seconds until the site may be asked again, where it asked to slow down."""
 
+    # Wix lists a whole site in one request, so each pass can afford a listing of its own.
     def list(self) -> tuple[RemoteSecret, ...]:
         """Every secret on the site, without values."""
 
+    # Wix has no idempotency key: sent again it meets its own name, and its id is known to nobody.
     def create(self, name: str, value: SecretValue[str], description: str) -> WriteResult:
         """A new secret; never sent twice. `TargetUnavailable.maybe_done` where its answer was lost."""
 
@@ -109,6 +114,7 @@ class Target(Protocol):
     ) -> WriteResult:
         """Write over the given parts of one secret."""
 
+    # A 404 is believed here, because gone is what was asked for; to an update it is a `SecretGone`.
     def delete(self, secret_id: str) -> WriteResult:
         """Remove one secret; one that is not there is removed."""
 
@@ -123,6 +129,7 @@ class Journal(Protocol):
     def is_writable(self) -> bool:
         """Is what is written here kept?"""
 
+    # In one transaction, so that no request leaves without its row and its line in the audit trail.
     def write(
         self,
         *,
@@ -225,6 +232,7 @@ class ReadOnlyJournal:
 class StateStore(Protocol):
     """The ledger. All raise `LedgerError`."""
 
+    # The lock is held where the journal is written: without it nothing can be sent, and it dies with its process.
     def lock(
         self, site: str, *, holder: str, wait: timedelta, stop: Callable[[], bool], waits: TellWait = ...
     ) -> AbstractContextManager[Journal]:
@@ -303,9 +311,11 @@ class StateStore(Protocol):
     def sites_with_ids(self) -> frozenset[str]:
         """The sites under which any id is held."""
 
+    # What protects a secret follows its id: neither a forgotten row nor another login undoes it.
     def known_ids(self, ids: Iterable[str]) -> dict[str, KnownId]:
         """What is known of these ids although no row may hold them any more."""
 
+    # What limits count is what may have taken effect, so a lost answer counts here and below.
     def names_sent(self, site: str, job: str, action: str, since: Since) -> frozenset[str]:
         """Names that a job sent since then for create or update, but for those that were surely refused."""
 
@@ -322,6 +332,7 @@ class Quota(Protocol):
     def room(self) -> int:
         """How many requests may be sent at this moment."""
 
+    # Wix counts a request when it arrives, which is between its sending and its answer.
     def answered(self, ticket: int) -> None:
         """The request's answer came."""
 
@@ -332,6 +343,7 @@ class Queue(Protocol):
     def receive(self) -> tuple[frozenset[str], list[str]]:
         """Names that changed, and receipts."""
 
+    # Called once the names were handed on: a queue brings again what nobody said this of.
     def done(self, receipts: list[str]) -> None:
         """The names are in hand."""
 
@@ -345,6 +357,7 @@ class CycleObserver(Protocol):
     def on_outcome(self, outcome: Outcome, job: str, target: str) -> None:
         """An action ended."""
 
+    # What lasts is told when it begins, not loudly in every cycle.
     def on_finding(self, finding: Finding, job: str, target: str, *, known: bool) -> None:
         """A cycle found something. `known`: the cycle before found the same."""
 

@@ -17,6 +17,7 @@ def happened_within(at: datetime | None, now: datetime, span: timedelta) -> bool
 
 def is_ahead(at: datetime | None, now: datetime, most: timedelta) -> bool:
     """Does this moment, set for `most` ahead at the most, still lie ahead? A wrong clock set one further ahead."""
+    # Else one run with a wrong clock would leave something that holds for a year.
     return at is not None and now < at <= now + most + TOLERANCE
 
 
@@ -30,6 +31,7 @@ def clock_skew(date: str, now: datetime) -> timedelta:
     """How far `now` is ahead of an answer's `Date` header (negative: behind); zero where that is none."""
     try:
         at = parsedate_to_datetime(date)
+        # A date with the zone -0000 is read as one without a zone, and is UTC.
         return now - (at if at.tzinfo else at.replace(tzinfo=UTC))
     except (TypeError, ValueError, OverflowError):
         return timedelta(0)

@@ -26,6 +26,7 @@ class Record:
 
     site: str
     name: str
+    # For people: the row belongs to the site, whatever its targets are called.
     target: str
     job: str
     ref: SecretRef
@@ -35,6 +36,7 @@ class Record:
     description: str = ""
     """As last written, with the mark."""
     version: str = ""
+    # Never shown: whoever has the key could try guesses against it.
     fingerprint: str | None = field(default=None, repr=False)
     pending: Pending | None = None
     pending_at: datetime | None = None
@@ -60,6 +62,7 @@ class Record:
 
     def protected(self, *, adopted: bool, frozen_until: datetime | None) -> Record:
         """The row with what else is known to protect its secret; nothing that protects it is taken back."""
+        # Two rows may become one: what protects either protects the one that is left.
         frozen = max((at for at in (self.frozen_until, frozen_until) if at), default=None)
         return replace(self, adopted=self.adopted or adopted, frozen_until=frozen)
 
@@ -91,6 +94,7 @@ class OpenProblem:
     message: str
     hint: str = ""
     ref: SecretRef | None = None
+    # A new version or a changed rule ends the rest: what was refused was something else.
     version: str = ""
     rule: str = ""
     attempts: int = 1
@@ -114,6 +118,7 @@ class PathState:
     """As the source says."""
     seen_at: datetime | None = None
     """When the version was first read; None for one from before this was kept."""
+    # A server that lags is told from a source that went back by how often the older version is seen.
     older_token: str = ""
     older_count: int = 0
     older_at: datetime | None = None

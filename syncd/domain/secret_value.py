@@ -28,12 +28,14 @@ class SecretValue(Generic[T]):
     def __str__(self) -> str:
         return MASK
 
+    # Without it a width in a format would raise, in the middle of a message.
     def __format__(self, spec: str) -> str:
         return MASK
 
     def __reduce__(self) -> tuple[type[MaskedValue], tuple[()]]:
         return (MaskedValue, ())  # pickling keeps the mask and loses the value
 
+    # By default copies go the way of pickle, which would lose the value; within the process it may be kept.
     def __copy__(self) -> SecretValue[T]:
         return self
 
@@ -56,9 +58,11 @@ class MaskedValue(SecretValue[str]):
 
     def reveal(self) -> NoReturn:
         """Always refused."""
+        # An empty text in its place would be sent as if it were the value.
         raise TypeError("a pickled secret holds no value")
 
 
 def utf16_length(text: str) -> int:
     """Length in UTF-16 code units, the strictest reading of Wix's limits."""
+    # A lone surrogate has a length, too; that it is no Unicode is said by whoever sends.
     return len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -36,8 +36,10 @@ class Version:
 
     def older_than(self, known: Version) -> bool:
         """Is this an answer from before `known`, as a lagging standby gives it?"""
+        # Ids of AWS and fingerprints of KV v1 have no order, so none of them is older.
         if self.number is None or known.number is None:
             return False
+        # Numbers begin again with new metadata: only when that was made tells which is older.
         if self.lineage and known.lineage and self.lineage != known.lineage:
             return self.lineage < known.lineage
         return self.number < known.number
@@ -72,6 +74,7 @@ class Rule:
 @lru_cache(maxsize=4096)
 def rule_digest(rule: Rule) -> str:
     """A rule as it is written, in 8 hex digits."""
+    # Its place among the rules is no change of it.
     return hashlib.sha256(repr(replace(rule, index=0)).encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 

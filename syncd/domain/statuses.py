@@ -60,6 +60,7 @@ class Judged(OfAJob, Protocol):
 
 def status_of_record(record: Judged, served: Served, now: datetime) -> str:
     """The first that fits; the last cycle's word for what only a cycle can see."""
+    # No cycle comes there any more, so what the last one noted says nothing.
     if served.is_detached(record):
         return "detached"
     if record.is_open:
@@ -73,6 +74,7 @@ def status_of_record(record: Judged, served: Served, now: datetime) -> str:
     # Nobody has looked for two intervals: that it was synced then says nothing of now.
     if record.status == "synced" and (record.site, record.job) in served.stale:
         return "behind"
+    # A row that no cycle has judged yet has no word of one.
     return record.status or "pending"
 
 

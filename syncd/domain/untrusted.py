@@ -7,7 +7,9 @@ from typing import Any
 
 from syncd.domain.json_text import loads
 
+# PostgreSQL takes no NUL, and UTF-8 has no half of a surrogate pair.
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+# An address with a user or a password before its host does not match, so none of it is shown.
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(?=[/?#]|$)")
 MOST_PARTS = 1_000_000
 """Objects, lists and commas of one answer: some 200,000 listed secrets. Parsed, that stays under 80 MB."""
@@ -23,6 +25,7 @@ TOO_LONG_HINT = "move the secret to a shorter path"
 
 def parsed(body: bytes) -> Any:
     """What the body says; None where it is no JSON, nested too deeply, or of too many parts."""
+    # Counted before it is parsed: the parsed objects are what fills the memory.
     if body.count(b"{") + body.count(b"[") + body.count(b",") > MOST_PARTS:
         return None
     try:

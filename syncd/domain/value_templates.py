@@ -14,11 +14,13 @@ from urllib.parse import quote
 from syncd.errors import BadValue
 
 FILTERS: Mapping[str, Callable[[str], str]] = {
+    # No character is safe: a slash or an @ in a password would end that part of the address.
     "url": lambda text: quote(text, safe=""),
     "json": lambda text: json.dumps(text, ensure_ascii=False),
     "base64": lambda text: base64.b64encode(text.encode()).decode("ascii"),
 }
 """`|url` for a part of an address, `|json` for a JSON string with its quotes, `|base64` for its UTF-8 bytes."""
+# Doubled braces come first, or each of them would stand alone.
 TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 
 
@@ -59,6 +61,7 @@ def _placeholder(inside: str) -> Placeholder:
         raise TemplateError("a placeholder names no field")
     unknown = [name for name in filters if name not in FILTERS]
     if unknown:
+        # Only what looks like a filter is repeated: anything else may be a part of a value.
         named = f"the filter |{unknown[0]}" if re.fullmatch(r"[a-z0-9_]{1,16}", unknown[0]) else "a filter"
         raise TemplateError(f"{named} is not known; there are {', '.join(f'|{name}' for name in FILTERS)}")
     return Placeholder(field, tuple(filters))
@@ -71,6 +74,7 @@ def filled(template: str, fields: Mapping[str, object], as_text: Callable[[objec
         if isinstance(part, str):
             texts.append(part)
             continue
+        # A missing field is no empty text: half an address would be sent and pass for the value.
         if fields.get(part.field) is None:
             state = "is null" if part.field in fields else "is not there"
             raise BadValue(
@@ -81,6 +85,7 @@ def filled(template: str, fields: Mapping[str, object], as_text: Callable[[objec
         try:
             for name in part.filters:
                 text = FILTERS[name](text)
+        # The library's error carries the text, so nothing of it goes into ours.
         except UnicodeEncodeError:
             message = f"the field {part.field} is not valid Unicode (a lone surrogate)"
             raise BadValue(message, hint="write it anew at the source") from None

@@ -36,6 +36,7 @@ def canonical(document: SecretValue[object]) -> bytes:
     if isinstance(raw, bytes):
         return raw
     try:
+        # In ASCII a lone surrogate is escaped: it has a version, too, and is refused by name later.
         return compact(raw, sort_keys=True, ascii_only=True).encode()
     except RecursionError:
         raise BadValue("the value is nested too deeply", hint="flatten it at the source") from None
@@ -43,6 +44,7 @@ def canonical(document: SecretValue[object]) -> bytes:
 
 def as_text(raw: object) -> str:
     """A string as it is; anything else that JSON knows, as compact JSON."""
+    # Byte for byte: line ends and a final newline are a part of the secret.
     if isinstance(raw, str):
         return raw
     try:
@@ -64,6 +66,7 @@ def _picked(document: SecretValue[object], field: str | None) -> object:
             hint="leave `field` out to sync the whole value",
         )
     if field not in parsed:
+        # Names of fields may be shown, values never.
         raise BadValue(f"there is no field {field}", hint=f"it has: {', '.join(sorted(parsed)) or 'none'}")
     return parsed[field]
 
@@ -95,6 +98,7 @@ def extract(document: SecretValue[object], rule: Rule, field: str | None) -> Sec
             f"the value has {length:,} characters, Wix takes {VALUE_MAX:,}",
             hint="split it at the source, or pick one `field` of it",
         )
+    # JSON can escape it, the UTF-8 of a request cannot hold it.
     if any("\ud800" <= char <= "\udfff" for char in text):
         raise BadValue("the value is not valid Unicode (a lone surrogate)", hint="write it anew at the source")
     return SecretValue(text)

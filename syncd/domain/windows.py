@@ -35,9 +35,11 @@ class Window:
         zone = match["zone"] or "UTC"
         try:
             ZoneInfo(zone)
+        # `ZoneInfo` raises each of these: for an unknown name, one that is a path, one that is a folder.
         except (KeyError, ValueError, OSError):
             raise ValueError("the time zone is not known; write one such as Europe/Berlin") from None
         begin, end = _clock(match["begin"]), _clock(match["end"])
+        # It could mean always as well as never; only 00:00-24:00 is plainly the whole day.
         if begin == end and match["end"] != "24:00":
             raise ValueError("the window ends when it begins; leave it out, or write another end")
         return cls(text=text.strip(), days=_days(match["days"]), begin=begin, end=end, zone=zone)
@@ -70,6 +72,7 @@ def _days(text: str | None) -> frozenset[int]:
         if first not in DAYS or (last or first) not in DAYS:
             raise ValueError(f"days are {', '.join(day.title() for day in DAYS)}")
         start, end = DAYS.index(first), DAYS.index(last or first)
+        # `Fri-Mon` goes on over the end of the week.
         found |= {day % 7 for day in range(start, end + 1 + (7 if end < start else 0))}
     return frozenset(found)
 

@@ -39,6 +39,7 @@ def judge(record: Record, listed: datetime | None) -> Change:
         if _within(listed, record.window):
             return Change.OURS
         return Change.EARLIER if listed < record.window.start else Change.THEIRS
+    # No answer of ours had a date, and no listing since was taken for our write's.
     if record.pinned_at is None:
         return Change.UNTOLD
     if listed == record.pinned_at:

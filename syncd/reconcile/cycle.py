@@ -67,6 +67,7 @@ class _Progress:
 
     def fail(self, error: SyncdError) -> None:
         """The cycle ends without having seen everything."""
+        # Without rows nothing is booked as seen: statuses and batches stay as an earlier cycle left them.
         self.error, self.rows, self.goes_on = error, None, False
 
 
@@ -122,7 +123,9 @@ class Cycle:
                         return replace(report, audit_heads=runtime.store.audit_heads(look.site, CONTROL))
                 # Without the lock, so that another process waiting for this site can take it.
                 self._pause(slow or 0.0)
+                # Another process may have had the site meanwhile: nothing is planned on what was seen before.
                 cache = ObservationCache()
+        # The lock was not had, or the ledger fails: nothing can be stored, so the report alone tells of it.
         except SyncdError as failure:
             progress.error = failure
         return self._report(started, began)
@@ -149,6 +152,7 @@ class Cycle:
                     progress.goes_on = True
                     return slow
                 progress.error, progress.goes_on = applied.slow_down, False
+            # No listing of before this pass shows what it wrote, so the next one looks anew.
             cache = ObservationCache()
         return None
 
@@ -190,6 +194,7 @@ class Cycle:
     def _goes_on(self, applied: ApplyResult) -> bool:
         if applied.broken or self._runtime.stopped() or self._rests():
             return False
+        # What only ran out of time is no surprise, and uses up none of the looks.
         if applied.left_over:
             return True
         self._progress.looks += 1
@@ -202,6 +207,7 @@ class Cycle:
         # What earlier passes of this run deleted is taken off: the number is for the whole run.
         planned = self._look.plan(cache, journal, self._state, allowed_deletes=allowed)
         progress.planned = planned
+        # A later pass knows these rows already, and would tell nothing of them.
         progress.noticed += planned.noticed
         todo = choose(planned) if choose else planned.plan
         writes = [action for action in todo.actions if not isinstance(action, Delete)]
@@ -252,9 +258,11 @@ class Cycle:
 
     def _remember(self, applied: ApplyResult) -> None:
         for outcome in applied.outcomes:
+            # What was compared before the write says nothing of what the site holds now.
             self._state.site_values.pop(outcome.action.name, None)
         self._state.failed_names |= applied.failed_names
         self._state.unconfirmed_creates |= applied.unconfirmed_creates
+        # Only an interruption counts: such a run is due again and no success.
         self._progress.unsent = applied.unsent if self._runtime.stopped() else 0
 
     def _settle_rows(
@@ -263,6 +271,7 @@ class Cycle:
         """The rows as this pass leaves them, and what it left out."""
         stopped, rests = self._runtime.stopped(), self._rests()
         rows: dict[str, Record | None] = {record.name: record for record in (*planned.records, *todo.record_updates)}
+        # What the requests left is newer than what the plan noted.
         rows |= applied.rows
         left_out = not_carried_out(
             planned.plan, todo, applied, "interrupted; the next cycle sends it" if stopped else rests
@@ -284,6 +293,7 @@ class Cycle:
             return False
         if not (isinstance(action, Update) and action.reason in ADOPTING) or self._job.policies.adopt:
             return True
+        # A person may have taken the grant back since the plan was made, and it was given for one id alone.
         grant = self._runtime.store.grants(self._look.site, now).get(action.name)
         return grant is not None and grant.remote_id == action.record.remote_id
 
@@ -344,5 +354,6 @@ class Cycle:
             observer.on_failure(failure, *place)
         for finding in report.findings:
             problem = before.get(finding.name)
+            # What was left out has one cause, which is told already: not once more for each name.
             known = finding in left_out or (problem is not None and problem.message == finding.message)
             observer.on_finding(finding, *place, known=known)

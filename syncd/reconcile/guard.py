@@ -36,6 +36,7 @@ def guard(plan: Plan, basis: LimitBasis, limits: Limits, terms: GuardTerms) -> P
     What a person released goes whatever the limit, and counts in it.
     """
     plan = _deletes(plan, basis, limits.max_deletes, terms)
+    # Off by default, unlike the limit of deletions: a mass rotation is legitimate.
     if limits.max_updates is not None:
         plan = _writes(plan, Update, limits.max_updates, (len(basis.job_records), basis.job_updated), terms)
     if limits.max_creates is not None:
@@ -63,7 +64,9 @@ def _withhold(plan: Plan, kind: type[Create | Update | Delete], free: frozenset[
     message = f"{message} ({names})"
     finding = Finding(kind=FindingKind.WITHHELD, name="", message=message, hint=hint, exit_code=6, verb=verb)
     names_held = {action.name for action in held}
+    # This class of actions alone waits: a rotation is never held up by a deletion.
     kept = tuple(action for action in plan.actions if not (isinstance(action, kind) and action.name in names_held))
+    # Each waits by name, too, so that none of them passes for synced.
     waiting = tuple(Held(action=action, cause=cause, why=_why(action)) for action in held)
     return replace(plan, actions=kept, findings=(*plan.findings, finding), held=(*plan.held, *waiting))
 
@@ -80,9 +83,11 @@ def _deletes(plan: Plan, basis: LimitBasis, limit: Limit, terms: GuardTerms) -> 
     # The limit holds for the job and for the whole site: many small jobs may not empty a site together.
     job, target = terms.place
     allowed = terms.allowed_deletes
+    # A share is of what there was before the day's deletions: else each one would make the limit smaller.
     job_room = limit.of(len(basis.job_records | basis.job_deleted)) - len(basis.job_deleted)
     site_room = limit.of(len(basis.site_records | basis.site_deleted)) - len(basis.site_deleted)
     room = max(0, min(job_room, site_room))
+    # A person's number holds instead of the limit, not on top of it.
     if count == 0 or count <= max(room, allowed):
         return plan
     asked = f", --allow-deletes {allowed} is not enough" if allowed else ""

@@ -25,14 +25,17 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
     names = [target for target in runtime.targets if runtime.site_of(target) == record.site]
     if not names:
         raise ConfigError(f"{record.name} is on site {record.site}, which no target names", hint="configure the target")
+    # The site rests, whichever of its targets the pause names.
     if rests := next((why for name in names if (why := runtime.paused(record.job, name))), ""):
         raise PlanMoved(f"{record.name} is not deleted: {rests}", hint="resume it first: syncd resume --help")
     job = runtime.jobs.get(record.job)
+    # A job that is gone has no window to keep.
     if job is not None and (objection := job.windows.objection("delete", runtime.clock())):
         raise PlanMoved(f"{record.name} is not deleted: {objection}", hint="wait for it, or change the job's `windows`")
     target = runtime.target(names[0])
     # A person may be wrong about who wants a name: every job on the site is asked, as for any deletion.
     _see_that_nobody_wants_it(runtime, target, record)
+    # Listed after the jobs were asked, which may take long: a deletion goes on a listing made for it.
     remote = target.list()
     if obstacle := _obstacle(runtime, record, remote):
         raise PlanMoved(f"{record.name} is not deleted: {obstacle}", hint="delete it at Wix by hand, then forget it")
@@ -41,11 +44,13 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
     now = runtime.clock()
     row = opened(action, record.site, record.target, now)
     line = history_line(Outcome(action=action, remote_id=str(record.remote_id)), row, target.site_time() or now)
+    # It counts for the limit from its sending, by the site's clock, even if this process is killed.
     sent = replace(line, result=Result.SENT, outcome="sent by state forget")
     journal.write(put=[row], log=[sent], audit=AuditBatch(intents=(entry_of(action, row, now),)))
     try:
         written = target.delete(str(record.remote_id))
     except TargetError as error:
+        # The trail's intent gets its end; the row stays open, and the next cycle's recovery settles it.
         failed = Outcome(action=action, error=error, remote_id=str(record.remote_id))
         journal.write(audit=AuditBatch(ends=(end_of(failed, row, runtime.clock()),)))
         raise

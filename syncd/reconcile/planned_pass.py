@@ -83,6 +83,7 @@ class Look:
         # Before anything is planned: which rows of the ledger are of this very site, whatever key they were kept
         # under.
         records, noticed = self._records_of_this_site(remote, journal)
+        # Whatever row takes an id takes along what protects it, so that a forgotten row undoes no freeze or adoption.
         known_ids = runtime.store.known_ids(
             {secret.id for secret in remote} - {str(record.remote_id) for record in records}
         )
@@ -128,9 +129,11 @@ class Look:
         """The site's listing; jobs that come together share it while no row of the ledger shows a write."""
         runtime, site = self.runtime, self.site
         sharing = sum(runtime.site_of(name) == site for job in runtime.jobs.values() for name in job.targets)
+        # Nobody shares it, so no rows have to be read to know whether it is still good.
         if sharing < 2:
             return target.list()
         rows = runtime.store.records(site)
+        # The ledger tells of a write by whichever process: these columns change with each.
         state = tuple((r.name, r.remote_id, r.pending, r.last_synced_at, r.unverified, r.lost_writes) for r in rows)
         return cache.site(site, state, target.list)
 

@@ -43,6 +43,7 @@ def taken(runtime: Runtime, records: Iterable[Record], what: str, spelled: Spell
     named = [record for record in known if what in {record.name, record.ref.path, _full(record.ref)}]
     if not named:
         raise ConfigError(f"no site has a secret called {what}, or one from such a path", hint="see: syncd state list")
+    # A rollback leaves a rule's own pin alone, so it would change nothing there.
     pinned = next((record for record in named if record.pin), None)
     if pinned is not None:
         raise ConfigError(f"{pinned.name} is pinned by its rule already", hint="change `version` or `stage` there")
@@ -139,6 +140,7 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
     """
     source = runtime.source(item.source)
     entry = next((entry for entry in source.find(item.rule, item.path).entries), None)
+    # No entry may be a failure as well as an absence, so the path is not said to be gone.
     if entry is None:
         raise SourceError(
             f"source {item.source}: {item.path} cannot be read now", hint="see: syncd explain " + item.path
@@ -201,6 +203,7 @@ def _candidates(entry: SourceEntry, wanted: str | None) -> Iterator[SourceEntry]
         tried = [wanted] if wanted is not None else [str(older) for older in range(number - 1, max(0, number - 20), -1)]
         yield from (replace(entry, read_as=item) for item in tried if item.isdecimal())
         return
+    # At AWS a wanted version is an id or a stage, and nothing in its form tells which: both are tried.
     if wanted is not None:
         yield replace(entry, read_as=wanted)
     yield replace(entry, pin=wanted or PREVIOUS)

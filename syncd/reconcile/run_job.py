@@ -86,6 +86,7 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
     # What was asked to slow down comes last: it gives way to those that answer.
     ordered = sorted(in_turn.values(), key=lambda names: runtime.target_delay(names[0]))
     with ThreadPoolExecutor(min(len(ordered), MOST_SITES), thread_name_prefix="site") as pool:
+        # Each thread has a copy of the context: it says in the audit trail who acts, and why.
         working = [pool.submit(contextvars.copy_context().run, work, names) for names in ordered]
         reports = [report for site in working for report in site.result()]
     return sorted(reports, key=lambda report: job.targets.index(report.target))

@@ -62,6 +62,7 @@ class Runtime:
         """The jobs that send to a site, by name."""
         return {
             name: self.jobs[name]
+            # In a fixed order: the same input gives the same plan.
             for name in sorted(self.jobs)
             if any(self.site_of(target) == site for target in self.jobs[name].targets)
         }
@@ -80,6 +81,7 @@ class Runtime:
 
     def _takers(self, asking: Job, paths: Collection[str]) -> list[str]:
         """The jobs that take any of these paths of a job's source, that one first."""
+        # What was read is kept for the source: to a job that looks later it would be no news any more.
         others = [job for job in self.jobs.values() if job.source == asking.source and job.name != asking.name]
         taking = [job.name for job in others if any(selects_path(rule, path) for path in paths for rule in job.rules)]
         return [asking.name, *taking]
@@ -92,5 +94,6 @@ class Runtime:
         """Seconds until a target's site may be asked again; 0 where that is not known."""
         try:
             return self.target(name).delay()
+        # What is wrong with the target is told by its own cycle; this only puts the sites in order.
         except SyncdError:
             return 0.0

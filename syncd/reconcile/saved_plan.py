@@ -58,6 +58,7 @@ def action_row(action: Action, remote: Mapping[str, RemoteSecret]) -> dict[str, 
 
 
 def _shown(version: str) -> str | None:
+    # A version of KV v1 is a fingerprint, which is never written into a file.
     return None if not version or version.startswith("kv1:") else version
 
 
@@ -105,6 +106,7 @@ def read(path: Path) -> dict[str, Any]:
                 if action.keys() != FIELDS or not isinstance(action["name"], str):
                     raise TypeError
         checksum = content.pop("checksum")
+    # A file from outside may hold anything: whatever breaks while it is read means that it is no plan.
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ConfigError(f"{path} is no plan of syncd's", hint="make one with: syncd plan --out FILE") from None
     # A plan is an approval: what was edited after the review is another plan.
@@ -121,6 +123,7 @@ def check(kept: list[dict[str, Any]], planned: PlannedPass) -> None:
         names = {action["name"] for action in same}
         moved = ", ".join(sorted(str(action["name"]) for action in kept if action["name"] not in names)[:5])
         settled = {finding.name for finding in planned.plan.findings if finding.kind is FindingKind.UNCHANGED}
+        # Nothing has moved where the plan was applied before: whoever applies it twice is told so.
         if settled >= {action["name"] for action in kept} - names:
             raise PlanMoved(f"the plan was carried out already: {moved}", hint="look again with: syncd plan")
         raise PlanMoved(
@@ -136,6 +139,7 @@ def exactly(kept: list[dict[str, Any]]) -> Callable[[PlannedPass], Plan]:
     first = [True]
 
     def choose(planned: PlannedPass) -> Plan:
+        # Only in the first look: what this very cycle has sent is in no later plan, and has not moved.
         if first[0]:
             check(kept, planned)
         first[0] = False

@@ -63,6 +63,7 @@ class _Pace:
 
     def failed(self, *, site_wide: bool) -> bool:
         """Returns: have enough failed in a row, for the site's own reasons, to leave the rest?"""
+        # A refusal of one secret says nothing of the site, so the others are not slowed down.
         self.successes = 0 if site_wide else self.successes
         self.failures_in_a_row = self.failures_in_a_row + 1 if site_wide else 0
         return self.failures_in_a_row >= BREAK_AFTER
@@ -108,19 +109,23 @@ class Applier:
                 if not flight.futures:
                     break
                 batch = LedgerBatch()
+                # Answers of one moment share a transaction with the next starts; at the end there are none to wait for.
                 for future, action, record in flight.landed(GATHER if todo else 0):
                     self._settle(future, action, record, batch, result)
+            # The last answers have no next start to share a transaction with.
             self._write(batch, result)
         result.unsent += len(todo)
         result.left_over = (bool(todo) or result.slow_down is not None) and result.broken is None
         return result
 
     def _send(self, action: Action) -> Written:
+        # Set in the thread that sends: the request may wait there for the rate limit while a pause comes.
         HALTED.set(self._terms.is_halted)
         return _send(self._target, action)
 
     def _next(self, todo: deque[Action], flying: int, result: ApplyResult, stop: Callable[[], bool]) -> list[Action]:
         """What may start now."""
+        # A full site refuses every creation, and what stands behind them is not held up by that.
         while result.full and todo and isinstance(todo[0], Create):
             self._end_without_request(todo.popleft(), result.full, result)
         starting: list[Action] = []
@@ -131,6 +136,7 @@ class Applier:
             if self._terms.is_consented(action):
                 starting.append(action)
             else:
+                # Why it may not go any more is for a plan on a new listing to tell.
                 result.look_again = True
         return starting
 
@@ -146,6 +152,7 @@ class Applier:
             for action, row in zip(starting, rows, strict=True)
         )
         batch.notes += [
+            # Told before it is undone: a kill in between does not hide that somebody changed it.
             drift_entry("drift.found", action, row)
             for action, row in zip(starting, rows, strict=True)
             if isinstance(action, Update) and action.restore
@@ -165,6 +172,7 @@ class Applier:
         lines = AuditBatch(intents=intents, ends=tuple(batch.ends), notes=tuple(batch.notes))
         audit = lines if intents or batch.ends else NO_AUDIT
         self._journal.write(put=[*batch.put, *opened_rows], drop=batch.drop, log=batch.log, audit=audit)
+        # After the write: what the ledger did not take is in none of its rows.
         batch.enter(result.rows)
 
     def _end_without_request(self, action: Action, error: TargetError, result: ApplyResult) -> None:
@@ -201,6 +209,7 @@ class Applier:
             result.unsent += 1
             self._put_back(action, record, batch, result)
             return
+        # The site did nothing with it and will take no other now: it is no failure, and comes again.
         if isinstance(error, TargetUnavailable) and error.asks_to_wait:
             result.slow_down = error
             self._put_back(action, record, batch, result)
@@ -229,6 +238,7 @@ class Applier:
         self._tell(outcome, result)
 
     def _note_failure(self, error: TargetError, result: ApplyResult) -> None:
+        # One bad secret stops only itself: the rest is left for what is the site's own alone.
         if self._pace.failed(site_wide=isinstance(error, (TargetDenied, TargetUnavailable))):
             result.broken = error
         if isinstance(error, SiteFull):
@@ -250,6 +260,7 @@ class Applier:
         if self._terms.is_limited(action):
             line = replace(history_line(Outcome(action=action), record, self._site_time()), outcome="asked to wait")
             batch.log.append(replace(line, result=Result.REFUSED, remote_id=record.remote_id or ""))
+        # Each intent in the trail has an end, also where nothing was sent.
         intent = entry_of(action, record, self._clock())
         batch.ends.append(replace(intent, outcome="failed", detail={"error": NOT_TAKEN}))
         self._take(put_back(action, record), action, batch, result)
@@ -285,6 +296,7 @@ def _send(target: Target, action: Action) -> Written:
         return target.create(desired.name, _value(action), desired.description)
     return target.update(
         str(action.record.remote_id),
+        # A PATCH changes what it holds: what is left out stays as it is at the site.
         name=desired.name if action.rename else None,
         value=None if action.describe_only else _value(action),
         description=desired.description,

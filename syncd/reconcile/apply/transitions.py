@@ -44,9 +44,11 @@ def opened(action: Action, site: str, target: str, now: datetime) -> Record:
     if isinstance(action, Delete):
         return replace(action.record, pending=Pending.DELETE, pending_at=now)
     if isinstance(action, Update):
+        # Told apart, because the open row of an adoption does not prove that the secret is ours.
         pending = Pending.ADOPT if action.reason in ADOPTING else Pending.UPDATE
         return replace(action.record, pending=pending, pending_at=now)
     desired = action.desired
+    # After a lost answer only this row tells whether what turns up at the site is ours, and what it holds.
     seed = action.record or Record(site=site, name=desired.name, target=target, job=desired.job, ref=desired.ref)
     return replace(
         seed,
@@ -69,6 +71,7 @@ def after_success(action: Action, record: Record, written: WriteResult, now: dat
         # It is at the site, and nobody knows what it holds: somebody else's change may be hidden by this one.
         return Transition(put=replace(record, pending=None, unverified=True, unlisted_tried_at=now))
     if isinstance(action, Create):
+        # It is another secret under a new id: no lost write of before can reach it.
         done = replace(_written(action, record, written, now), lost_writes=(), doubted_at=None)
         done = _with_value(action, replace(done, unlisted_tried_at=None, adopted=False), now)
     else:
@@ -96,7 +99,9 @@ def _updated(action: Update, record: Record, written: WriteResult, now: datetime
     restores = tuple(at for at in record.restores if happened_within(at, now, DAY))
     done = replace(
         _written(action, record, written, now),
+        # Earlier tries of this very write may still commit, and would pass for somebody else's change.
         lost_writes=(*recently_lost(record, now)[arrived:], *[now] * written.lost_tries),
+        # The first job keeps the row as long as it wants it; only a move or an adoption hands it over.
         job=action.desired.job if moved else record.job,
         restores=(*restores, now) if action.restore else restores,
         unlisted_tried_at=now if action.reason is Reason.UNLISTED else record.unlisted_tried_at,
@@ -136,15 +141,18 @@ def after_failure(action: Action, record: Record, error: TargetError, now: datet
     if isinstance(error, SecretGone):
         return _gone(action, record)
     if isinstance(action, Delete):
+        # A deletion that may have happened stays open until a listing tells.
         kept = record if error.maybe_done else replace(record, pending=None)
         return Transition(put=replace(kept, lost_writes=lost(record, now, error.lost_tries)), fails=True)
     if action.reason in ADOPTING:
         # A refused one is not ours; for one whose answer was lost the next listing tells, by our mark.
         if not error.maybe_done:
             return Transition(drop=record, fails=True)
+        # The open entry stands for one of the tries: recovery counts it when it closes the entry.
         return Transition(put=replace(record, lost_writes=lost(record, now, error.lost_tries - 1)), fails=True)
     if not error.maybe_done:
         return Transition(put=replace(record, pending=None), fails=True)
+    # A write of the description alone can have changed no value, neither now nor late.
     unverified = record.unverified or not action.describe_only
     writes = lost(record, now, 0 if action.describe_only else error.lost_tries)
     return Transition(put=replace(record, pending=None, unverified=unverified, lost_writes=writes), fails=True)
@@ -184,6 +192,7 @@ def _gone(action: Update | Delete, record: Record) -> Transition:
 
 def put_back(action: Action, record: Record) -> Transition:
     """The site took nothing: the row is as it was, and the action comes again."""
+    # A secret that was not taken over is not ours, so no row of it stays.
     adopting = isinstance(action, Update) and action.reason in ADOPTING
     before = action.record
     if before is not None and not adopting and (before.remote_id or before.pending):

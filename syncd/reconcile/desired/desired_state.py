@@ -54,6 +54,7 @@ class DesiredState:
         for key, desired in self.secrets.items():
             if desired.fingerprint is not None or key in self.value_faults:
                 self.secrets[key] = replace(desired, value=SecretValue(""), fingerprint="not compared")
+        # A fault would tell how long a value is, or that a guess of it is wrong.
         for key in self.value_faults:
             del self.faults[key]
         self.value_faults.clear()
@@ -89,6 +90,7 @@ def build_desired_state(evidence: ListingEvidence, naming: Naming) -> DesiredSta
         builder = _RuleMapper(state, evidence, naming, rule)
         for entry in snapshot.entries:
             path = evidence.paths.get((entry.ref.path, entry.pin))
+            # A path that was listed and never read has no fields that are known to be wanted.
             if path is not None:
                 for ref in _selected(rule, path, state):
                     builder.add(ref, path)
@@ -97,6 +99,7 @@ def build_desired_state(evidence: ListingEvidence, naming: Naming) -> DesiredSta
 
 def _report_nothing_listed(state: DesiredState, evidence: ListingEvidence, rule: Rule) -> None:
     snapshot = evidence.snapshots[rule.index]
+    # A glob that takes nothing may be a slip; an exact path says that something has to be there.
     if rule.path.has_wildcard:
         state.unknown(f"{rule.path} selects nothing")
     elif not snapshot.failures:
@@ -128,6 +131,7 @@ def _each_field(ref: SecretRef, fields: Iterable[str], state: DesiredState) -> I
     if not names:
         state.unknown("the secret is there and has no fields, so nothing of it is sent", ref)
     odd = {name for name in names if not is_storable(name) or len(name.encode()) > FIELD_MAX}
+    # They fail alone: the other fields of the path go on. A name from outside is shown cut, and in ASCII.
     for name in sorted(odd):
         message = f"a field's name holds a NUL or a lone surrogate, or is longer than {FIELD_MAX} bytes"
         state.failed(f"{ref}#{name[:60]!a}", ref, message, "rename the field at the source")
@@ -160,6 +164,7 @@ class _RuleMapper:
             pin=rule.pin,
             rule=self._digest,
             updated_at=path.updated_at,
+            # A rule's own pin is no newest version that a rollback could take the place of.
             rolled_back=not rule.pin and path.path in self._evidence.rolled_back,
         )
         earlier = state.secrets.get(desired.key)

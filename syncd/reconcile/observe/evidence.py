@@ -47,6 +47,7 @@ class ListingEvidence:
     def is_complete(self, rule: Rule) -> bool:
         """Was this rule listed completely, and is it no glob that lists nothing?"""
         snapshot = self.snapshots[rule.index]
+        # An emptied tree looks like a wrong policy or an empty mount, so it proves no absence.
         return snapshot.complete and bool(snapshot.entries or not rule.path.has_wildcard)
 
     def gap(self, rules: Sequence[Rule] | None = None) -> str:
@@ -74,6 +75,7 @@ class ListingEvidence:
         state = self.paths.get(key)
         if state is None or state.fields is None or field_name is None or key in self.unread:
             return False
+        # What an older version lacks may be there in the newest one, which nobody looked at.
         if self.is_older(key):
             return False
         return key in self.listed and field_name not in state.fields

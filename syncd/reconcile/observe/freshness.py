@@ -31,6 +31,7 @@ def judge_version(state: PathState | None, version: Version | None, now: datetim
     if state is None or version is None:
         return Freshness(read=True)
     if version.token == state.version.token:
+        # The server has caught up: the older answers of before were lag.
         forgotten = replace(state, older_token="", older_count=0) if state.older_count else None
         return Freshness(read=False, state=forgotten)
     if confirmed or not version.older_than(state.version):

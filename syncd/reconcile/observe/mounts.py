@@ -22,6 +22,7 @@ def conflicting_mount(known: Mapping[str, str], mount: str, mount_id: str) -> st
 
 def is_new_mount(known: Mapping[str, str], snapshot: Snapshot) -> bool:
     """Is it a mount with secrets that is seen for the first time, and so to be remembered?"""
+    # An empty mount may stand in for the real one: remembered, it would make the real one the one not believed.
     return bool(snapshot.mount_id and snapshot.mount not in known and snapshot.entries)
 
 
@@ -37,6 +38,7 @@ def without_conflicting_mount(source: str, known: Mapping[str, str], snapshot: S
         message="another mount or account than the one that the ledger knows",
         hint=f"if it was replaced on purpose: syncd state remount {source} {conflict}",
     )
+    # Nothing that it shows is one of our secrets, and nothing that it lacks is gone.
     return replace(snapshot, entries=(), failures=(failure,), complete=False)
 
 
@@ -54,4 +56,5 @@ def without_odd_paths(snapshot: Snapshot) -> Snapshot:
             kept.append(entry)
     if not failures:
         return snapshot
+    # A path that is left out here is there, so the listing proves no absence any more.
     return replace(snapshot, entries=tuple(kept), failures=(*snapshot.failures, *failures), complete=False)

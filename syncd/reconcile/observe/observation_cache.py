@@ -38,6 +38,7 @@ class ObservationCache:
 
     def list(self, source: Source, rule: Rule) -> Snapshot:
         """The rule's listing, asked for once."""
+        # Rules that differ only in what they make of a listing share it.
         key = (source.name, replace(rule, index=0, name="", description="", field=None))
         with self.turns[source.name]:
             if key not in self.snapshots:

@@ -45,6 +45,7 @@ def _resolve(record: Record, ours: RemoteSecret | None, known: Mapping[str, Know
             remote_id=ours.id,
             description=ours.description,
             pending=None,
+            # A listing shows no value: what the id holds is compared, or written again.
             unverified=True,
             window=None,
             pinned_at=None,
@@ -55,7 +56,9 @@ def _resolve(record: Record, ours: RemoteSecret | None, known: Mapping[str, Know
     if record.pending is Pending.UPDATE:
         record = replace(record, pending=None, unverified=True, lost_writes=_with_pending(record))
     elif record.pending is Pending.DELETE:
+        # Recovery deletes nothing: whether it is still unwanted is for this pass's plan to say.
         record = replace(record, pending=None, lost_writes=_with_pending(record))
+    # It is listed again, so the hour of waiting is over for the next time that it is not.
     return replace(record, unlisted_tried_at=None) if listed and record.unlisted_tried_at else record
 
 
@@ -102,6 +105,7 @@ def recover(
         if secret.name in known:
             continue
         listed = listing.ours(secret.name, secret.ref)
+        # It may be listed in another case, under which it has a row already.
         if listed is not None and listed.name not in known:
             put[listed.name] = _taken_back(secret, listed, known_ids.get(listed.id), site)
             taken.append(put[listed.name])
@@ -127,6 +131,7 @@ class _Listing:
     def ours(self, name: str, *refs: SecretRef) -> RemoteSecret | None:
         """The secret of this name, to be taken: if no record holds its id and its mark is of one of these."""
         listed = self.by_name.get(name) or self._in_another_case.get(name.casefold())
+        # A secret in another case is left to whoever wants it under its exact name.
         if listed is None or listed.id in self._held or (listed.name != name and listed.name in self.wanting):
             return None
         fits = any(carries(listed.description, mark_of(self.owner, listed.name, ref)) for ref in refs)
@@ -150,10 +155,12 @@ def _looked_up(record: Record, listing: _Listing, ids: Mapping[str, KnownId], no
         )
     if record.remote_id is not None:
         return _resolve(record, None, ids, listed=record.remote_id in listing.by_id)
+    # The name may have another reference by now: the mark of the one that was sent counts as well.
     ours = listing.ours(record.name, record.ref, *listing.wanting.get(record.name, ()))
     if ours is None:
         if record.name in listing.by_name:
             return None  # somebody else's secret has the name that we had reserved
+        # An adopted row stays, though it has no id: its secret may come back, and never becomes ours to delete.
         if _never_came(record, now) and record.name not in listing.wanting and not record.adopted:
             return None
     return _resolve(record, ours, ids, listed=False)

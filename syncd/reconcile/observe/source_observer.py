@@ -97,6 +97,7 @@ class SourceObserver:
                 self._seen.entries[entry.ref.path, entry.pin] = self._as_rolled_back(entry, snapshot.mount_id)
                 self._note_owner((entry.ref.path, entry.pin), entry)
         entries = self._seen.entries.items()
+        # What an event names is read whatever is listed: at AWS a listing may lag minutes behind the event.
         self.read(key for key, entry in entries if self._is_news(key, entry) or entry.ref.path in self._hinted_paths)
 
     def _as_rolled_back(self, entry: SourceEntry, mount_id: str) -> SourceEntry:
@@ -110,6 +111,7 @@ class SourceObserver:
         seen.newest[path] = entry.version.token
         waits = f"; {newest} at the source waits" if newest != rollback.label else ""
         seen.rolled_back[path] = f"{rollback}{waits}"
+        # The listed date is of the newest version, not of this one.
         return replace(entry, version=rollback.version, read_as=rollback.label, updated_at=None)
 
     def _note_owner(self, key: Key, entry: SourceEntry) -> None:
@@ -132,6 +134,7 @@ class SourceObserver:
         """
         listed = {entry.ref.path for entry in snapshot.entries}
         lacking = [path for path in sorted(self._hinted_paths - listed) if selects_path(rule, path)]
+        # An exact path was looked at directly; only the listing of a folder can lag behind an event.
         if not rule.path.has_wildcard or not lacking:
             return snapshot
         place = (snapshot.mount, snapshot.mount_id)
@@ -141,6 +144,7 @@ class SourceObserver:
         return replace(snapshot, entries=tuple(entries))
 
     def _on_known_mount(self, snapshot: Snapshot) -> Snapshot:
+        # A source under a new name takes over what the old one had, so it has to lead to the same mounts.
         known = {**self._taken_over, **self._mounts}
         checked = without_conflicting_mount(self._access.source.name, known, snapshot)
         if is_new_mount(self._mounts, checked):
@@ -204,6 +208,7 @@ class SourceObserver:
             return
         state = self._states.get(key)
         older = state is not None and version.token != state.version.token and version.older_than(state.version)
+        # The read went to a server that lags: the version and fields that are known stand.
         if older and key not in seen.confirmed and not result.entry.read_as:
             self.older.add(key)
             return
@@ -223,6 +228,7 @@ class SourceObserver:
                 fields=fields,
                 updated_at=result.updated_at,
                 owner=result.entry.owner,
+                # Where the source has no dates, age counts from here: reading a version again makes it no younger.
                 seen_at=state.seen_at if known and state and state.seen_at else self._access.clock(),
             ),
         )

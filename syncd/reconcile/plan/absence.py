@@ -52,6 +52,7 @@ def _of_selected(record: Record, selecting: list[Rule], evidence: ListingEvidenc
         if not evidence.complete:
             return Presence.UNKNOWN, evidence.gap()
         return Presence.ORPHAN, "its rule gives it another name now"
+    # A value that does not parse lacks every field, which proves of none that it was removed.
     if any(state.fields is None for state in states):
         return Presence.UNKNOWN, "its path was read but has no fields"
     if any(evidence.is_older(key) for key in keys):

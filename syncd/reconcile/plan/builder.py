@@ -142,6 +142,7 @@ def tried_recently(record: Record, now: datetime) -> bool:
 
 def rests(problem: OpenProblem | None, version: str, rule: str, now: datetime) -> bool:
     """Was this refused for good, and not long enough ago to be tried again?"""
+    # A new version or a changed rule is another try: what was refused was something else.
     if problem is None or (problem.version, problem.rule) != (version, rule):
         return False
     return is_ahead(problem.retry_at, now, LONGEST_DELAY)
@@ -152,6 +153,7 @@ def rows_for(desired: Iterable[DesiredSecret], records: Iterable[Record]) -> dic
     asked = list(desired)
     wanted = {desired.name for desired in asked}
     rows = {record.name: record for record in records}
+    # A row whose own spelling is wanted is left to that name.
     spare = {(name.casefold(), row.ref, row.pin): row for name, row in rows.items() if name not in wanted}
     found = {
         desired.name: rows.get(desired.name) or spare.get((desired.name.casefold(), desired.ref, desired.pin))

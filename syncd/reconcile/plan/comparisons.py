@@ -81,6 +81,7 @@ class Comparisons:
                 elif outcome is None:
                     state.uncompared.add(name)
         known = state.site_values.keys() | state.uncompared
+        # Where values may not be read there is no later pass to wait for.
         if state.site_values_readable:
             self.postponed |= {name for name in names if name not in known}
 
@@ -90,6 +91,7 @@ class Comparisons:
             return True
         try:
             value = self._target.value(name)
+        # A key that may not read values is no fault: what is unknown is written instead of compared.
         except TargetDenied:
             self.state.site_values_readable = False
             return True
@@ -97,6 +99,8 @@ class Comparisons:
             if error.asks_to_wait:
                 raise  # the cycle waits, without the site's lock
             return None
+        # One value that cannot be read stays uncompared, and holds up none of the others.
         except TargetError:
             return None
+        # Somebody else's value may hold a lone surrogate: it differs from ours, and is no error.
         return None if value is None else self._fingerprint(value.reveal().encode("utf-8", "surrogatepass"))

@@ -40,6 +40,7 @@ class PathChecks:
         except SyncdError as error:
             return None, error.message
         known = self._runtime.store.known_mounts(ref.source)
+        # That another mount has no such path says nothing of the secret on ours.
         if conflicting_mount(known, check.mount, check.mount_id):
             return None, "its mount is another than the one that the ledger knows"
         return check, ""
@@ -88,8 +89,10 @@ class LastLook:
             judged = presence[record.name]
             if judged[0] is Presence.ABSENT and (record.ref.path, record.pin) not in evidence.listed:
                 judged = self._at_its_path(record, judged)
+            # The path is listed, so it is the field that is said to be gone: the document itself is asked.
             elif judged[0] is Presence.ABSENT:
                 judged = self._in_its_document(record, judged)
+            # The job whose rule takes it may not have seen it yet: the pattern of a rule is enough to keep it.
             if judged[0] is Presence.ORPHAN and self._handover.is_claimed(record, except_job=self._job.name):
                 judged = (Presence.UNKNOWN, "another job's rule gives it this name")
             seen[record.name] = judged
@@ -128,6 +131,7 @@ class LastLook:
             snapshot = evidence.snapshots[rule.index]
             mount = snapshot.mount.strip("/")
             held = any(selects(rule, record.ref) for record in self._handover.records.values())
+            # A glob that lists nothing is believed where the ledger holds nothing of it.
             complete = evidence.is_complete(rule) or (snapshot.complete and not held)
             if not complete and could_name(rule, name, None, mount, profile):
                 return f"rule {rule.path} of its own job could not be listed completely, and may want the name"

@@ -87,6 +87,7 @@ class Handover:
             claiming = {name for name, job in self.jobs.items() if self.is_claimed_by(job, record)}
             if claiming - {self.job} or record.name in wanted:
                 taken_over.add(record.name)
+            # What nobody takes over is told once a site: by the one job whose pattern fits it, else by the first.
             elif claiming or self.job == min(self.jobs, default=""):
                 left_behind.add(record.name)
         return frozenset(taken_over), frozenset(left_behind)
@@ -96,6 +97,7 @@ class Handover:
         row = self.records.get(name)
         if row is None or row.ref != ref or row.pin != pin:
             return False
+        # With a lost answer nobody knows whether the site holds it.
         return row.remote_id is not None and row.pending is None and not row.unverified
 
     def unsettled_name(self, record: Record) -> str:
@@ -109,6 +111,7 @@ class Handover:
     def why_an_old_name_stays(self, record: Record, desired: DesiredState) -> str:
         """Which other name of its path is not settled at Wix yet; empty if the old one may go."""
         of_its_path = [secret for secret in desired.all if secret.ref.path == record.ref.path]
+        # A whole value that is split into fields is followed by all of them, not by one of its own reference.
         successors = [secret for secret in of_its_path if secret.ref == record.ref] or of_its_path
         unsettled = (secret.name for secret in successors if not self.is_settled(*secret.key))
         if following := next(unsettled, "") or self.unsettled_name(record):
@@ -139,9 +142,11 @@ class Handover:
             if record is None or (record.ref == secret.ref and record.pin == secret.pin):
                 continue
             if self.is_claimed(record):
+                # A pattern still claims it; only the source tells that it is gone, or has lost the rule's tags.
                 if is_gone(record) or is_left_out_by_tags(record):
                     free.add(secret.name)
                 continue
+            # Another pin of the same reference is the same secret, which has no new name to wait for.
             following = "" if record.ref == secret.ref else self.unsettled_name(record)
             if not following or is_gone(record):
                 free.add(secret.name)

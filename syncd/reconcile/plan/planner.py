@@ -52,6 +52,7 @@ def _verdicts(builder: PlanBuilder) -> Iterator[Verdict]:
             continue
         if record.job == inputs.policies.job:
             yield judge_unwanted(builder.row_of_record(record), record)
+        # A record of another configured job is that job's to judge.
         elif record.job not in inputs.evidence.jobs:
             yield judge_of_gone_job(builder.row_of_record(record), record)
 

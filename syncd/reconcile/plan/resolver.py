@@ -185,6 +185,7 @@ class PlanResolver:
 
     def resolve(self) -> Resolution:
         """The plan with its values, compared and confirmed where it matters, within rules, windows and limits."""
+        # Paths with news are read by now: rules judge their values before the first plan is made.
         self._look_at_values()
         provisional, asked = self._governed(self._plan()), ReadRequests()
         # Each round may ask for more (a value that differs has to be compared); one that asks for the same again is
@@ -194,6 +195,7 @@ class PlanResolver:
             self._learn(asked)
             provisional = self._governed(self._plan())
         guarded = self._guarded(provisional)
+        # Only what the limits let through is looked at: each look costs requests at the source.
         deletes = [action for action in guarded.actions if isinstance(action, Delete)]
         if deletes:
             self._confirm(deletes)
@@ -277,6 +279,7 @@ class PlanResolver:
         def is_under_way(item: HeldAction) -> bool:
             action = going.get(item.name)
             if action is None:
+                # A name that failed is in no later plan of its cycle; the try does not use its release up.
                 return item.name in failed
             return item.covers(held_action(action, item.cause, self._place), finishing=is_finishing(action))
 
@@ -360,6 +363,7 @@ class PlanResolver:
             keys = {desired.name: key_of(desired) for desired in observed.desired.all}
             observed.source.read(sorted({keys[name] for name in requests.values if name in keys}))
             naming = self._runtime.naming(self._job.name, self._target.profile)
+            # A version that was read may have other fields than the one before, and so other names.
             observed.desired = build_desired_state(observed.source.evidence, naming)
             self._look_at_values()
         if requests.compares:
@@ -421,9 +425,11 @@ class PlanResolver:
     def _unobserved_since(self) -> timedelta:
         """How long ago this job last worked on this site, by this machine's clock; without end where that jumped."""
         last = self._runtime.store.last_run(self._target.site, self._job.name)
+        # A job that never worked here has observed nothing yet.
         if last is None:
             return timedelta(0)
         span = self._times.now - last.started_at
+        # Where this clock went back it says nothing, and the site's alone counts.
         return timedelta.max if span < -TOLERANCE else span
 
     def _guarded(self, provisional: Plan) -> Plan:
@@ -473,6 +479,7 @@ class PlanResolver:
 
         def is_gone(record: Record) -> bool:
             own = record.ref.source == self._job.source
+            # A direct look tells of a path alone; only a reading of the job's own tells that a field is gone.
             lacks = own and evidence.lacks_field(record.ref.path, record.ref.field, record.pin)
             return lacks or self._standing.checks.is_gone(record)
 

@@ -21,6 +21,7 @@ def judge_listed(row: Row, desired: DesiredSecret, record: Record, listed: Remot
     """The record's id is on the site: the last rows of the truth table, most urgent first."""
     change = judge(record, listed.updated_at)
     pinned = record
+    # The first listing of our write tells its exact date: from then on any other one is somebody else's.
     if change is Change.OURS and (record.window or record.pinned_at != listed.updated_at):
         pinned = replace(record, window=None, pinned_at=listed.updated_at)
     elif change is Change.UNTOLD and listed.updated_at and (may_lag(record, row.now) or record.doubted_at):
@@ -33,6 +34,7 @@ def judge_listed(row: Row, desired: DesiredSecret, record: Record, listed: Remot
 def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret, change: Change) -> Verdict:
     rename, new_version = listed.name != desired.name, desired.version != record.version
     squatter = row.same_name
+    # Names are unique at Wix: giving ours its name back would be refused as long as the other has it.
     if rename and squatter is not None and squatter.id != listed.id:
         why = f"our secret is called {listed.name} at Wix, and another one has its name"
         return report(FindingKind.CONFLICT, desired, why, "remove or rename one of the two at Wix")
@@ -41,11 +43,13 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
     # What the site holds is not known: nothing else about the value can be judged before that.
     if record.unverified:
         return _compare_first(row, desired, record, listed, Reason.UNVERIFIED)
+    # The configuration changed the case, so this is no drift, and counts for no restore.
     if record.name != desired.name:
         return update(desired, record, Reason.CASE, rename=rename)
     if rename:
         return _renamed(row, desired, record, listed)
     other = Reason.ROLLED_BACK if desired.rolled_back else Reason.ROTATED
+    # The update asks for the value; where that turns out to be the old one, no update is left.
     if new_version and desired.fingerprint is None:
         return update(desired, record, other)
     if desired.fingerprint is not None and record.fingerprint is None and not new_version:
@@ -56,6 +60,7 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
         return update(desired, record, other if new_version else Reason.VERIFY)
     if not new_version:
         return _settled(row, desired, record, listed, change)
+    # A new version of the same value moves the record, not Wix.
     same_value = replace(record, version=desired.version, source_updated_at=desired.updated_at)
     return note(same_value) + _settled(row, desired, same_value, listed, change)
 
@@ -67,6 +72,7 @@ def _moved(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecre
     if not same or record.unverified:
         return update(desired, record, Reason.MOVED, rename=rename)
     if change is Change.OURS and not rename:
+        # The mark is made of the reference, so it changes even where the value does not.
         return act(Update(desired=desired, record=record, reason=Reason.MOVED, describe_only=True))
     # The value is the one that we sent, and the site holds what somebody else made of it: the policy for that holds.
     objection = _objection_to_restore(row, desired, record, SOMEBODY) if change is Change.THEIRS or rename else None
@@ -88,6 +94,7 @@ def _compare_moved_ledger(row: Row, desired: DesiredSecret, record: Record, list
 
 def _renamed(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
     if objection := _objection_to_restore(row, desired, record, f"renamed to {listed.name} at Wix"):
+        # A new source version still goes out, under whatever name our secret has there.
         rotated = desired.version != record.version
         return objection + (update(desired, record, Reason.ROTATED) if rotated else NOTHING)
     return update(desired, record, Reason.RENAMED, rename=True)
@@ -98,13 +105,16 @@ def _settled(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
     now, every = row.now, row.policies.verify_every
     if change is Change.THEIRS and listed.description == desired.description != record.description:
         return _mark_arrived(row, desired, record, listed)
+    # The later date may be of a lost write of our own: then nothing of somebody else's is undone.
     if change is Change.THEIRS and may_be_late_commit(record, now):
         return _compare_first(row, desired, record, listed, Reason.LATE)
     if change is Change.THEIRS:
         objection = _objection_to_restore(row, desired, record, SOMEBODY)
         return objection or _compare_first(row, desired, record, listed, Reason.DRIFT)
+    # Once for each date: a site whose dates stand still would be written to in every cycle.
     if _tells_nothing(change, record, listed, now) and record.doubted_at != listed.updated_at:
         return _doubted(row, desired, record, listed)
+    # Of jobs that share a secret only one describes it, else they would take turns.
     if desired.description != record.description and record.job == desired.job:
         return act(Update(desired=desired, record=record, reason=Reason.DESCRIPTION, describe_only=True))
     if every and _verification_is_due(record, every, now):
@@ -188,6 +198,7 @@ def _compare_first(row: Row, desired: DesiredSecret, record: Record, listed: Rem
         verified = _verified(record, desired, listed, row.now, late=reason is not Reason.LATE)
         return note(verified) + report(FindingKind.UNCHANGED, desired)
     known = desired.name in evidence.site_values or desired.name in evidence.uncompared
+    # The write stands until a comparison makes it needless; where there can be none, it goes.
     compare = Verdict(compare=desired.name if evidence.site_values_readable and not known else "")
     return compare + update(desired, record, reason, rename=listed.name != desired.name)
 
@@ -213,6 +224,7 @@ def _verification_is_due(record: Record, every: timedelta, now: datetime) -> boo
     """Each secret at a moment of its own within the second half of the interval."""
     if record.verified_at is None or not happened_within(record.verified_at, now, every):
         return True
+    # By its name: the readings are spread over many cycles, and are the same in each process.
     share = int(hashlib.sha256(record.name.encode()).hexdigest()[:4], 16) / 0xFFFF
     return now - record.verified_at >= every * (0.5 + 0.5 * share)
 

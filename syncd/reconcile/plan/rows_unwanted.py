@@ -17,6 +17,7 @@ def judge_unwanted(row: Row, record: Record) -> Verdict:
         return NOTHING
     if row.is_frozen(record.frozen_until):
         frozen = report(FindingKind.FROZEN, record, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
+        # A freeze leaves it alone, so the time of it brings no deletion nearer.
         return frozen + _without_tombstone(record)
     return _probed(row, record) + _of_presence(row, record)
 
@@ -40,6 +41,7 @@ def _of_presence(row: Row, record: Record) -> Verdict:
     kind = FindingKind.MISSING if presence is Presence.ABSENT else FindingKind.ORPHAN
     if record.name.casefold() in row.evidence.wanted_elsewhere:
         return report(kind, record, f"{why}; kept, another job wants its name") + _without_tombstone(record)
+    # The row stays for that alone: without it the secret would come back as one of ours to delete.
     if record.remote_id is None and record.pending is None:
         return report(FindingKind.UNCHANGED, record, "it was adopted once, and is not on the site any more")
     if record.remote_id is None:
@@ -78,6 +80,7 @@ def judge_of_gone_job(row: Row, record: Record) -> Verdict:
     if record.name in row.evidence.taken_over or row.is_frozen(record.frozen_until):
         return NOTHING
     orphan = NOTHING
+    # An idle cycle writes nothing: the row is noted once.
     if record.status != "orphan" or record.absent_at is not None:
         orphan = note(replace(record, status="orphan", absent_at=None))
     verdict = _probed(row, record) + orphan
@@ -93,7 +96,9 @@ def _tombstone(row: Row, record: Record, kind: FindingKind, why: str) -> Verdict
     now, policies = row.inputs.site_now, row.policies
     seen = record.absent_for
     rested = row.evidence.rested_until
+    # The first observation adds nothing, and neither does one from before a pause.
     if record.absent_at is not None and (rested is None or rested <= record.absent_at):
+        # The shortest counts: either clock may have jumped, and nobody looked during a downtime.
         spans = (now - record.absent_at, row.evidence.unobserved_since, 2 * policies.interval)
         seen += max(timedelta(0), min(spans))
     absent = replace(record, absent_at=now, absent_for=seen)
@@ -103,6 +108,7 @@ def _tombstone(row: Row, record: Record, kind: FindingKind, why: str) -> Verdict
     obstacle = obstacle_to_deletion(record, row.listed, row.now, plausible=row.listing_is_plausible)
     obstacle = obstacle or row.evidence.objections.get(record.name, "")
     problem = row.evidence.problems.get(record.name)
+    # A deletion brings no version and follows no rule, so its refusals are kept without either.
     if problem and rests(problem, "", "", row.now):
         return note(absent) + report(FindingKind.QUARANTINED, record, problem.message, problem.hint)
     if obstacle:
@@ -134,6 +140,7 @@ def obstacle_to_deletion(record: Record, listed: RemoteSecret | None, now: datet
         return f"it was renamed to {listed.name} at Wix"
     if listed.description != record.description:
         return "its description was changed at Wix"
+    # A site that tells no dates has none that could speak against it.
     untold = listed.updated_at is None and record.pinned_at is None
     if judge(record, listed.updated_at) is not Change.OURS and not untold:
         return "it was changed at Wix by somebody else"

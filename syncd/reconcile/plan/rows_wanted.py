@@ -105,6 +105,7 @@ def _of_this_job(row: Row, desired: DesiredSecret, record: Record) -> Record:
 def _foreign(row: Row, desired: DesiredSecret, found: RemoteSecret) -> Verdict:
     """A secret that is not ours has the name. It is left alone unless the job or a grant says adopt."""
     grant, owner = row.evidence.grants.get(desired.name), other_owner(found.description, row.inputs.owner)
+    # The permission was for the secret that the person saw: another id or another mark voids it.
     granted = grant is not None and grant.remote_id == found.id and owner in {"", grant.owner}
     known = row.evidence.known_ids.get(found.id)
     adopting = f"syncd state adopt {desired.name} --target {row.inputs.target} --reason '…'"
@@ -145,6 +146,7 @@ def _adopt(row: Row, desired: DesiredSecret, found: RemoteSecret) -> Verdict:
     seed = row.record or Record(
         site=row.inputs.site, name=desired.name, target=row.inputs.target, job=desired.job, ref=desired.ref
     )
+    # It never becomes ours to delete, and what it holds is not known before it is compared or written.
     taken = replace(seed, remote_id=found.id, pin=desired.pin, adopted=True, unverified=True, pending=None, window=None)
     site_value = evidence.site_values.get(desired.name)
     if site_value is None or desired.fingerprint is None:
@@ -168,6 +170,7 @@ def _create(row: Row, desired: DesiredSecret) -> Verdict:
     if not row.listing_is_plausible:
         why = "the site lists less than half of what the ledger holds there, so nothing is created"
         return report(FindingKind.UNKNOWN, desired, why, "look at the site; the next cycle lists again", exit_code=5)
+    # Sent again it may meet its own name: a 409, and an id that nobody knows.
     if desired.name in row.evidence.unconfirmed_creates:
         why = "the response to the create request was lost, and the site does not list the secret yet"
         return report(FindingKind.UNVERIFIED, desired, why, "the next cycle looks again before it creates anything")
@@ -194,6 +197,7 @@ def _unlisted(row: Row, desired: DesiredSecret, record: Record) -> Verdict:
             return probe_by_id(record)  # only its 404 makes the name somebody else's
         why = "the site lists another secret of this name, and ours exists under its id, unlisted"
         return report(FindingKind.CONFLICT, desired, why, "look for both at Wix; the next cycles do, too")
+    # What is new does not wait out the hour.
     if desired.version != record.version or not owns(record, desired) or not recent:
         return update(desired, record, Reason.UNLISTED, rename=record.name != desired.name)
     why = "the site does not list it, though it took a write within the hour"

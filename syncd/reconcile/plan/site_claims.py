@@ -97,6 +97,7 @@ class _Wish:
 
 def _wish(runtime: Runtime, job: Job, target: Target) -> _Wish:
     try:
+        # A look of its own: what was shared in this cycle was seen before anything was due to be deleted.
         observer = SourceObserver(job.rules, runtime.access_to(job), ObservationCache())
         observer.observe()
     except SyncdError as error:
@@ -142,5 +143,6 @@ def _names_of(rule: Rule, state: PathState, mount: str, profile: str) -> Iterato
     for field in chosen:
         try:
             yield wix_name(rule, SecretRef(source=state.source, path=state.path, field=field), mount, profile)
+        # Wix takes no secret of such a name, so there is none here that it could claim.
         except BadName:
             continue

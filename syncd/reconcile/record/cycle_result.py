@@ -47,6 +47,7 @@ def _store_what_is_known(
     journal: Journal, runtime: Runtime, report: SyncReport, site: str, seen: Sequence[Record]
 ) -> None:
     silent = {FindingKind.TAKEN_BACK, FindingKind.RULE}  # these say nothing of a status
+    # Of several findings of one name the first counts: it overwrites those behind it.
     by_name = (item for item in reversed(report.findings) if item.name and item.kind not in silent)
     findings = {finding.name: finding for finding in by_name}
     outcomes = {outcome.action.name: outcome for outcome in report.outcomes}
@@ -62,6 +63,7 @@ def _store_what_is_known(
         after = {**before, **after}  # it ended before it came to all of them
     if after != before:
         journal.problems(site, report.job, after.values())
+    # A cycle that ended early cannot say that a finding has ended.
     if report.error is None:
         journal.findings(report.job, open_findings(report, site), runtime.jobs_on(site))
 
@@ -79,6 +81,7 @@ AUDITED = {
 def open_findings(report: SyncReport, site: str) -> dict[tuple[str, str], Entry]:
     """What of a report has a line of its own, by event and name."""
     return {
+        # A class that a limit withholds has no name: its verb tells one limit from another.
         (event, finding.name or finding.verb): Entry(
             event=event,
             name=finding.name or finding.verb or None,
@@ -96,6 +99,7 @@ def open_findings(report: SyncReport, site: str) -> dict[tuple[str, str], Entry]
 
 def _run(report: SyncReport, site: str, store: StateStore, *, saw_all: bool) -> LastRun:
     before = next((run for run in store.runs() if (run.job, run.site) == (report.job, site)), None)
+    # The job worked, though some secrets failed or a limit withheld some.
     good = report.exit_code in {0, 1, 6} and not report.unsent
     return LastRun(
         job=report.job,

@@ -53,6 +53,7 @@ class Problems:
     def after(self, report: SyncReport) -> dict[str, OpenProblem]:
         """What keeps failing after a cycle, by name."""
         found: dict[str, OpenProblem] = {}
+        # Only the last try counts: an earlier one may have been put right within the cycle.
         for outcome in {last.action.name: last for last in report.outcomes}.values():
             if outcome.error is not None:
                 found[outcome.action.name] = self._of_failure(_of_outcome(outcome))
@@ -64,6 +65,7 @@ class Problems:
 
     def _of_finding(self, finding: Finding, faulty: DesiredSecret | None) -> OpenProblem | None:
         earlier = self.before.get(finding.name)
+        # It was not tried, so neither its delay nor its count of attempts moves.
         if finding.kind is FindingKind.QUARANTINED and earlier is not None:
             return earlier
         if finding.kind is FindingKind.FAILED and faulty is not None:
@@ -89,12 +91,14 @@ class Problems:
             hint=finding.hint,
             ref=finding.ref,
             attempts=earlier.attempts if earlier else 1,
+            # A clock that was ahead when it began is not believed.
             first_at=min(earlier.first_at, self.now) if earlier and earlier.kind == kind else self.now,
         )
 
     def _of_failure(self, failure: _Failure) -> OpenProblem:
         earlier, desired = self.before.get(failure.name), failure.desired
         version = desired.version if desired else ""
+        # A new version, or a failure of another kind, begins anew with the shortest delay.
         same = earlier is not None and earlier.version == version and bool(earlier.retry_at) == failure.permanent
         attempts = earlier.attempts + 1 if same and earlier else 1
         problem = OpenProblem(
@@ -112,6 +116,7 @@ class Problems:
             retry_at=self.now + delay_after(attempts) if failure.permanent else None,
         )
         status = self.statuses.get(failure.name)
+        # With a lost answer nobody knows that it failed.
         if not failure.permanent and status in {"unverified", "pending"}:
             return replace(problem, kind=status)
         return problem

@@ -41,6 +41,7 @@ class LeftOut:
         """The rows that read `synced`, though the site does not hold what the source has."""
         for action, _ in self.actions.values():
             row = rows.get(action.record.name) if action.record and not isinstance(action, Delete) else None
+            # Any other status says already that something is not as it should be.
             if row is not None and row.status == "synced":
                 yield replace(row, status="behind")
 
@@ -124,7 +125,9 @@ def exit_code_of(
     """The exit code of a cycle."""
     codes = {finding.exit_code or int(finding.kind in FAILING_KINDS) for finding in findings}
     last = {outcome.action.name: outcome for outcome in outcomes}.values()
+    # A name that the site took at the second try has not failed.
     codes |= {outcome.error.exit_code for outcome in last if isinstance(outcome.error, SyncdError)}
+    # A source that was read only in part is 4, though the rest was done.
     codes |= {SourceError.exit_code} if failures else set()
     codes |= {error.exit_code} if error else set()
     return worst(codes)

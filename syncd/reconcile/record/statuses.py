@@ -10,6 +10,7 @@ from syncd.errors import SecretRefused
 STATUS = {
     FindingKind.CONFLICT: "conflict",
     FindingKind.BEHIND: "behind",
+    # `synced` would be untrue where nobody knows, or where somebody's change is only reported.
     FindingKind.UNKNOWN: "behind",
     FindingKind.DRIFT: "behind",
     FindingKind.CONTESTED: "contested",
@@ -31,6 +32,7 @@ def status_of(record: Record, finding: Finding | None, outcome: Outcome | None) 
     A row of which the cycle says nothing keeps its status: silence is no evidence that the site holds the version.
     """
     error = outcome.error if outcome else None
+    # With a lost answer nobody knows that it failed: the row's own state says more.
     if error is not None and not (record.unverified or record.is_open):
         return "quarantined" if isinstance(error, SecretRefused) else "failed"
     if finding is not None and finding.kind in STATUS:

@@ -31,6 +31,7 @@ def across_sites(runtime: Runtime, target: Target, seen: SiteSeen, now: datetime
     found: dict[str, list[Hit]] = {}
     if any(rule.duplicate for rule in runtime.rules):
         for hit in duplicate_hits(runtime, now, {target.site: seen.records}):
+            # Hits on another site are told by the cycles of that one.
             if hit.subject.site == target.site:
                 found.setdefault(hit.subject.name, []).append(hit)
     if any(rule.unmanaged for rule in runtime.rules):
@@ -51,6 +52,7 @@ def duplicate_hits(
     numbers = runtime.store.same_values()
     if not numbers:
         return []
+    # Reversed, so that the first configured target of a site is the one that stays.
     target_of = {runtime.site_of(name): name for name in reversed(runtime.targets)}
     held = [
         SameValue(group=number, subject=subject_of(runtime, record, target_of.get(site, record.target)))

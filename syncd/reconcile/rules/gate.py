@@ -34,6 +34,7 @@ def changes_content(action: Action) -> bool:
     """
     if isinstance(action, (Create, Delete)):
         return True
+    # Also where the value is the same: it makes a secret ours that was not.
     if action.reason in ADOPTING:
         return True
     if action.describe_only:
@@ -95,6 +96,7 @@ class Gate:
                 findings += _denied(action, denial)
             elif holding := self._holding(action, hits):
                 held.append(holding)
+            # Asked last: what needs a release is put before a person outside the window, too.
             elif objection := self.windows.objection(_verb(action), self.now):
                 findings.append(_waiting(action, objection))
             else:
@@ -110,6 +112,7 @@ class Gate:
             if hit.rule.then is not Then.HOLD:
                 continue
             cause = f"rule {hit.rule.id}"
+            # A release is of one cause: each rule that holds needs its own.
             if not self.releases.allows(held_action(action, cause, self.place), finishing=finishing):
                 return Held(action=action, cause=cause, why=f"rule {hit.rule.id}: {hit.message}")
         return None

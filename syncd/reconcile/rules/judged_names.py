@@ -46,6 +46,7 @@ class JudgedNames:
                 key = FactKey(desired.name, desired.ref, desired.version, check.digest)
                 if key not in self._facts:
                     self._facts[key] = self.fresh[key] = judged(check, desired.name, desired.value)
+                    # What was worked out before the value was read says `not judged yet`.
                     self._known.pop((desired.name, desired.version, desired.ref), None)
 
     def lacking(self, wanted: tuple[DesiredSecret, ...]) -> list[str]:

@@ -82,6 +82,7 @@ def duplicates(rule: GovernanceRule, held: Sequence[SameValue], facts: Facts, no
     for item in held:
         about = item.subject
         fact = facts.get(FactKey(about.name, about.ref, about.version, check.digest)) if check else None
+        # Only what was seen to be long enough: short values are the same by chance.
         if rule.selects_it(item.subject) and fact == "":
             groups.setdefault(item.group, []).append(item.subject)
     for subjects in groups.values():
