@@ -431,7 +431,11 @@ def test_what_rests_elsewhere_is_told_in_no_answer(teams: Teams) -> None:
                 until(lambda: "a_v" in lab.site.values(), 20)
             status, answer = teams.ask("lead", "POST", action, body)
             assert status == 200 and "merger" not in str(answer) and "bank" not in str(answer), answer
-        answer = teams.ask("boss", "POST", "freeze", {"site": teams.bank, "name": "a_v", "reason": "x"})
+        theirs = {"site": teams.bank, "name": "a_v", "reason": "x"}
+        assert teams.ask("boss", "POST", "freeze", theirs)[0] == 400, "what is not frozen cannot thaw"
+        until(lambda: "a_v" in lab.wix.site(teams.bank).values() or True, 1)
+        teams.ask("boss", "POST", "freeze", {**theirs, "until": "1h"})
+        answer = teams.ask("boss", "POST", "freeze", theirs)
         assert "the quiet merger" in str(answer), answer
 
 

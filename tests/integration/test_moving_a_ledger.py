@@ -88,6 +88,10 @@ def spoil_time(content: Any) -> None:
     content["tables"]["syncd_runs"][0]["finished_at"] = 10**40
 
 
+def spoil_calendar(content: Any) -> None:
+    content["tables"]["syncd_runs"][0]["finished_at"] = 2**61
+
+
 def spoil_owner(content: Any) -> None:
     content["owner"] = "somebody"
 
@@ -98,7 +102,7 @@ def spoil_schema(content: Any) -> None:
 
 @pytest.mark.parametrize(
     "spoil",
-    [spoil_value, spoil_column, spoil_table, spoil_time, spoil_owner, spoil_schema],
+    [spoil_value, spoil_column, spoil_table, spoil_time, spoil_calendar, spoil_owner, spoil_schema],
     ids=lambda one: one.__name__,
 )
 def test_what_is_no_export_changes_nothing(job: Lab, spoil: Any) -> None:

@@ -16,6 +16,7 @@ from syncd.config import load
 from syncd.domain import FindingKind
 from syncd.reconcile.run_job import Run, sync_job
 from tests.lab import Bao, Lab
+from tests.support.wix_people import changed_by_hand
 
 OLD = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -223,3 +224,35 @@ def test_a_mark_whose_answer_was_lost_is_ours(job: Lab, policy: str, readable: b
     assert not report.found(FindingKind.DRIFT) and not any(one.restored for one in report.outcomes)
     assert job.site.values() == values and job.writes == writes
     assert set(job.statuses().values()) == {"synced"}
+
+
+@pytest.mark.parametrize("lost", ["a deletion", "a creation"])
+def test_a_lost_answer_that_can_give_no_new_date_hides_no_persons_change(lab: Lab, bao: Bao, lost: str) -> None:
+    """Only a write of a secret that is there may come late and pass for somebody else's."""
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    lab.job(
+        "job",
+        "vault",
+        {"path": f"{bao.mount}/app/*"},
+        drift_policy="report",
+        deletion_policy="delete",
+        deletion_grace="0s",
+    )
+    if lost == "a creation":
+        lab.wix.fault("504_after", "POST", times=1)
+        lab.settle()
+    else:
+        assert lab.run("sync").code == 0
+        bao.remove("app/a")
+        lab.wix.fault("reset_before", "DELETE", times=4)
+        lab.run("sync")
+        bao.put("app/a", v="1")
+        lab.settle()
+    assert set(lab.site.values()) == {"a_v", "b_v"}
+    for name in lab.ids():
+        changed_by_hand(lab, name)
+    for _ in range(2):
+        lab.run("sync")
+    assert set(lab.site.values().values()) == {"HAND-MADE"} and set(lab.statuses().values()) == {"behind"}

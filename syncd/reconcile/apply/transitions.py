@@ -142,8 +142,8 @@ def after_failure(action: Action, record: Record, error: TargetError, now: datet
         return _gone(action, record)
     if isinstance(action, Delete):
         # A deletion that may have happened stays open until a listing tells.
-        kept = record if error.maybe_done else replace(record, pending=None)
-        return Transition(put=replace(kept, lost_writes=lost(record, now, error.lost_tries)), fails=True)
+        # One that comes late takes the secret away; it gives none a new date, so it is no lost write.
+        return Transition(put=record if error.maybe_done else replace(record, pending=None), fails=True)
     if action.reason in ADOPTING:
         # A refused one is not ours; for one whose answer was lost the next listing tells, by our mark.
         if not error.maybe_done:

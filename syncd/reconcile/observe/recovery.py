@@ -49,7 +49,8 @@ def _resolve(record: Record, ours: RemoteSecret | None, known: Mapping[str, Know
             unverified=True,
             window=None,
             pinned_at=None,
-            lost_writes=_with_pending(record) if record.pending is Pending.CREATE else record.lost_writes,
+            # A creation is sent once and is there now: nothing of it can come late and pass for a person's change.
+            lost_writes=() if record.pending is Pending.CREATE else record.lost_writes,
         )
     if record.remote_id is None:
         return record
@@ -57,7 +58,7 @@ def _resolve(record: Record, ours: RemoteSecret | None, known: Mapping[str, Know
         record = replace(record, pending=None, unverified=True, lost_writes=_with_pending(record))
     elif record.pending is Pending.DELETE:
         # Recovery deletes nothing: whether it is still unwanted is for this pass's plan to say.
-        record = replace(record, pending=None, lost_writes=_with_pending(record))
+        record = replace(record, pending=None)
     # It is listed again, so the hour of waiting is over for the next time that it is not.
     return replace(record, unlisted_tried_at=None) if listed and record.unlisted_tried_at else record
 
