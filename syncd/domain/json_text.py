@@ -18,13 +18,18 @@ class Number(float):
         return made
 
 
+def _whole(written: str) -> int | Number:
+    """Python knows no whole `-0`."""
+    return Number(written) if written == "-0" else int(written)
+
+
 def _no_json(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
 def loads(text: str | bytes) -> Any:
     """What the JSON says; `NaN` and `Infinity` are none. Raises ValueError and RecursionError."""
-    return json.loads(text, parse_float=Number, parse_constant=_no_json)
+    return json.loads(text, parse_float=Number, parse_int=_whole, parse_constant=_no_json)
 
 
 def compact(thing: object, *, ascii_only: bool = False, sort_keys: bool = False) -> str:

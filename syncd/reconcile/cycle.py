@@ -114,12 +114,7 @@ class Cycle:
                     slow = self._work_under_lock(cache.fresh(), journal, choose)
                     if not progress.goes_on:
                         report = self._report(started, began)
-                        seen = (
-                            Seen(progress.rows, progress.planned.waiting, progress.planned.remote)
-                            if progress.rows is not None and progress.planned
-                            else None
-                        )
-                        store_cycle_result(journal, runtime, report, look.site, seen)
+                        store_cycle_result(journal, runtime, report, look.site, progress.seen())
                         return replace(report, audit_heads=runtime.store.audit_heads(look.site, CONTROL))
                 # Without the lock, so that another process waiting for this site can take it.
                 self._pause(slow or 0.0)

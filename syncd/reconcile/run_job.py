@@ -13,7 +13,7 @@ from functools import partial
 from syncd.domain import Delete, Plan, SyncReport
 from syncd.domain.allowance import DeletionAllowance
 from syncd.domain.job import Job
-from syncd.errors import LedgerError
+from syncd.errors import LedgerBusy, LedgerError
 from syncd.reconcile.cycle import Cycle
 from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.planned_pass import Look, PlannedPass
@@ -77,7 +77,9 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
                     run.on_report(report)
                 report = replace(report, outcomes=report.deletions, findings=(), failures=())
             reports.append(report)
-            if isinstance(reports[-1].error, LedgerError) or runtime.stopped():
+            # A site that another process has keeps nobody from the next one; a ledger that fails does.
+            error = reports[-1].error
+            if (isinstance(error, LedgerError) and not isinstance(error, LedgerBusy)) or runtime.stopped():
                 break
         return reports
 

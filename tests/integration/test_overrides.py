@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from datetime import timedelta
 
 import pytest
 
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.store import Ledger
 from tests.lab import Bao, Lab
 
 OTHER = "00000000-0000-4000-8000-0000000000ab"
@@ -95,3 +98,20 @@ def test_the_reason_is_logged(lab: Lab, bao: Bao) -> None:
     done = lab.run("state", "freeze", "x_v", "--until", "1d", "--reason", "INC-1234, the partner changes it")
     assert done.code == 0
     assert "safeguard.overridden" in done.err and "INC-1234, the partner changes it" in done.err
+
+
+@pytest.mark.parametrize("busy", ["shop", "outlet"])
+def test_a_busy_site_keeps_nobody_from_the_next_one(two_sites: Lab, bao: Bao, busy: str) -> None:
+    """Where deletions are allowed by number the sites go one after the other."""
+    lab = two_sites
+    lab.job("a", "vault", {"path": f"{bao.mount}/busy{busy}/*"}, targets=["shop", "outlet"], **DELETING)
+    gone(lab, bao, f"busy{busy}")
+    site = {"shop": lab.site_id, "outlet": OTHER}[busy]
+    held = Ledger(sqlite_engine(lab.state), "somebody else", lab.state)
+    with held.lock(site, holder="somebody else", wait=timedelta(0)):
+        done = lab.run("sync", "--reason", "planned", "--allow-deletes", "6", "--wait", "0s", "--json")
+    held.close()
+    assert done.code == 7
+    assert sorted(row["target"] for row in done.json) == ["outlet", "shop"], "each site has its report"
+    assert len(lab.wix.site(site).values()) == 4
+    assert len(lab.wix.site({"shop": OTHER, "outlet": lab.site_id}[busy]).values()) == 1

@@ -21,7 +21,7 @@ JSON = st.recursive(
 )
 
 
-@pytest.mark.parametrize("literal", ["1.10", "1.0", "0.1000000000000000055511151231257827", "1E5", "1e+05", "-0.0", "9007199254740993", "1.7976931348623157e999", "12345678901234567890.5"])  # fmt: skip
+@pytest.mark.parametrize("literal", ["1.10", "1.0", "0.1000000000000000055511151231257827", "1E5", "1e+05", "-0.0", "-0", "9007199254740993", "1.7976931348623157e999", "12345678901234567890.5"])  # fmt: skip
 def test_a_number_goes_as_it_was_written(literal: str) -> None:
     document = SecretValue(f'{{"n": {literal}, "deep": [{{"m": {literal}}}]}}')
     assert extract(document, RULE, "n").reveal() == literal

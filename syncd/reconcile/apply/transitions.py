@@ -166,8 +166,9 @@ def _not_created(action: Create, record: Record, error: TargetError, now: dateti
     if isinstance(error, NameTaken):
         return Transition(is_unconfirmed=True, look_again=True)
     # Dropping the row would forget that a request is still out there.
-    if action.record is not None and action.record.pending is Pending.CREATE:
-        return Transition(put=action.record, fails=True)  # an earlier one may still come through
+    # An earlier one may still come through; and one that was adopted never becomes ours to delete.
+    if action.record is not None and (action.record.pending is Pending.CREATE or action.record.adopted):
+        return Transition(put=action.record, fails=True)
     return Transition(drop=record, fails=True)
 
 
@@ -195,7 +196,7 @@ def put_back(action: Action, record: Record) -> Transition:
     # A secret that was not taken over is not ours, so no row of it stays.
     adopting = isinstance(action, Update) and action.reason in ADOPTING
     before = action.record
-    if before is not None and not adopting and (before.remote_id or before.pending):
+    if before is not None and not adopting and (before.remote_id or before.pending or before.adopted):
         return Transition(put=before)
     return Transition(drop=record)
 

@@ -50,7 +50,8 @@ def _too_old(rule: GovernanceRule, subject: Subject, now: datetime) -> tuple[str
     age, since = rule.max_age, subject.changed_at or subject.seen_at
     if age is None or since is None:
         return "the age of its version is not known until it is verified", False
-    if happened_within(since, now, age):
+    # A date ahead of this clock is a new version by the source's clock, and no old one.
+    if since > now or happened_within(since, now, age):
         return "", True
     least = "" if subject.changed_at else "at least "
     return f"its version is {least}{(now - since).days} days old, {age.days} are allowed", True

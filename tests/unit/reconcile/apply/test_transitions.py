@@ -178,6 +178,24 @@ def test_what_the_site_asked_to_wait_with_is_as_it_was(action: Action, back: Rec
     assert done.put == back and (done.drop is None) is (back is not None)
 
 
+def test_an_adopted_one_that_the_site_lost_stays_adopted_until_it_is_made_again() -> None:
+    gone = replace(RECORD, remote_id=None, adopted=True, status="missing")
+    action = Create(desired=DESIRED, record=gone)
+    assert put_back(action, journaled(action)).put == gone
+    assert after_failure(action, journaled(action), SecretRefused("no"), NOW).put == gone
+
+
+@pytest.mark.parametrize("action", [CREATE, DELETE])
+def test_what_can_give_no_new_date_is_no_lost_write(action: Action) -> None:
+    error = TargetUnavailable("lost", maybe_done=True)
+    error.lost_tries = 1
+    done = after_failure(action, journaled(action), error, NOW)
+    assert done.put is not None and done.put.pending is not None
+    assert done.put.lost_writes == (() if isinstance(action, Delete) else (NOW,)), (
+        "a creation's tells when it was tried"
+    )
+
+
 @pytest.mark.parametrize(
     ("error", "result"), [(None, Result.DONE), (LOST, Result.LOST), (SecretRefused("no"), Result.REFUSED)]
 )

@@ -66,6 +66,8 @@ def test_labels_select() -> None:
     [
         (timedelta(days=100), None, "its version is 100 days old, 90 are allowed"),
         (timedelta(days=10), None, ""),
+        (timedelta(minutes=-20), None, ""),
+        (timedelta(days=-400), None, ""),
         (None, timedelta(days=95), "its version is at least 95 days old, 90 are allowed"),
         (None, None, "the age of its version is not known until it is verified"),
     ],
