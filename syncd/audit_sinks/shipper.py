@@ -33,12 +33,14 @@ class Shipper:
         self._looked = float("-inf")
         self._blocked: LedgerError | None = None
         if self._audit.required:
+            # Before the intent: after it the trail would hold a line of a write that was never sent.
             app.ledger.before_intents = self.see_that_it_keeps_up
         app.after_run.append(self.ship)
 
     def ship(self) -> None:
         """Send what is not sent yet, then prune. What fails is logged, and stays for the next time."""
         try:
+            # Sent first: where there is a sink, only what it has got may be removed.
             self._send_all()
             self._app.ledger.audit.prune(self._audit.keep, self._audit.sink)
         except (SinkError, LedgerError) as error:
@@ -49,6 +51,7 @@ class Shipper:
         try:
             return self._app.ledger.audit.unshipped_count(self._audit.sink) if self._audit.sink else 0
         except LedgerError:
+            # It is asked while another failure is told, which a second one would hide.
             return 0
 
     def _send_all(self) -> None:
@@ -56,15 +59,18 @@ class Shipper:
             return
         ledger, key = self._app.ledger, self._audit.sink
         try:
+            # In order: nobody else may send between a batch and its cursor. Whoever does sends these lines, too.
             with self._turn, ledger.lock("(audit sink)", holder=holder(), wait=timedelta(0)):
                 while lines := ledger.audit.unshipped(key, BATCH):
                     self._sink.send([line.text for line in lines])
+                    # After the sink has them: a kill in between sends a batch twice, and loses none.
                     ledger.audit.mark_shipped(key, {line.stream: line.seq for line in lines})
         except LedgerBusy:
             return  # another process ships
 
     def see_that_it_keeps_up(self) -> None:
         """Asked before each intent is written. Raises `LedgerError` while an old line could not be shipped."""
+        # Not at each of a thousand intents: every answer costs a query.
         if time.monotonic() - self._looked < AGAIN:
             if self._blocked is not None:
                 raise self._blocked
@@ -73,6 +79,7 @@ class Shipper:
         ledger, key = self._app.ledger, str(self._audit.sink)
         if not ledger.audit.is_unshipped_since(key, PATIENCE):
             return
+        # A sink that has come back gets its lines now, and nothing is held up.
         self.ship()
         if ledger.audit.is_unshipped_since(key, PATIENCE):
             minutes = PATIENCE.seconds // 60

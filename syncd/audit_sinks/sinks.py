@@ -55,6 +55,7 @@ class FileSink:
                     file.write(b"\n")
                 file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
                 file.flush()
+                # The cursor moves once this returns, so the lines have to outlast a power failure.
                 os.fsync(file.fileno())
         except OSError as error:
             raise SinkError(
@@ -75,6 +76,7 @@ class HttpSink:
         where = origin_of(self._url)
         try:
             kind = {"Content-Type": "application/x-ndjson"}
+            # The answer is never read: its status says all, and its size fills no memory.
             with httpx.stream("POST", self._url, content=body, headers=kind, timeout=SECONDS) as answer:
                 status = answer.status_code
         except (httpx.HTTPError, OSError, ValueError) as error:

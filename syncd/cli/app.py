@@ -50,6 +50,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     context_settings=HELP,
+    # Typer's tracebacks show lines of source with their texts; ours, below, show none.
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -98,6 +99,7 @@ def options(
     del version
     if log_format not in {"auto", "json", "console"}:
         raise ConfigError(f"--log-format {log_format} is not known", hint="auto, json or console")
+    # Both stand in every line of the audit trail, which a terminal shows as one line.
     for option, text in (("--as", acting_as), ("--commit", commit)):
         if text is not None and not (0 < len(text) <= 200 and text.isprintable()):
             raise ConfigError(f"{option} takes up to 200 characters, without control characters", hint="shorten it")
@@ -112,11 +114,13 @@ def in_front(arguments: list[str]) -> list[str]:
     while left:
         word = left.pop(0)
         name, separator, _ = word.partition("=")
+        # What follows is no option of ours, whatever it looks like: a name at Wix may begin with a dash.
         if word == "--":
             rest += [word, *left]
             break
         if name in GLOBAL and (separator or not GLOBAL[name]):
             options.append(word)
+        # Without its value the option stays where it is, so that the parser can name what is missing.
         elif name in GLOBAL and left:
             options += [word, left.pop(0)]
         else:
@@ -127,9 +131,12 @@ def in_front(arguments: list[str]) -> list[str]:
 def run(arguments: list[str]) -> int:
     """One command's exit code; nothing passes that is not explained."""
     caught = _Signals()
+    # Tests run several commands in a process: none acts with the actor and the reason of the one before.
     CAUSE.set(Cause())
+    # Before any file is opened: a closed stream would give its number away.
     _prepare_streams()
     arguments = in_front(arguments)
+    # Click ends a group without a command as a fault of usage; who asks what there is gets the help, and 0.
     if not arguments or arguments[-1] in {"state", "audit"}:
         arguments = [*arguments, "--help"]
     try:
@@ -141,6 +148,7 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as done:
         code = done.exit_code
     except (typer.Abort, KeyboardInterrupt):
+        # It was settling what is in flight and is told to leave again: the journal knows what was sent.
         if Context.stoppable and caught.number:
             warn("syncd: left at once; the next cycle settles what was in flight: see syncd status")
         return 128 + (caught.number or signal.SIGINT)
@@ -158,6 +166,7 @@ def _prepare_streams() -> None:
     Closed ones would leave their numbers to the next files that are opened, the ledger among them.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        # Python closes what it opens in child processes (PEP 446); standard streams are never closed there.
         os.set_inheritable(number, True)
     os.close(number)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -178,13 +187,16 @@ def _write_no_more(stream: TextIO) -> None:
 def _ended(error: Exception, caught: _Signals, *, debug: bool) -> int:
     """Say what a command met. Returns: its exit code."""
     if isinstance(error, TyperException):
+        # Click's own code for a fault of usage is 2, which here says that changes wait (plan --detailed-exitcode).
         where = getattr(getattr(error, "ctx", None), "command_path", "syncd")
         return _say(ConfigError(error.format_message(), hint=f"see: {where} --help"), debug=debug)
     if isinstance(error, SyncdError):
+        # A fault that an interruption brought about is told to the caller as the interruption: 130 or 143.
         return caught.code(_say(error, debug=debug))
     if isinstance(error, MemoryError):
         return _say(LedgerError("out of memory", hint="give the process more"), debug=debug)
     if isinstance(error, OSError):
+        # An error of a file carries its name. One without a name is of the output, when the work is done already.
         if error.filename is None and error.errno in FULL:
             _write_no_more(sys.stdout)
             hint = "make room there; what syncd did is in the ledger: see syncd status"
@@ -192,6 +204,7 @@ def _ended(error: Exception, caught: _Signals, *, debug: bool) -> int:
         where = error.filename if isinstance(error.filename, str) else "a file or folder"
         hint = "see that it is there, writable, and the right kind"
         return _say(ConfigError(f"{where} cannot be used ({type(error).__name__})", hint=hint), debug=debug)
+    # Nobody foresaw it, so its text may quote a value: it is not shown, not even with --debug.
     warn(f"syncd: bug: {type(error).__name__} (nothing of its text is shown)")
     for line in safe_traceback(error) if debug else ("run it again with --debug, and report what it says",):
         warn(f"  {line}")
@@ -203,6 +216,7 @@ class _Signals:
 
     def __init__(self) -> None:
         self.number = 0
+        # Python lets no other thread set handlers of signals.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._on_signal)
@@ -210,9 +224,11 @@ class _Signals:
     def _on_signal(self, number: int, _frame: object) -> None:
         again, self.number = bool(self.number), number
         Context.stop.set()
+        # A command that only looks has nothing in flight. Of any other the second signal means at once.
         if again or not Context.stoppable:
             raise KeyboardInterrupt
         if sys.stderr.isatty():
+            # Not through sys.stderr: where a write was going on there, its buffer refuses a second one.
             os.write(2, b"\nstopping: what is in flight ends first; once more to leave at once\n")
 
     def code(self, code: int) -> int:

@@ -104,6 +104,7 @@ def _stream(opened: App, site: str) -> str:
     """The stream of a site, by its target or its key. Raises `ConfigError`."""
     if site in opened.settings.targets:
         return opened.site_of(site)
+    # A site that no target names any more keeps its stream.
     if site not in opened.ledger.audit_heads(site):
         targets = ", ".join(sorted(opened.settings.targets))
         raise ConfigError(f"there is no site {site}", hint=f"give a target ({targets}) or the key of a site")
@@ -159,6 +160,7 @@ def verify(
     for stream, seq in sorted(older.items())[:5]:
         warn(f"syncd: nothing kept elsewhere tells what followed line {seq} of stream {stream}, its newest head given")
     if broken:
+        # After all breaks were shown: the error ends the command with 7, and names the first.
         first = broken[0]
         raise LedgerError(
             f"the audit trail is not as it was written: stream {first.stream}, line {first.seq} {first.what}",
@@ -179,6 +181,7 @@ def _expected(file: Path) -> dict[str, dict[int, str]]:
             raise ValueError
     except OSError as error:
         raise ConfigError(f"{file} cannot be read ({error.strerror})", hint="name a file for --heads") from None
+    # Somebody's log may hold any JSON: whatever it is, it is an answer and no bug.
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         hint = 'JSON lines such as {"stream": "control", "seq": 3, "hash": "…"}, or lines of the log with audit_heads'
         raise ConfigError(f"{file} holds no heads of an audit trail", hint=hint) from None
@@ -221,6 +224,7 @@ def export(
 def _print(lines: Iterator[dict[str, Any]], form: str) -> None:
     if form == "jsonl":
         for line in lines:
+            # Line by line as it is read: a trail may be longer than memory.
             sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
         return
     from syncd.report.formats import csv_cell
@@ -228,6 +232,7 @@ def _print(lines: Iterator[dict[str, Any]], form: str) -> None:
     writer = csv.writer(sys.stdout)
     writer.writerow(KEYS)
     for line in lines:
+        # Names and reasons come from outside, and a spreadsheet would run one that is a formula.
         writer.writerow([csv_cell(_as_cell(line[key])) for key in KEYS])
 
 

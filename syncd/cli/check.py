@@ -60,6 +60,7 @@ def check(
     elif file == "-":
         name, (settings, warnings) = "stdin", load_manifests(_stdin(), "stdin")
     else:
+        # What opens the ledger or connects below loads the file once more, and must load this one.
         context.obj.config = Path(file) if file else context.obj.config
         name, (settings, warnings) = str(context.obj.config), load_with_warnings(context.obj.config)
     sizes = ", ".join(
@@ -68,14 +69,18 @@ def check(
     )
     rows: list[Row] = []
     rows += [("warning", *_split(warning), 0) for warning in warnings]
+    # What comes through a pipe or from a chart is for another machine, which has the credentials and the ledger.
     if not elsewhere:
+        # No fault: a command needs only its own credentials, and this may be another machine than that of the jobs.
         rows += [("note", what, f"not readable here: {error}", 0) for what, error in _missing_credentials(settings)]
         rows += _environment(settings)
         rows += _extras(settings)
         ledger, row = _state(context.obj, settings)
         sizes += f"; {ledger}" if ledger else ""
         rows += [row] if row else []
+        # Both read the ledger. Where it cannot be opened, its own row says why, once.
         rows += [*_rules(context.obj, settings), *_pauses_of_nothing(context.obj)] if ledger else []
+    # First in the table and last to be known: the ledger tells how much it holds.
     rows.insert(0, ("ok", name, sizes, 0))
     if probe is not None and probe not in settings.targets:
         raise ConfigError(f"there is no target {probe}", hint=f"the targets are {', '.join(sorted(settings.targets))}")
@@ -96,6 +101,7 @@ def _extras(settings: Settings) -> Iterator[Row]:
         try:
             see_extra()
         except ConfigError as error:
+            # A row and not the end of the command: what else is wrong is told in the same run.
             yield "failed", "notify", f"{error.message}; fix: {error.hint}", error.exit_code
 
 
@@ -117,6 +123,7 @@ def _pauses_of_nothing(options: Context) -> Iterator[Row]:
         sites = frozenset().union(*app.sites_of_targets().values())
         for pause in app.pauses.now():
             named = app.settings.jobs.keys() if pause.scope == "job" else app.settings.targets.keys()
+            # The pause of a target is of its site, whatever targets on it are called today.
             is_there = pause.site in sites if pause.site else pause.name in named
             if pause.scope != "all" and not is_there:
                 said = f"there is no {pause.scope} {pause.name} that could rest; fix: {pause.command_to_end}, or pause"
@@ -141,8 +148,10 @@ def _split(warning: str) -> tuple[str, str]:
 
 def _connected(options: Context, settings: Settings, *, connect: bool, probe: str | None) -> Iterator[Row]:
     for name, source in settings.sources.items():
+        # Said before it is used, because nobody can unwrap it a second time.
         if getattr(getattr(source, "auth", None), "wrapped", False):
             warn(f"syncd: sources.{name}: its wrapped secret id can be unwrapped once; this check uses it up")
+    # A probe journals its scratch secret before it is sent, as every write; to connect needs no ledger, and makes none.
     with options.open(writable=probe is not None) as app:
         if connect:
             yield from _sources(app)
@@ -161,15 +170,19 @@ def _environment(settings: Settings) -> Iterator[Row]:
     addresses = {target.base_url for target in settings.targets.values()}
     addresses |= {source.address for source in settings.sources.values() if isinstance(source, VaultSettings)}
     aws = {name: source for name, source in settings.sources.items() if isinstance(source, AwsSettings)}
+    # AWS is reached by the same law of proxies as all others, so its public address is tried as well.
     addresses |= {
         source.endpoint_url or f"https://secretsmanager.{source.region}.amazonaws.com" for source in aws.values()
     }
+    # Only asked, nothing is sent: a variable that is no proxy's address would fail every cycle at its first request.
     for address in sorted(addresses):
         proxy_for(address)
     for section, peers in (("sources", settings.sources), ("targets", settings.targets)):
         for name, peer in peers.items():
+            # A credential that is not on this machine was noted above, and is no fault.
             if isinstance(peer.proxy, str) or (peer.proxy is not None and _is_readable(peer.proxy)):
                 proxy_of(f"{section}.{name}.proxy", peer.proxy)
+    # The variables of Vault's own command (VAULT_CLIENT_CERT) matter to nobody else.
     if any(isinstance(source, VaultSettings) for source in settings.sources.values()):
         client_certificate_of_environment()
     for name in CERTIFICATE_VARIABLES:
@@ -179,6 +192,7 @@ def _environment(settings: Settings) -> Iterator[Row]:
     for place, peer in (*settings.sources.items(), *settings.targets.items()):
         if peer.ca_file and os.access(peer.ca_file, os.R_OK):
             see_certificates(f"{place}: ca_file", peer.ca_file)
+        # As with the ledger's folder: in a container the file may be there.
         elif peer.ca_file:
             yield "note", f"{place}: ca_file", f"not readable here: {peer.ca_file}", 0
     if aws:
@@ -195,6 +209,7 @@ def _aws(sources: dict[str, Any]) -> Iterator[Row]:
         if source.region not in regions and source.endpoint_url is None:
             near = get_close_matches(source.region, sorted(regions), n=1)
             meant = f"; did you mean {near[0]}?" if near else ""
+            # No fault: AWS opens regions that an older SDK does not know.
             yield "warning", f"sources.{name}.region", f"no region of AWS that this SDK knows{meant}", 0
 
 
@@ -228,12 +243,14 @@ def _is_readable(credential: Credential) -> bool:
 def _ledger_file(options: Context, file: Path) -> tuple[str, Row | None]:
     with options.open(writable=False) as app:
         count = len(app.ledger.records())
+    # The folder, too: SQLite keeps its log and syncd its locks beside the ledger.
     if not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
         raise LedgerError(f"the ledger {file} is not writable", hint="make it and its folder writable for this user")
     return f"{count} secrets in the ledger", None
 
 
 def _ledger_folder(file: Path) -> tuple[str, Row | None]:
+    # The first cycle makes what is missing of the path; the nearest folder that exists decides whether it can.
     folder = next(parent for parent in file.parents if parent.exists())
     if not folder.is_dir():
         raise LedgerError(f"the ledger {file} cannot be made: {folder} is a file", hint="name another state.path")
@@ -294,6 +311,7 @@ def _sources(app: App) -> Iterator[tuple[str, str, str, int]]:
             if not rules:
                 yield "ok", f"source {name}", "no job uses it", 0
         except SyncdError as error:
+            # The other sources and the targets are tried all the same: one run tells all that is wrong.
             yield "failed", f"source {name}", f"{error.message}; fix: {error.hint}", error.exit_code
 
 
@@ -308,6 +326,7 @@ def _targets(app: App) -> Iterator[tuple[str, str, str, int]]:
         held = {record.remote_id for record in app.ledger.records(app.site_of(name))}
         yield "ok", f"target {name}", f"{len(listed)} secrets on the site, {len(ours)} of them with our mark", 0
         strays = sorted(secret.name for secret in ours if secret.id not in held)
+        # A ledger that is empty lacks all of them, and the next cycle takes back by their marks those that are wanted.
         if strays and held:
             few = ", ".join(strays[:5]) + (" and more" if len(strays) > 5 else "")
             seen = f"{len(strays)} with our mark are not in the ledger, and are never deleted by syncd: {few}"
@@ -318,10 +337,13 @@ def _probe(app: App, name: str) -> Iterator[tuple[str, str, str, int]]:
     from syncd.bootstrap.process import holder
     from syncd.diagnostics.site_probe import Probe
 
+    # An interrupted probe removes its scratch secret before it leaves.
     Context.stoppable = True
+    # A pause lets nothing be sent to the site, whoever asks.
     if rests := app.runtime.paused("(probe)", name):
         raise PlanMoved(f"target {name} is not probed: {rests}", hint="syncd resume, then probe it")
     target = app.target(name)
+    # Without the lock of the site nothing is sent; a cycle beside it would meet a half-made probe.
     with app.ledger.lock(
         target.site, holder=holder(), wait=timedelta(minutes=5), stop=app.stop.is_set, waits=app.runtime.waits
     ) as journal:

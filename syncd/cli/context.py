@@ -66,6 +66,7 @@ class Context:
         self, *, level: str = "warning", writable: bool = True, renaming: bool = False, events: Events | None = None
     ) -> App:
         """The app, with what happens going to `events`. Raises `SyncdError`."""
+        # Late, so that help and faults of usage load no database and no SDK (docs/figures.md holds --help to 0.4 s).
         from syncd.bootstrap.app import App, Surroundings
         from syncd.domain.ports import SilentObserver
 
@@ -77,13 +78,16 @@ class Context:
         begin_to_act(self, settings)
         app = App(settings, around, writable=writable, renaming=renaming)
         if writable:
+            # A command that only looks writes no line, so it has none to ship and nothing to tell.
             from syncd.audit_sinks.shipper import Shipper
 
+            # The output of a command is its own; only `syncd run` prints the trail on stdout.
             Shipper(app, prints=False)
             if app.settings.notify:
                 from syncd.notify.notifier import Notifier
 
                 Notifier(app)
+            # Last: a configuration that a part above refused was never in force.
             app.note_in_force()
         return app
 
@@ -93,6 +97,7 @@ def begin_to_act(options: Context, settings: Settings) -> None:
     from syncd.bootstrap.app import digest_of
     from syncd.domain.audit import CAUSE, Actor
 
+    # In a pod all people are one user. What somebody claims to be proves nothing, so the real user stays beside it.
     user = f"{os_user()}@{socket.gethostname()}"
     who = f"{options.acting_as} (claimed by {user})" if options.acting_as else user
     actor = Actor("person", who, options.command)
@@ -102,6 +107,7 @@ def begin_to_act(options: Context, settings: Settings) -> None:
 def os_user() -> str:
     """The user that this process runs as, whatever its environment claims."""
     try:
+        # Not getpass: it believes LOGNAME, which anybody may set before a command.
         return pwd.getpwuid(os.geteuid()).pw_name
     except (KeyError, OSError):  # a container's user without a name
         return f"uid {os.geteuid()}"
@@ -144,11 +150,13 @@ def moment(text: str, option: str, *, ahead: bool) -> datetime:
             span = duration(text, option)
             return datetime.now(UTC) + (span if ahead else -span)
         at = datetime.fromisoformat(text)
+        # Without a zone it is UTC, as are all the times that syncd prints.
         return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     except ValueError:
         hint = f"for example: {option} 2026-12-24, {option} 2026-12-24T18:00Z or {option} 3d"
         raise ConfigError(f"{option} {text} is no time", hint=hint) from None
     except OverflowError:
+        # A year that no datetime can hold would end as a bug (70), and is the user's slip.
         raise ConfigError(f"{option} {text} is beyond the calendar", hint="write another year") from None
 
 
@@ -176,6 +184,7 @@ def shortened(text: str, most: int) -> str:
 def show_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table: aligned and with colours on a terminal, aligned plain text in a pipe."""
     texts = [["" if cell is None else one_line(str(cell)) for cell in row] for row in rows]
+    # Not through rich: without a terminal it folds rows at 80 columns, and a script would take one row for several.
     if not sys.stdout.isatty():
         widths = [max(len(row[i]) for row in [list(headers), *texts]) for i in range(len(headers))]
         for row in [list(headers), *texts]:
@@ -190,6 +199,7 @@ def show_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     for header in headers:
         table.add_column(header, overflow="fold")
     for row in texts:
+        # As text, not as markup: rich would take [brackets] in a name from outside for a style.
         table.add_row(*(Text(cell, style=STYLES.get(row[0], "") if i == 0 else "") for i, cell in enumerate(row)))
     # rich would believe a terminal that says it is 0 wide, and print nothing.
     Console(width=shutil.get_terminal_size().columns).print(table)
@@ -226,10 +236,12 @@ def _tell_wait(cause: str, seconds: float) -> None:
     if sys.stderr.isatty():
         warn(f"waiting for {cause} (at most {seconds:.0f} s)")
     else:
+        # In a pipe stderr is a log of JSON lines, where a sentence would be none.
         logger().warning("cycle.waits", cause=cause, at_most_seconds=round(seconds, 1))
 
 
 def warn(text: str) -> None:
     """A line on stderr for a person."""
+    # A stderr that is closed or full costs the message, and never the work behind it.
     with suppress(OSError):
         sys.stderr.write(one_line(text) + "\n")

@@ -70,6 +70,7 @@ def _as_json(app: App, explanation: Explanation) -> dict[str, Any]:
                 "job": cycle.job,
                 "target": cycle.target,
                 "names": list(cycle.wanted),
+                # Null and not false: nobody could look, and what could not be read is not absent.
                 "listed": None if cycle.error else cycle.listed,
                 "readable": None if cycle.error else cycle.listed and not cycle.unread,
                 "actions": [
@@ -182,6 +183,7 @@ def _cycle_lines(cycle: NextCycle, explanation: Explanation) -> Iterator[str]:
         known = (
             f"; its rule takes only what has the tags {' or '.join(sorted(tags))}" if tags else "; is the path right?"
         )
+        # Where something could not be read the path may be in just that part, so nothing is said to be wrong with it.
         yield f"{place}: nothing, the source does not list this path{'' if cycle.failures else known}"
     for failure in cycle.failures:
         yield f"  unreadable  {failure.location}: {failure.message}"

@@ -92,6 +92,7 @@ def explanation_of(app: App, what: str, target: str | None = None) -> Explanatio
         excluded=list(_exclusions(app, subject)),
     )
     if not records:
+        # Where records are left, each shows the lines of its own site.
         explanation.history = list(app.ledger.history(subject, site, most=5))
     explanation.cycles = list(_next_cycles(app, explanation, target))
     if explanation.is_empty:
@@ -102,9 +103,11 @@ def explanation_of(app: App, what: str, target: str | None = None) -> Explanatio
 def _path_of(app: App, what: str) -> str:
     """The path of a reference as our own lists write it (`source:path#field`); anything else as it is."""
     source, colon, rest = what.partition(":")
+    # A colon alone says nothing: an ARN is full of them.
     if colon and source in app.settings.sources:
         return rest.partition("#")[0]
     path = what.partition("#")[0]
+    # Wix takes a `#` in names; a slash is only in paths.
     return path if "/" in path else what
 
 
@@ -135,6 +138,7 @@ def _mappings(app: App, path: str) -> Iterator[dict[str, Any]]:
                         given = wix_name(rule, ref, mount, app.settings.targets[target].name_profile)
                         yield {**row, "name": given if fields or rule.field != "*" else None}
                     except SyncdError as error:
+                        # That no name can be made of it is the answer to the question, and ends nothing.
                         yield {**row, "name": None, "why_not": f"{error.message}; fix: {error.hint}"}
 
 
@@ -174,11 +178,13 @@ def _next_cycles(app: App, explanation: Explanation, only: str | None) -> Iterat
                 yield NextCycle(job=job.name, target=target, error=error)
             else:
                 seen = _seen(job, target, planned, explanation)
+                # A job that could not read all that it selects may have to do with it, for all that anybody knows.
                 if concerned or seen.failures or not seen.says_nothing:
                     yield seen
 
 
 def _seen(job: Job, target: str, planned: PlannedPass, explanation: Explanation) -> NextCycle:
+    # A changed rule gives a record another name: by its id at Wix an action on it is known all the same.
     subject, ids = explanation.subject, {record.remote_id for record in explanation.records}
     paths = (
         {subject}

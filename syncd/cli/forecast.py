@@ -22,6 +22,7 @@ def forecast(
     """Tell the calls of a quiet day to each source and site, AWS's price, and how long a push of everything takes."""
     from syncd.forecast import inputs as outlook
 
+    # From the ledger alone: AWS asks a price for each call, and a forecast makes none.
     with context.obj.open(writable=False) as app:
         facts = outlook.job_facts(app)
         sources, targets = outlook.sources(app, facts), outlook.targets(app, facts)

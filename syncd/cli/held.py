@@ -28,12 +28,14 @@ def held(context: typer.Context, *, server: Server = None, token_file: TokenFile
         with context.obj.open(writable=False) as app:
             from syncd.report.held import batch_rows
 
+            # The rows of the API, so that page and command show the same.
             rows = batch_rows(app.held(), app.runtime.clock(), app.served)
     if as_json:
         show_json(rows)
         return 0
     from datetime import UTC, datetime
 
+    # A daemon's rows come without its clock.
     now = datetime.now(UTC)
     lines = []
     for batch in rows:
@@ -66,6 +68,7 @@ def release(
         return 0
     with context.obj.open() as app:
         outcome = app.ledger.decisions.release(batch, why, app.served)
+        # A second release, or one of a batch that nobody waits for, lets nothing go.
         if outcome is ReleaseOutcome.DONE:
             log_override("release", why, batch=batch)
     show(said_of_release(batch, outcome, done="the next cycle sends it"))

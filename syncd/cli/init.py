@@ -137,6 +137,7 @@ def _see_that_nothing_is_missing(given: Mapping[str, str | None]) -> None:
     """Where nobody can be asked, name every option that is missing at once. Raises `ConfigError`."""
     if sys.stdin.isatty() and sys.stderr.isatty():
         return
+    # An unknown source needs nothing here: it is refused by its own name further down.
     missing = [option for option in NEEDED.get(given["--source"] or "vault", ()) if given[option] is None]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
@@ -151,6 +152,7 @@ def _given(value: str | None, option: str, question: str, default: str, ask: Cal
         value = ask(question, default=default, err=True)
     if value is None:
         raise ConfigError(f"{option} is needed where nobody can be asked", hint=f"for example {option} {default}")
+    # The text goes into YAML as it is: these characters would end the value, or begin a mapping or a comment.
     if not value.isprintable() or any(char in value for char in "{}#\"'"):
         raise ConfigError(f"{option} holds what cannot stand there", hint=f"for example {option} {default}")
     return value.strip()
@@ -158,6 +160,7 @@ def _given(value: str | None, option: str, question: str, default: str, ask: Cal
 
 def _write(file: Path, text: str) -> None:
     try:
+        # Exclusively: a file that came since it was looked for is somebody's, too, and is not written over.
         with file.open("x") as handle:
             handle.write(text)
     except OSError as error:

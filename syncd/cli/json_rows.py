@@ -18,6 +18,7 @@ def record_row(record: Record, status: str) -> dict[str, Any]:
         "source": record.ref.source,
         "path": record.ref.path,
         "field": record.ref.field,
+        # Of KV v1 the version is a fingerprint, which is never shown: its label is empty.
         "version": version_label(record.version) or None,
         "status": status,
         "last_synced_at": record.last_synced_at.isoformat() if record.last_synced_at else None,
@@ -88,6 +89,7 @@ def report_row(report: SyncReport) -> dict[str, Any]:
             }
             for outcome in report.outcomes
         ],
+        # An idle cycle has an UNCHANGED for every secret.
         "findings": [finding_row(finding) for finding in report.findings if finding.kind is not FindingKind.UNCHANGED],
         "failures": [failure_row(failure) for failure in report.failures],
         "error": str(report.error) if report.error else None,

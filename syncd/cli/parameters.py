@@ -24,6 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def see_known(app: App, job: str | None, target: str | None) -> None:
     """Raise `ConfigError` for a filter by a job or target that neither the configuration nor the ledger knows."""
     records, problems = app.ledger.records(), app.ledger.all_problems()
+    # A job that is gone from the configuration may have left records or problems, and people look for just those.
     jobs = {*app.settings.jobs, *(record.job for record in records), *(problem.job for problem in problems)}
     for what, given, known in (
         ("job", job, jobs),

@@ -40,6 +40,7 @@ def pause(
 ) -> int:
     """Let it list nothing, recover nothing and send nothing; running processes hear it within 5 seconds."""
     scope, name = _scope(job, target, everything=everything)
+    # As a moment, so that a daemon whose clock differs pauses until the same time.
     ends = moment(until, "--until", ahead=True) if until is not None else None
     why = required_reason(reason, "pause")
     far = remote(server, token_file)
@@ -48,6 +49,7 @@ def pause(
         show(far.post("pause", given)["message"])
         return 0
     with context.obj.open() as app:
+        # A pause of a mistyped name would rest nothing, and somebody would count on it.
         see_scope(app.settings, scope, name)
         if ends is not None and ends <= app.runtime.clock():
             raise ConfigError(f"--until {until} has passed already", hint="name a later time")
@@ -73,7 +75,9 @@ def resume(
         show(far.post("resume", {"scope": scope, "name": name})["message"])
         return 0
     with context.obj.open() as app:
+        # Not held against the configuration: the pause of a job that is gone must have an end, too.
         was_paused = app.pauses.end(scope, name)
+        # What was resumed rests on under a pause of everything, and the resume would seem to have failed.
         others = [pause for pause in app.pauses.now() if scope != "all" and pause.scope == "all"]
     show(said_of_resume(scope, name, was_paused=was_paused))
     for other in others:

@@ -60,24 +60,29 @@ def plan(
     errors: list[tuple[str, str, SyncdError]] = []
     wishes, parts = _Wishes(), list[Part]()
     with context.obj.open(writable=False) as app:
+        # One for all jobs: each source and site is listed once for the whole plan, so its parts agree.
         cache = ObservationCache()
         for job in chosen_jobs(app, jobs or []):
             for target in job.targets:
                 try:
                     planned = Cycle(Look(runtime=app.runtime, job=job, target_name=target)).plan(cache)
                 except SyncdError as error:
+                    # A site or source that refuses ends its own part only, as in a cycle; the exit code tells it.
                     codes.add(error.exit_code)
                     failed.append({"job": job.name, "target": target, "error": error.message, "hint": error.hint})
                     errors.append((job.name, target, error))
                     parts.append(Part(job=job.name, target=target, rows=(), notes=(error.message,)))
                     continue
                 site = app.runtime.site_of(target)
+                # A plan shows both jobs the same site; in a sync the second one finds what the first has written.
                 fresh, disputed = wishes.sorted_out(site, job.name, planned.plan.actions)
                 planned.plan = replace(planned.plan, actions=fresh)
                 findings = (*planned.plan.findings, *planned.desired.findings, *disputed, *planned.noticed)
                 total.update(map(verb_of, planned.plan.actions))
                 codes |= {finding.exit_code or int(finding.kind in FAILING_KINDS) for finding in findings}
+                # A source that was read in part only is 4, though all the rest was planned.
                 codes |= {4} if planned.source.failures else set()
+                # Without what has no version (KV v1): nothing but a fingerprint could tell later whether it has moved.
                 kept = planfile.actions_of(planned)
                 plans.append({"job": job.name, "target": target, "site": site, "actions": kept})
                 if as_json:
@@ -89,6 +94,7 @@ def plan(
                 else:
                     _show_plan(job.name, target, planned, findings)
                     show(f"  paused      {rests}; sync sends nothing meanwhile") if rests else None
+        # No findings and no times: the same inputs give the same file, byte for byte, and `read` refuses any other key.
         content = {
             "format": planfile.FORMAT,
             "configuration": app.config_digest,
@@ -105,12 +111,14 @@ def plan(
     if not as_json and form == "table" and len(plans) > 1:
         show(f"in all: {_tally(total)}")
     code = worst(codes)
+    # What failed outweighs what waits: 3, 4, 5 and 7 say that this plan is not the whole one.
     return 2 if detailed_exitcode and total and code in {0, 1, 6} else code
 
 
 def _keep(file: Path, content: dict[str, Any], *, is_complete: bool) -> None:
     from syncd.reconcile.saved_plan import sealed, write
 
+    # A plan is an approval: with a part missing it would read as if nothing were to be done there.
     if is_complete:
         write(file, sealed(content))
         warn(f"kept in {file}; carry it out with: syncd apply {file}")
@@ -145,11 +153,14 @@ class _Wishes:
         """
         fresh, disputed = [], []
         for action in actions:
+            # Names that differ only in case collide: a site may take them for one.
             earlier = self._by_name.setdefault((site, action.name.casefold()), (job, action))
             if earlier[1] is action:
                 fresh.append(action)
+            # A deletion wants nothing under the name, so it disputes it with nobody.
             elif not isinstance(action, Delete) and not isinstance(earlier[1], Delete):
                 rival = earlier[1].desired
+                # Two jobs that give one reference the same name merge, and one of them sends it for both.
                 if (rival.name, rival.ref, rival.pin) != (action.name, action.desired.ref, action.desired.pin):
                     message = f"{rival.name} belongs to {rival.ref} of job {earlier[0]}"
                     hint = "give one of the two rules another `name`"
@@ -201,6 +212,7 @@ def _planned_job(app: App, part: dict[str, Any]) -> Job:
     from syncd.errors import PlanMoved
 
     job = app.runtime.jobs.get(part["job"])
+    # A target may lead to another site by now, where the plan's ids belong to others or to nobody.
     if job is None or part["target"] not in job.targets or app.site_of(part["target"]) != part["site"]:
         raise PlanMoved(
             "a job, its target or its site is not as the plan says; nothing was done",
@@ -214,6 +226,7 @@ def _see_that_nothing_rests(app: App, content: dict[str, Any]) -> None:
     from syncd.errors import PlanMoved
 
     for part in content["plans"]:
+        # A part without actions sends nothing, so its pause holds up no other.
         if part["actions"] and (rests := app.runtime.paused(part["job"], part["target"])):
             raise PlanMoved(
                 f"{rests}; nothing was done",
@@ -253,8 +266,10 @@ def apply(
     from syncd.reconcile.observe.observation_cache import ObservationCache
     from syncd.reconcile.planned_pass import Look
 
+    # Before a ledger is opened, or made: a file that is no plan, or was edited, does nothing at all.
     content, patience = planfile.read(file), duration(wait, "--wait")
     with working(context.obj) as app:
+        # Names, limits and rules come from the configuration: under another one nobody has agreed to these actions.
         if content["configuration"] != app.config_digest:
             raise PlanMoved("the configuration is not the one that the plan was made under", hint="plan again")
         _see_that_nothing_rests(app, content)
@@ -262,12 +277,14 @@ def apply(
         parts = [part for part in content["plans"] if part["actions"] or _holds_something(app, part, cache)]
         todo = [(_planned_job(app, part), part) for part in parts]
         looks = [Look(runtime=app.runtime, job=job, target_name=part["target"], holder=holder()) for job, part in todo]
+        # Each line of the audit trail names the plan, so that what was agreed on is found from what was done.
         CAUSE.set(replace(CAUSE.get(), plan=planfile.digest(content)))
         for look, (_, part) in zip(looks, todo, strict=True):  # all of it or nothing: see all before the first write
             planfile.check(part["actions"], Cycle(look).plan(cache))
         output = ReportOutput(as_json=as_json)
         for look, (_, part) in zip(looks, todo, strict=True):
             choose = planfile.exactly(part["actions"])
+            # A new look for each part: what the part before has written is not in the old one.
             output.take(Cycle(look).run(ObservationCache(), wait=patience, choose=choose))
         if not todo:
             warn("the plan holds no actions; nothing to do")

@@ -62,6 +62,7 @@ def _cut(lines: Sequence[str]) -> str:
     for number, line in enumerate(lines):
         size += len(line) + 1
         if size > LIMIT - ROOM:
+            # Rows and notes only: heads of tables and titles are nothing that a reviewer misses.
             left = sum(1 for item in lines[number:] if item.startswith(("| `", "- ")))
             kept += ["", f"**{left} more lines are left out here**; all of them: `syncd plan`"]
             break
@@ -72,10 +73,12 @@ def _cut(lines: Sequence[str]) -> str:
 def _text(text: str) -> str:
     """Plain text: what Markdown and HTML would take for themselves is escaped."""
     plain = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # `@` and `#` among them: in a comment they would call people, or link elsewhere.
     return "".join(f"\\{sign}" if sign in "\\`*_[]|~#@" else sign for sign in plain)
 
 
 def _code(text: str) -> str:
     """A name or path from outside as code, in which nothing is a mark, a mention or a link."""
+    # Nothing can be escaped within code, so a mark that ends it is replaced; a table splits at `|` even there.
     plain = one_line(text).replace("`", "'").replace("|", "\\|")
     return f"`{plain}`"

@@ -20,6 +20,7 @@ Reason = Annotated[
 
 def required_reason(given: str | None, what: str) -> str:
     """The reason for `what`, asked for on a terminal. Raises `ConfigError` for none, or one that is no line of text."""
+    # A script has nobody to answer. The question goes to stderr, so a redirected stdout neither hides nor holds it.
     if given is None and sys.stdin.isatty() and sys.stderr.isatty():
         given = typer.prompt(f"Reason for {what}", err=True)
     reason = (given or "").strip()
@@ -32,6 +33,7 @@ def required_reason(given: str | None, what: str) -> str:
         )
     from syncd.domain.audit import CAUSE
 
+    # Set here, so that no command can ask for a reason and leave it out of its lines.
     CAUSE.set(replace(CAUSE.get(), reason=reason))
     return reason
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Server = Annotated[
     str | None, typer.Option("--server", metavar="URL", help="Ask this daemon instead of opening the ledger.")
 ]
+# A file and not the token itself: arguments of a process are read by all users of its machine.
 TokenFile = Annotated[
     Path | None, typer.Option("--token-file", metavar="FILE", help="With --server: a file with the token.")
 ]
@@ -23,6 +24,7 @@ TokenFile = Annotated[
 def remote(server: str | None, token_file: Path | None) -> ApiClient | None:
     """A client of the daemon; None where none is asked for. Raises `ConfigError`."""
     if server is None:
+        # Who gives a token means a daemon. Without it the command would act on the ledger, as the user of this machine.
         if token_file is not None:
             raise ConfigError("--token-file goes with --server", hint="add: --server https://HOST:PORT")
         return None

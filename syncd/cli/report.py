@@ -50,6 +50,7 @@ def report(
         )
     with context.obj.open(writable=False) as app:
         if span is not None:
+            # Written while the trail is read: a million lines are never in memory at once.
             write_evidence(app, *span, sys.stdout)
             return 0
         chosen = Chosen(site=_known_site(app, site), job=_known_job(app, job), label=_label(label))
@@ -57,6 +58,7 @@ def report(
     if form == "json":
         show_json(formats.as_json(found))
     elif form == "csv":
+        # Not by `show`, which takes line breaks for something from outside and replaces them.
         sys.stdout.write(formats.as_csv(found, part))
     elif form == "md":
         sys.stdout.write(formats.as_markdown(found))
@@ -101,6 +103,7 @@ def _label(text: str | None) -> tuple[str, str] | None:
 
 def _known_site(app: App, site: str | None) -> str | None:
     settings, ledger = app.settings, app.ledger
+    # A site that no target names any more has its stream all the same, and is asked for by its key.
     if site is not None and site not in settings.targets and site not in ledger.audit_heads(site):
         raise ConfigError(f"there is no site {site}", hint=f"the targets are {', '.join(sorted(settings.targets))}")
     return site

@@ -38,6 +38,7 @@ class ReportOutput:
         self._traces.finished(report, done, self._run_id)
         self._codes.add(report.exit_code)
         words = ", ".join(f"{number} {word}" for word, number in done.items())
+        # A cycle that wrote before it failed tells what it wrote; the error has a line of its own.
         head = f"{report.job} -> {report.target}: {'failed' if report.error and not report.outcomes else words}"
         lines = [f"{report.job} -> {report.target}: {report.rests}"] if report.rests and not report.outcomes else [head]
         self._said[key] = report_row(report) if self._as_json else [*lines, *problems(report.findings, report)]
@@ -54,6 +55,7 @@ class ReportOutput:
             for key in keys:
                 for line in self._said[key]:
                     show(line)
+        # Of all jobs together, at the end: a cause that many sites share is told once.
         for line in cycle_error_lines((*key, self._errors[key]) for key in keys if key in self._errors):
             warn(line)
         return worst(self._codes)
@@ -88,6 +90,7 @@ def _problems(
 ) -> Iterator[Problem]:
     for failure in failures:
         yield Problem(label="unreadable", name=failure.location, message=failure.message, hint=failure.hint)
+    # A cycle plans again and may try a name twice: its last word counts.
     last = {o.action.name: o for o in report.outcomes}.values() if report else ()
     failed = {o.action.name: o.error for o in last if isinstance(o.error, SyncdError)}
     unverified = {finding.name for finding in findings if finding.kind is FindingKind.UNVERIFIED}
@@ -109,8 +112,10 @@ def cycle_error_lines(errors: Iterable[tuple[str, str, SyncdError]]) -> Iterator
     """Errors that ended whole cycles (job, target, error): one line and one fix a cause."""
     problems = []
     for job, target, error in errors:
+        # The key of the site is all in which one fault differs from site to site.
         message = re.sub(r"on site \S+", "on its site", error.message.removeprefix(f"{target}: "))
         problems.append((Problem(label="", name=target, message=message, hint=error.hint), job, error))
+    # By identity: two jobs that meet the same fault on one target have equal problems.
     found = {id(problem): (job, error) for problem, job, error in problems}
     for group in grouped_by_cause(problem for problem, _, _ in problems):
         job, error = found[id(group[0])]

@@ -70,6 +70,7 @@ def rollback(
         for line in refused:
             warn(f"syncd: {line}")
         code = run_cycles(app, paths, patience, as_json=as_json)
+    # The rest was done; what could not go back was told above, and is a failure of single secrets.
     return code or (1 if refused else 0)
 
 
@@ -92,6 +93,7 @@ def _roll_back(
     terms = Terms(now=now, until=until, by=CAUSE.get().actor.id, reason=reason)
     # All are found and read before any is kept: half a rollback is worse than none.
     found: list[tuple[Taken, Rollback]] = [(item, rollback_to(app.runtime, item, to, terms)) for item, to in chosen]
+    # Kept in one transaction with their lines: no rollback holds of which the trail does not know.
     entries = [entry for item, kept in found for entry in entries_of(item.records, kept)]
     app.ledger.decisions.roll_back([kept for _, kept in found], entries)
     for item, kept in found:
@@ -103,6 +105,7 @@ def _end(app: App, what: str) -> list[tuple[str, str]]:
     from syncd.reconcile.rollback import ended_paths, entries_of_end
 
     records = app.ledger.records()
+    # A rollback outlives a new name of its source, so it is looked for under the old one, too.
     paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.is_renamed)
     app.ledger.decisions.end_rollbacks(paths, entries_of_end(records, paths, app.is_renamed))
     for _, path in paths:
@@ -123,6 +126,7 @@ def _updated_since(app: App, job: str, since: datetime) -> tuple[list[tuple[Take
     refused: dict[str, tuple[str, str]] = {}
     for line in app.ledger.audit.lines(Filter(job=job, event="secret.*", since=since)):
         row = rows.get((line["remote_id"], line["name"]))
+        # Of a name that has moved to another reference since, the old versions are none to go back to.
         if line["outcome"] != "done" or row is None or line["ref"] != str(row.ref):
             continue
         path = row.ref.source, row.ref.path
@@ -130,8 +134,11 @@ def _updated_since(app: App, job: str, since: datetime) -> tuple[list[tuple[Take
             refused[f"{row.name} was created on {row.target}; there is nothing to go back to"] = path
         elif line["event"] == "secret.update" and line["from"] is None:
             refused[f"{row.name} on {row.target} has no version to go back to (KV v1, or it was not known)"] = path
+        # Restores and new descriptions send the version that was there: nothing was updated.
         elif line["event"] == "secret.update" and line["from"] != line["to"]:
+            # Lines come oldest first, so the first one tells what the site had before that time.
             before.setdefault(path, line["from"])
+    # By source and path, not by name: another job's secret of the same name stays as it is.
     found = taken_paths(app.runtime, app.ledger.records(), before)
     chosen: list[tuple[Taken, str | None]] = [(item, before[item.source, item.path]) for item in found]
     if not chosen:
@@ -139,6 +146,7 @@ def _updated_since(app: App, job: str, since: datetime) -> tuple[list[tuple[Take
         raise SecretError(
             f"job {job} updated nothing since then that can go back{nothing}", hint="see: syncd audit show"
         )
+    # A path goes back whole, with all its names on all sites: what was refused of it alone is no refusal any more.
     return chosen, [words for words, path in refused.items() if path not in before]
 
 
@@ -152,6 +160,7 @@ def run_cycles(app: App, paths: list[tuple[str, str]], wait: Any, *, as_json: bo
     hinted = frozenset(path for _, path in paths)
     jobs = jobs_of(app.runtime, paths)
     rests = [why for job in jobs for target in job.targets if (why := app.runtime.paused(job.name, target))]
+    # Kept already: a paused site gets the version in the first cycle after its pause, and 6 says that it lacks it yet.
     if rests:
         raise PlanMoved(f"it holds from the next cycle on: {rests[0]}", hint="see: syncd resume --help")
     # The window is opened for what was decided, and for nothing that waits beside it.

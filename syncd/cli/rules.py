@@ -37,6 +37,7 @@ def rules(
     """Show what each rule hits now, by what the last cycles saw. Exit code 1: a rule that denies is broken."""
     from syncd.report.rule_hits import hits_now
 
+    # What a recheck judges is kept in the ledger; a mere look makes none.
     with context.obj.open(writable=recheck) as app:
         chosen = _chosen(app, rule_id)
         if recheck:
@@ -51,6 +52,7 @@ def rules(
         show_table(["RULE", "THEN", "NAME", "TARGET", "SOURCE", "WHAT"], rows)
         for rule in chosen:
             show(_summary(rule, [hit for hit in hits if hit.rule is rule]))
+    # A warning is no failure: what is only warned of is sent, what is denied is not.
     broken = any(hit.counts and hit.rule.then is Then.DENY for hit in hits)
     return 1 if broken else 0
 
@@ -126,6 +128,7 @@ def rule_warnings(app: App) -> list[str]:
     hits = hits_now(app)
     lines = [_summary(rule, [hit for hit in hits if hit.rule is rule]) for rule in app.runtime.rules]
     everything = [*subjects(app), *unmanaged_now(app)]
+    # An empty ledger proves nothing of a selector.
     idle = [rule for rule in app.runtime.rules if everything and not any(map(rule.selects_it, everything))]
     lines += [f"{rule.id}: selects nothing of the {len(everything)} secrets that the ledger knows" for rule in idle]
     return lines

@@ -28,6 +28,7 @@ def demo(
     keep: Annotated[Path | None, typer.Option("--keep", help="Leave configuration and state in this folder.")] = None,
 ) -> int:
     """See it work: a real OpenBao, an AWS emulator and a Wix emulator, seeded, synced, rotated, synced again."""
+    # Late: nothing of the sandbox is loaded when syncing, and its servers are an extra.
     from syncd.sandbox.demo import run_demo
 
     return run_demo(keep, say)

@@ -38,6 +38,7 @@ def _without_record(app: App, troubles: list[OpenProblem], records: tuple[Record
     targets = {app.site_of(name): name for name in app.settings.targets}
     rows = []
     for problem in troubles:
+        # A record tells its own status; and a site that no target names has no target to be listed under.
         if (problem.site, problem.subject) in have or problem.site not in targets:
             continue
         rows.append(
@@ -114,6 +115,7 @@ def export(
         with context.obj.open(writable=False) as app:
             show_json(exported(app.ledger, app.settings.owner))
         return 0
+    # With its key a fingerprint tells whether a guess of the value is right, so none is ever exported.
     hidden = {"fingerprint", "ref", "window", "restores", "lost_writes"}
     with context.obj.open(writable=False) as app:
         rows = []
@@ -135,7 +137,9 @@ def import_(
     from syncd.ledger.transfer import NOT_AN_EXPORT, imported
 
     try:
+        # Read before the ledger is opened: a wrong file makes no ledger.
         content = json.loads(read_bounded(file, MOST_BYTES).decode())
+    # A file that is nested deep enough ends Python's parser in a RecursionError, which would be told as a bug.
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file} cannot be read as JSON ({type(error).__name__})", hint=NOT_AN_EXPORT) from None
     if not isinstance(content, dict):

@@ -51,13 +51,16 @@ def adopt(
             if target or app.site_of(name_of_target) in conflicts:
                 sites.append(app.site_of(name_of_target))
         ours = [record for record in app.ledger.records() if record.name == name and record.remote_id]
+        # Before it is said that no conflict is known: that it is ours already is the reason why.
         if mine := next((record for record in ours if record.site in sites or not sites), None):
             raise ConfigError(f"{name} on {mine.target} is ours already", hint="see: syncd explain " + name)
         if not sites:
             raise ConfigError(f"no conflict about {name} is known", hint="run `syncd sync` first, or give --target")
+        # All sites are asked before anything is granted: one that lists no such secret leaves no half permission.
         seen = {site: _seen_at_site(app, site, name) for site in dict.fromkeys(sites)}
         log_override("state adopt", why, name=name, lasts=given_for)
         for site, secret in seen.items():
+            # For this id and mark: replaced, or marked by another owner since, it is not what the person saw.
             owner = other_owner(secret.description, app.settings.owner)
             app.ledger.grant(site, name, span, Grant(remote_id=secret.id, owner=owner))
             changed = f"last changed {secret.updated_at:%Y-%m-%d %H:%M} UTC" if secret.updated_at else "without a date"
@@ -88,6 +91,7 @@ def freeze(
     with context.obj.open() as app:
         record = found_record(app, name, target)
         with locked(app, record.site) as journal:
+            # Asked again under the lock: a cycle may have moved or dropped it while this command waited.
             record = found_record(app, name, record.target if target else None)
             now = app.runtime.clock()
             if until_then <= now and not record.is_frozen(now):
@@ -97,6 +101,7 @@ def freeze(
             if until_then <= now:
                 journal.protect(_thawed(record), decision_about("secret.thawed", record))
             else:
+                # Nothing refuses it from here on: only an override that takes place is logged.
                 log_override(
                     "state freeze", why, name=name, target=record.target, until=f"{until_then:%Y-%m-%d %H:%M} UTC"
                 )
@@ -142,17 +147,20 @@ def forget(
     """Drop one secret from the ledger; it stays at Wix unless --delete is given."""
     from syncd.reconcile.manual_deletion import delete_by_command
 
+    # Without --delete nothing changes at Wix and the mark brings the secret back, so no safeguard is overridden.
     why = required_reason(reason, "state forget --delete") if delete else ""
     with context.obj.open() as app:
         record = found_record(app, name, target)
         with locked(app, record.site) as journal:
             record = found_record(app, name, target)
             if delete:
+                # Handed on, and logged once nothing refuses the deletion: a refused override has overridden nothing.
                 overriding = partial(log_override, "state forget --delete", why, name=name, target=record.target)
                 delete_by_command(app.runtime, journal, record, overriding)
             else:
                 forgotten = decision_about("secret.forgotten", record)
                 journal.write(drop=[record], audit=AuditBatch(decisions=(forgotten,)))
+                # An open problem would go on telling of a secret that nobody keeps.
                 journal.forget_problem(record.name)
     after = " and deleted at Wix" if delete else "; if a rule still wants it, the next cycle takes it back by its mark"
     show(f"{name} ({record.remote_id or 'no id'}) is forgotten{after}")

@@ -32,6 +32,7 @@ def join_site(
                 f"{new} is not the key of a configured site, or is {old} itself",
                 hint=f"the keys are {', '.join(sorted(keys))}",
             )
+        # Always in the same order: two commands that lock two sites the other way round would wait for each other.
         for site in sorted((old, new)):
             stack.enter_context(locked(app, site))
         moving = app.ledger.records(old)
@@ -45,6 +46,7 @@ def _see_that_they_are_one(app: App, old: str, new: str, moving: tuple[Record, .
     """Ask the site: the same ids are what two keys of one site have in common. Raises `ConfigError`, `TargetError`."""
     names = {settings.site: name for name, settings in app.settings.targets.items()}
     held = {str(record.remote_id) for record in moving if record.remote_id}
+    # A key that no target has any more cannot log in; what the ledger holds under it stands for its listing.
     under_old = {secret.id for secret in app.target(names[old]).list()} if old in names else held
     if not under_old & {secret.id for secret in app.target(names[new]).list()}:
         raise ConfigError(
@@ -73,6 +75,7 @@ def rename_owner(
         sites = {record.site for record in records} | {app.site_of(name) for name in app.settings.targets}
         for site in sorted(sites):
             stack.enter_context(locked(app, site))
+        # Asked under the locks: a create whose answer was lost is found again only by the mark of the old owner.
         if under_way := [record.name for record in app.ledger.records() if record.is_open]:
             raise PlanMoved(
                 f"{len(under_way)} secrets are under way under the old owner's mark: {', '.join(under_way[:5])}",
@@ -93,6 +96,7 @@ def remount(
     reason: Reason = None,
 ) -> int:
     """Accept that a mount (or an AWS account) was really replaced by another one."""
+    # It overrides no safeguard, so no reason is asked for; one that is given goes into the line of the trail.
     if reason is not None:
         required_reason(reason, "state remount")
     with context.obj.open() as app:

@@ -37,6 +37,7 @@ def found_record(app: App, name: str, target: str | None) -> Record:
         raise ConfigError(
             f"there is no target {target}", hint=f"the targets are {', '.join(sorted(app.settings.targets))}"
         )
+    # By site: two targets may lead to one, and its records bear the name of either.
     site = app.site_of(target) if target else None
     named = [record for record in app.ledger.records() if record.name == name]
     found = [record for record in named if site in {None, record.site}]
@@ -48,6 +49,7 @@ def found_record(app: App, name: str, target: str | None) -> Record:
         near = difflib.get_close_matches(name, names, n=1)
         meant = f"did you mean {near[0]}? " if near else ""
         raise ConfigError(f"the ledger has no {name}", hint=f"{meant}see: syncd state list")
+    # Never guessed: a freeze or a deletion on the wrong site would be done in silence.
     if len(found) > 1:
         raise ConfigError(
             f"{name} is on several targets: {', '.join(record.target for record in found)}",

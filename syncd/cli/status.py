@@ -54,6 +54,7 @@ def status(
             and state in {None, problem.kind}
             and (target is None or problem.site in sites)
         ]
+        # Reversed, so that the first of two targets on one site names it.
         targets = {app.site_of(name): name for name in reversed(app.settings.targets)}
         if as_json:
             troubles = [{**problem_row(problem), "target": targets.get(problem.site)} for problem in problems]
@@ -101,6 +102,7 @@ def _left_over(app: App) -> Iterator[dict[str, Any]]:
     served = app.served
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in app.ledger.records():
+        # The job of scratch secrets is in no configuration; the next probe removes what is left of them.
         if served.is_left_over(record) and record.job != PROBE:
             groups.setdefault((record.job, record.target), []).append(record)
     runs = {(run.job, run.site): run for run in app.ledger.runs()}
@@ -151,6 +153,7 @@ def _problem_rows(problems: list[OpenProblem], targets: dict[str, str], now: dat
     rows = {id(problem): row for problem, row in pairs}
     for group in grouped_by_cause(problem for problem, _ in pairs):
         first = rows[id(group[0])]
+        # The cause of many has NAME in the place of each one's name.
         message, hint = (first.message, first.hint) if len(group) == 1 else group[0].cause[1:]
         retries = [rows[id(problem)].retry_at for problem in group]
         places = sorted({targets.get(rows[id(problem)].site, rows[id(problem)].site) for problem in group})
@@ -160,6 +163,7 @@ def _problem_rows(problems: list[OpenProblem], targets: dict[str, str], now: dat
             first.job,
             names_in_words(places),
             ago(min(rows[id(problem)].first_at for problem in group), now),
+            # One that rests for no time is tried in the next cycle, which comes before any date.
             ago(min(at for at in retries if at), now) if all(retries) else "next cycle",
             message + (f"; fix: {hint}" if hint else ""),
         ]
@@ -175,12 +179,14 @@ def _tally(app: App, records: list[Record]) -> dict[str, int]:
     tally: dict[str, int] = {}
     now, served = app.runtime.clock(), app.served
     for record in records:
+        # By the one function of page, metric and command: they show the same number.
         word = status_of_record(record, served, now)
         tally[word] = tally.get(word, 0) + 1
     return dict(sorted(tally.items()))
 
 
 def _oldest(records: list[Record]) -> Any:
+    # Nobody wants an orphan any more, so it is not late.
     waiting = [r.last_synced_at for r in records if r.status not in {"synced", "orphan"} and r.last_synced_at]
     return min(waiting, default=None)
 
@@ -194,6 +200,7 @@ def _next_run(schedule: Any, last: Any, now: Any) -> Any:
     if schedule is None:
         return None
     if schedule.every is not None:
+        # What is overdue runs at once, and not in the past.
         return max(now, last + schedule.every) if last else now
     return next(fires(schedule.cron, now.astimezone(ZoneInfo(schedule.timezone))), None)
 

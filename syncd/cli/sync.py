@@ -64,6 +64,7 @@ def sync(
     overrides = [
         option for option, given in (("--allow-deletes", allow_deletes), ("--outside-window", outside_window)) if given
     ]
+    # Asked for before anything begins: who gives no reason is refused with nothing done.
     why = required_reason(reason, " and ".join(overrides)) if overrides else ""
     with working(context.obj) as app:
         output = ReportOutput(as_json=as_json)
@@ -76,14 +77,17 @@ def sync(
             chosen = [job for job in chosen if _is_due(app, job.name)]
             if not chosen:
                 warn("syncd: no job is due")
+        # Not logged earlier: an override that was refused for an unknown job or target has overridden nothing.
         if allow_deletes:
             log_override("--allow-deletes", why, allowed=" ".join(allow_deletes))
         if outside_window:
             log_override("--outside-window", why)
         for job in chosen:
             sync_job(app.runtime, job, run)
+            # The cycle has settled what was in flight; the jobs behind it are left to the next run.
             if app.stop.is_set():
                 break
+        # In the order of the configuration: the sites of a job end in any order.
         return output.show([(job.name, target) for job in chosen for target in job.targets])
 
 
@@ -96,10 +100,13 @@ def _is_due(app: App, name: str) -> bool:
     schedule = app.settings.jobs[name].schedule
     if schedule is None:
         return False
+    # A run that was cut off has not looked at everything, so it does not count as one.
     ended = (run for run in app.ledger.runs() if run.job == name and run.exit_code != INTERRUPTED)
     runs = {run.site: run.started_at for run in ended}
     sites = {app.runtime.site_of(target) for target in app.runtime.jobs[name].targets}
+    # A site that the job was given since has waited for no run of its own.
     if not sites <= runs.keys():
         return True
+    # The site that was worked on longest ago decides: one that is late makes the whole job due.
     last, zone = min(runs[site] for site in sites), ZoneInfo(schedule.timezone)
     return is_due(schedule.every, schedule.cron or "", last.astimezone(zone), app.runtime.clock())

@@ -37,10 +37,12 @@ def where(
     """Show on which sites a secret is. Exit code 0: on all that it is sent to; 1: not everywhere yet."""
     from syncd.report.whereabouts import has_it, whereabouts
 
+    # A clock that is set while it waits neither ends the wait nor prolongs it.
     until = time.monotonic() + duration(wait, "--wait").total_seconds()
     far = remote(server, token_file)
     with ExitStack() as stack:
         look = partial(far.get, "where", path=path) if far is not None else None
+        # Opened once for all looks: to open a ledger of a million secrets takes seconds.
         look = look or partial(whereabouts, stack.enter_context(context.obj.open(writable=False)), path)
         while True:
             rows = look()

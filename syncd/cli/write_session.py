@@ -28,9 +28,11 @@ def working(context: Context) -> Iterator[App]:
     from syncd.telemetry.events import Events
 
     events = Events()
+    # On a terminal the bar and the report tell what is done; a log of each action would run through the bar.
     level = "warning" if sys.stderr.isatty() else "info"
     Context.stoppable = True
     run_id = uuid.uuid4().hex[:12]
+    # The log's events and the trail's lines of one run are found by the same id.
     structlog.contextvars.bind_contextvars(run_id=run_id)
     CAUSE.set(replace(CAUSE.get(), run=run_id))
     with context.open(level=level, events=events) as app, _bar(app):
@@ -46,6 +48,7 @@ def _bar(app: App) -> Iterator[None]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    # On stderr: stdout is for the report, which may be JSON.
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         app.runtime = replace(app.runtime, observer=_Bar(progress, app.runtime.observer))
         yield
@@ -59,6 +62,7 @@ class _Bar:
         self._task = progress.add_task("looking", total=None)
 
     def on_planned(self, count: int) -> None:
+        # A cycle plans again until nothing is left; its last plan, an empty one, would set the bar back.
         if count:
             self._progress.update(self._task, description="writing", total=count, completed=0)
         self._inner.on_planned(count)

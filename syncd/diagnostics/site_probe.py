@@ -39,7 +39,9 @@ class Probe:
 
     def run(self) -> Iterator[tuple[str, bool, str]]:
         """(what, well?, what was seen), as it is seen. Raises `SyncdError` where the site refuses the whole."""
+        # First: what a killed probe left goes, even where this one is refused.
         yield from self._leftovers()
+        # A name of its own each time: a fixed one could be taken, by a person or by a probe that was killed.
         name = f"syncd-probe-{secrets.token_hex(4)}"
         value = SecretValue(secrets.token_urlsafe(24))
         try:
@@ -55,6 +57,7 @@ class Probe:
             yield from self._case(name)
             yield from self._limits()
         finally:
+            # Also after a refusal or an interruption: nothing of a probe stays on a real site.
             gone = self._clean_up()
         yield "delete", gone, "the scratch secret is gone" if gone else "something of it is left; probe again"
 
@@ -65,6 +68,7 @@ class Probe:
             if record.job != JOB:
                 continue
             secret = listed.get(record.name)
+            # The mark in the description tells whose it is: somebody may have taken the name since.
             mine = secret is not None and secret.description == record.description
             self._records.append(
                 replace(record, remote_id=record.remote_id or (secret.id if secret and mine else None))
@@ -88,11 +92,13 @@ class Probe:
             pending_at=self.clock(),
         )
         self.journal.write(put=[record], audit=AuditBatch(intents=(_line(record, "create", "intent"),)))
+        # Before the request: a secret whose answer is lost has to be found and removed as well.
         self._records.append(record)
         try:
             written = self.target.create(name, value, record.description)
         except TargetError as error:
             lost = error.maybe_done
+            # The record of a lost create stays, so that the next probe looks for its id.
             if not lost:
                 self._records.remove(record)
             ended = _line(record, "create", "unknown" if lost else "failed")
@@ -197,7 +203,9 @@ class Probe:
                     with self._audited(record, "delete"):
                         self.target.delete(record.remote_id)
             except SyncdError:
+                # The others are removed all the same; what stays is in the ledger for the next probe.
                 continue
+            # A create without an id may take effect late; a day later nobody waits for it, and its record goes.
             if record.remote_id is not None or _is_old(record, self.clock()):
                 self.journal.write(drop=[record])
                 self._records.remove(record)

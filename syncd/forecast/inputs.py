@@ -21,6 +21,7 @@ def job_facts(app: App) -> list[forecast.JobFacts]:
     runs = {run.job: json.loads(run.counts or "{}") for run in app.ledger.runs()}
     states = {source: app.ledger.known_paths(source) for source in app.settings.sources}
     held: Counter[tuple[str, str]] = Counter()
+    # Counted by the database: a ledger may hold a million records.
     for tally in app.ledger.tallies(app.runtime.clock()):
         held[tally.site, tally.job] += tally.count
     facts = []
@@ -35,6 +36,7 @@ def job_facts(app: App) -> list[forecast.JobFacts]:
                 interval=schedule.interval() if schedule else None,
                 listing_calls=runs.get(name, {}).get("listing_calls") or _guessed(app, job, settings, known),
                 paths=len(known),
+                # KV v1 has no versions: what the ledger has in their place is a fingerprint, which only reading tells.
                 every_value=any(state.version.token.startswith("kv1:") for state in known),
                 verify_every=settings.verify_every or None,
                 names={target: held[app.site_of(target), name] for target in job.targets},

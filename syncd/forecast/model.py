@@ -50,8 +50,10 @@ class JobFacts:
 
     def verified(self, *, batch: int = 1) -> float:
         """Calls a day of the verification at the source; `batch` that are due in one cycle are one call."""
+        # A cycle of KV v1 reads every value anyway, so nothing is left to verify.
         reads = 0.0 if self.every_value else self._verified(self.paths)
         due = reads / self.cycles if self.cycles else 0.0
+        # Where one or more are due a cycle makes one call at least, which up to `batch` of them share.
         return self.cycles * max(min(due, 1.0), due / batch)
 
     def requests(self, target: str, *, readable: bool = True) -> float:

@@ -67,6 +67,7 @@ class Notifier:
         for site, job in app.ledger.open_drift():
             yield Cause("drift", job, app.first_target_on(site, job))
         for run in app.ledger.runs():
+            # 1 and 6 have causes of their own above. Of a job that is gone no run will ever end the message.
             if run.exit_code in {3, 4, 5, 7} and run.job in app.served.jobs.get(run.site, frozenset()):
                 yield Cause("failed", run.job, run.target)
 
@@ -91,6 +92,7 @@ class Notifier:
         well = True
         for item in self._app.settings.notify:
             if kind in item.on and not _sent(item, title, body if item.names else _without_names(body)):
+                # It is remembered as told once all have it: a message that comes twice is better than none.
                 well = False
                 self._on_failure()
                 logger().warning("notify.failed", kind=kind, hint="see the address and whether it answers")
@@ -105,10 +107,12 @@ def _sent(settings: Notify, title: str, body: str) -> bool:
     import apprise
 
     receiver = apprise.Apprise()
+    # Read anew for each message, as credentials are: a rotated address needs no restart.
     address = settings.url.read("notify.url").reveal()
     try:
         return bool(receiver.add(address)) and bool(receiver.notify(title=title, body=body))
     except (OSError, ValueError, TypeError):
+        # What the library raises may quote the address: nothing of it is told.
         return False
 
 

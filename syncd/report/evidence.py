@@ -50,10 +50,12 @@ class _Population:
 
     def take(self, event: str, outcome: str | None, text: str) -> None:
         """One more line. A change is counted by its text, which is parsed only where a person gave a reason."""
+        # An intent is the same change before its request: with it each would be counted twice.
         is_change = event in CHANGES and outcome != "intent"
         if is_change:
             self.changes[event] += 1
             self.outcomes[str(outcome)] += 1
+            # Keys are in order, so `actor` comes first: a key of that name in `detail` stands behind it.
             self.by_kind[text.partition('"kind":"')[2].partition('"')[0]] += 1
             self.with_commit += '"commit":null' not in text
             self.with_plan += '"plan":null' not in text
@@ -78,6 +80,7 @@ class _Population:
                 {"at": line["at"], "digest": detail.get("digest"), "commit": line["commit"], **who}
             )
         else:
+            # A secret that was taken back by its mark shows that a lost ledger can be made anew (q17).
             self.rebuilt += detail.get("by") == "its mark"
 
 
@@ -99,12 +102,15 @@ def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> N
             return
         population.take(event, outcome, text)
         if event in CHANGES and outcome != "intent":
+            # As it is stored: whoever gets the file can compute the hash of each line.
             out.write(text if first[0] else f",\n{text}")
             first[0] = False
 
     out.write(f'{{"from": {json.dumps(since.isoformat())}, "to": {json.dumps(until.isoformat())},\n"changes": [\n')
+    # One pass for both: the lines that are verified are the lines that the file holds.
     broken, count = app.ledger.audit.verify({}, visit)
     out.write("\n],\n")
+    # A removal after the period may have taken lines of it, and the pass above does not see that.
     population.pruned = _pruned_since(app, since)
     report = report_now(app, Chosen())
     chains = {
@@ -124,6 +130,7 @@ def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> N
         "chains": chains,
         "questions": answers(app, report, population, chains),
     }
+    # The document was opened above, so the brace of this part is left out.
     out.write(json.dumps(rest, default=str, ensure_ascii=False)[1:] + "\n")
 
 
@@ -158,6 +165,7 @@ def answers(app: App, report: Report, population: _Population, chains: Mapping[s
         if population.releases or population.with_release
         else ""
     )
+    # A commit is claimed by whoever runs the command. Without one, nothing tells of an agreement beside releases.
     reviewed = agreed if population.with_commit else ""
     agreements = "; ".join(part for part in (reviewed, released) if part) or NOT_RECORDED
     return {
@@ -169,6 +177,7 @@ def answers(app: App, report: Report, population: _Population, chains: Mapping[s
             {
                 "asked by": "changes[].actor and .reason",
                 "agreed by another": agreements,
+                # Nobody tells syncd of tests: a commit that is named does not prove any.
                 "tested": NOT_RECORDED,
                 "applied when": "changes[].at; the intent is line .intent of stream .stream",
                 "leading to": "changes[].to (source version), .commit",
@@ -205,12 +214,14 @@ def _answer(question: str, answer: object) -> dict[str, Any]:
 
 def _who_may(population: _Population) -> object:
     if not population.configurations:
+        # A configuration has a line only when it differs from the last, so an unchanged one has none in the period.
         return "as config.loaded said before the period; see syncd audit show --event config.loaded"
     return population.configurations
 
 
 def _logging(app: App) -> dict[str, Any]:
     sink = app.settings.audit.sink
+    # Without a sink nothing waits to be shipped: a count would look like a failure of logging.
     waiting = app.ledger.audit.unshipped_count(sink) if sink else 0
     return {"sink": sink or "none configured", "lines not shipped": waiting, "required": app.settings.audit.required}
 
@@ -226,6 +237,7 @@ def _arrivals(report: Report) -> dict[str, Any]:
     spans = sorted(
         (row["arrived_at"] - row["source_changed_at"]).total_seconds()
         for row in report.secrets
+        # Two clocks are compared: a span below zero would make the median better than it is.
         if row["arrived_at"] and row["source_changed_at"] and row["arrived_at"] >= row["source_changed_at"]
     )
     waiting = [row["name"] for row in report.secrets if row["status"] != "synced"]

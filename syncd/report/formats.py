@@ -37,6 +37,7 @@ def cell(value: object) -> str:
 def csv_cell(value: object) -> str:
     """A cell that no spreadsheet takes for a formula."""
     text = cell(value)
+    # OWASP counts a tab and a carriage return among the beginnings of a formula as well.
     return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
@@ -84,6 +85,7 @@ def as_markdown(report: Report) -> str:
 
 
 def _markdown(value: object) -> str:
+    # A line break within a cell would end the row of the table.
     text = "".join(char if char.isprintable() else " " for char in cell(value))
     return "".join(f"\\{sign}" if sign in "\\`*_[]|~#@<>&" else sign for sign in text)
 
@@ -97,6 +99,7 @@ def as_html(report: Report) -> str:
             parts.append("<p>None.")
             continue
         head = "".join(f"<th>{escape(column)}" for column in rows[0])
+        # Names and reasons come from outside, and the page is opened in a browser.
         body = "".join("<tr>" + "".join(f"<td>{escape(cell(value))}" for value in row.values()) for row in rows)
         parts.append(f"<table><thead><tr>{head}<tbody>{body}</table>")
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>syncd report</title>'

@@ -30,6 +30,7 @@ class Problem:
 
 def _without(name: str, text: str) -> str:
     """The text with NAME in the place of a name that stands in it as a word."""
+    # A name may come with its reference in brackets, which messages do not repeat. `-` belongs to names.
     short = name.partition(" (")[0]
     return re.sub(rf"(?<![\w-]){re.escape(short)}(?![\w-])", "NAME", text) if short else text
 
@@ -46,6 +47,7 @@ def grouped_by_cause(problems: Iterable[Problem]) -> Iterator[list[Problem]]:
     for problem in problems:
         groups.setdefault(problem.cause, []).append(problem)
     for group in groups.values():
+        # A few names are of more use, each with its own words, than the line that they share.
         if len(group) > ALONE:
             yield group
         else:

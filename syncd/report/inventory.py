@@ -37,6 +37,7 @@ class Chosen:
 
     def takes(self, app: App, target: str, site: str, job: str) -> bool:
         """Is it part of that?"""
+        # Rights before filters: what the reader may not know of is left out, whatever is asked for.
         if not self.sees(target):
             return False
         if self.job is not None and job != self.job:
@@ -97,11 +98,13 @@ def report_now(app: App, chosen: Chosen) -> Report:
         for hit in hits
         if hit.exemption is None
     ]  # fmt: skip
+    # Both kinds have a part of their own; here they would be told a second time.
     twice = {rule.id for rule in app.runtime.rules if rule.duplicate}
     nobodys = {rule.id for rule in app.runtime.rules if rule.unmanaged}
     served = app.served
     held = [
         item
+        # What a job that is gone was waiting for can be neither sent nor released.
         for item in app.held()
         if chosen.takes(app, item.target, item.site, item.job) and not served.is_left_over(item)
     ]
@@ -142,6 +145,7 @@ def _secrets(app: App, chosen: Chosen, broken: Mapping[tuple[str, str], list[str
     }
     changes = last_changes(app)
     for record in app.ledger.records():
+        # By the site, not by the name in the record: rights and labels go by what its target is called today.
         target = app.first_target_on(record.site, record.job)
         if not chosen.takes(app, target, record.site, record.job):
             continue
@@ -157,6 +161,7 @@ def _secrets(app: App, chosen: Chosen, broken: Mapping[tuple[str, str], list[str
             "owner": owners.get((record.ref.source, record.ref.path)) or None,
             "version": version_label(record.version) or None,
             "source_changed_at": record.source_updated_at,
+            # The clock of a source may be ahead of this one.
             "age_days": max(0, (now - record.source_updated_at).days) if record.source_updated_at else None,
             "status": status_of_record(record, served, now),
             "arrived_at": record.last_synced_at,
@@ -174,6 +179,7 @@ def last_changes(app: App) -> dict[tuple[str, str], dict[str, Any]]:
     return {
         (line["stream"], str(line["name"])): {
             "by": line["actor"]["id"],
+            # A schedule that sends a rollback has no reason of its own; the person's is in the detail.
             "reason": line["reason"] or line["detail"].get("because"),
             "released_by": line["detail"].get("released_by"),
             "at": line["at"],
@@ -191,10 +197,12 @@ def _drift(app: App, chosen: Chosen) -> Iterator[dict[str, Any]]:
     )
     lines = [line for item in asked for line in app.ledger.audit.lines(item)]
     opened: dict[tuple[str, str], dict[str, Any]] = {}
+    # Lines of two questions: in one order of time each end meets its own beginning.
     for line in sorted(lines, key=lambda line: (line["at"], line["stream"], line["seq"])):
         key = (line["stream"], str(line["name"]))
         if line["event"] == "drift.found":
             opened[key] = line
+        # Its beginning may have been removed by age (audit.keep).
         elif key in opened:
             yield from _one_drift(app, chosen, opened.pop(key), line["at"])
     for line in opened.values():

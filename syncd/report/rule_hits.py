@@ -21,6 +21,7 @@ def hits_now(app: App) -> list[Hit]:
     runtime, now = app.runtime, app.runtime.clock()
     if not runtime.rules:
         return []
+    # What was judged when the values were read: to show hits, no value is read again.
     facts = app.ledger.all_facts()
     hits = [
         hit for subject in subjects(app) for hit in hits_of(runtime.rules, subject, facts.get(subject.site, {}), now)
@@ -39,6 +40,7 @@ def hits_on(app: App, record: Record) -> list[Hit]:
     state = app.ledger.known_path(ref.source, ref.path, record.pin)
     subject = _of_record(app, record, {ref.source: {(ref.path, record.pin): state}} if state else {})
     hits = list(hits_of(runtime.rules, subject, app.ledger.facts(record.site), now))
+    # A record without a fingerprint was not read yet, and is like all others that were not.
     if any(rule.duplicate for rule in runtime.rules) and record.fingerprint:
         alike = app.ledger.records_like(record.fingerprint)
         held = [
@@ -77,6 +79,7 @@ def subjects(app: App) -> Iterator[Subject]:
             yield _of_record(app, record, paths)
     for problem in app.ledger.all_problems():
         if problem.ref is not None and (problem.site, problem.subject) not in have and problem.site in app.served.jobs:
+            # What was refused has no record: the facts tell which version was judged last.
             judged = versions.get(problem.site, {}).get((problem.subject, problem.ref), "")
             yield _of_problem(app, problem, paths, judged)
 
@@ -125,6 +128,7 @@ def _of_problem(app: App, problem: OpenProblem, paths: Paths, version: str) -> S
 
 def unmanaged_now(app: App) -> list[Subject]:
     """What the sites listed last that no ledger holds and that carries nobody's mark."""
+    # Of the whole ledger: a site under another key lists the same ids.
     held = {record.remote_id for record in app.ledger.records()}
     found = []
     for site in app.served.jobs:

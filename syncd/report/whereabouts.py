@@ -49,6 +49,7 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
     Raises `ConfigError` where nothing comes from it and the source is not known to have it.
     """
     now, served = app.runtime.clock(), app.served
+    # A source that was renamed or removed has its secrets on the sites all the same, and a leak touches them.
     ledger, sources = app.ledger, {*app.settings.sources, *app.ledger.sources_of_rows()}
     meant = _Meant({source: frozenset(_spelled(app, source, path)) for source in sources})
     known = {
@@ -89,6 +90,7 @@ def _newest(known: Known, ref: SecretRef, pin: str, rolled_back: Container[tuple
     `rolled_back`: of these an older version is looked at, so the newest is not known.
     """
     if not pin and (ref.source, ref.path) in rolled_back:
+        # No site holds a version that is called so: as long as it is rolled back, none counts as having the newest.
         return NOT_KNOWN
     state = known.get(ref.source, {}).get((ref.path, pin))
     return (version_label(state.version.token) or None) if state else None
@@ -110,9 +112,12 @@ def _not_reached(
                     refs = filter(meant, _refs(state, rule))
                     newest = version_label(state.version.token) or None
                     wanted |= dict.fromkeys(refs, newest)
+        # Two targets may lead to one site, which is told once, under the first of them.
         for site, target in {app.site_of(target): target for target in reversed(job.targets)}.items():
             for ref, newest in wanted.items():
+                # A problem of the whole path speaks for each of its fields.
                 is_told = {(site, ref), (site, replace(ref, field=None))} & told
+                # The ledger remembers the path of what syncd deleted there; the site does not lack it.
                 if not is_told and not _was_deleted(app, site, ref):
                     yield _lacking(site, target, names.get((job.name, ref), str(ref)), "behind", newest)
 
@@ -120,6 +125,7 @@ def _not_reached(
 def _was_deleted(app: App, site: str, ref: SecretRef) -> bool:
     """Was it taken away from the site, and not brought back since?"""
     lines = app.ledger.audit.lines(Filter(site=site, event="secret.*", text=json.dumps(str(ref), ensure_ascii=False)))
+    # The filter finds the text anywhere in a line; only `ref` says what the line is about.
     done = [line for line in lines if line["outcome"] == "done" and line["ref"] == str(ref)]
     return bool(done) and done[-1]["event"] == "secret.delete"
 
@@ -144,7 +150,9 @@ def has_it(row: Mapping[str, Any], version: str | None) -> bool:
     """
     holds, newest = row["version"], row.get("source_version")
     if version is None:
+        # A freeze keeps newer versions away; what a frozen secret holds it has.
         return row["status"] in {"synced", "frozen"} and newest in {None, holds}
+    # Numbers begin at 1 again where metadata was deleted, so the higher number may be of the older version.
     began_anew = _number(newest) is not None and (_number(holds) or 0) > (_number(newest) or 0)
     return holds is not None and not began_anew and is_at_least(holds, version)
 
@@ -162,9 +170,12 @@ def is_at_least(label: str, version: str) -> bool:
 
 def _row(app: App, record: Record, status: str, newest: str | None) -> dict[str, Any]:
     lines = app.ledger.audit.lines(Filter(site=record.site, name=record.name, event="secret.*"))
+    # Lines of an earlier secret of this name tell nothing of the one that has the name now.
     done = [line for line in lines if line["outcome"] == "done" and line["remote_id"] == record.remote_id]
     last = done[-1] if done else None
+    # Lines are removed by age (audit.keep); the record goes on telling when it arrived.
     settled = record.last_synced_at.isoformat() if record.last_synced_at else None
+    # Without an id nothing has arrived: the record says only what is wanted.
     held = (version_label(record.version) or None) if record.remote_id else None
     return {
         "site": record.site,
@@ -172,6 +183,7 @@ def _row(app: App, record: Record, status: str, newest: str | None) -> dict[str,
         "name": record.name,
         "version": held,
         "source_version": newest,
+        # Another job on the same source may have seen a newer version since this site was last synced.
         "status": "behind" if status == "synced" and newest not in {None, held} else status,
         "arrived_at": last["at"] if last else settled,
         "request_id": last["request_id"] if last else None,

@@ -96,6 +96,7 @@ class Surroundings:
         request = Request(  # noqa: S310  # our own http address on this machine
             f"{self.bao.address}/v1/secret/data/{path}", body, {"X-Vault-Token": self.bao.token}, method="POST"
         )
+        # Directly: a company's proxy cannot reach this machine.
         with here.open(request, timeout=5):
             pass
 
@@ -104,6 +105,7 @@ class Surroundings:
         import boto3
         from botocore.config import Config
 
+        # Without the proxies of the environment, as for OpenBao.
         client = boto3.client(
             "secretsmanager", region_name=REGION, endpoint_url=self.aws_url,
             aws_access_key_id="demo", aws_secret_access_key="demo",  # noqa: S106  # moto takes any
@@ -122,6 +124,7 @@ def surroundings(folder: Path, ports: dict[str, int] | None = None, sites: int =
         wix = Wix()
         wix_url = stack.enter_context(serving(wix, (ports or {}).get("wix", 0)))
         given = site_ids(sites)
+        # Files, because a credential that stands in a configuration itself is refused.
         _private(folder / "wix-key", wix.issue_key(*given.values()))
         _private(folder / "vault-token", bao.token)
         targets = "".join(TARGET.format(name=n, wix=wix_url, site=s, folder=folder) for n, s in given.items())
@@ -129,6 +132,7 @@ def surroundings(folder: Path, ports: dict[str, int] | None = None, sites: int =
         sources = VAULT.format(address=bao.address, folder=folder) + AWS.format(region=REGION, aws=aws_url)
         text = CONFIG.format(folder=folder, sources=sources, targets=targets, jobs=jobs)
         (folder / "syncd.yaml").write_text(text)
+        # The emulator takes any, but the SDK sends no request without.
         environ = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo"}
         yield Surroundings(folder=folder, wix=wix, wix_url=wix_url, bao=bao, aws_url=aws_url, environ=environ)
 
@@ -140,6 +144,7 @@ def site_ids(count: int) -> dict[str, str]:
 
 
 def _private(path: Path, text: str) -> None:
+    # The rights come with the file: between a write and a chmod others could read it.
     handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w") as file:
         file.write(text + "\n")
@@ -147,6 +152,7 @@ def _private(path: Path, text: str) -> None:
 
 def seed(around: Surroundings) -> int:
     """A few secrets, as a company might have them; the number of Wix secrets that they make."""
+    # KV v2 replaces a secret whole: with a fixed hook, the curl line that the sandbox prints can repeat it.
     around.put("payments/stripe", {"api_key": secrets.token_urlsafe(24), "webhook_secret": "whsec-of-the-demo"})
     around.put("payments/paypal", {"client_id": "shop-1", "client_secret": secrets.token_urlsafe(24)})
     around.put("payments/eu/adyen", {"merchant": "DemoShop", "retries": 5, "live": False})
@@ -165,6 +171,7 @@ def _folder(keep: Path | None, what: str) -> Iterator[Path]:
                 f"{keep} holds a ledger of secrets on servers that are gone",
                 hint="name another folder, or remove this one",
             )
+        # Paths in a configuration start at its file: a relative folder would be looked for within itself.
         yield keep.resolve()
         return
     with tempfile.TemporaryDirectory(prefix=f"syncd-{what}-") as folder:
@@ -176,6 +183,7 @@ class _Surprise(Exception):
 
 
 def _expect(*, well: bool) -> None:
+    # A step builds on the one before: to go on would tell a story that is not true.
     if not well:
         raise _Surprise
 
@@ -226,6 +234,7 @@ def _story(around: Surroundings, say: Say, *, kept: bool) -> None:
 
 def _syncd(around: Surroundings, say: Say, *words: str) -> int:
     say(f"   $ syncd {' '.join(words)}")
+    # -P: the installed syncd and not a folder of this name, where the demo was started.
     argv = [sys.executable, "-P", "-m", "syncd", "--config", str(around.config), *words]
     environ = {**os.environ, **around.environ}
     done = subprocess.run(  # our own command with fixed words
@@ -233,6 +242,7 @@ def _syncd(around: Surroundings, say: Say, *words: str) -> int:
     )
     for line in done.stdout.splitlines():
         say(f"   {line}".rstrip())
+    # Of a step that went well stderr has nothing but the log.
     if done.returncode:
         say(done.stderr)
     return done.returncode
@@ -242,6 +252,7 @@ def run_sandbox(
     only: str | None, port: int, folder: Path | None, say: Say, stop: threading.Event, sites: int = 1
 ) -> int:
     """Servers until asked to stop. Raises `ConfigError` for a port that is in use."""
+    # Before any server is started for nothing.
     _see_free(port)
     with _folder(folder, "sandbox") as home, ExitStack() as stack:
         if only == "wix":
@@ -275,6 +286,7 @@ def run_sandbox(
             say(f"    -d '{fields}' {around.bao.address}/v1/secret/data/payments/stripe")
         ends = "ends the servers" if folder else f"ends the servers and removes {home}; --dir keeps the folder"
         say(f"Ctrl-C {ends}.")
+        # Who started it in a pipe waits for these lines, and no others come until the end.
         sys.stdout.flush()
         stop.wait()
     return 0
@@ -282,6 +294,7 @@ def run_sandbox(
 
 def _see_free(port: int) -> None:
     with socket.socket() as probe:
+        # As servers do: connections of the last run that are not timed out yet hold no port up.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

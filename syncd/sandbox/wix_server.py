@@ -106,6 +106,7 @@ class Wix:
         with self.lock:
             waiting, self.late = self.late, []
         for commit in waiting:
+            # Whoever sent it is gone: a refusal reaches nobody.
             with suppress(Refusal):
                 commit()
         return len(waiting)
@@ -151,6 +152,7 @@ class Wix:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body are two writes: with Nagle's algorithm the second waits until the first is acknowledged.
     disable_nagle_algorithm = True
     wix: Wix
 
@@ -173,16 +175,20 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         path = unquote(urlsplit(self.path).path)
         try:
+            # Also of a request that will be refused: what is left unread would be taken for the next request.
             body = self._body()
         except Refusal as refusal:
             self._send(refusal.status, refusal.body)
             return
+        # No key is asked for: the server listens on this machine alone, and faults hit only what syncd asks.
         if path.startswith("/_sandbox/"):
             self._send(*control(self.wix, self.command, path, body))
             return
+        # A login uses up no fault: a fault is for the next call about secrets.
         fault = self.wix.take_fault(self.command) if CALLS in path else None
         site_id, act = "", None
         try:
+            # As it was sent: it is split before it is unquoted, so an encoded slash in a name separates nothing.
             site_id, act = self._route(urlsplit(self.path).path, body)
             status, answer = 200, None
         except Refusal as refusal:
@@ -200,6 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(404, "", "")
         site_id = self.wix.authenticated(self.headers)
         site = self.wix.site(site_id)
+        # Counted before the latency: Wix counts a request when it arrives.
         site.admit()
         if site.options.latency:
             time.sleep(site.options.latency)
@@ -236,6 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "slow":
             time.sleep(fault.seconds if fault else 0)
         if kind == "late" and act:
+            # A client that believes its request lost has to survive that it takes effect after all.
             self.wix.late.append(act)
         if kind in {"reset_before", "late"}:
             self._reset()
@@ -258,6 +266,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif kind == "invalid_json":
             self._send_raw(200, data[:-1] + b",", "application/json")
         elif kind == "truncated":
+            # A byte less than is announced: the client meets a connection that broke off, and no short answer.
             self._send_raw(200, data, "application/json", missing=1)
         else:
             self._send(status, answer or {})
@@ -285,7 +294,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_raw(
         self, status: int, data: bytes, kind: str, *, missing: int = 0, headers: dict[str, str] | None = None
     ) -> None:
+        # `send_response` would add a Date of the real clock.
         self.send_response_only(status)
+        # By this header syncd dates its writes, and a test may move the clock of the site.
         self.send_header("Date", format_datetime(self.wix.clock().astimezone(UTC), usegmt=True))
         self.send_header("Content-Type", kind)
         self.send_header("X-Wix-Request-Id", f"{time.time():.3f}.{uuid.uuid4().hex[:12]}")
@@ -297,11 +308,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
         except OSError:
             self.close_connection = True
+        # The client waits for what is missing until the connection ends.
         if missing:
             self.close_connection = True
 
     def _reset(self) -> None:
         """Drop the connection with an RST."""
+        # To linger for no time makes the kernel send an RST instead of an orderly end.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
         self.close_connection = True
@@ -380,10 +393,12 @@ def _options(wix: Wix, site_id: str, body: dict[str, Any]) -> tuple[int, object]
     if site_id not in wix.sites:
         return 404, {"message": f"there is no site {site_id}; there are {', '.join(wix.sites)}"}
     for key, value in body.items():
+        # True is an int to Python: without the second half `"quota": true` would be a quota of one.
         fits = isinstance(value, OPTIONS.get(key, ())) and (isinstance(value, bool) == (bool in OPTIONS[key]))
         if not fits:
             what = f"{key} takes {OPTIONS[key][0].__name__}" if key in OPTIONS else f"there is no option {key}"
             return 400, {"message": f"{what}; the options are {', '.join(OPTIONS)}"}
+    # Only now, with all of them looked at: a wrong one leaves the site as it was.
     for key, value in body.items():
         is_span = key in {"listing_lag", "quota_window"}
         setattr(wix.sites[site_id].options, key, timedelta(seconds=value) if is_span else value)
@@ -392,6 +407,7 @@ def _options(wix: Wix, site_id: str, body: dict[str, Any]) -> tuple[int, object]
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    # A cycle opens up to 20 connections to a site at one moment; by default Python's servers queue five.
     request_queue_size = 256
 
     def handle_error(self, *_: object) -> None:
@@ -401,7 +417,9 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def serving(wix: Wix, port: int = 0) -> Iterator[str]:
     """The emulated Wix on this machine; its base URL (`…/_api/cloud-secrets-vault-server`)."""
+    # This machine alone: `/_sandbox/secrets` shows every value to whoever asks.
     server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"wix": wix}))
+    # `shutdown` waits for the end of a turn, half a second by default, and tests end many servers.
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

@@ -28,6 +28,7 @@ class Refusal(Exception):
                 "details": {"validationError": {"fieldViolations": [violation]}},
             }
         else:
+            # Errors of the system have an empty message, as Wix's own have by design.
             self.body = {
                 "message": description,
                 "details": {"applicationError": {"code": code, "description": description, "data": {}}},
@@ -85,6 +86,7 @@ class Site:
     def by_name(self, name: str) -> Stored | None:
         """The secret of this name, as the site compares names."""
         with self._lock:
+            # By an index: every create asks, and to look through ten thousand secrets each time would be slow.
             ids = self._named.get(name.casefold(), ())
             same_name = (self.secrets[secret_id] for secret_id in ids if secret_id in self.secrets)
             return next((secret for secret in same_name if self._same(secret.name, name)), None)
@@ -127,6 +129,7 @@ class Site:
 
     def _free(self, name: str, but: str = "") -> None:
         holder = self.by_name(name)
+        # A secret may keep its own name, or change its case.
         if holder is not None and holder.id != but:
             raise Refusal(409, "ALREADY_EXISTS", "a secret of this name exists")
 
@@ -192,6 +195,7 @@ class Site:
 
     def _shown(self, stored: Stored) -> dict[str, object]:
         shown: dict[str, object] = {"id": stored.id, "name": stored.name}
+        # Empty fields are left out, as protobuf's JSON does.
         if stored.description:
             shown["description"] = stored.description
         if self.options.dates:
@@ -207,6 +211,7 @@ class Site:
         before = self.secrets.get(stored.id)
         self._past.append((self._clock(), stored.id, before))
         self.secrets[stored.id] = stored
+        # The old name stays in the index: whoever looks there compares with what the id is called now.
         if before is None or before.name != stored.name:
             self._named[stored.name.casefold()].append(stored.id)
 
@@ -226,6 +231,7 @@ class Site:
 
 
 def _units(text: str) -> int:
+    # The reference names no unit: this is the strictest. JSON may hold half a character, which counts, too.
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
