@@ -11,7 +11,9 @@ from typing import Protocol
 import httpx
 
 from syncd.domain.untrusted import origin_of
-from syncd.errors import SyncdError
+from syncd.errors import ConfigError, SyncdError
+from syncd.transport.httpx_client import client_for
+from syncd.transport.httpx_limits import deadline
 
 SECONDS = 10.0
 """For one batch over HTTP."""
@@ -77,8 +79,14 @@ class HttpSink:
         try:
             kind = {"Content-Type": "application/x-ndjson"}
             # The answer is never read: its status says all, and its size fills no memory.
-            with httpx.stream("POST", self._url, content=body, headers=kind, timeout=SECONDS) as answer:
+            with (
+                client_for(self._url, seconds=SECONDS) as client,
+                deadline(SECONDS),
+                client.stream("POST", self._url, content=body, headers=kind) as answer,
+            ):
                 status = answer.status_code
+        except ConfigError as error:
+            raise SinkError(f"the audit sink {where}: {error.message}", hint=error.hint) from None
         except (httpx.HTTPError, OSError, ValueError) as error:
             raise SinkError(
                 f"the audit sink {where} cannot be reached ({type(error).__name__})", hint="see audit.url and the proxy"

@@ -57,7 +57,8 @@ class TargetFactory:
         return WixTarget(line)
 
     def _client(self, name: str, settings: WixSettings) -> Any:
-        from syncd.targets.wix.http import client_for
+        from syncd.targets.wix.http import CALL_SECONDS
+        from syncd.transport.httpx_client import client_for
 
         way = (settings.base_url, settings.ca_file, str(settings.proxy or ""))
         if way not in self._clients:
@@ -65,7 +66,11 @@ class TargetFactory:
             # As many as may be under way at once: a smaller pool would let sites wait for each other.
             connections = MOST_SITES * WORKERS
             self._clients[way] = client_for(
-                settings.base_url, connections=connections, ca_file=settings.ca_file, proxy=proxy
+                settings.base_url,
+                seconds=CALL_SECONDS,
+                connections=connections,
+                ca_file=settings.ca_file,
+                proxy=proxy.reveal() if proxy else None,
             )
         return self._clients[way]
 

@@ -44,6 +44,9 @@ HELP = {"help_option_names": ["-h", "--help"]}
 GLOBAL = {"--config": True, "-c": True, "--log-format": True, "--debug": False, "--as": True, "--commit": True}
 """Options before the command, and whether a value follows; they may stand behind it, too."""
 
+GROUPS = {"state", "audit"}
+"""Commands that have commands."""
+
 app = typer.Typer(
     name="syncd",
     help="Keep the Wix Secrets Vault of your sites true to Vault, OpenBao and AWS Secrets Manager.",
@@ -128,6 +131,18 @@ def in_front(arguments: list[str]) -> list[str]:
     return [*options, *rest]
 
 
+def _is_a_bare_group(arguments: list[str]) -> bool:
+    """Do they name a group of commands and nothing else? A job or secret may be called `state`, too."""
+    left = list(arguments[:-1])
+    while left:
+        name, separator, _ = left.pop(0).partition("=")
+        if name not in GLOBAL:
+            return False
+        if GLOBAL[name] and not separator and left:
+            left.pop(0)
+    return arguments[-1] in GROUPS
+
+
 def run(arguments: list[str]) -> int:
     """One command's exit code; nothing passes that is not explained."""
     caught = _Signals()
@@ -137,7 +152,7 @@ def run(arguments: list[str]) -> int:
     _prepare_streams()
     arguments = in_front(arguments)
     # Click ends a group without a command as a fault of usage; who asks what there is gets the help, and 0.
-    if not arguments or arguments[-1] in {"state", "audit"}:
+    if not arguments or _is_a_bare_group(arguments):
         arguments = [*arguments, "--help"]
     try:
         # A NUL or half a character would be refused deep in the database, as a bug.

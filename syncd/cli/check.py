@@ -114,7 +114,9 @@ def _rules(options: Context, settings: Settings) -> Iterator[Row]:
     with options.open(writable=False) as app:
         for line in rule_warnings(app):
             rule, _, said = line.partition(": ")
-            yield "note" if "0 hits" not in said else "ok", f"rule {rule}", said, 0
+            # What was not judged yet is no pass.
+            passed = said.startswith("0 hits") and "not judged" not in said
+            yield "ok" if passed else "note", f"rule {rule}", said, 0
 
 
 def _pauses_of_nothing(options: Context) -> Iterator[Row]:

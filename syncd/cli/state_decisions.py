@@ -92,7 +92,7 @@ def freeze(
         record = found_record(app, name, target)
         with locked(app, record.site) as journal:
             # Asked again under the lock: a cycle may have moved or dropped it while this command waited.
-            record = found_record(app, name, record.target if target else None)
+            record = found_record(app, name, target)
             now = app.runtime.clock()
             if until_then <= now and not record.is_frozen(now):
                 raise ConfigError(
@@ -121,7 +121,7 @@ def thaw(context: typer.Context, name: Name, *, target: Target = None) -> int:
     with context.obj.open() as app:
         record = found_record(app, name, target)
         with locked(app, record.site) as journal:
-            record = found_record(app, name, record.target if target else None)
+            record = found_record(app, name, target)
             if not record.is_frozen(app.runtime.clock()):
                 raise ConfigError(f"{name} on {record.target} is not frozen", hint=f"see: syncd explain {name}")
             journal.protect(_thawed(record), decision_about("secret.thawed", record))

@@ -91,7 +91,8 @@ def translated(place: str) -> Iterator[None]:
     """Database errors as `LedgerError`: what, where, the fix, and nothing of the statement."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, OSError, UnicodeError, OverflowError) as error:
+    # A ValueError is of a row that cannot be read: JSON, a number or a text that was damaged.
+    except (SQLAlchemyError, sqlite3.Error, OSError, ValueError, OverflowError) as error:
         # From None: the error of a library may hold the statement with its rows.
         raise _explained(error, place) from None
 
@@ -119,6 +120,8 @@ def _explained(error: Exception, place: str) -> LedgerError:
         "FileExistsError": "a part of its path is a file; name another `state.path`",
     }
     hints |= {"OperationalError": DAMAGED} if is_sqlite else {}  # of sqlite3 itself: text that is no UTF-8
+    if isinstance(cause, ValueError) and not isinstance(cause, UnicodeError):
+        return LedgerError(f"the ledger {place} is damaged: a row is not as it was written", hint=DAMAGED)
     if said := _said_by_postgres(cause):
         what, hint = said
         return LedgerError(f"the ledger {place} cannot be used: {what}", hint=hint)

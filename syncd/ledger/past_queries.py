@@ -164,19 +164,19 @@ class PastQueries(RecordQueries):
     def runs(self) -> tuple[LastRun, ...]:
         """The last cycle of each job on each site."""
         query = select(tables.runs).order_by(tables.runs.c.job, tables.runs.c.target)
-        return tuple(as_run(row) for row in self._all(query))
+        return tuple(self._each(query, as_run))
 
     def last_run(self, site: str, job: str) -> LastRun | None:
         """The last cycle of a job on a site."""
         c = tables.runs.c
-        found = self._all(select(tables.runs).where(and_(c.site == site, c.job == job)))
-        return as_run(found[0]) if found else None
+        query = select(tables.runs).where(and_(c.site == site, c.job == job))
+        return next(self._each(query, as_run), None)
 
     def recent_runs(self) -> dict[tuple[str, str], list[tuple[datetime, int, float]]]:
         """The last cycles by site and job, oldest first: when each ended, its exit code, its seconds."""
         c = tables.runs.c
-        rows = self._all(select(c.site, c.job, c.recent))
-        return {(row["site"], row["job"]): as_recent(row["recent"]) for row in rows}
+        query = select(c.site, c.job, c.recent)
+        return dict(self._each(query, lambda row: ((row["site"], row["job"]), as_recent(row["recent"]))))
 
     def told_causes(self) -> set[str]:
         """What people were told of that had begun, and not that it has ended."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, and_, func, select
 
@@ -26,6 +26,13 @@ from syncd.ledger.engine import PART, in_parts, undamaged
 from syncd.ledger.rows import as_known_id, as_path, as_problem, as_record, row_checksum
 from syncd.ledger.search import Search
 
+T = TypeVar("T")
+
+
+def as_it_is(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of which nothing has to be understood."""
+    return row
+
 
 class RecordQueries(ABC):
     """Reads of the ledger; `Ledger` gives the connection. All methods raise `LedgerError`."""
@@ -37,8 +44,8 @@ class RecordQueries(ABC):
     def reading(self) -> AbstractContextManager[Connection]:
         """A connection for one consistent look."""
 
-    def _each(self, query: Select[Any], *, seal: bool = False) -> Iterator[dict[str, Any]]:
-        """The rows, one at a time. Raises `LedgerError` for one that is not as it was written."""
+    def _each(self, query: Select[Any], read: Callable[[dict[str, Any]], T], *, seal: bool = False) -> Iterator[T]:
+        """The rows as `read` takes them, one at a time. Raises `LedgerError` for one that is not as it was written."""
         with self.reading() as connection, undamaged(self.place):
             found = connection.execute(query.execution_options(yield_per=PART))
             names = list(found.keys())
@@ -48,23 +55,23 @@ class RecordQueries(ABC):
                     raise ValueError("seal")
                 if any(isinstance(value, bytes) for value in row):  # no column holds any
                     raise ValueError("bytes")
-                yield columns
+                yield read(columns)
 
     def _all(self, query: Select[Any]) -> list[dict[str, Any]]:
-        return list(self._each(query))
+        return list(self._each(query, as_it_is))
 
     def records(self, site: str | None = None) -> tuple[Record, ...]:
         """The rows of one site, or of all, by name."""
         query = select(tables.records).order_by(tables.records.c.site, tables.records.c.name)
         if site is not None:
             query = query.where(tables.records.c.site == site)
-        return tuple(as_record(row) for row in self._each(query, seal=True))
+        return tuple(self._each(query, as_record, seal=True))
 
     def problems_of_no_row(self) -> list[OpenProblem]:
         """What keeps failing of names that never came into the ledger, on every site."""
         c, records = tables.troubles.c, tables.records.c
         row = select(records.name).where(and_(records.site == c.site, records.name == c.subject)).exists()
-        return [as_problem(found) for found in self._all(select(tables.troubles).where(~row))]
+        return list(self._each(select(tables.troubles).where(~row), as_problem))
 
     def problems_without_rows(self, site: str | None = None) -> dict[tuple[str, str, str], int]:
         """How many problems are about names that never came into the ledger, by site, job and kind."""
@@ -79,7 +86,7 @@ class RecordQueries(ABC):
         """One row; None for none."""
         c = tables.records.c
         query = select(tables.records).where(and_(c.site == site, c.name == name))
-        return next((as_record(row) for row in self._each(query, seal=True)), None)
+        return next(self._each(query, as_record, seal=True), None)
 
     def sources_of_rows(self) -> frozenset[str]:
         """Every source that a row comes from: one step of the index each, however many rows there are."""
@@ -93,12 +100,12 @@ class RecordQueries(ABC):
         """The rows of one source path, on all sites."""
         c = tables.records.c
         query = select(tables.records).where(and_(c.source == source, c.path == path)).order_by(c.site, c.name)
-        return tuple(as_record(row) for row in self._each(query, seal=True))
+        return tuple(self._each(query, as_record, seal=True))
 
     def records_like(self, fingerprint: str) -> tuple[Record, ...]:
         """The rows whose value has this fingerprint, on all sites."""
         query = select(tables.records).where(tables.records.c.fingerprint == fingerprint)
-        return tuple(as_record(row) for row in self._each(query, seal=True))
+        return tuple(self._each(query, as_record, seal=True))
 
     def tallies(self, now: datetime, site: str | None = None) -> list[Tally]:
         """How many records are alike in what tells their status: counted by the database, no row is read."""
@@ -109,33 +116,33 @@ class RecordQueries(ABC):
         """What was read last of one path; None for nothing."""
         c = tables.paths.c
         query = select(tables.paths).where(and_(c.source == source, c.path == path, c.pin == pin))
-        return next((as_path(row) for row in self._each(query, seal=True)), None)
+        return next(self._each(query, as_path, seal=True), None)
 
     def known_versions(self, source: str, path: str) -> dict[tuple[str, str], PathState]:
         """The last reading of one path in each of its pinned versions, by path and pin, as `known_paths` gives them."""
         c = tables.paths.c
         query = select(tables.paths).where(and_(c.source == source, c.path == path))
-        return {(row["path"], row["pin"]): as_path(row) for row in self._each(query, seal=True)}
+        return {(state.path, state.pin): state for state in self._each(query, as_path, seal=True)}
 
     def known_paths(self, source: str) -> dict[tuple[str, str], PathState]:
         """What was read last of a source, by (path, pin)."""
         query = select(tables.paths).where(tables.paths.c.source == source)
-        return {(row["path"], row["pin"]): as_path(row) for row in self._each(query, seal=True)}
+        return {(state.path, state.pin): state for state in self._each(query, as_path, seal=True)}
 
     def known_mounts(self, source: str) -> dict[str, str]:
         """Mount to its id, as accepted."""
         query = select(tables.mounts).where(tables.mounts.c.source == source)
-        return {row["mount"]: row["mount_id"] for row in self._each(query, seal=True)}
+        return {row["mount"]: row["mount_id"] for row in self._each(query, as_it_is, seal=True)}
 
     def all_problems(self) -> list[OpenProblem]:
         """What keeps failing, on every site."""
-        return [as_problem(row) for row in self._all(select(tables.troubles))]
+        return list(self._each(select(tables.troubles), as_problem))
 
     def known_problems(self, site: str, job: str) -> dict[str, OpenProblem]:
         """What keeps failing for a job on a site, by subject."""
         key = tables.troubles.c
         query = select(tables.troubles).where(and_(key.site == site, key.job == job)).order_by(key.subject)
-        return {row["subject"]: as_problem(row) for row in self._all(query)}
+        return {problem.subject: problem for problem in list(self._each(query, as_problem))}
 
     def grants(self, site: str, now: datetime) -> dict[str, Grant]:
         """What may be taken over at this moment, by name; a grant from the future was given by a wrong clock."""
@@ -164,8 +171,8 @@ class RecordQueries(ABC):
         """What is known of these ids although no row may hold them any more."""
         found: dict[str, KnownId] = {}
         for part in in_parts(ids):
-            for row in self._each(select(tables.ids).where(tables.ids.c.remote_id.in_(part)), seal=True):
-                found[row["remote_id"]] = as_known_id(row)
+            query = select(tables.ids).where(tables.ids.c.remote_id.in_(part))
+            found |= self._each(query, lambda row: (row["remote_id"], as_known_id(row)), seal=True)
         return found
 
     def sites_with_ids(self) -> frozenset[str]:

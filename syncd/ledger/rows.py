@@ -157,7 +157,10 @@ MOST_RECENT = 30
 
 
 def as_run(row: Mapping[str, Any]) -> LastRun:
-    """A row as the last cycle of a job on a site."""
+    """A row as the last cycle of a job on a site. Raises ValueError for a row that was damaged."""
+    # What reads it later has no other place to say that it is damaged.
+    if not isinstance(json.loads(row["counts"] or "{}"), dict):
+        raise TypeError("counts")
     return LastRun(**{name: row[name] for name in LastRun.__dataclass_fields__})
 
 

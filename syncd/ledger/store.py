@@ -198,7 +198,7 @@ class Ledger(PastQueries):
         """Whose ledger this is; None for an empty one. One from before owners were kept is known by its marks."""
         if known := self.meta("owner"):
             return known
-        descriptions = (row["description"] for row in self._each(select(tables.records.c.description)))
+        descriptions = (row["description"] for row in self._all(select(tables.records.c.description)))
         return next((owner for description in descriptions if (owner := owner_in(description))), None)
 
     def check_owner(self, owner: str, *, keep: bool) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from syncd.bootstrap.app import App
 from syncd.domain.audit import EPOCH
 from syncd.domain.governance import Then
+from syncd.domain.untrusted import mapping, parsed
 from syncd.ledger.audit import Filter
 from syncd.report.inventory import Chosen, Report, report_now
 
@@ -62,9 +63,9 @@ class _Population:
             self.with_release += '"released_by":' in text
         # Quotes within texts are escaped in JSON, so this can only be the key itself.
         if event in OVERRIDES or (is_change and outcome == "done" and '"reason":null' not in text):
-            self.overrides.append(_brief(json.loads(text)))
+            self.overrides.append(_brief(mapping(parsed(text.encode()))))
         if event in {"config.loaded", "secret.adopted"}:
-            self._take_parsed(event, json.loads(text))
+            self._take_parsed(event, mapping(parsed(text.encode())))
         if event in REFUSED:
             self.refused[event] += 1
         self.releases += event == "secret.released"
@@ -73,11 +74,12 @@ class _Population:
         self.imported += event == "ledger.imported"
 
     def _take_parsed(self, event: str, line: Mapping[str, Any]) -> None:
-        detail = line["detail"]
+        # A damaged line is named by the chain's break; the rest of the period is told all the same.
+        detail = mapping(line.get("detail"))
         if event == "config.loaded":
             who = {"tokens": detail.get("tokens", {}), "proxy": detail.get("proxy", {})}
             self.configurations.append(
-                {"at": line["at"], "digest": detail.get("digest"), "commit": line["commit"], **who}
+                {"at": line.get("at"), "digest": detail.get("digest"), "commit": line.get("commit"), **who}
             )
         else:
             # A secret that was taken back by its mark shows that a lost ledger can be made anew (q17).
@@ -89,7 +91,7 @@ REFUSED = {"access.denied", "config.refused", "secret.denied", "secret.held", "l
 
 def _brief(line: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("at", "event", "name", "target", "job", "from", "to", "reason")
-    return {**{key: line[key] for key in keys}, "by": line["actor"]["id"]}
+    return {**{key: line.get(key) for key in keys}, "by": mapping(line.get("actor")).get("id")}
 
 
 def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> None:

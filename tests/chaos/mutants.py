@@ -253,7 +253,7 @@ MUTANTS = (
     M("a proxy's 404 is not Wix's", "targets/wix/errors.py:_not_found",
       'if asked.single and (answer.code == "NOT_FOUND" or (not answer.code and answer.named)):', "if asked.single:",
       CHAOS + "test_order_of_requests.py::test_a_proxys_404_is_not_wixs"),
-    M("no redirect is followed at Wix", "targets/wix/http.py:client_for",
+    M("no redirect is followed at Wix", "transport/httpx_client.py:client_for",
       "follow_redirects=False", "follow_redirects=True",
       CHAOS + "test_peers.py::test_a_wix_that_sends_elsewhere"),
     M("no redirect is followed or unpacked at Vault", "sources/vault/session.py:_connections",

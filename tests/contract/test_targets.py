@@ -20,9 +20,9 @@ from syncd.ledger.store import Ledger
 from syncd.sandbox.wix_server import Wix, serving
 from syncd.sandbox.wix_site import Site
 from syncd.targets.wix.auth import ApiKeyAuth
-from syncd.targets.wix.http import client_for
 from syncd.targets.wix.retries import Line
 from syncd.targets.wix.target import WixTarget
+from syncd.transport.httpx_client import client_for
 from tests.fakes import FakeClock, FakeTarget
 
 VALUE = SecretValue("planted value \x00\r\n\U0001f511")
@@ -98,7 +98,7 @@ class TestWix(TargetContract):
             key = self.wix.issue_key("site-1")
             self.site = self.wix.site("site-1")
             quota = Quota(engine, "", RequestRate(site="site-1", limit=1000, window=timedelta(seconds=1)), now)
-            client = client_for(url, connections=4)
+            client = client_for(url, seconds=8, connections=4)
             line = Line(
                 name="shop",
                 site="site-1",

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from syncd.audit_sinks.sinks import HttpSink, SinkError
 from syncd.domain.audit import Entry
 from syncd.ledger.audit import Filter
 from syncd.ledger.engine import sqlite_engine
@@ -206,3 +207,15 @@ def test_what_is_not_shipped_stays(ledger: Ledger, clock: Clock) -> None:
         clock.now += timedelta(days=1)
     left = [line["seq"] for line in ledger.audit.lines(Filter())]
     assert min(left) == 3 and ledger.audit.verify({})[0] == []
+
+
+@pytest.mark.parametrize(
+    "environ", [{"NO_PROXY": "fd00::/8,10.0.0.0/8"}, {"ALL_PROXY": "socks9://x:1"}, {"HTTPS_PROXY": "http://[::1"}]
+)
+def test_the_environment_is_no_bug_of_a_sink(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are posted by the law of proxies that Wix and Vault are reached by."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SinkError) as caught:
+        HttpSink("https://collector.invalid/lines").send(["{}"])
+    assert "collector.invalid" in caught.value.message and "socks9" not in str(caught.value)

@@ -193,3 +193,45 @@ def test_a_port_in_use(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     port = lab.wix_url.removesuffix(BASE).rpartition(":")[2]
     assert run(["sandbox", "--only", "wix", "--port", port]) == 3
     assert f"port {port} cannot be used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["audit", "state"])
+def test_a_job_may_be_called_as_a_group_of_commands(lab: Lab, bao: Bao, name: str) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    lab.job(name, "vault", {"path": f"{bao.mount}/app/*"})
+    for words in (("plan", name), ("sync", name)):
+        done = lab.run(*words)
+        assert done.code == 0 and f"{name} -> shop" in done.out, done.out
+    assert lab.site.values() == {"a_v": "1"}
+    for words in ((name,), ("--debug", name), (name, "--config", str(lab.config_file))):
+        assert "Usage" in lab.run(*words).out, "a group alone shows what there is"
+
+
+def test_ten_hits_are_no_hits_that_are_none(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    for number in range(10):
+        bao.put(f"app/s{number}", v=f"value-{number}")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    lab.config["rules"] = [
+        {"id": "all", "path": "**", "then": "warn"},
+        {"id": "none", "path": "nowhere/**", "then": "warn"},
+    ]
+    lab.run("sync")
+    told = {
+        row["what"]: (row["result"], row["seen"])
+        for row in lab.run("check", "--json").json
+        if row["what"].startswith("rule ")
+    }
+    assert told["rule all (warn)"] == ("note", "10 hits") and told["rule none (warn)"] == ("ok", "0 hits"), told
+
+
+def test_a_freeze_finds_its_row_under_a_target_that_has_another_name_now(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    assert lab.run("sync").code == 0
+    lab.config["targets"]["store"] = lab.config["targets"].pop("shop")
+    lab.config["jobs"]["job"]["targets"] = ["store"]
+    assert lab.run("state", "freeze", "a_v", "--target", "store", "--until", "1d", "--reason", "x").code == 0
+    assert lab.run("state", "thaw", "a_v", "--target", "store").code == 0

@@ -28,9 +28,9 @@ from syncd.sandbox.wix_server import Wix, serving
 from syncd.sources.aws.source import AwsSource
 from syncd.sources.vault import Login, Server, VaultClient, VaultSource
 from syncd.targets.wix.auth import ApiKeyAuth
-from syncd.targets.wix.http import client_for
 from syncd.targets.wix.retries import Line
 from syncd.targets.wix.target import WixTarget
+from syncd.transport.httpx_client import client_for
 from tests.chaos.peers import Answer, Peer, metadata, peer, vault
 from tests.lab import Bao, Lab
 from tests.support.aws import aws_at
@@ -148,7 +148,7 @@ class Free:
 def wix(answered: tuple[list[Answer], Peer]) -> Iterator[WixTarget]:
     stop = threading.Event()
     stop.set()  # nothing is waited for, nothing sent again
-    client = client_for(answered[1].url, connections=2)
+    client = client_for(answered[1].url, seconds=8, connections=2)
     line = Line(
         name="shop", site="s", base_url=answered[1].url, client=client,
         auth=ApiKeyAuth("s", lambda: SecretValue("generated")), quota=Free(), window_seconds=60, stop=stop,

@@ -6,9 +6,7 @@ whether repeating is harmless.
 
 from __future__ import annotations
 
-import os
 import re
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,10 +19,9 @@ import httpx
 
 from syncd.domain import SecretValue, WriteWindow
 from syncd.domain.untrusted import origin_of, parsed
-from syncd.errors import ConfigError, TargetError, TargetUnavailable
-from syncd.transport.addresses import is_loopback, proxy_for
+from syncd.errors import TargetError, TargetUnavailable
 from syncd.transport.echoes import echoes, holds
-from syncd.transport.httpx_limits import CertificateNotTrusted, DeadlineTransport, ProxyNotReached, deadline
+from syncd.transport.httpx_limits import CertificateNotTrusted, ProxyNotReached, deadline
 
 MOST_BYTES = 8 * 1024 * 1024
 """Of one answer: some 20,000 listed secrets."""
@@ -85,42 +82,6 @@ class Answer:
         return echoes(text, (secret.reveal() for secret in self.sent))
 
 
-def client_for(
-    base_url: str, *, connections: int, ca_file: str = "", proxy: SecretValue[str] | None = None
-) -> httpx.Client:
-    """A client that verifies certificates, follows no redirect and keeps its connections.
-
-    `ca_file`: whose certificates are believed beside the usual ones. `proxy`: its URL; without it the environment
-    says which. Raises `ConfigError` for plain http to another machine, and for a file or proxy that cannot be used.
-    """
-    if urlsplit(base_url).scheme != "https" and not is_loopback(base_url):
-        raise ConfigError(f"base_url {base_url} is not https", hint="plain http is for this machine only")
-    try:
-        trusted = _trusted(ca_file)
-    except (ValueError, OSError) as error:
-        what = f"the target's ca_file {ca_file}" if ca_file else "SSL_CERT_FILE or SSL_CERT_DIR in the environment"
-        raise ConfigError(
-            f"{what} cannot be used ({type(error).__name__})", hint="name a file of PEM certificates"
-        ) from None
-    # A proxy of the environment does not lead to this machine; one that was written for this target is used as it is.
-    way = proxy.reveal() if proxy else None if is_loopback(base_url) else proxy_for(base_url)
-    try:
-        transport = DeadlineTransport(trusted=trusted, connections=connections, proxy=way)
-    except (ValueError, TypeError) as error:
-        raise ConfigError(
-            f"the proxy for {_origin(base_url)} cannot be used ({type(error).__name__})",
-            hint="write http://HOST:PORT, or see HTTPS_PROXY and ALL_PROXY",
-        ) from None
-    return httpx.Client(
-        transport=transport,
-        timeout=httpx.Timeout(CALL_SECONDS, connect=5.0),
-        follow_redirects=False,
-        # By its own law httpx fails at networks in NO_PROXY; `proxy_for` knows them.
-        trust_env=False,
-        headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "syncd"},
-    )
-
-
 def exchange(
     client: httpx.Client,
     method: str,
@@ -136,7 +97,7 @@ def exchange(
     """
     started = time.monotonic()
     sent: list[SecretValue[str]] = []
-    plain = {name: str(_revealed(value, sent)) for name, value in headers.items()}
+    plain = {"Accept": "application/json"} | {name: str(_revealed(value, sent)) for name, value in headers.items()}
     # Of the headers alone: one that comes back discredits the whole answer, a value only the text that holds it.
     credentials = [secret.reveal() for secret in sent]
     body = _revealed(payload, sent)
@@ -195,23 +156,6 @@ def _revealed(thing: Sendable, sent: list[SecretValue[str]]) -> Any:
     if isinstance(thing, Mapping):
         return {key: _revealed(value, sent) for key, value in thing.items()}
     return thing
-
-
-def _trusted(ca_file: str) -> ssl.SSLContext:
-    """What `SSL_CERT_FILE` or `SSL_CERT_DIR` name, else the certificates that come with httpx; and those of `ca_file`.
-
-    Raises `OSError` and ValueError.
-    """
-    # Read here, because the client itself does not look at the environment.
-    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-    context = (
-        ssl.create_default_context(cafile=file or None, capath=folder or None)
-        if file or folder
-        else httpx.create_ssl_context()
-    )
-    if ca_file:
-        context.load_verify_locations(cafile=ca_file)
-    return context
 
 
 class AnswerTooLarge(httpx.DecodingError):

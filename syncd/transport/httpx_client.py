@@ -1,0 +1,67 @@
+"""Clients over httpx, for Wix and for whatever else is posted to: whom they believe, and which way they take."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from urllib.parse import urlsplit
+
+import httpx
+
+from syncd.errors import ConfigError
+from syncd.transport.addresses import is_loopback, proxy_for
+from syncd.transport.httpx_limits import DeadlineTransport
+
+
+def client_for(
+    base_url: str, *, seconds: float, connections: int = 1, ca_file: str = "", proxy: str | None = None
+) -> httpx.Client:
+    """A client that verifies certificates, follows no redirect and keeps its connections.
+
+    `seconds`: of one call. `ca_file`: whose certificates are believed beside the usual ones. `proxy`: its URL; without
+    it the environment says which.
+    Raises `ConfigError` for plain http to another machine, and for a file or proxy that cannot be used.
+    """
+    if urlsplit(base_url).scheme != "https" and not is_loopback(base_url):
+        raise ConfigError(f"{base_url} is not https", hint="plain http is for this machine only")
+    try:
+        trusted = _trusted(ca_file)
+    except (ValueError, OSError) as error:
+        what = f"ca_file {ca_file}" if ca_file else "SSL_CERT_FILE or SSL_CERT_DIR in the environment"
+        raise ConfigError(
+            f"{what} cannot be used ({type(error).__name__})", hint="name a file of PEM certificates"
+        ) from None
+    # A proxy of the environment does not lead to this machine; one that was written for this target is used as it is.
+    way = proxy or (None if is_loopback(base_url) else proxy_for(base_url))
+    try:
+        transport = DeadlineTransport(trusted=trusted, connections=connections, proxy=way)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"the proxy for {urlsplit(base_url).hostname} cannot be used ({type(error).__name__})",
+            hint="write http://HOST:PORT, or see HTTPS_PROXY and ALL_PROXY",
+        ) from None
+    return httpx.Client(
+        transport=transport,
+        timeout=httpx.Timeout(seconds, connect=5.0),
+        follow_redirects=False,
+        # By its own law httpx fails at networks in NO_PROXY; `proxy_for` knows them.
+        trust_env=False,
+        headers={"Accept-Encoding": "identity", "User-Agent": "syncd"},
+    )
+
+
+def _trusted(ca_file: str) -> ssl.SSLContext:
+    """What `SSL_CERT_FILE` or `SSL_CERT_DIR` name, else the certificates that come with httpx; and those of `ca_file`.
+
+    Raises `OSError` and ValueError.
+    """
+    # Read here, because the client itself does not look at the environment.
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    context = (
+        ssl.create_default_context(cafile=file or None, capath=folder or None)
+        if file or folder
+        else httpx.create_ssl_context()
+    )
+    if ca_file:
+        context.load_verify_locations(cafile=ca_file)
+    return context
