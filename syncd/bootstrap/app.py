@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -87,7 +87,6 @@ class App:
     def _compose(self) -> None:
         """Put together what the app holds, on the ledger that is open. Raises `SyncdError`."""
         settings, around = self.settings, self._around
-        self._joined = self.ledger.joined_sites()
         waits = WaitNotices(around.waits)
         self._parts = _Parts(
             TargetFactory(
@@ -96,7 +95,8 @@ class App:
                 stop=self.stop,
                 waits=waits,
                 on_request=around.on_request,
-            )
+            ),
+            joined=self.ledger.joined_sites(),
         )
         # Only the ledger knows which keys were joined: the configuration alone cannot show this.
         self._see_that_joined_targets_agree()
@@ -175,7 +175,7 @@ class App:
     def site_of(self, target: str) -> str:
         """The site's identity that the ledger keeps a target's records under."""
         site = self.settings.targets[target].site
-        return self._joined.get(site, site)
+        return self._parts.joined.get(site, site)
 
     def first_target_on(self, site: str, job: str) -> str:
         """The target that a job's secrets on a site are counted for: its first on it, or the site's first."""
@@ -283,8 +283,9 @@ class App:
 class _Parts:
     """Sources and targets that were made so far, each once."""
 
-    def __init__(self, factory: TargetFactory) -> None:
-        self.factory = factory
+    def __init__(self, factory: TargetFactory, *, joined: Mapping[str, str]) -> None:
+        """`joined`: by key of a site, the key of today, where a person joined the two."""
+        self.factory, self.joined = factory, joined
         self._lock = threading.Lock()
         self._sources: dict[str, Source] = {}
         self._targets: dict[str, Target] = {}

@@ -19,7 +19,8 @@ from syncd.reconcile.observe.recovery import Site, recover
 from syncd.reconcile.observe.same_site import merged
 from syncd.reconcile.observe.source_observer import SourceObserver
 from syncd.reconcile.plan.comparisons import CycleState
-from syncd.reconcile.plan.resolver import Observed, PlanResolver
+from syncd.reconcile.plan.pass_context import Observed
+from syncd.reconcile.plan.resolver import PlanResolver
 from syncd.reconcile.runtime import Runtime
 
 

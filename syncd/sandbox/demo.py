@@ -248,13 +248,25 @@ def _syncd(around: Surroundings, say: Say, *words: str) -> int:
     return done.returncode
 
 
-def run_sandbox(
-    only: str | None, port: int, folder: Path | None, say: Say, stop: threading.Event, sites: int = 1
-) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxRequest:
+    """Which servers are wanted, and where."""
+
+    only: str | None = None
+    """openbao, aws or wix; None: all three."""
+    port: int = 0
+    """0: a free one."""
+    folder: Path | None = None
+    """Where the files go; None: into a folder that goes with the servers."""
+    sites: int = 1
+
+
+def run_sandbox(wanted: SandboxRequest, say: Say, stop: threading.Event) -> int:
     """Servers until asked to stop. Raises `ConfigError` for a port that is in use."""
+    only, port, sites = wanted.only, wanted.port, wanted.sites
     # Before any server is started for nothing.
     _see_free(port)
-    with _folder(folder, "sandbox") as home, ExitStack() as stack:
+    with _folder(wanted.folder, "sandbox") as home, ExitStack() as stack:
         if only == "wix":
             wix = Wix()
             url = stack.enter_context(serving(wix, port))
@@ -284,7 +296,7 @@ def run_sandbox(
             say(f'  curl -H "X-Vault-Token: $(cat {home / "vault-token"})" \\')
             fields = '{"data": {"api_key": "another", "webhook_secret": "whsec-of-the-demo"}}'
             say(f"    -d '{fields}' {around.bao.address}/v1/secret/data/payments/stripe")
-        ends = "ends the servers" if folder else f"ends the servers and removes {home}; --dir keeps the folder"
+        ends = "ends the servers" if wanted.folder else f"ends the servers and removes {home}; --dir keeps the folder"
         say(f"Ctrl-C {ends}.")
         # Who started it in a pipe waits for these lines, and no others come until the end.
         sys.stdout.flush()

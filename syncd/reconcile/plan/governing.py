@@ -1,0 +1,165 @@
+"""What may go of a plan, and who has to agree: rules, releases, windows, and the limits of a rolling day."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
+
+from syncd.domain import Action, Delete, Finding, FindingKind, Held, Plan, ReadRequests, Update
+from syncd.domain.decisions import HeldAction, batched
+from syncd.domain.governance import Hit
+from syncd.domain.job import DAY
+from syncd.domain.recency import Since
+from syncd.domain.windows import Windows
+from syncd.reconcile.guard import GuardTerms, LimitBasis, guard
+from syncd.reconcile.plan.pass_context import PassContext
+from syncd.reconcile.rules.across_sites import SiteSeen, across_sites
+from syncd.reconcile.rules.gate import Gate, Releases, held_action, is_finishing, rule_findings
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A plan that may be carried out, and what waits for a person's release, in its batches."""
+
+    plan: Plan
+    waiting: tuple[HeldAction, ...] = ()
+    released: tuple[HeldAction, ...] = ()
+    """What goes because a person released it."""
+
+
+class Governing:
+    """What governs the plans of one pass."""
+
+    def __init__(self, context: PassContext) -> None:
+        self._context = context
+
+    def governed(self, provisional: Plan) -> Plan:
+        """The plan without what rules deny or hold, and what the job's windows keep back; nothing is read for that."""
+        self._context.observed.planned = {action.name: action for action in provisional.actions}
+        passed = self.passed(provisional)
+        stopped = {action.name for action in provisional.actions} - {action.name for action in passed.actions}
+        asked = provisional.read_requests
+        # A value that may not be sent is not read either, so that an idle cycle stays quiet under rules; but once, when
+        # it begins to wait: the new version of a path may have left this field as it was, and then nothing waits.
+        known = {item.identity for item in self._context.standing.held}
+        begins = {
+            item.action.name
+            for item in passed.held
+            if held_action(item.action, item.cause, self._context.place).identity not in known
+        }
+        values = asked.values - (stopped - begins)
+        if self._context.observed.recheck and self._context.runtime.judges_values:
+            values |= frozenset(self._context.standing.rules.lacking(self._context.observed.desired.all))
+        return replace(passed, read_requests=ReadRequests(values=values, compares=asked.compares - stopped))
+
+    def passed(self, plan: Plan) -> Plan:
+        """The plan without what rules, windows and rollbacks keep back."""
+        gate = Gate(
+            place=self._context.place,
+            hits=self._hits_of,
+            releases=Releases(actions=self._context.standing.held, now=self._context.times.now),
+            windows=Windows() if self._context.observed.outside_window else self._context.job.windows,
+            now=self._context.times.now,
+            rolled_back=self._rolled_back_names(),
+            had_before=self._had_before,
+        )
+        return gate.passed(plan)
+
+    def _had_before(self, action: Update) -> bool:
+        desired, remote_id = action.desired, action.record.remote_id or ""
+        return self._context.runtime.store.arrived(remote_id, action.name, desired.ref, desired.version)
+
+    def _hits_of(self, action: Action) -> tuple[Hit, ...]:
+        if not self._context.runtime.rules:
+            return ()
+        state = None if isinstance(action, Delete) else self._context.path_of(action.desired)
+        return self._context.standing.rules.of_action(action, state)
+
+    def _rolled_back_names(self) -> dict[str, str]:
+        rolled_back = self._context.observed.source.rolled_back
+        if not rolled_back:
+            return {}
+        return {
+            item.name: rolled_back[item.ref.path] for item in self._context.observed.desired.all if item.rolled_back
+        }
+
+    def resolved(self, final: Plan, failed: Container[str]) -> Resolution:
+        """The batches that wait for a release, and what breaks a rule without being stopped by it."""
+        waiting = {id(item): held_action(item.action, item.cause, self._context.place) for item in final.held}
+        batched_ones = batched(waiting.values(), self._context.standing.held, self._context.times.now)
+        batches = {action.identity: action for action in batched_ones}
+        findings = [_of_held(item, batches[waiting[id(item)].identity]) for item in final.held]
+        if self._context.runtime.rules:
+            findings += self._of_rules(final)
+        whole = replace(final, findings=(*final.findings, *findings))
+        still = tuple(batches[action.identity] for action in waiting.values())
+        released = self._still_released(failed)
+        return Resolution(whole, still + released, released)
+
+    def _still_released(self, failed: Container[str]) -> tuple[HeldAction, ...]:
+        """The releases of what is wanted still, whatever keeps it back now, and of what failed and comes again."""
+        going = self._context.observed.planned
+
+        def is_under_way(item: HeldAction) -> bool:
+            action = going.get(item.name)
+            if action is None:
+                # A name that failed is in no later plan of its cycle; the try does not use its release up.
+                return item.name in failed
+            return item.covers(held_action(action, item.cause, self._context.place), finishing=is_finishing(action))
+
+        held = self._context.standing.held
+        return tuple(item for item in held if item.is_released(self._context.times.now) and is_under_way(item))
+
+    def _of_rules(self, final: Plan) -> Iterator[Finding]:
+        rules = self._context.standing.rules
+        refused = frozenset(finding.name for finding in final.findings if finding.kind is FindingKind.DENIED)
+        wanted = self._context.observed.desired.all
+        hits = {item.name: found for item in wanted if (found := rules.of_wanted(item, self._context.path_of(item)))}
+        yield from rule_findings(hits, refused)
+        yield from rule_findings(self._across_the_site(), frozenset())
+
+    def _across_the_site(self) -> dict[str, tuple[Hit, ...]]:
+        """Hits of the rules about all secrets together: one value in two places, and what nobody manages."""
+        seen = SiteSeen(self._context.observed.records, self._context.observed.remote)
+        return across_sites(self._context.runtime, self._context.target, seen, self._context.times.now)
+
+    def guarded(self, provisional: Plan) -> Plan:
+        """The plan without what exceeds a limit of the rolling day."""
+        job, limits, records = self._context.job, self._context.job.limits, self._context.observed.records
+        since = Since(DAY, self._context.times.site_now, self._context.times.now)
+        store, site = self._context.runtime.store, self._context.target.site
+        basis = LimitBasis(
+            job_records=frozenset(r.remote_id for r in records if r.remote_id and r.job == job.name),
+            site_records=frozenset(r.remote_id for r in records if r.remote_id),
+            job_deleted=store.deletions(site, job.name, since),
+            site_deleted=store.deletions(site, None, since),
+            job_updated=self._sent("update", since) if limits.max_updates else frozenset(),
+            job_created=self._sent("create", since) if limits.max_creates else frozenset(),
+        )
+        terms = GuardTerms(
+            place=(job.name, self._context.target.name),
+            allowed_deletes=self._context.observed.allowed_deletes,
+            is_released=self._is_released,
+        )
+        return guard(provisional, basis, limits, terms)
+
+    def _is_released(self, action: Action, cause: str) -> bool:
+        releases = Releases(actions=self._context.standing.held, now=self._context.times.now)
+        return releases.allows(held_action(action, cause, self._context.place), finishing=False)
+
+    def _sent(self, action: str, since: Since) -> frozenset[str]:
+        return self._context.runtime.store.names_sent(self._context.target.site, self._context.job.name, action, since)
+
+
+def _of_held(held: Held, waiting: HeldAction) -> Finding:
+    """What waits, by name: it is not as its source says, and does not pass for that."""
+    action = held.action
+    return Finding(
+        kind=FindingKind.HELD,
+        name=action.name,
+        ref=action.record.ref if isinstance(action, Delete) else action.desired.ref,
+        message=f"{waiting.action} waits: {held.why}; held in batch {waiting.batch}",
+        hint=f"if it is meant: syncd release {waiting.batch} --reason '…'",
+        exit_code=6,
+        rule=held.cause.removeprefix("rule ") if held.cause.startswith("rule ") else "",
+    )

@@ -1,0 +1,150 @@
+"""What one pass of the planner stands on: what was seen, one moment, and whose names are whose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from syncd.domain import Action, DesiredSecret, Grant, KnownId, OpenProblem, PathState, Record, RemoteSecret
+from syncd.domain.decisions import HeldAction
+from syncd.domain.job import Job
+from syncd.domain.ports import Target
+from syncd.domain.recency import TOLERANCE
+from syncd.reconcile.desired.desired_state import DesiredState
+from syncd.reconcile.observe.evidence import key_of
+from syncd.reconcile.observe.source_observer import SourceObserver
+from syncd.reconcile.plan.deletion_checks import PathChecks
+from syncd.reconcile.plan.handover import Handover
+from syncd.reconcile.rules.judged_names import JudgedNames, Place
+from syncd.reconcile.runtime import Runtime
+
+
+@dataclass(slots=True, kw_only=True)
+class Observed:
+    """What one pass has to plan with."""
+
+    source: SourceObserver
+    desired: DesiredState
+    records: tuple[Record, ...]
+    remote: tuple[RemoteSecret, ...]
+    known_ids: Mapping[str, KnownId]
+    """What is known of listed ids that no row holds."""
+    problems: Mapping[str, OpenProblem]
+    """What keeps failing, by name."""
+    allowed_deletes: int = 0
+    """Deletions that a person allows beyond the limit."""
+    outside_window: bool = False
+    """Does a person let it send outside the job's windows?"""
+    recheck: bool = False
+    """Is every value read again that a rule was not judged on yet?"""
+    planned: Mapping[str, Action] = field(default_factory=dict)
+    """What the newest plan wants, by name: before rules, windows, limits, and values that could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """One moment for the whole plan: what comes due meanwhile was not looked at."""
+
+    now: datetime
+    site_now: datetime
+    """By the site's clock, where its answers tell it: absence is measured by that one."""
+
+    @classmethod
+    def of(cls, now: datetime, site_time: datetime | None) -> Times:
+        """The moment by both clocks. `site_time`: None for a site whose answers tell no time."""
+        return cls(now, site_time or now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What holds for the whole pass: whose names are whose, and what a person allowed."""
+
+    handover: Handover
+    checks: PathChecks
+    claimed: frozenset[str]
+    """Names of other jobs that still want them."""
+    taken_over: frozenset[str]
+    """Names of jobs that are gone, which a configured job's rules give to the same secret."""
+    left_behind: frozenset[str]
+    """Names of jobs that are gone, which nobody takes over."""
+    grants: Mapping[str, Grant]
+    held: tuple[HeldAction, ...]
+    """What waited for a release before this pass, and what was released."""
+    rules: JudgedNames
+
+
+@dataclass(frozen=True, slots=True)
+class PassContext:
+    """One job on one site, for one pass."""
+
+    runtime: Runtime
+    job: Job
+    target: Target
+    observed: Observed
+    times: Times
+    standing: Standing
+
+    @classmethod
+    def of(cls, runtime: Runtime, job: Job, target: Target, observed: Observed) -> PassContext:
+        """The context of a pass that begins now. Raises `LedgerError`."""
+        times = Times.of(runtime.clock(), target.site_time())
+        return cls(runtime, job, target, observed, times, _standing(runtime, job, target, observed, times))
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """The site, the job and the target, as what waits for a release is kept by."""
+        return self.target.site, self.job.name, self.target.name
+
+    def path_of(self, desired: DesiredSecret) -> PathState | None:
+        """What is known of the path that a secret comes from."""
+        return self.observed.source.evidence_paths.get(key_of(desired))
+
+    def rested_until(self) -> datetime | None:
+        """When the last pause of this job here ended, by the site's clock, as absence is measured; None for never."""
+        ended = self.runtime.store.rested_until(self.job.name, self.target.name, self.target.site)
+        return None if ended is None else ended + (self.times.site_now - self.times.now)
+
+    def unobserved_since(self) -> timedelta:
+        """How long ago this job last worked on this site, by this machine's clock; without end where that jumped."""
+        last = self.runtime.store.last_run(self.target.site, self.job.name)
+        # A job that never worked here has observed nothing yet.
+        if last is None:
+            return timedelta(0)
+        span = self.times.now - last.started_at
+        # Where this clock went back it says nothing, and the site's alone counts.
+        return timedelta.max if span < -TOLERANCE else span
+
+
+def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, times: Times) -> Standing:
+    site = target.site
+    jobs = runtime.jobs_on(site)
+    handover = Handover(
+        job=job.name,
+        jobs=jobs,
+        mounts={name: tuple(runtime.store.known_mounts(name)) for name in {item.source for item in jobs.values()}},
+        profile=target.profile,
+        records={record.name: record for record in observed.records},
+    )
+    taken_over, left_behind = handover.of_gone_jobs(observed.desired)
+    return Standing(
+        handover=handover,
+        checks=PathChecks(runtime),
+        claimed=handover.claimed_by_own_job(),
+        taken_over=taken_over,
+        left_behind=left_behind,
+        grants=runtime.store.grants(site, times.now),
+        held=runtime.store.held(site, job.name),
+        rules=JudgedNames(
+            runtime.rules,
+            Place(
+                site=site,
+                target=target.name,
+                job=job.name,
+                labels=runtime.labels.of(target.name),
+                called=runtime.labels.names_of(site).known_as(runtime.store.aliases(site)),
+            ),
+            runtime.store.facts(site) if runtime.rules else {},
+            times.now,
+        ),
+    )
