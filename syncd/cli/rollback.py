@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,12 +13,14 @@ from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.remote import Server, TokenFile, remote
 from syncd.cli.report_output import ReportOutput
 from syncd.cli.write_session import working
-from syncd.errors import ConfigError, PlanMoved, SecretError
+from syncd.domain import version_label
+from syncd.errors import ConfigError, PlanMoved, SecretError, worst
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from syncd.bootstrap.app import App
+    from syncd.domain import Record
     from syncd.domain.decisions import Rollback
     from syncd.reconcile.rollback import Taken
 
@@ -174,4 +176,22 @@ def run_cycles(app: App, paths: list[tuple[str, str]], wait: Any, *, as_json: bo
     )
     for job in jobs:
         sync_job(app.runtime, job, run)
-    return output.show([(job.name, target) for job in jobs for target in job.targets])
+    code = output.show([(job.name, target) for job in jobs for target in job.targets])
+    left = list(_left_frozen(app, frozenset(paths)))
+    for record in left:
+        place = app.first_target_on(record.site, record.job)
+        warn(f"syncd: {record.name} on {place} is frozen, and keeps version {version_label(record.version)}")
+        warn(f"  fix: syncd state thaw {record.name} --target {place}")
+    # As for a pause: it holds, and has not reached every site.
+    return worst({code, 6}) if left else code
+
+
+def _left_frozen(app: App, paths: frozenset[tuple[str, str]]) -> Iterator[Record]:
+    """What a freeze keeps at another version than the one that its path is rolled back to."""
+    now, rollbacks = app.runtime.clock(), app.ledger.decisions.rollbacks()
+    for record in app.ledger.records():
+        wanted = rollbacks.get((record.ref.source, record.ref.path))
+        if wanted is None or (record.ref.source, record.ref.path) not in paths or record.pin:
+            continue
+        if record.is_frozen(now) and version_label(record.version) != wanted.label:
+            yield record

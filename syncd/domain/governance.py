@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from syncd.domain.arn import name_in
 from syncd.domain.matching import Glob
 from syncd.domain.source import SecretRef
 
@@ -89,8 +90,13 @@ class Selector:
             and (not self.site or any(_any(self.site, key) for key in {subject.site, *subject.called.keys}))
             and (not self.source or (ref is not None and _any(self.source, ref.source)))
             and (not self.name or _any(self.name, subject.name))
-            and (not self.path or (ref is not None and _any(self.path, ref.path)))
+            and (not self.path or (ref is not None and any(_any(self.path, path) for path in _spelled(ref.path))))
         )
+
+
+def _spelled(path: str) -> set[str]:
+    """A path, and the name within it where it is an ARN: a rule about the name is about both."""
+    return {path, name_in(path)}
 
 
 def _any(globs: tuple[Glob, ...], text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from syncd.domain.site import WriteWindow
 from syncd.domain.source import SecretRef, Version
@@ -18,6 +19,17 @@ class Pending(StrEnum):
     DELETE = "delete"
     ADOPT = "adopt"
     """A first write over a secret that is not ours yet, and is not before this is answered."""
+
+
+class LostWrite(NamedTuple):
+    """A write whose answer was lost: it may still take effect."""
+
+    at: datetime
+    fingerprint: str = ""
+    """Of the value that it carried; empty where that is not known. Never shown."""
+
+    def __repr__(self) -> str:
+        return f"LostWrite({self.at!r})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +52,8 @@ class Record:
     fingerprint: str | None = field(default=None, repr=False)
     pending: Pending | None = None
     pending_at: datetime | None = None
-    lost_writes: tuple[datetime, ...] = ()
-    """When answers to writes were lost, one time each: as many late commits may still follow."""
+    lost_writes: tuple[LostWrite, ...] = ()
+    """Writes whose answers were lost, one each: as many late commits may still follow."""
     unverified: bool = False
     window: WriteWindow | None = None
     pinned_at: datetime | None = None

@@ -45,6 +45,16 @@ class Version:
         return self.number < known.number
 
 
+def is_of_an_earlier_secret(token: str, now: Version) -> bool:
+    """Is this a version (a token) of metadata that was deleted before the path was made anew?
+
+    `now`: what the path holds. Its numbers begin again at 1, so the same number says nothing of the two.
+    """
+    kind, _, rest = token.partition("~")[0].partition(":")
+    created = rest.partition("@")[2]
+    return kind == "kv2" and bool(created and now.lineage) and created < now.lineage
+
+
 def version_label(token: str | None) -> str:
     """A version as people and scripts see it; a KV v1 fingerprint is never shown."""
     kind, _, rest = (token or "").partition("~")[0].partition(":")  # behind it, which template made the value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from syncd.domain import Record, WriteWindow
+from syncd.domain import LostWrite, Record, WriteWindow
 from syncd.domain.recency import happened_within
 
 SLACK = timedelta(seconds=2)
@@ -47,9 +47,9 @@ def judge(record: Record, listed: datetime | None) -> Change:
     return Change.EARLIER if listed < record.pinned_at else Change.THEIRS
 
 
-def recently_lost(record: Record, now: datetime) -> tuple[datetime, ...]:
+def recently_lost(record: Record, now: datetime) -> tuple[LostWrite, ...]:
     """The lost writes that may still commit, the oldest first."""
-    return tuple(at for at in sorted(record.lost_writes) if happened_within(at, now, LATE_COMMIT))
+    return tuple(write for write in sorted(record.lost_writes) if happened_within(write.at, now, LATE_COMMIT))
 
 
 def may_be_late_commit(record: Record, now: datetime) -> bool:
@@ -57,9 +57,17 @@ def may_be_late_commit(record: Record, now: datetime) -> bool:
     return bool(recently_lost(record, now))
 
 
-def lost(record: Record, now: datetime, tries: int) -> tuple[datetime, ...]:
-    """The row's lost writes with so many more; the oldest beyond what anybody sends are dropped."""
-    return (*recently_lost(record, now), *[now] * tries)[-MOST_LOST:]
+def is_of_a_lost_write(record: Record, site_value: str, now: datetime) -> bool:
+    """May what the site holds be of a write of ours whose answer was lost? `site_value`: its fingerprint."""
+    return any(write.fingerprint in {"", site_value} for write in recently_lost(record, now))
+
+
+def lost(record: Record, now: datetime, tries: int, fingerprint: str | None = None) -> tuple[LostWrite, ...]:
+    """The row's lost writes with so many more; the oldest beyond what anybody sends are dropped.
+
+    `fingerprint`: of the value that they carried; None where it is not known.
+    """
+    return (*recently_lost(record, now), *[LostWrite(now, fingerprint or "")] * tries)[-MOST_LOST:]
 
 
 def may_lag(record: Record, now: datetime) -> bool:

@@ -146,6 +146,12 @@ class PastQueries(RecordQueries):
         query = select(c.stream, c.job).distinct().where(c.event == "drift.found")
         return {(row["stream"], row["job"]) for row in self._all(query)}
 
+    def drifted(self, site: str, job: str) -> frozenset[str]:
+        """Names of a job that somebody else changed at Wix, as its last cycle found."""
+        c = tables.audit_findings.c
+        query = select(c.name).where(and_(c.stream == site, c.job == job, c.event == "drift.found"))
+        return frozenset(row["name"] for row in self._all(query))
+
     def facts(self, site: str) -> Facts:
         """What was judged of values when they were read."""
         with self.reading() as connection:
@@ -170,7 +176,7 @@ class PastQueries(RecordQueries):
         """The last cycle of a job on a site."""
         c = tables.runs.c
         query = select(tables.runs).where(and_(c.site == site, c.job == job))
-        return next(self._each(query, as_run), None)
+        return self._one(query, as_run)
 
     def recent_runs(self) -> dict[tuple[str, str], list[tuple[datetime, int, float]]]:
         """The last cycles by site and job, oldest first: when each ended, its exit code, its seconds."""

@@ -57,6 +57,11 @@ class RecordQueries(ABC):
                     raise ValueError("bytes")
                 yield read(columns)
 
+    def _one(self, query: Select[Any], read: Callable[[dict[str, Any]], T], *, seal: bool = False) -> T | None:
+        """The first row as `read` takes it; None for none."""
+        # All are fetched: what is left in the middle holds its cursor open at PostgreSQL.
+        return next(iter(list(self._each(query, read, seal=seal))), None)
+
     def _all(self, query: Select[Any]) -> list[dict[str, Any]]:
         return list(self._each(query, as_it_is))
 
@@ -86,7 +91,7 @@ class RecordQueries(ABC):
         """One row; None for none."""
         c = tables.records.c
         query = select(tables.records).where(and_(c.site == site, c.name == name))
-        return next(self._each(query, as_record, seal=True), None)
+        return self._one(query, as_record, seal=True)
 
     def sources_of_rows(self) -> frozenset[str]:
         """Every source that a row comes from: one step of the index each, however many rows there are."""
@@ -116,7 +121,7 @@ class RecordQueries(ABC):
         """What was read last of one path; None for nothing."""
         c = tables.paths.c
         query = select(tables.paths).where(and_(c.source == source, c.path == path, c.pin == pin))
-        return next(self._each(query, as_path, seal=True), None)
+        return self._one(query, as_path, seal=True)
 
     def known_versions(self, source: str, path: str) -> dict[tuple[str, str], PathState]:
         """The last reading of one path in each of its pinned versions, by path and pin, as `known_paths` gives them."""

@@ -10,7 +10,18 @@ from functools import lru_cache
 from sys import intern
 from typing import Any
 
-from syncd.domain import KnownId, LastRun, OpenProblem, PathState, Pending, Record, SecretRef, Version, WriteWindow
+from syncd.domain import (
+    KnownId,
+    LastRun,
+    LostWrite,
+    OpenProblem,
+    PathState,
+    Pending,
+    Record,
+    SecretRef,
+    Version,
+    WriteWindow,
+)
 from syncd.ledger.schema import EPOCH, MICROSECOND, records
 
 
@@ -37,6 +48,23 @@ def _times(text: str) -> tuple[datetime, ...]:
     return () if text == "[]" else tuple(EPOCH + at * MICROSECOND for at in json.loads(text))
 
 
+def _lost_text(writes: Sequence[LostWrite]) -> str:
+    return json.dumps([[(write.at - EPOCH) // MICROSECOND, write.fingerprint] for write in writes]) if writes else "[]"
+
+
+def _lost(text: str) -> tuple[LostWrite, ...]:
+    if text == "[]":  # the usual case, of ten thousand rows
+        return ()
+    # A bare time was written before values were kept beside it.
+    pairs = (item if isinstance(item, list) else [item, ""] for item in json.loads(text))
+    return tuple(LostWrite(EPOCH + at * MICROSECOND, str(fingerprint)) for at, fingerprint in pairs)
+
+
+def without_fingerprints(text: str) -> str:
+    """The lost writes of a row as they may leave the ledger: their times alone."""
+    return _lost_text([write._replace(fingerprint="") for write in _lost(text)])
+
+
 def record_row(record: Record) -> dict[str, Any]:
     """A record as a row."""
     row = {name: getattr(record, name) for name in Record.__dataclass_fields__ if name not in {"ref", "window"}}
@@ -48,7 +76,7 @@ def record_row(record: Record) -> dict[str, Any]:
         "window_start": record.window.start if record.window else None,
         "window_end": record.window.end if record.window else None,
         "restores": _times_text(record.restores),
-        "lost_writes": _times_text(record.lost_writes),
+        "lost_writes": _lost_text(record.lost_writes),
         "absent_for": record.absent_for // MICROSECOND,
     }
     return sealed(row)
@@ -70,7 +98,7 @@ def as_record(row: Mapping[str, Any]) -> Record:
         "pending": Pending(row["pending"]) if row["pending"] else None,
         "window": WriteWindow(start=start, end=end) if start and end else None,
         "restores": _times(row["restores"]),
-        "lost_writes": _times(row["lost_writes"]),
+        "lost_writes": _lost(row["lost_writes"]),
         "absent_for": row["absent_for"] * MICROSECOND,
     }
     return Record(**values)

@@ -18,7 +18,7 @@ from syncd.ledger import schema as tables
 from syncd.ledger.audit import append
 from syncd.ledger.engine import upsert
 from syncd.ledger.migrations import CURRENT
-from syncd.ledger.rows import sealed
+from syncd.ledger.rows import sealed, without_fingerprints
 from syncd.ledger.store import Ledger
 
 FORMAT = "syncd-ledger/1"
@@ -62,6 +62,8 @@ def _plain(row: Any) -> dict[str, Any]:
         for key, value in row.items()
         if key not in LEFT_OUT
     }
+    if "lost_writes" in content:
+        content["lost_writes"] = without_fingerprints(str(content["lost_writes"]))
     if str(content.get("version") or "").startswith("kv1:"):
         content["version"] = ""  # KV v1 has no version but the value's fingerprint
     return content

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from syncd.bootstrap.app import App
-from syncd.domain import PathState, Record, Rule, SecretRef, version_label
+from syncd.domain import PathState, Record, Rule, SecretRef, is_of_an_earlier_secret, version_label
 from syncd.domain.naming import selects_path
 from syncd.domain.statuses import status_of_record
 from syncd.errors import ConfigError
@@ -61,10 +61,12 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
         row for source in sorted(sources) for one in meant.paths(source) for row in ledger.records_from(source, one)
     )
     records = [record for record in rows if meant(record.ref)]
-    found = [
-        _row(app, record, status_of_record(record, served, now), _newest(known, record.ref, record.pin, rolled_back))
-        for record in records
-    ]
+    found = []
+    for record in records:
+        newest = _newest(known, record.ref, record.pin, rolled_back)
+        state = known.get(record.ref.source, {}).get((record.ref.path, record.pin))
+        made_anew = state is not None and is_of_an_earlier_secret(record.version, state.version)
+        found.append(_row(app, record, status_of_record(record, served, now), newest, made_anew=made_anew))
     have, have_trouble = {(record.site, record.name) for record in records}, set[tuple[str, SecretRef]]()
     for problem in app.ledger.all_problems():
         if not problem.ref or not meant(problem.ref):
@@ -149,6 +151,9 @@ def has_it(row: Mapping[str, Any], version: str | None) -> bool:
     `version`: this one or a later one, by the same numbering; None: the newest that the source was seen to have.
     """
     holds, newest = row["version"], row.get("source_version")
+    # Deleted and made anew at the source: its numbers tell nothing of the secret that the site still holds.
+    if row.get("is_of_an_earlier_secret"):
+        return False
     if version is None:
         # A freeze keeps newer versions away; what a frozen secret holds it has.
         return row["status"] in {"synced", "frozen"} and newest in {None, holds}
@@ -168,7 +173,7 @@ def is_at_least(label: str, version: str) -> bool:
     return label == version
 
 
-def _row(app: App, record: Record, status: str, newest: str | None) -> dict[str, Any]:
+def _row(app: App, record: Record, status: str, newest: str | None, *, made_anew: bool) -> dict[str, Any]:
     lines = app.ledger.audit.lines(Filter(site=record.site, name=record.name, event="secret.*"))
     # Lines of an earlier secret of this name tell nothing of the one that has the name now.
     done = [line for line in lines if line["outcome"] == "done" and line["remote_id"] == record.remote_id]
@@ -183,8 +188,9 @@ def _row(app: App, record: Record, status: str, newest: str | None) -> dict[str,
         "name": record.name,
         "version": held,
         "source_version": newest,
+        "is_of_an_earlier_secret": made_anew,
         # Another job on the same source may have seen a newer version since this site was last synced.
-        "status": "behind" if status == "synced" and newest not in {None, held} else status,
+        "status": "behind" if status == "synced" and (made_anew or newest not in {None, held}) else status,
         "arrived_at": last["at"] if last else settled,
         "request_id": last["request_id"] if last else None,
     }

@@ -174,7 +174,11 @@ def test_a_restore_whose_answer_was_lost_is_written_again_and_counts_once(arena:
     arena.lab.site.options.may_read = False
     assert arena.lab.run("sync").code == 5
     hours = timedelta(hours=2)
-    arena.lab.rewrite(lambda record: replace(record, lost_writes=tuple(at - hours for at in record.lost_writes)))
+    arena.lab.rewrite(
+        lambda record: replace(
+            record, lost_writes=tuple(lost._replace(at=lost.at - hours) for lost in record.lost_writes)
+        )
+    )
     assert arena.lab.run("sync").code == 0
     assert arena.lab.site.values() == arena.wanted and restores(arena.lab) == 0
     assert arena.lab.run("sync").code == 0

@@ -150,3 +150,27 @@ def test_a_twin_that_is_held_takes_the_place_after_its_release(lab: Lab, bao: Ba
     for _ in range(2):
         lab.run("sync")
     assert lab.site.values() == {"TOKEN": "of b", "other": "of c"}
+
+
+def test_a_name_makes_no_room_for_a_twin_that_cannot_be_read(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    for path in "abc":
+        bao.put(f"app/{path}", v=f"value-{path}")
+    rules = {"path": f"{bao.mount}/app/a", "field": "v", "name": "token"}, {
+        "path": f"{bao.mount}/app/b", "field": "v", "name": "OTHER",
+    }  # fmt: skip
+    lab.job("job", "vault", *rules, **DELETING)
+    assert lab.run("sync").code == 0
+    token = bao.policy(
+        f"twin-{bao.mount}",
+        f'path "{bao.mount}/metadata/*" {{ capabilities = ["read", "list"] }}\n'
+        f'path "{bao.mount}/data/app/a" {{ capabilities = ["read"] }}\n'
+        'path "sys/internal/ui/mounts/*" { capabilities = ["read"] }',
+    )
+    lab.secret_file("vault-token", token)
+    lab.config["jobs"]["job"]["secrets"] = [{**rules[1], "name": "TOKEN"}]
+    for _ in range(2):
+        lab.run("sync")
+        assert lab.site.values().get("token") == "value-a", "the site would have neither of the two"
+    lab.secret_file("vault-token", bao.token)
+    assert lab.settle().code == 0 and lab.site.values()["TOKEN"] == "value-b" and "token" not in lab.site.values()

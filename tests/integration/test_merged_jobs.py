@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -54,3 +55,18 @@ def test_the_second_job_restores_nothing_that_the_first_only_reports(jobs: Lab) 
     del jobs.config["jobs"]["first"]
     jobs.settle()
     assert jobs.site.values() == {"KEY": "1"}
+
+
+def test_the_second_job_goes_on_where_the_first_lost_its_tags(lab: Lab, aws: Any, aws_url: str) -> None:
+    for name in ("merge/x", "merge/y"):
+        aws.create_secret(Name=name, SecretString="1", Tags=[{"Key": "sync", "Value": "wix"}])
+    lab.aws(aws_url)
+    lab.job("first", "aws", {"path": "merge/*", "tags": {"sync": "wix"}, "name": "{basename}"})
+    lab.job("second", "aws", {"path": "merge/*", "name": "{basename}"})
+    assert lab.run("sync").code == 0
+    aws.untag_resource(SecretId="merge/x", TagKeys=["sync"])
+    aws.put_secret_value(SecretId="merge/x", SecretString="2")
+    told = lab.run("sync").out
+    assert "lost the tags" in told, told
+    assert lab.settle().code == 0 and lab.site.values() == {"x": "2", "y": "1"}
+    assert set(lab.statuses().values()) == {"synced"}

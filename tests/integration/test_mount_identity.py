@@ -123,3 +123,41 @@ def test_the_account_of_an_empty_rule_is_told_by_another_secret(aws: Any) -> Non
     aws.create_secret(Name="else", SecretString="x")
     snapshot = AwsSource("aws", aws, lambda _call: None).snapshot(rule("none/*"))
     assert snapshot.complete and snapshot.mount_id.startswith("eu-west-1:")
+
+
+@pytest.mark.parametrize("rule", ["exact", "glob"])
+@pytest.mark.parametrize("name", ["main", "another"])
+@pytest.mark.parametrize("holds", [1, 0])
+def test_a_source_that_becomes_an_account_is_another_place(
+    lab: Lab, bao: Bao, aws: Any, aws_url: str, rule: str, name: str, holds: int
+) -> None:
+    lab.vault(bao, name="main")
+    for path in "abc":
+        bao.put(f"app/{path}", v="1")
+    paths = [f"{bao.mount}/app/*"] if rule == "glob" else [f"{bao.mount}/app/{path}" for path in "abc"]
+    lab.job("job", "main", *({"path": path, "field": "v", "name": "{basename}"} for path in paths), **DELETING)
+    assert lab.run("sync").code == 0
+    for path in "abc"[:holds]:
+        aws.create_secret(Name=f"{bao.mount}/app/{path}", SecretString=json.dumps({"v": "other"}))
+    del lab.config["sources"]["main"]
+    lab.aws(aws_url, name=name)
+    lab.config["jobs"]["job"]["source"] = name
+    for _ in range(2):
+        lab.run("sync")
+        assert lab.site.values() == {"a": "1", "b": "1", "c": "1"}
+
+
+def test_an_account_that_becomes_a_mount_is_another_place(lab: Lab, bao: Bao, aws: Any, aws_url: str) -> None:
+    lab.aws(aws_url, name="main")
+    for path in "abc":
+        aws.create_secret(Name=f"{bao.mount}/app/{path}", SecretString=json.dumps({"v": "1"}))
+    lab.job("job", "main", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"}, **DELETING)
+    assert lab.run("sync").code == 0
+    bao.put("app/a", v="other")
+    del lab.config["sources"]["main"]
+    lab.vault(bao, name="main")
+    for _ in range(2):
+        assert lab.run("sync").code == 4 and lab.site.values() == {"a": "1", "b": "1", "c": "1"}
+    assert lab.run("state", "remount", "main", "account").code == 0
+    lab.run("sync")
+    assert lab.site.values()["a"] == "other", "what a person accepts is accepted"

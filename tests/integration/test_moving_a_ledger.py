@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from syncd.domain import LostWrite
 from tests.lab import Bao, Lab
 from tests.support.postgres import emptied
 
@@ -59,11 +62,17 @@ def test_a_ledger_that_moved_goes_on_as_it_was(job: Lab, bao: Bao, kind: str, re
 def test_it_leaves_no_fingerprint_and_refuses_a_ledger_that_is_in_use(job: Lab) -> None:
     import sqlite3
 
+    job.rewrite(lambda record: replace(record, lost_writes=(LostWrite(datetime.now(UTC), str(record.fingerprint)),)))
     connection = sqlite3.connect(job.state)
     fingerprints = [row[0] for row in connection.execute("SELECT fingerprint FROM syncd_records") if row[0]]
     connection.close()
     text = job.run("state", "export", "--full").out
-    assert len(fingerprints) == 4 and not any(one in text for one in fingerprints) and "value 1" not in text
+    assert (
+        len(fingerprints) == 4
+        and "lost_writes" in text
+        and not any(one in text for one in fingerprints)
+        and "value 1" not in text
+    )
     export = job.folder / "ledger.json"
     export.write_text(text)
     before = job.run("state", "export", "--full").out

@@ -445,3 +445,12 @@ def test_the_end_of_a_rollback_is_told_once_and_by_nobody(lab: Lab, bao: Bao) ->
     assert [line["detail"].get("ended") for line in lines] == [None, "true"]
     assert lines[1]["name"] == "a_v" and lines[1]["reason"] == "its time ran out" and lines[1]["actor"]["id"] == "syncd"
     assert lab.run("audit", "verify").code == 0
+
+
+def test_a_frozen_site_is_named_and_is_no_success(job: Lab) -> None:
+    assert job.run("state", "freeze", "db_v", "--until", "2d", "--reason", "x").code == 0
+    done = roll(job, "db_v", "--to", "1")
+    assert done.code == 6 and "db_v on shop is frozen, and keeps version 3" in done.err, done.err
+    assert job.site.values()["db_v"] == "three" and job.site.values()["db_w"] == "one"
+    assert job.run("state", "thaw", "db_v").code == 0
+    assert job.run("sync").code == 0 and job.site.values()["db_v"] == "one"

@@ -165,3 +165,13 @@ def test_a_rule_by_target_holds_for_a_second_name_of_its_site(job: Lab, bao: Bao
         assert job.run("sync").code == code and set(job.site.values()) == {"good_v", "weak_v"}, targets
     del job.config["targets"]["shop"]
     assert job.run("sync").code == 0 and "x_v" in job.site.values(), "no target has that name any more"
+
+
+@pytest.mark.parametrize("then", ["deny", "hold"])
+@pytest.mark.parametrize("spelled", ["name", "arn"])
+def test_a_rule_about_a_name_is_about_its_arn(lab: Lab, aws: Any, aws_url: str, then: str, spelled: str) -> None:
+    arn = aws.create_secret(Name=f"stage{then}{spelled}/x", SecretString="forbidden")["ARN"]
+    lab.aws(aws_url)
+    lab.config["rules"] = [{"id": "no-staging", "path": f"stage{then}{spelled}/**", "then": then}]
+    lab.job("job", "aws", {"path": f"stage{then}{spelled}/x" if spelled == "name" else arn, "name": "X"})
+    assert lab.run("sync").code == {"deny": 1, "hold": 6}[then] and lab.site.values() == {}

@@ -194,3 +194,19 @@ def test_what_was_deleted_is_not_missing(sites: Lab, bao: Bao) -> None:
         sites.run("sync")
     result = sites.run("where", path)
     assert result.code == 3 and "no site has a secret" in result.err, result.out
+
+
+@pytest.mark.parametrize("anew", [2, 3])
+def test_numbers_of_a_secret_that_was_made_anew_are_others(sites: Lab, bao: Bao, anew: int) -> None:
+    bao.put("wh/db", user="u", password="p2")
+    assert sites.run("sync").code == 0
+    sites.run("pause", "--target", "outlet", "--reason", "x")
+    bao.remove("wh/db")
+    for number in range(anew):
+        bao.put("wh/db", user="u", password=f"anew-{number}")
+    sites.run("sync")
+    path = f"{bao.mount}/wh/db"
+    for words in ((), ("--version", "1"), ("--version", "2")):
+        assert sites.run("where", path, *words).code == 1, "the paused site holds a version of the secret before"
+    sites.run("resume", "--target", "outlet")
+    assert sites.run("sync").code == 0 and sites.run("where", path, "--version", str(anew)).code == 0

@@ -11,6 +11,7 @@ from syncd.domain import (
     Create,
     Delete,
     HistoryEntry,
+    LostWrite,
     Outcome,
     Pending,
     Reason,
@@ -100,7 +101,10 @@ def _updated(action: Update, record: Record, written: WriteResult, now: datetime
     done = replace(
         _written(action, record, written, now),
         # Earlier tries of this very write may still commit, and would pass for somebody else's change.
-        lost_writes=(*recently_lost(record, now)[arrived:], *[now] * written.lost_tries),
+        lost_writes=(
+            *recently_lost(record, now)[arrived:],
+            *[LostWrite(now, _carried(action, record) or "")] * written.lost_tries,
+        ),
         # The first job keeps the row as long as it wants it; only a move or an adoption hands it over.
         job=action.desired.job if moved else record.job,
         restores=(*restores, now) if action.restore else restores,
@@ -111,6 +115,11 @@ def _updated(action: Update, record: Record, written: WriteResult, now: datetime
     # Its date hides a change that the listing did not show yet: compared as soon as that may be.
     done = replace(done, verified_at=None)
     return _with_reference(action, done) if action.reason is Reason.MOVED else done
+
+
+def _carried(action: Update, record: Record) -> str | None:
+    """The fingerprint of what the site holds if the write takes effect; None where it is not known."""
+    return record.fingerprint if action.describe_only else action.desired.fingerprint
 
 
 def _with_reference(action: Create | Update, record: Record) -> Record:
@@ -149,19 +158,22 @@ def after_failure(action: Action, record: Record, error: TargetError, now: datet
         if not error.maybe_done:
             return Transition(drop=record, fails=True)
         # The open entry stands for one of the tries: recovery counts it when it closes the entry.
-        return Transition(put=replace(record, lost_writes=lost(record, now, error.lost_tries - 1)), fails=True)
+        return Transition(
+            put=replace(record, lost_writes=lost(record, now, error.lost_tries - 1, _carried(action, record))),
+            fails=True,
+        )
     if not error.maybe_done:
         return Transition(put=replace(record, pending=None), fails=True)
     # A write of the description alone can have changed no value, neither now nor late.
     unverified = record.unverified or not action.describe_only
-    writes = lost(record, now, 0 if action.describe_only else error.lost_tries)
+    writes = lost(record, now, 0 if action.describe_only else error.lost_tries, _carried(action, record))
     return Transition(put=replace(record, pending=None, unverified=unverified, lost_writes=writes), fails=True)
 
 
 def _not_created(action: Create, record: Record, error: TargetError, now: datetime) -> Transition:
     """A lost answer and a taken name are for the next listing to tell; a refusal frees the name."""
     if error.maybe_done:
-        kept = replace(record, lost_writes=lost(record, now, error.lost_tries))
+        kept = replace(record, lost_writes=lost(record, now, error.lost_tries, action.desired.fingerprint))
         return Transition(put=kept, is_unconfirmed=True, look_again=True)
     if isinstance(error, NameTaken):
         return Transition(is_unconfirmed=True, look_again=True)

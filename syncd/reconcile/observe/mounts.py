@@ -10,14 +10,33 @@ from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_HINT, is_storabl
 
 
 def conflicting_mount(known: Mapping[str, str], mount: str, mount_id: str) -> str:
-    """The known mount that this one contradicts, or "": another identity, or one inside the other.
+    """The known mount of a source that this one contradicts, or "".
 
-    A server has no mount inside another, so such a pair means that one of them was replaced.
+    Another identity; or one inside the other, which no server has; or a mount where there was an account. Any of them
+    means that the source leads to another place.
     """
     if mount in known:
         return mount if known[mount] != mount_id else ""
     nested = (name for name in known if mount and (name.startswith(mount) or mount.startswith(name)))
-    return next(nested, "")
+    return next(nested, "") or next((name for name in known if mount and _is_mount(name) != _is_mount(mount)), "")
+
+
+def _is_mount(place: str) -> bool:
+    """A Vault mount ends in a slash; an AWS account does not."""
+    return place.endswith("/")
+
+
+def inherited(orphaned: Mapping[str, str], mount: str, prefix: str) -> dict[str, str]:
+    """Of the mounts of sources that no job has any more, those that a listing has to agree with.
+
+    `mount`: the listing's; `prefix`: how the paths of its rule begin. A mount of the same kind; and one in which the
+    rule's own paths lay, whatever answers for them now.
+    """
+    return {
+        name: mount_id
+        for name, mount_id in orphaned.items()
+        if _is_mount(name) == _is_mount(mount) or (_is_mount(name) and prefix.startswith(name))
+    }
 
 
 def is_new_mount(known: Mapping[str, str], snapshot: Snapshot) -> bool:

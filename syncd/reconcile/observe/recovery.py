@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from syncd.domain import DesiredSecret, KnownId, Pending, Record, RemoteSecret, SecretRef
+from syncd.domain import DesiredSecret, KnownId, LostWrite, Pending, Record, RemoteSecret, SecretRef
 from syncd.domain.ownership import carries, mark_of
 from syncd.domain.recency import happened_within
 
@@ -63,8 +63,8 @@ def _resolve(record: Record, ours: RemoteSecret | None, known: Mapping[str, Know
     return replace(record, unlisted_tried_at=None) if listed and record.unlisted_tried_at else record
 
 
-def _with_pending(record: Record) -> tuple[datetime, ...]:
-    return (*record.lost_writes, record.pending_at) if record.pending_at else record.lost_writes
+def _with_pending(record: Record) -> tuple[LostWrite, ...]:
+    return (*record.lost_writes, LostWrite(record.pending_at)) if record.pending_at else record.lost_writes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,5 +187,5 @@ def _taken_back(wanted: DesiredSecret, listed: RemoteSecret, known: KnownId | No
 def _never_came(record: Record, now: datetime) -> bool:
     if record.remote_id is not None:
         return False
-    since = max(record.lost_writes, default=record.pending_at)
+    since = max((write.at for write in record.lost_writes), default=record.pending_at)
     return not happened_within(since, now, LATE_CREATE)

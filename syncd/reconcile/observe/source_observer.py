@@ -13,7 +13,7 @@ from syncd.domain.values import canonical, fields_of
 from syncd.errors import BadValue
 from syncd.reconcile.observe.evidence import Key, ListingEvidence
 from syncd.reconcile.observe.freshness import judge_version
-from syncd.reconcile.observe.mounts import is_new_mount, without_conflicting_mount, without_odd_paths
+from syncd.reconcile.observe.mounts import inherited, is_new_mount, without_conflicting_mount, without_odd_paths
 from syncd.reconcile.observe.observation_cache import ObservationCache
 
 Fingerprint = Callable[[bytes], str]
@@ -89,7 +89,7 @@ class SourceObserver:
         # Rule by rule, so that one which cannot be listed leaves the others complete.
         for rule in self._rules:
             listed = self._with_hints(rule, self._cache.list(self._access.source, rule))
-            snapshot = without_odd_paths(self._on_known_mount(listed))
+            snapshot = without_odd_paths(self._on_known_mount(rule, listed))
             self._seen.snapshots[rule.index] = snapshot
             for failure in snapshot.failures:
                 self._failed(failure, rule.pin)
@@ -143,9 +143,9 @@ class SourceObserver:
         entries = sorted((*snapshot.entries, *added), key=lambda entry: entry.ref.path)
         return replace(snapshot, entries=tuple(entries))
 
-    def _on_known_mount(self, snapshot: Snapshot) -> Snapshot:
+    def _on_known_mount(self, rule: Rule, snapshot: Snapshot) -> Snapshot:
         # A source under a new name takes over what the old one had, so it has to lead to the same mounts.
-        known = {**self._taken_over, **self._mounts}
+        known = {**inherited(self._taken_over, snapshot.mount, rule.path.prefix), **self._mounts}
         checked = without_conflicting_mount(self._access.source.name, known, snapshot)
         if is_new_mount(self._mounts, checked):
             self._mounts[checked.mount] = checked.mount_id

@@ -44,6 +44,8 @@ def _of_selected(record: Record, selecting: list[Rule], evidence: ListingEvidenc
     if not keys & evidence.listed:
         if record.ref.path in evidence.rollback_paths and not record.pin:
             return Presence.UNKNOWN, "its path is rolled back; what is gone is another version of it"
+        if any(rule.tags for rule in selecting):
+            return Presence.ABSENT, "its path is gone at the source, or lost the tags that its rule asks for"
         return Presence.ABSENT, "its path is gone at the source"
     states = [evidence.paths[key] for key in keys if key in evidence.paths]
     if not states:

@@ -15,6 +15,8 @@ from syncd.reconcile.desired.desired_state import DesiredState
 from syncd.reconcile.plan.builder import rows_for
 
 Tags = AbstractSet[tuple[str, str]]
+GIVEN_UP = {"missing", "orphan"}
+"""Statuses of a record that its own job did not find as its rules ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +73,16 @@ class Handover:
         return any(self.is_claimed_by(job, record, tags) for job in others)
 
     def claimed_by_own_job(self) -> frozenset[str]:
-        """Names of other jobs that still want them: their records stay with them."""
-        others = (record for record in self.records.values() if record.job != self.job and record.job in self.jobs)
+        """Names of other jobs that still want them: their records stay with them.
+
+        Patterns alone say what a job wants; that its own last cycle found the secret gone or left out (by its tags,
+        which no pattern shows) says that it does not.
+        """
+        others = (
+            record
+            for record in self.records.values()
+            if record.job != self.job and record.job in self.jobs and record.status not in GIVEN_UP
+        )
         return frozenset(record.name for record in others if self.is_claimed_by(self.jobs[record.job], record))
 
     def of_gone_jobs(self, desired: DesiredState) -> tuple[frozenset[str], frozenset[str]]:

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from syncd.domain import DesiredSecret, FindingKind, Reason, Record, RemoteSecret, Update
 from syncd.domain.job import DAY
 from syncd.domain.recency import happened_within
-from syncd.domain.write_window import Change, judge, may_be_late_commit, may_lag, recently_lost
+from syncd.domain.write_window import Change, is_of_a_lost_write, judge, may_be_late_commit, may_lag, recently_lost
 from syncd.reconcile.plan.builder import NOTHING, Row, Verdict, act, note, owns, report, update
 from syncd.reconcile.plan.inputs import MAX_RESTORES
 
 LATER = "what the site holds is compared in a later pass"
 SOMEBODY = "changed at Wix by somebody else"
+RESTORE_HINT = "drift_policy: restore writes our value again"
 
 
 def judge_listed(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
@@ -43,7 +44,10 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
     # What the site holds is not known: nothing else about the value can be judged before that.
     if record.unverified:
         return _compare_first(row, desired, record, listed, Reason.UNVERIFIED)
-    # The configuration changed the case, so this is no drift, and counts for no restore.
+    # The configuration changed the case, so this is no drift, and counts for no restore. What somebody else changed and
+    # the policy leaves is left whole: a new name would give it a date of ours, and hide the change.
+    if record.name != desired.name and not new_version and not row.policies.restore and change is Change.THEIRS:
+        return report(FindingKind.DRIFT, desired, f"{SOMEBODY}; it keeps the name {record.name}", RESTORE_HINT)
     if record.name != desired.name:
         return update(desired, record, Reason.CASE, rename=rename)
     if rename:
@@ -89,7 +93,7 @@ def _compare_moved_ledger(row: Row, desired: DesiredSecret, record: Record, list
         later = report(FindingKind.BEHIND, desired, LATER)
         return Verdict(compare=desired.name) + later
     what = "its value at Wix may not be read" if unknown else "the site holds another value than the source"
-    return report(FindingKind.DRIFT, desired, what, "drift_policy: restore writes our value again")
+    return report(FindingKind.DRIFT, desired, what, RESTORE_HINT)
 
 
 def _renamed(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
@@ -105,8 +109,11 @@ def _settled(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
     now, every = row.now, row.policies.verify_every
     if change is Change.THEIRS and listed.description == desired.description != record.description:
         return _mark_arrived(row, desired, record, listed)
-    # The later date may be of a lost write of our own: then nothing of somebody else's is undone.
-    if change is Change.THEIRS and may_be_late_commit(record, now):
+    # The later date may be of a lost write of our own: then nothing of somebody else's is undone. A value that was read
+    # and that none of those carried is somebody else's.
+    site_value = row.evidence.site_values.get(desired.name)
+    is_read = site_value not in {None, desired.fingerprint} and not is_of_a_lost_write(record, str(site_value), now)
+    if change is Change.THEIRS and may_be_late_commit(record, now) and not is_read:
         return _compare_first(row, desired, record, listed, Reason.LATE)
     if change is Change.THEIRS:
         objection = _objection_to_restore(row, desired, record, SOMEBODY)
@@ -125,8 +132,7 @@ def _settled(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
 def _mark_arrived(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
     """The response to a write of the mark alone was lost, and the listing proves that it was committed.
 
-    A change by somebody else after it would look the same, so the value is compared where it may be read; elsewhere
-    the next verification does.
+    A change by somebody else after it would look the same, so the value is compared where it may be read.
     """
     evidence = row.evidence
     site_value = evidence.site_values.get(desired.name)
@@ -137,6 +143,9 @@ def _mark_arrived(row: Row, desired: DesiredSecret, record: Record, listed: Remo
         objection = _objection_to_restore(row, desired, marked, SOMEBODY)
         return objection or update(desired, marked, Reason.DRIFT, restore=True)
     may_compare = evidence.site_values_readable and desired.name not in evidence.uncompared
+    # A write whose answer was lost has its content unverified: where nothing can be compared, ours is written again.
+    if site_value is None and not may_compare:
+        return update(desired, marked, Reason.UNVERIFIED)
     verified_at = row.now if site_value else None
     arrived = replace(marked, window=None, pinned_at=listed.updated_at, verified_at=verified_at)
     compare = Verdict(compare=desired.name if may_compare and site_value is None else "")
@@ -158,7 +167,7 @@ def _doubted(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
     may_compare = evidence.site_values_readable and desired.name not in evidence.uncompared
     if not row.policies.restore and not may_compare:
         why = "its date at Wix is not of our last write, and its value may not be read"
-        return report(FindingKind.DRIFT, desired, why, "drift_policy: restore writes our value again")
+        return report(FindingKind.DRIFT, desired, why, RESTORE_HINT)
     compared = may_compare and desired.name in evidence.site_values
     if compared and evidence.site_values[desired.name] == desired.fingerprint == record.fingerprint:
         verified = _verified(record, desired, listed, row.now, late=True)
@@ -174,7 +183,7 @@ def _objection_to_restore(row: Row, desired: DesiredSecret, record: Record, what
     """Why what somebody else did is not undone; None if it is."""
     recent = [at for at in record.restores if happened_within(at, row.now, DAY)]
     if not row.policies.restore:
-        return report(FindingKind.DRIFT, desired, what, "drift_policy: restore writes our value again")
+        return report(FindingKind.DRIFT, desired, what, RESTORE_HINT)
     if len(recent) < MAX_RESTORES:
         return None
     return report(

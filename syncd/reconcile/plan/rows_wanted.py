@@ -22,7 +22,7 @@ from syncd.reconcile.plan.builder import (
     tried_recently,
     update,
 )
-from syncd.reconcile.plan.rows_listed import judge_listed
+from syncd.reconcile.plan.rows_listed import RESTORE_HINT, SOMEBODY, judge_listed
 
 ANOTHER_NAME = "give one of the two rules another `name`"
 
@@ -197,6 +197,9 @@ def _unlisted(row: Row, desired: DesiredSecret, record: Record) -> Verdict:
             return probe_by_id(record)  # only its 404 makes the name somebody else's
         why = "the site lists another secret of this name, and ours exists under its id, unlisted"
         return report(FindingKind.CONFLICT, desired, why, "look for both at Wix; the next cycles do, too")
+    # What somebody else changed and the policy leaves stays left, whether a listing shows it or not.
+    if desired.name in row.evidence.drifted and not row.policies.restore and desired.version == record.version:
+        return report(FindingKind.DRIFT, desired, f"{SOMEBODY}, and not listed now", RESTORE_HINT)
     # What is new does not wait out the hour.
     if desired.version != record.version or not owns(record, desired) or not recent:
         return update(desired, record, Reason.UNLISTED, rename=record.name != desired.name)

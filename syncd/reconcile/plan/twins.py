@@ -17,15 +17,16 @@ def with_their_twins(guarded: Plan, context: PassContext, governing: Governing) 
     The site would have neither of the two else. What holds the new name waits for a release with the plan.
     """
     observed, now = context.observed, context.times.now
-    sent = {action.name for action in guarded.actions if not isinstance(action, Delete)}
-    wanted = {item.name.casefold(): item for item in observed.desired.all if item.name not in sent}
+    wanted = _waiting(guarded, context)
     twins = [wanted[action.name.casefold()] for action in guarded.actions if _makes_room(action, wanted)]
     if not twins:
         return guarded
     sound = [
         item
         for item in twins
-        if item.key not in observed.desired.faults
+        # Only what was read is known to be sendable: a path that is refused now would leave the site with neither.
+        if item.value is not None
+        and item.key not in observed.desired.faults
         and not rests(observed.problems.get(item.name), item.version, item.rule, now)
     ]
     creates = [Create(desired=item) for item in sound]
@@ -35,6 +36,18 @@ def with_their_twins(guarded: Plan, context: PassContext, governing: Governing) 
     may_go = {action.name.casefold() for action in trial.actions}
     kept = (action for action in guarded.actions if not _makes_room(action, wanted) or action.name.casefold() in may_go)
     return replace(guarded, actions=tuple(kept), held=(*guarded.held, *trial.held))
+
+
+def twins_in(guarded: Plan, context: PassContext) -> frozenset[str]:
+    """Names for which a deletion of the plan makes room: their values are read before anything is deleted for them."""
+    wanted = _waiting(guarded, context)
+    return frozenset(wanted[action.name.casefold()].name for action in guarded.actions if _makes_room(action, wanted))
+
+
+def _waiting(guarded: Plan, context: PassContext) -> dict[str, DesiredSecret]:
+    """What is wanted and not sent by this plan, by its name in small letters."""
+    sent = {action.name for action in guarded.actions if not isinstance(action, Delete)}
+    return {item.name.casefold(): item for item in context.observed.desired.all if item.name not in sent}
 
 
 def _makes_room(action: Action, wanted: Mapping[str, DesiredSecret]) -> bool:

@@ -14,6 +14,7 @@ from syncd.domain import (
     Delete,
     DesiredSecret,
     FindingKind,
+    LostWrite,
     Outcome,
     Pending,
     Reason,
@@ -191,7 +192,7 @@ def test_what_can_give_no_new_date_is_no_lost_write(action: Action) -> None:
     error.lost_tries = 1
     done = after_failure(action, journaled(action), error, NOW)
     assert done.put is not None and done.put.pending is not None
-    assert done.put.lost_writes == (() if isinstance(action, Delete) else (NOW,)), (
+    assert done.put.lost_writes == (() if isinstance(action, Delete) else (LostWrite(NOW, "f2"),)), (
         "a creation's tells when it was tried"
     )
 

@@ -14,6 +14,7 @@ from syncd.domain import (
     FindingKind,
     Grant,
     KnownId,
+    LostWrite,
     OpenProblem,
     Pending,
     Plan,
@@ -198,11 +199,19 @@ ROWS = {
     ),
     "a lost write of ours": Row(
         listed=listed(updated_at=NOW - timedelta(minutes=1)),
-        record=record(lost_writes=(NOW - timedelta(minutes=2),)),
+        record=record(lost_writes=(LostWrite(NOW - timedelta(minutes=2)),)),
         then="update a lost write of ours",
     ),
     "a lost mark that stands there": Row(
-        listed=listed(updated_at=NOW - HOUR, description=OURS), record=record(description="before"), then="unchanged"
+        listed=listed(updated_at=NOW - HOUR, description=OURS),
+        record=record(description="before"),
+        evidence={"site_values_readable": True},
+        then="unchanged",
+    ),
+    "a lost mark where nothing may be read": Row(
+        listed=listed(updated_at=NOW - HOUR, description=OURS),
+        record=record(description="before"),
+        then="update content not verified",
     ),
     "another description": Row(wanted=replace(WANTED, description="new"), then="update description"),
     "verification due": Row(record=record(verified_at=NOW - 2 * DAY), then="reads unchanged"),
