@@ -52,12 +52,15 @@ class PauseWatch:
         self._decisions, self._sites, self._turn = decisions, sites, threading.Lock()
         self._known: tuple[Pause, ...] = ()
         self._read_at: float | None = None
+        self._ahead = decisions.ahead
 
     def reason(self, job: str, target: str) -> str:
         """Why a job rests on a target now; empty if it does not. Raises `LedgerError`."""
         with self._turn:
             # Asked before each request: without a memory that would be a query a request.
-            if self._read_at is None or time.monotonic() - self._read_at > FRESH:
+            is_old = self._read_at is None or time.monotonic() - self._read_at > FRESH
+            if is_old or self._ahead != self._decisions.ahead:
+                self._ahead = self._decisions.ahead
                 self._known, self._read_at = self._decisions.pauses(), time.monotonic()
             # A login that changed shows in the middle of a cycle which site it is, so this is asked each time.
             sites = self._sites() if any(pause.site for pause in self._known) else {}

@@ -13,7 +13,7 @@ from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.remote import Server, TokenFile, remote
 from syncd.cli.report_output import ReportOutput
 from syncd.cli.write_session import working
-from syncd.domain import version_label
+from syncd.domain import is_of_an_earlier_secret, version_label
 from syncd.errors import ConfigError, PlanMoved, SecretError, worst
 
 if TYPE_CHECKING:
@@ -137,6 +137,8 @@ def _updated_since(app: App, job: str, since: datetime) -> tuple[list[tuple[Take
         elif line["event"] == "secret.update" and line["from"] is None:
             refused[f"{row.name} on {row.target} has no version to go back to (KV v1, or it was not known)"] = path
         # Restores and new descriptions send the version that was there: nothing was updated.
+        elif line["event"] == "secret.update" and _was_made_anew(app, row, line["from"]):
+            refused[f"{row.name} had version {line['from']} of a secret that was deleted and made anew since"] = path
         elif line["event"] == "secret.update" and line["from"] != line["to"]:
             # Lines come oldest first, so the first one tells what the site had before that time.
             before.setdefault(path, line["from"])
@@ -150,6 +152,14 @@ def _updated_since(app: App, job: str, since: datetime) -> tuple[list[tuple[Take
         )
     # A path goes back whole, with all its names on all sites: what was refused of it alone is no refusal any more.
     return chosen, [words for words, path in refused.items() if path not in before]
+
+
+def _was_made_anew(app: App, row: Record, label: str) -> bool:
+    """Is this version, which the site had, one of metadata that was deleted since? Its number means another now."""
+    state = app.ledger.known_path(row.ref.source, row.ref.path, row.pin)
+    tokens = (entry.version for entry in app.ledger.history(row.name, row.site, most=1000) if entry.version)
+    token = next((token for token in reversed(list(tokens)) if version_label(token) == label), "")
+    return state is not None and is_of_an_earlier_secret(token, state.version)
 
 
 def run_cycles(app: App, paths: list[tuple[str, str]], wait: Any, *, as_json: bool) -> int:
@@ -177,21 +187,25 @@ def run_cycles(app: App, paths: list[tuple[str, str]], wait: Any, *, as_json: bo
     for job in jobs:
         sync_job(app.runtime, job, run)
     code = output.show([(job.name, target) for job in jobs for target in job.targets])
-    left = list(_left_frozen(app, frozenset(paths)))
-    for record in left:
-        place = app.first_target_on(record.site, record.job)
-        warn(f"syncd: {record.name} on {place} is frozen, and keeps version {version_label(record.version)}")
-        warn(f"  fix: syncd state thaw {record.name} --target {place}")
-    # As for a pause: it holds, and has not reached every site.
-    return worst({code, 6}) if left else code
+    now = app.runtime.clock()
+    for record, wanted in _left_behind(app, frozenset(paths)):
+        place, keeps = app.first_target_on(record.site, record.job), f"keeps version {version_label(record.version)}"
+        if record.is_frozen(now):
+            warn(f"syncd: {record.name} on {place} is frozen, and {keeps}")
+            warn(f"  fix: syncd state thaw {record.name} --target {place}")
+            code = worst({code, 6})  # as for a pause: it holds, and has not reached every site
+        elif code == 0:
+            warn(f"syncd: {record.name} on {place} is not in version {wanted}, and {keeps}")
+            code = 1
+    return code
 
 
-def _left_frozen(app: App, paths: frozenset[tuple[str, str]]) -> Iterator[Record]:
-    """What a freeze keeps at another version than the one that its path is rolled back to."""
-    now, rollbacks = app.runtime.clock(), app.ledger.decisions.rollbacks()
+def _left_behind(app: App, paths: frozenset[tuple[str, str]]) -> Iterator[tuple[Record, str]]:
+    """What has another version than the one that its path is rolled back to, and that one."""
+    rollbacks = app.ledger.decisions.rollbacks()
     for record in app.ledger.records():
         wanted = rollbacks.get((record.ref.source, record.ref.path))
         if wanted is None or (record.ref.source, record.ref.path) not in paths or record.pin:
             continue
-        if record.is_frozen(now) and version_label(record.version) != wanted.label:
-            yield record
+        if version_label(record.version) != wanted.label:
+            yield record, wanted.label

@@ -287,6 +287,9 @@ class StateStore(Protocol):
     def rested_until(self, job: str, target: str, site: str) -> datetime | None:
         """When the last pause that covered this job on this target ended, by its time or by a person; None for none."""
 
+    def clock_is_ahead(self, by: timedelta) -> bool:
+        """Let protections end by a site's clock where that is slower. Returns: does that move their end?"""
+
     def tell_what_ran_out(self) -> None:
         """Write a line of the audit trail for each pause and rollback whose time ran out."""
 

@@ -13,6 +13,7 @@ from syncd.domain import SecretRef, Version, version_label
 from syncd.domain.audit import CAUSE, CONTROL, Cause, Entry
 from syncd.domain.decisions import UNTRUSTED, HeldAction, Pause, ReleaseOutcome, Rollback, protective_now
 from syncd.domain.ports import Clock
+from syncd.domain.recency import TOLERANCE
 from syncd.domain.statuses import Served
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
@@ -29,6 +30,21 @@ class Decisions:
 
     def __init__(self, reading: Door, writing: Door, clock: Clock) -> None:
         self._reading, self._writing, self._clock = reading, writing, clock
+        self.ahead = timedelta(0)
+        """How far this machine's clock is ahead of a site's, as its last answer showed."""
+
+    def clock_is_ahead(self, by: timedelta) -> bool:
+        """Let protections end by a site's clock where that is slower. Returns: does that move their end?"""
+        by = by if by > TOLERANCE else timedelta(0)
+        moves = abs(by - self.ahead) > TOLERANCE
+        self.ahead = by if moves else self.ahead
+        return moves
+
+    def _protective(self, connection: Connection) -> datetime:
+        """The time that ends protections: they may end late, never early."""
+        now = self._clock()
+        # A command that runs once has seen no jump: only the site tells that its clock is ahead.
+        return min(protective_now(now, _jump(connection)), now - self.ahead)
 
     def held(self, site: str | None = None, job: str | None = None, batch: str | None = None) -> tuple[HeldAction, ...]:
         """What waits for a release, or was released and is not sent yet.
@@ -77,9 +93,10 @@ class Decisions:
     def pauses(self) -> tuple[Pause, ...]:
         """The pauses that hold at this moment."""
         with self._reading() as connection:
-            # After a jump of the clock a protection may end late, never early.
-            now = protective_now(self._clock(), _jump(connection))
-            rows = connection.execute(select(tables.pauses).order_by(tables.pauses.c.scope, tables.pauses.c.name))
+            now, table = self._protective(connection), tables.pauses.c
+            # What was said to have ended is over, whatever clock is asked.
+            held = select(tables.pauses).where(table.end_told.is_(False))
+            rows = connection.execute(held.order_by(table.scope, table.name))
             found = [_pause(row) for row in rows.mappings()]
         return tuple(pause for pause in found if pause.until is None or pause.until > now)
 
@@ -114,7 +131,7 @@ class Decisions:
         """
         now, ended = self._clock(), False
         with self._writing() as connection:
-            holds = protective_now(now, _jump(connection))
+            holds = self._protective(connection)
             for pause in _pauses(connection):
                 if _is_of(pause, scope, name, sites) and (pause.until is None or pause.until > holds):
                     # Judged by the protective time, it has to have ended by that as well; the line below tells its end.
@@ -130,7 +147,7 @@ class Decisions:
         pauses, rollbacks = tables.pauses, tables.rollbacks
         # Looked for without the writers' lock: nearly always nothing has run out.
         with self._reading() as connection:
-            now = protective_now(self._clock(), _jump(connection))
+            now = self._protective(connection)
             paused = and_(pauses.c.end_told.is_(False), pauses.c.until <= now)
             ended = [_pause(row) for row in connection.execute(select(pauses).where(paused)).mappings()]
             over = [
@@ -167,7 +184,7 @@ class Decisions:
     def rollbacks(self, source: str | None = None) -> dict[tuple[str, str], Rollback]:
         """The rollbacks that hold at this moment, by source and path."""
         with self._reading() as connection:
-            now = protective_now(self._clock(), _jump(connection))
+            now = self._protective(connection)
             query = select(tables.rollbacks)
             query = query if source is None else query.where(tables.rollbacks.c.source == source)
             found = [_rollback(row) for row in connection.execute(query).mappings()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import and_, or_, select
 
@@ -130,6 +130,10 @@ class PastQueries(RecordQueries):
     def rested_until(self, job: str, target: str, site: str) -> datetime | None:
         """When the last pause that covered this job on this target ended, by its time or by a person; None for none."""
         return self.decisions.rested_until(job, target, {site, *self.aliases(site)})
+
+    def clock_is_ahead(self, by: timedelta) -> bool:
+        """Let protections end by a site's clock where that is slower. Returns: does that move their end?"""
+        return self.decisions.clock_is_ahead(by)
 
     def tell_what_ran_out(self) -> None:
         """Write a line for each pause and rollback whose time ran out."""

@@ -105,7 +105,6 @@ class Cycle:
             while True:
                 if self._rests():  # nothing is listed, recovered or sent meanwhile
                     return self._report(started, began)
-                runtime.store.tell_what_ran_out()
                 with runtime.store.lock(
                     look.site, holder=look.holder, wait=wait, stop=runtime.stopped, waits=runtime.waits
                 ) as journal:
@@ -284,6 +283,9 @@ class Cycle:
         now = self._runtime.clock()
         if not self._look.outside_window and self._job.windows.objection(type(action).__name__.lower(), now):
             return False
+        # What a person allowed ends by the faster clock.
+        site_time = self._runtime.target(self._look.target_name).site_time()
+        now = max(now, site_time or now)
         if not self._is_still_released(action, now):
             return False
         if not (isinstance(action, Update) and action.reason in ADOPTING) or self._job.policies.adopt:

@@ -81,6 +81,12 @@ class Look:
         source = SourceObserver(job.rules, runtime.access_to(job, journal), cache, self.hinted_paths)
         source.observe()
         remote = self._listed(cache, target)
+        site_time = target.site_time()
+        # Pauses and rollbacks end by the slower clock. What was read by the other one is looked at anew.
+        if site_time is not None and runtime.store.clock_is_ahead(runtime.clock() - site_time):
+            return self.plan(cache, journal, state, allowed_deletes=allowed_deletes)
+        if journal.is_writable:
+            runtime.store.tell_what_ran_out()
         # Before anything is planned: which rows of the ledger are of this very site, whatever key they were kept
         # under.
         records, noticed = self._records_of_this_site(remote, journal)

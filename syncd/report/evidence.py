@@ -142,7 +142,15 @@ def _microseconds(at: datetime) -> int:
 
 def _complete(population: _Population, total: int) -> dict[str, Any]:
     """The changes, and whether these are all."""
-    told: dict[str, Any] = {"count": total, "where": "changes", "complete": not population.pruned}
+    begins_here = population.imported or population.rebuilt
+    told: dict[str, Any] = {
+        "count": total, "where": "changes", "complete": not (population.pruned or begins_here),
+    }  # fmt: skip
+    if begins_here:
+        told["begins"] = (
+            "the ledger was moved or rebuilt in the period, and its trail begins with that; the export of the one "
+            "before, and what was shipped from it, have the changes of before"
+        )
     if population.pruned:
         last = max(item["until"] for item in population.pruned)
         told["missing"] = f"lines up to {last} were removed by audit.keep; what was shipped before has them"

@@ -17,6 +17,8 @@ from syncd.ledger.audit import Filter
 Known = Mapping[str, Mapping[tuple[str, str], PathState]]
 """What was last seen of the sources, by source, and by path and pin."""
 
+NOT_THERE = {"contested", "unverified", "pending", "conflict"}
+"""Statuses of what the site holds otherwise, or perhaps."""
 NOT_KNOWN = "newer than what it is rolled back to"
 
 
@@ -153,6 +155,9 @@ def has_it(row: Mapping[str, Any], version: str | None) -> bool:
     holds, newest = row["version"], row.get("source_version")
     # Deleted and made anew at the source: its numbers tell nothing of the secret that the site still holds.
     if row.get("is_of_an_earlier_secret"):
+        return False
+    # What somebody else changed, and what no answer confirmed, is not the version that the row names.
+    if row["status"] in NOT_THERE or (row["status"] == "behind" and newest in {None, holds}):
         return False
     if version is None:
         # A freeze keeps newer versions away; what a frozen secret holds it has.

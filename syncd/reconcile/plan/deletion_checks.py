@@ -50,6 +50,19 @@ class PathChecks:
         check, _ = self.check(record)
         return check is not None and check.existence is Existence.GONE
 
+    def fields_now(self, job: Job, record: Record) -> tuple[tuple[str, ...] | None, str]:
+        """The fields that the record's path has at this moment; None, and why: that cannot be told."""
+        rule = next((rule for rule in job.rules if selects(rule, record.ref)), None)
+        if rule is None:
+            return None, "no rule of its job selects it any more"
+        try:
+            source = self._runtime.source(record.ref.source)
+            entries = [entry for entry in source.find(rule, record.ref.path).entries if entry.pin == record.pin]
+            fields = [fields_of(result.document) for result in source.read(entries) if result.document is not None]
+        except SyncdError as error:
+            return None, error.message
+        return (fields[0] if fields else None), "its path could not be read just now"
+
     def is_left_out_by_tags(self, record: Record, handover: Handover) -> bool:
         """Is the secret at its source, with tags that no rule which gives it this name asks for?"""
         check, _ = self.check(record)
@@ -111,18 +124,12 @@ class LastLook:
 
     def _in_its_document(self, record: Record, judged: Judged) -> Judged:
         """The fields are those that were read when the version was new; a listing may lag behind the next one."""
-        rule = next((rule for rule in self._job.rules if selects(rule, record.ref)), None)
-        if rule is None:
+        if not any(selects(rule, record.ref) for rule in self._job.rules):
             return judged
-        try:
-            source = self._runtime.source(record.ref.source)
-            entries = [entry for entry in source.find(rule, record.ref.path).entries if entry.pin == record.pin]
-            fields = [fields_of(result.document) for result in source.read(entries) if result.document is not None]
-        except SyncdError as error:
-            return Presence.UNKNOWN, f"its field is gone, but {error.message}"
-        if not fields or fields[0] is None:
-            return Presence.UNKNOWN, "its field is gone, but its path could not be read just now"
-        return (Presence.UNKNOWN, "a direct look still finds its field") if record.ref.field in fields[0] else judged
+        fields, why = self._checks.fields_now(self._job, record)
+        if fields is None:
+            return Presence.UNKNOWN, f"its field is gone, but {why}"
+        return (Presence.UNKNOWN, "a direct look still finds its field") if record.ref.field in fields else judged
 
     def _own_objection(self, name: str, evidence: ListingEvidence) -> str:
         """Which rule of the job itself could not be read completely, and could want this name."""

@@ -55,6 +55,11 @@ class Times:
         """The moment by both clocks. `site_time`: None for a site whose answers tell no time."""
         return cls(now, site_time or now)
 
+    @property
+    def for_consent(self) -> datetime:
+        """What a person allowed ends by the faster clock: exceptions, permissions to adopt, releases."""
+        return max(self.now, self.site_now)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
@@ -136,7 +141,7 @@ def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, ti
         taken_over=taken_over,
         left_behind=left_behind,
         drifted=runtime.store.drifted(site, job.name),
-        grants=runtime.store.grants(site, times.now),
+        grants=runtime.store.grants(site, times.for_consent),
         held=runtime.store.held(site, job.name),
         rules=JudgedNames(
             runtime.rules,
@@ -148,6 +153,6 @@ def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, ti
                 called=runtime.labels.names_of(site).known_as(runtime.store.aliases(site)),
             ),
             runtime.store.facts(site) if runtime.rules else {},
-            times.now,
+            times.for_consent,
         ),
     )

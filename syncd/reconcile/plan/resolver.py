@@ -183,6 +183,10 @@ class PlanResolver:
             own = record.ref.source == context.job.source
             # A direct look tells of a path alone; only a reading of the job's own tells that a field is gone.
             lacks = own and evidence.lacks_field(record.ref.path, record.ref.field, record.pin)
+            # It was read when its version was new, and a listing may lag behind the next one.
+            if lacks:
+                fields, _ = context.standing.checks.fields_now(context.job, record)
+                lacks = fields is not None and record.ref.field not in fields
             return lacks or context.standing.checks.is_gone(record)
 
         def is_left_out_by_tags(record: Record) -> bool:

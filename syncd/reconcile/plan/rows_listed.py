@@ -49,7 +49,8 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
     if record.name != desired.name and not new_version and not row.policies.restore and change is Change.THEIRS:
         return report(FindingKind.DRIFT, desired, f"{SOMEBODY}; it keeps the name {record.name}", RESTORE_HINT)
     if record.name != desired.name:
-        return update(desired, record, Reason.CASE, rename=rename)
+        is_undone = change is Change.THEIRS and not may_be_late_commit(record, row.now)
+        return update(desired, record, Reason.CASE, rename=rename, restore=is_undone)
     if rename:
         return _renamed(row, desired, record, listed)
     other = Reason.ROLLED_BACK if desired.rolled_back else Reason.ROTATED
@@ -79,7 +80,7 @@ def _moved(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecre
         # The mark is made of the reference, so it changes even where the value does not.
         return act(Update(desired=desired, record=record, reason=Reason.MOVED, describe_only=True))
     # The value is the one that we sent, and the site holds what somebody else made of it: the policy for that holds.
-    objection = _objection_to_restore(row, desired, record, SOMEBODY) if change is Change.THEIRS or rename else None
+    objection = objection_to_restore(row, desired, record, SOMEBODY) if change is Change.THEIRS or rename else None
     return objection or update(desired, record, Reason.MOVED, rename=rename)
 
 
@@ -97,7 +98,7 @@ def _compare_moved_ledger(row: Row, desired: DesiredSecret, record: Record, list
 
 
 def _renamed(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
-    if objection := _objection_to_restore(row, desired, record, f"renamed to {listed.name} at Wix"):
+    if objection := objection_to_restore(row, desired, record, f"renamed to {listed.name} at Wix"):
         # A new source version still goes out, under whatever name our secret has there.
         rotated = desired.version != record.version
         return objection + (update(desired, record, Reason.ROTATED) if rotated else NOTHING)
@@ -116,7 +117,7 @@ def _settled(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
     if change is Change.THEIRS and may_be_late_commit(record, now) and not is_read:
         return _compare_first(row, desired, record, listed, Reason.LATE)
     if change is Change.THEIRS:
-        objection = _objection_to_restore(row, desired, record, SOMEBODY)
+        objection = objection_to_restore(row, desired, record, SOMEBODY)
         return objection or _compare_first(row, desired, record, listed, Reason.DRIFT)
     # Once for each date: a site whose dates stand still would be written to in every cycle.
     if _tells_nothing(change, record, listed, now) and record.doubted_at != listed.updated_at:
@@ -140,7 +141,7 @@ def _mark_arrived(row: Row, desired: DesiredSecret, record: Record, listed: Remo
     if desired.name in evidence.postponed:
         return report(FindingKind.BEHIND, desired, LATER)
     if site_value not in {None, record.fingerprint}:
-        objection = _objection_to_restore(row, desired, marked, SOMEBODY)
+        objection = objection_to_restore(row, desired, marked, SOMEBODY)
         return objection or update(desired, marked, Reason.DRIFT, restore=True)
     may_compare = evidence.site_values_readable and desired.name not in evidence.uncompared
     # A write whose answer was lost has its content unverified: where nothing can be compared, ours is written again.
@@ -176,10 +177,10 @@ def _doubted(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
         return Verdict(read_value=desired.name, compare=desired.name) + report(FindingKind.UNCHANGED, desired)
     what = "not as we left it: its date at Wix is older than our last write"
     once = replace(record, doubted_at=listed.updated_at)
-    return _objection_to_restore(row, desired, record, what) or update(desired, once, Reason.DOUBTED)
+    return objection_to_restore(row, desired, record, what) or update(desired, once, Reason.DOUBTED)
 
 
-def _objection_to_restore(row: Row, desired: DesiredSecret, record: Record, what: str) -> Verdict | None:
+def objection_to_restore(row: Row, desired: DesiredSecret, record: Record, what: str) -> Verdict | None:
     """Why what somebody else did is not undone; None if it is."""
     recent = [at for at in record.restores if happened_within(at, row.now, DAY)]
     if not row.policies.restore:
@@ -249,6 +250,6 @@ def _verify(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecr
     if evidence.site_values_readable and site_value is None:
         return Verdict(compare=desired.name) + unchanged
     if listed.description != record.description or site_value not in {None, desired.fingerprint}:
-        objection = _objection_to_restore(row, desired, record, "the verification found something else at Wix")
+        objection = objection_to_restore(row, desired, record, "the verification found something else at Wix")
         return objection or update(desired, record, Reason.VERIFY, restore=True)
     return note(replace(record, verified_at=row.now)) + unchanged

@@ -22,7 +22,7 @@ from syncd.reconcile.plan.builder import (
     tried_recently,
     update,
 )
-from syncd.reconcile.plan.rows_listed import RESTORE_HINT, SOMEBODY, judge_listed
+from syncd.reconcile.plan.rows_listed import SOMEBODY, judge_listed, objection_to_restore
 
 ANOTHER_NAME = "give one of the two rules another `name`"
 
@@ -198,8 +198,11 @@ def _unlisted(row: Row, desired: DesiredSecret, record: Record) -> Verdict:
         why = "the site lists another secret of this name, and ours exists under its id, unlisted"
         return report(FindingKind.CONFLICT, desired, why, "look for both at Wix; the next cycles do, too")
     # What somebody else changed and the policy leaves stays left, whether a listing shows it or not.
-    if desired.name in row.evidence.drifted and not row.policies.restore and desired.version == record.version:
-        return report(FindingKind.DRIFT, desired, f"{SOMEBODY}, and not listed now", RESTORE_HINT)
+    is_theirs = desired.name in row.evidence.drifted or record.status == "contested"
+    if is_theirs and desired.version == record.version:
+        objection = objection_to_restore(row, desired, record, f"{SOMEBODY}, and not listed now")
+        if objection is not None:
+            return objection
     # What is new does not wait out the hour.
     if desired.version != record.version or not owns(record, desired) or not recent:
         return update(desired, record, Reason.UNLISTED, rename=record.name != desired.name)
