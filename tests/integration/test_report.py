@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -107,3 +108,23 @@ def test_the_evidence_answers_every_question_and_agrees_with_the_trail(world: La
     assert len(evidence["changes"]) == world.writes() and all(change["request_id"] for change in evidence["changes"])
     assert {change["remote_id"] for change in evidence["changes"]} == {world.ids()["a_v"], world.ids()["b_v"]}
     assert world.run("report", "--evidence", "2020-01-01..2020-02-01").code == 0
+
+
+@pytest.mark.parametrize("how", ["moved", "lost"])
+def test_a_trail_that_begins_within_the_period_is_not_called_complete(lab: Lab, bao: Bao, how: str) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    assert lab.run("sync").code == 0
+    asked = ("report", "--evidence", "1h..")
+    assert lab.run(*asked).json["questions"]["q3"]["answer"]["complete"] is True
+    if how == "moved":
+        export = lab.folder / "export.json"
+        export.write_text(lab.run("state", "export", "--full").out)
+        lab.config["state"] = {"path": str(lab.folder / "new" / "state.db")}
+        assert lab.run("state", "import", str(export)).code == 0
+    else:
+        shutil.rmtree(lab.state.parent)
+    lab.run("sync")
+    answer = lab.run(*asked).json["questions"]["q3"]["answer"]
+    assert answer["complete"] is False and "moved or rebuilt" in answer["begins"]

@@ -126,7 +126,7 @@ def test_a_field_that_the_older_version_lacks_is_not_gone(lab: Lab, bao: Bao) ->
     bao.put("app/db", v="two", w="needed", x="too")
     lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, **DELETING)
     assert lab.run("sync").code == 0
-    assert lab.run("rollback", "db_v", "--to", "1", "--reason", "x").code == 0
+    assert lab.run("rollback", "db_v", "--to", "1", "--reason", "x").code == 1, "what it lacks stays as it is"
     for _ in range(3):
         assert lab.run("sync").code == 0
     assert lab.site.values() == {"db_v": "one", "db_w": "needed", "db_x": "too"}
@@ -454,3 +454,35 @@ def test_a_frozen_site_is_named_and_is_no_success(job: Lab) -> None:
     assert job.site.values()["db_v"] == "three" and job.site.values()["db_w"] == "one"
     assert job.run("state", "thaw", "db_v").code == 0
     assert job.run("sync").code == 0 and job.site.values()["db_v"] == "one"
+
+
+def test_what_a_version_lacks_is_named_and_is_no_success(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bao.put("app/db", v="one")
+    bao.put("app/db", v="two", w="leaked")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    assert lab.run("sync").code == 0
+    done = roll(lab, f"{bao.mount}/app/db", "--to", "1")
+    assert done.code == 1 and "db_w on shop is not in version 1, and keeps version 2" in done.err, done.err
+
+
+def test_a_number_of_a_secret_that_was_made_anew_is_not_gone_back_to(job: Lab, bao: Bao) -> None:
+    bao.remove("app/db")
+    for number in range(4):
+        bao.put("app/db", v=f"anew-{number}", w="x")
+    assert job.run("sync").code == 0 and job.site.values()["db_v"] == "anew-3"
+    done = roll(job, "--job", "job", "--since", "1h")
+    assert done.code != 0 and "deleted and made anew" in done.err, done.err
+    assert job.site.values()["db_v"] == "anew-3"
+
+
+def test_a_paused_site_keeps_the_others_from_nothing(job: Lab, bao: Bao) -> None:
+    other = str(uuid.uuid4())
+    job.secret_file("bank-key", job.wix.issue_key(other))
+    job.config["targets"]["bank"] = job.target(other, "bank-key")
+    job.config["jobs"]["job"]["targets"] = ["shop", "bank"]
+    assert job.run("sync").code == 0
+    assert job.run("pause", "--target", "bank", "--reason", "x").code == 0
+    done = roll(job, f"{bao.mount}/app/db", "--to", "1")
+    assert done.code == 6 and "bank is paused" in done.err and job.site.values()["db_v"] == "one", done.err
+    assert job.wix.site(other).values()["db_v"] == "three"
