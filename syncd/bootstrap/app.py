@@ -139,6 +139,11 @@ class App:
             "tokens": may,
             "proxy": users,
             "rules": {rule.id: rule.then for rule in settings.rules},
+            "only": {
+                item.name: item.only.model_dump(exclude_none=True) for item in server.tokens if item.only is not None
+            }
+            if server
+            else {},
         }
         self.ledger.audit.note_configuration(self.config_digest, detail)
 

@@ -77,7 +77,7 @@ class _Population:
         # A damaged line is named by the chain's break; the rest of the period is told all the same.
         detail = mapping(line.get("detail"))
         if event == "config.loaded":
-            who = {"tokens": detail.get("tokens", {}), "proxy": detail.get("proxy", {})}
+            who = {key: detail.get(key, {}) for key in ("tokens", "only", "proxy")}
             self.configurations.append(
                 {"at": line.get("at"), "digest": detail.get("digest"), "commit": line.get("commit"), **who}
             )

@@ -1034,7 +1034,7 @@ MUTANTS = (
       "return {path, name_in(path)}", "return {path}",
       RULES + "test_a_rule_about_a_name_is_about_its_arn"),
     M("a frozen site is no success of a rollback", "cli/rollback.py:run_cycles",
-      "code = worst({code, 6})", "code = code",
+      "code = worst({code, 6})  # as", "code = code  # as",
       ROLLBACK + "test_a_frozen_site_is_named_and_is_no_success"),
     M("an export has no fingerprint of a lost write", "ledger/transfer.py:_plain",
       'without_fingerprints(str(content["lost_writes"]))', 'str(content["lost_writes"])',

@@ -167,6 +167,7 @@ def _shop(month: Month) -> str:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(not LIBRARY.exists(), reason="libfaketime's library is not where it was")
 def test_evidence_explain_and_wix_tell_one_story(month: Month, bao: Bao) -> None:
     chance = random.Random(20261128)

@@ -76,6 +76,10 @@ def _moved(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecre
     same = desired.fingerprint is not None and desired.fingerprint == record.fingerprint
     if not same or record.unverified:
         return update(desired, record, Reason.MOVED, rename=rename)
+    arrived = listed.description == desired.description != record.description
+    if change is Change.THEIRS and arrived and not rename:
+        # The response to that write of the mark was lost, and it was committed.
+        return _mark_arrived(row, desired, replace(record, ref=desired.ref, pin=desired.pin), listed)
     if change is Change.OURS and not rename:
         # The mark is made of the reference, so it changes even where the value does not.
         return act(Update(desired=desired, record=record, reason=Reason.MOVED, describe_only=True))
