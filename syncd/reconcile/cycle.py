@@ -29,6 +29,7 @@ from syncd.reconcile.apply.applier import Applier, Terms
 from syncd.reconcile.apply.result import ApplyResult
 from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.plan.comparisons import CycleState
+from syncd.reconcile.plan.pass_context import Times
 from syncd.reconcile.planned_pass import Look, PlannedPass
 from syncd.reconcile.record.cycle_result import Seen, store_cycle_result
 from syncd.reconcile.record.report import LeftOut, exit_code_of, findings_of, not_carried_out
@@ -283,25 +284,24 @@ class Cycle:
         now = self._runtime.clock()
         if not self._look.outside_window and self._job.windows.objection(type(action).__name__.lower(), now):
             return False
-        # What a person allowed ends by the faster clock.
-        site_time = self._runtime.target(self._look.target_name).site_time()
-        now = max(now, site_time or now)
-        if not self._is_still_released(action, now):
+        moments = Times.of(now, self._runtime.target(self._look.target_name).site_time()).moments
+        if not self._is_still_released(action, moments):
             return False
         if not (isinstance(action, Update) and action.reason in ADOPTING) or self._job.policies.adopt:
             return True
         # A person may have taken the grant back since the plan was made, and it was given for one id alone.
-        grant = self._runtime.store.grants(self._look.site, now).get(action.name)
-        return grant is not None and grant.remote_id == action.record.remote_id
+        given = (self._runtime.store.grants(self._look.site, moment).get(action.name) for moment in moments)
+        return all(grant is not None and grant.remote_id == action.record.remote_id for grant in given)
 
-    def _is_still_released(self, action: Action, now: datetime) -> bool:
+    def _is_still_released(self, action: Action, moments: Sequence[datetime]) -> bool:
         """What goes because a person released it goes only as long as that holds."""
         planned = self._progress.planned
         released = planned.released.get(action.name) if planned else None
         if released is None:
             return True
         held = self._runtime.store.held(self._look.site, self._job.name)
-        return any(item.batch == released.batch and item.name == action.name and item.is_released(now) for item in held)
+        same = (item for item in held if item.batch == released.batch and item.name == action.name)
+        return any(all(map(item.is_released, moments)) for item in same)
 
     def _agreement(self, planned: PlannedPass, action: Action) -> Mapping[str, str]:
         """What an action's lines say of the release or rollback that is behind it."""

@@ -32,6 +32,7 @@ class Governing:
 
     def __init__(self, context: PassContext) -> None:
         self._context = context
+        self._releases = Releases(actions=context.standing.held, moments=context.times.moments)
 
     def governed(self, provisional: Plan) -> Plan:
         """The plan without what rules deny or hold, and what the job's windows keep back; nothing is read for that."""
@@ -57,7 +58,7 @@ class Governing:
         gate = Gate(
             place=self._context.place,
             hits=self._hits_of,
-            releases=Releases(actions=self._context.standing.held, now=self._context.times.for_consent),
+            releases=self._releases,
             windows=Windows() if self._context.observed.outside_window else self._context.job.windows,
             now=self._context.times.now,
             rolled_back=self._rolled_back_names(),
@@ -108,7 +109,7 @@ class Governing:
             return item.covers(held_action(action, item.cause, self._context.place), finishing=is_finishing(action))
 
         held = self._context.standing.held
-        return tuple(item for item in held if item.is_released(self._context.times.for_consent) and is_under_way(item))
+        return tuple(item for item in held if self._releases.holds(item) and is_under_way(item))
 
     def _of_rules(self, final: Plan) -> Iterator[Finding]:
         rules = self._context.standing.rules
@@ -144,8 +145,7 @@ class Governing:
         return guard(provisional, basis, limits, terms)
 
     def _is_released(self, action: Action, cause: str) -> bool:
-        releases = Releases(actions=self._context.standing.held, now=self._context.times.for_consent)
-        return releases.allows(held_action(action, cause, self._context.place), finishing=False)
+        return self._releases.allows(held_action(action, cause, self._context.place), finishing=False)
 
     def _sent(self, action: str, since: Since) -> frozenset[str]:
         return self._context.runtime.store.names_sent(self._context.target.site, self._context.job.name, action, since)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -56,9 +56,9 @@ class Times:
         return cls(now, site_time or now)
 
     @property
-    def for_consent(self) -> datetime:
-        """What a person allowed ends by the faster clock: exceptions, permissions to adopt, releases."""
-        return max(self.now, self.site_now)
+    def moments(self) -> tuple[datetime, datetime]:
+        """The present by each clock. What a person allowed holds only by both: a wrong clock prolongs no consent."""
+        return self.now, self.site_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,7 @@ def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, ti
         taken_over=taken_over,
         left_behind=left_behind,
         drifted=runtime.store.drifted(site, job.name),
-        grants=runtime.store.grants(site, times.for_consent),
+        grants=_by_all(runtime.store.grants(site, moment) for moment in times.moments),
         held=runtime.store.held(site, job.name),
         rules=JudgedNames(
             runtime.rules,
@@ -153,6 +153,12 @@ def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, ti
                 called=runtime.labels.names_of(site).known_as(runtime.store.aliases(site)),
             ),
             runtime.store.facts(site) if runtime.rules else {},
-            times.for_consent,
+            max(times.moments),
         ),
     )
+
+
+def _by_all(given: Iterable[Mapping[str, Grant]]) -> Mapping[str, Grant]:
+    """The permissions that hold by each clock."""
+    first, *others = given
+    return {name: grant for name, grant in first.items() if all(name in other for other in others)}

@@ -17,14 +17,19 @@ HitsOf = Callable[[Action], tuple[Hit, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Releases:
-    """What a person released on this site for this job, at one moment."""
+    """What a person released on this site for this job."""
 
     actions: tuple[HeldAction, ...]
-    now: datetime
+    moments: tuple[datetime, ...]
+    """The present by each clock: a release holds only by all of them."""
 
     def allows(self, wanted: HeldAction, *, finishing: bool) -> bool:
         """Is this very action released at this moment? `finishing`: see `HeldAction.covers`."""
-        return any(item.is_released(self.now) and item.covers(wanted, finishing=finishing) for item in self.actions)
+        return any(self.holds(item) and item.covers(wanted, finishing=finishing) for item in self.actions)
+
+    def holds(self, item: HeldAction) -> bool:
+        """Was it released, and not too long ago, whatever clock is asked?"""
+        return all(map(item.is_released, self.moments))
 
 
 def changes_content(action: Action) -> bool:
