@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syncd.cli.context import ago, show, show_json
-from syncd.cli.explanation import Explanation, NextCycle, explanation_of, listing_methods
+from syncd.cli.explanation import HISTORY, Explanation, NextCycle, explanation_of, listing_methods
 from syncd.cli.json_rows import failure_row, finding_row, history_row, problem_row, record_row
 from syncd.cli.parameters import Json
 from syncd.cli.report_output import cycle_error_lines
@@ -57,7 +57,9 @@ def explain(
 
 def _as_json(app: App, explanation: Explanation) -> dict[str, Any]:
     now, served = app.runtime.clock(), app.served
-    lines = [line for record in explanation.records for line in app.ledger.history(record.name, record.site)]
+    lines = [
+        line for record in explanation.records for line in app.ledger.history(record.name, record.site, most=HISTORY)
+    ]
     lines += explanation.history
     return {
         "mappings": explanation.mappings,
@@ -98,7 +100,7 @@ def _lines(app: App, explanation: Explanation) -> Iterator[str]:
         yield from _record_lines(app, record, explanation)
     if explanation.history:
         yield f"{explanation.subject}: not in the ledger any more; what was done last:"
-    for entry in explanation.history:
+    for entry in explanation.history[:5]:
         done = f"{entry.action}: {entry.outcome} {entry.request_id}".rstrip()
         yield f"  {ago(entry.at, now):18} {entry.target}: {done}"
     for problem in explanation.problems:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from syncd.domain.job import Job
     from syncd.reconcile.planned_pass import PlannedPass
 
+HISTORY = 20
+"""Actions on a name on a site that `explain --json` tells; the text shows the last five."""
+
 
 @dataclass(slots=True, kw_only=True)
 class NextCycle:
@@ -93,7 +96,7 @@ def explanation_of(app: App, what: str, target: str | None = None) -> Explanatio
     )
     if not records:
         # Where records are left, each shows the lines of its own site.
-        explanation.history = list(app.ledger.history(subject, site, most=5))
+        explanation.history = list(app.ledger.history(subject, site, most=HISTORY))
     explanation.cycles = list(_next_cycles(app, explanation, target))
     if explanation.is_empty:
         explanation.similar = _similar(app, subject)

@@ -18,6 +18,7 @@ import pytest
 
 from syncd.sandbox.launchers import free_ports
 from syncd.sandbox.wix_server import Seen
+from syncd.sandbox.wix_site import Site
 from tests.lab import Bao, Lab, Result
 from tests.support.daemon import ask
 from tests.support.waiting import until
@@ -139,9 +140,10 @@ def live(month: Month, bao: Bao, chance: random.Random) -> None:
             )
         if day == 15:
             with daemon(month) as url:  # a pipeline wakes a job, and the schedule does the rest
-                bao.put("app/k25", v="woken")
-                assert ask(url + "/-/sync?job=app", "POST", "generated-ci-token")[0] == 202
-                until(lambda: "woken" in month.lab.wix.site(_shop(month)).values().values(), 20)
+                for value in ("woken", "woken again"):  # the first may go with the cycle of the start
+                    bao.put("app/k25", v=value)
+                    assert ask(url + "/-/sync?job=app", "POST", "generated-ci-token")[0] == 202
+                    until(lambda value=value: all(value in site.values().values() for site in _sites(month)), 20)
         if day == 26:
             bao.put("night/key", v="in a hurry")
             month.sync("night", codes=held)
@@ -162,8 +164,8 @@ def _listed(bao: Bao) -> list[str]:
     return found
 
 
-def _shop(month: Month) -> str:
-    return str(month.lab.config["targets"]["shop"]["auth"]["site_id"])
+def _sites(month: Month) -> list[Site]:
+    return [month.lab.wix.site(target["auth"]["site_id"]) for target in month.lab.config["targets"].values()]
 
 
 @pytest.mark.long
@@ -222,7 +224,7 @@ def _see_the_answers(file: dict[str, Any], done: list[dict[str, Any]]) -> None:
     assert {line["detail"].get("released_by", "").partition(" ")[0] for line in done} >= {"carol"}
     assert {line["detail"].get("because") for line in done} >= {"bad"}
     kinds = {line["actor"]["kind"] for line in done}
-    assert kinds >= {"person", "token", "schedule"} or kinds >= {"person", "token"}, kinds
+    assert kinds == {"person", "token", "schedule"}, kinds
     assert questions["q13"]["answer"]["counts"] == {"found": 2, "restored": 2}
     assert not file["chains"]["breaks"]
     assert {item["reason"] for item in questions["q5"]["answer"]} >= {"bad", "CHG-0", "the old shop is closed"}
