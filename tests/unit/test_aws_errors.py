@@ -8,7 +8,8 @@ import botocore.exceptions
 import pytest
 
 from syncd.errors import ConfigError, SourceDenied, SourceError, SourceUnavailable
-from syncd.sources.aws.session import ClientFactory, _translated
+from syncd.sources.aws.errors import translated
+from syncd.sources.aws.session import ClientFactory
 
 SDK = botocore.exceptions
 CLASSES = [one for _, one in inspect.getmembers(SDK, inspect.isclass) if issubclass(one, SDK.BotoCoreError)]
@@ -20,7 +21,7 @@ def raised(kind: type[Exception]) -> SourceError:
     error = kind.__new__(kind)
     Exception.__init__(error, "planted text")
     with pytest.raises(SourceError) as caught:
-        _translated("source aws", lambda: (_ for _ in ()).throw(error))
+        translated("source aws", lambda: (_ for _ in ()).throw(error))
     assert "planted" not in str(caught.value) + caught.value.hint
     return caught.value
 

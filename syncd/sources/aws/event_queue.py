@@ -13,7 +13,7 @@ from typing import Any
 
 from syncd.domain import name_in
 from syncd.domain.untrusted import mapping, parsed, text
-from syncd.sources.aws.session import Refused, as_source_error, asked_with_renewal
+from syncd.sources.aws.errors import Refused, as_source_error, asked_with_renewal
 from syncd.sources.aws.source import NAME
 
 POLL_SECONDS = 5

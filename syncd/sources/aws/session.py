@@ -1,4 +1,4 @@
-"""boto3 and botocore: sessions, credentials, and their errors as ours."""
+"""boto3 and botocore: clients of one service, on credentials that are read again when they are refused."""
 
 from __future__ import annotations
 
@@ -7,52 +7,27 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import boto3
 from botocore.awsrequest import AWSHTTPConnection, AWSHTTPSConnection
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials, RefreshableCredentials
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConfigNotFound,
-    ConfigParseError,
-    ConnectTimeoutError,
-    CredentialRetrievalError,
-    InvalidConfigError,
-    InvalidRegionError,
-    MetadataRetrievalError,
-    NoCredentialsError,
-    NoRegionError,
-    ParamValidationError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    ProxyConnectionError,
-    ReadTimeoutError,
-    RefreshWithMFAUnsupportedError,
-    SSLError,
-    SSOError,
-    TokenRetrievalError,
-)
-from botocore.parsers import ResponseParserError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
 
 from syncd.domain import SecretValue
-from syncd.domain.recency import clock_skew, skew_in_words
 from syncd.domain.untrusted import parsed
-from syncd.errors import ConfigError, SourceDenied, SourceError, SourceUnavailable
-from syncd.sources.retry import retried
+from syncd.errors import ConfigError, SourceDenied
+from syncd.sources.aws.errors import HINT_CREDENTIALS
 from syncd.transport.addresses import is_loopback, proxy_for
 from syncd.transport.echoes import holds
-from syncd.transport.urllib3_limits import BOUNDS, BoundedResponse, bounded
+from syncd.transport.urllib3_limits import BoundedResponse
 
 for _connection in (AWSHTTPConnection, AWSHTTPSConnection):
     # http.client's own door, on botocore's own classes: no other library's connections are bounded by it.
     _connection.response_class = BoundedResponse
 
-T = TypeVar("T")
 CONNECTIONS = 8
 CONFIG = Config(
     # One retry layer, ours; `total_max_attempts` 1 turns boto3's own off.
@@ -61,104 +36,8 @@ CONFIG = Config(
     connect_timeout=5,
     read_timeout=8,
 )
-NOT_PERMITTED = {"AccessDenied", "AccessDeniedException"}
-"""The identity is known, and may not do this."""
-EXPIRED = {"ExpiredToken", "ExpiredTokenException"}
-UNKNOWN_KEY = {"InvalidClientTokenId", "UnrecognizedClientException", "MissingAuthenticationToken"}
-BAD_SIGNATURE = {"IncompleteSignature", "InvalidSignatureException", "SignatureDoesNotMatch"}
-STALE = EXPIRED | UNKNOWN_KEY | BAD_SIGNATURE
-"""The credentials themselves are refused: others may have taken their place meanwhile."""
-DENIED = NOT_PERMITTED | STALE
-KMS_CODES = {
-    "DecryptionFailure",
-    "KMSAccessDeniedException",
-    "KMSDisabledException",
-    "KMSInvalidStateException",
-    "KMSNotFoundException",
-    "KmsAccessDenied",
-    "KmsDisabled",
-    "KmsNotFound",
-}
-NOT_SET_UP = (
-    ConfigNotFound,
-    ConfigParseError,
-    InvalidConfigError,
-    InvalidRegionError,
-    MetadataRetrievalError,
-    NoRegionError,
-    ParamValidationError,
-    RefreshWithMFAUnsupportedError,
-    SSOError,
-    TokenRetrievalError,
-)
-"""What the SDK raises before it asks AWS anything: about its files, the login that it was given, a role's name."""
 RENEWAL_SECONDS = 60.0
 """At least so long between two sessions made anew on the same credentials."""
-THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"}
-PASSING = THROTTLED | {
-    "InternalFailure",
-    "InternalServiceError",
-    "InternalServiceErrorException",
-    "ServiceUnavailable",
-}
-NOT_AWS = "the answer is none of AWS's"
-NOT_AWS_HINT = "see endpoint_url, and what stands between here and AWS"
-HINT_CREDENTIALS = "see the standard AWS chain: environment, profile, web identity, container, instance role"
-
-
-KNOWN = (
-    DENIED
-    | PASSING
-    | {
-        "EncryptionFailure",
-        "InvalidNextTokenException",
-        "InvalidParameterException",
-        "InvalidRequestException",
-        "LimitExceededException",
-        "MalformedPolicyDocumentException",
-        "PreconditionNotMetException",
-        "PublicPolicyException",
-        "ResourceExistsException",
-        "ResourceNotFoundException",
-        "QueueDoesNotExist",
-        "AWS.SimpleQueueService.NonExistentQueue",
-        "OverLimit",
-        "InvalidAddress",
-        "InvalidSecurity",
-        "RequestExpired",
-        "RegionDisabled",
-        "RegionDisabledException",
-        "MalformedPolicyDocument",
-        "PackedPolicyTooLarge",
-        "IDPCommunicationError",
-        "IDPRejectedClaim",
-        "InvalidIdentityToken",
-        "ExpiredTokenException",
-        "InvalidAction",
-        "InvalidParameterValue",
-        "MissingParameter",
-        "OptInRequired",
-        "NotAuthorized",
-        "ValidationError",
-        "ValidationException",
-        "InvalidAuthorizationMessageException",
-        "UnknownOperationException",
-    }
-    | KMS_CODES
-)
-"""The codes that are shown as they are (references of Secrets Manager, SQS, STS, and AWS's common errors)."""
-UNKNOWN_CODE = "another code"
-
-
-class Refused(Exception):
-    """An answer about one secret; `code` is AWS's. Never leaves the sources."""
-
-    def __init__(self, code: str, *, is_about_kms: bool = False, skew: timedelta = timedelta(0)) -> None:
-        super().__init__(code)
-        self.code = code
-        self.is_about_kms = is_about_kms
-        self.skew = skew
-        """How far this machine's clock is ahead of AWS's (negative: behind)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -321,105 +200,3 @@ def signing_credentials() -> tuple[str, SecretValue[str], SecretValue[str] | Non
         raise SourceDenied("no AWS credentials for the aws_iam login", hint=HINT_CREDENTIALS)
     token = SecretValue(str(frozen.token)) if frozen.token else None
     return str(frozen.access_key), SecretValue(str(frozen.secret_key)), token
-
-
-def asked_with_renewal(place: str, call: Callable[[], T], renew: Callable[[], bool], stop: threading.Event) -> T:
-    """The call's answer, a passing fault tried again; where the credentials are refused, once more on others.
-
-    Raises `Refused` about a secret, else `SourceError`.
-    """
-    try:
-        return retried(lambda: _translated(place, call), stop)
-    except Refused as refused:
-        if refused.code not in STALE or not renew():
-            raise
-    return retried(lambda: _translated(place, call), stop)
-
-
-def _translated(place: str, call: Callable[[], T]) -> T:
-    try:
-        with bounded():
-            return call()
-    except ClientError as error:
-        # A closed list: what a peer calls its error may hold what it was sent.
-        given = str(error.response.get("Error", {}).get("Code", ""))
-        code = given if given in KNOWN else UNKNOWN_CODE
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code in PASSING or status >= 500:
-            raise SourceUnavailable(
-                f"{place}: AWS asks to wait ({code})", hint="stretch the schedule", asks_to_wait=code in THROTTLED
-            ) from None
-        raise Refused(code, is_about_kms=_is_about_kms(error, code), skew=_skew(error)) from None
-    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound) as error:
-        raise SourceDenied(f"{place}: no AWS credentials ({type(error).__name__})", hint=HINT_CREDENTIALS) from None
-    except SSLError:
-        raise SourceUnavailable(
-            f"{place}: AWS's certificate is not trusted",
-            hint="give the company's CA as ca_file of the source (or AWS_CA_BUNDLE): a proxy may break TLS up",
-            whole=True,
-        ) from None
-    except ProxyConnectionError:
-        raise SourceUnavailable(
-            f"{place}: the proxy on the way to AWS refuses or does not answer",
-            hint="see proxy of the source, or HTTPS_PROXY, and its user and password; NO_PROXY goes around it",
-            whole=True,
-        ) from None
-    except NOT_SET_UP as error:
-        raise SourceDenied(
-            f"{place}: AWS is not set up ({type(error).__name__})",
-            hint=HINT_CREDENTIALS + "; an SSO session is renewed by aws sso login; see assume_role",
-        ) from None
-    except BotoCoreError as error:
-        # A bound of ours that broke comes back as one of the SDK's errors: only BOUNDS knows which it was.
-        what = BOUNDS.broken or f"does not answer ({type(error).__name__.lstrip('_')})"
-        raise SourceUnavailable(
-            f"{place}: AWS {what}",
-            hint="see region, endpoint_url, network",
-            whole=True,
-            stalled=isinstance(error, (ReadTimeoutError, ConnectTimeoutError)) or bool(BOUNDS.broken),
-        ) from None
-    except OSError as error:  # a file of the chain; the network's errors are botocore's, some of them OSErrors, too
-        raise SourceDenied(
-            f"{place}: the AWS chain's token file cannot be read ({type(error).__name__})", hint=HINT_CREDENTIALS
-        ) from None
-    except (
-        AttributeError,
-        TypeError,
-        ValueError,
-        LookupError,
-        RuntimeError,
-        ResponseParserError,
-    ):  # its parser met an odd shape
-        raise SourceUnavailable(f"{place}: {NOT_AWS}", hint=NOT_AWS_HINT) from None
-
-
-def _is_about_kms(error: ClientError, code: str) -> bool:
-    """Secrets Manager says so by a code of its own, or within a sentence that is not shown."""
-    said = str(error.response.get("Error", {}).get("Message", ""))
-    return code in KMS_CODES or (code in NOT_PERMITTED and "KMS" in said)
-
-
-def _skew(error: ClientError) -> timedelta:
-    """How far the clock here is ahead of the `Date` of AWS's answer; zero where it has none."""
-    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    return clock_skew(str(headers.get("date", "")), datetime.now(UTC))
-
-
-def as_source_error(place: str, refused: Refused, needs: str) -> SourceError:
-    """What a refusal of the whole call means, each with its own fix."""
-    code = refused.code
-    # First: a clock that is off makes good credentials look expired or badly signed.
-    if code in STALE and (words := skew_in_words(refused.skew)):
-        return SourceDenied(f"{place}: AWS refused ({code}); {words}", hint="set the clock (NTP)")
-    if code in EXPIRED:
-        return SourceDenied(
-            f"{place}: the AWS session has expired ({code})", hint="renew the session; " + HINT_CREDENTIALS
-        )
-    if code in UNKNOWN_KEY:
-        return SourceDenied(f"{place}: AWS does not know the access key ({code})", hint=HINT_CREDENTIALS)
-    if code in BAD_SIGNATURE:
-        hint = "the secret key does not belong to the access key; " + HINT_CREDENTIALS
-        return SourceDenied(f"{place}: AWS refused the signature ({code})", hint=hint)
-    if code in NOT_PERMITTED:
-        return SourceDenied(f"{place}: AWS refused ({code})", hint=f"the identity needs {needs}")
-    return SourceError(f"{place}: AWS refused ({code})", hint="see region and rule")

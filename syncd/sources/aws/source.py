@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 from syncd.domain import (
@@ -24,17 +23,24 @@ from syncd.domain import (
     RuleCheck,
     SecretArn,
     SecretRef,
-    SecretValue,
     Snapshot,
     SourceEntry,
-    Version,
 )
 from syncd.domain.arn import NAME_CHARACTERS
 from syncd.domain.naming import selects_path
-from syncd.domain.untrusted import mapping, text, word
+from syncd.domain.untrusted import mapping, word
 from syncd.errors import SourceError
-from syncd.sources.aws.session import (
-    CONNECTIONS,
+from syncd.sources.aws.answers import (
+    CURRENT,
+    account_of,
+    date_of,
+    document_of,
+    failed,
+    is_tagged,
+    tags_of,
+    version_of,
+)
+from syncd.sources.aws.errors import (
     NOT_AWS,
     NOT_AWS_HINT,
     NOT_PERMITTED,
@@ -42,6 +48,7 @@ from syncd.sources.aws.session import (
     as_source_error,
     asked_with_renewal,
 )
+from syncd.sources.aws.session import CONNECTIONS
 from syncd.sources.declined import Declined
 from syncd.sources.limits import LISTING_SECONDS, PAGE
 from syncd.sources.retry import FailFast
@@ -49,8 +56,6 @@ from syncd.transport.idle import IdleWatch
 
 MOST_PAGES = 1000
 BATCH = 20
-CURRENT = "AWSCURRENT"
-PENDING = "AWSPENDING"
 NAME = re.compile(rf"[{NAME_CHARACTERS}]{{1,512}}")
 NOT_FOUND = "ResourceNotFoundException"
 WRONG_STATE = "InvalidRequestException"
@@ -154,7 +159,7 @@ class AwsSource:
         for secret in found:
             if secret in deleted or secret in nameless:
                 continue
-            if selects_path(rule, secret["Name"]) and _tagged(rule, secret):
+            if selects_path(rule, secret["Name"]) and is_tagged(rule, secret):
                 entry = self._entry(rule, secret)
                 if isinstance(entry, ReadFailure):
                     failures.append(entry)
@@ -167,7 +172,7 @@ class AwsSource:
             complete=complete,
             # An ARN may be of another account: under the same mount it would read as an account that was replaced.
             mount=f"arn:{arn.owner}" if arn else ACCOUNT,
-            mount_id=arn.owner if arn else _account_of(found) or (self._account() if complete and not found else ""),
+            mount_id=arn.owner if arn else account_of(found) or (self._account() if complete and not found else ""),
             calls=calls,
             listing_method=listing_method,
             absence="it is marked for deletion at AWS" if deleted else "",
@@ -176,7 +181,7 @@ class AwsSource:
     def _account(self) -> str:
         """Whose secrets these are, where a rule found none that could tell. Asked anew: credentials may change."""
         with suppress(Refused, SourceError):
-            return _account_of(self._ask("list_secrets", MaxResults=1).get("SecretList") or [])
+            return account_of(self._ask("list_secrets", MaxResults=1).get("SecretList") or [])
         return ""
 
     def _pages(self, rule: Rule) -> Iterator[list[dict[str, Any]]]:
@@ -240,10 +245,10 @@ class AwsSource:
             self._kms_keys[secret["Name"]] = key
         return SourceEntry(
             ref=SecretRef(source=self.name, path=secret["Name"]),
-            version=_version(version),
-            updated_at=_date(secret.get("LastChangedDate")),
+            version=version_of(version),
+            updated_at=date_of(secret.get("LastChangedDate")),
             pin=rule.pin,
-            owner=_tags(secret).get(self._owner_key, ""),
+            owner=tags_of(secret).get(self._owner_key, ""),
         )
 
     def read(self, entries: Sequence[SourceEntry]) -> Iterator[ReadResult]:
@@ -269,7 +274,7 @@ class AwsSource:
                 if refused.code in NOT_PERMITTED:
                     self._declined.add(BATCHES)  # a policy without it: one by one until it may have been granted
             except SourceError as error:
-                return [_failed(entry, error.message, error.hint) for entry in entries]
+                return [failed(entry, error.message, error.hint) for entry in entries]
         values = [mapping(value) for value in answer.get("SecretValues") or ()]
         # A rule may name a secret by its ARN; the entry goes by whichever its rule wrote.
         by_name = {word(value.get(key)): value for key in ("ARN", "Name") for value in values}
@@ -277,8 +282,8 @@ class AwsSource:
         for entry in entries:
             value = by_name.get(entry.ref.path)
             # Another version than the listed one, or none: ask for exactly the current one.
-            fresh = value is not None and entry.version == _version(value.get("VersionId"))
-            readings.append(_document(entry, value or {}) if fresh else self._single(entry, once))
+            fresh = value is not None and entry.version == version_of(value.get("VersionId"))
+            readings.append(document_of(entry, value or {}) if fresh else self._single(entry, once))
         return readings
 
     def _single(self, entry: SourceEntry, once: FailFast) -> ReadResult:
@@ -289,8 +294,8 @@ class AwsSource:
         except Refused as refused:
             return self._refused_reading(entry, refused)
         except SourceError as error:
-            return _failed(entry, error.message, error.hint)
-        return _document(entry, answer)
+            return failed(entry, error.message, error.hint)
+        return document_of(entry, answer)
 
     def _refused_reading(self, entry: SourceEntry, refused: Refused) -> ReadResult:
         """Why one secret was not given: its own state, its key, or what the identity may not."""
@@ -309,10 +314,10 @@ class AwsSource:
             if refused.is_about_kms:
                 which = f"its KMS key {key}" if key else "its KMS key"
                 hint = f"the identity needs kms:Decrypt on {key or 'it'}, and the key must be enabled"
-                return _failed(entry, f"AWS cannot use {which} for it ({refused.code})", hint)
+                return failed(entry, f"AWS cannot use {which} for it ({refused.code})", hint)
             needs = f"secretsmanager:GetSecretValue (and kms:Decrypt on {key or 'its key'})"
             error = as_source_error(f"source {self.name}", refused, needs)
-            return _failed(entry, error.message, error.hint)
+            return failed(entry, error.message, error.hint)
         failure = ReadFailure(location=entry.ref.path, message=message, hint=hint, of_secret=True, pin=entry.pin)
         return ReadResult(entry=entry, failure=failure)
 
@@ -322,14 +327,14 @@ class AwsSource:
         mount = f"arn:{arn.owner}" if arn else ACCOUNT
         if described is None or described.get("DeletedDate"):
             # "Not found" at an endpoint that has nothing at all tells nothing of an ARN.
-            here = _account_of([described]) if described else self._account()
+            here = account_of([described]) if described else self._account()
             mount_id = arn.owner if arn and here else here
             return PathCheck(existence=Existence.GONE, mount=mount, mount_id=mount_id)
         return PathCheck(
             existence=Existence.THERE,
             mount=mount,
-            mount_id=_account_of([described]),
-            tags=frozenset(_tags(described).items()),
+            mount_id=account_of([described]),
+            tags=frozenset(tags_of(described).items()),
         )
 
     def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | RuleCheck]:
@@ -344,47 +349,3 @@ class AwsSource:
             for reading in self.read(snapshot.entries[:1]):
                 if reading.failure:
                     yield reading.failure
-
-
-def _account_of(found: Sequence[dict[str, Any]]) -> str:
-    """Region and account, as the ARNs tell them: arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME."""
-    parts = [word(mapping(secret).get("ARN")).split(":") for secret in found]
-    return next((f"{part[3]}:{part[4]}" for part in parts if len(part) > 5), "")
-
-
-def _version(version_id: object) -> Version:
-    return Version(token=f"aws:{version_id}")
-
-
-def _tagged(rule: Rule, secret: dict[str, Any]) -> bool:
-    held = _tags(secret)
-    return all(held.get(key) == value for key, value in rule.tags)
-
-
-def _tags(described: dict[str, Any]) -> dict[str, str]:
-    return {text(tag.get("Key")): text(tag.get("Value")) for tag in map(mapping, described.get("Tags") or ())}
-
-
-def _date(moment: object) -> datetime | None:
-    return moment if isinstance(moment, datetime) and moment.tzinfo is not None else None
-
-
-def _failed(entry: SourceEntry, message: str, hint: str) -> ReadResult:
-    return ReadResult(entry=entry, failure=ReadFailure(location=entry.ref.path, message=message, hint=hint))
-
-
-def _document(entry: SourceEntry, answer: dict[str, Any]) -> ReadResult:
-    # botocore hands on a string of its model as whatever the answer has there.
-    value = next((answer[key] for key in ("SecretString", "SecretBinary") if answer.get(key) is not None), None)
-    if not isinstance(value, str | bytes) or not word(answer.get("VersionId")):
-        return _failed(entry, "the answer holds no value", "see what answers at endpoint_url")
-    stages = {text(stage) for stage in answer.get("VersionStages") or ()}
-    return ReadResult(
-        entry=entry,
-        version=_version(answer.get("VersionId")),
-        document=SecretValue(value),
-        # The version's own date, for the rules about age: LastChangedDate moves for other causes as well.
-        updated_at=_date(answer.get("CreatedDate")) or entry.updated_at,
-        # AWSPENDING alone is on a version that the rotation has not finished: a rollback may not lead there.
-        is_accepted=PENDING not in stages or CURRENT in stages,
-    )
