@@ -11,7 +11,7 @@ from typing import Any
 from syncd.bootstrap.app import App
 from syncd.bootstrap.process import holder
 from syncd.config.fields import parse_duration
-from syncd.daemon.console_data import sees_scope
+from syncd.daemon.attention import sees_scope
 from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
 from syncd.domain import Record

@@ -11,16 +11,16 @@ from typing import Any
 from syncd.bootstrap.app import App
 from syncd.config.fields import format_duration
 from syncd.config.settings import Schedule
+from syncd.daemon.attention import failed_runs, open_pauses, open_problems
 from syncd.daemon.generations import Generations
-from syncd.daemon.secrets_page import row_of_problem, secret_row, secrets_page, see_choice
+from syncd.daemon.secret_story import secret_story
+from syncd.daemon.secrets_page import secrets_page, see_choice
 from syncd.daemon.status import counted
 from syncd.errors import ConfigError
 from syncd.ledger.audit import Filter, Place, place_of
 from syncd.report import formats
-from syncd.report.grouping import Problem, grouped_by_cause, names_in_words
 from syncd.report.held import batch_rows
-from syncd.report.inventory import Chosen, Report, record_owner, report_now
-from syncd.report.rule_hits import hits_now, hits_on, told_to, what_is_wrong
+from syncd.report.inventory import Chosen, Report, report_now
 from syncd.report.whereabouts import whereabouts
 from syncd.web.principal import Principal
 
@@ -49,7 +49,7 @@ class ConsoleData:
         statuses: Counter[str] = Counter()
         for row in sites:
             statuses.update(row["statuses"])
-        attention = [*self._failed_runs(sites), *self._pauses(app, who), *self._problems(app, who)]
+        attention = [*failed_runs(sites), *open_pauses(app, who), *open_problems(app, who)]
         looked = [row["as_of"] for row in sites if row["as_of"]]
         return {
             "now": now,
@@ -92,59 +92,6 @@ class ConsoleData:
                     ],
                 }  # fmt: skip
 
-    def _pauses(self, app: App, who: Principal) -> Iterator[dict[str, Any]]:
-        for pause in app.pauses.now():
-            # A pause of everything holds for each target: everybody is told.
-            if pause.scope != "all" and not sees_scope(app, who, pause.scope, pause.name):
-                continue
-            yield {
-                "kind": "paused", "what": str(pause), "where": pause.name or "everything", "targets": "",
-                "since": pause.at, "fix": pause.command_to_end, "scope": pause.scope, "name": pause.name,
-            }  # fmt: skip
-
-    def _problems(self, app: App, who: Principal) -> Iterator[dict[str, Any]]:
-        """What keeps failing, one row a cause; what waits for a release stands apart."""
-        rows = {}
-        for problem in app.ledger.all_problems():
-            target = app.first_target_on(problem.site, problem.job)
-            # Held batches have cards of their own, with the button.
-            if problem.kind != "held" and who.sees(target):
-                member = Problem(label=problem.kind, name=problem.subject, message=problem.message, hint=problem.hint)
-                rows[id(member)] = (member, problem, target)
-        for group in grouped_by_cause(member for member, _, _ in rows.values()):
-            members = [rows[id(member)] for member in group]
-            _, first, _ = members[0]
-            alone = len(group) == 1
-            message, hint = (first.message, first.hint) if alone else group[0].cause[1:]
-            yield {
-                "kind": first.kind,
-                "what": message,
-                "where": names_in_words(list(dict.fromkeys(member.name for member in group))),
-                "targets": names_in_words(sorted({target for _, _, target in members})),
-                "since": min(problem.first_at for _, problem, _ in members),
-                "fix": hint,
-                "names": [problem.subject for _, problem, _ in members[:1]],
-            }
-
-    @staticmethod
-    def _failed_runs(matrix: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Runs that ended in an error of the whole source or site: one row a cause."""
-        groups: dict[str, list[dict[str, Any]]] = {}
-        for row in matrix:
-            if row["exit_code"] in {3, 4, 5, 7}:
-                # Without its own names, one refusal on twelve sites is one cause and one row.
-                text = row["message"].removeprefix(f"{row['target']}: ").replace(row["site"], "its site")
-                groups.setdefault(text, []).append(row)
-        for text, rows in groups.items():
-            yield {
-                "kind": "failed",
-                "what": text,
-                "where": names_in_words(sorted({row["job"] for row in rows})),
-                "targets": names_in_words(sorted({row["target"] for row in rows})),
-                "since": min(row["as_of"] or row["last_run_at"] for row in rows),
-                "fix": "syncd check --connect",
-            }
-
     def secrets(self, who: Principal, asked: Mapping[str, str]) -> dict[str, Any]:
         """A page of secrets. Raises `ConfigError` for a filter that is none."""
         return secrets_page(self._app, who, asked, self.choices(who))
@@ -167,58 +114,8 @@ class ConsoleData:
         return rows
 
     def secret(self, who: Principal, site: str, name: str) -> dict[str, Any] | None:
-        """One secret's story: every place of its path, what it breaks, what happened to it."""
-        app = self._app
-        now = app.runtime.clock()
-        record = app.ledger.record(site, name)
-        problems = [member for member in app.ledger.all_problems() if (member.site, member.subject) == (site, name)]
-        if record is None and not problems:
-            return None
-        job = record.job if record else problems[0].job
-        target = app.first_target_on(site, job)
-        # Answered as if it were not there: nobody learns which names others have.
-        if not who.sees(target):
-            return None
-        ref = record.ref if record else problems[0].ref
-        same = [row for row in app.ledger.records_from(ref.source, ref.path) if row.ref == ref] if ref else []
-        served = app.served
-        places = [secret_row(app, record, served, now) for record in same]
-        rollback = app.ledger.decisions.rollbacks().get((ref.source, ref.path)) if ref else None
-        run = app.ledger.last_run(site, job)
-        asked = Filter(site=site, name=name)
-        lines = list(app.ledger.audit.lines(asked, most=50))
-        return {
-            "name": name, "site": site, "target": target, "job": job,
-            "row": secret_row(app, record, served, now) if record else row_of_problem(problems[0], target),
-            "ref": str(ref) if ref else None,
-            "path": f"{ref.source}:{ref.path}" if ref and record else None,
-            "goes_back": sorted({row["target"] for row in places if who.sees(row["target"])}),
-            "is_whole": all(who.sees(row["target"]) for row in places),
-            "job_is_whole": sees_scope(app, who, "job", job),
-            "owner": record_owner(app, record) if record else "",
-            "rests": app.runtime.paused(job, target),
-            "run": {"exit_code": run.exit_code, "message": run.message, "at": run.finished_at, "good": run.succeeded_at}
-            if run else None,
-            "frozen_until": record.frozen_until if record and record.is_frozen(now) else None,
-            "rollback": str(rollback) if rollback else None,
-            "places": [place for place in places if who.sees(place["target"])],
-            "problems": [
-                {"status": found.kind, "message": found.message, "fix": found.hint, "since": found.first_at}
-                for found in problems
-            ],
-            "rules": [
-                {"rule": hit.rule.id, "then": hit.rule.then.value, "message": what_is_wrong(hit),
-                 "judged": hit.is_judged, "left alone": hit.exemption.reason if hit.exemption else None}
-                for hit in told_to(hits_on(app, record) if record else hits_now(app), who.sees)
-                if (hit.subject.site, hit.subject.name) == (site, name)
-            ],
-            "held": [
-                batch
-                for batch in self.held(who)
-                if batch["site"] == site and any(action["name"] == name for action in batch["actions"])
-            ],
-            "lines": list(reversed(lines)),
-        }  # fmt: skip
+        """One secret's story; None for one that is not there, or not within the rights."""
+        return secret_story(self._app, who, site, name, self.held(who))
 
     def governance(self, who: Principal) -> dict[str, Any]:
         """The rules with their hits, the oldest values, secrets that nobody manages, drift, and exceptions."""
@@ -320,18 +217,6 @@ class ConsoleData:
             "json": lambda report: json.dumps(formats.as_json(report), default=str, ensure_ascii=False),
         }
         return makers[form](found), FORMS[form]
-
-
-def sees_scope(app: App, who: Principal, kind: str, name: str) -> bool:
-    """Is it there, and are all its targets within the rights?"""
-    jobs, targets = app.settings.jobs, app.settings.targets
-    reached = {
-        "all": set(targets),
-        "job": set(jobs[name].targets) if name in jobs else set[str](),
-        "target": {name} & set(targets),
-    }.get(kind, set[str]())
-    # What reaches nothing is not there; of nothing, `all` would say that everybody may see it.
-    return bool(reached) and all(map(who.sees, reached))
 
 
 def _in_words(schedule: Schedule | None) -> str:

@@ -1,0 +1,78 @@
+"""What needs somebody, one row a cause: pauses, what keeps failing, and runs that a whole source or site refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from syncd.bootstrap.app import App
+from syncd.report.grouping import Problem, grouped_by_cause, names_in_words
+from syncd.web.principal import Principal
+
+
+def open_pauses(app: App, who: Principal) -> Iterator[dict[str, Any]]:
+    """What rests by a person's word, with what ends it."""
+    for pause in app.pauses.now():
+        # A pause of everything holds for each target: everybody is told.
+        if pause.scope != "all" and not sees_scope(app, who, pause.scope, pause.name):
+            continue
+        yield {
+            "kind": "paused", "what": str(pause), "where": pause.name or "everything", "targets": "",
+            "since": pause.at, "fix": pause.command_to_end, "scope": pause.scope, "name": pause.name,
+        }  # fmt: skip
+
+
+def open_problems(app: App, who: Principal) -> Iterator[dict[str, Any]]:
+    """What keeps failing, one row a cause; what waits for a release stands apart."""
+    rows = {}
+    for problem in app.ledger.all_problems():
+        target = app.first_target_on(problem.site, problem.job)
+        # Held batches have cards of their own, with the button.
+        if problem.kind != "held" and who.sees(target):
+            member = Problem(label=problem.kind, name=problem.subject, message=problem.message, hint=problem.hint)
+            rows[id(member)] = (member, problem, target)
+    for group in grouped_by_cause(member for member, _, _ in rows.values()):
+        members = [rows[id(member)] for member in group]
+        _, first, _ = members[0]
+        alone = len(group) == 1
+        message, hint = (first.message, first.hint) if alone else group[0].cause[1:]
+        yield {
+            "kind": first.kind,
+            "what": message,
+            "where": names_in_words(list(dict.fromkeys(member.name for member in group))),
+            "targets": names_in_words(sorted({target for _, _, target in members})),
+            "since": min(problem.first_at for _, problem, _ in members),
+            "fix": hint,
+            "names": [problem.subject for _, problem, _ in members[:1]],
+        }
+
+
+def failed_runs(matrix: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Runs that ended in an error of the whole source or site: one row a cause."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in matrix:
+        if row["exit_code"] in {3, 4, 5, 7}:
+            # Without its own names, one refusal on twelve sites is one cause and one row.
+            text = row["message"].removeprefix(f"{row['target']}: ").replace(row["site"], "its site")
+            groups.setdefault(text, []).append(row)
+    for text, rows in groups.items():
+        yield {
+            "kind": "failed",
+            "what": text,
+            "where": names_in_words(sorted({row["job"] for row in rows})),
+            "targets": names_in_words(sorted({row["target"] for row in rows})),
+            "since": min(row["as_of"] or row["last_run_at"] for row in rows),
+            "fix": "syncd check --connect",
+        }
+
+
+def sees_scope(app: App, who: Principal, kind: str, name: str) -> bool:
+    """Is it there, and are all its targets within the rights?"""
+    jobs, targets = app.settings.jobs, app.settings.targets
+    reached = {
+        "all": set(targets),
+        "job": set(jobs[name].targets) if name in jobs else set[str](),
+        "target": {name} & set(targets),
+    }.get(kind, set[str]())
+    # What reaches nothing is not there; of nothing, `all` would say that everybody may see it.
+    return bool(reached) and all(map(who.sees, reached))

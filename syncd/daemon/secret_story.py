@@ -1,0 +1,72 @@
+"""The page of one secret: where it is, what it breaks, what to do, what happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from syncd.bootstrap.app import App
+from syncd.daemon.attention import sees_scope
+from syncd.daemon.secrets_page import row_of_problem, secret_row
+from syncd.ledger.audit import Filter
+from syncd.report.inventory import record_owner
+from syncd.report.rule_hits import hits_now, hits_on, told_to, what_is_wrong
+from syncd.web.principal import Principal
+
+
+def secret_story(
+    app: App, who: Principal, site: str, name: str, batches: list[dict[str, Any]]
+) -> dict[str, Any] | None:
+    """One secret's story: every place of its path, what it breaks, what happened to it; None for one that is not there.
+
+    `batches`: what waits for a release, as `who` may see it.
+    """
+    now = app.runtime.clock()
+    record = app.ledger.record(site, name)
+    problems = [member for member in app.ledger.all_problems() if (member.site, member.subject) == (site, name)]
+    if record is None and not problems:
+        return None
+    job = record.job if record else problems[0].job
+    target = app.first_target_on(site, job)
+    # Answered as if it were not there: nobody learns which names others have.
+    if not who.sees(target):
+        return None
+    ref = record.ref if record else problems[0].ref
+    same = [row for row in app.ledger.records_from(ref.source, ref.path) if row.ref == ref] if ref else []
+    served = app.served
+    places = [secret_row(app, record, served, now) for record in same]
+    rollback = app.ledger.decisions.rollbacks().get((ref.source, ref.path)) if ref else None
+    run = app.ledger.last_run(site, job)
+    asked = Filter(site=site, name=name)
+    lines = list(app.ledger.audit.lines(asked, most=50))
+    return {
+        "name": name, "site": site, "target": target, "job": job,
+        "row": secret_row(app, record, served, now) if record else row_of_problem(problems[0], target),
+        "ref": str(ref) if ref else None,
+        "path": f"{ref.source}:{ref.path}" if ref and record else None,
+        "goes_back": sorted({row["target"] for row in places if who.sees(row["target"])}),
+        "is_whole": all(who.sees(row["target"]) for row in places),
+        "job_is_whole": sees_scope(app, who, "job", job),
+        "owner": record_owner(app, record) if record else "",
+        "rests": app.runtime.paused(job, target),
+        "run": {"exit_code": run.exit_code, "message": run.message, "at": run.finished_at, "good": run.succeeded_at}
+        if run else None,
+        "frozen_until": record.frozen_until if record and record.is_frozen(now) else None,
+        "rollback": str(rollback) if rollback else None,
+        "places": [place for place in places if who.sees(place["target"])],
+        "problems": [
+            {"status": found.kind, "message": found.message, "fix": found.hint, "since": found.first_at}
+            for found in problems
+        ],
+        "rules": [
+            {"rule": hit.rule.id, "then": hit.rule.then.value, "message": what_is_wrong(hit),
+             "judged": hit.is_judged, "left alone": hit.exemption.reason if hit.exemption else None}
+            for hit in told_to(hits_on(app, record) if record else hits_now(app), who.sees)
+            if (hit.subject.site, hit.subject.name) == (site, name)
+        ],
+        "held": [
+            batch
+            for batch in batches
+            if batch["site"] == site and any(action["name"] == name for action in batch["actions"])
+        ],
+        "lines": list(reversed(lines)),
+    }  # fmt: skip
