@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from syncd.cli.check_machine import Row, environment, missing_credentials, state
 from syncd.cli.context import Context, show_json, show_table, warn
 from syncd.cli.parameters import Json
 from syncd.domain import ReadFailure
-from syncd.errors import ConfigError, LedgerError, PlanMoved, SyncdError, worst
+from syncd.errors import ConfigError, PlanMoved, SyncdError, worst
 
 if TYPE_CHECKING:
     from syncd.bootstrap.app import App
     from syncd.config import Settings
-    from syncd.config.fields import Credential
-
-Row = tuple[str, str, str, int]
-"""Result, what was looked at, what was seen, exit code."""
-CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -72,10 +67,10 @@ def check(
     # What comes through a pipe or from a chart is for another machine, which has the credentials and the ledger.
     if not elsewhere:
         # No fault: a command needs only its own credentials, and this may be another machine than that of the jobs.
-        rows += [("note", what, f"not readable here: {error}", 0) for what, error in _missing_credentials(settings)]
-        rows += _environment(settings)
+        rows += [("note", what, f"not readable here: {error}", 0) for what, error in missing_credentials(settings)]
+        rows += environment(settings)
         rows += _extras(settings)
-        ledger, row = _state(context.obj, settings)
+        ledger, row = state(context.obj, settings)
         sizes += f"; {ledger}" if ledger else ""
         rows += [row] if row else []
         # Both read the ledger. Where it cannot be opened, its own row says why, once.
@@ -160,131 +155,6 @@ def _connected(options: Context, settings: Settings, *, connect: bool, probe: st
             yield from _targets(app)
         if probe:
             yield from _probe(app, probe)
-
-
-def _environment(settings: Settings) -> Iterator[Row]:
-    """What the environment says of proxies, certificates and AWS. Raises `ConfigError` for what cannot work."""
-    from syncd.bootstrap.credentials import proxy_of
-    from syncd.bootstrap.sources import client_certificate_of_environment
-    from syncd.config.settings import AwsSettings, VaultSettings
-    from syncd.transport.addresses import proxy_for, see_certificates
-
-    addresses = {target.base_url for target in settings.targets.values()}
-    addresses |= {source.address for source in settings.sources.values() if isinstance(source, VaultSettings)}
-    aws = {name: source for name, source in settings.sources.items() if isinstance(source, AwsSettings)}
-    # AWS is reached by the same law of proxies as all others, so its public address is tried as well.
-    addresses |= {
-        source.endpoint_url or f"https://secretsmanager.{source.region}.amazonaws.com" for source in aws.values()
-    }
-    # Only asked, nothing is sent: a variable that is no proxy's address would fail every cycle at its first request.
-    for address in sorted(addresses):
-        proxy_for(address)
-    for section, peers in (("sources", settings.sources), ("targets", settings.targets)):
-        for name, peer in peers.items():
-            # A credential that is not on this machine was noted above, and is no fault.
-            if isinstance(peer.proxy, str) or (peer.proxy is not None and _is_readable(peer.proxy)):
-                proxy_of(f"{section}.{name}.proxy", peer.proxy)
-    # The variables of Vault's own command (VAULT_CLIENT_CERT) matter to nobody else.
-    if any(isinstance(source, VaultSettings) for source in settings.sources.values()):
-        client_certificate_of_environment()
-    for name in CERTIFICATE_VARIABLES:
-        path = os.environ.get(name)
-        if path and not os.access(path, os.R_OK):
-            raise ConfigError(f"{name} in the environment names nothing readable", hint=f"fix it, or unset {name}")
-    for place, peer in (*settings.sources.items(), *settings.targets.items()):
-        if peer.ca_file and os.access(peer.ca_file, os.R_OK):
-            see_certificates(f"{place}: ca_file", peer.ca_file)
-        # As with the ledger's folder: in a container the file may be there.
-        elif peer.ca_file:
-            yield "note", f"{place}: ca_file", f"not readable here: {peer.ca_file}", 0
-    if aws:
-        yield from _aws(aws)
-
-
-def _aws(sources: dict[str, Any]) -> Iterator[Row]:
-    from difflib import get_close_matches
-
-    from syncd.sources.aws.session import known_regions
-
-    regions = known_regions()
-    for name, source in sources.items():
-        if source.region not in regions and source.endpoint_url is None:
-            near = get_close_matches(source.region, sorted(regions), n=1)
-            meant = f"; did you mean {near[0]}?" if near else ""
-            # No fault: AWS opens regions that an older SDK does not know.
-            yield "warning", f"sources.{name}.region", f"no region of AWS that this SDK knows{meant}", 0
-
-
-def _state(options: Context, settings: Settings) -> tuple[str, Row | None]:
-    """Can the ledger be opened and written, or made? Returns: what is well with it, and a row for what is not."""
-    key, url = settings.state.fingerprint_key, settings.state.url
-    if url is not None and _is_readable(url):
-        from syncd.ledger.engine import postgres_engine
-
-        try:
-            postgres_engine(url.read("state.url").reveal()).dispose()  # nothing is connected before it is used
-        except LedgerError as error:
-            return "", ("failed", "state.url", f"{error.message}; fix: {error.hint}", error.exit_code)
-    if settings.state.path is None or (key is not None and not _is_readable(key)):
-        return "", None  # PostgreSQL is asked with --connect; a key that is not here was said
-    try:
-        file = settings.state.file
-        return _ledger_file(options, file) if file.exists() else _ledger_folder(file)
-    except LedgerError as error:
-        return "", ("failed", "ledger", f"{error.message}; fix: {error.hint}", error.exit_code)
-
-
-def _is_readable(credential: Credential) -> bool:
-    try:
-        credential.read("")
-    except ConfigError:
-        return False
-    return True
-
-
-def _ledger_file(options: Context, file: Path) -> tuple[str, Row | None]:
-    with options.open(writable=False) as app:
-        count = len(app.ledger.records())
-    # The folder, too: SQLite keeps its log and syncd its locks beside the ledger.
-    if not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
-        raise LedgerError(f"the ledger {file} is not writable", hint="make it and its folder writable for this user")
-    return f"{count} secrets in the ledger", None
-
-
-def _ledger_folder(file: Path) -> tuple[str, Row | None]:
-    # The first cycle makes what is missing of the path; the nearest folder that exists decides whether it can.
-    folder = next(parent for parent in file.parents if parent.exists())
-    if not folder.is_dir():
-        raise LedgerError(f"the ledger {file} cannot be made: {folder} is a file", hint="name another state.path")
-    if os.access(folder, os.W_OK | os.X_OK):
-        return "the first cycle makes the ledger", None
-    if folder == file.parent:
-        raise LedgerError(f"the ledger {file} cannot be made: {folder} is not writable", hint="make it writable")
-    # Elsewhere, in a container, its folder may be there.
-    return "", ("note", f"ledger {file}", f"cannot be made here: {folder} is not writable for this user", 0)
-
-
-def _missing_credentials(settings: Any, where: str = "") -> Iterator[tuple[str, str]]:
-    """Credentials that the configuration names and this machine does not have."""
-    from pydantic import BaseModel
-
-    from syncd.config.fields import Credential
-
-    if isinstance(settings, Credential):
-        try:
-            settings.read(where)
-        except ConfigError as error:
-            yield where, error.message.removeprefix(f"{where}: ")
-        return
-    parts: Any = ()
-    if isinstance(settings, BaseModel):
-        parts = ((name, getattr(settings, name)) for name in type(settings).model_fields)
-    elif isinstance(settings, dict):
-        parts = settings.items()
-    elif isinstance(settings, list):
-        parts = enumerate(settings)
-    for name, part in parts:
-        yield from _missing_credentials(part, f"{where}.{name}".lstrip("."))
 
 
 def _sources(app: App) -> Iterator[tuple[str, str, str, int]]:

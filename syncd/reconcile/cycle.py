@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -13,7 +13,6 @@ from syncd.domain import (
     Action,
     Create,
     Delete,
-    Finding,
     Outcome,
     Plan,
     Reason,
@@ -31,62 +30,16 @@ from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.plan.comparisons import CycleState
 from syncd.reconcile.plan.pass_context import Times
 from syncd.reconcile.planned_pass import Look, PlannedPass
-from syncd.reconcile.record.cycle_result import Seen, store_cycle_result
-from syncd.reconcile.record.report import LeftOut, exit_code_of, findings_of, not_carried_out
+from syncd.reconcile.progress import Patience, Progress
+from syncd.reconcile.record.cycle_result import store_cycle_result
+from syncd.reconcile.record.report import exit_code_of, findings_of, not_carried_out
 
 APPLY_SECONDS = 60.0
 """Longest time to keep applying one plan. After it the cycle releases the lock, lists and plans again."""
-MOST_WAIT = 180.0
-"""Seconds that a cycle waits for a site that asks to slow down, without anything getting done."""
 LOOKS = 4
 """Passes that may follow because something was not as listed."""
 Choose = Callable[[PlannedPass], Plan]
 """Picks from a plan what is carried out (a kept plan). Raises `PlanMoved`."""
-
-
-@dataclass(slots=True)
-class _Progress:
-    """How far a cycle has come."""
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    noticed: list[Finding] = field(default_factory=list)
-    left_out: LeftOut = field(default_factory=LeftOut)
-    unsent: int = 0
-    looks: int = 0
-    """Passes that followed because something was not as listed."""
-    planned: PlannedPass | None = None
-    error: SyncdError | None = None
-    rows: Sequence[Record] | None = None
-    """As the last pass left them; None for a cycle that did not see everything."""
-    goes_on: bool = True
-
-    def seen(self) -> Seen | None:
-        """What it leaves; None where it did not see everything."""
-        if self.rows is None or self.planned is None:
-            return None
-        return Seen(self.rows, self.planned.waiting, self.planned.remote)
-
-    def fail(self, error: SyncdError) -> None:
-        """The cycle ends without having seen everything."""
-        # Without rows nothing is booked as seen: statuses and batches stay as an earlier cycle left them.
-        self.error, self.rows, self.goes_on = error, None, False
-
-
-@dataclass(slots=True)
-class _Patience:
-    """Waits for a site that asks to slow down, as long as something gets done between the waits."""
-
-    waited: float = 0.0
-    outcomes: int = 0
-
-    def wait_for(self, failure: TargetUnavailable, outcomes: int) -> float | None:
-        """Seconds to wait; None once the site has asked for long enough, or asks for nothing."""
-        if failure.retry_after is None or not failure.asks_to_wait:
-            return None
-        if outcomes > self.outcomes:
-            self.waited, self.outcomes = 0.0, outcomes
-        self.waited += failure.retry_after
-        return failure.retry_after if self.waited <= MOST_WAIT else None
 
 
 class Cycle:
@@ -96,7 +49,7 @@ class Cycle:
         self._look, self._runtime, self._job = look, look.runtime, look.job
         self._allowed_deletes = allowed_deletes
         self._state = CycleState()
-        self._progress, self._patience = _Progress(), _Patience()
+        self._progress, self._patience = Progress(), Patience()
 
     def run(self, cache: ObservationCache, *, wait: timedelta, choose: Choose | None = None) -> SyncReport:
         """Sync; never raises what a source, a target or the ledger does: the report holds it."""

@@ -1,0 +1,60 @@
+"""How far a cycle has come, and how long it waits for a site."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from syncd.domain import Finding, Outcome, Record
+from syncd.errors import SyncdError, TargetUnavailable
+from syncd.reconcile.planned_pass import PlannedPass
+from syncd.reconcile.record.cycle_result import Seen
+from syncd.reconcile.record.report import LeftOut
+
+MOST_WAIT = 180.0
+"""Seconds that a cycle waits for a site that asks to slow down, without anything getting done."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a cycle has come."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    noticed: list[Finding] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
+    unsent: int = 0
+    looks: int = 0
+    """Passes that followed because something was not as listed."""
+    planned: PlannedPass | None = None
+    error: SyncdError | None = None
+    rows: Sequence[Record] | None = None
+    """As the last pass left them; None for a cycle that did not see everything."""
+    goes_on: bool = True
+
+    def seen(self) -> Seen | None:
+        """What it leaves; None where it did not see everything."""
+        if self.rows is None or self.planned is None:
+            return None
+        return Seen(self.rows, self.planned.waiting, self.planned.remote)
+
+    def fail(self, error: SyncdError) -> None:
+        """The cycle ends without having seen everything."""
+        # Without rows nothing is booked as seen: statuses and batches stay as an earlier cycle left them.
+        self.error, self.rows, self.goes_on = error, None, False
+
+
+@dataclass(slots=True)
+class Patience:
+    """Waits for a site that asks to slow down, as long as something gets done between the waits."""
+
+    waited: float = 0.0
+    outcomes: int = 0
+
+    def wait_for(self, failure: TargetUnavailable, outcomes: int) -> float | None:
+        """Seconds to wait; None once the site has asked for long enough, or asks for nothing."""
+        if failure.retry_after is None or not failure.asks_to_wait:
+            return None
+        if outcomes > self.outcomes:
+            self.waited, self.outcomes = 0.0, outcomes
+        self.waited += failure.retry_after
+        return failure.retry_after if self.waited <= MOST_WAIT else None
