@@ -242,7 +242,9 @@ def test_a_ledger_that_went_under_a_process_is_noticed_before_the_next_write(
         before = job.writes()
         (report,) = sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="test", wait=timedelta(0)))
         assert report.exit_code == 7, report
-        assert "removed or replaced" in str(report.error) or "cannot be used" in str(report.error)
+        # A folder goes file by file: its lock may be missed before the ledger is.
+        said = str(report.error)
+        assert any(words in said for words in ("removed or replaced", "cannot be used", "was lost")), said
         if moment == "between":
             assert job.writes() == before
         else:
