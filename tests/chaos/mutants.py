@@ -836,7 +836,7 @@ MUTANTS = (
       WHERE + "test_a_site_that_was_not_reached_does_not_have_it"),
     M("numbers that began anew are no later ones", "report/whereabouts.py:has_it",
       "return holds is not None and not began_anew and", "return holds is not None and",
-      WHERE + "test_numbers_that_began_anew_are_no_later_ones"),
+      "tests/unit/report/test_whereabouts.py"),
     M("a release lasts while something else keeps it back", "reconcile/plan/governing.py:Governing.governed",
       "{action.name: action for action in provisional.actions}", "{action.name: action for action in self.passed(provisional).actions}",
       RELEASE + "test_a_release_lasts_while_something_else_keeps_it_back"),

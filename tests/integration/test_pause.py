@@ -216,6 +216,9 @@ def test_nothing_is_deleted_by_command_on_a_site_of_which_a_target_is_paused(lab
         assert lab.run("pause", *paused, "--reason", "hands off").code == 0
         assert lab.run("state", "forget", "a_v", "--delete", "--reason", "x").code == 6, paused
         assert "a_v" in lab.site.values()
+        with sqlite3.connect(lab.state) as ledger:  # as a ledger of before has it: by the target's name alone
+            ledger.execute("UPDATE syncd_pauses SET site = ''")
+        assert lab.run("state", "forget", "a_v", "--delete", "--reason", "x").code == 6, paused
         assert lab.run("resume", *paused).code == 0
     assert lab.run("state", "forget", "a_v", "--delete", "--reason", "x").code == 0
 
