@@ -33,6 +33,7 @@ from syncd.reconcile.planned_pass import Look, PlannedPass
 from syncd.reconcile.progress import Patience, Progress
 from syncd.reconcile.record.cycle_result import store_cycle_result
 from syncd.reconcile.record.report import exit_code_of, findings_of, not_carried_out
+from syncd.reconcile.rules.gate import Releases
 
 APPLY_SECONDS = 60.0
 """Longest time to keep applying one plan. After it the cycle releases the lock, lists and plans again."""
@@ -253,8 +254,9 @@ class Cycle:
         if released is None:
             return True
         held = self._runtime.store.held(self._look.site, self._job.name)
-        same = (item for item in held if item.batch == released.batch and item.name == action.name)
-        return any(all(map(item.is_released, moments)) for item in same)
+        releases = Releases(actions=tuple(held), moments=tuple(moments))
+        same = (item for item in releases.actions if item.batch == released.batch and item.name == action.name)
+        return any(map(releases.holds, same))
 
     def _agreement(self, planned: PlannedPass, action: Action) -> Mapping[str, str]:
         """What an action's lines say of the release or rollback that is behind it."""
