@@ -8,12 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import httpx
-
 from syncd.domain.untrusted import origin_of
 from syncd.errors import ConfigError, SyncdError
-from syncd.transport.httpx_client import client_for
-from syncd.transport.httpx_limits import deadline
+from syncd.transport.httpx_client import post
 
 SECONDS = 10.0
 """For one batch over HTTP."""
@@ -77,19 +74,12 @@ class HttpSink:
         body = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
         where = origin_of(self._url)
         try:
-            kind = {"Content-Type": "application/x-ndjson"}
-            # The answer is never read: its status says all, and its size fills no memory.
-            with (
-                client_for(self._url, seconds=SECONDS) as client,
-                deadline(SECONDS),
-                client.stream("POST", self._url, content=body, headers=kind) as answer,
-            ):
-                status = answer.status_code
+            status = post(self._url, body, "application/x-ndjson", seconds=SECONDS)
         except ConfigError as error:
             raise SinkError(f"the audit sink {where}: {error.message}", hint=error.hint) from None
-        except (httpx.HTTPError, OSError, ValueError) as error:
+        except ConnectionError as error:
             raise SinkError(
-                f"the audit sink {where} cannot be reached ({type(error).__name__})", hint="see audit.url and the proxy"
+                f"the audit sink {where} cannot be reached ({error})", hint="see audit.url and the proxy"
             ) from None
         if not 200 <= status < 300:
             raise SinkError(f"the audit sink {where} answered HTTP {status}", hint="see audit.url, and its own logs")

@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 
 from syncd import __version__
 from syncd.cli import (
+    apply,
     audit,
     check,
     explain,
@@ -59,6 +60,7 @@ app = typer.Typer(
 )
 sync.add_to(app)
 plan.add_to(app)
+apply.add_to(app)
 check.add_to(app)
 inspect.add_to(app)
 explain.add_to(app)

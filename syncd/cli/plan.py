@@ -1,4 +1,4 @@
-"""`syncd plan` and `syncd apply`."""
+"""`syncd plan`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.context import chosen_jobs, duration, show, show_json, show_table, warn
+from syncd.cli.context import chosen_jobs, show, show_json, show_table, warn
 from syncd.cli.json_rows import failure_row, finding_row
-from syncd.cli.parameters import Jobs, Json, Wait
+from syncd.cli.parameters import Jobs, Json
 from syncd.cli.plan_markdown import Part, markdown
-from syncd.cli.report_output import ReportOutput, cycle_error_lines, problems
-from syncd.cli.write_session import working
+from syncd.cli.plan_wishes import Wishes
+from syncd.cli.report_output import cycle_error_lines, problems
 from syncd.domain import FAILING_KINDS, Action, Create, Delete, Finding, FindingKind, verb_of, version_label
 from syncd.errors import ConfigError, SyncdError, worst
 
 if TYPE_CHECKING:
-    from syncd.bootstrap.app import App
-    from syncd.domain.job import Job
-    from syncd.reconcile.observe.observation_cache import ObservationCache
     from syncd.reconcile.planned_pass import PlannedPass
 
 SHORT = 12
@@ -31,9 +28,8 @@ SHORT = 12
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
+    """Register the command."""
     app.command()(plan)
-    app.command()(apply)
 
 
 def plan(
@@ -58,7 +54,7 @@ def plan(
     codes, plans, failed = set(), [], list[dict[str, str]]()
     total: Counter[str] = Counter()
     errors: list[tuple[str, str, SyncdError]] = []
-    wishes, parts = _Wishes(), list[Part]()
+    wishes, parts = Wishes(), list[Part]()
     with context.obj.open(writable=False) as app:
         # One for all jobs: each source and site is listed once for the whole plan, so its parts agree.
         cache = ObservationCache()
@@ -140,37 +136,6 @@ def _part(job: str, target: str, planned: PlannedPass, findings: tuple[Finding, 
     return Part(job=job, target=target, rows=[_row(action) for action in planned.plan.actions], notes=notes)
 
 
-class _Wishes:
-    """The names that the jobs of one command want to write, in their order: the first one has a name."""
-
-    def __init__(self) -> None:
-        self._by_name: dict[tuple[str, str], tuple[str, Action]] = {}
-
-    def sorted_out(self, site: str, job: str, actions: Sequence[Action]) -> tuple[tuple[Action, ...], list[Finding]]:
-        """The actions that are this job's, and a conflict for each name that an earlier one gives to another path.
-
-        What an earlier job or target sends in the same way is its own, and needs no second time.
-        """
-        fresh, disputed = [], []
-        for action in actions:
-            # Names that differ only in case collide: a site may take them for one.
-            earlier = self._by_name.setdefault((site, action.name.casefold()), (job, action))
-            if earlier[1] is action:
-                fresh.append(action)
-            # A deletion wants nothing under the name, so it disputes it with nobody.
-            elif not isinstance(action, Delete) and not isinstance(earlier[1], Delete):
-                rival = earlier[1].desired
-                # Two jobs that give one reference the same name merge, and one of them sends it for both.
-                if (rival.name, rival.ref, rival.pin) != (action.name, action.desired.ref, action.desired.pin):
-                    message = f"{rival.name} belongs to {rival.ref} of job {earlier[0]}"
-                    hint = "give one of the two rules another `name`"
-                    ref = action.desired.ref
-                    disputed.append(
-                        Finding(kind=FindingKind.CONFLICT, name=action.name, ref=ref, message=message, hint=hint)
-                    )
-        return tuple(fresh), disputed
-
-
 def _show_plan(job: str, target: str, planned: PlannedPass, findings: tuple[Finding, ...]) -> None:
     from syncd.reconcile.saved_plan import unversioned
 
@@ -205,87 +170,3 @@ def _row(action: Action) -> list[str]:
         reason,
         str(ref),
     ]
-
-
-def _planned_job(app: App, part: dict[str, Any]) -> Job:
-    """The job of one part of a plan, if it sends to that target and that site. Raises `PlanMoved`."""
-    from syncd.errors import PlanMoved
-
-    job = app.runtime.jobs.get(part["job"])
-    # A target may lead to another site by now, where the plan's ids belong to others or to nobody.
-    if job is None or part["target"] not in job.targets or app.site_of(part["target"]) != part["site"]:
-        raise PlanMoved(
-            "a job, its target or its site is not as the plan says; nothing was done",
-            hint="look again with: syncd plan",
-        )
-    return job
-
-
-def _see_that_nothing_rests(app: App, content: dict[str, Any]) -> None:
-    """Raise `PlanMoved` where a job of the plan is paused: nothing of it is carried out then."""
-    from syncd.errors import PlanMoved
-
-    for part in content["plans"]:
-        # A part without actions sends nothing, so its pause holds up no other.
-        if part["actions"] and (rests := app.runtime.paused(part["job"], part["target"])):
-            raise PlanMoved(
-                f"{rests}; nothing was done",
-                hint="see: syncd status; end the pause with syncd resume, then apply it again",
-            )
-
-
-def _holds_something(app: App, part: dict[str, Any], cache: ObservationCache) -> bool:
-    """Does something of a part without actions wait for a release? Its batches are made by whoever applies the rest."""
-    from syncd.bootstrap.process import holder
-    from syncd.reconcile.cycle import Cycle
-    from syncd.reconcile.planned_pass import Look
-
-    job = app.runtime.jobs.get(part["job"])
-    if job is None or part["target"] not in job.targets:
-        return False
-    look = Look(runtime=app.runtime, job=job, target_name=part["target"], holder=holder())
-    try:
-        return bool(Cycle(look).plan(cache).waiting)
-    except SyncdError:  # nothing of this part is to be done, so nothing of it fails
-        return False
-
-
-def apply(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="A plan kept with `syncd plan --out`.")],
-    *,
-    wait: Wait = "5m",
-    as_json: Json = False,
-) -> int:
-    """Carry out exactly a kept plan; refused if what it touches has moved since."""
-    from syncd.bootstrap.process import holder
-    from syncd.domain.audit import CAUSE
-    from syncd.errors import PlanMoved
-    from syncd.reconcile import saved_plan as planfile
-    from syncd.reconcile.cycle import Cycle
-    from syncd.reconcile.observe.observation_cache import ObservationCache
-    from syncd.reconcile.planned_pass import Look
-
-    # Before a ledger is opened, or made: a file that is no plan, or was edited, does nothing at all.
-    content, patience = planfile.read(file), duration(wait, "--wait")
-    with working(context.obj) as app:
-        # Names, limits and rules come from the configuration: under another one nobody has agreed to these actions.
-        if content["configuration"] != app.config_digest:
-            raise PlanMoved("the configuration is not the one that the plan was made under", hint="plan again")
-        _see_that_nothing_rests(app, content)
-        cache = ObservationCache()
-        parts = [part for part in content["plans"] if part["actions"] or _holds_something(app, part, cache)]
-        todo = [(_planned_job(app, part), part) for part in parts]
-        looks = [Look(runtime=app.runtime, job=job, target_name=part["target"], holder=holder()) for job, part in todo]
-        # Each line of the audit trail names the plan, so that what was agreed on is found from what was done.
-        CAUSE.set(replace(CAUSE.get(), plan=planfile.digest(content)))
-        for look, (_, part) in zip(looks, todo, strict=True):  # all of it or nothing: see all before the first write
-            planfile.check(part["actions"], Cycle(look).plan(cache))
-        output = ReportOutput(as_json=as_json)
-        for look, (_, part) in zip(looks, todo, strict=True):
-            choose = planfile.exactly(part["actions"])
-            # A new look for each part: what the part before has written is not in the old one.
-            output.take(Cycle(look).run(ObservationCache(), wait=patience, choose=choose))
-        if not todo:
-            warn("the plan holds no actions; nothing to do")
-        return output.show([(job.name, part["target"]) for job, part in todo])

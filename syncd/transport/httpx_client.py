@@ -10,7 +10,7 @@ import httpx
 
 from syncd.errors import ConfigError
 from syncd.transport.addresses import is_loopback, proxy_for
-from syncd.transport.httpx_limits import DeadlineTransport
+from syncd.transport.httpx_limits import DeadlineTransport, deadline
 
 
 def client_for(
@@ -48,6 +48,24 @@ def client_for(
         trust_env=False,
         headers={"Accept-Encoding": "identity", "User-Agent": "syncd"},
     )
+
+
+def post(url: str, body: bytes, kind: str, *, seconds: float) -> int:
+    """Post to an address that syncd knows nothing of; return the status of its answer, which is not read.
+
+    `kind`: the body's content type. `seconds`: of the whole exchange.
+    Raises `ConfigError` as `client_for` does, `ConnectionError` with the kind of the cause where no answer came.
+    """
+    try:
+        # The status says all, and the answer's size fills no memory.
+        with (
+            client_for(url, seconds=seconds) as client,
+            deadline(seconds),
+            client.stream("POST", url, content=body, headers={"Content-Type": kind}) as answer,
+        ):
+            return answer.status_code
+    except (httpx.HTTPError, OSError, ValueError) as error:
+        raise ConnectionError(type(error).__name__) from None
 
 
 def _trusted(ca_file: str) -> ssl.SSLContext:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from syncd.bootstrap.app import App, Surroundings
 from syncd.config import load
-from syncd.reconcile.run_job import Run, sync_job
 from tests.lab import Bao, Lab
+from tests.support.clocks import machine_clock, one_cycle
 
 YEAR = timedelta(days=365)
 
@@ -34,26 +31,14 @@ def job(lab: Lab, bao: Bao) -> Lab:
     return lab
 
 
-@contextmanager
-def clock(job: Lab, ahead: timedelta) -> Iterator[App]:
-    """This machine's clock alone is wrong."""
-    with App(load(job.config_file), Surroundings(clock=lambda: datetime.now(UTC) + ahead)) as app:
-        yield app
-
-
-def cycle(app: App) -> Any:
-    (report,) = sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="test", wait=timedelta(0)))
-    return report
-
-
 STEPS = [YEAR, timedelta(days=2), timedelta(hours=25), 10 * YEAR]
 
 
 @pytest.mark.parametrize("ahead", STEPS)
 def test_quarantine_does_not_outlast_a_clock_that_was_ahead(job: Lab, bao: Bao, ahead: timedelta) -> None:
     bao.put("app/s0", v="x" * 4000)
-    with clock(job, ahead) as app:
-        cycle(app)
+    with machine_clock(job, ahead) as app:
+        one_cycle(app)
     assert job.run("sync").code == 1, "tried at once: it may have been mended meanwhile"
     assert job.statuses()["s0_v"] in {"failed", "quarantined"}
     row = next(one for one in job.run("status", "--json").json["troubles"] if one["name"] == "s0_v")
@@ -71,10 +56,10 @@ def test_contested_does_not_outlast_it(job: Lab, ahead: timedelta) -> None:
         job.site.update(one.id, {"value": "by hand"})
         job.site._clock = lambda: datetime.now(UTC)
 
-    with clock(job, ahead) as app:
+    with machine_clock(job, ahead) as app:
         for _ in range(3):
             by_hand()
-            cycle(app)
+            one_cycle(app)
     by_hand()
     job.run("sync")
     assert job.site.values()["s1_v"] == "1"
@@ -85,16 +70,16 @@ def test_the_deletion_limit_neither_lasts_for_a_year_nor_is_forgotten(job: Lab, 
     for number in range(4):
         bao.remove(f"app/s{number}")
     job.config["jobs"]["job"]["guard"] = {"max_deletes": 4}
-    with clock(job, ahead) as app:
-        cycle(app)
+    with machine_clock(job, ahead) as app:
+        one_cycle(app)
     assert len(job.site.values()) == 6
     job.config["jobs"]["job"]["guard"] = {"max_deletes": 4}
     bao.remove("app/s4")
     assert job.run("sync").code == 6 and len(job.site.values()) == 6, "four went today"
     later = timedelta(hours=73)  # a day after each moment that a clock said it was
     job.wix.clock = lambda: datetime.now(UTC) + later
-    with clock(job, later) as app:
-        assert cycle(app).exit_code == 0
+    with machine_clock(job, later) as app:
+        assert one_cycle(app).exit_code == 0
     assert len(job.site.values()) == 5, "a day later, also at Wix, there is room"
 
 
@@ -102,12 +87,12 @@ def test_the_deletion_limit_neither_lasts_for_a_year_nor_is_forgotten(job: Lab, 
 @pytest.mark.parametrize("ahead", STEPS)
 def test_history_and_verification_survive_it(job: Lab, ahead: timedelta) -> None:
     before = job.run("explain", "s2_v", "--json").json["history"]
-    with clock(job, ahead) as app:
-        cycle(app)
+    with machine_clock(job, ahead) as app:
+        one_cycle(app)
     assert job.run("explain", "s2_v", "--json").json["history"][-len(before) :] == before
     assert any(one["event"] == "clock.set_back" for one in job.run("sync").events)
-    with clock(job, timedelta(hours=25)) as app:
-        cycle(app)
+    with machine_clock(job, timedelta(hours=25)) as app:
+        one_cycle(app)
         now = datetime.now(UTC) + timedelta(hours=25)
         assert all(
             record.verified_at and abs(now - record.verified_at) < timedelta(hours=1) for record in app.ledger.records()
@@ -118,10 +103,10 @@ def test_history_and_verification_survive_it(job: Lab, ahead: timedelta) -> None
 def test_set_back_it_goes_on(job: Lab, bao: Bao, back: timedelta) -> None:
     bao.put("app/s3", v="2")
     bao.put("app/new", v="3")
-    with clock(job, -back) as app:
-        assert cycle(app).exit_code == 0
+    with machine_clock(job, -back) as app:
+        assert one_cycle(app).exit_code == 0
         assert {"2", "3"} <= set(job.site.values().values())
-        assert not cycle(app).outcomes
+        assert not one_cycle(app).outcomes
 
 
 @pytest.mark.parametrize("ahead", STEPS)
@@ -153,8 +138,8 @@ def test_a_clock_that_steps_ahead_makes_no_day_begin(job: Lab, bao: Bao, whose: 
         bao.remove(f"app/{name}")
     assert job.run("sync").code == 6
     if whose == "ours":
-        with clock(job, ahead) as app:
-            assert [cycle(app).exit_code for _ in range(3)] == [6, 6, 6]
+        with machine_clock(job, ahead) as app:
+            assert [one_cycle(app).exit_code for _ in range(3)] == [6, 6, 6]
     else:
         job.wix.clock = lambda: datetime.now(UTC) + ahead
         assert [job.run("sync").code for _ in range(3)] == [6, 6, 6]
@@ -169,9 +154,9 @@ def test_a_clock_that_steps_ahead_makes_no_absence_longer(job: Lab, bao: Bao, wh
     bao.remove("app/s0")
     assert job.run("sync").code == 0
     if whose == "ours":
-        with clock(job, ahead) as app:
+        with machine_clock(job, ahead) as app:
             for _ in range(3):
-                cycle(app)
+                one_cycle(app)
     else:
         job.wix.clock = lambda: datetime.now(UTC) + ahead
         for _ in range(3):

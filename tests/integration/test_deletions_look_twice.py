@@ -123,23 +123,23 @@ def test_a_source_with_a_new_name_has_to_lead_to_the_same_mount(lab: Lab, bao: B
     assert lab.site.values() == {name: value for name, value in before.items() if name not in gone}
 
 
-def test_a_twin_in_another_case_takes_the_place(lab: Lab, bao: Bao) -> None:
+def token_and_other(lab: Lab, bao: Bao) -> None:
     lab.vault(bao)
     for name in "abc":
         bao.put(f"app/{name}", v=f"of {name}")
     lab.job("job", "vault", rule(bao, "app/a", "token"), rule(bao, "app/c", "other"), **DELETING)
     assert lab.run("sync").code == 0
+
+
+def test_a_twin_in_another_case_takes_the_place(lab: Lab, bao: Bao) -> None:
+    token_and_other(lab, bao)
     lab.config["jobs"]["job"]["secrets"][0] = rule(bao, "app/b", "TOKEN")
     lab.settle()
     assert lab.site.values() == {"TOKEN": "of b", "other": "of c"}
 
 
 def test_a_twin_that_is_held_takes_the_place_after_its_release(lab: Lab, bao: Bao) -> None:
-    lab.vault(bao)
-    for name in "abc":
-        bao.put(f"app/{name}", v=f"of {name}")
-    lab.job("job", "vault", rule(bao, "app/a", "token"), rule(bao, "app/c", "other"), **DELETING)
-    assert lab.run("sync").code == 0
+    token_and_other(lab, bao)
     lab.config["rules"] = [{"id": "watched", "path": "*/app/b", "then": "hold"}]
     lab.config["jobs"]["job"]["secrets"][0] = rule(bao, "app/b", "TOKEN")
     for _ in range(2):

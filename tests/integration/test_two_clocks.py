@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncd.bootstrap.app import App, Surroundings
-from syncd.config import load
-from syncd.reconcile.run_job import Run, sync_job
 from tests.lab import Bao, Lab
+from tests.support.clocks import machine_clock, one_cycle
 
 AHEAD, BEHIND = timedelta(days=2), timedelta(days=-3)
 
@@ -28,16 +25,9 @@ def job(lab: Lab, bao: Bao) -> Lab:
     return lab
 
 
-@contextmanager
-def clock(lab: Lab, off: timedelta) -> Iterator[App]:
-    with App(load(lab.config_file), Surroundings(clock=lambda: datetime.now(UTC) + off)) as app:
-        yield app
-
-
 def once(lab: Lab, off: timedelta) -> int:
-    with clock(lab, off) as app:
-        (report,) = sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="test", wait=timedelta(0)))
-    return report.exit_code
+    with machine_clock(lab, off) as app:
+        return one_cycle(app).exit_code
 
 
 def made_older(lab: Lab, table: str, *columns: str) -> None:

@@ -1,0 +1,38 @@
+"""What the jobs of one `plan` want to write: the second to want a name is told so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from syncd.domain import Action, Delete, Finding, FindingKind
+
+
+class Wishes:
+    """The names that the jobs of one command want to write, in their order: the first one has a name."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[tuple[str, str], tuple[str, Action]] = {}
+
+    def sorted_out(self, site: str, job: str, actions: Sequence[Action]) -> tuple[tuple[Action, ...], list[Finding]]:
+        """The actions that are this job's, and a conflict for each name that an earlier one gives to another path.
+
+        What an earlier job or target sends in the same way is its own, and needs no second time.
+        """
+        fresh, disputed = [], []
+        for action in actions:
+            # Names that differ only in case collide: a site may take them for one.
+            earlier = self._by_name.setdefault((site, action.name.casefold()), (job, action))
+            if earlier[1] is action:
+                fresh.append(action)
+            # A deletion wants nothing under the name, so it disputes it with nobody.
+            elif not isinstance(action, Delete) and not isinstance(earlier[1], Delete):
+                rival = earlier[1].desired
+                # Two jobs that give one reference the same name merge, and one of them sends it for both.
+                if (rival.name, rival.ref, rival.pin) != (action.name, action.desired.ref, action.desired.pin):
+                    message = f"{rival.name} belongs to {rival.ref} of job {earlier[0]}"
+                    hint = "give one of the two rules another `name`"
+                    ref = action.desired.ref
+                    disputed.append(
+                        Finding(kind=FindingKind.CONFLICT, name=action.name, ref=ref, message=message, hint=hint)
+                    )
+        return tuple(fresh), disputed
