@@ -257,3 +257,38 @@ def test_a_lost_answer_that_can_give_no_new_date_hides_no_persons_change(lab: La
     for _ in range(2):
         lab.run("sync")
     assert set(lab.site.values().values()) == {"HAND-MADE"} and set(lab.statuses().values()) == {"behind"}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("policy", ["report", "restore"])
+@pytest.mark.parametrize("fault", ["reset_before", "reset_after", "504_after"])
+def test_what_a_person_left_after_a_lost_rotation_is_told(job: Lab, bao: Bao, policy: str, fault: str) -> None:
+    """A new version goes out whatever the policy, but what it overwrites is no change of ours."""
+    job.config["jobs"]["job"]["drift_policy"] = policy
+    bao.put("app/x", a="new", b="two")
+    job.wix.fault(fault, "PATCH", times=20)
+    job.run("sync")
+    job.wix.faults.clear()
+    changed_by_hand(job, "a")
+    job.run("sync")
+    lines = [line["event"] for line in job.run("audit", "show", "--json").json if line["name"] == "a"]
+    assert values(job)["a"] == "new" and {"drift.found", "drift.restored"} <= set(lines)
+
+
+@pytest.mark.parametrize("days", [0, 2])
+def test_what_was_looked_for_by_its_id_and_is_somebodys_stays(job: Lab, bao: Bao, days: int) -> None:
+    """The look-up writes a date of ours over the person's; what was read then tells whose it is."""
+    job.config["jobs"]["job"]["drift_policy"] = "report"
+    bao.put("app/y", c="three")
+    assert job.run("sync").code == 0
+    changed_by_hand(job, "c")
+    kv = bao.root.secrets.kv.v2
+    kv.delete_latest_version_of_secret("app/y", mount_point=bao.mount)
+    job.site.options.hide = lambda one: one.name == "c"
+    job.run("sync")
+    job.site.options.hide = lambda one: False
+    kv.undelete_secret_versions("app/y", [1], mount_point=bao.mount)
+    for _ in range(2):
+        with later(job, days=days, minutes=20) as app:
+            report = cycle(app)
+        assert values(job)["c"] == "HAND-MADE" and report.found(FindingKind.DRIFT)

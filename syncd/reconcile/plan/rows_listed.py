@@ -43,7 +43,7 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
         return _moved(row, desired, record, listed, change)
     # What the site holds is not known: nothing else about the value can be judged before that.
     if record.unverified:
-        return _compare_first(row, desired, record, listed, Reason.UNVERIFIED)
+        return _of_unknown_content(row, desired, record, listed, change)
     # The configuration changed the case, so this is no drift, and counts for no restore. What somebody else changed and
     # the policy leaves is left whole: a new name would give it a date of ours, and hide the change.
     if record.name != desired.name and not new_version and not row.policies.restore and change is Change.THEIRS:
@@ -215,6 +215,25 @@ def _compare_first(row: Row, desired: DesiredSecret, record: Record, listed: Rem
     # The write stands until a comparison makes it needless; where there can be none, it goes.
     compare = Verdict(compare=desired.name if evidence.site_values_readable and not known else "")
     return compare + update(desired, record, reason, rename=listed.name != desired.name)
+
+
+def _of_unknown_content(
+    row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret, change: Change
+) -> Verdict:
+    """Compare first. A value that was read, and that no write of ours carried, is somebody's: the policy holds."""
+    site_value, rename = row.evidence.site_values.get(desired.name), listed.name != desired.name
+    carried = {desired.fingerprint, record.fingerprint, *(write.fingerprint for write in record.lost_writes)}
+    # A write of which nobody knows what it carried may have left any value.
+    if site_value is None or site_value in carried or carried & {None, ""}:
+        return _compare_first(row, desired, record, listed, Reason.UNVERIFIED)
+    # A new source version goes out whatever the policy.
+    is_new = desired.version != record.version
+    objection = None if is_new else objection_to_restore(row, desired, record, SOMEBODY)
+    if objection is None:
+        return update(desired, record, Reason.UNVERIFIED, rename=rename, restore=True)
+    # A date that tells it apart from our last write tells it in the next cycle, too.
+    known = replace(record, unverified=False, lost_writes=())
+    return objection + (note(known) if change is Change.THEIRS else NOTHING)
 
 
 def _verified(record: Record, desired: DesiredSecret, listed: RemoteSecret, now: datetime, *, late: bool) -> Record:

@@ -147,7 +147,16 @@ def _adopt(row: Row, desired: DesiredSecret, found: RemoteSecret) -> Verdict:
         site=row.inputs.site, name=desired.name, target=row.inputs.target, job=desired.job, ref=desired.ref
     )
     # It never becomes ours to delete, and what it holds is not known before it is compared or written.
-    taken = replace(seed, remote_id=found.id, pin=desired.pin, adopted=True, unverified=True, pending=None, window=None)
+    taken = replace(
+        seed,
+        remote_id=found.id,
+        pin=desired.pin,
+        adopted=True,
+        fingerprint=None,
+        unverified=True,
+        pending=None,
+        window=None,
+    )
     site_value = evidence.site_values.get(desired.name)
     if site_value is None or desired.fingerprint is None:
         may_compare = evidence.site_values_readable and desired.name not in evidence.uncompared

@@ -170,6 +170,30 @@ ROWS = {
         wanted=READ, record=record(fingerprint="f1"), then="update verification found another value"
     ),
     "not verified": Row(record=record(unverified=True), then="update content not verified"),
+    "not verified, and no write of ours left what it holds": Row(
+        record=record(unverified=True),
+        listed=listed(updated_at=NOW - HOUR),
+        wanted=READ,
+        policies={"restore": False},
+        evidence={"site_values": {"KEY": "other"}},
+        then="drift",
+    ),
+    "not verified, and it holds what a lost write carried": Row(
+        record=record(unverified=True, lost_writes=(LostWrite(NOW - 2 * HOUR, "other"),)),
+        listed=listed(updated_at=NOW - HOUR),
+        wanted=READ,
+        policies={"restore": False},
+        evidence={"site_values": {"KEY": "other"}},
+        then="update content not verified",
+    ),
+    "not verified, somebody's, and a new version": Row(
+        record=record(unverified=True, version="1", fingerprint="f1"),
+        listed=listed(updated_at=NOW - HOUR),
+        wanted=READ,
+        policies={"restore": False},
+        evidence={"site_values": {"KEY": "other"}},
+        then="update content not verified",
+    ),
     "not verified, and seen to be ours": Row(
         wanted=READ,
         record=record(unverified=True),
