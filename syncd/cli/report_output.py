@@ -65,6 +65,7 @@ SHOWN = FAILING_KINDS | {
     FindingKind.WITHHELD,
     FindingKind.TAKEN_BACK,
     FindingKind.JOINED,
+    FindingKind.HANDED_OVER,
     FindingKind.BEHIND,
     FindingKind.HELD,
     FindingKind.ROLLED_BACK,

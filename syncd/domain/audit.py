@@ -172,6 +172,20 @@ def taken_back_entry(record: Record, job: str) -> Entry:
     )
 
 
+def handed_over_entry(record: Record, job: str) -> Entry:
+    """The line of a secret that another installation took over at Wix: the ledger keeps no row of it any more."""
+    return Entry(
+        event="secret.forgotten",
+        name=record.name,
+        ref=str(record.ref),
+        remote_id=record.remote_id,
+        job=job,
+        target=record.target,
+        site=record.site,
+        detail={"by": "the mark of another syncd"},
+    )
+
+
 def stamp(at: datetime) -> str:
     """RFC 3339 in UTC with microseconds."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

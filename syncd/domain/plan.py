@@ -110,6 +110,7 @@ class FindingKind(StrEnum):
     WITHHELD = "withheld"
     TAKEN_BACK = "taken back"
     JOINED = "joined"
+    HANDED_OVER = "handed over"
     BEHIND = "behind"
     DENIED = "denied"
     HELD = "held"

@@ -259,9 +259,6 @@ class StateStore(Protocol):
     def held(self, site: str, job: str) -> tuple[HeldAction, ...]:
         """What waits for a release, or was released and is not sent yet."""
 
-    def drifted(self, site: str, job: str) -> frozenset[str]:
-        """Names of a job that somebody else changed at Wix, as its last cycle found."""
-
     def rollbacks(self, source: str) -> Mapping[str, Rollback]:
         """The paths of a source that a person rolled back, as far as that holds at this moment."""
 

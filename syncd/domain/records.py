@@ -55,6 +55,10 @@ class Record:
     lost_writes: tuple[LostWrite, ...] = ()
     """Writes whose answers were lost, one each: as many late commits may still follow."""
     unverified: bool = False
+    theirs: bool = False
+    """Somebody else's change at Wix was found, and left there: see `drift_policy`."""
+    remarked: bool = False
+    """A look-up by its id wrote our mark again: what stood there before it is not known, so nothing deletes it."""
     window: WriteWindow | None = None
     pinned_at: datetime | None = None
     """`updatedDate` known to be of our last write."""

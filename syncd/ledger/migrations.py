@@ -291,6 +291,18 @@ def _keep_sites_apart(connection: Connection) -> None:
         connection.execute(text("INSERT INTO syncd_aliases VALUES (:old, :site)"), {"old": old, "site": site})
 
 
+def _remember_whose(connection: Connection) -> None:
+    """To 10: the row tells that somebody else's change was found and left at Wix, and that a look-up wrote its mark."""
+    for statement in (
+        "ALTER TABLE syncd_records ADD COLUMN theirs BOOLEAN NOT NULL DEFAULT FALSE",
+        "ALTER TABLE syncd_records ADD COLUMN remarked BOOLEAN NOT NULL DEFAULT FALSE",
+        """UPDATE syncd_records SET theirs = TRUE WHERE status = 'contested' OR EXISTS (
+            SELECT 1 FROM syncd_audit_findings AS found WHERE found.stream = syncd_records.site
+            AND found.job = syncd_records.job AND found.name = syncd_records.name AND found.event = 'drift.found')""",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 STEPS: tuple[Callable[[Connection], None], ...] = (
     _add_seals,
     _follow_ids,
@@ -300,6 +312,7 @@ STEPS: tuple[Callable[[Connection], None], ...] = (
     _judge_by_reference,
     _count_and_index,
     _keep_sites_apart,
+    _remember_whose,
 )
 """Migrations, each in the SQL of its time: the first leads from schema version 1 to 2, and so on."""
 CURRENT = 1 + len(STEPS)

@@ -150,12 +150,6 @@ class PastQueries(RecordQueries):
         query = select(c.stream, c.job).distinct().where(c.event == "drift.found")
         return {(row["stream"], row["job"]) for row in self._all(query)}
 
-    def drifted(self, site: str, job: str) -> frozenset[str]:
-        """Names of a job that somebody else changed at Wix, as its last cycle found."""
-        c = tables.audit_findings.c
-        query = select(c.name).where(and_(c.stream == site, c.job == job, c.event == "drift.found"))
-        return frozenset(row["name"] for row in self._all(query))
-
     def facts(self, site: str) -> Facts:
         """What was judged of values when they were read."""
         with self.reading() as connection:

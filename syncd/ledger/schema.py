@@ -71,6 +71,8 @@ records = Table(
     Column("pending", String(8)),
     Column("pending_at", Instant),
     Column("unverified", Boolean, nullable=False),
+    Column("theirs", Boolean, nullable=False),
+    Column("remarked", Boolean, nullable=False),
     Column("window_start", Instant),
     Column("window_end", Instant),
     Column("pinned_at", Instant),

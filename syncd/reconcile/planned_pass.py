@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from syncd.domain import Finding, FindingKind, OpenProblem, Plan, Record, RemoteSecret
-from syncd.domain.audit import taken_back_entry
+from syncd.domain.audit import handed_over_entry, taken_back_entry
 from syncd.domain.decisions import HeldAction
 from syncd.domain.job import Job
 from syncd.domain.ports import NO_AUDIT, AuditBatch, Journal, Target
@@ -99,9 +99,10 @@ class Look:
         # A killed process may have left an id at Wix that no row holds; its mark tells.
         found = recover(place, desired.all, records, remote, known_ids)
         if found.put or found.drop:
-            taken = tuple(taken_back_entry(record, job.name) for record in found.taken_back)
-            journal.write(put=found.put, drop=found.drop, audit=AuditBatch(notes=taken) if taken else NO_AUDIT)
-        noticed += tuple(map(_taken_back, found.taken_back))
+            taken = [taken_back_entry(record, job.name) for record in found.taken_back]
+            taken += [handed_over_entry(record, job.name) for record in found.handed_over]
+            journal.write(put=found.put, drop=found.drop, audit=AuditBatch(notes=tuple(taken)) if taken else NO_AUDIT)
+        noticed += (*map(_taken_back, found.taken_back), *map(_handed_over, found.handed_over))
         observed = Observed(
             source=source,
             desired=desired,
@@ -173,6 +174,11 @@ class Look:
             message = f"{len(moving)} secrets that the ledger kept under {other} are of this site, by their ids"
             joined.append(Finding(kind=FindingKind.JOINED, name="", message=message))
         return records, tuple(joined)
+
+
+def _handed_over(record: Record) -> Finding:
+    message = f"id {record.remote_id} carries the mark of another syncd by now, and is its own"
+    return Finding(kind=FindingKind.HANDED_OVER, name=record.name, ref=record.ref, message=message)
 
 
 def _taken_back(record: Record) -> Finding:

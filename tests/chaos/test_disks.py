@@ -134,28 +134,32 @@ def as_version(state: Path, version: int) -> None:
         made.executescript(script)
         made.execute("DELETE FROM syncd_meta")
         made.execute("ATTACH ? AS new", (str(state),))
-        for (table,) in made.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
+        tables = made.execute("SELECT name FROM main.sqlite_master WHERE type = 'table' AND sql NOT LIKE '%VIRTUAL%'")
+        # Triggers count the rows as they come, and the words are searched in a table that is made anew.
+        names = {name for (name,) in tables.fetchall() if name != "syncd_counts" and "syncd_words" not in name}
+        for table in names & {row[0] for row in made.execute("SELECT name FROM new.sqlite_master")}:
             both = [{row[1] for row in made.execute(f"PRAGMA {one}.table_info({table})")} for one in ("main", "new")]
             columns = ", ".join(f'"{name}"' for name in sorted(both[0] & both[1]))
             made.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}")
         made.execute("UPDATE syncd_meta SET value = ? WHERE key = 'schema_version'", (str(version),))
-        if version >= 2:  # a checksum over the columns of its time
-            made.row_factory = sqlite3.Row
-            sealed = [("syncd_records", {"adopted", "unverified"}), ("syncd_paths", ()), ("syncd_mounts", ())]
-            sealed += [("syncd_ids", {"adopted"})] if version >= 3 else []
-            for table, booleans in sealed:
-                for row in made.execute(f"SELECT rowid AS row_id, * FROM main.{table}").fetchall():
-                    keys = sorted(set(row.keys()) - {"row_id", "seal"})
-                    told = [(key, bool(row[key]) if key in booleans else row[key]) for key in keys]
-                    seal = zlib.crc32(repr(told).encode("utf-8", "surrogatepass"))
-                    made.execute(f"UPDATE main.{table} SET seal = ? WHERE rowid = ?", (seal, row["row_id"]))
+        made.row_factory = sqlite3.Row
+        for table in names:
+            kinds = {row["name"]: row["type"] for row in made.execute(f"PRAGMA main.table_info({table})")}
+            if "seal" not in kinds:
+                continue
+            # A checksum over the columns of its time.
+            for row in made.execute(f"SELECT rowid AS row_id, * FROM main.{table}").fetchall():
+                keys = sorted(set(row.keys()) - {"row_id", "seal"})
+                told = [(key, bool(row[key]) if kinds[key] == "BOOLEAN" else row[key]) for key in keys]
+                seal = zlib.crc32(repr(told).encode("utf-8", "surrogatepass"))
+                made.execute(f"UPDATE main.{table} SET seal = ? WHERE rowid = ?", (seal, row["row_id"]))
     made.close()
     for name in (state.name + "-wal", state.name + "-shm"):
         state.with_name(name).unlink(missing_ok=True)
     old.replace(state)
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4])
+@pytest.mark.parametrize("version", [*range(1, 10)])
 def test_an_older_ledger_is_migrated_with_a_copy_beside_it(arena: Arena, tally: Tally, version: int) -> None:
     arena.reset()
     ids = arena.lab.ledger()
@@ -170,7 +174,9 @@ def test_an_older_ledger_is_migrated_with_a_copy_beside_it(arena: Arena, tally: 
     verified = arena.lab.run("audit", "verify")
     assert verified.code == 0, verified.err
     carried = [json.loads(line) for line in arena.lab.run("audit", "export").out.splitlines()]
-    assert [line for line in carried if line["detail"].get("migrated") and line["outcome"] == "done"]
+    migrated = [line for line in carried if line["detail"].get("migrated") and line["outcome"] == "done"]
+    # From 5 on the trail is the ledger's own: its lines are kept as they were.
+    assert migrated if version < 5 else (carried and not migrated)
     tally("an older ledger", arena.judge())
 
 

@@ -221,6 +221,8 @@ CREATE TABLE syncd_records (
 	pending VARCHAR(8),
 	pending_at BIGINT,
 	unverified BOOLEAN NOT NULL,
+	theirs BOOLEAN NOT NULL,
+	remarked BOOLEAN NOT NULL,
 	window_start BIGINT,
 	window_end BIGINT,
 	pinned_at BIGINT,

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from tests.lab import Bao, Lab
+from tests.support.logins import by_app
+from tests.support.waiting import until
 from tests.support.wix_people import changed_by_hand
 
 
@@ -68,3 +74,134 @@ def test_a_value_that_no_lost_write_carried_is_somebody_elses(lab: Lab, bao: Bao
     events = [line["event"] for line in lab.run("audit", "show", "--json").json if line["name"] == "a_v"]
     assert "drift.found" in events
     assert lab.site.values()["a_v"] == ("HAND-MADE" if policy == "report" else "2")
+
+
+def another_job(lab: Lab, bao: Bao) -> None:
+    lab.config["jobs"]["second"] = lab.config["jobs"].pop("job")
+
+
+def two_jobs(lab: Lab, bao: Bao) -> None:
+    rules = lab.config["jobs"]["job"]["secrets"]
+    rules[0] = {**rules[0], "exclude": ["*/a"]}
+    lab.job("second", "vault", {"path": f"{bao.mount}/app/a"}, drift_policy=lab.config["jobs"]["job"]["drift_policy"])
+
+
+def another_login(lab: Lab, bao: Bao) -> None:
+    lab.config["targets"]["shop"] = by_app(lab)
+
+
+def another_ledger(lab: Lab, bao: Bao) -> None:
+    file = lab.folder / "export.json"
+    file.write_text(lab.run("state", "export", "--full").out)
+    lab.config["state"] = {
+        "path": str(lab.folder / "moved" / "state.db"),
+        "fingerprint_key": {"file": str(lab.folder / "state" / "state.db.key")},
+    }
+    assert lab.run("state", "import", str(file)).code == 0
+
+
+def another_ledger_and_source(lab: Lab, bao: Bao) -> None:
+    another_ledger(lab, bao)
+    lab.config["sources"]["renamed"] = lab.config["sources"].pop("vault")
+    lab.config["jobs"]["job"]["source"] = "renamed"
+
+
+def frozen_for_a_while(lab: Lab, bao: Bao) -> None:
+    assert lab.run("state", "freeze", "a_v", "--until", "1d", "--reason", "being looked at").code == 0
+    lab.run("sync")
+    assert lab.run("state", "thaw", "a_v").code == 0
+
+
+def another_description(lab: Lab, bao: Bao) -> None:
+    lab.config["jobs"]["job"]["secrets"][0]["description"] = "another"
+
+
+def another_owner(lab: Lab, bao: Bao) -> None:
+    before, lab.config["owner"] = lab.config["owner"], "another"
+    assert lab.run("state", "rename-owner", before, "another").code == 0
+
+
+def another_case(lab: Lab, bao: Bao) -> None:
+    lab.config["jobs"]["job"]["secrets"][0] |= {"name": "{basename}_V", "field": "v"}
+
+
+DOORS = (
+    another_job,
+    two_jobs,
+    another_login,
+    another_ledger,
+    another_ledger_and_source,
+    frozen_for_a_while,
+    another_description,
+    another_owner,
+    another_case,
+)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
+@pytest.mark.parametrize("is_hidden", [True, False], ids=["hidden", "listed"])
+@pytest.mark.parametrize("policy", ["report", "restore"])
+def test_it_is_known_whatever_changes_around_it(
+    lab: Lab, bao: Bao, policy: str, is_hidden: bool, door: Callable[[Lab, Bao], None]
+) -> None:
+    """Reported once, or fought over for the fourth time in a day: nothing but a new version passes the policy."""
+    lab.vault(bao)
+    for name in "abcd":
+        bao.put(f"app/{name}", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}_{field}"}, drift_policy=policy)
+    assert lab.run("sync").code == 0
+    lab.site.options.may_read = False
+    for _ in range(1 if policy == "report" else 4):
+        changed_by_hand(lab, "a_v")
+        lab.run("sync")
+    assert lab.site.values()["a_v"] == "HAND-MADE"
+    door(lab, bao)
+    if is_hidden:
+        lab.site.options.hide = lambda secret: secret.name == "a_v"
+    lab.run("sync")
+    lab.site.options.hide = lambda _secret: False
+    lab.run("sync")
+    assert lab.site.values()["a_v"] == "HAND-MADE" and lab.statuses()["a_v"] in {"behind", "contested"}
+    bao.put("app/a", v="2")
+    lab.run("sync")
+    assert "2" in lab.site.values().values() and "HAND-MADE" not in lab.site.values().values()
+
+
+@pytest.mark.parametrize("older", [timedelta(0), timedelta(days=2)], ids=["no later date", "an older date"])
+@pytest.mark.parametrize("door", [another_case, another_job, another_login], ids=lambda door: door.__name__)
+def test_what_a_comparison_found_is_known_like_what_a_date_tells(
+    lab: Lab, bao: Bao, older: timedelta, door: Callable[[Lab, Bao], None]
+) -> None:
+    lab.vault(bao)
+    for name in "abcd":
+        bao.put(f"app/{name}", v="1")
+    options = {"drift_policy": "report", "verify_every": "1s"}
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}_{field}"}, **options)
+    lab.settle()
+    stored = lab.site.secrets[lab.ids()["a_v"]]
+    lab.site.secrets[stored.id] = replace(stored, value="HAND-MADE", updated=stored.updated - older)
+    until(lambda: lab.run("sync") and lab.statuses()["a_v"] == "behind")
+    door(lab, bao)
+    for is_hidden in (True, False):
+        lab.site.options.hide = lambda secret, hides=is_hidden: hides and secret.name == "a_v"
+        lab.run("sync")
+    assert lab.site.values()["a_v"] == "HAND-MADE"
+
+
+def test_what_is_known_to_be_theirs_is_not_deleted(lab: Lab, bao: Bao) -> None:
+    """Its look-up by id gives it a date of ours."""
+    lab.vault(bao)
+    for name in "abcd":
+        bao.put(f"app/{name}", v="1")
+    policies = {"deletion_policy": "delete", "deletion_grace": "0s", "drift_policy": "report"}
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}_{field}"}, **policies)
+    assert lab.run("sync").code == 0
+    lab.site.options.may_read = False
+    changed_by_hand(lab, "a_v")
+    lab.run("sync")
+    bao.remove("app/a")
+    for is_hidden in (True, False, False):
+        lab.site.options.hide = lambda secret, hides=is_hidden: hides and secret.name == "a_v"
+        lab.run("sync")
+    assert lab.site.values()["a_v"] == "HAND-MADE"

@@ -70,7 +70,7 @@ def after_success(action: Action, record: Record, written: WriteResult, now: dat
         return Transition(drop=record)
     if isinstance(action, Update) and action.reason is Reason.SOUGHT:
         # It is at the site, and nobody knows what it holds: somebody else's change may be hidden by this one.
-        return Transition(put=replace(record, pending=None, unverified=True, unlisted_tried_at=now))
+        return Transition(put=replace(record, pending=None, unverified=True, remarked=True, unlisted_tried_at=now))
     if isinstance(action, Create):
         # It is another secret under a new id: no lost write of before can reach it.
         done = replace(_written(action, record, written, now), lost_writes=(), doubted_at=None)
@@ -139,7 +139,8 @@ def _with_reference(action: Create | Update, record: Record) -> Record:
 def _with_value(action: Create | Update, record: Record, now: datetime) -> Record:
     """The row of a secret whose value was sent."""
     sent = _with_reference(action, record)
-    return replace(sent, fingerprint=action.desired.fingerprint, unverified=False, verified_at=now)
+    known = replace(sent, unverified=False, theirs=False, remarked=False)
+    return replace(known, fingerprint=action.desired.fingerprint, verified_at=now)
 
 
 def after_failure(action: Action, record: Record, error: TargetError, now: datetime) -> Transition:
@@ -193,6 +194,8 @@ def _gone(action: Update | Delete, record: Record) -> Transition:
         pending_at=None,
         lost_writes=(),
         unverified=False,
+        theirs=False,
+        remarked=False,
         window=None,
         pinned_at=None,
     )

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from syncd.domain import DesiredSecret, KnownId, LostWrite, Pending, Record, RemoteSecret, SecretRef
-from syncd.domain.ownership import carries, mark_of
+from syncd.domain.ownership import carries, mark_of, other_owner, owner_in
 from syncd.domain.recency import happened_within
+from syncd.domain.write_window import Change, judge
 
 LATE_CREATE = timedelta(days=1)
 """As long a create whose answer was lost keeps its name reserved when nobody wants it any more."""
@@ -22,6 +23,8 @@ class Found:
     drop: tuple[Record, ...] = ()
     taken_back: tuple[Record, ...] = ()
     """Those of `put` that the ledger did not know at all."""
+    handed_over: tuple[Record, ...] = ()
+    """Those of `drop` that carry another installation's mark by now."""
 
     def applied_to(self, records: Sequence[Record]) -> tuple[Record, ...]:
         """The rows as they are once this is stored."""
@@ -95,7 +98,13 @@ def recover(
     put: dict[str, Record] = {}
     drop: list[Record] = []
     taken: list[Record] = []
+    handed_over = [record for record in records if listing.is_of_another(record)]
+    # It is another's now, and is never ours to delete should it come back.
+    drop += [replace(record, adopted=True) for record in handed_over]
+    others = {record.name for record in handed_over}
     for record in records:
+        if record.name in others:
+            continue
         settled = _looked_up(record, listing, known_ids, site.now)
         if settled is None:
             drop.append(record)
@@ -111,7 +120,7 @@ def recover(
             put[listed.name] = _taken_back(secret, listed, known_ids.get(listed.id), site)
             taken.append(put[listed.name])
             known.add(listed.name)
-    return Found(put=tuple(put.values()), drop=tuple(drop), taken_back=tuple(taken))
+    return Found(put=tuple(put.values()), drop=tuple(drop), taken_back=tuple(taken), handed_over=tuple(handed_over))
 
 
 class _Listing:
@@ -128,6 +137,16 @@ class _Listing:
         self.wanting: dict[str, set[SecretRef]] = {}
         for wanted in desired:
             self.wanting.setdefault(wanted.name, set()).add(wanted.ref)
+
+    def is_of_another(self, record: Record) -> bool:
+        """Does the listing show another installation's mark under our id? A person handed it over there."""
+        listed = self.by_id.get(record.remote_id or "")
+        # What is not taken over yet has the other's mark still, and a listing that lags shows what we wrote over.
+        if listed is None or record.pending is Pending.ADOPT or judge(record, listed.updated_at) is Change.EARLIER:
+            return False
+        other = other_owner(listed.description, self.owner)
+        # Marks of the name that this installation had before are its own.
+        return bool(other) and other.casefold() not in {self.owner.casefold(), owner_in(record.description).casefold()}
 
     def ours(self, name: str, *refs: SecretRef) -> RemoteSecret | None:
         """The secret of this name, to be taken: if no record holds its id and its mark is of one of these."""

@@ -37,7 +37,10 @@ def merged(
 
 def _protected(kept: Record, other: Record) -> Record:
     same = kept.remote_id == other.remote_id
-    return kept.protected(adopted=same and other.adopted, frozen_until=other.frozen_until)
+    protected = kept.protected(adopted=same and other.adopted, frozen_until=other.frozen_until)
+    if not same:
+        return protected
+    return replace(protected, theirs=kept.theirs or other.theirs, remarked=kept.remarked or other.remarked)
 
 
 def _listed_one(record: Record, other: Record, listed: Mapping[str, str] | None) -> Record:

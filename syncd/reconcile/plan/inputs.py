@@ -33,8 +33,6 @@ class Evidence:
     left_behind: frozenset[str] = frozenset()
     """Names of jobs that are gone, which nobody takes over: this job reports them, once a site."""
     claimed_by_own_job: frozenset[str] = frozenset()
-    drifted: frozenset[str] = frozenset()
-    """Names that somebody else changed at Wix, as an earlier cycle reported."""
     """Names whose recorded job still wants them: the record stays with it."""
     wanted_elsewhere: frozenset[str] = frozenset()
     """Names that another job on the site wants."""

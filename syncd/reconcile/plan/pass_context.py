@@ -73,8 +73,6 @@ class Standing:
     """Names of jobs that are gone, which a configured job's rules give to the same secret."""
     left_behind: frozenset[str]
     """Names of jobs that are gone, which nobody takes over."""
-    drifted: frozenset[str]
-    """Names that somebody else changed at Wix, as an earlier cycle reported."""
     grants: Mapping[str, Grant]
     held: tuple[HeldAction, ...]
     """What waited for a release before this pass, and what was released."""
@@ -140,7 +138,6 @@ def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, ti
         claimed=handover.claimed_by_own_job(),
         taken_over=taken_over,
         left_behind=left_behind,
-        drifted=runtime.store.drifted(site, job.name),
         grants=_by_all(runtime.store.grants(site, moment) for moment in times.moments),
         held=runtime.store.held(site, job.name),
         rules=JudgedNames(

@@ -123,7 +123,6 @@ class PlanResolver:
             taken_over=standing.taken_over,
             left_behind=standing.left_behind,
             claimed_by_own_job=context.standing.claimed,
-            drifted=context.standing.drifted,
             wanted_elsewhere=self._confirmed.wanted_elsewhere,
             objections=self._confirmed.objections or {},
             rested_until=context.rested_until(),

@@ -29,6 +29,8 @@ def judge_listed(row: Row, desired: DesiredSecret, record: Record, listed: Remot
         # Our write's answer had no date: the first date that is listed after it is taken for its own.
         pinned, change = replace(record, pinned_at=listed.updated_at), Change.OURS
     noted = note(pinned) if pinned is not record else NOTHING
+    # A date of ours (a look-up by id, another description) hides no change that was found before it.
+    change = Change.THEIRS if record.theirs else change
     return noted + _judge_pinned(row, desired, pinned, listed, change)
 
 
@@ -43,7 +45,7 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
         return _moved(row, desired, record, listed, change)
     # What the site holds is not known: nothing else about the value can be judged before that.
     if record.unverified:
-        return _of_unknown_content(row, desired, record, listed, change)
+        return _of_unknown_content(row, desired, record, listed)
     # The configuration changed the case, so this is no drift, and counts for no restore. What somebody else changed and
     # the policy leaves is left whole: a new name would give it a date of ours, and hide the change.
     if record.name != desired.name and not new_version and not row.policies.restore and change is Change.THEIRS:
@@ -74,6 +76,10 @@ def _moved(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecre
     """Its name comes from another reference now (a renamed source, a moved path). The same value is not sent again."""
     rename = listed.name != desired.name
     same = desired.fingerprint is not None and desired.fingerprint == record.fingerprint
+    if record.fingerprint is None:
+        # A ledger that was moved has none; a version tells the same of a source that got another name.
+        same = bool(desired.version) and replace(record.ref, source=desired.ref.source) == desired.ref
+        same = same and (desired.version, desired.pin) == (record.version, record.pin)
     if not same or record.unverified:
         return update(desired, record, Reason.MOVED, rename=rename)
     arrived = listed.description == desired.description != record.description
@@ -152,7 +158,7 @@ def _mark_arrived(row: Row, desired: DesiredSecret, record: Record, listed: Remo
     if site_value is None and not may_compare:
         return update(desired, marked, Reason.UNVERIFIED)
     verified_at = row.now if site_value else None
-    arrived = replace(marked, window=None, pinned_at=listed.updated_at, verified_at=verified_at)
+    arrived = replace(marked, theirs=False, window=None, pinned_at=listed.updated_at, verified_at=verified_at)
     compare = Verdict(compare=desired.name if may_compare and site_value is None else "")
     return compare + note(arrived) + report(FindingKind.UNCHANGED, desired)
 
@@ -184,14 +190,29 @@ def _doubted(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
     return objection_to_restore(row, desired, record, what) or update(desired, once, Reason.DOUBTED)
 
 
+def as_policy_says(row: Row, desired: DesiredSecret, record: Record, verdict: Verdict, what: str) -> Verdict:
+    """The one door to a row that somebody else changed: whatever wants to write our old value over it asks here."""
+    writes = [action for action in verdict.actions if isinstance(action, Update) and not action.describe_only]
+    known = None not in {desired.fingerprint, record.fingerprint}
+    # A new value goes out whatever the policy; one without a version is told by its fingerprint.
+    is_new = desired.version != record.version or (known and desired.fingerprint != record.fingerprint)
+    if not record.theirs or not writes or is_new:
+        return verdict
+    objection = objection_to_restore(row, desired, record, what)
+    if objection is not None:
+        return replace(objection, compare=verdict.compare)
+    return replace(verdict, actions=tuple(replace(action, restore=True) for action in writes))
+
+
 def objection_to_restore(row: Row, desired: DesiredSecret, record: Record, what: str) -> Verdict | None:
-    """Why what somebody else did is not undone; None if it is."""
+    """Why what somebody else did is not undone; None if it is. What is left is remembered in the row."""
     recent = [at for at in record.restores if happened_within(at, row.now, DAY)]
+    left = NOTHING if record.theirs else note(replace(record, theirs=True))
     if not row.policies.restore:
-        return report(FindingKind.DRIFT, desired, what, RESTORE_HINT)
+        return left + report(FindingKind.DRIFT, desired, what, RESTORE_HINT)
     if len(recent) < MAX_RESTORES:
         return None
-    return report(
+    return left + report(
         FindingKind.CONTESTED,
         desired,
         f"{what}; restored {len(recent)} times within a day, no longer fought over",
@@ -217,9 +238,7 @@ def _compare_first(row: Row, desired: DesiredSecret, record: Record, listed: Rem
     return compare + update(desired, record, reason, rename=listed.name != desired.name)
 
 
-def _of_unknown_content(
-    row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret, change: Change
-) -> Verdict:
+def _of_unknown_content(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
     """Compare first. A value that was read, and that no write of ours carried, is somebody's: the policy holds."""
     site_value, rename = row.evidence.site_values.get(desired.name), listed.name != desired.name
     carried = {desired.fingerprint, record.fingerprint, *(write.fingerprint for write in record.lost_writes)}
@@ -231,9 +250,7 @@ def _of_unknown_content(
     objection = None if is_new else objection_to_restore(row, desired, record, SOMEBODY)
     if objection is None:
         return update(desired, record, Reason.UNVERIFIED, rename=rename, restore=True)
-    # A date that tells it apart from our last write tells it in the next cycle, too.
-    known = replace(record, unverified=False, lost_writes=())
-    return objection + (note(known) if change is Change.THEIRS else NOTHING)
+    return objection + note(replace(record, theirs=True, unverified=False, lost_writes=()))
 
 
 def _verified(record: Record, desired: DesiredSecret, listed: RemoteSecret, now: datetime, *, late: bool) -> Record:
@@ -245,6 +262,7 @@ def _verified(record: Record, desired: DesiredSecret, listed: RemoteSecret, now:
         description=listed.description,
         source_updated_at=desired.updated_at or record.source_updated_at,
         unverified=False,
+        theirs=False,
         lost_writes=recently_lost(record, now)[0 if late else 1 :],
         window=None,
         pinned_at=listed.updated_at,

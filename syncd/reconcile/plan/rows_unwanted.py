@@ -19,13 +19,21 @@ def judge_unwanted(row: Row, record: Record) -> Verdict:
         frozen = report(FindingKind.FROZEN, record, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
         # A freeze leaves it alone, so the time of it brings no deletion nearer.
         return frozen + _without_tombstone(record)
-    return _probed(row, record) + _of_presence(row, record)
+    sought = _sought(row, record)
+    awake = sought.record_update or record
+    return sought + _of_presence(row.with_record(awake), awake)
 
 
-def _probed(row: Row, record: Record) -> Verdict:
-    """A listing must not lack a record for ever: once an hour its id is asked for."""
-    missing = record.remote_id is not None and row.listed is None
-    return probe_by_id(record) if missing and not tried_recently(record, row.now) else NOTHING
+def _sought(row: Row, record: Record) -> Verdict:
+    """A listing must not lack a record for ever: once it did so for an hour, its id is asked for, once an hour.
+
+    Asking writes our mark over whatever stands there now, so one listing that lacks it is no reason to.
+    """
+    if record.remote_id is None or row.listed is not None:
+        return NOTHING
+    if record.unlisted_tried_at is None:
+        return note(replace(record, unlisted_tried_at=row.now))
+    return NOTHING if tried_recently(record, row.now) else probe_by_id(record)
 
 
 def _without_tombstone(record: Record) -> Verdict:
@@ -57,10 +65,9 @@ def _of_presence(row: Row, record: Record) -> Verdict:
 def _of_unverified(row: Row, record: Record, listed: RemoteSecret, kind: FindingKind, why: str) -> Verdict:
     """Delete what is seen to be the value that we left; time alone verifies nothing."""
     evidence = row.evidence
-    as_left = record.fingerprint is not None and (listed.name, listed.description) == (
-        record.name,
-        record.description,
-    )
+    is_theirs = record.theirs or record.remarked
+    looks_left = (listed.name, listed.description) == (record.name, record.description)
+    as_left = record.fingerprint is not None and looks_left and not is_theirs
     comparable = as_left and record.name not in evidence.postponed and record.name not in evidence.uncompared
     if comparable and evidence.site_values.get(record.name) == record.fingerprint:
         known = replace(record, unverified=False, lost_writes=(), window=None, pinned_at=listed.updated_at)
@@ -79,11 +86,11 @@ def judge_of_gone_job(row: Row, record: Record) -> Verdict:
     """No job sends it here any more: an orphan that goes by command only; but a listing must not lack it for ever."""
     if record.name in row.evidence.taken_over or row.is_frozen(record.frozen_until):
         return NOTHING
-    orphan = NOTHING
+    sought, orphan = _sought(row, record), NOTHING
     # An idle cycle writes nothing: the row is noted once.
     if record.status != "orphan" or record.absent_at is not None:
-        orphan = note(replace(record, status="orphan", absent_at=None))
-    verdict = _probed(row, record) + orphan
+        orphan = note(replace(sought.record_update or record, status="orphan", absent_at=None))
+    verdict = sought + orphan
     if record.name not in row.evidence.left_behind:
         return verdict
     why = f"job {record.job} sends nothing to this site any more; kept as it is"
@@ -132,6 +139,8 @@ def obstacle_to_deletion(record: Record, listed: RemoteSecret | None, now: datet
         return "it is frozen"
     if record.adopted:
         return "it was adopted, not created by syncd; delete it at Wix"
+    if record.remarked:
+        return "no listing showed it once, and the look-up by its id wrote our mark there; delete it at Wix"
     if record.unverified or record.pending in {Pending.CREATE, Pending.UPDATE}:
         return "its content is not verified yet"
     if listed is None or not plausible:
@@ -142,6 +151,6 @@ def obstacle_to_deletion(record: Record, listed: RemoteSecret | None, now: datet
         return "its description was changed at Wix"
     # A site that tells no dates has none that could speak against it.
     untold = listed.updated_at is None and record.pinned_at is None
-    if judge(record, listed.updated_at) is not Change.OURS and not untold:
+    if record.theirs or (judge(record, listed.updated_at) is not Change.OURS and not untold):
         return "it was changed at Wix by somebody else"
     return ""

@@ -22,7 +22,7 @@ from syncd.reconcile.plan.builder import (
     tried_recently,
     update,
 )
-from syncd.reconcile.plan.rows_listed import SOMEBODY, judge_listed, objection_to_restore
+from syncd.reconcile.plan.rows_listed import SOMEBODY, as_policy_says, judge_listed
 
 ANOTHER_NAME = "give one of the two rules another `name`"
 
@@ -154,6 +154,7 @@ def _adopt(row: Row, desired: DesiredSecret, found: RemoteSecret) -> Verdict:
         adopted=True,
         fingerprint=None,
         unverified=True,
+        theirs=False,
         pending=None,
         window=None,
     )
@@ -195,8 +196,8 @@ def _recorded(row: Row, desired: DesiredSecret, record: Record) -> Verdict:
             return report(FindingKind.UNVERIFIED, desired, why)
         return _create(row, desired) if row.same_name is None else _foreign(row, desired, row.same_name)
     if row.listed is None:
-        return _unlisted(row, desired, record)
-    return judge_listed(row, desired, record, row.listed)
+        return as_policy_says(row, desired, record, _unlisted(row, desired, record), f"{SOMEBODY}, and not listed now")
+    return as_policy_says(row, desired, record, judge_listed(row, desired, record, row.listed), SOMEBODY)
 
 
 def _unlisted(row: Row, desired: DesiredSecret, record: Record) -> Verdict:
@@ -206,12 +207,6 @@ def _unlisted(row: Row, desired: DesiredSecret, record: Record) -> Verdict:
             return probe_by_id(record)  # only its 404 makes the name somebody else's
         why = "the site lists another secret of this name, and ours exists under its id, unlisted"
         return report(FindingKind.CONFLICT, desired, why, "look for both at Wix; the next cycles do, too")
-    # What somebody else changed and the policy leaves stays left, whether a listing shows it or not.
-    is_theirs = desired.name in row.evidence.drifted or record.status == "contested"
-    if is_theirs and desired.version == record.version:
-        objection = objection_to_restore(row, desired, record, f"{SOMEBODY}, and not listed now")
-        if objection is not None:
-            return objection
     # What is new does not wait out the hour.
     if desired.version != record.version or not owns(record, desired) or not recent:
         return update(desired, record, Reason.UNLISTED, rename=record.name != desired.name)

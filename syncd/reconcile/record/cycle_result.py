@@ -46,7 +46,7 @@ def store_cycle_result(journal: Journal, runtime: Runtime, report: SyncReport, s
 def _store_what_is_known(
     journal: Journal, runtime: Runtime, report: SyncReport, site: str, seen: Sequence[Record]
 ) -> None:
-    silent = {FindingKind.TAKEN_BACK, FindingKind.RULE}  # these say nothing of a status
+    silent = {FindingKind.TAKEN_BACK, FindingKind.HANDED_OVER, FindingKind.RULE}  # these say nothing of a status
     # Of several findings of one name the first counts: it overwrites those behind it.
     by_name = (item for item in reversed(report.findings) if item.name and item.kind not in silent)
     findings = {finding.name: finding for finding in by_name}
