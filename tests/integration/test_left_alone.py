@@ -82,7 +82,7 @@ def another_job(lab: Lab, bao: Bao) -> None:
 
 def two_jobs(lab: Lab, bao: Bao) -> None:
     rules = lab.config["jobs"]["job"]["secrets"]
-    rules[0] = {**rules[0], "exclude": ["*/a"]}
+    rules[0] = {**rules[0], "exclude": [f"{bao.mount}/app/a"]}
     lab.job("second", "vault", {"path": f"{bao.mount}/app/a"}, drift_policy=lab.config["jobs"]["job"]["drift_policy"])
 
 
@@ -205,3 +205,24 @@ def test_what_is_known_to_be_theirs_is_not_deleted(lab: Lab, bao: Bao) -> None:
         lab.site.options.hide = lambda secret, hides=is_hidden: hides and secret.name == "a_v"
         lab.run("sync")
     assert lab.site.values()["a_v"] == "HAND-MADE"
+
+
+def test_a_moved_ledger_and_another_name_of_the_source_send_nothing(
+    lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without fingerprints the version tells that it is the same value."""
+    lab.vault(bao)
+    for name in "abcd":
+        bao.put(f"app/{name}", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    assert lab.run("sync").code == 0
+    another_ledger_and_source(lab, bao)
+    honest, sent = lab.site.update, list[set[str]]()
+
+    def noted(secret_id: str, changes: dict[str, object]) -> dict[str, object]:
+        sent.append(set(changes))
+        return honest(secret_id, changes)
+
+    monkeypatch.setattr(lab.site, "update", noted)
+    assert lab.run("sync").code == 0
+    assert len(sent) == 4 and not any("value" in keys for keys in sent), "the marks alone"

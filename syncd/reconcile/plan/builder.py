@@ -149,16 +149,24 @@ def rests(problem: OpenProblem | None, version: str, rule: str, now: datetime) -
 
 
 def rows_for(desired: Iterable[DesiredSecret], records: Iterable[Record]) -> dict[str, Record]:
-    """The ledger's row for each wanted name: that of the name itself, or that of the same reference in another case."""
+    """The ledger's row for each wanted name: that of the name itself, or one in another case, which is the same at Wix.
+
+    Of several in other cases that of the same reference counts.
+    """
     asked = list(desired)
     wanted = {desired.name for desired in asked}
     rows = {record.name: record for record in records}
     # A row whose own spelling is wanted is left to that name.
-    spare = {(name.casefold(), row.ref, row.pin): row for name, row in rows.items() if name not in wanted}
-    found = {
-        desired.name: rows.get(desired.name) or spare.get((desired.name.casefold(), desired.ref, desired.pin))
-        for desired in asked
-    }
+    spare: dict[str, list[Record]] = {}
+    for name, row in rows.items():
+        if name not in wanted:
+            spare.setdefault(name.casefold(), []).append(row)
+
+    def in_another_case(desired: DesiredSecret) -> Record | None:
+        found = spare.get(desired.name.casefold(), [])
+        return next((row for row in found if owns(row, desired)), found[0] if found else None)
+
+    found = {desired.name: rows.get(desired.name) or in_another_case(desired) for desired in asked}
     return {name: record for name, record in found.items() if record is not None}
 
 

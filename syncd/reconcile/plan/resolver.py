@@ -19,7 +19,6 @@ from syncd.reconcile.plan.handover import Transfers
 from syncd.reconcile.plan.inputs import Evidence, PlannerInput
 from syncd.reconcile.plan.pass_context import Observed, PassContext
 from syncd.reconcile.plan.planner import plan
-from syncd.reconcile.plan.twins import twins_in, with_their_twins
 from syncd.reconcile.plan.unread import with_unread
 from syncd.reconcile.runtime import Runtime
 
@@ -78,9 +77,6 @@ class PlanResolver:
             self._confirm(deletes)
             # What was seen by the last look may change the plan: it is made anew, with all that is known now.
             guarded = self._governing.guarded(self._governing.governed(self._plan()))
-        if twins := twins_in(guarded, self._context):
-            self._learn(ReadRequests(values=twins))
-        guarded = with_their_twins(guarded, self._context, self._governing)
         sendable = tuple(action for action in guarded.actions if self._is_sendable(action))
         waiting = [action for action in guarded.actions if not _has_its_value(action)]
         final = with_unread(replace(guarded, actions=sendable), waiting, self._context)

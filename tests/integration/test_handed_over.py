@@ -1,0 +1,147 @@
+"""Two installations on one site: what a person hands over is the other's, and no look of ours undoes that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from syncd.bootstrap.app import App, Surroundings
+from syncd.config import load
+from tests.lab import Bao, Lab
+from tests.support.clocks import one_cycle
+from tests.support.policies import DELETING
+
+
+@pytest.fixture
+def job(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    for name in "abcd":
+        bao.put(f"app/{name}", v="ours")
+        bao.put(f"other/{name}", v="theirs")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}_{field}"}, **DELETING)
+    assert lab.run("sync").code == 0
+    return lab
+
+
+def taken_over(lab: Lab, bao: Bao, value: str = "theirs") -> None:
+    """Another installation takes a_v, as a person there allowed."""
+    folder = "other" if value == "theirs" else "app"
+    ours, lab.config = lab.config, json.loads(json.dumps(lab.config))
+    lab.config |= {"owner": "team-b", "state": {"path": str(lab.folder / "other" / "state.db")}}
+    lab.config["jobs"]["job"]["secrets"] = [{"path": f"{bao.mount}/{folder}/a", "name": "a_{field}"}]
+    lab.run("sync")
+    assert lab.run("state", "adopt", "a_v", "--reason", "handed over").code == 0
+    assert lab.run("sync").code == 0
+    lab.config = ours
+    stored = lab.site.secrets[lab.site.by_name("a_v").id]  # type: ignore[union-attr]
+    lab.site.secrets[stored.id] = replace(stored, updated=stored.updated + timedelta(seconds=30))
+
+
+def is_theirs(lab: Lab, value: str = "theirs") -> None:
+    stored = lab.site.by_name("a_v")
+    assert stored is not None and stored.value == value and "[syncd:team-b:" in stored.description
+
+
+def nothing(job: Lab, bao: Bao) -> None:
+    pass
+
+
+def rotated(job: Lab, bao: Bao) -> None:
+    bao.put("app/a", v="new")
+
+
+def excluded(job: Lab, bao: Bao) -> None:
+    job.config["jobs"]["job"]["secrets"][0]["exclude"] = [f"{bao.mount}/app/a"]
+
+
+def gone(job: Lab, bao: Bao) -> None:
+    bao.remove("app/a")
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("then", [nothing, rotated, excluded, gone], ids=lambda then: then.__name__)
+@pytest.mark.parametrize("policy", ["restore", "report"])
+@pytest.mark.parametrize("value", ["theirs", "ours"])
+def test_what_another_installation_took_over_is_its_own(
+    job: Lab, bao: Bao, value: str, policy: str, then: Callable[[Lab, Bao], None]
+) -> None:
+    job.config["jobs"]["job"]["drift_policy"] = policy
+    taken_over(job, bao, value)
+    first = job.run("sync")
+    assert "handed over" in first.out and "another syncd" in first.out
+    then(job, bao)
+    for is_hidden in (False, True, False, False):
+        job.site.options.hide = lambda secret, hides=is_hidden: hides and secret.name == "a_v"
+        result = job.run("sync")
+        is_theirs(job, value)
+    if then in {nothing, rotated}:
+        assert result.code == 1 and "carries the mark of another syncd, team-b" in result.out
+    lines = job.run("audit", "show", "--event", "secret.forgotten", "--json").json
+    assert [line["detail"]["by"] for line in lines] == ["the mark of another syncd"]
+
+
+def test_it_comes_back_by_a_persons_word(job: Lab, bao: Bao) -> None:
+    taken_over(job, bao)
+    job.run("sync")
+    assert job.run("state", "adopt", "a_v", "--reason", "handed back").code == 0
+    assert job.run("sync").code == 0 and job.site.values()["a_v"] == "ours"
+    bao.remove("app/a")
+    for _ in range(3):
+        job.run("sync")
+    assert job.site.values()["a_v"] == "ours", "what was taken over is never deleted"
+
+
+def test_a_mark_of_before_a_rename_is_ours(job: Lab) -> None:
+    job.config["owner"] = "renamed"
+    assert job.run("state", "rename-owner", "lab", "renamed").code == 0
+    result = job.run("sync")
+    assert result.code == 0 and "handed over" not in result.out and "4 updated" in result.out
+
+
+def later(job: Lab, minutes: int) -> None:
+    def clock() -> datetime:
+        return datetime.now(UTC) + timedelta(minutes=minutes)
+
+    job.wix.clock = job.site._clock = clock
+    with App(load(job.config_file), Surroundings(clock=clock)) as app:
+        one_cycle(app)
+
+
+def hidden_from_two_looks(job: Lab) -> None:
+    job.site.options.hide = lambda secret: secret.name == "a_v"
+    for minutes in (1, 70):
+        later(job, minutes)
+    job.site.options.hide = lambda _secret: False
+
+
+def test_one_listing_is_no_reason_to_write(job: Lab, bao: Bao) -> None:
+    excluded(job, bao)
+    job.site.options.hide = lambda secret: secret.name == "a_v"
+    before = job.writes()
+    for minutes in (1, 20, 40):
+        later(job, minutes)
+    assert job.writes() == before
+    later(job, 70)
+    assert job.writes() == before + 1, "after an hour its id is asked for"
+
+
+@pytest.mark.parametrize("may_read", [True, False])
+@pytest.mark.parametrize("description", ["keep! the till uses it", "", "[syncd:team-b:00000000]"])
+def test_a_look_up_by_its_id_makes_nothing_fit_to_be_deleted(
+    job: Lab, bao: Bao, description: str, may_read: bool
+) -> None:
+    """It writes our mark over whatever a person wrote there while no listing showed it."""
+    job.site.options.may_read = may_read
+    gone(job, bao)
+    stored = job.site.secrets[job.ids()["a_v"]]
+    job.site.secrets[stored.id] = replace(stored, description=description)
+    hidden_from_two_looks(job)
+    for minutes in (80, 90, 100):
+        later(job, minutes)
+    assert job.site.values()["a_v"] == "ours"
+    done = job.run("state", "forget", "a_v", "--delete", "--reason", "x")
+    assert done.code and job.site.values()["a_v"] == "ours", done.out
