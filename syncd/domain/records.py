@@ -16,6 +16,8 @@ class Pending(StrEnum):
 
     CREATE = "create"
     UPDATE = "update"
+    DESCRIBE = "describe"
+    """A write of the description alone: however it ends, the value is as it was."""
     DELETE = "delete"
     ADOPT = "adopt"
     """A first write over a secret that is not ours yet, and is not before this is answered."""

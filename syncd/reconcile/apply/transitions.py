@@ -45,8 +45,13 @@ def opened(action: Action, site: str, target: str, now: datetime) -> Record:
     if isinstance(action, Delete):
         return replace(action.record, pending=Pending.DELETE, pending_at=now)
     if isinstance(action, Update):
+        # From here on our mark may be written over whatever stands there.
+        if action.reason is Reason.SOUGHT:
+            return replace(action.record, remarked=True, pending=Pending.UPDATE, pending_at=now)
         # Told apart, because the open row of an adoption does not prove that the secret is ours.
         pending = Pending.ADOPT if action.reason in ADOPTING else Pending.UPDATE
+        if pending is Pending.UPDATE and action.describe_only:
+            pending = Pending.DESCRIBE
         return replace(action.record, pending=pending, pending_at=now)
     desired = action.desired
     # After a lost answer only this row tells whether what turns up at the site is ours, and what it holds.

@@ -59,7 +59,7 @@ def _resolve(record: Record, ours: RemoteSecret | None, known: Mapping[str, Know
         return record
     if record.pending is Pending.UPDATE:
         record = replace(record, pending=None, unverified=True, lost_writes=_with_pending(record))
-    elif record.pending is Pending.DELETE:
+    elif record.pending in {Pending.DELETE, Pending.DESCRIBE}:
         # Recovery deletes nothing: whether it is still unwanted is for this pass's plan to say.
         record = replace(record, pending=None)
     # It is listed again, so the hour of waiting is over for the next time that it is not.

@@ -127,7 +127,9 @@ def _settled(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
     if change is Change.THEIRS and may_be_late_commit(record, now) and not is_read:
         return _compare_first(row, desired, record, listed, Reason.LATE)
     if change is Change.THEIRS:
-        objection = objection_to_restore(row, desired, record, SOMEBODY)
+        # A later date alone is no change of the value: a mark of ours may have come late.
+        seen = None if row.policies.restore or record.theirs else _seen_unchanged(row, desired, record, listed)
+        objection = seen or objection_to_restore(row, desired, record, SOMEBODY)
         return objection or _compare_first(row, desired, record, listed, Reason.DRIFT)
     # Once for each date: a site whose dates stand still would be written to in every cycle.
     if _tells_nothing(change, record, listed, now) and record.doubted_at != listed.updated_at:
@@ -138,6 +140,19 @@ def _settled(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
     if every and _verification_is_due(record, every, now):
         return _verify(row, desired, record, listed)
     return report(FindingKind.UNCHANGED, desired)
+
+
+def _seen_unchanged(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict | None:
+    """Ask for what the site holds, and find it unchanged; None where it may not be read, or is somebody else's."""
+    evidence, site_value = row.evidence, row.evidence.site_values.get(desired.name)
+    if desired.name in evidence.postponed:
+        return report(FindingKind.BEHIND, desired, LATER)
+    if site_value is None and evidence.site_values_readable and desired.name not in evidence.uncompared:
+        return Verdict(compare=desired.name) + report(FindingKind.UNCHANGED, desired)
+    if site_value is None or site_value != record.fingerprint or listed.description != record.description:
+        return None
+    same = replace(record, lost_writes=(), window=None, pinned_at=listed.updated_at, verified_at=row.now)
+    return note(same) + report(FindingKind.UNCHANGED, desired)
 
 
 def _mark_arrived(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:

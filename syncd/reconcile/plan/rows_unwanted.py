@@ -141,7 +141,7 @@ def obstacle_to_deletion(record: Record, listed: RemoteSecret | None, now: datet
         return "it was adopted, not created by syncd; delete it at Wix"
     if record.remarked:
         return "no listing showed it once, and the look-up by its id wrote our mark there; delete it at Wix"
-    if record.unverified or record.pending in {Pending.CREATE, Pending.UPDATE}:
+    if record.unverified or record.pending in {Pending.CREATE, Pending.UPDATE, Pending.DESCRIBE}:
         return "its content is not verified yet"
     if listed is None or not plausible:
         return "the site's listing does not show it (it is looked for by its id)"
