@@ -29,7 +29,7 @@ class Shipper:
         """`prints`: stdout is for the trail (`syncd run`)."""
         self._app, self._audit = app, app.settings.audit
         self._sink = _sink(self._audit, prints=prints)
-        self._turn = threading.Lock()
+        self._turn, self._asking = threading.Lock(), threading.Lock()
         self._looked = float("-inf")
         self._blocked: LedgerError | None = None
         if self._audit.required:
@@ -70,6 +70,11 @@ class Shipper:
 
     def see_that_it_keeps_up(self) -> None:
         """Asked before each intent is written. Raises `LedgerError` while an old line could not be shipped."""
+        # One site's question is every site's answer: who comes while it is looked for waits for it.
+        with self._asking:
+            self._see_that_it_keeps_up()
+
+    def _see_that_it_keeps_up(self) -> None:
         # Not at each of a thousand intents: every answer costs a query.
         if time.monotonic() - self._looked < AGAIN:
             if self._blocked is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from syncd.domain import Record
 from syncd.domain.audit import CAUSE, Cause, Entry
 from syncd.domain.decisions import ReleaseOutcome, said_of_release
 from syncd.domain.job import Job
-from syncd.errors import ConfigError
+from syncd.errors import ConfigError, SyncdError
 from syncd.reconcile.rollback import (
     Terms,
     ended_paths,
@@ -36,6 +36,10 @@ LOCK_WAIT = timedelta(seconds=20)
 """How long a freeze waits for a cycle that holds the site."""
 
 
+class BeyondRights(ConfigError):
+    """Somebody asked for what is not there, or not theirs: which of the two is not told."""
+
+
 class Actions:
     """Implements the protocol that `syncd.web` is handed. All methods raise `SyncdError`."""
 
@@ -46,7 +50,13 @@ class Actions:
     def _in_the_name_of(self, who: Principal, via: str, reason: str | None = None) -> Iterator[App]:
         app = self._generations.current.app
         CAUSE.set(Cause(actor=who.actor(via), reason=reason, config=app.config_digest))
-        yield app
+        try:
+            yield app
+        except BeyondRights as refusal:
+            # A ledger that cannot be written is told by every cycle, and hides no refusal.
+            with suppress(SyncdError):
+                app.ledger.audit.note(Entry(event="access.denied", detail={"what": via, "message": refusal.message}))
+            raise
 
     def release(self, who: Principal, batch: str, reason: str) -> str:
         """Let a batch go."""
@@ -54,6 +64,9 @@ class Actions:
             outcome = app.ledger.decisions.release(
                 batch, why, app.served, lambda item: who.sees(app.first_target_on(item.site, item.job))
             )
+            if outcome is ReleaseOutcome.UNKNOWN and who.targets is not None:
+                with suppress(SyncdError):
+                    app.ledger.audit.note(Entry(event="access.denied", detail={"what": "release", "batch": batch[:64]}))
             jobs = {item.job for item in app.held(batch)}
             waits = self._woken(app, who, jobs) if outcome is ReleaseOutcome.DONE else ""
             return said_of_release(batch, outcome, done=waits or "a cycle sends it now")
@@ -188,7 +201,8 @@ def _see_scope(app: App, who: Principal, scope: tuple[str, str]) -> None:
     """Raise `ConfigError` for what is not there, or not within the rights."""
     kind, name = scope
     if not sees_scope(app, who, kind, name):
-        raise ConfigError(f"there is no {kind} of that name within your rights", hint="see jobs and targets")
+        what = "everything at once is not" if kind == "all" else f"there is no {kind} of that name"
+        raise BeyondRights(f"{what} within your rights", hint="see jobs and targets")
 
 
 def _is_in_scope(job: Job, scope: tuple[str, str]) -> bool:
@@ -205,7 +219,7 @@ def _seen_records(app: App, who: Principal, what: str) -> list[Record]:
     rows = [record for record in app.ledger.records() if who.sees(app.first_target_on(record.site, record.job))]
     named = (what in {row.name, row.ref.path, f"{row.ref.source}:{row.ref.path}"} for row in rows)
     if who.targets is not None and not any(named):
-        raise ConfigError(NONE_SEEN, hint="see the page of all secrets")
+        raise BeyondRights(NONE_SEEN, hint="see the page of all secrets")
     return rows
 
 
@@ -213,7 +227,7 @@ def _seen_record(app: App, who: Principal, site: str, name: str) -> Record:
     """Raises `ConfigError` for a secret that is not there, or not within the rights."""
     record = app.ledger.record(site, name)
     if record is None or not who.sees(app.first_target_on(record.site, record.job)):
-        raise ConfigError(NONE_SEEN, hint="see the page of all secrets")
+        raise BeyondRights(NONE_SEEN, hint="see the page of all secrets")
     return record
 
 
@@ -226,7 +240,7 @@ def _see_all_their_sites(app: App, who: Principal, paths: Sequence[tuple[str, st
         if (record.ref.source, record.ref.path) in paths
     }
     if not all(map(who.sees, reached)):
-        raise ConfigError(
+        raise BeyondRights(
             "its path also goes to sites beyond your rights, and a version is the whole path's",
             hint="ask somebody whose rights reach all of them",
         )

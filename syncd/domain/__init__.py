@@ -18,6 +18,7 @@ from syncd.domain.plan import (
     SyncReport,
     Update,
     deletions_sent,
+    puts_back,
     verb_of,
 )
 from syncd.domain.records import (
@@ -101,6 +102,7 @@ __all__ = [
     "deletions_sent",
     "is_of_an_earlier_secret",
     "name_in",
+    "puts_back",
     "rule_digest",
     "utf16_length",
     "verb_of",

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from syncd import __version__
-from syncd.domain.plan import Action, Create, Delete, Outcome, Update
+from syncd.domain.plan import Action, Create, Delete, Outcome, Update, puts_back
 from syncd.domain.records import Record
 from syncd.domain.source import version_label
 
@@ -101,7 +101,7 @@ def entry_of(action: Action, record: Record, at: datetime, agreed: Mapping[str, 
     wanted = record.version if isinstance(action, Delete) else action.desired.version
     after, detail = (None, {}) if isinstance(action, Delete) else shown(wanted, at)
     ref = record.ref if isinstance(action, Delete) else action.desired.ref
-    why = "new" if isinstance(action, Create) else str(action.reason)
+    why = str(action.reason) if not isinstance(action, Create) else REMOVED if puts_back(action) else "new"
     return Entry(
         event=f"secret.{_verb(action)}",
         outcome="intent",
@@ -144,7 +144,10 @@ def end_of(outcome: Outcome, record: Record, at: datetime, agreed: Mapping[str, 
     )
 
 
-def drift_entry(event: str, action: Update, record: Record) -> Entry:
+REMOVED = "removed at Wix by somebody else"
+
+
+def drift_entry(event: str, action: Create | Update, record: Record, what: str = "") -> Entry:
     """A line of what somebody else did at Wix: found (before it is undone), and restored."""
     return Entry(
         event=event,
@@ -154,7 +157,7 @@ def drift_entry(event: str, action: Update, record: Record) -> Entry:
         job=action.desired.job,
         target=record.target,
         site=record.site,
-        detail={"message": str(action.reason)},
+        detail={"message": what or (REMOVED if isinstance(action, Create) else str(action.reason))},
     )
 
 

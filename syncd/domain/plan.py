@@ -86,6 +86,16 @@ ADOPTING = frozenset({Reason.ADOPT, Reason.ADOPT_SAME, Reason.ADOPT_OTHER})
 Action = Create | Update | Delete
 
 
+def puts_back(action: Action) -> bool:
+    """Does it create anew what the site had in this very version, and lost at somebody else's hands?"""
+    if not isinstance(action, Create) or action.record is None:
+        return False
+    # A row keeps no id where a request to it was answered by 404; one that was never created is pending.
+    record, desired = action.record, action.desired
+    was_there = record.remote_id is None and record.pending is None and bool(record.version)
+    return was_there and (record.version, record.ref, record.pin) == (desired.version, desired.ref, desired.pin)
+
+
 def verb_of(action: Action) -> str:
     """create, update or delete; seek for a write that only finds out whether the site still has an id."""
     if isinstance(action, Update) and action.reason == Reason.SOUGHT:

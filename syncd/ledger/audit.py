@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Connection, and_, delete, func, insert, or_, 
 
 from syncd.domain.audit import CAUSE, FIRST, Break, Cause, ChainCheck, Entry, chained, columns_of
 from syncd.domain.ports import AuditBatch
+from syncd.domain.untrusted import mapping, parsed
 from syncd.errors import LedgerError
 from syncd.ledger import schema as tables
 from syncd.ledger.engine import insert_missing
@@ -202,6 +203,11 @@ Visit = Callable[[int, str, str | None, str], None]
 """Given time (microseconds since 1970), event, outcome and stored text of a line."""
 
 
+def _checkpoints_told(text: str) -> dict[str, object] | None:
+    detail = mapping(mapping(parsed(text.encode("utf-8", "surrogatepass"))).get("detail"))
+    return dict(mapping(detail["checkpoints"])) if "checkpoints" in detail else None
+
+
 def verify(
     connection: Connection, expected: Mapping[str, Mapping[int, str]], visit: Visit | None = None
 ) -> tuple[list[Break], int]:
@@ -213,6 +219,7 @@ def verify(
     c, found, count = tables.audit.c, dict[str, Break](), 0
     checks: dict[str, ChainCheck] = {}
     start = {row.stream: (row.seq, row.hash) for row in connection.execute(select(tables.audit_checkpoints))}
+    told: dict[str, object] | None = {}
     before = heads(connection)  # in PostgreSQL lines may come while this one looks
 
     def check_of(stream: str) -> ChainCheck:
@@ -223,6 +230,9 @@ def verify(
     for row in connection.execute(query).mappings():
         count += 1
         stream, seq = row["stream"], row["seq"]
+        if row["event"] == "audit.pruned":
+            # One of before checkpoints were told has none, and vouches for all.
+            told = _checkpoints_told(row["line"])
         if visit is not None:
             visit(row["at"], row["event"], row["outcome"], row["line"])
         known = {expected.get(stream, {}).get(seq, row["hash"])}
@@ -234,6 +244,9 @@ def verify(
             found[stream] = broken
         elif known != {row["hash"]}:
             found[stream] = Break(stream, seq, "differs from the hash that was seen before")
+    for stream, (seq, digest) in start.items():
+        if stream not in found and told is not None and told.get(stream) != [seq, digest]:
+            found[stream] = Break(stream, seq, "and all before it were removed, and no audit.pruned line tells of it")
     # Asked again: a line that came while this one looked is no alarm.
     after = heads(connection)
     for stream in sorted({*before, *checks, *expected} - found.keys()):

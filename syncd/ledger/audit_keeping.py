@@ -75,7 +75,9 @@ def prune(connection: Connection, keep: timedelta, sink: str | None, now: dateti
     connection.execute(delete(pruned))
     connection.execute(insert(pruned).values(id=1, at=now, until=until))
     if removed:
-        detail = {"lines": removed, "until": f"{until:%Y-%m-%dT%H:%M:%SZ}"}
+        # All of them: an earlier line that told of one may be among those removed.
+        checkpoints = {row.stream: [row.seq, row.hash] for row in connection.execute(select(tables.audit_checkpoints))}
+        detail = {"lines": removed, "until": f"{until:%Y-%m-%dT%H:%M:%SZ}", "checkpoints": checkpoints}
         append(connection, CONTROL, [Entry(event="audit.pruned", detail=detail)], now)
     return removed
 

@@ -22,7 +22,9 @@ from syncd.domain import (
     deletions_sent,
 )
 from syncd.domain.audit import CONTROL
+from syncd.domain.job import DAY
 from syncd.domain.ports import Journal, ReadOnlyJournal
+from syncd.domain.recency import Since
 from syncd.errors import ConfigError, PlanMoved, SourceError, SyncdError, TargetError, TargetUnavailable
 from syncd.reconcile.apply.applier import Applier, Terms
 from syncd.reconcile.apply.result import ApplyResult
@@ -192,6 +194,7 @@ class Cycle:
             is_limited=self._is_limited,
             is_halted=lambda: runtime.stopped() or bool(self._rests()),
             agreement=partial(self._agreement, planned),
+            was_deleted=self._was_deleted,
             taken_ids=frozenset(
                 {secret.id for secret in planned.remote} | {str(record.remote_id) for record in planned.records}
             ),
@@ -199,6 +202,11 @@ class Cycle:
         )
         applier = Applier(runtime.target(self._look.target_name), journal, runtime.clock, terms)
         return applier.run(actions, stop=lambda: runtime.stopped() or bool(self._rests()) or time.monotonic() >= until)
+
+    def _was_deleted(self, remote_id: str) -> bool:
+        now = self._runtime.clock()
+        site_now = self._runtime.target(self._look.target_name).site_time() or now
+        return remote_id in self._runtime.store.deletions(self._look.site, None, Since(30 * DAY, site_now, now))
 
     def _on_outcome(self, outcome: Outcome) -> None:
         """Kept at once: a ledger that fails in the middle does not hide what the site took."""

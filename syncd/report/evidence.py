@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TextIO
 
 from syncd.bootstrap.app import App
-from syncd.domain.audit import EPOCH
+from syncd.domain.audit import CONTROL, EPOCH
 from syncd.domain.governance import Then
 from syncd.domain.untrusted import mapping, parsed
 from syncd.ledger.audit import Filter
@@ -48,6 +48,8 @@ class _Population:
     releases: int = 0
     imported: int = 0
     rebuilt: int = 0
+    begins: str = ""
+    """When the trail begins, if that is not before the period."""
 
     def take(self, event: str, outcome: str | None, text: str) -> None:
         """One more line. A change is counted by its text, which is parsed only where a person gave a reason."""
@@ -64,8 +66,11 @@ class _Population:
         # Quotes within texts are escaped in JSON, so this can only be the key itself.
         if event in OVERRIDES or (is_change and outcome == "done" and '"reason":null' not in text):
             self.overrides.append(_brief(mapping(parsed(text.encode()))))
-        if event in {"config.loaded", "secret.adopted"}:
-            self._take_parsed(event, mapping(parsed(text.encode())))
+        if event == "config.loaded":
+            self.take_configuration(mapping(parsed(text.encode())))
+        if event == "secret.adopted":
+            # A secret that was taken back by its mark shows that a lost ledger can be made anew (q17).
+            self.rebuilt += mapping(mapping(parsed(text.encode())).get("detail")).get("by") == "its mark"
         if event in REFUSED:
             self.refused[event] += 1
         self.releases += event == "secret.released"
@@ -73,17 +78,14 @@ class _Population:
         self.drift["restored"] += event == "drift.restored"
         self.imported += event == "ledger.imported"
 
-    def _take_parsed(self, event: str, line: Mapping[str, Any]) -> None:
+    def take_configuration(self, line: Mapping[str, Any]) -> None:
+        """One more configuration that was loaded, with what it says of who may do what."""
         # A damaged line is named by the chain's break; the rest of the period is told all the same.
         detail = mapping(line.get("detail"))
-        if event == "config.loaded":
-            who = {key: detail.get(key, {}) for key in ("tokens", "only", "proxy")}
-            self.configurations.append(
-                {"at": line.get("at"), "digest": detail.get("digest"), "commit": line.get("commit"), **who}
-            )
-        else:
-            # A secret that was taken back by its mark shows that a lost ledger can be made anew (q17).
-            self.rebuilt += detail.get("by") == "its mark"
+        who = {key: detail.get(key, {}) for key in ("tokens", "only", "proxy")}
+        self.configurations.append(
+            {"at": line.get("at"), "digest": detail.get("digest"), "commit": line.get("commit"), **who}
+        )
 
 
 REFUSED = {"access.denied", "config.refused", "secret.denied", "secret.held", "limit.withheld"}
@@ -114,6 +116,8 @@ def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> N
     out.write("\n],\n")
     # A removal after the period may have taken lines of it, and the pass above does not see that.
     population.pruned = _pruned_since(app, since)
+    population.begins = _begins_after(app, since, until, rebuilt=population.rebuilt)
+    population.configurations = [*_in_force_at(app, since), *population.configurations]
     report = report_now(app, Chosen())
     chains = {
         "lines": count,
@@ -140,21 +144,47 @@ def _microseconds(at: datetime) -> int:
     return (at - EPOCH) // timedelta(microseconds=1)
 
 
-def _complete(population: _Population, total: int) -> dict[str, Any]:
+def _complete(population: _Population, total: int, broken: Collection[object]) -> dict[str, Any]:
     """The changes, and whether these are all."""
-    begins_here = population.imported or population.rebuilt
+    begins = population.begins
     told: dict[str, Any] = {
-        "count": total, "where": "changes", "complete": not (population.pruned or begins_here),
+        "count": total, "where": "changes", "complete": not (population.pruned or begins or broken),
     }  # fmt: skip
-    if begins_here:
+    if begins:
         told["begins"] = (
-            "the ledger was moved or rebuilt in the period, and its trail begins with that; the export of the one "
-            "before, and what was shipped from it, have the changes of before"
+            f"this ledger's trail begins at {begins}; if it was moved or rebuilt then, the export of the one before, and "
+            "what was shipped from it, have the changes of before"
         )
+    if broken:
+        told["broken"] = "a chain is not as it was written (q7): lines may have been taken out, or moved"
     if population.pruned:
         last = max(item["until"] for item in population.pruned)
         told["missing"] = f"lines up to {last} were removed by audit.keep; what was shipped before has them"
     return told
+
+
+def _begins_after(app: App, since: datetime, until: datetime, *, rebuilt: int) -> str:
+    """When the trail begins, if another one may have had lines of the period; else empty.
+
+    A trail that begins within it is whole if nothing was moved here and nothing `rebuilt`: syncd was new then.
+    """
+    openings = app.ledger.audit.lines(Filter(event="audit.opened"))
+    first = min((line["at"] for line in openings if line["stream"] == CONTROL), default="")
+    imported = max((line["at"] for line in app.ledger.audit.lines(Filter(event="ledger.imported"))), default="")
+    # Without its opening line the oldest was removed by age, which `_pruned_since` tells of.
+    if imported and datetime.fromisoformat(imported) > since:
+        return imported
+    opened = datetime.fromisoformat(first) if first else None
+    is_late = opened is not None and (opened >= until or (rebuilt and opened > since))
+    return first if is_late else ""
+
+
+def _in_force_at(app: App, since: datetime) -> list[dict[str, Any]]:
+    """What the last configuration that was loaded before the period said of who may do what."""
+    before = _Population()
+    for line in app.ledger.audit.lines(Filter(event="config.loaded", until=since), most=1):
+        before.take_configuration(line)
+    return before.configurations
 
 
 def _pruned_since(app: App, since: datetime) -> list[dict[str, Any]]:
@@ -168,6 +198,7 @@ def answers(app: App, report: Report, population: _Population, chains: Mapping[s
     """The questions q1 to q17, each with its answer."""
     settings = app.settings
     total = sum(population.changes.values())
+    complete = _complete(population, total, chains["breaks"])
     agreed = f"{population.with_commit} of {total} name a commit, as it was claimed; {population.with_plan} a kept plan"
     released = (
         f"{population.with_release} of {total} name who released them, and the batch (detail); "
@@ -181,7 +212,7 @@ def answers(app: App, report: Report, population: _Population, chains: Mapping[s
     return {
         "q1": _answer("inventory with origin, places and owner", report.secrets),
         "q2": _answer("who may cause or release a change", _who_may(population)),
-        "q3": _answer("the complete population of changes in the period", _complete(population, total)),
+        "q3": _answer("the complete population of changes in the period", complete),
         "q4": _answer(
             "for one change: asked by, agreed by another, tested, applied when, leading to what",
             {

@@ -137,6 +137,31 @@ def test_nothing_of_others_is_told(teams: Teams) -> None:
         assert "hush_key on bank" in whole and "hush, hush" in whole
 
 
+def test_each_refusal_by_a_label_is_a_line(teams: Teams) -> None:
+    lab, bao = teams.lab, teams.bao
+    lab.config["rules"] = [HOLD]
+    bao.put("theirs/a", v="1")
+    bao.put("both/b", v="1")
+    job(teams, "theirs", "theirs/*", "bank")
+    job(teams, "both", "both/*", "shop", "bank")
+    assert lab.run("sync").code == 6
+    (batch, *_) = {row["batch"] for row in lab.run("held", "--json").json if row["job"] == "theirs"}
+    asked = [
+        ("pause", {"scope": "job", "name": "theirs"}), ("pause", {"scope": "all"}),
+        ("pause", {"scope": "target", "name": "bank"}), ("resume", {"scope": "target", "name": "bank"}),
+        ("rollback", {"what": "b_v"}), ("rollback", {"what": "a_v"}), ("sync", {"job": "theirs"}),
+        ("freeze", {"site": teams.bank, "name": "a_v", "until": "1h"}), ("release", {"batch": batch}),
+    ]  # fmt: skip
+    with running(lab) as (_, url):
+        is_ready(url)
+        for path, body in asked:
+            status, answer = teams.ask("lead", "POST", path, {**body, "reason": "x"})
+            assert status != 200 or "there is no" in str(answer), (path, answer)
+        lines = lab.run("audit", "show", "--event", "access.denied", "--json").json
+        assert [line["detail"]["what"] for line in lines] == [path for path, _ in asked]
+        assert {line["actor"]["id"] for line in lines} == {"lead"}
+
+
 def test_it_is_said_when_nothing_is_sent_now(teams: Teams) -> None:
     lab, bao = teams.lab, teams.bao
     lab.config["rules"] = [HOLD]

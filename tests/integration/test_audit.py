@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -279,6 +280,28 @@ def test_a_period_whose_lines_were_removed_is_told(job: Lab) -> None:
     told = json.loads(job.run("report", "--evidence", "1h..").out)["questions"]
     assert told["q3"]["answer"]["complete"] is False and "removed by audit.keep" in told["q3"]["answer"]["missing"]
     assert told["q8"]["answer"]["pruned"][0]["lines"] == 3
+
+
+@pytest.mark.parametrize("seq", [3, 7])
+@pytest.mark.parametrize("said", ["nothing", "of another stream", "with another hash"])
+def test_the_oldest_lines_cannot_be_removed_unseen(job: Lab, seq: int, said: str) -> None:
+    """A checkpoint counts where a line of the trail vouches for it: anybody could write a row."""
+    assert job.run("sync").code == 0
+    with closing(sqlite3.connect(job.state)) as here, here:
+        (digest,) = here.execute(
+            "SELECT hash FROM syncd_audit WHERE stream = ? AND seq = ?", (job.site_id, seq)
+        ).fetchone()
+        here.execute("DELETE FROM syncd_audit WHERE stream = ? AND seq <= ?", (job.site_id, seq))
+        here.execute("INSERT INTO syncd_audit_checkpoints VALUES (?, ?, ?)", (job.site_id, seq, digest))
+    if said != "nothing":
+        vouched = {"control": [seq, digest]} if said == "of another stream" else {job.site_id: [seq, "0" * 64]}
+        ledger = Ledger(sqlite_engine(job.state), str(job.state), job.state)
+        detail = {"lines": seq, "until": "2026-01-01T00:00:00Z", "checkpoints": vouched}
+        ledger.audit.note(Entry(event="audit.pruned", detail=detail))
+        ledger.close()
+    verified = job.run("audit", "verify")
+    assert verified.code == 7 and f"stream {job.site_id}, line {seq} and all before it were removed" in verified.err
+    assert job.run("report", "--evidence", "1h..").json["questions"]["q3"]["answer"]["complete"] is False
 
 
 def test_old_heads_say_nothing_of_what_came_after(job: Lab, bao: Bao, tmp_path: Path) -> None:

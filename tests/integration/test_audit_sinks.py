@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,11 +46,14 @@ class Siem:
 
     def __init__(self) -> None:
         self.status = 200
+        self.delay = 0.0
+        """Seconds that it thinks before it answers."""
         self.got: list[dict[str, Any]] = []
         siem = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                threading.Event().wait(siem.delay)
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if siem.status == 200:
                     siem.got += [json.loads(line) for line in body.splitlines()]
@@ -219,3 +223,21 @@ def test_the_environment_is_no_bug_of_a_sink(environ: dict[str, str], monkeypatc
     with pytest.raises(SinkError) as caught:
         HttpSink("https://collector.invalid/lines").send(["{}"])
     assert "collector.invalid" in caught.value.message and "socks9" not in str(caught.value)
+
+
+def test_a_required_sink_holds_up_all_sites_that_go_side_by_side(job: Lab, siem: Siem, bao: Bao) -> None:
+    """Who asks while another one looks for the answer waits for it."""
+    sites = {"shop": job.site}
+    for name in ("two", "three", "four"):
+        site = str(uuid.uuid4())
+        job.secret_file(f"key-{name}", job.wix.issue_key(site))
+        job.config["targets"][name] = job.target(site, f"key-{name}")
+        sites[name] = job.wix.site(site)
+    job.config["jobs"]["job"]["targets"] = list(sites)
+    job.config["audit"] = {"url": siem.url, "required": True}
+    siem.status, siem.delay = 500, 0.5
+    assert job.run("sync").code == 0, "not for five minutes"
+    aged(job, timedelta(minutes=6))
+    bao.put("snk/s0", v="2")
+    assert job.run("sync").code == 7
+    assert {site.values()["s0_v"] for site in sites.values()} == {"1"}

@@ -6,7 +6,7 @@ import json
 import sqlite3
 import time
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -15,7 +15,7 @@ from syncd.ledger.store import Ledger
 from tests.fakes import FakeClock
 from tests.lab import Bao, Lab
 from tests.support.logins import by_app
-from tests.support.policies import DELETING
+from tests.support.policies import DELETING, closed
 from tests.support.waiting import until
 
 
@@ -166,12 +166,6 @@ def test_the_end_of_a_pause_is_told_once_and_by_nobody(job: Lab) -> None:
 def test_what_is_paused_must_be_there(job: Lab) -> None:
     assert job.run("pause", "jbo", "--reason", "x").code == 3 and job.run("pause", "--reason", "x").code == 3
     assert job.run("pause", "job", "--all", "--reason", "x").code == 3
-
-
-def closed() -> list[str]:
-    """A window that is not open today."""
-    days = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-    return [f"{days[(datetime.now(UTC) + timedelta(days=3)).weekday()]} 08:00-09:00 UTC"]
 
 
 def test_outside_its_window_a_job_looks_and_sends_nothing(job: Lab, bao: Bao) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.lab import Bao, Lab
-from tests.support.policies import DELETING
+from tests.support.policies import DELETING, closed
+from tests.support.wix_people import changed_by_hand
 
 HOLD = {"id": "prod", "label": {"env": "prod"}, "then": "hold"}
 
@@ -284,3 +285,60 @@ def test_an_applied_plan_of_which_all_is_held_makes_its_batches(job: Lab, tmp_pa
     (batch,) = batches(job)
     assert job.run("release", batch, "--reason", "CHG-2").code == 0
     assert job.run("sync").code == 0 and set(job.site.values()) == {"a_v", "b_v"}
+
+
+@pytest.mark.parametrize("then", ["held", "denied", "outside the window", "frozen"])
+def test_what_somebody_changes_while_a_version_waits_is_told(job: Lab, bao: Bao, then: str) -> None:
+    job.config["rules"] = []
+    assert job.run("sync").code == 0
+    if then == "held":
+        job.config["rules"] = [HOLD]
+    elif then == "denied":
+        job.config["rules"] = [{"id": "no", "name": "a_v", "then": "deny"}]
+    elif then == "outside the window":
+        job.config["jobs"]["job"]["windows"] = {"allow": closed()}
+    else:
+        assert job.run("state", "freeze", "a_v", "--until", "1d", "--reason", "x").code == 0
+    bao.put("app/a", v="2")
+    job.run("sync")
+    changed_by_hand(job, "a_v")
+    for _ in range(2):
+        result = job.run("sync")
+        assert "drift" in result.out and "changed at Wix by somebody else" in result.out, result.out
+    assert job.site.values()["a_v"] == "HAND-MADE"
+    lines = job.run("audit", "show", "--event", "drift.*", "--name", "a_v", "--json").json
+    assert [line["event"] for line in lines] == ["drift.found"]
+
+
+@pytest.mark.parametrize("policy", ["restore", "report"])
+def test_what_somebody_removes_comes_back_without_a_release(job: Lab, bao: Bao, policy: str) -> None:
+    """It was agreed on when it was sent; a newer version waits like any other."""
+    job.config["rules"] = []
+    job.config["jobs"]["job"]["drift_policy"] = policy
+    assert job.run("sync").code == 0
+    job.config["rules"] = [HOLD]
+    job.site.delete(job.ids()["a_v"])
+    assert job.run("sync").code == 0 and job.site.values() == {"a_v": "1", "b_v": "1"}
+    lines = job.run("audit", "show", "--name", "a_v", "--json").json[2:]
+    assert [(line["event"], line["outcome"]) for line in lines] == [
+        ("secret.update", "intent"), ("secret.update", "failed"), ("drift.found", None),
+        ("secret.create", "intent"), ("secret.create", "done"), ("drift.restored", None),
+    ]  # fmt: skip
+    assert lines[3]["detail"]["why"] == "removed at Wix by somebody else"
+    bao.put("app/b", v="2")
+    job.site.delete(job.ids()["b_v"])
+    assert job.run("sync").code == 6 and "b_v" not in job.site.values()
+
+
+def test_what_we_deleted_ourselves_is_nobodys_change(job: Lab, bao: Bao) -> None:
+    job.config["rules"] = []
+    job.config["jobs"]["job"] |= DELETING
+    assert job.run("sync").code == 0
+    bao.remove("app/a")
+    job.wix.fault("504_after", "DELETE", times=5)
+    job.run("sync")
+    job.wix.faults.clear()
+    bao.put("app/a", v="3")
+    job.settle()
+    assert job.site.values()["a_v"] == "3"
+    assert not job.run("audit", "show", "--event", "drift.*", "--json").json

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import secrets
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -128,3 +131,49 @@ def test_a_trail_that_begins_within_the_period_is_not_called_complete(lab: Lab, 
     lab.run("sync")
     answer = lab.run(*asked).json["questions"]["q3"]["answer"]
     assert answer["complete"] is False and "moved or rebuilt" in answer["begins"]
+
+
+@pytest.mark.parametrize("how", ["moved", "lost", "new"])
+def test_a_period_from_before_the_trail_is_not_called_complete(lab: Lab, bao: Bao, how: str) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    if how != "new":
+        assert lab.run("sync").code == 0
+    if how == "moved":
+        file = lab.folder / "export.json"
+        file.write_text(lab.run("state", "export", "--full").out)
+    if how in {"moved", "lost"}:
+        lab.config["state"] = {"path": str(lab.folder / "another" / "state.db")}
+    if how == "moved":
+        assert lab.run("state", "import", str(file)).code == 0
+    assert lab.run("sync").code == 0
+    told = lab.run("report", "--evidence", "2026-01-01..2026-01-31").json["questions"]["q3"]["answer"]
+    assert told["complete"] is False and told["count"] == 0 and "begins at" in told["begins"]
+
+
+def test_a_broken_chain_is_not_called_complete(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    assert lab.run("sync").code == 0
+    with closing(sqlite3.connect(lab.state)) as ledger, ledger:
+        ledger.execute("UPDATE syncd_audit SET at = at - 86400000000 WHERE event = 'secret.create'")
+    told = lab.run("report", "--evidence", "1h..").json["questions"]["q3"]["answer"]
+    assert told["complete"] is False and "q7" in told["broken"]
+
+
+def test_who_could_release_when_the_period_began_is_told(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    for name in ("bob", "alice"):
+        lab.secret_file(name, secrets.token_hex(16))
+        token = {"name": name, "token": {"file": str(lab.folder / name)}, "may": ["read", "release"]}
+        lab.config["server"] = {"listen": "127.0.0.1:9", "tokens": [token]}
+        assert lab.run("sync").code == 0
+        if name == "bob":
+            begins = datetime.now(UTC)
+    asked = f"{begins:%Y-%m-%dT%H:%M:%S.%fZ}.."
+    told = lab.run("report", "--evidence", asked).json["questions"]["q2"]["answer"]
+    assert [list(one["tokens"]) for one in told] == [["bob"], ["alice"]]

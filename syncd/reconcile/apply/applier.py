@@ -14,9 +14,21 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from syncd.domain import Action, Create, Delete, HistoryEntry, Outcome, Reason, Record, Result, SecretValue, Update
+from syncd.domain import (
+    Action,
+    Create,
+    Delete,
+    HistoryEntry,
+    Outcome,
+    Reason,
+    Record,
+    Result,
+    SecretValue,
+    Update,
+    puts_back,
+)
 from syncd.domain import WriteResult as Written
-from syncd.domain.audit import NOBODY, Entry, drift_entry, end_of, entry_of
+from syncd.domain.audit import NOBODY, REMOVED, Entry, drift_entry, end_of, entry_of
 from syncd.domain.halting import HALTED
 from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock, Journal, Target
 from syncd.errors import Interrupted, SecretGone, SiteFull, TargetDenied, TargetError, TargetUnavailable
@@ -45,6 +57,8 @@ class Terms:
     """Asked right before each request, whatever it waited for."""
     agreement: Callable[[Action], Mapping[str, Any]] = lambda _action: NOBODY
     """Who let this very action go, and by what: a part of its lines in the audit trail."""
+    was_deleted: Callable[[str], bool] = lambda _id: False
+    """Did we send a deletion of this id ourselves?"""
     taken_ids: frozenset[str] = frozenset()
     """What the site lists or the ledger holds; a new secret has none of them."""
     workers: int = 20
@@ -228,14 +242,23 @@ class Applier:
             error=error,
             remote_id=written.id or record.remote_id or "",
             request_id=error.request_id if error else written.request_id,
-            restored=isinstance(action, Update) and action.restore and error is None,
+            restored=error is None and (puts_back(action) or (isinstance(action, Update) and action.restore)),
             at=now,
         )
         batch.log.append(history_line(outcome, record, self._site_time()))
         batch.ends.append(end_of(outcome, record, now, self._terms.agreement(action)))
-        if outcome.restored and isinstance(action, Update):
-            batch.notes.append(drift_entry("drift.restored", action, record))
+        batch.notes += self._drift_lines(outcome, record, error)
         self._tell(outcome, result)
+
+    def _drift_lines(self, outcome: Outcome, record: Record, error: TargetError | None) -> Iterator[Entry]:
+        """Lines of what somebody else did at Wix: that it was undone, or that a secret of ours is gone there."""
+        action = outcome.action
+        if outcome.restored and not isinstance(action, Delete):
+            yield drift_entry("drift.restored", action, record)
+        if not isinstance(action, Update) or action.reason is Reason.SOUGHT or not isinstance(error, SecretGone):
+            return
+        if not self._terms.was_deleted(str(record.remote_id)):
+            yield drift_entry("drift.found", action, record, REMOVED)
 
     def _note_failure(self, error: TargetError, result: ApplyResult) -> None:
         # One bad secret stops only itself: the rest is left for what is the site's own alone.

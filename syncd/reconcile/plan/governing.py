@@ -14,7 +14,7 @@ from syncd.domain.windows import Windows
 from syncd.reconcile.guard import GuardTerms, LimitBasis, guard
 from syncd.reconcile.plan.pass_context import PassContext
 from syncd.reconcile.rules.across_sites import SiteSeen, across_sites
-from syncd.reconcile.rules.gate import Gate, Releases, held_action, is_finishing, rule_findings
+from syncd.reconcile.rules.gate import Gate, Releases, drift_behind, held_action, is_finishing, rule_findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ class Governing:
         batched_ones = batched(waiting.values(), self._context.standing.held, self._context.times.now)
         batches = {action.identity: action for action in batched_ones}
         findings = [_of_held(item, batches[waiting[id(item)].identity]) for item in final.held]
+        findings += [finding for item in final.held for finding in drift_behind(item.action)]
         if self._context.runtime.rules:
             findings += self._of_rules(final)
         whole = replace(final, findings=(*final.findings, *findings))

@@ -31,7 +31,20 @@ def judge_listed(row: Row, desired: DesiredSecret, record: Record, listed: Remot
     noted = note(pinned) if pinned is not record else NOTHING
     # A date of ours (a look-up by id, another description) hides no change that was found before it.
     change = Change.THEIRS if record.theirs else change
+    # A new version writes over it; where that waits for somebody, the change is to be known meanwhile.
+    if is_found(pinned, listed, row.now) and desired.version != record.version and not record.theirs:
+        pinned = replace(pinned, theirs=True)
+        noted = note(pinned)
     return noted + _judge_pinned(row, desired, pinned, listed, change)
+
+
+def is_found(record: Record, listed: RemoteSecret | None, now: datetime) -> bool:
+    """Does the listing show somebody else's change, beyond what a lost write of ours could do?"""
+    if record.theirs:
+        return True
+    return (
+        listed is not None and judge(record, listed.updated_at) is Change.THEIRS and not may_be_late_commit(record, now)
+    )
 
 
 def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret, change: Change) -> Verdict:

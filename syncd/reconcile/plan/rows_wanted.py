@@ -22,7 +22,7 @@ from syncd.reconcile.plan.builder import (
     tried_recently,
     update,
 )
-from syncd.reconcile.plan.rows_listed import SOMEBODY, as_policy_says, judge_listed
+from syncd.reconcile.plan.rows_listed import SOMEBODY, as_policy_says, is_found, judge_listed
 
 ANOTHER_NAME = "give one of the two rules another `name`"
 
@@ -49,7 +49,12 @@ def _judge(row: Row, desired: DesiredSecret, record: Record | None) -> Verdict:
     if desired.name in evidence.failed_names:
         return NOTHING
     if record and row.is_frozen(record.frozen_until):
-        return report(FindingKind.FROZEN, desired, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
+        frozen = report(FindingKind.FROZEN, desired, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
+        if not is_found(record, row.listed, row.now):
+            return frozen
+        # Left alone, and told all the same.
+        known = NOTHING if record.theirs else note(replace(record, theirs=True))
+        return frozen + known + report(FindingKind.DRIFT, desired, f"{SOMEBODY}, and frozen")
     fault = evidence.faults.get(desired.key)
     if fault is not None:
         return report(FindingKind.FAILED, desired, fault.message, fault.hint)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from syncd.domain import ADOPTING, Action, Create, Delete, Finding, FindingKind, Held, Plan, Update, verb_of
+from syncd.domain import ADOPTING, Action, Create, Delete, Finding, FindingKind, Held, Plan, Update, puts_back, verb_of
 from syncd.domain.decisions import HeldAction
 from syncd.domain.governance import Hit, Then
 from syncd.domain.windows import Windows
@@ -37,8 +37,10 @@ def changes_content(action: Action) -> bool:
 
     A write that puts back what the site had, or that only changes a description, does not.
     """
-    if isinstance(action, (Create, Delete)):
+    if isinstance(action, Delete):
         return True
+    if isinstance(action, Create):
+        return not puts_back(action)
     # Also where the value is the same: it makes a secret ours that was not.
     if action.reason in ADOPTING:
         return True
@@ -98,12 +100,12 @@ class Gate:
             denial = next((hit for hit in hits if hit.rule.then is Then.DENY), None)
             # Taking a forbidden secret away is what the rule wants.
             if denial is not None and not isinstance(action, Delete):
-                findings += _denied(action, denial)
+                findings += (*_denied(action, denial), *drift_behind(action))
             elif holding := self._holding(action, hits):
                 held.append(holding)
             # Asked last: what needs a release is put before a person outside the window, too.
             elif objection := self.windows.objection(_verb(action), self.now):
-                findings.append(_waiting(action, objection))
+                findings += (_waiting(action, objection), *drift_behind(action))
             else:
                 kept.append(action)
         findings += self._of_rolled_back(plan)
@@ -171,6 +173,13 @@ def _waiting(action: Action, objection: str) -> Finding:
         message = f"{action.reason}; not sent: {objection}"
         return Finding(kind=action.kind, name=action.name, ref=action.record.ref, message=message)
     return Finding(kind=FindingKind.BEHIND, name=action.name, ref=action.desired.ref, message=f"not sent: {objection}")
+
+
+def drift_behind(action: Action) -> Iterator[Finding]:
+    """What waits would write over somebody else's change: as long as it does, that change is told."""
+    if isinstance(action, Update) and action.record.theirs:
+        why = "changed at Wix by somebody else, while what would write over it waits"
+        yield Finding(kind=FindingKind.DRIFT, name=action.name, ref=action.desired.ref, message=why)
 
 
 def rule_findings(hits: Mapping[str, tuple[Hit, ...]], refused: frozenset[str]) -> Iterator[Finding]:
