@@ -48,8 +48,9 @@ class Actions:
 
     @contextmanager
     def _in_the_name_of(self, who: Principal, via: str, reason: str | None = None) -> Iterator[App]:
-        app = self._generations.current.app
-        CAUSE.set(Cause(actor=who.actor(via), reason=reason, config=app.config_digest))
+        generation = self._generations.current
+        app = generation.app
+        CAUSE.set(Cause(actor=who.actor(via), reason=reason, config=app.config_digest, commit=generation.commit))
         try:
             yield app
         except BeyondRights as refusal:

@@ -18,6 +18,8 @@ class Generation:
 
     app: App
     schedule: JobSchedule
+    commit: str | None = None
+    """Of its configuration, as whoever started the daemon said; None where a reload brought another one."""
     pending: PendingEvents = field(default_factory=PendingEvents)
     runs: int = 0
     """Cycles under way."""

@@ -32,9 +32,8 @@ LOCK_WAIT = timedelta(minutes=5)
 class JobRunner:
     """Runs jobs, one run of a job at a time; who asks during a run gets another one after it."""
 
-    def __init__(self, generations: Generations, builder: AppBuilder, commit: str | None = None) -> None:
-        """`commit`: of the configuration, for the audit trail."""
-        self._generations, self._commit = generations, commit
+    def __init__(self, generations: Generations, builder: AppBuilder) -> None:
+        self._generations = generations
         self.instruments, self.readiness, self._stop = builder.instruments, builder.readiness, builder.stop
         self._log, self._lock = logger(), threading.Lock()
         self._asked_by: dict[str, Actor] = {}
@@ -78,7 +77,7 @@ class JobRunner:
                     asked_by = self._asked_by.get(name)
                     by = asked_by or Actor("schedule", f"job {name}", "syncd run")
                     run_id = structlog.contextvars.get_contextvars().get("run_id")
-                    CAUSE.set(Cause(actor=by, run=run_id, config=app.config_digest, commit=self._commit))
+                    CAUSE.set(Cause(actor=by, run=run_id, config=app.config_digest, commit=generation.commit))
                     run = Run(
                         holder=holder(),
                         wait=LOCK_WAIT,

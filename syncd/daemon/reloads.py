@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from syncd.bootstrap.app import App
@@ -21,28 +20,19 @@ from syncd.errors import SyncdError
 from syncd.telemetry.logs import logger
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where the configuration comes from."""
-
-    file: Path
-    commit: str | None = None
-    """For the audit trail."""
-
-
 class Reloads:
     """Loads the file again, one reload at a time."""
 
     def __init__(
         self,
-        origin: Origin,
+        file: Path,
         builder: AppBuilder,
         generations: Generations,
         listeners: EventListeners,
         run_job: Callable[[str], None],
     ) -> None:
-        self.watch = ConfigWatch(origin.file, builder.instruments.metrics)
-        self._origin, self._builder, self._run_job = origin, builder, run_job
+        self.watch = ConfigWatch(file, builder.instruments.metrics)
+        self._file, self._builder, self._run_job = file, builder, run_job
         self._generations, self._listeners = generations, listeners
         self._log, self._turn = logger(), threading.Lock()
         server = generations.current.app.settings.server
@@ -50,9 +40,9 @@ class Reloads:
 
     def first_in_force(self) -> None:
         """The configuration that the daemon starts with counts from here on."""
-        app = self._generations.current.app
-        self._tell_metrics(app)
-        self._note_in_force(app)
+        first = self._generations.current
+        self._tell_metrics(first.app)
+        self._note_in_force(first)
 
     def start_first(self) -> None:
         """Let the jobs of that configuration run, and listen to its queues. Raises `SyncdError`."""
@@ -68,14 +58,14 @@ class Reloads:
             # Before the file is read: a change that comes meanwhile is news again.
             self.watch.loading()
             try:
-                fresh = self._builder.build(load(self._origin.file))
+                fresh = self._builder.build(load(self._file))
                 self._take_over(fresh)
             except Exception as error:  # noqa: BLE001  # whatever it is, the configuration in use goes on
                 refused = self.watch.refused(error)
                 self._note_refused(refused)
                 raise refused from None
             # Only now: the line says what counts, and a configuration that was refused never did.
-            self._note_in_force(fresh)
+            self._note_in_force(self._generations.current)
             self.watch.loaded()
             self._log.info("config.reloaded", jobs=sorted(fresh.settings.jobs))
             self._see_whether_a_restart_is_needed(fresh.settings.server)
@@ -89,7 +79,10 @@ class Reloads:
         kept = {name: at for name, at in kept.items() if not current.pending.has(name)}
         try:
             # All that may fail is made before anything is replaced.
-            generation = Generation(fresh, JobSchedule(fresh.settings, self._run_job, kept))
+            # A commit that was said at the start is not that of a file which changed since: none is better than a
+            # false one.
+            commit = current.commit if fresh.config_digest == current.app.config_digest else None
+            generation = Generation(fresh, JobSchedule(fresh.settings, self._run_job, kept), commit)
             queues = self._listeners.queues_of(fresh)
         except BaseException:
             fresh.close()
@@ -119,9 +112,9 @@ class Reloads:
         promised = {name: job.objective for name, job in settings.jobs.items() if job.objective}
         self._builder.instruments.metrics.objectives({name: item.total_seconds() for name, item in promised.items()})
 
-    def _note_in_force(self, app: App) -> None:
-        by = Actor("system", "syncd", "syncd run")
-        CAUSE.set(Cause(actor=by, config=app.config_digest, commit=self._origin.commit))
+    def _note_in_force(self, generation: Generation) -> None:
+        app, by = generation.app, Actor("system", "syncd", "syncd run")
+        CAUSE.set(Cause(actor=by, config=app.config_digest, commit=generation.commit))
         app.note_in_force()
 
     def _note_refused(self, refused: SyncdError) -> None:

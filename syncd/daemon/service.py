@@ -19,7 +19,7 @@ from syncd.daemon.event_listeners import EventListeners
 from syncd.daemon.generations import Generation, Generations
 from syncd.daemon.job_runner import JobRunner
 from syncd.daemon.readiness import Readiness
-from syncd.daemon.reloads import Origin, Reloads
+from syncd.daemon.reloads import Reloads
 from syncd.daemon.scheduler import JobSchedule
 from syncd.errors import SyncdError
 from syncd.telemetry.instruments import Instruments
@@ -39,10 +39,10 @@ class Daemon:
         self._stop, self._wake, self._reload_asked = threading.Event(), threading.Event(), threading.Event()
         builder = AppBuilder(self._instruments, Readiness(), self._stop)
         app = builder.build(load(config))
-        self.generations = Generations(Generation(app, JobSchedule(app.settings, self._run_job)))
-        self._runner = JobRunner(self.generations, builder, commit)
+        self.generations = Generations(Generation(app, JobSchedule(app.settings, self._run_job), commit))
+        self._runner = JobRunner(self.generations, builder)
         listeners = EventListeners(self.generations, self._runner)
-        self.reloads = Reloads(Origin(config, commit), builder, self.generations, listeners, self._run_job)
+        self.reloads = Reloads(config, builder, self.generations, listeners, self._run_job)
         self.reloads.first_in_force()
         self.control = Control(self.generations, self._runner, self.reloads)
         server = app.settings.server

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from syncd import __version__
-from syncd.domain.plan import Action, Create, Delete, Outcome, Update, puts_back
+from syncd.domain.plan import Action, Create, Delete, Outcome, Reason, Update, puts_back
 from syncd.domain.records import Record
 from syncd.domain.source import version_label
 
@@ -101,6 +101,9 @@ def entry_of(action: Action, record: Record, at: datetime, agreed: Mapping[str, 
     wanted = record.version if isinstance(action, Delete) else action.desired.version
     after, detail = (None, {}) if isinstance(action, Delete) else shown(wanted, at)
     ref = record.ref if isinstance(action, Delete) else action.desired.ref
+    if isinstance(action, Update) and action.reason is Reason.ROTATED and action.desired.updated_at:
+        # How long it took to arrive is asked for later, when the row has another version already.
+        detail = {**detail, "source_changed_at": stamp(action.desired.updated_at)}
     why = str(action.reason) if not isinstance(action, Create) else REMOVED if puts_back(action) else "new"
     return Entry(
         event=f"secret.{_verb(action)}",

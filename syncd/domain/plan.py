@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -84,6 +84,18 @@ ADOPTING = frozenset({Reason.ADOPT, Reason.ADOPT_SAME, Reason.ADOPT_OTHER})
 
 
 Action = Create | Update | Delete
+
+
+def brings_another_value(desired: DesiredSecret, record: Record) -> bool:
+    """Is what is wanted another value than what the row tells of, for all that is known?
+
+    Where both fingerprints are known they alone tell: a version is of a whole path, and one that was read may hold the
+    same text. Without them another version or reference is taken for another value, but for a source's new name.
+    """
+    if None not in {desired.fingerprint, record.fingerprint}:
+        return desired.fingerprint != record.fingerprint
+    same_place = (replace(record.ref, source=desired.ref.source), record.pin) == (desired.ref, desired.pin)
+    return desired.version != record.version or not same_place or not (desired.version or record.ref == desired.ref)
 
 
 def puts_back(action: Action) -> bool:

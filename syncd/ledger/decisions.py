@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -121,7 +122,7 @@ class Decisions:
                     connection.execute(delete(tables.pauses).where(_this(before)))
             row = {key: getattr(pause, key) for key in Pause.__dataclass_fields__}
             upsert(connection, tables.pauses, [{**row, "end_told": False}])
-            trail.append(connection, CONTROL, [_paused("job.paused", scope, name, until=_instant(until))], now)
+            trail.append(connection, CONTROL, [_paused("job.paused", pause)], now)
         return pause
 
     def resume(self, scope: str, name: str, sites: Collection[str] = ()) -> bool:
@@ -129,7 +130,7 @@ class Decisions:
 
         `sites`: the keys of what a target stands for now; its pause may have another name.
         """
-        now, ended = self._clock(), False
+        now, ended = self._clock(), list[Pause]()
         with self._writing() as connection:
             holds = self._protective(connection)
             for pause in _pauses(connection):
@@ -137,10 +138,10 @@ class Decisions:
                     # Judged by the protective time, it has to have ended by that as well; the line below tells its end.
                     values = {"until": min(now, holds), "end_told": True}
                     connection.execute(update(tables.pauses).where(_this(pause)).values(**values))
-                    ended = True
-            if ended:
-                trail.append(connection, CONTROL, [_paused("job.resumed", scope, name)], self._clock())
-        return ended
+                    # By the name that it is ended under: the target may have got another one since.
+                    ended.append(replace(pause, name=name, until=None))
+            trail.append(connection, CONTROL, [_paused("job.resumed", pause) for pause in ended[:1]], self._clock())
+        return bool(ended)
 
     def tell_what_ran_out(self) -> None:
         """Write a line for each pause and rollback whose time ran out. Nobody has to be there when it does."""
@@ -159,7 +160,7 @@ class Decisions:
         with self._writing() as connection:
             # Another process may have told it meanwhile: only who changed the row writes its line.
             lines = [
-                _paused("job.resumed", pause.scope, pause.name, until=_instant(pause.until))
+                _paused("job.resumed", pause)
                 for pause in ended
                 if connection.execute(update(pauses).where(and_(paused, _this(pause))).values(end_told=True)).rowcount
             ]
@@ -300,11 +301,11 @@ def _released(action: HeldAction, reason: str) -> Entry:
     )
 
 
-def _paused(event: str, scope: str, name: str, **detail: str | None) -> Entry:
-    said = {key: value for key, value in detail.items() if value is not None}
+def _paused(event: str, pause: Pause) -> Entry:
     return Entry(
         event=event,
-        job=name if scope == "job" else None,
-        target=name if scope == "target" else None,
-        detail={"scope": scope, **said},
+        job=pause.name if pause.scope == "job" else None,
+        target=pause.name if pause.scope == "target" else None,
+        site=pause.site or None,
+        detail={"scope": pause.scope, **({"until": _instant(pause.until)} if pause.until else {})},
     )

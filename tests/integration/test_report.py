@@ -13,7 +13,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from syncd.report.evidence import write_evidence
 from tests.lab import Bao, Lab
+from tests.support.clocks import machine_clock
 from tests.support.wix_people import changed_by_hand
 
 SECRET = "canary-value-7f3a-that-nobody-may-see"
@@ -177,3 +179,57 @@ def test_who_could_release_when_the_period_began_is_told(lab: Lab, bao: Bao) -> 
     asked = f"{begins:%Y-%m-%dT%H:%M:%S.%fZ}.."
     told = lab.run("report", "--evidence", asked).json["questions"]["q2"]["answer"]
     assert [list(one["tokens"]) for one in told] == [["bob"], ["alice"]]
+
+
+def test_rotations_are_counted_as_they_arrived(lab: Lab, bao: Bao) -> None:
+    """Neither a first arrival, nor a restore, nor a rollback is one; each rotation of the period counts."""
+    lab.vault(bao)
+    for name in "ab":
+        bao.put(f"app/{name}", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, objective="1h")
+    begins = datetime.now(UTC)
+    assert lab.run("sync").code == 0
+    for value in "23":
+        bao.put("app/a", v=value)
+        assert lab.run("sync").code == 0
+    changed_by_hand(lab, "b_v")
+    assert lab.run("sync").code == 0
+    assert lab.run("rollback", "a_v", "--to", "1", "--reason", "leak").code == 0
+    asked = f"{begins - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}.."
+    told = lab.run("report", "--evidence", asked).json["questions"]["q11"]["answer"]
+    assert told["rotations"] == 2 and told["objective"] == {"job": {"promised": "1:00:00", "missed": 0}}
+    assert told["not there"] == [], "what is rolled back is there as it was asked for"
+    assert (
+        lab.run("report", "--evidence", "2026-01-01..2026-01-31").json["questions"]["q11"]["answer"]["rotations"] == 0
+    )
+
+
+def test_drift_of_another_time_is_not_told(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    assert lab.run("sync").code == 0
+    changed_by_hand(lab, "a_v")
+    assert lab.run("sync").code == 0
+    now = lab.run("report", "--evidence", "1h..").json["questions"]["q13"]["answer"]
+    then = lab.run("report", "--evidence", "2026-01-01..2026-01-31").json["questions"]["q13"]["answer"]
+    assert len(now["drift"]) == 1 and then == {"counts": {}, "drift": []}
+
+
+def test_what_was_never_sent_has_no_age(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    for name in "abc":
+        bao.put(f"app/{name}", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    lab.config["rules"] = [
+        {"id": "no", "name": "b_v", "then": "deny"},
+        {"id": "old", "max_age": "1d", "then": "warn",
+         "except": [{"name": "c_v", "until": f"{datetime.now(UTC) + timedelta(days=30):%Y-%m-%d}", "reason": "x"}]},
+    ]  # fmt: skip
+    lab.run("sync")
+    with machine_clock(lab, timedelta(days=3)) as app:
+        out = io.StringIO()
+        write_evidence(app, datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC), out)
+    told = json.loads(out.getvalue())["questions"]["q10"]["answer"]
+    assert [row["name"] for row in told["older"]] == ["a_v"] and told["of"] == 2
+    assert [row["name"] for row in told["excepted"]] == ["c_v"]

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from syncd.domain import DesiredSecret, FindingKind, Reason, Record, RemoteSecret, Update
+from syncd.domain import DesiredSecret, FindingKind, Reason, Record, RemoteSecret, Update, brings_another_value
 from syncd.domain.job import DAY
 from syncd.domain.recency import happened_within
 from syncd.domain.write_window import Change, is_of_a_lost_write, judge, may_be_late_commit, may_lag, recently_lost
@@ -28,7 +28,9 @@ def judge_listed(row: Row, desired: DesiredSecret, record: Record, listed: Remot
     elif change is Change.UNTOLD and listed.updated_at and (may_lag(record, row.now) or record.doubted_at):
         # Our write's answer had no date: the first date that is listed after it is taken for its own.
         pinned, change = replace(record, pinned_at=listed.updated_at), Change.OURS
-    noted = note(pinned) if pinned is not record else NOTHING
+    if not pinned.unverified:
+        pinned = at_its_version(pinned, desired)
+    noted = note(pinned) if pinned != record else NOTHING
     # A date of ours (a look-up by id, another description) hides no change that was found before it.
     change = Change.THEIRS if record.theirs else change
     # A new version writes over it; where that waits for somebody, the change is to be known meanwhile.
@@ -61,7 +63,8 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
         return _of_unknown_content(row, desired, record, listed)
     # The configuration changed the case, so this is no drift, and counts for no restore. What somebody else changed and
     # the policy leaves is left whole: a new name would give it a date of ours, and hide the change.
-    if record.name != desired.name and not new_version and not row.policies.restore and change is Change.THEIRS:
+    is_new = brings_another_value(desired, record)
+    if record.name != desired.name and not is_new and not row.policies.restore and change is Change.THEIRS:
         return report(FindingKind.DRIFT, desired, f"{SOMEBODY}; it keeps the name {record.name}", RESTORE_HINT)
     if record.name != desired.name:
         is_undone = change is Change.THEIRS and not may_be_late_commit(record, row.now)
@@ -78,22 +81,13 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
         return _compare_moved_ledger(row, desired, record, listed)
     if desired.fingerprint is not None and desired.fingerprint != record.fingerprint:
         return update(desired, record, other if new_version else Reason.VERIFY)
-    if not new_version:
-        return _settled(row, desired, record, listed, change)
-    # A new version of the same value moves the record, not Wix.
-    same_value = replace(record, version=desired.version, source_updated_at=desired.updated_at)
-    return note(same_value) + _settled(row, desired, same_value, listed, change)
+    return _settled(row, desired, record, listed, change)
 
 
 def _moved(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret, change: Change) -> Verdict:
     """Its name comes from another reference now (a renamed source, a moved path). The same value is not sent again."""
     rename = listed.name != desired.name
-    same = desired.fingerprint is not None and desired.fingerprint == record.fingerprint
-    if record.fingerprint is None:
-        # A ledger that was moved has none; a version tells the same of a source that got another name.
-        same = bool(desired.version) and replace(record.ref, source=desired.ref.source) == desired.ref
-        same = same and (desired.version, desired.pin) == (record.version, record.pin)
-    if not same or record.unverified:
+    if brings_another_value(desired, record) or record.unverified:
         return update(desired, record, Reason.MOVED, rename=rename)
     arrived = listed.description == desired.description != record.description
     if change is Change.THEIRS and arrived and not rename:
@@ -123,7 +117,7 @@ def _compare_moved_ledger(row: Row, desired: DesiredSecret, record: Record, list
 def _renamed(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
     if objection := objection_to_restore(row, desired, record, f"renamed to {listed.name} at Wix"):
         # A new source version still goes out, under whatever name our secret has there.
-        rotated = desired.version != record.version
+        rotated = brings_another_value(desired, record)
         return objection + (update(desired, record, Reason.ROTATED) if rotated else NOTHING)
     return update(desired, record, Reason.RENAMED, rename=True)
 
@@ -218,17 +212,23 @@ def _doubted(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
     return objection_to_restore(row, desired, record, what) or update(desired, once, Reason.DOUBTED)
 
 
+def at_its_version(record: Record, desired: DesiredSecret) -> Record:
+    """A new version of the same value moves the record, not Wix; else it would be read again in each cycle."""
+    if desired.fingerprint is None or not owns(record, desired) or brings_another_value(desired, record):
+        return record
+    return replace(record, version=desired.version, source_updated_at=desired.updated_at or record.source_updated_at)
+
+
 def as_policy_says(row: Row, desired: DesiredSecret, record: Record, verdict: Verdict, what: str) -> Verdict:
     """The one door to a row that somebody else changed: whatever wants to write our old value over it asks here."""
     writes = [action for action in verdict.actions if isinstance(action, Update) and not action.describe_only]
-    known = None not in {desired.fingerprint, record.fingerprint}
-    # A new value goes out whatever the policy; one without a version is told by its fingerprint.
-    is_new = desired.version != record.version or (known and desired.fingerprint != record.fingerprint)
-    if not record.theirs or not writes or is_new:
+    # A new value goes out whatever the policy. A new version may be of another field: its value is asked for first.
+    if not record.theirs or not writes or brings_another_value(desired, record):
         return verdict
     objection = objection_to_restore(row, desired, record, what)
     if objection is not None:
-        return replace(objection, compare=verdict.compare)
+        moved = at_its_version(verdict.record_update or record, desired)
+        return (note(moved) if moved != record else NOTHING) + replace(objection, compare=verdict.compare)
     return replace(verdict, actions=tuple(replace(action, restore=True) for action in writes))
 
 
@@ -273,9 +273,8 @@ def _of_unknown_content(row: Row, desired: DesiredSecret, record: Record, listed
     # A write of which nobody knows what it carried may have left any value.
     if site_value is None or site_value in carried or carried & {None, ""}:
         return _compare_first(row, desired, record, listed, Reason.UNVERIFIED)
-    # A new source version goes out whatever the policy.
-    is_new = desired.version != record.version
-    objection = None if is_new else objection_to_restore(row, desired, record, SOMEBODY)
+    # A new value goes out whatever the policy.
+    objection = None if brings_another_value(desired, record) else objection_to_restore(row, desired, record, SOMEBODY)
     if objection is None:
         return update(desired, record, Reason.UNVERIFIED, rename=rename, restore=True)
     return objection + note(replace(record, theirs=True, unverified=False, lost_writes=()))

@@ -6,7 +6,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from syncd.domain import ADOPTING, Action, Create, Delete, Finding, FindingKind, Held, Plan, Update, puts_back, verb_of
+from syncd.domain import (
+    ADOPTING,
+    Action,
+    Create,
+    Delete,
+    Finding,
+    FindingKind,
+    Held,
+    Plan,
+    Update,
+    brings_another_value,
+    puts_back,
+    verb_of,
+)
 from syncd.domain.decisions import HeldAction
 from syncd.domain.governance import Hit, Then
 from syncd.domain.windows import Windows
@@ -46,9 +59,7 @@ def changes_content(action: Action) -> bool:
         return True
     if action.describe_only:
         return False
-    record, desired = action.record, action.desired
-    other_value = None not in {desired.fingerprint, record.fingerprint} and desired.fingerprint != record.fingerprint
-    return desired.version != record.version or other_value
+    return brings_another_value(action.desired, action.record)
 
 
 def is_finishing(action: Action) -> bool:

@@ -1,0 +1,98 @@
+"""What one pass over the audit trail counts for the evidence: a million lines take no more memory than their counts."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from syncd.domain.untrusted import mapping, parsed
+
+CHANGES = {"secret.create", "secret.update", "secret.delete"}
+OVERRIDES = {
+    "secret.released", "secret.adopted", "secret.frozen", "secret.rolled_back", "job.paused", "secret.forgotten",
+}  # fmt: skip
+"""What a person does beside the usual way, with a reason."""
+
+
+@dataclass(slots=True)
+class Population:
+    """What one pass over the trail counts."""
+
+    changes: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    by_kind: Counter[str] = field(default_factory=Counter)
+    """Of actors."""
+    with_commit: int = 0
+    with_plan: int = 0
+    with_release: int = 0
+    overrides: list[dict[str, Any]] = field(default_factory=list)
+    configurations: list[dict[str, Any]] = field(default_factory=list)
+    """Who might do what, from when on."""
+    refused: Counter[str] = field(default_factory=Counter)
+    drift: Counter[str] = field(default_factory=Counter)
+    pruned: list[dict[str, Any]] = field(default_factory=list)
+    """What was removed by age, as far as it reaches into the period."""
+    releases: int = 0
+    arrivals: dict[str, array[float]] = field(default_factory=dict)
+    """Seconds from a rotation at its source to a site, by job."""
+    imported: int = 0
+    rebuilt: int = 0
+    begins: str = ""
+    """When the trail begins, if that is not before the period."""
+
+    def take(self, event: str, outcome: str | None, text: str) -> None:
+        """One more line. A change is counted by its text, which is parsed only where a person gave a reason."""
+        # An intent is the same change before its request: with it each would be counted twice.
+        is_change = event in CHANGES and outcome != "intent"
+        if is_change:
+            self.changes[event] += 1
+            self.outcomes[str(outcome)] += 1
+            # Keys are in order, so `actor` comes first: a key of that name in `detail` stands behind it.
+            self.by_kind[text.partition('"kind":"')[2].partition('"')[0]] += 1
+            self.with_commit += '"commit":null' not in text
+            self.with_plan += '"plan":null' not in text
+            self.with_release += '"released_by":' in text
+        # Quotes within texts are escaped in JSON, so this can only be the key itself.
+        if event in OVERRIDES or (is_change and outcome == "done" and '"reason":null' not in text):
+            self.overrides.append(_brief(mapping(parsed(text.encode()))))
+        # Only a line of a rotation tells when its source changed.
+        if is_change and outcome == "done" and '"source_changed_at":"' in text:
+            self._take_arrival(mapping(parsed(text.encode())))
+        if event == "config.loaded":
+            self.take_configuration(mapping(parsed(text.encode())))
+        if event == "secret.adopted":
+            # A secret that was taken back by its mark shows that a lost ledger can be made anew (q17).
+            self.rebuilt += mapping(mapping(parsed(text.encode())).get("detail")).get("by") == "its mark"
+        if event in REFUSED:
+            self.refused[event] += 1
+        self.releases += event == "secret.released"
+        self.drift["found"] += event == "drift.found"
+        self.drift["restored"] += event == "drift.restored"
+        self.imported += event == "ledger.imported"
+
+    def _take_arrival(self, line: Mapping[str, Any]) -> None:
+        changed = mapping(line.get("detail")).get("source_changed_at")
+        span = datetime.fromisoformat(str(line.get("at"))) - datetime.fromisoformat(str(changed))
+        # Two clocks are compared: a span below zero would make the median better than it is.
+        self.arrivals.setdefault(str(line.get("job")), array("d")).append(max(0.0, span.total_seconds()))
+
+    def take_configuration(self, line: Mapping[str, Any]) -> None:
+        """One more configuration that was loaded, with what it says of who may do what."""
+        # A damaged line is named by the chain's break; the rest of the period is told all the same.
+        detail = mapping(line.get("detail"))
+        who = {key: detail.get(key, {}) for key in ("tokens", "only", "proxy")}
+        self.configurations.append(
+            {"at": line.get("at"), "digest": detail.get("digest"), "commit": line.get("commit"), **who}
+        )
+
+
+REFUSED = {"access.denied", "config.refused", "secret.denied", "secret.held", "limit.withheld"}
+
+
+def _brief(line: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("at", "event", "name", "target", "job", "from", "to", "reason")
+    return {**{key: line.get(key) for key in keys}, "by": mapping(line.get("actor")).get("id")}

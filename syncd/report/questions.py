@@ -1,0 +1,188 @@
+"""The questions of an auditor, q1 to q17, each with its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from syncd.bootstrap.app import App
+from syncd.domain import version_label
+from syncd.domain.governance import Then
+from syncd.report.inventory import Report
+from syncd.report.population import Population
+from syncd.report.rule_hits import hits_now
+
+NOT_RECORDED = "not recorded"
+
+
+def answers(
+    app: App, report: Report, population: Population, chains: Mapping[str, Any], period: tuple[datetime, datetime]
+) -> dict[str, dict[str, Any]]:
+    """The questions q1 to q17, each with its answer. `period`: from when, until when.
+
+    Raises `LedgerError`.
+    """
+    settings = app.settings
+    total = sum(population.changes.values())
+    complete = _complete(population, total, chains["breaks"])
+    agreed = f"{population.with_commit} of {total} name a commit, as it was claimed; {population.with_plan} a kept plan"
+    released = (
+        f"{population.with_release} of {total} name who released them, and the batch (detail); "
+        f"{population.releases} releases were given, with who and why in overrides"
+        if population.releases or population.with_release
+        else ""
+    )
+    # A commit is claimed by whoever runs the command. Without one, nothing tells of an agreement beside releases.
+    reviewed = agreed if population.with_commit else ""
+    agreements = "; ".join(part for part in (reviewed, released) if part) or NOT_RECORDED
+    return {
+        "q1": _answer("inventory with origin, places and owner", report.secrets),
+        "q2": {
+            **_answer("who may cause or release a change", _who_may(population)),
+            "beside": "whoever may run syncd where its ledger is; the trail names them by OS user and machine",
+        },
+        "q3": _answer("the complete population of changes in the period", complete),
+        "q4": _answer(
+            "for one change: asked by, agreed by another, tested, applied when, leading to what",
+            {
+                "asked by": "changes[].actor and .reason",
+                "agreed by another": agreements,
+                # Nobody tells syncd of tests: a commit that is named does not prove any.
+                "tested": NOT_RECORDED,
+                "applied when": "changes[].at; the intent is line .intent of stream .stream",
+                "leading to": "changes[].to (source version), .commit",
+            },
+        ),
+        "q5": _answer("emergency changes and their reasons", sorted(population.overrides, key=_when)),
+        "q6": _answer("for each event what, when, where, source, outcome, identity", "syncd audit export; changes"),
+        "q7": _answer(
+            "can a line be removed unseen",
+            {"chains": chains, "tail": "heads are in each cycle.finished event, and where audit: ships lines to"},
+        ),
+        "q8": _answer("kept how long", {"keep": str(settings.audit.keep), "pruned": population.pruned}),
+        "q9": _answer("did logging fail", _logging(app)),
+        "q10": _answer("age and rotation against the stated period", _ages(app, report)),
+        "q11": _answer("how long from rotation to every consumer", _arrivals(app, report, population)),
+        "q12": _answer("one value in two environments", _of_rules(app, "duplicate", report.duplicates)),
+        "q13": _answer(
+            "changes outside the process, found and dealt with",
+            {"counts": dict(population.drift), "drift": _within(report.drift, period)},
+        ),
+        "q14": _answer("secrets that nobody manages", report.unmanaged),
+        "q15": _answer("exceptions: who, why, until when", report.exceptions),
+        "q16": _answer(
+            "is a value ever shown or stored",
+            "no: the ledger holds keyed fingerprints, the trail neither values nor fingerprints (SECURITY.md)",
+        ),
+        "q17": _answer("was a restore proved", _restores(population)),
+    }  # fmt: skip
+
+
+def _when(line: Mapping[str, Any]) -> str:
+    return str(line["at"])
+
+
+def _within(drift: Iterable[dict[str, Any]], period: tuple[datetime, datetime]) -> list[dict[str, Any]]:
+    """What lasted at some time of the period."""
+    since, until = period
+    return [
+        row
+        for row in drift
+        if datetime.fromisoformat(row["found_at"]) < until
+        and (row["ended_at"] is None or datetime.fromisoformat(row["ended_at"]) >= since)
+    ]
+
+
+def _answer(question: str, answer: object) -> dict[str, Any]:
+    return {"question": question, "answer": answer}
+
+
+def _who_may(population: Population) -> object:
+    if not population.configurations:
+        # A configuration has a line only when it differs from the last, so an unchanged one has none in the period.
+        return "as config.loaded said before the period; see syncd audit show --event config.loaded"
+    return population.configurations
+
+
+def _logging(app: App) -> dict[str, Any]:
+    sink = app.settings.audit.sink
+    # Without a sink nothing waits to be shipped: a count would look like a failure of logging.
+    waiting = app.ledger.audit.unshipped_count(sink) if sink else 0
+    return {"sink": sink or "none configured", "lines not shipped": waiting, "required": app.settings.audit.required}
+
+
+def _ages(app: App, report: Report) -> dict[str, Any]:
+    periods = {rule.id: f"{rule.max_age.days}d" for rule in app.runtime.rules if rule.max_age}
+    # What was never sent is at no site, and has no age there.
+    there = {(row["site"], row["name"]) for row in report.secrets}
+    late = [hit for hit in report.hits if hit["rule"] in periods and (hit["site"], hit["name"]) in there]
+    excepted = [
+        {"name": hit.subject.name, "target": hit.subject.target, "rule": hit.rule.id, "until": hit.exemption.until}
+        for hit in hits_now(app)
+        if hit.exemption is not None and hit.rule.id in periods and (hit.subject.site, hit.subject.name) in there
+    ]
+    stated = periods or "no rule states one (max_age)"
+    return {"stated": stated, "older": late, "excepted": excepted, "of": len(report.secrets)}
+
+
+def _arrivals(app: App, report: Report, population: Population) -> dict[str, Any]:
+    """Of the rotations of the period: neither first arrivals nor restores nor rollbacks are any."""
+    spans = sorted(span for seconds in population.arrivals.values() for span in seconds)
+    told: dict[str, Any] = {"rotations": len(spans)}
+    if spans:
+        told["median"] = str(timedelta(seconds=round(spans[len(spans) // 2])))
+        told["longest"] = str(timedelta(seconds=round(spans[-1])))
+    promised = {name: job.objective for name, job in app.settings.jobs.items() if job.objective}
+    told["objective"] = {
+        name: {
+            "promised": str(objective),
+            "missed": sum(span > objective.total_seconds() for span in population.arrivals.get(name, ())),
+        }
+        for name, objective in sorted(promised.items())
+    } or "no job promises one (objective)"
+    return {**told, "not there": list(_waiting(app, report))}
+
+
+def _waiting(app: App, report: Report) -> Iterable[dict[str, Any]]:
+    """Secrets whose site has another version than the source was last seen to have."""
+    newest = {
+        (source, path): version_label(state.version.token)
+        for source in app.settings.sources
+        for (path, pin), state in app.ledger.known_paths(source).items()
+        if not pin
+    }
+    for row in report.secrets:
+        version = newest.get((row["source"], row["path"]))
+        if row["status"] != "synced" and version and version != row["version"]:
+            yield {"name": row["name"], "target": row["target"], "status": row["status"]}
+
+
+def _of_rules(app: App, kind: str, found: Iterable[object]) -> object:
+    rules = [rule.id for rule in app.runtime.rules if getattr(rule, kind) and rule.then is Then.WARN]
+    return {"rules": rules or f"no rule of the kind {kind} is configured", "found": list(found)}
+
+
+def _restores(population: Population) -> object:
+    if not population.imported and not population.rebuilt:
+        return NOT_RECORDED
+    return {"ledgers imported": population.imported, "secrets taken back by their mark": population.rebuilt}
+
+
+def _complete(population: Population, total: int, broken: Collection[object]) -> dict[str, Any]:
+    """The changes, and whether these are all."""
+    begins = population.begins
+    told: dict[str, Any] = {
+        "count": total, "where": "changes", "complete": not (population.pruned or begins or broken),
+    }  # fmt: skip
+    if begins:
+        told["begins"] = (
+            f"this ledger's trail begins at {begins}; if it was moved or rebuilt then, the export of the one before, "
+            "and what was shipped from it, have the changes of before"
+        )
+    if broken:
+        told["broken"] = "a chain is not as it was written (q7): lines may have been taken out, or moved"
+    if population.pruned:
+        last = max(item["until"] for item in population.pruned)
+        told["missing"] = f"lines up to {last} were removed by audit.keep; what was shipped before has them"
+    return told
