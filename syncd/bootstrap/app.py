@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from syncd.bootstrap.jobs import make_job
 from syncd.bootstrap.ledger import open_ledger
-from syncd.bootstrap.pauses import Pauses, PauseWatch, takes_over
+from syncd.bootstrap.pauses import Pauses, PauseWatch
 from syncd.bootstrap.process import now, settle_process
 from syncd.bootstrap.rules import make_rule
 from syncd.bootstrap.sources import SourceHooks, make_queue, make_source
@@ -118,11 +118,7 @@ class App:
             waits=waits,
             rules=tuple(map(make_rule, settings.rules)),
             labels=Labels({name: target.labels for name, target in settings.targets.items()}, self._site_names()),
-            paused=PauseWatch(
-                self.ledger.decisions,
-                self.sites_of_targets,
-                lambda job, gone: takes_over(self.runtime, settings.sources, job, gone),
-            ).reason,
+            paused=PauseWatch(self.ledger.decisions, self.sites_of_targets).reason,
         )
         self.pauses = Pauses(self.ledger.decisions, self.sites_of_targets, self.site_of)
 

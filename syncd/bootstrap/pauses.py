@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from syncd.domain.decisions import Pause, said_of_pause
-from syncd.domain.naming import selects_path
 from syncd.ledger.decisions import Decisions
-from syncd.reconcile.runtime import Runtime
 
 FRESH = 2.0
 """Seconds that an answer of the ledger is good for: a running process hears of a pause within five."""
@@ -50,11 +48,8 @@ class Pauses:
 class PauseWatch:
     """The pauses of a ledger, as of two seconds ago at most: they are asked for before each request."""
 
-    def __init__(self, decisions: Decisions, sites: Sites, takes_over: Callable[[str, str], bool]) -> None:
-        """`takes_over`: does a job send what the ledger keeps of another one, which is configured no more?"""
+    def __init__(self, decisions: Decisions, sites: Sites) -> None:
         self._decisions, self._sites, self._turn = decisions, sites, threading.Lock()
-        self._takes_over = takes_over
-        self._heirs: dict[tuple[str, str], bool] = {}
         self._known: tuple[Pause, ...] = ()
         self._read_at: float | None = None
         self._ahead = decisions.ahead
@@ -67,35 +62,9 @@ class PauseWatch:
             if is_old or self._ahead != self._decisions.ahead:
                 self._ahead = self._decisions.ahead
                 self._known, self._read_at = self._decisions.pauses(), time.monotonic()
-                self._heirs = {}
             # A login that changed shows in the middle of a cycle which site it is, so this is asked each time.
             sites = self._sites() if any(pause.site for pause in self._known) else {}
             keys = sites.get(target, frozenset())
-            resting = (
-                pause for pause in self._known if pause.covers(job, target, keys) or self._is_of_heir(pause, job)
+            return next(
+                (str(pause.by_todays_name(sites)) for pause in self._known if pause.covers(job, target, keys)), ""
             )
-            return next((str(pause.by_todays_name(sites)) for pause in resting), "")
-
-    def _is_of_heir(self, pause: Pause, job: str) -> bool:
-        """A job may get another name: what rested under the old one rests under the new one, too."""
-        if pause.scope != "job":
-            return False
-        key = (job, pause.name)
-        if key not in self._heirs:
-            self._heirs[key] = self._takes_over(job, pause.name)
-        return self._heirs[key]
-
-
-def takes_over(runtime: Runtime, sources: Container[str], job: str, gone: str) -> bool:
-    """Do a job's rules select what the ledger keeps of another one, which is configured no more?"""
-    heir = runtime.jobs.get(job)
-    if heir is None or gone in runtime.jobs:
-        return False
-    kept = (row for site in sorted(set(map(runtime.site_of, heir.targets))) for row in runtime.store.records(site))
-    return any(
-        row.job == gone
-        # A source that is configured no more may have got another name in the same change.
-        and (row.ref.source == heir.source or row.ref.source not in sources)
-        and any(selects_path(rule, row.ref.path) for rule in heir.rules)
-        for row in kept
-    )

@@ -163,6 +163,15 @@ class Pause:
         return f"{what} is paused {until} by {self.by}: {self.reason}"
 
 
+@dataclass(frozen=True, slots=True)
+class RestingOwner:
+    """A paused job, as one that would take its secrets over sees it."""
+
+    why: str
+    worked_before: bool
+    """Had that one worked on the site before the pause, so that it is no new name of the paused job?"""
+
+
 def said_of_pause(pause: Pause, before: Pause | None) -> str:
     """A pause in words, with the one that it replaces."""
     return f"{pause} (it replaces: {before})" if before is not None else str(pause)

@@ -89,7 +89,8 @@ class Selector:
             and (not self.job or _any(self.job, subject.job))
             and (not self.site or any(_any(self.site, key) for key in {subject.site, *subject.called.keys}))
             and (not self.source or (ref is not None and _any(self.source, ref.source)))
-            and (not self.name or _any(self.name, subject.name))
+            # In any case: names that differ in it alone are one name at Wix, whose id may get the other spelling.
+            and (not self.name or any(glob.in_any_case().matches(subject.name.casefold()) for glob in self.name))
             and (not self.path or (ref is not None and any(_any(self.path, path) for path in _spelled(ref.path))))
         )
 

@@ -43,6 +43,10 @@ class Glob:
         """The glob relative to a folder that all of its matches lie in."""
         return Glob(self.text.removeprefix(start))
 
+    def in_any_case(self) -> Glob:
+        """The same for names that were casefolded."""
+        return Glob(self.text.casefold())
+
     def matches(self, name: str) -> bool:
         """Does the glob take this name? Takes time in proportion to their lengths, whatever they hold."""
         # Parsed once a glob: it is matched against thousands of names in a cycle.

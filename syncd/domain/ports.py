@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ from syncd.domain import (
     WriteResult,
 )
 from syncd.domain.audit import Entry
-from syncd.domain.decisions import HeldAction, Rollback
+from syncd.domain.decisions import HeldAction, RestingOwner, Rollback
 from syncd.domain.governance import Facts
 from syncd.domain.recency import Since
 
@@ -280,6 +280,15 @@ class StateStore(Protocol):
 
     def aliases(self, site: str) -> frozenset[str]:
         """Other keys that the site was known under."""
+
+    def former_owners(self) -> frozenset[str]:
+        """What this installation was called before."""
+
+    def came_after(self, site: str, job: str, gone: str) -> bool:
+        """Did a job begin to work on a site after another one had ended there for good, as under a new name?"""
+
+    def resting_owners(self, site: str, job: str, owners: Collection[str]) -> Mapping[str, RestingOwner]:
+        """Those of these jobs that a person paused, for another one that would take their secrets over."""
 
     def rested_until(self, job: str, target: str, site: str) -> datetime | None:
         """When the last pause that covered this job on this target ended, by its time or by a person; None for none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import and_, or_, select
@@ -14,7 +14,7 @@ from syncd.domain import (
     version_label,
 )
 from syncd.domain.arn import SecretArn, name_in
-from syncd.domain.decisions import HeldAction, Rollback
+from syncd.domain.decisions import HeldAction, RestingOwner, Rollback
 from syncd.domain.governance import FactKey, Facts
 from syncd.domain.recency import Since
 from syncd.ledger import history
@@ -126,6 +126,24 @@ class PastQueries(RecordQueries):
         """Every key that a site was known under, and its key of today: joined by a person, or followed by its ids."""
         moves = {row["old"]: row["site"] for row in self._all(select(tables.aliases))} | self.joined_sites()
         return {old: today(old, moves) for old in moves}
+
+    def came_after(self, site: str, job: str, gone: str) -> bool:
+        """Did a job begin to work on a site after another one had ended there for good, as under a new name?"""
+        runs = self.recent_runs()
+        first = min((ended for ended, _, _ in runs.get((site, job), [])), default=None)
+        last = max((ended for ended, _, _ in runs.get((site, gone), [])), default=None)
+        return first is None or (last is not None and first > last)
+
+    def resting_owners(self, site: str, job: str, owners: Collection[str]) -> Mapping[str, RestingOwner]:
+        """Those of these jobs that a person paused, for another one that would take their secrets over."""
+        pauses = {owner: pause for owner in owners if (pause := self.decisions.pause_of("job", owner))}
+        # Nearly always nothing is paused, and no run has to be looked at.
+        ran = [ended for ended, _, _ in self.recent_runs().get((site, job), [])] if pauses else []
+        first = min(ran, default=None)
+        return {
+            owner: RestingOwner(str(pause), worked_before=first is not None and first < pause.at)
+            for owner, pause in pauses.items()
+        }
 
     def rested_until(self, job: str, target: str, site: str) -> datetime | None:
         """When the last pause that covered this job on this target ended, by its time or by a person; None for none."""

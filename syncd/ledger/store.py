@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -189,7 +190,13 @@ class Ledger(PastQueries):
         """Say that this installation is called another name from now on."""
         with self.writing() as connection:
             # With its line in the same transaction: a kill leaves no rename that the trail does not know.
-            upsert(connection, tables.meta, [{"key": "owner", "value": new}])
+            # Marks of before are at Wix as long as a cycle did not change them: they are no other installation's.
+            former = json.dumps(sorted(self.former_owners() | {old}))
+            upsert(
+                connection,
+                tables.meta,
+                [{"key": "owner", "value": new}, {"key": "former_owners", "value": former}],
+            )
             entry = Entry(event="owner.renamed", detail={"old": old, "new": new})
             trail.append(connection, CONTROL, [entry], self._clock())
 
@@ -200,6 +207,10 @@ class Ledger(PastQueries):
             return known
         descriptions = (row["description"] for row in self._all(select(tables.records.c.description)))
         return next((owner for description in descriptions if (owner := owner_in(description))), None)
+
+    def former_owners(self) -> frozenset[str]:
+        """What this installation was called before."""
+        return frozenset(json.loads(self.meta("former_owners") or "[]"))
 
     def check_owner(self, owner: str, *, keep: bool) -> None:
         """Tie the ledger to its owner. `keep` False: write nothing. Raises `ConfigError` for another one."""

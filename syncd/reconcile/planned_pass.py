@@ -95,7 +95,13 @@ class Look:
             {secret.id for secret in remote} - {str(record.remote_id) for record in records}
         )
         desired = build_desired_state(source.evidence, runtime.naming(job.name, target.profile))
-        place = Site(owner=runtime.owner, key=self.site, target=self.target_name, now=runtime.clock())
+        place = Site(
+            owner=runtime.owner,
+            key=self.site,
+            target=self.target_name,
+            now=runtime.clock(),
+            former=runtime.store.former_owners(),
+        )
         # A killed process may have left an id at Wix that no row holds; its mark tells.
         found = recover(place, desired.all, records, remote, known_ids)
         if found.put or found.drop:

@@ -7,7 +7,6 @@ import os
 import random
 import sqlite3
 import subprocess
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from syncd.ledger.migrations import CURRENT
 from tests.chaos.arena import Arena
 from tests.chaos.strace import failing, last_number, needs_strace
 from tests.lab import Result
+from tests.support.seals import seal_of
 
 Tally = Callable[..., None]
 SHARES = 4
@@ -149,10 +149,8 @@ def as_version(state: Path, version: int) -> None:
                 continue
             # A checksum over the columns of its time.
             for row in made.execute(f"SELECT rowid AS row_id, * FROM main.{table}").fetchall():
-                keys = sorted(set(row.keys()) - {"row_id", "seal"})
-                told = [(key, bool(row[key]) if kinds[key] == "BOOLEAN" else row[key]) for key in keys]
-                seal = zlib.crc32(repr(told).encode("utf-8", "surrogatepass"))
-                made.execute(f"UPDATE main.{table} SET seal = ? WHERE rowid = ?", (seal, row["row_id"]))
+                told = {key: bool(row[key]) if kinds[key] == "BOOLEAN" else row[key] for key in kinds}
+                made.execute(f"UPDATE main.{table} SET seal = ? WHERE rowid = ?", (seal_of(told), row["row_id"]))
     made.close()
     for name in (state.name + "-wal", state.name + "-shm"):
         state.with_name(name).unlink(missing_ok=True)

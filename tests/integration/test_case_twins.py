@@ -9,19 +9,17 @@ import pytest
 from tests.lab import Bao, Lab
 from tests.support.policies import DELETING
 
-KEEPING = {"deletion_policy": "keep"}
-
 
 def one(bao: Bao, path: str, name: str) -> dict[str, Any]:
     return {"path": f"{bao.mount}/app/{path}", "field": "v", "name": name}
 
 
-@pytest.fixture(params=[DELETING, KEEPING], ids=["delete", "keep"])
-def job(request: pytest.FixtureRequest, lab: Lab, bao: Bao) -> Lab:
+@pytest.fixture
+def job(lab: Lab, bao: Bao) -> Lab:
     lab.vault(bao)
     for path in "abc":
         bao.put(f"app/{path}", v=f"of {path}")
-    lab.job("job", "vault", one(bao, "a", "token"), one(bao, "c", "other"), **request.param)
+    lab.job("job", "vault", one(bao, "a", "token"), one(bao, "c", "other"), **DELETING)
     assert lab.run("sync").code == 0
     return lab
 
@@ -76,17 +74,27 @@ def test_whatever_becomes_of_the_request(job: Lab, bao: Bao, fault: str) -> None
     assert job.site.values() == {"TOKEN": "of b", "other": "of c"} and set(job.ids()) == {"TOKEN", "other"}
 
 
-def test_an_adopted_one_stays_adopted(job: Lab, bao: Bao) -> None:
-    job.site.create({"name": "made", "value": "by hand"})
-    job.config["jobs"]["job"]["conflict_policy"] = "adopt"
-    job.config["jobs"]["job"]["secrets"].append(one(bao, "a", "made"))
-    assert job.run("sync").code == 0
-    job.config["jobs"]["job"]["secrets"][-1] = one(bao, "b", "MADE")
-    assert job.run("sync").code == 0 and job.site.values()["MADE"] == "of b"
-    job.config["jobs"]["job"]["secrets"].pop()
-    for _ in range(3):
-        job.run("sync")
-    assert job.site.values()["MADE"] == "of b"
+@pytest.mark.parametrize("kept", ["by its policy", "because it was adopted", "by another job's policy"])
+def test_what_is_kept_is_lent_to_no_other_secret(job: Lab, bao: Bao, kept: str) -> None:
+    """Who would not delete it does not give its id away, either."""
+    name = "token"
+    if kept == "by its policy":
+        job.config["jobs"]["job"]["deletion_policy"] = "keep"
+    elif kept == "because it was adopted":
+        name = "made"
+        job.site.create({"name": name, "value": "of a"})
+        job.config["jobs"]["job"]["conflict_policy"] = "adopt"
+        job.config["jobs"]["job"]["secrets"][0] = one(bao, "a", name)
+        assert job.settle().code == 0
+    job.config["jobs"]["job"]["secrets"].pop(0)
+    wanted = one(bao, "b", name.upper())
+    if kept == "by another job's policy":
+        job.config["jobs"]["job"]["deletion_policy"] = "keep"
+        job.job("second", "vault", wanted, **DELETING)
+    else:
+        job.config["jobs"]["job"]["secrets"].append(wanted)
+    result = job.settle()
+    assert result.code == 1 and name.upper() not in job.site.values() and job.site.values()[name] == "of a"
 
 
 def test_a_frozen_one_is_left(job: Lab, bao: Bao) -> None:
@@ -94,3 +102,32 @@ def test_a_frozen_one_is_left(job: Lab, bao: Bao) -> None:
     job.config["jobs"]["job"]["secrets"][0] = one(bao, "b", "TOKEN")
     job.run("sync")
     assert job.site.values() == {"token": "of a", "other": "of c"}
+
+
+@pytest.mark.parametrize("then", ["hold", "deny"])
+@pytest.mark.parametrize("path", ["a", "b"])
+def test_a_rule_about_a_name_is_about_each_of_its_spellings(job: Lab, bao: Bao, path: str, then: str) -> None:
+    job.config["rules"] = [{"id": "r", "name": "tok*", "then": then}]
+    bao.put("app/a", v="new")
+    job.config["jobs"]["job"]["secrets"][0] = one(bao, path, "TOKEN")
+    for _ in range(2):
+        job.run("sync")
+        assert job.site.values() == {"token": "of a", "other": "of c"}
+
+
+@pytest.mark.parametrize("case_insensitive", [True, False])
+def test_a_late_creation_of_the_other_spelling_doubles_nothing(lab: Lab, bao: Bao, case_insensitive: bool) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    lab.site.options.case_insensitive = case_insensitive
+    lab.job("job", "vault", one(bao, "a", "KEY"))
+    lab.wix.fault("late", "POST", times=1)
+    lab.wix.fault("reset_before", "POST", times=5)
+    lab.run("sync")
+    lab.wix.faults.clear()
+    lab.config["jobs"]["job"]["secrets"] = [one(bao, "a", "Key")]
+    lab.run("sync")
+    for commit in lab.wix.late:
+        commit()
+    lab.settle()
+    assert len(lab.site.values()) == 1 and len(lab.ids()) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -226,3 +226,129 @@ def test_a_moved_ledger_and_another_name_of_the_source_send_nothing(
     monkeypatch.setattr(lab.site, "update", noted)
     assert lab.run("sync").code == 0
     assert len(sent) == 4 and not any("value" in keys for keys in sent), "the marks alone"
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("policy", ["report", "restore"])
+@pytest.mark.parametrize("door", ["hidden", "another case", "renamed by hand"])
+def test_another_field_of_its_path_is_no_new_value(lab: Lab, bao: Bao, door: str, policy: str) -> None:
+    """A version is of a whole path: what tells a new value is the value."""
+    lab.vault(bao)
+    bao.put("app/p", x="1", y="1")
+    for name in "bcd":
+        bao.put(f"app/{name}", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}_{field}"}, drift_policy=policy)
+    assert lab.run("sync").code == 0
+    for _ in range(1 if policy == "report" else 4):
+        changed_by_hand(lab, "p_x")
+        lab.run("sync")
+    assert lab.site.values()["p_x"] == "HAND-MADE"
+    held = lab.ids()["p_x"]
+    bao.put("app/p", x="1", y="2")
+    if door == "hidden":
+        lab.site.options.hide = lambda secret: secret.name == "p_x"
+    elif door == "another case":
+        lab.config["jobs"]["job"]["secrets"] = [
+            {"path": f"{bao.mount}/app/p", "field": "x", "name": "P_X"},
+            {"path": f"{bao.mount}/app/p", "field": "y", "name": "p_y"},
+        ]
+    else:
+        lab.site.update(held, {"name": "theirs"})
+    for _ in range(2):
+        lab.run("sync")
+        lab.site.options.hide = lambda _secret: False
+        assert lab.site.secrets[held].value == "HAND-MADE" and lab.site.values()["p_y"] == "2"
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("may_read", [True, False])
+@pytest.mark.parametrize("found", ["in a moved ledger", "by an older date"])
+@pytest.mark.parametrize("door", ["hidden", "another case", "gone", "another source"])
+def test_whatever_is_told_is_known(lab: Lab, bao: Bao, door: str, found: str, may_read: bool) -> None:
+    """Also what may only be somebody else's, because it cannot be read."""
+    lab.vault(bao)
+    for name in "abcd":
+        bao.put(f"app/{name}", v="1")
+    policies = {"drift_policy": "report", "deletion_policy": "delete", "deletion_grace": "0s", "verify_every": "1s"}
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}_{field}"}, **policies)
+    lab.settle()
+    stored = lab.site.secrets[lab.ids()["a_v"]]
+    older = timedelta(days=2) if found == "by an older date" else timedelta(0)
+    lab.site.secrets[stored.id] = replace(stored, value="HAND-MADE", updated=stored.updated - older)
+    if found == "in a moved ledger":
+        another_ledger(lab, bao)
+    # Beyond the minutes in which a listing may lag behind our own write.
+    lab.rewrite(lambda row: replace(row, last_synced_at=datetime.now(UTC) - timedelta(hours=1)))
+    lab.site.options.may_read = may_read
+    until(lambda: "drift" in lab.run("sync").out and lab.statuses()["a_v"] == "behind")
+    if door == "hidden":
+        lab.site.options.hide = lambda secret: secret.name == "a_v"
+    elif door == "another case":
+        another_case(lab, bao)
+    elif door == "gone":
+        bao.remove("app/a")
+    else:
+        lab.config["sources"]["renamed"] = lab.config["sources"].pop("vault")
+        lab.config["jobs"]["job"]["source"] = "renamed"
+    for _ in range(3):
+        lab.run("sync")
+        assert lab.site.secrets[stored.id].value == "HAND-MADE"
+
+
+def test_a_fourth_change_that_comes_with_another_case_is_contested(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}_{field}"})
+    assert lab.run("sync").code == 0
+    for _ in range(3):
+        changed_by_hand(lab, "a_v")
+        assert lab.run("sync").code == 0
+    changed_by_hand(lab, "a_v")
+    another_case(lab, bao)
+    assert lab.run("sync").code == 1 and lab.site.values() == {"a_v": "HAND-MADE"}
+
+
+@pytest.mark.parametrize("policy", ["report", "restore"])
+def test_what_somebody_puts_right_by_hand_is_synced_again(lab: Lab, bao: Bao, policy: str) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, drift_policy=policy)
+    assert lab.run("sync").code == 0
+    for _ in range(1 if policy == "report" else 4):
+        changed_by_hand(lab, "a_v")
+        lab.run("sync")
+    assert lab.statuses()["a_v"] in {"behind", "contested"}
+    stored = lab.site.secrets[lab.ids()["a_v"]]
+    lab.site.secrets[stored.id] = replace(stored, value="1", updated=stored.updated + timedelta(seconds=30))
+    writes = lab.writes()
+    assert lab.run("sync").code == 0 and lab.statuses()["a_v"] == "synced" and lab.writes() == writes
+    changed_by_hand(lab, "a_v")
+    lab.run("sync")
+    assert lab.site.values()["a_v"] == "HAND-MADE", "and another change is another one"
+
+
+@pytest.mark.parametrize("seen", ["wanted no more", "failed", "conflict"])
+def test_what_a_listing_showed_is_known_though_nothing_was_judged(lab: Lab, bao: Bao, seen: str) -> None:
+    lab.vault(bao)
+    for name in "abcd":
+        bao.put(f"app/{name}", v="1")
+    rule = {"path": f"{bao.mount}/app/*", "name": "{basename}_{field}"}
+    lab.job("job", "vault", rule, drift_policy="report")
+    assert lab.run("sync").code == 0
+    before = [dict(rule)]
+    if seen == "wanted no more":
+        lab.config["jobs"]["job"]["secrets"] = [{**rule, "exclude": [f"{bao.mount}/app/a"]}]
+    elif seen == "failed":
+        lab.config["jobs"]["job"]["secrets"] = [
+            {**rule, "exclude": [f"{bao.mount}/app/a"]},
+            {"path": f"{bao.mount}/app/a", "name": "a_v", "value": "{none}"},
+        ]
+    else:
+        lab.job("second", "vault", {"path": f"{bao.mount}/app/b", "field": "v", "name": "a_v"})
+    changed_by_hand(lab, "a_v")
+    lab.run("sync")
+    lab.config["jobs"]["job"]["secrets"] = before
+    lab.config["jobs"].pop("second", None)
+    lab.site.options.hide = lambda secret: secret.name == "a_v"
+    lab.run("sync")
+    assert lab.site.values()["a_v"] == "HAND-MADE"

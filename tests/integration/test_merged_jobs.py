@@ -70,3 +70,81 @@ def test_the_second_job_goes_on_where_the_first_lost_its_tags(lab: Lab, aws: Any
     assert "lost the tags" in told, told
     assert lab.settle().code == 0 and lab.site.values() == {"x": "2", "y": "1"}
     assert set(lab.statuses().values()) == {"synced"}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("how", ["pause", "hold", "deny", "window"])
+@pytest.mark.parametrize("change", ["missing once", "source", "path", "field", "job"])
+def test_whatever_changes_for_both_the_first_still_sends_it(jobs: Lab, bao: Bao, how: str, change: str) -> None:
+    """The row keeps its old reference while the first job waits: what counts is who wants the name, and of what."""
+    bao.put("app/a", v="1", w="1")
+    bao.put("new/a", v="9")
+    assert jobs.run("sync").code == 0
+    keep_back(jobs, how)
+    both = jobs.config["jobs"]
+    kv = bao.root.secrets.kv.v2
+    if change == "missing once":
+        kv.delete_latest_version_of_secret("app/a", mount_point=bao.mount)
+        jobs.run("sync")
+    elif change == "source":
+        jobs.config["sources"]["renamed"] = jobs.config["sources"].pop("vault")
+        for one in both.values():
+            one["source"] = "renamed"
+    elif change == "path":
+        for one in both.values():
+            one["secrets"][0]["path"] = f"{bao.mount}/new/a"
+    elif change == "field":
+        for one in both.values():
+            one["secrets"][0]["field"] = "w"
+    else:
+        jobs.config["jobs"] = {"late": both["first"], "second": both["second"]}
+        for rule in jobs.config.get("rules", []):
+            rule["job"] = "late"
+    bao.put("app/a", v="2", w="2")
+    for words in (["sync", "second"], ["sync"], ["sync", "second"]):
+        result = jobs.run(*words)
+        assert jobs.site.values() == {"KEY": "1"}, result.out
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("how", ["pause", "hold", "deny", "window", "nothing"])
+@pytest.mark.parametrize("other_runs_first", [True, False])
+def test_a_conflict_outlasts_another_name_of_the_source(lab: Lab, bao: Bao, how: str, other_runs_first: bool) -> None:
+    """The row of a source that is configured no more is its own job's, whoever plans first."""
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="THEIRS")
+    lab.job("first", "vault", {"path": f"{bao.mount}/app/a", "field": "v", "name": "KEY"})
+    lab.job("second", "vault", {"path": f"{bao.mount}/app/b", "field": "v", "name": "KEY"})
+    assert lab.run("sync").code == 1 and lab.site.values() == {"KEY": "1"}
+    if how != "nothing":
+        keep_back(lab, how)
+        bao.put("app/a", v="2")
+    lab.config["sources"]["renamed"] = lab.config["sources"].pop("vault")
+    for one in lab.config["jobs"].values():
+        one["source"] = "renamed"
+    for words in [["sync", "second"]] * other_runs_first + [["sync"], ["sync"]]:
+        result = lab.run(*words)
+        assert lab.site.values() == {"KEY": "1"}, result.out
+
+
+@pytest.mark.parametrize("gone", ["deleted", "destroyed"])
+@pytest.mark.parametrize("name", ["KEY", "key"])
+def test_what_is_rolled_back_passes_to_nobody(lab: Lab, bao: Bao, name: str, gone: str) -> None:
+    lab.vault(bao)
+    for value in ("good", "leaked"):
+        bao.put("app/a", v=value)
+    bao.put("app/b", v="THEIRS")
+    lab.job("first", "vault", {"path": f"{bao.mount}/app/a", "field": "v", "name": "KEY"}, deletion_policy="delete")
+    lab.job("second", "vault", {"path": f"{bao.mount}/app/b", "field": "v", "name": name})
+    lab.run("sync")
+    assert lab.run("rollback", f"{bao.mount}/app/a", "--to", "1", "--until", "3d", "--reason", "leak").code in {0, 1}
+    assert lab.site.values() == {"KEY": "good"}
+    kv = bao.root.secrets.kv.v2
+    if gone == "deleted":
+        kv.delete_latest_version_of_secret("app/a", mount_point=bao.mount)
+    else:
+        kv.destroy_secret_versions("app/a", [2], mount_point=bao.mount)
+    for _ in range(2):
+        lab.run("sync")
+        assert lab.site.values() == {"KEY": "good"}

@@ -138,3 +138,27 @@ def test_what_a_renamed_job_does_not_take_over_is_reported(lab: Lab, aws: Any, a
         aws.delete_secret(SecretId="tg/two", ForceDeleteWithoutRecovery=True)
     result = lab.run("sync")
     assert lab.statuses() == {"one": "synced", "two": "orphan"} and "orphan" in result.out
+
+
+@pytest.mark.parametrize("waits", ["hold", "deny", "limit"])
+def test_a_chain_waits_for_its_end_though_the_source_has_another_name(lab: Lab, bao: Bao, waits: str) -> None:
+    """X becomes Y and Y becomes Z: what Y held goes to Z before Y takes anything."""
+    lab.vault(bao)
+    bao.put("app/a", v="of a")
+    bao.put("app/b", v="of b")
+
+    def named(a: str, b: str) -> list[dict[str, str]]:
+        return [{"path": f"{bao.mount}/app/{path}", "field": "v", "name": name} for path, name in (("a", a), ("b", b))]
+
+    lab.job("job", "vault", *named("X", "Y"), deletion_policy="delete", deletion_grace="0s")
+    assert lab.run("sync").code == 0
+    lab.config["jobs"]["job"]["secrets"] = named("Y", "Z")
+    if waits == "limit":
+        lab.config["jobs"]["job"]["guard"] = {"max_creates": 0}
+    else:
+        lab.config["rules"] = [{"id": "r", "name": "Z", "then": waits}]
+    lab.config["sources"]["renamed"] = lab.config["sources"].pop("vault")
+    lab.config["jobs"]["job"]["source"] = "renamed"
+    for _ in range(3):
+        lab.run("sync")
+        assert "of b" in lab.site.values().values(), lab.site.values()

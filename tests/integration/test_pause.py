@@ -128,29 +128,38 @@ def test_a_pause_of_what_is_gone_is_told(job: Lab) -> None:
     assert "pause of job job" in said and "syncd resume job" in said, said
 
 
-@pytest.mark.parametrize("then", ["renamed", "its rule moves", "renamed with its source", "renamed twice"])
-def test_the_pause_of_a_job_holds_for_whoever_takes_its_secrets_over(job: Lab, bao: Bao, then: str) -> None:
-    job.job("second", "vault", {"path": f"{bao.mount}/none/*"})
-    assert job.run("sync", "job").code == 0
+@pytest.mark.parametrize("then", ["renamed", "its rule moves", "its name moves", "renamed with its source", "split"])
+def test_what_is_of_a_paused_job_is_not_taken_over(job: Lab, bao: Bao, then: str) -> None:
+    bao.put("other/x", v="another")
+    job.job("second", "vault", {"path": f"{bao.mount}/other/*"}, **DELETING)
+    assert job.run("sync").code == 0
     assert job.run("pause", "job", "--reason", "freeze").code == 0
     bao.put("app/s0", v="2")
-    rest = job.config["jobs"].pop("job")
+    bao.put("other/x", v="rotated")
+    configured = job.config["jobs"]
     if then == "its rule moves":
-        job.config["jobs"]["second"]["secrets"] += rest["secrets"]
+        configured["second"]["secrets"] += configured["job"]["secrets"]
+        configured["job"]["secrets"] = [{"path": f"{bao.mount}/none/*"}]
+    elif then == "its name moves":
+        configured.pop("job")
+        configured["second"]["secrets"].append({"path": f"{bao.mount}/other/x", "field": "v", "name": "s0_v"})
+    elif then == "split":
+        rest = configured.pop("job")
+        for number in range(6):
+            configured[f"part{number}"] = {**rest, "secrets": [{"path": f"{bao.mount}/app/s{number}"}]}
     else:
-        job.config["jobs"]["late"] = rest
+        configured["late"] = configured.pop("job")
     if then == "renamed with its source":
         job.config["sources"]["renamed"] = job.config["sources"].pop("vault")
-        for one in job.config["jobs"].values():
+        for one in configured.values():
             one["source"] = "renamed"
-    for _ in range(2):
+    for _ in range(3):
         result = job.run("sync")
         assert "job job is paused" in result.out and job.site.values()["s0_v"] == "1", result.out
-        if then == "renamed twice" and "late" in job.config["jobs"]:
-            job.config["jobs"]["later"] = job.config["jobs"].pop("late")
+    assert job.site.values()["x_v"] == "rotated", "who is not paused goes on"
     assert job.run("resume", "job").code == 0
     job.settle()
-    assert job.site.values()["s0_v"] == "2"
+    assert job.site.values()["s0_v"] in {"2", "rotated"}
 
 
 def test_the_end_of_a_pause_is_told_once_and_by_nobody(job: Lab) -> None:

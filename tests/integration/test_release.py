@@ -342,3 +342,28 @@ def test_what_we_deleted_ourselves_is_nobodys_change(job: Lab, bao: Bao) -> None
     job.settle()
     assert job.site.values()["a_v"] == "3"
     assert not job.run("audit", "show", "--event", "drift.*", "--json").json
+
+
+@pytest.mark.parametrize("moved", [True, False])
+@pytest.mark.parametrize("to", [{"field": "other"}, {"path": "app/b"}], ids=str)
+def test_another_reference_waits_though_its_version_is_the_same(
+    job: Lab, bao: Bao, to: dict[str, str], moved: bool
+) -> None:
+    """A version is of a path, and without fingerprints (a ledger that was moved) nothing else tells values apart."""
+    bao.put("app/a", v="1", other="2")
+    bao.put("app/b", v="3")
+    job.config["rules"] = []
+    job.config["jobs"]["job"]["secrets"] = [{"path": f"{bao.mount}/app/a", "field": "v", "name": "TOKEN"}]
+    assert job.run("sync").code == 0
+    job.config["rules"] = [HOLD]
+    if moved:
+        file = job.folder / "export.json"
+        file.write_text(job.run("state", "export", "--full").out)
+        job.config["state"] = {"path": str(job.folder / "moved" / "state.db")}
+        assert job.run("state", "import", str(file)).code == 0
+    change = {key: f"{bao.mount}/{value}" if key == "path" else value for key, value in to.items()}
+    job.config["jobs"]["job"]["secrets"][0] |= change
+    for _ in range(2):
+        job.run("sync")
+        assert job.site.values()["TOKEN"] == "1"
+    assert [action["name"] for row in held(job) for action in row["actions"]] == ["TOKEN"]

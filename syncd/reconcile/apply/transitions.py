@@ -74,8 +74,10 @@ def after_success(action: Action, record: Record, written: WriteResult, now: dat
     if isinstance(action, Delete):
         return Transition(drop=record)
     if isinstance(action, Update) and action.reason is Reason.SOUGHT:
-        # It is at the site, and nobody knows what it holds: somebody else's change may be hidden by this one.
-        return Transition(put=replace(record, pending=None, unverified=True, remarked=True, unlisted_tried_at=now))
+        # It is at the site, and nobody knows what it holds, but for somebody's change that was found before.
+        unverified = record.unverified or not record.theirs
+        sought = replace(record, pending=None, unverified=unverified, remarked=True, unlisted_tried_at=now)
+        return Transition(put=sought)
     if isinstance(action, Create):
         # It is another secret under a new id: no lost write of before can reach it.
         done = replace(_written(action, record, written, now), lost_writes=(), doubted_at=None)

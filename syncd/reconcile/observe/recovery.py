@@ -79,6 +79,8 @@ class Site:
     key: str
     target: str
     now: datetime
+    former: frozenset[str] = frozenset()
+    """What it was called before."""
 
 
 def recover(
@@ -94,7 +96,7 @@ def recover(
     reports the conflict. An adoption that was not answered is ours only where the listing shows our mark.
     `known_ids`: what the ledger knows of ids that no row of the site holds.
     """
-    listing = _Listing(site.owner, remote, records, desired)
+    listing = _Listing(site, remote, records, desired)
     put: dict[str, Record] = {}
     drop: list[Record] = []
     taken: list[Record] = []
@@ -127,9 +129,9 @@ class _Listing:
     """The site as listed, seen with the ledger and the wanted names beside it."""
 
     def __init__(
-        self, owner: str, remote: Sequence[RemoteSecret], records: Sequence[Record], desired: Sequence[DesiredSecret]
+        self, site: Site, remote: Sequence[RemoteSecret], records: Sequence[Record], desired: Sequence[DesiredSecret]
     ) -> None:
-        self.owner = owner
+        self.owner, self._former = site.owner, site.former
         self.by_id = {secret.id: secret for secret in remote}
         self.by_name = {secret.name: secret for secret in remote}
         self._in_another_case = {secret.name.casefold(): secret for secret in remote}
@@ -146,7 +148,7 @@ class _Listing:
             return False
         other = other_owner(listed.description, self.owner)
         # Marks of the name that this installation had before are its own.
-        return bool(other) and other.casefold() not in {self.owner.casefold(), owner_in(record.description).casefold()}
+        return bool(other) and other not in {owner_in(record.description), *self._former}
 
     def ours(self, name: str, *refs: SecretRef) -> RemoteSecret | None:
         """The secret of this name, to be taken: if no record holds its id and its mark is of one of these."""

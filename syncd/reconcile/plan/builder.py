@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -148,10 +148,13 @@ def rests(problem: OpenProblem | None, version: str, rule: str, now: datetime) -
     return is_ahead(problem.retry_at, now, LONGEST_DELAY)
 
 
-def rows_for(desired: Iterable[DesiredSecret], records: Iterable[Record]) -> dict[str, Record]:
-    """The ledger's row for each wanted name: that of the name itself, or one in another case, which is the same at Wix.
+def rows_for(
+    desired: Iterable[DesiredSecret], records: Iterable[Record], deleting: Container[str] = frozenset()
+) -> dict[str, Record]:
+    """The ledger's row for each wanted name: that of the name itself, or that of the same reference in another case.
 
-    Of several in other cases that of the same reference counts.
+    Names in other cases are one at Wix: a row that its job would delete to make room is that of the wanted name, too.
+    `deleting`: the jobs that delete.
     """
     asked = list(desired)
     wanted = {desired.name for desired in asked}
@@ -164,7 +167,8 @@ def rows_for(desired: Iterable[DesiredSecret], records: Iterable[Record]) -> dic
 
     def in_another_case(desired: DesiredSecret) -> Record | None:
         found = spare.get(desired.name.casefold(), [])
-        return next((row for row in found if owns(row, desired)), found[0] if found else None)
+        own = next((row for row in found if owns(row, desired)), None)
+        return own or next((row for row in found if row.job in deleting and not row.adopted), None)
 
     found = {desired.name: rows.get(desired.name) or in_another_case(desired) for desired in asked}
     return {name: record for name, record in found.items() if record is not None}
@@ -192,7 +196,7 @@ class PlanBuilder:
 
     def __post_init__(self) -> None:
         remote, records = self.inputs.remote, self.inputs.records
-        self.records = rows_for(self.inputs.desired, records)
+        self.records = rows_for(self.inputs.desired, records, self.inputs.evidence.deleting_jobs)
         self._by_id = {secret.id: secret for secret in remote}
         self._by_name = {secret.name: secret for secret in remote}
         self._by_folded_name = {secret.name.casefold(): secret for secret in remote}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from syncd.domain import Delete, Existence, PathCheck, Presence, Record, RemoteSecret, SecretRef
 from syncd.domain.job import Job
@@ -46,9 +47,16 @@ class PathChecks:
         return check, ""
 
     def is_gone(self, record: Record) -> bool:
-        """Does the source say that it is gone?"""
+        """Does the source say that it is gone? What is rolled back is not, whatever became of its newest version."""
+        if not record.pin and record.ref.path in self._runtime.store.rollbacks(record.ref.source):
+            return False
         check, _ = self.check(record)
         return check is not None and check.existence is Existence.GONE
+
+    def tags_now(self, record: Record) -> AbstractSet[tuple[str, str]] | None:
+        """The tags that the secret carries at this moment; None where the source cannot tell."""
+        check, _ = self.check(record)
+        return None if check is None else check.tags
 
     def fields_now(self, job: Job, record: Record) -> tuple[tuple[str, ...] | None, str]:
         """The fields that the record's path has at this moment; None, and why: that cannot be told."""

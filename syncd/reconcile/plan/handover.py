@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from syncd.domain import DesiredSecret, FindingKind, Record, SecretRef
 from syncd.domain.job import Job
@@ -41,6 +41,13 @@ class Handover:
     profile: str
     records: Mapping[str, Record]
     """By name."""
+    sources: frozenset[str] = frozenset()
+    """All that are configured, for whichever site."""
+
+    @property
+    def deleting_jobs(self) -> frozenset[str]:
+        """The jobs that delete what they want no more."""
+        return frozenset(name for name, job in self.jobs.items() if job.policies.delete)
 
     def names_given(self, job: Job, record: Record, tags: Tags | None = None) -> set[tuple[str, str]]:
         """The (name, pin) pairs that a job's rules give a record's reference.
@@ -48,20 +55,25 @@ class Handover:
         By their patterns alone, unless the secret's `tags` are known. An empty name stands for one that Wix does
         not take.
         """
-        if job.source != record.ref.source:
+        ref = self._today(record.ref, job)
+        if job.source != ref.source:
             return set()
-        mounts = (mount for mount in self.mounts.get(record.ref.source, ()) if record.ref.path.startswith(mount))
+        mounts = (mount for mount in self.mounts.get(ref.source, ()) if ref.path.startswith(mount))
         mount = max(mounts, key=len, default="").strip("/")
         names = set()
         for rule in job.rules:
-            if selects(rule, record.ref) and (tags is None or set(rule.tags) <= tags):
+            if selects(rule, ref) and (tags is None or set(rule.tags) <= tags):
                 try:
-                    names.add((wix_name(rule, record.ref, mount, self.profile), rule.pin))
+                    names.add((wix_name(rule, ref, mount, self.profile), rule.pin))
                 except BadName:
                     # A name that Wix does not take is still a claim: the old name may not go before the rule is
                     # mended.
                     names.add(("", rule.pin))
         return names
+
+    def _today(self, ref: SecretRef, job: Job) -> SecretRef:
+        """A reference by the name that its source may have now: one that is configured no more may be this job's."""
+        return ref if not self.sources or ref.source in self.sources else replace(ref, source=job.source)
 
     def is_claimed_by(self, job: Job, record: Record, tags: Tags | None = None) -> bool:
         """Does any rule of this job map the record's reference to its name?"""
@@ -72,18 +84,63 @@ class Handover:
         others = (job for name, job in self.jobs.items() if name != except_job)
         return any(self.is_claimed_by(job, record, tags) for job in others)
 
-    def claimed_by_own_job(self) -> frozenset[str]:
+    def claimed_by_own_job(
+        self, desired: Iterable[DesiredSecret], tags_now: Callable[[Record], Tags | None]
+    ) -> frozenset[str]:
         """Names of other jobs that still want them: their records stay with them.
 
         Patterns alone say what a job wants; that its own last cycle found the secret gone or left out (by its tags,
-        which no pattern shows) says that it does not.
+        which no pattern shows) says that it does not, unless it is there again. `tags_now`: of what a record comes
+        from; None where the source cannot tell.
         """
-        others = (
-            record
+        here = {(secret.name, secret.ref, secret.pin) for secret in desired}
+        return frozenset(
+            record.name
             for record in self.records.values()
-            if record.job != self.job and record.job in self.jobs and record.status not in GIVEN_UP
+            if record.job != self.job and record.job in self.jobs
+            if self.is_claimed_by(self.jobs[record.job], record)
+            if record.status not in GIVEN_UP or self._is_back(record, here, tags_now)
         )
-        return frozenset(record.name for record in others if self.is_claimed_by(self.jobs[record.job], record))
+
+    def sent_by_another(
+        self,
+        desired: Sequence[DesiredSecret],
+        tags_now: Callable[[Record], Tags | None],
+        came_after: Callable[[str, str], bool],
+    ) -> dict[str, str]:
+        """Names whose row is another job's that wants them of the very same secret, and which job that is.
+
+        Asked of what is wanted, not of what is recorded: the row keeps its old reference as long as its own job waits.
+        A job that is gone may have got another name: that is one which began here after it. `came_after`: did a job
+        begin to work on this site after the other had ended?
+        """
+        rows, found = rows_for(desired, self.records.values(), self.deleting_jobs), {}
+        for secret in desired:
+            record = rows.get(secret.name)
+            if record is None or record.job == self.job:
+                continue
+            wanted = replace(record, name=secret.name, ref=secret.ref, pin=secret.pin)
+            gone = record.job not in self.jobs
+            heirs = (name for name in sorted(self.jobs) if came_after(name, record.job)) if gone else [record.job]
+            owner = next((name for name in heirs if self.is_claimed_by(self.jobs[name], wanted)), None)
+            if owner is not None and record.status in GIVEN_UP and not gone:
+                tags = tags_now(wanted)
+                owner = owner if tags is None or self.is_claimed_by(self.jobs[owner], wanted, tags) else None
+            if owner not in {None, self.job}:
+                found[secret.name] = str(owner)
+        return found
+
+    def _is_back(
+        self,
+        record: Record,
+        here: AbstractSet[tuple[str, SecretRef, str]],
+        tags_now: Callable[[Record], Tags | None],
+    ) -> bool:
+        """Does this cycle see what the record's own job found gone, with the tags that it asks for?"""
+        if (record.name, record.ref, record.pin) not in here:
+            return False
+        tags = tags_now(record)
+        return tags is None or self.is_claimed_by(self.jobs[record.job], record, tags)
 
     def of_gone_jobs(self, desired: DesiredState) -> tuple[frozenset[str], frozenset[str]]:
         """Names of jobs that are gone: those that a configured job takes over, and those that this job reports.
@@ -114,7 +171,8 @@ class Handover:
         """A name that some job's rule gives this record's reference now, and that is not settled at Wix."""
         for job in self.jobs.values():
             for name, pin in sorted(self.names_given(job, record)):
-                if not self.is_settled(name, record.ref, pin):
+                refs = {record.ref, self._today(record.ref, job)}
+                if not any(self.is_settled(name, ref, pin) for ref in refs):
                     return name or "a name that Wix takes"
         return ""
 
@@ -145,11 +203,16 @@ class Handover:
         now is settled at Wix; or when the old reference is gone at its source. Both questions are asked of the
         source only where the answer matters.
         """
-        rows = rows_for(desired, self.records.values())
+        rows = rows_for(desired, self.records.values(), self.deleting_jobs)
         free, blocked = set(), {}
         for secret in desired:
             record = rows.get(secret.name)
             if record is None or (record.ref == secret.ref and record.pin == secret.pin):
+                continue
+            own = self.jobs.get(record.job, self.jobs[self.job])
+            if own.name == self.job and (self._today(record.ref, own), record.pin) == (secret.ref, secret.pin):
+                # Its source has another name, and all else is as it was.
+                free.add(secret.name)
                 continue
             if self.is_claimed(record):
                 # A pattern still claims it; only the source tells that it is gone, or has lost the rule's tags.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from syncd.domain import DesiredSecret, Grant, KnownId, OpenProblem, Presence, Record, RemoteSecret, SecretRef
+from syncd.domain.decisions import RestingOwner
 from syncd.domain.job import Policies
 from syncd.errors import SecretError
 
@@ -28,10 +29,16 @@ class Evidence:
     """Names that will pass to another reference, and what they wait for."""
     jobs: frozenset[str] = frozenset()
     """The configured jobs that send to this site."""
+    deleting_jobs: frozenset[str] = frozenset()
+    """Those of them that delete what they want no more."""
     taken_over: frozenset[str] = frozenset()
     """Names of jobs that are gone, which a configured job's rules give to the same secret: it takes them over."""
     left_behind: frozenset[str] = frozenset()
     """Names of jobs that are gone, which nobody takes over: this job reports them, once a site."""
+    sent_by_another: Mapping[str, str] = field(default_factory=dict)
+    """Names that the job which has the row wants of the same secret, and which job that is."""
+    resting: Mapping[str, RestingOwner] = field(default_factory=dict)
+    """Other jobs that a person paused: what is theirs is not taken over meanwhile."""
     claimed_by_own_job: frozenset[str] = frozenset()
     """Names whose recorded job still wants them: the record stays with it."""
     wanted_elsewhere: frozenset[str] = frozenset()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from syncd.domain import Action, DesiredSecret, Grant, KnownId, OpenProblem, PathState, Record, RemoteSecret
-from syncd.domain.decisions import HeldAction
+from syncd.domain.decisions import HeldAction, RestingOwner
 from syncd.domain.job import Job
 from syncd.domain.ports import Target
 from syncd.domain.recency import TOLERANCE
@@ -73,6 +74,10 @@ class Standing:
     """Names of jobs that are gone, which a configured job's rules give to the same secret."""
     left_behind: frozenset[str]
     """Names of jobs that are gone, which nobody takes over."""
+    sent_by_another: Mapping[str, str]
+    """Names that the job which has the row wants of the same secret, and which job that is."""
+    resting: Mapping[str, RestingOwner]
+    """Other jobs of the ledger's rows here that a person paused."""
     grants: Mapping[str, Grant]
     held: tuple[HeldAction, ...]
     """What waited for a release before this pass, and what was released."""
@@ -130,14 +135,22 @@ def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, ti
         mounts={name: tuple(runtime.store.known_mounts(name)) for name in {item.source for item in jobs.values()}},
         profile=target.profile,
         records={record.name: record for record in observed.records},
+        sources=frozenset(item.source for item in runtime.jobs.values()),
     )
     taken_over, left_behind = handover.of_gone_jobs(observed.desired)
+    checks = PathChecks(runtime)
     return Standing(
         handover=handover,
-        checks=PathChecks(runtime),
-        claimed=handover.claimed_by_own_job(),
+        checks=checks,
+        claimed=handover.claimed_by_own_job(observed.desired.all, checks.tags_now),
+        sent_by_another=handover.sent_by_another(
+            observed.desired.all, checks.tags_now, partial(runtime.store.came_after, site)
+        ),
         taken_over=taken_over,
         left_behind=left_behind,
+        resting=runtime.store.resting_owners(
+            site, job.name, {record.job for record in observed.records if record.job != job.name}
+        ),
         grants=_by_all(runtime.store.grants(site, moment) for moment in times.moments),
         held=runtime.store.held(site, job.name),
         rules=JudgedNames(

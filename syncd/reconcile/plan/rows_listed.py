@@ -32,7 +32,7 @@ def judge_listed(row: Row, desired: DesiredSecret, record: Record, listed: Remot
         pinned = at_its_version(pinned, desired)
     noted = note(pinned) if pinned != record else NOTHING
     # A date of ours (a look-up by id, another description) hides no change that was found before it.
-    change = Change.THEIRS if record.theirs else change
+    change = Change.THEIRS if record.theirs and change is Change.OURS else change
     # A new version writes over it; where that waits for somebody, the change is to be known meanwhile.
     if is_found(pinned, listed, row.now) and desired.version != record.version and not record.theirs:
         pinned = replace(pinned, theirs=True)
@@ -42,11 +42,16 @@ def judge_listed(row: Row, desired: DesiredSecret, record: Record, listed: Remot
 
 def is_found(record: Record, listed: RemoteSecret | None, now: datetime) -> bool:
     """Does the listing show somebody else's change, beyond what a lost write of ours could do?"""
-    if record.theirs:
-        return True
-    return (
-        listed is not None and judge(record, listed.updated_at) is Change.THEIRS and not may_be_late_commit(record, now)
-    )
+    if record.theirs or record.unverified or listed is None:
+        return record.theirs
+    return judge(record, listed.updated_at) is Change.THEIRS and not may_be_late_commit(record, now)
+
+
+def with_known_change(row: Row, record: Record) -> Record:
+    """The row, told of somebody else's change that the listing shows; for whoever judges nothing of its value."""
+    if not record.theirs and not record.is_open and is_found(record, row.listed, row.now):
+        return replace(record, theirs=True)
+    return record
 
 
 def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret, change: Change) -> Verdict:
@@ -63,12 +68,11 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
         return _of_unknown_content(row, desired, record, listed)
     # The configuration changed the case, so this is no drift, and counts for no restore. What somebody else changed and
     # the policy leaves is left whole: a new name would give it a date of ours, and hide the change.
-    is_new = brings_another_value(desired, record)
-    if record.name != desired.name and not is_new and not row.policies.restore and change is Change.THEIRS:
-        return report(FindingKind.DRIFT, desired, f"{SOMEBODY}; it keeps the name {record.name}", RESTORE_HINT)
     if record.name != desired.name:
-        is_undone = change is Change.THEIRS and not may_be_late_commit(record, row.now)
-        return update(desired, record, Reason.CASE, rename=rename, restore=is_undone)
+        is_theirs = change is Change.THEIRS and not may_be_late_commit(record, row.now)
+        asks = is_theirs and not brings_another_value(desired, record)
+        objection = asks and objection_to_restore(row, desired, record, f"{SOMEBODY}; it keeps the name {record.name}")
+        return objection or update(desired, record, Reason.CASE, rename=rename, restore=is_theirs)
     if rename:
         return _renamed(row, desired, record, listed)
     other = Reason.ROLLED_BACK if desired.rolled_back else Reason.ROTATED
@@ -111,7 +115,7 @@ def _compare_moved_ledger(row: Row, desired: DesiredSecret, record: Record, list
         later = report(FindingKind.BEHIND, desired, LATER)
         return Verdict(compare=desired.name) + later
     what = "its value at Wix may not be read" if unknown else "the site holds another value than the source"
-    return report(FindingKind.DRIFT, desired, what, RESTORE_HINT)
+    return left(desired, record, what)
 
 
 def _renamed(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
@@ -134,10 +138,7 @@ def _settled(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
     if change is Change.THEIRS and may_be_late_commit(record, now) and not is_read:
         return _compare_first(row, desired, record, listed, Reason.LATE)
     if change is Change.THEIRS:
-        # A later date alone is no change of the value: a mark of ours may have come late.
-        seen = None if row.policies.restore or record.theirs else _seen_unchanged(row, desired, record, listed)
-        objection = seen or objection_to_restore(row, desired, record, SOMEBODY)
-        return objection or _compare_first(row, desired, record, listed, Reason.DRIFT)
+        return _of_others(row, desired, record, listed)
     # Once for each date: a site whose dates stand still would be written to in every cycle.
     if _tells_nothing(change, record, listed, now) and record.doubted_at != listed.updated_at:
         return _doubted(row, desired, record, listed)
@@ -149,6 +150,21 @@ def _settled(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
     return report(FindingKind.UNCHANGED, desired)
 
 
+def _of_others(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
+    """A later date alone is no change of the value: a mark of ours may have come late, or somebody put ours back."""
+    every, looked = row.policies.verify_every, record.verified_at
+    moved_since = looked is None or (listed.updated_at is not None and listed.updated_at > looked)
+    # What is known to be theirs is compared once for each date, and when its verification is due.
+    may_look = not record.theirs or moved_since or bool(every and _verification_is_due(record, every, row.now))
+    if may_look and (seen := _seen_unchanged(row, desired, record, listed)):
+        return seen
+    is_seen = may_look and desired.name in row.evidence.site_values
+    compared = replace(record, verified_at=row.now) if is_seen else record
+    if objection := objection_to_restore(row, desired, compared, SOMEBODY):
+        return (note(compared) if is_seen else NOTHING) + objection
+    return _compare_first(row, desired, record, listed, Reason.DRIFT)
+
+
 def _seen_unchanged(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict | None:
     """Ask for what the site holds, and find it unchanged; None where it may not be read, or is somebody else's."""
     evidence, site_value = row.evidence, row.evidence.site_values.get(desired.name)
@@ -158,7 +174,7 @@ def _seen_unchanged(row: Row, desired: DesiredSecret, record: Record, listed: Re
         return Verdict(compare=desired.name) + report(FindingKind.UNCHANGED, desired)
     if site_value is None or site_value != record.fingerprint or listed.description != record.description:
         return None
-    same = replace(record, lost_writes=(), window=None, pinned_at=listed.updated_at, verified_at=row.now)
+    same = replace(record, theirs=False, lost_writes=(), window=None, pinned_at=listed.updated_at, verified_at=row.now)
     return note(same) + report(FindingKind.UNCHANGED, desired)
 
 
@@ -200,7 +216,7 @@ def _doubted(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
     may_compare = evidence.site_values_readable and desired.name not in evidence.uncompared
     if not row.policies.restore and not may_compare:
         why = "its date at Wix is not of our last write, and its value may not be read"
-        return report(FindingKind.DRIFT, desired, why, RESTORE_HINT)
+        return left(desired, record, why)
     compared = may_compare and desired.name in evidence.site_values
     if compared and evidence.site_values[desired.name] == desired.fingerprint == record.fingerprint:
         verified = _verified(record, desired, listed, row.now, late=True)
@@ -232,15 +248,23 @@ def as_policy_says(row: Row, desired: DesiredSecret, record: Record, verdict: Ve
     return replace(verdict, actions=tuple(replace(action, restore=True) for action in writes))
 
 
+def left(desired: DesiredSecret, record: Record, what: str) -> Verdict:
+    """What `drift_policy: report` leaves at the site is told, and remembered in the row."""
+    return _known(record) + report(FindingKind.DRIFT, desired, what, RESTORE_HINT)
+
+
+def _known(record: Record) -> Verdict:
+    return NOTHING if record.theirs else note(replace(record, theirs=True))
+
+
 def objection_to_restore(row: Row, desired: DesiredSecret, record: Record, what: str) -> Verdict | None:
     """Why what somebody else did is not undone; None if it is. What is left is remembered in the row."""
     recent = [at for at in record.restores if happened_within(at, row.now, DAY)]
-    left = NOTHING if record.theirs else note(replace(record, theirs=True))
     if not row.policies.restore:
-        return left + report(FindingKind.DRIFT, desired, what, RESTORE_HINT)
+        return left(desired, record, what)
     if len(recent) < MAX_RESTORES:
         return None
-    return left + report(
+    return _known(record) + report(
         FindingKind.CONTESTED,
         desired,
         f"{what}; restored {len(recent)} times within a day, no longer fought over",

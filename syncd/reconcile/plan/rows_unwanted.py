@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from syncd.domain import Delete, FindingKind, Pending, Presence, Record, RemoteSecret
 from syncd.domain.write_window import Change, judge
 from syncd.reconcile.plan.builder import NOTHING, Row, Verdict, act, note, probe_by_id, report, rests, tried_recently
+from syncd.reconcile.plan.rows_listed import with_known_change
 
 
 def judge_unwanted(row: Row, record: Record) -> Verdict:
@@ -19,21 +20,15 @@ def judge_unwanted(row: Row, record: Record) -> Verdict:
         frozen = report(FindingKind.FROZEN, record, f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC")
         # A freeze leaves it alone, so the time of it brings no deletion nearer.
         return frozen + _without_tombstone(record)
-    sought = _sought(row, record)
-    awake = sought.record_update or record
-    return sought + _of_presence(row.with_record(awake), awake)
+    seen = with_known_change(row, record)
+    noted = note(seen) if seen is not record else NOTHING
+    return noted + _sought(row, seen) + _of_presence(row.with_record(seen), seen)
 
 
 def _sought(row: Row, record: Record) -> Verdict:
-    """A listing must not lack a record for ever: once it did so for an hour, its id is asked for, once an hour.
-
-    Asking writes our mark over whatever stands there now, so one listing that lacks it is no reason to.
-    """
-    if record.remote_id is None or row.listed is not None:
-        return NOTHING
-    if record.unlisted_tried_at is None:
-        return note(replace(record, unlisted_tried_at=row.now))
-    return NOTHING if tried_recently(record, row.now) else probe_by_id(record)
+    """A listing must not lack a record for ever: once an hour its id is asked for."""
+    missing = record.remote_id is not None and row.listed is None
+    return probe_by_id(record) if missing and not tried_recently(record, row.now) else NOTHING
 
 
 def _without_tombstone(record: Record) -> Verdict:
@@ -86,11 +81,13 @@ def judge_of_gone_job(row: Row, record: Record) -> Verdict:
     """No job sends it here any more: an orphan that goes by command only; but a listing must not lack it for ever."""
     if record.name in row.evidence.taken_over or row.is_frozen(record.frozen_until):
         return NOTHING
-    sought, orphan = _sought(row, record), NOTHING
+    orphan = NOTHING
     # An idle cycle writes nothing: the row is noted once.
     if record.status != "orphan" or record.absent_at is not None:
-        orphan = note(replace(sought.record_update or record, status="orphan", absent_at=None))
-    verdict = sought + orphan
+        orphan = note(replace(with_known_change(row, record), status="orphan", absent_at=None))
+    elif (seen := with_known_change(row, record)) is not record:
+        orphan = note(seen)
+    verdict = _sought(row, record) + orphan
     if record.name not in row.evidence.left_behind:
         return verdict
     why = f"job {record.job} sends nothing to this site any more; kept as it is"

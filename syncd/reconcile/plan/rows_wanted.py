@@ -22,7 +22,8 @@ from syncd.reconcile.plan.builder import (
     tried_recently,
     update,
 )
-from syncd.reconcile.plan.rows_listed import SOMEBODY, as_policy_says, is_found, judge_listed
+from syncd.reconcile.plan.inputs import Evidence
+from syncd.reconcile.plan.rows_listed import SOMEBODY, as_policy_says, is_found, judge_listed, with_known_change
 
 ANOTHER_NAME = "give one of the two rules another `name`"
 
@@ -35,7 +36,13 @@ def judge_wanted(row: Row, desired: DesiredSecret) -> Verdict:
     # Whatever else is said of it: being there ends its absence, and what is not known to be gone adds nothing to it.
     awake = _without_absence(record, is_there=owns(record, desired))
     verdict = _judge(row.with_record(awake), desired, awake)
-    return (note(awake) if awake != record else NOTHING) + verdict
+    verdict = (note(awake) if awake != record else NOTHING) + verdict
+    if verdict.actions or verdict.compare:
+        return verdict
+    # Whatever kept it from being judged, what the listing shows of others is known from now on.
+    final = verdict.record_update or awake
+    seen = with_known_change(row.with_record(final), final)
+    return verdict + note(seen) if seen is not final else verdict
 
 
 def _without_absence(record: Record, *, is_there: bool) -> Record:
@@ -53,8 +60,7 @@ def _judge(row: Row, desired: DesiredSecret, record: Record | None) -> Verdict:
         if not is_found(record, row.listed, row.now):
             return frozen
         # Left alone, and told all the same.
-        known = NOTHING if record.theirs else note(replace(record, theirs=True))
-        return frozen + known + report(FindingKind.DRIFT, desired, f"{SOMEBODY}, and frozen")
+        return frozen + report(FindingKind.DRIFT, desired, f"{SOMEBODY}, and frozen")
     fault = evidence.faults.get(desired.key)
     if fault is not None:
         return report(FindingKind.FAILED, desired, fault.message, fault.hint)
@@ -63,12 +69,26 @@ def _judge(row: Row, desired: DesiredSecret, record: Record | None) -> Verdict:
         return report(FindingKind.QUARANTINED, desired, problem.message, problem.hint)
     if record is None:
         return _create(row, desired) if row.same_name is None else _foreign(row, desired, row.same_name)
+    sender = evidence.sent_by_another.get(desired.name, "")
+    other_form = form_in(record.version) != form_in(desired.version)
+    if sender and not (owns(record, desired) and other_form):
+        return _kept_by_its_job(desired, record, sender)
     if objection := _objection(row, desired, record):
         return objection
-    if record.job != desired.job and desired.name in evidence.claimed_by_own_job and owns(record, desired):
-        return _kept_by_its_job(desired, record)
+    if resting := _resting_owner(evidence, desired, record):
+        return report(FindingKind.BEHIND, desired, f"{resting}; what is its own is not taken over meanwhile")
     ours = _of_this_job(row, desired, record)
     return (note(ours) if ours != record else NOTHING) + _recorded(row.with_record(ours), desired, ours)
+
+
+def _resting_owner(evidence: Evidence, desired: DesiredSecret, record: Record) -> str:
+    """Why a row of another job rests: a person paused that one, under the name that it had; else empty."""
+    owner = evidence.resting.get(record.job) if record.job != desired.job else None
+    if owner is None:
+        return ""
+    # A job that gave the name to the same secret all along goes on alone once the other one is taken out.
+    goes_on = record.job not in evidence.jobs and owns(record, desired) and owner.worked_before
+    return "" if goes_on else owner.why
 
 
 def _objection(row: Row, desired: DesiredSecret, record: Record) -> Verdict | None:
@@ -92,11 +112,12 @@ def _objection(row: Row, desired: DesiredSecret, record: Record) -> Verdict | No
     return None
 
 
-def _kept_by_its_job(desired: DesiredSecret, record: Record) -> Verdict:
+def _kept_by_its_job(desired: DesiredSecret, record: Record, sender: str) -> Verdict:
     """Another job sends the same secret under this name: its pause, its windows, its policies and rules count."""
-    if record.version == desired.version and record.remote_id is not None and record.pending is None:
-        return report(FindingKind.UNCHANGED, desired, f"job {record.job} sends it")
-    return report(FindingKind.BEHIND, desired, f"job {record.job} sends it, and has not yet")
+    is_there = owns(record, desired) and record.remote_id is not None and record.pending is None
+    if is_there and record.version == desired.version:
+        return report(FindingKind.UNCHANGED, desired, f"job {sender} sends it")
+    return report(FindingKind.BEHIND, desired, f"job {sender} sends it, and has not yet")
 
 
 def _of_this_job(row: Row, desired: DesiredSecret, record: Record) -> Record:
@@ -195,8 +216,9 @@ def _create(row: Row, desired: DesiredSecret) -> Verdict:
 
 def _recorded(row: Row, desired: DesiredSecret, record: Record) -> Verdict:
     if record.remote_id is None:
-        # A create of another reference may still arrive under this name: creating now would double it.
-        if record.pending is Pending.CREATE and not owns(record, desired) and may_be_late_commit(record, row.now):
+        # A create of another reference, or in another case, may still arrive: creating now would double it.
+        is_other = not owns(record, desired) or record.name != desired.name
+        if record.pending is Pending.CREATE and is_other and may_be_late_commit(record, row.now):
             why = f"the response to a create request from {record.ref} was lost, and it may still arrive"
             return report(FindingKind.UNVERIFIED, desired, why)
         return _create(row, desired) if row.same_name is None else _foreign(row, desired, row.same_name)

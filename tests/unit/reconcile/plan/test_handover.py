@@ -54,9 +54,12 @@ def test_a_rule_claims_what_it_names_and_selects() -> None:
 
 def test_a_record_stays_with_its_job_while_that_wants_it() -> None:
     both = handover(record("a", job="two"), jobs=(job("one", "secret/*"), job("two", "secret/a")))
-    assert both.claimed_by_own_job() == {"a"}
+    assert both.claimed_by_own_job((), lambda _: None) == {"a"}
     assert (
-        handover(record("a", job="two"), jobs=(job("one", "secret/*"), job("two", "x/*"))).claimed_by_own_job() == set()
+        handover(record("a", job="two"), jobs=(job("one", "secret/*"), job("two", "x/*"))).claimed_by_own_job(
+            (), lambda _: None
+        )
+        == set()
     )
 
 
