@@ -95,7 +95,9 @@ def _scope(job: str | None, target: str | None, *, everything: bool) -> tuple[st
     given = [("job", job), ("target", target), ("all", "" if everything else None)]
     chosen = [(scope, name) for scope, name in given if name is not None]
     if len(chosen) != 1:
-        raise ConfigError("say what: one of JOB, --target T and --all", hint="for example: syncd pause payments")
+        raise ConfigError(
+            "say what: one of JOB, --target T and --all", hint="for example: payments, --target shop, or --all"
+        )
     return chosen[0]
 
 

@@ -37,7 +37,7 @@ class ReportOutput:
         self._events.finished(report, done)
         self._traces.finished(report, done, self._run_id)
         self._codes.add(report.exit_code)
-        words = ", ".join(f"{number} {word}" for word, number in done.items())
+        words = ", ".join(f"{number} {IN_WORDS.get(word, word)}" for word, number in done.items())
         # A cycle that wrote before it failed tells what it wrote; the error has a line of its own.
         head = f"{report.job} -> {report.target}: {'failed' if report.error and not report.outcomes else words}"
         lines = [f"{report.job} -> {report.target}: {report.rests}"] if report.rests and not report.outcomes else [head]
@@ -61,6 +61,8 @@ class ReportOutput:
         return worst(self._codes)
 
 
+IN_WORDS = {"rule": "break a rule", "unreadable": "not readable"}
+"""Of counts whose name in JSON is no word for people."""
 SHOWN = FAILING_KINDS | {
     FindingKind.WITHHELD,
     FindingKind.TAKEN_BACK,

@@ -50,7 +50,10 @@ def rollback(
     as_json: Json = False,
 ) -> int:
     """Give the sites the source's own older version, read anew; runs the cycle itself, and holds until then."""
-    if (what is None) == (job is None) or (job is None) != (since is None) or (job and (end or to)):
+    if job and (end or to):
+        which = "--end" if end else "--to"
+        raise ConfigError(f"{which} is for one NAME or PATH, not for --job", hint="end or choose them one at a time")
+    if (what is None) == (job is None) or (job is None) != (since is None):
         raise ConfigError("say what: NAME or PATH, or --job JOB --since 1h", hint="see: syncd rollback --help")
     why = required_reason(reason, "rollback")
     far = remote(server, token_file)

@@ -67,17 +67,21 @@ def parsed(text: str, name: str) -> tuple[dict[Any, Any], yaml.Node]:
         hint = "it must be UTF-8 text without control characters; put odd values in quotes"
         raise ConfigError(f"{name}: broken YAML", hint=hint) from None
     if node is None or not isinstance(raw, dict):
-        raise ConfigError(f"{name}: holds no mapping", hint="write another one to start from: syncd --config FILE init")
+        if not text.strip():
+            hint = "see whether the command before the pipe failed" if name == "stdin" else "write one: syncd init"
+            raise ConfigError(f"{name}: is empty", hint=hint)
+        hint = "it begins with keys such as owner: and sources:; write one to start from: syncd init"
+        raise ConfigError(f"{name}: holds no keys with values", hint=hint)
     return raw, node
 
 
 def config_map(text: str) -> tuple[str, str] | None:
     """Name and content of the ConfigMap that holds a `syncd.yaml`, among manifests as `helm template` prints them.
 
-    None where the text is no such stream.
+    None where the text is no such stream. Raises `ConfigError` for manifests without one.
     """
     try:
-        documents = list(yaml.safe_load_all(text))
+        documents = [document for document in yaml.safe_load_all(text) if document is not None]
     except yaml.YAMLError:
         return None
     for document in documents:
@@ -86,6 +90,10 @@ def config_map(text: str) -> tuple[str, str] | None:
             content = data.get("syncd.yaml") if isinstance(data, dict) else None
             if isinstance(content, str):
                 return str(metadata.get("name", "")) if isinstance(metadata, dict) else "", content
+    if documents and all(isinstance(document, dict) and "kind" in document for document in documents):
+        raise ConfigError(
+            "stdin: manifests without a ConfigMap that holds a syncd.yaml", hint="pipe in all that helm template prints"
+        )
     return None
 
 
@@ -153,7 +161,9 @@ def text_of(path: Path) -> str:
     except FileNotFoundError:
         raise ConfigError(
             f"there is no configuration {path}",
-            hint=f"name it with --config or SYNCD_CONFIG, or write one: syncd --config {path} init",
+            hint=f"name it with --config or SYNCD_CONFIG, or write one: syncd --config {path} init"
+            if path.name.startswith("syncd")
+            else "name a file that is there; a new configuration: syncd init",
         ) from None
     except (OSError, ValueError) as error:
         raise ConfigError(

@@ -57,6 +57,7 @@ class Reloads:
         with self._turn:
             # Before the file is read: a change that comes meanwhile is news again.
             self.watch.loading()
+            before = self._generations.current.app.ledger.place
             try:
                 fresh = self._builder.build(load(self._file))
                 self._take_over(fresh)
@@ -69,6 +70,9 @@ class Reloads:
             self.watch.loaded()
             self._log.info("config.reloaded", jobs=sorted(fresh.settings.jobs))
             self._see_whether_a_restart_is_needed(fresh.settings.server)
+            if fresh.ledger.place != before:
+                hint = "what people decided and the audit trail stay in the one before; see: syncd state export --full"
+                self._log.warning("config.another_ledger", ledger=fresh.ledger.place, before=before, hint=hint)
 
     def _take_over(self, fresh: App) -> None:
         """Put a configuration that is whole in force; what fails half-way is undone."""

