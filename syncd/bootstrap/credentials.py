@@ -11,7 +11,7 @@ from syncd.transport.addresses import PROXY_HINT, is_proxy_address
 
 
 def reader(what: str, credential: Credential) -> Callable[[], SecretValue[str]]:
-    """Reads a credential anew at each call. The call raises `ConfigError` that names `what`."""
+    """Return a function that reads the credential anew at each call, and raises `ConfigError` that names `what`."""
     # At each call: a mounted file that was rotated counts without a restart.
     return lambda: credential.read(what)
 

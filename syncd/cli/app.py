@@ -107,7 +107,8 @@ def options(
     # Both stand in every line of the audit trail, which a terminal shows as one line.
     for option, text in (("--as", acting_as), ("--commit", commit)):
         if text is not None and not (0 < len(text) <= 200 and text.isprintable()):
-            raise ConfigError(f"{option} takes up to 200 characters, without control characters", hint="shorten it")
+            hint = "give a name, or leave it out" if not text.strip() else "shorten it"
+            raise ConfigError(f"{option} takes 1 to 200 characters, without control characters", hint=hint)
     context.obj = Context(config=config, debug=debug, log_format=log_format, acting_as=acting_as, commit=commit)
     context.obj.calls(context.invoked_subcommand)
 

@@ -65,7 +65,8 @@ def sync(
         option for option, given in (("--allow-deletes", allow_deletes), ("--outside-window", outside_window)) if given
     ]
     # Asked for before anything begins: who gives no reason is refused with nothing done.
-    why = required_reason(reason, " and ".join(overrides)) if overrides else ""
+    # One that is given without an override stands in the lines of the trail all the same.
+    why = required_reason(reason, " and ".join(overrides) or "sync") if overrides or reason else ""
     with working(context.obj) as app:
         output = ReportOutput(as_json=as_json)
         allowance = DeletionAllowance.parse(allow_deletes or [], app.settings.targets)

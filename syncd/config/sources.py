@@ -161,7 +161,10 @@ class AwsEvents(Strict):
 
     @property
     def endpoint_url(self) -> str:
-        """Where the queue answers: its URL says so; for AWS's own the SDK's rules and variables hold."""
+        """The scheme and host that the queue is asked at, from its URL.
+
+        Empty for AWS's public addresses, where the SDK finds the endpoint by its own rules and variables.
+        """
         parts = urlsplit(self.sqs)
         host = parts.hostname or ""
         # A queue at an emulator or behind an endpoint of the company's own answers at its own host.

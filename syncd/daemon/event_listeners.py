@@ -22,7 +22,7 @@ Queues = list[tuple[str, Queue]]
 
 
 class EventListeners:
-    """The listeners of the configuration in force; each ends with its configuration."""
+    """Starts a thread for each queue of a configuration; it stops when its configuration is replaced."""
 
     def __init__(self, generations: Generations, runner: JobRunner) -> None:
         self._generations, self._runner, self._log = generations, runner, logger()

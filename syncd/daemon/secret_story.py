@@ -16,7 +16,7 @@ from syncd.web.principal import Principal
 def secret_story(
     app: App, who: Principal, site: str, name: str, batches: list[dict[str, Any]]
 ) -> dict[str, Any] | None:
-    """One secret's story: every place of its path, what it breaks, what happened to it; None for one that is not there.
+    """One secret's story: each place of its reference, what it breaks, what happened to it; None where it is not there.
 
     `batches`: what waits for a release, as `who` may see it.
     """

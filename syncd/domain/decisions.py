@@ -52,7 +52,7 @@ class HeldAction:
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """What a release is bound to: of another version or id it is another action."""
+        """What has to be equal for a release to cover an action; where one differs, it is another action."""
         # Not the target: it is a name for the site, and may be another one tomorrow.
         return (
             self.site, self.job, self.cause, self.action, self.name, self.ref,

@@ -57,7 +57,7 @@ def selects(rule: Rule, ref: SecretRef) -> bool:
 
 
 def matched_part(rule: Rule, path: str) -> str:
-    """From the first segment that holds a wildcard to the end; the last segment of an exact path."""
+    """What `{path}` stands for: from the rule's first segment with a wildcard on; of an exact path the last segment."""
     if not rule.path.has_wildcard:
         return _last_segment(path)
     return "/".join(path.split("/")[rule.path.prefix.count("/") :])

@@ -98,7 +98,7 @@ STATUSES = (
     "detached", "pending", "unverified", "frozen", "contested", "conflict", "denied", "held", "quarantined", "failed",
     "rolled_back", "missing", "orphan", "behind", "synced",
 )  # fmt: skip
-"""The first that fits is a record's."""
+"""The first that fits is a record's; `domain/statuses.py` says what fits, and that a left-over row is an orphan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,7 +76,7 @@ class PastQueries(RecordQueries):
         return {mount: ids.pop() for mount, ids in found.items() if len(ids) == 1}
 
     def orphaned_rollbacks(self, configured: Container[str]) -> dict[tuple[str, str], Rollback]:
-        """The same of sources that no job has any more, by path and id of the mount or account.
+        """Rollbacks of sources that no job has any more, by path and by id of the mount or account.
 
         `configured`: the sources of jobs. Where that id was never learnt, nothing is known to be the same secret.
         """

@@ -185,7 +185,7 @@ MOST_RECENT = 30
 
 
 def as_run(row: Mapping[str, Any]) -> LastRun:
-    """A row as the last cycle of a job on a site. Raises ValueError for a row that was damaged."""
+    """A row as the last cycle of a job on a site. Raises ValueError or TypeError for a row that was damaged."""
     # What reads it later has no other place to say that it is damaged.
     if not isinstance(json.loads(row["counts"] or "{}"), dict):
         raise TypeError("counts")

@@ -46,7 +46,7 @@ def answers(
         "q4": _answer(
             "for one change: asked by, agreed by another, tested, applied when, leading to what",
             {
-                "asked by": "changes[].actor and .reason",
+                "asked by": "changes[].actor and .reason; where one was released, the job that found it (secret.held)",
                 "agreed by another": agreements,
                 # Nobody tells syncd of tests: a commit that is named does not prove any.
                 "tested": NOT_RECORDED,
@@ -60,7 +60,7 @@ def answers(
             "can a line be removed unseen",
             {"chains": chains, "tail": "heads are in each cycle.finished event, and where audit: ships lines to"},
         ),
-        "q8": _answer("kept how long", {"keep": str(settings.audit.keep), "pruned": population.pruned}),
+        "q8": _answer("kept how long", {"keep": f"{settings.audit.keep.days}d", "pruned": population.pruned}),
         "q9": _answer("did logging fail", _logging(app)),
         "q10": _answer("age and rotation against the stated period", _ages(app, report)),
         "q11": _answer("how long from rotation to every consumer", _arrivals(app, report, population)),

@@ -31,7 +31,10 @@ _UNTIL = _Until()
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """End what this thread exchanges inside in time, or in httpx's own timeout error."""
+    """Limit all HTTP of this thread to `seconds` in total while the block runs; else httpx's timeout is raised.
+
+    Not for nesting: the end of an inner block lifts the limit.
+    """
     _UNTIL.at = time.monotonic() + seconds
     try:
         yield

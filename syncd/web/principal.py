@@ -24,7 +24,7 @@ class Principal:
     """What a form of a browser's session has to hold; empty where no browser sends it by itself."""
 
     def actor(self, via: str) -> Actor:
-        """Who it is in the audit trail. `via`: what is asked for."""
+        """The person or token as the audit trail's actor. `via`: the way it came, such as release."""
         return Actor("person" if self.kind == "proxy" else "token", self.name, via)
 
     def sees(self, target: str) -> bool:

@@ -131,7 +131,7 @@ def _readable(answer: Callable[[], Response]) -> Response:
 
 
 def build(service: Service) -> Starlette:
-    """The routes of section 9."""
+    """The routes of the service: probes, metrics, status, hooks, the API and the pages."""
 
     async def livez(_request: Request) -> Response:  # on the event loop: the threads may all wait for the database
         return PlainTextResponse("ok\n")

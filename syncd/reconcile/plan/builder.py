@@ -113,7 +113,10 @@ def note(record: Record) -> Verdict:
 def update(
     desired: DesiredSecret, record: Record, reason: Reason, *, rename: bool = False, restore: bool = False
 ) -> Verdict:
-    """Write over it. `restore`: what somebody else did is undone, which counts for the limit of a day."""
+    """Write `desired` over the secret of `record`.
+
+    `restore`: it undoes what somebody else did, and counts for the limit of a day; drift and its kin always do.
+    """
     restore = restore or reason in {Reason.DRIFT, Reason.RENAMED, Reason.DOUBTED}
     verdict = act(Update(desired=desired, record=record, reason=reason, rename=rename, restore=restore))
     return replace(verdict, read_value=desired.name if desired.value is None else "")
@@ -131,7 +134,7 @@ def probe_by_id(record: Record) -> Verdict:
 
 
 def owns(record: Record | None, desired: DesiredSecret) -> bool:
-    """Is it the row of this very reference, and of the same pin?"""
+    """Does the row belong to the reference and the pin that are wanted? False where there is no row."""
     return record is not None and record.ref == desired.ref and record.pin == desired.pin
 
 

@@ -63,7 +63,7 @@ def changes_content(action: Action) -> bool:
 
 
 def is_finishing(action: Action) -> bool:
-    """Does it end what an earlier, interrupted write began?"""
+    """Does this action repeat an update whose result nobody knows?"""
     return isinstance(action, Update) and action.record.unverified
 
 

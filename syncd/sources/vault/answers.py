@@ -57,7 +57,10 @@ class StatusError(Exception):
 
 
 class VaultAdapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
-    """Every hvac call passes here: a JSON object, None for 204, or `StatusError`."""
+    """Sends every call of hvac. An answer is its JSON object, or None for a 204.
+
+    Raises `StatusError` for any other answer; the network's own errors pass through.
+    """
 
     credentials: tuple[SecretValue[str], ...] = ()
     """What the login was done with: no answer about a secret holds it."""
