@@ -68,7 +68,7 @@ class Runtime:
         }
 
     def access_to(self, job: Job, journal: Journal | None = None) -> SourceAccess:
-        """The source of `job`, the ledger and the clock for an observer; it keeps what it sees only with a `journal`."""
+        """The source of `job`, ledger and clock for an observer, which keeps what it sees only with a `journal`."""
         return SourceAccess(
             source=self.source(job.source),
             takers=partial(self._takers, job),
