@@ -86,16 +86,18 @@ ADOPTING = frozenset({Reason.ADOPT, Reason.ADOPT_SAME, Reason.ADOPT_OTHER})
 Action = Create | Update | Delete
 
 
-def brings_another_value(desired: DesiredSecret, record: Record) -> bool:
-    """Is what is wanted another value than what the row tells of, for all that is known?
+def brings_another_value(desired: DesiredSecret, record: Record, *, if_unknown: bool = True) -> bool:
+    """Is what is wanted another value than what the row tells of?
 
     Where both fingerprints are known they alone tell: a version is of a whole path, and one that was read may hold the
     same text. Without them another version or reference is taken for another value, but for a source's new name.
+    `if_unknown`: what a row without a version says of the same reference (a ledger that was moved, KV v1).
     """
     if None not in {desired.fingerprint, record.fingerprint}:
         return desired.fingerprint != record.fingerprint
-    same_place = (replace(record.ref, source=desired.ref.source), record.pin) == (desired.ref, desired.pin)
-    return desired.version != record.version or not same_place or not (desired.version or record.ref == desired.ref)
+    if (replace(record.ref, source=desired.ref.source), record.pin) != (desired.ref, desired.pin):
+        return True
+    return desired.version != record.version if record.version else if_unknown
 
 
 def puts_back(action: Action) -> bool:

@@ -284,9 +284,6 @@ class StateStore(Protocol):
     def former_owners(self) -> frozenset[str]:
         """What this installation was called before."""
 
-    def came_after(self, site: str, job: str, gone: str) -> bool:
-        """Did a job begin to work on a site after another one had ended there for good, as under a new name?"""
-
     def resting_owners(self, site: str, job: str, owners: Collection[str]) -> Mapping[str, RestingOwner]:
         """Those of these jobs that a person paused, for another one that would take their secrets over."""
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, and_, delete, func, insert, select
 
+from syncd.domain.audit import Entry, shown
 from syncd.domain.decisions import HeldAction
 from syncd.ledger import schema as tables
+from syncd.ledger.audit import append
 from syncd.ledger.engine import in_parts
 
 HELD_LOCK = 0x68656C64
@@ -49,6 +51,32 @@ def drop_held_of_others(connection: Connection, site: str, jobs: Collection[str]
         connection.execute(delete(table).where(others))
 
 
+def _taken_the_place(before: Iterable[HeldAction], now: Iterable[HeldAction], at: datetime) -> Iterator[Entry]:
+    """Lines of what waits in the place of another action: a newer version is another one, in another batch.
+
+    Its finding lasts, so that no line of a beginning is written.
+    """
+    known, batches = {item.identity for item in before}, {(item.name, item.cause): item.batch for item in before}
+    for item in now:
+        if item.identity in known or (item.name, item.cause) not in batches:
+            continue
+        earlier, _ = shown(item.from_version, at) if item.from_version else (None, {})
+        later, _ = shown(item.to_version, at) if item.to_version else (None, {})
+        yield Entry(
+            event="secret.held",
+            name=item.name,
+            ref=item.ref,
+            from_version=earlier,
+            to_version=later,
+            remote_id=item.remote_id or None,
+            rule=item.cause.removeprefix("rule ") if item.cause.startswith("rule ") else None,
+            job=item.job,
+            target=item.target,
+            site=item.site,
+            detail={"batch": item.batch, "instead_of": batches[item.name, item.cause]},
+        )
+
+
 def store_held(connection: Connection, site: str, job: str, waiting: Iterable[HeldAction], at: datetime) -> None:
     """Replace what waits for a job on a site; batches of which nothing is left stay known, so that it can be said."""
     table, mine = tables.held, and_(tables.held.c.site == site, tables.held.c.job == job)
@@ -59,6 +87,7 @@ def store_held(connection: Connection, site: str, job: str, waiting: Iterable[He
     if {key: action.target for key, action in before.items()} == {key: action.target for key, action in now.items()}:
         return
     connection.execute(delete(table).where(mine))
+    append(connection, site, _taken_the_place(before.values(), now.values(), at), at)
     rows = []
     for action in now.values():
         # What it allowed is done: it was spent in the transaction that wrote that down.

@@ -76,9 +76,9 @@ class PastQueries(RecordQueries):
         return {mount: ids.pop() for mount, ids in found.items() if len(ids) == 1}
 
     def orphaned_rollbacks(self, configured: Container[str]) -> dict[tuple[str, str], Rollback]:
-        """Rollbacks of sources that no job has any more, by path and by id of the mount or account.
+        """Rollbacks of other sources than these, by path and by id of the mount or account.
 
-        `configured`: the sources of jobs. Where that id was never learnt, nothing is known to be the same secret.
+        Where that id was never learnt, nothing is known to be the same secret.
         """
         found = {}
         for (source, path), item in self.decisions.rollbacks().items():
@@ -126,13 +126,6 @@ class PastQueries(RecordQueries):
         """Every key that a site was known under, and its key of today: joined by a person, or followed by its ids."""
         moves = {row["old"]: row["site"] for row in self._all(select(tables.aliases))} | self.joined_sites()
         return {old: today(old, moves) for old in moves}
-
-    def came_after(self, site: str, job: str, gone: str) -> bool:
-        """Did a job begin to work on a site after another one had ended there for good, as under a new name?"""
-        runs = self.recent_runs()
-        first = min((ended for ended, _, _ in runs.get((site, job), [])), default=None)
-        last = max((ended for ended, _, _ in runs.get((site, gone), [])), default=None)
-        return first is None or (last is not None and first > last)
 
     def resting_owners(self, site: str, job: str, owners: Collection[str]) -> Mapping[str, RestingOwner]:
         """Those of these jobs that a person paused, for another one that would take their secrets over."""

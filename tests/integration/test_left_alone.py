@@ -186,7 +186,7 @@ def test_what_a_comparison_found_is_known_like_what_a_date_tells(
     for is_hidden in (True, False):
         lab.site.options.hide = lambda secret, hides=is_hidden: hides and secret.name == "a_v"
         lab.run("sync")
-    assert lab.site.values()["a_v"] == "HAND-MADE"
+    assert lab.site.values()["a_v"] == "HAND-MADE" and lab.statuses()["a_v"] == "behind"
 
 
 def test_what_is_known_to_be_theirs_is_not_deleted(lab: Lab, bao: Bao) -> None:
@@ -321,7 +321,8 @@ def test_what_somebody_puts_right_by_hand_is_synced_again(lab: Lab, bao: Bao, po
     stored = lab.site.secrets[lab.ids()["a_v"]]
     lab.site.secrets[stored.id] = replace(stored, value="1", updated=stored.updated + timedelta(seconds=30))
     writes = lab.writes()
-    assert lab.run("sync").code == 0 and lab.statuses()["a_v"] == "synced" and lab.writes() == writes
+    for _ in range(2):
+        assert lab.run("sync").code == 0 and lab.statuses()["a_v"] == "synced" and lab.writes() == writes
     changed_by_hand(lab, "a_v")
     lab.run("sync")
     assert lab.site.values()["a_v"] == "HAND-MADE", "and another change is another one"

@@ -367,3 +367,20 @@ def test_another_reference_waits_though_its_version_is_the_same(
         job.run("sync")
         assert job.site.values()["TOKEN"] == "1"
     assert [action["name"] for row in held(job) for action in row["actions"]] == ["TOKEN"]
+
+
+def test_a_newer_version_that_waits_in_the_place_of_another_has_its_line(job: Lab, bao: Bao) -> None:
+    assert job.run("sync").code == 6
+    bao.put("app/a", v="2")
+    assert job.run("sync").code == 6
+    bao.put("app/a", v="3")
+    assert job.run("sync").code == 6 and job.run("sync").code == 6
+    lines = [
+        line for line in job.run("audit", "show", "--event", "secret.held", "--json").json if line["name"] == "a_v"
+    ]
+    assert [line["to"] for line in lines[1:]] == ["2", "3"] and all(line["site"] == job.site_id for line in lines)
+    batches = [row["batch"] for row in held(job) if [one["name"] for one in row["actions"]] == ["a_v"]]
+    assert [lines[-1]["detail"]["batch"]] == batches and lines[-1]["detail"]["instead_of"] == lines[-2]["detail"][
+        "batch"
+    ]
+    assert job.run("audit", "verify").code == 0

@@ -148,7 +148,10 @@ class _Listing:
             return False
         other = other_owner(listed.description, self.owner)
         # Marks of the name that this installation had before are its own.
-        return bool(other) and other not in {owner_in(record.description), *self._former}
+        if other in self._former:
+            # As this installation left it: a former name may be somebody else's by now.
+            return not carries(listed.description, mark_of(other, record.name, record.ref))
+        return bool(other) and other != owner_in(record.description)
 
     def ours(self, name: str, *refs: SecretRef) -> RemoteSecret | None:
         """The secret of this name, to be taken: if no record holds its id and its mark is of one of these."""

@@ -34,7 +34,7 @@ class _Seen:
     rollbacks: Mapping[str, Rollback] = field(default_factory=dict)
     """What a person wants of an older version, by path."""
     orphaned_rollbacks: Mapping[tuple[str, str], Rollback] = field(default_factory=dict)
-    """The same of sources that are gone or have a new name, by path and id of the mount."""
+    """The same of other sources (gone, renamed, a second entry for one place), by path and id of the mount."""
     rolled_back: dict[str, str] = field(default_factory=dict)
     """Paths that were listed and are read in an older version, and in which words."""
     newest: dict[str, str] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class SourceObserver:
         self._taken_over = access.store.orphaned_mounts(access.configured)
         self._seen = _Seen(
             rollbacks=access.store.rollbacks(access.source.name),
-            orphaned_rollbacks=access.store.orphaned_rollbacks(access.configured),
+            orphaned_rollbacks=access.store.orphaned_rollbacks({access.source.name}),
         )
         self.older: set[Key] = set()
         """Read in an older version than before, which is not believed yet."""

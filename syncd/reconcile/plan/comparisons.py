@@ -51,6 +51,9 @@ class Comparisons:
         self._target, self.state = target, state
         self._fingerprint, self._stopped = fingerprint, stopped
         self._dates = {secret.name: (secret.id, secret.updated_at) for secret in remote if secret.updated_at}
+        # A name whose case changes is still called as it was at the site.
+        self._listed = {secret.name for secret in remote}
+        self._in_any_case = {secret.name.casefold(): secret.name for secret in remote}
         self._asked = 0
         self.postponed: frozenset[str] = frozenset()
         """Names whose comparison comes in a later pass."""
@@ -59,7 +62,7 @@ class Comparisons:
     def _forget_changed(self, dates: Mapping[str, tuple[str, datetime]]) -> None:
         """What an earlier pass compared says nothing of a secret that was changed since."""
         seen = self.state.compared_at
-        for name in [name for name, at in seen.items() if at is None or dates.get(name) != at]:
+        for name in [name for name, at in seen.items() if at is None or dates.get(self._called(name)) != at]:
             self.state.site_values.pop(name, None)
             del seen[name]
 
@@ -77,7 +80,7 @@ class Comparisons:
             for name, outcome in zip(batch, pool.map(lambda name: self._read(name, until), batch), strict=True):
                 if isinstance(outcome, str):
                     state.site_values[name] = outcome
-                    state.compared_at[name] = self._dates.get(name)
+                    state.compared_at[name] = self._dates.get(self._called(name))
                 elif outcome is None:
                     state.uncompared.add(name)
         known = state.site_values.keys() | state.uncompared
@@ -85,12 +88,15 @@ class Comparisons:
         if state.site_values_readable:
             self.postponed |= {name for name in names if name not in known}
 
+    def _called(self, name: str) -> str:
+        return name if name in self._listed else self._in_any_case.get(name.casefold(), name)
+
     def _read(self, name: str, until: float) -> str | bool | None:
         """The fingerprint of what the site holds; None where that cannot be told, True where it was not asked."""
         if not self.state.site_values_readable or self._stopped() or time.monotonic() >= until:
             return True
         try:
-            value = self._target.value(name)
+            value = self._target.value(self._called(name))
         # A key that may not read values is no fault: what is unknown is written instead of compared.
         except TargetDenied:
             self.state.site_values_readable = False

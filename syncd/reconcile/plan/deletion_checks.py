@@ -48,10 +48,13 @@ class PathChecks:
 
     def is_gone(self, record: Record) -> bool:
         """Does the source say that it is gone? What is rolled back is not, whatever became of its newest version."""
-        if not record.pin and record.ref.path in self._runtime.store.rollbacks(record.ref.source):
+        if self._is_rolled_back(record):
             return False
         check, _ = self.check(record)
         return check is not None and check.existence is Existence.GONE
+
+    def _is_rolled_back(self, record: Record) -> bool:
+        return not record.pin and record.ref.path in self._runtime.store.rollbacks(record.ref.source)
 
     def tags_now(self, record: Record) -> AbstractSet[tuple[str, str]] | None:
         """The tags that the secret carries at this moment; None where the source cannot tell."""
@@ -74,7 +77,7 @@ class PathChecks:
     def is_left_out_by_tags(self, record: Record, handover: Handover) -> bool:
         """Is the secret at its source, with tags that no rule which gives it this name asks for?"""
         check, _ = self.check(record)
-        if check is None or check.existence is not Existence.THERE:
+        if check is None or check.existence is not Existence.THERE or self._is_rolled_back(record):
             return False
         return not handover.is_claimed(record, check.tags)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 
 from syncd.domain import Action, DesiredSecret, Grant, KnownId, OpenProblem, PathState, Record, RemoteSecret
 from syncd.domain.decisions import HeldAction, RestingOwner
@@ -74,6 +73,8 @@ class Standing:
     """Names of jobs that are gone, which a configured job's rules give to the same secret."""
     left_behind: frozenset[str]
     """Names of jobs that are gone, which nobody takes over."""
+    wanted_elsewhere_too: frozenset[str]
+    """Names of rows of gone jobs that other jobs' rules want as well."""
     sent_by_another: Mapping[str, str]
     """Names that the job which has the row wants of the same secret, and which job that is."""
     resting: Mapping[str, RestingOwner]
@@ -132,10 +133,11 @@ def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, ti
     handover = Handover(
         job=job.name,
         jobs=jobs,
-        mounts={name: tuple(runtime.store.known_mounts(name)) for name in {item.source for item in jobs.values()}},
+        mounts={name: runtime.store.known_mounts(name) for name in {item.source for item in runtime.jobs.values()}},
         profile=target.profile,
         records={record.name: record for record in observed.records},
         sources=frozenset(item.source for item in runtime.jobs.values()),
+        worked_at={run.job: run.finished_at for run in runtime.store.runs() if run.site == site},
     )
     taken_over, left_behind = handover.of_gone_jobs(observed.desired)
     checks = PathChecks(runtime)
@@ -143,9 +145,8 @@ def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, ti
         handover=handover,
         checks=checks,
         claimed=handover.claimed_by_own_job(observed.desired.all, checks.tags_now),
-        sent_by_another=handover.sent_by_another(
-            observed.desired.all, checks.tags_now, partial(runtime.store.came_after, site)
-        ),
+        wanted_elsewhere_too=handover.wanted_by_others(observed.desired.all),
+        sent_by_another=handover.sent_by_another(observed.desired.all, checks.tags_now),
         taken_over=taken_over,
         left_behind=left_behind,
         resting=runtime.store.resting_owners(

@@ -119,6 +119,7 @@ class PlanResolver:
             deleting_jobs=context.standing.handover.deleting_jobs,
             taken_over=standing.taken_over,
             left_behind=standing.left_behind,
+            wanted_elsewhere_too=context.standing.wanted_elsewhere_too,
             sent_by_another=context.standing.sent_by_another,
             resting=context.standing.resting,
             claimed_by_own_job=context.standing.claimed,

@@ -61,6 +61,10 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
     if rename and squatter is not None and squatter.id != listed.id:
         why = f"our secret is called {listed.name} at Wix, and another one has its name"
         return report(FindingKind.CONFLICT, desired, why, "remove or rename one of the two at Wix")
+    # A date that tells nothing is judged before anything is written for another reason.
+    is_same = not record.unverified and not brings_another_value(desired, record, if_unknown=False)
+    if is_same and not row.policies.restore and _tells_nothing(change, record, listed, row.now):
+        return _doubted(row, desired, record, listed)
     if not owns(record, desired):
         return _moved(row, desired, record, listed, change)
     # What the site holds is not known: nothing else about the value can be judged before that.
@@ -70,7 +74,7 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
     # the policy leaves is left whole: a new name would give it a date of ours, and hide the change.
     if record.name != desired.name:
         is_theirs = change is Change.THEIRS and not may_be_late_commit(record, row.now)
-        asks = is_theirs and not brings_another_value(desired, record)
+        asks = is_theirs and not brings_another_value(desired, record, if_unknown=False)
         objection = asks and objection_to_restore(row, desired, record, f"{SOMEBODY}; it keeps the name {record.name}")
         return objection or update(desired, record, Reason.CASE, rename=rename, restore=is_theirs)
     if rename:
@@ -91,8 +95,10 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
 def _moved(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret, change: Change) -> Verdict:
     """Its name comes from another reference now (a renamed source, a moved path). The same value is not sent again."""
     rename = listed.name != desired.name
-    if brings_another_value(desired, record) or record.unverified:
+    if brings_another_value(desired, record, if_unknown=False):
         return update(desired, record, Reason.MOVED, rename=rename)
+    if record.unverified:
+        return _of_unknown_content(row, desired, record, listed)
     arrived = listed.description == desired.description != record.description
     if change is Change.THEIRS and arrived and not rename:
         # The response to that write of the mark was lost, and it was committed.
@@ -121,7 +127,7 @@ def _compare_moved_ledger(row: Row, desired: DesiredSecret, record: Record, list
 def _renamed(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
     if objection := objection_to_restore(row, desired, record, f"renamed to {listed.name} at Wix"):
         # A new source version still goes out, under whatever name our secret has there.
-        rotated = brings_another_value(desired, record)
+        rotated = brings_another_value(desired, record, if_unknown=False)
         return objection + (update(desired, record, Reason.ROTATED) if rotated else NOTHING)
     return update(desired, record, Reason.RENAMED, rename=True)
 
@@ -230,7 +236,11 @@ def _doubted(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
 
 def at_its_version(record: Record, desired: DesiredSecret) -> Record:
     """A new version of the same value moves the record, not Wix; else it would be read again in each cycle."""
-    if desired.fingerprint is None or not owns(record, desired) or brings_another_value(desired, record):
+    if (
+        desired.fingerprint is None
+        or not owns(record, desired)
+        or brings_another_value(desired, record, if_unknown=False)
+    ):
         return record
     return replace(record, version=desired.version, source_updated_at=desired.updated_at or record.source_updated_at)
 
@@ -239,7 +249,7 @@ def as_policy_says(row: Row, desired: DesiredSecret, record: Record, verdict: Ve
     """The one door to a row that somebody else changed: whatever wants to write our old value over it asks here."""
     writes = [action for action in verdict.actions if isinstance(action, Update) and not action.describe_only]
     # A new value goes out whatever the policy. A new version may be of another field: its value is asked for first.
-    if not record.theirs or not writes or brings_another_value(desired, record):
+    if not record.theirs or not writes or brings_another_value(desired, record, if_unknown=False):
         return verdict
     objection = objection_to_restore(row, desired, record, what)
     if objection is not None:
@@ -298,7 +308,11 @@ def _of_unknown_content(row: Row, desired: DesiredSecret, record: Record, listed
     if site_value is None or site_value in carried or carried & {None, ""}:
         return _compare_first(row, desired, record, listed, Reason.UNVERIFIED)
     # A new value goes out whatever the policy.
-    objection = None if brings_another_value(desired, record) else objection_to_restore(row, desired, record, SOMEBODY)
+    objection = (
+        None
+        if brings_another_value(desired, record, if_unknown=False)
+        else objection_to_restore(row, desired, record, SOMEBODY)
+    )
     if objection is None:
         return update(desired, record, Reason.UNVERIFIED, rename=rename, restore=True)
     return objection + note(replace(record, theirs=True, unverified=False, lost_writes=()))

@@ -87,7 +87,8 @@ def _resting_owner(evidence: Evidence, desired: DesiredSecret, record: Record) -
     if owner is None:
         return ""
     # A job that gave the name to the same secret all along goes on alone once the other one is taken out.
-    goes_on = record.job not in evidence.jobs and owns(record, desired) and owner.worked_before
+    is_alone = record.job not in evidence.jobs and desired.name not in evidence.wanted_elsewhere_too
+    goes_on = is_alone and owns(record, desired) and owner.worked_before
     return "" if goes_on else owner.why
 
 

@@ -38,7 +38,7 @@ def wanting(*secrets: DesiredSecret, **more: Any) -> DesiredState:
 def handover(*records: Record, jobs: tuple[Job, ...] = ()) -> Handover:
     jobs = jobs or (job("one", "secret/*"),)
     return Handover(
-        job="one", jobs={one.name: one for one in jobs}, mounts={"vault": ("secret/",)}, profile="api",
+        job="one", jobs={one.name: one for one in jobs}, mounts={"vault": {"secret/": "uuid"}}, profile="api",
         records={one.name: one for one in records},
     )  # fmt: skip
 
