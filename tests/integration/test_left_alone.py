@@ -353,3 +353,25 @@ def test_what_a_listing_showed_is_known_though_nothing_was_judged(lab: Lab, bao:
     lab.site.options.hide = lambda secret: secret.name == "a_v"
     lab.run("sync")
     assert lab.site.values()["a_v"] == "HAND-MADE"
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("may_read", [True, False])
+@pytest.mark.parametrize("door", [another_case, another_ledger_and_source], ids=lambda door: door.__name__)
+def test_a_site_put_back_is_judged_before_anything_else(
+    lab: Lab, bao: Bao, door: Callable[[Lab, Bao], None], may_read: bool
+) -> None:
+    """Its dates tell nothing: the policy is asked before a name or a reference changes."""
+    lab.vault(bao)
+    for name in "abcd":
+        bao.put(f"app/{name}", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}_{field}"}, drift_policy="report")
+    lab.settle()
+    lab.site.options.may_read = may_read
+    stored = lab.site.secrets[lab.ids()["a_v"]]
+    lab.site.secrets[stored.id] = replace(stored, value="BEFORE", updated=stored.updated - timedelta(days=9))
+    lab.rewrite(lambda row: replace(row, last_synced_at=datetime.now(UTC) - timedelta(hours=1)))
+    door(lab, bao)
+    for _ in range(2):
+        lab.run("sync")
+        assert lab.site.secrets[stored.id].value == "BEFORE"

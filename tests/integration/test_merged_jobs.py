@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from syncd.bootstrap.app import App
+from syncd.config import load
+from syncd.reconcile.run_job import Run, sync_job
 from tests.lab import Bao, Lab
+from tests.support.policies import closed
 from tests.support.wix_people import changed_by_hand
 
 
@@ -152,3 +157,101 @@ def test_what_is_rolled_back_passes_to_nobody(lab: Lab, bao: Bao, name: str, gon
     for _ in range(2):
         lab.run("sync")
         assert lab.site.values() == {"KEY": "good"}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("how", ["hold", "deny", "window", "nothing"])
+@pytest.mark.parametrize("change", ["a template", "json", "another entry of its source", "another name of the job"])
+def test_a_conflict_outlasts_another_form_entry_and_job(lab: Lab, bao: Bao, how: str, change: str) -> None:
+    """What its owner makes of its path, and under which name of a job or source, changes nothing of whose it is."""
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="THEIRS")
+    rule = {"path": f"{bao.mount}/app/a", "field": "v", "name": "KEY"}
+    lab.job("first", "vault", rule)
+    lab.job("second", "vault", {"path": f"{bao.mount}/app/b", "field": "v", "name": "KEY"})
+    assert lab.run("sync").code == 1 and lab.site.values() == {"KEY": "1"}
+    name = "first"
+    if change == "a template":
+        lab.config["jobs"]["first"]["secrets"] = [{"path": rule["path"], "name": "KEY", "value": "of {v}"}]
+    elif change == "json":
+        lab.config["jobs"]["first"]["secrets"] = [{"path": rule["path"], "name": "KEY", "format": "json"}]
+    elif change == "another entry of its source":
+        lab.config["sources"]["entry"] = dict(lab.config["sources"]["vault"])
+        lab.config["jobs"]["first"]["source"] = "entry"
+    else:
+        name = "third"
+        lab.config["jobs"] = {"second": lab.config["jobs"]["second"], "third": lab.config["jobs"]["first"]}
+    if how == "window":
+        lab.config["jobs"][name]["windows"] = {"allow": closed()}
+    elif how != "nothing":
+        lab.config["rules"] = [{"id": "waits", "job": name, "then": how}]
+    bao.put("app/a", v="2")
+    for words in (["sync", "second"], ["sync"], ["sync"]):
+        result = lab.run(*words)
+        assert "THEIRS" not in lab.site.values().values(), result.out
+
+
+@pytest.mark.parametrize("which", ["the same job", "another job"])
+def test_a_tag_that_is_taken_off_passes_nothing_that_is_rolled_back(
+    lab: Lab, aws: Any, aws_url: str, which: str
+) -> None:
+    prefix, tags = f"p{uuid.uuid4().hex[:8]}", [{"Key": "sync", "Value": "wix"}]
+    first = aws.create_secret(Name=f"{prefix}/a", SecretString="good", Tags=tags)["VersionId"]
+    aws.create_secret(Name=f"{prefix}/b", SecretString="THEIRS", Tags=tags)
+    lab.aws(aws_url)
+    rules = [{"path": f"{prefix}/{path}", "name": "KEY", "tags": {"sync": "wix"}} for path in "ab"]
+    lab.job("job", "aws", rules[0])
+    assert lab.run("sync").code == 0
+    lab.job(
+        *(["job"] if which == "the same job" else ["second"]), "aws", *(rules if which == "the same job" else rules[1:])
+    )
+    lab.run("sync")
+    aws.put_secret_value(SecretId=f"{prefix}/a", SecretString="leaked")
+    lab.run("sync")
+    lab.run("rollback", "KEY", "--to", first, "--until", "3d", "--reason", "leak")
+    assert lab.site.values() == {"KEY": "good"}
+    aws.untag_resource(SecretId=f"{prefix}/a", TagKeys=["sync"])
+    for _ in range(2):
+        lab.run("sync")
+        assert lab.site.values() == {"KEY": "good"}
+
+
+def test_a_rollback_holds_for_each_entry_of_its_mount(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    for value in ("good", "leaked"):
+        bao.put("app/a", v=value)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/a"})
+    lab.job("second", "vault", {"path": f"{bao.mount}/none/*"})
+    lab.run("sync")
+    assert lab.run("rollback", f"{bao.mount}/app/a", "--to", "1", "--until", "3d", "--reason", "leak").code == 0
+    lab.config["sources"]["entry"] = dict(lab.config["sources"]["vault"])
+    lab.config["jobs"]["job"]["source"] = "entry"
+    for _ in range(2):
+        lab.run("sync")
+        assert lab.site.values() == {"a_v": "good"}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("how", ["hold", "pause"])
+@pytest.mark.parametrize("back", ["a name it had before", "many runs of the other"])
+def test_the_new_name_of_a_job_is_one_that_was_away(jobs: Lab, bao: Bao, back: str, how: str) -> None:
+    if back == "a name it had before":
+        jobs.config["jobs"] = {"late": jobs.config["jobs"]["first"], "second": jobs.config["jobs"]["second"]}
+        assert jobs.run("sync").code == 0
+        before, after = "late", "first"
+    else:
+        before, after = "first", "zz"
+        with App(load(jobs.config_file)) as app:
+            for _ in range(35):
+                sync_job(app.runtime, app.runtime.jobs["second"], Run(holder="test", wait=timedelta(0)))
+    if how == "pause":
+        assert jobs.run("pause", before, "--reason", "freeze").code == 0
+    else:
+        jobs.config["rules"] = [{"id": "waits", "job": after, "then": "hold"}]
+    configured = jobs.config["jobs"]
+    jobs.config["jobs"] = {"second": configured["second"], after: configured[before]}
+    bao.put("app/a", v="2")
+    for words in (["sync", "second"], ["sync"], ["sync", "second"]):
+        result = jobs.run(*words)
+        assert jobs.site.values() == {"KEY": "1"}, result.out

@@ -162,3 +162,37 @@ def test_a_chain_waits_for_its_end_though_the_source_has_another_name(lab: Lab, 
     for _ in range(3):
         lab.run("sync")
         assert "of b" in lab.site.values().values(), lab.site.values()
+
+
+@pytest.mark.parametrize("form", [{"value": "of {v}"}, {"format": "json"}, {"field": "v"}], ids=str)
+def test_a_chain_waits_for_its_end_in_another_form(lab: Lab, bao: Bao, form: dict[str, str]) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="a-value")
+    bao.put("app/b", v="b-value")
+    rules = [{"path": f"{bao.mount}/app/{path}", "field": "v", "name": name} for path, name in (("a", "X"), ("b", "Y"))]
+    lab.job("job", "vault", *rules, **DELETING)
+    assert lab.run("sync").code == 0
+    lab.config["jobs"]["job"]["secrets"] = [
+        {**rules[0], "name": "Y"},
+        {"path": rules[1]["path"], "name": "Z", **form},
+    ]
+    lab.config["rules"] = [{"id": "waits", "name": "Z", "then": "hold"}]
+    for _ in range(3):
+        lab.run("sync")
+        assert "b-value" in str(lab.site.values()), lab.site.values()
+
+
+@pytest.mark.parametrize("form", [{"value": "of {v}"}, {"format": "json"}], ids=str)
+def test_an_old_name_stays_until_its_new_form_in_another_job_is_there(lab: Lab, bao: Bao, form: dict[str, str]) -> None:
+    lab.vault(bao)
+    bao.put("app/a", v="a-value")
+    bao.put("app/c", v="1")
+    other = {"path": f"{bao.mount}/app/c", "field": "v", "name": "C"}
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/a", "field": "v", "name": "X"}, other, **DELETING)
+    assert lab.run("sync").code == 0
+    lab.config["jobs"]["job"]["secrets"] = [other]
+    lab.job("third", "vault", {"path": f"{bao.mount}/app/a", "name": "X2", **form})
+    lab.config["rules"] = [{"id": "waits", "name": "X2", "then": "hold"}]
+    for _ in range(3):
+        lab.run("sync")
+        assert "X" in lab.site.values()

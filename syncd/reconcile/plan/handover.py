@@ -218,6 +218,9 @@ class Handover:
         for job in self.jobs.values():
             for name, pin, given in sorted(self.names_given(job, record), key=lambda item: item[:2]):
                 refs = {given, replace(given, source=record.ref.source)}
+                # Another form of it under its own name takes its place, and follows nothing.
+                if name == record.name and record.ref not in refs:
+                    continue
                 if not any(self.is_settled(name, ref, pin) for ref in refs):
                     return name or "a name that Wix takes"
         return ""
@@ -236,6 +239,14 @@ class Handover:
         if any(ref == record.ref or (ref.path == record.ref.path and not mapped) for ref in failed):
             return "its path's new name cannot be made"
         return ""
+
+    def _is_claimed_against(self, record: Record, ref: SecretRef) -> bool:
+        """Does any rule give the record's name to something of its path that is not `ref` itself?"""
+        return any(
+            (name, pin) == (record.name, record.pin) and given != ref
+            for job in self.jobs.values()
+            for name, pin, given in self.names_given(job, record, any_field=True)
+        )
 
     def transfers(
         self,
@@ -260,7 +271,7 @@ class Handover:
                 # Its source has another name, and all else is as it was.
                 free.add(secret.name)
                 continue
-            if self.is_claimed(record):
+            if self._is_claimed_against(record, secret.ref):
                 # A pattern still claims it; only the source tells that it is gone, or has lost the rule's tags.
                 if is_gone(record) or is_left_out_by_tags(record):
                     free.add(secret.name)
