@@ -1,0 +1,205 @@
+"""Which job a name belongs to: by its rules, its record, and what jobs and sources are called by now. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from syncd.domain import DesiredSecret, Record, SecretRef
+from syncd.domain.job import Job
+from syncd.domain.naming import selects, selects_path, wix_name
+from syncd.errors import BadName
+from syncd.reconcile.desired.desired_state import DesiredState
+from syncd.reconcile.plan.builder import rows_for
+
+Tags = AbstractSet[tuple[str, str]]
+NEVER = datetime.min.replace(tzinfo=UTC)
+GIVEN_UP = {"missing", "orphan"}
+"""Statuses of a record that its own job did not find as its rules ask."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameClaims:
+    """The jobs that send to one site, what they name, and what the ledger holds there."""
+
+    job: str
+    """Whose plan is made."""
+    jobs: Mapping[str, Job]
+    """All that send to this site."""
+    mounts: Mapping[str, Mapping[str, str]]
+    """The known mounts of each source, and which mount (or account) each is."""
+    profile: str
+    records: Mapping[str, Record]
+    """By name."""
+    sources: frozenset[str] = frozenset()
+    """All that are configured, for whichever site."""
+    worked_at: Mapping[str, datetime] = field(default_factory=dict)
+    """When each job ended its last cycle on this site; without those that never worked there."""
+
+    @property
+    def deleting_jobs(self) -> frozenset[str]:
+        """The jobs that delete what they want no more."""
+        return frozenset(name for name, job in self.jobs.items() if job.policies.delete)
+
+    def names_given(
+        self, job: Job, record: Record, tags: Tags | None = None, *, any_field: bool = False
+    ) -> set[tuple[str, str, SecretRef]]:
+        """The names that a job's rules give a record's reference, each with its pin and the reference it is of.
+
+        By their patterns alone, unless the secret's `tags` are known. An empty name stands for one that Wix does
+        not take. What is made of the whole path (a template, JSON) is made of this reference, too; with `any_field`
+        what is made of any other field of the path counts as well.
+        """
+        ref = self.as_of_today(record, job)
+        if job.source != ref.source:
+            return set()
+        mounts = (mount for mount in self.mounts.get(ref.source, ()) if ref.path.startswith(mount))
+        mount = max(mounts, key=len, default="").strip("/")
+        names = set()
+        for rule in job.rules:
+            if not selects_path(rule, ref.path) or (tags is not None and not set(rule.tags) <= tags):
+                continue
+            given = ref if rule.field in {"*", ref.field} else replace(ref, field=rule.field)
+            if given != ref and given.field is not None and not any_field:
+                continue
+            if not selects(rule, given):
+                continue
+            try:
+                names.add((wix_name(rule, given, mount, self.profile), rule.pin, given))
+            except BadName:
+                # A name that Wix does not take is still a claim: the old name may not go before the rule is mended.
+                names.add(("", rule.pin, given))
+        return names
+
+    def as_of_today(self, record: Record, job: Job) -> SecretRef:
+        """A record's reference by the name that its source has for a job now.
+
+        The job that has the record may send it through another entry for the same place; so may one that has its new
+        name, and any job where no source is called so any more.
+        """
+        ref = record.ref
+        own = job.name == record.job or record.job not in self.jobs
+        is_known = not self.sources or ref.source in self.sources
+        place = self._place(ref.source, ref.path)
+        is_same = own or not is_known or (bool(place) and place == self._place(job.source, ref.path))
+        return replace(ref, source=job.source) if is_same else ref
+
+    def _place(self, source: str, path: str) -> str:
+        """Which mount or account a path of a source lies in; empty where that is not known."""
+        mounts = self.mounts.get(source, {})
+        return mounts.get(max((mount for mount in mounts if path.startswith(mount)), key=len, default=""), "")
+
+    def is_claimed_by(self, job: Job, record: Record, tags: Tags | None = None) -> bool:
+        """Does any rule of this job map the record's reference to its name?"""
+        given = self.names_given(job, record, tags, any_field=True)
+        return (record.name, record.pin) in {(name, pin) for name, pin, _ in given}
+
+    def is_claimed(self, record: Record, tags: Tags | None = None, *, except_job: str = "") -> bool:
+        """Does any job but one map the record's reference to its name?"""
+        others = (job for name, job in self.jobs.items() if name != except_job)
+        return any(self.is_claimed_by(job, record, tags) for job in others)
+
+    def claimed_by_own_job(
+        self,
+        desired: Iterable[DesiredSecret],
+        tags_now: Callable[[Record], Tags | None],
+    ) -> frozenset[str]:
+        """Names of other jobs that still want them: their records stay with them.
+
+        Patterns alone say what a job wants; that its own last cycle found the secret gone or left out (by its tags,
+        which no pattern shows) says that it does not, unless it is there again. `tags_now`: of what a record comes
+        from; None where the source cannot tell.
+        """
+        others = [record for record in self.records.values() if record.job != self.job]
+        here = {(secret.name.casefold(), secret.ref, secret.pin) for secret in desired} if others else set()
+        return frozenset(
+            record.name
+            for record in others
+            if self._owner(record, record) not in {None, self.job}
+            if record.status not in GIVEN_UP or self._is_back(record, here, tags_now)
+        )
+
+    def _owner(self, record: Record, wanted: Record) -> str | None:
+        """The job that has a record, if its rules want `wanted`; of one that is gone the job that has its new name.
+
+        That is one which has not worked here since the other did: first one that never has, then the one that was away
+        for longest.
+        """
+        if record.job in self.jobs:
+            return record.job if self.is_claimed_by(self.jobs[record.job], wanted) else None
+        ended = self.worked_at.get(record.job)
+        away = {name: self.worked_at.get(name, NEVER) for name in self.jobs}
+        heirs = sorted((at, name) for name, at in away.items() if at is NEVER or (ended is not None and at < ended))
+        return next((name for _, name in heirs if self.is_claimed_by(self.jobs[name], wanted)), None)
+
+    def _of_other_jobs(self, desired: Sequence[DesiredSecret]) -> Iterator[tuple[DesiredSecret, Record]]:
+        """What this job wants and another one has the row of."""
+        # The usual case: the site is one job's, and nothing has to be joined.
+        if all(record.job == self.job for record in self.records.values()):
+            return
+        rows = rows_for(desired, self.records.values(), self.deleting_jobs)
+        yield from (
+            (secret, rows[secret.name])
+            for secret in desired
+            if secret.name in rows and rows[secret.name].job != self.job
+        )
+
+    def sent_by_another(
+        self,
+        desired: Sequence[DesiredSecret],
+        tags_now: Callable[[Record], Tags | None],
+    ) -> dict[str, str]:
+        """Names whose row is another job's that wants them of the very same secret, and which job that is.
+
+        Asked of what is wanted, not of what is recorded: the row keeps its old reference as long as its own job waits.
+        """
+        found = {}
+        for secret, record in self._of_other_jobs(desired):
+            wanted = replace(record, name=secret.name, ref=secret.ref, pin=secret.pin)
+            owner = self._owner(record, wanted)
+            if owner is not None and record.status in GIVEN_UP and record.job in self.jobs:
+                tags = tags_now(wanted)
+                owner = owner if tags is None or self.is_claimed_by(self.jobs[owner], wanted, tags) else None
+            if owner not in {None, self.job}:
+                found[secret.name] = str(owner)
+        return found
+
+    def wanted_by_others(self, desired: Sequence[DesiredSecret]) -> frozenset[str]:
+        """Names of this job whose rows are of jobs that are gone, and that the rules of other jobs give as well."""
+        found = set()
+        for secret, record in self._of_other_jobs(desired):
+            if record.job not in self.jobs:
+                wanted = replace(record, name=secret.name, ref=secret.ref, pin=secret.pin)
+                found |= {secret.name} if self.is_claimed(wanted, except_job=self.job) else set()
+        return frozenset(found)
+
+    def _is_back(
+        self,
+        record: Record,
+        here: AbstractSet[tuple[str, SecretRef, str]],
+        tags_now: Callable[[Record], Tags | None],
+    ) -> bool:
+        """Does this cycle see what the record's own job found gone, with the tags that it asks for?"""
+        if (record.name.casefold(), record.ref, record.pin) not in here:
+            return False
+        tags, own = tags_now(record), self.jobs.get(record.job)
+        return tags is None or own is None or self.is_claimed_by(own, record, tags)
+
+    def of_gone_jobs(self, desired: DesiredState) -> tuple[frozenset[str], frozenset[str]]:
+        """Names of jobs that are gone: those that a configured job takes over, and those that this job reports.
+
+        For the other jobs their patterns tell; what this job takes over it wants now, with its tags.
+        """
+        wanted, taken_over, left_behind = {secret.name for secret in desired.all}, set(), set()
+        for record in self.records.values():
+            if record.job in self.jobs:
+                continue
+            claiming = {name for name, job in self.jobs.items() if self.is_claimed_by(job, record)}
+            if claiming - {self.job} or record.name in wanted:
+                taken_over.add(record.name)
+            # What nobody takes over is told once a site: by the one job whose pattern fits it, else by the first.
+            elif claiming or self.job == min(self.jobs, default=""):
+                left_behind.add(record.name)
+        return frozenset(taken_over), frozenset(left_behind)
