@@ -64,11 +64,11 @@ def _loaded(text: str, path: Path) -> tuple[Settings, tuple[str, ...]]:
 
 
 def _checked(path: Path, raw: dict[Any, Any], node: yaml.Node) -> tuple[Settings, tuple[str, ...]]:
+    # What came through a pipe has no name that a command could take.
+    file = "FILE" if path.name == "stdin" else path
     # Before it is validated: every key of the chart would be a fault otherwise, and none of them the one to fix.
     if isinstance(raw.get("config"), dict) and not raw.keys() & {"owner", "sources", "targets", "jobs"}:
-        raise ConfigError(
-            f"{path}: these are values of the Helm chart", hint="give the file: syncd check --values FILE"
-        )
+        raise ConfigError(f"{path}: these are values of the Helm chart", hint=f"run: syncd check --values {file}")
     settings = _validated(path, raw, node)
     found = [(*_located(node, place), message) for place, message in slips(settings)]
     return settings, tuple(f"{path}:{line}: {where}: {message}" for where, line, message in found)
