@@ -282,6 +282,7 @@ def test_a_period_whose_lines_were_removed_is_told(job: Lab) -> None:
     assert told["q8"]["answer"]["pruned"][0]["lines"] == 3
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("seq", [3, 7])
 @pytest.mark.parametrize("said", ["nothing", "of another stream", "with another hash"])
 def test_the_oldest_lines_cannot_be_removed_unseen(job: Lab, seq: int, said: str) -> None:

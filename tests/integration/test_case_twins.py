@@ -62,6 +62,7 @@ def test_what_another_job_wants_still_stays(job: Lab, bao: Bao) -> None:
     assert job.site.values() == {"token": "of a", "other": "of c"}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("fault", ["reset_before", "reset_after", "504_after", "late"])
 def test_whatever_becomes_of_the_request(job: Lab, bao: Bao, fault: str) -> None:
     job.config["jobs"]["job"]["secrets"][0] = one(bao, "b", "TOKEN")
@@ -74,6 +75,7 @@ def test_whatever_becomes_of_the_request(job: Lab, bao: Bao, fault: str) -> None
     assert job.site.values() == {"TOKEN": "of b", "other": "of c"} and set(job.ids()) == {"TOKEN", "other"}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("kept", ["by its policy", "because it was adopted", "by another job's policy"])
 def test_what_is_kept_is_lent_to_no_other_secret(job: Lab, bao: Bao, kept: str) -> None:
     """Who would not delete it does not give its id away, either."""
@@ -104,6 +106,7 @@ def test_a_frozen_one_is_left(job: Lab, bao: Bao) -> None:
     assert job.site.values() == {"token": "of a", "other": "of c"}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("then", ["hold", "deny"])
 @pytest.mark.parametrize("path", ["a", "b"])
 def test_a_rule_about_a_name_is_about_each_of_its_spellings(job: Lab, bao: Bao, path: str, then: str) -> None:

@@ -140,6 +140,7 @@ def hidden_from_two_looks(job: Lab) -> None:
     job.site.options.hide = lambda _secret: False
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("may_read", [True, False])
 @pytest.mark.parametrize("description", ["keep! the till uses it", "", "[syncd:team-b:00000000]"])
 def test_a_look_up_by_its_id_makes_nothing_fit_to_be_deleted(

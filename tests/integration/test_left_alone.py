@@ -168,6 +168,7 @@ def test_it_is_known_whatever_changes_around_it(
     assert "2" in lab.site.values().values() and "HAND-MADE" not in lab.site.values().values()
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("older", [timedelta(0), timedelta(days=2)], ids=["no later date", "an older date"])
 @pytest.mark.parametrize("door", [another_case, another_job, another_login], ids=lambda door: door.__name__)
 def test_what_a_comparison_found_is_known_like_what_a_date_tells(
@@ -328,6 +329,7 @@ def test_what_somebody_puts_right_by_hand_is_synced_again(lab: Lab, bao: Bao, po
     assert lab.site.values()["a_v"] == "HAND-MADE", "and another change is another one"
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("seen", ["wanted no more", "failed", "conflict"])
 def test_what_a_listing_showed_is_known_though_nothing_was_judged(lab: Lab, bao: Bao, seen: str) -> None:
     lab.vault(bao)

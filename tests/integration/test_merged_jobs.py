@@ -137,6 +137,7 @@ def test_a_conflict_outlasts_another_name_of_the_source(lab: Lab, bao: Bao, how:
         assert lab.site.values() == {"KEY": "1"}, result.out
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("gone", ["deleted", "destroyed"])
 @pytest.mark.parametrize("name", ["KEY", "key"])
 def test_what_is_rolled_back_passes_to_nobody(lab: Lab, bao: Bao, name: str, gone: str) -> None:
@@ -192,6 +193,7 @@ def test_a_conflict_outlasts_another_form_entry_and_job(lab: Lab, bao: Bao, how:
         assert "THEIRS" not in lab.site.values().values(), result.out
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("which", ["the same job", "another job"])
 def test_a_tag_that_is_taken_off_passes_nothing_that_is_rolled_back(
     lab: Lab, aws: Any, aws_url: str, which: str

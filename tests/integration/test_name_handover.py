@@ -140,6 +140,7 @@ def test_what_a_renamed_job_does_not_take_over_is_reported(lab: Lab, aws: Any, a
     assert lab.statuses() == {"one": "synced", "two": "orphan"} and "orphan" in result.out
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("waits", ["hold", "deny", "limit"])
 def test_a_chain_waits_for_its_end_though_the_source_has_another_name(lab: Lab, bao: Bao, waits: str) -> None:
     """X becomes Y and Y becomes Z: what Y held goes to Z before Y takes anything."""
@@ -164,6 +165,7 @@ def test_a_chain_waits_for_its_end_though_the_source_has_another_name(lab: Lab, 
         assert "of b" in lab.site.values().values(), lab.site.values()
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("form", [{"value": "of {v}"}, {"format": "json"}, {"field": "v"}], ids=str)
 def test_a_chain_waits_for_its_end_in_another_form(lab: Lab, bao: Bao, form: dict[str, str]) -> None:
     lab.vault(bao)
@@ -182,6 +184,7 @@ def test_a_chain_waits_for_its_end_in_another_form(lab: Lab, bao: Bao, form: dic
         assert "b-value" in str(lab.site.values()), lab.site.values()
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("form", [{"value": "of {v}"}, {"format": "json"}], ids=str)
 def test_an_old_name_stays_until_its_new_form_in_another_job_is_there(lab: Lab, bao: Bao, form: dict[str, str]) -> None:
     lab.vault(bao)

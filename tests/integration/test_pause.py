@@ -128,6 +128,7 @@ def test_a_pause_of_what_is_gone_is_told(job: Lab) -> None:
     assert "pause of job job" in said and "syncd resume job" in said, said
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("then", ["renamed", "its rule moves", "its name moves", "renamed with its source", "split"])
 def test_what_is_of_a_paused_job_is_not_taken_over(job: Lab, bao: Bao, then: str) -> None:
     bao.put("other/x", v="another")

@@ -287,6 +287,7 @@ def test_an_applied_plan_of_which_all_is_held_makes_its_batches(job: Lab, tmp_pa
     assert job.run("sync").code == 0 and set(job.site.values()) == {"a_v", "b_v"}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("then", ["held", "denied", "outside the window", "frozen"])
 def test_what_somebody_changes_while_a_version_waits_is_told(job: Lab, bao: Bao, then: str) -> None:
     job.config["rules"] = []
@@ -344,6 +345,7 @@ def test_what_we_deleted_ourselves_is_nobodys_change(job: Lab, bao: Bao) -> None
     assert not job.run("audit", "show", "--event", "drift.*", "--json").json
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("moved", [True, False])
 @pytest.mark.parametrize("to", [{"field": "other"}, {"path": "app/b"}], ids=str)
 def test_another_reference_waits_though_its_version_is_the_same(

@@ -135,6 +135,7 @@ def test_a_trail_that_begins_within_the_period_is_not_called_complete(lab: Lab, 
     assert answer["complete"] is False and "moved or rebuilt" in answer["begins"]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("how", ["moved", "lost", "new"])
 def test_a_period_from_before_the_trail_is_not_called_complete(lab: Lab, bao: Bao, how: str) -> None:
     lab.vault(bao)
