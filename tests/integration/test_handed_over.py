@@ -64,8 +64,7 @@ def gone(job: Lab, bao: Bao) -> None:
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("then", [nothing, rotated, excluded, gone], ids=lambda then: then.__name__)
-@pytest.mark.parametrize("policy", ["restore", "report"])
-@pytest.mark.parametrize("value", ["theirs", "ours"])
+@pytest.mark.parametrize(("policy", "value"), [("restore", "theirs"), ("report", "ours")])
 def test_what_another_installation_took_over_is_its_own(
     job: Lab, bao: Bao, value: str, policy: str, then: Callable[[Lab, Bao], None]
 ) -> None:
