@@ -201,6 +201,9 @@ ROWS = {
         then="unchanged",
     ),
     "changed at Wix": Row(listed=listed(updated_at=NOW - HOUR), then="update changed at Wix"),
+    "known to be theirs, under a date of ours": Row(
+        record=record(theirs=True), policies={"restore": False}, then="drift"
+    ),
     "changed at Wix, only reported": Row(
         listed=listed(updated_at=NOW - HOUR), policies={"restore": False}, then="drift"
     ),
@@ -312,6 +315,8 @@ ROWS = {
             ("renamed at Wix", {}, listed(name="OTHER"), {}, "missing"),
             ("described anew at Wix", {}, listed(description="mine now"), {}, "missing"),
             ("changed at Wix", {}, listed(updated_at=NOW - HOUR), {}, "missing"),
+            ("known to be theirs", {"theirs": True}, LISTED, {}, "missing"),
+            ("marked by a look-up", {"remarked": True}, LISTED, {}, "missing"),
             ("not verified", {"unverified": True}, LISTED, {}, "unverified"),
             ("another job may want it", {}, LISTED, {"objections": {"KEY": "wait"}}, "missing"),
             ("its deletion was refused", {}, LISTED, {"problems": {"KEY": problem(retry_at=NOW + HOUR)}}, "quarantined"),
