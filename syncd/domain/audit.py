@@ -166,29 +166,24 @@ def drift_entry(event: str, action: Create | Update, record: Record, what: str =
 
 def taken_back_entry(record: Record, job: str) -> Entry:
     """The line of a secret that is ours again by its mark: the ledger had lost or forgotten it."""
-    return Entry(
-        event="secret.adopted",
-        name=record.name,
-        ref=str(record.ref),
-        remote_id=record.remote_id,
-        job=job,
-        target=record.target,
-        site=record.site,
-        detail={"by": "its mark"},
-    )
+    return _by_its_mark("secret.adopted", record, job, "its mark")
 
 
 def handed_over_entry(record: Record, job: str) -> Entry:
     """The line of a secret that another installation took over at Wix: the ledger keeps no row of it any more."""
+    return _by_its_mark("secret.forgotten", record, job, "the mark of another syncd")
+
+
+def _by_its_mark(event: str, record: Record, job: str, by: str) -> Entry:
     return Entry(
-        event="secret.forgotten",
+        event=event,
         name=record.name,
         ref=str(record.ref),
         remote_id=record.remote_id,
         job=job,
         target=record.target,
         site=record.site,
-        detail={"by": "the mark of another syncd"},
+        detail={"by": by},
     )
 
 

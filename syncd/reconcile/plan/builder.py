@@ -36,7 +36,7 @@ class Row:
     listed: RemoteSecret | None
     """What the site lists under the record's id."""
     same_name: RemoteSecret | None = None
-    """What the site lists under the desired name, or under one that differs in case alone."""
+    """What the site lists under the name: the desired one, also in another case; else the record's own."""
     holder: Record | None = None
     """Whose row holds the id of `same_name`."""
     listing_is_plausible: bool = True
@@ -219,7 +219,14 @@ class PlanBuilder:
     def row_of_record(self, record: Record | None) -> Row:
         """The row of a name that the ledger knows."""
         listed = self._by_id.get(record.remote_id) if record and record.remote_id else None
-        return Row(inputs=self.inputs, record=record, listed=listed, listing_is_plausible=self._plausible)
+        same_name = self._by_name.get(record.name) if record else None
+        return Row(
+            inputs=self.inputs,
+            record=record,
+            listed=listed,
+            same_name=same_name,
+            listing_is_plausible=self._plausible,
+        )
 
     def plan(self, verdicts: Iterator[Verdict]) -> Plan:
         """The verdicts as one plan: updates, then creations, then deletions."""

@@ -71,6 +71,10 @@ class Evidence:
     site_values_readable: bool = False
     """May the credential read values at the site?"""
 
+    def may_compare(self, name: str) -> bool:
+        """May the site be asked for this value, as far as is known?"""
+        return self.site_values_readable and name not in self.uncompared
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannerInput:

@@ -7,15 +7,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from syncd.domain import DesiredSecret, FindingKind, Reason, Record, RemoteSecret, Update, brings_another_value
-from syncd.domain.job import DAY
 from syncd.domain.recency import happened_within
 from syncd.domain.write_window import Change, is_of_a_lost_write, judge, may_be_late_commit, may_lag, recently_lost
 from syncd.reconcile.plan.builder import NOTHING, Row, Verdict, act, note, owns, report, update
-from syncd.reconcile.plan.inputs import MAX_RESTORES
+from syncd.reconcile.plan.theirs import SOMEBODY, at_its_version, is_found, left, objection_to_restore
 
 LATER = "what the site holds is compared in a later pass"
-SOMEBODY = "changed at Wix by somebody else"
-RESTORE_HINT = "drift_policy: restore writes our value again"
 
 
 def judge_listed(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
@@ -38,20 +35,6 @@ def judge_listed(row: Row, desired: DesiredSecret, record: Record, listed: Remot
         pinned = replace(pinned, theirs=True)
         noted = note(pinned)
     return noted + _judge_pinned(row, desired, pinned, listed, change)
-
-
-def is_found(record: Record, listed: RemoteSecret | None, now: datetime) -> bool:
-    """Does the listing show somebody else's change, beyond what a lost write of ours could do?"""
-    if record.theirs or record.unverified or listed is None:
-        return record.theirs
-    return judge(record, listed.updated_at) is Change.THEIRS and not may_be_late_commit(record, now)
-
-
-def with_known_change(row: Row, record: Record) -> Record:
-    """The row, told of somebody else's change that the listing shows; for whoever judges nothing of its value."""
-    if not record.theirs and not record.is_open and is_found(record, row.listed, row.now):
-        return replace(record, theirs=True)
-    return record
 
 
 def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret, change: Change) -> Verdict:
@@ -83,9 +66,7 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
     # The update asks for the value; where that turns out to be the old one, no update is left.
     if new_version and desired.fingerprint is None:
         return update(desired, record, other)
-    if desired.fingerprint is not None and record.fingerprint is None and not new_version:
-        return _compare_moved_ledger(row, desired, record, listed)
-    if desired.fingerprint is not None and record.fingerprint is None and not record.version:
+    if desired.fingerprint is not None and record.fingerprint is None and not (new_version and record.version):
         return _compare_moved_ledger(row, desired, record, listed)
     if desired.fingerprint is not None and desired.fingerprint != record.fingerprint:
         return update(desired, record, other if new_version else Reason.VERIFY)
@@ -117,7 +98,7 @@ def _compare_moved_ledger(row: Row, desired: DesiredSecret, record: Record, list
     unknown = desired.name not in evidence.site_values
     if row.policies.restore or evidence.site_values.get(desired.name) == desired.fingerprint:
         return _compare_first(row, desired, record, listed, Reason.VERIFY)
-    if unknown and evidence.site_values_readable and desired.name not in evidence.uncompared:
+    if unknown and evidence.may_compare(desired.name):
         later = report(FindingKind.BEHIND, desired, LATER)
         return Verdict(compare=desired.name) + later
     what = "its value at Wix may not be read" if unknown else "the site holds another value than the source"
@@ -176,7 +157,7 @@ def _seen_unchanged(row: Row, desired: DesiredSecret, record: Record, listed: Re
     evidence, site_value = row.evidence, row.evidence.site_values.get(desired.name)
     if desired.name in evidence.postponed:
         return report(FindingKind.BEHIND, desired, LATER)
-    if site_value is None and evidence.site_values_readable and desired.name not in evidence.uncompared:
+    if site_value is None and evidence.may_compare(desired.name):
         return Verdict(compare=desired.name) + report(FindingKind.UNCHANGED, desired)
     if site_value is None or site_value != record.fingerprint or listed.description != record.description:
         return None
@@ -197,7 +178,7 @@ def _mark_arrived(row: Row, desired: DesiredSecret, record: Record, listed: Remo
     if site_value not in {None, record.fingerprint}:
         objection = objection_to_restore(row, desired, marked, SOMEBODY)
         return objection or update(desired, marked, Reason.DRIFT, restore=True)
-    may_compare = evidence.site_values_readable and desired.name not in evidence.uncompared
+    may_compare = evidence.may_compare(desired.name)
     # A write whose answer was lost has its content unverified: where nothing can be compared, ours is written again.
     if site_value is None and not may_compare:
         return update(desired, marked, Reason.UNVERIFIED)
@@ -219,7 +200,7 @@ def _doubted(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
     evidence = row.evidence
     if desired.name in evidence.postponed:
         return report(FindingKind.BEHIND, desired, LATER)
-    may_compare = evidence.site_values_readable and desired.name not in evidence.uncompared
+    may_compare = evidence.may_compare(desired.name)
     if not row.policies.restore and not may_compare:
         why = "its date at Wix is not of our last write, and its value may not be read"
         return left(desired, record, why)
@@ -232,54 +213,6 @@ def _doubted(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
     what = "not as we left it: its date at Wix is older than our last write"
     once = replace(record, doubted_at=listed.updated_at)
     return objection_to_restore(row, desired, record, what) or update(desired, once, Reason.DOUBTED)
-
-
-def at_its_version(record: Record, desired: DesiredSecret) -> Record:
-    """A new version of the same value moves the record, not Wix; else it would be read again in each cycle."""
-    if (
-        desired.fingerprint is None
-        or not owns(record, desired)
-        or brings_another_value(desired, record, if_unknown=False)
-    ):
-        return record
-    return replace(record, version=desired.version, source_updated_at=desired.updated_at or record.source_updated_at)
-
-
-def as_policy_says(row: Row, desired: DesiredSecret, record: Record, verdict: Verdict, what: str) -> Verdict:
-    """The one door to a row that somebody else changed: whatever wants to write our old value over it asks here."""
-    writes = [action for action in verdict.actions if isinstance(action, Update) and not action.describe_only]
-    # A new value goes out whatever the policy. A new version may be of another field: its value is asked for first.
-    if not record.theirs or not writes or brings_another_value(desired, record, if_unknown=False):
-        return verdict
-    objection = objection_to_restore(row, desired, record, what)
-    if objection is not None:
-        moved = at_its_version(verdict.record_update or record, desired)
-        return (note(moved) if moved != record else NOTHING) + replace(objection, compare=verdict.compare)
-    return replace(verdict, actions=tuple(replace(action, restore=True) for action in writes))
-
-
-def left(desired: DesiredSecret, record: Record, what: str) -> Verdict:
-    """What `drift_policy: report` leaves at the site is told, and remembered in the row."""
-    return _known(record) + report(FindingKind.DRIFT, desired, what, RESTORE_HINT)
-
-
-def _known(record: Record) -> Verdict:
-    return NOTHING if record.theirs else note(replace(record, theirs=True))
-
-
-def objection_to_restore(row: Row, desired: DesiredSecret, record: Record, what: str) -> Verdict | None:
-    """Why what somebody else did is not undone; None if it is. What is left is remembered in the row."""
-    recent = [at for at in record.restores if happened_within(at, row.now, DAY)]
-    if not row.policies.restore:
-        return left(desired, record, what)
-    if len(recent) < MAX_RESTORES:
-        return None
-    return _known(record) + report(
-        FindingKind.CONTESTED,
-        desired,
-        f"{what}; restored {len(recent)} times within a day, no longer fought over",
-        f"find who writes it at Wix, or freeze it: syncd state freeze {desired.name} --until DATE --reason '…'",
-    )
 
 
 def _compare_first(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret, reason: Reason) -> Verdict:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from syncd.domain import Delete, FindingKind, Pending, Presence, Record, RemoteSecret
 from syncd.domain.write_window import Change, judge
 from syncd.reconcile.plan.builder import NOTHING, Row, Verdict, act, note, probe_by_id, report, rests, tried_recently
-from syncd.reconcile.plan.rows_listed import with_known_change
+from syncd.reconcile.plan.theirs import with_known_change
 
 
 def judge_unwanted(row: Row, record: Record) -> Verdict:
@@ -22,13 +22,25 @@ def judge_unwanted(row: Row, record: Record) -> Verdict:
         return frozen + _without_tombstone(record)
     seen = with_known_change(row, record)
     noted = note(seen) if seen is not record else NOTHING
-    return noted + _sought(row, seen) + _of_presence(row.with_record(seen), seen)
+    sought = _sought(row, seen)
+    asked = sought.record_update or seen
+    return noted + sought + _of_presence(row.with_record(asked), asked)
 
 
 def _sought(row: Row, record: Record) -> Verdict:
-    """A listing must not lack a record for ever: once an hour its id is asked for."""
-    missing = record.remote_id is not None and row.listed is None
-    return probe_by_id(record) if missing and not tried_recently(record, row.now) else NOTHING
+    """A listing must not lack a record for ever: once an hour it is looked for.
+
+    By its name, where values may be read: that changes nothing. What is not found so, or may not be read, is asked
+    for by its id, which writes our mark over whatever stands there now.
+    """
+    if record.remote_id is None or row.listed is not None or tried_recently(record, row.now):
+        return NOTHING
+    # A listing that shows another secret of this name says that the name is not ours any more.
+    if row.same_name is None and record.name in row.evidence.site_values:
+        return note(replace(record, unlisted_tried_at=row.now))
+    if row.same_name is None and row.evidence.may_compare(record.name):
+        return Verdict(compare=record.name)
+    return probe_by_id(record)
 
 
 def _without_tombstone(record: Record) -> Verdict:
@@ -81,13 +93,14 @@ def judge_of_gone_job(row: Row, record: Record) -> Verdict:
     """No job sends it here any more: an orphan that goes by command only; but a listing must not lack it for ever."""
     if record.name in row.evidence.taken_over or row.is_frozen(record.frozen_until):
         return NOTHING
-    orphan = NOTHING
+    sought, orphan = _sought(row, record), NOTHING
+    seen = with_known_change(row, sought.record_update or record)
     # An idle cycle writes nothing: the row is noted once.
     if record.status != "orphan" or record.absent_at is not None:
-        orphan = note(replace(with_known_change(row, record), status="orphan", absent_at=None))
-    elif (seen := with_known_change(row, record)) is not record:
+        orphan = note(replace(seen, status="orphan", absent_at=None))
+    elif seen is not record:
         orphan = note(seen)
-    verdict = _sought(row, record) + orphan
+    verdict = sought + orphan
     if record.name not in row.evidence.left_behind:
         return verdict
     why = f"job {record.job} sends nothing to this site any more; kept as it is"

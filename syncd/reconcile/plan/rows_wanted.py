@@ -23,7 +23,8 @@ from syncd.reconcile.plan.builder import (
     update,
 )
 from syncd.reconcile.plan.inputs import Evidence
-from syncd.reconcile.plan.rows_listed import SOMEBODY, as_policy_says, is_found, judge_listed, with_known_change
+from syncd.reconcile.plan.rows_listed import judge_listed
+from syncd.reconcile.plan.theirs import SOMEBODY, as_policy_says, is_found, with_known_change
 
 ANOTHER_NAME = "give one of the two rules another `name`"
 
@@ -187,8 +188,9 @@ def _adopt(row: Row, desired: DesiredSecret, found: RemoteSecret) -> Verdict:
     )
     site_value = evidence.site_values.get(desired.name)
     if site_value is None or desired.fingerprint is None:
-        may_compare = evidence.site_values_readable and desired.name not in evidence.uncompared
-        return Verdict(compare=desired.name if may_compare else "") + update(desired, taken, Reason.ADOPT)
+        return Verdict(compare=desired.name if evidence.may_compare(desired.name) else "") + update(
+            desired, taken, Reason.ADOPT
+        )
     if site_value != desired.fingerprint:
         return update(desired, taken, Reason.ADOPT_OTHER)
     known = replace(
