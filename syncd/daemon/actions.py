@@ -54,9 +54,7 @@ class Actions:
         try:
             yield app
         except BeyondRights as refusal:
-            # A ledger that cannot be written is told by every cycle, and hides no refusal.
-            with suppress(SyncdError):
-                app.ledger.audit.note(Entry(event="access.denied", detail={"what": via, "message": refusal.message}))
+            _note_denied(app, what=via, message=refusal.message)
             raise
 
     def release(self, who: Principal, batch: str, reason: str) -> str:
@@ -66,8 +64,7 @@ class Actions:
                 batch, why, app.served, lambda item: who.sees(app.first_target_on(item.site, item.job))
             )
             if outcome is ReleaseOutcome.UNKNOWN and who.targets is not None:
-                with suppress(SyncdError):
-                    app.ledger.audit.note(Entry(event="access.denied", detail={"what": "release", "batch": batch[:64]}))
+                _note_denied(app, what="release", batch=batch[:64])
             jobs = {item.job for item in app.held(batch)}
             waits = self._woken(app, who, jobs) if outcome is ReleaseOutcome.DONE else ""
             return said_of_release(batch, outcome, done=waits or "a cycle sends it now")
@@ -170,6 +167,12 @@ class Actions:
         with self._in_the_name_of(who, "sync") as app:
             _see_scope(app, who, ("job", job))
             return self._woken(app, who, [job]) or f"job {job} runs now"
+
+
+def _note_denied(app: App, **detail: str) -> None:
+    # A ledger that cannot be written is told by every cycle, and hides no refusal.
+    with suppress(SyncdError):
+        app.ledger.audit.note(Entry(event="access.denied", detail=detail))
 
 
 def reason_of(text: str) -> str:

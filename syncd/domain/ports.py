@@ -268,11 +268,10 @@ class StateStore(Protocol):
         Whoever takes them over under another name has to find the same mount. `configured`: the sources of jobs.
         """
 
-    def orphaned_rollbacks(self, configured: Container[str]) -> Mapping[tuple[str, str], Rollback]:
-        """The same of sources that no job has any more, by path and id of the mount or account: under another name of
-        its source it is still the same secret.
+    def rollbacks_of_others(self, sources: Container[str]) -> Mapping[tuple[str, str], Rollback]:
+        """Rollbacks of any but these sources, by path and id of the mount or account.
 
-        `configured`: the sources of jobs.
+        Under another name of its source, or through a second entry for the same place, it is still the same secret.
         """
 
     def arrived(self, remote_id: str, name: str, ref: SecretRef, version: str) -> bool:

@@ -75,14 +75,14 @@ class PastQueries(RecordQueries):
                     found.setdefault(mount, set()).add(mount_id)
         return {mount: ids.pop() for mount, ids in found.items() if len(ids) == 1}
 
-    def orphaned_rollbacks(self, configured: Container[str]) -> dict[tuple[str, str], Rollback]:
-        """Rollbacks of other sources than these, by path and by id of the mount or account.
+    def rollbacks_of_others(self, sources: Container[str]) -> dict[tuple[str, str], Rollback]:
+        """Rollbacks of any but these sources, by path and by id of the mount or account.
 
         Where that id was never learnt, nothing is known to be the same secret.
         """
         found = {}
         for (source, path), item in self.decisions.rollbacks().items():
-            if source not in configured and (mount_id := self.mount_id(source, path)):
+            if source not in sources and (mount_id := self.mount_id(source, path)):
                 found[path, mount_id] = item
         return found
 

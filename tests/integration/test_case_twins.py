@@ -8,19 +8,16 @@ import pytest
 
 from tests.lab import Bao, Lab
 from tests.support.policies import DELETING
+from tests.support.token import rule, token_and_other
 
 
 def one(bao: Bao, path: str, name: str) -> dict[str, Any]:
-    return {"path": f"{bao.mount}/app/{path}", "field": "v", "name": name}
+    return rule(bao, f"app/{path}", name)
 
 
 @pytest.fixture
 def job(lab: Lab, bao: Bao) -> Lab:
-    lab.vault(bao)
-    for path in "abc":
-        bao.put(f"app/{path}", v=f"of {path}")
-    lab.job("job", "vault", one(bao, "a", "token"), one(bao, "c", "other"), **DELETING)
-    assert lab.run("sync").code == 0
+    token_and_other(lab, bao)
     return lab
 
 

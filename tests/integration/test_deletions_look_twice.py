@@ -14,10 +14,7 @@ from syncd.sources.aws.source import AwsSource
 from tests.lab import Bao, Lab
 from tests.support.elsewhere import elsewhere
 from tests.support.policies import DELETING
-
-
-def rule(bao: Bao, path: str, name: str) -> dict[str, Any]:
-    return {"path": f"{bao.mount}/{path}", "field": "v", "name": name}
+from tests.support.token import rule, token_and_other
 
 
 @pytest.mark.parametrize("wanted", ["token", "TOKEN", "another"])
@@ -121,14 +118,6 @@ def test_a_source_with_a_new_name_has_to_lead_to_the_same_mount(lab: Lab, bao: B
         assert result.code == (4 if place == "another server" else 0), result.out
     gone = set() if place == "another server" else {"c_v"}
     assert lab.site.values() == {name: value for name, value in before.items() if name not in gone}
-
-
-def token_and_other(lab: Lab, bao: Bao) -> None:
-    lab.vault(bao)
-    for name in "abc":
-        bao.put(f"app/{name}", v=f"of {name}")
-    lab.job("job", "vault", rule(bao, "app/a", "token"), rule(bao, "app/c", "other"), **DELETING)
-    assert lab.run("sync").code == 0
 
 
 def test_a_twin_in_another_case_takes_the_place(lab: Lab, bao: Bao) -> None:

@@ -17,15 +17,20 @@ from tests.support.wix_people import changed_by_hand
 @pytest.fixture(params=[True, False], ids=["readable", "unreadable"])
 def reported(request: pytest.FixtureRequest, lab: Lab, bao: Bao) -> Lab:
     """One of four was changed by hand, and reported."""
-    lab.vault(bao)
-    for name in "abcd":
-        bao.put(f"app/{name}", v="1")
-    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}_{field}"}, drift_policy="report")
+    four(lab, bao, drift_policy="report")
     assert lab.run("sync").code == 0
     lab.site.options.may_read = request.param
     changed_by_hand(lab, "a_v")
     assert lab.run("sync").code == 0
     return lab
+
+
+def four(lab: Lab, bao: Bao, **policies: str) -> None:
+    """A job with four secrets, a_v to d_v."""
+    lab.vault(bao)
+    for name in "abcd":
+        bao.put(f"app/{name}", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}_{field}"}, **policies)
 
 
 def is_left(lab: Lab, name: str = "a_v") -> None:
@@ -145,10 +150,7 @@ def test_it_is_known_whatever_changes_around_it(
     lab: Lab, bao: Bao, policy: str, door: Callable[[Lab, Bao], None]
 ) -> None:
     """Reported once, or fought over for the fourth time in a day: nothing but a new version passes the policy."""
-    lab.vault(bao)
-    for name in "abcd":
-        bao.put(f"app/{name}", v="1")
-    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}_{field}"}, drift_policy=policy)
+    four(lab, bao, drift_policy=policy)
     assert lab.run("sync").code == 0
     lab.site.options.may_read = False
     for _ in range(1 if policy == "report" else 4):
@@ -172,11 +174,8 @@ def test_it_is_known_whatever_changes_around_it(
 def test_what_a_comparison_found_is_known_like_what_a_date_tells(
     lab: Lab, bao: Bao, older: timedelta, door: Callable[[Lab, Bao], None]
 ) -> None:
-    lab.vault(bao)
-    for name in "abcd":
-        bao.put(f"app/{name}", v="1")
     options = {"drift_policy": "report", "verify_every": "1s"}
-    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}_{field}"}, **options)
+    four(lab, bao, **options)
     lab.settle()
     stored = lab.site.secrets[lab.ids()["a_v"]]
     lab.site.secrets[stored.id] = replace(stored, value="HAND-MADE", updated=stored.updated - older)
@@ -190,11 +189,8 @@ def test_what_a_comparison_found_is_known_like_what_a_date_tells(
 
 def test_what_is_known_to_be_theirs_is_not_deleted(lab: Lab, bao: Bao) -> None:
     """Its look-up by id gives it a date of ours."""
-    lab.vault(bao)
-    for name in "abcd":
-        bao.put(f"app/{name}", v="1")
     policies = {"deletion_policy": "delete", "deletion_grace": "0s", "drift_policy": "report"}
-    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}_{field}"}, **policies)
+    four(lab, bao, **policies)
     assert lab.run("sync").code == 0
     lab.site.options.may_read = False
     changed_by_hand(lab, "a_v")
@@ -264,11 +260,8 @@ def test_another_field_of_its_path_is_no_new_value(lab: Lab, bao: Bao, door: str
 @pytest.mark.parametrize("door", ["hidden", "another case", "gone", "another source"])
 def test_whatever_is_told_is_known(lab: Lab, bao: Bao, door: str, found: str, may_read: bool) -> None:
     """Also what may only be somebody else's, because it cannot be read."""
-    lab.vault(bao)
-    for name in "abcd":
-        bao.put(f"app/{name}", v="1")
     policies = {"drift_policy": "report", "deletion_policy": "delete", "deletion_grace": "0s", "verify_every": "1s"}
-    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}_{field}"}, **policies)
+    four(lab, bao, **policies)
     lab.settle()
     stored = lab.site.secrets[lab.ids()["a_v"]]
     older = timedelta(days=2) if found == "by an older date" else timedelta(0)
@@ -360,10 +353,7 @@ def test_a_site_put_back_is_judged_before_anything_else(
     lab: Lab, bao: Bao, door: Callable[[Lab, Bao], None], may_read: bool
 ) -> None:
     """Its dates tell nothing: the policy is asked before a name or a reference changes."""
-    lab.vault(bao)
-    for name in "abcd":
-        bao.put(f"app/{name}", v="1")
-    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}_{field}"}, drift_policy="report")
+    four(lab, bao, drift_policy="report")
     lab.settle()
     lab.site.options.may_read = may_read
     stored = lab.site.secrets[lab.ids()["a_v"]]

@@ -33,7 +33,7 @@ class _Seen:
     unsendable: list[ReadFailure] = field(default_factory=list)
     rollbacks: Mapping[str, Rollback] = field(default_factory=dict)
     """What a person wants of an older version, by path."""
-    orphaned_rollbacks: Mapping[tuple[str, str], Rollback] = field(default_factory=dict)
+    rollbacks_of_others: Mapping[tuple[str, str], Rollback] = field(default_factory=dict)
     """The same of other sources (gone, renamed, a second entry for one place), by path and id of the mount."""
     rolled_back: dict[str, str] = field(default_factory=dict)
     """Paths that were listed and are read in an older version, and in which words."""
@@ -78,7 +78,7 @@ class SourceObserver:
         self._taken_over = access.store.orphaned_mounts(access.configured)
         self._seen = _Seen(
             rollbacks=access.store.rollbacks(access.source.name),
-            orphaned_rollbacks=access.store.orphaned_rollbacks({access.source.name}),
+            rollbacks_of_others=access.store.rollbacks_of_others({access.source.name}),
         )
         self.older: set[Key] = set()
         """Read in an older version than before, which is not believed yet."""
@@ -104,7 +104,7 @@ class SourceObserver:
         """The version that a person wants instead of the newest one; a rule's own pin is left alone."""
         path, seen = entry.ref.path, self._seen
         # The same path of another mount or account is another secret, whatever its source was called.
-        rollback = seen.rollbacks.get(path) or seen.orphaned_rollbacks.get((path, mount_id))
+        rollback = seen.rollbacks.get(path) or seen.rollbacks_of_others.get((path, mount_id))
         if rollback is None or entry.pin or entry.version is None:
             return entry
         newest = version_label(entry.version.token)
@@ -279,7 +279,7 @@ class SourceObserver:
     def _rollback_paths(self) -> frozenset[str]:
         """The rolled back paths that the rules select, listed or not."""
         mounts = {snapshot.mount_id for snapshot in self._seen.snapshots.values()}
-        orphaned = {path for path, mount_id in self._seen.orphaned_rollbacks if mount_id in mounts}
+        orphaned = {path for path, mount_id in self._seen.rollbacks_of_others if mount_id in mounts}
         paths = {*self._seen.rollbacks, *orphaned}
         return frozenset(path for path in paths if any(selects_path(rule, path) for rule in self._rules))
 

@@ -35,7 +35,7 @@ class Evidence:
     """Names of jobs that are gone, which a configured job's rules give to the same secret: it takes them over."""
     left_behind: frozenset[str] = frozenset()
     """Names of jobs that are gone, which nobody takes over: this job reports them, once a site."""
-    wanted_elsewhere_too: frozenset[str] = frozenset()
+    wanted_by_others: frozenset[str] = frozenset()
     """Names of rows of gone jobs that other jobs' rules want as well."""
     sent_by_another: Mapping[str, str] = field(default_factory=dict)
     """Names that the job which has the row wants of the same secret, and which job that is."""

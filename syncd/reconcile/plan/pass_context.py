@@ -73,7 +73,7 @@ class Standing:
     """Names of jobs that are gone, which a configured job's rules give to the same secret."""
     left_behind: frozenset[str]
     """Names of jobs that are gone, which nobody takes over."""
-    wanted_elsewhere_too: frozenset[str]
+    wanted_by_others: frozenset[str]
     """Names of rows of gone jobs that other jobs' rules want as well."""
     sent_by_another: Mapping[str, str]
     """Names that the job which has the row wants of the same secret, and which job that is."""
@@ -145,7 +145,7 @@ def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, ti
         handover=handover,
         checks=checks,
         claimed=handover.claimed_by_own_job(observed.desired.all, checks.tags_now),
-        wanted_elsewhere_too=handover.wanted_by_others(observed.desired.all),
+        wanted_by_others=handover.wanted_by_others(observed.desired.all),
         sent_by_another=handover.sent_by_another(observed.desired.all, checks.tags_now),
         taken_over=taken_over,
         left_behind=left_behind,

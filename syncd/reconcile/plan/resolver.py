@@ -119,7 +119,7 @@ class PlanResolver:
             deleting_jobs=context.standing.handover.deleting_jobs,
             taken_over=standing.taken_over,
             left_behind=standing.left_behind,
-            wanted_elsewhere_too=context.standing.wanted_elsewhere_too,
+            wanted_by_others=context.standing.wanted_by_others,
             sent_by_another=context.standing.sent_by_another,
             resting=context.standing.resting,
             claimed_by_own_job=context.standing.claimed,

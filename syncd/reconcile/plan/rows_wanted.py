@@ -88,7 +88,7 @@ def _resting_owner(evidence: Evidence, desired: DesiredSecret, record: Record) -
     if owner is None:
         return ""
     # A job that gave the name to the same secret all along goes on alone once the other one is taken out.
-    is_alone = record.job not in evidence.jobs and desired.name not in evidence.wanted_elsewhere_too
+    is_alone = record.job not in evidence.jobs and desired.name not in evidence.wanted_by_others
     goes_on = is_alone and owns(record, desired) and owner.worked_before
     return "" if goes_on else owner.why
 
