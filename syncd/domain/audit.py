@@ -166,15 +166,15 @@ def drift_entry(event: str, action: Create | Update, record: Record, what: str =
 
 def taken_back_entry(record: Record, job: str) -> Entry:
     """The line of a secret that is ours again by its mark: the ledger had lost or forgotten it."""
-    return _by_its_mark("secret.adopted", record, job, "its mark")
+    return _by_its_mark(record, job, event="secret.adopted", by="its mark")
 
 
 def handed_over_entry(record: Record, job: str) -> Entry:
     """The line of a secret that another installation took over at Wix: the ledger keeps no row of it any more."""
-    return _by_its_mark("secret.forgotten", record, job, "the mark of another syncd")
+    return _by_its_mark(record, job, event="secret.forgotten", by="the mark of another syncd")
 
 
-def _by_its_mark(event: str, record: Record, job: str, by: str) -> Entry:
+def _by_its_mark(record: Record, job: str, *, event: str, by: str) -> Entry:
     return Entry(
         event=event,
         name=record.name,
