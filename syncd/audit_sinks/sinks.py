@@ -10,6 +10,7 @@ from typing import Protocol
 
 from syncd.domain.untrusted import origin_of
 from syncd.errors import ConfigError, SyncdError
+from syncd.transport.fault_words import in_words
 from syncd.transport.httpx_client import post
 
 SECONDS = 10.0
@@ -36,7 +37,7 @@ class StdoutSink:
             sys.stdout.write("".join(f"{line}\n" for line in lines))
             sys.stdout.flush()
         except (OSError, ValueError) as error:
-            raise SinkError(f"audit lines cannot be written to stdout ({type(error).__name__})") from None
+            raise SinkError(f"audit lines cannot be written to stdout ({in_words(error)})") from None
 
 
 class FileSink:

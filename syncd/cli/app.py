@@ -39,6 +39,7 @@ from syncd.domain.audit import CAUSE, Cause
 from syncd.domain.untrusted import is_storable
 from syncd.errors import ConfigError, LedgerError, SyncdError
 from syncd.telemetry.logs import safe_traceback
+from syncd.transport.fault_words import in_words
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -221,7 +222,7 @@ def _ended(error: Exception, caught: _Signals, *, debug: bool) -> int:
             return _say(ConfigError(f"stdout takes no more ({error.strerror})", hint=hint), debug=debug)
         where = error.filename if isinstance(error.filename, str) else "a file or folder"
         hint = "see that it is there, writable, and the right kind"
-        return _say(ConfigError(f"{where} cannot be used ({type(error).__name__})", hint=hint), debug=debug)
+        return _say(ConfigError(f"{where} cannot be used ({in_words(error)})", hint=hint), debug=debug)
     # Nobody foresaw it, so its text may quote a value: it is not shown, not even with --debug.
     warn(f"syncd: bug: {type(error).__name__} (nothing of its text is shown)")
     for line in safe_traceback(error) if debug else ("run it again with --debug, and report what it says",):

@@ -12,6 +12,7 @@ import typer
 from syncd.cli.check import check
 from syncd.cli.context import show
 from syncd.errors import ConfigError
+from syncd.transport.fault_words import in_words
 
 HEAD = """\
 # What syncd keeps true at Wix. Check it with: syncd check; see what it would do: syncd plan.
@@ -164,4 +165,4 @@ def _write(file: Path, text: str) -> None:
         with file.open("x") as handle:
             handle.write(text)
     except OSError as error:
-        raise ConfigError(f"{file} cannot be written ({type(error).__name__})", hint="see its folder") from None
+        raise ConfigError(f"{file} cannot be written ({in_words(error)})", hint="see its folder") from None

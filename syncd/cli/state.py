@@ -16,6 +16,7 @@ from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, se
 from syncd.domain import OpenProblem, Record, version_label
 from syncd.domain.statuses import status_of_record
 from syncd.errors import ConfigError
+from syncd.transport.fault_words import in_words
 from syncd.transport.private_files import read_bounded
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def import_(
         content = json.loads(read_bounded(file, MOST_BYTES).decode())
     # A file that is nested deep enough ends Python's parser in a RecursionError, which would be told as a bug.
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{file} cannot be read as JSON ({type(error).__name__})", hint=NOT_AN_EXPORT) from None
+        raise ConfigError(f"{file} cannot be read as JSON ({in_words(error)})", hint=NOT_AN_EXPORT) from None
     if not isinstance(content, dict):
         raise ConfigError(f"{file} is no export of a ledger", hint=NOT_AN_EXPORT)
     with context.obj.open() as app:

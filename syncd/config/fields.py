@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError
 
 from syncd.domain import SecretValue
 from syncd.errors import ConfigError
+from syncd.transport.fault_words import in_words
 from syncd.transport.private_files import read_bounded
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -238,7 +239,7 @@ class Credential(Strict):
             ) from None
         except (OSError, ValueError) as error:
             raise ConfigError(
-                f"{what}: {self} cannot be read ({type(error).__name__})",
+                f"{what}: {self} cannot be read ({in_words(error)})",
                 hint="see that it is text, and readable for this user",
             ) from None
         # Editors end a file with a line break; a second one is no accident, and is refused below.

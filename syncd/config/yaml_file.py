@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from syncd.errors import ConfigError
+from syncd.transport.fault_words import in_words
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 500_000
@@ -167,5 +168,5 @@ def text_of(path: Path) -> str:
         ) from None
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{path}: cannot be read ({type(error).__name__})", hint="it must be UTF-8 text, readable for this user"
+            f"{path}: cannot be read ({in_words(error)})", hint="it must be UTF-8 text, readable for this user"
         ) from None

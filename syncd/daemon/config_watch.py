@@ -78,7 +78,8 @@ class ConfigWatch:
         """Report why the file is not taken; once, as long as the reason is the same. Returns: the error to raise."""
         if not isinstance(error, SyncdError):
             self._log.error("config.bug", error=type(error).__name__, where=safe_traceback(error))
-            error = ConfigError(f"it cannot be taken over ({type(error).__name__})", hint="run: syncd check")
+            hint = "report it, with the line config.bug of the log; the configuration before goes on"
+            error = ConfigError("taking it over ended in a bug of syncd", hint=hint)
         self._metrics.reloaded(well=False)
         self._refused_at = time.monotonic()
         problems = list(getattr(error, "problems", ()))

@@ -16,7 +16,7 @@ from syncd.domain.ports import AuditBatch
 from syncd.domain.untrusted import mapping, parsed
 from syncd.errors import LedgerError
 from syncd.ledger import schema as tables
-from syncd.ledger.engine import insert_missing
+from syncd.ledger.statements import insert_missing
 
 OPENED = "audit.opened"
 

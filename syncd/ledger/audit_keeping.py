@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, sele
 from syncd.domain.audit import CONTROL, Entry
 from syncd.ledger import schema as tables
 from syncd.ledger.audit import append, heads
-from syncd.ledger.engine import upsert
+from syncd.ledger.statements import upsert
 
 AT_ONCE = timedelta(days=2)
 """Days of lines that go in one running day at most: the clock may have jumped."""

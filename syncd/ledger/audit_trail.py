@@ -15,7 +15,8 @@ from syncd.ledger import audit as trail
 from syncd.ledger import audit_keeping as keeping
 from syncd.ledger import schema as tables
 from syncd.ledger.audit import Filter
-from syncd.ledger.engine import undamaged, upsert
+from syncd.ledger.faults import undamaged
+from syncd.ledger.statements import upsert
 
 Door = Callable[[], AbstractContextManager[Connection]]
 

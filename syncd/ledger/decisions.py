@@ -18,8 +18,8 @@ from syncd.domain.recency import TOLERANCE
 from syncd.domain.statuses import Served
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
-from syncd.ledger.engine import upsert
 from syncd.ledger.held_actions import as_held, one_at_a_time
+from syncd.ledger.statements import upsert
 
 Door = Callable[[], AbstractContextManager[Connection]]
 JUMPED_AT, JUMPED_BY = "clock_jumped_at", "clock_jumped_by"

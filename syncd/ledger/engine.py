@@ -1,146 +1,27 @@
-"""Opening the ledger's database: SQLite beside the service or PostgreSQL, and its errors as ours."""
+"""Opening the ledger's database: SQLite beside the service, or PostgreSQL."""
 
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 import stat
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from functools import cache
-from itertools import islice
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from syncd.errors import LedgerBusy, LedgerError
+from syncd.errors import LedgerError
+from syncd.ledger.faults import READ_ONLY, translated
 from syncd.transport.private_files import SpecialFile, narrow
 
 BUSY_SECONDS = 10
 """That one transaction waits for another process's."""
 APPLICATION_ID = 0x73796E63
 """SQLite's `application_id` of a syncd ledger ("sync"): another program's file is not touched."""
-T = TypeVar("T")
-READ_ONLY = "25006"
-"""PostgreSQL's read_only_sql_transaction: the server is a standby, or was made one (its error codes, appendix A)."""
-REFUSALS = {r'database ".*" does not exist': "3D", r'role ".*" does not exist|authentication failed|pg_hba': "28"}
-SAID_BY_POSTGRES = {
-    "08": ("no connection", "see host, port and sslmode in state.url, and that the server runs and can be reached"),
-    "28": ("the server refuses the user or its password", "see user and password in state.url, and pg_hba.conf"),
-    "3D": ("the server has no such database", "see the database's name in state.url"),
-    "42501": ("the user may not do this", "give it CREATE and all rights on its tables in the schema"),
-    READ_ONLY: ("the server takes no writes", "it is a standby: let state.url lead to the primary"),
-    "53": ("the server has no room: connections, memory or disk", "see its log, and its limits"),
-    "57": ("the server stops, or starts", "see that it runs; tried again in the next cycle"),
-}
-"""By how SQLSTATE begins: what it means, and the fix."""
-UNKNOWN_FAULT = ("the server reports a fault", "see that the database is there and takes connections, and its log")
-PART = 500
-"""Rows that are made and sent to the database together."""
-
-
-def upsert(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
-    """Insert or replace by primary key, a part of the rows at a time, so that ten thousand take no memory."""
-    left = iter(rows)
-    while part := list(islice(left, PART)):
-        connection.execute(_upserting(connection.dialect.name, table), part)
-
-
-def insert_missing(connection: Connection, table: Table, row: dict[str, Any]) -> None:
-    """Insert a row unless its key is there, whoever else does the same at this moment."""
-    connection.execute(_inserting(connection.dialect.name, table).on_conflict_do_nothing(), row)
-
-
-def _inserting(dialect_name: str, table: Table) -> Any:
-    if dialect_name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415  # 2 MB, where it is used
-    else:
-        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # noqa: PLC0415
-    return insert(table)
-
-
-@cache
-def _upserting(dialect_name: str, table: Table) -> Any:
-    """Built once: that takes longer than to carry it out."""
-    statement = _inserting(dialect_name, table)
-    keys = [column.name for column in table.primary_key]
-    excluded = statement.excluded
-    changed = {column.name: excluded[column.name] for column in table.columns if column.name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
-
-
-DAMAGED = "restore it from a backup, or move it away: it is rebuilt from the sites"
-
-
-@contextmanager
-def undamaged(place: str) -> Iterator[None]:
-    """What cannot be understood in a row is damage."""
-    try:
-        yield
-    except (ValueError, TypeError, ArithmeticError, LookupError):
-        raise LedgerError(f"the ledger {place} is damaged: a row is not as it was written", hint=DAMAGED) from None
-
-
-@contextmanager
-def translated(place: str) -> Iterator[None]:
-    """Database errors as `LedgerError`: what, where, the fix, and nothing of the statement."""
-    try:
-        yield
-    # A ValueError is of a row that cannot be read: JSON, a number or a text that was damaged.
-    except (SQLAlchemyError, sqlite3.Error, OSError, ValueError, OverflowError) as error:
-        # From None: the error of a library may hold the statement with its rows.
-        raise _explained(error, place) from None
-
-
-def _explained(error: Exception, place: str) -> LedgerError:
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    code = getattr(cause, "sqlite_errorname", "") or type(cause).__name__
-    is_sqlite = type(cause).__module__.startswith("sqlite3")
-    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return LedgerBusy(f"the ledger {place} is busy", hint="another process writes it; try again")
-    hints = {
-        "SQLITE_FULL": "the disk is full: free some space, then run again; nothing was sent unrecorded",
-        "SQLITE_READONLY": "make the file and its folder writable for this user",
-        "SQLITE_CANTOPEN": "see that its folder exists and is writable for this user",
-        "SQLITE_PERM": "make it readable and writable for this user",
-        "SQLITE_IOERR": "the disk fails or is full; look at the system's log",
-        "SQLITE_NOTADB": "it is no ledger; name another `state.path`, or move it away",
-        "SQLITE_CORRUPT": DAMAGED,
-        "UnicodeDecodeError": DAMAGED,  # … in the very message that says what is damaged
-        "PermissionError": "make it readable and writable for this user",
-        "SpecialFile": "it is no regular file (a device, a pipe?); name another `state.path`",
-        "IsADirectoryError": "it is a folder; name a file in it",
-        "NotADirectoryError": "a part of its path is a file; name another `state.path`",
-        "FileNotFoundError": "see that its folder can be made",
-        "FileExistsError": "a part of its path is a file; name another `state.path`",
-    }
-    hints |= {"OperationalError": DAMAGED} if is_sqlite else {}  # of sqlite3 itself: text that is no UTF-8
-    if isinstance(cause, ValueError) and not isinstance(cause, UnicodeError):
-        return LedgerError(f"the ledger {place} is damaged: a row is not as it was written", hint=DAMAGED)
-    if said := _said_by_postgres(cause):
-        what, hint = said
-        return LedgerError(f"the ledger {place} cannot be used: {what}", hint=hint)
-    hint = next((text for start, text in hints.items() if code.startswith(start)), "")
-    fallback = "see that the database is there and takes connections"
-    return LedgerError(f"the ledger {place} cannot be used ({code})", hint=hint or fallback)
-
-
-def _said_by_postgres(cause: BaseException | None) -> tuple[str, str] | None:
-    """What an error of PostgreSQL's means, and its fix; its own text may hold the address."""
-    if not type(cause).__module__.startswith("psycopg"):
-        return None
-    given = state = str(getattr(cause, "sqlstate", None) or "")
-    if not state and type(cause).__name__ == "OperationalError":
-        # Of a connection that was not made libpq gives the server's text alone.
-        text = str(cause)
-        state = next((state for words, state in REFUSALS.items() if re.search(words, text)), "08")
-    what, hint = next((told for start, told in SAID_BY_POSTGRES.items() if state.startswith(start)), UNKNOWN_FAULT)
-    return f"{what} ({f'SQLSTATE {given}' if given else type(cause).__name__})", hint
 
 
 def prepare_file(path: Path) -> list[tuple[Path, int]]:
@@ -309,15 +190,3 @@ def _see_that_it_holds_any_text(connection: Any, _record: object) -> None:
             f"the ledger's database has the encoding {encoding}, which does not hold every name",
             hint="make it anew: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
         )
-
-
-def in_parts(ids: Iterable[str]) -> Iterator[list[str]]:
-    """The ids in parts that one statement takes."""
-    yield from parts_of(sorted(ids))
-
-
-def parts_of(rows: Iterable[T], most: int = PART) -> Iterator[list[T]]:
-    """What is given, in parts that one statement takes."""
-    left = iter(rows)
-    while part := list(islice(left, most)):
-        yield part

@@ -9,6 +9,7 @@ import secrets
 from pathlib import Path
 
 from syncd.errors import LedgerError
+from syncd.transport.fault_words import in_words
 from syncd.transport.private_files import SpecialFile, is_special, read_bounded, write_private
 
 KEY_BYTES = 32
@@ -55,7 +56,7 @@ def key_beside(ledger: Path, *, known: bool) -> bytes:
         return _made(path)
     except (OSError, ValueError) as error:
         # Only its class: the error of a text that is no key shows bytes of it.
-        kind = type(error).__name__
+        kind = in_words(error)
         raise LedgerError(f"the fingerprint key {path} cannot be read ({kind})", hint=hint) from None
     if len(key) >= KEY_BYTES:
         return key
@@ -85,6 +86,6 @@ def _made(path: Path, *, anew: bool = False) -> bytes:
         return _read(path)
     except (OSError, ValueError) as error:
         raise LedgerError(
-            f"the fingerprint key {path} cannot be written ({type(error).__name__})",
+            f"the fingerprint key {path} cannot be written ({in_words(error)})",
             hint="make its folder writable for this user, with space left, and nothing else in its place",
         ) from None

@@ -13,7 +13,7 @@ from syncd.domain.audit import Entry, shown
 from syncd.domain.decisions import HeldAction
 from syncd.ledger import schema as tables
 from syncd.ledger.audit import append
-from syncd.ledger.engine import in_parts
+from syncd.ledger.statements import in_parts
 
 HELD_LOCK = 0x68656C64
 """PostgreSQL's advisory lock of the held actions ("held")."""

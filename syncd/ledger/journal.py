@@ -16,11 +16,12 @@ from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock
 from syncd.errors import LedgerError
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
-from syncd.ledger.engine import in_parts, translated, upsert
+from syncd.ledger.faults import translated
 from syncd.ledger.held_actions import drop_held_of_others, spend_releases, store_held
 from syncd.ledger.listings import store_facts, store_listing
 from syncd.ledger.migrations import CURRENT, schema_version
 from syncd.ledger.rows import id_row, path_row, problem_row_of, recent_text, record_row, sealed
+from syncd.ledger.statements import in_parts, upsert
 
 HISTORY_KEPT = timedelta(days=90)
 HISTORY_LEAST = 10_000

@@ -13,8 +13,8 @@ from syncd.domain import RemoteSecret
 from syncd.domain.governance import FactKey, Facts
 from syncd.domain.ownership import owner_in
 from syncd.ledger import schema as tables
-from syncd.ledger.engine import in_parts, upsert
 from syncd.ledger.rows import as_ref, ref_text
+from syncd.ledger.statements import in_parts, upsert
 
 Row = tuple[str, str, datetime | None]
 

@@ -19,8 +19,10 @@ from syncd.errors import LedgerError
 from syncd.ledger import schema as tables
 from syncd.ledger import words
 from syncd.ledger.counting import install
-from syncd.ledger.engine import APPLICATION_ID, DAMAGED, translated, undamaged, upsert
+from syncd.ledger.engine import APPLICATION_ID
+from syncd.ledger.faults import DAMAGED, translated, undamaged
 from syncd.ledger.rows import sealed
+from syncd.ledger.statements import upsert
 from syncd.transport.private_files import draft_in, publish
 
 

@@ -22,9 +22,10 @@ from syncd.domain.statuses import Served, Tally
 from syncd.ledger import schema as tables
 from syncd.ledger import search
 from syncd.ledger.counting import tallies_of
-from syncd.ledger.engine import PART, in_parts, undamaged
+from syncd.ledger.faults import undamaged
 from syncd.ledger.rows import as_known_id, as_path, as_problem, as_record, row_checksum
 from syncd.ledger.search import Search
+from syncd.ledger.statements import PART, in_parts
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, and_, bindparam, delete, func, select
 from syncd.domain.ports import Clock
 from syncd.errors import LedgerError
 from syncd.ledger import schema as tables
-from syncd.ledger.engine import translated
+from syncd.ledger.faults import translated
 
 FLIGHT = timedelta(seconds=10)
 """As long a request may be under way at most; until its answer it counts as if it arrived at the end of that."""

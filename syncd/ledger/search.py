@@ -14,9 +14,9 @@ from syncd.domain.statuses import Served, Tally
 from syncd.ledger import schema as tables
 from syncd.ledger import words
 from syncd.ledger.counting import tallies_of
-from syncd.ledger.engine import parts_of
 from syncd.ledger.rows import as_record
 from syncd.ledger.schema import EPOCH
+from syncd.ledger.statements import parts_of
 
 PAGE = 50
 """Rows of a page."""

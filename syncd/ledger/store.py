@@ -24,12 +24,14 @@ from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
 from syncd.ledger.audit_trail import AuditTrail
 from syncd.ledger.decisions import Decisions
-from syncd.ledger.engine import identity_of, translated, upsert
+from syncd.ledger.engine import identity_of
+from syncd.ledger.faults import translated
 from syncd.ledger.journal import SiteJournal, lock_lost, move
 from syncd.ledger.migrations import migrate
 from syncd.ledger.past_queries import PastQueries
 from syncd.ledger.sessions import Sessions
 from syncd.ledger.site_lock import TURNS, advisory_lock, file_lock, holds_lock, session_of
+from syncd.ledger.statements import upsert
 
 
 def utc_now() -> datetime:

@@ -16,9 +16,9 @@ from syncd.domain.audit import CONTROL, Entry
 from syncd.errors import ConfigError, LedgerError
 from syncd.ledger import schema as tables
 from syncd.ledger.audit import append
-from syncd.ledger.engine import upsert
 from syncd.ledger.migrations import CURRENT
 from syncd.ledger.rows import sealed, without_fingerprints
+from syncd.ledger.statements import upsert
 from syncd.ledger.store import Ledger
 
 FORMAT = "syncd-ledger/1"

@@ -183,7 +183,7 @@ class Look:
 
 
 def _handed_over(record: Record) -> Finding:
-    message = f"id {record.remote_id} carries the mark of another syncd by now, and is its own"
+    message = f"another syncd took it over: its mark is on id {record.remote_id}, which is left alone from now on"
     return Finding(kind=FindingKind.HANDED_OVER, name=record.name, ref=record.ref, message=message)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from syncd.domain import Action, Delete, FindingKind, Plan, RemoteSecret, Update
 from syncd.errors import ConfigError, PlanMoved
 from syncd.reconcile.planned_pass import PlannedPass
+from syncd.transport.fault_words import in_words
 from syncd.transport.private_files import read_bounded, write_private
 
 FORMAT = "syncd-plan/2"
@@ -74,7 +75,7 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
         write_private(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(
-            f"{path} cannot be written ({type(error).__name__})",
+            f"{path} cannot be written ({in_words(error)})",
             hint="name a file in a folder that is writable, with space left",
         ) from None
 

@@ -11,6 +11,7 @@ from syncd import __version__
 from syncd.domain import SyncReport
 from syncd.errors import SyncdError
 from syncd.telemetry.logs import logger
+from syncd.transport.fault_words import in_words
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 SECONDS = 3.0
@@ -89,7 +90,7 @@ def traces() -> Traces:
         hint = "pip install 'syncd[otel]', or unset the endpoint"
     # Odd variables leave the traces out; they stop no daemon.
     except (ValueError, TypeError) as error:
-        hint = f"see the OTEL_ variables ({type(error).__name__})"
+        hint = f"see the OTEL_ variables ({in_words(error)})"
     logger().warning("traces.unavailable", hint=hint)
     return NoTraces()
 

@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 from syncd.errors import ConfigError
+from syncd.transport.fault_words import in_words
 
 SCHEMES = {"http", "https"}
 PROXY_HINT = (
@@ -54,7 +55,7 @@ def see_certificates(what: str, file: str) -> None:
         ssl.create_default_context(cafile=file)
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError(
-            f"{what}: {file} holds no certificates that can be used ({type(error).__name__})",
+            f"{what}: {file} holds no certificates that can be used ({in_words(error)})",
             hint="name a readable file of PEM certificates",
         ) from None
 
@@ -66,7 +67,7 @@ def see_key_pair(what: str, cert: str, key: str) -> None:
         ssl.create_default_context().load_cert_chain(cert, key, password=lambda: b"")
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise ConfigError(
-            f"{what}: {cert} and {key} are no certificate and key that can be used ({type(error).__name__})",
+            f"{what}: {cert} and {key} are no certificate and key that can be used ({in_words(error)})",
             hint="name readable PEM files of a certificate and of its key, the key without a password",
         ) from None
 

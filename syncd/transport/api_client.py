@@ -10,6 +10,7 @@ import httpx
 
 from syncd.errors import ConfigError, PlanMoved, SourceError, SyncdError
 from syncd.transport.addresses import is_loopback
+from syncd.transport.fault_words import in_words
 from syncd.transport.private_files import read_bounded
 
 SECONDS = 70.0
@@ -33,7 +34,7 @@ class ApiClient:
         try:
             token = read_bounded(token_file, MOST_BYTES).decode().strip()
         except (OSError, ValueError) as error:
-            what = f"{token_file} cannot be read ({type(error).__name__})"
+            what = f"{token_file} cannot be read ({in_words(error)})"
             raise ConfigError(what, hint="see --token-file") from None
         # HTTP libraries name a header that they cannot send, and so the token in it.
         if not token or not all("!" <= char <= "~" for char in token):
@@ -55,7 +56,7 @@ class ApiClient:
             content = answer.json() if answer.content else {}
         except (httpx.HTTPError, OSError, ValueError) as error:
             raise SourceError(
-                f"the daemon at {self._base} does not answer as one ({type(error).__name__})", hint="see --server"
+                f"the daemon at {self._base} does not answer as one ({in_words(error)})", hint="see --server"
             ) from None
         # Redirects are not followed: the token would go along to wherever they lead.
         if answer.status_code < httpx.codes.BAD_REQUEST:

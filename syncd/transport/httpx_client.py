@@ -10,6 +10,7 @@ import httpx
 
 from syncd.errors import ConfigError
 from syncd.transport.addresses import is_loopback, proxy_for
+from syncd.transport.fault_words import in_words
 from syncd.transport.httpx_limits import DeadlineTransport, deadline
 
 
@@ -29,7 +30,7 @@ def client_for(
     except (ValueError, OSError) as error:
         what = f"ca_file {ca_file}" if ca_file else "SSL_CERT_FILE or SSL_CERT_DIR in the environment"
         raise ConfigError(
-            f"{what} cannot be used ({type(error).__name__})", hint="name a file of PEM certificates"
+            f"{what} cannot be used ({in_words(error)})", hint="name a file of PEM certificates"
         ) from None
     # A proxy of the environment does not lead to this machine; one that was written for this target is used as it is.
     way = proxy or (None if is_loopback(base_url) else proxy_for(base_url))
@@ -37,7 +38,7 @@ def client_for(
         transport = DeadlineTransport(trusted=trusted, connections=connections, proxy=way)
     except (ValueError, TypeError) as error:
         raise ConfigError(
-            f"the proxy for {urlsplit(base_url).hostname} cannot be used ({type(error).__name__})",
+            f"the proxy for {urlsplit(base_url).hostname} cannot be used ({in_words(error)})",
             hint="write http://HOST:PORT, or see HTTPS_PROXY and ALL_PROXY",
         ) from None
     return httpx.Client(
@@ -65,7 +66,7 @@ def post(url: str, body: bytes, kind: str, *, seconds: float) -> int:
         ):
             return answer.status_code
     except (httpx.HTTPError, OSError, ValueError) as error:
-        raise ConnectionError(type(error).__name__) from None
+        raise ConnectionError(in_words(error)) from None
 
 
 def _trusted(ca_file: str) -> ssl.SSLContext:

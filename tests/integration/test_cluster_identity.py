@@ -147,7 +147,7 @@ def test_web_identity_as_irsa_gives_it(from_aws: Lab, aws_url: str) -> None:
     assert from_aws.site.values() == {"a": "one"}
     token.unlink()
     missing = from_aws.spawn("sync", **environ)
-    assert missing.code == 4 and "token file cannot be read (FileNotFoundError)" in missing.err + missing.out
+    assert missing.code == 4 and "token file cannot be read (there is no such file)" in missing.err + missing.out
 
 
 def blocks(name: str, mount: str) -> list[str]:

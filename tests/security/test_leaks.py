@@ -115,7 +115,8 @@ def test_database_errors_hide_their_parameters(tmp_path: Path) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from syncd.errors import LedgerError
-    from syncd.ledger.engine import sqlite_engine, translated
+    from syncd.ledger.engine import sqlite_engine
+    from syncd.ledger.faults import translated
 
     engine = sqlite_engine(tmp_path / "x.db")
     with pytest.raises(LedgerError) as caught, translated("x"), engine.connect() as connection:

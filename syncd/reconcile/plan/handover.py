@@ -23,7 +23,7 @@ class Transfers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handover(NameClaims):
-    """The same, with what is settled at Wix."""
+    """Says when a name passes on and when an old one may go: by the claims to it, and by what is settled at Wix."""
 
     def is_settled(self, name: str, ref: SecretRef, pin: str) -> bool:
         """Does the site hold this reference under this name, for all that the ledger knows?"""

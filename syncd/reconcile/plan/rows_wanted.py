@@ -77,7 +77,7 @@ def _judge(row: Row, desired: DesiredSecret, record: Record | None) -> Verdict:
     if objection := _objection(row, desired, record):
         return objection
     if resting := _resting_owner(evidence, desired, record):
-        return report(FindingKind.BEHIND, desired, f"{resting}; what is its own is not taken over meanwhile")
+        return report(FindingKind.BEHIND, desired, f"{resting}; no other job takes its secrets over meanwhile")
     ours = _of_this_job(row, desired, record)
     return (note(ours) if ours != record else NOTHING) + _recorded(row.with_record(ours), desired, ours)
 

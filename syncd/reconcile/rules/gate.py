@@ -189,7 +189,7 @@ def _waiting(action: Action, objection: str) -> Finding:
 def drift_behind(action: Action) -> Iterator[Finding]:
     """What waits would write over somebody else's change: as long as it does, that change is told."""
     if isinstance(action, Update) and action.record.theirs:
-        why = "changed at Wix by somebody else, while what would write over it waits"
+        why = "changed at Wix by somebody else; what waits here will write over it"
         yield Finding(kind=FindingKind.DRIFT, name=action.name, ref=action.desired.ref, message=why)
 
 

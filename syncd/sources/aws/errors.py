@@ -34,6 +34,7 @@ from botocore.parsers import ResponseParserError
 from syncd.domain.recency import clock_skew, skew_in_words
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
 from syncd.sources.retry import retried
+from syncd.transport.fault_words import in_words
 from syncd.transport.urllib3_limits import BOUNDS, bounded
 
 T = TypeVar("T")
@@ -164,7 +165,7 @@ def translated(place: str, call: Callable[[], T]) -> T:
             ) from None
         raise Refused(code, is_about_kms=_is_about_kms(error, code), skew=_skew(error)) from None
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound) as error:
-        raise SourceDenied(f"{place}: no AWS credentials ({type(error).__name__})", hint=HINT_CREDENTIALS) from None
+        raise SourceDenied(f"{place}: no AWS credentials ({in_words(error)})", hint=HINT_CREDENTIALS) from None
     except SSLError:
         raise SourceUnavailable(
             f"{place}: AWS's certificate is not trusted",
@@ -179,12 +180,12 @@ def translated(place: str, call: Callable[[], T]) -> T:
         ) from None
     except NOT_SET_UP as error:
         raise SourceDenied(
-            f"{place}: AWS is not set up ({type(error).__name__})",
+            f"{place}: AWS is not set up ({in_words(error)})",
             hint=HINT_CREDENTIALS + "; an SSO session is renewed by aws sso login; see assume_role",
         ) from None
     except BotoCoreError as error:
         # A bound of ours that broke comes back as one of the SDK's errors: only BOUNDS knows which it was.
-        what = BOUNDS.broken or f"does not answer ({type(error).__name__.lstrip('_')})"
+        what = BOUNDS.broken or f"does not answer ({in_words(error)})"
         raise SourceUnavailable(
             f"{place}: AWS {what}",
             hint="see region, endpoint_url, network",
@@ -193,7 +194,7 @@ def translated(place: str, call: Callable[[], T]) -> T:
         ) from None
     except OSError as error:  # a file of the chain; the network's errors are botocore's, some of them OSErrors, too
         raise SourceDenied(
-            f"{place}: the AWS chain's token file cannot be read ({type(error).__name__})", hint=HINT_CREDENTIALS
+            f"{place}: the AWS chain's token file cannot be read ({in_words(error)})", hint=HINT_CREDENTIALS
         ) from None
     except (
         AttributeError,

@@ -22,6 +22,7 @@ from syncd.errors import ConfigError, SourceDenied
 from syncd.sources.aws.errors import HINT_CREDENTIALS
 from syncd.transport.addresses import is_loopback, proxy_for
 from syncd.transport.echoes import holds
+from syncd.transport.fault_words import in_words
 from syncd.transport.urllib3_limits import BoundedResponse
 
 for _connection in (AWSHTTPConnection, AWSHTTPSConnection):
@@ -71,7 +72,7 @@ class ClientFactory:
                 self._assume(session)
             made = self._client(session.client, self.service, self.endpoint_url)
         except (BotoCoreError, ValueError, OSError) as error:
-            raise SourceDenied(f"AWS is not set up ({type(error).__name__})", hint=HINT_CREDENTIALS) from None
+            raise SourceDenied(f"AWS is not set up ({in_words(error)})", hint=HINT_CREDENTIALS) from None
         # botocore calls its events by a service's id, not by the name that a client is made with.
         for name in ("secrets-manager", "sqs"):
             made.meta.events.register(f"before-parse.{name}", partial(_refuse_odd, session))
@@ -182,7 +183,7 @@ def known_regions() -> frozenset[str]:
         ) from None
     except (BotoCoreError, ValueError, OSError) as error:
         raise ConfigError(
-            f"the AWS SDK cannot read its configuration ({type(error).__name__})",
+            f"the AWS SDK cannot read its configuration ({in_words(error)})",
             hint="see ~/.aws/config and ~/.aws/credentials, AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE",
         ) from None
 
@@ -194,7 +195,7 @@ def signing_credentials() -> tuple[str, SecretValue[str], SecretValue[str] | Non
         frozen = found.get_frozen_credentials() if found else None
     except (BotoCoreError, ClientError, OSError) as error:
         raise SourceDenied(
-            f"no AWS credentials for the aws_iam login ({type(error).__name__})", hint=HINT_CREDENTIALS
+            f"no AWS credentials for the aws_iam login ({in_words(error)})", hint=HINT_CREDENTIALS
         ) from None
     if frozen is None:
         raise SourceDenied("no AWS credentials for the aws_iam login", hint=HINT_CREDENTIALS)

@@ -22,6 +22,7 @@ from syncd.sources.vault.adapter import BoundedAdapter
 from syncd.sources.vault.answers import TOO_MANY, NoRedirects, StatusError, VaultAdapter, server_fault
 from syncd.sources.vault.auth import Login
 from syncd.transport.addresses import is_loopback, proxy_for
+from syncd.transport.fault_words import in_words
 from syncd.transport.urllib3_limits import BOUNDS
 
 THREADS = 32
@@ -165,7 +166,7 @@ class VaultSession:
             ) from None
         # hvac lets through what lies beneath it, such as an OSError for a CA file that cannot be read.
         except (requests.exceptions.RequestException, OSError) as error:
-            what = BOUNDS.broken or f"does not answer ({type(error).__name__})"
+            what = BOUNDS.broken or f"does not answer ({in_words(error)})"
             raise SourceUnavailable(
                 f"{place} {what}",
                 hint=HINT_LARGE if BOUNDS.large else "see address, network and ca_file",

@@ -21,6 +21,7 @@ from syncd.domain import SecretValue, WriteWindow
 from syncd.domain.untrusted import origin_of, parsed
 from syncd.errors import TargetError, TargetUnavailable
 from syncd.transport.echoes import echoes, holds
+from syncd.transport.fault_words import in_words
 from syncd.transport.httpx_limits import CertificateNotTrusted, ProxyNotReached, deadline
 
 MOST_BYTES = 8 * 1024 * 1024
@@ -130,7 +131,7 @@ def exchange(
     # Without a connection nothing was sent: even a creation may be sent again.
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise TargetUnavailable(
-            f"{_origin(url)} cannot be reached ({type(error).__name__})",
+            f"{_origin(url)} cannot be reached ({in_words(error)})",
             hint="see network, proxy and certificates between here and Wix",
             stalled=isinstance(error, httpx.TimeoutException),
         ) from None
@@ -141,7 +142,7 @@ def exchange(
     # The request may have arrived: a creation is not repeated, the next listing tells by its mark.
     except httpx.HTTPError as error:
         raise TargetUnavailable(
-            f"{_origin(url)} gave no complete answer ({type(error).__name__})",
+            f"{_origin(url)} gave no complete answer ({in_words(error)})",
             hint="tried again in the next cycle",
             maybe_done=True,
             stalled=isinstance(error, httpx.TimeoutException),

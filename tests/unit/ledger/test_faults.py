@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from syncd.errors import LedgerError
-from syncd.ledger.engine import translated
+from syncd.ledger.faults import translated
 
 
 @pytest.mark.parametrize(
