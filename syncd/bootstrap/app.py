@@ -264,7 +264,10 @@ class App:
                 )
 
     def source(self, name: str) -> Source:
-        """The source, connected when first used. Raises `ConfigError` for a missing credential."""
+        """The source, connected when first used. Raises `ConfigError` for a missing credential or name."""
+        # The ledger remembers names that no configuration has any more.
+        if name not in self.settings.sources:
+            raise ConfigError(f"the configuration has no source {name} any more", hint="see the name in sources")
         hooks = replace(self._around.source_hooks, stop=self.stop)
         make = partial(make_source, name, self.settings.sources[name], self._around.clock, hooks)
         return self._parts.source(name, make)
@@ -274,7 +277,9 @@ class App:
         return make_queue(name, settings, self.stop)
 
     def target(self, name: str) -> Target:
-        """The target, connected when first used. Raises `ConfigError` for a missing credential."""
+        """The target, connected when first used. Raises `ConfigError` for a missing credential or name."""
+        if name not in self.settings.targets:
+            raise ConfigError(f"the configuration has no target {name} any more", hint="see the name in targets")
         return self._parts.target(name, partial(self._parts.factory.make, name, self.settings.targets[name]))
 
     def _quota(self, target: str, limit: int, window: timedelta) -> Quota:

@@ -8,10 +8,12 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from syncd import __version__
@@ -34,7 +36,8 @@ from syncd.cli import (
 )
 from syncd.cli import sandbox as local
 from syncd.cli import status as inspect
-from syncd.cli.context import Context, warn
+from syncd.cli.context import Context
+from syncd.cli.output import typed, warn
 from syncd.domain.audit import CAUSE, Cause
 from syncd.domain.untrusted import is_storable
 from syncd.errors import ConfigError, LedgerError, SyncdError
@@ -110,12 +113,24 @@ def options(
         if text is not None and not (0 < len(text) <= 200 and text.isprintable()):
             hint = "give a name, or leave it out" if not text.strip() else "shorten it"
             raise ConfigError(f"{option} takes 1 to 200 characters, without control characters", hint=hint)
+    source = context.get_parameter_source("config")
+    named = source is not None and source.name == "COMMANDLINE"
+    typed.means(config if named else None, [*_commands_of(context.command)])
     context.obj = Context(config=config, debug=debug, log_format=log_format, acting_as=acting_as, commit=commit)
     context.obj.calls(context.invoked_subcommand)
 
 
+def _commands_of(command: object, group: str = "") -> Iterator[str]:
+    """Every command as it is typed, such as `state adopt`."""
+    for name, inner in command.commands.items() if isinstance(command, TyperGroup) else ():
+        yield from _commands_of(inner, f"{group}{name} ") if isinstance(inner, TyperGroup) else [f"{group}{name}"]
+
+
 def in_front(arguments: list[str]) -> list[str]:
-    """The arguments with the global options before the command, wherever they stood."""
+    """The arguments with the global options before the command, wherever they stood.
+
+    Raises `ConfigError` for one without its value.
+    """
     options, rest = [], []
     left = list(arguments)
     while left:
@@ -127,8 +142,9 @@ def in_front(arguments: list[str]) -> list[str]:
             break
         if name in GLOBAL and (separator or not GLOBAL[name]):
             options.append(word)
-        # Without its value the option stays where it is, so that the parser can name what is missing.
-        elif name in GLOBAL and left:
+        elif name in GLOBAL:
+            if not left:
+                raise ConfigError(f"{word} needs a value after it", hint="see: syncd --help")
             options += [word, left.pop(0)]
         else:
             rest.append(word)
@@ -154,11 +170,11 @@ def run(arguments: list[str]) -> int:
     CAUSE.set(Cause())
     # Before any file is opened: a closed stream would give its number away.
     _prepare_streams()
-    arguments = in_front(arguments)
-    # Click ends a group without a command as a fault of usage; who asks what there is gets the help, and 0.
-    if not arguments or _is_a_bare_group(arguments):
-        arguments = [*arguments, "--help"]
     try:
+        arguments = in_front(arguments)
+        # Click ends a group without a command as a fault of usage; who asks what there is gets the help, and 0.
+        if not arguments or _is_a_bare_group(arguments):
+            arguments = [*arguments, "--help"]
         # A NUL or half a character would be refused deep in the database, as a bug.
         if not all(is_storable(argument) for argument in arguments):
             raise ConfigError("an argument holds a NUL or is no text", hint="see: syncd --help")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.context import duration, warn
+from syncd.cli.context import duration
+from syncd.cli.output import warn
 from syncd.cli.parameters import Json, Wait
 from syncd.cli.report_output import ReportOutput
 from syncd.cli.write_session import working

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.context import end_of_span, moment, show, show_json, show_table, warn
+from syncd.cli.context import end_of_span, moment
+from syncd.cli.output import shortened, show, show_json, show_table, warn
 from syncd.cli.parameters import Json
-from syncd.domain.audit import CONTROL, KEYS
+from syncd.domain.audit import KEYS
 from syncd.errors import ConfigError, LedgerError
 
 if TYPE_CHECKING:
@@ -24,6 +25,22 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look at the audit trail, verify and export it.", no_args_is_help=True)
 SHOWN = 200
 """Lines that a look shows; an export has all."""
+HEADERS = (
+    "AT",
+    "EVENT",
+    "OUTCOME",
+    "NAME",
+    "TARGET",
+    "FROM",
+    "TO",
+    "ACTOR",
+    "REASON",
+    "RULE",
+    "SEQ",
+    "STREAM",
+    "DETAIL",
+)
+"""The widest last, so that it pushes nothing away."""
 Since = Annotated[str | None, typer.Option("--since", help="From then on: 24h, 2026-11-01, or RFC 3339.")]
 Until = Annotated[str | None, typer.Option("--until", help="Until then: 1h, 2026-11-30 (with that day), or RFC 3339.")]
 
@@ -65,22 +82,7 @@ def show_(
     if as_json:
         show_json(lines)
         return 0
-    headers = [
-        "AT",
-        "EVENT",
-        "OUTCOME",
-        "NAME",
-        "TARGET",
-        "FROM",
-        "TO",
-        "ACTOR",
-        "REASON",
-        "RULE",
-        "DETAIL",
-        "STREAM",
-        "SEQ",
-    ]
-    show_table(headers, [_row(line) for line in lines])
+    show_table([*HEADERS], [_row(line) for line in lines], lean=True)
     if not lines:
         warn("syncd: no line matches these filters; docs/audit.md lists the events")
     return 0
@@ -114,10 +116,11 @@ def _stream(opened: App, site: str) -> str:
 def _row(line: Mapping[str, Any]) -> list[Any]:
     where = line["target"] or line["site"]
     cells = (line["at"][:19], line["event"], line["outcome"], line["name"], where, line["from"], line["to"])
-    detail = " ".join(f"{key}={str(value)[:40]}" for key, value in line["detail"].items() if key != "message")
-    stream = CONTROL if line["stream"] == CONTROL else "site"
-    said = (line["actor"]["id"], line["reason"], line["rule"], detail, stream, line["seq"])
-    return [cell or "-" for cell in (*cells, *said)]
+    # What a configuration leaves out says nothing.
+    said = {key: value for key, value in line["detail"].items() if key != "message" and value not in (None, {}, [], "")}
+    detail = " ".join(f"{key}={shortened(str(value), 40)}" for key, value in said.items())
+    more = (line["actor"]["id"], line["reason"], line["rule"], line["seq"], line["stream"], detail)
+    return [cell or "-" for cell in (*cells, *more)]
 
 
 def _since(text: str | None) -> datetime | None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from syncd.cli.check_machine import Row, environment, missing_credentials, state
-from syncd.cli.context import Context, show_json, show_table, warn
+from syncd.cli.context import Context
+from syncd.cli.output import show_json, show_table, warn
 from syncd.cli.parameters import Json
 from syncd.domain import ReadFailure
 from syncd.errors import ConfigError, PlanMoved, SyncdError, worst
@@ -51,13 +53,21 @@ def check(
             "--connect and --probe are for a configuration on this machine", hint="give its file, or --config"
         )
     if values is not None:
-        name, (settings, warnings) = f"config of {values}", load_helm_values(values)
+        name, again, load = f"config of {values}", f"check --values {values}", partial(load_helm_values, values)
     elif file == "-":
-        name, (settings, warnings) = "stdin", load_manifests(_stdin(), "stdin")
+        name, again, load = "stdin", "check -, with what it reads", partial(load_manifests, _stdin(), "stdin")
     else:
         # What opens the ledger or connects below loads the file once more, and must load this one.
         context.obj.config = Path(file) if file else context.obj.config
-        name, (settings, warnings) = str(context.obj.config), load_with_warnings(context.obj.config)
+        again = f"check {file}" if file else "check"
+        name, load = str(context.obj.config), partial(load_with_warnings, context.obj.config)
+    try:
+        settings, warnings = load()
+    except ConfigError as error:
+        # As this command was typed: a hint that checks another file tells nothing of this one.
+        if error.hint.endswith("run: syncd check"):
+            error.hint = f"{error.hint.removesuffix('check')}{again}"
+        raise
     sizes = ", ".join(
         f"{len(those)} {word}{'' if len(those) == 1 else 's'}"
         for word, those in (("source", settings.sources), ("target", settings.targets), ("job", settings.jobs))

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import re
-import shutil
 import socket
 import sys
 import threading
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from syncd.cli.output import warn
 from syncd.errors import ConfigError
-from syncd.telemetry.logs import configure, logger, one_line
+from syncd.telemetry.logs import configure, logger
 
 if TYPE_CHECKING:
     from syncd.bootstrap.app import App
@@ -160,77 +158,6 @@ def moment(text: str, option: str, *, ahead: bool) -> datetime:
         raise ConfigError(f"{option} {text} is beyond the calendar", hint="write another year") from None
 
 
-def show_json(thing: object) -> None:
-    """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(thing, indent=2, default=_plain, ensure_ascii=False) + "\n")
-
-
-def _plain(thing: object) -> object:
-    if isinstance(thing, datetime):
-        return thing.isoformat()
-    return str(thing)
-
-
-def show(text: str = "") -> None:
-    """One line on stdout. Line breaks and control characters of names from outside are not passed on."""
-    sys.stdout.write(one_line(text) + "\n")
-
-
-def shortened(text: str, most: int) -> str:
-    """A text that fits a column; what is cut is seen to be cut."""
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def show_table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table: aligned and with colours on a terminal, aligned plain text in a pipe."""
-    texts = [["" if cell is None else one_line(str(cell)) for cell in row] for row in rows]
-    # Not through rich: without a terminal it folds rows at 80 columns, and a script would take one row for several.
-    if not sys.stdout.isatty():
-        widths = [max(len(row[i]) for row in [list(headers), *texts]) for i in range(len(headers))]
-        for row in [list(headers), *texts]:
-            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            sys.stdout.write(line.rstrip() + "\n")
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for header in headers:
-        table.add_column(header, overflow="fold")
-    for row in texts:
-        # As text, not as markup: rich would take [brackets] in a name from outside for a style.
-        table.add_row(*(Text(cell, style=STYLES.get(row[0], "") if i == 0 else "") for i, cell in enumerate(row)))
-    # rich would believe a terminal that says it is 0 wide, and print nothing.
-    Console(width=shutil.get_terminal_size().columns).print(table)
-
-
-STYLES = {
-    "create": "green",
-    "update": "yellow",
-    "delete": "red",
-    "conflict": "red",
-    "failed": "red",
-    "quarantined": "red",
-    "withheld": "red",
-    "contested": "red",
-    "missing": "red",
-    "synced": "green",
-}
-
-
-def ago(at: datetime | None, now: datetime) -> str:
-    """How long ago, or how soon, in words a person reads at a glance."""
-    if at is None:
-        return "never"
-    seconds = int((now - at).total_seconds())
-    span = abs(seconds)
-    text = next(
-        (f"{span // size}{unit}" for unit, size in (("d", 86400), ("h", 3600), ("m", 60)) if span >= size), f"{span}s"
-    )
-    return f"{text} ago" if seconds >= 0 else f"in {text}"
-
-
 def _tell_wait(cause: str, seconds: float) -> None:
     """A line for a person on a terminal, an event in a pipe."""
     if sys.stderr.isatty():
@@ -238,10 +165,3 @@ def _tell_wait(cause: str, seconds: float) -> None:
     else:
         # In a pipe stderr is a log of JSON lines, where a sentence would be none.
         logger().warning("cycle.waits", cause=cause, at_most_seconds=round(seconds, 1))
-
-
-def warn(text: str) -> None:
-    """A line on stderr for a person."""
-    # A stderr that is closed or full costs the message, and never the work behind it.
-    with suppress(OSError):
-        sys.stderr.write(one_line(text) + "\n")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.context import ago, show, show_json
 from syncd.cli.explanation import HISTORY, Explanation, NextCycle, explanation_of, listing_methods
 from syncd.cli.json_rows import failure_row, finding_row, history_row, problem_row, record_row
+from syncd.cli.output import ago, show, show_json
 from syncd.cli.parameters import Json
 from syncd.cli.report_output import cycle_error_lines
 from syncd.domain import Action, FindingKind, Record, verb_of, version_label

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from syncd.cli.context import show, show_json, show_table
+from syncd.cli.output import show, show_json, show_table
 
 
 def add_to(app: typer.Typer) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from syncd.cli.context import ago, show, show_json, show_table
+from syncd.cli.output import ago, show, show_json, show_table
 from syncd.cli.parameters import Json
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.remote import Server, TokenFile, remote

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from syncd.cli.check import check
-from syncd.cli.context import show
+from syncd.cli.output import show
 from syncd.errors import ConfigError
 from syncd.transport.fault_words import in_words
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syncd.cli.context import moment, show
+from syncd.cli.context import moment
+from syncd.cli.output import show
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.remote import Server, TokenFile, remote
 from syncd.errors import ConfigError

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.context import chosen_jobs, show, show_json, show_table, warn
+from syncd.cli.context import chosen_jobs
 from syncd.cli.json_rows import failure_row, finding_row
+from syncd.cli.output import show, show_json, show_table, warn
 from syncd.cli.parameters import Jobs, Json
 from syncd.cli.plan_markdown import Part, markdown
 from syncd.cli.plan_wishes import Wishes

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syncd.cli.context import end_of_span, moment, shortened, show, show_json, show_table
+from syncd.cli.context import end_of_span, moment
+from syncd.cli.output import shortened, show, show_json, show_table
 from syncd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -69,10 +70,15 @@ def report(
             show(f"{title}: {len(rows)}")
             if rows:
                 columns = [key for key in rows[0] if key not in {"site", "field"}]
-                table = [[shortened(formats.cell(row[key]), 40) for key in columns] for row in rows]
-                show_table([key.upper().replace("_", " ") for key in columns], table)
+                table = [[_in_a_column(key, formats.cell(row[key])) for key in columns] for row in rows]
+                show_table([key.upper().replace("_", " ") for key in columns], table, lean=True)
             show()
     return 0
+
+
+def _in_a_column(key: str, text: str) -> str:
+    """What identifies a version is its beginning; everything else is cut where it would push the rest away."""
+    return text[:12] if key == "version" else shortened(text, 40)
 
 
 EVIDENCE_HINT = "write FROM..TO, such as 2026-10-01..2026-10-31 (whole days), 90d.. or 2026-10-01T08:00Z.."

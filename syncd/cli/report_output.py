@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from syncd.cli.context import show, show_json, warn
 from syncd.cli.json_rows import report_row
+from syncd.cli.output import show, show_json, warn
 from syncd.domain import FAILING_KINDS, Finding, FindingKind, ReadFailure, SyncReport
 from syncd.errors import SyncdError, worst
 from syncd.report.grouping import Problem, grouped_by_cause, names_in_words, problem_lines

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.context import duration, moment, show, warn
+from syncd.cli.context import duration, moment
+from syncd.cli.output import show, warn
 from syncd.cli.parameters import Json, Wait
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.remote import Server, TokenFile, remote

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.context import show, show_json, show_table
+from syncd.cli.output import show, show_json, show_table
 from syncd.cli.parameters import Json
 from syncd.domain.governance import GovernanceRule, Hit, Then
 from syncd.errors import ConfigError

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from syncd.cli.context import Context, show
+from syncd.cli.context import Context
+from syncd.cli.output import show
 from syncd.errors import ConfigError
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syncd.cli import state_decisions, state_identity
-from syncd.cli.context import show, show_json, show_table
 from syncd.cli.json_rows import record_row
+from syncd.cli.output import show, show_json, show_table
 from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_known, see_status
 from syncd.domain import OpenProblem, Record, version_label
 from syncd.domain.statuses import status_of_record

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syncd.cli.context import duration, moment, show
+from syncd.cli.context import duration, moment
+from syncd.cli.output import show
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.state_lookup import Name, Target, decision_about, found_record, locked
 from syncd.domain import Grant, Record, RemoteSecret

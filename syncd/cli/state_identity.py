@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syncd.cli.context import show
+from syncd.cli.output import show
 from syncd.cli.reasons import Reason, required_reason
 from syncd.cli.state_lookup import locked
 from syncd.domain import Record

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from syncd.cli.context import ago, show, show_json, show_table
 from syncd.cli.json_rows import problem_row
+from syncd.cli.output import ago, show, show_json, show_table
 from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_known, see_status
 from syncd.domain import OpenProblem, Record
 from syncd.domain.statuses import status_of_record

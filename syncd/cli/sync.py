@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syncd.cli.context import chosen_jobs, duration, warn
+from syncd.cli.context import chosen_jobs, duration
+from syncd.cli.output import warn
 from syncd.cli.parameters import Jobs, Json, Wait
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.report_output import ReportOutput

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from syncd.cli.context import Context, duration, shortened, show_json, show_table, warn
+from syncd.cli.context import Context, duration
+from syncd.cli.output import shortened, show_json, show_table, warn
 from syncd.cli.parameters import Json
 from syncd.cli.remote import Server, TokenFile, remote
 
@@ -54,7 +55,7 @@ def where(
     else:
         keys = ("status", "site", "target", "name", "version", "arrived_at", "request_id")
         table = [["-" if row[key] is None else shortened(str(row[key]), 36) for key in keys] for row in rows]
-        show_table([key.upper().replace("_", " ") for key in keys], table)
+        show_table([key.upper().replace("_", " ") for key in keys], table, lean=True)
         if not all(arrived):
             missing = arrived.count(False)
             warn(f"syncd: {missing} of {len(rows)} are not there yet{f' in version {version}' if version else ''}")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cache
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, get_args
 
 from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
-from syncd.config.fields import FORMS, Strict, meant_by
-from syncd.config.settings import Settings
+from syncd.config.fields import FORMS, meant_by
+from syncd.config.schema_places import all_fields, fields_at, places_of
 
 PLAIN = {
     "missing": "is required",
@@ -45,6 +43,19 @@ ALIASES = {
     "k8s": "kubernetes", "oidc": "jwt", "ldap": "userpass", "iam": "aws_iam",
     "tls": "cert", "apikeys": "api_key", "oauth": "app", "oauth2": "app", "delete": "deletion_policy",
 }  # fmt: skip
+
+
+def told(details: Iterable[ErrorDetails]) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """Each fault's place and words. A key that is missing because it was misspelt is one fault: what was written."""
+    details = list(details)
+    meant = {(*detail["loc"][:-1], _meant_here(detail)) for detail in details if detail["type"] == "extra_forbidden"}
+    for detail in details:
+        if detail["type"] != "missing" or detail["loc"] not in meant:
+            yield detail["loc"], message_of(detail)
+
+
+def _meant_here(detail: ErrorDetails) -> str:
+    return _nearest(str(detail["loc"][-1]), fields_at(detail["loc"][:-1]))
 
 
 def message_of(detail: ErrorDetails) -> str:
@@ -83,70 +94,17 @@ def _meant(key: str, here: frozenset[str]) -> str:
     # A key of this very place first: elsewhere there may be one that is nearer in letters alone.
     if suggestion := _suggestion(key, here):
         return suggestion
-    if key in all_fields():
-        return "; it belongs into another section"
+    if places := sorted(places_of(key)):
+        return f"; it belongs into {' or '.join(places[:3])}"
     return _suggestion(key, all_fields())
 
 
 def _suggestion(written: str, names: Any) -> str:
     """The name that was meant; what was written is not shown, because it may be a credential."""
-    alias = ALIASES.get(written.lower().replace("-", "_"), "")
-    meant = alias if alias in names else meant_by(written, names)
+    meant = _nearest(written, names)
     return f"; did you mean {meant}?" if meant else ""
 
 
-@cache
-def all_fields() -> frozenset[str]:
-    """Every name of the schema."""
-    return frozenset(name for model in _models(Settings, set()) for name in _keys(model))
-
-
-def _keys(model: type[Strict]) -> Iterable[str]:
-    """How the fields of a model are written in the file."""
-    return (field.alias or name for name, field in model.model_fields.items())
-
-
-def fields_at(loc: tuple[int | str, ...]) -> frozenset[str]:
-    """The keys that a place of the configuration may have."""
-    here: list[Any] = [Settings]
-    for part in loc:
-        here = [inner for model in here for inner in _inside(model, part)]
-    return frozenset(name for model in here if _is_model(model) for name in _keys(model))
-
-
-def _is_model(thing: Any) -> bool:
-    return isinstance(thing, type) and issubclass(thing, Strict)
-
-
-def _inside(thing: Any, part: int | str) -> Iterator[Any]:
-    """The types below one part of a place; a union's tag is a part of its own."""
-    if get_origin(thing) in {dict, list}:
-        yield from _unwrapped(get_args(thing)[-1])
-    elif _is_model(thing) and part in thing.model_fields:
-        yield from _unwrapped(thing.model_fields[part].annotation)
-    # pydantic puts a union's tag into the path of a fault, and the file has no level for it.
-    elif _is_model(thing) and any(part in get_args(field.annotation) for field in thing.model_fields.values()):
-        yield thing
-
-
-def _unwrapped(annotation: Any) -> Iterator[Any]:
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        yield from _unwrapped(get_args(annotation)[0])
-    elif origin in {Union, UnionType}:
-        for inner in get_args(annotation):
-            yield from _unwrapped(inner)
-    elif origin is not Literal:
-        yield annotation
-
-
-def _models(model: Any, seen: set[Any]) -> Iterator[Any]:
-    """A model and all that it is made of."""
-    for inner in _unwrapped(model):
-        if get_origin(inner) in {dict, list}:
-            yield from _models(get_args(inner)[-1], seen)
-        elif _is_model(inner) and inner not in seen:
-            seen.add(inner)
-            yield inner
-            for field in inner.model_fields.values():
-                yield from _models(field.annotation, seen)
+def _nearest(written: str, names: Any) -> str:
+    alias = ALIASES.get(written.lower().replace("-", "_"), "")
+    return alias if alias in names else meant_by(written, names) or ""

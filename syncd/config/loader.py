@@ -11,9 +11,10 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from syncd.config.faults import all_fields, message_of
+from syncd.config.faults import told
 from syncd.config.fields import meant_by
 from syncd.config.rules import faults
+from syncd.config.schema_places import all_fields
 from syncd.config.settings import AwsSettings, JobSettings, Settings, VaultSettings, WixSettings
 from syncd.config.slips import slips
 from syncd.config.sources import SourceSettings
@@ -81,9 +82,9 @@ def _validated(path: Path, raw: dict[Any, Any], node: yaml.Node) -> Settings:
         checked = Settings.model_validate(raw, context={"folder": path.absolute().parent})
     except ValidationError as error:
         # What was written may be a credential, and pydantic hands it on with each fault.
-        for detail in error.errors(include_input=False, include_url=False, include_context=True):
-            where, line = _located(node, detail["loc"])
-            found.append((line, where, message_of(detail)))
+        for loc, message in told(error.errors(include_input=False, include_url=False, include_context=True)):
+            where, line = _located(node, loc)
+            found.append((line, where, message))
     # By what was written, because settings with another fault are never made.
     found.extend(_dangling(raw, node))
     # After pydantic: a template that was not filled in is often the cause of what it complains about.

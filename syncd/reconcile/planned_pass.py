@@ -188,5 +188,5 @@ def _handed_over(record: Record) -> Finding:
 
 
 def _taken_back(record: Record) -> Finding:
-    message = f"by its mark, id {record.remote_id}"
+    message = f"by its mark (id {record.remote_id})"
     return Finding(kind=FindingKind.TAKEN_BACK, name=record.name, ref=record.ref, message=message)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 ALONE = 3
 """So many of one cause are listed one by one; more are one line."""
+ID = re.compile(r" \(id [\w-]+\)")
+"""How a message tells an id at Wix, in which no two secrets are alike."""
 NAMED = 5
 """Names that such a line holds."""
 
@@ -25,7 +27,7 @@ class Problem:
     @property
     def cause(self) -> tuple[str, str, str]:
         """What it has in common with others: label, message and hint without the name of this one."""
-        return self.label, _without(self.name, self.message), _without(self.name, self.hint)
+        return self.label, ID.sub("", _without(self.name, self.message)), _without(self.name, self.hint)
 
 
 def _without(name: str, text: str) -> str:

@@ -81,10 +81,14 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
     told = {(record.site, record.ref) for record in records} | have_trouble
     found += _not_reached(app, meant, known, records, told)
     if not found:
-        raise ConfigError(
-            f"no site has a secret from {path}, and none failed to get one",
-            hint=f"give the path with its mount; what a rule makes of it: syncd explain {path.partition('#')[0]}",
-        )
+        hint = f"give the path with its mount; what a rule makes of it: syncd explain {path.partition('#')[0]}"
+        # People know a secret by its name at Wix, too.
+        sites = {app.site_of(target) for target in app.settings.targets}
+        named = {row.ref.path for site in sites if (row := ledger.record(site, path))}
+        if named:
+            commands = ", ".join(f"syncd where {known}" for known in sorted(named))
+            raise ConfigError(f"{path} is a name at Wix; a path is asked for", hint=f"ask for its source: {commands}")
+        raise ConfigError(f"no site has a secret from {path}, and none failed to get one", hint=hint)
     return sorted(found, key=lambda row: (row["target"], row["name"]))
 
 

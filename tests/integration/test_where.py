@@ -55,6 +55,11 @@ def test_a_place_that_failed_is_told(sites: Lab, bao: Bao) -> None:
     assert len(done.json) == 2
 
 
+def test_who_asks_by_a_name_at_wix_is_told_its_path(sites: Lab, bao: Bao) -> None:
+    done = sites.run("where", "db_user")
+    assert done.code == 3 and f"syncd where {bao.mount}/wh/db" in done.err and "name at Wix" in done.err
+
+
 @pytest.mark.parametrize("path", ["wh/db", "nowhere", "", "#"])
 def test_an_unknown_path_is_said(sites: Lab, path: str) -> None:
     done = sites.run("where", path)

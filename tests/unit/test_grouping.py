@@ -23,6 +23,12 @@ def test_few_are_listed_many_are_counted() -> None:
     assert fix.endswith("fix: syncd state adopt NAME")
 
 
+def test_ids_at_wix_keep_no_cause_apart() -> None:
+    taken = [Problem(label="taken back", name=f"N{n}", message=f"by its mark (id 0b{n}-{n})") for n in range(7)]
+    assert list(problem_lines(taken)) == ["  taken back  7 secrets (N0, N1, N2, N3, N4 and 2 more): by its mark"]
+    assert list(problem_lines(taken[:1])) == ["  taken back  N0: by its mark (id 0b0-0)"]
+
+
 def test_a_name_within_another_word_is_no_name() -> None:
     one = Problem(label="failed", name="key", message="the monkey has no key-ring, key", hint="")
     assert one.cause[1] == "the monkey has no key-ring, NAME"

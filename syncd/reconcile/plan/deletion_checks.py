@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from syncd.domain import Delete, Existence, PathCheck, Presence, Record, RemoteSecret, SecretRef
@@ -24,26 +24,28 @@ Judged = tuple[Presence, str]
 class PathChecks:
     """Direct looks at what rows come from, on the mounts that the ledger knows; one a path."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, runtime: Runtime, as_of_today: Callable[[Record], SecretRef]) -> None:
+        """`as_of_today`: by the name that a record's source has in the configuration now."""
+        self._runtime, self._today = runtime, as_of_today
         self._known: dict[tuple[str, str, str], tuple[PathCheck | None, str]] = {}
 
     def check(self, record: Record) -> tuple[PathCheck | None, str]:
         """What the source answers; None, and why: it cannot tell."""
         key = (record.ref.source, record.ref.path, record.pin)
         if key not in self._known:
-            self._known[key] = self._asked(record.ref, record.pin)
+            self._known[key] = self._asked(record)
         return self._known[key]
 
-    def _asked(self, ref: SecretRef, pin: str) -> tuple[PathCheck | None, str]:
+    def _asked(self, record: Record) -> tuple[PathCheck | None, str]:
+        today = self._today(record)
         try:
-            check = self._runtime.source(ref.source).check_path(ref.path, pin)
+            check = self._runtime.source(today.source).check_path(today.path, record.pin)
         except SyncdError as error:
             return None, error.message
-        known = self._runtime.store.known_mounts(ref.source)
         # That another mount has no such path says nothing of the secret on ours.
-        if conflicting_mount(known, check.mount, check.mount_id):
-            return None, "its mount is another than the one that the ledger knows"
+        for name in {today.source, record.ref.source}:
+            if conflicting_mount(self._runtime.store.known_mounts(name), check.mount, check.mount_id):
+                return None, "its mount is another than the one that the ledger knows"
         return check, ""
 
     def is_gone(self, record: Record) -> bool:
@@ -54,7 +56,8 @@ class PathChecks:
         return check is not None and check.existence is Existence.GONE
 
     def _is_rolled_back(self, record: Record) -> bool:
-        return not record.pin and record.ref.path in self._runtime.store.rollbacks(record.ref.source)
+        names = {record.ref.source, self._today(record).source}
+        return not record.pin and any(record.ref.path in self._runtime.store.rollbacks(name) for name in names)
 
     def tags_now(self, record: Record) -> AbstractSet[tuple[str, str]] | None:
         """The tags that the secret carries at this moment; None where the source cannot tell."""
@@ -67,7 +70,7 @@ class PathChecks:
         if rule is None:
             return None, "no rule of its job selects it any more"
         try:
-            source = self._runtime.source(record.ref.source)
+            source = self._runtime.source(self._today(record).source)
             entries = [entry for entry in source.find(rule, record.ref.path).entries if entry.pin == record.pin]
             fields = [fields_of(result.document) for result in source.read(entries) if result.document is not None]
         except SyncdError as error:

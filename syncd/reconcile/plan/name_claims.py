@@ -86,6 +86,12 @@ class NameClaims:
         is_same = own or not is_known or (bool(place) and place == self._place(job.source, ref.path))
         return replace(ref, source=job.source) if is_same else ref
 
+    def where_it_is(self, record: Record) -> SecretRef:
+        """A record's reference, by a source that can be asked: its own, or what that is called now."""
+        if not self.sources or record.ref.source in self.sources:
+            return record.ref
+        return self.as_of_today(record, self.jobs.get(record.job, self.jobs[self.job]))
+
     def _place(self, source: str, path: str) -> str:
         """Which mount or account a path of a source lies in; empty where that is not known."""
         mounts = self.mounts.get(source, {})

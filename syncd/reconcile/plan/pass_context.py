@@ -140,7 +140,7 @@ def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, ti
         worked_at={run.job: run.finished_at for run in runtime.store.runs() if run.site == site},
     )
     taken_over, left_behind = handover.of_gone_jobs(observed.desired)
-    checks = PathChecks(runtime)
+    checks = PathChecks(runtime, handover.where_it_is)
     return Standing(
         handover=handover,
         checks=checks,
