@@ -274,6 +274,9 @@ class StateStore(Protocol):
         Under another name of its source, or through a second entry for the same place, it is still the same secret.
         """
 
+    def mount_id(self, source: str, path: str) -> str:
+        """Of the mount or account that a path of a source lies in, as accepted; empty where it was never learnt."""
+
     def arrived(self, remote_id: str, name: str, ref: SecretRef, version: str) -> bool:
         """Did the secret with this id ever get this very version (a token) of this reference?"""
 

@@ -111,6 +111,7 @@ def _not_reached(
 
     `told`: by site and reference (without a field: of all), what something tells of.
     """
+    places = {(site, _at_its_place(app, ref)) for site, ref in told}
     names: dict[tuple[str, SecretRef], str] = {(record.job, record.ref): record.name for record in records}
     for job in app.runtime.jobs.values():
         wanted: dict[SecretRef, str | None] = {}
@@ -124,10 +125,15 @@ def _not_reached(
         for site, target in {app.site_of(target): target for target in reversed(job.targets)}.items():
             for ref, newest in wanted.items():
                 # A problem of the whole path speaks for each of its fields.
-                is_told = {(site, ref), (site, replace(ref, field=None))} & told
+                is_told = {(site, _at_its_place(app, part)) for part in (ref, replace(ref, field=None))} & places
                 # The ledger remembers the path of what syncd deleted there; the site does not lack it.
                 if not is_told and not _was_deleted(app, site, ref):
                     yield _lacking(site, target, names.get((job.name, ref), str(ref)), "behind", newest)
+
+
+def _at_its_place(app: App, ref: SecretRef) -> SecretRef:
+    """The reference with its mount or account in the place of the source's name: two entries may lead to one."""
+    return replace(ref, source=app.ledger.mount_id(ref.source, ref.path) or ref.source)
 
 
 def _was_deleted(app: App, site: str, ref: SecretRef) -> bool:

@@ -23,6 +23,7 @@ CHAOS, CYCLE, LEAKS = (
     "tests/chaos/", "tests/integration/test_cycle.py::", "tests/security/",
 )  # fmt: skip
 INTEGRATION = "tests/integration/"
+RENAMED = INTEGRATION + "test_renamed_sources.py::"
 NAMES, LAST_LOOK, KEYS = (
     INTEGRATION + f"test_{name}.py::" for name in ("names_from_outside", "last_look", "one_site_two_keys")
 )
@@ -1034,6 +1035,21 @@ MUTANTS = (
     M("a date that tells nothing is judged first", "reconcile/plan/rows_listed.py:_judge_pinned",
       "if is_same and not row.policies.restore and _tells", "if row is None and _tells",
       LEFT_ALONE + "test_a_site_put_back_is_judged_before_anything_else"),
+    M("a row is selected by the name that its source has now", "reconcile/plan/name_claims.py:NameClaims.as_selected",
+      "return record if len(places) > 1 else replace", "return record if record else replace",
+      RENAMED + "test_what_a_lagging_listing_hides_is_kept"),
+    M("a direct look goes to the name that a source has now", "reconcile/plan/name_claims.py:NameClaims.where_it_is",
+      "if not self.sources or record.ref.source in self.sources:", "if record:",
+      RENAMED + "test_what_a_lagging_listing_hides_is_kept"),
+    M("a rollback holds under every name of its place", "reconcile/plan/deletion_checks.py:PathChecks._is_rolled_back",
+      "return any((path, store.mount_id(name, path)) in elsewhere for name in names)", "return not elsewhere and False",
+      INTEGRATION + "test_rollback.py::test_what_is_rolled_back_under_any_name_passes_to_nobody"),
+    M("a former owner's mark of what is wanted now is ours", "reconcile/observe/recovery.py:_Listing.is_of_another",
+      "refs = {record.ref}.union(*(self.wanting.get(name, ()) for name in names))", "refs = {record.ref}",
+      INTEGRATION + "test_handed_over.py::test_a_lost_move_before_another_owners_name_hands_nothing_over"),
+    M("a name that no configuration has any more is a fault of one look", "bootstrap/app.py:App.source",
+      "if name not in self.settings.sources:", "if not name:",
+      RENAMED + "test_a_name_that_is_gone_is_a_fault_of_one_look"),
     M("a tag that is taken off frees no name that is rolled back", "reconcile/plan/deletion_checks.py:PathChecks.is_left_out_by_tags",
       "or self._is_rolled_back(record)", "",
       MERGED + "test_a_tag_that_is_taken_off_passes_nothing_that_is_rolled_back"),

@@ -156,3 +156,38 @@ def test_a_look_up_by_its_id_makes_nothing_fit_to_be_deleted(
     assert job.site.values()["a_v"] == "ours"
     done = job.run("state", "forget", "a_v", "--delete", "--reason", "x")
     assert done.code and job.site.values()["a_v"] == "ours", done.out
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("may_read", [True, False])
+@pytest.mark.parametrize("moved", ["a source's name", "a name's case", "a path", "a path and its source's name"])
+def test_a_lost_move_before_another_owners_name_hands_nothing_over(
+    lab: Lab, bao: Bao, moved: str, may_read: bool
+) -> None:
+    """The mark at Wix is of the former owner and of what the rows did not have yet: it is ours all the same."""
+    lab.vault(bao)
+    lab.site.options.may_read, lab.site.options.case_insensitive = may_read, True
+    for name in ("a", "b"):
+        bao.put(f"app/{name}", v=f"of {name}")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "K_{basename}"})
+    assert lab.run("sync").code == 0
+    job = lab.config["jobs"]["job"]
+    if "path" in moved:
+        for name in ("a", "b"):
+            bao.put(f"new/{name}", v=f"of {name}")
+            bao.remove(f"app/{name}")
+        job["secrets"][0]["path"] = f"{bao.mount}/new/*"
+    if "source" in moved:
+        lab.config["sources"]["renamed"] = lab.config["sources"].pop("vault")
+        job["source"] = "renamed"
+    if "case" in moved:
+        job["secrets"][0]["name"] = "k_{basename}"
+    lab.wix.fault("504_after", "PATCH", times=100)
+    lab.run("sync")
+    lab.wix.faults.clear()
+    lab.config["owner"] = "second"
+    assert lab.run("state", "rename-owner", "lab", "second").code == 0
+    bao.put(f"{'new' if 'path' in moved else 'app'}/a", v="rotated")
+    done = [lab.run("sync") for _ in range(3)]
+    assert done[-1].code == 0 and all("handed over" not in one.out for one in done), done
+    assert sorted(lab.site.values().values()) == ["of b", "rotated"]

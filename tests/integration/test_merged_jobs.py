@@ -256,3 +256,19 @@ def test_the_new_name_of_a_job_is_one_that_was_away(jobs: Lab, bao: Bao, back: s
     for words in (["sync", "second"], ["sync"], ["sync", "second"]):
         result = jobs.run(*words)
         assert jobs.site.values() == {"KEY": "1"}, result.out
+
+
+def test_what_another_job_sends_through_another_entry_is_there(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    lab.vault(bao, "second")
+    bao.put("app/key", v="1")
+    rule = {"path": f"{bao.mount}/app/*", "field": "v", "name": "KEY"}
+    lab.job("first", "vault", rule)
+    lab.job("other", "second", rule)
+    for value in ("1", "2", "3"):
+        bao.put("app/key", v=value)
+        lab.run("sync")
+        done = lab.run("sync")
+        assert done.code == 0 and "behind" not in done.out, done.out
+        assert lab.site.values() == {"KEY": value} and lab.statuses() == {"KEY": "synced"}
+    assert lab.run("where", f"{bao.mount}/app/key").code == 0

@@ -486,3 +486,39 @@ def test_a_paused_site_keeps_the_others_from_nothing(job: Lab, bao: Bao) -> None
     done = roll(job, f"{bao.mount}/app/db", "--to", "1")
     assert done.code == 6 and "bank is paused" in done.err and job.site.values()["db_v"] == "one", done.err
     assert job.wix.site(other).values()["db_v"] == "three"
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("taker", ["its own job", "another job"])
+@pytest.mark.parametrize("under", ["a second entry", "a new name of the source", "its own name"])
+def test_what_is_rolled_back_under_any_name_passes_to_nobody(lab: Lab, bao: Bao, under: str, taker: str) -> None:
+    lab.vault(bao)
+    for value in ("one", "two"):
+        bao.put("app/db", v=value)
+    bao.put("lib/db", v="of the library")
+    bao.put("app/more", v="keeps the glob from listing nothing")
+    rules = [{"path": f"{bao.mount}/app/db", "field": "v", "name": "DB"}, {"path": f"{bao.mount}/app/m*", "name": "M"}]
+    lab.job("job", "vault", *rules)
+    rolled, source = f"{bao.mount}/app/db", "vault"
+    if under == "a second entry":
+        lab.vault(bao, "second")
+        lab.job("first", "second", {**rules[0], "name": "SAME"})
+        rolled = f"second:{rolled}"
+    assert lab.run("sync").code == 0
+    assert roll(lab, rolled, "--to", "1", "--until", "3d").code == 0
+    if under == "a new name of the source":
+        source = "renamed"
+        lab.config["sources"][source] = lab.config["sources"].pop("vault")
+        lab.config["jobs"]["job"]["source"] = source
+    lab.run("sync")
+    assert lab.site.values()["DB"] == "one"
+    bao.root.secrets.kv.v2.delete_latest_version_of_secret("app/db", mount_point=bao.mount)
+    taking = {"path": f"{bao.mount}/lib/*", "field": "v", "name": "DB"}
+    if taker == "another job":
+        lab.job("taker", source, taking)
+    else:
+        lab.config["jobs"]["job"]["secrets"].append(taking)
+    for _ in range(3):
+        done = lab.run("sync")
+        assert done.code == 1 and "conflict" in done.out, done.out
+    assert lab.site.values()["DB"] == "one"

@@ -149,8 +149,12 @@ class _Listing:
         other = other_owner(listed.description, self.owner)
         # Marks of the name that this installation had before are its own.
         if other in self._former:
-            # As this installation left it: a former name may be somebody else's by now.
-            return not carries(listed.description, mark_of(other, record.name, record.ref))
+            # As this installation left it, or meant to when the answer was lost: a former name may be somebody else's
+            # by now.
+            names = {record.name, listed.name}
+            refs = {record.ref}.union(*(self.wanting.get(name, ()) for name in names))
+            marks = (mark_of(other, name, ref) for name in names for ref in refs)
+            return not any(carries(listed.description, mark) for mark in marks)
         return bool(other) and other != owner_in(record.description)
 
     def ours(self, name: str, *refs: SecretRef) -> RemoteSecret | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from syncd.domain import Delete, Existence, PathCheck, Presence, Record, RemoteSecret, SecretRef
 from syncd.domain.job import Job
@@ -56,8 +57,15 @@ class PathChecks:
         return check is not None and check.existence is Existence.GONE
 
     def _is_rolled_back(self, record: Record) -> bool:
+        if record.pin:
+            return False
+        store, path = self._runtime.store, record.ref.path
         names = {record.ref.source, self._today(record).source}
-        return not record.pin and any(record.ref.path in self._runtime.store.rollbacks(name) for name in names)
+        if any(path in store.rollbacks(name) for name in names):
+            return True
+        # It was rolled back under another name of the same mount or account.
+        elsewhere = store.rollbacks_of_others(names)
+        return any((path, store.mount_id(name, path)) in elsewhere for name in names)
 
     def tags_now(self, record: Record) -> AbstractSet[tuple[str, str]] | None:
         """The tags that the secret carries at this moment; None where the source cannot tell."""
@@ -66,11 +74,12 @@ class PathChecks:
 
     def fields_now(self, job: Job, record: Record) -> tuple[tuple[str, ...] | None, str]:
         """The fields that the record's path has at this moment; None, and why: that cannot be told."""
-        rule = next((rule for rule in job.rules if selects(rule, record.ref)), None)
+        ref = replace(record.ref, source=job.source)
+        rule = next((rule for rule in job.rules if selects(rule, ref)), None)
         if rule is None:
             return None, "no rule of its job selects it any more"
         try:
-            source = self._runtime.source(self._today(record).source)
+            source = self._runtime.source(job.source)
             entries = [entry for entry in source.find(rule, record.ref.path).entries if entry.pin == record.pin]
             fields = [fields_of(result.document) for result in source.read(entries) if result.document is not None]
         except SyncdError as error:
@@ -132,13 +141,14 @@ class LastLook:
             return Presence.UNKNOWN, f"not listed, but {why}"
         if check.existence is Existence.GONE:
             return judged
-        if any(selects(rule, record.ref) and set(rule.tags) <= check.tags for rule in self._job.rules):
+        ref = self._handover.as_selected(record).ref
+        if any(selects(rule, ref) and set(rule.tags) <= check.tags for rule in self._job.rules):
             return Presence.UNKNOWN, "not listed, but a direct look still finds it"
         return Presence.ORPHAN, "it is at its source, and no rule of its job takes its tags any more"
 
     def _in_its_document(self, record: Record, judged: Judged) -> Judged:
         """The fields are those that were read when the version was new; a listing may lag behind the next one."""
-        if not any(selects(rule, record.ref) for rule in self._job.rules):
+        if not any(selects(rule, self._handover.as_selected(record).ref) for rule in self._job.rules):
             return judged
         fields, why = self._checks.fields_now(self._job, record)
         if fields is None:
@@ -151,7 +161,8 @@ class LastLook:
         for rule in self._job.rules:
             snapshot = evidence.snapshots[rule.index]
             mount = snapshot.mount.strip("/")
-            held = any(selects(rule, record.ref) for record in self._handover.records.values())
+            rows = map(self._handover.as_selected, self._handover.records.values())
+            held = any(selects(rule, row.ref) for row in rows)
             # A glob that lists nothing is believed where the ledger holds nothing of it.
             complete = evidence.is_complete(rule) or (snapshot.complete and not held)
             if not complete and could_name(rule, name, None, mount, profile):

@@ -86,6 +86,16 @@ class NameClaims:
         is_same = own or not is_known or (bool(place) and place == self._place(job.source, ref.path))
         return replace(ref, source=job.source) if is_same else ref
 
+    def as_selected(self, record: Record) -> Record:
+        """A row of this job by the name that the job's source has now, as the job's rules have to see it.
+
+        What no listing showed since the source got another name, or since the job was given another entry for the same
+        place, keeps the name that it had; it is no orphan for that. Of another place the rules select nothing of it.
+        """
+        source, path = self.jobs[self.job].source, record.ref.path
+        places = {self._place(name, path) for name in (record.ref.source, source)} - {""}
+        return record if len(places) > 1 else replace(record, ref=replace(record.ref, source=source))
+
     def where_it_is(self, record: Record) -> SecretRef:
         """A record's reference, by a source that can be asked: its own, or what that is called now."""
         if not self.sources or record.ref.source in self.sources:

@@ -130,13 +130,16 @@ class PassContext:
 def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, times: Times) -> Standing:
     site = target.site
     jobs = runtime.jobs_on(site)
+    sources = frozenset(item.source for item in runtime.jobs.values())
     handover = Handover(
         job=job.name,
         jobs=jobs,
-        mounts={name: runtime.store.known_mounts(name) for name in {item.source for item in runtime.jobs.values()}},
+        mounts={
+            name: runtime.store.known_mounts(name) for name in sources | {row.ref.source for row in observed.records}
+        },
         profile=target.profile,
         records={record.name: record for record in observed.records},
-        sources=frozenset(item.source for item in runtime.jobs.values()),
+        sources=sources,
         worked_at={run.job: run.finished_at for run in runtime.store.runs() if run.site == site},
     )
     taken_over, left_behind = handover.of_gone_jobs(observed.desired)

@@ -166,9 +166,10 @@ class PlanResolver:
         for record in observed.records:
             if record.job != context.job.name or record.name in names:
                 continue
-            for rule in empty_rules(record, evidence):
+            seen = handover.as_selected(record)
+            for rule in empty_rules(seen, evidence):
                 observed.source.report_suspicious_empty_rule(rule)
-            presence, why = presence_of(record, evidence)
+            presence, why = presence_of(seen, evidence)
             # The old name of a secret that got a new one stays until the new one is settled.
             stays = presence is Presence.ORPHAN and handover.why_an_old_name_stays(record, observed.desired)
             presences[record.name] = (Presence.UNKNOWN, stays) if stays else (presence, why)

@@ -116,7 +116,9 @@ def _objection(row: Row, desired: DesiredSecret, record: Record) -> Verdict | No
 
 def _kept_by_its_job(desired: DesiredSecret, record: Record, sender: str) -> Verdict:
     """Another job sends the same secret under this name: its pause, its windows, its policies and rules count."""
-    is_there = owns(record, desired) and record.remote_id is not None and record.pending is None
+    # It may send it through another entry for the same place: that it is the same secret is known already.
+    is_same = owns(replace(record, ref=replace(record.ref, source=desired.ref.source)), desired)
+    is_there = is_same and record.remote_id is not None and record.pending is None
     if is_there and record.version == desired.version:
         return report(FindingKind.UNCHANGED, desired, f"job {sender} sends it")
     return report(FindingKind.BEHIND, desired, f"job {sender} sends it, and has not yet")

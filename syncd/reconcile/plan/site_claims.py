@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from syncd.domain import FindingKind, PathState, Rule, SecretRef
 from syncd.domain.job import Job
@@ -105,7 +105,12 @@ def _wish(runtime: Runtime, job: Job, target: Target) -> _Wish:
     evidence = observer.evidence
     desired = build_desired_state(evidence, runtime.naming(job.name, target.profile))
     causes = [f"{failure.location}: {failure.message}" for failure in observer.failures]
-    mine = (record for record in runtime.store.records(target.site) if record.job == job.name)
+    # By the name that its source has now: what is claimed once too often only waits.
+    mine = (
+        replace(record, ref=replace(record.ref, source=job.source))
+        for record in runtime.store.records(target.site)
+        if record.job == job.name
+    )
     causes += [evidence.gap() for record in mine if empty_rules(record, evidence)][:1]
     gone = sorted(evidence.rollback_paths - evidence.rolled_back.keys())
     causes += [f"{path} is rolled back, and was not listed" for path in gone][:1]

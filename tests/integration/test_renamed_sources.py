@@ -1,0 +1,124 @@
+"""A source gets another name while something of it is not as usual: what is asked of it, is asked under any name."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from syncd.bootstrap.app import App, Surroundings
+from syncd.config import load
+from syncd.errors import ConfigError
+from tests.lab import Bao, Lab
+from tests.support.hidden import hidden
+
+DELETES = {"deletion_policy": "delete", "guard": {"max_deletes": 100}}
+WAYS = ("control", "renamed", "second entry", "renamed twice")
+
+
+def moved(lab: Lab, source: str, way: str) -> None:
+    """The configuration gives the source of the job another name, or another entry for the same place."""
+    job = lab.config["jobs"]["job"]
+    if way == "control":
+        return
+    if way == "second entry":
+        lab.config["sources"]["second"] = dict(lab.config["sources"][source])
+        job["source"] = "second"
+        return
+    lab.config["sources"]["other"] = lab.config["sources"].pop(source)
+    job["source"] = "other"
+    if way == "renamed twice":
+        lab.run("sync")
+        lab.config["sources"]["third"] = lab.config["sources"].pop("other")
+        job["source"] = "third"
+
+
+def cycles(lab: Lab, count: int = 4) -> None:
+    """Cycles with more than any grace between them."""
+    for _ in range(count):
+        lab.run("sync")
+        lab.let_pass(timedelta(hours=2))
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("grace", ["0s", "1h"])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_lagging_listing_hides_is_kept(
+    lab: Lab, aws: Any, aws_url: str, monkeypatch: pytest.MonkeyPatch, way: str, grace: str
+) -> None:
+    for name in ("a", "b", "c"):
+        aws.create_secret(Name=f"app/{name}", SecretString=f"of {name}")
+    lab.aws(aws_url)
+    lab.job("job", "aws", {"path": "app/*", "name": "{basename}"}, deletion_grace=grace, **DELETES)
+    assert lab.run("sync").code == 0
+    hidden(monkeypatch, "app/b", "app/c")
+    lab.run("sync")
+    moved(lab, "aws", way)
+    aws.delete_secret(SecretId="app/c", ForceDeleteWithoutRecovery=True)
+    cycles(lab)
+    assert lab.site.values() == {"a": "of a", "b": "of b"}, "what is gone goes, what is there stays"
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("grace", ["0s", "1h"])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_rolled_back_is_kept_though_its_newest_version_is_gone(
+    lab: Lab, bao: Bao, way: str, grace: str
+) -> None:
+    lab.vault(bao)
+    for value in ("one", "two"):
+        bao.put("app/a", v=value)
+    bao.put("app/b", v="of b")
+    rule = {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"}
+    lab.job("job", "vault", rule, deletion_grace=grace, **DELETES)
+    assert lab.run("sync").code == 0
+    back = lab.run("rollback", f"{bao.mount}/app/a", "--to", "1", "--until", "30d", "--reason", "x")
+    assert back.code == 0
+    bao.root.secrets.kv.v2.delete_latest_version_of_secret("app/a", mount_point=bao.mount)
+    lab.run("sync")
+    moved(lab, "vault", way)
+    cycles(lab)
+    assert lab.site.values() == {"a": "one", "b": "of b"}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("way", WAYS)
+def test_a_glob_that_lists_nothing_is_not_believed_under_another_name(
+    lab: Lab, aws: Any, aws_url: str, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    for name in ("a", "b"):
+        aws.create_secret(Name=f"app/{name}", SecretString=f"of {name}")
+    lab.aws(aws_url)
+    lab.job("job", "aws", {"path": "app/*", "name": "{basename}"}, deletion_grace="0s", **DELETES)
+    assert lab.run("sync").code == 0
+    hidden(monkeypatch, "app/a", "app/b")
+    moved(lab, "aws", way)
+    cycles(lab)
+    assert lab.site.values() == {"a": "of a", "b": "of b"}
+
+
+def test_another_place_is_no_other_name(lab: Lab, bao: Bao) -> None:
+    """The job goes to another mount: what came from the old one is nobody's, and goes after its grace."""
+    lab.vault(bao)
+    for name in ("a", "b"):
+        bao.put(f"app/{name}", v=f"of {name}")
+    rule = {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"}
+    lab.job("job", "vault", rule, deletion_grace="0s", **DELETES)
+    assert lab.run("sync").code == 0
+    bao.put("new/c", v="of c")
+    lab.config["jobs"]["job"]["secrets"][0]["path"] = f"{bao.mount}/new/*"
+    lab.config["sources"]["other"] = lab.config["sources"].pop("vault")
+    lab.config["jobs"]["job"]["source"] = "other"
+    cycles(lab)
+    assert lab.site.values() == {"c": "of c"}
+
+
+def test_a_name_that_is_gone_is_a_fault_of_one_look(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    lab.run("check")
+    with App(load(lab.config_file), Surroundings()) as app:
+        for look in (app.source, app.target):
+            with pytest.raises(ConfigError, match=r"no (source|target) gone any more"):
+                look("gone")
