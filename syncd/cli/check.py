@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,9 @@ from syncd.cli.check_machine import Row, environment, missing_credentials, state
 from syncd.cli.context import Context
 from syncd.cli.output import show_json, show_table, warn
 from syncd.cli.parameters import Json
-from syncd.domain import ReadFailure
+from syncd.domain import ReadFailure, RuleCheck
 from syncd.errors import ConfigError, PlanMoved, SyncdError, worst
+from syncd.reconcile.observe.mounts import conflict_of
 
 if TYPE_CHECKING:
     from syncd.bootstrap.app import App
@@ -171,30 +172,27 @@ def _sources(app: App) -> Iterator[tuple[str, str, str, int]]:
     for name in sorted(app.settings.sources):
         rules = [rule for job in app.runtime.jobs.values() if job.source == name for rule in job.rules]
         try:
-            for check_result in app.source(name).check(rules):
-                if isinstance(check_result, ReadFailure):
-                    yield (
-                        "failed",
-                        f"source {name}",
-                        f"{check_result.location}: {check_result.message}; fix: {check_result.hint}",
-                        4,
-                    )
-                elif check_result.found:
-                    yield (
-                        "ok",
-                        f"source {name}",
-                        f"{check_result.rule}: {check_result.found} found by {check_result.listing_method}",
-                        0,
-                    )
-                else:
-                    asked = f"{check_result.rule} selects nothing (asked by {check_result.listing_method})"
-                    seen = f"{asked}: is the path right?"
-                    yield "warning", f"source {name}", seen, 0
+            for found in app.source(name).check(rules):
+                yield _of_rule(name, found, app.ledger.known_mounts(name))
             if not rules:
                 yield "ok", f"source {name}", "no job uses it", 0
         except SyncdError as error:
             # The other sources and the targets are tried all the same: one run tells all that is wrong.
             yield "failed", f"source {name}", f"{error.message}; fix: {error.hint}", error.exit_code
+
+
+def _of_rule(source: str, found: ReadFailure | RuleCheck, known: Mapping[str, str]) -> Row:
+    what = f"source {source}"
+    if isinstance(found, RuleCheck):
+        # A cycle would refuse it: what another mount lacks is not gone.
+        conflict = conflict_of(source, known, found.mount, found.mount_id) if found.mount_id else None
+        if conflict is None and found.found:
+            return "ok", what, f"{found.rule}: {found.found} found by {found.listing_method}", 0
+        if conflict is None:
+            seen = f"{found.rule} selects nothing (asked by {found.listing_method}): is the path right?"
+            return "warning", what, seen, 0
+        found = conflict
+    return "failed", what, f"{found.location}: {found.message}; fix: {found.hint}", 4
 
 
 def _targets(app: App) -> Iterator[tuple[str, str, str, int]]:

@@ -105,6 +105,10 @@ def remount(
                 f"there is no source {source}", hint=f"the sources are {', '.join(sorted(app.settings.sources))}"
             )
         if not app.ledger.remount(source, mount):
-            raise ConfigError(f"the ledger knows no mount {mount} of {source}", hint="see the path of the rule")
+            known = ", ".join(sorted(app.ledger.known_mounts(source)))
+            raise ConfigError(
+                f"the ledger knows no mount {mount} of {source}: the next cycle accepts the one that it finds there",
+                hint=f"it knows {known}" if known else "see the path of the rule",
+            )
     show(f"the next cycle accepts the mount that is at {mount} now")
     return 0

@@ -192,3 +192,6 @@ class RuleCheck:
     """How many secrets."""
     listing_method: str
     """How they were listed."""
+    mount: str = ""
+    mount_id: str = ""
+    """Which mount or account answered, as a `Snapshot` has it."""

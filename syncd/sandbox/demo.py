@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -162,17 +163,25 @@ def seed(around: Surroundings) -> int:
 
 
 @contextmanager
-def _folder(keep: Path | None, what: str) -> Iterator[Path]:
+def servers_in(keep: Path | None, what: str) -> Iterator[Path]:
     """The folder given, or one that is gone afterwards. Raises `ConfigError` for one of servers that are gone."""
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
-        if (keep / "state.db").exists():
-            raise ConfigError(
-                f"{keep} holds a ledger of secrets on servers that are gone",
-                hint="name another folder, or remove this one",
-            )
-        # Paths in a configuration start at its file: a relative folder would be looked for within itself.
-        yield keep.resolve()
+        with (keep / "in-use").open("w") as used:
+            try:
+                # The system lets go of it when the process ends, however that was.
+                fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ConfigError(
+                    f"{keep} is of servers that run, whose keys would be written over", hint="name another folder"
+                ) from None
+            if (keep / "state.db").exists():
+                raise ConfigError(
+                    f"{keep} holds a ledger of secrets on servers that are gone",
+                    hint="name another folder, or remove this one",
+                )
+            # Paths in a configuration start at its file: a relative folder would be looked for within itself.
+            yield keep.resolve()
         return
     with tempfile.TemporaryDirectory(prefix=f"syncd-{what}-") as folder:
         yield Path(folder)
@@ -190,7 +199,7 @@ def _expect(*, well: bool) -> None:
 
 def run_demo(keep: Path | None, say: Say) -> int:
     """The story, each step with the command that a user would type. 0 when all went as told."""
-    with _folder(keep, "demo") as folder:
+    with servers_in(keep, "demo") as folder:
         say("Starting a real OpenBao (Vault's open fork), an AWS emulator and a Wix emulator on this machine ...")
         with surroundings(folder) as around:
             try:
@@ -266,7 +275,7 @@ def run_sandbox(wanted: SandboxRequest, say: Say, stop: threading.Event) -> int:
     only, port, sites = wanted.only, wanted.port, wanted.sites
     # Before any server is started for nothing.
     _see_free(port)
-    with _folder(wanted.folder, "sandbox") as home, ExitStack() as stack:
+    with servers_in(wanted.folder, "sandbox") as home, ExitStack() as stack:
         if only == "wix":
             wix = Wix()
             url = stack.enter_context(serving(wix, port))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
 
 from syncd.cli.app import in_front, run
-from syncd.sandbox.demo import site_ids
+from syncd.sandbox.demo import servers_in, site_ids
 from tests.lab import Bao, Lab
 
 
@@ -20,7 +24,6 @@ from tests.lab import Bao, Lab
         (["state", "list", "--log-format=json"], ["--log-format=json", "state", "list"]),
         (["--debug", "status"], ["--debug", "status"]),
         (["explain", "--", "--debug"], ["explain", "--", "--debug"]),
-        (["sync", "--config"], ["sync", "--config"]),
         ([], []),
     ],
 )
@@ -126,6 +129,50 @@ def test_init_breaks_no_file(tmp_path: Path) -> None:
             *FLAGS["aws"],
         ]
         assert (run(words) == 3 and not (tmp_path / "x.yaml").exists()) or (tmp_path / "x.yaml").unlink() is None
+
+
+def answered(file: Path, answers: list[str]) -> str:
+    """`syncd init` at a terminal, each question answered in turn. Returns: all that it said."""
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "syncd", "--config", str(file), "init"])
+    said = b""
+    with suppress(OSError):  # the terminal is gone when the command has ended
+        for answer in answers:
+            while not said.rstrip().endswith((b":", b"]:")):
+                said += os.read(terminal, 4096)
+            os.write(terminal, answer.encode() + b"\n")
+            said += b"\n"
+        while part := os.read(terminal, 4096):
+            said += part
+    os.waitpid(process, 0)
+    os.close(terminal)
+    return said.decode()
+
+
+def test_init_asks_again_for_what_does_not_fit_and_loses_no_answer(tmp_path: Path) -> None:
+    file, site = tmp_path / "new.yaml", "5f1c9b6e-1111-4000-8000-000000000001"
+    said = answered(
+        file,
+        ["a b", "team", "vualt", "both", "vault.example.com", "https://v.example.com", "kv", "kv/**", "eu west",
+         "eu-west-1", "prod/*", "00000000-0000-0000-0000-000000000000", site],
+    )  # fmt: skip
+    made = yaml.safe_load(file.read_text())
+    assert said.count("that does not fit") == 6 and "all zeros" in said, said
+    assert made["owner"] == "team" and made["targets"]["site"]["auth"]["site_id"] == site
+    assert [job["secrets"][0]["path"] for job in made["jobs"].values()] == ["kv/**", "prod/*"]
+
+
+@pytest.mark.parametrize("again", [["demo", "--keep"], ["sandbox", "--only", "wix", "--dir"]])
+def test_servers_that_run_keep_their_folder(
+    again: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with servers_in(tmp_path, "sandbox"):
+        before = sorted(tmp_path.iterdir())
+        assert run([*again, str(tmp_path)]) == 3 and "servers that run" in capsys.readouterr().err
+        assert sorted(tmp_path.iterdir()) == before
+    with servers_in(tmp_path, "sandbox"):
+        pass  # they ended, so the folder is free
 
 
 def test_the_sandbox_has_as_many_sites_as_asked() -> None:

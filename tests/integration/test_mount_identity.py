@@ -61,8 +61,12 @@ def test_another_aws_region_is_another_place(lab: Lab, aws: Any, aws_url: str) -
     for _ in range(2):
         assert lab.run("sync").code == 4
         assert lab.site.values() == before
+    seen = lab.run("check", "--connect")
+    assert seen.code == 4 and "syncd state remount aws account" in seen.out, "check tells it before a cycle does"
     other.delete_secret(SecretId="h/a", ForceDeleteWithoutRecovery=True)
     assert lab.run("state", "remount", "aws", "account").code == 0
+    again = lab.run("state", "remount", "aws", "account")
+    assert again.code == 3 and "the next cycle accepts the one that it finds" in again.err
     other.close()
 
 

@@ -45,18 +45,25 @@ def is_new_mount(known: Mapping[str, str], snapshot: Snapshot) -> bool:
     return bool(snapshot.mount_id and snapshot.mount not in known and snapshot.entries)
 
 
+def conflict_of(source: str, known: Mapping[str, str], mount: str, mount_id: str) -> ReadFailure | None:
+    """What to tell of a mount or account that is not the one that the ledger knows; None where it is."""
+    conflict = conflicting_mount(known, mount, mount_id)
+    if not conflict:
+        return None
+    return ReadFailure(
+        location=mount or mount_id or "the account",
+        message="another mount or account than the one that the ledger knows",
+        hint=f"if it was replaced on purpose: syncd state remount {source} {conflict}",
+    )
+
+
 def without_conflicting_mount(source: str, known: Mapping[str, str], snapshot: Snapshot) -> Snapshot:
     """The listing; a failure in its place where the mount under a known name has another identity."""
     if not snapshot.complete and not snapshot.mount_id:
         return snapshot  # it failed, and says so
-    conflict = conflicting_mount(known, snapshot.mount, snapshot.mount_id)
-    if not conflict:
+    failure = conflict_of(source, known, snapshot.mount, snapshot.mount_id)
+    if failure is None:
         return snapshot
-    failure = ReadFailure(
-        location=snapshot.mount or snapshot.mount_id or "the account",
-        message="another mount or account than the one that the ledger knows",
-        hint=f"if it was replaced on purpose: syncd state remount {source} {conflict}",
-    )
     # Nothing that it shows is one of our secrets, and nothing that it lacks is gone.
     return replace(snapshot, entries=(), failures=(failure,), complete=False)
 
