@@ -91,7 +91,7 @@ def _roll_back(
 ) -> list[tuple[str, str]]:
     """Find every older version before anything is kept: all of it or nothing."""
     from syncd.domain.audit import CAUSE
-    from syncd.reconcile.rollback import Terms, entries_of, rollback_to
+    from syncd.reconcile.rollback import Terms, entries_of, replaced_by, rollback_to
 
     now = app.runtime.clock()
     if until <= now:
@@ -101,7 +101,8 @@ def _roll_back(
     found: list[tuple[Taken, Rollback]] = [(item, rollback_to(app.runtime, item, to, terms)) for item, to in chosen]
     # Kept in one transaction with their lines: no rollback holds of which the trail does not know.
     entries = [entry for item, kept in found for entry in entries_of(item.records, kept)]
-    app.ledger.decisions.roll_back([kept for _, kept in found], entries)
+    replaced = replaced_by([item for item, _ in found], app.ledger.decisions.rollbacks(), app.is_renamed)
+    app.ledger.decisions.roll_back([kept for _, kept in found], entries, replaced)
     for item, kept in found:
         show(f"{item.path}: {kept}")
     return [(item.source, item.path) for item, _ in found]

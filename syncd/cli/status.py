@@ -136,8 +136,15 @@ def _entry_row(entry: dict[str, Any], now: datetime) -> list[str]:
         ago(entry["last_success_at"], now),
         ("due" if following <= now else ago(following, now)) if following else "by hand",
         tally or "none",
-        entry["message"],
+        entry["message"] or _why_stale(entry, now),
     ]
+
+
+def _why_stale(entry: dict[str, Any], now: datetime) -> str:
+    """Why nobody knows whether the sites are as their sources are: nothing has looked for longer than it should."""
+    if "stale" not in entry["secrets"]:
+        return ""
+    return f"no cycle has looked since {ago(entry['last_run_at'], now)}: does syncd run go on? At once: syncd sync"
 
 
 def _records_by_job(app: App) -> dict[tuple[str, str], list[Record]]:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from syncd.cli.context import Context
@@ -60,11 +61,14 @@ class _Bar:
     def __init__(self, progress: Progress, inner: CycleObserver) -> None:
         self._progress, self._inner = progress, inner
         self._task = progress.add_task("looking", total=None)
+        self._planned, self._lock = 0, Lock()
 
     def on_planned(self, count: int) -> None:
-        # A cycle plans again until nothing is left; its last plan, an empty one, would set the bar back.
-        if count:
-            self._progress.update(self._task, description="writing", total=count, completed=0)
+        # Of all jobs and sites at once, each of which plans again until nothing is left: one bar for all of it.
+        with self._lock:
+            self._planned += count
+            if self._planned:
+                self._progress.update(self._task, description="writing", total=self._planned)
         self._inner.on_planned(count)
 
     def on_outcome(self, outcome: Outcome, job: str, target: str) -> None:

@@ -26,6 +26,7 @@ from syncd.reconcile.rollback import (
     entries_of_end,
     jobs_of,
     paths_of,
+    replaced_by,
     rollback_to,
     taken,
 )
@@ -127,7 +128,8 @@ class Actions:
                 # Every version is looked up before one is kept: a path that fails leaves none half rolled back.
                 kept = [(item, rollback_to(app.runtime, item, version, terms)) for item in found]
                 entries = [entry for item, rollback in kept for entry in entries_of(item.records, rollback)]
-                app.ledger.decisions.roll_back([rollback for _, rollback in kept], entries)
+                replaced = replaced_by(found, app.ledger.decisions.rollbacks(), app.is_renamed)
+                app.ledger.decisions.roll_back([rollback for _, rollback in kept], entries, replaced)
                 said = "; ".join(f"{item.path}: {rollback}" for item, rollback in kept)
             # The answer does not wait for the cycles: a page that hangs for minutes is asked again.
             waits = self._woken(

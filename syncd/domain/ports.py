@@ -262,7 +262,7 @@ class StateStore(Protocol):
     def rollbacks(self, source: str) -> Mapping[str, Rollback]:
         """The paths of a source that a person rolled back, as far as that holds at this moment."""
 
-    def orphaned_mounts(self, configured: Container[str]) -> dict[str, str]:
+    def orphaned_mounts(self, source: str, configured: Container[str]) -> dict[str, str]:
         """Mount to its id, of sources that no job has any more and of which the ledger still has secrets.
 
         Whoever takes them over under another name has to find the same mount. `configured`: the sources of jobs.

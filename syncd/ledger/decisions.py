@@ -191,14 +191,19 @@ class Decisions:
             found = [_rollback(row) for row in connection.execute(query).mappings()]
         return {(item.source, item.path): item for item in found if item.until > now}
 
-    def roll_back(self, wanted: Iterable[Rollback], entries: Iterable[Entry]) -> None:
-        """Keep rollbacks, with their lines; one of the same path is replaced."""
+    def roll_back(
+        self, wanted: Iterable[Rollback], entries: Iterable[Entry], replaced: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """Keep rollbacks, with their lines; one of the same path is replaced, as are those that `replaced` names."""
         rows = []
         for item in wanted:
             row = {key: getattr(item, key) for key in Rollback.__dataclass_fields__ if key != "version"}
             version = item.version
             rows.append({**row, "version": version.token, "number": version.number, "lineage": version.lineage})
+        table = tables.rollbacks.c
         with self._writing() as connection:
+            for source, path in replaced:
+                connection.execute(delete(tables.rollbacks).where(and_(table.source == source, table.path == path)))
             upsert(connection, tables.rollbacks, rows)
             trail.append(connection, CONTROL, entries, self._clock())
 

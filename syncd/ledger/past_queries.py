@@ -24,6 +24,7 @@ from syncd.ledger.audit_trail import AuditTrail
 from syncd.ledger.decisions import Decisions
 from syncd.ledger.listings import ListedSecret, facts_of, listed_secrets
 from syncd.ledger.record_queries import RecordQueries
+from syncd.ledger.replaced_mounts import before
 from syncd.ledger.rows import as_recent, as_run
 
 
@@ -62,16 +63,18 @@ class PastQueries(RecordQueries):
         """The paths of a source that a person rolled back, as far as that holds at this moment."""
         return {path: item for (_, path), item in self.decisions.rollbacks(source).items()}
 
-    def orphaned_mounts(self, configured: Container[str]) -> dict[str, str]:
+    def orphaned_mounts(self, source: str, configured: Container[str]) -> dict[str, str]:
         """Mount to its id, of sources that no job has any more and of which the ledger still has secrets.
 
+        `source`: who asks; what a person said to be the place before it says nothing of the one that it leads to now.
         `configured`: the sources of jobs. Two of them that have a mount of one name tell nothing.
         """
         found: dict[str, set[str]] = {}
         sources = {row["source"] for row in self._all(select(tables.mounts.c.source).distinct())}
-        for source in sorted(name for name in sources if name not in configured):
-            if self._all(select(tables.records.c.name).where(tables.records.c.source == source).limit(1)):
-                for mount, mount_id in self.known_mounts(source).items():
+        gone = (name for name in sources if name not in configured and not name.startswith(before(source)))
+        for name in sorted(gone):
+            if self._all(select(tables.records.c.name).where(tables.records.c.source == name).limit(1)):
+                for mount, mount_id in self.known_mounts(name).items():
                     found.setdefault(mount, set()).add(mount_id)
         return {mount: ids.pop() for mount, ids in found.items() if len(ids) == 1}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -29,6 +29,7 @@ from syncd.ledger.faults import translated
 from syncd.ledger.journal import SiteJournal, lock_lost, move
 from syncd.ledger.migrations import migrate
 from syncd.ledger.past_queries import PastQueries
+from syncd.ledger.replaced_mounts import followed
 from syncd.ledger.sessions import Sessions
 from syncd.ledger.site_lock import TURNS, advisory_lock, file_lock, holds_lock, session_of
 from syncd.ledger.statements import upsert
@@ -269,8 +270,11 @@ class Ledger(PastQueries):
             connection.execute(update(known).where(known.c.site == old).values(site=site))
             connection.execute(delete(known).where(known.c.old == site))
 
-    def remount(self, source: str, mount: str) -> bool:
-        """Forget which mount this was, so that the next cycle accepts the one that is there."""
+    def remount(self, source: str, mount: str, moved_jobs: Collection[str] = ()) -> bool:
+        """Forget which mount this was, so that the next cycle accepts the one that is there.
+
+        `moved_jobs`: jobs that read another source by now, whose rows stay with the mount that was there.
+        """
         given = mount.strip("/")
         known = next((known for known in self.known_mounts(source) if known.strip("/") == given), None)
         if known is None:
@@ -279,6 +283,7 @@ class Ledger(PastQueries):
         # A Vault mount ends in a slash; an AWS account is the whole source.
         within = path.path.startswith(known, autoescape=True) if known.endswith("/") else true()
         with self.writing() as connection:
+            followed(connection, source, known, moved_jobs)
             connection.execute(delete(tables.mounts).where(and_(key.source == source, key.mount == known)))
             # Versions begin anew with a mount: what is known of the one before would make them look old.
             connection.execute(delete(tables.paths).where(and_(path.source == source, within)))

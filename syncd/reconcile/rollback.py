@@ -76,10 +76,13 @@ def taken_paths(runtime: Runtime, records: Iterable[Record], paths: Iterable[tup
 
 
 def _of_path(runtime: Runtime, source: str, path: str, rows: tuple[Record, ...]) -> Taken:
+    configured = {job.source for job in runtime.jobs.values()}
     for job in runtime.jobs.values():
+        # A name that no configuration has any more: its secrets are read by the name that their job has for it now.
+        is_renamed = source not in configured and job.name in {row.job for row in rows}
         for rule in job.rules:
-            if job.source == source and not rule.pin and selects_path(rule, path):
-                return Taken(source=source, path=path, records=rows, job=job, rule=rule)
+            if (job.source == source or is_renamed) and not rule.pin and selects_path(rule, path):
+                return Taken(source=job.source, path=path, records=rows, job=job, rule=rule)
     raise ConfigError(f"no rule of a job takes {path} any more", hint="a rollback needs one that reads it")
 
 
@@ -101,8 +104,39 @@ def ended_paths(
         raise ConfigError(
             f"{what} is not rolled back", hint="what is rolled back: syncd state list --status rolled_back"
         )
-    _see_that_it_is_one(what, {f"{source}:{path}" for source, path in chosen})
-    return chosen
+    _see_that_it_is_one(what, {f"{source}:{path}" for source, path in _one_a_place(chosen, is_same)})
+    # One of the same secret under another name of its source would hold on in the place of the one that ends.
+    return sorted(key for key in rollbacks if any(key == one or _is_one_secret(key, one, is_same) for one in chosen))
+
+
+def _is_one_secret(one: tuple[str, str], other: tuple[str, str], is_same: SamePlace) -> bool:
+    (source, path), (second, same_path) = one, other
+    return path == same_path and (is_same(source, second, path) or is_same(second, source, path))
+
+
+def _one_a_place(keys: Iterable[tuple[str, str]], is_same: SamePlace) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for key in keys:
+        if not any(_is_one_secret(key, other, is_same) for other in found):
+            found.append(key)
+    return found
+
+
+def replaced_by(
+    found: Iterable[Taken], rollbacks: Iterable[tuple[str, str]], is_same: SamePlace
+) -> list[tuple[str, str]]:
+    """Rollbacks of the same secrets under other names of their sources, which new ones take the place of."""
+    known = list(rollbacks)
+    return [
+        key
+        for item in found
+        for key in known
+        if key[0] != item.source
+        and key[1] == item.path
+        and (
+            key[0] in {row.ref.source for row in item.records} or _is_one_secret(key, (item.source, item.path), is_same)
+        )
+    ]
 
 
 def entries_of_end(records: Iterable[Record], paths: Iterable[tuple[str, str]], is_same: SamePlace) -> Iterator[Entry]:

@@ -34,9 +34,11 @@ def _plain(thing: object) -> object:
     return thing.isoformat() if isinstance(thing, datetime) else str(thing)
 
 
-def refused(status: int, message: str, fix: str = "") -> Response:
+def refused(status: int, message: str, fix: str = "", headers: Mapping[str, str] | None = None) -> Response:
     """Why not, and what to do."""
-    return answer({"error": message, "fix": fix}, status)
+    response = answer({"error": message, "fix": fix}, status)
+    response.headers.update(headers or {})
+    return response
 
 
 class Api:

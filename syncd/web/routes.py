@@ -16,7 +16,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from syncd.errors import SyncdError
-from syncd.web.api import Api
+from syncd.web.api import BASE as API
+from syncd.web.api import Api, refused
 from syncd.web.auth import who_asks
 from syncd.web.console import Console, page
 from syncd.web.hooks.vault_audit import written
@@ -165,11 +166,13 @@ def build(service: Service) -> Starlette:
         """What is not there, and what is there for forms alone: a page for people, a line for programs."""
         code = error.status_code if isinstance(error, HTTPException) else 404
         title = "There is no such page" if code == 404 else "That address is for a form; begin at the overview"
+        headers = getattr(error, "headers", None)
+        if request.url.path.startswith(f"{API}/"):
+            said = "there is no such address" if code == 404 else f"{request.method} is not for this address"
+            return refused(code, said, f"see {API}/openapi.json", headers)
         if "text/html" in request.headers.get("accept", ""):
             return page("message.html", None, request, code, title=title)
-        return PlainTextResponse(
-            f"{'not found' if code == 404 else 'not allowed'}\n", code, getattr(error, "headers", None)
-        )
+        return PlainTextResponse(f"{'not found' if code == 404 else 'not allowed'}\n", code, headers)
 
     app = Starlette(
         exception_handlers={404: nothing, 405: nothing},

@@ -11,6 +11,7 @@ from syncd.bootstrap.app import App, Surroundings
 from syncd.config import load
 from syncd.errors import ConfigError
 from tests.lab import Bao, Lab
+from tests.support.elsewhere import Elsewhere, elsewhere
 from tests.support.hidden import hidden
 
 DELETES = {"deletion_policy": "delete", "guard": {"max_deletes": 100}}
@@ -122,3 +123,90 @@ def test_a_name_that_is_gone_is_a_fault_of_one_look(lab: Lab, bao: Bao) -> None:
         for look in (app.source, app.target):
             with pytest.raises(ConfigError, match=r"no (source|target) gone any more"):
                 look("gone")
+
+
+@pytest.fixture
+def two(lab: Lab, bao: Bao) -> tuple[Lab, Bao, Elsewhere]:
+    """Two places with a mount of one name; job `ja` reads the one under `a`, `jb` the other under `b`."""
+    there = elsewhere(bao)
+    lab.vault(bao, "a")
+    lab.vault(there, "b", namespace=there.namespace)
+    for value in ("x1", "x2"):
+        bao.put("app/x", v=value)
+    bao.put("app/y", v="y of a")
+    there.put("app/x", v="x of b")
+    there.put("app/z", v="z of b")
+    for job, source in (("ja", "a"), ("jb", "b")):
+        rule = {"path": f"{bao.mount}/app/*", "field": "v", "name": f"{source.upper()}_{{basename}}"}
+        lab.job(job, source, rule, deletion_grace="0s", **DELETES)
+    assert lab.run("sync").code == 0
+    return lab, bao, there
+
+
+ORDERS = [("a", "b"), ("b", "a"), ("sync", "a", "b"), ("a", "sync", "b", "sync")]
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("newest", ["is there", "is gone"])
+@pytest.mark.parametrize("order", ORDERS, ids="-".join)
+def test_names_that_are_swapped_take_nothing_of_each_other(
+    two: tuple[Lab, Bao, Elsewhere], order: tuple[str, ...], newest: str
+) -> None:
+    """What is rolled back is of the place where it was, whoever has its name when a person accepts the mounts."""
+    lab, bao, _ = two
+    roll = ("rollback", f"a:{bao.mount}/app/x", "--to", "1", "--until", "30d", "--reason", "x")
+    assert lab.run(*roll).code == 0
+    if newest == "is gone":
+        bao.root.secrets.kv.v2.delete_latest_version_of_secret("app/x", mount_point=bao.mount)
+        lab.run("sync")
+    sources, jobs = lab.config["sources"], lab.config["jobs"]
+    sources["a"], sources["b"] = sources["b"], sources["a"]
+    jobs["ja"]["source"], jobs["jb"]["source"] = "b", "a"
+    for step in order:
+        done = lab.run("sync") if step == "sync" else lab.run("state", "remount", step, f"{bao.mount}/")
+        assert done.code in {0, 1, 4}, done.err
+    cycles(lab)
+    wanted = {"A_x": "x1", "A_y": "y of a", "B_x": "x of b", "B_z": "z of b"}
+    assert lab.site.values() == wanted
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("newest", ["is there", "is gone"])
+@pytest.mark.parametrize("order", [("remount",), ("sync", "remount")], ids="-".join)
+def test_a_name_that_is_used_again_takes_nothing_along(
+    two: tuple[Lab, Bao, Elsewhere], order: tuple[str, ...], newest: str
+) -> None:
+    lab, bao, _ = two
+    assert lab.run("rollback", "A_x", "--to", "1", "--until", "30d", "--reason", "x").code == 0
+    if newest == "is gone":
+        bao.root.secrets.kv.v2.delete_latest_version_of_secret("app/x", mount_point=bao.mount)
+        lab.run("sync")
+    sources, jobs = lab.config["sources"], lab.config["jobs"]
+    sources["old"], sources["a"] = sources["a"], sources.pop("b")
+    jobs["ja"]["source"], jobs["jb"]["source"] = "old", "a"
+    for step in order:
+        lab.run("sync") if step == "sync" else lab.run("state", "remount", "a", f"{bao.mount}/")
+    cycles(lab)
+    values = lab.site.values()
+    assert (values["A_x"], values["A_y"]) == ("x1", "y of a"), values
+    assert (values["B_x"], values["B_z"]) == ("x of b", "z of b"), values
+
+
+@pytest.mark.parametrize("looked", [True, False])
+def test_a_second_rollback_takes_the_place_of_the_first_under_its_old_name(lab: Lab, bao: Bao, looked: bool) -> None:
+    lab.vault(bao)
+    for value in ("one", "two", "three"):
+        bao.put("app/db", v=value)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "DB"})
+    assert lab.run("sync").code == 0
+    back = ("--until", "30d", "--reason", "x")
+    assert lab.run("rollback", "DB", "--to", "1", *back).code == 0
+    lab.config["sources"]["other"] = lab.config["sources"].pop("vault")
+    lab.config["jobs"]["job"]["source"] = "other"
+    if looked:
+        lab.run("sync")
+    assert lab.run("rollback", "DB", "--to", "2", *back).code == 0
+    assert lab.site.values() == {"DB": "two"}
+    assert lab.run("rollback", "DB", "--end", "--reason", "x").code == 0
+    lab.run("sync")
+    assert lab.site.values() == {"DB": "three"}, "nothing of the first one is left"

@@ -75,7 +75,7 @@ class SourceObserver:
         self._hinted_paths = hinted_paths
         self._states = access.store.known_paths(access.source.name)
         self._mounts = dict(access.store.known_mounts(access.source.name))
-        self._taken_over = access.store.orphaned_mounts(access.configured)
+        self._taken_over = access.store.orphaned_mounts(access.source.name, access.configured)
         self._seen = _Seen(
             rollbacks=access.store.rollbacks(access.source.name),
             rollbacks_of_others=access.store.rollbacks_of_others({access.source.name}),

@@ -97,10 +97,15 @@ class NameClaims:
         return record if len(places) > 1 else replace(record, ref=replace(record.ref, source=source))
 
     def where_it_is(self, record: Record) -> SecretRef:
-        """A record's reference, by a source that can be asked: its own, or what that is called now."""
+        """A record's reference, by a source that can be asked: its job's in the same place, its own, or its heir."""
+        own = self.jobs.get(record.job, self.jobs[self.job])
+        place = self._place(record.ref.source, record.ref.path)
+        # Its own name may lead elsewhere by now, where the job does not look.
+        if place and place == self._place(own.source, record.ref.path):
+            return replace(record.ref, source=own.source)
         if not self.sources or record.ref.source in self.sources:
             return record.ref
-        return self.as_of_today(record, self.jobs.get(record.job, self.jobs[self.job]))
+        return self.as_of_today(record, own)
 
     def _place(self, source: str, path: str) -> str:
         """Which mount or account a path of a source lies in; empty where that is not known."""

@@ -1,0 +1,67 @@
+"""A mount that a person said was replaced: what the ledger has of the one before goes to whoever leads there now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, select, true
+
+from syncd.domain import Record
+from syncd.ledger import schema as tables
+from syncd.ledger.rows import as_record, record_row, sealed
+from syncd.ledger.statements import upsert
+
+
+def before(source: str) -> str:
+    """How the names begin of places to which a source led before; no configuration has such a name."""
+    return f"{source} before "
+
+
+def followed(connection: Connection, source: str, mount: str, moved_jobs: Collection[str]) -> int:
+    """Give rows and rollbacks of the mount that was there to the name that its source has now.
+
+    `moved_jobs`: those that read another source by now. Their rows are of the mount that was there, whoever has the
+    name today: as long as no other source is known to lead to it, they bear a name that no configuration has.
+    Returns: how many rows.
+    """
+    known = tables.mounts.c
+    ids = connection.execute(select(known.mount_id).where(and_(known.source == source, known.mount == mount)))
+    mount_id = str(ids.scalar_one())
+    same = and_(known.source != source, known.mount == mount, known.mount_id == mount_id)
+    name = connection.execute(select(known.source).where(same).order_by(known.source)).scalars().first()
+    rows = _rows(connection, source, mount)
+    moving = [row for row in rows if row.job in moved_jobs]
+    going = {row.ref.path for row in moving} - {row.ref.path for row in rows if row.job not in moved_jobs}
+    if name is None and moving:
+        name = f"{before(source)}{mount_id[:8]}"
+        upsert(connection, tables.mounts, [sealed({"source": name, "mount": mount, "mount_id": mount_id})])
+    if name is None:
+        return 0
+    moved = (replace(row, ref=replace(row.ref, source=name)) for row in moving)
+    upsert(connection, tables.records, (record_row(row) for row in moved))
+    staying = {row.ref.path for row in rows} - going
+    _give_rollbacks(connection, source, mount, name, staying)
+    return len(moving)
+
+
+def _rows(connection: Connection, source: str, mount: str) -> list[Record]:
+    c = tables.records.c
+    query = select(tables.records).where(and_(c.source == source, _within(c.path, mount)))
+    return [as_record(dict(row)) for row in connection.execute(query).mappings()]
+
+
+def _within(column: Any, mount: str) -> ColumnElement[bool]:
+    # A Vault mount ends in a slash; an AWS account is the whole source.
+    return column.startswith(mount, autoescape=True) if mount.endswith("/") else true()
+
+
+def _give_rollbacks(connection: Connection, source: str, mount: str, name: str, staying: Collection[str]) -> None:
+    c = tables.rollbacks.c
+    query = select(tables.rollbacks).where(and_(c.source == source, _within(c.path, mount)))
+    for row in connection.execute(query).mappings().all():
+        upsert(connection, tables.rollbacks, [{**row, "source": name}])
+        # What still reads the old name is held as well: nobody knows yet that its version is another one.
+        if row["path"] not in staying:
+            connection.execute(delete(tables.rollbacks).where(and_(c.source == source, c.path == row["path"])))
