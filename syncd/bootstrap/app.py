@@ -139,6 +139,9 @@ class App:
             "tokens": may,
             "proxy": users,
             "rules": {rule.id: rule.then for rule in settings.rules},
+            # What each rule asked for at some time, and whom it left alone, is nowhere else once the file is changed.
+            "checks": {rule.id: rule.written(without={"id", "then", "except_"}) for rule in settings.rules},
+            "exceptions": {rule.id: rule.written()["except"] for rule in settings.rules if rule.except_},
             "only": {
                 item.name: item.only.model_dump(exclude_none=True) for item in server.tokens if item.only is not None
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -127,6 +128,10 @@ class GovernanceRuleSettings(Selecting):
         description="What it leaves alone for a while, and why",
         examples=[[{"name": "LEGACY_SMTP", "until": "2027-03-01", "reason": "moved with the shop relaunch"}]],
     )
+
+    def written(self, *, without: AbstractSet[str] = frozenset()) -> dict[str, Any]:
+        """The rule as it was written, in types that JSON has. `without`: fields that are left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=set(without))
 
     @model_validator(mode="after")
     def _one_kind_of_check(self) -> Self:

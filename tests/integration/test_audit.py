@@ -323,3 +323,16 @@ def kept_heads(lab: Lab) -> dict[str, object]:
     found = {stream: list(head) for stream, head in ledger.audit_heads().items()}
     ledger.close()
     return {"event": "cycle.finished", "audit_heads": found}
+
+
+def test_what_rules_asked_for_is_in_the_trail(job: Lab) -> None:
+    """The file changes, and with it whom a rule left alone; an auditor asks about the day before."""
+    left = {"name": "LEGACY_*", "until": "2099-03-01", "reason": "moved with the relaunch"}
+    job.config["rules"] = [{"id": "short", "min_length": 16, "path": "*/app/**", "then": "warn", "except": [left]}]
+    job.run("sync")
+    job.config["rules"][0] |= {"min_length": 8, "except": []}
+    job.run("sync")
+    first, second = [line["detail"] for line in trail(job) if line["event"] == "config.loaded"][-2:]
+    assert first["checks"] == {"short": {"path": ["*/app/**"], "min_length": 16}}
+    assert first["exceptions"] == {"short": [left | {"name": ["LEGACY_*"]}]}
+    assert second["checks"]["short"]["min_length"] == 8 and second["exceptions"] == {}
