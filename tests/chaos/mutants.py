@@ -1257,6 +1257,8 @@ def copies(folder: Path) -> Iterator[Path]:
 def main() -> int:
     """Run the mutants whose sentence holds the words given, or all."""
     chosen = [one for one in MUTANTS if all(word in one.sentence for word in sys.argv[1:])]
+    if not chosen:
+        raise SystemExit("no mutant's sentence holds all of these words")
     texts = {mutant: checked(mutant) for mutant in chosen}
     with tempfile.TemporaryDirectory(prefix="syncd-mutants-") as folder:
         free: Queue[Path] = Queue()

@@ -207,6 +207,8 @@ def test_a_second_rollback_takes_the_place_of_the_first_under_its_old_name(lab: 
         lab.run("sync")
     assert lab.run("rollback", "DB", "--to", "2", *back).code == 0
     assert lab.site.values() == {"DB": "two"}
+    with App(load(lab.config_file), Surroundings()) as app:
+        assert [item.label for item in app.ledger.decisions.rollbacks().values()] == ["2"], "one is left to run out"
     assert lab.run("rollback", "DB", "--end", "--reason", "x").code == 0
     lab.run("sync")
     assert lab.site.values() == {"DB": "three"}, "nothing of the first one is left"
