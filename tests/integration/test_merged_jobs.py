@@ -12,7 +12,8 @@ from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.reconcile.run_job import Run, sync_job
 from tests.lab import Bao, Lab
-from tests.support.policies import closed
+from tests.support.elsewhere import elsewhere
+from tests.support.policies import DELETING, closed
 from tests.support.wix_people import changed_by_hand
 
 
@@ -272,3 +273,24 @@ def test_what_another_job_sends_through_another_entry_is_there(lab: Lab, bao: Ba
         assert done.code == 0 and "behind" not in done.out, done.out
         assert lab.site.values() == {"KEY": value} and lab.statuses() == {"KEY": "synced"}
     assert lab.run("where", f"{bao.mount}/app/key").code == 0
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("other_path", [False, True])
+@pytest.mark.parametrize("values", [("1", "2"), ("same", "same")], ids="-".join)
+def test_one_path_of_two_vaults_is_two_secrets(lab: Lab, bao: Bao, values: tuple[str, str], other_path: bool) -> None:
+    there = elsewhere(bao)
+    lab.vault(bao, "a")
+    lab.vault(there, "b", namespace=there.namespace)
+    for place, value in ((bao, values[0]), (there, values[1])):
+        place.put("app/key", v=value)
+        if other_path:
+            place.put("app/more", v="x")
+    rule = {"path": f"{bao.mount}/app/k*", "field": "v", "name": "KEY"}
+    lab.job("first", "a", rule, **DELETING)
+    assert lab.run("sync").code == 0
+    lab.job("second", "b", rule, **DELETING)
+    for _ in range(3):
+        done = lab.run("sync")
+        assert done.code == 1 and "conflict" in done.out and "sends it" not in done.out, done.out
+        assert lab.site.values() == {"KEY": values[0]}

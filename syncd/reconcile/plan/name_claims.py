@@ -82,9 +82,12 @@ class NameClaims:
         ref = record.ref
         own = job.name == record.job or record.job not in self.jobs
         is_known = not self.sources or ref.source in self.sources
-        place = self._place(ref.source, ref.path)
-        is_same = own or not is_known or (bool(place) and place == self._place(job.source, ref.path))
-        return replace(ref, source=job.source) if is_same else ref
+        places = {self._place(name, ref.path) for name in (ref.source, job.source)} - {""}
+        # Two Vaults may have one path, and are two secrets; where a place is not known, the job tells.
+        if len(places) > 1 and is_known:
+            return ref
+        learnt = bool(self._place(ref.source, ref.path) and self._place(job.source, ref.path))
+        return replace(ref, source=job.source) if own or not is_known or learnt else ref
 
     def as_selected(self, record: Record) -> Record:
         """A row of this job by the name that the job's source has now, as the job's rules have to see it.
