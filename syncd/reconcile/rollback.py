@@ -187,7 +187,7 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
         )
     result = _read(source, entry, wanted)
     if result.version is None or result.document is None:
-        which = f"version {wanted}" if wanted else "a version before this one"
+        which = f"version {wanted}" if wanted else "version before this one"
         raise VersionGone(f"{item.path} has no {which} that can be read", hint="name another one with --to")
     _see_that_it_is_older(item.path, entry, result)
     return Rollback(

@@ -167,7 +167,7 @@ def build(service: Service) -> Starlette:
         code = error.status_code if isinstance(error, HTTPException) else 404
         title = "There is no such page" if code == 404 else "That address is for a form; begin at the overview"
         headers = getattr(error, "headers", None)
-        if request.url.path.startswith(f"{API}/"):
+        if request.url.path.startswith("/api/"):
             said = "there is no such address" if code == 404 else f"{request.method} is not for this address"
             return refused(code, said, f"see {API}/openapi.json", headers)
         if "text/html" in request.headers.get("accept", ""):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import threading
 import time
@@ -149,6 +150,16 @@ def test_every_answer_has_safe_headers(port: int, path: str) -> None:
     assert headers["x-content-type-options"] == "nosniff" and headers["cache-control"] == "no-store"
     assert "default-src 'none'" in headers["content-security-policy"] and headers["x-frame-options"] == "DENY"
     assert "server" not in headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [("GET", "/api/v1/nosuch", 404), ("DELETE", "/api/v1/overview", 405), ("GET", "/api/v2/status", 404)],
+)
+def test_what_the_api_does_not_have_is_said_in_json(port: int, method: str, path: str, code: int) -> None:
+    status, text, headers = ask(port, path, method, Accept="text/html")
+    assert status == code and headers["content-type"] == "application/json"
+    assert set(json.loads(text)) == {"error", "fix"} and (code == 404 or "GET" in headers["allow"])
 
 
 def test_slow_and_silent_clients_are_dropped_and_hold_nobody_up(port: int) -> None:
