@@ -104,8 +104,8 @@ def remount(
             raise ConfigError(
                 f"there is no source {source}", hint=f"the sources are {', '.join(sorted(app.settings.sources))}"
             )
-        moved = [name for name, job in app.runtime.jobs.items() if job.source != source]
-        if not app.ledger.remount(source, mount, moved):
+        readers = {name: job.source for name, job in app.runtime.jobs.items()}
+        if not app.ledger.remount(source, mount, readers):
             known = ", ".join(sorted(app.ledger.known_mounts(source)))
             raise ConfigError(
                 f"the ledger knows no mount {mount} of {source}: the next cycle accepts the one that it finds there",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,12 +19,12 @@ def before(source: str) -> str:
     return f"{source} before "
 
 
-def followed(connection: Connection, source: str, mount: str, moved_jobs: Collection[str]) -> int:
+def followed(connection: Connection, source: str, mount: str, readers: Mapping[str, str]) -> int:
     """Give rows and rollbacks of the mount that was there to the name that its source has now.
 
-    `moved_jobs`: those that read another source by now. Their rows are of the mount that was there, whoever has the
-    name today: as long as no other source is known to lead to it, they bear a name that no configuration has.
-    Returns: how many rows.
+    `readers`: each configured job's source. Rows of jobs that do not read this one any more are of the mount that was
+    there, whoever has the name today: as long as no other source is known to lead to it, they bear a name that no
+    configuration has. Returns: how many rows.
     """
     known = tables.mounts.c
     ids = connection.execute(select(known.mount_id).where(and_(known.source == source, known.mount == mount)))
@@ -32,17 +32,19 @@ def followed(connection: Connection, source: str, mount: str, moved_jobs: Collec
     same = and_(known.source != source, known.mount == mount, known.mount_id == mount_id)
     name = connection.execute(select(known.source).where(same).order_by(known.source)).scalars().first()
     rows = _rows(connection, source, mount)
-    moving = [row for row in rows if row.job in moved_jobs]
-    going = {row.ref.path for row in moving} - {row.ref.path for row in rows if row.job not in moved_jobs}
-    if name is None and moving:
+    moving = [row for row in rows if readers.get(row.job) != source]
+    paths = _rolled_back(connection, source, mount)
+    if name is None and (moving or paths - {row.ref.path for row in rows}):
         name = f"{before(source)}{mount_id[:8]}"
         upsert(connection, tables.mounts, [sealed({"source": name, "mount": mount, "mount_id": mount_id})])
     if name is None:
         return 0
     moved = (replace(row, ref=replace(row.ref, source=name)) for row in moving)
     upsert(connection, tables.records, (record_row(row) for row in moved))
-    staying = {row.ref.path for row in rows} - going
-    _give_rollbacks(connection, source, mount, name, staying)
+    # What may still be read by the old name is held there as well: that its version is another one is not known yet.
+    may_stay = {row.ref.path for row in rows if readers.get(row.job) in {None, source}}
+    going = {row.ref.path for row in moving} - may_stay
+    _give_rollbacks(connection, source, name, paths, going)
     return len(moving)
 
 
@@ -57,11 +59,19 @@ def _within(column: Any, mount: str) -> ColumnElement[bool]:
     return column.startswith(mount, autoescape=True) if mount.endswith("/") else true()
 
 
-def _give_rollbacks(connection: Connection, source: str, mount: str, name: str, staying: Collection[str]) -> None:
+def _rolled_back(connection: Connection, source: str, mount: str) -> set[str]:
     c = tables.rollbacks.c
-    query = select(tables.rollbacks).where(and_(c.source == source, _within(c.path, mount)))
-    for row in connection.execute(query).mappings().all():
+    found = connection.execute(select(c.path).where(and_(c.source == source, _within(c.path, mount))))
+    return set(found.scalars())
+
+
+def _give_rollbacks(
+    connection: Connection, source: str, name: str, paths: Collection[str], going: Collection[str]
+) -> None:
+    c = tables.rollbacks.c
+    for path in sorted(paths):
+        this = and_(c.source == source, c.path == path)
+        row = connection.execute(select(tables.rollbacks).where(this)).mappings().one()
         upsert(connection, tables.rollbacks, [{**row, "source": name}])
-        # What still reads the old name is held as well: nobody knows yet that its version is another one.
-        if row["path"] not in staying:
-            connection.execute(delete(tables.rollbacks).where(and_(c.source == source, c.path == row["path"])))
+        if path in going:
+            connection.execute(delete(tables.rollbacks).where(this))

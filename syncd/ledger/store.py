@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -270,10 +270,10 @@ class Ledger(PastQueries):
             connection.execute(update(known).where(known.c.site == old).values(site=site))
             connection.execute(delete(known).where(known.c.old == site))
 
-    def remount(self, source: str, mount: str, moved_jobs: Collection[str] = ()) -> bool:
+    def remount(self, source: str, mount: str, readers: Mapping[str, str]) -> bool:
         """Forget which mount this was, so that the next cycle accepts the one that is there.
 
-        `moved_jobs`: jobs that read another source by now, whose rows stay with the mount that was there.
+        `readers`: each configured job's source; what a job had that reads another one stays with the mount of before.
         """
         given = mount.strip("/")
         known = next((known for known in self.known_mounts(source) if known.strip("/") == given), None)
@@ -283,7 +283,7 @@ class Ledger(PastQueries):
         # A Vault mount ends in a slash; an AWS account is the whole source.
         within = path.path.startswith(known, autoescape=True) if known.endswith("/") else true()
         with self.writing() as connection:
-            followed(connection, source, known, moved_jobs)
+            followed(connection, source, known, readers)
             connection.execute(delete(tables.mounts).where(and_(key.source == source, key.mount == known)))
             # Versions begin anew with a mount: what is known of the one before would make them look old.
             connection.execute(delete(tables.paths).where(and_(path.source == source, within)))

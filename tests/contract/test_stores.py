@@ -163,7 +163,7 @@ def test_the_rest_comes_back_too(ledger: Ledger) -> None:
     ledger.grant("s", "N", timedelta(hours=24), Grant(remote_id="id-7", owner="others"))
     assert ledger.grants("s", now + timedelta(hours=23)) == {"N": Grant(remote_id="id-7", owner="others")}
     assert ledger.grants("s", now + timedelta(hours=25)) == {} == ledger.grants("s", now - timedelta(hours=1))
-    assert ledger.remount("v", "secret/")
+    assert ledger.remount("v", "secret/", {"j": "v"})
     assert ledger.known_mounts("v") == {}
 
 

@@ -191,3 +191,17 @@ def test_a_lost_move_before_another_owners_name_hands_nothing_over(
     done = [lab.run("sync") for _ in range(3)]
     assert done[-1].code == 0 and all("handed over" not in one.out for one in done), done
     assert sorted(lab.site.values().values()) == ["of b", "rotated"]
+
+
+def test_a_former_name_may_be_somebody_elses(job: Lab, bao: Bao) -> None:
+    """All marks are of the new name; one of the old name, though it is of the very same name and path, is another's."""
+    job.config["owner"] = "renamed"
+    assert job.run("state", "rename-owner", "lab", "renamed").code == 0 and job.run("sync").code == 0
+    taken_over(job, bao, "ours", owner="lab")
+    done = job.run("sync")
+    assert "another syncd took it over" in done.out, done.out
+    bao.put("app/a", v="rotated")
+    for _ in range(2):
+        job.run("sync")
+        stored = job.site.by_name("a_v")
+        assert stored is not None and stored.value == "ours" and "[syncd:lab:" in stored.description

@@ -173,8 +173,9 @@ def test_names_that_are_swapped_take_nothing_of_each_other(
 @pytest.mark.sweep
 @pytest.mark.parametrize("newest", ["is there", "is gone"])
 @pytest.mark.parametrize("order", [("remount",), ("sync", "remount")], ids="-".join)
+@pytest.mark.parametrize("job", ["ja", "another name"])
 def test_a_name_that_is_used_again_takes_nothing_along(
-    two: tuple[Lab, Bao, Elsewhere], order: tuple[str, ...], newest: str
+    two: tuple[Lab, Bao, Elsewhere], job: str, order: tuple[str, ...], newest: str
 ) -> None:
     lab, bao, _ = two
     assert lab.run("rollback", "A_x", "--to", "1", "--until", "30d", "--reason", "x").code == 0
@@ -184,12 +185,15 @@ def test_a_name_that_is_used_again_takes_nothing_along(
     sources, jobs = lab.config["sources"], lab.config["jobs"]
     sources["old"], sources["a"] = sources["a"], sources.pop("b")
     jobs["ja"]["source"], jobs["jb"]["source"] = "old", "a"
+    jobs[job] = jobs.pop("ja")
     for step in order:
         lab.run("sync") if step == "sync" else lab.run("state", "remount", "a", f"{bao.mount}/")
     cycles(lab)
     values = lab.site.values()
     assert (values["A_x"], values["A_y"]) == ("x1", "y of a"), values
-    assert (values["B_x"], values["B_z"]) == ("x of b", "z of b"), values
+    assert values["B_z"] == "z of b", values
+    # Of a job that is gone nobody knows which of the two places it would read: what was rolled back waits in both.
+    assert values["B_x"] == "x of b" or job != "ja", values
 
 
 @pytest.mark.parametrize("looked", [True, False])

@@ -148,7 +148,9 @@ class _Listing:
             return False
         other = other_owner(listed.description, self.owner)
         # Marks of the name that this installation had before are its own.
-        if other in self._former:
+        unanswered = record.unverified or record.lost_writes or record.pending is not None
+        # What is known to have had our mark of today got this one from somebody who is called so now.
+        if other in self._former and (unanswered or owner_in(record.description) != self.owner):
             # As this installation left it, or meant to when the answer was lost: a former name may be somebody else's
             # by now.
             names = {record.name, listed.name}

@@ -84,7 +84,7 @@ class NameClaims:
         is_known = not self.sources or ref.source in self.sources
         places = {self._place(name, ref.path) for name in (ref.source, job.source)} - {""}
         # Two Vaults may have one path, and are two secrets; where a place is not known, the job tells.
-        if len(places) > 1 and is_known:
+        if len(places) > 1:
             return ref
         learnt = bool(self._place(ref.source, ref.path) and self._place(job.source, ref.path))
         return replace(ref, source=job.source) if own or not is_known or learnt else ref
