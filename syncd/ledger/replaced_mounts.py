@@ -43,8 +43,7 @@ def followed(connection: Connection, source: str, mount: str, readers: Mapping[s
     upsert(connection, tables.records, (record_row(row) for row in moved))
     # What may still be read by the old name is held there as well: that its version is another one is not known yet.
     may_stay = {row.ref.path for row in rows if readers.get(row.job) in {None, source}}
-    going = {row.ref.path for row in moving} - may_stay
-    _give_rollbacks(connection, source, name, paths, going)
+    _give_rollbacks(connection, source, name, paths, going=paths - may_stay)
     return len(moving)
 
 
