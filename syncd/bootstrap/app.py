@@ -270,7 +270,10 @@ class App:
         """The source, connected when first used. Raises `ConfigError` for a missing credential or name."""
         # The ledger remembers names that no configuration has any more.
         if name not in self.settings.sources:
-            raise ConfigError(f"the configuration has no source {name} any more", hint="see the name in sources")
+            raise ConfigError(
+                f"the configuration has no source {name} any more",
+                hint="write it under sources again, or see: syncd state list",
+            )
         hooks = replace(self._around.source_hooks, stop=self.stop)
         make = partial(make_source, name, self.settings.sources[name], self._around.clock, hooks)
         return self._parts.source(name, make)
@@ -282,7 +285,10 @@ class App:
     def target(self, name: str) -> Target:
         """The target, connected when first used. Raises `ConfigError` for a missing credential or name."""
         if name not in self.settings.targets:
-            raise ConfigError(f"the configuration has no target {name} any more", hint="see the name in targets")
+            raise ConfigError(
+                f"the configuration has no target {name} any more",
+                hint="write it under targets again, or see: syncd state list",
+            )
         return self._parts.target(name, partial(self._parts.factory.make, name, self.settings.targets[name]))
 
     def _quota(self, target: str, limit: int, window: timedelta) -> Quota:

@@ -57,11 +57,9 @@ def init(
     given = {"--owner": owner, "--source": source, "--address": address, "--path": path, "--region": region}
     given |= {"--aws-path": aws_path, "--site-id": site_id}
     _see_that_nothing_is_missing(given)
-    answers = dict(EXAMPLES) | {"--state": state}
-    for option, known in (("--source", ("vault", "aws", "both")), ("--auth", tuple(AUTHS))):
-        if (chosen := {"--source": source, "--auth": auth}[option]) is not None and chosen not in known:
-            raise ConfigError(f"{option} {chosen} is not known", hint=f"one of {', '.join(known)}")
-    answers["--auth"] = auth
+    if auth not in AUTHS:
+        raise ConfigError(f"--auth {auth} is not known", hint=f"one of {', '.join(AUTHS)}")
+    answers = dict(EXAMPLES) | {"--state": state, "--auth": auth}
     for option, question in QUESTIONS.items():
         if option == "--source" or option in NEEDED[answers["--source"]]:
             answers[option] = _answer(given[option], option, question, answers)
@@ -121,7 +119,7 @@ def _see_answer(option: str, value: str, answers: Mapping[str, str]) -> None:
         raise ConfigError(f"{option} holds what cannot stand there", hint=hint)
     if option == "--source":
         if value.strip() not in NEEDED:
-            raise ConfigError(f"--source {value} is not known", hint="one of vault, aws, both")
+            raise ConfigError(f"--source {value} is not known", hint=f"one of {', '.join(NEEDED)}")
         return
     if option == "--site-id" and not value.strip("0- "):
         raise ConfigError("--site-id is no site's: it is all zeros", hint="it is in the address of its dashboard")

@@ -195,3 +195,14 @@ class RuleCheck:
     mount: str = ""
     mount_id: str = ""
     """Which mount or account answered, as a `Snapshot` has it."""
+
+    @classmethod
+    def of(cls, rule: Rule, snapshot: Snapshot) -> RuleCheck:
+        """What a listing of the rule shows."""
+        return cls(
+            rule=rule.path.text,
+            found=len(snapshot.entries),
+            listing_method=snapshot.listing_method,
+            mount=snapshot.mount,
+            mount_id=snapshot.mount_id,
+        )

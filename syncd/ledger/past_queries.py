@@ -13,9 +13,10 @@ from syncd.domain import (
     SecretRef,
     version_label,
 )
-from syncd.domain.arn import SecretArn, name_in
+from syncd.domain.arn import name_in
 from syncd.domain.decisions import HeldAction, RestingOwner, Rollback
 from syncd.domain.governance import FactKey, Facts
+from syncd.domain.places import place_of
 from syncd.domain.recency import Since
 from syncd.ledger import history
 from syncd.ledger import schema as tables
@@ -91,12 +92,7 @@ class PastQueries(RecordQueries):
 
     def mount_id(self, source: str, path: str) -> str:
         """Of the mount or account that a path of a source lies in, as accepted; empty where it was never learnt."""
-        arn, mounts = SecretArn.parse(path), self.known_mounts(source)
-        if arn is not None:
-            return arn.owner
-        # A Vault mount ends in a slash; an AWS account is the whole source.
-        within = [mount for mount in mounts if not mount.endswith("/") or path.startswith(mount)]
-        return mounts[max(within, key=len)] if within else ""
+        return place_of(self.known_mounts(source), path)
 
     def spellings(self, source: str, path: str) -> frozenset[str]:
         """The paths of a source under which the ledger has this very secret: at AWS its name and its ARN."""

@@ -19,12 +19,12 @@ def before(source: str) -> str:
     return f"{source} before "
 
 
-def followed(connection: Connection, source: str, mount: str, readers: Mapping[str, str]) -> int:
+def followed(connection: Connection, source: str, mount: str, readers: Mapping[str, str]) -> None:
     """Give rows and rollbacks of the mount that was there to the name that its source has now.
 
     `readers`: each configured job's source. Rows of jobs that do not read this one any more are of the mount that was
     there, whoever has the name today: as long as no other source is known to lead to it, they bear a name that no
-    configuration has. Returns: how many rows.
+    configuration has.
     """
     known = tables.mounts.c
     ids = connection.execute(select(known.mount_id).where(and_(known.source == source, known.mount == mount)))
@@ -38,29 +38,29 @@ def followed(connection: Connection, source: str, mount: str, readers: Mapping[s
         name = f"{before(source)}{mount_id[:8]}"
         upsert(connection, tables.mounts, [sealed({"source": name, "mount": mount, "mount_id": mount_id})])
     if name is None:
-        return 0
+        return
     moved = (replace(row, ref=replace(row.ref, source=name)) for row in moving)
     upsert(connection, tables.records, (record_row(row) for row in moved))
     # What may still be read by the old name is held there as well: that its version is another one is not known yet.
     may_stay = {row.ref.path for row in rows if readers.get(row.job) in {None, source}}
     _give_rollbacks(connection, source, name, paths, going=paths - may_stay)
-    return len(moving)
 
 
 def _rows(connection: Connection, source: str, mount: str) -> list[Record]:
     c = tables.records.c
-    query = select(tables.records).where(and_(c.source == source, _within(c.path, mount)))
+    query = select(tables.records).where(and_(c.source == source, within(c.path, mount)))
     return [as_record(dict(row)) for row in connection.execute(query).mappings()]
 
 
-def _within(column: Any, mount: str) -> ColumnElement[bool]:
+def within(column: Any, mount: str) -> ColumnElement[bool]:
+    """Of rows with a path: those that lie in this mount."""
     # A Vault mount ends in a slash; an AWS account is the whole source.
     return column.startswith(mount, autoescape=True) if mount.endswith("/") else true()
 
 
 def _rolled_back(connection: Connection, source: str, mount: str) -> set[str]:
     c = tables.rollbacks.c
-    found = connection.execute(select(c.path).where(and_(c.source == source, _within(c.path, mount))))
+    found = connection.execute(select(c.path).where(and_(c.source == source, within(c.path, mount))))
     return set(found.scalars())
 
 

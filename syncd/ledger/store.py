@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, and_, delete, select, true, update
+from sqlalchemy import Connection, Engine, and_, delete, select, update
 
 from syncd.domain import (
     Grant,
@@ -29,7 +29,7 @@ from syncd.ledger.faults import translated
 from syncd.ledger.journal import SiteJournal, lock_lost, move
 from syncd.ledger.migrations import migrate
 from syncd.ledger.past_queries import PastQueries
-from syncd.ledger.replaced_mounts import followed
+from syncd.ledger.replaced_mounts import followed, within
 from syncd.ledger.sessions import Sessions
 from syncd.ledger.site_lock import TURNS, advisory_lock, file_lock, holds_lock, session_of
 from syncd.ledger.statements import upsert
@@ -280,13 +280,11 @@ class Ledger(PastQueries):
         if known is None:
             return False
         key, path = tables.mounts.c, tables.paths.c
-        # A Vault mount ends in a slash; an AWS account is the whole source.
-        within = path.path.startswith(known, autoescape=True) if known.endswith("/") else true()
         with self.writing() as connection:
             followed(connection, source, known, readers)
             connection.execute(delete(tables.mounts).where(and_(key.source == source, key.mount == known)))
             # Versions begin anew with a mount: what is known of the one before would make them look old.
-            connection.execute(delete(tables.paths).where(and_(path.source == source, within)))
+            connection.execute(delete(tables.paths).where(and_(path.source == source, within(path.path, known))))
             entry = Entry(event="mount.accepted", detail={"source": source, "mount": known})
             trail.append(connection, CONTROL, [entry], self._clock())
         return True

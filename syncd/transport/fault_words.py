@@ -17,8 +17,8 @@ FILES = {
     errno.EISDIR: "it is a folder",
     errno.ENOTDIR: "a part of its path is a file",
     errno.EEXIST: "something else stands there",
-    errno.EACCES: "this user may not",
-    errno.EPERM: "this user may not",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
     errno.EROFS: "the file system is read-only",
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -64,7 +64,7 @@ def _told(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError):
         return "TLS fails" if error.errno != errno.ENOENT else FILES[errno.ENOENT]
     if isinstance(error, socket.gaierror):
-        return "its host name is not known"
+        return "its host name cannot be resolved"
     if "Timeout" in name:
         return "no connection in time" if "Connect" in name or "Pool" in name else "no answer in time"
     if isinstance(error, OSError) and error.errno:

@@ -6,6 +6,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import boto3
 import pytest
 
 from syncd.bootstrap.app import App
@@ -290,6 +291,27 @@ def test_one_path_of_two_vaults_is_two_secrets(lab: Lab, bao: Bao, values: tuple
     lab.job("first", "a", rule, **DELETING)
     assert lab.run("sync").code == 0
     lab.job("second", "b", rule, **DELETING)
+    for _ in range(3):
+        done = lab.run("sync")
+        assert done.code == 1 and "conflict" in done.out and "sends it" not in done.out, done.out
+        assert lab.site.values() == {"KEY": values[0]}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("values", [("1", "2"), ("same", "same")], ids="-".join)
+def test_one_path_of_two_accounts_is_two_secrets(lab: Lab, aws: Any, aws_url: str, values: tuple[str, str]) -> None:
+    """At AWS the account and its region are the place, and no path begins with them."""
+    options = {"endpoint_url": aws_url, "aws_access_key_id": "lab", "aws_secret_access_key": "generated"}
+    there = boto3.client("secretsmanager", region_name="us-west-2", **options)
+    for place, value in ((aws, values[0]), (there, values[1])):
+        place.create_secret(Name="app/key", SecretString=value)
+    there.close()
+    for name, region in (("a", "eu-west-1"), ("b", "us-west-2")):
+        lab.aws(aws_url, name)
+        lab.config["sources"][name]["region"] = region
+    lab.job("first", "a", {"path": "app/k*", "name": "KEY"}, **DELETING)
+    assert lab.run("sync").code == 0
+    lab.job("second", "b", {"path": "app/k*", "name": "KEY"}, **DELETING)
     for _ in range(3):
         done = lab.run("sync")
         assert done.code == 1 and "conflict" in done.out and "sends it" not in done.out, done.out

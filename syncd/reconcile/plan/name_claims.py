@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from syncd.domain import DesiredSecret, Record, SecretRef
 from syncd.domain.job import Job
 from syncd.domain.naming import selects, selects_path, wix_name
+from syncd.domain.places import place_of
 from syncd.errors import BadName
 from syncd.reconcile.desired.desired_state import DesiredState
 from syncd.reconcile.plan.builder import rows_for
@@ -82,12 +83,11 @@ class NameClaims:
         ref = record.ref
         own = job.name == record.job or record.job not in self.jobs
         is_known = not self.sources or ref.source in self.sources
-        places = {self._place(name, ref.path) for name in (ref.source, job.source)} - {""}
+        is_same = self._is_one_place(ref.source, job.source, ref.path)
         # Two Vaults may have one path, and are two secrets; where a place is not known, the job tells.
-        if len(places) > 1:
+        if is_same is False:
             return ref
-        learnt = bool(self._place(ref.source, ref.path) and self._place(job.source, ref.path))
-        return replace(ref, source=job.source) if own or not is_known or learnt else ref
+        return replace(ref, source=job.source) if is_same or own or not is_known else ref
 
     def as_selected(self, record: Record) -> Record:
         """A row of this job by the name that the job's source has now, as the job's rules have to see it.
@@ -95,25 +95,27 @@ class NameClaims:
         What no listing showed since the source got another name, or since the job was given another entry for the same
         place, keeps the name that it had; it is no orphan for that. Of another place the rules select nothing of it.
         """
-        source, path = self.jobs[self.job].source, record.ref.path
-        places = {self._place(name, path) for name in (record.ref.source, source)} - {""}
-        return record if len(places) > 1 else replace(record, ref=replace(record.ref, source=source))
+        source, ref = self.jobs[self.job].source, record.ref
+        is_elsewhere = self._is_one_place(ref.source, source, ref.path) is False
+        return record if is_elsewhere else replace(record, ref=replace(ref, source=source))
 
     def where_it_is(self, record: Record) -> SecretRef:
-        """A record's reference, by a source that can be asked: its job's in the same place, its own, or its heir."""
+        """A record's reference, with the source to ask about it.
+
+        That is its job's, where that leads to the same place; else its own, or what that is called now.
+        """
         own = self.jobs.get(record.job, self.jobs[self.job])
-        place = self._place(record.ref.source, record.ref.path)
         # Its own name may lead elsewhere by now, where the job does not look.
-        if place and place == self._place(own.source, record.ref.path):
+        if self._is_one_place(record.ref.source, own.source, record.ref.path):
             return replace(record.ref, source=own.source)
         if not self.sources or record.ref.source in self.sources:
             return record.ref
         return self.as_of_today(record, own)
 
-    def _place(self, source: str, path: str) -> str:
-        """Which mount or account a path of a source lies in; empty where that is not known."""
-        mounts = self.mounts.get(source, {})
-        return mounts.get(max((mount for mount in mounts if path.startswith(mount)), key=len, default=""), "")
+    def _is_one_place(self, source: str, other: str, path: str) -> bool | None:
+        """Do two sources lead to one mount or account for this path? None where that is not known of both."""
+        first, second = (place_of(self.mounts.get(name, {}), path) for name in (source, other))
+        return first == second if first and second else None
 
     def is_claimed_by(self, job: Job, record: Record, tags: Tags | None = None) -> bool:
         """Does any rule of this job map the record's reference to its name?"""

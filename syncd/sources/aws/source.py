@@ -344,13 +344,7 @@ class AwsSource:
             yield from snapshot.failures
             if not snapshot.complete:
                 continue
-            yield RuleCheck(
-                rule=rule.path.text,
-                found=len(snapshot.entries),
-                listing_method=snapshot.listing_method,
-                mount=snapshot.mount,
-                mount_id=snapshot.mount_id,
-            )
+            yield RuleCheck.of(rule, snapshot)
             # Values need a permission of their own, which one value is enough to try.
             for reading in self.read(snapshot.entries[:1]):
                 if reading.failure:

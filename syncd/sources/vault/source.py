@@ -268,13 +268,7 @@ class VaultSource:
             yield from snapshot.failures
             if not snapshot.mount or (snapshot.failures and not snapshot.entries):
                 continue
-            yield RuleCheck(
-                rule=rule.path.text,
-                found=len(snapshot.entries),
-                listing_method=snapshot.listing_method,
-                mount=snapshot.mount,
-                mount_id=snapshot.mount_id,
-            )
+            yield RuleCheck.of(rule, snapshot)
             # A policy grants data apart from metadata: only a read shows that values may be read.
             for reading in self.read(snapshot.entries[:1]):
                 if reading.failure:

@@ -77,7 +77,7 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, read: Callable[[Path]
     [
         (httpx.ConnectTimeout("planted"), "no connection in time"),
         (httpx.ReadTimeout("planted"), "no answer in time"),
-        (socket.gaierror(socket.EAI_NONAME, "planted"), "its host name is not known"),
+        (socket.gaierror(socket.EAI_NONAME, "planted"), "its host name cannot be resolved"),
         (SpecialFile(), "it is no regular file"),
         (OSError(errno.EXDEV, "planted"), "invalid cross-device link"),
         (httpx.RemoteProtocolError("planted"), "remote protocol error"),
