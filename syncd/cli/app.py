@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import io
 import os
 import signal
@@ -10,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -163,6 +164,12 @@ def _is_a_bare_group(arguments: list[str]) -> bool:
     return arguments[-1] in GROUPS
 
 
+@functools.cache
+def _commands() -> Any:
+    """Typer would build every command anew at each call."""
+    return typer.main.get_command(app)
+
+
 def run(arguments: list[str]) -> int:
     """One command's exit code; nothing passes that is not explained."""
     caught = _Signals()
@@ -178,7 +185,7 @@ def run(arguments: list[str]) -> int:
         # A NUL or half a character would be refused deep in the database, as a bug.
         if not all(is_storable(argument) for argument in arguments):
             raise ConfigError("an argument holds a NUL or is no text", hint="see: syncd --help")
-        code = app(arguments, prog_name="syncd", standalone_mode=False, obj=None)
+        code = _commands()(arguments, prog_name="syncd", standalone_mode=False, obj=None)
         sys.stdout.flush()
     except typer.Exit as done:
         code = done.exit_code

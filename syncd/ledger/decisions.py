@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 
-from syncd.domain import SecretRef, Version, version_label
+from syncd.domain import SecretRef, version_label
 from syncd.domain.audit import CAUSE, CONTROL, Cause, Entry
 from syncd.domain.decisions import UNTRUSTED, HeldAction, Pause, ReleaseOutcome, Rollback, protective_now
 from syncd.domain.ports import Clock
@@ -19,6 +19,7 @@ from syncd.domain.statuses import Served
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
 from syncd.ledger.held_actions import as_held, one_at_a_time
+from syncd.ledger.rows import as_rollback, rollback_row
 from syncd.ledger.statements import upsert
 
 Door = Callable[[], AbstractContextManager[Connection]]
@@ -152,7 +153,7 @@ class Decisions:
             paused = and_(pauses.c.end_told.is_(False), pauses.c.until <= now)
             ended = [_pause(row) for row in connection.execute(select(pauses).where(paused)).mappings()]
             over = [
-                _rollback(row)
+                as_rollback(row)
                 for row in connection.execute(select(rollbacks).where(rollbacks.c.until <= now)).mappings()
             ]
         if not ended and not over:
@@ -188,18 +189,14 @@ class Decisions:
             now = self._protective(connection)
             query = select(tables.rollbacks)
             query = query if source is None else query.where(tables.rollbacks.c.source == source)
-            found = [_rollback(row) for row in connection.execute(query).mappings()]
+            found = [as_rollback(row) for row in connection.execute(query).mappings()]
         return {(item.source, item.path): item for item in found if item.until > now}
 
     def roll_back(
         self, wanted: Iterable[Rollback], entries: Iterable[Entry], replaced: Iterable[tuple[str, str]] = ()
     ) -> None:
         """Keep rollbacks, with their lines; one of the same path is replaced, as are those that `replaced` names."""
-        rows = []
-        for item in wanted:
-            row = {key: getattr(item, key) for key in Rollback.__dataclass_fields__ if key != "version"}
-            version = item.version
-            rows.append({**row, "version": version.token, "number": version.number, "lineage": version.lineage})
+        rows = [rollback_row(item) for item in wanted]
         table = tables.rollbacks.c
         with self._writing() as connection:
             for source, path in replaced:
@@ -259,12 +256,6 @@ def _pause(row: Any) -> Pause:
 
 def _instant(at: datetime | None) -> str | None:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else None
-
-
-def _rollback(row: Any) -> Rollback:
-    fields = {key: row[key] for key in Rollback.__dataclass_fields__ if key != "version"}
-    version = Version(token=row["version"], number=row["number"], lineage=row["lineage"])
-    return Rollback(version=version, **fields)
 
 
 def _ends_of(connection: Connection, item: Rollback) -> list[Entry]:

@@ -82,10 +82,10 @@ class PastQueries(RecordQueries):
     def rollbacks_of_others(self, sources: Container[str]) -> dict[tuple[str, str], Rollback]:
         """Rollbacks of any but these sources, by path and by id of the mount or account.
 
-        Where that id was never learnt, nothing is known to be the same secret.
+        Where that id was never learnt, nothing is known to be the same secret. Of two, the later one.
         """
         found = {}
-        for (source, path), item in self.decisions.rollbacks().items():
+        for (source, path), item in sorted(self.decisions.rollbacks().items(), key=lambda entry: entry[1].at):
             if source not in sources and (mount_id := self.mount_id(source, path)):
                 found[path, mount_id] = item
         return found

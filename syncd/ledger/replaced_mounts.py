@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, select, true
 
 from syncd.domain import Record
+from syncd.domain.arn import name_in
+from syncd.domain.decisions import Rollback
 from syncd.ledger import schema as tables
-from syncd.ledger.rows import as_record, record_row, sealed
+from syncd.ledger.rows import as_record, record_row, rollback_row, sealed
 from syncd.ledger.statements import upsert
 
 
@@ -19,31 +22,48 @@ def before(source: str) -> str:
     return f"{source} before "
 
 
-def followed(connection: Connection, source: str, mount: str, readers: Mapping[str, str]) -> None:
+def followed(
+    connection: Connection,
+    source: str,
+    mount: str,
+    readers: Mapping[str, str],
+    living: Mapping[tuple[str, str], Rollback],
+) -> None:
     """Give rows and rollbacks of the mount that was there to the name that its source has now.
 
     `readers`: each configured job's source. Rows of jobs that do not read this one any more are of the mount that was
     there, whoever has the name today: as long as no other source is known to lead to it, they bear a name that no
-    configuration has.
+    configuration has. `living`: the rollbacks whose time is not over, by source and path.
     """
     known = tables.mounts.c
     ids = connection.execute(select(known.mount_id).where(and_(known.source == source, known.mount == mount)))
     mount_id = str(ids.scalar_one())
     same = and_(known.source != source, known.mount == mount, known.mount_id == mount_id)
-    name = connection.execute(select(known.source).where(same).order_by(known.source)).scalars().first()
+    others = list(connection.execute(select(known.source).where(same).order_by(known.source)).scalars())
     rows = _rows(connection, source, mount)
     moving = [row for row in rows if readers.get(row.job) != source]
-    paths = _rolled_back(connection, source, mount)
-    if name is None and (moving or paths - {row.ref.path for row in rows}):
-        name = f"{before(source)}{mount_id[:8]}"
-        upsert(connection, tables.mounts, [sealed({"source": name, "mount": mount, "mount_id": mount_id})])
-    if name is None:
-        return
-    moved = (replace(row, ref=replace(row.ref, source=name)) for row in moving)
-    upsert(connection, tables.records, (record_row(row) for row in moved))
     # What may still be read by the old name is held there as well: that its version is another one is not known yet.
-    may_stay = {row.ref.path for row in rows if readers.get(row.job) in {None, source}}
-    _give_rollbacks(connection, source, name, paths, going=paths - may_stay)
+    may_stay = {name_in(row.ref.path) for row in rows if readers.get(row.job) in {None, source}}
+    held = {path for name, path in living if name in {source, *others} and _lies_in(path, mount)}
+    of_no_row = {path for path in held if (source, path) in living} - {row.ref.path for row in rows}
+    if not others and (moving or of_no_row):
+        # The whole id: those of two AWS accounts begin alike.
+        others = [f"{before(source)}{sha256(mount_id.encode()).hexdigest()[:12]}"]
+        upsert(connection, tables.mounts, [sealed({"source": others[0], "mount": mount, "mount_id": mount_id})])
+    moved = (replace(row, ref=replace(row.ref, source=others[0])) for row in moving)
+    upsert(connection, tables.records, (record_row(row) for row in moved))
+    for path in sorted(held):
+        own = living.get((source, path))
+        if name_in(path) in may_stay:
+            # The mount's id led to one that has another name; after this it does not any more.
+            elsewhere = [living[name, path] for name in others if (name, path) in living]
+            _keep(connection, source, own or max(elsewhere, key=lambda item: item.at))
+        elif own is not None and others:
+            c = tables.rollbacks.c
+            connection.execute(delete(tables.rollbacks).where(and_(c.source == source, c.path == path)))
+        if own is not None and others:
+            there = living.get((others[0], path), own)
+            _keep(connection, others[0], max(own, there, key=lambda item: item.at))
 
 
 def _rows(connection: Connection, source: str, mount: str) -> list[Record]:
@@ -58,19 +78,10 @@ def within(column: Any, mount: str) -> ColumnElement[bool]:
     return column.startswith(mount, autoescape=True) if mount.endswith("/") else true()
 
 
-def _rolled_back(connection: Connection, source: str, mount: str) -> set[str]:
-    c = tables.rollbacks.c
-    found = connection.execute(select(c.path).where(and_(c.source == source, within(c.path, mount))))
-    return set(found.scalars())
+def _lies_in(path: str, mount: str) -> bool:
+    """As `within`, for a path at hand."""
+    return path.startswith(mount) or not mount.endswith("/")
 
 
-def _give_rollbacks(
-    connection: Connection, source: str, name: str, paths: Collection[str], going: Collection[str]
-) -> None:
-    c = tables.rollbacks.c
-    for path in sorted(paths):
-        this = and_(c.source == source, c.path == path)
-        row = connection.execute(select(tables.rollbacks).where(this)).mappings().one()
-        upsert(connection, tables.rollbacks, [{**row, "source": name}])
-        if path in going:
-            connection.execute(delete(tables.rollbacks).where(this))
+def _keep(connection: Connection, source: str, item: Rollback) -> None:
+    upsert(connection, tables.rollbacks, [rollback_row(replace(item, source=source))])

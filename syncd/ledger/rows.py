@@ -22,6 +22,7 @@ from syncd.domain import (
     Version,
     WriteWindow,
 )
+from syncd.domain.decisions import Rollback
 from syncd.ledger.schema import EPOCH, MICROSECOND, records
 
 
@@ -80,6 +81,19 @@ def record_row(record: Record) -> dict[str, Any]:
         "absent_for": record.absent_for // MICROSECOND,
     }
     return sealed(row)
+
+
+def as_rollback(row: Any) -> Rollback:
+    """A rollback from its row."""
+    fields = {key: row[key] for key in Rollback.__dataclass_fields__ if key != "version"}
+    return Rollback(version=Version(token=row["version"], number=row["number"], lineage=row["lineage"]), **fields)
+
+
+def rollback_row(item: Rollback) -> dict[str, Any]:
+    """A rollback as a row."""
+    row = {key: getattr(item, key) for key in Rollback.__dataclass_fields__ if key != "version"}
+    version = item.version
+    return {**row, "version": version.token, "number": version.number, "lineage": version.lineage}
 
 
 PLAIN = [name for name in Record.__dataclass_fields__ if name in records.columns]

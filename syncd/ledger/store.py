@@ -281,7 +281,7 @@ class Ledger(PastQueries):
             return False
         key, path = tables.mounts.c, tables.paths.c
         with self.writing() as connection:
-            followed(connection, source, known, readers)
+            followed(connection, source, known, readers, self.decisions.rollbacks())
             connection.execute(delete(tables.mounts).where(and_(key.source == source, key.mount == known)))
             # Versions begin anew with a mount: what is known of the one before would make them look old.
             connection.execute(delete(tables.paths).where(and_(path.source == source, within(path.path, known))))

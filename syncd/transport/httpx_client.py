@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import ssl
 from urllib.parse import urlsplit
@@ -76,6 +77,8 @@ def _trusted(ca_file: str) -> ssl.SSLContext:
     """
     # Read here, because the client itself does not look at the environment.
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    if not (file or folder or ca_file):
+        return _usual()
     context = (
         ssl.create_default_context(cafile=file or None, capath=folder or None)
         if file or folder
@@ -84,3 +87,9 @@ def _trusted(ca_file: str) -> ssl.SSLContext:
     if ca_file:
         context.load_verify_locations(cafile=ca_file)
     return context
+
+
+@functools.cache
+def _usual() -> ssl.SSLContext:
+    """One for all clients: to read the certificates takes as long as many requests, and nobody changes them."""
+    return httpx.create_ssl_context()

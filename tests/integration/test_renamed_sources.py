@@ -216,3 +216,26 @@ def test_a_second_rollback_takes_the_place_of_the_first_under_its_old_name(lab: 
     assert lab.run("rollback", "DB", "--end", "--reason", "x").code == 0
     lab.run("sync")
     assert lab.site.values() == {"DB": "three"}, "nothing of the first one is left"
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("way", ["renamed", "second entry", "renamed twice", "control"])
+def test_a_rollback_outlives_the_replacement_of_its_mount(lab: Lab, bao: Bao, way: str) -> None:
+    def filled() -> None:
+        for value in ("one", "two"):
+            bao.put("app/a", v=value)
+
+    lab.vault(bao)
+    filled()
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"})
+    assert lab.run("sync").code == 0
+    assert lab.run("rollback", "a", "--to", "1", "--until", "30d", "--reason", "x").code == 0
+    moved(lab, "vault", way)
+    assert lab.run("sync").code == 0
+    bao.root.sys.disable_secrets_engine(bao.mount)
+    bao.enable()
+    filled()
+    assert lab.run("sync").code == 4
+    assert lab.run("state", "remount", lab.config["jobs"]["job"]["source"], f"{bao.mount}/").code == 0
+    cycles(lab, 2)
+    assert lab.site.values() == {"a": "one"}, "what a person rolled back stays until they end it"

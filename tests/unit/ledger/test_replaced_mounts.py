@@ -1,0 +1,116 @@
+"""Rows and rollbacks of a place when a person says that another one is there now: who has them, by which name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from syncd.domain import Record, SecretRef, Version
+from syncd.domain.decisions import Rollback
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.store import Ledger
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+HERE = "1f2e3d4c-0000"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    found = Ledger(sqlite_engine(tmp_path / "state.db"), "here", None, clock=lambda: NOW)
+    yield found
+    found.close()
+
+
+@dataclass(frozen=True)
+class Case:
+    rows: Mapping[str, str]
+    """Job to the source of its row of `app/x`."""
+    readers: Mapping[str, str]
+    """Job to the source that the configuration gives it."""
+    rollbacks: Mapping[str, tuple[int, int]]
+    """Source to the hour in which `app/x` was rolled back, and to the hours until the end; both from now."""
+    expected: Mapping[str, int]
+    """Source to the hour of the rollback that it has afterwards."""
+    replaced: str = "a"
+    names: Mapping[str, str] = field(default_factory=lambda: {"a": HERE})
+
+
+TWO = {"a": HERE, "b": HERE}
+CASES = {
+    "nothing is moved": Case({"j": "a"}, {"j": "a"}, {"a": (-1, 9)}, {"a": -1}),
+    "nothing is rolled back": Case({"j": "a"}, {"j": "a"}, {}, {}),
+    "an old name had it": Case({"j": "b"}, {"j": "b"}, {"a": (-1, 9)}, {"a": -1, "b": -1}, "b", TWO),
+    "another entry had it": Case(
+        {"j": "b", "k": "a"}, {"j": "b", "k": "a"}, {"a": (-1, 9)}, {"a": -1, "b": -1}, "b", TWO
+    ),
+    "its own is kept": Case({"j": "b"}, {"j": "b"}, {"a": (-1, 9), "b": (-2, 9)}, {"a": -1, "b": -2}, "b", TWO),
+    "of two other names the later": Case(
+        {"j": "c"}, {"j": "c"}, {"a": (-1, 9), "b": (-2, 9)}, {"a": -1, "b": -2, "c": -1}, "c", {**TWO, "c": HERE}
+    ),
+    "its reader went to another entry": Case({"j": "a"}, {"j": "b"}, {"a": (-1, 9)}, {"b": -1}, "a", TWO),
+    "the entry has a later one": Case({"j": "a"}, {"j": "b"}, {"a": (-2, 9), "b": (-1, 9)}, {"b": -1}, "a", TWO),
+    "the entry has an earlier one": Case({"j": "a"}, {"j": "b"}, {"a": (-1, 9), "b": (-2, 9)}, {"b": -1}, "a", TWO),
+    "the later one ran out": Case({"j": "a"}, {"j": "b"}, {"a": (-1, 0), "b": (-2, 9)}, {"a": -1, "b": -2}, "a", TWO),
+    "the earlier one ran out": Case({"j": "a"}, {"j": "b"}, {"a": (-1, 9), "b": (-2, 0)}, {"b": -1}, "a", TWO),
+    "another place of another id has one": Case(
+        {"j": "b"}, {"j": "b"}, {"a": (-1, 9)}, {"a": -1}, "b", {"a": "other", "b": HERE}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_rollback_goes_with_its_secret(ledger: Ledger, name: str) -> None:
+    case = CASES[name]
+    prepare(ledger, case)
+    assert ledger.remount(case.replaced, "app/", case.readers)
+    with ledger.reading() as connection:
+        kept = connection.exec_driver_sql("SELECT source, label FROM syncd_rollbacks").all()
+    assert {source: int(label) for source, label in kept} == case.expected
+
+
+@pytest.mark.parametrize(
+    ("mount", "path"),
+    [("app/", "app/x"), ("account", "app/x"), ("account", f"arn:aws:x:eu-west-1:{'1' * 12}:secret:x")],
+)
+def test_two_places_before_are_two(ledger: Ledger, mount: str, path: str) -> None:
+    for number, mount_id in enumerate(("eu-west-1:111111111111", "eu-west-1:222222222222")):
+        with ledger.lock("s", holder="me", wait=timedelta(0)) as journal:
+            journal.mount("a", mount, mount_id)
+            journal.write(put=[row(f"j{number}", "a", path)])
+        # Its reader goes to a name that no cycle has seen yet.
+        assert ledger.remount("a", mount, {f"j{number}": "unseen"})
+    sources = {record.job: record.ref.source for record in ledger.records("s")}
+    assert len(set(sources.values())) == 2 and all(source.startswith("a before ") for source in sources.values())
+
+
+def prepare(ledger: Ledger, case: Case) -> None:
+    with ledger.lock("s", holder="me", wait=timedelta(0)) as journal:
+        for source, mount_id in case.names.items():
+            journal.mount(source, "app/", mount_id)
+        journal.write(put=[row(job, source) for job, source in case.rows.items()])
+    ledger.decisions.roll_back(
+        [
+            Rollback(
+                source=source,
+                path="app/x",
+                version=Version(token="1"),
+                label=str(at),
+                at=NOW + timedelta(hours=at),
+                until=NOW + timedelta(hours=until),
+                by="me",
+                reason="x",
+            )
+            for source, (at, until) in case.rollbacks.items()
+        ],
+        [],
+    )
+
+
+def row(job: str, source: str, path: str = "app/x") -> Record:
+    return Record(
+        site="s", name=job, target="t", job=job, ref=SecretRef(source=source, path=path), remote_id=f"id {job}"
+    )
