@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from syncd.bootstrap.app import App
-    from syncd.domain import Record
+    from syncd.domain import Record, SecretRef
     from syncd.domain.decisions import Rollback
     from syncd.reconcile.rollback import Taken
 
@@ -120,6 +120,13 @@ def _end(app: App, what: str) -> list[tuple[str, str]]:
     return paths
 
 
+def _is_of(app: App, told: str, ref: SecretRef) -> bool:
+    """Is it the reference that a line tells, by whichever name its source had?"""
+    source, _, rest = told.partition(":")
+    is_same = source == ref.source or app.is_renamed(source, ref.source, ref.path)
+    return is_same and rest == str(ref).partition(":")[2]
+
+
 def _updated_since(app: App, job: str, since: datetime) -> tuple[list[tuple[Taken, str | None]], list[str]]:
     """What a job updated since then, with the version before the first of its updates; and what cannot go back."""
     from syncd.ledger.audit import Filter
@@ -134,7 +141,7 @@ def _updated_since(app: App, job: str, since: datetime) -> tuple[list[tuple[Take
     for line in app.ledger.audit.lines(Filter(job=job, event="secret.*", since=since)):
         row = rows.get((line["remote_id"], line["name"]))
         # Of a name that has moved to another reference since, the old versions are none to go back to.
-        if line["outcome"] != "done" or row is None or line["ref"] != str(row.ref):
+        if line["outcome"] != "done" or row is None or not _is_of(app, line["ref"], row.ref):
             continue
         path = row.ref.source, row.ref.path
         if line["event"] == "secret.create":

@@ -71,10 +71,7 @@ def rename_owner(
                 f"the ledger is of owner {app.ledger.owner}, not {old}", hint="see the mark in a description at Wix"
             )
         records = app.ledger.records()
-        # Also where no row is yet: a cycle that begins there now would leave its ids under the old mark.
-        sites = {record.site for record in records} | {app.site_of(name) for name in app.settings.targets}
-        for site in sorted(sites):
-            stack.enter_context(locked(app, site))
+        _lock_all_sites(app, stack)
         # Asked under the locks: a create whose answer was lost is found again only by the mark of the old owner.
         if under_way := [record.name for record in app.ledger.records() if record.is_open]:
             raise PlanMoved(
@@ -84,6 +81,14 @@ def rename_owner(
         app.ledger.rename_owner(old, new)
     show(f"this installation is {new} now; the next cycle changes the marks of {len(records)} secrets, and no value")
     return 0
+
+
+def _lock_all_sites(app: App, stack: ExitStack) -> None:
+    """No cycle is under way until `stack` ends: it would write rows back as it read them. Raises `LedgerBusy`."""
+    # Also where no row is yet: a cycle that begins there now would work with what was true before.
+    sites = {record.site for record in app.ledger.records()} | {app.site_of(name) for name in app.settings.targets}
+    for site in sorted(sites):
+        stack.enter_context(locked(app, site))
 
 
 def remount(
@@ -99,12 +104,13 @@ def remount(
     # It overrides no safeguard, so no reason is asked for; one that is given goes into the line of the trail.
     if reason is not None:
         required_reason(reason, "state remount")
-    with context.obj.open() as app:
+    with context.obj.open() as app, ExitStack() as stack:
         if source not in app.settings.sources:
             raise ConfigError(
                 f"there is no source {source}", hint=f"the sources are {', '.join(sorted(app.settings.sources))}"
             )
         readers = {name: job.source for name, job in app.runtime.jobs.items()}
+        _lock_all_sites(app, stack)
         if not app.ledger.remount(source, mount, readers):
             known = ", ".join(sorted(app.ledger.known_mounts(source)))
             raise ConfigError(

@@ -45,6 +45,12 @@ def owner_in(description: str) -> str:
     return found[-1] if found and description.rstrip().endswith("]") else ""
 
 
+def mark_in(description: str) -> str:
+    """The mark at the end of a description; empty for none."""
+    found = MARK.search(description, description.rfind("[")) if owner_in(description) else None
+    return found[0] if found else ""
+
+
 def carries(description: str, mark: str) -> bool:
     """Does this description end in the mark?"""
     return description.rstrip().endswith(mark)

@@ -98,15 +98,17 @@ def form_in(version: str) -> str:
     return version.partition("~")[2]
 
 
-def _form(template: str) -> str:
-    return hashlib.sha256(template.encode()).hexdigest()[:8]
+def form_of(template: str, *, binary: bool = False) -> str:
+    """What `form_in` finds in versions that a rule with this template or encoding makes."""
+    form = template or ("binary" if binary else "")
+    return hashlib.sha256(form.encode()).hexdigest()[:8] if form else ""
 
 
-PLAIN_FORMS = frozenset({"", _form("binary")})
+PLAIN_FORMS = frozenset({"", form_of("", binary=True)})
 """Without a template: the value as it is, and binary as text. Of two rules for one secret the first counts."""
 
 
 def versioned(token: str, template: str, *, binary: bool = False) -> str:
     """A version of what a rule makes of the source's: another template or encoding makes another version of it."""
-    form = template or ("binary" if binary else "")
-    return f"{token}~{_form(form)}" if form else token
+    form = form_of(template, binary=binary)
+    return f"{token}~{form}" if form else token

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, select, true
+from sqlalchemy import ColumnElement, Connection, and_, delete, select, true, update
 
 from syncd.domain import Record
 from syncd.domain.arn import name_in
@@ -41,6 +41,10 @@ def followed(
     same = and_(known.source != source, known.mount == mount, known.mount_id == mount_id)
     others = list(connection.execute(select(known.source).where(same).order_by(known.source)).scalars())
     rows = _rows(connection, source, mount)
+    # A row that no listing showed since keeps its old name: its job's source leads to another place after this.
+    late = [row for name in others for row in _rows(connection, name, mount) if readers.get(row.job) == source]
+    _move(connection, late, source)
+    rows += late
     moving = [row for row in rows if readers.get(row.job) != source]
     # What may still be read by the old name is held there as well: that its version is another one is not known yet.
     may_stay = {name_in(row.ref.path) for row in rows if readers.get(row.job) in {None, source}}
@@ -50,8 +54,8 @@ def followed(
         # The whole id: those of two AWS accounts begin alike.
         others = [f"{before(source)}{sha256(mount_id.encode()).hexdigest()[:12]}"]
         upsert(connection, tables.mounts, [sealed({"source": others[0], "mount": mount, "mount_id": mount_id})])
-    moved = (replace(row, ref=replace(row.ref, source=others[0])) for row in moving)
-    upsert(connection, tables.records, (record_row(row) for row in moved))
+    if moving:
+        _move(connection, moving, others[0])
     for path in sorted(held):
         own = living.get((source, path))
         if name_in(path) in may_stay:
@@ -64,6 +68,27 @@ def followed(
         if own is not None and others:
             there = living.get((others[0], path), own)
             _keep(connection, others[0], max(own, there, key=lambda item: item.at))
+
+
+def take_over(connection: Connection, source: str, mount: str, mount_id: str, configured: Collection[str]) -> None:
+    """Let a source have as its own what sources that no job has any more had of a place.
+
+    `configured`: the sources of jobs.
+    """
+    known, held = tables.mounts.c, tables.rollbacks.c
+    same = and_(known.mount == mount, known.mount_id == mount_id, known.source.not_in(configured))
+    upsert(connection, tables.mounts, [sealed({"source": source, "mount": mount, "mount_id": mount_id})])
+    for name in list(connection.execute(select(known.source).where(same)).scalars()):
+        _move(connection, _rows(connection, name, mount), source)
+        this = and_(held.source == name, within(held.path, mount))
+        own = select(held.path).where(held.source == source)
+        connection.execute(update(tables.rollbacks).where(this, held.path.not_in(own)).values(source=source))
+        connection.execute(delete(tables.mounts).where(and_(known.source == name, known.mount == mount)))
+
+
+def _move(connection: Connection, rows: Iterable[Record], source: str) -> None:
+    moved = (replace(row, ref=replace(row.ref, source=source)) for row in rows)
+    upsert(connection, tables.records, (record_row(row) for row in moved))
 
 
 def _rows(connection: Connection, source: str, mount: str) -> list[Record]:

@@ -29,7 +29,7 @@ from syncd.ledger.faults import translated
 from syncd.ledger.journal import SiteJournal, lock_lost, move
 from syncd.ledger.migrations import migrate
 from syncd.ledger.past_queries import PastQueries
-from syncd.ledger.replaced_mounts import followed, within
+from syncd.ledger.replaced_mounts import followed, take_over, within
 from syncd.ledger.sessions import Sessions
 from syncd.ledger.site_lock import TURNS, advisory_lock, file_lock, holds_lock, session_of
 from syncd.ledger.statements import upsert
@@ -276,11 +276,15 @@ class Ledger(PastQueries):
         `readers`: each configured job's source; what a job had that reads another one stays with the mount of before.
         """
         given = mount.strip("/")
-        known = next((known for known in self.known_mounts(source) if known.strip("/") == given), None)
+        # What a source took over from one that is gone is believed as its own is.
+        taken_over = self.orphaned_mounts(source, set(readers.values()))
+        known = next((known for known in (*self.known_mounts(source), *taken_over) if known.strip("/") == given), None)
         if known is None:
             return False
         key, path = tables.mounts.c, tables.paths.c
         with self.writing() as connection:
+            if known not in self.known_mounts(source):
+                take_over(connection, source, known, taken_over[known], set(readers.values()))
             followed(connection, source, known, readers, self.decisions.rollbacks())
             connection.execute(delete(tables.mounts).where(and_(key.source == source, key.mount == known)))
             # Versions begin anew with a mount: what is known of the one before would make them look old.

@@ -6,7 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from tests.lab import Bao, Lab
+from tests.support.elsewhere import elsewhere
 from tests.support.policies import DELETING
 
 
@@ -32,6 +35,33 @@ def test_a_lost_creation_whose_reference_changes_is_still_ours(lab: Lab, bao: Ba
     lab.site.options.hide = lambda _one: False
     assert lab.settle().code == 0
     assert lab.site.values() == {"A": "v-two"} and len(lab.site.created_ids) == 1
+
+
+@pytest.mark.parametrize("cycle_first", [False, True])
+def test_a_lost_creation_is_ours_though_another_vault_has_its_sources_name(
+    lab: Lab, bao: Bao, cycle_first: bool
+) -> None:
+    there = elsewhere(bao)
+    vault_job(lab, bao, {"path": "app/*", "field": "v", "name": "{basename}"}, name="ja")
+    bao.put("app/x", v="x")
+    assert lab.run("sync").code == 0
+    bao.put("app/y", v="y")
+    lab.wix.fault("504_after", "POST", times=100)
+    lab.site.options.hide = lambda one: one.name == "y"
+    lab.run("sync")
+    lab.wix.faults.clear()
+    lab.site.options.hide = lambda _one: False
+    there.put("app/y", v="y there")
+    # In one commit the source gets a name of its own, and another job reads another Vault by the old one.
+    lab.config["sources"]["old"] = lab.config["sources"].pop("vault")
+    lab.config["jobs"]["ja"]["source"] = "old"
+    lab.vault(there, namespace=there.namespace)
+    lab.job("jb", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"})
+    if cycle_first:
+        lab.run("sync")
+    assert lab.run("state", "remount", "vault", f"{bao.mount}/").code == 0
+    lab.settle()
+    assert lab.site.values() == {"x": "x", "y": "y"} and len(lab.site.created_ids) == 2
 
 
 def test_adoption_does_not_throw_our_own_id_away(lab: Lab, bao: Bao) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from syncd.bootstrap.app import App
+from syncd.bootstrap.app import App, Surroundings
 from syncd.config import load
 from syncd.reconcile.run_job import Run, sync_job
 from tests.chaos.peers import Answer, peer, vault
@@ -165,3 +165,17 @@ def test_an_account_that_becomes_a_mount_is_another_place(lab: Lab, bao: Bao, aw
     assert lab.run("state", "remount", "main", "account").code == 0
     lab.run("sync")
     assert lab.site.values()["a"] == "other", "what a person accepts is accepted"
+
+
+def test_no_mount_is_accepted_under_a_cycle(lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    bao.put("app/a", v="1")
+    assert lab.run("sync").code == 0
+    monkeypatch.setattr("syncd.cli.state_lookup.WAIT", timedelta(0))
+    with App(load(lab.config_file), Surroundings()) as app:
+        with app.ledger.lock(app.site_of("shop"), holder="a cycle", wait=timedelta(0)):
+            busy = lab.run("state", "remount", "vault", f"{bao.mount}/")
+        assert busy.code == 7 and "a cycle" in busy.err, busy.err
+        assert app.ledger.known_mounts("vault"), "nothing was forgotten"
+    assert lab.run("state", "remount", "vault", f"{bao.mount}/").code == 0

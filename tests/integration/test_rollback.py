@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -162,6 +162,25 @@ def test_what_a_job_updated_is_that_jobs_alone(lab: Lab, bao: Bao) -> None:
     assert lab.run("rollback", "--job", "shop", "--since", "1h", "--reason", "x").code == 0
     assert lab.site.values() == {"DB_PASSWORD": "shop-2"}
     assert lab.wix.site(bank).values() == {"DB_PASSWORD": "bank-2"}
+
+
+@pytest.mark.parametrize("name", ["vault", "other"])
+def test_what_a_job_updated_before_its_source_was_renamed_counts(lab: Lab, bao: Bao, name: str) -> None:
+    lab.vault(bao)
+    rule = {"path": f"{bao.mount}/app/db", "field": "v", "name": "DB"}
+    lab.job("job", "vault", rule)
+    bao.put("app/db", v="1")
+    assert lab.run("sync").code == 0
+    since = datetime.now(UTC).isoformat()
+    for number in (2, 3):
+        bao.put("app/db", v=str(number))
+        assert lab.run("sync").code == 0
+        if number == 2:
+            lab.config["sources"][name] = lab.config["sources"].pop("vault")
+            lab.config["jobs"]["job"]["source"] = name
+    # The creation lies before: only updates are gone back over.
+    assert roll(lab, "--job", "job", "--since", since).code == 0
+    assert lab.site.values() == {"DB": "1"}
 
 
 def test_a_rollback_sends_itself_alone(lab: Lab, bao: Bao) -> None:

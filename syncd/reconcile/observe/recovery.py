@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from syncd.domain import DesiredSecret, KnownId, LostWrite, Pending, Record, RemoteSecret, SecretRef
-from syncd.domain.ownership import carries, mark_of, other_owner, owner_in
+from syncd.domain.ownership import carries, mark_in, mark_of, other_owner, owner_in
 from syncd.domain.recency import happened_within
 from syncd.domain.write_window import Change, judge
 
@@ -159,13 +159,19 @@ class _Listing:
             return not any(carries(listed.description, mark) for mark in marks)
         return bool(other) and other != owner_in(record.description)
 
-    def ours(self, name: str, *refs: SecretRef) -> RemoteSecret | None:
-        """The secret of this name, to be taken: if no record holds its id and its mark is of one of these."""
+    def ours(self, name: str, *refs: SecretRef, sent: str = "") -> RemoteSecret | None:
+        """The secret of this name, to be taken: if no record holds its id and its mark is of one of these.
+
+        `sent`: the description of a create that was not answered.
+        """
         listed = self.by_name.get(name) or self._in_another_case.get(name.casefold())
         # A secret in another case is left to whoever wants it under its exact name.
         if listed is None or listed.id in self._held or (listed.name != name and listed.name in self.wanting):
             return None
-        fits = any(carries(listed.description, mark_of(self.owner, listed.name, ref)) for ref in refs)
+        marks = [mark_of(self.owner, listed.name, ref) for ref in refs]
+        # A source may have got another name since: then no reference of today makes the mark that went to Wix.
+        marks += [mark_in(sent)] if owner_in(sent) == self.owner and listed.name == name else []
+        fits = any(carries(listed.description, mark) for mark in marks)
         if fits:
             self._held.add(listed.id)  # a listing that shows an id twice gives it away once
         return listed if fits else None
@@ -187,7 +193,8 @@ def _looked_up(record: Record, listing: _Listing, ids: Mapping[str, KnownId], no
     if record.remote_id is not None:
         return _resolve(record, None, ids, listed=record.remote_id in listing.by_id)
     # The name may have another reference by now: the mark of the one that was sent counts as well.
-    ours = listing.ours(record.name, record.ref, *listing.wanting.get(record.name, ()))
+    sent = record.description if record.pending is Pending.CREATE else ""
+    ours = listing.ours(record.name, record.ref, *listing.wanting.get(record.name, ()), sent=sent)
     if ours is None:
         if record.name in listing.by_name:
             return None  # somebody else's secret has the name that we had reserved

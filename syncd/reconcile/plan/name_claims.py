@@ -7,10 +7,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from syncd.domain import DesiredSecret, Record, SecretRef
+from syncd.domain import DesiredSecret, Record, Rule, SecretRef
 from syncd.domain.job import Job
 from syncd.domain.naming import selects, selects_path, wix_name
 from syncd.domain.places import place_of
+from syncd.domain.value_templates import form_in, form_of
 from syncd.errors import BadName
 from syncd.reconcile.desired.desired_state import DesiredState
 from syncd.reconcile.plan.builder import rows_for
@@ -53,12 +54,17 @@ class NameClaims:
         not take. What is made of the whole path (a template, JSON) is made of this reference, too; with `any_field`
         what is made of any other field of the path counts as well.
         """
+        return {(name, rule.pin, given) for rule, name, given in self._given(job, record, tags, any_field)}
+
+    def _given(
+        self, job: Job, record: Record, tags: Tags | None, any_field: bool
+    ) -> Iterator[tuple[Rule, str, SecretRef]]:
+        """`names_given`, with the rule that gives each."""
         ref = self.as_of_today(record, job)
         if job.source != ref.source:
-            return set()
+            return
         mounts = (mount for mount in self.mounts.get(ref.source, ()) if ref.path.startswith(mount))
         mount = max(mounts, key=len, default="").strip("/")
-        names = set()
         for rule in job.rules:
             if not selects_path(rule, ref.path) or (tags is not None and not set(rule.tags) <= tags):
                 continue
@@ -68,11 +74,11 @@ class NameClaims:
             if not selects(rule, given):
                 continue
             try:
-                names.add((wix_name(rule, given, mount, self.profile), rule.pin, given))
+                name = wix_name(rule, given, mount, self.profile)
             except BadName:
                 # A name that Wix does not take is still a claim: the old name may not go before the rule is mended.
-                names.add(("", rule.pin, given))
-        return names
+                name = ""
+            yield rule, name, given
 
     def as_of_today(self, record: Record, job: Job) -> SecretRef:
         """A record's reference by the name that its source has for a job now.
@@ -150,15 +156,22 @@ class NameClaims:
     def _owner(self, record: Record, wanted: Record) -> str | None:
         """The job that has a record, if its rules want `wanted`; of one that is gone the job that has its new name.
 
-        That is one which has not worked here since the other did: first one that never has, then the one that was away
-        for longest.
+        That is one which has not worked here since the other did: first one that makes the same of the secret, then one
+        that never has, then the one that was away for longest.
         """
         if record.job in self.jobs:
             return record.job if self.is_claimed_by(self.jobs[record.job], wanted) else None
         ended = self.worked_at.get(record.job)
         away = {name: self.worked_at.get(name, NEVER) for name in self.jobs}
-        heirs = sorted((at, name) for name, at in away.items() if at is NEVER or (ended is not None and at < ended))
-        return next((name for _, name in heirs if self.is_claimed_by(self.jobs[name], wanted)), None)
+        heirs = {name: at for name, at in away.items() if at is NEVER or (ended is not None and at < ended)}
+        claiming = (name for name in heirs if self.is_claimed_by(self.jobs[name], wanted))
+        return min(claiming, key=lambda name: (not self._makes(name, wanted), heirs[name], name), default=None)
+
+    def _makes(self, job: str, wanted: Record) -> bool:
+        """Does the job give the name to the secret in the form that was sent, with the same template or encoding?"""
+        given = self._given(self.jobs[job], wanted, None, any_field=False)
+        form = form_in(wanted.version)
+        return any(name == wanted.name and form_of(rule.value, binary=rule.binary) == form for rule, name, _ in given)
 
     def _of_other_jobs(self, desired: Sequence[DesiredSecret]) -> Iterator[tuple[DesiredSecret, Record]]:
         """What this job wants and another one has the row of."""

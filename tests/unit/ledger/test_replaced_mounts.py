@@ -87,6 +87,28 @@ def test_two_places_before_are_two(ledger: Ledger, mount: str, path: str) -> Non
     assert len(set(sources.values())) == 2 and all(source.startswith("a before ") for source in sources.values())
 
 
+def test_a_row_that_kept_its_old_name_goes_with_its_job(ledger: Ledger) -> None:
+    case = Case({"j": "a", "k": "b"}, {"j": "b", "k": "b"}, {"a": (-1, 9)}, {}, names=TWO)
+    prepare(ledger, case)
+    assert ledger.remount("b", "app/", case.readers)
+    assert {record.job: record.ref.source for record in ledger.records("s")} == {"j": "b", "k": "b"}
+    assert ("b", "app/x") in ledger.decisions.rollbacks()
+
+
+def test_what_was_taken_over_from_a_name_that_is_gone_can_be_replaced_too(ledger: Ledger) -> None:
+    case = Case({"j": "a", "gone": "a"}, {"j": "b", "other": "c"}, {"a": (-1, 9)}, {})
+    prepare(ledger, case)
+    assert ledger.orphaned_mounts("b", {"b", "c"}) == {"app/": HERE}
+    assert ledger.remount("b", "app", case.readers)
+    assert {r.job: r.ref.source.partition(" before ")[:2] for r in ledger.records("s")} == {
+        "j": ("b", ""),
+        "gone": ("b", " before "),
+    }
+    assert ledger.orphaned_mounts("b", {"b", "c"}) == {}, "the next cycle accepts what it finds"
+    assert ("b", "app/x") in ledger.decisions.rollbacks()
+    assert not ledger.remount("b", "nosuch/", case.readers)
+
+
 def prepare(ledger: Ledger, case: Case) -> None:
     with ledger.lock("s", holder="me", wait=timedelta(0)) as journal:
         for source, mount_id in case.names.items():

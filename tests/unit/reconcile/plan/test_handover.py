@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from syncd.domain import DesiredSecret, Finding, FindingKind, Glob, Pending, Record, Rule, SecretRef
 from syncd.domain.job import Job, Limit, Limits, Policies
+from syncd.domain.value_templates import versioned
 from syncd.reconcile.desired.desired_state import DesiredState
 from syncd.reconcile.plan.handover import Handover
 
@@ -122,3 +124,29 @@ def test_an_old_name_stays_where_its_new_one_cannot_be_made() -> None:
     one = handover(old, jobs=(job("one", "none/*"),))
     assert "cannot be made" in one.why_an_old_name_stays(old, wanting(findings=[failed]))
     assert one.why_an_old_name_stays(old, wanting()) == ""
+
+
+FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a template and the value as it is": ({"value": "user:{k}"}, {}),
+    "two templates": ({"value": "user:{k}"}, {"value": "{k}"}),
+    "binary and a template": ({"binary": True}, {"value": "{k}"}),
+}
+
+
+@pytest.mark.parametrize("away", [False, True])
+@pytest.mark.parametrize("others_first", [False, True])
+@pytest.mark.parametrize("forms", FORMS)
+def test_the_heir_of_a_name_is_who_makes_the_same_of_the_secret(forms: str, others_first: bool, away: bool) -> None:
+    other, own = FORMS[forms]
+    heir, stranger = ("z", "a") if others_first else ("a", "z")
+    jobs = {
+        stranger: job(stranger, "secret/a", **other),
+        heir: job(heir, "secret/a", **own),
+    }
+    sent = versioned("1", own.get("value", ""), binary=own.get("binary", False))
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    worked = {"gone": now, **({heir: now - timedelta(days=1)} if away else {})}
+    row = record("a", job="gone", version=sent)
+    for name, is_kept_for_another in ((heir, False), (stranger, True)):
+        one = replace(handover(row, jobs=tuple(jobs.values())), job=name, worked_at=worked)
+        assert (one.claimed_by_own_job((), lambda _: None) == {"a"}) is is_kept_for_another
