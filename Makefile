@@ -66,8 +66,8 @@ chaos: setup build/.strace ## every kill, fault and hostile answer at scale, and
 machine: setup ## the state machine of the whole cycle: 2,000 examples of 40 steps (15 minutes)
 	SYNCD_MACHINE_EXAMPLES=1000 SYNCD_MACHINE_STEPS=40 $(BIN)/python -m pytest --timeout 3600 -n 2 --dist each tests/property/test_machine.py
 
-fuzz: setup ## configuration, environment, and the answers of Vault, AWS and Wix: 40 times the usual examples (10 minutes)
-	SYNCD_FUZZ_TIMES=40 $(BIN)/python -m pytest --timeout 3600 -n 3 tests/property/test_fuzz.py
+fuzz: setup ## configuration, environment, and the answers of Vault, AWS and Wix: 80 times the usual examples (10 minutes)
+	SYNCD_FUZZ_TIMES=80 $(BIN)/python -m pytest --timeout 3600 -n 3 tests/property/test_fuzz.py
 
 mutants: setup build/.strace ## break one sentence of the design at a time, and see a test fail (10 minutes)
 	$(BIN)/python -m tests.chaos.mutants

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import ssl
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -76,20 +77,19 @@ def _trusted(ca_file: str) -> ssl.SSLContext:
     Raises `OSError` and ValueError.
     """
     # Read here, because the client itself does not look at the environment.
-    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-    if not (file or folder or ca_file):
-        return _usual()
-    context = (
-        ssl.create_default_context(cafile=file or None, capath=folder or None)
-        if file or folder
-        else httpx.create_ssl_context()
-    )
-    if ca_file:
-        context.load_verify_locations(cafile=ca_file)
+    file, folder = os.environ.get("SSL_CERT_FILE") or None, os.environ.get("SSL_CERT_DIR") or None
+    if not ca_file:
+        return _usual(file, folder, Path(file).stat().st_mtime_ns if file else 0)
+    context = _made(file, folder)
+    context.load_verify_locations(cafile=ca_file)
     return context
 
 
-@functools.cache
-def _usual() -> ssl.SSLContext:
-    """One for all clients: to read the certificates takes as long as many requests, and nobody changes them."""
-    return httpx.create_ssl_context()
+@functools.lru_cache(maxsize=8)
+def _usual(file: str | None, folder: str | None, _changed_at: int) -> ssl.SSLContext:
+    """One for all clients: to read the certificates takes as long as many requests, and nobody changes it."""
+    return _made(file, folder)
+
+
+def _made(file: str | None, folder: str | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=file, capath=folder) if file or folder else httpx.create_ssl_context()

@@ -99,6 +99,7 @@ def test_names_end_at_the_rights(world: World) -> None:
     assert call(world, "GET", f"secrets/{other['site']}/{other['name']}", "shop-team")[0] == 404
 
 
+@pytest.mark.long
 def test_a_candidate_is_planned_with_the_daemons_ledger(world: World) -> None:
     config = yaml.safe_load(world.lab.config_file.read_text())
     config["jobs"]["feeds"]["secrets"][0]["name"] = "NEW_{path}_{field}"
@@ -108,6 +109,7 @@ def test_a_candidate_is_planned_with_the_daemons_ledger(world: World) -> None:
     assert call(world, "POST", "plan", "reader", {"configuration": "owner: x"})[0] == 400
 
 
+@pytest.mark.long
 def test_a_candidate_sends_no_credential_anywhere_new(world: World) -> None:
     with _recorder() as (url, asked):
         config = yaml.safe_load(world.lab.config_file.read_text())
@@ -179,6 +181,7 @@ def test_the_api_is_as_its_document_says(world: World) -> None:
     assert seen > 100
 
 
+@pytest.mark.long
 def test_where_asks_a_daemon_too(world: World) -> None:
     path = f"{world.bao.mount}/feeds/f00#url"
     here, far = world.lab.run("where", path, "--json"), command(world, "reader", "where", path, "--json")

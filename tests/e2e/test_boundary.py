@@ -126,6 +126,7 @@ def test_a_reload_that_fails_half_way_is_undone(
         daemon.generations.current.app.close()
 
 
+@pytest.mark.long
 def test_what_was_removed_leaves_the_gauges(served: Lab, bao: Bao) -> None:
     served.job("other", "vault", {"path": f"{bao.mount}/app/*", "name": "O_{field}"}, schedule={"every": "1h"})
     with running(served) as (process, url):
@@ -184,6 +185,7 @@ def test_no_redirect_takes_the_host_header(served: Lab, path: str) -> None:
             assert answer.code in {404, 405} and "evil" not in str(answer.headers)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("kind", ["400", "409", "428"])
 def test_a_deletion_that_is_refused_for_good_rests(served: Lab, bao: Bao, kind: str) -> None:
     from syncd.sandbox.wix_site import Refusal

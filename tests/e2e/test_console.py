@@ -193,6 +193,7 @@ def look(axe: Any, page: Any, where: str, found: dict[str, list[str]]) -> None:
         found[where] = [f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in violations]
 
 
+@pytest.mark.browser
 def test_who_may_what(world: World) -> None:
     reader, alice = Client(world.url), Client(world.url)
     answer = reader.log_in(world.tokens["reader"])
@@ -228,6 +229,7 @@ def test_who_may_what(world: World) -> None:
     assert {line["actor"]["id"] for line in denied} >= {"reader", "alice", "anonymous"}
 
 
+@pytest.mark.browser
 def test_the_trail_has_older_pages(world: World) -> None:
     one = Client(world.url)
     one.log_in(world.tokens["alice"])
@@ -250,6 +252,7 @@ def test_the_trail_has_older_pages(world: World) -> None:
     assert "config.loaded" in found and "secret.create</" not in found
 
 
+@pytest.mark.browser
 def test_what_was_refused_keeps_what_was_written(world: World) -> None:
     one = Client(world.url)
     one.log_in(world.tokens["alice"])
@@ -264,6 +267,7 @@ def test_what_was_refused_keeps_what_was_written(world: World) -> None:
         assert status == code and "<" not in text
 
 
+@pytest.mark.browser
 def test_rights_end_at_a_label(world: World) -> None:
     team = Client(world.url)
     team.log_in(world.tokens["shop-team"])
@@ -281,6 +285,7 @@ def test_rights_end_at_a_label(world: World) -> None:
     assert team.ask("POST", "/pause", {"scope": "all", "reason": "x", "csrf": team.csrf()})[0] == 403
 
 
+@pytest.mark.browser
 def test_a_session_ends_and_is_never_fixed_or_replayed(world: World) -> None:
     one = Client(world.url)
     one.cookie = "syncd_session=chosen-by-the-attacker"
@@ -297,6 +302,7 @@ def test_a_session_ends_and_is_never_fixed_or_replayed(world: World) -> None:
     assert world.tokens["alice"] not in world.lab.state.read_bytes().decode("latin-1")
 
 
+@pytest.mark.browser
 def test_logins_are_limited(world: World) -> None:
     guess = Client(world.url)
     codes = [guess.ask("POST", "/login", {"token": f"guess-{number}"})[0] for number in range(12)]
@@ -329,6 +335,7 @@ def test_names_and_reasons_are_text(world: World) -> None:
         assert XSS in page.inner_text("main") and not alerts
 
 
+@pytest.mark.browser
 def test_no_redirect_leads_elsewhere(world: World) -> None:
     one = Client(world.url)
     for path in ("//evil.example", "/login?next=//evil.example", "/secrets", "/secrets/"):
@@ -338,6 +345,7 @@ def test_no_redirect_leads_elsewhere(world: World) -> None:
     assert one.log_in(world.tokens["alice"], Host="evil.example").getheader("Location") == "/"
 
 
+@pytest.mark.browser
 def test_the_proxy_is_believed_from_its_address_alone(lab: Lab, bao: Bao) -> None:
     seeded(lab, bao, sites=1, refusing=0, secrets_a_job=6)
     proxy = {
@@ -365,6 +373,7 @@ def test_the_proxy_is_believed_from_its_address_alone(lab: Lab, bao: Bao) -> Non
         assert "Log in" in Client(url).ask("GET", "/", X_Forwarded_User="ann@example.com")[1]
 
 
+@pytest.mark.browser
 def test_slow_clients_hold_up_nobody(world: World) -> None:
     import socket
 

@@ -20,7 +20,7 @@ from syncd.sandbox.launchers import free_ports
 from tests.lab import AWS_ENVIRON, Bao, Lab
 from tests.support.daemon import ask, running
 from tests.support.http_stub import answering
-from tests.support.waiting import until
+from tests.support.waiting import until, within
 
 
 @pytest.fixture
@@ -72,11 +72,10 @@ def test_the_whole_life_of_a_daemon(served: Lab, bao: Bao) -> None:
         process.send_signal(signal.SIGHUP)
         until(lambda: served.site.values() == {"a_v": "three", "b_v": "four"})
 
-        started = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=15)
+        with within(10):
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
-        assert time.monotonic() - started < 10
     events = [json.loads(line)["event"] for line in err.splitlines()]
     assert events[0] == "daemon.started" and events[-1] == "daemon.stopped"
     assert "config.refused" in events and "config.reloaded" in events and "secret.created" in events
@@ -89,11 +88,10 @@ def test_sigterm_settles_what_is_in_flight(served: Lab, bao: Bao) -> None:
     served.site.options.latency = 0.2
     with running(served) as (process, _):
         until(lambda: len(served.site.secrets) > 5)
-        started = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=15)
+        with within(10):
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
         assert process.returncode == 0
-        assert time.monotonic() - started < 10
     served.site.options.latency = 0
     assert {k: v for k, v in served.ledger().items() if v} == served.ids()
     assert served.run("sync").code == 0
@@ -106,11 +104,10 @@ def test_sigterm_while_wix_stalls(served: Lab) -> None:
     with running(served) as (process, url):
         until(lambda: served.wix.seen)
         assert ask(url + "/livez")[0] == 200
-        started = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=15)
+        with within(10):
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
         assert process.returncode == 0
-        assert time.monotonic() - started < 10
 
 
 @pytest.mark.long
@@ -133,13 +130,14 @@ def test_interrupted_sync_says_so(served: Lab, bao: Bao) -> None:
         before = len(served.site.secrets)
         until(lambda before=before: len(served.site.secrets) > before + 2)
         process.send_signal(number)
-        process.communicate(timeout=15)
+        process.communicate(timeout=60)
         assert process.returncode == code
     served.site.options.latency = 0
     assert served.run("sync").code == 0
     assert len(served.site.created_ids) == 61
 
 
+@pytest.mark.long
 def test_a_port_in_use_is_said(served: Lab) -> None:
     with running(served) as (_, url):
         until(lambda: ask(url + "/livez")[0] == 200)
@@ -172,25 +170,25 @@ def test_a_swapped_config_map_is_noticed_and_a_broken_one_is_refused(served: Lab
         good = served.config["jobs"]["job"]["secrets"]
         served.config["jobs"]["job"]["secrets"] = [*good, {"path": f"{bao.mount}/more/*"}]
         bao.put("more/b", v="two")
-        started = time.monotonic()
-        swapped(volume, served.config_file.read_text(), 2)
-        until(lambda: served.site.values() == {"a_v": "one", "b_v": "two"}, seconds=10)
-        assert time.monotonic() - started < 10
+        with within(10):
+            swapped(volume, served.config_file.read_text(), 2)
+            until(lambda: served.site.values() == {"a_v": "one", "b_v": "two"})
         swapped(volume, "owner: lab\njobs: [this is none", 3)
-        until(lambda: "syncd_config_last_reload_successful 0.0" in ask(url + "/metrics")[1], seconds=10)
+        until(lambda: "syncd_config_last_reload_successful 0.0" in ask(url + "/metrics")[1])
         bao.put("more/b", v="three")
         assert ask(url + "/-/sync?job=job", "POST", "generated-token")[0] == 202
         until(lambda: served.site.values() == {"a_v": "one", "b_v": "three"})
         swapped(volume, served.config_file.read_text(), 4)
-        until(lambda: "syncd_config_last_reload_successful 1.0" in ask(url + "/metrics")[1], seconds=10)
+        until(lambda: "syncd_config_last_reload_successful 1.0" in ask(url + "/metrics")[1])
     finally:
         process.terminate()
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     events = [json.loads(line)["event"] for line in err.splitlines() if line.startswith("{")]
     assert events.count("config.refused") == 1 and events.count("config.reloaded") == 2
     assert process.returncode == 0
 
 
+@pytest.mark.long
 def test_what_alerts_need_is_told(served: Lab, bao: Bao) -> None:
     """Intervals, quotas, the end of a token that cannot be renewed, and what never came into the ledger."""
     token = bao.root.auth.token.create(policies=["root"], ttl="90m", renewable=False, no_parent=True)["auth"]
@@ -234,10 +232,9 @@ def test_cycles_are_traced_where_an_endpoint_is_configured(served: Lab, bao: Bao
 
 @pytest.mark.long
 def test_a_collector_that_is_not_there_stops_nothing(served: Lab) -> None:
-    started = time.monotonic()
-    done = served.spawn("sync", OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_ports(1)}")
+    with within(15):
+        done = served.spawn("sync", OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_ports(1)}")
     assert done.code == 0 and served.site.values() == {"a_v": "one"}
-    assert time.monotonic() - started < 15
 
 
 @pytest.mark.long
@@ -247,11 +244,10 @@ def test_a_stop_in_the_middle_of_a_hundred_slow_writes(served: Lab, bao: Bao) ->
     served.site.options.latency = 0.2
     with running(served) as (process, _):
         until(lambda: len(served.site.secrets) >= 25)
-        started = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
-        took = time.monotonic() - started
-    assert process.returncode == 0 and took < 8, took
+        with within(8):
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+    assert process.returncode == 0
     sent = len(served.site.created_ids)
     assert 25 <= sent < 100
     assert {row for row in served.ledger().values() if row} == set(served.site.secrets), "every id is in the ledger"
@@ -260,6 +256,7 @@ def test_a_stop_in_the_middle_of_a_hundred_slow_writes(served: Lab, bao: Bao) ->
     assert len(served.site.secrets) == 100 == len(served.site.created_ids), f"{sent} before the stop"
 
 
+@pytest.mark.long
 def test_it_is_not_ready_without_a_credential(served: Lab) -> None:
     """A target whose key is not there yet was not reached, though nothing of the network failed."""
     (served.folder / "wix-key").unlink()
@@ -306,11 +303,11 @@ def test_odd_settings_of_traces_stop_nothing(served: Lab, environ: dict[str, str
     assert served.spawn("sync", **endpoint, **environ).code == 0
 
 
+@pytest.mark.long
 def test_a_silent_collector_holds_nothing_up(served: Lab) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        started = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent, within(9):
         done = served.spawn("sync", OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}")
-        assert done.code == 0 and time.monotonic() - started < 9
+        assert done.code == 0
 
 
 @pytest.mark.long

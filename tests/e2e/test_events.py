@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from syncd.sources.aws.event_queue import names_in
 from syncd.web.hooks.vault_audit import written
 from tests.lab import AWS_ENVIRON, Bao, Lab
 from tests.support.daemon import ask, running
-from tests.support.waiting import until
+from tests.support.waiting import until, within
 
 SOON = 2.0
 """Seconds from a write at the source to Wix."""
@@ -65,13 +64,12 @@ def test_a_write_at_openbao_arrives_within_two_seconds(served: Lab, audited: Bao
         until(lambda: len(json.loads(ask(url + "/status", token="generated-token")[1])["jobs"][1]["targets"]))
         cycles = cycles_of(url, "other")
         for value in ("two", "three", "four"):
-            started = time.monotonic()
-            audited.put("app/a", v=value)
-            until(lambda value=value: served.site.values() == {"a_v": value})
-            assert time.monotonic() - started < SOON
+            with within(SOON):
+                audited.put("app/a", v=value)
+                until(lambda value=value: served.site.values() == {"a_v": value})
         assert cycles_of(url, "other") == cycles, "a job whose paths were not written slept on"
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 0 and "generated-token" not in out + err
     last = [line for line in served.run("audit", "show", "--json").json if line["event"] == "secret.update"][-1]
     assert last["actor"]["kind"] == "event" and last["actor"]["via"] == "POST /hooks/vault-audit, token token"
@@ -82,6 +80,7 @@ def cycles_of(url: str, job: str) -> float:
     return sum(float(line.split()[-1]) for line in lines if f'duration_seconds_count{{job="{job}"' in line)
 
 
+@pytest.mark.long
 def test_a_hundred_writes_are_few_cycles(served: Lab, audited: Bao) -> None:
     served.vault(audited)
     served.job("job", "vault", {"path": "secret/app/*"}, schedule={"every": "1h"})
@@ -166,19 +165,17 @@ def test_a_change_at_aws_arrives_within_two_seconds(queued: tuple[Lab, Any, Any]
         until(lambda: lab.site.values() == {"a": "one"})
         for value in ("two", "three"):
             aws.put_secret_value(SecretId="prod/a", SecretString=value)
-            started = time.monotonic()
-            events.put_events(Entries=[event("prod/a")])
-            until(lambda value=value: lab.site.values() == {"a": value})
-            assert time.monotonic() - started < SOON
+            with within(SOON):
+                events.put_events(Entries=[event("prod/a")])
+                until(lambda value=value: lab.site.values() == {"a": value})
         aws.create_secret(Name="prod/new", SecretString="four")
-        started = time.monotonic()
-        events.put_events(Entries=[event("other/x"), event("", requestParameters={"name": "prod/new"})])
-        until(lambda: lab.site.values() == {"a": "three", "new": "four"})
-        assert time.monotonic() - started < SOON
-        started = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=15)
-        assert process.returncode == 0 and time.monotonic() - started < 10
+        with within(SOON):
+            events.put_events(Entries=[event("other/x"), event("", requestParameters={"name": "prod/new"})])
+            until(lambda: lab.site.values() == {"a": "three", "new": "four"})
+        with within(10):
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+        assert process.returncode == 0
 
 
 def test_a_named_secret_is_read_although_the_listing_lags(

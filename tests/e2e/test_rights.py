@@ -97,6 +97,7 @@ def test_a_rollback_ends_at_the_rights_and_sends_nothing_that_waits(teams: Teams
     assert not lab.wix.site(teams.bank).values()
 
 
+@pytest.mark.long
 def test_nothing_of_others_is_told(teams: Teams) -> None:
     lab, bao = teams.lab, teams.bao
     lab.config["rules"] = [
@@ -162,6 +163,7 @@ def test_each_refusal_by_a_label_is_a_line(teams: Teams) -> None:
         assert {line["actor"]["id"] for line in lines} == {"lead"}
 
 
+@pytest.mark.long
 def test_it_is_said_when_nothing_is_sent_now(teams: Teams) -> None:
     lab, bao = teams.lab, teams.bao
     lab.config["rules"] = [HOLD]
@@ -280,6 +282,7 @@ def test_only_the_proxys_own_address_is_believed(teams: Teams, forged: str) -> N
             assert teams.ask("", "GET", "held", None, headers)[0] == 401, address
 
 
+@pytest.mark.long
 def test_pages_show_everything_and_count_alike(teams: Teams) -> None:
     lab, bao = teams.lab, teams.bao
     lab.config["rules"] = [{"id": "weak", "placeholder": True, "then": "deny"}]
@@ -306,6 +309,7 @@ def test_pages_show_everything_and_count_alike(teams: Teams) -> None:
 ODD = ["\ud800", "a\x00b", "9" * 30, "99999999999999999999|s|n", "-99999999999999999999|s|n", "never 9" + "9" * 30]
 
 
+@pytest.mark.long
 def test_odd_texts_are_refused_and_never_a_fault_of_ours(teams: Teams) -> None:
     lab, bao = teams.lab, teams.bao
     bao.put("app/a", v="1")
@@ -372,6 +376,7 @@ def test_who_asked_for_what_a_reload_cut_short(teams: Teams) -> None:
     assert set(late) == {"boss"}
 
 
+@pytest.mark.long
 def test_a_candidates_template_tells_neither_a_guess_nor_a_length(teams: Teams) -> None:
     lab, bao = teams.lab, teams.bao
     pin, password = f"{secrets.randbelow(40):04}", secrets.token_hex(8)
@@ -423,6 +428,7 @@ def names_given_anew(teams: Teams) -> Teams:
     return teams
 
 
+@pytest.mark.long
 def test_rights_go_by_the_site_and_not_by_a_name_that_it_had(names_given_anew: Teams) -> None:
     teams, lab = names_given_anew, names_given_anew.lab
     path = urllib.parse.quote(f"{teams.bao.mount}/deal/agreed", safe="")
@@ -440,6 +446,7 @@ def test_rights_go_by_the_site_and_not_by_a_name_that_it_had(names_given_anew: T
     assert lab.run("sync", "deal").code == 0 and lab.site.values() == {"agreed_v": "second"}
 
 
+@pytest.mark.long
 def test_what_rests_elsewhere_is_told_in_no_answer(teams: Teams) -> None:
     lab, bao = teams.lab, teams.bao
     bao.put("both/a", v="1")

@@ -28,6 +28,7 @@ def consent(job: Lab, door: str) -> None:
             assert job.run("state", "adopt", name, "--reason", "agreed").code == 0
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("door", ["policy", "grant"])
 @pytest.mark.parametrize("may_read", [True, False])
 def test_the_plan_says_what_is_overwritten_and_the_same_value_is_not_sent(job: Lab, door: str, may_read: bool) -> None:

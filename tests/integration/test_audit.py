@@ -203,6 +203,7 @@ def test_who_and_what_are_one_line(job: Lab, words: tuple[str, str]) -> None:
     assert job.run("sync", options=words).code == 3
 
 
+@pytest.mark.long
 def test_the_environment_does_not_say_who_somebody_is(job: Lab) -> None:
     assert job.spawn("sync", LOGNAME="ceo", USER="ceo", SYNCD_COMMIT="abc").code == 0
     lines = trail(job)

@@ -44,6 +44,7 @@ def test_names_with_slashes_are_selected_excluded_and_mapped(lab: Lab, aws: Any,
 MANAGED = ["rds!db-1f0e6a2c", "events!connection/feeds/1c", "ecs-sc!web", "a!b!c"]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", MANAGED)
 def test_names_that_services_of_aws_make(lab: Lab, aws: Any, aws_url: str, name: str) -> None:
     for each in (name, "plain"):
@@ -60,6 +61,7 @@ def test_names_that_services_of_aws_make(lab: Lab, aws: Any, aws_url: str, name:
     assert lab.site.values() == {}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("path", ["prod/db", "/prod/db/"])
 def test_an_arn_is_a_path(lab: Lab, aws: Any, aws_url: str, path: str) -> None:
     arn = aws.create_secret(Name=path, SecretString='{"user": "u", "host": "h"}')["ARN"]
@@ -112,6 +114,7 @@ STATES = {
 }
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("door", ["exact", "glob"])
 def test_the_state_of_one_secret_is_its_own(lab: Lab, aws: Any, aws_url: str, state: str, door: str) -> None:
@@ -176,6 +179,7 @@ def test_an_expired_token_does_not_turn_batches_off(lab: Lab) -> None:
     assert asked.count("Batch") == 2, json.dumps(asked)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("asked", ["name", "arn"])
 def test_a_name_and_its_arn_are_one_secret_when_it_leaks(lab: Lab, aws: Any, aws_url: str, asked: str) -> None:
     arn = aws.create_secret(Name="leak/db", SecretString='{"user": "u", "host": "h"}')["ARN"]

@@ -55,6 +55,7 @@ def test_quarantine_ends_with_its_fix(lab: Lab, aws: Any, aws_url: str) -> None:
     assert lab.run("sync").code == 0
 
 
+@pytest.mark.long
 def test_refused_secrets_do_not_hold_up_the_others_for_ever(lab: Lab, bao: Bao) -> None:
     """A firewall before Wix that answers 403 to some values, first in order."""
     lab.vault(bao)

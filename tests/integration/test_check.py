@@ -66,6 +66,7 @@ SLIPS: dict[str, tuple[Change, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("slip", SLIPS)
 def test_a_slip_is_a_warning_with_its_line(job: Lab, slip: str) -> None:
     change, told = SLIPS[slip]

@@ -75,6 +75,7 @@ def test_a_change_is_planned_reviewed_and_applied(shop: Lab, bao: Bao, kind: str
     assert line["commit"] == "abc123" and "ann (claimed by" in line["actor"]["id"] and line["plan"]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("kind", ["github", "gitlab"])
 def test_a_configuration_that_cannot_be_used_stops_it(shop: Lab, kind: str) -> None:
     (shop.folder / "syncd.yaml").write_text("owner: x\n")

@@ -34,6 +34,7 @@ def job(lab: Lab, bao: Bao) -> Lab:
 STEPS = [YEAR, timedelta(days=2), timedelta(hours=25), 10 * YEAR]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("ahead", STEPS)
 def test_quarantine_does_not_outlast_a_clock_that_was_ahead(job: Lab, bao: Bao, ahead: timedelta) -> None:
     bao.put("app/s0", v="x" * 4000)
@@ -47,6 +48,7 @@ def test_quarantine_does_not_outlast_a_clock_that_was_ahead(job: Lab, bao: Bao, 
     assert job.run("sync").code == 0
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("ahead", STEPS)
 def test_contested_does_not_outlast_it(job: Lab, ahead: timedelta) -> None:
     def by_hand() -> None:
@@ -65,6 +67,7 @@ def test_contested_does_not_outlast_it(job: Lab, ahead: timedelta) -> None:
     assert job.site.values()["s1_v"] == "1"
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("ahead", STEPS)
 def test_the_deletion_limit_neither_lasts_for_a_year_nor_is_forgotten(job: Lab, bao: Bao, ahead: timedelta) -> None:
     for number in range(4):

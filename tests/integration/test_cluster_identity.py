@@ -117,6 +117,7 @@ NO_KEYS = {
 }
 
 
+@pytest.mark.long
 def test_pod_identity_gives_container_credentials(from_aws: Lab) -> None:
     token = from_aws.folder / "pod-token"
     token.write_text("generated-pod-token")
@@ -131,6 +132,7 @@ def test_pod_identity_gives_container_credentials(from_aws: Lab) -> None:
     assert from_aws.site.values() == {"a": "one"} and seen[0].strip() == "generated-pod-token"
 
 
+@pytest.mark.long
 def test_web_identity_as_irsa_gives_it(from_aws: Lab, aws_url: str) -> None:
     """The projected token is exchanged at STS (moto's); a token that is not there is told, with its fix."""
     token = from_aws.secret_file(

@@ -328,6 +328,7 @@ def test_a_full_disk(synced: Lab, bao: Bao) -> None:
         subprocess.run(["umount", "-l", str(small)], check=False)
 
 
+@pytest.mark.long
 def test_two_processes_at_once(synced: Lab, bao: Bao) -> None:
     for number in range(20):
         bao.put(f"app/more{number}", v="x")
@@ -435,6 +436,7 @@ def test_an_app_instead_of_an_api_key(lab: Lab, bao: Bao) -> None:
     assert lab.run("sync").code == 5
 
 
+@pytest.mark.long
 def test_the_quota_is_kept_by_commands_and_restarts_together(lab: Lab, bao: Bao) -> None:
     lab.site.options.quota = 10
     lab.site.options.quota_window = timedelta(seconds=1)

@@ -69,6 +69,7 @@ def test_a_companys_ca(office: Office, ca: tuple[Path, ssl.SSLContext]) -> None:
         assert done.code == 0 and office.lab.site.values() == {"X": "1"}, done.err + done.out
 
 
+@pytest.mark.sweep
 def test_a_proxy_with_a_password(office: Office, ca: tuple[Path, ssl.SSLContext]) -> None:
     file, context = ca
     with tls_front(office.port, context) as url, forward_proxy(LOGIN) as proxy:

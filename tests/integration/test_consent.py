@@ -29,6 +29,7 @@ def job(lab: Lab, bao: Bao) -> Lab:
     return lab
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("limit", ["0%", "0.0%", 0, "0", "0.000%"])
 def test_a_limit_of_zero_lets_nothing_go(job: Lab, bao: Bao, limit: Any) -> None:
     job.config["jobs"]["job"] |= {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": limit}}
@@ -105,6 +106,7 @@ def test_an_adoption_whose_answer_was_lost_needs_its_consent_again(job: Lab, fau
     assert "s0_v" in job.site.values(), "it was somebody else's: never deleted"
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     ("spans", "later", "taken"),
     [
@@ -226,6 +228,7 @@ EDITS: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("edit", EDITS)
 @pytest.mark.parametrize("with_checksum", [False, True])
 def test_a_plan_that_was_edited_does_nothing(job: Lab, bao: Bao, edit: str, with_checksum: bool) -> None:

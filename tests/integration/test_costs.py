@@ -120,6 +120,7 @@ def test_the_forecast_is_what_is_counted(
     print({"forecast": {**forecast, "wix": target["requests_a_day"]}, "counted": {**calls, "wix": len(lab.wix.seen)}})
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(("source", "other"), [("vault", "boto3"), ("aws", "hvac")])
 def test_only_the_sdk_of_a_configured_source_is_imported(
     lab: Lab, bao: Bao, aws: Any, aws_url: str, source: str, other: str

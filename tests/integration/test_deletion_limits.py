@@ -133,5 +133,5 @@ def test_a_reload_that_forbids_deletions_reaches_a_cycle_that_waits(lab: Lab, ba
         process.send_signal(signal.SIGHUP)
         until(lambda: len(lab.site.secrets) == 33)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=15)
+        process.communicate(timeout=60)
     assert "a_v" in lab.ids()

@@ -17,6 +17,7 @@ from tests.support.policies import DELETING
 from tests.support.token import rule, token_and_other
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("wanted", ["token", "TOKEN", "another"])
 @pytest.mark.parametrize("way", ["a cycle", "a command"])
 def test_a_name_is_kept_for_another_job_in_whichever_case(lab: Lab, bao: Bao, way: str, wanted: str) -> None:
@@ -67,6 +68,7 @@ def test_a_glob_of_another_job_that_lists_nothing_may_want_the_name(lab: Lab, ba
     assert ("DB_x" in lab.site.values()) is (left == "nothing"), result.out
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("back", [True, False])
 def test_a_field_that_is_back_is_seen_though_the_listing_lags(
     lab: Lab, aws: Any, aws_url: str, monkeypatch: pytest.MonkeyPatch, back: bool

@@ -27,6 +27,7 @@ def release_all(lab: Lab) -> None:
         assert lab.run("release", batch["batch"], "--reason", "x").code == 0
 
 
+@pytest.mark.long
 def test_a_kill_in_the_middle_of_a_released_write_finishes_that_version_alone(job: Lab, bao: Bao) -> None:
     job.config["rules"] = [HOLD]
     assert job.run("sync").code == 6

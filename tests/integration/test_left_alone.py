@@ -39,6 +39,7 @@ def is_left(lab: Lab, name: str = "a_v") -> None:
         assert lab.site.values()[name] == "HAND-MADE" and lab.statuses()[name] == "behind"
 
 
+@pytest.mark.sweep
 def test_a_listing_that_lacks_it(reported: Lab) -> None:
     reported.site.options.hide = lambda secret: secret.name == "a_v"
     is_left(reported)
@@ -61,6 +62,7 @@ def test_a_new_version_goes_out(reported: Lab, bao: Bao) -> None:
     assert reported.statuses()["a_v"] == "synced"
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("policy", ["report", "restore"])
 def test_a_value_that_no_lost_write_carried_is_somebody_elses(lab: Lab, bao: Bao, policy: str) -> None:
     """Within the hour in which a write of ours may still come: what is read tells whose it is."""
@@ -299,6 +301,7 @@ def test_a_fourth_change_that_comes_with_another_case_is_contested(lab: Lab, bao
     assert lab.run("sync").code == 1 and lab.site.values() == {"a_v": "HAND-MADE"}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("policy", ["report", "restore"])
 def test_what_somebody_puts_right_by_hand_is_synced_again(lab: Lab, bao: Bao, policy: str) -> None:
     lab.vault(bao)

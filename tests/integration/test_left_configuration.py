@@ -48,6 +48,7 @@ def rows(lab: Lab) -> dict[tuple[str, str], str]:
     return {(row["target"], row["name"]): row["status"] for row in lab.run("state", "list", "--json").json}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     "change", [target_from_job, the_job, job_renamed, both_jobs_of_the_site], ids=lambda one: one.__name__
 )

@@ -39,6 +39,7 @@ def keep_back(lab: Lab, how: str) -> None:
         lab.config["rules"] = [{"id": "first-rests", "job": "first", "then": how}]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("how", ["pause", "hold", "deny", "window"])
 def test_the_second_job_walks_round_nothing_that_holds_for_the_first(jobs: Lab, bao: Bao, how: str) -> None:
     keep_back(jobs, how)

@@ -129,6 +129,7 @@ def test_the_account_of_an_empty_rule_is_told_by_another_secret(aws: Any) -> Non
     assert snapshot.complete and snapshot.mount_id.startswith("eu-west-1:")
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("rule", ["exact", "glob"])
 @pytest.mark.parametrize("name", ["main", "another"])
 @pytest.mark.parametrize("holds", [1, 0])

@@ -109,6 +109,7 @@ def spoil_schema(content: Any) -> None:
     content["schema"] = 2
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     "spoil",
     [spoil_value, spoil_column, spoil_table, spoil_time, spoil_calendar, spoil_owner, spoil_schema],
@@ -124,6 +125,7 @@ def test_what_is_no_export_changes_nothing(job: Lab, spoil: Any) -> None:
     assert job.run("state", "list", "--json").json == []
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"format": "syncd-ledger/1"}', "[" * 100_000])
 def test_what_is_no_json(job: Lab, text: str) -> None:
     moved(job, "sqlite", None)

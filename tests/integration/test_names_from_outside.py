@@ -85,6 +85,7 @@ def test_events_of_failed_calls_and_odd_ids_name_nothing() -> None:
         assert names_in(event(odd)) == frozenset(), odd
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", ["st?ate.db", "state#1.db", "state%41.db", "file:state.db", ":memory:", "a&b=c.db"])
 def test_the_ledger_is_the_file_that_was_named(lab: Lab, bao: Bao, name: str) -> None:
     lab.vault(bao)

@@ -52,6 +52,7 @@ def test_a_clock_that_jumps_adds_nothing(ten: Lab, bao: Bao, jump: str) -> None:
     assert "a_v" not in ten.site.values(), "a day of observed absence is one"
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("jump", ["+365d", "+31d"])
 def test_a_freeze_outlasts_a_wrong_clock(ten: Lab, bao: Bao, jump: str) -> None:
     ten.config["jobs"]["job"]["deletion_grace"] = "0s"
@@ -65,6 +66,7 @@ def test_a_freeze_outlasts_a_wrong_clock(ten: Lab, bao: Bao, jump: str) -> None:
     assert ten.site.values()["a_v"] == "HAND-MADE" and ten.site.values()["b_v"] == "1"
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("how", ["an empty value", "one that is too long", "frozen"])
 def test_being_there_is_no_absence(ten: Lab, bao: Bao, how: str) -> None:
     bao.remove("app/a")

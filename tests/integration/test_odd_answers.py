@@ -125,6 +125,7 @@ def test_odd_aws_listings_are_failures(lab: Lab, listed: dict[str, Any]) -> None
     assert done.code in {0, 4} and "bug" not in done.err, done.err
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("keys", [[f"f{number}/" for number in range(1000)], ["a/"]])
 @pytest.mark.parametrize("glob", ["kv/**", "kv/*/*/*/*/*"])
 def test_a_vault_whose_folders_have_no_end(
@@ -226,6 +227,7 @@ def test_redirects_to_nowhere(lab: Lab, bao: Bao, which: str, where: str) -> Non
     assert done.code == (4 if which == "vault" else 5), done.err
 
 
+@pytest.mark.long
 def test_a_redirect_with_a_bomb_is_not_unpacked(lab: Lab) -> None:
     body = gzip.compress(b" " * (200 << 20), 9)
     lab.job("job", "vault", {"path": "kv/**"})

@@ -76,7 +76,7 @@ def test_page_metric_and_command(lab: Lab, bao: Bao, what: str) -> None:
         never = [row["target"] for row in lab.run("status", "--json").json["jobs"] if row["last_run_at"] is None]
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert page["secrets"] == metric == dict(Counter(row["status"] for row in rows)) and never == []
 
 
@@ -115,6 +115,7 @@ def test_a_database_that_is_down_is_not_damaged(lab: Lab, bao: Bao) -> None:
         assert done.code in {3, 7} and "move it away" not in done.err and "bug" not in done.err
 
 
+@pytest.mark.long
 def test_an_id_that_comes_beside_a_renaming_of_the_owner_is_ours(lab: Lab, bao: Bao) -> None:
     lab.vault(bao)
     bao.put("app/a", v="1")

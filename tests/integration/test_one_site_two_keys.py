@@ -23,6 +23,7 @@ def job(lab: Lab, bao: Bao) -> Lab:
     return lab
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("again", [False, True], ids=["there", "and back"])
 def test_adopted_and_frozen_stay_so_under_another_login(job: Lab, bao: Bao, again: bool) -> None:
     first, second, ids = job.config["targets"]["shop"], by_app(job), job.ids()
@@ -42,6 +43,7 @@ def test_adopted_and_frozen_stay_so_under_another_login(job: Lab, bao: Bao, agai
     assert {row["status"] for row in job.run("state", "list", "--json").json} <= {"synced", "frozen", "missing"}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("first", ["api_key", "app"])
 def test_two_keys_that_are_both_configured_send_nothing(job: Lab, bao: Bao, first: str) -> None:
     other = by_app(job)
@@ -117,6 +119,7 @@ def test_words_that_mean_nothing(job: Lab, words: tuple[str, ...]) -> None:
     assert result.code == 3 and "fix: " in result.err
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("key", ["old", "new"])
 def test_a_rule_names_a_site_by_any_of_its_keys(lab: Lab, bao: Bao, key: str) -> None:
     lab.vault(bao)

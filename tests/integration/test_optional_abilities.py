@@ -46,6 +46,7 @@ def test_a_proxy_that_does_not_know_a_method(lab: Lab, bao: Bao, refused: tuple[
         assert lab.run("sync").code == 0 and lab.writes() == before
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("status", [200, 404, 405, 500, 502])
 def test_a_proxy_that_answers_everything_itself_is_no_listing(lab: Lab, bao: Bao, status: int) -> None:
     bao.put("app/a", v="1")

@@ -38,6 +38,7 @@ def hints(text: str) -> list[list[str]]:
     return [shlex.split(line)[1:] for line in re.findall(r"syncd sync \S+ --allow-deletes .*$", text, re.MULTILINE)]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("jobs", ["one", "two"])
 def test_each_printed_hint_lets_just_that_target_through(two_sites: Lab, bao: Bao, jobs: str) -> None:
     lab, prefix = two_sites, f"over{jobs}"

@@ -62,6 +62,7 @@ def test_an_interrupted_rotation(lab: Lab, bao: Bao, number: int) -> None:
     assert lab.settle().code == 0 and set(lab.statuses().values()) == {"synced"}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("change", ["rotated", "by hand"])
 def test_what_waits_for_a_slow_site_is_behind_meanwhile(lab: Lab, bao: Bao, change: str) -> None:
     rotated(lab, bao)

@@ -139,6 +139,7 @@ def test_a_used_permission_adopts_nothing_again(lab: Lab, bao: Bao) -> None:
     assert lab.run("sync").code == 1 and lab.site.values()["t_v"] == "made by hand again"
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("trouble", ["killed", "listing refused", "answer lost"])
 def test_a_permission_is_used_once(lab: Lab, bao: Bao, trouble: str) -> None:
     job(lab, bao, "topq", **DELETING)
@@ -240,6 +241,7 @@ def test_a_refusal_speaks_of_its_own_sending(lab: Lab, bao: Bao) -> None:
     assert len(lab.site.values()) == 7
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("kind", ["max_creates", "max_updates"])
 def test_a_kill_does_not_empty_a_limit(lab: Lab, bao: Bao, kind: str) -> None:
     job(lab, bao, "abcd" if kind == "max_updates" else "")
@@ -269,6 +271,7 @@ def test_a_kill_does_not_empty_a_limit(lab: Lab, bao: Bao, kind: str) -> None:
     assert changed() == 2
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("wrong", [timedelta(days=-2), timedelta(days=2), timedelta(days=-400), timedelta(hours=-25)])
 def test_a_limit_goes_by_the_sites_clock(lab: Lab, bao: Bao, wrong: timedelta) -> None:
     job(lab, bao, "abcdefgh", **(DELETING | {"guard": {"max_deletes": 1}}))

@@ -115,6 +115,7 @@ def test_the_difference_of_clocks() -> None:
         assert clock_skew(odd, now) == timedelta(0)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 @pytest.mark.parametrize("peer", ["vault", "wix"])
 def test_a_redirect_says_where_to(synced: Lab, status: int, peer: str) -> None:
@@ -155,6 +156,7 @@ def test_a_full_site_that_is_made_room_on(synced: Lab, bao: Bao) -> None:
     assert done.code == 0 and set(synced.site.values()) == {"y_v"}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("password", ["pass word", "pässwört", "tab\there", '"quoted"\\', "🔑" * 4, " leading"])
 def test_a_password_may_hold_any_character(lab: Lab, bao: Bao, password: str) -> None:
     mount, policy = f"userpass-{uuid.uuid4().hex[:6]}", f"read-{bao.mount}"

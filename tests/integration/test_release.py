@@ -159,6 +159,7 @@ def aged(lab: Lab, hours: int) -> None:
             database.execute(f"UPDATE {table} SET released_at = released_at - ?", (hours * 3600 * 10**6,))
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("verb", ["create", "update", "delete"])
 def test_a_release_that_ran_out_is_asked_for_again(job: Lab, bao: Bao, verb: str) -> None:
     rules, job.config["rules"] = job.config["rules"], []
@@ -251,6 +252,7 @@ def test_only_what_changed_waits(job: Lab, bao: Bao) -> None:
         assert (told["db_a"], told["db_b"], told["db_c"]) == ("held", "synced", "synced")
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("other", ["a limit", "a window", "its value", "a pause"])
 def test_a_release_lasts_while_something_else_keeps_it_back(job: Lab, bao: Bao, other: str) -> None:
     assert job.run("sync").code == 6

@@ -8,6 +8,8 @@ import threading
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.reconcile.run_job import Run, sync_job
@@ -25,6 +27,7 @@ def rules(lab: Lab, job: str = "job") -> list[dict[str, Any]]:
     return lab.config["jobs"][job]["secrets"]
 
 
+@pytest.mark.long
 def test_reloads_at_once_go_one_after_the_other(lab: Lab, bao: Bao) -> None:
 
     from syncd.sandbox.launchers import free_ports
@@ -47,7 +50,7 @@ def test_reloads_at_once_go_one_after_the_other(lab: Lab, bao: Bao) -> None:
                 thread.join()
         assert process.poll() is None and ask(url + "/livez")[0] == 200
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=15)
+        process.communicate(timeout=60)
         assert process.returncode == 0
 
 

@@ -196,6 +196,7 @@ def test_a_name_that_is_used_again_takes_nothing_along(
     assert values["B_x"] == "x of b" or job != "ja", values
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("looked", [True, False])
 def test_a_second_rollback_takes_the_place_of_the_first_under_its_old_name(lab: Lab, bao: Bao, looked: bool) -> None:
     lab.vault(bao)

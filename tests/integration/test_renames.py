@@ -64,6 +64,7 @@ def everything(lab: Lab) -> None:
     job_name(lab)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("rename", [source, job_name, target, everything], ids=lambda one: one.__name__)
 def test_a_rename_sends_no_value(job: Lab, bao: Bao, rename: Callable[[Lab], None]) -> None:
     ids, values = job.ids(), job.site.values()

@@ -202,6 +202,7 @@ def test_a_rollback_sends_itself_alone(lab: Lab, bao: Bao) -> None:
     assert lab.site.values() == before
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("wanted", ["2", "3", "9"])
 def test_a_rollback_is_to_what_is_older_and_was_there(lab: Lab, bao: Bao, wanted: str) -> None:
     """Who may roll back does not release by that: neither the newest version, nor one that the site never had."""
@@ -264,6 +265,7 @@ def test_a_rollback_of_what_no_site_has_any_more_can_be_ended(lab: Lab, bao: Bao
     assert [line["ref"] for line in lab.run("audit", "show", "--event", "secret.rolled_back", "--json").json][-1]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("jobs", ["one job", "two jobs"])
 def test_what_the_newest_version_gives_a_name_is_wanted(lab: Lab, bao: Bao, jobs: str) -> None:
     """A name goes over to another path, which is rolled back to a version without it: it is kept meanwhile."""
@@ -330,6 +332,7 @@ def twins(lab: Lab, bao: Bao) -> Lab:
     return lab
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("change", ["the source is renamed", "the job is removed"])
 def test_a_rollback_takes_no_other_sources_path_back(twins: Lab, change: str) -> None:
     assert roll(twins, "EU_DB", "--to", "1").code == 0
@@ -395,6 +398,7 @@ def test_a_name_of_two_paths_is_no_path(lab: Lab, bao: Bao) -> None:
     assert lab.wix.site(bank).values() == {"DB_PASSWORD": "bank-1"}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("way", ["it is verified", "a person changes it", "it is gone at Wix", "remounted"])
 def test_a_version_of_a_path_made_anew_is_not_the_one_gone_back_to(lab: Lab, bao: Bao, way: str) -> None:
     lab.vault(bao)

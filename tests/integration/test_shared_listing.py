@@ -22,6 +22,7 @@ def methods(lab: Lab) -> list[str]:
     return [one.method for one in lab.wix.seen]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("words", [("sync",), ("plan",)])
 def test_an_idle_tick_of_ten_jobs_asks_once(ten: Lab, words: tuple[str, ...]) -> None:
     assert ten.run(*words).code == 0

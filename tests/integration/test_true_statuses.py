@@ -34,6 +34,7 @@ def denying(lab: Lab, bao: Bao, path: str, ability: str = "data") -> None:
     lab.secret_file("vault-token", bao.policy(f"deny-{bao.mount}", rules))
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("kind", ["moved", "removed", "field gone", "another's name"])
 def test_nothing_is_deleted_while_its_own_job_cannot_read_everything(lab: Lab, bao: Bao, kind: str) -> None:
     lab.vault(bao)
@@ -95,6 +96,7 @@ def test_a_lost_description_is_no_reason_to_write_a_value(lab: Lab, bao: Bao) ->
     assert lab.site.values()["a"] == "hand"
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(("kind", "status"), [("withheld", "held"), ("denied", "behind"), ("refused", "failed"), ("drift", "behind"), ("deletion withheld", "held"), ("orphan withheld", "held")])  # fmt: skip
 def test_nothing_reads_synced_that_the_site_does_not_hold(lab: Lab, bao: Bao, kind: str, status: str) -> None:
     guard: dict[str, Any] = {"max_updates": 0} if kind == "withheld" else {"max_deletes": 0}

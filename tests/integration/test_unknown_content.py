@@ -57,6 +57,7 @@ def values(job: Lab) -> dict[str, str]:
     return job.site.values()
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("may_read", [True, False])
 @pytest.mark.parametrize("policy", ["restore", "report"])
 @pytest.mark.parametrize("what", ["old value", "our value"])
@@ -103,6 +104,7 @@ def test_a_listing_that_lags_for_minutes_is_no_news(job: Lab, bao: Bao) -> None:
     assert job.writes() == writes
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("trouble", ["503", "reset_before", "500", "slow-stop"])
 def test_a_verification_that_could_not_read_is_not_booked(job: Lab, trouble: str) -> None:
     with later(job, hours=25) as app:

@@ -17,6 +17,7 @@ def job(lab: Lab, bao: Bao) -> Lab:
     return lab
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("how", ["deleted", "destroyed"])
 @pytest.mark.parametrize("door", ["exact", "glob"])
 def test_an_older_version_does_not_stand_in_for_a_current_one_that_is_gone(

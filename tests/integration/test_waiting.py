@@ -56,6 +56,7 @@ def test_jobs_on_a_busy_site_hold_up_no_other(lab: Lab, bao: Bao, count: int) ->
         until(lambda: lab.site.values() == {"x_v": "1"})
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(("bad", "good"), [(9, 3), (40, 2)])
 def test_busy_sites_of_a_job_hold_up_no_other(lab: Lab, bao: Bao, bad: int, good: int) -> None:
     lab.vault(bao)

@@ -53,6 +53,7 @@ def test_for_another_process(job: Lab, words: tuple[str, ...]) -> None:
     assert "process 7 on elsewhere" in str(told["cause"]) and 0 < float(str(told["at_most_seconds"])) <= 2
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("words", [("sync",), ("plan",)])
 def test_for_the_rate_limit(job: Lab, bao: Bao, words: tuple[str, ...]) -> None:
     job.config["targets"]["shop"]["rate_limit"] = "1/2s"

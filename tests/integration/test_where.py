@@ -90,6 +90,7 @@ def closed_window() -> dict[str, list[str]]:
     return {"allow": [f"{begins:%H}:00-{begins + timedelta(hours=1):%H}:00 UTC"]}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("what", ["first", "next"])
 @pytest.mark.parametrize("how", ["paused", "refuses", "window", "refused before there was news"])
 def test_a_site_that_was_not_reached_does_not_have_it(sites: Lab, bao: Bao, how: str, what: str) -> None:
@@ -201,6 +202,7 @@ def test_what_was_deleted_is_not_missing(sites: Lab, bao: Bao) -> None:
     assert result.code == 3 and "no site has a secret" in result.err, result.out
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("anew", [2, 3])
 def test_numbers_of_a_secret_that_was_made_anew_are_others(sites: Lab, bao: Bao, anew: int) -> None:
     bao.put("wh/db", user="u", password="p2")

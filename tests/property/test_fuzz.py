@@ -85,7 +85,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz") / "syncd.yaml"
 
 
-@settings(max_examples=400 * TIMES)
+@settings(max_examples=200 * TIMES)
 @given(tree=grown(EXAMPLES))
 def test_configurations(file: Path, tree: Any) -> None:
     with suppress(UnicodeEncodeError):
@@ -96,7 +96,7 @@ def test_configurations(file: Path, tree: Any) -> None:
             assert error.message and error.hint
 
 
-@settings(max_examples=300 * TIMES)
+@settings(max_examples=150 * TIMES)
 @given(data=st.binary(max_size=300) | st.text(alphabet=string.printable, max_size=300).map(str.encode))
 def test_files_of_anything(file: Path, data: bytes) -> None:
     file.write_bytes(data)
@@ -111,7 +111,7 @@ KEPT = {
 }  # fmt: skip
 
 
-@settings(max_examples=200 * TIMES)
+@settings(max_examples=100 * TIMES)
 @given(tree=grown([KEPT]))
 def test_kept_plans(file: Path, tree: Any) -> None:
     with suppress(UnicodeEncodeError):
@@ -172,7 +172,7 @@ HEADERS = st.dictionaries(
 )
 
 
-@settings(max_examples=400 * TIMES)
+@settings(max_examples=200 * TIMES)
 @given(
     tree=grown([LISTED]) | JSON,
     raw=st.none() | st.binary(max_size=60),
@@ -237,7 +237,7 @@ def vaulted() -> Iterator[tuple[list[Any], str]]:
         yield handler, server.url
 
 
-@settings(max_examples=300 * TIMES)
+@settings(max_examples=150 * TIMES)
 @given(
     tree=grown([answers()]),
     status=st.sampled_from([200, 200, 200, 200, 204, 400, 403, 404, 405, 412, 429, 500, 503]),
@@ -317,7 +317,7 @@ def aws_peer() -> Iterator[tuple[list[Any], AwsSource]]:
         source.close()
 
 
-@settings(max_examples=300 * TIMES)
+@settings(max_examples=150 * TIMES)
 @given(
     tree=grown([aws_answers()]),
     status=st.sampled_from([200, 200, 200, 200, 204, 400, 400, 403, 500, 503]),

@@ -229,7 +229,7 @@ def test_the_server_shows_no_value_and_names_only_with_its_token(lab: Lab, bao: 
         known = [ask(url + path, token=token)[1] for path in ("/status", "/")]
         wrong = [ask(url + path, method, "wrong")[1] for path, method in (("/status", "GET"), ("/-/sync", "POST"))]
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     for text in (*pages.values(), *known, *wrong, out, err):
         for secret in (*values, bao.token, lab.key, token):
             assert secret not in text
