@@ -41,10 +41,10 @@ build/.strace:
 # Both leave out what `make chaos` and `make test-browser` run.
 DAILY := $(BIN)/python -m pytest -n 4 --ignore tests/chaos --ignore tests/integration/test_faults.py
 
-test: setup build/wix-client/.ready build/.strace build/.chromium ## every test but the long ones (6 minutes)
+test: setup build/wix-client/.ready build/.strace build/.chromium ## every test but the long ones (5 minutes)
 	$(DAILY) -m "not chaos and not browser and not long"
 
-test-long: setup build/.strace ## whole daemons, and every further instance of what the tests sweep over (6 minutes)
+test-long: setup build/.strace ## whole daemons, and every further instance of what the tests sweep over (15 minutes)
 	$(DAILY) -m "long and not chaos and not browser"
 
 # The page in a real browser; where none can be had, its tests are skipped and say so.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import urllib.request
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,14 +26,22 @@ settings.load_profile("syncd")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of a sweep, which tries one thing on many instances, all but the first are long."""
-    begun = set()
+    """Of a sweep, which tries one thing on many instances, all but the first are long; of a kind, all but one in four."""
+    begun: Counter[str] = Counter()
     for item in items:
-        if item.get_closest_marker("sweep"):
-            function = item.nodeid.partition("[")[0]
-            if function in begun:
-                item.add_marker("long")
-            begun.add(function)
+        function, module = item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]
+        if item.get_closest_marker("sweep") and begun[function]:
+            item.add_marker("long")
+        elif item.get_closest_marker("kind") and begun[module] % 4:
+            item.add_marker("long")
+        begun.update({function, module})
+
+
+def pytest_collection_finish() -> None:
+    """Look through what the tests leave behind, and not each time through all that was imported for them."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from tests.lab import Lab
 from tests.support.aws import stub
 from tests.support.policies import DELETING
 
+pytestmark = pytest.mark.kind
+
 SLASHED = ["/lead/a", "trail/a/", "double//a", "///", "/", "//lead//b//"]
 
 

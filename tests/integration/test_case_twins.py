@@ -10,6 +10,8 @@ from tests.lab import Bao, Lab
 from tests.support.policies import DELETING
 from tests.support.token import rule, token_and_other
 
+pytestmark = pytest.mark.kind
+
 
 def one(bao: Bao, path: str, name: str) -> dict[str, Any]:
     return rule(bao, f"app/{path}", name)

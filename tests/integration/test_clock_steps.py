@@ -11,6 +11,8 @@ from syncd.config import load
 from tests.lab import Bao, Lab
 from tests.support.clocks import machine_clock, one_cycle
 
+pytestmark = pytest.mark.kind
+
 YEAR = timedelta(days=365)
 
 

@@ -19,6 +19,8 @@ from syncd.ledger import schema as tables
 from syncd.reconcile.run_job import Run, sync_job
 from tests.lab import Bao, Lab
 
+pytestmark = pytest.mark.kind
+
 
 @pytest.fixture
 def job(lab: Lab, bao: Bao) -> Lab:

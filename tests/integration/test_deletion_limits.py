@@ -11,6 +11,8 @@ from tests.lab import Bao, Lab
 from tests.support.policies import DELETING
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.kind
+
 
 def vault_job(lab: Lab, bao: Bao, *rules: dict[str, Any], name: str = "job", **more: Any) -> None:
     if "vault" not in lab.config["sources"]:

@@ -16,6 +16,8 @@ from tests.support.elsewhere import elsewhere
 from tests.support.policies import DELETING
 from tests.support.token import rule, token_and_other
 
+pytestmark = pytest.mark.kind
+
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("wanted", ["token", "TOKEN", "another"])

@@ -15,6 +15,8 @@ from tests.lab import Bao, Lab
 from tests.support.clocks import one_cycle
 from tests.support.policies import DELETING
 
+pytestmark = pytest.mark.kind
+
 
 @pytest.fixture
 def job(lab: Lab, bao: Bao) -> Lab:

@@ -13,6 +13,8 @@ from tests.support.logins import by_app
 from tests.support.waiting import until
 from tests.support.wix_people import changed_by_hand
 
+pytestmark = pytest.mark.kind
+
 
 @pytest.fixture(params=[True, False], ids=["readable", "unreadable"])
 def reported(request: pytest.FixtureRequest, lab: Lab, bao: Bao) -> Lab:

@@ -17,6 +17,8 @@ from tests.support.elsewhere import elsewhere
 from tests.support.policies import DELETING, closed
 from tests.support.wix_people import changed_by_hand
 
+pytestmark = pytest.mark.kind
+
 
 @pytest.fixture
 def jobs(lab: Lab, bao: Bao) -> Lab:

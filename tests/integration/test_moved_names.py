@@ -9,6 +9,8 @@ import pytest
 from tests.lab import Bao, Lab
 from tests.support.policies import DELETING
 
+pytestmark = pytest.mark.kind
+
 
 def vault_job(lab: Lab, bao: Bao, *rules: dict[str, Any], name: str = "job", **more: Any) -> None:
     if "vault" not in lab.config["sources"]:

@@ -17,6 +17,8 @@ from syncd.targets.wix.retries import WixCalls
 from tests.lab import AWS_ENVIRON, Bao, Lab, Result
 from tests.support.hidden import hidden
 
+pytestmark = pytest.mark.kind
+
 LIBRARY = Path(libfaketime.__file__).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"
 DELETING = {"deletion_policy": "delete", "guard": {"max_deletes": 100}}
 

@@ -17,6 +17,8 @@ from tests.chaos.peers import Answer, metadata, peer, spent, vault
 from tests.lab import Bao, Lab
 from tests.support.policies import DELETING
 
+pytestmark = pytest.mark.kind
+
 NOT_FOUND: tuple[Any, ...] = (
     {"message": "no Route matched with those values"},
     {"error": "not found"},

@@ -10,6 +10,8 @@ from tests.lab import Bao, Lab
 from tests.support.logins import by_app
 from tests.support.policies import DELETING
 
+pytestmark = pytest.mark.kind
+
 
 @pytest.fixture
 def job(lab: Lab, bao: Bao) -> Lab:

@@ -17,6 +17,8 @@ from tests.support.logins import by_app
 from tests.support.policies import DELETING, closed
 from tests.support.waiting import until, within
 
+pytestmark = pytest.mark.kind
+
 
 @pytest.fixture
 def job(lab: Lab, bao: Bao) -> Lab:

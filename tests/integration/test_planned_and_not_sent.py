@@ -16,6 +16,8 @@ from tests.support.policies import DELETING
 from tests.support.waiting import until
 from tests.support.wix_people import changed_by_hand
 
+pytestmark = pytest.mark.kind
+
 MANY = 40
 
 

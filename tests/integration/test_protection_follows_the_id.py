@@ -17,6 +17,8 @@ from tests.lab import Bao, Lab
 from tests.support.logins import by_app, key_of
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.kind
+
 DELETING: dict[str, Any] = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
 
 

@@ -13,6 +13,8 @@ from tests.lab import Bao, Lab
 from tests.support.policies import DELETING, closed
 from tests.support.wix_people import changed_by_hand
 
+pytestmark = pytest.mark.kind
+
 HOLD = {"id": "prod", "label": {"env": "prod"}, "then": "hold"}
 
 

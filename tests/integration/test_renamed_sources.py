@@ -14,6 +14,8 @@ from tests.lab import Bao, Lab
 from tests.support.elsewhere import Elsewhere, elsewhere
 from tests.support.hidden import hidden
 
+pytestmark = pytest.mark.kind
+
 DELETES = {"deletion_policy": "delete", "guard": {"max_deletes": 100}}
 WAYS = ("control", "renamed", "second entry", "renamed twice")
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.lab import Bao, Lab
 
+pytestmark = pytest.mark.kind
+
 
 @pytest.fixture
 def job(lab: Lab, bao: Bao) -> Lab:

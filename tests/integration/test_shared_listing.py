@@ -6,6 +6,8 @@ import pytest
 
 from tests.lab import Bao, Lab
 
+pytestmark = pytest.mark.kind
+
 
 @pytest.fixture
 def ten(lab: Lab, bao: Bao) -> Lab:

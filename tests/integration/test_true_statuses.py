@@ -10,6 +10,8 @@ import pytest
 
 from tests.lab import Bao, Lab
 
+pytestmark = pytest.mark.kind
+
 DELETING: dict[str, Any] = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 100}}
 
 

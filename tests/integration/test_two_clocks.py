@@ -11,6 +11,8 @@ import pytest
 from tests.lab import Bao, Lab
 from tests.support.clocks import machine_clock, one_cycle
 
+pytestmark = pytest.mark.kind
+
 AHEAD, BEHIND = timedelta(days=2), timedelta(days=-3)
 
 

@@ -18,6 +18,8 @@ from syncd.reconcile.run_job import Run, sync_job
 from tests.lab import Bao, Lab
 from tests.support.wix_people import changed_by_hand
 
+pytestmark = pytest.mark.kind
+
 OLD = datetime(2026, 1, 1, tzinfo=UTC)
 
 

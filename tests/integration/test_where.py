@@ -10,6 +10,8 @@ import pytest
 from tests.lab import Bao, Lab
 from tests.support.policies import DELETING
 
+pytestmark = pytest.mark.kind
+
 
 @pytest.fixture
 def sites(lab: Lab, bao: Bao) -> Lab:
