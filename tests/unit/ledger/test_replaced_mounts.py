@@ -20,7 +20,7 @@ HERE = "1f2e3d4c-0000"
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    found = Ledger(sqlite_engine(tmp_path / "state.db"), "here", None, clock=lambda: NOW)
+    found = Ledger(sqlite_engine(tmp_path / "state.db", durable=False), "here", None, clock=lambda: NOW)
     yield found
     found.close()
 
