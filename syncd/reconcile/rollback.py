@@ -101,8 +101,12 @@ def ended_paths(
         or any(ref.path == path and (ref.source == source or is_same(source, ref.source, path)) for ref in named)
     ]
     if not chosen:
+        # Another entry for one place: a rollback by that name holds this secret as well.
+        paths = {what, *(ref.path for ref in named)}
+        held_by = min((f"{source}:{path}" for source, path in rollbacks if path in paths), default="")
+        listing = "what is rolled back: syncd state list --status rolled_back"
         raise ConfigError(
-            f"{what} is not rolled back", hint="what is rolled back: syncd state list --status rolled_back"
+            f"{what} is not rolled back", hint=f"its path is, as {held_by}: end that one" if held_by else listing
         )
     _see_that_it_is_one(what, {f"{source}:{path}" for source, path in _one_a_place(chosen, is_same)})
     # One of the same secret under another name of its source would hold on in the place of the one that ends.

@@ -1,0 +1,49 @@
+"""Which rollback a person means who ends one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from syncd.domain import Record, SecretRef, Version
+from syncd.domain.decisions import Rollback
+from syncd.errors import ConfigError
+from syncd.reconcile.rollback import ended_paths
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+ROW = Record(site="s", name="N", target="t", job="j", ref=SecretRef(source="second", path="kv/x", field="v"))
+
+
+def held(source: str, path: str = "kv/x") -> dict[tuple[str, str], Rollback]:
+    item = Rollback(
+        source=source, path=path, version=Version(token="1"), label="1", at=NOW, until=NOW, by="me", reason="x"
+    )
+    return {(source, path): item}
+
+
+@pytest.mark.parametrize("what", ["N", "kv/x", "second:kv/x"])
+def test_it_is_found_by_the_name_the_path_and_both(what: str) -> None:
+    assert ended_paths([ROW], held("second"), what, lambda *_: False) == [("second", "kv/x")]
+
+
+def test_one_under_a_name_that_the_source_had_is_meant_too() -> None:
+    assert ended_paths([ROW], held("old"), "N", lambda old, new, _: (old, new) == ("old", "second")) == [
+        ("old", "kv/x")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rollbacks", "hint"),
+    [
+        (held("first"), "its path is, as first:kv/x: end that one"),
+        (held("second", "kv/y"), "syncd state list --status rolled_back"),
+        ({}, "syncd state list --status rolled_back"),
+    ],
+)
+def test_where_none_is_meant_the_one_that_holds_it_is_named(
+    rollbacks: dict[tuple[str, str], Rollback], hint: str
+) -> None:
+    with pytest.raises(ConfigError, match="N is not rolled back") as caught:
+        ended_paths([ROW], rollbacks, "N", lambda *_: False)
+    assert hint in caught.value.hint
