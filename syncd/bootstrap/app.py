@@ -212,12 +212,19 @@ class App:
         keys = self._site_keys()
         return {name: keys.get(site := self.site_of(name), frozenset({site})) for name in self.settings.targets}
 
-    def is_renamed(self, old: str, new: str, path: str) -> bool:
-        """Was the source `old`, which no job has any more, the source `new` under another name, for this path?"""
-        if old in {job.source for job in self.runtime.jobs.values()}:
-            return False
-        # Where an id was never learnt, nothing says that both lead to the same secret.
-        return bool(mount := self.ledger.mount_id(old, path)) and mount == self.ledger.mount_id(new, path)
+    def is_one_secret(self, one: tuple[str, str], other: tuple[str, str]) -> bool:
+        """Do two paths, each with its source, mean one secret that is decided on as one?
+
+        So does a path of a source that no job has any more, and another spelling of it; two entries for one place are
+        decided on one by one.
+        """
+        (source, _), (second, _) = one, other
+        read = {job.source for job in self.runtime.jobs.values()}
+        if one == other or (source != second and {source, second} <= read):
+            return one == other
+        # Where a place was never learnt, nothing says that both lead to the same secret.
+        secret = self.ledger.secret_at(*one)
+        return secret is not None and secret == self.ledger.secret_at(*other)
 
     def held(self, batch: str | None = None) -> tuple[HeldAction, ...]:
         """What waits for a release, or was released and is not sent yet, by the names of today."""

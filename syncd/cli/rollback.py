@@ -101,7 +101,7 @@ def _roll_back(
     found: list[tuple[Taken, Rollback]] = [(item, rollback_to(app.runtime, item, to, terms)) for item, to in chosen]
     # Kept in one transaction with their lines: no rollback holds of which the trail does not know.
     entries = [entry for item, kept in found for entry in entries_of(item.records, kept)]
-    replaced = replaced_by([item for item, _ in found], app.ledger.decisions.rollbacks(), app.is_renamed)
+    replaced = replaced_by([item for item, _ in found], app.ledger.decisions.rollbacks(), app.is_one_secret)
     app.ledger.decisions.roll_back([kept for _, kept in found], entries, replaced)
     for item, kept in found:
         show(f"{item.path}: {kept}")
@@ -113,8 +113,8 @@ def _end(app: App, what: str) -> list[tuple[str, str]]:
 
     records = app.ledger.records()
     # A rollback outlives a new name of its source, so it is looked for under the old one, too.
-    paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.is_renamed)
-    app.ledger.decisions.end_rollbacks(paths, entries_of_end(records, paths, app.is_renamed))
+    paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.is_one_secret)
+    app.ledger.decisions.end_rollbacks(paths, entries_of_end(records, paths, app.is_one_secret))
     for _, path in paths:
         show(f"{path}: goes on to its newest version; where a rule holds that, a site stays as it is until a release")
     return paths
@@ -122,9 +122,9 @@ def _end(app: App, what: str) -> list[tuple[str, str]]:
 
 def _is_of(app: App, told: str, ref: SecretRef) -> bool:
     """Is it the reference that a line tells, by whichever name its source had?"""
-    source, _, rest = told.partition(":")
-    is_same = source == ref.source or app.is_renamed(source, ref.source, ref.path)
-    return is_same and rest == str(ref).partition(":")[2]
+    field = "" if ref.field is None else f"#{ref.field}"
+    source, _, path = told.removesuffix(field).partition(":")
+    return told.endswith(field) and app.is_one_secret((source, path), (ref.source, ref.path))
 
 
 def _updated_since(app: App, job: str, since: datetime) -> tuple[list[tuple[Taken, str | None]], list[str]]:

@@ -113,9 +113,9 @@ class Actions:
             what = str(asked.get("what") or "")
             records = _seen_records(app, who, what)
             if asked.get("end"):
-                paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.is_renamed)
+                paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.is_one_secret)
                 _see_all_their_sites(app, who, paths)
-                app.ledger.decisions.end_rollbacks(paths, entries_of_end(records, paths, app.is_renamed))
+                app.ledger.decisions.end_rollbacks(paths, entries_of_end(records, paths, app.is_one_secret))
                 said = f"{what} goes on to its newest version"
             else:
                 found = taken(app.runtime, records, what, app.ledger.spellings)
@@ -128,7 +128,7 @@ class Actions:
                 # Every version is looked up before one is kept: a path that fails leaves none half rolled back.
                 kept = [(item, rollback_to(app.runtime, item, version, terms)) for item in found]
                 entries = [entry for item, rollback in kept for entry in entries_of(item.records, rollback)]
-                replaced = replaced_by(found, app.ledger.decisions.rollbacks(), app.is_renamed)
+                replaced = replaced_by(found, app.ledger.decisions.rollbacks(), app.is_one_secret)
                 app.ledger.decisions.roll_back([rollback for _, rollback in kept], entries, replaced)
                 said = "; ".join(f"{item.path}: {rollback}" for item, rollback in kept)
             # The answer does not wait for the cycles: a page that hangs for minutes is asked again.

@@ -34,7 +34,7 @@ def secret_story(
     same = [row for row in app.ledger.records_from(ref.source, ref.path) if row.ref == ref] if ref else []
     served = app.served
     places = [secret_row(app, record, served, now) for record in same]
-    rollback = app.ledger.decisions.rollbacks().get((ref.source, ref.path)) if ref else None
+    rollback = app.ledger.rollback_of(ref.source, ref.path) if ref else None
     run = app.ledger.last_run(site, job)
     asked = Filter(site=site, name=name)
     lines = list(app.ledger.audit.lines(asked, most=50))

@@ -53,6 +53,10 @@ class Subject:
     job: str = ""
     ref: SecretRef | None = None
     """None for a secret that nobody manages."""
+    jobs: frozenset[str] = frozenset()
+    """What its job is called by now, where its row still has the name that it had; a rule may name it by either."""
+    sources: frozenset[str] = frozenset()
+    """The same of its source."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """The target's."""
     version: str = ""
@@ -86,9 +90,12 @@ class Selector:
         ref = subject.ref
         return (
             (not self.target or any(_any(self.target, name) for name in {subject.target, *subject.called.targets}))
-            and (not self.job or _any(self.job, subject.job))
+            and (not self.job or any(_any(self.job, name) for name in {subject.job, *subject.jobs}))
             and (not self.site or any(_any(self.site, key) for key in {subject.site, *subject.called.keys}))
-            and (not self.source or (ref is not None and _any(self.source, ref.source)))
+            and (
+                not self.source
+                or (ref is not None and any(_any(self.source, name) for name in {ref.source, *subject.sources}))
+            )
             # In any case: names that differ in it alone are one name at Wix, whose id may get the other spelling.
             and (not self.name or any(glob.in_any_case().matches(subject.name.casefold()) for glob in self.name))
             and (not self.path or (ref is not None and any(_any(self.path, path) for path in _spelled(ref.path))))

@@ -1,10 +1,13 @@
-"""Where a path of a source lies: which mount of Vault, which account and region of AWS."""
+"""Where a path of a source lies, and which secret it means: which mount of Vault, which account and region of AWS."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from syncd.domain.arn import SecretArn
+from syncd.domain.arn import SecretArn, name_in
+
+ACCOUNT = "account"
+"""What stands for a mount where AWS is the source: the region and account that its secrets are of."""
 
 
 def place_of(mounts: Mapping[str, str], path: str) -> str:
@@ -13,8 +16,22 @@ def place_of(mounts: Mapping[str, str], path: str) -> str:
     `mounts`: those of the path's source, each with its id.
     """
     arn = SecretArn.parse(path)
-    if arn is not None:
-        return arn.owner
-    # A Vault mount ends in a slash; an AWS account is the whole source.
-    within = [mount for mount in mounts if not mount.endswith("/") or path.startswith(mount)]
-    return mounts[max(within, key=len)] if within else ""
+    return arn.owner if arn is not None else mounts.get(_mount_of(mounts, path), "")
+
+
+def secret_at(mounts: Mapping[str, str], path: str) -> tuple[str, str] | None:
+    """Which secret a path means, however it is spelled: its place's id, and its name there.
+
+    A name at AWS and its ARN mean one secret; so do two paths where a Vault mount was moved. None where the place was
+    never learnt.
+    """
+    place = place_of(mounts, path)
+    mount = _mount_of(mounts, path)
+    name = path.removeprefix(mount) if mount.endswith("/") else name_in(path)
+    return (place, name) if place else None
+
+
+def _mount_of(mounts: Mapping[str, str], path: str) -> str:
+    # Another account's secret that a rule names by its ARN has a place of its own, in which no plain name lies.
+    within = [mount for mount in mounts if (path.startswith(mount) if mount.endswith("/") else mount == ACCOUNT)]
+    return max(within, key=len, default="")

@@ -268,14 +268,15 @@ class StateStore(Protocol):
         Whoever takes them over under another name has to find the same mount. `configured`: the sources of jobs.
         """
 
-    def rollbacks_of_others(self, sources: Container[str]) -> Mapping[tuple[str, str], Rollback]:
-        """Rollbacks of any but these sources, by path and id of the mount or account.
+    def rollbacks_by_secret(self) -> Mapping[tuple[str, str], Rollback]:
+        """Rollbacks by the secret that they hold (`places.secret_at`).
 
-        Under another name of its source, or through a second entry for the same place, it is still the same secret.
+        By another name of its source, through a second entry for its place, or spelled in another way (as an ARN, in a
+        mount that was moved), it is still the same secret.
         """
 
-    def mount_id(self, source: str, path: str) -> str:
-        """Of the mount or account that a path of a source lies in, as accepted; empty where it was never learnt."""
+    def rollback_of(self, source: str, path: str) -> Rollback | None:
+        """What holds a path: its own rollback, else one of the same secret by another name or spelling."""
 
     def arrived(self, remote_id: str, name: str, ref: SecretRef, version: str) -> bool:
         """Did the secret with this id ever get this very version (a token) of this reference?"""

@@ -186,10 +186,14 @@ class Decisions:
     def rollbacks(self, source: str | None = None) -> dict[tuple[str, str], Rollback]:
         """The rollbacks that hold at this moment, by source and path."""
         with self._reading() as connection:
-            now = self._protective(connection)
-            query = select(tables.rollbacks)
-            query = query if source is None else query.where(tables.rollbacks.c.source == source)
-            found = [as_rollback(row) for row in connection.execute(query).mappings()]
+            return self.rollbacks_in(connection, source)
+
+    def rollbacks_in(self, connection: Connection, source: str | None = None) -> dict[tuple[str, str], Rollback]:
+        """The same, as a transaction that is under way sees them."""
+        now = self._protective(connection)
+        query = select(tables.rollbacks)
+        query = query if source is None else query.where(tables.rollbacks.c.source == source)
+        found = [as_rollback(row) for row in connection.execute(query).mappings()]
         return {(item.source, item.path): item for item in found if item.until > now}
 
     def roll_back(

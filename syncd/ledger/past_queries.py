@@ -16,7 +16,7 @@ from syncd.domain import (
 from syncd.domain.arn import name_in
 from syncd.domain.decisions import HeldAction, RestingOwner, Rollback
 from syncd.domain.governance import FactKey, Facts
-from syncd.domain.places import place_of
+from syncd.domain.places import place_of, secret_at
 from syncd.domain.recency import Since
 from syncd.ledger import history
 from syncd.ledger import schema as tables
@@ -79,16 +79,24 @@ class PastQueries(RecordQueries):
                     found.setdefault(mount, set()).add(mount_id)
         return {mount: ids.pop() for mount, ids in found.items() if len(ids) == 1}
 
-    def rollbacks_of_others(self, sources: Container[str]) -> dict[tuple[str, str], Rollback]:
-        """Rollbacks of any but these sources, by path and by id of the mount or account.
+    def rollbacks_by_secret(self) -> dict[tuple[str, str], Rollback]:
+        """Rollbacks by the secret that they hold, as `secret_at` tells it. Of two, the later one.
 
-        Where that id was never learnt, nothing is known to be the same secret. Of two, the later one.
+        Where a place was never learnt, nothing is known to be the same secret.
         """
-        found = {}
-        for (source, path), item in sorted(self.decisions.rollbacks().items(), key=lambda entry: entry[1].at):
-            if source not in sources and (mount_id := self.mount_id(source, path)):
-                found[path, mount_id] = item
-        return found
+        known = sorted(self.decisions.rollbacks().items(), key=lambda entry: entry[1].at)
+        found = ((self.secret_at(*key), item) for key, item in known)
+        return {secret: item for secret, item in found if secret is not None}
+
+    def rollback_of(self, source: str, path: str) -> Rollback | None:
+        """What holds a path: its own rollback, else one of the same secret by another name or spelling."""
+        own = self.decisions.rollbacks(source).get((source, path))
+        secret = self.secret_at(source, path)
+        return own or (self.rollbacks_by_secret().get(secret) if secret else None)
+
+    def secret_at(self, source: str, path: str) -> tuple[str, str] | None:
+        """Which secret a path of a source means; see `places.secret_at`."""
+        return secret_at(self.known_mounts(source), path)
 
     def mount_id(self, source: str, path: str) -> str:
         """Of the mount or account that a path of a source lies in, as accepted; empty where it was never learnt."""

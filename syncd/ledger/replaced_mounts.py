@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, select, true, up
 from syncd.domain import Record
 from syncd.domain.arn import name_in
 from syncd.domain.decisions import Rollback
+from syncd.domain.places import place_of
 from syncd.ledger import schema as tables
 from syncd.ledger.rows import as_record, record_row, rollback_row, sealed
 from syncd.ledger.statements import upsert
@@ -40,15 +41,19 @@ def followed(
     mount_id = str(ids.scalar_one())
     same = and_(known.source != source, known.mount == mount, known.mount_id == mount_id)
     others = list(connection.execute(select(known.source).where(same).order_by(known.source)).scalars())
-    rows = _rows(connection, source, mount)
+    rows = _rows(connection, source, mount, mount_id)
     # A row that no listing showed since keeps its old name: its job's source leads to another place after this.
-    late = [row for name in others for row in _rows(connection, name, mount) if readers.get(row.job) == source]
+    late = [
+        row for name in others for row in _rows(connection, name, mount, mount_id) if readers.get(row.job) == source
+    ]
     _move(connection, late, source)
     rows += late
     moving = [row for row in rows if readers.get(row.job) != source]
     # What may still be read by the old name is held there as well: that its version is another one is not known yet.
     may_stay = {name_in(row.ref.path) for row in rows if readers.get(row.job) in {None, source}}
-    held = {path for name, path in living if name in {source, *others} and _lies_in(path, mount)}
+    held = {
+        path for name, path in living if name in {source, *others} and place_of({mount: mount_id}, path) == mount_id
+    }
     of_no_row = {path for path in held if (source, path) in living} - {row.ref.path for row in rows}
     if not others and (moving or of_no_row):
         # The whole id: those of two AWS accounts begin alike.
@@ -79,7 +84,7 @@ def take_over(connection: Connection, source: str, mount: str, mount_id: str, co
     same = and_(known.mount == mount, known.mount_id == mount_id, known.source.not_in(configured))
     upsert(connection, tables.mounts, [sealed({"source": source, "mount": mount, "mount_id": mount_id})])
     for name in list(connection.execute(select(known.source).where(same)).scalars()):
-        _move(connection, _rows(connection, name, mount), source)
+        _move(connection, _rows(connection, name, mount, mount_id), source)
         this = and_(held.source == name, within(held.path, mount))
         own = select(held.path).where(held.source == source)
         connection.execute(update(tables.rollbacks).where(this, held.path.not_in(own)).values(source=source))
@@ -91,21 +96,18 @@ def _move(connection: Connection, rows: Iterable[Record], source: str) -> None:
     upsert(connection, tables.records, (record_row(row) for row in moved))
 
 
-def _rows(connection: Connection, source: str, mount: str) -> list[Record]:
+def _rows(connection: Connection, source: str, mount: str, mount_id: str) -> list[Record]:
     c = tables.records.c
     query = select(tables.records).where(and_(c.source == source, within(c.path, mount)))
-    return [as_record(dict(row)) for row in connection.execute(query).mappings()]
+    rows = (as_record(dict(row)) for row in connection.execute(query).mappings())
+    # What a rule names by the ARN of another account does not go with this one.
+    return [row for row in rows if place_of({mount: mount_id}, row.ref.path) == mount_id]
 
 
 def within(column: Any, mount: str) -> ColumnElement[bool]:
     """Of rows with a path: those that lie in this mount."""
     # A Vault mount ends in a slash; an AWS account is the whole source.
     return column.startswith(mount, autoescape=True) if mount.endswith("/") else true()
-
-
-def _lies_in(path: str, mount: str) -> bool:
-    """As `within`, for a path at hand."""
-    return path.startswith(mount) or not mount.endswith("/")
 
 
 def _keep(connection: Connection, source: str, item: Rollback) -> None:

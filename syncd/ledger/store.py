@@ -285,7 +285,7 @@ class Ledger(PastQueries):
         with self.writing() as connection:
             if known not in self.known_mounts(source):
                 take_over(connection, source, known, taken_over[known], set(readers.values()))
-            followed(connection, source, known, readers, self.decisions.rollbacks())
+            followed(connection, source, known, readers, self.decisions.rollbacks_in(connection))
             connection.execute(delete(tables.mounts).where(and_(key.source == source, key.mount == known)))
             # Versions begin anew with a mount: what is known of the one before would make them look old.
             connection.execute(delete(tables.paths).where(and_(path.source == source, within(path.path, known))))

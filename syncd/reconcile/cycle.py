@@ -271,7 +271,7 @@ class Cycle:
         if (released := planned.released.get(action.name)) is not None:
             return {"batch": released.batch, "released_by": released.released_by}
         if isinstance(action, Update) and action.reason is Reason.ROLLED_BACK:
-            rollback = self._runtime.store.rollbacks(self._job.source).get(action.desired.ref.path)
+            rollback = self._runtime.store.rollback_of(self._job.source, action.desired.ref.path)
             return {"rolled_back_by": rollback.by, "because": rollback.reason} if rollback else {}
         return {}
 

@@ -15,7 +15,7 @@ from syncd.domain.ports import Source
 from syncd.errors import ConfigError, SourceError, VersionGone
 from syncd.reconcile.runtime import Runtime
 
-SamePlace = Callable[[str, str, str], bool]
+OneSecret = Callable[[tuple[str, str], tuple[str, str]], bool]
 """Given two sources and a path: was the first one, which is gone, the second one under another name?"""
 Spellings = Callable[[str, str], Collection[str]]
 """Given a source and a path: every path of the source under which the ledger has this very secret."""
@@ -87,18 +87,17 @@ def _of_path(runtime: Runtime, source: str, path: str, rows: tuple[Record, ...])
 
 
 def ended_paths(
-    records: Iterable[Record], rollbacks: Mapping[tuple[str, str], Rollback], what: str, is_same: SamePlace
+    records: Iterable[Record], rollbacks: Mapping[tuple[str, str], Rollback], what: str, is_one: OneSecret
 ) -> list[tuple[str, str]]:
     """The rolled back paths that a name at Wix or a source path means. Raises `ConfigError` where none is.
 
-    `is_same`: may have another name by now, where it is the same mount or account.
+    `is_one`: do two paths mean one secret, which may have another name or spelling by now?
     """
     named = [record.ref for record in records if what in {record.name, record.ref.path, _full(record.ref)}]
     chosen = [
         (source, path)
         for source, path in rollbacks
-        if what in {path, f"{source}:{path}"}
-        or any(ref.path == path and (ref.source == source or is_same(source, ref.source, path)) for ref in named)
+        if what in {path, f"{source}:{path}"} or any(is_one((source, path), (ref.source, ref.path)) for ref in named)
     ]
     if not chosen:
         # Another entry for one place: a rollback by that name holds this secret as well.
@@ -108,50 +107,38 @@ def ended_paths(
         raise ConfigError(
             f"{what} is not rolled back", hint=f"its path is, as {held_by}: end that one" if held_by else listing
         )
-    _see_that_it_is_one(what, {f"{source}:{path}" for source, path in _one_a_place(chosen, is_same)})
+    _see_that_it_is_one(what, {f"{source}:{path}" for source, path in _one_a_secret(chosen, is_one)})
     # One of the same secret under another name of its source would hold on in the place of the one that ends.
-    return sorted(key for key in rollbacks if any(key == one or _is_one_secret(key, one, is_same) for one in chosen))
+    return sorted(key for key in rollbacks if any(is_one(key, one) for one in chosen))
 
 
-def _is_one_secret(one: tuple[str, str], other: tuple[str, str], is_same: SamePlace) -> bool:
-    (source, path), (second, same_path) = one, other
-    return path == same_path and (is_same(source, second, path) or is_same(second, source, path))
-
-
-def _one_a_place(keys: Iterable[tuple[str, str]], is_same: SamePlace) -> list[tuple[str, str]]:
+def _one_a_secret(keys: Iterable[tuple[str, str]], is_one: OneSecret) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for key in keys:
-        if not any(_is_one_secret(key, other, is_same) for other in found):
+        if not any(is_one(key, other) for other in found):
             found.append(key)
     return found
 
 
 def replaced_by(
-    found: Iterable[Taken], rollbacks: Iterable[tuple[str, str]], is_same: SamePlace
+    found: Iterable[Taken], rollbacks: Iterable[tuple[str, str]], is_one: OneSecret
 ) -> list[tuple[str, str]]:
-    """Rollbacks of the same secrets under other names of their sources, which new ones take the place of."""
+    """Rollbacks of the same secrets by other names or spellings, which new ones take the place of."""
     known = list(rollbacks)
     return [
         key
         for item in found
         for key in known
-        if key[0] != item.source
-        and key[1] == item.path
-        and (
-            key[0] in {row.ref.source for row in item.records} or _is_one_secret(key, (item.source, item.path), is_same)
-        )
+        if key != (item.source, item.path)
+        and (key in {(row.ref.source, row.ref.path) for row in item.records} or is_one(key, (item.source, item.path)))
     ]
 
 
-def entries_of_end(records: Iterable[Record], paths: Iterable[tuple[str, str]], is_same: SamePlace) -> Iterator[Entry]:
+def entries_of_end(records: Iterable[Record], paths: Iterable[tuple[str, str]], is_one: OneSecret) -> Iterator[Entry]:
     """The lines of the audit trail where rollbacks end; a path without a secret at any site has one, too."""
     known = list(records)
     for source, path in paths:
-        rows = [
-            record
-            for record in known
-            if record.ref.path == path and (record.ref.source == source or is_same(source, record.ref.source, path))
-        ]
+        rows = [record for record in known if is_one((source, path), (record.ref.source, record.ref.path))]
         yield from entries_of(rows, None)
         if not rows:
             yield Entry(event="secret.rolled_back", ref=f"{source}:{path}", detail={"ended": "true"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,7 +58,12 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
         source: {key: state for one in meant.paths(source) for key, state in ledger.known_versions(source, one).items()}
         for source in app.settings.sources
     }
-    rolled_back = app.ledger.decisions.rollbacks()
+    held = app.ledger.rollbacks_by_secret()
+    own = app.ledger.decisions.rollbacks()
+
+    def rolled_back(ref: SecretRef) -> bool:
+        return (ref.source, ref.path) in own or ledger.secret_at(ref.source, ref.path) in held
+
     rows = (
         row for source in sorted(sources) for one in meant.paths(source) for row in ledger.records_from(source, one)
     )
@@ -92,12 +97,12 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: (row["target"], row["name"]))
 
 
-def _newest(known: Known, ref: SecretRef, pin: str, rolled_back: Container[tuple[str, str]]) -> str | None:
+def _newest(known: Known, ref: SecretRef, pin: str, rolled_back: Callable[[SecretRef], bool]) -> str | None:
     """The version that the source was last seen to have, as people write it; None where it has none or is not known.
 
     `rolled_back`: of these an older version is looked at, so the newest is not known.
     """
-    if not pin and (ref.source, ref.path) in rolled_back:
+    if not pin and rolled_back(ref):
         # No site holds a version that is called so: as long as it is rolled back, none counts as having the newest.
         return NOT_KNOWN
     state = known.get(ref.source, {}).get((ref.path, pin))

@@ -201,3 +201,19 @@ def test_a_name_and_its_arn_are_one_secret_when_it_leaks(lab: Lab, aws: Any, aws
     for one in (arn, "leak/db"):
         assert lab.run("rollback", f"aws:{one}", "--reason", "leak").code == 0
     assert lab.site.values() == {"db_user": "u", "BY_ARN": "h"}
+
+
+@pytest.mark.parametrize("to", ["name", "arn"])
+def test_a_rollback_holds_however_its_secret_is_spelled(lab: Lab, aws: Any, aws_url: str, to: str) -> None:
+    arn = aws.create_secret(Name="app/db", SecretString="good")["ARN"]
+    lab.aws(aws_url)
+    lab.job("job", "aws", {"path": arn if to == "name" else "app/db", "name": "DB"})
+    assert lab.run("sync").code == 0
+    aws.put_secret_value(SecretId="app/db", SecretString="leaked")
+    assert lab.run("sync").code == 0 and lab.site.values() == {"DB": "leaked"}
+    assert lab.run("rollback", "DB", "--until", "30d", "--reason", "x").code == 0
+    lab.config["jobs"]["job"]["secrets"][0]["path"] = "app/db" if to == "name" else arn
+    assert lab.run("sync").code == 0
+    assert lab.site.values() == {"DB": "good"} and lab.statuses()["DB"] == "rolled_back"
+    assert lab.run("rollback", "DB", "--end", "--reason", "x").code == 0
+    assert lab.run("sync").code == 0 and lab.site.values() == {"DB": "leaked"}, "and ends by the name of today"

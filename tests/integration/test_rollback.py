@@ -547,3 +547,17 @@ def test_what_is_rolled_back_under_any_name_passes_to_nobody(lab: Lab, bao: Bao,
         done = lab.run("sync")
         assert done.code == 1 and "conflict" in done.out, done.out
     assert lab.site.values()["DB"] == "one"
+
+
+def test_a_rollback_goes_with_a_mount_that_is_moved(job: Lab, bao: Bao) -> None:
+    assert roll(job, f"{bao.mount}/app/db", "--to", "1").code == 0
+    moved = Bao(bao.server, f"{bao.mount}-moved", bao.token)
+    bao.root.sys.move_backend(bao.mount, moved.mount)
+    until(lambda: moved.mount + "/" in moved.root.sys.list_mounted_secrets_engines()["data"])
+    job.config["jobs"]["job"]["secrets"][0]["path"] = f"{moved.mount}/app/*"
+    try:
+        job.run("sync")
+        assert job.site.values()["db_v"] == "one"
+    finally:
+        moved.root.sys.disable_secrets_engine(moved.mount)
+        bao.enable()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.lab import Bao, Lab
+from tests.support.policies import DELETING
 
 pytestmark = pytest.mark.kind
 
@@ -177,3 +178,26 @@ def test_a_rule_about_a_name_is_about_its_arn(lab: Lab, aws: Any, aws_url: str, 
     lab.config["rules"] = [{"id": "no-staging", "path": f"stage{then}{spelled}/**", "then": then}]
     lab.job("job", "aws", {"path": f"stage{then}{spelled}/x" if spelled == "name" else arn, "name": "X"})
     assert lab.run("sync").code == {"deny": 1, "hold": 6}[then] and lab.site.values() == {}
+
+
+@pytest.mark.parametrize("what", ["source", "job"])
+def test_a_hold_by_a_name_that_changes_holds_deletions_too(lab: Lab, bao: Bao, what: str) -> None:
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, **DELETING)
+    for name in "ab":
+        bao.put(f"app/{name}", v="1")
+    assert lab.run("sync").code == 0
+    lab.config["rules"] = [{"id": "by-release", what: "vault" if what == "source" else "job", "then": "hold"}]
+    bao.remove("app/a")
+    held = lab.run("sync")
+    assert held.code == 6 and lab.statuses()["a_v"] == "held", held.out
+    lab.config["rules"][0][what] = "renamed"
+    if what == "source":
+        lab.config["sources"]["renamed"] = lab.config["sources"].pop("vault")
+        lab.config["jobs"]["job"]["source"] = "renamed"
+    else:
+        lab.config["jobs"]["renamed"] = lab.config["jobs"].pop("job")
+    for _ in range(3):
+        lab.run("sync")
+        lab.let_pass(timedelta(hours=2))
+    assert "a_v" in lab.site.values(), "nobody released it"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from syncd.domain import PathState, ReadFailure, ReadResult, Rule, Snapshot, SourceEntry, Version, version_label
 from syncd.domain.decisions import Rollback
 from syncd.domain.naming import selects_path
+from syncd.domain.places import secret_at
 from syncd.domain.ports import Clock, Journal, Source, StateStore
 from syncd.domain.values import canonical, fields_of
 from syncd.errors import BadValue
@@ -33,8 +34,8 @@ class _Seen:
     unsendable: list[ReadFailure] = field(default_factory=list)
     rollbacks: Mapping[str, Rollback] = field(default_factory=dict)
     """What a person wants of an older version, by path."""
-    rollbacks_of_others: Mapping[tuple[str, str], Rollback] = field(default_factory=dict)
-    """The same of other sources (gone, renamed, a second entry for one place), by path and id of the mount."""
+    rollbacks_by_secret: Mapping[tuple[str, str], Rollback] = field(default_factory=dict)
+    """The same by secret: a path may have been rolled back by another name of its source, or in another spelling."""
     rolled_back: dict[str, str] = field(default_factory=dict)
     """Paths that were listed and are read in an older version, and in which words."""
     newest: dict[str, str] = field(default_factory=dict)
@@ -78,7 +79,7 @@ class SourceObserver:
         self._taken_over = access.store.orphaned_mounts(access.source.name, access.configured)
         self._seen = _Seen(
             rollbacks=access.store.rollbacks(access.source.name),
-            rollbacks_of_others=access.store.rollbacks_of_others({access.source.name}),
+            rollbacks_by_secret=access.store.rollbacks_by_secret(),
         )
         self.older: set[Key] = set()
         """Read in an older version than before, which is not believed yet."""
@@ -94,17 +95,18 @@ class SourceObserver:
             for failure in snapshot.failures:
                 self._failed(failure, rule.pin)
             for entry in snapshot.entries:
-                self._seen.entries[entry.ref.path, entry.pin] = self._as_rolled_back(entry, snapshot.mount_id)
+                self._seen.entries[entry.ref.path, entry.pin] = self._as_rolled_back(entry, snapshot)
                 self._note_owner((entry.ref.path, entry.pin), entry)
         entries = self._seen.entries.items()
         # What an event names is read whatever is listed: at AWS a listing may lag minutes behind the event.
         self.read(key for key, entry in entries if self._is_news(key, entry) or entry.ref.path in self._hinted_paths)
 
-    def _as_rolled_back(self, entry: SourceEntry, mount_id: str) -> SourceEntry:
+    def _as_rolled_back(self, entry: SourceEntry, snapshot: Snapshot) -> SourceEntry:
         """The version that a person wants instead of the newest one; a rule's own pin is left alone."""
         path, seen = entry.ref.path, self._seen
         # The same path of another mount or account is another secret, whatever its source was called.
-        rollback = seen.rollbacks.get(path) or seen.rollbacks_of_others.get((path, mount_id))
+        secret = secret_at({snapshot.mount: snapshot.mount_id}, path)
+        rollback = seen.rollbacks.get(path) or (seen.rollbacks_by_secret.get(secret) if secret else None)
         if rollback is None or entry.pin or entry.version is None:
             return entry
         newest = version_label(entry.version.token)
@@ -278,9 +280,11 @@ class SourceObserver:
 
     def _rollback_paths(self) -> frozenset[str]:
         """The rolled back paths that the rules select, listed or not."""
-        mounts = {snapshot.mount_id for snapshot in self._seen.snapshots.values()}
-        orphaned = {path for path, mount_id in self._seen.rollbacks_of_others if mount_id in mounts}
-        paths = {*self._seen.rollbacks, *orphaned}
+        held, mounts = self._seen.rollbacks_by_secret, {s.mount: s.mount_id for s in self._seen.snapshots.values()}
+        paths = {*self._seen.rollbacks, *(rule.path.text for rule in self._rules)}
+        for place, name in held:
+            paths |= {f"{mount if mount.endswith('/') else ''}{name}" for mount in mounts if mounts[mount] == place}
+        paths = {path for path in paths if path in self._seen.rollbacks or secret_at(mounts, path) in held}
         return frozenset(path for path in paths if any(selects_path(rule, path) for rule in self._rules))
 
     @property

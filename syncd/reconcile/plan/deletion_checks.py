@@ -59,13 +59,8 @@ class PathChecks:
     def _is_rolled_back(self, record: Record) -> bool:
         if record.pin:
             return False
-        store, path = self._runtime.store, record.ref.path
         names = {record.ref.source, self._today(record).source}
-        if any(path in store.rollbacks(name) for name in names):
-            return True
-        # It was rolled back under another name of the same mount or account.
-        elsewhere = store.rollbacks_of_others(names)
-        return any((path, store.mount_id(name, path)) in elsewhere for name in names)
+        return any(self._runtime.store.rollback_of(name, record.ref.path) for name in names)
 
     def tags_now(self, record: Record) -> AbstractSet[tuple[str, str]] | None:
         """The tags that the secret carries at this moment; None where the source cannot tell."""

@@ -164,8 +164,12 @@ class NameClaims:
         ended = self.worked_at.get(record.job)
         away = {name: self.worked_at.get(name, NEVER) for name in self.jobs}
         heirs = {name: at for name, at in away.items() if at is NEVER or (ended is not None and at < ended)}
-        claiming = (name for name in heirs if self.is_claimed_by(self.jobs[name], wanted))
-        return min(claiming, key=lambda name: (not self._makes(name, wanted), heirs[name], name), default=None)
+        claiming = [name for name in heirs if self.is_claimed_by(self.jobs[name], wanted)]
+        heir = min(claiming, key=lambda name: (not self._makes(name, wanted), heirs[name], name), default=None)
+        if heir is None or self._makes(heir, wanted):
+            return heir
+        # A job that sent the very same all along goes on, before a new one makes something else of it.
+        return next((name for name in sorted(away.keys() - heirs) if self._makes(name, wanted)), heir)
 
     def _makes(self, job: str, wanted: Record) -> bool:
         """Does the job give the name to the secret in the form that was sent, with the same template or encoding?"""

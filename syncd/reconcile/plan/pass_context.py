@@ -165,6 +165,7 @@ def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, ti
                 job=job.name,
                 labels=runtime.labels.of(target.name),
                 called=runtime.labels.names_of(site).known_as(runtime.store.aliases(site)),
+                today=lambda record: handover.as_selected(record).ref,
             ),
             runtime.store.facts(site) if runtime.rules else {},
             max(times.moments),

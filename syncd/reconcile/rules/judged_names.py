@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +21,8 @@ class Place:
     job: str
     labels: Mapping[str, str]
     called: SiteNames
+    today: Callable[[Record], SecretRef]
+    """A row's reference by the name that its source has now: what is gone is never listed by it."""
 
 
 class JudgedNames:
@@ -73,6 +75,8 @@ class JudgedNames:
             target=self._place.target,
             job=record.job,
             ref=record.ref,
+            jobs=frozenset({self._place.job}),
+            sources=frozenset({self._place.today(record).source}),
             labels=self._place.labels,
             called=self._place.called,
             version=record.version,

@@ -28,6 +28,7 @@ from syncd.domain import (
 )
 from syncd.domain.arn import NAME_CHARACTERS
 from syncd.domain.naming import selects_path
+from syncd.domain.places import ACCOUNT
 from syncd.domain.untrusted import mapping, word
 from syncd.errors import SourceError
 from syncd.sources.aws.answers import (
@@ -60,9 +61,6 @@ NAME = re.compile(rf"[{NAME_CHARACTERS}]{{1,512}}")
 NOT_FOUND = "ResourceNotFoundException"
 WRONG_STATE = "InvalidRequestException"
 """Such as a secret that is marked for deletion (GetSecretValue reference)."""
-ACCOUNT = "account"
-"""What stands for a mount here: the region and account that the secrets are of."""
-
 BATCHES = "BatchGetSecretValue"
 
 

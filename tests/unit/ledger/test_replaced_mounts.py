@@ -74,17 +74,27 @@ def test_a_rollback_goes_with_its_secret(ledger: Ledger, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("mount", "path"),
-    [("app/", "app/x"), ("account", "app/x"), ("account", f"arn:aws:x:eu-west-1:{'1' * 12}:secret:x")],
+    [("app/", "app/x"), ("account", "app/x"), ("account", "arn:aws:secretsmanager:eu-west-1:{}:secret:app/x-AbCdEf")],
 )
 def test_two_places_before_are_two(ledger: Ledger, mount: str, path: str) -> None:
-    for number, mount_id in enumerate(("eu-west-1:111111111111", "eu-west-1:222222222222")):
+    for number, account in enumerate(("111111111111", "222222222222")):
         with ledger.lock("s", holder="me", wait=timedelta(0)) as journal:
-            journal.mount("a", mount, mount_id)
-            journal.write(put=[row(f"j{number}", "a", path)])
+            journal.mount("a", mount, f"eu-west-1:{account}")
+            journal.write(put=[row(f"j{number}", "a", path.format(account))])
         # Its reader goes to a name that no cycle has seen yet.
         assert ledger.remount("a", mount, {f"j{number}": "unseen"})
     sources = {record.job: record.ref.source for record in ledger.records("s")}
     assert len(set(sources.values())) == 2 and all(source.startswith("a before ") for source in sources.values())
+
+
+def test_what_is_named_by_the_arn_of_another_account_stays(ledger: Ledger) -> None:
+    shared = "arn:aws:secretsmanager:eu-west-1:999999999999:secret:shared-AbCdEf"
+    with ledger.lock("s", holder="me", wait=timedelta(0)) as journal:
+        journal.mount("a", "account", "eu-west-1:111111111111")
+        journal.mount("a", "arn:eu-west-1:999999999999", "eu-west-1:999999999999")
+        journal.write(put=[row("j", "a"), row("k", "a", shared)])
+    assert ledger.remount("a", "account", {"j": "b", "k": "b"})
+    assert {record.job: record.ref.source[:2] for record in ledger.records("s")} == {"j": "a ", "k": "a"}
 
 
 def test_a_row_that_kept_its_old_name_goes_with_its_job(ledger: Ledger) -> None:
@@ -107,6 +117,17 @@ def test_what_was_taken_over_from_a_name_that_is_gone_can_be_replaced_too(ledger
     assert ledger.orphaned_mounts("b", {"b", "c"}) == {}, "the next cycle accepts what it finds"
     assert ("b", "app/x") in ledger.decisions.rollbacks()
     assert not ledger.remount("b", "nosuch/", case.readers)
+
+
+def test_what_was_taken_over_goes_to_whoever_reads_it(ledger: Ledger) -> None:
+    """The source was renamed, and a new one has a mount of that name: the person was told of the new one first."""
+    prepare(ledger, Case({"j": "a"}, {"j": "old", "k": "new"}, {"a": (-1, 9)}, {}))
+    assert ledger.remount("new", "app/", {"j": "old", "k": "new"})
+    (kept,) = ledger.records("s")
+    assert kept.ref.source.startswith("new before ") and ledger.orphaned_mounts("new", {"old", "new"}) == {}
+    assert ledger.orphaned_mounts("old", {"old", "new"}) == {"app/": HERE}, "who takes it over has to lead there"
+    assert list(ledger.decisions.rollbacks()) == [(kept.ref.source, "app/x")]
+    assert list(ledger.rollbacks_by_secret()) == [(HERE, "x")]
 
 
 def prepare(ledger: Ledger, case: Case) -> None:

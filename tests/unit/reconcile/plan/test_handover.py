@@ -150,3 +150,14 @@ def test_the_heir_of_a_name_is_who_makes_the_same_of_the_secret(forms: str, othe
     for name, is_kept_for_another in ((heir, False), (stranger, True)):
         one = replace(handover(row, jobs=tuple(jobs.values())), job=name, worked_at=worked)
         assert (one.claimed_by_own_job((), lambda _: None) == {"a"}) is is_kept_for_another
+
+
+@pytest.mark.parametrize("new", ["a", "z"])
+def test_a_job_that_sent_the_same_all_along_goes_on_before_a_new_one_that_does_not(new: str) -> None:
+    jobs = (job("m", "secret/a"), job(new, "secret/a", value="user:{k}"))
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    row = record("a", job="gone", version="1")
+    for name, is_kept_for_another in (("m", False), (new, True)):
+        worked = {"gone": now, "m": now + timedelta(seconds=1)}
+        one = replace(handover(row, jobs=jobs), job=name, worked_at=worked)
+        assert (one.claimed_by_own_job((), lambda _: None) == {"a"}) is is_kept_for_another
