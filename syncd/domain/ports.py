@@ -275,6 +275,9 @@ class StateStore(Protocol):
         mount that was moved), it is still the same secret.
         """
 
+    def secret_at(self, source: str, path: str) -> tuple[str, str] | None:
+        """Which secret a path of a source means; see `places.secret_at`."""
+
     def rollback_of(self, source: str, path: str) -> Rollback | None:
         """What holds a path: its own rollback, else one of the same secret by another name or spelling."""
 

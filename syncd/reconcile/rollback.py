@@ -257,12 +257,16 @@ def entries_of(records: Iterable[Record], rollback: Rollback | None) -> Iterator
 def jobs_of(runtime: Runtime, paths: Iterable[tuple[str, str]]) -> list[Job]:
     """The jobs that send these paths somewhere; of a source that no job has any more, those that take its paths."""
     wanted, configured = set(paths), {job.source for job in runtime.jobs.values()}
+
+    def reads(job: Job, source: str, path: str) -> bool:
+        if source == job.source or source in configured:
+            return source == job.source
+        # Two Vaults may have one path; a source that no cycle has seen yet may be the one with a new name.
+        then, today = (runtime.store.secret_at(name, path) for name in (source, job.source))
+        return then is None or today is None or then == today
+
     return [
         job
         for job in runtime.jobs.values()
-        if any(
-            source == job.source or source not in configured
-            for source, path in wanted
-            if any(selects_path(rule, path) for rule in job.rules)
-        )
+        if any(reads(job, *key) for key in wanted if any(selects_path(rule, key[1]) for rule in job.rules))
     ]

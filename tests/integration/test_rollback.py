@@ -11,7 +11,7 @@ import pytest
 
 from tests.lab import Bao, Lab
 from tests.support.elsewhere import elsewhere
-from tests.support.policies import DELETING
+from tests.support.policies import DELETING, closed
 from tests.support.waiting import until
 from tests.support.wix_people import changed_by_hand
 
@@ -549,15 +549,43 @@ def test_what_is_rolled_back_under_any_name_passes_to_nobody(lab: Lab, bao: Bao,
     assert lab.site.values()["DB"] == "one"
 
 
-def test_a_rollback_goes_with_a_mount_that_is_moved(job: Lab, bao: Bao) -> None:
+@pytest.mark.parametrize("newest_is_gone", [False, True])
+def test_a_rollback_goes_with_a_mount_that_is_moved(job: Lab, bao: Bao, newest_is_gone: bool) -> None:
+    job.config["jobs"]["job"] |= DELETING
     assert roll(job, f"{bao.mount}/app/db", "--to", "1").code == 0
+    if newest_is_gone:
+        bao.root.secrets.kv.v2.delete_latest_version_of_secret("app/db", mount_point=bao.mount)
+        job.run("sync")
     moved = Bao(bao.server, f"{bao.mount}-moved", bao.token)
     bao.root.sys.move_backend(bao.mount, moved.mount)
     until(lambda: moved.mount + "/" in moved.root.sys.list_mounted_secrets_engines()["data"])
     job.config["jobs"]["job"]["secrets"][0]["path"] = f"{moved.mount}/app/*"
     try:
-        job.run("sync")
+        for _ in range(3):
+            job.run("sync")
+            job.let_pass(timedelta(hours=2))
         assert job.site.values()["db_v"] == "one"
     finally:
         moved.root.sys.disable_secrets_engine(moved.mount)
         bao.enable()
+
+
+def test_an_end_opens_no_window_for_another_vault(lab: Lab, bao: Bao) -> None:
+    there = elsewhere(bao)
+    lab.vault(bao)
+    lab.vault(there, "other", namespace=there.namespace)
+    for place in (bao, there):
+        for value in ("one", "two"):
+            place.put("app/db", v=value)
+    for name, source in (("mine", "vault"), ("theirs", "other")):
+        lab.job(name, source, {"path": f"{bao.mount}/app/*", "field": "v", "name": name})
+    assert lab.run("sync").code == 0
+    assert roll(lab, f"vault:{bao.mount}/app/db", "--to", "1").code == 0
+    lab.config["sources"]["renamed"] = lab.config["sources"].pop("vault")
+    lab.config["jobs"]["mine"]["source"] = "renamed"
+    lab.run("sync")
+    lab.config["jobs"]["theirs"]["windows"] = {"allow": closed()}
+    there.put("app/db", v="three")
+    lab.run("sync")
+    assert roll(lab, "mine", "--end").code == 0
+    assert lab.site.values() == {"mine": "two", "theirs": "two"}, "the rotation waits for its window"

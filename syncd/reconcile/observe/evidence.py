@@ -36,6 +36,8 @@ class ListingEvidence:
     """Paths that a person rolled back to an older version and that are listed, and in which words."""
     rollback_paths: frozenset[str] = frozenset()
     """Paths that a person rolled back, whether or not they are listed: their newest version may be gone by now."""
+    former_rollback_paths: frozenset[str] = frozenset()
+    """The same as they were spelled when they were rolled back."""
     unsendable: tuple[ReadFailure, ...] = ()
     """Secrets that the source answered for, and that have nothing to send."""
 

@@ -287,10 +287,16 @@ class SourceObserver:
         paths = {path for path in paths if path in self._seen.rollbacks or secret_at(mounts, path) in held}
         return frozenset(path for path in paths if any(selects_path(rule, path) for rule in self._rules))
 
+    def _former_rollback_paths(self, selected: frozenset[str]) -> frozenset[str]:
+        """How those were spelled when they were rolled back, where a rule spells them in another way by now."""
+        mounts = {snapshot.mount: snapshot.mount_id for snapshot in self._seen.snapshots.values()}
+        secrets = {secret_at(mounts, path) for path in selected}
+        return frozenset(item.path for secret, item in self._seen.rollbacks_by_secret.items() if secret in secrets)
+
     @property
     def evidence(self) -> ListingEvidence:
         """What was seen so far."""
-        seen = self._seen
+        seen, selected = self._seen, self._rollback_paths()
         return ListingEvidence(
             source=self._access.source.name,
             rules=self._rules,
@@ -300,6 +306,7 @@ class SourceObserver:
             listed=frozenset(seen.entries),
             documents=seen.documents,
             rolled_back=seen.rolled_back,
-            rollback_paths=self._rollback_paths(),
+            rollback_paths=selected,
+            former_rollback_paths=self._former_rollback_paths(selected),
             unsendable=tuple(seen.unsendable),
         )

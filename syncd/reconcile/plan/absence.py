@@ -20,6 +20,9 @@ def _lists_nothing(snapshot: Snapshot) -> bool:
     return snapshot.complete and not snapshot.entries
 
 
+ROLLED_BACK = "its path is rolled back; what is gone is another version of it"
+
+
 def presence_of(record: Record, evidence: ListingEvidence) -> tuple[Presence, str]:
     """Judge a record that the job no longer maps to its name, and say why.
 
@@ -28,6 +31,9 @@ def presence_of(record: Record, evidence: ListingEvidence) -> tuple[Presence, st
     """
     selecting = [rule for rule in evidence.rules if selects(rule, record.ref)]
     if not selecting:
+        # Its rule spells it in another way now, and what is there is another version than the one that was asked for.
+        if record.ref.path in evidence.former_rollback_paths and not record.pin:
+            return Presence.UNKNOWN, ROLLED_BACK
         if not evidence.complete:
             return Presence.UNKNOWN, evidence.gap()
         return Presence.ORPHAN, "no rule of its job selects it any more"
@@ -43,7 +49,7 @@ def _of_selected(record: Record, selecting: list[Rule], evidence: ListingEvidenc
         return Presence.UNKNOWN, "its path could not be read"
     if not keys & evidence.listed:
         if record.ref.path in evidence.rollback_paths and not record.pin:
-            return Presence.UNKNOWN, "its path is rolled back; what is gone is another version of it"
+            return Presence.UNKNOWN, ROLLED_BACK
         if any(rule.tags for rule in selecting):
             return Presence.ABSENT, "its path is gone at the source, or lost the tags that its rule asks for"
         return Presence.ABSENT, "its path is gone at the source"
