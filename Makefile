@@ -7,7 +7,7 @@ export UV_COMPILE_BYTECODE = 1
 export UV_LINK_MODE = copy
 UV := $(BIN)/uv
 
-.PHONY: help setup demo test test-long test-browser console-shots check chaos machine fuzz mutants bench profile deploy-test manifests image image-test docs dist format lock clean
+.PHONY: help setup demo unit test test-long test-browser console-shots check chaos machine fuzz mutants bench profile deploy-test manifests image image-test docs dist format lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,9 @@ build/.strace:
 
 # Both leave out what `make chaos` and `make test-browser` run.
 DAILY := $(BIN)/python -m pytest -n 4 --ignore tests/chaos --ignore tests/integration/test_faults.py
+
+unit: setup ## the pure logic alone (5 seconds)
+	$(BIN)/python -m pytest -p no:schemathesis -p no:hypothesispytest tests/unit
 
 test: setup build/wix-client/.ready build/.strace build/.chromium ## every test but the long ones (5 minutes)
 	$(DAILY) -m "not chaos and not browser and not long"

@@ -83,6 +83,13 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / link).exists(), link
 
 
+def test_every_file_that_the_architecture_names_is_there() -> None:
+    page = PAGES[Path("docs/architecture.md")]
+    roots = [Path(), Path("syncd"), Path("tests"), Path("syncd/reconcile/plan")]
+    for name in set(re.findall(r"`([\w/-]+/|[\w/-]+\.(?:py|txt|md))`", page)) - {"sources/NAME/"}:
+        assert any((root / name).exists() for root in roots), name
+
+
 def test_the_readme_is_a_page() -> None:
     assert len(README.splitlines()) <= 150
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from syncd.cli.plan_markdown import LIMIT, Part, markdown
 
 
@@ -30,13 +27,3 @@ def test_a_long_plan_is_cut_and_says_how_much() -> None:
     assert len(text) <= LIMIT
     (left,) = re.findall(r"\*\*(\d+) more lines are left out", text)
     assert text.count("| `NAME_") + int(left) == 5000
-
-
-@given(st.text(), st.text())
-def test_what_comes_from_outside_is_no_markup(name: str, note: str) -> None:
-    text = markdown([part(("create", name), notes=(note,))])
-    row = next(line for line in text.split("\n") if line.startswith("| `"))
-    assert len(re.findall(r"(?<!\\)\|", row)) == 7 and row.count("`") == 4
-    told = text.split("### To be seen to")[1] if "### To be seen to" in text else ""
-    assert not re.search(r"(?<!\\)[`*_\[\]]|<|(?<!\\)@", told)
-    assert text.count("\n") == markdown([part(("create", "x"), notes=("y",))]).count("\n")

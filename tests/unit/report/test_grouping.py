@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from syncd.cli.report_output import cycle_error_lines
 from syncd.errors import TargetDenied, TargetUnavailable
-from syncd.report.grouping import Problem, grouped_by_cause, problem_lines
+from syncd.report.grouping import Problem, problem_lines
 
 
 def conflict(name: str) -> Problem:
@@ -32,18 +29,6 @@ def test_ids_at_wix_keep_no_cause_apart() -> None:
 def test_a_name_within_another_word_is_no_name() -> None:
     one = Problem(label="failed", name="key", message="the monkey has no key-ring, key", hint="")
     assert one.cause[1] == "the monkey has no key-ring, NAME"
-
-
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["a", "b"]), st.text("xyz", max_size=3), st.sampled_from(["m1", "m2"])), max_size=30
-    )
-)
-def test_every_problem_is_in_one_group(rows: list[tuple[str, str, str]]) -> None:
-    problems = [Problem(label=label, name=name, message=message) for label, name, message in rows]
-    groups = list(grouped_by_cause(problems))
-    assert sorted(p.name for group in groups for p in group) == sorted(p.name for p in problems)
-    assert all(len({p.cause for p in group}) == 1 for group in groups)
 
 
 def test_ten_sites_that_refuse_are_two_lines() -> None:

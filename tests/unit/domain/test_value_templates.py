@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from urllib.parse import unquote, urlsplit
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from syncd.domain import version_label
-from syncd.domain.value_templates import Placeholder, TemplateError, filled, parsed, versioned
+from syncd.domain.value_templates import TemplateError, filled, parsed, versioned
 from syncd.domain.values import as_text
 from syncd.errors import BadValue
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 FIELDS = {"user": "app", "password": "p@ss/w:rd#1 ü", "port": 5432, "tls": True, "empty": "", "none": None, "a b": "x"}
 
 
@@ -51,25 +44,6 @@ def test_what_is_missing_is_named(field: str) -> None:
 def test_what_is_no_template(template: str) -> None:
     with pytest.raises(TemplateError):
         parsed(template)
-
-
-@given(TEXT, TEXT)
-def test_filters_give_back_what_went_in(user: str, password: str) -> None:
-    fields = {"u": user, "p": password}
-    parts = urlsplit(filled("https://{u|url}:{p|url}@host/", fields, as_text))
-    assert (unquote(parts.username or ""), unquote(parts.password or "")) == (user, password)
-    assert json.loads(filled('{{"p":{p|json}}}', fields, as_text)) == {"p": password}
-    assert base64.b64decode(filled("{p|base64}", fields, as_text)).decode() == password
-
-
-@given(st.text(max_size=40))
-def test_reading_a_template_is_total(template: str) -> None:
-    try:
-        parts = parsed(template)
-    except TemplateError as error:
-        assert str(error)
-    else:
-        assert any(isinstance(part, Placeholder) for part in parts)
 
 
 def test_lone_surrogates_fail_by_name() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -33,21 +32,3 @@ def test_what_a_rule_gives_it_could_give(template: str, below: str, field: str, 
             assume(False)
         assert could_name(one, name, path, "kv", profile)
         assert could_name(one, name, None, "kv", profile) and could_name(one, name.swapcase(), None, "", profile)
-
-
-@pytest.mark.parametrize(
-    ("one", "name", "could"),
-    [
-        (rule("PAY_{path}_{field}"), "FEED_x_y", False),
-        (rule("PAY_{path}_{field}"), "pay_x_y", True),
-        (rule("{path}_key"), "a_key", True),
-        (rule("{path}_key"), "a_secret", False),
-        (rule("{path}_{field}", "kv/app/db"), "db_user", True),
-        (rule("{path}_{field}", "kv/app/db"), "cache_user", False),
-        (rule("{path}_{field}", "kv/app/db", "user"), "db_password", False),
-        (rule("ONE", "kv/app/db", "user"), "ONE", True),
-        (rule("ONE", "kv/app/db", "user"), "TWO", False),
-    ],
-)
-def test_which_it_could_not(one: Rule, name: str, could: bool) -> None:
-    assert could_name(one, name, None, "kv") is could

@@ -1,0 +1,42 @@
+"""The limits of a rolling day."""
+
+from __future__ import annotations
+
+import pytest
+
+from syncd.domain import Delete, Plan, Record, SecretRef
+from syncd.domain.job import Limit, Limits
+from syncd.reconcile.guard import GuardTerms, LimitBasis, guard
+
+REF = SecretRef(source="v", path="kv/app/x", field="f")
+
+
+def record(**more: object) -> Record:
+    return Record(**{"site": "s", "name": "N", "target": "t", "job": "j", "ref": REF, **more})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("count", "limit", "held", "deleted", "allowed", "kept"),
+    [
+        (1, "10%", 5, 0, 0, 1),  # never less than one
+        (2, "10%", 19, 0, 0, 0),  # withheld whole
+        (2, "10%", 20, 0, 0, 2),
+        (2, "10%", 20, 1, 0, 0),  # the rolling day counts
+        (5, "10%", 20, 0, 5, 5),
+        (6, "10%", 20, 0, 5, 0),
+        (3, "2", 100, 0, 0, 0),
+        (1, "0", 100, 0, 0, 0),
+    ],
+)
+def test_the_guard(count: int, limit: str, held: int, deleted: int, allowed: int, kept: int) -> None:
+    actions = (Delete(record=record(name=f"N{n}", remote_id=f"id{n}"), reason="gone") for n in range(count))
+    plan = Plan(actions=tuple(actions))
+    given = Limit(percent=float(limit[:-1])) if limit.endswith("%") else Limit(number=int(limit))
+    ids, gone = frozenset(f"id{n}" for n in range(held)), frozenset(f"gone{n}" for n in range(deleted))
+    ground = LimitBasis(job_records=ids, site_records=ids, job_deleted=gone, site_deleted=gone)
+    guarded = guard(plan, ground, Limits(max_deletes=given), GuardTerms(place=("job", "shop"), allowed_deletes=allowed))
+    assert len(guarded.actions) == kept
+    withheld = [] if kept == count else list(plan.actions)
+    assert [one.exit_code for one in guarded.findings if not one.name] == ([6] if withheld else [])
+    # Each that is withheld waits for a release by name, too, so that none of them passes for synced.
+    assert [(one.action.name, one.cause) for one in guarded.held] == [(one.name, "max_deletes") for one in withheld]
