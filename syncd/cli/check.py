@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from syncd.cli.output import show_json, show_table, warn
 from syncd.cli.parameters import Json
 from syncd.domain import ReadFailure, RuleCheck
 from syncd.errors import ConfigError, PlanMoved, SyncdError, worst
-from syncd.reconcile.observe.mounts import conflict_of
+from syncd.reconcile.observe.mounts import conflict_of, expected
 
 if TYPE_CHECKING:
     from syncd.bootstrap.app import App
@@ -173,7 +173,7 @@ def _sources(app: App) -> Iterator[tuple[str, str, str, int]]:
         rules = [rule for job in app.runtime.jobs.values() if job.source == name for rule in job.rules]
         try:
             for found in app.source(name).check(rules):
-                yield _of_rule(name, found, app.ledger.known_mounts(name))
+                yield _of_rule(name, found, app)
             if not rules:
                 yield "ok", f"source {name}", "no job uses it", 0
         except SyncdError as error:
@@ -181,10 +181,12 @@ def _sources(app: App) -> Iterator[tuple[str, str, str, int]]:
             yield "failed", f"source {name}", f"{error.message}; fix: {error.hint}", error.exit_code
 
 
-def _of_rule(source: str, found: ReadFailure | RuleCheck, known: Mapping[str, str]) -> Row:
+def _of_rule(source: str, found: ReadFailure | RuleCheck, app: App) -> Row:
     what = f"source {source}"
     if isinstance(found, RuleCheck):
         # A cycle would refuse it: what another mount lacks is not gone.
+        taken_over = app.ledger.orphaned_mounts(source, {job.source for job in app.runtime.jobs.values()})
+        known = expected(app.ledger.known_mounts(source), taken_over, found.mount, found.rule)
         conflict = conflict_of(source, known, found.mount, found.mount_id) if found.mount_id else None
         if conflict is None and found.found:
             return "ok", what, f"{found.rule}: {found.found} found by {found.listing_method}", 0

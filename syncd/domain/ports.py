@@ -262,10 +262,11 @@ class StateStore(Protocol):
     def rollbacks(self, source: str) -> Mapping[str, Rollback]:
         """The paths of a source that a person rolled back, as far as that holds at this moment."""
 
-    def orphaned_mounts(self, source: str, configured: Container[str]) -> dict[str, str]:
-        """Mount to its id, of sources that no job has any more and of which the ledger still has secrets.
+    def orphaned_mounts(self, source: str, configured: Container[str], job: str = "") -> dict[str, frozenset[str]]:
+        """Mount to the ids of all that had this name, of sources that no job has any more and that left secrets.
 
-        Whoever takes them over under another name has to find the same mount. `configured`: the sources of jobs.
+        Whoever takes them over under another name (`source`) has to find one of them. `configured`: the sources of
+        jobs. `job`: where it has secrets of such sources itself, they alone count.
         """
 
     def rollbacks_by_secret(self) -> Mapping[tuple[str, str], Rollback]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 
 from syncd.domain import (
     HistoryEntry,
@@ -64,20 +64,24 @@ class PastQueries(RecordQueries):
         """The paths of a source that a person rolled back, as far as that holds at this moment."""
         return {path: item for (_, path), item in self.decisions.rollbacks(source).items()}
 
-    def orphaned_mounts(self, source: str, configured: Container[str]) -> dict[str, str]:
-        """Mount to its id, of sources that no job has any more and of which the ledger still has secrets.
+    def orphaned_mounts(self, source: str, configured: Container[str], job: str = "") -> dict[str, frozenset[str]]:
+        """Mount to the ids of all that had this name, of sources that no job has any more and that left secrets.
 
         `source`: who asks; what a person said to be the place before it says nothing of the one that it leads to now.
-        `configured`: the sources of jobs. Two of them that have a mount of one name tell nothing.
+        `configured`: the sources of jobs. `job`: where it has secrets of such sources itself, they alone count.
         """
-        found: dict[str, set[str]] = {}
         sources = {row["source"] for row in self._all(select(tables.mounts.c.source).distinct())}
         gone = (name for name in sources if name not in configured and not name.startswith(before(source)))
-        for name in sorted(gone):
-            if self._all(select(tables.records.c.name).where(tables.records.c.source == name).limit(1)):
-                for mount, mount_id in self.known_mounts(name).items():
-                    found.setdefault(mount, set()).add(mount_id)
-        return {mount: ids.pop() for mount, ids in found.items() if len(ids) == 1}
+        left = {name for name in gone if self._left_by(tables.records.c.source == name)}
+        own = {name for name in left if self._left_by(tables.records.c.source == name, tables.records.c.job == job)}
+        found: dict[str, frozenset[str]] = {}
+        for name in sorted(own or left):
+            for mount, mount_id in self.known_mounts(name).items():
+                found[mount] = found.get(mount, frozenset()) | {mount_id}
+        return found
+
+    def _left_by(self, *where: ColumnElement[bool]) -> bool:
+        return bool(self._all(select(tables.records.c.name).where(*where).limit(1)))
 
     def rollbacks_by_secret(self) -> dict[tuple[str, str], Rollback]:
         """Rollbacks by the secret that they hold, as `secret_at` tells it. Of two, the later one.

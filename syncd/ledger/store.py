@@ -283,10 +283,12 @@ class Ledger(PastQueries):
             return False
         key, path = tables.mounts.c, tables.paths.c
         with self.writing() as connection:
-            if known not in self.known_mounts(source):
-                take_over(connection, source, known, taken_over[known], set(readers.values()))
-            followed(connection, source, known, readers, self.decisions.rollbacks_in(connection))
-            connection.execute(delete(tables.mounts).where(and_(key.source == source, key.mount == known)))
+            own = known in self.known_mounts(source)
+            for mount_id in [None] if own else sorted(taken_over[known]):
+                if mount_id is not None:
+                    take_over(connection, source, known, mount_id, set(readers.values()))
+                followed(connection, source, known, readers, self.decisions.rollbacks_in(connection))
+                connection.execute(delete(tables.mounts).where(and_(key.source == source, key.mount == known)))
             # Versions begin anew with a mount: what is known of the one before would make them look old.
             connection.execute(delete(tables.paths).where(and_(path.source == source, within(path.path, known))))
             entry = Entry(event="mount.accepted", detail={"source": source, "mount": known})

@@ -6,6 +6,8 @@ verification is due; until then its version says that nothing changed.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,10 +18,24 @@ from syncd.domain.audit import CONTROL, Entry
 from syncd.errors import ConfigError, LedgerError
 from syncd.ledger import schema as tables
 from syncd.ledger.audit import append
+from syncd.ledger.decisions import JUMPED_AT, JUMPED_BY
 from syncd.ledger.migrations import CURRENT
 from syncd.ledger.rows import sealed, without_fingerprints
 from syncd.ledger.statements import upsert
 from syncd.ledger.store import Ledger
+
+
+def _are_names(value: object) -> bool:
+    try:
+        names = json.loads(value) if isinstance(value, str) else None
+    except ValueError:
+        return False
+    return isinstance(names, list) and all(isinstance(name, str) for name in names)
+
+
+def _is_whole_number(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value) is not None
+
 
 FORMAT = "syncd-ledger/1"
 MOVED = (
@@ -28,7 +44,7 @@ MOVED = (
 )  # fmt: skip
 """What is moved."""
 STAYS = {
-    tables.meta: "of this very ledger: its schema, its key, its chains",
+    tables.meta: "of this very ledger: its schema, its key, its chains; but for FACTS",
     tables.locks: "of a moment", tables.requests: "of a moment", tables.sessions: "logins at one daemon",
     tables.facts: "judged anew when values are read", tables.listings: "listed anew by the next cycle",
     tables.held: "held anew by the next cycle", tables.batches: "with them", tables.notices: "told anew",
@@ -38,6 +54,8 @@ STAYS = {
     tables.audit_checkpoints: "the same", tables.audit_shipped: "the same", tables.audit_pruned: "the same",
 }  # fmt: skip
 """What is not, and why."""
+FACTS = {"former_owners": _are_names, JUMPED_AT: _is_whole_number, JUMPED_BY: _is_whole_number}
+"""Of `meta` what cycles judge by: marks of before are at Wix still, protections end late after a clock jumped."""
 LEFT_OUT = {"seal", "fingerprint", "id"}
 """Columns that are made anew; `id` numbers the history's lines in their order."""
 NOT_AN_EXPORT = "make one with: syncd state export --full > FILE"
@@ -53,7 +71,8 @@ def exported(ledger: Ledger, owner: str) -> dict[str, Any]:
             ]
             for table in MOVED
         }
-    return {"format": FORMAT, "schema": CURRENT, "owner": owner, "tables": rows}
+    facts = {key: value for key in FACTS if (value := ledger.meta(key)) is not None}
+    return {"format": FORMAT, "schema": CURRENT, "owner": owner, "facts": facts, "tables": rows}
 
 
 def _plain(row: Any) -> dict[str, Any]:
@@ -79,6 +98,9 @@ def imported(ledger: Ledger, content: Mapping[str, Any], owner: str) -> int:
         raise ConfigError("this is no export of a ledger of this version", hint=NOT_AN_EXPORT)
     if content.get("owner") != owner:
         raise ConfigError("the export is of another owner than the configuration says", hint="see owner")
+    facts = content.get("facts", {})
+    if not isinstance(facts, Mapping) or not all(key in FACTS and FACTS[key](value) for key, value in facts.items()):
+        raise ConfigError("the facts of a ledger are not as an export has them", hint=NOT_AN_EXPORT)
     given = content.get("tables")
     if not isinstance(given, Mapping) or set(given) != {table.name for table in MOVED}:
         raise ConfigError("the export does not hold the tables of a ledger", hint=NOT_AN_EXPORT)
@@ -93,7 +115,8 @@ def imported(ledger: Ledger, content: Mapping[str, Any], owner: str) -> int:
                 )
         for table in MOVED:
             upsert(connection, table, rows[table])
-        upsert(connection, tables.meta, [{"key": "owner", "value": owner}])
+        kept = {**facts, "owner": owner}
+        upsert(connection, tables.meta, [{"key": key, "value": value} for key, value in kept.items()])
         entry = Entry(event="ledger.imported", detail={"records": len(rows[tables.records])})
         append(connection, CONTROL, [entry], datetime.now(UTC))
     return len(rows[tables.records])

@@ -71,6 +71,7 @@ class Runtime:
         """The source of `job`, ledger and clock for an observer, which keeps what it sees only with a `journal`."""
         return SourceAccess(
             source=self.source(job.source),
+            job=job.name,
             takers=partial(self._takers, job),
             store=self.store,
             journal=journal or ReadOnlyJournal(),

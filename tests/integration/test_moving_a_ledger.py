@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from syncd.domain import LostWrite
+from syncd.ledger.decisions import JUMPED_BY
 from tests.lab import Bao, Lab
 from tests.support.postgres import emptied
 
@@ -105,6 +106,18 @@ def spoil_owner(content: Any) -> None:
     content["owner"] = "somebody"
 
 
+def spoil_former_owners(content: Any) -> None:
+    content["facts"] = {"former_owners": '["lab", 7]'}
+
+
+def spoil_clock(content: Any) -> None:
+    content["facts"] = {JUMPED_BY: "soon"}
+
+
+def spoil_facts(content: Any) -> None:
+    content["facts"] = {"owner": "somebody"}
+
+
 def spoil_schema(content: Any) -> None:
     content["schema"] = 2
 
@@ -112,7 +125,18 @@ def spoil_schema(content: Any) -> None:
 @pytest.mark.sweep
 @pytest.mark.parametrize(
     "spoil",
-    [spoil_value, spoil_column, spoil_table, spoil_time, spoil_calendar, spoil_owner, spoil_schema],
+    [
+        spoil_value,
+        spoil_column,
+        spoil_table,
+        spoil_time,
+        spoil_calendar,
+        spoil_owner,
+        spoil_former_owners,
+        spoil_clock,
+        spoil_facts,
+        spoil_schema,
+    ],
     ids=lambda one: one.__name__,
 )
 def test_what_is_no_export_changes_nothing(job: Lab, spoil: Any) -> None:
@@ -133,6 +157,24 @@ def test_what_is_no_json(job: Lab, text: str) -> None:
     file.write_text(text)
     assert job.run("state", "import", str(file)).code == 3
     assert job.run("state", "import", str(job.folder / "nowhere")).code == 3
+
+
+@pytest.mark.parametrize("names", [1, 2], ids=["one move", "two moves"])
+def test_marks_with_a_name_of_before_are_ours_after_the_move(job: Lab, bao: Bao, names: int) -> None:
+    job.wix.fault("504_after", "PATCH", times=1000)
+    moves = {1: [("lab", "third")], 2: [("lab", "second"), ("second", "third")]}
+    for before, after in moves[names]:
+        job.config["owner"] = after
+        assert job.run("state", "rename-owner", before, after).code == 0
+        job.run("sync")
+    job.wix.faults.clear()
+    export = moved(job, "sqlite", None)
+    assert job.run("state", "import", str(export)).code == 0
+    bao.put("app/s2", v="rotated")
+    for _ in range(2):
+        said = job.run("sync")
+        assert said.code == 1 and "handed over" not in said.out, "the conflict of before alone"
+    assert job.site.values()["s2_v"] == "rotated"
 
 
 def test_a_value_that_changed_while_it_moved_is_found_by_the_verification(job: Lab, bao: Bao) -> None:

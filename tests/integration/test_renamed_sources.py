@@ -11,6 +11,7 @@ from syncd.bootstrap.app import App, Surroundings
 from syncd.config import load
 from syncd.errors import ConfigError
 from tests.lab import Bao, Lab
+from tests.support.aws import secrets_manager
 from tests.support.elsewhere import Elsewhere, elsewhere
 from tests.support.hidden import hidden
 
@@ -242,3 +243,77 @@ def test_a_rollback_outlives_the_replacement_of_its_mount(lab: Lab, bao: Bao, wa
     assert lab.run("state", "remount", lab.config["jobs"]["job"]["source"], f"{bao.mount}/").code == 0
     cycles(lab, 2)
     assert lab.site.values() == {"a": "one"}, "what a person rolled back stays until they end it"
+
+
+@pytest.fixture
+def two_vaults(lab: Lab, bao: Bao) -> tuple[Elsewhere, Elsewhere]:
+    """Jobs `ja` and `jb` read a mount of one name in two namespaces, and have synced; a third namespace has one, too."""
+    there, third = elsewhere(bao), elsewhere(bao)
+    lab.vault(bao, "a")
+    lab.vault(there, "b", namespace=there.namespace)
+    for place, name in ((bao, "a"), (there, "b"), (third, "third")):
+        for path in ("x", f"only-{name}"):
+            place.put(f"app/{path}", v=f"{path} of {name}")
+    for job, source in (("ja", "a"), ("jb", "b")):
+        rule = {"path": f"{bao.mount}/app/*", "field": "v", "name": f"{source.upper()}_{{basename}}"}
+        lab.job(job, source, rule, deletion_grace="1h", **DELETES)
+    assert lab.run("sync").code == 0
+    return there, third
+
+
+WRONG = ("both renamed, one elsewhere", "both renamed and swapped", "an old orphan of a mount of that name")
+
+
+@pytest.mark.parametrize("way", WRONG)
+def test_a_new_name_leads_to_a_place_of_the_jobs_own(
+    lab: Lab, bao: Bao, two_vaults: tuple[Elsewhere, Elsewhere], way: str
+) -> None:
+    """However many sources are gone: another place than those that the job's secrets are of is not believed."""
+    _, third = two_vaults
+    before = lab.site.values()
+    sources, jobs = lab.config["sources"], lab.config["jobs"]
+    if way == WRONG[2]:
+        del sources["b"], jobs["jb"]
+        lab.run("sync")
+    a, b = sources.pop("a"), sources.pop("b", None)
+    sources["c"] = b if way == WRONG[1] else {**a, "namespace": third.namespace}
+    jobs["ja"]["source"] = "c"
+    if b is not None:
+        sources["d"] = a if way == WRONG[1] else b
+        jobs["jb"]["source"] = "d"
+    cycles(lab)
+    assert lab.run("sync").code == 4 and lab.site.values() == before
+    assert lab.run("check", "--connect").code == 4, "check tells it before a cycle does"
+    # A person may say that it is meant.
+    assert lab.run("state", "remount", "c", f"{bao.mount}/").code == 0
+    lab.run("sync")
+    place = "b" if way == WRONG[1] else "third"
+    assert lab.site.values()["A_x"] == f"x of {place}" and lab.site.values()["B_x"] == "x of b"
+
+
+def test_both_renamed_at_once_go_on(lab: Lab, two_vaults: tuple[Elsewhere, Elsewhere]) -> None:
+    before, sent = lab.site.values(), lab.writes()
+    sources = lab.config["sources"]
+    sources["c"], sources["d"] = sources.pop("a"), sources.pop("b")
+    lab.config["jobs"]["ja"]["source"], lab.config["jobs"]["jb"]["source"] = "c", "d"
+    cycles(lab, 2)
+    assert lab.run("sync").code == 0 and lab.site.values() == before
+    assert two_vaults and lab.writes() - sent <= len(before), "marks alone"
+
+
+def test_an_account_under_a_new_name_is_one_that_the_job_had(lab: Lab, aws: Any, aws_url: str) -> None:
+    regions = {"eu": "eu-west-1", "us": "us-east-1", "ap": "ap-south-1"}
+    for name, region in regions.items():
+        secrets_manager(aws_url, region).create_secret(Name="app/x", SecretString=f"x of {name}")
+    for name in ("eu", "us"):
+        lab.aws(aws_url, name)
+        lab.config["sources"][name]["region"] = regions[name]
+        lab.job(f"of-{name}", name, {"path": "app/*", "name": f"{name}_{{basename}}"}, deletion_grace="1h", **DELETES)
+    assert lab.run("sync").code == 0
+    before = lab.site.values()
+    del lab.config["jobs"]["of-us"], lab.config["sources"]["us"]
+    lab.run("sync")
+    lab.config["sources"]["new"] = {**lab.config["sources"].pop("eu"), "region": regions["ap"]}
+    lab.config["jobs"]["of-eu"]["source"] = "new"
+    cycles(lab)
+    assert lab.run("sync").code == 4 and lab.site.values() == before

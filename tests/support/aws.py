@@ -33,9 +33,13 @@ def stub(answers: dict[str, Any], asked: list[str] | None = None):
     return answering(answer)
 
 
-def aws_at(url: str) -> AwsSource:
-    made = boto3.client(
-        "secretsmanager", region_name="eu-west-1", endpoint_url=url, config=CONFIG,
+def secrets_manager(url: str, region: str = "eu-west-1") -> Any:
+    """A client of its own, of one region."""
+    return boto3.client(
+        "secretsmanager", region_name=region, endpoint_url=url, config=CONFIG,
         aws_access_key_id="lab", aws_secret_access_key="lab-generated",
     )  # fmt: skip
-    return AwsSource("aws", made, lambda _call: None)
+
+
+def aws_at(url: str) -> AwsSource:
+    return AwsSource("aws", secrets_manager(url), lambda _call: None)

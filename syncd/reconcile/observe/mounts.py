@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from syncd.domain import ReadFailure, Snapshot
 from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_HINT, is_storable
 
 
-def conflicting_mount(known: Mapping[str, str], mount: str, mount_id: str) -> str:
+def conflicting_mount(known: Mapping[str, Collection[str]], mount: str, mount_id: str) -> str:
     """The known mount of a source that this one contradicts, or "".
+
+    `known`: each mount with the ids that it may have; of a source that was renamed more than one may be meant.
 
     Another identity; or one inside the other, which no server has; or a mount where there was an account. Any of them
     means that the source leads to another place.
     """
     if mount in known:
-        return mount if known[mount] != mount_id else ""
+        return mount if mount_id not in known[mount] else ""
     nested = (name for name in known if mount and (name.startswith(mount) or mount.startswith(name)))
     return next(nested, "") or next((name for name in known if mount and _is_mount(name) != _is_mount(mount)), "")
 
@@ -26,17 +28,26 @@ def _is_mount(place: str) -> bool:
     return place.endswith("/")
 
 
-def inherited(orphaned: Mapping[str, str], mount: str, prefix: str) -> dict[str, str]:
-    """Of the mounts of sources that no job has any more, those that a listing has to agree with.
+def as_accepted(mounts: Mapping[str, str]) -> dict[str, Collection[str]]:
+    """The mounts of a source itself: each has the one id that was accepted."""
+    return {mount: (mount_id,) for mount, mount_id in mounts.items()}
 
-    `mount`: the listing's; `prefix`: how the paths of its rule begin. A mount of the same kind; and one in which the
-    rule's own paths lay, whatever answers for them now.
+
+def expected(
+    own: Mapping[str, str], orphaned: Mapping[str, Collection[str]], mount: str, prefix: str
+) -> dict[str, Collection[str]]:
+    """The mounts that a listing has to agree with: those of its source, and what it takes over under another name.
+
+    `own`: as accepted. `orphaned`: of sources that no job has any more; of these a mount of the same kind, and one in
+    which the rule's own paths lay, whatever answers for them now. `mount`: the listing's; `prefix`: how the paths of
+    its rule begin.
     """
-    return {
-        name: mount_id
-        for name, mount_id in orphaned.items()
+    inherited = {
+        name: ids
+        for name, ids in orphaned.items()
         if _is_mount(name) == _is_mount(mount) or (_is_mount(name) and prefix.startswith(name))
     }
+    return {**inherited, **as_accepted(own)}
 
 
 def is_new_mount(known: Mapping[str, str], snapshot: Snapshot) -> bool:
@@ -45,7 +56,7 @@ def is_new_mount(known: Mapping[str, str], snapshot: Snapshot) -> bool:
     return bool(snapshot.mount_id and snapshot.mount not in known and snapshot.entries)
 
 
-def conflict_of(source: str, known: Mapping[str, str], mount: str, mount_id: str) -> ReadFailure | None:
+def conflict_of(source: str, known: Mapping[str, Collection[str]], mount: str, mount_id: str) -> ReadFailure | None:
     """What to tell of a mount or account that is not the one that the ledger knows; None where it is."""
     conflict = conflicting_mount(known, mount, mount_id)
     if not conflict:
@@ -57,7 +68,7 @@ def conflict_of(source: str, known: Mapping[str, str], mount: str, mount_id: str
     )
 
 
-def without_conflicting_mount(source: str, known: Mapping[str, str], snapshot: Snapshot) -> Snapshot:
+def without_conflicting_mount(source: str, known: Mapping[str, Collection[str]], snapshot: Snapshot) -> Snapshot:
     """The listing; a failure in its place where the mount under a known name has another identity."""
     if not snapshot.complete and not snapshot.mount_id:
         return snapshot  # it failed, and says so

@@ -14,7 +14,7 @@ from syncd.domain.values import canonical, fields_of
 from syncd.errors import BadValue
 from syncd.reconcile.observe.evidence import Key, ListingEvidence
 from syncd.reconcile.observe.freshness import judge_version
-from syncd.reconcile.observe.mounts import inherited, is_new_mount, without_conflicting_mount, without_odd_paths
+from syncd.reconcile.observe.mounts import expected, is_new_mount, without_conflicting_mount, without_odd_paths
 from syncd.reconcile.observe.observation_cache import ObservationCache
 
 Fingerprint = Callable[[bytes], str]
@@ -55,6 +55,8 @@ class SourceAccess:
     clock: Clock
     takers: Callable[[Collection[str]], Iterable[str]]
     """The jobs that take any of these paths."""
+    job: str = ""
+    """Whose observer it is."""
     configured: frozenset[str] = frozenset()
     """The sources of all jobs."""
 
@@ -76,7 +78,7 @@ class SourceObserver:
         self._hinted_paths = hinted_paths
         self._states = access.store.known_paths(access.source.name)
         self._mounts = dict(access.store.known_mounts(access.source.name))
-        self._taken_over = access.store.orphaned_mounts(access.source.name, access.configured)
+        self._taken_over = access.store.orphaned_mounts(access.source.name, access.configured, access.job)
         self._seen = _Seen(
             rollbacks=access.store.rollbacks(access.source.name),
             rollbacks_by_secret=access.store.rollbacks_by_secret(),
@@ -147,7 +149,7 @@ class SourceObserver:
 
     def _on_known_mount(self, rule: Rule, snapshot: Snapshot) -> Snapshot:
         # A source under a new name takes over what the old one had, so it has to lead to the same mounts.
-        known = {**inherited(self._taken_over, snapshot.mount, rule.path.prefix), **self._mounts}
+        known = expected(self._mounts, self._taken_over, snapshot.mount, rule.path.prefix)
         checked = without_conflicting_mount(self._access.source.name, known, snapshot)
         if is_new_mount(self._mounts, checked):
             self._mounts[checked.mount] = checked.mount_id

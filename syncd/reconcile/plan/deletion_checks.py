@@ -13,7 +13,7 @@ from syncd.domain.ports import Target
 from syncd.domain.values import fields_of
 from syncd.errors import SyncdError
 from syncd.reconcile.observe.evidence import ListingEvidence
-from syncd.reconcile.observe.mounts import conflicting_mount
+from syncd.reconcile.observe.mounts import as_accepted, conflicting_mount
 from syncd.reconcile.plan.handover import Handover
 from syncd.reconcile.plan.site_claims import claims_on_site
 from syncd.reconcile.runtime import Runtime
@@ -45,7 +45,7 @@ class PathChecks:
             return None, error.message
         # That another mount has no such path says nothing of the secret on ours.
         for name in {today.source, record.ref.source}:
-            if conflicting_mount(self._runtime.store.known_mounts(name), check.mount, check.mount_id):
+            if conflicting_mount(as_accepted(self._runtime.store.known_mounts(name)), check.mount, check.mount_id):
                 return None, "its mount is another than the one that the ledger knows"
         return check, ""
 

@@ -108,7 +108,7 @@ def test_a_row_that_kept_its_old_name_goes_with_its_job(ledger: Ledger) -> None:
 def test_what_was_taken_over_from_a_name_that_is_gone_can_be_replaced_too(ledger: Ledger) -> None:
     case = Case({"j": "a", "gone": "a"}, {"j": "b", "other": "c"}, {"a": (-1, 9)}, {})
     prepare(ledger, case)
-    assert ledger.orphaned_mounts("b", {"b", "c"}) == {"app/": HERE}
+    assert ledger.orphaned_mounts("b", {"b", "c"}) == {"app/": {HERE}}
     assert ledger.remount("b", "app", case.readers)
     assert {r.job: r.ref.source.partition(" before ")[:2] for r in ledger.records("s")} == {
         "j": ("b", ""),
@@ -119,13 +119,34 @@ def test_what_was_taken_over_from_a_name_that_is_gone_can_be_replaced_too(ledger
     assert not ledger.remount("b", "nosuch/", case.readers)
 
 
+def test_of_two_places_that_are_gone_a_job_takes_over_its_own(ledger: Ledger) -> None:
+    names = {"a": HERE, "b": "there", "c": "empty"}
+    prepare(ledger, Case({"j": "a", "k": "b"}, {}, {}, {}, names=names))
+    assert ledger.orphaned_mounts("new", {"new"}, "j") == {"app/": {HERE}}
+    assert ledger.orphaned_mounts("new", {"new"}, "k") == {"app/": {"there"}}
+    assert ledger.orphaned_mounts("new", {"new"}, "renamed") == {"app/": {HERE, "there"}}, "one of them, and no third"
+    assert ledger.orphaned_mounts("new", {"new", "a"}, "j") == {"app/": {"there"}}
+
+
+def test_all_places_that_are_gone_can_be_replaced_at_once(ledger: Ledger) -> None:
+    prepare(ledger, Case({"j": "a", "k": "b"}, {}, {"a": (-1, 9)}, {}, names={"a": HERE, "b": "there"}))
+    assert ledger.remount("new", "app/", {"j": "new", "k": "other"})
+    assert ledger.orphaned_mounts("new", {"new", "other"}, "j") == {}
+    assert {row.job: row.ref.source.partition(" before ")[:2] for row in ledger.records("s")} == {
+        "j": ("new", ""),
+        "k": ("new", " before "),
+    }
+    assert ledger.orphaned_mounts("other", {"new", "other"}, "k") == {"app/": {"there"}}
+    assert ("new", "app/x") in ledger.decisions.rollbacks()
+
+
 def test_what_was_taken_over_goes_to_whoever_reads_it(ledger: Ledger) -> None:
     """The source was renamed, and a new one has a mount of that name: the person was told of the new one first."""
     prepare(ledger, Case({"j": "a"}, {"j": "old", "k": "new"}, {"a": (-1, 9)}, {}))
     assert ledger.remount("new", "app/", {"j": "old", "k": "new"})
     (kept,) = ledger.records("s")
     assert kept.ref.source.startswith("new before ") and ledger.orphaned_mounts("new", {"old", "new"}) == {}
-    assert ledger.orphaned_mounts("old", {"old", "new"}) == {"app/": HERE}, "who takes it over has to lead there"
+    assert ledger.orphaned_mounts("old", {"old", "new"}) == {"app/": {HERE}}, "who takes it over has to lead there"
     assert list(ledger.decisions.rollbacks()) == [(kept.ref.source, "app/x")]
     assert list(ledger.rollbacks_by_secret()) == [(HERE, "x")]
 

@@ -21,6 +21,7 @@ from syncd.domain import (
 from syncd.reconcile.observe.evidence import ListingEvidence
 from syncd.reconcile.observe.freshness import CONFIRMATIONS, SPACING, judge_version
 from syncd.reconcile.observe.mounts import (
+    as_accepted,
     conflicting_mount,
     is_new_mount,
     without_conflicting_mount,
@@ -83,7 +84,7 @@ def test_a_lagging_server_that_catches_up_is_forgotten() -> None:
     ],
 )
 def test_mounts(known: dict[str, str], mount: str, mount_id: str, conflict: str) -> None:
-    assert conflicting_mount(known, mount, mount_id) == conflict
+    assert conflicting_mount(as_accepted(known), mount, mount_id) == conflict
 
 
 def snapshot(*paths: str, complete: bool = True, mount_id: str = "a") -> Snapshot:
@@ -92,10 +93,10 @@ def snapshot(*paths: str, complete: bool = True, mount_id: str = "a") -> Snapsho
 
 
 def test_a_replaced_mount_shows_nothing() -> None:
-    seen = without_conflicting_mount("vault", {"secret/": "old"}, snapshot("secret/a"))
+    seen = without_conflicting_mount("vault", {"secret/": ("old",)}, snapshot("secret/a"))
     assert not seen.entries and not seen.complete and "syncd state remount vault secret/" in seen.failures[0].hint
     failed = Snapshot(entries=(), complete=False, mount="secret/", mount_id="")
-    assert without_conflicting_mount("vault", {"secret/": "old"}, failed) is failed
+    assert without_conflicting_mount("vault", {"secret/": ("old",)}, failed) is failed
 
 
 def test_an_empty_mount_is_not_remembered() -> None:
