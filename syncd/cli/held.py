@@ -67,9 +67,12 @@ def release(
         show(far.post("release", {"batch": batch, "reason": why})["message"])
         return 0
     with context.obj.open() as app:
+        jobs = {item.job for item in app.held(batch)} & app.runtime.jobs.keys()
+        now = app.runtime.clock()
+        closed = [app.runtime.jobs[name].windows.what_waits(now) for name in sorted(jobs)]
         outcome = app.ledger.decisions.release(batch, why, app.served)
         # A second release, or one of a batch that nobody waits for, lets nothing go.
         if outcome is ReleaseOutcome.DONE:
             log_override("release", why, batch=batch)
-    show(said_of_release(batch, outcome, done="the next cycle sends it"))
+    show(said_of_release(batch, outcome, done="; ".join(["the next cycle sends it", *filter(None, closed)])))
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,16 +10,18 @@ from typing import Any
 
 from syncd.bootstrap.app import App
 from syncd.bootstrap.process import holder
+from syncd.bootstrap.updated_since import updated_since
 from syncd.config.fields import parse_duration
 from syncd.daemon.attention import sees_scope
 from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
 from syncd.domain import Record
 from syncd.domain.audit import CAUSE, Cause, Entry
-from syncd.domain.decisions import ReleaseOutcome, said_of_release
+from syncd.domain.decisions import ReleaseOutcome, Rollback, said_of_release
 from syncd.domain.job import Job
 from syncd.errors import ConfigError, SyncdError
 from syncd.reconcile.rollback import (
+    Taken,
     Terms,
     ended_paths,
     entries_of,
@@ -70,8 +72,19 @@ class Actions:
             waits = self._woken(app, who, jobs) if outcome is ReleaseOutcome.DONE else ""
             return said_of_release(batch, outcome, done=waits or "a cycle sends it now")
 
-    def _woken(self, app: App, who: Principal, jobs: Iterable[str], paths: Iterable[str] = ()) -> str:
-        """Let jobs run soon. Returns: why some of them send nothing now, as far as `who` may know; else empty."""
+    def _woken(
+        self,
+        app: App,
+        who: Principal,
+        jobs: Iterable[str],
+        paths: Collection[str] = (),
+        *,
+        at_any_time: bool = False,
+    ) -> str:
+        """Let jobs run soon. Returns: why some of them send nothing now, as far as `who` may know; else empty.
+
+        `at_any_time`: what these paths give is sent outside a job's window, too.
+        """
         waits, pauses, sites = [], app.pauses.now(), app.sites_of_targets()
         for name in sorted(set(jobs) & app.runtime.jobs.keys()):  # one that is gone runs no more
             job = app.runtime.jobs[name]
@@ -82,10 +95,13 @@ class Actions:
                 if pause.scope == "all" or sees_scope(app, who, pause.scope, pause.name)
                 if any(pause.covers(name, target, sites[target]) for target in job.targets)
             ]
-            if not self._runner.trigger(name, paths, by=CAUSE.get().actor):
+            closed = "" if at_any_time else job.windows.what_waits(app.runtime.clock())
+            if not self._runner.trigger(name, paths, by=CAUSE.get().actor, at_any_time=at_any_time):
                 waits.append(f"job {name} has no schedule; run it by hand: syncd sync {name}")
             elif rests:
                 waits.append(f"job {name} rests: {rests[0]}")
+            elif closed:
+                waits.append(f"job {name}: {closed}")
         return "; ".join(waits)
 
     def pause(self, who: Principal, scope: tuple[str, str], until: str, reason: str) -> str:
@@ -95,12 +111,14 @@ class Actions:
             ends = _moment(until) if until else None
             return app.pauses.put(*scope, ends, why)
 
-    def resume(self, who: Principal, scope: tuple[str, str]) -> str:
-        """End a pause, and look at once."""
-        with self._in_the_name_of(who, "resume") as app:
-            _see_scope(app, who, scope)
-            was_paused = app.pauses.end(*scope)
+    def resume(self, who: Principal, scope: tuple[str, str], reason: str = "") -> str:
+        """End a pause, and look at once. It overrides nothing, so `reason` may be empty."""
+        with self._in_the_name_of(who, "resume", _reason_if_any(reason)) as app:
             kind, name = scope
+            # The pause of what is gone has to have an end, too; of that, nobody with less than all rights is told.
+            if who.targets is not None or kind not in {"job", "target"}:
+                _see_scope(app, who, scope)
+            was_paused = app.pauses.end(*scope)
             what = "everything" if kind == "all" else f"{kind} {name}"
             if not was_paused:
                 return f"{what} was not paused"
@@ -108,40 +126,36 @@ class Actions:
             return f"{what} goes on; {waits}" if waits else f"{what} goes on"
 
     def rollback(self, who: Principal, asked: Mapping[str, Any], reason: str) -> str:
-        """Give sites an older version, or end that; the cycles run at once."""
+        """Give sites an older version, or end that; the cycles run at once, outside the jobs' windows, too."""
         with self._in_the_name_of(who, "rollback", why := reason_of(reason)) as app:
-            what = str(asked.get("what") or "")
-            records = _seen_records(app, who, what)
+            what, job = str(asked.get("what") or ""), str(asked.get("job") or "")
+            if bool(what) == bool(job) or (job and (asked.get("end") or asked.get("to") or not asked.get("since"))):
+                raise ConfigError("say what: a name or a path, or a job and since when", hint='{"what": …}')
             if asked.get("end"):
-                paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.is_one_secret)
-                _see_all_their_sites(app, who, paths)
-                app.ledger.decisions.end_rollbacks(paths, entries_of_end(records, paths, app.is_one_secret))
-                said = f"{what} goes on to its newest version"
+                paths, said = _ended(app, who, what), f"{what} goes on to its newest version"
             else:
-                found = taken(app.runtime, records, what, app.ledger.spellings)
-                paths = paths_of(found)
-                _see_all_their_sites(app, who, paths)
-                now = app.runtime.clock()
                 until = _moment(str(asked.get("until") or "24h"))
-                terms = Terms(now=now, until=until, by=who.name, reason=why)
-                version = str(asked["to"]) if asked.get("to") else None
-                # Every version is looked up before one is kept: a path that fails leaves none half rolled back.
-                kept = [(item, rollback_to(app.runtime, item, version, terms)) for item in found]
-                entries = [entry for item, rollback in kept for entry in entries_of(item.records, rollback)]
-                replaced = replaced_by(found, app.ledger.decisions.rollbacks(), app.is_one_secret)
-                app.ledger.decisions.roll_back([rollback for _, rollback in kept], entries, replaced)
-                said = "; ".join(f"{item.path}: {rollback}" for item, rollback in kept)
+                terms = Terms(now=app.runtime.clock(), until=until, by=who.name, reason=why)
+                if job:
+                    _see_scope(app, who, ("job", job))
+                    chosen, refused = updated_since(app, job, _moment(str(asked["since"]), ahead=False))
+                else:
+                    version = str(asked["to"]) if asked.get("to") else None
+                    found = taken(app.runtime, _seen_records(app, who, what), what, app.ledger.spellings)
+                    chosen, refused = [(item, version) for item in found], []
+                kept = _rolled_back(app, who, chosen, terms)
+                paths = paths_of(item for item, _ in kept)
+                said = "; ".join([*(f"{item.path}: {rollback}" for item, rollback in kept), *refused])
             # The answer does not wait for the cycles: a page that hangs for minutes is asked again.
-            waits = self._woken(
-                app, who, [job.name for job in jobs_of(app.runtime, paths)], [path for _, path in paths]
-            )
+            jobs = [found.name for found in jobs_of(app.runtime, paths)]
+            waits = self._woken(app, who, jobs, [path for _, path in paths], at_any_time=True)
             return f"{said}; {waits}" if waits else said
 
     def freeze(self, who: Principal, asked: Mapping[str, str], reason: str) -> str:
         """Leave a secret alone until `asked["until"]`; without it, thaw it. Returns: what was done, in words."""
         until = _moment(asked["until"]) if asked.get("until") else None
         # A thaw overrides no safeguard, so it needs no reason.
-        why = reason_of(reason) if until or reason.strip() else None
+        why = reason_of(reason) if until else _reason_if_any(reason)
         with self._in_the_name_of(who, "freeze", why) as app:
             site, name = asked.get("site", ""), asked.get("name", "")
             _seen_record(app, who, site, name)  # before the lock: nobody holds up a site that is not theirs
@@ -164,9 +178,9 @@ class Actions:
                 return f"{name} is no longer frozen; {waits or 'a cycle sees to it'}"
             return f"{name} is frozen until {until:%Y-%m-%d %H:%M} UTC"
 
-    def sync(self, who: Principal, job: str) -> str:
+    def sync(self, who: Principal, job: str, reason: str = "") -> str:
         """Let a job run soon."""
-        with self._in_the_name_of(who, "sync") as app:
+        with self._in_the_name_of(who, "sync", _reason_if_any(reason)) as app:
             _see_scope(app, who, ("job", job))
             return self._woken(app, who, [job]) or f"job {job} runs now"
 
@@ -187,18 +201,46 @@ def reason_of(text: str) -> str:
     return reason
 
 
-def _moment(text: str) -> datetime:
-    """A duration from now, a date or RFC 3339. Raises `ConfigError`."""
+def _reason_if_any(text: str) -> str | None:
+    return reason_of(text) if text.strip() else None
+
+
+def _ended(app: App, who: Principal, what: str) -> list[tuple[str, str]]:
+    """Let what is rolled back go on. Returns: its sources and paths."""
+    records = _seen_records(app, who, what)
+    paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.is_one_secret)
+    _see_all_their_sites(app, who, paths)
+    app.ledger.decisions.end_rollbacks(paths, entries_of_end(records, paths, app.is_one_secret))
+    return paths
+
+
+def _rolled_back(
+    app: App, who: Principal, chosen: Sequence[tuple[Taken, str | None]], terms: Terms
+) -> list[tuple[Taken, Rollback]]:
+    """Keep each path in its older version: all of them or none."""
+    found = [item for item, _ in chosen]
+    _see_all_their_sites(app, who, paths_of(found))
+    # Every version is looked up before one is kept: a path that fails leaves none half rolled back.
+    kept = [(item, rollback_to(app.runtime, item, version, terms)) for item, version in chosen]
+    entries = [entry for item, rollback in kept for entry in entries_of(item.records, rollback)]
+    replaced = replaced_by(found, app.ledger.decisions.rollbacks(), app.is_one_secret)
+    app.ledger.decisions.roll_back([rollback for _, rollback in kept], entries, replaced)
+    return kept
+
+
+def _moment(text: str, *, ahead: bool = True) -> datetime:
+    """A duration from now (or, not `ahead`, back), a date or RFC 3339. Raises `ConfigError`."""
     now = datetime.now(UTC)
     try:
         if text[-1:] in "smhd" and text[:-1].isdecimal():
-            at = now + parse_duration(text)
+            span = parse_duration(text)
+            at = now + (span if ahead else -span)
         else:
             at = datetime.fromisoformat(text)
             at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise ConfigError("that is no time", hint="write 4h, 2026-12-24 or 2026-12-24T18:00Z") from None
-    if at <= now:
+    if ahead and at <= now:
         raise ConfigError("that time has passed already", hint="name a later one")
     return at
 

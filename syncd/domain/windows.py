@@ -12,6 +12,7 @@ FORM = re.compile(
     r"(?:(?P<days>[A-Za-z]{3}(?:-[A-Za-z]{3})?(?:,[A-Za-z]{3}(?:-[A-Za-z]{3})?)*) +)?"
     r"(?P<begin>\d{2}:\d{2})-(?P<end>\d{2}:\d{2})(?: +(?P<zone>[A-Za-z0-9_+/-]+))?"
 )
+VERBS = ("create", "update", "delete")
 EXAMPLE = "write days, hours and a time zone, such as Mon-Fri 08:00-18:00 Europe/Berlin"
 
 
@@ -90,3 +91,9 @@ class Windows:
         if not self.allow or verb in self.free or any(window.is_open(now) for window in self.allow):
             return ""
         return f"outside the job's window ({', '.join(window.text for window in self.allow)})"
+
+    def what_waits(self, now: datetime) -> str:
+        """Which actions may not be sent now, and for what they wait, in words; empty if all may."""
+        held = {verb: why for verb in VERBS if (why := self.objection(verb, now))}
+        waiting = "nothing is sent" if len(held) == len(VERBS) else f"no {' and no '.join(held)} is sent"
+        return f"{waiting} {next(iter(held.values()))}" if held else ""

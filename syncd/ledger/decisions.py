@@ -115,6 +115,7 @@ class Decisions:
         that counts now.
         """
         now, by = self._clock(), CAUSE.get().actor.id
+        name = "" if scope == "all" else name
         pause = Pause(scope=scope, name=name, at=now, until=until, by=by, reason=reason, site=site)
         with self._writing() as connection:
             # Whatever name it was given under: the pause of a target is of its site, and that has one.
@@ -249,8 +250,8 @@ def _this(pause: Pause) -> ColumnElement[bool]:
 
 def _is_of(pause: Pause, scope: str, name: str, sites: Collection[str]) -> bool:
     """Is it what is called so now? A target that is not configured any more is known by its name alone."""
-    if pause.scope != scope:
-        return False
+    if pause.scope != scope or scope == "all":
+        return pause.scope == scope
     return pause.site in sites if pause.site and sites else pause.name == name
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from syncd.errors import ConfigError, PlanMoved, SourceError, SyncdError
+from syncd.errors import ConfigError, LedgerError, PlanMoved, SecretError, SourceError, SyncdError, TargetError
 from syncd.transport.addresses import is_loopback
 from syncd.transport.fault_words import in_words
 from syncd.transport.private_files import read_bounded
@@ -16,6 +16,8 @@ from syncd.transport.private_files import read_bounded
 SECONDS = 70.0
 """For one answer: `where --wait` asks again by itself, a rollback runs a cycle."""
 MOST_BYTES = 64 * 1024
+KINDS: tuple[type[SyncdError], ...] = (ConfigError, SecretError, SourceError, TargetError, PlanMoved, LedgerError)
+"""What a refusal is here, by the exit code that the daemon tells."""
 
 
 class ApiClient:
@@ -69,6 +71,5 @@ def _refusal(status: int, content: dict[str, Any]) -> SyncdError:
     message, hint = str(content.get("error", f"refused (HTTP {status})")), str(content.get("fix", ""))
     if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
         return ConfigError(message, hint=hint or "see server.tokens: name and `may`")
-    if status == httpx.codes.CONFLICT:
-        return PlanMoved(message, hint=hint)
-    return ConfigError(message, hint=hint)
+    kind = next((kind for kind in KINDS if kind.exit_code == content.get("exit_code")), ConfigError)
+    return kind(message, hint=hint)

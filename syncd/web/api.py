@@ -19,6 +19,8 @@ from syncd.web.openapi import DOCUMENT
 from syncd.web.principal import Principal
 from syncd.web.service import Service
 
+TYPES: dict[str, type] = {"string": str, "boolean": bool}
+"""The types of fields in a body, as the document calls them."""
 MOST_BYTES = 256 * 1024
 """Of a request's body: a candidate configuration."""
 BASE = "/api/v1"
@@ -34,9 +36,12 @@ def _plain(thing: object) -> object:
     return thing.isoformat() if isinstance(thing, datetime) else str(thing)
 
 
-def refused(status: int, message: str, fix: str = "", headers: Mapping[str, str] | None = None) -> Response:
-    """Why not, and what to do."""
-    response = answer({"error": message, "fix": fix}, status)
+def refused(
+    status: int, message: str, fix: str = "", headers: Mapping[str, str] | None = None, exit_code: int | None = None
+) -> Response:
+    """Why not, what to do, and with which exit code the same command would end."""
+    code = {} if exit_code is None else {"exit_code": exit_code}
+    response = answer({"error": message, "fix": fix, **code}, status)
     response.headers.update(headers or {})
     return response
 
@@ -62,13 +67,13 @@ class Api:
         }
         posts: dict[str, tuple[str, Callable[[Principal, Mapping[str, Any]], object]]] = {
             "plan": ("read", lambda who, body: service.plan(who, _text(body, "configuration"))),
-            "sync": ("sync", lambda who, body: _said(service.sync(who, _text(body, "job")))),
+            "sync": ("sync", lambda who, body: _said(service.sync(who, _text(body, "job"), _why(body)))),
             "release": ("release", lambda who, body: _said(service.release(who, _text(body, "batch"), _why(body)))),
             "pause": (
                 "pause",
                 lambda who, body: _said(service.pause(who, _scope(body), _text(body, "until"), _why(body))),
             ),
-            "resume": ("pause", lambda who, body: _said(service.resume(who, _scope(body)))),
+            "resume": ("pause", lambda who, body: _said(service.resume(who, _scope(body), _why(body)))),
             "rollback": ("rollback", lambda who, body: _said(service.rollback(who, body, _why(body)))),
             "freeze": ("freeze", lambda who, body: _said(service.freeze(who, _secret(body), _why(body)))),
         }
@@ -77,7 +82,7 @@ class Api:
             *(Route(f"{BASE}/{path}", self._endpoint("read", _of_get(act))) for path, act in gets.items()),
             Route(f"{BASE}/secrets/{{site}}/{{name}}", self._endpoint("read", self._secret)),
             *(
-                Route(f"{BASE}/{path}", self._endpoint(right, _of_post(act)), methods=["POST"])
+                Route(f"{BASE}/{path}", self._endpoint(right, _of_post(path, act)), methods=["POST"])
                 for path, (right, act) in posts.items()
             ),
         ]
@@ -118,7 +123,7 @@ class Api:
         try:
             return act(who, request, body)
         except SyncdError as error:
-            return refused(status_of(error), error.message, error.hint)
+            return refused(status_of(error), error.message, error.hint, exit_code=error.exit_code)
 
     def _secret(self, who: Principal, request: Request, _body: bytes) -> Response:
         data = self._service.secret(who, request.path_params["site"], request.path_params["name"])
@@ -129,7 +134,12 @@ def _of_get(act: Callable[[Principal, Request], object]) -> Callable[[Principal,
     return lambda who, request, _body: answer(act(who, request))
 
 
-def _of_post(act: Callable[[Principal, Mapping[str, Any]], object]) -> Callable[[Principal, Request, bytes], Response]:
+def _of_post(
+    path: str, act: Callable[[Principal, Mapping[str, Any]], object]
+) -> Callable[[Principal, Request, bytes], Response]:
+    body_of = DOCUMENT["paths"][f"{BASE}/{path}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    fields: dict[str, dict[str, str]] = body_of["properties"]
+
     def run(who: Principal, _request: Request, body: bytes) -> Response:
         try:
             content = json.loads(body or b"{}")
@@ -140,7 +150,14 @@ def _of_post(act: Callable[[Principal, Mapping[str, Any]], object]) -> Callable[
             return refused(400, "the body is no JSON")
         if not isinstance(content, dict):
             return refused(400, "the body is no JSON object")
-        return answer(act(who, content))
+        given = {key: value for key, value in content.items() if value is not None}
+        # Left out silently, a slip would do more than was asked for: a pause without its end, a thaw for a freeze.
+        for key, value in given.items():
+            if key not in fields:
+                return refused(400, f"there is no field {key[:64]}", f"the fields are {', '.join(fields)}")
+            if not isinstance(value, TYPES[fields[key]["type"]]):
+                return refused(400, f"{key} is no {fields[key]['type']}", "see /api/v1/openapi.json")
+        return answer(act(who, given))
 
     return run
 

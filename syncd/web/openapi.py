@@ -9,7 +9,7 @@ from syncd import __version__
 _ERROR = {
     "type": "object",
     "required": ["error", "fix"],
-    "properties": {"error": {"type": "string"}, "fix": {"type": "string"}},
+    "properties": {"error": {"type": "string"}, "fix": {"type": "string"}, "exit_code": {"type": "integer"}},
 }
 _SAID = {"type": "object", "required": ["message"], "properties": {"message": {"type": "string"}}}
 _TEXT = {"type": "string"}
@@ -40,7 +40,9 @@ def _post(
 ) -> dict[str, Any]:
     properties = {name: {"type": "string"} for name in (*required, *optional)}
     properties |= {"end": {"type": "boolean"}} if "end" in optional else {}
-    body = {"type": "object", "required": list(required), "properties": properties}
+    body = {
+        "type": "object", "required": list(required), "properties": properties, "additionalProperties": False,
+    }  # fmt: skip
     more = {
         "s409": "what it was for has moved",
         "s413": "too large",
@@ -80,11 +82,13 @@ DOCUMENT: dict[str, Any] = {
         "/api/v1/report": _get("The whole report", _OBJECT),
         "/api/v1/where": _get("On which sites a path's secrets are", _LIST, "path"),
         "/api/v1/plan": _post("What a candidate configuration would do", ("configuration",), schema=_OBJECT),
-        "/api/v1/sync": _post("Let a job run soon", ("job",)),
+        "/api/v1/sync": _post("Let a job run soon", ("job",), ("reason",)),
         "/api/v1/release": _post("Let a held batch go", ("batch", "reason")),
         "/api/v1/pause": _post("Let a job, a target or all rest", ("scope", "reason"), ("name", "until")),
-        "/api/v1/resume": _post("End a pause", ("scope",), ("name",)),
-        "/api/v1/rollback": _post("Give sites an older version", ("what", "reason"), ("to", "until", "end")),
+        "/api/v1/resume": _post("End a pause", ("scope",), ("name", "reason")),
+        "/api/v1/rollback": _post(
+            "Give sites an older version", ("reason",), ("what", "to", "until", "end", "job", "since")
+        ),
         "/api/v1/freeze": _post("Leave a secret alone, or thaw it", ("site", "name"), ("until", "reason")),
     },
 }

@@ -73,16 +73,16 @@ class Acting(Protocol):
     def pause(self, who: Principal, scope: tuple[str, str], until: str, reason: str) -> str:
         """Let something rest. `scope`: job, target or all, and its name."""
 
-    def resume(self, who: Principal, scope: tuple[str, str]) -> str:
+    def resume(self, who: Principal, scope: tuple[str, str], reason: str = "") -> str:
         """End a pause."""
 
     def rollback(self, who: Principal, asked: Mapping[str, Any], reason: str) -> str:
-        """Give sites an older version, or end that; `asked`: what, to, until, end."""
+        """Give sites an older version, or end that; `asked`: what, to, until, end; or job, since, until."""
 
     def freeze(self, who: Principal, asked: Mapping[str, str], reason: str) -> str:
         """Leave a secret alone, or (without `until`) thaw it; `asked`: site, name, until."""
 
-    def sync(self, who: Principal, job: str) -> str:
+    def sync(self, who: Principal, job: str, reason: str = "") -> str:
         """Let a job run soon."""
 
     def plan(self, who: Principal, configuration: str) -> dict[str, Any]:

@@ -1,0 +1,147 @@
+"""What a person decides through the API does what the same command does, and says what it does not do."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from syncd.sandbox.launchers import free_ports
+from tests.lab import Bao, Lab
+from tests.support.daemon import ask, running
+from tests.support.policies import closed
+from tests.support.waiting import until
+
+
+@dataclass
+class World:
+    lab: Lab
+    bao: Bao
+    url: str
+    token: str
+    process: Any
+
+    def post(self, call: str, /, **body: Any) -> tuple[int, str]:
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}/api/v1/{call}", json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def command(self, *words: str) -> Any:
+        return self.lab.run(*words, "--server", self.url, "--token-file", str(self.lab.folder / "token"))
+
+    def a_cycle_has_ended(self) -> None:
+        def ran() -> str:
+            return str(self.lab.run("status", "--json").out)
+
+        before = ran()
+        until(lambda: ran() != before, 30)
+
+
+@pytest.fixture
+def world(lab: Lab, bao: Bao) -> Iterator[World]:
+    """A daemon whose job is outside its window, with a secret of two versions and one that waits for the window."""
+    lab.vault(bao)
+    for version in ("one", "two"):
+        bao.put("app/a", v=version)
+    bao.put("app/b", v="one")
+    rule = {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"}
+    lab.job("job", "vault", rule, schedule={"every": "1s"})
+    lab.config["rules"] = [{"id": "watched", "path": "*/app/held", "then": "hold"}]
+    bao.put("app/held", v="one")
+    lab.run("sync")
+    bao.put("app/b", v="two")
+    lab.config["jobs"]["job"]["windows"] = {"allow": closed()}
+    token = secrets.token_hex(32)
+    listen = f"127.0.0.1:{free_ports(1)}"
+    lab.config["server"] = {"listen": listen, "token": {"file": str(lab.secret_file("token", token))}}
+    with running(lab) as (process, url):
+        until(lambda: ask(url + "/readyz")[0] == 200, 60)
+        yield World(lab, bao, url, token, process)
+
+
+def test_a_rollback_and_its_end_wait_for_no_window(world: World) -> None:
+    lab = world.lab
+    status, said = world.post("rollback", what="a", to="1", until="1h", reason="leaked")
+    assert status == 200 and "rolled back to 1" in said and "window" not in said
+    until(lambda: lab.site.values() == {"a": "one", "b": "one"}, 30)
+    # A reload in between changes nothing of what was decided.
+    os.kill(world.process.pid, signal.SIGHUP)
+    status, said = world.post("rollback", what="a", end=True, reason="mended")
+    assert status == 200, said
+    until(lambda: lab.site.values()["a"] == "two", 30)
+    assert lab.site.values()["b"] == "one", "what waits beside it still waits"
+
+
+def test_all_that_a_job_updated_goes_back_through_a_daemon(world: World) -> None:
+    lab = world.lab
+    assert lab.run("sync", "--outside-window", "--reason", "x").code in {0, 6} and lab.site.values()["b"] == "two"
+    done = world.command("rollback", "--job", "job", "--since", "1h", "--reason", "broken")
+    assert done.code == 0 and "app/b: rolled back to 1" in done.out and "was created" in done.out, done.err
+    until(lambda: lab.site.values() == {"a": "two", "b": "one"}, 30)
+    # The exit codes are those of the same command without a daemon.
+    for words in (("--job", "nosuch", "--since", "1h"), ("--job", "job", "--since", "0s"), ("a", "--to", "9")):
+        near, far = (run("rollback", *words, "--reason", "x") for run in (lab.run, world.command))
+        assert near.code == far.code != 0 and far.err.startswith("syncd: "), (near, far)
+
+
+def test_what_waits_for_the_window_is_told_so(world: World) -> None:
+    (batch,) = {row["batch"] for row in world.lab.run("held", "--json").json}
+    status, said = world.post("release", batch=batch, reason="CHG-1")
+    assert status == 200 and "nothing is sent outside the job's window" in said
+    assert "outside the job's window" in world.post("sync", job="job")[1]
+    world.post("pause", scope="job", name="job", reason="x")
+    assert "outside the job's window" in world.post("resume", scope="job", name="job")[1]
+    world.a_cycle_has_ended()
+    assert "held" not in world.lab.site.values()
+
+
+def test_a_pause_of_everything_has_no_name_and_one_end(world: World) -> None:
+    lab = world.lab
+    for name in ("job", "x" * 3000, ""):
+        assert world.post("pause", scope="all", name=name, reason="incident")[0] == 200
+    assert "everything is paused" in lab.run("status").out
+    assert "goes on" in lab.run("resume", "--all").out and "is paused" not in lab.run("status").out
+    assert world.post("pause", scope="job", name="job", reason="x", until="1h")[0] == 200
+    del lab.config["jobs"]["job"]
+    lab.job("other", "vault", {"path": f"{world.bao.mount}/other/*"}, schedule={"every": "1h"})
+    assert lab.config_file.exists(), "written anew"
+    os.kill(world.process.pid, signal.SIGHUP)
+    until(lambda: "other" in ask(world.url + "/status", token=world.token)[1], 30)
+    assert "goes on" in world.post("resume", scope="job", name="job")[1], "the pause of a job that is gone ends, too"
+
+
+SLIPS: list[tuple[str, dict[str, Any], str]] = [
+    ("rollback", {"what": "a", "end": "false", "reason": "x"}, "end is no boolean"),
+    ("rollback", {"what": ["a"], "reason": "x"}, "what is no string"),
+    ("rollback", {"what": "a", "to": 1, "reason": "x"}, "to is no string"),
+    ("rollback", {"reason": "x"}, "say what"),
+    ("rollback", {"what": "a", "job": "job", "since": "1h", "reason": "x"}, "say what"),
+    ("rollback", {"job": "job", "end": True, "since": "1h", "reason": "x"}, "say what"),
+    ("pause", {"scope": "all", "untill": "4h", "reason": "x"}, "no field untill"),
+    ("pause", {"scope": "all", "until": 4, "reason": "x"}, "until is no string"),
+    ("freeze", {"site": "s", "name": "a", "until": 5, "reason": "x"}, "until is no string"),
+    ("release", {"batch": {}, "reason": "x"}, "batch is no string"),
+    ("sync", {"job": None}, "rights"),
+]
+
+
+def test_a_slip_in_a_body_does_nothing(world: World) -> None:
+    # One daemon for all: starting it is what takes its time.
+    for call, body, said in SLIPS:
+        status, answer = world.post(call, **body)
+        assert status == 400 and said in answer, (call, body, answer)
+    assert "job.paused" not in world.lab.run("audit", "show", "--json").out
+    assert "rolled back" not in world.lab.run("where", f"{world.bao.mount}/app/a").out
