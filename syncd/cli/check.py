@@ -185,7 +185,7 @@ def _of_rule(source: str, found: ReadFailure | RuleCheck, app: App) -> Row:
     what = f"source {source}"
     if isinstance(found, RuleCheck):
         # A cycle would refuse it: what another mount lacks is not gone.
-        taken_over = app.ledger.orphaned_mounts(source, {job.source for job in app.runtime.jobs.values()})
+        taken_over = app.ledger.taken_over(source, {job.name: job.source for job in app.runtime.jobs.values()})
         known = expected(app.ledger.known_mounts(source), taken_over, found.mount, found.rule)
         conflict = conflict_of(source, known, found.mount, found.mount_id) if found.mount_id else None
         if conflict is None and found.found:

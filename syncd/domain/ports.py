@@ -248,7 +248,7 @@ class StateStore(Protocol):
         """What was read last, by (path, pin)."""
 
     def known_mounts(self, source: str) -> dict[str, str]:
-        """Mount to its id, as accepted."""
+        """Mount to its id, as accepted; empty where a person said that the next one found there is to be accepted."""
 
     def known_problems(self, site: str, job: str) -> dict[str, OpenProblem]:
         """What keeps failing, by subject."""
@@ -266,7 +266,8 @@ class StateStore(Protocol):
         """Mount to the ids of all that had this name, of sources that no job has any more and that left secrets.
 
         Whoever takes them over under another name (`source`) has to find one of them. `configured`: the sources of
-        jobs. `job`: where it has secrets of such sources itself, they alone count.
+        jobs. `job`: where it has secrets of such sources itself, they alone count; a source that was in use before is
+        no new name of any other.
         """
 
     def rollbacks_by_secret(self) -> Mapping[tuple[str, str], Rollback]:

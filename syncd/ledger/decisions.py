@@ -115,7 +115,6 @@ class Decisions:
         that counts now.
         """
         now, by = self._clock(), CAUSE.get().actor.id
-        name = "" if scope == "all" else name
         pause = Pause(scope=scope, name=name, at=now, until=until, by=by, reason=reason, site=site)
         with self._writing() as connection:
             # Whatever name it was given under: the pause of a target is of its site, and that has one.

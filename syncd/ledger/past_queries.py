@@ -68,16 +68,26 @@ class PastQueries(RecordQueries):
         """Mount to the ids of all that had this name, of sources that no job has any more and that left secrets.
 
         `source`: who asks; what a person said to be the place before it says nothing of the one that it leads to now.
-        `configured`: the sources of jobs. `job`: where it has secrets of such sources itself, they alone count.
+        `configured`: the sources of jobs. `job`: where it has secrets of such sources itself, they alone count; a
+        source that was in use before is no new name of any other.
         """
         sources = {row["source"] for row in self._all(select(tables.mounts.c.source).distinct())}
         gone = (name for name in sources if name not in configured and not name.startswith(before(source)))
         left = {name for name in gone if self._left_by(tables.records.c.source == name)}
         own = {name for name in left if self._left_by(tables.records.c.source == name, tables.records.c.job == job)}
+        taken_over = own or (set() if self.known_mounts(source) else left)
         found: dict[str, frozenset[str]] = {}
-        for name in sorted(own or left):
+        for name in sorted(taken_over):
             for mount, mount_id in self.known_mounts(name).items():
                 found[mount] = found.get(mount, frozenset()) | {mount_id}
+        return found
+
+    def taken_over(self, source: str, readers: Mapping[str, str]) -> dict[str, frozenset[str]]:
+        """What `orphaned_mounts` tells any of the jobs that read a source. `readers`: each configured job's source."""
+        found: dict[str, frozenset[str]] = {}
+        for job in (job for job, reads in readers.items() if reads == source):
+            for mount, ids in self.orphaned_mounts(source, set(readers.values()), job).items():
+                found[mount] = found.get(mount, frozenset()) | ids
         return found
 
     def _left_by(self, *where: ColumnElement[bool]) -> bool:

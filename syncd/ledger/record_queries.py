@@ -136,7 +136,7 @@ class RecordQueries(ABC):
         return {(state.path, state.pin): state for state in self._each(query, as_path, seal=True)}
 
     def known_mounts(self, source: str) -> dict[str, str]:
-        """Mount to its id, as accepted."""
+        """Mount to its id, as accepted; empty where a person said that the next one found there is to be accepted."""
         query = select(tables.mounts).where(tables.mounts.c.source == source)
         return {row["mount"]: row["mount_id"] for row in self._each(query, as_it_is, seal=True)}
 

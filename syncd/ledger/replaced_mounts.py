@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, select, true
 
 from syncd.domain import Record
 from syncd.domain.arn import name_in
@@ -75,20 +75,27 @@ def followed(
             _keep(connection, others[0], max(own, there, key=lambda item: item.at))
 
 
-def take_over(connection: Connection, source: str, mount: str, mount_id: str, configured: Collection[str]) -> None:
-    """Let a source have as its own what sources that no job has any more had of a place.
+def take_over(
+    connection: Connection,
+    source: str,
+    mount: str,
+    readers: Mapping[str, str],
+    living: Mapping[tuple[str, str], Rollback],
+) -> None:
+    """Give to a source that has a new name what its jobs have of this mount from sources that no job has any more.
 
-    `configured`: the sources of jobs.
+    `readers`: each configured job's source. `living`: the rollbacks whose time is not over, by source and path. What
+    other jobs have stays with the place that is gone, under its name.
     """
-    known, held = tables.mounts.c, tables.rollbacks.c
-    same = and_(known.mount == mount, known.mount_id == mount_id, known.source.not_in(configured))
-    upsert(connection, tables.mounts, [sealed({"source": source, "mount": mount, "mount_id": mount_id})])
-    for name in list(connection.execute(select(known.source).where(same)).scalars()):
-        _move(connection, _rows(connection, name, mount, mount_id), source)
-        this = and_(held.source == name, within(held.path, mount))
-        own = select(held.path).where(held.source == source)
-        connection.execute(update(tables.rollbacks).where(this, held.path.not_in(own)).values(source=source))
-        connection.execute(delete(tables.mounts).where(and_(known.source == name, known.mount == mount)))
+    known = tables.mounts.c
+    gone = and_(known.mount == mount, known.source.not_in({source, *readers.values()}))
+    for name, mount_id in list(connection.execute(select(known.source, known.mount_id).where(gone))):
+        rows = [row for row in _rows(connection, name, mount, mount_id) if readers.get(row.job) == source]
+        _move(connection, rows, source)
+        for path in {row.ref.path for row in rows}:
+            # Kept where it was as well: other names may lead to that place still.
+            if (name, path) in living and (source, path) not in living:
+                _keep(connection, source, living[name, path])
 
 
 def _move(connection: Connection, rows: Iterable[Record], source: str) -> None:

@@ -30,6 +30,7 @@ from syncd.ledger.journal import SiteJournal, lock_lost, move
 from syncd.ledger.migrations import migrate
 from syncd.ledger.past_queries import PastQueries
 from syncd.ledger.replaced_mounts import followed, take_over, within
+from syncd.ledger.rows import sealed
 from syncd.ledger.sessions import Sessions
 from syncd.ledger.site_lock import TURNS, advisory_lock, file_lock, holds_lock, session_of
 from syncd.ledger.statements import upsert
@@ -276,19 +277,18 @@ class Ledger(PastQueries):
         `readers`: each configured job's source; what a job had that reads another one stays with the mount of before.
         """
         given = mount.strip("/")
-        # What a source took over from one that is gone is believed as its own is.
-        taken_over = self.orphaned_mounts(source, set(readers.values()))
-        known = next((known for known in (*self.known_mounts(source), *taken_over) if known.strip("/") == given), None)
-        if known is None:
+        own, taken_over = self.known_mounts(source), self.taken_over(source, readers)
+        known = next((known for known in (*own, *taken_over) if known.strip("/") == given), None)
+        if known is None or own.get(known) == "":
             return False
-        key, path = tables.mounts.c, tables.paths.c
+        path = tables.paths.c
         with self.writing() as connection:
-            own = known in self.known_mounts(source)
-            for mount_id in [None] if own else sorted(taken_over[known]):
-                if mount_id is not None:
-                    take_over(connection, source, known, mount_id, set(readers.values()))
+            if known in own:
                 followed(connection, source, known, readers, self.decisions.rollbacks_in(connection))
-                connection.execute(delete(tables.mounts).where(and_(key.source == source, key.mount == known)))
+            else:
+                take_over(connection, source, known, readers, self.decisions.rollbacks_in(connection))
+            # Without an id: whatever the next cycle finds there is the one.
+            upsert(connection, tables.mounts, [sealed({"source": source, "mount": known, "mount_id": ""})])
             # Versions begin anew with a mount: what is known of the one before would make them look old.
             connection.execute(delete(tables.paths).where(and_(path.source == source, within(path.path, known))))
             entry = Entry(event="mount.accepted", detail={"source": source, "mount": known})

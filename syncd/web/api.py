@@ -138,7 +138,7 @@ def _of_post(
     path: str, act: Callable[[Principal, Mapping[str, Any]], object]
 ) -> Callable[[Principal, Request, bytes], Response]:
     body_of = DOCUMENT["paths"][f"{BASE}/{path}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    fields: dict[str, dict[str, str]] = body_of["properties"]
+    fields: dict[str, dict[str, Any]] = body_of["properties"]
 
     def run(who: Principal, _request: Request, body: bytes) -> Response:
         try:
@@ -157,6 +157,9 @@ def _of_post(
                 return refused(400, f"there is no field {key[:64]}", f"the fields are {', '.join(fields)}")
             if not isinstance(value, TYPES[fields[key]["type"]]):
                 return refused(400, f"{key} is no {fields[key]['type']}", "see /api/v1/openapi.json")
+            # It comes back in answers, and goes into lines of the audit trail.
+            if isinstance(value, str) and len(value) > fields[key].get("maxLength", MOST_BYTES):
+                return refused(400, f"{key} is longer than {fields[key]['maxLength']} characters", "shorten it")
         return answer(act(who, given))
 
     return run

@@ -12,6 +12,8 @@ _ERROR = {
     "properties": {"error": {"type": "string"}, "fix": {"type": "string"}, "exit_code": {"type": "integer"}},
 }
 _SAID = {"type": "object", "required": ["message"], "properties": {"message": {"type": "string"}}}
+LONGEST_TEXT = 4096
+"""Characters of a text in a body: a path of a source has at most as many."""
 _TEXT = {"type": "string"}
 _REFUSALS = {
     "400": "what was asked for cannot be; `fix` says how it can",
@@ -38,7 +40,10 @@ def _get(summary: str, schema: dict[str, Any], *query: str, **more: str) -> dict
 def _post(
     summary: str, required: tuple[str, ...], optional: tuple[str, ...] = (), schema: dict[str, Any] = _SAID
 ) -> dict[str, Any]:
-    properties = {name: {"type": "string"} for name in (*required, *optional)}
+    properties: dict[str, dict[str, Any]] = {
+        name: {"type": "string"} if name == "configuration" else {"type": "string", "maxLength": LONGEST_TEXT}
+        for name in (*required, *optional)
+    }
     properties |= {"end": {"type": "boolean"}} if "end" in optional else {}
     body = {
         "type": "object", "required": list(required), "properties": properties, "additionalProperties": False,

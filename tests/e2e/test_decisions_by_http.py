@@ -135,6 +135,8 @@ SLIPS: list[tuple[str, dict[str, Any], str]] = [
     ("freeze", {"site": "s", "name": "a", "until": 5, "reason": "x"}, "until is no string"),
     ("release", {"batch": {}, "reason": "x"}, "batch is no string"),
     ("sync", {"job": None}, "rights"),
+    ("pause", {"scope": "s" * 5000, "reason": "x"}, "scope is longer than 4096"),
+    ("freeze", {"site": "s", "name": "n" * 200_000, "reason": "x"}, "name is longer than 4096"),
 ]
 
 

@@ -166,7 +166,8 @@ def test_marks_with_a_name_of_before_are_ours_after_the_move(job: Lab, bao: Bao,
     for before, after in moves[names]:
         job.config["owner"] = after
         assert job.run("state", "rename-owner", before, after).code == 0
-        job.run("sync")
+        if after != "third":
+            job.run("sync")
     job.wix.faults.clear()
     export = moved(job, "sqlite", None)
     assert job.run("state", "import", str(export)).code == 0

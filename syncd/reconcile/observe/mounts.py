@@ -17,10 +17,12 @@ def conflicting_mount(known: Mapping[str, Collection[str]], mount: str, mount_id
     Another identity; or one inside the other, which no server has; or a mount where there was an account. Any of them
     means that the source leads to another place.
     """
-    if mount in known:
-        return mount if mount_id not in known[mount] else ""
-    nested = (name for name in known if mount and (name.startswith(mount) or mount.startswith(name)))
-    return next(nested, "") or next((name for name in known if mount and _is_mount(name) != _is_mount(mount)), "")
+    # What a person said was replaced contradicts nothing.
+    settled = {name: ids for name, ids in known.items() if "" not in ids}
+    if mount in settled:
+        return mount if mount_id not in settled[mount] else ""
+    nested = (name for name in settled if mount and (name.startswith(mount) or mount.startswith(name)))
+    return next(nested, "") or next((name for name in settled if mount and _is_mount(name) != _is_mount(mount)), "")
 
 
 def _is_mount(place: str) -> bool:
@@ -53,7 +55,7 @@ def expected(
 def is_new_mount(known: Mapping[str, str], snapshot: Snapshot) -> bool:
     """Is it a mount with secrets that is seen for the first time, and so to be remembered?"""
     # An empty mount may stand in for the real one: remembered, it would make the real one the one not believed.
-    return bool(snapshot.mount_id and snapshot.mount not in known and snapshot.entries)
+    return bool(snapshot.mount_id and not known.get(snapshot.mount) and snapshot.entries)
 
 
 def conflict_of(source: str, known: Mapping[str, Collection[str]], mount: str, mount_id: str) -> ReadFailure | None:

@@ -81,6 +81,10 @@ def test_a_lagging_server_that_catches_up_is_forgotten() -> None:
         ({"secret/team/": "a"}, "secret/", "b", "secret/team/"),
         ({"secret/": "a"}, "other/", "b", ""),
         ({"": "eu-west-1:1"}, "", "eu-west-1:2", ""),
+        ({"secret/": ""}, "secret/", "b", ""),
+        ({"secret/": ""}, "secret/team/", "b", ""),
+        ({"account": ""}, "secret/", "b", ""),
+        ({"account": "a"}, "secret/", "b", "account"),
     ],
 )
 def test_mounts(known: dict[str, str], mount: str, mount_id: str, conflict: str) -> None:
@@ -102,6 +106,7 @@ def test_a_replaced_mount_shows_nothing() -> None:
 def test_an_empty_mount_is_not_remembered() -> None:
     assert is_new_mount({}, snapshot("secret/a")) and not is_new_mount({}, snapshot())
     assert not is_new_mount({"secret/": "a"}, snapshot("secret/a"))
+    assert is_new_mount({"secret/": ""}, snapshot("secret/a")), "a person said that the next one is the right one"
 
 
 def test_paths_that_no_database_keeps() -> None:
