@@ -12,6 +12,9 @@ from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.remote import Server, TokenFile, remote
 from syncd.domain.decisions import ReleaseOutcome, said_of_release
 
+BATCH_KEYS = ("batch", "job", "target", "cause", "since", "actions")
+"""What a row of the API says of a batch."""
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
@@ -23,7 +26,7 @@ def held(context: typer.Context, *, server: Server = None, token_file: TokenFile
     """Show what waits for a release, by batch."""
     far = remote(server, token_file)
     if far is not None:
-        rows = far.get("held")
+        rows = far.rows("held", BATCH_KEYS)
     else:
         with context.obj.open(writable=False) as app:
             from syncd.report.held import batch_rows
@@ -64,7 +67,7 @@ def release(
     why = required_reason(reason, "release")
     far = remote(server, token_file)
     if far is not None:
-        show(far.post("release", {"batch": batch, "reason": why})["message"])
+        show(far.said("release", {"batch": batch, "reason": why}))
         return 0
     with context.obj.open() as app:
         jobs = {item.job for item in app.held(batch)} & app.runtime.jobs.keys()

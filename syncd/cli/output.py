@@ -58,8 +58,8 @@ def show(text: str = "") -> None:
 
 
 def shortened(text: str, most: int) -> str:
-    """A text that fits a column; what is cut is seen to be cut."""
-    return text if len(text) <= most else text[: most - 1] + "…"
+    """A text that fits a column of a terminal; what is cut is seen to be cut. A pipe gets all of it."""
+    return text if len(text) <= most or not sys.stdout.isatty() else text[: most - 1] + "…"
 
 
 def show_table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, lean: bool = False) -> None:

@@ -47,7 +47,7 @@ def pause(
     far = remote(server, token_file)
     if far is not None:
         given = {"scope": scope, "name": name, "until": ends.isoformat() if ends else None, "reason": why}
-        show(far.post("pause", given)["message"])
+        show(far.said("pause", given))
         return 0
     with context.obj.open() as app:
         # A pause of a mistyped name would rest nothing, and somebody would count on it.
@@ -73,7 +73,7 @@ def resume(
     scope, name = _scope(job, target, everything=everything)
     far = remote(server, token_file)
     if far is not None:
-        show(far.post("resume", {"scope": scope, "name": name})["message"])
+        show(far.said("resume", {"scope": scope, "name": name}))
         return 0
     with context.obj.open() as app:
         # Not held against the configuration: the pause of a job that is gone must have an end, too.

@@ -60,7 +60,7 @@ def rollback(
     far = remote(server, token_file)
     if far is not None:
         given = {"what": what, "to": to, "until": until, "end": end, "job": job, "since": since, "reason": why}
-        show(far.post("rollback", given)["message"])
+        show(far.said("rollback", given))
         return 0
     ends, patience = moment(until, "--until", ahead=True), duration(wait, "--wait")
     with working(context.obj) as app:

@@ -14,6 +14,7 @@ from syncd.cli.output import shortened, show_json, show_table, warn
 from syncd.cli.parameters import Json
 from syncd.cli.remote import Server, TokenFile, remote
 
+COLUMNS = ("status", "site", "target", "name", "version", "arrived_at", "request_id")
 LOOK = 1.0
 """Seconds from one look at the ledger to the next while it waits."""
 
@@ -42,21 +43,20 @@ def where(
     until = time.monotonic() + duration(wait, "--wait").total_seconds()
     far = remote(server, token_file)
     with ExitStack() as stack:
-        look = partial(far.get, "where", path=path) if far is not None else None
+        look = partial(far.rows, "where", (*COLUMNS, "source_version"), path=path) if far is not None else None
         # Opened once for all looks: to open a ledger of a million secrets takes seconds.
         look = look or partial(whereabouts, stack.enter_context(context.obj.open(writable=False)), path)
         while True:
             rows = look()
             arrived = [has_it(row, version) for row in rows]
-            if all(arrived) or time.monotonic() >= until or Context.stop.wait(LOOK):
+            if (arrived and all(arrived)) or time.monotonic() >= until or Context.stop.wait(LOOK):
                 break
     if as_json:
         show_json(rows)
     else:
-        keys = ("status", "site", "target", "name", "version", "arrived_at", "request_id")
-        table = [["-" if row[key] is None else shortened(str(row[key]), 36) for key in keys] for row in rows]
-        show_table([key.upper().replace("_", " ") for key in keys], table, lean=True)
+        table = [["-" if row[key] is None else shortened(str(row[key]), 36) for key in COLUMNS] for row in rows]
+        show_table([key.upper().replace("_", " ") for key in COLUMNS], table, lean=True)
         if not all(arrived):
             missing = arrived.count(False)
             warn(f"syncd: {missing} of {len(rows)} are not there yet{f' in version {version}' if version else ''}")
-    return 0 if all(arrived) else 1
+    return 0 if arrived and all(arrived) else 1

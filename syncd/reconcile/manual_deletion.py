@@ -11,7 +11,7 @@ from syncd.domain.ports import AuditBatch, Journal, Target
 from syncd.errors import ConfigError, PlanMoved, TargetError
 from syncd.reconcile.apply.transitions import history_line, opened
 from syncd.reconcile.plan.builder import listing_is_plausible
-from syncd.reconcile.plan.deletion_checks import unlisted_keys
+from syncd.reconcile.plan.deletion_checks import PathChecks, unlisted_keys
 from syncd.reconcile.plan.rows_unwanted import obstacle_to_deletion
 from syncd.reconcile.plan.site_claims import claims_on_site
 from syncd.reconcile.runtime import Runtime
@@ -66,7 +66,13 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
 
 
 def _see_that_nobody_wants_it(runtime: Runtime, target: Target, record: Record) -> None:
-    claims = claims_on_site(runtime, target)
+    job = runtime.jobs.get(record.job)
+    configured = {item.source for item in runtime.jobs.values()}
+    # Under the name that its source has now, where the job reads the one that was renamed.
+    today = record.ref if job is None or record.ref.source in configured else replace(record.ref, source=job.source)
+    # A glob that lists nothing is not believed; its source's word on this very path is.
+    is_gone = today.source in configured and PathChecks(runtime, lambda _record: today).is_gone(record)
+    claims = claims_on_site(runtime, target, gone={(today.source, today.path)} if is_gone else ())
     if objection := claims.objection(record.name, record.ref.path):
         raise PlanMoved(f"{record.name} is not deleted: {objection}", hint="fix the job first")
     if record.name.casefold() in claims.names:

@@ -37,12 +37,13 @@ class _Meant:
         return sorted({*asked, *(text.rpartition("#")[0] for text in asked)} - {""})
 
 
-def _spelled(app: App, source: str, asked: str) -> Iterator[str]:
+def _spelled(app: App, source: str, *asked: str) -> Iterator[str]:
     """What was asked for, and the same by the other names that the source has for it."""
-    path, hash_sign, field = asked.rpartition("#")
-    yield from app.ledger.spellings(source, asked)
-    if path:
-        yield from (f"{other}{hash_sign}{field}" for other in app.ledger.spellings(source, path))
+    for text in asked:
+        path, hash_sign, field = text.rpartition("#")
+        yield from app.ledger.spellings(source, text)
+        if path:
+            yield from (f"{other}{hash_sign}{field}" for other in app.ledger.spellings(source, path))
 
 
 def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
@@ -53,7 +54,9 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
     now, served = app.runtime.clock(), app.served
     # A source that was renamed or removed has its secrets on the sites all the same, and a leak touches them.
     ledger, sources = app.ledger, {*app.settings.sources, *app.ledger.sources_of_rows()}
-    meant = _Meant({source: frozenset(_spelled(app, source, path)) for source in sources})
+    # As plans and lists print it: SOURCE:PATH, of that source alone.
+    asked = {source: {path, path.removeprefix(f"{source}:")} for source in sources}
+    meant = _Meant({name: frozenset(_spelled(app, name, *texts)) for name, texts in asked.items()})
     known = {
         source: {key: state for one in meant.paths(source) for key, state in ledger.known_versions(source, one).items()}
         for source in app.settings.sources

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,11 +13,16 @@ import httpx
 from syncd.errors import ConfigError, LedgerError, PlanMoved, SecretError, SourceError, SyncdError, TargetError
 from syncd.transport.addresses import is_loopback
 from syncd.transport.fault_words import in_words
+from syncd.transport.httpx_client import client_for
+from syncd.transport.httpx_limits import bounded_body, deadline
 from syncd.transport.private_files import read_bounded
 
 SECONDS = 70.0
 """For one answer: `where --wait` asks again by itself, a rollback runs a cycle."""
-MOST_BYTES = 64 * 1024
+MOST_TOKEN_BYTES = 64 * 1024
+MOST_BYTES = 64 * 1024 * 1024
+"""Of an answer: where a secret is, on all of ten thousand sites."""
+NOT_OURS = "its answer is none of a daemon's"
 KINDS: tuple[type[SyncdError], ...] = (ConfigError, SecretError, SourceError, TargetError, PlanMoved, LedgerError)
 """What a refusal is here, by the exit code that the daemon tells."""
 
@@ -34,7 +41,7 @@ class ApiClient:
         if parts.scheme == "http" and not is_loopback(server):
             raise ConfigError("--server sends the token in the clear over plain http", hint="use https")
         try:
-            token = read_bounded(token_file, MOST_BYTES).decode().strip()
+            token = read_bounded(token_file, MOST_TOKEN_BYTES).decode().strip()
         except (OSError, ValueError) as error:
             what = f"{token_file} cannot be read ({in_words(error)})"
             raise ConfigError(what, hint="see --token-file") from None
@@ -43,33 +50,65 @@ class ApiClient:
             raise ConfigError(f"{token_file} holds no token", hint="one line of visible ASCII")
         self._base, self._headers = server.rstrip("/"), {"Authorization": f"Bearer {token}"}
 
-    def get(self, path: str, /, **query: str) -> Any:
-        """The answer of `GET /api/v1/PATH`. Raises `SyncdError` as the daemon means it."""
-        return self._asked("GET", path, params=query)
+    def rows(self, path: str, keys: Collection[str], /, **query: str) -> list[dict[str, Any]]:
+        """The rows of `GET /api/v1/PATH`, each with these keys. Raises `SyncdError` as the daemon means it."""
+        content = self._asked("GET", path, params=query)
+        if not isinstance(content, list) or not all(_has(row, keys) for row in content):
+            raise self._no_daemon(NOT_OURS)
+        return content
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
-        """The answer of `POST /api/v1/PATH`. Raises `SyncdError` as the daemon means it."""
-        return self._asked("POST", path, json=body)
+    def said(self, path: str, body: Mapping[str, Any]) -> str:
+        """What `POST /api/v1/PATH` came to, in words. Raises `SyncdError` as the daemon means it."""
+        content = self._asked("POST", path, json=body)
+        said = content.get("message") if isinstance(content, dict) else None
+        if not isinstance(said, str):
+            raise self._no_daemon(NOT_OURS)
+        return said
 
     def _asked(self, method: str, path: str, **more: Any) -> Any:
-        url = f"{self._base}/api/v1/{path}"
         try:
-            answer = httpx.request(method, url, headers=self._headers, timeout=SECONDS, follow_redirects=False, **more)
-            content = answer.json() if answer.content else {}
-        except (httpx.HTTPError, OSError, ValueError) as error:
-            raise SourceError(
-                f"the daemon at {self._base} does not answer as one ({in_words(error)})", hint="see --server"
-            ) from None
-        # Redirects are not followed: the token would go along to wherever they lead.
-        if answer.status_code < httpx.codes.BAD_REQUEST:
+            # By the same law as to Wix: nothing of this machine goes through a proxy, the token least of all.
+            with (
+                client_for(self._base, seconds=SECONDS) as client,
+                deadline(SECONDS),
+                client.stream(method, f"{self._base}/api/v1/{path}", headers=self._headers, **more) as answer,
+            ):
+                body = bounded_body(answer, MOST_BYTES)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            raise self._no_daemon(in_words(error)) from None
+        # Not followed: the token would go along to wherever it leads.
+        if answer.is_redirect:
+            raise self._no_daemon(f"it redirects to {_host_of(answer.headers.get('location', ''))}")
+        try:
+            content = json.loads(body)
+        except (ValueError, RecursionError):
+            raise self._no_daemon(f"HTTP {answer.status_code} without JSON") from None
+        if answer.status_code == httpx.codes.OK:
             return content
-        raise _refusal(answer.status_code, content if isinstance(content, dict) else {})
+        if answer.is_error and isinstance(content, dict) and isinstance(content.get("error"), str):
+            raise _refusal(answer.status_code, content)
+        raise self._no_daemon(f"HTTP {answer.status_code}, in no words of a daemon's")
+
+    def _no_daemon(self, why: str) -> SourceError:
+        return SourceError(f"the daemon at {self._base} does not answer as one ({why})", hint="see --server")
 
 
 def _refusal(status: int, content: dict[str, Any]) -> SyncdError:
     """The daemon's refusal as the error that the command would raise here."""
-    message, hint = str(content.get("error", f"refused (HTTP {status})")), str(content.get("fix", ""))
+    message, hint = str(content.get("error")), str(content.get("fix") or "")
     if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
         return ConfigError(message, hint=hint or "see server.tokens: name and `may`")
     kind = next((kind for kind in KINDS if kind.exit_code == content.get("exit_code")), ConfigError)
     return kind(message, hint=hint)
+
+
+def _has(row: object, keys: Collection[str]) -> bool:
+    return isinstance(row, dict) and row.keys() >= set(keys)
+
+
+def _host_of(address: str) -> str:
+    """Where a redirect leads, as far as it may be shown."""
+    try:
+        return urlsplit(address).hostname or "the same machine"
+    except ValueError:
+        return "no address"

@@ -181,3 +181,25 @@ def _translated() -> Iterator[None]:
     except (httpcore.ProxyError, httpcore.UnsupportedProtocol) as error:
         kind = httpx.ProxyError if isinstance(error, httpcore.ProxyError) else httpx.UnsupportedProtocol
         raise kind(str(error)) from None
+
+
+class AnswerTooLarge(httpx.DecodingError):
+    """More than any answer of that peer has."""
+
+
+class AnswerCompressed(httpx.DecodingError):
+    """A small body could unpack into any size."""
+
+
+def bounded_body(response: httpx.Response, most: int) -> bytes:
+    """The body of a streamed answer, as it came. Raises `AnswerTooLarge` beyond `most` bytes, `AnswerCompressed`."""
+    chunks, size = [], 0
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise AnswerCompressed("compressed, though not asked for")
+    # Counted as it comes: what Content-Length says is the peer's word.
+    for chunk in response.iter_raw():
+        size += len(chunk)
+        if size > most:
+            raise AnswerTooLarge("too large")
+        chunks.append(chunk)
+    return b"".join(chunks)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.lab import Bao, Lab
+from tests.support.hidden import hidden
 from tests.support.policies import DELETING
 from tests.support.waiting import until
 
@@ -81,6 +82,56 @@ def test_forget_and_delete_asks_every_job(lab: Lab, bao: Bao) -> None:
     bao.remove("app/a")
     assert lab.run("state", "forget", "a_v", "--delete", "--reason", "agreed").code == 0
     assert set(lab.ids()) == {"b_v"}
+
+
+@pytest.mark.parametrize("policy", ["keep", "delete"])
+def test_the_last_secrets_of_a_glob_go_by_command(lab: Lab, bao: Bao, policy: str) -> None:
+    """The glob lists nothing, which is not believed; each path, asked for itself, is gone."""
+    vault_job(lab, bao, {"path": "app/*"}, deletion_policy=policy)
+    for name in "ab":
+        bao.put(f"app/{name}", v="1")
+    lab.run("sync")
+    for name in "ab":
+        bao.remove(f"app/{name}")
+    said = lab.run("sync")
+    assert said.code == 4 and "state forget NAME --delete" in said.out and set(lab.ids()) == {"a_v", "b_v"}
+    for name in ("a_v", "b_v"):
+        done = lab.run("state", "forget", name, "--delete", "--reason", "gone on purpose")
+        assert done.code == 0, done.err
+    assert lab.ids() == {} and lab.settle().code == 0
+
+
+@pytest.mark.parametrize("way", ["its listing is hidden", "its source is away", "another path gives the name"])
+def test_what_is_there_or_not_known_goes_by_no_command(
+    lab: Lab, aws: Any, aws_url: str, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    aws.create_secret(Name="app/a", SecretString="of app")
+    lab.aws(aws_url)
+    rule = {"name": "{basename}"}
+    lab.job("job", "aws", {"path": "app/*", **rule}, {"path": "more/*", **rule})
+    lab.run("sync")
+    if way == "another path gives the name":
+        aws.create_secret(Name="more/a", SecretString="of more")
+        lab.run("sync")
+        aws.delete_secret(SecretId="app/a", ForceDeleteWithoutRecovery=True)
+        hidden(monkeypatch, "more/a")
+    elif way == "its listing is hidden":
+        hidden(monkeypatch, "app/a")
+    else:
+        lab.config["sources"]["aws"]["endpoint_url"] = "http://127.0.0.1:9"
+    refused = lab.run("state", "forget", "a", "--delete", "--reason", "x")
+    assert refused.code == 6 and "a" in lab.ids(), (refused.out, refused.err)
+
+
+def test_what_is_rolled_back_goes_by_no_command_though_its_newest_version_is_gone(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"})
+    for version in ("1", "2"):
+        bao.put("app/a", v=version)
+    lab.run("sync")
+    assert lab.run("rollback", "a_v", "--to", "1", "--reason", "x").code == 0
+    bao.remove("app/a")
+    refused = lab.run("state", "forget", "a_v", "--delete", "--reason", "x")
+    assert refused.code == 6 and "a_v" in lab.ids(), refused.err
 
 
 def test_a_value_that_does_not_parse_for_another_job_deletes_nothing(lab: Lab, aws: Any, aws_url: str) -> None:

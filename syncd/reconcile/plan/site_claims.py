@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from syncd.domain import FindingKind, PathState, Rule, SecretRef
@@ -30,6 +30,8 @@ class BlindJob:
     """Rules of which the ledger knows no path: each name that they could give may be wanted."""
     unread: tuple[tuple[Rule, str], ...] = ()
     """Paths that it lists and could not read, whose fields may be any."""
+    gone: frozenset[str] = frozenset()
+    """Paths that its source, asked for each, says are gone."""
 
     def may_want(self, name: str, path: str, profile: str) -> bool:
         """Could it want the name of a secret that came from this path?"""
@@ -37,7 +39,7 @@ class BlindJob:
         if any(known.casefold() == folded for known in self.names):
             return True
         # A rule that covers the very path may have taken the secret over, from whichever source.
-        covering = (rule for rule in self.rules if selects_path(rule, path))
+        covering = (rule for rule in self.rules if selects_path(rule, path) and path not in self.gone)
         if any(could_name(rule, name, None, "", profile) for rule in (*self.unknown_rules, *covering)):
             return True
         return any(could_name(rule, name, path, "", profile) for rule, path in self.unread)
@@ -58,14 +60,20 @@ class SiteClaims:
         return f"job {blind.job} may want the name, and cannot be listed completely: {blind.cause}" if blind else ""
 
 
-def claims_on_site(runtime: Runtime, target: Target, *, except_job: str = "") -> SiteClaims:
-    """List every job on the site but one, and say what it wants there."""
+def claims_on_site(
+    runtime: Runtime, target: Target, *, except_job: str = "", gone: Collection[tuple[str, str]] = ()
+) -> SiteClaims:
+    """List every job on the site but one, and say what it wants there.
+
+    `gone`: sources and paths that were asked for one by one and are gone, whatever a listing that is empty says.
+    """
     names: set[str] = set()
     blind: list[BlindJob] = []
     for job in runtime.jobs_on(target.site).values():
         if job.name == except_job:
             continue
-        wish = _wish(runtime, job, target)
+        paths_gone = frozenset(path for source, path in gone if source == job.source)
+        wish = _wish(runtime, job, target, paths_gone)
         if not wish.cause:
             names |= {name.casefold() for name in wish.names}
             continue
@@ -76,10 +84,11 @@ def claims_on_site(runtime: Runtime, target: Target, *, except_job: str = "") ->
             BlindJob(
                 job=job.name,
                 cause=wish.cause,
-                names=frozenset(_names_by_ledger(runtime, job, target.profile)) | wish.names,
+                names=frozenset(_names_by_ledger(runtime, job, target.profile, paths_gone)) | wish.names,
                 rules=job.rules,
                 unknown_rules=tuple(r for r in job.rules if not any(_is_of(r, *key) for key in states)),
                 unread=wish.unread,
+                gone=paths_gone,
             )
         )
     return SiteClaims(names=frozenset(names), blind_jobs=tuple(blind), profile=target.profile)
@@ -95,7 +104,7 @@ class _Wish:
     unread: tuple[tuple[Rule, str], ...] = ()
 
 
-def _wish(runtime: Runtime, job: Job, target: Target) -> _Wish:
+def _wish(runtime: Runtime, job: Job, target: Target, gone: frozenset[str]) -> _Wish:
     try:
         # A look of its own: what was shared in this cycle was seen before anything was due to be deleted.
         observer = SourceObserver(job.rules, runtime.access_to(job), ObservationCache())
@@ -109,11 +118,11 @@ def _wish(runtime: Runtime, job: Job, target: Target) -> _Wish:
     mine = (
         replace(record, ref=replace(record.ref, source=job.source))
         for record in runtime.store.records(target.site)
-        if record.job == job.name
+        if record.job == job.name and record.ref.path not in gone
     )
     causes += [evidence.gap() for record in mine if empty_rules(record, evidence)][:1]
-    gone = sorted(evidence.rollback_paths - evidence.rolled_back.keys())
-    causes += [f"{path} is rolled back, and was not listed" for path in gone][:1]
+    unlisted = sorted(evidence.rollback_paths - evidence.rolled_back.keys())
+    causes += [f"{path} is rolled back, and was not listed" for path in unlisted][:1]
     failed = (finding for finding in desired.findings if finding.kind is FindingKind.FAILED)
     causes += [f"{finding.name}: {finding.message}" for finding in failed]
     if evidence.unread and not causes:
@@ -132,13 +141,13 @@ def _is_of(rule: Rule, path: str, pin: str) -> bool:
     return rule.pin == pin and selects_path(rule, path)
 
 
-def _names_by_ledger(runtime: Runtime, job: Job, profile: str) -> Iterator[str]:
-    """The names that the rules give to what the ledger knows of their paths."""
+def _names_by_ledger(runtime: Runtime, job: Job, profile: str, gone: frozenset[str]) -> Iterator[str]:
+    """The names that the rules give to what the ledger knows of their paths, but for those that are gone."""
     mounts = runtime.store.known_mounts(job.source)
     for (path, pin), state in runtime.store.known_paths(job.source).items():
         mount = max((mounted for mounted in mounts if path.startswith(mounted)), key=len, default="").strip("/")
         for rule in job.rules:
-            if _is_of(rule, path, pin):
+            if _is_of(rule, path, pin) and path not in gone:
                 yield from _names_of(rule, state, mount, profile)
 
 

@@ -22,7 +22,7 @@ from syncd.domain.untrusted import origin_of, parsed
 from syncd.errors import TargetError, TargetUnavailable
 from syncd.transport.echoes import echoes, holds
 from syncd.transport.fault_words import in_words
-from syncd.transport.httpx_limits import CertificateNotTrusted, ProxyNotReached, deadline
+from syncd.transport.httpx_limits import CertificateNotTrusted, ProxyNotReached, bounded_body, deadline
 
 MOST_BYTES = 8 * 1024 * 1024
 """Of one answer: some 20,000 listed secrets."""
@@ -104,7 +104,7 @@ def exchange(
     body = _revealed(payload, sent)
     try:
         with deadline(CALL_SECONDS), client.stream(method, url, headers=plain, json=body) as response:
-            content = _bounded(response)
+            content = bounded_body(response, MOST_BYTES)
             answer = _answer(response, content, timedelta(seconds=time.monotonic() - started))
             repeats = any(holds(content, credential) for credential in credentials)
             answer = replace(answer, sent=tuple(sent), repeats_credential=repeats)
@@ -159,30 +159,9 @@ def _revealed(thing: Sendable, sent: list[SecretValue[str]]) -> Any:
     return thing
 
 
-class AnswerTooLarge(httpx.DecodingError):
-    """More than any answer of Wix's has."""
-
-
-class AnswerCompressed(httpx.DecodingError):
-    """A small body could unpack into any size."""
-
-
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-def _bounded(response: httpx.Response) -> bytes:
-    chunks, size = [], 0
-    if response.headers.get("content-encoding", "identity") != "identity":
-        raise AnswerCompressed("compressed, though not asked for")
-    # Counted as it comes: what Content-Length says is the peer's word.
-    for chunk in response.iter_raw():
-        size += len(chunk)
-        if size > MOST_BYTES:
-            raise AnswerTooLarge("too large")
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def _answer(response: httpx.Response, body: bytes, took: timedelta) -> Answer:
