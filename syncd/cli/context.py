@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from syncd.cli.output import warn
+from syncd.domain.recency import day_after
 from syncd.errors import ConfigError
 from syncd.telemetry.logs import configure, logger
 
@@ -138,7 +139,7 @@ DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 def end_of_span(text: str, option: str) -> datetime:
     """The end of what an option looks back at: as `moment`, but a day is meant as a whole. Raises `ConfigError`."""
     at = moment(text, option, ahead=False)
-    return at + timedelta(days=1) if DATE.fullmatch(text) else at
+    return day_after(at) if DATE.fullmatch(text) else at
 
 
 def moment(text: str, option: str, *, ahead: bool) -> datetime:

@@ -21,21 +21,7 @@ PLAIN = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader whose keys are names, each written once."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(problem="found unhashable key", problem_mark=key.start_mark)
-            # PyYAML lets the last one win without a word: a second `jobs:` would drop the first.
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem="a key is written twice", problem_mark=key.start_mark)
-            seen.add(key.value)
-            # In YAML 1.1 a key called `on` or `no` is a truth value, and 010 a number; here every key is a name.
-            if key.tag in {TRUTH, NUMBER}:
-                key.tag = TEXT
-        return super().construct_mapping(node, deep)
+    """SafeLoader whose numbers are written plainly."""
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         if not PLAIN.fullmatch(node.value):
@@ -142,6 +128,7 @@ def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
         known[id(node)] = 0
         children: list[yaml.Node] = []
         if isinstance(node, yaml.MappingNode):
+            _see_keys(node)
             children = [part for pair in node.value for part in pair]
         elif isinstance(node, yaml.SequenceNode):
             children = node.value
@@ -149,6 +136,21 @@ def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
     if known[id(node)] > MAX_NODES:
         raise yaml.MarkedYAMLError(problem="too much in one file", problem_mark=node.start_mark)
     return known[id(node)]
+
+
+def _see_keys(node: yaml.MappingNode) -> None:
+    """See that keys are names, each written once. In the text's own mapping: merged ones (<<) may have them again."""
+    seen = set()
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.MarkedYAMLError(problem="found unhashable key", problem_mark=key.start_mark)
+        # PyYAML lets the last one win without a word: a second `jobs:` would drop the first.
+        if key.value in seen:
+            raise yaml.MarkedYAMLError(problem="a key is written twice", problem_mark=key.start_mark)
+        seen.add(key.value)
+        # In YAML 1.1 a key called `on` or `no` is a truth value, and 010 a number; here every key is a name.
+        if key.tag in {TRUTH, NUMBER}:
+            key.tag = TEXT
 
 
 def text_of(path: Path) -> str:

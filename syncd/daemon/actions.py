@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -73,18 +73,9 @@ class Actions:
             return said_of_release(batch, outcome, done=waits or "a cycle sends it now")
 
     def _woken(
-        self,
-        app: App,
-        who: Principal,
-        jobs: Iterable[str],
-        paths: Collection[str] = (),
-        *,
-        at_any_time: bool = False,
+        self, app: App, who: Principal, jobs: Iterable[str], paths: Iterable[str] = (), *, waits_for_window: bool = True
     ) -> str:
-        """Let jobs run soon. Returns: why some of them send nothing now, as far as `who` may know; else empty.
-
-        `at_any_time`: what these paths give is sent outside a job's window, too.
-        """
+        """Let jobs run soon. Returns: why some of them send nothing now, as far as `who` may know; else empty."""
         waits, pauses, sites = [], app.pauses.now(), app.sites_of_targets()
         for name in sorted(set(jobs) & app.runtime.jobs.keys()):  # one that is gone runs no more
             job = app.runtime.jobs[name]
@@ -95,8 +86,8 @@ class Actions:
                 if pause.scope == "all" or sees_scope(app, who, pause.scope, pause.name)
                 if any(pause.covers(name, target, sites[target]) for target in job.targets)
             ]
-            closed = "" if at_any_time else job.windows.what_waits(app.runtime.clock())
-            if not self._runner.trigger(name, paths, by=CAUSE.get().actor, at_any_time=at_any_time):
+            closed = job.windows.what_waits(app.runtime.clock()) if waits_for_window else ""
+            if not self._runner.trigger(name, paths, by=CAUSE.get().actor):
                 waits.append(f"job {name} has no schedule; run it by hand: syncd sync {name}")
             elif rests:
                 waits.append(f"job {name} rests: {rests[0]}")
@@ -126,7 +117,7 @@ class Actions:
             return f"{what} goes on; {waits}" if waits else f"{what} goes on"
 
     def rollback(self, who: Principal, asked: Mapping[str, Any], reason: str) -> str:
-        """Give sites an older version, or end that; the cycles run at once, outside the jobs' windows, too."""
+        """Give sites an older version, which waits for no window, or end that; the cycles run at once."""
         with self._in_the_name_of(who, "rollback", why := reason_of(reason)) as app:
             what, job = str(asked.get("what") or ""), str(asked.get("job") or "")
             if bool(what) == bool(job) or (job and (asked.get("end") or asked.get("to") or not asked.get("since"))):
@@ -148,7 +139,7 @@ class Actions:
                 said = "; ".join([*(f"{item.path}: {rollback}" for item, rollback in kept), *refused])
             # The answer does not wait for the cycles: a page that hangs for minutes is asked again.
             jobs = [found.name for found in jobs_of(app.runtime, paths)]
-            waits = self._woken(app, who, jobs, [path for _, path in paths], at_any_time=True)
+            waits = self._woken(app, who, jobs, [path for _, path in paths], waits_for_window=bool(asked.get("end")))
             return f"{said}; {waits}" if waits else said
 
     def freeze(self, who: Principal, asked: Mapping[str, str], reason: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from syncd.bootstrap.app import App
@@ -16,6 +16,7 @@ from syncd.daemon.generations import Generations
 from syncd.daemon.secret_story import secret_story
 from syncd.daemon.secrets_page import secrets_page, see_choice
 from syncd.daemon.status import counted
+from syncd.domain.recency import day_after
 from syncd.errors import ConfigError
 from syncd.ledger.audit import Filter, Place, place_of
 from syncd.report import formats
@@ -158,7 +159,7 @@ class ConsoleData:
                 actor=asked.get("actor") or None,
                 event=_event(asked.get("event", "").strip()),
                 since=since,
-                until=since + timedelta(days=1) if since else None,
+                until=day_after(since) if since else None,
                 before=_place(asked.get("before", "")),
             ),
             most=SHOWN_LINES,

@@ -17,6 +17,7 @@ from syncd.daemon.status import Shared, status_of
 from syncd.daemon.wakeups import jobs_that_sync
 from syncd.domain.audit import Actor
 from syncd.errors import ConfigError, LedgerError
+from syncd.telemetry.logs import logger, safe_traceback
 from syncd.web.principal import Principal
 
 STRANGER_SECONDS = 2.0
@@ -30,6 +31,10 @@ class Control(ServerAccounts, ConsoleData, Actions):
         ServerAccounts.__init__(self, generations)
         self._generations, self._runner, self._reloads = generations, runner, reloads
         self._for_strangers = Shared(lambda: self._status(names=False), STRANGER_SECONDS)
+
+    def bug(self, route: str, error: Exception) -> None:
+        """Log that a request ended in a fault of ours, and where; nothing of its text."""
+        logger().error("request.bug", route=route, error=type(error).__name__, where=safe_traceback(error))
 
     def reload(self) -> None:
         """Load the configuration again. Raises `SyncdError`, and the one before goes on."""

@@ -6,7 +6,6 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -40,27 +39,17 @@ class JobRunner:
         self._asked_by: dict[str, Actor] = {}
         self._running: set[str] = set()
         self._asked_again: set[str] = set()
-        self._decided: dict[str, frozenset[str]] = {}
-        """By job, the paths that a person decided something about which does not wait for a window."""
 
-    def trigger(
-        self, job: str, paths: Iterable[str] = (), *, by: Actor | None = None, at_any_time: bool = False
-    ) -> bool:
+    def trigger(self, job: str, paths: Iterable[str] = (), *, by: Actor | None = None) -> bool:
         """Let a job run soon, once for all that ask within a moment. `paths`: what to look at directly; `by`: who asks.
 
-        `at_any_time`: what these paths give is sent outside the job's window, too. Returns: False for a job that is not
-        scheduled.
+        Returns: False for a job that is not scheduled.
         """
         generation = self._generations.current
         if not generation.schedule.has(job):
             return False
         # Written down before a run is asked for: one that starts at this moment takes it along.
-        paths = frozenset(paths)
         generation.pending.put(job, paths)
-        if at_any_time:
-            with self._lock:
-                # Here and not with the configuration in force: a reload in between changes nothing of what was decided.
-                self._decided[job] = self._decided.get(job, frozenset()) | paths
         if by is not None:
             self._asked_by[job] = by
         with self._lock:
@@ -78,7 +67,7 @@ class JobRunner:
             # What was asked for until here, this run does.
             self._asked_again.discard(name)
         structlog.contextvars.bind_contextvars(run_id=uuid.uuid4().hex[:12])
-        was_replaced, asked_by, hinted, decided = False, None, frozenset[str](), frozenset[str]()
+        was_replaced, asked_by, hinted = False, None, frozenset[str]()
         try:
             with self._generations.running() as generation:
                 app = generation.app
@@ -96,15 +85,6 @@ class JobRunner:
                         hinted_paths=hinted,
                         on_report=partial(self._finished, app),
                     )
-                    with self._lock:
-                        decided = self._decided.get(name, frozenset())
-                    if decided:
-                        # The window is opened for what was decided, and for nothing that waits beside it.
-                        sync_job(
-                            app.runtime,
-                            job,
-                            replace(run, hinted_paths=decided, only_paths=decided, outside_window=True),
-                        )
                     sync_job(app.runtime, job, run)
                     for follow in app.after_run:
                         follow()
@@ -120,8 +100,6 @@ class JobRunner:
                 # Whoever asked for what was cut short asks for its rest as well.
                 if not was_replaced and self._asked_by.get(name) is asked_by:
                     self._asked_by.pop(name, None)
-                if not was_replaced:
-                    self._decided[name] = self._decided.get(name, frozenset()) - decided
                 again = name in self._asked_again or was_replaced
         if again and not self._stop.is_set():
             # With the paths that were named: the run that was cut short may not have looked at them.

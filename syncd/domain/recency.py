@@ -21,6 +21,12 @@ def is_ahead(at: datetime | None, now: datetime, most: timedelta) -> bool:
     return at is not None and now < at <= now + most + TOLERANCE
 
 
+def day_after(at: datetime) -> datetime:
+    """A day later; the end of the calendar where there is none."""
+    return at + timedelta(days=1) if at < END - timedelta(days=1) else END
+
+
+END = datetime.max.replace(tzinfo=UTC)
 LONGEST_DELAY = timedelta(days=1)
 """How long a permanent refusal rests at most."""
 SKEW = timedelta(seconds=60)

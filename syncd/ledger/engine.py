@@ -162,7 +162,7 @@ def postgres_engine(url: str) -> Engine:
     # The setting is named as the place: the address itself may hold a password.
     with translated("state.url"):
         try:
-            address = make_url(url).set(drivername="postgresql+psycopg")
+            address = make_url(_with_hosts_apart(url)).set(drivername="postgresql+psycopg")
         except ValueError:  # a port that is no number, most often the rest of a password
             raise LedgerError(
                 "state.url is no PostgreSQL address",
@@ -171,9 +171,32 @@ def postgres_engine(url: str) -> Engine:
         options = {"client_encoding": "utf8"}  # whatever the database's own is
         # Pinged, because a failover ends connections of the pool; unbounded, because each site holds one for its lock.
         engine = create_engine(address, hide_parameters=True, pool_pre_ping=True, max_overflow=-1, connect_args=options)
+        _see_options(engine)
     event.listen(engine, "handle_error", _leave_a_standby)
     event.listen(engine, "connect", _see_that_it_holds_any_text)
     return engine
+
+
+def _with_hosts_apart(url: str) -> str:
+    """The address as SQLAlchemy reads it: of several servers, which libpq writes one after the other, as options."""
+    head, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    user, at, hosts = authority.rpartition("@")
+    if "," not in hosts:
+        return url
+    options = "&".join(f"host={host}" for host in hosts.split(","))
+    return f"{head}://{user}{at}{slash or '/'}{path}{'&' if '?' in path else '?'}{options}"
+
+
+def _see_options(engine: Engine) -> None:
+    """Raise `LedgerError` for an option of the address that is none of libpq's: psycopg would take it for its own."""
+    known = {option.keyword.decode() for option in engine.dialect.loaded_dbapi.pq.Conninfo.get_defaults()}
+    for name in engine.url.query:
+        if name not in known:
+            raise LedgerError(
+                f"state.url has an option that PostgreSQL does not know: {name[:64]}",
+                hint="leave it out; the options are those of libpq, such as sslmode and target_session_attrs",
+            )
 
 
 def _leave_a_standby(context: Any) -> None:

@@ -78,7 +78,8 @@ class PastQueries(RecordQueries):
         taken_over = own or (set() if self.known_mounts(source) else left)
         found: dict[str, frozenset[str]] = {}
         for name in sorted(taken_over):
-            for mount, mount_id in self.known_mounts(name).items():
+            # An empty id says nothing of where a secret is from; beside a known one any place would be believed.
+            for mount, mount_id in ((mount, one) for mount, one in self.known_mounts(name).items() if one):
                 found[mount] = found.get(mount, frozenset()) | {mount_id}
         return found
 

@@ -35,7 +35,7 @@ from syncd.reconcile.planned_pass import Look, PlannedPass
 from syncd.reconcile.progress import Patience, Progress
 from syncd.reconcile.record.cycle_result import store_cycle_result
 from syncd.reconcile.record.report import exit_code_of, findings_of, not_carried_out
-from syncd.reconcile.rules.gate import Releases
+from syncd.reconcile.rules.gate import Releases, objection_to
 
 APPLY_SECONDS = 60.0
 """Longest time to keep applying one plan. After it the cycle releases the lock, lists and plans again."""
@@ -244,7 +244,7 @@ class Cycle:
     def _is_consented(self, action: Action) -> bool:
         """Asked in the moment of the deed: is the window still open, and does what allowed this one still stand?"""
         now = self._runtime.clock()
-        if not self._look.outside_window and self._job.windows.objection(type(action).__name__.lower(), now):
+        if not self._look.outside_window and objection_to(action, self._job.windows, now):
             return False
         moments = Times.of(now, self._runtime.target(self._look.target_name).site_time()).moments
         if not self._is_still_released(action, moments):

@@ -131,6 +131,22 @@ def _readable(answer: Callable[[], Response]) -> Response:
         return PlainTextResponse("the ledger cannot be read; see the log\n", 503)
 
 
+def _bug(service: Service) -> Callable[[Request, Exception], Response]:
+    """What answers a request that ended in a fault of ours: the log gets its place, whoever asked is told so."""
+
+    def bug(request: Request, error: Exception) -> Response:
+        # The path holds names; the route that it took does not.
+        service.bug(f"{request.method} {getattr(request.scope.get('route'), 'path', '')}".strip(), error)
+        said = "this is a fault of syncd; its log says where"
+        if request.url.path.startswith(f"{API}/"):
+            return refused(500, said, "report it with that line of the log", exit_code=SyncdError.exit_code)
+        if "text/html" in request.headers.get("accept", ""):
+            return page("message.html", None, request, 500, title="A fault of syncd; its log says where")
+        return PlainTextResponse(f"{said}\n", 500)
+
+    return bug
+
+
 def build(service: Service) -> Starlette:
     """The routes of the service: probes, metrics, status, hooks, the API and the pages."""
 
@@ -175,7 +191,7 @@ def build(service: Service) -> Starlette:
         return PlainTextResponse(f"{'not found' if code == 404 else 'not allowed'}\n", code, headers)
 
     app = Starlette(
-        exception_handlers={404: nothing, 405: nothing},
+        exception_handlers={404: nothing, 405: nothing, Exception: _bug(service)},
         middleware=[Middleware(SecurityHeadersMiddleware)],
         routes=[
             *Console(service).routes(),

@@ -99,7 +99,7 @@ class Service(Accounts, Reading, Acting, Protocol):
         """Jobs and counts; names and messages only where asked."""
 
     def metrics(self) -> bytes:
-        """The exposition."""
+        """All metrics, in the text format that Prometheus reads."""
 
     def metrics_are_open(self) -> bool:
         """May everybody read them?"""
@@ -115,3 +115,6 @@ class Service(Accounts, Reading, Acting, Protocol):
 
     def reload(self) -> None:
         """Load the configuration again. Raises `SyncdError`, keeping the old one."""
+
+    def bug(self, route: str, error: Exception) -> None:
+        """Note that a request ended in a fault of ours. `route`: which kind of request, without names."""

@@ -66,6 +66,13 @@ def test_rights_hold_at_the_api_and_for_commands_that_ask_a_daemon(world: World)
     assert {line["actor"]["id"] for line in lines if line["event"] == "secret.released"} == {"shop-team"}
 
 
+def test_the_calendar_has_an_end(world: World) -> None:
+    for day in ("9999-12-31", "9999-12-30", "0001-01-01"):
+        status, found = call(world, "GET", f"audit?day={day}", "reader")
+        assert status == 200 and found["lines"] == []
+        assert world.lab.run("report", "--evidence", f"2026-01-01..{day}").code in {0, 3}
+
+
 def test_what_is_done_ends_at_the_rights(world: World) -> None:
     for action, body in (
         ("pause", {"scope": "all"}),

@@ -80,20 +80,29 @@ def test_adoption_does_not_throw_our_own_id_away(lab: Lab, bao: Bao) -> None:
     assert lab.ledger()["a_v"] == ours
 
 
-def test_an_unwanted_secret_whose_write_was_lost_says_so(lab: Lab, bao: Bao) -> None:
+@pytest.mark.parametrize("lost", ["reset_after", "reset_before"])
+@pytest.mark.parametrize("holds", ["ours", "theirs", "what may not be read"])
+def test_an_unwanted_secret_whose_write_was_lost_goes_where_the_value_is_ours(
+    lab: Lab, bao: Bao, lost: str, holds: str
+) -> None:
     vault_job(lab, bao, {"path": "app/*"}, **DELETING)
     bao.put("app/a", v="1")
     bao.put("app/b", v="1")
     lab.run("sync")
     bao.put("app/a", v="2")
-    lab.wix.fault("reset_after", "PATCH", times=4)
+    lab.wix.fault(lost, "PATCH", times=4)
     lab.run("sync")
     lab.wix.faults.clear()
+    if holds == "theirs":
+        lab.site.update(lab.ids()["a_v"], {"value": "theirs"})
+    lab.site.options.may_read = holds != "what may not be read"
     bao.remove("app/a")
     for _ in range(3):
         result = lab.run("sync")
-        assert result.code == 1 and "is not known" in result.out
-    assert "a_v" in lab.ids()
+    if holds == "ours":
+        assert result.code == 0 and set(lab.ids()) == {"b_v"}, "whichever of our values it is"
+    else:
+        assert result.code == 1 and "is not known" in result.out and "a_v" in lab.ids()
 
 
 def hidden_once(lab: Lab, *names: str) -> None:

@@ -53,6 +53,33 @@ def test_back_and_forth(job: Lab, bao: Bao) -> None:
     assert [line["outcome"] for line in back] == ["intent", "done"] and back[0]["detail"]["because"] == "incident 7"
 
 
+@pytest.mark.parametrize("way", ["it was paused", "the site failed", "the answer was lost"])
+def test_an_older_version_waits_for_no_window(job: Lab, bao: Bao, way: str) -> None:
+    """Whoever takes back a leaked version is not told to wait until Monday; what is beside it does wait."""
+    settings = job.config["jobs"]["job"]
+    settings["windows"] = {"allow": closed()}
+    bao.put("app/other", v="2")
+    if way == "it was paused":
+        job.run("pause", "job", "--reason", "x")
+        assert roll(job, "db_v", "--to", "1").code == 6
+        job.run("resume", "job")
+    else:
+        job.wix.fault("503" if way == "the site failed" else "504_after", "PATCH", times=1000)
+        assert roll(job, "db_v", "--to", "1").code == 5
+        job.wix.faults.clear()
+    for _ in range(2):
+        job.let_pass(timedelta(minutes=10))
+        job.run("sync")
+    assert job.site.values() == {"db_v": "one", "db_w": "one", "other_v": "1"}
+    changed_by_hand(job, "db_v")
+    settings["secrets"][0]["value"], settings["secrets"][0]["name"] = "{v}-{w}", "{basename}_v"
+    seen = job.site.values()
+    job.run("sync")
+    assert job.site.values() == seen, "restores and other forms of it wait for the window"
+    assert roll(job, "db_v", "--to", "2").code == 1, "app/other has no w for the new form"
+    assert job.site.values()["db_v"] == "two-two"
+
+
 def test_the_one_before_if_none_is_named(job: Lab, bao: Bao) -> None:
     bao.root.secrets.kv.v2.destroy_secret_versions("app/db", versions=[2], mount_point=bao.mount)
     assert roll(job, "db_v").code == 0 and job.site.values()["db_v"] == "one", "2 is destroyed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +259,33 @@ def test_an_expired_token_is_replaced_by_one_login(bao: Bao, policy: str) -> Non
     one.close()
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["permission denied", "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"],
+    ids=["OpenBao, older Vaults", "Vault since 1.17"],
+)
+def test_a_token_that_ended_early_is_replaced_in_whichever_words(words: str) -> None:
+    clock, logins = FakeClock(), [0]
+
+    def answer(_method: str, path: str, _body: bytes, headers: Any) -> tuple[int, bytes, str]:
+        if path.endswith("/login"):
+            logins[0] += 1
+            given = {"auth": {"client_token": f"t-{logins[0]:09}", "lease_duration": 3600, "renewable": True}}
+        elif logins[0] == 1 and clock.now > datetime(2026, 3, 1, 12, 5, tzinfo=UTC):
+            return 403, json.dumps({"errors": [words]}).encode(), "application/json"
+        else:
+            given = {"data": {"value": headers["X-Vault-Token"]}}
+        return 200, json.dumps(given).encode(), "application/json"
+
+    login = Login(method="approle", settings={"role_id": "r"}, credentials=fixed(secret_id="generated-0001"))
+    with answering(answer, with_headers=True) as (url, _):
+        one, _ = source(url, login, clock=clock)
+        assert one._client.get("get", "kv/a", "read")["data"]["value"] == "t-000000001"
+        clock.skip(timedelta(minutes=10))
+        assert one._client.get("get", "kv/a", "read")["data"]["value"] == "t-000000002" and logins == [2]
+        one.close()
+
+
 def test_a_token_is_renewed_before_it_ends(bao: Bao, policy: str) -> None:
     mount, role_id, secret_id = approle(bao, policy)
     bao.root.auth.approle.create_or_update_approle("syncd", token_policies=[policy], token_ttl="10m", mount_point=mount)
@@ -415,3 +442,48 @@ def test_idle_cycles_read_no_value(lab: Lab, tmp_path: Path) -> None:
         assert not [path for path in paths if path.startswith("secret/data/")]
         assert sum("detailed-metadata" in path for path in paths) == 1
         assert [one.method for one in lab.wix.seen] == ["GET"]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (403, "permission denied"),
+        (403, "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"),
+        (400, "failed to persist lease entry: cannot write to readonly storage"),
+        (412, "index"),
+    ],
+)
+@pytest.mark.parametrize("late", [1, 2, 9])
+def test_a_token_that_a_standby_does_not_know_yet_is_tried_again(lab: Lab, status: int, words: str, late: int) -> None:
+    """`late`: how many requests find a standby that lags behind the login."""
+    born = {"created_time": "2026-01-01T00:00:00Z", "deletion_time": "", "destroyed": False}
+    listed = {"current_version": 1, "oldest_version": 1, "created_time": born["created_time"], "versions": {"1": born}}
+    logins, refused = [0], [0]
+
+    def content(method: str, path: str) -> tuple[int, dict[str, Any]]:
+        if path.endswith("/auth/approle/login"):
+            logins[0] += 1
+            return 200, {"auth": {"client_token": f"t-{logins[0]:09}", "lease_duration": 3600, "renewable": True}}
+        if refused[0] < late:
+            # The look-up of the token itself is answered by the same standby, and is no request of a cycle.
+            refused[0] += not path.endswith("/lookup-self")
+            return status, {"errors": [words]}
+        if method == "SCAN":
+            return 200, {"data": {"keys": ["good"], "key_info": {"good": listed}}}
+        if path.startswith("/v1/sys/internal/ui/mounts/"):
+            return 200, {"data": {"type": "kv", "path": "kv/", "options": {"version": "2"}, "uuid": "u-1"}}
+        return 200, {"data": {"data": {"v": "1"}, "metadata": {**born, "version": 1}}}
+
+    def answer(method: str, path: str, _body: bytes) -> tuple[int, bytes, str]:
+        code, told = content(method, path.partition("?")[0])
+        return code, json.dumps(told).encode(), "application/json"
+
+    lab.job("job", "vault", {"path": "kv/**"})
+    auth = {"method": "approle", "role_id": "r", "secret_id": {"file": str(lab.secret_file("sid", "generated-0001"))}}
+    with answering(answer) as (url, _):
+        lab.config["sources"]["vault"] = {"type": "vault", "address": url, "auth": auth}
+        result = lab.run("sync")
+    assert result.code == (0 if late < 9 else 4), result.out
+    assert logins[0] <= (1 if late < 9 else 2), "no loop of logins, which would lock the role out"
+    if late == 9:
+        assert "policy" not in result.out + result.err

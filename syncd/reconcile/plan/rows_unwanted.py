@@ -76,8 +76,16 @@ def _of_unverified(row: Row, record: Record, listed: RemoteSecret, kind: Finding
     looks_left = (listed.name, listed.description) == (record.name, record.description)
     as_left = record.fingerprint is not None and looks_left and not is_theirs
     comparable = as_left and record.name not in evidence.postponed and record.name not in evidence.uncompared
-    if comparable and evidence.site_values.get(record.name) == record.fingerprint:
-        known = replace(record, unverified=False, lost_writes=(), window=None, pinned_at=listed.updated_at)
+    held = evidence.site_values.get(record.name)
+    # A write of ours whose answer was lost may have arrived: its value is ours as well.
+    if (
+        comparable
+        and held is not None
+        and held in {record.fingerprint, *(lost.fingerprint for lost in record.lost_writes)}
+    ):
+        known = replace(
+            record, unverified=False, fingerprint=held, lost_writes=(), window=None, pinned_at=listed.updated_at
+        )
         return note(known) + _tombstone(row, known, kind, why)
     asks = comparable and evidence.site_values_readable and record.name not in evidence.site_values
     unknown = report(

@@ -19,6 +19,7 @@ from syncd.domain import (
     brings_another_value,
     puts_back,
     verb_of,
+    version_label,
 )
 from syncd.domain.decisions import HeldAction
 from syncd.domain.governance import Hit, Then
@@ -115,7 +116,7 @@ class Gate:
             elif holding := self._holding(action, hits):
                 held.append(holding)
             # Asked last: what needs a release is put before a person outside the window, too.
-            elif objection := self.windows.objection(_verb(action), self.now):
+            elif objection := objection_to(action, self.windows, self.now):
                 findings += (_waiting(action, objection), *drift_behind(action))
             else:
                 kept.append(action)
@@ -162,8 +163,14 @@ def _is_judged(action: Action) -> bool:
     return not (isinstance(action, Update) and action.describe_only and action.reason not in ADOPTING)
 
 
-def _verb(action: Action) -> str:
-    return type(action).__name__.lower()
+def objection_to(action: Action, windows: Windows, now: datetime) -> str:
+    """Why the job's windows keep an action back at this moment; empty if they do not."""
+    # A version that somebody takes back may be a leaked one: a site that lacks the older one does not wait for it.
+    if isinstance(action, Update) and action.desired.rolled_back:
+        record = action.record
+        if record.unverified or version_label(record.version) != version_label(action.desired.version):
+            return ""
+    return windows.objection(type(action).__name__.lower(), now)
 
 
 def _denied(action: Create | Update, hit: Hit) -> Iterator[Finding]:

@@ -223,7 +223,10 @@ class AwsSource:
                 return None
             raise as_source_error(f"source {self.name}: {path}", refused, "secretsmanager:DescribeSecret") from None
         # An answer that does not say whose it is may be another server's; it proves no absence.
-        if described.get("ARN" if SecretArn.parse(path) else "Name") != path:
+        told = described.get("ARN" if SecretArn.parse(path) else "Name")
+        if SecretArn.parse(path) and SecretArn.parse(str(told)) and str(told).startswith(f"{path}-"):
+            raise SourceError(f"source {self.name}: {path} lacks the last part of the ARN", hint=f"write {told}")
+        if told != path:
             raise SourceError(f"source {self.name}: {path}: {NOT_AWS}", hint=NOT_AWS_HINT)
         # What a rule names by its ARN goes by its ARN from here on: its name may be another account's.
         return {**described, "Name": path, "SecretVersionsToStages": described.get("VersionIdsToStages") or {}}

@@ -42,8 +42,13 @@ class VaultClient:
             # A token may end before its time. A policy's 403 leads to no login: logins in a loop lock a role out.
             if error.status != 403 or not self._session.expired(token, error):
                 raise
-        self._session.token()
-        return self._send(method, path, call, params)
+        token = self._session.token()
+        try:
+            return self._send(method, path, call, params)
+        except StatusError as error:
+            if error.status == 403:
+                self._session.expired(token, error)  # it says so where the new token is not known either
+            raise
 
     def _send(self, method: str, path: str, call: str, params: dict[str, str]) -> dict[str, Any]:
         self._session.server.on_call(call)

@@ -45,6 +45,11 @@ LOGIN_BACKOFF = timedelta(minutes=1)
 LOGIN_BACKOFF_MAX = timedelta(hours=1)
 STALL_SECONDS = 2.0
 """That a failed login speaks for those who waited behind it."""
+SETTLING, SETTLING_TRIES = 10.0, 2
+"""Seconds after a login in which a standby may not know its token yet, and how often the same token is tried then."""
+NOT_KNOWN = "invalid token"
+READ_ONLY = "cannot write to readonly storage"
+"""What a Vault standby says of a request that it cannot serve alone (its ErrReadOnly), with the status 400."""
 LONGEST_LEASE = 10 * 365 * 86400.0
 """Seconds; what claims to be longer is looked at again then."""
 NO_LOGIN = (StatusError, KeyError, TypeError, ValueError, OverflowError)
@@ -90,6 +95,10 @@ class _Lease:
 
     renew_at: float | None = None
     renewable: bool = False
+    since: float = float("-inf")
+    """When the token was given."""
+    unknown: int = 0
+    """How often the server did not know the token that it had just given."""
     longest: float = 0.0
     """Seconds of the longest lease seen: a renewal that gives much less is among the last."""
 
@@ -144,7 +153,8 @@ class VaultSession:
             return send()
         except StatusError as error:
             # These 4xx are about the server: 412 it lags behind, 429 a quota, 472 and 473 a standby (Vault's HTTP API).
-            if 400 <= error.status < 500 and error.status not in {412, TOO_MANY, 472, 473}:
+            is_of_server = error.status in {412, TOO_MANY, 472, 473} or any(READ_ONLY in text for text in error.errors)
+            if 400 <= error.status < 500 and not is_of_server:
                 raise
             raise server_fault(error, place) from None
         except requests.exceptions.SSLError as error:
@@ -176,8 +186,10 @@ class VaultSession:
 
     def expired(self, token: str, denied: StatusError) -> bool:
         """Tell a token that is no more from a policy that says no; forget the former."""
-        # A policy's refusal has more words than that of a token that is no more, and costs no call.
-        if denied.errors and denied.errors != ("permission denied",):
+        # A policy's refusal ("1 error occurred: …") has more words than that of a token that is no more, which newer
+        # Vaults call invalid (Vault's documentation, "Tokens: Error Responses"); a policy costs no call.
+        is_invalid = any(NOT_KNOWN in text for text in denied.errors)
+        if denied.errors and denied.errors != ("permission denied",) and not is_invalid:
             return False
         with self._lock:
             if self._hvac.token != token:
@@ -185,9 +197,19 @@ class VaultSession:
             try:
                 self.translated(self._auth.auth.token.lookup_self)
             except StatusError:
+                lease = self._state.lease
+                # A standby may lag behind the login: the token is tried again before there is another one.
+                if lease.unknown < SETTLING_TRIES and self.server.steady() - lease.since < SETTLING:
+                    lease.unknown += 1
+                    raise SourceUnavailable(
+                        f"{self.server.place} does not know the token that it gave a moment ago",
+                        hint="a standby behind a load balancer may lag: tried again in the next cycle",
+                        whole=True,
+                    ) from None
                 self._hold("")
                 return True
-            return False
+            # It is good: right after its login a standby may have caught up since, and is asked once more.
+            return self.server.steady() - self._state.lease.since < SETTLING
 
     def token(self) -> str:
         """A token that is good now, after a login where needed. Raises `SourceError`."""
@@ -265,6 +287,7 @@ class VaultSession:
             raise ValueError
         self._hold(token)
         lease = self._state.lease
+        lease.since, lease.unknown = now, 0
         # A token near its longest life is renewed for less each time; its last minute is not: a login follows.
         lease.renewable = bool(auth.get("renewable")) and seconds > 60
         # Vault's 0 is a token without an end, such as a root token.

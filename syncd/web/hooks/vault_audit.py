@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
 from syncd.domain.untrusted import mapping, parsed, text
 
 WRITES = {"create", "update", "patch", "delete"}
@@ -17,8 +21,7 @@ def written(body: bytes) -> frozenset[tuple[str, str]] | None:
     does not say which version a mount has. Empty where nothing was written, None where no line is an audit device's.
     """
     found, understood = set(), False
-    for line in body.splitlines()[:MOST_LINES]:
-        entry = mapping(parsed(line))
+    for entry in islice(_entries(body), MOST_LINES):
         request = mapping(entry.get("request"))
         path = text(request.get("path")).strip("/")
         # A line of a read is understood, though it wakes nobody: only a body of other things is an error.
@@ -34,3 +37,13 @@ def written(body: bytes) -> frozenset[tuple[str, str]] | None:
         if path.startswith(mount) and call in KV2 and rest:
             found.add((namespace, mount + rest))
     return frozenset(found) if understood else None
+
+
+def _entries(body: bytes) -> Iterator[dict[str, Any]]:
+    """The lines of a body, whether they come one by one or as a log shipper packs them."""
+    whole = parsed(body)
+    for thing in whole if isinstance(whole, list) else map(parsed, body.splitlines()):
+        entry = mapping(thing)
+        # A shipper puts the line that it read into a field of its own: Vector `message`, Fluent Bit `log`.
+        packed = text(entry.get("message")) or text(entry.get("log"))
+        yield mapping(parsed(packed.encode(errors="replace"))) if packed and "request" not in entry else entry

@@ -14,6 +14,7 @@ import yaml
 from syncd.config import json_schema, load
 from syncd.config.cron import fires
 from syncd.config.fields import Credential, parse_duration
+from syncd.config.yaml_file import parsed
 from syncd.errors import ConfigError
 
 EXAMPLES = sorted(Path("config").glob("*.yaml"))
@@ -246,3 +247,23 @@ def test_the_schema_is_one_for_editors() -> None:
     schema = json_schema()
     assert schema["required"] == ["owner", "state", "sources", "targets", "jobs"]
     assert "SecretRule" in schema["$defs"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a {x: 1, y: 2}\nb: &b {<<: *a, y: 3}\nc: {<<: *b, y: 4}\n",
+        # Used above the place where it is written out, at another depth: PyYAML merges in place.
+        "base: &base {x: 1, y: 2}\nhere:\n  deep:\n    deeper: &mid {<<: *base, y: 3}\nc: {<<: *mid, y: 4}\n",
+        "base: &base {x: 1}\nlist:\n- in: {very: {deep: &mid {<<: *base, x: 2, y: 4}}}\nc:\n  <<: *mid\n",
+        "one: &one {x: 1, y: 4}\ntwo: &two {x: 2}\nc: {<<: [*one, *two], on: x}\n",
+    ],
+)
+def test_merged_mappings_may_have_a_key_again(text: str) -> None:
+    assert parsed(text, "here")[0]["c"]["y"] == 4
+
+
+@pytest.mark.parametrize("text", ["a: {x: 1, x: 2}", "a: &a {x: 1, x: 2}\nb: {<<: *a}", "a: 1\nb: [{c: {d: 1, d: 2}}]"])
+def test_a_key_that_is_written_twice_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="a key is written twice"):
+        parsed(text, "here")

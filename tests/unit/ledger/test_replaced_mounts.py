@@ -138,6 +138,13 @@ def test_of_two_places_that_are_gone_a_job_takes_over_its_own(ledger: Ledger) ->
     assert ledger.orphaned_mounts("new", {"new", "a"}, "j") == {"app/": {"there"}}
 
 
+def test_a_place_that_nobody_learnt_anew_lets_no_source_lead_anywhere(ledger: Ledger) -> None:
+    """The mount of a was replaced, and a was called b before any cycle accepted the new one; now it is called c."""
+    prepare(ledger, Case({"j": "a", "k": "b"}, {}, {}, {}, names={"a": "", "b": HERE}))
+    assert ledger.orphaned_mounts("c", {"c"}, "renamed") == {"app/": {HERE}}
+    assert ledger.orphaned_mounts("c", {"c"}, "j") == {}, "a person said that whatever is there is the one"
+
+
 def test_all_places_that_are_gone_can_be_replaced_at_once(ledger: Ledger) -> None:
     names = {"a": HERE, "b": "there"}
     prepare(ledger, Case({"j": "a", "i": "b", "k": "b"}, {}, {"a": (-1, 9), "b": (-2, 9)}, {}, names=names))

@@ -1,0 +1,33 @@
+"""What `state.url` may say: libpq's forms and options, and no other."""
+
+from __future__ import annotations
+
+import pytest
+
+from syncd.errors import LedgerError
+from syncd.ledger.engine import postgres_engine
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("postgresql://u@h1:5431,h2:5432/db?target_session_attrs=read-write", "h1,h2"),
+        ("postgresql://u:p%40w@h1,h2,h3/db", "h1,h2,h3"),
+        ("postgresql://h1:1,h2:2/db", "h1,h2"),
+        ("postgresql://u@/db?host=h1:1&host=h2:2", "h1,h2"),
+        ("postgres://u:a+b@h/db?sslmode=verify-full", "h"),
+        ("postgresql://u@[::1]:5432/db", "::1"),
+    ],
+)
+def test_it_leads_to_these_hosts(url: str, hosts: str) -> None:
+    engine = postgres_engine(url)
+    _, given = engine.dialect.create_connect_args(engine.url)
+    assert given["host"] == hosts and given["dbname"] == "db"
+
+
+@pytest.mark.parametrize(
+    "option", ["prepare_threshold=0", "row_factory=x", "sslmod=require", "autocommit=1", "pool_size=3"]
+)
+def test_an_option_that_is_none_is_named(option: str) -> None:
+    with pytest.raises(LedgerError, match=f"does not know: {option.partition('=')[0]}"):
+        postgres_engine(f"postgresql://u@h/db?{option}")
