@@ -56,10 +56,10 @@ class SourceError(SyncdError):
 
 
 class SourceUnavailable(SourceError):
-    """The source did not answer, is sealed, or asks to slow down. `whole`: asking for more is no use now.
+    """The source did not answer, is sealed, or asks to slow down.
 
-    `stalled`: a whole timeout was waited for already; only the next cycle asks again. `asks_to_wait`: it answers, and
-    has more asked of it than it allows; `retry_after`: for how many seconds, if it said so.
+    `whole`: the whole source is meant, not one path, so the next path is not asked for. `stalled`: it used up a full
+    timeout; only the next cycle asks again. `asks_to_wait`: it limits our rate; `retry_after`: seconds, if it said.
     """
 
     retryable = True

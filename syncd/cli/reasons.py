@@ -19,7 +19,10 @@ Reason = Annotated[
 
 
 def required_reason(given: str | None, what: str) -> str:
-    """The reason for `what`, asked for on a terminal. Raises `ConfigError` for none, or one that is no line of text."""
+    """`given`, or the reason for `what` that a person types when asked at the terminal.
+
+    Raises `ConfigError` for none, or one that is no line of text.
+    """
     # A script has nobody to answer. The question goes to stderr, so a redirected stdout neither hides nor holds it.
     if given is None and sys.stdin.isatty() and sys.stderr.isatty():
         given = typer.prompt(f"Reason for {what}", err=True)

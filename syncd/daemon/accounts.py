@@ -104,7 +104,7 @@ class ServerAccounts:
         return Principal(name=user, kind="proxy", may=frozenset(may), csrf=csrf) if may else None
 
     def by_session(self, session: str) -> Principal | None:
-        """Whose session it is, as long as it lasts and its token is the one that it began with."""
+        """The account of a session; None once it has ended, or the account has another token than at the login."""
         known = self._app.ledger.sessions.of(session)
         if known is None:
             return None
@@ -148,7 +148,10 @@ class ServerAccounts:
         self._note(STRANGER, {"count": 1})
 
     def end_count(self) -> None:
-        """Write down how many strangers came since the last line; called when the minute or the service ends."""
+        """Write one line to the audit trail: how many requests without a valid token came since the line before.
+
+        Called when the minute, or the service, ends.
+        """
         with self._turn:
             count, self._strangers = self._strangers, 0
             if self._counting is not None:

@@ -102,9 +102,9 @@ def _batch_id(cause: str, actions: Iterable[HeldAction]) -> str:
 
 
 def said_of_release(batch: str, outcome: ReleaseOutcome, done: str) -> str:
-    """What a release came to, in words. `done`: what follows from it.
+    """What a release came to, in words. `done`: the words for what happens next, where it let something go.
 
-    Raises `ConfigError` for an unknown batch, `PlanMoved` for one of which nothing waits any more.
+    Raises `ConfigError` if there is no such batch, `PlanMoved` if nothing of it waits any more.
     """
     if outcome is ReleaseOutcome.UNKNOWN:
         raise ConfigError(

@@ -193,40 +193,40 @@ class ReadOnlyJournal:
         log: Iterable[HistoryEntry] = (),
         audit: AuditBatch = NO_AUDIT,
     ) -> None:
-        """See `Journal`."""
+        """Keep nothing."""
 
     def findings(self, job: str, open_now: Mapping[tuple[str, str], Entry], serving: Iterable[str]) -> None:
-        """See `Journal`."""
+        """Keep nothing."""
 
     def problems(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
-        """See `Journal`."""
+        """Keep nothing."""
 
     def forget_problem(self, name: str) -> None:
-        """See `Journal`."""
+        """Keep nothing."""
 
     def paths(self, states: Iterable[PathState]) -> None:
-        """See `Journal`."""
+        """Keep nothing."""
 
     def news(self, jobs: Iterable[str]) -> None:
-        """See `Journal`."""
+        """Keep nothing."""
 
     def facts(self, facts: Facts) -> None:
-        """See `Journal`."""
+        """Keep nothing."""
 
     def waits(self, job: str, waiting: Iterable[HeldAction], serving: Iterable[str]) -> None:
-        """See `Journal`."""
+        """Keep nothing."""
 
     def listed(self, remote: Iterable[RemoteSecret]) -> None:
-        """See `Journal`."""
+        """Keep nothing."""
 
     def mount(self, source: str, mount: str, mount_id: str) -> None:
-        """See `Journal`."""
+        """Keep nothing."""
 
     def ran(self, run: LastRun) -> None:
-        """See `Journal`."""
+        """Keep nothing."""
 
     def follow(self, other: str, put: Iterable[Record]) -> None:
-        """See `Journal`."""
+        """Keep nothing."""
 
 
 class StateStore(Protocol):

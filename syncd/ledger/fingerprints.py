@@ -32,7 +32,7 @@ class Fingerprints:
 
     @property
     def key_id(self) -> str:
-        """What the ledger keeps to tell a missing or different key; says nothing about the key."""
+        """What the ledger keeps of the key, to notice a missing or another one; it does not tell the key."""
         return self.of(b"syncd key id")[:16]
 
 

@@ -128,7 +128,7 @@ class Metrics:
             self._families.objective.labels(job).set(number)
 
     def text(self) -> bytes:
-        """The exposition."""
+        """All metrics, in the text format that Prometheus reads."""
         return generate_latest(self.registry)
 
     def source_call(self, source: str, call: str) -> None:

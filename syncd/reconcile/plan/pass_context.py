@@ -174,6 +174,6 @@ def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, ti
 
 
 def _by_all(given: Iterable[Mapping[str, Grant]]) -> Mapping[str, Grant]:
-    """The permissions that hold by each clock."""
+    """The permissions that still hold by every one of the clocks."""
     first, *others = given
     return {name: grant for name, grant in first.items() if all(name in other for other in others)}

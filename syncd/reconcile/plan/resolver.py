@@ -195,7 +195,7 @@ class PlanResolver:
         return context.standing.handover.transfers(context.observed.desired.all, is_gone, is_left_out_by_tags)
 
     def _confirm(self, deletes: Sequence[Delete]) -> None:
-        """Look at each deletion that is due, just before it is sent."""
+        """Ask source and site once more of each deletion that is due; what they do not confirm is kept back."""
         context = self._context
         look = LastLook(
             context.runtime,

@@ -69,7 +69,10 @@ def is_finishing(action: Action) -> bool:
 
 
 def held_action(action: Action, cause: str, place: tuple[str, str, str]) -> HeldAction:
-    """What waits, with everything that a release is bound to. `place`: site, job and target."""
+    """The row of an action that waits for a person to release it: all that the release is bound to.
+
+    `place`: site, job and target.
+    """
     site, job, target = place
     record = action.record
     ref = action.record.ref if isinstance(action, Delete) else action.desired.ref

@@ -31,7 +31,7 @@ class BoundedAdapter(HTTPAdapter):
     """Gives a session of requests connections whose answers are bounded; other sessions keep their own."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Make the pools of these connections."""
+        """Called by requests: make its pools, of connections that are bounded."""
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 

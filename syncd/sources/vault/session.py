@@ -325,6 +325,6 @@ def _client(server: Server, session: requests.Session, namespace: str) -> hvac.C
 
 
 def _skew_note(error: Exception) -> str:
-    """A difference of clocks, of which a login with a signed token or request dies."""
+    """What to add to a refused login where the clocks differ, which signed tokens do not survive; else empty."""
     words = skew_in_words(error.skew) if isinstance(error, StatusError) else ""
     return f"; {words}" if words else ""
