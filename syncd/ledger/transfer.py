@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Boolean, Column, Integer, Table, func, select
@@ -33,8 +34,9 @@ def _are_names(value: object) -> bool:
     return isinstance(names, list) and all(isinstance(name, str) for name in names)
 
 
-def _is_whole_number(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value) is not None
+def _is_microseconds(value: object, most: int) -> bool:
+    is_number = isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value) is not None
+    return is_number and abs(int(str(value))) <= most
 
 
 FORMAT = "syncd-ledger/1"
@@ -54,7 +56,12 @@ STAYS = {
     tables.audit_checkpoints: "the same", tables.audit_shipped: "the same", tables.audit_pruned: "the same",
 }  # fmt: skip
 """What is not, and why."""
-FACTS = {"former_owners": _are_names, JUMPED_AT: _is_whole_number, JUMPED_BY: _is_whole_number}
+LONGEST_JUMP = 100 * 365 * timedelta(days=1) // tables.MICROSECOND
+FACTS: dict[str, Callable[[object], bool]] = {
+    "former_owners": _are_names,
+    JUMPED_AT: partial(_is_microseconds, most=tables.LAST_INSTANT),
+    JUMPED_BY: partial(_is_microseconds, most=LONGEST_JUMP),
+}
 """Of `meta` what cycles judge by: marks of before are at Wix still, protections end late after a clock jumped."""
 LEFT_OUT = {"seal", "fingerprint", "id"}
 """Columns that are made anew; `id` numbers the history's lines in their order."""

@@ -166,7 +166,7 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
     for a source without versions.
     """
     source = runtime.source(item.source)
-    entry = next((entry for entry in source.find(item.rule, item.path).entries), None)
+    entry = next(iter(runtime.found(item.source, item.rule, item.path, item.job.name).entries), None)
     # No entry may be a failure as well as an absence, so the path is not said to be gone.
     if entry is None:
         raise SourceError(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from syncd.domain import Rule, Snapshot
 from syncd.domain.decisions import Labels
 from syncd.domain.governance import GovernanceRule
 from syncd.domain.job import Job
@@ -22,8 +23,9 @@ from syncd.domain.ports import (
     Target,
     TellWait,
 )
-from syncd.errors import SyncdError
+from syncd.errors import SourceError, SyncdError
 from syncd.reconcile.desired.desired_state import Naming
+from syncd.reconcile.observe.mounts import expected, without_conflicting_mount
 from syncd.reconcile.observe.source_observer import SourceAccess
 
 WORKERS = 20
@@ -79,6 +81,22 @@ class Runtime:
             clock=self.clock,
             configured=frozenset(job.source for job in self.jobs.values()),
         )
+
+    def found(self, source: str, rule: Rule, path: str, job: str = "") -> Snapshot:
+        """What a source has of one path, asked for directly, at the place that the ledger knows.
+
+        `job`: whose secrets tell which place that is, where the source has another name than before. Raises
+        `SourceError`, also where the source leads to another place: what that has says nothing of ours.
+        """
+        snapshot = self.source(source).find(rule, path)
+        configured = {item.source for item in self.jobs.values()}
+        taken_over = self.store.orphaned_mounts(source, configured, job)
+        known = expected(self.store.known_mounts(source), taken_over, snapshot.mount, rule.path.prefix)
+        checked = without_conflicting_mount(source, known, snapshot)
+        if checked is not snapshot:
+            failure = checked.failures[0]
+            raise SourceError(f"source {source}: {failure.location}: {failure.message}", hint=failure.hint)
+        return snapshot
 
     def _takers(self, asking: Job, paths: Collection[str]) -> list[str]:
         """The jobs that take any of these paths of a job's source, that one first."""

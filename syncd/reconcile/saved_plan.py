@@ -123,13 +123,21 @@ def check(kept: list[dict[str, Any]], planned: PlannedPass) -> None:
     if len(same) != len(kept):
         names = {action["name"] for action in same}
         moved = ", ".join(sorted(str(action["name"]) for action in kept if action["name"] not in names)[:5])
-        settled = {finding.name for finding in planned.plan.findings if finding.kind is FindingKind.UNCHANGED}
         # Nothing has moved where the plan was applied before: whoever applies it twice is told so.
-        if settled >= {action["name"] for action in kept} - names:
+        if all(_is_carried_out(action, planned) for action in kept if action["name"] not in names):
             raise PlanMoved(f"the plan was carried out already: {moved}", hint="look again with: syncd plan")
         raise PlanMoved(
             f"what the plan touches has moved: {moved}; nothing was done", hint="look again with: syncd plan"
         )
+
+
+def _is_carried_out(action: Mapping[str, Any], planned: PlannedPass) -> bool:
+    """Is the site as this action would leave it?"""
+    if action["action"] == "delete":
+        return action["remote_id"] not in {secret.id for secret in planned.remote}
+    settled = {finding.name for finding in planned.plan.findings if finding.kind is FindingKind.UNCHANGED}
+    versions = {record.name: _shown(record.version) for record in planned.records}
+    return action["name"] in settled and versions.get(action["name"]) == action["to_version"]
 
 
 def exactly(kept: list[dict[str, Any]]) -> Callable[[PlannedPass], Plan]:

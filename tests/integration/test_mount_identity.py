@@ -15,6 +15,7 @@ from syncd.reconcile.run_job import Run, sync_job
 from tests.chaos.peers import Answer, peer, vault
 from tests.lab import AWS_ENVIRON, Bao, Lab
 from tests.support.aws import rule
+from tests.support.elsewhere import elsewhere
 from tests.support.policies import DELETING
 
 
@@ -180,3 +181,28 @@ def test_no_mount_is_accepted_under_a_cycle(lab: Lab, bao: Bao, monkeypatch: pyt
         assert busy.code == 7 and "a cycle" in busy.err, busy.err
         assert app.ledger.known_mounts("vault"), "nothing was forgotten"
     assert lab.run("state", "remount", "vault", f"{bao.mount}/").code == 0
+
+
+@pytest.mark.parametrize("words", [("x_v",), ("x_v", "--to", "1")])
+@pytest.mark.parametrize("renamed", [False, True])
+def test_no_older_version_is_taken_from_a_place_that_is_not_believed(
+    lab: Lab, bao: Bao, words: tuple[str, ...], renamed: bool
+) -> None:
+    other = elsewhere(bao)
+    for place in (bao, other):
+        for version in ("1", "2", "3"):
+            place.put("app/x", v=f"{version} of {'ours' if place is bao else 'theirs'}")
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    assert lab.run("sync").code == 0
+    right = dict(lab.config["sources"]["vault"])
+    lab.config["sources"]["vault"]["namespace"] = other.namespace
+    if renamed:
+        lab.config["sources"]["new"] = lab.config["sources"].pop("vault")
+        lab.config["jobs"]["job"]["source"] = "new"
+    refused = lab.run("rollback", *words, "--reason", "x")
+    assert refused.code == 4 and "state remount" in refused.err, refused.err
+    assert lab.run("audit", "show", "--event", "secret.rolled_back", "--json").json == []
+    lab.config["sources"] = {"vault": right}
+    lab.config["jobs"]["job"]["source"] = "vault"
+    assert lab.run("sync").code == 0 and lab.site.values() == {"x_v": "3 of ours"}

@@ -114,6 +114,10 @@ def spoil_clock(content: Any) -> None:
     content["facts"] = {JUMPED_BY: "soon"}
 
 
+def spoil_jump(content: Any) -> None:
+    content["facts"] = {JUMPED_BY: "9" * 18}
+
+
 def spoil_facts(content: Any) -> None:
     content["facts"] = {"owner": "somebody"}
 
@@ -134,6 +138,7 @@ def spoil_schema(content: Any) -> None:
         spoil_owner,
         spoil_former_owners,
         spoil_clock,
+        spoil_jump,
         spoil_facts,
         spoil_schema,
     ],

@@ -128,6 +128,31 @@ def test_a_plan_that_is_applied_twice(synced: Lab, bao: Bao) -> None:
     assert synced.run("plan", "--out", plan).code == 0 and synced.run("apply", plan).code == 0
     again = synced.run("apply", plan)
     assert again.code == 6 and "the plan was carried out already: x_v" in again.err
+    bao.put("app/x", v="newer still")
+    synced.run("sync")
+    moved = synced.run("apply", plan)
+    assert moved.code == 6 and "what the plan touches has moved: x_v" in moved.err, (
+        "that version never went by the plan"
+    )
+
+
+@pytest.mark.parametrize("put_back", [True, False])
+def test_a_deletion_of_a_kept_plan_is_carried_out_where_it_is_gone(synced: Lab, bao: Bao, put_back: bool) -> None:
+    job = synced.config["jobs"]["job"]
+    bao.put("app/other", v="1")
+    synced.run("sync")
+    job.update(deletion_policy="delete", deletion_grace="0s", guard={"max_deletes": 0})
+    bao.remove("app/x")
+    synced.run("sync")
+    job["guard"] = {"max_deletes": 5}
+    plan = str(synced.folder / "plan.json")
+    assert synced.run("plan", "--out", plan).code == 0
+    if put_back:
+        bao.put("app/x", v="back")
+    synced.run("sync")
+    again = synced.run("apply", plan)
+    said = "what the plan touches has moved: x_v" if put_back else "the plan was carried out already: x_v"
+    assert again.code == 6 and said in again.err and ("x_v" in synced.ids()) is put_back
 
 
 def test_check_warns_of_a_rule_that_selects_nothing(synced: Lab, bao: Bao) -> None:

@@ -75,7 +75,8 @@ class PathChecks:
             return None, "no rule of its job selects it any more"
         try:
             source = self._runtime.source(job.source)
-            entries = [entry for entry in source.find(rule, record.ref.path).entries if entry.pin == record.pin]
+            found = self._runtime.found(job.source, rule, record.ref.path, job.name)
+            entries = [entry for entry in found.entries if entry.pin == record.pin]
             fields = [fields_of(result.document) for result in source.read(entries) if result.document is not None]
         except SyncdError as error:
             return None, error.message
