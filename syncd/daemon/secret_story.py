@@ -33,7 +33,9 @@ def secret_story(
     ref = record.ref if record else problems[0].ref
     same = [row for row in app.ledger.records_from(ref.source, ref.path) if row.ref == ref] if ref else []
     served = app.served
-    places = [secret_row(app, record, served, now) for record in same]
+    places = sorted(
+        (secret_row(app, record, served, now) for record in same), key=lambda row: (row["target"], row["name"])
+    )
     rollback = app.ledger.rollback_of(ref.source, ref.path) if ref else None
     run = app.ledger.last_run(site, job)
     asked = Filter(site=site, name=name)
