@@ -110,7 +110,7 @@ MUTANTS = (
       CHAOS + "test_side_by_side.py::test_a_person_who_edits_what_is_to_be_deleted"),
     M("an unverified secret is not deleted unseen", "reconcile/plan/rows_unwanted.py:_of_presence",
       "if not record.unverified or row.listed is None:", "if record is not None or row.listed is None:",
-      INTEGRATION + "test_lost_answers.py::test_an_unwanted_secret_whose_write_was_lost_says_so"),
+      INTEGRATION + "test_lost_answers.py::test_an_unwanted_secret_whose_write_was_lost_goes_where_the_value_is_ours"),
     M("somebody else's secret is a conflict", "reconcile/plan/rows_wanted.py:_foreign",
       "if row.policies.adopt or granted:", "if row.policies is not None:",
       CYCLE + "test_somebody_elses_secret_is_untouched_and_adopted_only_on_request"),
