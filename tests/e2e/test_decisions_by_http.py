@@ -20,6 +20,8 @@ from tests.support.daemon import ask, running
 from tests.support.policies import closed
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.kind
+
 
 @dataclass
 class World:

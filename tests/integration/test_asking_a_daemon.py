@@ -33,6 +33,7 @@ def token(lab: Lab) -> Path:
     return lab.secret_file("token", secrets.token_hex(24))
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -56,6 +57,7 @@ def test_nothing_on_no_site_is_not_everywhere(lab: Lab, token: Path) -> None:
         assert nothing.code == 0 and "nothing waits" in nothing.out
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     "environ",
     [
@@ -86,6 +88,7 @@ def test_the_token_passes_no_proxy_of_the_environment(
     assert said.code == 0 and len(asked) == 1 and not through, said.err
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(("code", "status"), [(1, 409), (3, 400), (4, 502), (5, 502), (6, 409), (7, 503), (None, 403)])
 def test_a_refusal_ends_as_the_same_command_without_a_daemon(
     lab: Lab, token: Path, code: int | None, status: int

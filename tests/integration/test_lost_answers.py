@@ -80,6 +80,7 @@ def test_adoption_does_not_throw_our_own_id_away(lab: Lab, bao: Bao) -> None:
     assert lab.ledger()["a_v"] == ours
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("lost", ["reset_after", "reset_before"])
 @pytest.mark.parametrize("holds", ["ours", "theirs", "what may not be read"])
 def test_an_unwanted_secret_whose_write_was_lost_goes_where_the_value_is_ours(

@@ -183,6 +183,7 @@ def test_no_mount_is_accepted_under_a_cycle(lab: Lab, bao: Bao, monkeypatch: pyt
     assert lab.run("state", "remount", "vault", f"{bao.mount}/").code == 0
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("words", [("x_v",), ("x_v", "--to", "1")])
 @pytest.mark.parametrize("renamed", [False, True])
 def test_no_older_version_is_taken_from_a_place_that_is_not_believed(

@@ -164,6 +164,7 @@ def test_what_is_no_json(job: Lab, text: str) -> None:
     assert job.run("state", "import", str(job.folder / "nowhere")).code == 3
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("names", [1, 2], ids=["one move", "two moves"])
 def test_marks_with_a_name_of_before_are_ours_after_the_move(job: Lab, bao: Bao, names: int) -> None:
     job.wix.fault("504_after", "PATCH", times=1000)

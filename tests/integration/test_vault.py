@@ -444,6 +444,7 @@ def test_idle_cycles_read_no_value(lab: Lab, tmp_path: Path) -> None:
         assert [one.method for one in lab.wix.seen] == ["GET"]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     ("status", "words"),
     [

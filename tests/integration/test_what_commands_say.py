@@ -136,6 +136,7 @@ def test_a_plan_that_is_applied_twice(synced: Lab, bao: Bao) -> None:
     )
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("put_back", [True, False])
 def test_a_deletion_of_a_kept_plan_is_carried_out_where_it_is_gone(synced: Lab, bao: Bao, put_back: bool) -> None:
     job = synced.config["jobs"]["job"]
