@@ -17,6 +17,7 @@ from syncd.cli.context import end_of_span, moment
 from syncd.cli.output import shortened, show, show_json, show_table, warn
 from syncd.cli.parameters import Json
 from syncd.domain.audit import KEYS
+from syncd.domain.readable import readable
 from syncd.errors import ConfigError, LedgerError
 
 if TYPE_CHECKING:
@@ -117,8 +118,8 @@ def _row(line: Mapping[str, Any]) -> list[Any]:
     where = line["target"] or line["site"]
     cells = (line["at"][:19], line["event"], line["outcome"], line["name"], where, line["from"], line["to"])
     # What a configuration leaves out says nothing.
-    said = {key: value for key, value in line["detail"].items() if key != "message" and value not in (None, {}, [], "")}
-    detail = " ".join(f"{key}={shortened(str(value), 40)}" for key, value in said.items())
+    said = {key: words for key, value in line["detail"].items() if key != "message" and (words := readable(value))}
+    detail = " ".join(f"{key}={shortened(words, 40)}" for key, words in said.items())
     more = (line["actor"]["id"], line["reason"], line["rule"], line["seq"], line["stream"], detail)
     return [cell or "-" for cell in (*cells, *more)]
 

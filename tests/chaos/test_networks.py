@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -18,7 +17,7 @@ from tests.chaos.arena import Verdict
 from tests.chaos.wire import Wire, wire
 from tests.lab import Bao, Lab
 from tests.support.daemon import ask, running
-from tests.support.waiting import until
+from tests.support.waiting import until, within
 
 Tally = Callable[..., None]
 PEERS = ("vault", "aws", "wix")
@@ -82,17 +81,15 @@ def test_a_bad_network(
     monkeypatch.setattr(syncd.transport.urllib3_limits, "CALL_SECONDS", QUICK)
     monkeypatch.setattr(syncd.targets.wix.http, "CALL_SECONDS", QUICK)
     break_it(wires[peer], fault)
-    started = time.monotonic()
-    done = lab.run("sync", "--wait", "1s", options=("--debug",))
-    took = time.monotonic() - started
+    # What is broken is asked once a job where it stalls, and a few times with pauses where it cuts.
+    with within(60 if fault in HARMLESS else 12 if "cut" in fault else 2 * QUICK + 2):
+        done = lab.run("sync", "--wait", "1s", options=("--debug",))
     said = done.out + done.err
     if fault in HARMLESS:
         assert done.code == 0, said
     else:
         assert done.code == (5 if peer == "wix" else 4), said
         assert ("fix" in said and "127.0.0.1" in said) or "AWS" in said, said
-        # What is broken is asked once a job where it stalls, and a few times with pauses where it cuts.
-        assert took < (2 * QUICK + 2 if "cut" not in fault else 12), f"{took:.1f} s: {said}"
     assert "Traceback" not in said and "bug" not in said, said
     wires[peer].heal()
     monkeypatch.undo()
@@ -136,10 +133,10 @@ def test_the_daemon_lives_and_stops_while_every_peer_stalls(
         for _ in range(5):
             assert ask(url + "/livez")[0] == 200
         assert ask(url + "/metrics")[0] == 200 and ask(url + "/readyz")[0] == 503
-        started = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 0 and time.monotonic() - started < 10, err
+        with within(10):
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
     for one in wires.values():
         one.heal()
     lab.config["jobs"]["aws"]["targets"] = ["shop"]
@@ -152,11 +149,9 @@ def test_the_daemon_lives_and_stops_while_every_peer_stalls(
 def test_one_timeout_as_it_is_shipped(wired: tuple[Lab, dict[str, Wire]], tally: Tally, fault: str, peer: str) -> None:
     lab, wires = wired
     break_it(wires[peer], fault)
-    started = time.monotonic()
-    done = lab.spawn("sync", "aws" if peer == "aws" else "vault")
-    took = time.monotonic() - started
+    with within(8 + 3):
+        done = lab.spawn("sync", "aws" if peer == "aws" else "vault")
     assert done.code == (5 if peer == "wix" else 4), done.err
-    assert took < 8 + 3, f"{took:.1f} s: {done.err}"
     wires[peer].heal()
     tally(f"network {fault}, 8 s a call", verdict(lab, done.out + done.err), peer)
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from syncd.domain.readable import readable
+
 PAGES = (
     ("", "Overview"), ("secrets", "Secrets"), ("governance", "Governance"), ("activity", "Activity"), ("jobs", "Jobs"),
 )  # fmt: skip
@@ -69,7 +71,7 @@ _ENVIRONMENT = Environment(
     loader=PackageLoader("syncd.web.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
 _ENVIRONMENT.filters |= {
-    "exact": exact, "ago": ago, "tone": tone, "plain": plain, "instant": instant,
+    "exact": exact, "ago": ago, "tone": tone, "plain": plain, "instant": instant, "readable": readable,
     "code_tone": lambda code: CODES.get(code, ("bad", ""))[0],
     "code_words": lambda code: CODES.get(code, ("", f"exit code {code}"))[1],
 }  # fmt: skip
