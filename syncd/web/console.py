@@ -24,6 +24,7 @@ from syncd.web.auth import (
     set_cookie,
     who_asks,
 )
+from syncd.web.last_done import LastDone
 from syncd.web.pages.rendering import CODES, rendered
 from syncd.web.principal import Principal
 from syncd.web.service import Service
@@ -81,7 +82,7 @@ class Console:
     """The routes of the pages."""
 
     def __init__(self, service: Service) -> None:
-        self._service, self._limit = service, LoginLimit()
+        self._service, self._limit, self._done = service, LoginLimit(), LastDone()
 
     def routes(self) -> list[Route]:
         """Pages, forms, and the report to take away."""
@@ -106,6 +107,7 @@ class Console:
             Route("/activity", self._reader(self._activity)),
             Route("/jobs", self._reader(self._jobs)),
             Route("/report.{form}", self._reader(self._report)),
+            Route("/done", self._reader(self._what_was_done)),
             Route("/login", self._login, methods=["POST"]),
             Route("/logout", self._logout, methods=["POST"]),
             *(Route(f"/{path}", self._doer(right, deed), methods=["POST"]) for path, (right, deed) in deeds.items()),
@@ -214,7 +216,19 @@ class Console:
             again["fields"] = {key: value for key, value in form.items() if key not in {*AGAIN, "csrf"}}
             more |= {"again": again}
             return page("message.html", who, request, status_of(error), title="That was not done", **more)
-        return page("message.html", who, request, title="Done", said=said, back=_page_of(request.url.path, form))
+        back = _page_of(request.url.path, form)
+        if "read" not in who.may:
+            return page("message.html", who, request, title="Done", said=said, back=back)
+        self._done.put(who, said, back)
+        # Elsewhere, so that a page that is read anew does nothing a second time.
+        return RedirectResponse("/done", 303)
+
+    def _what_was_done(self, who: Principal, request: Request) -> Response:
+        known = self._done.of(who)
+        if known is None:
+            return RedirectResponse("/", 303)
+        said, back = known
+        return page("message.html", who, request, title="Done", said=said, back=back)
 
     def _overview(self, who: Principal, request: Request) -> Response:
         data, fault = self._service.overview(who), self._service.configuration()

@@ -67,6 +67,8 @@ class Client:
         if set_cookie.startswith("syncd_session="):
             self.cookie = set_cookie.partition(";")[0]
         connection.close()
+        if answer.status == 303 and answer.getheader("Location") == "/done":
+            return self.ask("GET", "/done", **headers)
         return answer.status, text, answer
 
     def log_in(self, token: str, **headers: str) -> Any:
@@ -227,6 +229,22 @@ def test_who_may_what(world: World) -> None:
     assert alice.ask("POST", "/release", genuine)[0] == 200
     denied = world.lab.run("audit", "show", "--event", "access.denied", "--json").json
     assert {line["actor"]["id"] for line in denied} >= {"reader", "alice", "anonymous"}
+
+
+@pytest.mark.browser
+def test_a_page_that_is_read_anew_does_nothing_again(world: World) -> None:
+    one, other = Client(world.url), Client(world.url)
+    one.log_in(world.tokens["alice"])
+    other.log_in(world.tokens["alice"])
+    assert one.ask("GET", "/done")[0] == 303, "nothing was done yet"
+    form = {"scope": "job", "name": "payments", "reason": "reload", "csrf": one.csrf()}
+    assert "payments is paused" in one.ask("POST", "/pause", form)[1]
+    for _ in range(2):
+        status, text, _ = one.ask("GET", "/done")
+        assert status == 200 and "payments is paused" in text and "/jobs" in text
+    assert other.ask("GET", "/done")[0] == 303, "it is of that session alone"
+    lines = [line for line in world.lab.run("audit", "show", "--json").json if line["event"] == "job.paused"]
+    assert len(lines) == 1
 
 
 @pytest.mark.browser
