@@ -15,6 +15,7 @@ from syncd.domain import (
     FindingKind,
     Held,
     Plan,
+    Reason,
     Update,
     brings_another_value,
     puts_back,
@@ -168,12 +169,23 @@ def _is_judged(action: Action) -> bool:
 
 def objection_to(action: Action, windows: Windows, now: datetime) -> str:
     """Why the job's windows keep an action back at this moment; empty if they do not."""
-    # A version that somebody takes back may be a leaked one: a site that lacks the older one does not wait for it.
-    if isinstance(action, Update) and action.desired.rolled_back:
-        record = action.record
-        if record.unverified or version_label(record.version) != version_label(action.desired.version):
-            return ""
+    if isinstance(action, Update) and _takes_back(action):
+        return ""
     return windows.objection(type(action).__name__.lower(), now)
+
+
+def _takes_back(action: Update) -> bool:
+    """Does it only give a site the older version of the very secret that is there?
+
+    A version that somebody takes back may be a leaked one, so a site that lacks the older one does not wait for it. A
+    name that the configuration gives to another secret by now, or another form of the value, does.
+    """
+    record, desired = action.record, action.desired
+    is_of_rollback = action.reason is Reason.ROLLED_BACK or (
+        action.reason is Reason.UNVERIFIED and desired.rolled_back and bool(record.version)
+    )
+    is_same_secret = (record.ref, record.pin) == (desired.ref, desired.pin)
+    return is_of_rollback and is_same_secret and version_label(record.version) != version_label(desired.version)
 
 
 def _denied(action: Create | Update, hit: Hit) -> Iterator[Finding]:
