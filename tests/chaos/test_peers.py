@@ -48,8 +48,8 @@ WIDE = json.dumps({"secrets": "\U0001f600" + "x" * (7 * MEGABYTE)}, ensure_ascii
 GUID = "00000000-0000-4000-8000-000000000001"
 
 LISTINGS: dict[str, tuple[Callable[[], Answer], str]] = {
-    "100 MB": (lambda: Answer(hundred_megabytes(b'{"secrets":[')), "AnswerTooLarge"),
-    "a gzip bomb": (bomb, "AnswerCompressed"),
+    "100 MB": (lambda: Answer(hundred_megabytes(b'{"secrets":[')), "answer too large"),
+    "a gzip bomb": (bomb, "answer compressed"),
     "nested 200,000 deep": (lambda: Answer(DEEP), "no usable answer"),
     "millions of objects": (lambda: Answer(crowd(b'{"secrets":[', b"]}", 8_000_000)), "no usable answer"),
     "one wide character in 7 MB": (lambda: Answer(WIDE), "the listing is no list"),
