@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from syncd.bootstrap.app import App
@@ -55,7 +57,13 @@ def secrets_page(app: App, who: Principal, asked: Mapping[str, str], known: Mapp
     if begun + PAGE < len(never):
         return {"rows": never[begun : begun + PAGE], "next": f"{NEVER}{begun + PAGE}", "as_of": now}
     records, more = app.ledger.find(search, served, now)
-    rows = never[begun:] + [secret_row(app, record, served, now) for record in records]
+    found = [secret_row(app, record, served, now) for record in records]
+    if order == "name":
+        # Within a page by what people call the sites; the database knows their keys alone.
+        found = [
+            row for _, same in groupby(found, itemgetter("name")) for row in sorted(same, key=itemgetter("target"))
+        ]
+    rows = never[begun:] + found
     return {"rows": rows, "next": _cursor(records[-1], order) if more else None, "as_of": now}
 
 
@@ -85,7 +93,7 @@ def row_of_problem(problem: OpenProblem, target: str) -> dict[str, Any]:
 def _never_arrived(app: App, who: Principal, asked: Search) -> list[dict[str, Any]]:
     """Names without a row in the ledger: denied, held, in conflict, failed before they came."""
     found = []
-    for problem in sorted(app.ledger.problems_of_no_row(), key=lambda member: (member.subject, member.site)):
+    for problem in app.ledger.problems_of_no_row():
         target = app.first_target_on(problem.site, problem.job)
         fits = problem.kind == asked.status or not asked.status
         fits = fits and asked.job in {"", problem.job} and (asked.sites is None or problem.site in asked.sites)
@@ -93,7 +101,7 @@ def _never_arrived(app: App, who: Principal, asked: Search) -> list[dict[str, An
         fits = fits and asked.text.lower() in f"{problem.subject} {problem.ref or ''} {target}".lower()
         if fits and who.sees(target):
             found.append(row_of_problem(problem, target))
-    return found
+    return sorted(found, key=itemgetter("name", "target", "site", "job"))
 
 
 def see_choice(given: str, known: Any, what: str) -> None:
