@@ -60,9 +60,8 @@ def secrets_page(app: App, who: Principal, asked: Mapping[str, str], known: Mapp
     found = [secret_row(app, record, served, now) for record in records]
     if order == "name":
         # Within a page by what people call the sites; the database knows their keys alone.
-        found = [
-            row for _, same in groupby(found, itemgetter("name")) for row in sorted(same, key=itemgetter("target"))
-        ]
+        alike = groupby(found, itemgetter("name"))
+        found = [row for _, same in alike for row in sorted(same, key=itemgetter("target"))]
     rows = never[begun:] + found
     return {"rows": rows, "next": _cursor(records[-1], order) if more else None, "as_of": now}
 

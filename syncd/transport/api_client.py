@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,11 +35,10 @@ class ApiClient:
     """
 
     def __init__(self, server: str, token_file: Path) -> None:
-        parts = urlsplit(server)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
-            raise ConfigError(f"--server {server} is no address", hint="write https://HOST:PORT")
+        # Nothing of what is no address is shown: it may hold a password, or be the token.
+        self._origin, self._base = _address(server)
         # A bearer token over plain http is everybody's on the way.
-        if parts.scheme == "http" and not is_loopback(server):
+        if self._origin.startswith("http:") and not is_loopback(self._origin):
             raise ConfigError("--server sends the token in the clear over plain http", hint="use https")
         try:
             token = read_bounded(token_file, MOST_TOKEN_BYTES).decode().strip()
@@ -48,7 +48,7 @@ class ApiClient:
         # HTTP libraries name a header that they cannot send, and so the token in it.
         if not token or not all("!" <= char <= "~" for char in token):
             raise ConfigError(f"{token_file} holds no token", hint="one line of visible ASCII")
-        self._base, self._headers = server.rstrip("/"), {"Authorization": f"Bearer {token}"}
+        self._headers = {"Authorization": f"Bearer {token}"}
 
     def rows(self, path: str, keys: Collection[str], /, **query: str) -> list[dict[str, Any]]:
         """The rows of `GET /api/v1/PATH`, each with these keys. Raises `SyncdError` as the daemon means it."""
@@ -90,7 +90,21 @@ class ApiClient:
         raise self._no_daemon(f"HTTP {answer.status_code}, in no words of a daemon's")
 
     def _no_daemon(self, why: str) -> SourceError:
-        return SourceError(f"the daemon at {self._base} does not answer as one ({why})", hint="see --server")
+        return SourceError(f"the daemon at {self._origin} does not answer as one ({why})", hint="see --server")
+
+
+def _address(server: str) -> tuple[str, str]:
+    """Its origin, which may be shown, and the whole address. Raises `ConfigError`."""
+    with suppress(ValueError):
+        parts = urlsplit(server)
+        # Read to see that it is one: a port that is none raises.
+        port = parts.port or 0
+        is_plain = "@" not in server and not parts.query and not parts.fragment and server.isprintable()
+        if parts.scheme in {"http", "https"} and parts.hostname and is_plain and port >= 0:
+            origin = f"{parts.scheme}://{parts.netloc}"
+            return origin, f"{origin}{parts.path.rstrip('/')}"
+    hint = "write https://HOST:PORT, without a user, a password or a query: the token goes into --token-file"
+    raise ConfigError("--server is no address of a daemon", hint=hint)
 
 
 def _refusal(status: int, content: dict[str, Any]) -> SyncdError:

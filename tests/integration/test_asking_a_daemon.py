@@ -98,3 +98,18 @@ def test_a_refusal_ends_as_the_same_command_without_a_daemon(
         for words in ASKING:
             said = lab.run(*words, "--server", url, "--token-file", str(token))
             assert said.code == (code or 3) and "so it is" in said.err and "this" in said.err
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(
+    "server",
+    [
+        "https://user:{}@127.0.0.1:1", "https://:{}@127.0.0.1:1", "https://{}@127.0.0.1:1", "https://127.0.0.1:1?token={}",
+        "https://127.0.0.1:1#{}", "{}", "ftp://{}", "https://[{}", "https://127.0.0.1:{}", "https:///{}", "http://{}",
+    ],
+)  # fmt: skip
+def test_what_is_no_address_is_not_shown(lab: Lab, token: Path, server: str) -> None:
+    planted = secrets.token_hex(16)
+    for words in (("held",), ("where", "kv/app/x"), ("pause", "job", "--reason", "x")):
+        said = lab.run(*words, "--server", server.format(planted), "--token-file", str(token))
+        assert said.code == 3 and planted not in said.out + said.err and "--server" in said.err, said
