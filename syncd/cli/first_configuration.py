@@ -53,6 +53,9 @@ JOB = """\
     secrets:
       - path: {path}
         name: "{name}"
+{more}"""
+JSON_FIELDS = """\
+        # field: "*"                     # one secret for each key of a JSON document; then name: "{path}_{field}"
 """
 DELETION = """\
     # Deletion is off. With it, what is gone at the source goes at Wix after a day of observed absence:
@@ -84,8 +87,13 @@ def composed(answers: Mapping[str, str]) -> str:
     text, jobs = HEAD.format(owner=answers["--owner"], state=answers["--state"]) + SOURCES, ""
     if source != "aws":
         text += VAULT.format(address=answers["--address"], auth=AUTHS[answers["--auth"]])
-        jobs += JOB.format(source="vault", path=answers["--path"], name="{path}_{field}")
+        jobs += JOB.format(source="vault", path=answers["--path"], name="{path}_{field}", more="")
     if source != "vault":
         text += AWS.format(region=answers["--region"])
-        jobs += JOB.format(source="aws", path=answers["--aws-path" if source == "both" else "--path"], name="{path}")
+        jobs += JOB.format(
+            source="aws",
+            path=answers["--aws-path" if source == "both" else "--path"],
+            name="{path}",
+            more=JSON_FIELDS.format(),
+        )
     return text + TAIL.format(site_id=answers["--site-id"]) + jobs + DELETION

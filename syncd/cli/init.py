@@ -93,6 +93,9 @@ def _answer(value: str | None, option: str, question: str, answers: Mapping[str,
         _see_answer(option, value, answers)
         return value.strip()
     offered = None if option == "--site-id" else "prod/shop/*" if _is_of_aws(option, answers) else EXAMPLES[option]
+    from syncd.config.slips import SITE_ID
+
+    doubted = None
     while True:
         value = str(typer.prompt(question, default=offered, err=True))
         try:
@@ -101,6 +104,10 @@ def _answer(value: str | None, option: str, question: str, answers: Mapping[str,
         except ConfigError as error:
             reason = "; ".join(problem.split(": ", 2)[-1] for problem in error.problems) or error.message
             warn(f"  that does not fit: {reason}")
+            continue
+        if option == "--site-id" and not SITE_ID.fullmatch(value.strip()) and value != doubted:
+            warn("  no id as Wix gives them: 8-4-4-4-12 hex digits, a GUID; give it once more to keep it")
+            doubted = value
             continue
         return value.strip()
 

@@ -55,7 +55,7 @@ def plan(
     codes, plans, failed = set(), [], list[dict[str, str]]()
     total: Counter[str] = Counter()
     errors: list[tuple[str, str, SyncdError]] = []
-    wishes, parts = Wishes(), list[Part]()
+    wishes, parts, held = Wishes(), list[Part](), 0
     with context.obj.open(writable=False) as app:
         # One for all jobs: each source and site is listed once for the whole plan, so its parts agree.
         cache = ObservationCache()
@@ -76,6 +76,7 @@ def plan(
                 planned.plan = replace(planned.plan, actions=fresh)
                 findings = (*planned.plan.findings, *planned.desired.findings, *disputed, *planned.noticed)
                 total.update(map(verb_of, planned.plan.actions))
+                held += len(planned.plan.held)
                 codes |= {finding.exit_code or int(finding.kind in FAILING_KINDS) for finding in findings}
                 # A source that was read in part only is 4, though all the rest was planned.
                 codes |= {4} if planned.source.failures else set()
@@ -89,8 +90,7 @@ def plan(
                 if form == "md":
                     parts.append(_part(job.name, target, planned, findings))
                 else:
-                    _show_plan(job.name, target, planned, findings)
-                    show(f"  paused      {rests}; sync sends nothing meanwhile") if rests else None
+                    _show_plan(job.name, target, planned, findings, rests)
         # No findings and no times: the same inputs give the same file, byte for byte, and `read` refuses any other key.
         content = {
             "format": planfile.FORMAT,
@@ -106,7 +106,7 @@ def plan(
     if out is not None:
         _keep(out, content, is_complete=not codes - {0, 1, 6})
     if not as_json and form == "table" and len(plans) > 1:
-        show(f"in all: {_tally(total)}")
+        show(f"in all: {_tally(total)}{f', {held} held' if held else ''}")
     code = worst(codes)
     # What failed outweighs what waits: 3, 4, 5 and 7 say that this plan is not the whole one.
     return 2 if detailed_exitcode and total and code in {0, 1, 6} else code
@@ -137,18 +137,21 @@ def _part(job: str, target: str, planned: PlannedPass, findings: tuple[Finding, 
     return Part(job=job, target=target, rows=[_row(action) for action in planned.plan.actions], notes=notes)
 
 
-def _show_plan(job: str, target: str, planned: PlannedPass, findings: tuple[Finding, ...]) -> None:
+def _show_plan(job: str, target: str, planned: PlannedPass, findings: tuple[Finding, ...], rests: str) -> None:
     from syncd.reconcile.saved_plan import unversioned
 
     actions = planned.plan.actions
     same = sum(finding.kind is FindingKind.UNCHANGED for finding in findings)
-    show(f"{job} -> {target}: {_tally(Counter(map(verb_of, actions)))}, {same} unchanged")
+    held = f", {len(planned.plan.held)} held" if planned.plan.held else ""
+    show(f"{job} -> {target}: {_tally(Counter(map(verb_of, actions)))}, {same} unchanged{held}")
     if actions:
         show_table(["ACTION", "NAME", "FROM", "TO", "WHY", "SOURCE"], [_row(action) for action in actions])
     if any(unversioned(action) for action in actions):
         show("  KV v1 has no versions: a kept plan leaves these out, `syncd sync` sends them")
     for line in problems(findings, None, planned.source.failures):
         show(line)
+    if rests:
+        show(f"  paused      {rests}; sync sends nothing meanwhile")
     show()
 
 

@@ -28,7 +28,7 @@ def required_reason(given: str | None, what: str) -> str:
         given = typer.prompt(f"Reason for {what}", err=True)
     reason = (given or "").strip()
     if not reason:
-        raise ConfigError(f"{what} overrides a safeguard, and needs a reason", hint="add: --reason 'why'")
+        raise ConfigError(f"{what} needs a reason, which is kept in the audit trail", hint="add: --reason 'why'")
     if len(reason) > LONGEST or not reason.isprintable():
         raise ConfigError(
             f"--reason takes at most {LONGEST} characters, without line breaks or control characters",

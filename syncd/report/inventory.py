@@ -66,7 +66,7 @@ class Report:
     def sections(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """Each part with its title."""
         yield "Secrets", self.secrets
-        yield "Rules that are broken", self.hits
+        yield "What rules hit: broken, or held by them", self.hits
         yield "One value in two places", self.duplicates
         yield "Changed at Wix by others", self.drift
         yield "Managed by nobody", self.unmanaged

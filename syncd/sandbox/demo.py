@@ -305,6 +305,11 @@ def run_sandbox(wanted: SandboxRequest, say: Say, stop: threading.Event) -> int:
             say(f'  curl -H "X-Vault-Token: $(cat {home / "vault-token"})" \\')
             fields = '{"data": {"api_key": "another", "webhook_secret": "whsec-of-the-demo"}}'
             say(f"    -d '{fields}' {around.bao.address}/v1/secret/data/payments/stripe")
+            say("… or delete one (and see deletion_policy), or rotate one at the AWS emulator:")
+            say(f'  curl -X DELETE -H "X-Vault-Token: $(cat {home / "vault-token"})" \\')
+            say(f"    {around.bao.address}/v1/secret/metadata/payments/paypal")
+            say(f"  AWS_ENDPOINT_URL={around.aws_url} aws secretsmanager put-secret-value --region {REGION} \\")
+            say("    --secret-id NAME --secret-string another    # with the AWS CLI; names: syncd state list")
         ends = "ends the servers" if wanted.folder else f"ends the servers and removes {home}; --dir keeps the folder"
         say(f"Ctrl-C {ends}.")
         # Who started it in a pipe waits for these lines, and no others come until the end.

@@ -39,10 +39,10 @@ class DesiredState:
             Finding(kind=FindingKind.MISSING, name=str(ref), ref=ref, message=message, hint=hint, exit_code=1)
         )
 
-    def unknown(self, message: str, ref: SecretRef | None = None) -> None:
+    def unknown(self, message: str, ref: SecretRef | None = None, hint: str = "") -> None:
         """Something that may be a typing mistake."""
         name = str(ref) if ref else ""
-        self.findings.append(Finding(kind=FindingKind.UNKNOWN, name=name, ref=ref, message=message))
+        self.findings.append(Finding(kind=FindingKind.UNKNOWN, name=name, ref=ref, message=message, hint=hint))
 
     @property
     def all(self) -> tuple[DesiredSecret, ...]:
@@ -101,7 +101,7 @@ def _report_nothing_listed(state: DesiredState, evidence: ListingEvidence, rule:
     snapshot = evidence.snapshots[rule.index]
     # A glob that takes nothing may be a slip; an exact path says that something has to be there.
     if rule.path.has_wildcard:
-        state.unknown(f"{rule.path} selects nothing")
+        state.unknown(f"{rule.path} selects nothing", hint="see that the path is right: syncd check --connect")
     elif not snapshot.failures:
         why = snapshot.absence or "there is no such path at the source"
         state.missing(SecretRef(source=evidence.source, path=rule.path.text), why, "see the path, or take the rule out")
