@@ -94,6 +94,6 @@ def composed(answers: Mapping[str, str]) -> str:
             source="aws",
             path=answers["--aws-path" if source == "both" else "--path"],
             name="{path}",
-            more=JSON_FIELDS.format(),
+            more=JSON_FIELDS,
         )
     return text + TAIL.format(site_id=answers["--site-id"]) + jobs + DELETION
