@@ -94,7 +94,7 @@ PROBLEMS = {
     "could not determine a constructor": "a tag (!) that means nothing here; put text that begins with ! in quotes",
     "found undefined tag": "a tag (!) that means nothing here; put text that begins with ! in quotes",
     "found unhashable key": "a key that is no text; was a template like {{ … }} not filled in?",
-    "mapping values are not allowed": "a colon where none may be: wrong indentation? text that holds one stands in quotes",
+    "mapping values are not allowed": "a colon where none may be: wrong indentation? put text that holds one in quotes",
     "could not find expected ':'": "a line without the colon that makes it a key",
     "found character '\\t'": "a tab; indent with spaces",
     "expected alphabetic or numeric character": "a * or & at its beginning; put the text in quotes",
