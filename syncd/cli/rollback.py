@@ -111,14 +111,14 @@ def _roll_back(
 
 
 def _end(app: App, what: str) -> list[tuple[str, str]]:
-    from syncd.reconcile.rollback import ended_paths, entries_of_end
+    from syncd.reconcile.rollback import HELD_STAYS, ended_paths, entries_of_end
 
     records = app.ledger.records()
     # A rollback outlives a new name of its source, so it is looked for under the old one, too.
     paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.is_one_secret)
     app.ledger.decisions.end_rollbacks(paths, entries_of_end(records, paths, app.is_one_secret))
     for _, path in paths:
-        show(f"{path}: goes on to its newest version; where a rule holds that, a site stays as it is until a release")
+        show(f"{path}: goes on to its newest version; {HELD_STAYS}")
     return paths
 
 

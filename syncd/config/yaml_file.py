@@ -69,7 +69,8 @@ def config_map(text: str) -> tuple[str, str] | None:
     """
     try:
         documents = [document for document in yaml.safe_load_all(text) if document is not None]
-    except yaml.YAMLError:
+    # Whatever its constructors raise for odd scalars is told by whoever reads the text as a configuration.
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError):
         return None
     for document in documents:
         if isinstance(document, dict) and document.get("kind") == "ConfigMap":

@@ -21,6 +21,7 @@ from syncd.domain.decisions import ReleaseOutcome, Rollback, said_of_release
 from syncd.domain.job import Job
 from syncd.errors import ConfigError, SyncdError
 from syncd.reconcile.rollback import (
+    HELD_STAYS,
     Taken,
     Terms,
     ended_paths,
@@ -123,7 +124,7 @@ class Actions:
             if bool(what) == bool(job) or (job and (asked.get("end") or asked.get("to") or not asked.get("since"))):
                 raise ConfigError("say what: a name or a path, or a job and since when", hint='{"what": …}')
             if asked.get("end"):
-                paths, said = _ended(app, who, what), f"{what} goes on to its newest version"
+                paths, said = _ended(app, who, what), f"{what} goes on to its newest version; {HELD_STAYS}"
             else:
                 until = _moment(str(asked.get("until") or "24h"))
                 terms = Terms(now=app.runtime.clock(), until=until, by=who.name, reason=why)

@@ -7,6 +7,7 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -177,6 +178,10 @@ def postgres_engine(url: str) -> Engine:
     return engine
 
 
+PSYCOPGS = ("autocommit", "context", "cursor_factory", "prepare_threshold", "row_factory")
+"""Options of psycopg's own, which no address takes."""
+
+
 def _with_hosts_apart(url: str) -> str:
     """The address as SQLAlchemy reads it: of several servers, which libpq writes one after the other, as options."""
     head, _, rest = url.partition("://")
@@ -192,11 +197,15 @@ def _see_options(engine: Engine) -> None:
     """Raise `LedgerError` for an option of the address that is none of libpq's: psycopg would take it for its own."""
     known = {option.keyword.decode() for option in engine.dialect.loaded_dbapi.pq.Conninfo.get_defaults()}
     for name in engine.url.query:
-        if name not in known:
-            raise LedgerError(
-                f"state.url has an option that PostgreSQL does not know: {name[:64]}",
-                hint="leave it out; the options are those of libpq, such as sslmode and target_session_attrs",
-            )
+        if name in known:
+            continue
+        # What follows a ? may be the rest of a password: only what is near an option's name is told, by that name.
+        close = next(iter(get_close_matches(name, [*sorted(known), *PSYCOPGS], 1, 0.8)), "")
+        meant = f": {close}" if close in PSYCOPGS else f"; is {close} meant?" if close else ""
+        raise LedgerError(
+            f"state.url has an option that PostgreSQL does not know{meant}",
+            hint="leave it out, or write %3F for ? in a password; options are libpq's, such as sslmode",
+        )
 
 
 def _leave_a_standby(context: Any) -> None:

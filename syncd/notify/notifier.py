@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from syncd.bootstrap.app import App
 from syncd.config.notify import Notify
@@ -30,6 +31,22 @@ class Cause:
         return f"{self.kind} {self.job} {self.target}"
 
 
+class _Message(NamedTuple):
+    """What is told; names apart, because not every receiver may have them."""
+
+    says: str
+    subjects: tuple[str, ...] = ()
+    do: str = ""
+
+    def text(self, *, names: bool) -> str:
+        # A field's name may hold line breaks: one line each, whatever it is called.
+        listed = [f"- {' '.join(subject.split())}" for subject in self.subjects] if names else []
+        return "\n".join(filter(None, (self.says, *listed, self.do)))
+
+
+OVER = _Message("It is as it should be again.")
+
+
 class Notifier:
     """Tells people, after each run, what is new since the last message, and what is over."""
 
@@ -48,11 +65,12 @@ class Notifier:
             ended = sorted(said - open_now.keys())
             for cause in begun:
                 # Remembered once it was sent: what could not be sent comes again after the next run.
-                if self._send(cause.kind, f"syncd: {cause.kind} in {cause.job} on {cause.target}", self._body(cause)):
+                title = f"syncd: {cause.kind} in {cause.job} on {cause.target}"
+                if self._send(cause.kind, title, self._message(cause)):
                     self._app.ledger.tell_cause(cause.key, begun=True)
             for key in ended:
                 kind, job, target = key.split(" ", 2)
-                if self._send(kind, f"syncd: {kind} in {job} on {target} has ended", "It is as it should be again."):
+                if self._send(kind, f"syncd: {kind} in {job} on {target} has ended", OVER):
                     self._app.ledger.tell_cause(key, begun=False)
         except SyncdError as error:
             logger().warning("notify.failed", error=error.message, hint=error.hint)
@@ -71,8 +89,8 @@ class Notifier:
             if run.exit_code in {3, 4, 5, 7} and run.job in app.served.jobs.get(run.site, frozenset()):
                 yield Cause("failed", run.job, run.target)
 
-    def _body(self, cause: Cause) -> str:
-        """How many secrets, and what to do; their names only where somebody asked for them."""
+    def _message(self, cause: Cause) -> _Message:
+        """How many secrets, which, and what to do."""
         found = [
             problem
             for problem in self._app.ledger.all_problems()
@@ -81,26 +99,22 @@ class Notifier:
             and self._app.first_target_on(problem.site, problem.job) == cause.target
         ]
         kinds = Counter(problem.kind for problem in found)
-        lines = [", ".join(f"{number} {kind}" for kind, number in kinds.items()) or "see: syncd status"]
-        if any(item.names for item in self._app.settings.notify):
-            lines += [f"- {problem.subject}" for problem in found[:MOST_NAMES]]
-        lines.append("syncd held" if cause.kind == "held" else f"syncd status --job {cause.job}")
-        return "\n".join(lines)
+        return _Message(
+            ", ".join(f"{number} {kind}" for kind, number in kinds.items()) or "see: syncd status",
+            tuple(problem.subject for problem in found[:MOST_NAMES]),
+            "syncd held" if cause.kind == "held" else f"syncd status --job {cause.job}",
+        )
 
-    def _send(self, kind: str, title: str, body: str) -> bool:
+    def _send(self, kind: str, title: str, message: _Message) -> bool:
         """Returns: did every receiver that wants this kind get it?"""
         well = True
         for item in self._app.settings.notify:
-            if kind in item.on and not _sent(item, title, body if item.names else _without_names(body)):
+            if kind in item.on and not _sent(item, title, message.text(names=item.names)):
                 # It is remembered as told once all have it: a message that comes twice is better than none.
                 well = False
                 self._on_failure()
                 logger().warning("notify.failed", kind=kind, hint="see the address and whether it answers")
         return well
-
-
-def _without_names(body: str) -> str:
-    return "\n".join(line for line in body.split("\n") if not line.startswith("- "))
 
 
 def _sent(settings: Notify, title: str, body: str) -> bool:

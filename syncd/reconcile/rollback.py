@@ -149,6 +149,10 @@ def paths_of(found: Iterable[Taken]) -> list[tuple[str, str]]:
     return [(item.source, item.path) for item in found]
 
 
+HELD_STAYS = "where a rule holds that, a site stays as it is until a release"
+"""Said of the end of a rollback."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """How long a rollback holds, who wants it, and why."""

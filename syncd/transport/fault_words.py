@@ -78,3 +78,29 @@ def _told(error: BaseException) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deep"
     return ""
+
+
+def why_not_trusted(error: BaseException) -> str:
+    """What OpenSSL says of a certificate that was refused, in brackets to be added; empty where that is not told."""
+    found = next((one for one in _within(error) if isinstance(one, ssl.SSLCertVerificationError)), None)
+    return f" ({found.verify_message})" if found is not None and found.verify_message else ""
+
+
+def proxy_status(error: BaseException) -> str:
+    """With which status a proxy refused to lead on, in brackets to be added; empty where it did not answer."""
+    # http.client tells it in a sentence, with the proxy's own words behind it.
+    found = (re.search(r"Tunnel connection failed: ([0-9]{3})\b", str(one)) for one in _within(error))
+    return next((f" (HTTP {match[1]})" for match in found if match), "")
+
+
+def _within(error: BaseException) -> Iterator[BaseException]:
+    """The error, and all that its library wrapped into it."""
+    met, left = set[int](), [error]
+    while left:
+        one = left.pop()
+        if id(one) in met:
+            continue
+        met.add(id(one))
+        yield one
+        wrapped = (*one.args, *getattr(one, "kwargs", {}).values(), getattr(one, "reason", None))
+        left += [part for part in (*wrapped, one.__cause__, one.__context__) if isinstance(part, BaseException)]

@@ -236,3 +236,13 @@ def test_from_a_pipe(lab: Lab, form: str, monkeypatch: pytest.MonkeyPatch) -> No
     done = lab.run("check", "-")
     assert done.code == 3 and "did you mean kubernetes?" in done.err
     assert lab.run("check", "-", "--connect").code == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: 2026-13-45", "a: !!int x", "a: !!float 'x'", "a: 0x_", "a: 1__:2", "[" * 5000, "a: &x [*x]", "{? [a]: b}"],
+)
+def test_whatever_is_piped_in_is_a_fault_of_the_text(lab: Lab, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    done = lab.run("check", "-")
+    assert done.code == 3 and "stdin" in done.err, done.err

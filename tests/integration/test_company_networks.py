@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.lab import Bao, Lab
+from tests.support.http_stub import answering
 from tests.support.ways import company_ca, forward_proxy, tls_front
 
 LOGIN = "clerk:pass/w:rd"
@@ -62,11 +63,20 @@ def test_a_companys_ca(office: Office, ca: tuple[Path, ssl.SSLContext]) -> None:
     with tls_front(office.port, context) as url:
         office.at(url)
         done = office.lab.run("sync")
-        assert done.code == office.code() and "certificate is not trusted" in done.out + done.err
+        assert done.code == office.code() and "is not trusted (" in done.out + done.err
+        assert "certificate)" in done.out + done.err, "with OpenSSL's reason, such as a missing issuer"
         assert "ca_file" in done.out + done.err or "AWS_CA_BUNDLE" in done.out + done.err
         office.settings["ca_file"] = str(file)
         done = office.lab.run("sync")
         assert done.code == 0 and office.lab.site.values() == {"X": "1"}, done.err + done.out
+
+
+def test_a_portal_in_a_peers_place_is_told_with_where_it_leads(office: Office) -> None:
+    with answering(lambda *_: (302, b"", "text/html")) as (url, _):
+        office.at(url)
+        done = office.lab.run("sync")
+    told = done.out + done.err
+    assert done.code == office.code() and f"redirects to {url}" in told, told
 
 
 @pytest.mark.sweep
@@ -85,6 +95,7 @@ def test_a_proxy_with_a_password(office: Office, ca: tuple[Path, ssl.SSLContext]
             done = office.lab.run("sync")
             told = done.out + done.err
             assert done.code == office.code() and "proxy" in told and "planted" not in told, told
+            assert "(HTTP 407)" in told, told
 
 
 @pytest.mark.parametrize(

@@ -82,3 +82,15 @@ def test_what_cannot_be_sent_stops_nothing_and_comes_again(job: Lab, receiver: R
     receiver.status = 200
     job.run("sync")
     assert len(receiver.got) == 1
+
+
+def test_a_name_with_line_breaks_is_one_line_and_told_to_nobody_else(job: Lab, bao: Bao, receiver: Receiver) -> None:
+    job.config["jobs"]["job"]["secrets"][0]["name"] = "{field}"
+    (plain,) = job.config["notify"]
+    plain["on"] = ["failed", "conflict"]
+    job.config["notify"] = [plain, {**plain, "names": True}]
+    bao.put_all("app/b", {"wix\nINTERNAL": "1", "wixother\u2028SECOND\r\n- THIRD": "2"})
+    assert job.run("sync").code == 1
+    without, named = (one["message"] for one in receiver.got)
+    assert not any(word in without for word in ("INTERNAL", "SECOND", "THIRD")) and "2 failed" in without
+    assert "INTERNAL" in named and len([line for line in named.splitlines() if line.startswith("- ")]) == 2

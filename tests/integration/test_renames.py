@@ -120,6 +120,30 @@ def test_rename_owner_changes_the_marks_only(job: Lab, bao: Bao) -> None:
     assert len(job.site.created_ids) == 5
 
 
+@pytest.mark.parametrize("way", ["source and owner", "remount between", "job and owner"])
+def test_an_owner_that_is_renamed_before_a_cycle_saw_the_other_rename(job: Lab, bao: Bao, way: str) -> None:
+    """The marks at Wix are those of before, of a reference that no row has any more."""
+    values = job.site.values()
+    if way == "job and owner":
+        job_name(job)
+    else:
+        source(job)
+    if way == "remount between":
+        bao.root.sys.disable_secrets_engine(bao.mount)
+        bao.enable()
+        for number in range(5):
+            bao.put(f"app/s{number}", v=f"value {number}")
+        assert job.run("sync").code == 4
+        assert job.run("state", "remount", "openbao", f"{bao.mount}/").code == 0
+    job.config["owner"] = "new"
+    assert job.run("state", "rename-owner", "lab", "new").code == 0
+    for _ in range(2):
+        done = job.run("sync")
+    assert done.code == 0 and "handed over" not in done.out and job.site.values() == values, done.out
+    bao.put("app/s0", v="rotated")
+    assert job.run("sync").code == 0 and job.site.values()["s0_v"] == "rotated"
+
+
 def test_nothing_is_renamed_while_something_is_under_way(job: Lab, bao: Bao) -> None:
     bao.put("app/new", v="1")
     job.wix.fault("reset_before", "POST", times=9)

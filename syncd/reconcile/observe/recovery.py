@@ -155,8 +155,8 @@ class _Listing:
             # by now.
             names = {record.name, listed.name}
             refs = {record.ref}.union(*(self.wanting.get(name, ()) for name in names))
-            marks = (mark_of(other, name, ref) for name in names for ref in refs)
-            return not any(carries(listed.description, mark) for mark in marks)
+            marks = {mark_of(other, name, ref) for name in names for ref in refs} | {mark_in(record.description)}
+            return not any(carries(listed.description, mark) for mark in marks - {""})
         return bool(other) and other != owner_in(record.description)
 
     def ours(self, name: str, *refs: SecretRef, sent: str = "") -> RemoteSecret | None:

@@ -32,9 +32,10 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from syncd.domain.recency import clock_skew, skew_in_words
+from syncd.domain.untrusted import origin_of
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
 from syncd.sources.retry import retried
-from syncd.transport.fault_words import in_words
+from syncd.transport.fault_words import in_words, proxy_status, why_not_trusted
 from syncd.transport.urllib3_limits import BOUNDS, bounded
 
 T = TypeVar("T")
@@ -159,6 +160,12 @@ def translated(place: str, call: Callable[[], T]) -> T:
         given = str(error.response.get("Error", {}).get("Code", ""))
         code = given if given in KNOWN else UNKNOWN_CODE
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if 300 <= status < 400:
+            headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+            where = origin_of(str(headers.get("location", ""))) or "another address"
+            raise SourceUnavailable(
+                f"{place}: {NOT_AWS}: it redirects to {where} (HTTP {status})", hint=NOT_AWS_HINT
+            ) from None
         if code in PASSING or status >= 500:
             raise SourceUnavailable(
                 f"{place}: AWS asks to wait ({code})", hint="stretch the schedule", asks_to_wait=code in THROTTLED
@@ -166,15 +173,15 @@ def translated(place: str, call: Callable[[], T]) -> T:
         raise Refused(code, is_about_kms=_is_about_kms(error, code), skew=_skew(error)) from None
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound) as error:
         raise SourceDenied(f"{place}: no AWS credentials ({in_words(error)})", hint=HINT_CREDENTIALS) from None
-    except SSLError:
+    except SSLError as error:
         raise SourceUnavailable(
-            f"{place}: AWS's certificate is not trusted",
+            f"{place}: AWS's certificate is not trusted{why_not_trusted(error)}",
             hint="give the company's CA as ca_file of the source (or AWS_CA_BUNDLE): a proxy may break TLS up",
             whole=True,
         ) from None
-    except ProxyConnectionError:
+    except ProxyConnectionError as error:
         raise SourceUnavailable(
-            f"{place}: the proxy on the way to AWS refuses or does not answer",
+            f"{place}: the proxy on the way to AWS refuses or does not answer{proxy_status(error)}",
             hint="see proxy of the source, or HTTPS_PROXY, and its user and password; NO_PROXY goes around it",
             whole=True,
         ) from None

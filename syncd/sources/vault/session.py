@@ -22,7 +22,7 @@ from syncd.sources.vault.adapter import BoundedAdapter
 from syncd.sources.vault.answers import TOO_MANY, NoRedirects, StatusError, VaultAdapter, server_fault
 from syncd.sources.vault.auth import Login
 from syncd.transport.addresses import is_loopback, proxy_for
-from syncd.transport.fault_words import in_words
+from syncd.transport.fault_words import in_words, proxy_status, why_not_trusted
 from syncd.transport.urllib3_limits import BOUNDS
 
 THREADS = 32
@@ -163,14 +163,14 @@ class VaultSession:
                     f"{place}: answers without TLS", hint="is its address http:// instead of https://?", whole=True
                 ) from None
             raise SourceUnavailable(
-                f"{place}: its certificate is not trusted",
+                f"{place}: its certificate is not trusted{why_not_trusted(error)}",
                 hint="give the company's CA as ca_file, and see the host name in address",
                 # It is the server's, whatever path is asked for: the rest is not tried.
                 whole=True,
             ) from None
-        except requests.exceptions.ProxyError:
+        except requests.exceptions.ProxyError as error:
             raise SourceUnavailable(
-                f"{place}: the proxy {self._proxy} on the way refuses or does not answer",
+                f"{place}: the proxy {self._proxy} on the way refuses or does not answer{proxy_status(error)}",
                 hint="see proxy of the source, or HTTPS_PROXY, and its user and password; NO_PROXY goes around it",
                 whole=True,
             ) from None

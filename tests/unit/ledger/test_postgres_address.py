@@ -26,8 +26,36 @@ def test_it_leads_to_these_hosts(url: str, hosts: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["prepare_threshold=0", "row_factory=x", "sslmod=require", "autocommit=1", "pool_size=3"]
+    ("option", "told"),
+    [
+        ("prepare_threshold=0", "does not know: prepare_threshold"),
+        ("row_factory=x", "does not know: row_factory"),
+        ("autocommit=1", "does not know: autocommit"),
+        ("sslmod=require", "is sslmode meant"),
+        ("target_session_attr=any", "is target_session_attrs meant"),
+        ("planted=1", "PostgreSQL does not know$"),
+    ],
 )
-def test_an_option_that_is_none_is_named(option: str) -> None:
-    with pytest.raises(LedgerError, match=f"does not know: {option.partition('=')[0]}"):
+def test_an_option_that_is_none_is_named(option: str, told: str) -> None:
+    with pytest.raises(LedgerError, match=told):
         postgres_engine(f"postgresql://u@h/db?{option}")
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "a?planted=b",
+        "pw/?planted&x=1",
+        "a@b?planted=",
+        "x?y=planted",
+        "?planted",
+        "a,b?planted=1",
+        "p,?planted@h,planted",
+    ],
+)
+def test_nothing_of_a_password_is_shown(password: str) -> None:
+    for url in (f"postgresql://u:{password}@h/db", f"postgresql://u:{password}@h1:1,h2/db"):
+        try:
+            postgres_engine(url)
+        except LedgerError as error:
+            assert "planted" not in error.message + error.hint

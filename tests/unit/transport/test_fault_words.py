@@ -6,8 +6,10 @@ import errno
 import json
 import re
 import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,7 +19,7 @@ from botocore.exceptions import BotoCoreError
 from botocore.session import get_session
 
 import syncd
-from syncd.transport.fault_words import in_words
+from syncd.transport.fault_words import in_words, proxy_status, why_not_trusted
 from syncd.transport.httpx_client import client_for
 from syncd.transport.private_files import SpecialFile
 
@@ -98,3 +100,44 @@ def test_no_message_holds_the_name_of_a_class() -> None:
         if re.search(r"\{type\(\w+\)\.__name__\}", line) and "syncd: bug" not in line
     }
     assert shown == set()
+
+
+def wrapped(inner: BaseException, way: str) -> BaseException:
+    """As a library may wrap it: as its cause, an argument, a keyword, or (urllib3) its reason."""
+    outer: Any = RuntimeError("outer")
+    if way == "cause":
+        outer.__cause__ = inner
+    elif way == "argument":
+        outer = RuntimeError(inner)
+    elif way == "keyword":
+        outer.kwargs = {"error": inner}
+    else:
+        outer.reason = inner
+    return RuntimeError(outer)
+
+
+@pytest.mark.parametrize("way", ["cause", "argument", "keyword", "reason"])
+def test_why_a_certificate_is_not_trusted_is_found_within(way: str) -> None:
+    refused = ssl.SSLCertVerificationError(1, "planted")
+    refused.verify_message = "Hostname mismatch"
+    assert why_not_trusted(wrapped(refused, way)) == " (Hostname mismatch)"
+    assert why_not_trusted(wrapped(ssl.SSLError(1, "planted"), way)) == ""
+
+
+@pytest.mark.parametrize("way", ["cause", "argument", "keyword", "reason"])
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Tunnel connection failed: 407 Proxy Authentication Required for planted", " (HTTP 407)"),
+        ("Tunnel connection failed: 403 Forbidden", " (HTTP 403)"),
+        ("Cannot connect to proxy planted", ""),
+    ],
+)
+def test_the_status_of_a_proxy_is_found_within(way: str, said: str, told: str) -> None:
+    assert proxy_status(wrapped(OSError(said), way)) == told
+
+
+def test_errors_that_hold_one_another_come_to_an_end() -> None:
+    one, other = RuntimeError("a"), RuntimeError("b")
+    one.__cause__, other.__cause__ = other, one
+    assert proxy_status(one) == why_not_trusted(one) == ""
