@@ -82,7 +82,7 @@ class Runtime:
             configured=frozenset(job.source for job in self.jobs.values()),
         )
 
-    def found(self, source: str, rule: Rule, path: str, job: str = "") -> Snapshot:
+    def found(self, source: str, rule: Rule, path: str, job: str) -> Snapshot:
         """What a source has of one path, asked for directly, at the place that the ledger knows.
 
         `job`: whose secrets tell which place that is, where the source has another name than before. Raises

@@ -13,7 +13,7 @@ _ERROR = {
 }
 _SAID = {"type": "object", "required": ["message"], "properties": {"message": {"type": "string"}}}
 LONGEST_TEXT = 4096
-"""Characters of a text in a body: a path of a source has at most as many."""
+"""Characters of a text in a body: more than a path of a source may have."""
 _TEXT = {"type": "string"}
 _REFUSALS = {
     "400": "what was asked for cannot be; `fix` says how it can",
