@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any, Self
 
+from syncd.bootstrap.freshness import stale
 from syncd.bootstrap.jobs import make_job
 from syncd.bootstrap.ledger import open_ledger
 from syncd.bootstrap.pauses import Pauses, PauseWatch
 from syncd.bootstrap.process import now, settle_process
 from syncd.bootstrap.rules import make_rule
+from syncd.bootstrap.sites import Sites
 from syncd.bootstrap.sources import SourceHooks, make_queue, make_source
 from syncd.bootstrap.targets import TargetFactory
 from syncd.bootstrap.waits import WaitNotices
 from syncd.config.settings import AwsSettings, Settings
-from syncd.domain import LastRun
 from syncd.domain.decisions import HeldAction, Labels
-from syncd.domain.governance import SiteNames
 from syncd.domain.ports import Clock, CycleObserver, Queue, SilentObserver, Source, Target, TellWait
-from syncd.domain.recency import TOLERANCE, happened_within
+from syncd.domain.recency import TOLERANCE
 from syncd.domain.statuses import Served
 from syncd.errors import ConfigError
 from syncd.ledger.request_quota import Quota, RequestRate
@@ -33,8 +32,6 @@ from syncd.reconcile.runtime import Runtime
 from syncd.reconcile.saved_plan import digest
 from syncd.telemetry.logs import logger
 
-SLACK = timedelta(minutes=2)
-"""A run may take as long, or start as late, before what it looked at counts as old."""
 OnRequest = Callable[[str, str, str], None]
 
 
@@ -88,6 +85,13 @@ class App:
         """Put together what the app holds, on the ledger that is open. Raises `SyncdError`."""
         settings, around = self.settings, self._around
         waits = WaitNotices(around.waits)
+        self.sites = Sites(
+            {name: target.site for name, target in settings.targets.items()},
+            {name: job.targets for name, job in settings.jobs.items()},
+            self.ledger.joined_sites(),
+            self.ledger.known_aliases,
+        )
+        self.site_of, self.first_target_on = self.sites.of, self.sites.first_target
         self._parts = _Parts(
             TargetFactory(
                 site_of=self.site_of,
@@ -95,8 +99,7 @@ class App:
                 stop=self.stop,
                 waits=waits,
                 on_request=around.on_request,
-            ),
-            joined=self.ledger.joined_sites(),
+            )
         )
         # Only the ledger knows which keys were joined: the configuration alone cannot show this.
         self._see_that_joined_targets_agree()
@@ -117,10 +120,10 @@ class App:
             pause=self.stop.wait,
             waits=waits,
             rules=tuple(map(make_rule, settings.rules)),
-            labels=Labels({name: target.labels for name, target in settings.targets.items()}, self._site_names()),
-            paused=PauseWatch(self.ledger.decisions, self.sites_of_targets).reason,
+            labels=Labels({name: target.labels for name, target in settings.targets.items()}, self.sites.names()),
+            paused=PauseWatch(self.ledger.decisions, self.sites.keys_of_targets).reason,
         )
-        self.pauses = Pauses(self.ledger.decisions, self.sites_of_targets, self.site_of)
+        self.pauses = Pauses(self.ledger.decisions, self.sites.keys_of_targets, self.site_of)
 
     def note_in_force(self) -> None:
         """Write into the audit trail that this configuration counts now, if it is another than the last."""
@@ -180,38 +183,6 @@ class App:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def site_of(self, target: str) -> str:
-        """The site's identity that the ledger keeps a target's records under."""
-        site = self.settings.targets[target].site
-        return self._parts.joined.get(site, site)
-
-    def first_target_on(self, site: str, job: str) -> str:
-        """The target that a job's secrets on a site are counted for: its first on it, or the site's first."""
-        settings = self.settings.jobs.get(job)
-        names = [*(settings.targets if settings else ()), *self.settings.targets]
-        return next((name for name in names if self.site_of(name) == site), site)
-
-    def _site_keys(self) -> dict[str, frozenset[str]]:
-        """Every key of each site: as targets write it, and as the ledger joined them."""
-        found: dict[str, set[str]] = {}
-        known = self.ledger.known_aliases()
-        for key in {*(target.site for target in self.settings.targets.values()), *known}:
-            site = known.get(key, key)
-            found.setdefault(site, {site}).add(key)
-        return {site: frozenset(keys) for site, keys in found.items()}
-
-    def _site_names(self) -> dict[str, SiteNames]:
-        targets = {name: self.site_of(name) for name in self.settings.targets}
-        return {
-            site: SiteNames(keys, frozenset(name for name, of in targets.items() if of == site))
-            for site, keys in self._site_keys().items()
-        }
-
-    def sites_of_targets(self) -> dict[str, frozenset[str]]:
-        """Every key that the site of each target is known under."""
-        keys = self._site_keys()
-        return {name: keys.get(site := self.site_of(name), frozenset({site})) for name in self.settings.targets}
-
     def is_one_secret(self, one: tuple[str, str], other: tuple[str, str]) -> bool:
         """Do two paths, each with its source, mean one secret that is decided on as one?
 
@@ -240,25 +211,7 @@ class App:
         for name, job in self.settings.jobs.items():
             for target in job.targets:
                 jobs[self.site_of(target)] |= {name}
-        return Served(jobs=jobs, stale=self._stale())
-
-    def _stale(self) -> frozenset[tuple[str, str]]:
-        """Sites and jobs that did not look at their source for two intervals, or were not reached since it had news."""
-        now = self._around.clock()
-        runs = {(run.site, run.job): run for run in self.ledger.runs()}
-        found = set()
-        for name, job in self.settings.jobs.items():
-            # Run by hand or by another scheduler: nobody said how often.
-            span = None if job.schedule is None else 2 * job.schedule.interval() + SLACK
-            news = self.ledger.news_at(name)
-            for target in job.targets:
-                run = runs.get((self.site_of(target), name))
-                if run is None or run.succeeded_at is None:
-                    continue
-                old = span is not None and not happened_within(run.succeeded_at, now, span)
-                if old or _was_passed_over(run, news):
-                    found.add((run.site, name))
-        return frozenset(found)
+        return Served(jobs=jobs, stale=stale(self.settings, self.ledger, self.site_of, self._around.clock()))
 
     def _see_that_joined_targets_agree(self) -> None:
         """Targets on one site share its records and its rate limit, under whichever key. Raises `ConfigError`."""
@@ -309,9 +262,8 @@ class App:
 class _Parts:
     """Sources and targets that were made so far, each once."""
 
-    def __init__(self, factory: TargetFactory, *, joined: Mapping[str, str]) -> None:
-        """`joined`: by key of a site, the key of today, where a person joined the two."""
-        self.factory, self.joined = factory, joined
+    def __init__(self, factory: TargetFactory) -> None:
+        self.factory = factory
         self._lock = threading.Lock()
         self._sources: dict[str, Source] = {}
         self._targets: dict[str, Target] = {}
@@ -334,11 +286,3 @@ class _Parts:
             # A connection that breaks while it is closed keeps nobody from closing the rest.
             with suppress(OSError):
                 close()
-
-
-def _was_passed_over(run: LastRun, news: datetime | None) -> bool:
-    """Did no cycle look at all that is for the site since its source had news?"""
-    if news is None or (run.succeeded_at is not None and run.succeeded_at >= news):
-        return False
-    # A site that refuses at once ends its cycle before the news are written down.
-    return run.finished_at < news or not json.loads(run.counts or "{}").get("saw_all")

@@ -128,7 +128,7 @@ def _rules(options: Context, settings: Settings) -> Iterator[Row]:
 def _pauses_of_nothing(options: Context) -> Iterator[Row]:
     """Pauses that rest nothing, because the configuration has no such job or target: somebody counts on them."""
     with options.open(writable=False) as app:
-        sites = frozenset().union(*app.sites_of_targets().values())
+        sites = frozenset().union(*app.sites.keys_of_targets().values())
         for pause in app.pauses.now():
             named = app.settings.jobs.keys() if pause.scope == "job" else app.settings.targets.keys()
             # The pause of a target is of its site, whatever targets on it are called today.

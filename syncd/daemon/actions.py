@@ -77,7 +77,7 @@ class Actions:
         self, app: App, who: Principal, jobs: Iterable[str], paths: Iterable[str] = (), *, waits_for_window: bool = True
     ) -> str:
         """Let jobs run soon. Returns: why some of them send nothing now, as far as `who` may know; else empty."""
-        waits, pauses, sites = [], app.pauses.now(), app.sites_of_targets()
+        waits, pauses, sites = [], app.pauses.now(), app.sites.keys_of_targets()
         for name in sorted(set(jobs) & app.runtime.jobs.keys()):  # one that is gone runs no more
             job = app.runtime.jobs[name]
             # A pause names its target and its reason: only those within the rights are told.

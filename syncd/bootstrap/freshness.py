@@ -1,0 +1,46 @@
+"""Which sites nobody looked at for too long: what they hold may not be what their sources have by now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from syncd.config.settings import Settings
+from syncd.domain import LastRun
+from syncd.domain.recency import happened_within
+from syncd.ledger.store import Ledger
+
+SLACK = timedelta(minutes=2)
+"""A run may take as long, or start as late, before what it looked at counts as old."""
+
+
+def stale(
+    settings: Settings, ledger: Ledger, site_of: Callable[[str], str], now: datetime
+) -> frozenset[tuple[str, str]]:
+    """Sites and jobs that did not look at their source for two intervals, or were not reached since it had news.
+
+    Raises `LedgerError`.
+    """
+    runs = {(run.site, run.job): run for run in ledger.runs()}
+    found = set()
+    for name, job in settings.jobs.items():
+        # Run by hand or by another scheduler: nobody said how often.
+        span = None if job.schedule is None else 2 * job.schedule.interval() + SLACK
+        news = ledger.news_at(name)
+        for target in job.targets:
+            run = runs.get((site_of(target), name))
+            if run is None or run.succeeded_at is None:
+                continue
+            old = span is not None and not happened_within(run.succeeded_at, now, span)
+            if old or _was_passed_over(run, news):
+                found.add((run.site, name))
+    return frozenset(found)
+
+
+def _was_passed_over(run: LastRun, news: datetime | None) -> bool:
+    """Did no cycle look at all that is for the site since its source had news?"""
+    if news is None or (run.succeeded_at is not None and run.succeeded_at >= news):
+        return False
+    # A site that refuses at once ends its cycle before the news are written down.
+    return run.finished_at < news or not json.loads(run.counts or "{}").get("saw_all")
