@@ -17,6 +17,8 @@ def not_refused(lines: Iterable[dict[str, Any]]) -> frozenset[str]:
     sent, counted = set[str](), set[str]()
     for line in lines:
         if line["result"] == Result.SENT:
+            # One before it has no end: its process was killed, and what it sent may take effect yet.
+            counted |= sent & {line["of"]}
             sent.add(line["of"])
         elif line["result"] == Result.REFUSED:
             sent.discard(line["of"])

@@ -52,7 +52,8 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
     except TargetError as error:
         # The trail's intent gets its end; the row stays open, and the next cycle's recovery settles it.
         failed = Outcome(action=action, error=error, remote_id=str(record.remote_id))
-        journal.write(audit=AuditBatch(ends=(end_of(failed, row, runtime.clock()),)))
+        end = replace(history_line(failed, row, line.at), outcome="sent by state forget")
+        journal.write(log=[end], audit=AuditBatch(ends=(end_of(failed, row, runtime.clock()),)))
         raise
     done = history_line(
         Outcome(action=action, remote_id=str(record.remote_id), request_id=written.request_id), row, line.at

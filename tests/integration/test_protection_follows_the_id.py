@@ -243,6 +243,69 @@ def test_a_refusal_speaks_of_its_own_sending(lab: Lab, bao: Bao) -> None:
     assert len(lab.site.values()) == 7
 
 
+@pytest.mark.parametrize("refusal", ["403", "401"])
+@pytest.mark.parametrize(("kind", "method"), [("max_deletes", "DELETE"), ("max_updates", "PATCH")])
+def test_a_refusal_frees_no_room_of_what_a_killed_process_sent(
+    lab: Lab, bao: Bao, kind: str, method: str, refusal: str
+) -> None:
+    """The killed one's requests may take effect yet; the next one's own tries were refused, and nothing else."""
+    job(lab, bao, "abcdefgh", **(DELETING | {"guard": {kind: 2}}))
+    lab.settle()
+    arrived, killed = threading.Semaphore(0), threading.Event()
+
+    def hold() -> None:
+        arrived.release()
+        killed.wait(30)
+
+    def change(names: str) -> None:
+        for name in names:
+            if kind == "max_deletes":
+                bao.remove(f"app/{name}")
+            else:
+                bao.put(f"app/{name}", v="2")
+
+    change("ab")
+    lab.wix.fault("late", method, times=2, on=hold)
+    process = lab.popen("sync")
+    assert arrived.acquire(timeout=30) and arrived.acquire(timeout=30)
+    process.kill()
+    process.communicate()
+    killed.set()
+    until(lambda: len(lab.wix.late) == 2)
+    lab.wix.faults.clear()
+    lab.wix.fault(refusal, method, times=20)
+    lab.run("sync")
+    lab.wix.faults.clear()
+    for name in "ab" if kind == "max_deletes" else "":
+        bao.put(f"app/{name}", v="1")
+    change("cd")
+    for _ in range(3):
+        lab.run("sync")
+    lab.wix.commit_late()
+    values = lab.site.values()
+    touched = {"a_v", "b_v", "c_v", "d_v"} - {name for name, value in values.items() if value == "1"}
+    assert touched == {"a_v", "b_v"} and len(values) == (6 if kind == "max_deletes" else 8)
+
+
+def test_a_refusal_frees_no_room_of_a_deletion_by_command(lab: Lab, bao: Bao) -> None:
+    job(lab, bao, "abcd", **(DELETING | {"guard": {"max_deletes": 1}}))
+    lab.settle()
+    bao.remove("app/a")
+    lab.wix.fault("late", "DELETE", times=20)
+    assert lab.run("state", "forget", "a_v", "--delete", "--reason", "old").code == 5
+    lab.wix.faults.clear()
+    del lab.wix.late[1:]
+    lab.wix.fault("403", "DELETE", times=20)
+    lab.run("sync")
+    lab.wix.faults.clear()
+    bao.put("app/a", v="1")
+    bao.remove("app/b")
+    for _ in range(2):
+        assert "max_deletes 1 leaves 0" in lab.run("sync").out
+    lab.wix.commit_late()
+    assert set(lab.ids()) == {"b_v", "c_v", "d_v"}
+
+
 @pytest.mark.sweep
 @pytest.mark.parametrize("kind", ["max_creates", "max_updates"])
 def test_a_kill_does_not_empty_a_limit(lab: Lab, bao: Bao, kind: str) -> None:
