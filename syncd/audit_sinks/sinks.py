@@ -16,6 +16,9 @@ from syncd.transport.httpx_client import post
 SECONDS = 10.0
 """For one batch over HTTP."""
 
+BEGINS = b"{"
+"""How each line begins, and no ledger, key, certificate or configuration in YAML does."""
+
 
 class SinkError(SyncdError):
     """A sink did not take a batch."""
@@ -51,6 +54,12 @@ class FileSink:
         try:
             with os.fdopen(os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "r+b") as file:
                 size = file.seek(0, os.SEEK_END)
+                # Appended to a ledger, a key or a credential, lines would destroy it.
+                if os.pread(file.fileno(), len(BEGINS), 0) != BEGINS[:size]:
+                    raise SinkError(
+                        f"{self._path} holds something else than audit lines, so none are written to it",
+                        hint="name a file at audit.file that is for nothing else, or move that one away",
+                    )
                 if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
                     file.write(b"\n")
                 file.write("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))

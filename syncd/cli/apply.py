@@ -102,7 +102,8 @@ def apply(
         # Each line of the audit trail names the plan, so that what was agreed on is found from what was done.
         CAUSE.set(replace(CAUSE.get(), plan=planfile.digest(content)))
         for look, (_, part) in zip(looks, todo, strict=True):  # all of it or nothing: see all before the first write
-            planfile.check(part["actions"], Cycle(look).plan(cache))
+            planned = Cycle(look).plan(cache)
+            cache.foresee(look.site, planfile.check(part["actions"], planned))
         output = ReportOutput(as_json=as_json)
         for look, (_, part) in zip(looks, todo, strict=True):
             choose = planfile.exactly(part["actions"])

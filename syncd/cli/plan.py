@@ -5,21 +5,19 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.context import chosen_jobs
 from syncd.cli.json_rows import failure_row, finding_row
 from syncd.cli.output import show, show_json, show_table, warn
 from syncd.cli.parameters import Jobs, Json
 from syncd.cli.plan_markdown import Part, markdown
-from syncd.cli.plan_wishes import Wishes
+from syncd.cli.planned_jobs import AllJobs, each_plan
 from syncd.cli.report_output import cycle_error_lines, problems
-from syncd.domain import FAILING_KINDS, Action, Create, Delete, Finding, FindingKind, verb_of, version_label
-from syncd.errors import ConfigError, SyncdError, worst
+from syncd.domain import Action, Create, Delete, Finding, FindingKind, verb_of, version_label
+from syncd.errors import ConfigError, worst
 
 if TYPE_CHECKING:
     from syncd.reconcile.planned_pass import PlannedPass
@@ -48,66 +46,38 @@ def plan(
     if form not in {"table", "md"}:
         raise ConfigError(f"--format {form} is not known", hint="table or md; for JSON: --json")
     from syncd.reconcile import saved_plan as planfile
-    from syncd.reconcile.cycle import Cycle
-    from syncd.reconcile.observe.observation_cache import ObservationCache
-    from syncd.reconcile.planned_pass import Look
 
-    codes, plans, failed = set(), [], list[dict[str, str]]()
-    total: Counter[str] = Counter()
-    errors: list[tuple[str, str, SyncdError]] = []
-    wishes, parts, held = Wishes(), list[Part](), 0
+    # Before anything is opened: a ledger that this process reads would lose its lock when its file is closed here.
+    if out is not None:
+        planfile.see_place(out)
+    all_jobs = AllJobs()
     with context.obj.open(writable=False) as app:
-        # One for all jobs: each source and site is listed once for the whole plan, so its parts agree.
-        cache = ObservationCache()
-        for job in chosen_jobs(app, jobs or []):
-            for target in job.targets:
-                try:
-                    planned = Cycle(Look(runtime=app.runtime, job=job, target_name=target)).plan(cache)
-                except SyncdError as error:
-                    # A site or source that refuses ends its own part only, as in a cycle; the exit code tells it.
-                    codes.add(error.exit_code)
-                    failed.append({"job": job.name, "target": target, "error": error.message, "hint": error.hint})
-                    errors.append((job.name, target, error))
-                    parts.append(Part(job=job.name, target=target, rows=(), notes=(error.message,)))
-                    continue
-                site = app.runtime.site_of(target)
-                # A plan shows both jobs the same site; in a sync the second one finds what the first has written.
-                fresh, disputed = wishes.sorted_out(site, job.name, planned.plan.actions)
-                planned.plan = replace(planned.plan, actions=fresh)
-                findings = (*planned.plan.findings, *planned.desired.findings, *disputed, *planned.noticed)
-                total.update(map(verb_of, planned.plan.actions))
-                held += len(planned.plan.held)
-                codes |= {finding.exit_code or int(finding.kind in FAILING_KINDS) for finding in findings}
-                # A source that was read in part only is 4, though all the rest was planned.
-                codes |= {4} if planned.source.failures else set()
-                # Without what has no version (KV v1): nothing but a fingerprint could tell later whether it has moved.
-                kept = planfile.actions_of(planned)
-                plans.append({"job": job.name, "target": target, "site": site, "actions": kept})
-                if as_json:
-                    plans[-1] |= _more_for_scripts(planned, findings)
-                    continue
-                rests = app.runtime.paused(job.name, target)
-                if form == "md":
-                    parts.append(_part(job.name, target, planned, findings))
-                else:
-                    _show_plan(job.name, target, planned, findings, rests)
+        for job, target, planned in each_plan(app, jobs or [], all_jobs):
+            findings = all_jobs.take(job, target, app.site_of(target), planned)
+            if as_json:
+                all_jobs.plans[-1] |= _more_for_scripts(planned, findings)
+            elif form == "md":
+                all_jobs.parts.append(_part(job, target, planned, findings))
+            else:
+                _show_plan(job, target, planned, findings, app.runtime.paused(job, target))
         # No findings and no times: the same inputs give the same file, byte for byte, and `read` refuses any other key.
         content = {
             "format": planfile.FORMAT,
             "configuration": app.config_digest,
-            "plans": [{key: part[key] for key in ("job", "target", "site", "actions")} for part in plans],
+            "plans": [{key: part[key] for key in ("job", "target", "site", "actions")} for part in all_jobs.plans],
         }
     if as_json:
-        show_json({**content, "plans": plans, "failed": failed})
+        show_json({**content, "plans": all_jobs.plans, "failed": all_jobs.failed})
     elif form == "md":
-        sys.stdout.write(markdown(parts))
-    for line in cycle_error_lines(errors):
+        sys.stdout.write(markdown(all_jobs.parts))
+    for line in cycle_error_lines(all_jobs.errors):
         warn(line)
     if out is not None:
-        _keep(out, content, is_complete=not codes - {0, 1, 6})
-    if not as_json and form == "table" and len(plans) > 1:
+        _keep(out, content, is_complete=not all_jobs.codes - {0, 1, 6})
+    total, held = all_jobs.total, all_jobs.held
+    if not as_json and form == "table" and len(all_jobs.plans) > 1:
         show(f"in all: {_tally(total)}{f', {held} held' if held else ''}")
-    code = worst(codes)
+    code = worst(all_jobs.codes)
     # What failed outweighs what waits: 3, 4, 5 and 7 say that this plan is not the whole one.
     return 2 if detailed_exitcode and total and code in {0, 1, 6} else code
 

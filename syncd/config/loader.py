@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from syncd.config.faults import told
 from syncd.config.fields import meant_by
+from syncd.config.files import twice_used
 from syncd.config.rules import faults
 from syncd.config.schema_places import all_fields
 from syncd.config.settings import AwsSettings, JobSettings, Settings, VaultSettings, WixSettings
@@ -92,6 +93,11 @@ def _validated(path: Path, raw: dict[Any, Any], node: yaml.Node) -> Settings:
     sources = checked.sources if checked else _usable(raw, "sources", SourceSettings)
     found.extend(_rule_faults(checked.jobs if checked else _usable(raw, "jobs", JobSettings), sources, node))
     found.extend(_site_faults(checked.targets if checked else _usable(raw, "targets", WixSettings), node))
+    for place, other in twice_used(checked, path) if checked else ():
+        its = _located(node, other)[0] if other else "the configuration itself"
+        message = f"syncd would write into the file of {its}; name a file that is for nothing else"
+        where, line = _located(node, place)
+        found.append((line, where, message))
     if checked is None or found:
         found = _most_telling(found)
         problems = tuple(f"{path}:{line}: {where}: {message}" for line, where, message in sorted(set(found)))

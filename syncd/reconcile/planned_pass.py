@@ -117,6 +117,7 @@ class Look:
             known_ids=known_ids,
             problems=runtime.store.known_problems(self.site, job.name),
             allowed_deletes=allowed_deletes,
+            foreseen_deletes=frozenset(cache.foreseen[self.site]),
             outside_window=self.outside_window,
             recheck=self.recheck,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,28 @@ def actions_of(planned: PlannedPass) -> list[dict[str, Any]]:
     return [action_row(action, remote) for action in planned.plan.actions if not unversioned(action)]
 
 
+def see_place(path: Path) -> None:
+    """Raise `ConfigError` where a plan would take the place of anything else, which nobody could bring back."""
+    with suppress(OSError, RuntimeError):  # what is not there, or cannot be looked at, is told when it is written
+        if path.is_file() and path.stat().st_size and not _is_a_plan(path):
+            raise ConfigError(
+                f"{path} is there and no plan of syncd's, so it is not replaced",
+                hint="give the plan another name, or remove that file first",
+            )
+
+
+def _is_a_plan(path: Path) -> bool:
+    """Is it one of any format, whole or edited? Raises `OSError`."""
+    try:
+        content = json.loads(read_bounded(path, MOST_BYTES).decode())
+        return str(content["format"]).startswith(FORMAT.partition("/")[0])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Whole or not at all, for this user alone. Raises `ConfigError`."""
+    """Whole or not at all, for this user alone, and in the place of an older plan alone. Raises `ConfigError`."""
+    see_place(path)
     try:
         write_private(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
     except (OSError, ValueError, RuntimeError) as error:
@@ -116,19 +137,18 @@ def read(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def check(kept: list[dict[str, Any]], planned: PlannedPass) -> None:
-    """Is every kept action still part of the plan, unchanged? Raises `PlanMoved`."""
+def check(kept: list[dict[str, Any]], planned: PlannedPass, undone: str = "nothing was done") -> tuple[Action, ...]:
+    """The kept actions of a plan, if each is there unchanged. `undone`: what it means else. Raises `PlanMoved`."""
     remote = {secret.id: secret for secret in planned.remote}
-    same = [action for action in (action_row(action, remote) for action in planned.plan.actions) if action in kept]
+    same = tuple(action for action in planned.plan.actions if action_row(action, remote) in kept)
     if len(same) != len(kept):
-        names = {action["name"] for action in same}
+        names = {action.name for action in same}
         moved = ", ".join(sorted(str(action["name"]) for action in kept if action["name"] not in names)[:5])
         # Nothing has moved where the plan was applied before: whoever applies it twice is told so.
         if all(_is_carried_out(action, planned) for action in kept if action["name"] not in names):
             raise PlanMoved(f"the plan was carried out already: {moved}", hint="look again with: syncd plan")
-        raise PlanMoved(
-            f"what the plan touches has moved: {moved}; nothing was done", hint="look again with: syncd plan"
-        )
+        raise PlanMoved(f"what the plan touches has moved: {moved}; {undone}", hint="look again with: syncd plan")
+    return same
 
 
 def _is_carried_out(action: Mapping[str, Any], planned: PlannedPass) -> bool:
@@ -150,7 +170,8 @@ def exactly(kept: list[dict[str, Any]]) -> Callable[[PlannedPass], Plan]:
     def choose(planned: PlannedPass) -> Plan:
         # Only in the first look: what this very cycle has sent is in no later plan, and has not moved.
         if first[0]:
-            check(kept, planned)
+            # Other parts of the plan may have been carried out by now.
+            check(kept, planned, "nothing of this job was done on this site")
         first[0] = False
         remote = {secret.id: secret for secret in planned.remote}
         same = [action for action in planned.plan.actions if action_row(action, remote) in kept]

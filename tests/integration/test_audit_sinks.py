@@ -241,3 +241,21 @@ def test_a_required_sink_holds_up_all_sites_that_go_side_by_side(job: Lab, siem:
     bao.put("snk/s0", v="2")
     assert job.run("sync").code == 7
     assert {site.values()["s0_v"] for site in sites.values()} == {"1"}
+
+
+@pytest.mark.parametrize("what", ["sqlite", "key", "token", "certificate", "yaml", "empty", "lines"])
+def test_lines_are_appended_to_lines_alone(job: Lab, what: str) -> None:
+    """Named by a link that was made after the configuration was checked, say."""
+    held = {
+        "sqlite": b"SQLite format 3\x00", "key": b"00ff" * 16 + b"\n", "token": b"s.not-a-token\n",
+        "certificate": b"-----BEGIN CERTIFICATE-----\n", "yaml": b"owner: me\n", "empty": b"", "lines": b'{"seq":1}\n',
+    }  # fmt: skip
+    sink = job.folder / "audit.jsonl"
+    sink.write_bytes(held[what])
+    job.config["audit"] = {"file": str(sink)}
+    done = job.run("sync")
+    if what in {"empty", "lines"}:
+        assert sink.read_bytes().startswith(held[what]) and len(sink.read_bytes()) > 100
+        return
+    assert sink.read_bytes() == held[what]
+    assert "holds something else than audit lines" in done.err and done.code == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.lab import Bao, Lab
@@ -72,3 +74,34 @@ def test_the_total_of_several_jobs(job: Lab, bao: Bao) -> None:
     for letter in "ab":
         job.job(letter, "vault", {"path": f"{bao.mount}/{letter}/*", "name": letter.upper()})
     assert job.run("plan").out.rstrip().endswith("in all: 2 to create, 0 to update, 0 to delete")
+
+
+@pytest.mark.parametrize("gone", [(1, 1, 0), (1, 1, 1), (0, 2, 1)])
+def test_the_limit_of_a_site_that_several_jobs_share(lab: Lab, bao: Bao, gone: tuple[int, int, int]) -> None:
+    """A later job's deletions have the room that earlier ones leave, in the plan as in the sync."""
+    lab.vault(bao)
+    limits: dict[str, Any] = {
+        "deletion_policy": "delete",
+        "deletion_grace": "0s",
+        "guard": {"max_deletes": sum(gone) - 1},
+    }
+    for number in range(3):
+        for name in "abcd":
+            bao.put(f"j{number}/{name}", v="1")
+        lab.job(
+            f"j{number}", "vault", {"path": f"{bao.mount}/j{number}/*", "name": f"J{number}_{{basename}}"}, **limits
+        )
+    assert lab.run("sync").code == 0
+    for number, most in enumerate(gone):
+        for name in "abcd"[:most]:
+            bao.remove(f"j{number}/{name}")
+    file = lab.folder / "plan.json"
+    planned = lab.run("plan", "--out", str(file), "--json")
+    deletes = [action["name"] for part in planned.json["plans"] for action in part["actions"]]
+    before = set(lab.ids())
+    assert planned.code == 6
+    applied = lab.run("apply", str(file))
+    print(planned.err, applied.out, applied.err)
+    assert applied.code in {0, 6}, applied.err
+    assert before - set(lab.ids()) == set(deletes) and len(deletes) == sum(gone) - 1
+    assert lab.run("sync").code == 6 and before - set(lab.ids()) == set(deletes)

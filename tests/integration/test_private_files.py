@@ -264,3 +264,30 @@ def test_an_old_backup_is_whole_or_not_there(job: Lab) -> None:
     assert job.run("plan", "--out", str(job.state.parent / "plan.json")).code == 0
     assert not old.exists() and len(list(job.state.parent.glob(".syncd-*"))) == 1
     assert json.loads((job.state.parent / "plan.json").read_text())["format"]
+
+
+@pytest.mark.parametrize("what", ["state.db", "state.db.key", "syncd.yaml", "wix-key", "notes.txt", "other.json"])
+@pytest.mark.parametrize("way", ["itself", "a link"])
+def test_a_plan_takes_the_place_of_a_plan_alone(job: Lab, what: str, way: str) -> None:
+    """What stands there may be a ledger, a key or a credential, which nobody could bring back."""
+    assert job.run("sync").code == 0
+    place = {"state.db": job.state, "state.db.key": Path(f"{job.state}.key")}.get(what, job.folder / what)
+    if not place.exists():
+        place.write_text('{"format": 1}' if what == "other.json" else "my notes")
+    before, named = place.read_bytes(), place
+    if way == "a link":
+        named = job.folder / "link"
+        named.symlink_to(place)
+    refused = job.run("plan", "--out", str(named))
+    assert refused.code == 3 and "it is not replaced" in refused.err and "fix: " in refused.err
+    assert place.read_bytes() == before
+    assert job.run("sync").code == 0 and job.run("audit", "verify").code == 0
+
+
+def test_a_plan_takes_the_place_of_an_older_or_empty_one(job: Lab) -> None:
+    kept = job.folder / "plan.json"
+    kept.touch()
+    assert job.run("plan", "--out", str(kept)).code == 0
+    kept.write_text(kept.read_text().replace("syncd-plan/2", "syncd-plan/1"))
+    assert job.run("plan", "--out", str(kept)).code == 0
+    assert job.run("apply", str(kept)).code == 0

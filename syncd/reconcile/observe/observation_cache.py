@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 
-from syncd.domain import ReadResult, RemoteSecret, Rule, Snapshot, SourceEntry
+from syncd.domain import Action, Delete, ReadResult, RemoteSecret, Rule, Snapshot, SourceEntry
 from syncd.domain.ports import Source
 
 YOUNG = 5.0
@@ -29,12 +29,18 @@ class ObservationCache:
     born: float = field(default_factory=time.monotonic)
     sites: dict[str, tuple[Hashable, tuple[RemoteSecret, ...]]] = field(default_factory=dict)
     """By site: its listing, and the state of the ledger's rows that it was taken at."""
+    foreseen: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """By site: the ids that are to be deleted before. A later job's plan has that much less room in the limit."""
     turns: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
     """By source, and by site."""
 
     def fresh(self) -> ObservationCache:
         """Itself while it is young, else a new one: nothing is written on an old picture."""
-        return self if time.monotonic() - self.born < YOUNG else ObservationCache()
+        return self if time.monotonic() - self.born < YOUNG else ObservationCache(foreseen=self.foreseen)
+
+    def foresee(self, site: str, actions: Iterable[Action]) -> None:
+        """What is to be carried out on a site before the plans that follow."""
+        self.foreseen[site].update(str(action.record.remote_id) for action in actions if isinstance(action, Delete))
 
     def list(self, source: Source, rule: Rule) -> Snapshot:
         """The rule's listing, asked for once."""

@@ -134,7 +134,7 @@ class Governing:
             job_records=frozenset(r.remote_id for r in records if r.remote_id and r.job == job.name),
             site_records=frozenset(r.remote_id for r in records if r.remote_id),
             job_deleted=store.deletions(site, job.name, since),
-            site_deleted=store.deletions(site, None, since),
+            site_deleted=store.deletions(site, None, since) | self._context.observed.foreseen_deletes,
             job_updated=self._sent("update", since) if limits.max_updates else frozenset(),
             job_created=self._sent("create", since) if limits.max_creates else frozenset(),
         )

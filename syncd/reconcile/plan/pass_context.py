@@ -34,6 +34,8 @@ class Observed:
     """What keeps failing, by name."""
     allowed_deletes: int = 0
     """Deletions that a person allows beyond the limit."""
+    foreseen_deletes: frozenset[str] = frozenset()
+    """Ids that plans of other jobs on this site would delete before."""
     outside_window: bool = False
     """Does a person let it send outside the job's windows?"""
     recheck: bool = False

@@ -60,7 +60,13 @@ def duplicate_hits(
         for record in (known.get(site) or runtime.store.records(site))
         if (number := numbers.get((record.site, record.name))) is not None
     ]
-    facts = {key: fault for of_site in runtime.store.all_facts().values() for key, fault in of_site.items()}
+    names = {item.subject.name for item in held}
+    facts = {
+        key: fault
+        for site in {item.subject.site for item in held}
+        for key, fault in runtime.store.facts(site).items()
+        if key.name in names
+    }
     return [hit for rule in runtime.rules if rule.duplicate for hit in duplicates(rule, held, facts, now)]
 
 
