@@ -135,6 +135,18 @@ def _thawed(record: Record) -> Record:
     return replace(record, frozen_until=None, status="behind" if record.status == "frozen" else record.status)
 
 
+def _overriding(app: App, record: Record, *, delete: bool) -> str:
+    """Which safeguard it overrides to forget this secret; empty for none."""
+    if delete:
+        return "state forget --delete"
+    job = app.settings.jobs.get(record.job)
+    # Its row alone tells that the value at Wix is somebody else's, and is to be left.
+    if record.theirs and job is not None and job.drift_policy == "report":
+        return "state forget of what somebody changed at Wix (the next cycle writes over that)"
+    # Nothing changes at Wix, and the mark brings the secret back.
+    return ""
+
+
 def forget(
     context: typer.Context,
     name: Name,
@@ -148,17 +160,22 @@ def forget(
     """Drop one secret from the ledger; it stays at Wix unless --delete is given."""
     from syncd.reconcile.manual_deletion import delete_by_command
 
-    # Without --delete nothing changes at Wix and the mark brings the secret back, so no safeguard is overridden.
-    why = required_reason(reason, "state forget --delete") if delete else ""
     with context.obj.open() as app:
         record = found_record(app, name, target)
+        # Asked for before the lock: nobody's cycle waits until a person has typed.
+        overridden = _overriding(app, record, delete=delete)
+        why = required_reason(reason, overridden) if overridden else ""
         with locked(app, record.site) as journal:
             record = found_record(app, name, target)
+            overridden = _overriding(app, record, delete=delete)
+            why = required_reason(why, overridden) if overridden else ""
+            # Handed on, and logged once nothing refuses the deletion: a refused override has overridden nothing.
+            overriding = partial(log_override, overridden, why, name=name, target=record.target)
             if delete:
-                # Handed on, and logged once nothing refuses the deletion: a refused override has overridden nothing.
-                overriding = partial(log_override, "state forget --delete", why, name=name, target=record.target)
                 delete_by_command(app.runtime, journal, record, overriding)
             else:
+                if overridden:
+                    overriding()
                 forgotten = decision_about("secret.forgotten", record)
                 journal.write(drop=[record], audit=AuditBatch(decisions=(forgotten,)))
                 # An open problem would go on telling of a secret that nobody keeps.

@@ -95,7 +95,7 @@ class SiteJournal:
         self._connection = connection
         self._place = place
         self._clock = clock
-        self._site = ""
+        self._site, self._held = "", False
         self._still_there = still_there
 
     @contextmanager
@@ -105,7 +105,9 @@ class SiteJournal:
             with translated(self._place), self._connection.begin():
                 yield self._connection
         except LedgerError:
-            if self._connection.invalidated:  # the connection that held the lock has ended, and the lock with it
+            # The connection that held the lock has ended, and the lock with it. One that never held it, such as a
+            # standby's, tells its own fault.
+            if self._connection.invalidated and self._held:
                 raise lock_lost(self._site, self._place) from None
             raise
 
@@ -127,6 +129,7 @@ class SiteJournal:
             latest = select(func.max(lines.c.id)).scalar_subquery()
             old = and_(lines.c.at < now - HISTORY_KEPT, lines.c.id <= latest - HISTORY_LEAST)
             connection.execute(delete(lines).where(old))
+        self._held = True
 
     def write(
         self,

@@ -146,3 +146,13 @@ def test_a_ledger_of_before_is_brought_up_to_date(job: Lab, postgres: str) -> No
             kept = dict(seen.execute("SELECT key, value FROM syncd_meta").fetchall())
         assert kept["alike"] == "stays" and not {"alias 1", "news 1"} & kept.keys()
         assert job.run("audit", "verify").code == 0
+
+
+def test_a_server_that_takes_no_writes_is_told_as_that(job: Lab, postgres: str) -> None:
+    """Not as a lock that was lost: there was none yet."""
+    with database(postgres, "UTF8") as url, psycopg.connect(postgres, autocommit=True) as admin:
+        using(job, url)
+        assert job.run("sync").code == 0
+        admin.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET default_transaction_read_only = on")
+        done = job.run("sync")
+        assert done.code == 7 and "takes no writes" in done.err and "lost" not in done.err, done.err

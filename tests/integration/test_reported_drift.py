@@ -94,3 +94,27 @@ def test_what_is_reported_is_told_with_its_reason_until_it_ends(lab: Lab, bao: B
     lab.config["jobs"]["job"]["drift_policy"] = "restore"
     assert lab.run("sync").code == 0 and lab.site.values() == {"a_v": "2"}
     assert lab.run("status", "--json").json["troubles"] == []
+
+
+@pytest.mark.parametrize("policy", ["report", "restore"])
+def test_to_forget_it_needs_a_reason_where_it_would_be_left(lab: Lab, bao: Bao, policy: str) -> None:
+    """The row alone tells whose value it is: without it the next cycle writes over it."""
+    lab.vault(bao)
+    for name in "ab":
+        bao.put(f"app/{name}", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, drift_policy=policy)
+    assert lab.run("sync").code == 0
+    changed_by_hand(lab, "a_v")
+    lab.run("sync")
+    assert lab.run("state", "forget", "b_v").code == 0, "nobody changed that one"
+    forgotten = lab.run("state", "forget", "a_v")
+    if policy == "restore":
+        assert forgotten.code == 0
+        return
+    assert forgotten.code == 3 and "writes over" in forgotten.err and "--reason" in forgotten.err
+    lab.run("sync")
+    assert lab.site.values()["a_v"] == "HAND-MADE"
+    assert lab.run("state", "forget", "a_v", "--reason", "ours is right").code == 0
+    assert lab.run("sync").code == 0 and lab.site.values()["a_v"] == "1"
+    lines = lab.run("audit", "show", "--json").json
+    assert [line["reason"] for line in lines if line["event"] == "secret.forgotten"] == ["ours is right", None][::-1]
