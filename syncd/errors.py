@@ -174,7 +174,7 @@ class LedgerError(SyncdError):
 
 
 class LedgerBusy(LedgerError):
-    """Another process holds the site."""
+    """Not now, and soon: another process holds the site, or a large ledger is being gone through."""
 
     retryable = True
 

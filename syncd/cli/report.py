@@ -39,7 +39,8 @@ def report(
     """Report on every secret: where it comes from, whose it is, how old, what breaks a rule, what nobody manages."""
     from syncd.report import formats
     from syncd.report.evidence import write_evidence
-    from syncd.report.inventory import Chosen, report_now
+    from syncd.report.inventory import report_now
+    from syncd.report.parts import Chosen
 
     if form not in FORMS:
         raise ConfigError(f"--format {form} is not known", hint=f"one of {', '.join(FORMS)}")

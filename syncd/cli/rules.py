@@ -123,11 +123,11 @@ def hit_row(hit: Hit) -> dict[str, Any]:
 
 def rule_warnings(app: App) -> list[str]:
     """What `syncd check` says of the rules: what is broken, and selectors that select nothing that is known."""
-    from syncd.report.rule_hits import hits_now, subjects, unmanaged_now
+    from syncd.report.rule_hits import hits_now, subjects, unmanaged_on
 
     hits = hits_now(app)
     lines = [_summary(rule, [hit for hit in hits if hit.rule is rule]) for rule in app.runtime.rules]
-    everything = [*subjects(app), *unmanaged_now(app)]
+    everything = [one for site in app.served.jobs for one in (*subjects(app, site), *unmanaged_on(app, site))]
     # An empty ledger proves nothing of a selector.
     idle = [rule for rule in app.runtime.rules if everything and not any(map(rule.selects_it, everything))]
     lines += [f"{rule.id}: selects nothing of the {len(everything)} secrets that the ledger knows" for rule in idle]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from syncd.config.fields import format_duration
 from syncd.config.settings import Schedule
 from syncd.daemon.attention import failed_runs, open_pauses, open_problems
 from syncd.daemon.generations import Generations
+from syncd.daemon.last_known import LastKnown
 from syncd.daemon.secret_story import secret_story
 from syncd.daemon.secrets_page import secrets_page, see_choice
 from syncd.daemon.status import counted
@@ -20,8 +22,10 @@ from syncd.domain.recency import day_after
 from syncd.errors import ConfigError
 from syncd.ledger.audit import Filter, Place, place_of
 from syncd.report import formats
+from syncd.report.governance import Governance, governance_now
 from syncd.report.held import batch_rows
-from syncd.report.inventory import Chosen, Report, report_now
+from syncd.report.inventory import Report, report_now
+from syncd.report.parts import Chosen
 from syncd.report.whereabouts import whereabouts
 from syncd.web.principal import Principal
 
@@ -37,6 +41,9 @@ class ConsoleData:
 
     def __init__(self, generations: Generations) -> None:
         self._generations = generations
+        self._made_anew = threading.Lock()
+        self._of: App | None = None
+        self._known: LastKnown[frozenset[str] | None, Governance]
 
     @property
     def _app(self) -> App:
@@ -95,7 +102,7 @@ class ConsoleData:
 
     def secrets(self, who: Principal, asked: Mapping[str, str]) -> dict[str, Any]:
         """A page of secrets. Raises `ConfigError` for a filter that is none."""
-        return secrets_page(self._app, who, asked, self.choices(who))
+        return secrets_page(self._app, who, asked, self.choices(who), lambda rule: self.governance(who).hit_by(rule))
 
     def choices(self, who: Principal) -> dict[str, list[str]]:
         """What the filters of the pages offer."""
@@ -118,27 +125,17 @@ class ConsoleData:
         """One secret's story; None for one that is not there, or not within the rights."""
         return secret_story(self._app, who, site, name, self.held(who))
 
-    def governance(self, who: Principal) -> dict[str, Any]:
+    def governance(self, who: Principal) -> Governance:
         """The rules with their hits, the oldest values, secrets that nobody manages, drift, and exceptions."""
-        app, found = self._app, self._report(who)
-        nobodys = [{**row, "ref": None, "what": "nobody manages it"} for row in found.unmanaged]
-        of_rules = (*found.hits, *found.duplicates)
-        rules = [
-            {
-                "id": rule.id,
-                "then": rule.then.value,
-                "hits": nobodys if rule.unmanaged else [row for row in of_rules if row["rule"] == rule.id],
-            }
-            for rule in app.runtime.rules
-        ]
-        oldest = sorted(
-            (row for row in found.secrets if row["source_changed_at"]), key=lambda row: row["source_changed_at"]
-        )
-        return {
-            "rules": rules, "oldest": oldest[:20], "duplicates": found.duplicates, "unmanaged": found.unmanaged,
-            "orphans": [row for row in found.secrets if row["status"] == "orphan"], "exceptions": found.exceptions,
-            "drift": found.drift,
-        }  # fmt: skip
+        return self._governed()(who.targets)
+
+    def _governed(self) -> LastKnown[frozenset[str] | None, Governance]:
+        """What the rules hit, worked out under the configuration in force."""
+        with self._made_anew:
+            if self._of is not self._app:
+                app = self._of = self._app
+                self._known = LastKnown(lambda targets: governance_now(app, Chosen(targets=targets)))
+            return self._known
 
     def _report(self, who: Principal) -> Report:
         return report_now(self._app, Chosen(targets=who.targets))

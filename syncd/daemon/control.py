@@ -29,6 +29,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
 
     def __init__(self, generations: Generations, runner: JobRunner, reloads: Reloads) -> None:
         ServerAccounts.__init__(self, generations)
+        ConsoleData.__init__(self, generations)
         self._generations, self._runner, self._reloads = generations, runner, reloads
         self._for_strangers = Shared(lambda: self._status(names=False), STRANGER_SECONDS)
 

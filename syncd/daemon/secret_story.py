@@ -9,7 +9,7 @@ from syncd.daemon.attention import sees_scope
 from syncd.daemon.secrets_page import row_of_problem, secret_row
 from syncd.ledger.audit import Filter
 from syncd.report.inventory import record_owner
-from syncd.report.rule_hits import hits_now, hits_on, told_to, what_is_wrong
+from syncd.report.rule_hits import hits_on, hits_on_refused, told_to, what_is_wrong
 from syncd.web.principal import Principal
 
 
@@ -62,8 +62,7 @@ def secret_story(
         "rules": [
             {"rule": hit.rule.id, "then": hit.rule.then.value, "message": what_is_wrong(hit),
              "judged": hit.is_judged, "left alone": hit.exemption.reason if hit.exemption else None}
-            for hit in told_to(hits_on(app, record) if record else hits_now(app), who.sees)
-            if (hit.subject.site, hit.subject.name) == (site, name)
+            for hit in told_to(hits_on(app, record) if record else hits_on_refused(app, problems[0]), who.sees)
         ],
         "held": [
             batch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
@@ -14,7 +14,6 @@ from syncd.domain.statuses import Served, status_of_record
 from syncd.errors import ConfigError
 from syncd.ledger.schema import EPOCH, MICROSECOND
 from syncd.ledger.search import ORDERS, PAGE, Search
-from syncd.report.rule_hits import hits_now, told_to
 from syncd.web.principal import Principal
 
 NEVER = "never "
@@ -23,10 +22,17 @@ MOST = 2**63
 """A database's whole number is below that."""
 
 
-def secrets_page(app: App, who: Principal, asked: Mapping[str, str], known: Mapping[str, list[str]]) -> dict[str, Any]:
-    """One page of the secrets that `who` may see and that fit the filters in `asked`. `known`: what the filters offer.
+def secrets_page(
+    app: App,
+    who: Principal,
+    asked: Mapping[str, str],
+    known: Mapping[str, list[str]],
+    hit_by: Callable[[str], frozenset[tuple[str, str]]],
+) -> dict[str, Any]:
+    """One page of the secrets that `who` may see and that fit the filters in `asked`.
 
-    Raises `ConfigError` for a filter or a value of one that is not offered.
+    `known`: what the filters offer. `hit_by`: sites and names that a rule hits. Raises `ConfigError` for a filter or a
+    value of one that is not offered.
     """
     now, served = app.runtime.clock(), app.served
     status, job, target, rule = (asked.get(key, "") for key in ("status", "job", "target", "rule"))
@@ -37,18 +43,13 @@ def secrets_page(app: App, who: Principal, asked: Mapping[str, str], known: Mapp
     see_choice(target, known["targets"], "target")
     see_choice(rule, known["rules"], "rule")
     see_choice(order, ORDERS, "sort")
-    names = None
-    if rule:
-        names = frozenset(
-            (hit.subject.site, hit.subject.name) for hit in told_to(hits_now(app), who.sees) if hit.rule.id == rule
-        )
     is_never = cursor.startswith(NEVER)
     search = Search(
         text=_meant(app, asked.get("q", "")),
         status=status,
         job=job,
         sites=_sites(app, who, target, asked.get("label", "")),
-        names=names,
+        names=hit_by(rule) if rule else None,
         order=order,
         after=None if is_never else _after(cursor, order),
     )

@@ -307,9 +307,6 @@ class StateStore(Protocol):
     def facts(self, site: str) -> Facts:
         """What was judged of values when they were read, by name, version and digest of the check."""
 
-    def all_facts(self) -> Mapping[str, Facts]:
-        """The same of every site."""
-
     def same_values(self) -> Mapping[tuple[str, str], int]:
         """Secrets whose value another one has, too: a number that is the same for those, by site and name."""
 

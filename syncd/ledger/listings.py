@@ -65,17 +65,22 @@ def listed_secrets(connection: Connection, site: str | None = None) -> list[List
     return [ListedSecret(**row) for row in connection.execute(query).mappings()]
 
 
+def unheld_secrets(connection: Connection, site: str) -> list[ListedSecret]:
+    """What is remembered of a site that no row has the id of: not even a site's under another key."""
+    table, held = tables.listings, tables.records.c
+    row = select(held.name).where(held.remote_id == table.c.remote_id).exists()
+    query = select(table).where(and_(table.c.site == site, ~row)).order_by(table.c.name)
+    return [ListedSecret(**row) for row in connection.execute(query).mappings()]
+
+
 def store_facts(connection: Connection, site: str, facts: Facts) -> None:
     """What was judged of values when they were read: the newest of each name and check."""
     rows = [{**key._asdict(), "site": site, "ref": ref_text(key.ref), "fault": fault} for key, fault in facts.items()]
     upsert(connection, tables.facts, rows)
 
 
-def facts_of(connection: Connection, site: str | None = None) -> dict[str, dict[FactKey, str]]:
-    """The facts by site, and by what was judged."""
+def facts_of(connection: Connection, site: str) -> dict[FactKey, str]:
+    """The facts of a site by what was judged."""
     table = tables.facts
-    query = select(table) if site is None else select(table).where(table.c.site == site)
-    found: dict[str, dict[FactKey, str]] = {}
-    for row in connection.execute(query):
-        found.setdefault(row.site, {})[FactKey(row.name, as_ref(row.ref), row.version, row.digest)] = row.fault
-    return found
+    found = connection.execute(select(table).where(table.c.site == site))
+    return {FactKey(row.name, as_ref(row.ref), row.version, row.digest): row.fault for row in found}

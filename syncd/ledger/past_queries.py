@@ -15,7 +15,7 @@ from syncd.domain import (
 )
 from syncd.domain.arn import name_in
 from syncd.domain.decisions import HeldAction, RestingOwner, Rollback
-from syncd.domain.governance import FactKey, Facts
+from syncd.domain.governance import Facts
 from syncd.domain.places import place_of, secret_at
 from syncd.domain.recency import Since
 from syncd.ledger import history
@@ -23,7 +23,7 @@ from syncd.ledger import schema as tables
 from syncd.ledger.audit import Filter
 from syncd.ledger.audit_trail import AuditTrail
 from syncd.ledger.decisions import Decisions
-from syncd.ledger.listings import ListedSecret, facts_of, listed_secrets
+from syncd.ledger.listings import ListedSecret, facts_of, listed_secrets, unheld_secrets
 from syncd.ledger.record_queries import RecordQueries
 from syncd.ledger.replaced_mounts import before
 from syncd.ledger.rows import as_recent, as_run
@@ -186,17 +186,17 @@ class PastQueries(RecordQueries):
     def facts(self, site: str) -> Facts:
         """What was judged of values when they were read."""
         with self.reading() as connection:
-            return facts_of(connection, site).get(site, {})
-
-    def all_facts(self) -> dict[str, dict[FactKey, str]]:
-        """What was judged of values when they were read, by site."""
-        with self.reading() as connection:
-            return facts_of(connection)
+            return facts_of(connection, site)
 
     def listed(self, site: str | None = None) -> list[ListedSecret]:
         """What the sites listed last."""
         with self.reading() as connection:
             return listed_secrets(connection, site)
+
+    def unheld(self, site: str) -> list[ListedSecret]:
+        """What a site listed last that no row holds the id of, on any site; by name."""
+        with self.reading() as connection:
+            return unheld_secrets(connection, site)
 
     def runs(self) -> tuple[LastRun, ...]:
         """The last cycle of each job on each site."""

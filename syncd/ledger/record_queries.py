@@ -73,11 +73,12 @@ class RecordQueries(ABC):
             query = query.where(tables.records.c.site == site)
         return tuple(self._each(query, as_record, seal=True))
 
-    def problems_of_no_row(self) -> list[OpenProblem]:
-        """What keeps failing of names that never came into the ledger, on every site."""
+    def problems_of_no_row(self, site: str | None = None) -> list[OpenProblem]:
+        """What keeps failing of names that never came into the ledger, on one site or on every one."""
         c, records = tables.troubles.c, tables.records.c
         row = select(records.name).where(and_(records.site == c.site, records.name == c.subject)).exists()
-        return list(self._each(select(tables.troubles).where(~row), as_problem))
+        query = select(tables.troubles).where(~row)
+        return list(self._each(query if site is None else query.where(c.site == site), as_problem))
 
     def problems_without_rows(self, site: str | None = None) -> dict[tuple[str, str, str], int]:
         """How many problems are about names that never came into the ledger, by site, job and kind."""
@@ -134,6 +135,21 @@ class RecordQueries(ABC):
         """What was read last of a source, by (path, pin)."""
         query = select(tables.paths).where(tables.paths.c.source == source)
         return {(state.path, state.pin): state for state in self._each(query, as_path, seal=True)}
+
+    def paths_on(self, site: str) -> dict[str, dict[tuple[str, str], PathState]]:
+        """What was read last of every path that a site's secrets come from, by source, and by (path, pin)."""
+        c, records = tables.paths.c, tables.records.c
+        come_from = and_(records.source == c.source, records.path == c.path)
+        query = select(tables.paths).join_from(tables.records, tables.paths, come_from).where(records.site == site)
+        found: dict[str, dict[tuple[str, str], PathState]] = {}
+        for source, state in self._each(query, lambda row: (row["source"], as_path(row)), seal=True):
+            found.setdefault(source, {})[state.path, state.pin] = state
+        return found
+
+    def oldest(self, sites: frozenset[str] | None, most: int) -> list[Record]:
+        """The rows whose version at the source is the oldest, of those whose date is known."""
+        with self.reading() as connection:
+            return search.oldest(connection, sites, most)
 
     def known_mounts(self, source: str) -> dict[str, str]:
         """Mount to its id, as accepted; empty where a person said that the next one found there is to be accepted."""

@@ -150,6 +150,12 @@ def find(connection: Connection, asked: Search, served: Served, now: datetime) -
     return [as_record(row) for row in found[:PAGE]], len(found) > PAGE
 
 
+def oldest(connection: Connection, sites: frozenset[str] | None, most: int) -> list[Record]:
+    """The rows whose version at the source is the oldest, of those whose date is known."""
+    query = _query(Search(sites=sites, order="age"), _key("age") > literal_column("0")).limit(most)
+    return [as_record(dict(row)) for row in connection.execute(query).mappings()]
+
+
 def _narrowed(connection: Connection, asked: Search) -> Search:
     """The search, by the names that hold its text, where an index tells them and there are not too many."""
     sites = connection.execute(select(tables.counts.c.site).distinct()).scalars()

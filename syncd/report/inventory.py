@@ -10,42 +10,14 @@ from typing import Any
 from syncd.bootstrap.app import App
 from syncd.domain import Record, version_label
 from syncd.domain.statuses import status_of_record
-from syncd.ledger.audit import Filter
-from syncd.report.rule_hits import hits_now, told_to, unmanaged_now, what_is_wrong
+from syncd.report.parts import Chosen, drift_rows, exception_rows, hit_row, unmanaged_rows
+from syncd.report.rule_hits import hits_now, told_to
 
 COLUMNS = (
     "name", "target", "site", "job", "source", "path", "field", "owner", "version", "source_changed_at",
     "age_days", "status", "arrived_at", "as_of", "last_change_by", "last_change_reason", "released_by", "rules",
 )  # fmt: skip
 """What the inventory says of a secret; `age_days` is the age of its version at the source."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """Which part of the inventory is asked for."""
-
-    site: str | None = None
-    """A target's name, or a site's key."""
-    job: str | None = None
-    label: tuple[str, str] | None = None
-    targets: frozenset[str] | None = None
-    """What the reader may know of; None: everything."""
-
-    def sees(self, target: str) -> bool:
-        """May the reader know of this target?"""
-        return self.targets is None or target in self.targets
-
-    def takes(self, app: App, target: str, site: str, job: str) -> bool:
-        """Is it part of that?"""
-        # Rights before filters: what the reader may not know of is left out, whatever is asked for.
-        if not self.sees(target):
-            return False
-        if self.job is not None and job != self.job:
-            return False
-        if self.label is not None and app.runtime.labels.of(target).get(self.label[0]) != self.label[1]:
-            return False
-        keys = {site, *(name for name in app.settings.targets if app.site_of(name) == site)}
-        return self.site is None or self.site in keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,16 +60,7 @@ def report_now(app: App, chosen: Chosen) -> Report:
         # An exception or a value that was not read is no breach.
         if hit.counts:
             broken.setdefault((hit.subject.site, hit.subject.name), []).append(hit.rule.id)
-    rows = [
-        {
-            "rule": hit.rule.id, "then": hit.rule.then.value, "name": hit.subject.name, "target": hit.subject.target,
-            "site": hit.subject.site,
-            "ref": str(hit.subject.ref) if hit.subject.ref else None, "what": what_is_wrong(hit),
-            "judged": hit.is_judged,
-        }
-        for hit in hits
-        if hit.exemption is None
-    ]  # fmt: skip
+    rows = [hit_row(hit) for hit in hits if hit.exemption is None]
     # Both kinds have a part of their own; here they would be told a second time.
     twice = {rule.id for rule in app.runtime.rules if rule.duplicate}
     nobodys = {rule.id for rule in app.runtime.rules if rule.unmanaged}
@@ -113,13 +76,9 @@ def report_now(app: App, chosen: Chosen) -> Report:
         secrets=list(_secrets(app, chosen, broken)),
         hits=[row for row in rows if row["rule"] not in twice | nobodys],
         duplicates=[row for row in rows if row["rule"] in twice],
-        drift=list(_drift(app, chosen)),
-        unmanaged=[
-            {"name": item.name, "target": item.target, "site": item.site}
-            for item in unmanaged_now(app)
-            if chosen.takes(app, item.target, item.site, "")
-        ],
-        exceptions=list(_exceptions(app, None if chosen.targets is None else {id(hit.exemption) for hit in hits})),
+        drift=list(drift_rows(app, chosen)),
+        unmanaged=[row for site in app.served.jobs for row in unmanaged_rows(app, chosen, site)],
+        exceptions=list(exception_rows(app, None if chosen.targets is None else {id(hit.exemption) for hit in hits})),
         held=[
             {"batch": item.batch, "action": item.action, "name": item.name, "target": item.target, "cause": item.cause,
              "since": item.since}
@@ -187,42 +146,6 @@ def last_changes(app: App) -> dict[tuple[str, str], dict[str, Any]]:
         for line in app.ledger.audit.last_done()
         if (line["stream"], line["name"]) in held
     }
-
-
-def _drift(app: App, chosen: Chosen) -> Iterator[dict[str, Any]]:
-    """What others changed at Wix: found when, and when it ended or was undone."""
-    asked = (
-        Filter(event="drift.*"),
-        Filter(event="finding.ended", text='"of":"drift.found"'),
-    )
-    lines = [line for item in asked for line in app.ledger.audit.lines(item)]
-    opened: dict[tuple[str, str], dict[str, Any]] = {}
-    # Lines of two questions: in one order of time each end meets its own beginning.
-    for line in sorted(lines, key=lambda line: (line["at"], line["stream"], line["seq"])):
-        key = (line["stream"], str(line["name"]))
-        if line["event"] == "drift.found":
-            opened[key] = line
-        # Its beginning may have been removed by age (audit.keep).
-        elif key in opened:
-            yield from _one_drift(app, chosen, opened.pop(key), line["at"])
-    for line in opened.values():
-        yield from _one_drift(app, chosen, line, None)
-
-
-def _one_drift(app: App, chosen: Chosen, line: Mapping[str, Any], ended: str | None) -> Iterator[dict[str, Any]]:
-    if chosen.takes(app, str(line["target"]), str(line["site"]), str(line["job"])):
-        yield {"name": line["name"], "target": line["target"], "found_at": line["at"], "ended_at": ended}
-
-
-def _exceptions(app: App, covering: set[int] | None) -> Iterator[dict[str, Any]]:
-    """`covering`: those that leave alone something that the reader may know of; None: all."""
-    today = app.runtime.clock().date()
-    for rule in app.runtime.rules:
-        for item in rule.exemptions:
-            if covering is not None and id(item) not in covering:
-                continue
-            state = "holds" if today <= item.until else "expired"
-            yield {"rule": rule.id, "which": item.label, "until": item.until, "reason": item.reason, "state": state}
 
 
 def record_owner(app: App, record: Record) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
 
 from syncd.bootstrap.app import App
 from syncd.domain import OpenProblem, PathState, Record, SecretRef
@@ -18,18 +17,29 @@ Paths = Mapping[str, Mapping[tuple[str, str], PathState]]
 
 def hits_now(app: App) -> list[Hit]:
     """Every hit, those that an exception covers and those that are not judged yet included. Raises `LedgerError`."""
+    order = {rule.id: number for number, rule in enumerate(app.runtime.rules)}
+    hits = (hit for of_site in hits_by_site(app) for hit in of_site)
+    return sorted(hits, key=lambda hit: (order[hit.rule.id], hit.subject.target, hit.subject.name))
+
+
+def hits_by_site(app: App) -> Iterator[list[Hit]]:
+    """The same a site at a time, in no order: of a million secrets those of one site are in memory together."""
     runtime, now = app.runtime, app.runtime.clock()
     if not runtime.rules:
-        return []
-    # What was judged when the values were read: to show hits, no value is read again.
-    facts = app.ledger.all_facts()
-    hits = [
-        hit for subject in subjects(app) for hit in hits_of(runtime.rules, subject, facts.get(subject.site, {}), now)
-    ]
-    hits += duplicate_hits(runtime, now)
-    hits += _unmanaged(app, now)
-    order = {rule.id: number for number, rule in enumerate(runtime.rules)}
-    return sorted(hits, key=lambda hit: (order[hit.rule.id], hit.subject.target, hit.subject.name))
+        return
+    alike: dict[str, list[Hit]] = {}
+    for hit in duplicate_hits(runtime, now) if any(rule.duplicate for rule in runtime.rules) else ():
+        alike.setdefault(hit.subject.site, []).append(hit)
+    about_nobodys = [rule for rule in runtime.rules if rule.unmanaged]
+    for site in app.served.jobs:
+        # What was judged when the values were read: to show hits, no value is read again.
+        facts = app.ledger.facts(site)
+        hits = [hit for subject in subjects(app, site) for hit in hits_of(runtime.rules, subject, facts, now)]
+        nobodys = unmanaged_on(app, site) if about_nobodys else []
+        hits += (hit for rule in about_nobodys for hit in unmanaged(rule, nobodys, now))
+        yield hits + alike.pop(site, [])
+    # Sites that no target names any more hold values, too.
+    yield from alike.values()
 
 
 def hits_on(app: App, record: Record) -> list[Hit]:
@@ -52,6 +62,15 @@ def hits_on(app: App, record: Record) -> list[Hit]:
     return hits
 
 
+def hits_on_refused(app: App, problem: OpenProblem) -> list[Hit]:
+    """Every hit on what never came to its site. Raises `LedgerError`."""
+    if not app.runtime.rules or problem.ref is None or problem.site not in app.served.jobs:
+        return []
+    facts = app.ledger.facts(problem.site)
+    subject = _of_problem(app, problem, _judged(facts))
+    return list(hits_of(app.runtime.rules, subject, facts, app.runtime.clock()))
+
+
 def told_to(hits: Iterable[Hit], sees: Callable[[str], bool]) -> Iterator[Hit]:
     """The hits as somebody may know of them. `sees`: the targets that are theirs.
 
@@ -68,24 +87,19 @@ def what_is_wrong(hit: Hit) -> str:
     return same_value_message(hit.others, hit.others) if hit.others else hit.message
 
 
-def subjects(app: App) -> Iterator[Subject]:
-    """Every secret of a configured site as rules look at it, those that never came there included."""
-    paths: Paths = {name: app.ledger.known_paths(name) for name in app.settings.sources}
-    versions = {site: _versions(facts) for site, facts in app.ledger.all_facts().items()}
-    have = set()
-    for record in app.ledger.records():
-        if not app.served.is_detached(record):
-            have.add((record.site, record.name))
-            yield _of_record(app, record, paths)
-    for problem in app.ledger.all_problems():
-        if problem.ref is not None and (problem.site, problem.subject) not in have and problem.site in app.served.jobs:
-            # What was refused has no record: the facts tell which version was judged last.
-            judged = versions.get(problem.site, {}).get((problem.subject, problem.ref), "")
-            yield _of_problem(app, problem, paths, judged)
+def subjects(app: App, site: str) -> Iterator[Subject]:
+    """Every secret of a site as rules look at it, those that never came there included."""
+    paths = app.ledger.paths_on(site)
+    for record in app.ledger.records(site):
+        yield _of_record(app, record, paths)
+    refused = [problem for problem in app.ledger.problems_of_no_row(site) if problem.ref is not None]
+    judged = _judged(app.ledger.facts(site)) if refused else {}
+    for problem in refused:
+        yield _of_problem(app, problem, judged)
 
 
-def _versions(facts: Facts) -> dict[tuple[str, SecretRef | None], str]:
-    """Which version of each name and reference was judged last."""
+def _judged(facts: Facts) -> Mapping[tuple[str, SecretRef | None], str]:
+    """Which version of each name and reference was judged last: what was refused has no record that tells it."""
     return {(key.name, key.ref): key.version for key in facts}
 
 
@@ -107,10 +121,10 @@ def _of_record(app: App, record: Record, paths: Paths) -> Subject:
     )
 
 
-def _of_problem(app: App, problem: OpenProblem, paths: Paths, version: str) -> Subject:
+def _of_problem(app: App, problem: OpenProblem, judged: Mapping[tuple[str, SecretRef | None], str]) -> Subject:
     target = app.first_target_on(problem.site, problem.job)
     ref = problem.ref
-    state = paths.get(ref.source, {}).get((ref.path, "")) if ref else None
+    state = app.ledger.known_path(ref.source, ref.path, "") if ref else None
     return Subject(
         name=problem.subject,
         site=problem.site,
@@ -119,29 +133,15 @@ def _of_problem(app: App, problem: OpenProblem, paths: Paths, version: str) -> S
         ref=ref,
         labels=app.runtime.labels.of(target),
         called=app.runtime.labels.names_of(problem.site),
-        version=version,
+        version=judged.get((problem.subject, ref), ""),
         owner=state.owner if state else "",
         changed_at=state.updated_at if state else None,
         seen_at=state.seen_at if state else None,
     )
 
 
-def unmanaged_now(app: App) -> list[Subject]:
-    """What the sites listed last that no ledger holds and that carries nobody's mark."""
-    # Of the whole ledger: a site under another key lists the same ids.
-    held = {record.remote_id for record in app.ledger.records()}
-    found = []
-    for site in app.served.jobs:
-        listed = {
-            item.remote_id: (item.name, item.owner) for item in app.ledger.listed(site) if item.remote_id not in held
-        }
-        target = app.first_target_on(site, "")
-        labels = app.runtime.labels
-        found += unmanaged_subjects(listed, site, target, labels.of(target), labels.names_of(site))
-    return found
-
-
-def _unmanaged(app: App, now: datetime) -> list[Hit]:
-    rules = [rule for rule in app.runtime.rules if rule.unmanaged]
-    nobodys = unmanaged_now(app) if rules else []
-    return [hit for rule in rules for hit in unmanaged(rule, nobodys, now)]
+def unmanaged_on(app: App, site: str) -> list[Subject]:
+    """What a site listed last that no ledger holds and that carries nobody's mark."""
+    listed = {item.remote_id: (item.name, item.owner) for item in app.ledger.unheld(site)}
+    target, labels = app.first_target_on(site, ""), app.runtime.labels
+    return unmanaged_subjects(listed, site, target, labels.of(target), labels.names_of(site))

@@ -48,8 +48,11 @@ class Reading(Protocol):
     def secret(self, who: Principal, site: str, name: str) -> dict[str, Any] | None:
         """One secret's story."""
 
-    def governance(self, who: Principal) -> dict[str, Any]:
-        """The rules with their hits, the oldest values, secrets that nobody manages, drift, and exceptions."""
+    def governance(self, who: Principal) -> Any:
+        """The rules with their hits, the oldest values, secrets that nobody manages, drift, and exceptions.
+
+        As the page takes them. Raises `LedgerBusy` while a large ledger is gone through for the first time.
+        """
 
     def activity(self, who: Principal, asked: Mapping[str, str]) -> dict[str, Any]:
         """Lines of the audit trail, and the head of each chain."""

@@ -40,7 +40,7 @@ READS: dict[str, tuple[str, Callable[[Ledger], Any]]] = {
     "syncd_runs.recent": ("[[1, 2", lambda ledger: ledger.recent_runs()),
     "syncd_runs.counts ": ("7", lambda ledger: ledger.last_run("s", "j")),
     "syncd_facts.ref": ('["v#, "p", "f"]', lambda ledger: ledger.facts("s")),
-    "syncd_facts.ref ": ('["v"]', lambda ledger: ledger.all_facts()),
+    "syncd_facts.ref ": ('["v"]', lambda ledger: ledger.facts("s")),
     "syncd_troubles.ref": ('["v", "p"', lambda ledger: ledger.all_problems()),
     "syncd_troubles.ref ": ("[]", lambda ledger: ledger.known_problems("s", "j")),
     "syncd_paths.fields": ('["g"]', lambda ledger: ledger.known_paths("v")),

@@ -1,0 +1,152 @@
+"""What the page of governance shows: how many there are of everything, and the first of them."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+from syncd.bootstrap.app import App
+from syncd.domain import Record, version_label
+from syncd.domain.governance import GovernanceRule, Hit
+from syncd.domain.statuses import status_of_record
+from syncd.ledger.search import Search
+from syncd.report.parts import Chosen, drift_rows, exception_rows, hit_row, unmanaged_rows
+from syncd.report.rule_hits import hits_by_site, told_to
+
+SHOWN_HITS = 100
+SHOWN_ROWS = 200
+SHOWN_OLDEST = 20
+FILTERED = 20_000
+"""Hits of one rule that the page of secrets can be filtered by: their names take 4 MB."""
+Row = dict[str, Any]
+
+
+def _by_place(row: Row) -> tuple[str, str]:
+    return row["target"], row["name"]
+
+
+@dataclass(slots=True)
+class Shown:
+    """The first rows of a list of any length, and its length."""
+
+    most: int
+    order: Callable[[Row], Any] = _by_place
+    count: int = 0
+    rows: list[Row] = field(default_factory=list)
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """More of the list, in any order."""
+        fresh = list(rows)
+        self.count += len(fresh)
+        self.rows = heapq.nsmallest(self.most, chain(self.rows, fresh), key=self.order)
+
+    @property
+    def left_out(self) -> int:
+        """How many are not among the rows."""
+        return self.count - len(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """What breaks a rule, exceptions left out."""
+
+    rule: GovernanceRule
+    shown: Shown = field(default_factory=lambda: Shown(SHOWN_HITS))
+    places: set[tuple[str, str]] = field(default_factory=set)
+    """Sites and names, as many as a filter takes."""
+
+    def add(self, hits: Iterable[Hit]) -> None:
+        """More of them, of one site."""
+        mine = [hit for hit in hits if hit.rule is self.rule and hit.exemption is None]
+        self.shown.add(map(hit_row, mine))
+        room = FILTERED - len(self.places)
+        self.places.update((hit.subject.site, hit.subject.name) for hit in mine[:room])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Governance:
+    """What is asked of all secrets and is not so, at one moment."""
+
+    as_of: datetime
+    rules: list[Broken]
+    unmanaged: Shown
+    orphans: Shown
+    drift: Shown
+    exceptions: Shown
+    oldest: list[Row]
+
+    def hit_by(self, rule: str) -> frozenset[tuple[str, str]]:
+        """The sites and names of what breaks a rule."""
+        return frozenset(place for broken in self.rules if broken.rule.id == rule for place in broken.places)
+
+
+def governance_now(app: App, chosen: Chosen) -> Governance:
+    """Work it out from the ledger alone, a site at a time. Raises `LedgerError`."""
+    rules = [Broken(rule) for rule in app.runtime.rules]
+    covering: set[int] = set()
+    for hits in hits_by_site(app):
+        mine = [
+            hit
+            for hit in told_to(hits, chosen.sees)
+            if chosen.takes(app, hit.subject.target, hit.subject.site, hit.subject.job)
+        ]
+        covering |= {id(hit.exemption) for hit in mine}
+        for broken in rules:
+            broken.add(mine)
+    unmanaged = Shown(SHOWN_ROWS)
+    for site in app.served.jobs:
+        unmanaged.add(unmanaged_rows(app, chosen, site))
+    drift, exceptions = Shown(SHOWN_ROWS, lambda row: row["found_at"]), Shown(SHOWN_ROWS, lambda row: row["until"])
+    drift.add(drift_rows(app, chosen))
+    exceptions.add(exception_rows(app, None if chosen.targets is None else covering))
+    return Governance(
+        as_of=app.runtime.clock(),
+        rules=rules,
+        unmanaged=unmanaged,
+        orphans=_orphans(app, chosen),
+        drift=drift,
+        exceptions=exceptions,
+        oldest=_oldest(app, chosen),
+    )
+
+
+def _orphans(app: App, chosen: Chosen) -> Shown:
+    """What no configured job sends any more: counted by the database, and a page of it."""
+    now, served = app.runtime.clock(), app.served
+    found, _ = app.ledger.find(Search(status="orphan", sites=_sites(app, chosen)), served, now)
+    rows = [row for record in found if (row := _row(app, chosen, record))]
+    number = sum(
+        tally.count
+        for tally in app.ledger.tallies(now)
+        if status_of_record(tally, served, now) == "orphan"
+        and chosen.takes(app, app.first_target_on(tally.site, tally.job), tally.site, tally.job)
+    )
+    return Shown(SHOWN_ROWS, count=number, rows=rows)
+
+
+def _oldest(app: App, chosen: Chosen) -> list[Row]:
+    found = app.ledger.oldest(_sites(app, chosen), SHOWN_OLDEST)
+    return [row for record in found if (row := _row(app, chosen, record))]
+
+
+def _row(app: App, chosen: Chosen, record: Record) -> Row | None:
+    target = app.first_target_on(record.site, record.job)
+    if not chosen.takes(app, target, record.site, record.job):
+        return None
+    return {
+        "name": record.name, "target": target, "site": record.site, "job": record.job,
+        "source": record.ref.source, "path": record.ref.path, "field": record.ref.field,
+        "version": version_label(record.version) or None, "source_changed_at": record.source_updated_at,
+        "arrived_at": record.last_synced_at,
+    }  # fmt: skip
+
+
+def _sites(app: App, chosen: Chosen) -> frozenset[str] | None:
+    """The sites of targets that the reader may know of; None: all."""
+    if chosen.targets is None:
+        return None
+    return frozenset(app.site_of(name) for name in app.settings.targets if chosen.sees(name))

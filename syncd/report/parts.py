@@ -1,0 +1,94 @@
+"""The parts of a report that the page of governance has as well, and which part of everything is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from syncd.bootstrap.app import App
+from syncd.domain.governance import Hit
+from syncd.ledger.audit import Filter
+from syncd.report.rule_hits import unmanaged_on, what_is_wrong
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Which part of the inventory is asked for."""
+
+    site: str | None = None
+    """A target's name, or a site's key."""
+    job: str | None = None
+    label: tuple[str, str] | None = None
+    targets: frozenset[str] | None = None
+    """What the reader may know of; None: everything."""
+
+    def sees(self, target: str) -> bool:
+        """May the reader know of this target?"""
+        return self.targets is None or target in self.targets
+
+    def takes(self, app: App, target: str, site: str, job: str) -> bool:
+        """Is it part of that?"""
+        # Rights before filters: what the reader may not know of is left out, whatever is asked for.
+        if not self.sees(target):
+            return False
+        if self.job is not None and job != self.job:
+            return False
+        if self.label is not None and app.runtime.labels.of(target).get(self.label[0]) != self.label[1]:
+            return False
+        if self.site is None or self.site == site:
+            return True
+        return self.site in app.settings.targets and app.site_of(self.site) == site
+
+
+def hit_row(hit: Hit) -> dict[str, Any]:
+    """What breaks a rule."""
+    about = hit.subject
+    return {
+        "rule": hit.rule.id, "then": hit.rule.then.value, "name": about.name, "target": about.target,
+        "site": about.site, "ref": str(about.ref) if about.ref else None, "what": what_is_wrong(hit),
+        "judged": hit.is_judged,
+    }  # fmt: skip
+
+
+def unmanaged_rows(app: App, chosen: Chosen, site: str) -> Iterator[dict[str, Any]]:
+    """What nobody manages on a site."""
+    for item in unmanaged_on(app, site):
+        if chosen.takes(app, item.target, item.site, ""):
+            yield {"name": item.name, "target": item.target, "site": item.site}
+
+
+def drift_rows(app: App, chosen: Chosen) -> Iterator[dict[str, Any]]:
+    """What others changed at Wix: found when, and when it ended or was undone."""
+    asked = (
+        Filter(event="drift.*"),
+        Filter(event="finding.ended", text='"of":"drift.found"'),
+    )
+    lines = [line for item in asked for line in app.ledger.audit.lines(item)]
+    opened: dict[tuple[str, str], dict[str, Any]] = {}
+    # Lines of two questions: in one order of time each end meets its own beginning.
+    for line in sorted(lines, key=lambda line: (line["at"], line["stream"], line["seq"])):
+        key = (line["stream"], str(line["name"]))
+        if line["event"] == "drift.found":
+            opened[key] = line
+        # Its beginning may have been removed by age (audit.keep).
+        elif key in opened:
+            yield from _one_drift(app, chosen, opened.pop(key), line["at"])
+    for line in opened.values():
+        yield from _one_drift(app, chosen, line, None)
+
+
+def _one_drift(app: App, chosen: Chosen, line: Mapping[str, Any], ended: str | None) -> Iterator[dict[str, Any]]:
+    if chosen.takes(app, str(line["target"]), str(line["site"]), str(line["job"])):
+        yield {"name": line["name"], "target": line["target"], "found_at": line["at"], "ended_at": ended}
+
+
+def exception_rows(app: App, covering: set[int] | None) -> Iterator[dict[str, Any]]:
+    """`covering`: those that leave alone something that the reader may know of; None: all."""
+    today = app.runtime.clock().date()
+    for rule in app.runtime.rules:
+        for item in rule.exemptions:
+            if covering is not None and id(item) not in covering:
+                continue
+            state = "holds" if today <= item.until else "expired"
+            yield {"rule": rule.id, "which": item.label, "until": item.until, "reason": item.reason, "state": state}
