@@ -72,5 +72,7 @@ def each_plan(app: App, jobs: list[str], all_jobs: AllJobs) -> Iterator[tuple[st
             except SyncdError as error:
                 all_jobs.fail(job.name, target, error)
                 continue
-            cache.foresee(app.site_of(target), planned.plan.actions)
+            # What rests sends nothing, and takes no later job's room.
+            if not app.runtime.paused(job.name, target):
+                cache.foresee(app.site_of(target), planned.plan.actions)
             yield job.name, target, planned

@@ -139,10 +139,13 @@ def _overriding(app: App, record: Record, *, delete: bool) -> str:
     """Which safeguard it overrides to forget this secret; empty for none."""
     if delete:
         return "state forget --delete"
-    job = app.settings.jobs.get(record.job)
-    # Its row alone tells that the value at Wix is somebody else's, and is to be left.
-    if record.theirs and job is not None and job.drift_policy == "report":
-        return "state forget of what somebody changed at Wix (the next cycle writes over that)"
+    # Its row alone tells that the value at Wix is somebody else's, and how often it was put back. A change may not have
+    # been seen yet, and a job that was renamed takes over what its rows under the old name say.
+    jobs = app.settings.jobs
+    here = [job for job in jobs.values() if record.site in map(app.site_of, job.targets)]
+    its = [jobs[record.job]] if record.job in jobs else here
+    if record.status == "contested" or any(job.drift_policy == "report" for job in its):
+        return "state forget of what somebody may have changed at Wix (the next cycle writes over that)"
     # Nothing changes at Wix, and the mark brings the secret back.
     return ""
 

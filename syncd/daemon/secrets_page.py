@@ -27,12 +27,12 @@ def secrets_page(
     who: Principal,
     asked: Mapping[str, str],
     known: Mapping[str, list[str]],
-    hit_by: Callable[[str], frozenset[tuple[str, str]]],
+    hit_by: Callable[[str], tuple[frozenset[tuple[str, str]], int]],
 ) -> dict[str, Any]:
     """One page of the secrets that `who` may see and that fit the filters in `asked`.
 
-    `known`: what the filters offer. `hit_by`: sites and names that a rule hits. Raises `ConfigError` for a filter or a
-    value of one that is not offered.
+    `known`: what the filters offer. `hit_by`: sites and names that a rule hits, and how many more it hits. Raises
+    `ConfigError` for a filter or a value of one that is not offered.
     """
     now, served = app.runtime.clock(), app.served
     status, job, target, rule = (asked.get(key, "") for key in ("status", "job", "target", "rule"))
@@ -43,20 +43,26 @@ def secrets_page(
     see_choice(target, known["targets"], "target")
     see_choice(rule, known["rules"], "rule")
     see_choice(order, ORDERS, "sort")
+    names, unsearched = hit_by(rule) if rule else (None, 0)
     is_never = cursor.startswith(NEVER)
     search = Search(
         text=_meant(app, asked.get("q", "")),
         status=status,
         job=job,
         sites=_sites(app, who, target, asked.get("label", "")),
-        names=hit_by(rule) if rule else None,
+        names=names,
         order=order,
         after=None if is_never else _after(cursor, order),
     )
     never = [] if search.after else _never_arrived(app, who, search)
     begun = _count(cursor.removeprefix(NEVER)) if is_never else 0
     if begun + PAGE < len(never):
-        return {"rows": never[begun : begun + PAGE], "next": f"{NEVER}{begun + PAGE}", "as_of": now}
+        return {
+            "rows": never[begun : begun + PAGE],
+            "next": f"{NEVER}{begun + PAGE}",
+            "as_of": now,
+            "unsearched": unsearched,
+        }
     records, more = app.ledger.find(search, served, now)
     found = [secret_row(app, record, served, now) for record in records]
     if order == "name":
@@ -64,7 +70,7 @@ def secrets_page(
         alike = groupby(found, itemgetter("name"))
         found = [row for _, same in alike for row in sorted(same, key=itemgetter("target"))]
     rows = never[begun:] + found
-    return {"rows": rows, "next": _cursor(records[-1], order) if more else None, "as_of": now}
+    return {"rows": rows, "next": _cursor(records[-1], order) if more else None, "as_of": now, "unsearched": unsearched}
 
 
 def secret_row(app: App, record: Record, served: Served, now: datetime) -> dict[str, Any]:

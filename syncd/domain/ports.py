@@ -304,8 +304,11 @@ class StateStore(Protocol):
     def tell_what_ran_out(self) -> None:
         """Write a line of the audit trail for each pause and rollback whose time ran out."""
 
-    def facts(self, site: str) -> Facts:
-        """What was judged of values when they were read, by name, version and digest of the check."""
+    def facts(self, site: str, names: Collection[str] | None = None) -> Facts:
+        """What was judged of values when they were read, by name, version and digest of the check.
+
+        `names`: of these alone.
+        """
 
     def same_values(self) -> Mapping[tuple[str, str], int]:
         """Secrets whose value another one has, too: a number that is the same for those, by site and name."""

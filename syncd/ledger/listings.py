@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -79,8 +79,10 @@ def store_facts(connection: Connection, site: str, facts: Facts) -> None:
     upsert(connection, tables.facts, rows)
 
 
-def facts_of(connection: Connection, site: str) -> dict[FactKey, str]:
-    """The facts of a site by what was judged."""
+def facts_of(connection: Connection, site: str, names: Collection[str] | None = None) -> dict[FactKey, str]:
+    """The facts of a site by what was judged; of these names alone, if any are given."""
     table = tables.facts
-    found = connection.execute(select(table).where(table.c.site == site))
+    query = select(table).where(table.c.site == site)
+    queries = [query] if names is None else [query.where(table.c.name.in_(part)) for part in in_parts(names)]
+    found = (row for query in queries for row in connection.execute(query))
     return {FactKey(row.name, as_ref(row.ref), row.version, row.digest): row.fault for row in found}

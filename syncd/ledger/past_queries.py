@@ -183,10 +183,10 @@ class PastQueries(RecordQueries):
         query = select(c.stream, c.job).distinct().where(c.event == "drift.found")
         return {(row["stream"], row["job"]) for row in self._all(query)}
 
-    def facts(self, site: str) -> Facts:
-        """What was judged of values when they were read."""
+    def facts(self, site: str, names: Collection[str] | None = None) -> Facts:
+        """What was judged of values when they were read, of a whole site or of these names alone."""
         with self.reading() as connection:
-            return facts_of(connection, site)
+            return facts_of(connection, site, names)
 
     def listed(self, site: str | None = None) -> list[ListedSecret]:
         """What the sites listed last."""

@@ -144,8 +144,12 @@ def find(connection: Connection, asked: Search, served: Served, now: datetime) -
     if asked.names is None:
         found = [dict(row) for row in connection.execute(query).mappings()]
     else:  # as many as a statement takes at a time, and the first of all of them
-        parts = (query.where(_one_of(part)) for part in parts_of(sorted(asked.names), KEYS))
-        found = [dict(row) for part in parts for row in connection.execute(part).mappings()]
+        found = []
+        for part in parts_of(_in_order(asked), KEYS):
+            found += [dict(row) for row in connection.execute(query.where(_one_of(part))).mappings()]
+            # By name the keys are in the order of the page: what follows them is on a later one.
+            if asked.order == "name" and len(found) > PAGE:
+                break
         found.sort(key=lambda row: _place(row, asked.order))
     return [as_record(row) for row in found[:PAGE]], len(found) > PAGE
 
@@ -167,6 +171,15 @@ def _narrowed(connection: Connection, asked: Search) -> Search:
         return asked
     names = frozenset(found)
     return replace(asked, names=names if asked.names is None else names & asked.names)
+
+
+def _in_order(asked: Search) -> list[tuple[str, str]]:
+    """The sites and names that are asked for, by name; those of pages before are left out where that is the order."""
+    keys = sorted(asked.names or (), key=lambda key: (key[1], key[0]))
+    if asked.order != "name" or asked.after is None:
+        return keys
+    _, site, name = asked.after
+    return [key for key in keys if (key[1], key[0]) > (name, site)]
 
 
 def _one_of(keys: Iterable[tuple[str, str]]) -> ColumnElement[bool]:

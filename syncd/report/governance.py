@@ -20,8 +20,8 @@ from syncd.report.rule_hits import hits_by_site, told_to
 SHOWN_HITS = 100
 SHOWN_ROWS = 200
 SHOWN_OLDEST = 20
-FILTERED = 20_000
-"""Hits of one rule that the page of secrets can be filtered by: their names take 4 MB."""
+FILTERED = 5_000
+"""Hits of one rule that the page of secrets can be filtered by: their names take 1 MB."""
 Row = dict[str, Any]
 
 
@@ -79,9 +79,10 @@ class Governance:
     exceptions: Shown
     oldest: list[Row]
 
-    def hit_by(self, rule: str) -> frozenset[tuple[str, str]]:
-        """The sites and names of what breaks a rule."""
-        return frozenset(place for broken in self.rules if broken.rule.id == rule for place in broken.places)
+    def hit_by(self, rule: str) -> tuple[frozenset[tuple[str, str]], int]:
+        """The sites and names of what breaks a rule, and how many more there are than a filter takes."""
+        (broken,) = (broken for broken in self.rules if broken.rule.id == rule)
+        return frozenset(broken.places), broken.shown.count - len(broken.places)
 
 
 def governance_now(app: App, chosen: Chosen) -> Governance:

@@ -49,14 +49,14 @@ def hits_on(app: App, record: Record) -> list[Hit]:
         return []
     state = app.ledger.known_path(ref.source, ref.path, record.pin)
     subject = _of_record(app, record, {ref.source: {(ref.path, record.pin): state}} if state else {})
-    hits = list(hits_of(runtime.rules, subject, app.ledger.facts(record.site), now))
+    hits = list(hits_of(runtime.rules, subject, app.ledger.facts(record.site, {record.name}), now))
     # A record without a fingerprint was not read yet, and is like all others that were not.
     if any(rule.duplicate for rule in runtime.rules) and record.fingerprint:
         alike = app.ledger.records_like(record.fingerprint)
         held = [
             SameValue(group=0, subject=_of_record(app, row, {})) for row in alike if not app.served.is_detached(row)
         ]
-        facts = {key: fault for site in {row.site for row in alike} for key, fault in app.ledger.facts(site).items()}
+        facts = {key: fault for row in alike for key, fault in app.ledger.facts(row.site, {row.name}).items()}
         found = (hit for rule in runtime.rules if rule.duplicate for hit in duplicates(rule, held, facts, now))
         hits += [hit for hit in found if (hit.subject.site, hit.subject.name) == (record.site, record.name)]
     return hits
@@ -66,7 +66,7 @@ def hits_on_refused(app: App, problem: OpenProblem) -> list[Hit]:
     """Every hit on what never came to its site. Raises `LedgerError`."""
     if not app.runtime.rules or problem.ref is None or problem.site not in app.served.jobs:
         return []
-    facts = app.ledger.facts(problem.site)
+    facts = app.ledger.facts(problem.site, {problem.subject})
     subject = _of_problem(app, problem, _judged(facts))
     return list(hits_of(app.runtime.rules, subject, facts, app.runtime.clock()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -105,3 +106,26 @@ def test_the_limit_of_a_site_that_several_jobs_share(lab: Lab, bao: Bao, gone: t
     assert applied.code in {0, 6}, applied.err
     assert before - set(lab.ids()) == set(deletes) and len(deletes) == sum(gone) - 1
     assert lab.run("sync").code == 6 and before - set(lab.ids()) == set(deletes)
+
+
+@pytest.mark.parametrize("way", ["paused", "its window is closed", "its part is left out"])
+def test_what_rests_takes_no_room_of_a_later_job(lab: Lab, bao: Bao, way: str) -> None:
+    lab.vault(bao)
+    limits: dict[str, Any] = {"deletion_policy": "delete", "deletion_grace": "0s", "guard": {"max_deletes": 1}}
+    for job in ("one", "two"):
+        for name in "abc":
+            bao.put(f"{job}/{name}", v="1")
+        lab.job(job, "vault", {"path": f"{bao.mount}/{job}/*", "name": f"{job.upper()}_{{basename}}"}, **limits)
+    assert lab.run("sync").code == 0
+    for job in ("one", "two"):
+        bao.remove(f"{job}/a")
+    if way == "paused":
+        assert lab.run("pause", "one", "--until", "1h", "--reason", "x").code == 0
+    if way == "its window is closed":
+        later = (datetime.now(UTC).hour + 12) % 24
+        lab.config["jobs"]["one"]["windows"] = {"allow": [f"Mon-Sun {later:02}:00-{later:02}:30 UTC"]}
+    planned = lab.run("plan", "--json", *(["two"] if way == "its part is left out" else []))
+    deletes = [action["name"] for part in planned.json["plans"] for action in part["actions"] if part["job"] == "two"]
+    before = set(lab.ids())
+    lab.run("sync", *(["two"] if way == "its part is left out" else []))
+    assert deletes == ["TWO_a"] and "TWO_a" in before - set(lab.ids())

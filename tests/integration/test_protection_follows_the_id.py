@@ -287,6 +287,19 @@ def test_a_refusal_frees_no_room_of_what_a_killed_process_sent(
     assert touched == {"a_v", "b_v"} and len(values) == (6 if kind == "max_deletes" else 8)
 
 
+def test_a_deletion_by_command_that_was_refused_takes_no_room(lab: Lab, bao: Bao) -> None:
+    job(lab, bao, "abcd", **(DELETING | {"guard": {"max_deletes": 1}}))
+    lab.settle()
+    bao.remove("app/a")
+    lab.wix.fault("403", "DELETE", times=20)
+    assert lab.run("state", "forget", "a_v", "--delete", "--reason", "old").code == 5
+    lab.wix.faults.clear()
+    bao.put("app/a", v="1")
+    bao.remove("app/b")
+    lab.settle()
+    assert set(lab.ids()) == {"a_v", "c_v", "d_v"}
+
+
 def test_a_refusal_frees_no_room_of_a_deletion_by_command(lab: Lab, bao: Bao) -> None:
     job(lab, bao, "abcd", **(DELETING | {"guard": {"max_deletes": 1}}))
     lab.settle()

@@ -60,13 +60,10 @@ def duplicate_hits(
         for record in (known.get(site) or runtime.store.records(site))
         if (number := numbers.get((record.site, record.name))) is not None
     ]
-    names = {item.subject.name for item in held}
-    facts = {
-        key: fault
-        for site in {item.subject.site for item in held}
-        for key, fault in runtime.store.facts(site).items()
-        if key.name in names
-    }
+    names: dict[str, set[str]] = {}
+    for item in held:
+        names.setdefault(item.subject.site, set()).add(item.subject.name)
+    facts = {key: fault for site in names for key, fault in runtime.store.facts(site, names[site]).items()}
     return [hit for rule in runtime.rules if rule.duplicate for hit in duplicates(rule, held, facts, now)]
 
 

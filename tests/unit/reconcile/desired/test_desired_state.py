@@ -108,3 +108,24 @@ def test_two_rules_for_one_name_merge_if_they_make_the_same_of_it() -> None:
 def test_odd_fields_are_left_out_by_name() -> None:
     state = built({"good": "1", "odd\x00": "2"})
     assert [one.name for one in state.all] == ["a_good"] and "odd" in state.findings[0].name
+
+
+def test_hidden_values_tell_nothing_by_a_comparison_or_a_fault() -> None:
+    """Neither of a value that was read nor of one that is too long, by whoever chose the template."""
+    state = built({"k": "guess", "long": "x" * 5000, "plain": "p"})
+    before = {desired.name: desired for desired in state.all}
+    assert any(state.faults), "one of them has a fault that its value is to blame for"
+    assert any(desired.fingerprint for desired in before.values())
+    state.hide_values()
+    after = {desired.name: desired for desired in state.all}
+    assert after.keys() == before.keys()
+    assert {desired.fingerprint for desired in after.values()} == {"not compared"}
+    assert {str(desired.value.reveal()) for desired in after.values() if desired.value} <= {""}
+    assert not state.value_faults and not state.faults
+
+
+def test_what_has_no_value_yet_is_hidden_from_nobody() -> None:
+    state = built({"k": "v"}, read=False)
+    before = state.all
+    state.hide_values()
+    assert state.all == before

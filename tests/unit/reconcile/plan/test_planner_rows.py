@@ -256,6 +256,26 @@ ROWS = {
         evidence={"site_values_readable": True, "site_values": {"KEY": "f9"}},
         then="drift",
     ),
+    "unknown content that is somebody's": Row(
+        wanted=READ,
+        record=record(unverified=True),
+        evidence={"site_values_readable": True, "site_values": {"KEY": "f9"}},
+        then="update content not verified",
+    ),
+    "unknown content that is somebody's, only reported": Row(
+        wanted=READ,
+        record=record(unverified=True),
+        policies={"restore": False},
+        evidence={"site_values_readable": True, "site_values": {"KEY": "f9"}},
+        then="drift",
+    ),
+    "unknown content that one of our lost writes left, only reported": Row(
+        wanted=READ,
+        record=record(unverified=True, lost_writes=(LostWrite(NOW - HOUR, fingerprint="f9"),)),
+        policies={"restore": False},
+        evidence={"site_values_readable": True, "site_values": {"KEY": "f9"}},
+        then="update content not verified",
+    ),
     "verification not due yet": Row(record=record(verified_at=NOW - DAY / 3), then="unchanged"),
     "verified in a future that a clock invented": Row(record=record(verified_at=NOW + 9 * DAY), then="reads unchanged"),
     # --- no longer wanted
