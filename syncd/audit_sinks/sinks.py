@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from syncd.domain.untrusted import origin_of
+from syncd.domain.untrusted import mapping, origin_of, parsed
 from syncd.errors import ConfigError, SyncdError
 from syncd.transport.fault_words import in_words
 from syncd.transport.httpx_client import post
@@ -16,8 +16,8 @@ from syncd.transport.httpx_client import post
 SECONDS = 10.0
 """For one batch over HTTP."""
 
-BEGINS = b"{"
-"""How each line begins, and no ledger, key, certificate or configuration in YAML does."""
+LONGEST = 256 * 1024
+"""Bytes of a line; names and texts in it are bounded."""
 
 
 class SinkError(SyncdError):
@@ -54,8 +54,8 @@ class FileSink:
         try:
             with os.fdopen(os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "r+b") as file:
                 size = file.seek(0, os.SEEK_END)
-                # Appended to a ledger, a key or a credential, lines would destroy it.
-                if os.pread(file.fileno(), len(BEGINS), 0) != BEGINS[:size]:
+                # Appended to a ledger, a key, a credential or an export, lines would destroy it.
+                if size and not _holds_lines(os.pread(file.fileno(), LONGEST, 0)):
                     raise SinkError(
                         f"{self._path} holds something else than audit lines, so none are written to it",
                         hint="name a file at audit.file that is for nothing else, or move that one away",
@@ -71,6 +71,14 @@ class FileSink:
                 f"audit lines cannot be written to {self._path} ({error.strerror})",
                 hint="see that its folder is there and has room",
             ) from None
+
+
+def _holds_lines(begin: bytes) -> bool:
+    """Is it a file of audit lines, by its first one? A full disk may have left half of that."""
+    first, end, _ = begin.partition(b"\n")
+    if not end:
+        return first.startswith(b"{") and len(first) < LONGEST
+    return mapping(parsed(first)).keys() >= {"stream", "seq", "hash"}
 
 
 class HttpSink:

@@ -20,6 +20,7 @@ from syncd.bootstrap.sites import Sites
 from syncd.bootstrap.sources import SourceHooks, make_queue, make_source
 from syncd.bootstrap.targets import TargetFactory
 from syncd.bootstrap.waits import WaitNotices
+from syncd.config.fields import format_duration
 from syncd.config.settings import AwsSettings, Settings
 from syncd.domain.decisions import HeldAction, Labels
 from syncd.domain.ports import Clock, CycleObserver, Queue, SilentObserver, Source, Target, TellWait
@@ -128,7 +129,7 @@ class App:
     def note_in_force(self) -> None:
         """Write into the audit trail that this configuration counts now, if it is another than the last."""
         settings = self.settings
-        keep, sink = str(settings.audit.keep), settings.audit.sink
+        keep, sink = format_duration(settings.audit.keep), settings.audit.sink
         # The trail has to answer who could release at some time: names and rights, and nothing of the tokens.
         server = settings.server
         may: dict[str, Any] = {item.name: list(item.may) for item in server.tokens} if server else {}

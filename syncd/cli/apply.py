@@ -103,7 +103,12 @@ def apply(
         CAUSE.set(replace(CAUSE.get(), plan=planfile.digest(content)))
         for look, (_, part) in zip(looks, todo, strict=True):  # all of it or nothing: see all before the first write
             planned = Cycle(look).plan(cache)
-            cache.foresee(look.site, planfile.check(part["actions"], planned))
+            try:
+                agreed = planfile.check(part["actions"], planned)
+            except PlanMoved as error:
+                where = f"{part['job']} -> {part['target']}"
+                raise PlanMoved(f"{where}: {error.message}", hint=error.hint) from None
+            cache.foresee(look.site, agreed)
         output = ReportOutput(as_json=as_json)
         for look, (_, part) in zip(looks, todo, strict=True):
             choose = planfile.exactly(part["actions"])

@@ -76,6 +76,7 @@ def show_(
             site=key, name=name, job=job, actor=actor, event=event, since=_since(since), until=_until(until),
         )  # fmt: skip
         lines = list(opened.ledger.audit.lines(asked, most=SHOWN))
+        names = {opened.site_of(target): target for target in reversed(opened.settings.targets)}
         if not lines:
             _see_that_it_is_known(opened, {"job": job, "name": name})
     if len(lines) == SHOWN:
@@ -83,7 +84,7 @@ def show_(
     if as_json:
         show_json(lines)
         return 0
-    show_table([*HEADERS], [_row(line) for line in lines], lean=True)
+    show_table([*HEADERS], [_row(line, names) for line in lines], lean=True)
     if not lines:
         warn("syncd: no line matches these filters; docs/audit.md lists the events")
     return 0
@@ -114,8 +115,9 @@ def _stream(opened: App, site: str) -> str:
     return site
 
 
-def _row(line: Mapping[str, Any]) -> list[Any]:
-    where = line["target"] or line["site"]
+def _row(line: Mapping[str, Any], names: Mapping[str, str]) -> list[Any]:
+    """`names`: the targets by their sites; what is about a whole site has none of its own."""
+    where = line["target"] or names.get(line["site"], line["site"])
     cells = (line["at"][:19], line["event"], line["outcome"], line["name"], where, line["from"], line["to"])
     # What a configuration leaves out says nothing.
     said = {key: words for key, value in line["detail"].items() if key != "message" and (words := readable(value))}

@@ -24,7 +24,7 @@ def environment(settings: Settings) -> Iterator[Row]:
     from syncd.bootstrap.credentials import proxy_of
     from syncd.bootstrap.sources import client_certificate_of_environment
     from syncd.config.settings import AwsSettings, VaultSettings
-    from syncd.transport.addresses import proxy_for, see_certificates
+    from syncd.transport.addresses import proxy_for
 
     addresses = {target.base_url for target in settings.targets.values()}
     addresses |= {source.address for source in settings.sources.values() if isinstance(source, VaultSettings)}
@@ -48,14 +48,30 @@ def environment(settings: Settings) -> Iterator[Row]:
         path = os.environ.get(name)
         if path and not os.access(path, os.R_OK):
             raise ConfigError(f"{name} in the environment names nothing readable", hint=f"fix it, or unset {name}")
-    for place, peer in (*settings.sources.items(), *settings.targets.items()):
-        if peer.ca_file and os.access(peer.ca_file, os.R_OK):
-            see_certificates(f"{place}: ca_file", peer.ca_file)
-        # As with the ledger's folder: in a container the file may be there.
-        elif peer.ca_file:
-            yield "note", f"{place}: ca_file", f"not readable here: {peer.ca_file}", 0
+    yield from _certificates(settings)
     if aws:
         yield from _aws(aws)
+
+
+def _certificates(settings: Settings) -> Iterator[Row]:
+    """What each `ca_file` is; those that are none are told together. Raises `ConfigError`."""
+    from syncd.transport.addresses import see_certificates
+
+    unusable: list[ConfigError] = []
+    for section, peers in (("sources", settings.sources), ("targets", settings.targets)):
+        for name, peer in peers.items():
+            place = f"{section}.{name}.ca_file"
+            if peer.ca_file and os.access(peer.ca_file, os.R_OK):
+                try:
+                    see_certificates(place, peer.ca_file)
+                except ConfigError as error:
+                    unusable.append(error)
+            # As with the ledger's folder: in a container the file may be there.
+            elif peer.ca_file:
+                yield "note", place, f"not readable here: {peer.ca_file}", 0
+    if unusable:
+        first, *more = unusable
+        raise ConfigError(first.message, hint=first.hint, problems=tuple(error.message for error in more))
 
 
 def _aws(sources: dict[str, Any]) -> Iterator[Row]:

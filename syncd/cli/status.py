@@ -134,10 +134,14 @@ def _entry_row(entry: dict[str, Any], now: datetime) -> list[str]:
         "paused" if entry["paused"] else "never ran" if code is None else "ok" if code == 0 else f"exit {code}",
         ago(entry["last_run_at"], now),
         ago(entry["last_success_at"], now),
-        ("due" if following <= now else ago(following, now)) if following else "by hand",
+        "rests" if entry["paused"] else _next_in_words(following, now),
         tally or "none",
         entry["message"] or _why_stale(entry, now),
     ]
+
+
+def _next_in_words(at: datetime | None, now: datetime) -> str:
+    return "by hand" if at is None else "due" if at <= now else ago(at, now)
 
 
 def _why_stale(entry: dict[str, Any], now: datetime) -> str:

@@ -51,7 +51,7 @@ def _proxy_address(url: str) -> str:
     if "@" in url:
         raise PydanticCustomError("address", "a proxy's user or password is not written here; give {file: PATH}")
     if _parts(url) is None:
-        raise PydanticCustomError("address", "no address of a proxy; write http://HOST:PORT")
+        raise PydanticCustomError("address", "no address of a proxy; write http://HOST:PORT (SOCKS is not known)")
     return url.rstrip("/")
 
 

@@ -18,16 +18,19 @@ BESIDE = ("", "-wal", "-shm", "-journal", ".key")
 """The ends of what stands beside a ledger: SQLite's own files (sqlite.org/tempfiles.html) and the fingerprint key."""
 
 
-def twice_used(settings: Settings, config: Path) -> Iterator[tuple[Place, Place]]:
-    """Places of files that syncd would write to, and of what that file is already; empty: the configuration itself."""
+def twice_used(settings: Settings, config: Path, *, looks: bool = True) -> Iterator[tuple[Place, Place]]:
+    """Places of files that syncd would write to, and of what that file is already; empty: the configuration itself.
+
+    Not `looks`: by their paths alone. Whoever sends a candidate is told nothing of this machine's files and links.
+    """
     state = settings.state.path
     ledger = [(STATE, Path(f"{state}{end}")) for end in BESIDE] if state is not None else []
     named = [((), config), *(item for item in _files(settings) if item[0] not in {STATE, AUDIT})]
     audit = [(AUDIT, Path(settings.audit.file))] if settings.audit.file is not None else []
-    pairs = [(one, other) for one in ledger for other in named] + [
-        (one, other) for one in audit for other in named + ledger
-    ]
-    yield from dict.fromkeys((place, other) for (place, path), (other, its) in pairs if _is_same(path, its))
+    pairs = [(one, other) for one in ledger for other in named]
+    pairs += [(one, other) for one in audit for other in named + ledger]
+    same = _is_same if looks else Path.__eq__
+    yield from dict.fromkeys((place, other) for (place, path), (other, its) in pairs if same(path, its))
 
 
 def _files(value: object, place: Place = ()) -> Iterator[tuple[Place, Path]]:

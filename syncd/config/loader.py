@@ -40,7 +40,7 @@ def see_text(text: str, path: Path) -> None:
 
 def candidate(text: str, path: Path) -> Settings:
     """The settings of a text that is no file yet. Raises `ConfigError`."""
-    return _loaded(text, path)[0]
+    return _loaded(text, path, looks=False)[0]
 
 
 def load_manifests(text: str, name: str) -> tuple[Settings, tuple[str, ...]]:
@@ -60,23 +60,25 @@ def load_helm_values(path: Path) -> tuple[Settings, tuple[str, ...]]:
     return _checked(path, given, inner)
 
 
-def _loaded(text: str, path: Path) -> tuple[Settings, tuple[str, ...]]:
+def _loaded(text: str, path: Path, *, looks: bool = True) -> tuple[Settings, tuple[str, ...]]:
     raw, node = parsed(text, str(path))
-    return _checked(path, raw, node)
+    return _checked(path, raw, node, looks=looks)
 
 
-def _checked(path: Path, raw: dict[Any, Any], node: yaml.Node) -> tuple[Settings, tuple[str, ...]]:
+def _checked(
+    path: Path, raw: dict[Any, Any], node: yaml.Node, *, looks: bool = True
+) -> tuple[Settings, tuple[str, ...]]:
     # What came through a pipe has no name that a command could take.
     file = "FILE" if path.name == "stdin" else path
     # Before it is validated: every key of the chart would be a fault otherwise, and none of them the one to fix.
     if isinstance(raw.get("config"), dict) and not raw.keys() & {"owner", "sources", "targets", "jobs"}:
         raise ConfigError(f"{path}: these are values of the Helm chart", hint=f"run: syncd check --values {file}")
-    settings = _validated(path, raw, node)
+    settings = _validated(path, raw, node, looks=looks)
     found = [(*_located(node, place), message) for place, message in slips(settings)]
     return settings, tuple(f"{path}:{line}: {where}: {message}" for where, line, message in found)
 
 
-def _validated(path: Path, raw: dict[Any, Any], node: yaml.Node) -> Settings:
+def _validated(path: Path, raw: dict[Any, Any], node: yaml.Node, *, looks: bool) -> Settings:
     found: list[tuple[int, str, str]] = []
     checked = None
     try:
@@ -93,7 +95,7 @@ def _validated(path: Path, raw: dict[Any, Any], node: yaml.Node) -> Settings:
     sources = checked.sources if checked else _usable(raw, "sources", SourceSettings)
     found.extend(_rule_faults(checked.jobs if checked else _usable(raw, "jobs", JobSettings), sources, node))
     found.extend(_site_faults(checked.targets if checked else _usable(raw, "targets", WixSettings), node))
-    for place, other in twice_used(checked, path) if checked else ():
+    for place, other in twice_used(checked, path, looks=looks) if checked else ():
         its = _located(node, other)[0] if other else "the configuration itself"
         message = f"syncd would write into the file of {its}; name a file that is for nothing else"
         where, line = _located(node, place)
@@ -246,7 +248,8 @@ def _site_faults(targets: Mapping[str, WixSettings], node: yaml.Node) -> Iterato
         for key in ("name_profile", "rate_limit", "base_url", "labels"):
             if getattr(target, key) != getattr(targets[other], key):
                 where, line = _located(node, ("targets", name, key))
-                yield line, where, f"is another than that of {other}, which is the same site"
+                told = f"is another than that of {other}, and both are one site by their id; give both the same"
+                yield line, where, told
 
 
 def json_schema() -> dict[str, Any]:

@@ -34,7 +34,8 @@ class _Answer(Generic[T]):
 
     @property
     def is_recent(self) -> bool:
-        return self.is_slow and time.monotonic() - self.begun < self.seconds * (1 + REST)
+        """Is it too early to work it out again? A failure is tried again at once."""
+        return self.error is None and self.is_slow and time.monotonic() - self.begun < self.seconds * (1 + REST)
 
     def given(self) -> T:
         if self.error is not None:
@@ -80,8 +81,9 @@ class LastKnown(Generic[K, T]):
             fresh.seconds = time.monotonic() - fresh.begun
         with self._lock:
             del self._under_way[key]
-            self._given.pop(key, None)
-            self._given[key] = fresh
+            before = self._given.pop(key, None)
+            # An older answer says more than a failure, and says as of when it is.
+            self._given[key] = before if fresh.error is not None and before is not None else fresh
             while len(self._given) > MOST:
                 del self._given[next(iter(self._given))]
         fresh.done.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,16 +20,29 @@ MOST_NAMES = 10
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One thing to tell: its key stays the same as long as it lasts."""
+    """One thing to tell, the same as long as it lasts."""
 
     kind: str
     job: str
     target: str
 
-    @property
-    def key(self) -> str:
-        """As the ledger remembers that it was told."""
-        return f"{self.kind} {self.job} {self.target}"
+
+class _Receiver:
+    """Somebody who is told, and how the ledger remembers what they were told."""
+
+    def __init__(self, settings: Notify) -> None:
+        self.settings = settings
+        # By where its address is, never by the address: that holds a secret.
+        written = settings.model_dump_json(exclude_none=True)
+        self._mark = f" {hashlib.sha256(written.encode()).hexdigest()[:8]}"
+
+    def key(self, cause: Cause) -> str:
+        """As the ledger keeps it."""
+        return f"{cause.kind} {cause.job} {cause.target}{self._mark}"
+
+    def owns(self, key: str) -> bool:
+        """Was it this receiver that was told?"""
+        return key.endswith(self._mark)
 
 
 class _Message(NamedTuple):
@@ -60,20 +74,32 @@ class Notifier:
     def tell(self) -> None:
         """Send what began and what ended. What cannot be sent is logged, counted, and tried again in the next run."""
         try:
-            said, open_now = self._app.ledger.told_causes(), {cause.key: cause for cause in set(self._open())}
-            begun = [open_now[key] for key in sorted(open_now.keys() - said)]
-            ended = sorted(said - open_now.keys())
-            for cause in begun:
-                # Remembered once it was sent: what could not be sent comes again after the next run.
-                title = f"syncd: {cause.kind} in {cause.job} on {cause.target}"
-                if self._send(cause.kind, title, self._message(cause)):
-                    self._app.ledger.tell_cause(cause.key, begun=True)
-            for key in ended:
-                kind, job, target = key.split(" ", 2)
-                if self._send(kind, f"syncd: {kind} in {job} on {target} has ended", OVER):
-                    self._app.ledger.tell_cause(key, begun=False)
+            said, open_now = self._app.ledger.told_causes(), set(self._open())
+            known = set[str]()
+            for receiver in map(_Receiver, self._app.settings.notify):
+                known |= self._tell_one(receiver, said, open_now)
+            # Of a receiver that is gone, or wants something else now.
+            for key in said - known:
+                self._app.ledger.tell_cause(key, begun=False)
         except SyncdError as error:
             logger().warning("notify.failed", error=error.message, hint=error.hint)
+
+    def _tell_one(self, receiver: _Receiver, said: set[str], open_now: set[Cause]) -> set[str]:
+        """Send one receiver what is new to it. Returns: the keys that are its own."""
+        # By receiver: one that is dead lets no other be told again and again.
+        wanted = {receiver.key(cause): cause for cause in open_now if cause.kind in receiver.settings.on}
+        told = set(filter(receiver.owns, said))
+        for key in sorted(wanted.keys() - told):
+            cause = wanted[key]
+            # Remembered once it was sent: what could not be sent comes again after the next run.
+            title = f"syncd: {cause.kind} in {cause.job} on {cause.target}"
+            if self._send(receiver, cause.kind, title, self._message(cause)):
+                self._app.ledger.tell_cause(key, begun=True)
+        for key in sorted(told - wanted.keys()):
+            kind, job, target, _ = key.split(" ", 3)
+            if self._send(receiver, kind, f"syncd: {kind} in {job} on {target} has ended", OVER):
+                self._app.ledger.tell_cause(key, begun=False)
+        return told
 
     def _open(self) -> Iterator[Cause]:
         app = self._app
@@ -105,15 +131,12 @@ class Notifier:
             "syncd held" if cause.kind == "held" else f"syncd status --job {cause.job}",
         )
 
-    def _send(self, kind: str, title: str, message: _Message) -> bool:
-        """Returns: did every receiver that wants this kind get it?"""
-        well = True
-        for item in self._app.settings.notify:
-            if kind in item.on and not _sent(item, title, message.text(names=item.names)):
-                # It is remembered as told once all have it: a message that comes twice is better than none.
-                well = False
-                self._on_failure()
-                logger().warning("notify.failed", kind=kind, hint="see the address and whether it answers")
+    def _send(self, receiver: _Receiver, kind: str, title: str, message: _Message) -> bool:
+        """Returns: did the receiver get it?"""
+        well = _sent(receiver.settings, title, message.text(names=receiver.settings.names))
+        if not well:
+            self._on_failure()
+            logger().warning("notify.failed", kind=kind, hint="see the address and whether it answers")
         return well
 
 

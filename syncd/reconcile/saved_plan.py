@@ -73,15 +73,21 @@ def actions_of(planned: PlannedPass) -> list[dict[str, Any]]:
 def see_place(path: Path) -> None:
     """Raise `ConfigError` where a plan would take the place of anything else, which nobody could bring back."""
     with suppress(OSError, RuntimeError):  # what is not there, or cannot be looked at, is told when it is written
-        if path.is_file() and path.stat().st_size and not _is_a_plan(path):
+        if path.is_file() and not _is_a_plan(path):
             raise ConfigError(
                 f"{path} is there and no plan of syncd's, so it is not replaced",
                 hint="give the plan another name, or remove that file first",
             )
 
 
+LIVE = (".lock", "-wal", "-shm", "-journal")
+"""Ends of names of files that are often empty, and in use: a ledger's lock and what SQLite has beside it."""
+
+
 def _is_a_plan(path: Path) -> bool:
-    """Is it one of any format, whole or edited? Raises `OSError`."""
+    """Is it one of any format, whole or edited, or an empty file that waits for one? Raises `OSError`."""
+    if not path.stat().st_size:
+        return not path.resolve().name.endswith(LIVE)
     try:
         content = json.loads(read_bounded(path, MOST_BYTES).decode())
         return str(content["format"]).startswith(FORMAT.partition("/")[0])
@@ -146,7 +152,10 @@ def check(kept: list[dict[str, Any]], planned: PlannedPass, undone: str = "nothi
         moved = ", ".join(sorted(str(action["name"]) for action in kept if action["name"] not in names)[:5])
         # Nothing has moved where the plan was applied before: whoever applies it twice is told so.
         if all(_is_carried_out(action, planned) for action in kept if action["name"] not in names):
-            raise PlanMoved(f"the plan was carried out already: {moved}", hint="look again with: syncd plan")
+            raise PlanMoved(
+                f"the plan was carried out already: {moved}",
+                hint="look again with: syncd plan; what was released meanwhile goes with: syncd sync",
+            )
         raise PlanMoved(f"what the plan touches has moved: {moved}; {undone}", hint="look again with: syncd plan")
     return same
 

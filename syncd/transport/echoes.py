@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import quote
 
+END = "\0"
+"""Between two forms of a secret: no text of a peer that is shown holds it."""
 RUN = 8
 """Characters in a row that a text and a secret do not share by chance."""
 SHORTEST = 6
@@ -24,6 +26,12 @@ def _forms(secret: str) -> Iterable[str]:
     yield "".join(char for char in secret if char.isalnum()).casefold()
 
 
+@lru_cache(maxsize=128)
+def _all_forms(secret: str) -> str:
+    """Every form in one text; worked out once, because each answer is looked through for what was sent of late."""
+    return END.join(_forms(secret))
+
+
 def echoes(text: str, secrets: Iterable[str]) -> bool:
     """Is a run of the text also in one of the secrets, in whatever case or encoding?"""
     folded = text.casefold()
@@ -31,7 +39,8 @@ def echoes(text: str, secrets: Iterable[str]) -> bool:
     for secret in secrets:
         if len(secret) < SHORTEST or not folded:
             continue
-        if secret.casefold() in folded or any(run in form for form in _forms(secret) for run in runs):
+        forms = _all_forms(secret)
+        if secret.casefold() in folded or any(run in forms for run in runs):
             return True
         if SHORTEST <= len(folded) < RUN and folded in secret.casefold():
             return True

@@ -6,8 +6,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
+from syncd.domain import SecretValue
+from syncd.errors import TargetUnavailable
+from syncd.targets.wix.auth import App as AppLogin
+from syncd.targets.wix.auth import AppAuth
+from tests.chaos.peers import Answer, peer
 from tests.lab import Bao, Lab
 from tests.support.elsewhere import elsewhere
 from tests.support.policies import DELETING
@@ -151,3 +157,21 @@ def test_a_deletion_whose_write_was_lost_goes_on_where_the_value_was_seen(lab: L
     hidden_once(lab, "a_v")
     lab.run("sync")
     assert set(lab.ids()) == {"b_v"}
+
+
+CUT_OFF = {"Content-Length": "4000"}
+
+
+@pytest.mark.parametrize("what", ["breaks off", "half a body", "no JSON"])
+def test_a_login_that_breaks_off_says_nothing_of_the_write_that_it_is_for(what: str) -> None:
+    """The write was never sent: told as lost it would be looked for, and count in a limit."""
+
+    def answer(*_: object) -> Answer:
+        if what == "breaks off":
+            raise ConnectionAbortedError
+        return Answer(b"<html>", 200) if what == "no JSON" else Answer(iter([b'{"access_tok']), 200, CUT_OFF)
+
+    app = AppLogin(app_id="a", instance_id="i", secret=lambda: SecretValue("s" * 20))
+    with peer(answer) as server, httpx.Client() as client, pytest.raises(TargetUnavailable) as refused:
+        AppAuth(client, f"{server.url}/oauth2/token", app).headers()
+    assert not refused.value.maybe_done

@@ -8,6 +8,7 @@ import pytest
 
 from tests.lab import Bao, Lab
 from tests.support.policies import DELETING
+from tests.support.wix_people import changed_by_hand
 
 
 def vault_job(lab: Lab, bao: Bao, *rules: dict[str, Any], name: str = "job", **more: Any) -> None:
@@ -120,3 +121,24 @@ def test_a_change_of_case_goes_through_an_unlisted_moment(lab: Lab, bao: Bao) ->
     hidden_once(lab, "pay_a")
     assert lab.settle().code == 0
     assert set(lab.ids()) == {"PAY_a", "PAY_b", "PAY_c"} and lab.ids() == lab.ledger()
+
+
+@pytest.mark.parametrize("way", ["held", "denied", "limit", "reported"])
+def test_a_change_of_case_that_waits_is_not_told_as_synced(lab: Lab, bao: Bao, way: str) -> None:
+    more: dict[str, Any] = {"guard": {"max_updates": 0}} if way == "limit" else {}
+    policy = "report" if way == "reported" else "restore"
+    vault_job(lab, bao, {"path": "app/*", "name": "pay_{field}"}, drift_policy=policy)
+    bao.put("app/a", v="1")
+    assert lab.run("sync").code == 0
+    lab.config["jobs"]["job"] |= more
+    if way in {"held", "denied"}:
+        lab.config["rules"] = [{"id": "r", "name": "PAY_*", "then": "hold" if way == "held" else "deny"}]
+    if way == "reported":
+        changed_by_hand(lab, "pay_v")
+    else:
+        bao.put("app/a", v="2")
+    rules(lab)[0]["name"] = "PAY_{field}"
+    lab.run("sync")
+    told = {"held": "held", "denied": "behind", "limit": "held", "reported": "behind"}[way]
+    assert set(lab.statuses().values()) == {told}, "under the old spelling as under the new one"
+    assert "synced" not in lab.run("where", f"{bao.mount}/app/a", "--json").out

@@ -94,3 +94,21 @@ def test_a_name_with_line_breaks_is_one_line_and_told_to_nobody_else(job: Lab, b
     without, named = (one["message"] for one in receiver.got)
     assert not any(word in without for word in ("INTERNAL", "SECOND", "THIRD")) and "2 failed" in without
     assert "INTERNAL" in named and len([line for line in named.splitlines() if line.startswith("- ")]) == 2
+
+
+def test_a_receiver_that_is_dead_lets_no_other_be_told_again(job: Lab, receiver: Receiver) -> None:
+    dead = job.secret_file("dead", "json://127.0.0.1:9/hook")
+    (plain,) = job.config["notify"]
+    job.config["notify"] = [{**plain, "url": {"file": str(dead)}}, plain]
+    job.site.create({"name": "a_v", "value": "x"})
+    for _ in range(3):
+        assert job.run("sync").code == 1
+    assert len(receiver.got) == 1
+    dead.write_text((job.folder / "notify").read_text())
+    job.run("sync")
+    job.run("sync")
+    assert len(receiver.got) == 2, "the other one hears of it once it can"
+    job.config["notify"] = [plain]
+    job.site.delete(next(iter(job.site.secrets)))
+    job.run("sync")
+    assert [one["title"].endswith("has ended") for one in receiver.got] == [False, False, True]

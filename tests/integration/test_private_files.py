@@ -291,3 +291,11 @@ def test_a_plan_takes_the_place_of_an_older_or_empty_one(job: Lab) -> None:
     kept.write_text(kept.read_text().replace("syncd-plan/2", "syncd-plan/1"))
     assert job.run("plan", "--out", str(kept)).code == 0
     assert job.run("apply", str(kept)).code == 0
+
+
+@pytest.mark.parametrize("end", [".lock", "-wal", "-shm", "-journal"])
+def test_a_plan_takes_the_place_of_no_file_in_use_though_it_is_empty(job: Lab, end: str) -> None:
+    place = job.state.with_name(f"{job.state.name}{end}")
+    place.parent.mkdir(exist_ok=True)
+    place.touch()
+    assert job.run("plan", "--out", str(place)).code == 3 and not place.stat().st_size

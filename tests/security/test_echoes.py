@@ -7,15 +7,17 @@ import inspect
 import json
 import os
 import secrets
+import uuid
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 import yaml
 
 from syncd.domain import SecretValue
-from syncd.targets.wix.http import exchange
+from syncd.targets.wix.http import REQUEST_ID, exchange
 from syncd.transport.echoes import echoes
 from tests.chaos.peers import Answer, metadata, peer, vault
 from tests.lab import Bao, Lab
@@ -334,3 +336,33 @@ def test_a_wix_that_calls_its_error_by_a_value_of_another_day(lab: Lab, bao: Bao
         lab.config["targets"]["shop"]["base_url"] = server.url
         result = lab.run("sync")
     assert result.code == 5 and value not in result.out + result.err
+
+
+@pytest.mark.parametrize("what", ["app secret", "older token", "another call's value"])
+@pytest.mark.parametrize("form", ["as it is", "without its signs", "base64"])
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_peer_that_gives_back_what_another_request_brought(what: str, form: str, status: int) -> None:
+    """A cache or proxy that mixes requests up: the answer holds nothing that was sent with it."""
+    texts = {kind: f"{kind[:3]}.{secrets.token_urlsafe(24)}" for kind in ("app secret", "older token")}
+    texts["another call's value"] = str(uuid.uuid4())
+    echo = ENCODED[form](texts[what])
+
+    def answer(_method: str, path: str, _body: bytes) -> Answer:
+        return Answer({}, status, {"X-Wix-Request-Id": echo if path == "/last" else "1764071234.5678123456789"})
+
+    with peer(answer) as server, httpx.Client() as client:
+
+        def call(path: str, headers: Any, payload: Any, **more: Any) -> str:
+            return exchange(client, "POST", f"{server.url}{path}", headers=headers, payload=payload, **more).request_id
+
+        assert call("/login", {}, {"client_secret": SecretValue(texts["app secret"])}, is_login=True)
+        assert call("/first", {"Authorization": SecretValue(texts["older token"])}, None)
+        token = {"Authorization": SecretValue("a-newer-token")}
+        for number in range(20):
+            assert call("/writes", token, {"value": SecretValue(f"value-of-write-{number}-{secrets.token_hex(9)}")})
+        assert call("/write", token, {"value": SecretValue(texts["another call's value"])})
+        assert call("/last", token, None) == ""
+        with httpx.Client() as other:
+            client = other
+            known = echo if REQUEST_ID.fullmatch(echo) else ""
+            assert call("/last", token, None) == known, "of another client nothing is known"

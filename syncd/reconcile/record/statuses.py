@@ -48,9 +48,18 @@ def changed_statuses(
     records: Iterable[Record], job: str, findings: Mapping[str, Finding], outcomes: Mapping[str, Outcome]
 ) -> dict[str, str]:
     """New statuses by name. A job judges its own rows, and those that it wrote to; others' are theirs to judge."""
+    rows = list(records)
+    names = {record.name for record in rows}
+    # A name that changes in case alone, and waits: what is said of the new spelling is about the row under the old one.
+    others = {name.casefold(): finding for name, finding in findings.items() if name not in names}
     return {
         record.name: status
-        for record in records
+        for record in rows
         if (record.job == job or record.name in outcomes)
-        and (status := status_of(record, findings.get(record.name), outcomes.get(record.name))) != record.status
+        and (
+            status := status_of(
+                record, findings.get(record.name) or others.get(record.name.casefold()), outcomes.get(record.name)
+            )
+        )
+        != record.status
     }

@@ -92,7 +92,12 @@ class AppAuth:
             "client_secret": self._app.secret(),
             "instance_id": self._app.instance_id,
         }
-        answer = exchange(self._client, "POST", self._url, headers={}, payload=payload)
+        try:
+            answer = exchange(self._client, "POST", self._url, headers={}, payload=payload, is_login=True)
+        except TargetUnavailable as error:
+            # Whatever became of the login: the request that it is for was not sent.
+            error.maybe_done = False
+            raise
         token = (answer.body or {}).get("access_token")
         if answer.status in {400, 401, 403, 404}:
             raise TargetDenied(

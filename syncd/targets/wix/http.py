@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -20,7 +20,8 @@ import httpx
 from syncd.domain import SecretValue, WriteWindow
 from syncd.domain.untrusted import origin_of, parsed
 from syncd.errors import TargetError, TargetUnavailable
-from syncd.transport.echoes import echoes, holds
+from syncd.targets.wix.sent_secrets import SentSecrets, sent_by
+from syncd.transport.echoes import holds
 from syncd.transport.fault_words import in_words
 from syncd.transport.httpx_limits import CertificateNotTrusted, ProxyNotReached, bounded_body, deadline
 
@@ -52,8 +53,8 @@ class Answer:
     window: WriteWindow | None
     named: bool = False
     """It came with a request id, as Wix's answers do."""
-    sent: tuple[SecretValue[str], ...] = ()
-    """What was sent and may not come back in anything that is shown or kept."""
+    sent: SentSecrets = field(default_factory=SentSecrets)
+    """What its client sent, and may not come back in anything that is shown or kept."""
     repeats_credential: bool = False
     """Its body holds a credential that was sent with the request: whatever it says, it is not Wix's."""
 
@@ -74,13 +75,13 @@ class Answer:
         return f"HTTP {self.status}" + (f" {self.code}" if self.code in KNOWN_CODES else "")
 
     def without_echoes(self) -> Answer:
-        """The answer without the texts of it that hold a part of something secret of what was sent."""
+        """The answer without the texts of it that hold a part of something secret that its client sent."""
         request_id, leads_to = ("" if self.echoes(text) else text for text in (self.request_id, self.leads_to))
         return replace(self, request_id=request_id, leads_to=leads_to)
 
     def echoes(self, text: str) -> bool:
-        """Does it hold a part of something secret of what was sent?"""
-        return echoes(text, (secret.reveal() for secret in self.sent))
+        """Does it hold a part of something secret, sent with this request or of late?"""
+        return self.sent.are_in(text)
 
 
 def exchange(
@@ -90,24 +91,27 @@ def exchange(
     *,
     headers: Mapping[str, str | SecretValue[str]],
     payload: Sendable,
+    is_login: bool = False,
 ) -> Answer:
     """Send one request. What is secret of it is known by its type: it is revealed here and nowhere before.
 
-    So nothing secret can be sent without being looked for in what comes back. Raises `TargetUnavailable` where no
-    complete answer came.
+    So nothing secret can be sent without being looked for in what comes back, by this answer and by later ones.
+    `is_login`: the payload holds credentials. Raises `TargetUnavailable` where no complete answer came.
     """
     started = time.monotonic()
     sent: list[SecretValue[str]] = []
     plain = {"Accept": "application/json"} | {name: str(_revealed(value, sent)) for name, value in headers.items()}
     # Of the headers alone: one that comes back discredits the whole answer, a value only the text that holds it.
-    credentials = [secret.reveal() for secret in sent]
+    credentials = tuple(sent)
     body = _revealed(payload, sent)
+    secrets, known = sent[len(credentials) :], sent_by(client)
+    known.add(sent if is_login else credentials, () if is_login else secrets)
     try:
         with deadline(CALL_SECONDS), client.stream(method, url, headers=plain, json=body) as response:
             content = bounded_body(response, MOST_BYTES)
             answer = _answer(response, content, timedelta(seconds=time.monotonic() - started))
-            repeats = any(holds(content, credential) for credential in credentials)
-            answer = replace(answer, sent=tuple(sent), repeats_credential=repeats)
+            repeats = any(holds(content, credential.reveal()) for credential in credentials)
+            answer = replace(answer, sent=known, repeats_credential=repeats)
             return answer.without_echoes()
     except CertificateNotTrusted as error:
         raise TargetUnavailable(

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from syncd.config import load
+from syncd.config.loader import candidate
 from syncd.errors import ConfigError
 
 
@@ -74,3 +75,13 @@ def test_a_file_with_two_roles_is_refused_before_anything_is_written(
 )
 def test_files_of_their_own_are_taken(tmp_path: Path, more: dict[str, Any]) -> None:
     assert load(written(tmp_path, **more)).owner == "me"
+
+
+def test_a_candidate_is_judged_by_its_text_alone(tmp_path: Path) -> None:
+    """Whoever may send one learns nothing of which path of the daemon's machine leads where."""
+    file = written(tmp_path, audit={"file": "linked"})
+    (tmp_path / "linked").symlink_to(tmp_path / "state.db")
+    assert candidate(file.read_text(), file).audit.file
+    file = written(tmp_path, audit={"file": "state.db"})
+    with pytest.raises(ConfigError):
+        candidate(file.read_text(), file)
