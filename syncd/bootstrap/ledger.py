@@ -13,8 +13,9 @@ from sqlalchemy import Engine
 from syncd.config.settings import Settings, State
 from syncd.domain.ports import Clock
 from syncd.errors import LedgerError
-from syncd.ledger.engine import is_read_only, postgres_engine, prepare_file, read_only_engine, sqlite_engine
+from syncd.ledger.engine import is_read_only, prepare_file, read_only_engine, sqlite_engine
 from syncd.ledger.fingerprints import KEY_BYTES, Fingerprints, key_beside, key_path
+from syncd.ledger.postgres import postgres_engine
 from syncd.ledger.store import Ledger
 from syncd.telemetry.logs import logger
 

@@ -92,7 +92,7 @@ def state(options: Context, settings: Settings) -> tuple[str, Row | None]:
     """Can the ledger be opened and written, or made? Returns: what is well with it, and a row for what is not."""
     key, url = settings.state.fingerprint_key, settings.state.url
     if url is not None and _is_readable(url):
-        from syncd.ledger.engine import postgres_engine
+        from syncd.ledger.postgres import postgres_engine
 
         try:
             postgres_engine(url.read("state.url").reveal()).dispose()  # nothing is connected before it is used

@@ -74,7 +74,7 @@ def plan(
         warn(line)
     if out is not None:
         _keep(out, content, is_complete=not all_jobs.codes - {0, 1, 6})
-    total, held = all_jobs.total, all_jobs.held
+    total, held = all_jobs.total, len(all_jobs.waiting)
     if not as_json and form == "table" and len(all_jobs.plans) > 1:
         show(f"in all: {_tally(total)}{f', {held} held' if held else ''}")
     code = worst(all_jobs.codes)

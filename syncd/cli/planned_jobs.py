@@ -28,7 +28,8 @@ class AllJobs:
     errors: list[tuple[str, str, SyncdError]] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     total: Counter[str] = field(default_factory=Counter)
-    held: int = 0
+    waiting: set[tuple[str, str, str]] = field(default_factory=set)
+    """What is held back, by site, job and name."""
     wishes: Wishes = field(default_factory=Wishes)
 
     def fail(self, job: str, target: str, error: SyncdError) -> None:
@@ -47,7 +48,8 @@ class AllJobs:
         planned.plan = replace(planned.plan, actions=fresh)
         findings = (*planned.plan.findings, *planned.desired.findings, *disputed, *planned.noticed)
         self.total.update(map(verb_of, planned.plan.actions))
-        self.held += len(planned.plan.held)
+        # Two targets of a job may be one site, where each waits once.
+        self.waiting |= {(site, job, held.action.name) for held in planned.plan.held}
         self.codes |= {finding.exit_code or int(finding.kind in FAILING_KINDS) for finding in findings}
         # A source that was read in part only is 4, though all the rest was planned.
         self.codes |= {4} if planned.source.failures else set()

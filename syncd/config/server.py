@@ -86,8 +86,7 @@ class Server(Strict):
     listen: Listen = Field(pattern=LISTEN_PATTERN, description="HOST:PORT", examples=["0.0.0.0:8080"])
     token: Credential | None = Field(
         None,
-        description="Bearer token that may do everything, under the name `token`; without any, names on the page and "
-        "in /status, and POST, are off (for /metrics see `metrics`)",
+        description="Bearer token that may do everything, under the name `token`; without any, names and POST are off",
         examples=[{"file": "/run/secrets/syncd/api-token"}],
     )
     tokens: list[NamedToken] = Field(

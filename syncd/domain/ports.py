@@ -333,11 +333,18 @@ class StateStore(Protocol):
         """What is known of these ids although no row may hold them any more."""
 
     # What limits count is what may have taken effect, so a lost answer counts here and below.
-    def names_sent(self, site: str, job: str, action: str, since: Since) -> frozenset[str]:
-        """Names that a job sent since then for create or update, but for those that were surely refused."""
+    def names_sent(
+        self, site: str, job: str, action: str, since: Since, known: Collection[str] | None = None
+    ) -> frozenset[str]:
+        """Names that a job sent since then for create or update, but for those that were surely refused.
 
-    def deletions(self, site: str, job: str | None, since: Since) -> frozenset[str]:
-        """The ids sent for deletion since then, but for those that were surely refused."""
+        `known`: the jobs there are; what others sent counts with this job's, which may have been called so.
+        """
+
+    def deletions(
+        self, site: str, job: str | None, since: Since, known: Collection[str] | None = None
+    ) -> frozenset[str]:
+        """The ids sent for deletion since then, but for those that were surely refused. `known`: as above."""
 
 
 class Quota(Protocol):

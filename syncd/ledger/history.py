@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select
@@ -29,21 +29,27 @@ def not_refused(lines: Iterable[dict[str, Any]]) -> frozenset[str]:
     return frozenset(sent | counted)
 
 
-def deletions(site: str, job: str | None, since: Since) -> Select[Any]:
-    """The ids sent for deletion since then on a site, and how far each came."""
+def deletions(site: str, job: str | None, since: Since, known: Collection[str] | None = None) -> Select[Any]:
+    """The ids sent for deletion since then on a site, and how far each came: of a job (see `_is_of`), or of all."""
     table = tables.history.c
     where = [table.site == site, table.action == "delete", _is_since(table, since)]
     if job is not None:
-        where.append(table.job == job)
+        where.append(_is_of(table, job, known))
     return select(table.remote_id.label("of"), table.result).where(and_(*where)).order_by(table.id)
 
 
-def names_sent(site: str, job: str, action: str, since: Since) -> Select[Any]:
-    """Names that a job sent since then for create or update, and how far each came."""
+def names_sent(site: str, job: str, action: str, since: Since, known: Collection[str] | None = None) -> Select[Any]:
+    """Names that a job (see `_is_of`) sent since then for create or update, and how far each came."""
     table = tables.history.c
     kinds = ["update", "restore"] if action == "update" else [action]
-    sent = and_(table.site == site, table.job == job, table.action.in_(kinds), _is_since(table, since))
+    sent = and_(table.site == site, _is_of(table, job, known), table.action.in_(kinds), _is_since(table, since))
     return select(table.name.label("of"), table.result).where(sent).order_by(table.id)
+
+
+def _is_of(table: Any, job: str, known: Collection[str] | None) -> ColumnElement[bool]:
+    """Lines of a job and, with the jobs that are `known`, of all that are gone: it may have been called so."""
+    own: ColumnElement[bool] = table.job == job
+    return own if known is None else or_(own, table.job.not_in(sorted(known)))
 
 
 def _is_since(table: Any, since: Since) -> ColumnElement[bool]:

@@ -35,13 +35,23 @@ class PastQueries(RecordQueries):
     audit: AuditTrail
     decisions: Decisions
 
-    def deletions(self, site: str, job: str | None, since: Since) -> frozenset[str]:
-        """The ids sent for deletion since then on a site, but for those that were surely refused."""
-        return history.not_refused(self._all(history.deletions(site, job, since)))
+    def deletions(
+        self, site: str, job: str | None, since: Since, known: Collection[str] | None = None
+    ) -> frozenset[str]:
+        """The ids sent for deletion since then on a site, but for those that were surely refused.
 
-    def names_sent(self, site: str, job: str, action: str, since: Since) -> frozenset[str]:
-        """Names that a job sent since then for create or update, but for those that were surely refused."""
-        return history.not_refused(self._all(history.names_sent(site, job, action, since)))
+        `known`: the jobs there are; what others sent counts with this job's, which may have been called so.
+        """
+        return history.not_refused(self._all(history.deletions(site, job, since, known)))
+
+    def names_sent(
+        self, site: str, job: str, action: str, since: Since, known: Collection[str] | None = None
+    ) -> frozenset[str]:
+        """Names that a job sent since then for create or update, but for those that were surely refused.
+
+        `known`: as for `deletions`.
+        """
+        return history.not_refused(self._all(history.names_sent(site, job, action, since, known)))
 
     def history(self, name: str, site: str | None = None, *, most: int = 10) -> tuple[HistoryEntry, ...]:
         """The last actions on a name, on one site or on all, newest first."""

@@ -34,7 +34,8 @@ from syncd.domain import (
 from syncd.domain.recency import Since
 from syncd.domain.statuses import Served, status_of_record
 from syncd.errors import LedgerBusy, LedgerError
-from syncd.ledger.engine import postgres_engine, sqlite_engine
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.postgres import postgres_engine
 from syncd.ledger.request_quota import FLIGHT, Quota, RequestRate
 from syncd.ledger.schema import EPOCH, MICROSECOND
 from syncd.ledger.search import ORDERS, Search

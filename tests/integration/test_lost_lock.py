@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from syncd.errors import LedgerError
-from syncd.ledger.engine import postgres_engine
+from syncd.ledger.postgres import postgres_engine
 from syncd.ledger.store import Ledger
 from tests.lab import Bao, Lab
 from tests.support.policies import DELETING

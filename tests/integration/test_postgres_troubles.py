@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 
 import psycopg
@@ -13,6 +16,7 @@ from psycopg.rows import dict_row
 
 from syncd.bootstrap.app import App
 from syncd.config import load
+from syncd.ledger import bounded_connection
 from syncd.reconcile.run_job import Run, sync_job
 from tests.lab import Bao, Lab
 from tests.support.postgres import emptied
@@ -156,3 +160,72 @@ def test_a_server_that_takes_no_writes_is_told_as_that(job: Lab, postgres: str) 
         admin.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET default_transaction_read_only = on")
         done = job.run("sync")
         assert done.code == 7 and "takes no writes" in done.err and "lost" not in done.err, done.err
+
+
+class Gate:
+    """Stands before a server, and can let what old connections say go nowhere: nobody is told, as of a lost machine."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self._shut, self._open = port, 0, list[socket.socket]()
+        self._listens = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listens.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def lose_all(self) -> None:
+        self._shut = len(self._open)
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                here, _ = self._listens.accept()
+                there = socket.create_connection(("127.0.0.1", self._port))
+                number = len(self._open)
+                self._open += [here, there]
+                for source, sink in ((here, there), (there, here)):
+                    threading.Thread(target=self._pump, args=(source, sink, number), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, number: int) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if number >= self._shut:
+                    sink.sendall(data)
+            if number >= self._shut:
+                sink.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        for one in (self._listens, *self._open):
+            one.close()
+
+
+@pytest.mark.parametrize("when", ["before a cycle", "before a look", "in the middle of a push"])
+def test_a_server_that_is_gone_without_a_word_holds_nothing(
+    job: Lab, bao: Bao, postgres: str, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Its old connections are dead, and new ones reach the server that took its place."""
+    monkeypatch.setattr(bounded_connection, "SECONDS", 1.0)
+    with database(postgres, "UTF8") as url, closing(Gate(int(url.rpartition(":")[2].partition("/")[0]))) as gate:
+        using(job, re.sub(r":\d+/", f":{gate.port}/", url))
+        with App(load(job.config_file)) as app:
+
+            def cycle() -> int:
+                run = Run(holder="test", wait=timedelta(seconds=5))
+                (report,) = sync_job(app.runtime, app.runtime.jobs["job"], run)
+                return report.exit_code
+
+            def lose_all() -> None:
+                gate.lose_all()
+                # What a lost machine held is lost with it, its locks as well.
+                with psycopg.connect(postgres, autocommit=True) as admin:
+                    name = (url.rpartition("/")[2],)
+                    admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name)
+
+            assert cycle() == 0
+            bao.put("app/a", v="new")
+            if when == "in the middle of a push":
+                job.wix.fault("slow", "PATCH", times=1, on=lose_all)
+                assert cycle() == 7, "the lock went with its connection"
+            else:
+                lose_all()
+            if when == "before a look":
+                assert len(app.ledger.records()) == 2
+            assert cycle() == 0 and job.site.values()["A"] == "new"

@@ -287,6 +287,33 @@ def test_a_refusal_frees_no_room_of_what_a_killed_process_sent(
     assert touched == {"a_v", "b_v"} and len(values) == (6 if kind == "max_deletes" else 8)
 
 
+@pytest.mark.parametrize(
+    ("kind", "most"), [("max_deletes", "10%"), ("max_deletes", 2), ("max_updates", 2), ("max_creates", 2)]
+)
+def test_a_job_that_is_renamed_goes_on_in_its_own_day(lab: Lab, bao: Bao, kind: str, most: Any) -> None:
+    names = [f"n{number:02}" for number in range(20)]
+    job(lab, bao, "", **(DELETING | {"guard": {"max_deletes": 2}}))
+    for name in names[: 0 if kind == "max_creates" else 20]:
+        bao.put(f"app/{name}", v="1")
+    lab.settle()
+    guard = lab.config["jobs"]["job"]["guard"] = {kind: most}
+    before = len(lab.ids())
+    for number in range(4):
+        for name in names[10 + 2 * number :][:2]:
+            if kind == "max_deletes":
+                bao.remove(f"app/{name}")
+            else:
+                bao.put(f"app/{name}", v="2")
+        lab.run("sync")
+        lab.run("sync")
+        lab.config["jobs"][f"job{number}"] = lab.config["jobs"].pop(f"job{number - 1}" if number else "job")
+    assert guard == {kind: most}
+    lab.run("sync")
+    values = list(lab.site.values().values())
+    done = {"max_deletes": before - len(values), "max_updates": values.count("2"), "max_creates": len(values) - before}
+    assert done[kind] == 2
+
+
 def test_a_deletion_by_command_that_was_refused_takes_no_room(lab: Lab, bao: Bao) -> None:
     job(lab, bao, "abcd", **(DELETING | {"guard": {"max_deletes": 1}}))
     lab.settle()

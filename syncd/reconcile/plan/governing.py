@@ -133,7 +133,8 @@ class Governing:
         basis = LimitBasis(
             job_records=frozenset(r.remote_id for r in records if r.remote_id and r.job == job.name),
             site_records=frozenset(r.remote_id for r in records if r.remote_id),
-            job_deleted=store.deletions(site, job.name, since),
+            # A job that was renamed goes on in its own day: nobody empties a site by giving it name after name.
+            job_deleted=store.deletions(site, job.name, since, self._context.runtime.jobs),
             site_deleted=store.deletions(site, None, since) | self._context.observed.foreseen_deletes,
             job_updated=self._sent("update", since) if limits.max_updates else frozenset(),
             job_created=self._sent("create", since) if limits.max_creates else frozenset(),
@@ -149,7 +150,12 @@ class Governing:
         return self._releases.allows(held_action(action, cause, self._context.place), finishing=False)
 
     def _sent(self, action: str, since: Since) -> frozenset[str]:
-        return self._context.runtime.store.names_sent(self._context.target.site, self._context.job.name, action, since)
+        runtime, job, site = self._context.runtime, self._context.job.name, self._context.target.site
+        own = runtime.store.names_sent(site, job, action, since)
+        sent = runtime.store.names_sent(site, job, action, since, runtime.jobs)
+        # Of jobs that are gone, what is this one's now: it may have been called so. The rest is nobody's mass change.
+        mine = {desired.name for desired in self._context.observed.desired.all}
+        return own | (sent & mine)
 
 
 def _of_held(held: Held, waiting: HeldAction) -> Finding:

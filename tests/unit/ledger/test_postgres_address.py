@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncd.errors import LedgerError
-from syncd.ledger.engine import postgres_engine
+from syncd.ledger.postgres import postgres_engine
 
 
 @pytest.mark.parametrize(
