@@ -46,46 +46,22 @@ def check(
     as_json: Json = False,
 ) -> int:
     """Check the configuration and this machine; with --connect the connections, with --probe a real site."""
-    from syncd.config.loader import load_helm_values, load_manifests, load_with_warnings
-
     elsewhere = values is not None or file == "-"
     if elsewhere and (connect or probe or (values and file)):
         raise ConfigError(
             "--connect and --probe are for a configuration on this machine", hint="give its file, or --config"
         )
-    if values is not None:
-        name, again, load = f"config of {values}", f"check --values {values}", partial(load_helm_values, values)
-    elif file == "-":
-        name, again, load = "stdin", "check -, with what it reads", partial(load_manifests, _stdin(), "stdin")
-    else:
-        # What opens the ledger or connects below loads the file once more, and must load this one.
-        context.obj.config = Path(file) if file else context.obj.config
-        again = f"check {file}" if file else "check"
-        name, load = str(context.obj.config), partial(load_with_warnings, context.obj.config)
-    try:
-        settings, warnings = load()
-    except ConfigError as error:
-        # As this command was typed: a hint that checks another file tells nothing of this one.
-        if error.hint.endswith("run: syncd check"):
-            error.hint = f"{error.hint.removesuffix('check')}{again}"
-        raise
+    name, settings, warnings = _loaded(context.obj, file, values)
     sizes = ", ".join(
         f"{len(those)} {word}{'' if len(those) == 1 else 's'}"
         for word, those in (("source", settings.sources), ("target", settings.targets), ("job", settings.jobs))
     )
-    rows: list[Row] = []
-    rows += [("warning", *_split(warning), 0) for warning in warnings]
+    rows: list[Row] = [("warning", *_split(warning), 0) for warning in warnings]
     # What comes through a pipe or from a chart is for another machine, which has the credentials and the ledger.
     if not elsewhere:
-        # No fault: a command needs only its own credentials, and this may be another machine than that of the jobs.
-        rows += [("note", what, f"not readable here: {error}", 0) for what, error in missing_credentials(settings)]
-        rows += environment(settings)
-        rows += _extras(settings)
-        ledger, row = state(context.obj, settings)
+        ledger, here = _here(context.obj, settings)
         sizes += f"; {ledger}" if ledger else ""
-        rows += [row] if row else []
-        # Both read the ledger. Where it cannot be opened, its own row says why, once.
-        rows += [*_rules(context.obj, settings), *_pauses_of_nothing(context.obj)] if ledger else []
+        rows += here
     # First in the table and last to be known: the ledger tells how much it holds.
     rows.insert(0, ("ok", name, sizes, 0))
     if probe is not None and probe not in settings.targets:
@@ -97,6 +73,43 @@ def check(
     else:
         show_table(["RESULT", "WHAT", "SEEN"], [row[:3] for row in rows])
     return worst({row[3] for row in rows})
+
+
+def _loaded(options: Context, file: str | None, values: Path | None) -> tuple[str, Settings, tuple[str, ...]]:
+    """What the configuration is called, what it says, and its warnings. Raises `ConfigError`."""
+    from syncd.config.loader import load_helm_values, load_manifests, load_with_warnings
+
+    if values is not None:
+        name, again, load = f"config of {values}", f"check --values {values}", partial(load_helm_values, values)
+    elif file == "-":
+        name, again, load = "stdin", "check -, with what it reads", partial(load_manifests, _stdin(), "stdin")
+    else:
+        # What opens the ledger or connects later loads the file once more, and must load this one.
+        options.config = Path(file) if file else options.config
+        again = f"check {file}" if file else "check"
+        name, load = str(options.config), partial(load_with_warnings, options.config)
+    try:
+        return name, *load()
+    except ConfigError as error:
+        # As this command was typed: a hint that checks another file tells nothing of this one.
+        if error.hint.endswith("run: syncd check"):
+            error.hint = f"{error.hint.removesuffix('check')}{again}"
+        raise
+
+
+def _here(options: Context, settings: Settings) -> tuple[str, list[Row]]:
+    """What the ledger is, and what this machine has for the configuration and lacks. Raises `ConfigError`."""
+    # No fault: a command needs only its own credentials, and this may be another machine than that of the jobs.
+    rows: list[Row] = [
+        ("note", what, f"not readable here: {error}", 0) for what, error in missing_credentials(settings)
+    ]
+    rows += environment(settings)
+    rows += _extras(settings)
+    ledger, row = state(options, settings)
+    rows += [row] if row else []
+    # Both read the ledger. Where it cannot be opened, its own row says why, once.
+    rows += [*_rules(options, settings), *_pauses_of_nothing(options)] if ledger else []
+    return ledger, rows
 
 
 def _extras(settings: Settings) -> Iterator[Row]:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from syncd.domain import Finding, FindingKind, OpenProblem, Plan, Record, RemoteSecret
+from syncd.domain import Finding, FindingKind, KnownId, OpenProblem, Plan, Record, RemoteSecret
 from syncd.domain.audit import handed_over_entry, taken_back_entry
 from syncd.domain.decisions import HeldAction
 from syncd.domain.job import Job
@@ -15,7 +15,7 @@ from syncd.domain.ports import NO_AUDIT, AuditBatch, Journal, Target
 from syncd.errors import ConfigError
 from syncd.reconcile.desired.desired_state import DesiredState, build_desired_state
 from syncd.reconcile.observe.observation_cache import ObservationCache
-from syncd.reconcile.observe.recovery import Site, recover
+from syncd.reconcile.observe.recovery import Found, Site, recover
 from syncd.reconcile.observe.same_site import merged
 from syncd.reconcile.observe.source_observer import SourceObserver
 from syncd.reconcile.plan.comparisons import CycleState
@@ -95,19 +95,7 @@ class Look:
             {secret.id for secret in remote} - {str(record.remote_id) for record in records}
         )
         desired = build_desired_state(source.evidence, runtime.naming(job.name, target.profile))
-        place = Site(
-            owner=runtime.owner,
-            key=self.site,
-            target=self.target_name,
-            now=runtime.clock(),
-            former=runtime.store.former_owners(),
-        )
-        # A killed process may have left an id at Wix that no row holds; its mark tells.
-        found = recover(place, desired.all, records, remote, known_ids)
-        if found.put or found.drop:
-            taken = [taken_back_entry(record, job.name) for record in found.taken_back]
-            taken += [handed_over_entry(record, job.name) for record in found.handed_over]
-            journal.write(put=found.put, drop=found.drop, audit=AuditBatch(notes=tuple(taken)) if taken else NO_AUDIT)
+        found = self._recovered(desired, records, remote, known_ids, journal)
         noticed += (*map(_taken_back, found.taken_back), *map(_handed_over, found.handed_over))
         observed = Observed(
             source=source,
@@ -139,6 +127,31 @@ class Look:
             released={action.name: action for action in resolution.released},
             noticed=noticed,
         )
+
+    def _recovered(
+        self,
+        desired: DesiredState,
+        records: tuple[Record, ...],
+        remote: tuple[RemoteSecret, ...],
+        known_ids: Mapping[str, KnownId],
+        journal: Journal,
+    ) -> Found:
+        """What is found again by its mark, or passes to another row; it is written down at once."""
+        runtime, job = self.runtime, self.job.name
+        place = Site(
+            owner=runtime.owner,
+            key=self.site,
+            target=self.target_name,
+            now=runtime.clock(),
+            former=runtime.store.former_owners(),
+        )
+        # A killed process may have left an id at Wix that no row holds; its mark tells.
+        found = recover(place, desired.all, records, remote, known_ids)
+        if found.put or found.drop:
+            taken = [taken_back_entry(record, job) for record in found.taken_back]
+            taken += [handed_over_entry(record, job) for record in found.handed_over]
+            journal.write(put=found.put, drop=found.drop, audit=AuditBatch(notes=tuple(taken)) if taken else NO_AUDIT)
+        return found
 
     def _listed(self, cache: ObservationCache, target: Target) -> tuple[RemoteSecret, ...]:
         """The site's listing; jobs that come together share it while no row of the ledger shows a write."""

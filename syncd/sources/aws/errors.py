@@ -156,21 +156,7 @@ def translated(place: str, call: Callable[[], T]) -> T:
         with bounded():
             return call()
     except ClientError as error:
-        # A closed list: what a peer calls its error may hold what it was sent.
-        given = str(error.response.get("Error", {}).get("Code", ""))
-        code = given if given in KNOWN else UNKNOWN_CODE
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if 300 <= status < 400:
-            headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-            where = origin_of(str(headers.get("location", ""))) or "another address"
-            raise SourceUnavailable(
-                f"{place}: {NOT_AWS}: it redirects to {where} (HTTP {status})", hint=NOT_AWS_HINT
-            ) from None
-        if code in PASSING or status >= 500:
-            raise SourceUnavailable(
-                f"{place}: AWS asks to wait ({code})", hint="stretch the schedule", asks_to_wait=code in THROTTLED
-            ) from None
-        raise Refused(code, is_about_kms=_is_about_kms(error, code), skew=_skew(error)) from None
+        raise _of_answer(place, error) from None
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound) as error:
         raise SourceDenied(f"{place}: no AWS credentials ({in_words(error)})", hint=HINT_CREDENTIALS) from None
     except SSLError as error:
@@ -212,6 +198,22 @@ def translated(place: str, call: Callable[[], T]) -> T:
         ResponseParserError,
     ):  # its parser met an odd shape
         raise SourceUnavailable(f"{place}: {NOT_AWS}", hint=NOT_AWS_HINT) from None
+
+
+def _of_answer(place: str, error: ClientError) -> SourceUnavailable | Refused:
+    """What an error that AWS, or whoever answers in its place, gave as an answer means."""
+    # A closed list: what a peer calls its error may hold what it was sent.
+    given = str(error.response.get("Error", {}).get("Code", ""))
+    code = given if given in KNOWN else UNKNOWN_CODE
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if 300 <= status < 400:
+        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        where = origin_of(str(headers.get("location", ""))) or "another address"
+        return SourceUnavailable(f"{place}: {NOT_AWS}: it redirects to {where} (HTTP {status})", hint=NOT_AWS_HINT)
+    if code in PASSING or status >= 500:
+        said = f"{place}: AWS asks to wait ({code})"
+        return SourceUnavailable(said, hint="stretch the schedule", asks_to_wait=code in THROTTLED)
+    return Refused(code, is_about_kms=_is_about_kms(error, code), skew=_skew(error))
 
 
 def _is_about_kms(error: ClientError, code: str) -> bool:

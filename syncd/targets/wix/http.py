@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -106,13 +107,18 @@ def exchange(
     body = _revealed(payload, sent)
     secrets, known = sent[len(credentials) :], sent_by(client)
     known.add(sent if is_login else credentials, () if is_login else secrets)
+    with _told(url), deadline(CALL_SECONDS), client.stream(method, url, headers=plain, json=body) as response:
+        content = bounded_body(response, MOST_BYTES)
+        answer = _answer(response, content, timedelta(seconds=time.monotonic() - started))
+        repeats = any(holds(content, credential.reveal()) for credential in credentials)
+        return replace(answer, sent=known, repeats_credential=repeats).without_echoes()
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    """Why no complete answer came, in our words. Raises `TargetUnavailable`, `TargetError`."""
     try:
-        with deadline(CALL_SECONDS), client.stream(method, url, headers=plain, json=body) as response:
-            content = bounded_body(response, MOST_BYTES)
-            answer = _answer(response, content, timedelta(seconds=time.monotonic() - started))
-            repeats = any(holds(content, credential.reveal()) for credential in credentials)
-            answer = replace(answer, sent=known, repeats_credential=repeats)
-            return answer.without_echoes()
+        yield
     except CertificateNotTrusted as error:
         raise TargetUnavailable(
             f"{_origin(url)} cannot be reached: its certificate is not trusted ({error})",
