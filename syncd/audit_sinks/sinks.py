@@ -74,10 +74,10 @@ class FileSink:
 
 
 def _holds_lines(begin: bytes) -> bool:
-    """Is it a file of audit lines, by its first one? A full disk may have left half of that."""
+    """Is it a file of audit lines, by its first one? A full disk may have left half of that, which is no JSON."""
     first, end, _ = begin.partition(b"\n")
     if not end:
-        return first.startswith(b"{") and len(first) < LONGEST
+        return first.startswith(b"{") and len(first) < LONGEST and parsed(first) is None
     return mapping(parsed(first)).keys() >= {"stream", "seq", "hash"}
 
 

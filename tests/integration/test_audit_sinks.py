@@ -243,12 +243,15 @@ def test_a_required_sink_holds_up_all_sites_that_go_side_by_side(job: Lab, siem:
     assert {site.values()["s0_v"] for site in sites.values()} == {"1"}
 
 
-@pytest.mark.parametrize("what", ["sqlite", "key", "token", "certificate", "yaml", "json", "export", "empty", "lines"])
+@pytest.mark.parametrize(
+    "what", ["sqlite", "key", "token", "certificate", "yaml", "json", "one line", "export", "empty", "lines"]
+)
 def test_lines_are_appended_to_lines_alone(job: Lab, what: str) -> None:
     """Named by a link that was made after the configuration was checked, say."""
     held = {
         "sqlite": b"SQLite format 3\x00", "key": b"00ff" * 16 + b"\n", "token": b"s.not-a-token\n",
         "certificate": b"-----BEGIN CERTIFICATE-----\n", "yaml": b"owner: me\n", "empty": b"",
+        "one line": b'{"type": "service_account"}',
         "json": b'{"type": "service_account"}\n', "export": b'{\n "records": []\n}\n',
         "lines": b'{"hash":"ab","seq":1,"stream":"control"}\n',
     }  # fmt: skip
