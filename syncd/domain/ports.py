@@ -310,8 +310,11 @@ class StateStore(Protocol):
         `names`: of these alone.
         """
 
-    def same_values(self) -> Mapping[tuple[str, str], int]:
-        """Secrets whose value another one has, too: a number that is the same for those, by site and name."""
+    def same_values(self, *, of_one_reference: bool = True) -> Mapping[tuple[str, str], int]:
+        """Secrets whose value another one has, too: a number that is the same for those, by site and name.
+
+        Not `of_one_reference`: only where they are of several; one secret on many sites is in none of them.
+        """
 
     def runs(self) -> tuple[LastRun, ...]:
         """The last cycle of each job on each site."""

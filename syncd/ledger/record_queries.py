@@ -207,10 +207,15 @@ class RecordQueries(ABC):
         with self.reading() as connection:
             return search.find(connection, asked, served, now)
 
-    def same_values(self) -> dict[tuple[str, str], int]:
-        """Secrets whose value another one has, too: a number that is the same for those, by site and name."""
+    def same_values(self, *, of_one_reference: bool = True) -> dict[tuple[str, str], int]:
+        """Secrets whose value another one has, too: a number that is the same for those, by site and name.
+
+        Not `of_one_reference`: only where they are of several; one secret on many sites is in none of them.
+        """
         c = tables.records.c
-        twice = select(c.fingerprint).where(c.fingerprint.is_not(None)).group_by(c.fingerprint).having(func.count() > 1)
+        reference = c.source.concat(" ").concat(c.path).concat(" ").concat(func.coalesce(c.field, ""))
+        twice = select(c.fingerprint).where(c.fingerprint.is_not(None)).group_by(c.fingerprint)
+        twice = twice.having(func.count() > 1 if of_one_reference else func.min(reference) != func.max(reference))
         query = select(c.site, c.name, c.fingerprint).where(c.fingerprint.in_(twice))
         # A number stands for the value: fingerprints are never shown.
         numbers: dict[str, int] = {}

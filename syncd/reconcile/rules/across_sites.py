@@ -49,7 +49,9 @@ def duplicate_hits(
 
     `known`: rows by site, where they are at hand.
     """
-    numbers = runtime.store.same_values()
+    # Across names one reference is one secret on however many sites: a fleet's rows are not gone through for that.
+    across_labels = any(rule.duplicate not in {"", "names"} for rule in runtime.rules)
+    numbers = runtime.store.same_values(of_one_reference=across_labels)
     if not numbers:
         return []
     # Reversed, so that the first configured target of a site is the one that stays.
