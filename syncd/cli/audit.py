@@ -118,7 +118,9 @@ def _stream(opened: App, site: str) -> str:
 def _row(line: Mapping[str, Any], names: Mapping[str, str]) -> list[Any]:
     """`names`: the targets by their sites; what is about a whole site has none of its own."""
     where = line["target"] or names.get(line["site"], line["site"])
-    cells = (line["at"][:19], line["event"], line["outcome"], line["name"], where, line["from"], line["to"])
+    # What is about a whole job, such as a pause, names it in the place of a secret.
+    about = line["name"] or (f"job {line['job']}" if line["job"] else None)
+    cells = (line["at"][:19], line["event"], line["outcome"], about, where, line["from"], line["to"])
     # What a configuration leaves out says nothing.
     said = {key: words for key, value in line["detail"].items() if key != "message" and (words := readable(value))}
     detail = " ".join(f"{key}={shortened(words, 40)}" for key, words in said.items())

@@ -38,6 +38,8 @@ class ReportOutput:
         self._traces.finished(report, done, self._run_id)
         self._codes.add(report.exit_code)
         words = ", ".join(f"{number} {IN_WORDS.get(word, word)}" for word, number in done.items())
+        if restored := len({outcome.action.name for outcome in report.outcomes if outcome.restored}):
+            words += f" ({restored} put back over what others did at Wix)"
         # A cycle that wrote before it failed tells what it wrote; the error has a line of its own.
         head = f"{report.job} -> {report.target}: {'failed' if report.error and not report.outcomes else words}"
         lines = [f"{report.job} -> {report.target}: {report.rests}"] if report.rests and not report.outcomes else [head]

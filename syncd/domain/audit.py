@@ -101,9 +101,9 @@ def entry_of(action: Action, record: Record, at: datetime, agreed: Mapping[str, 
     wanted = record.version if isinstance(action, Delete) else action.desired.version
     after, detail = (None, {}) if isinstance(action, Delete) else shown(wanted, at)
     ref = record.ref if isinstance(action, Delete) else action.desired.ref
-    if isinstance(action, Update) and action.reason is Reason.ROTATED and action.desired.updated_at:
+    if isinstance(action, Update) and action.reason is Reason.ROTATED and (made := _rotated_at(action)):
         # How long it took to arrive is asked for later, when the row has another version already.
-        detail = {**detail, "source_changed_at": stamp(action.desired.updated_at)}
+        detail = {**detail, "source_changed_at": stamp(made)}
     why = str(action.reason) if not isinstance(action, Create) else REMOVED if puts_back(action) else "new"
     return Entry(
         event=f"secret.{_verb(action)}",
@@ -118,6 +118,12 @@ def entry_of(action: Action, record: Record, at: datetime, agreed: Mapping[str, 
         site=record.site,
         detail={"why": why, **detail, **agreed},
     )
+
+
+def _rotated_at(action: Update) -> datetime | None:
+    """When the source made the version, if that was since the site got something last: else a rollback has ended."""
+    made, sent = action.desired.updated_at, action.record.last_synced_at
+    return made if made is not None and (sent is None or made > sent) else None
 
 
 def _verb(action: Action) -> str:

@@ -63,6 +63,9 @@ def translated(place: str) -> Iterator[None]:
     """Database errors as `LedgerError`: what, where, the fix, and nothing of the statement."""
     try:
         yield
+    # Whoever reads what is printed while the ledger is read has gone: nothing of the database's.
+    except BrokenPipeError:
+        raise
     # A ValueError is of a row that cannot be read: JSON, a number or a text that was damaged.
     except (SQLAlchemyError, sqlite3.Error, OSError, ValueError, OverflowError) as error:
         # From None: the error of a library may hold the statement with its rows.

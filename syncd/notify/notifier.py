@@ -145,9 +145,13 @@ def _sent(settings: Notify, title: str, body: str) -> bool:
 
     receiver = apprise.Apprise()
     # Read anew for each message, as credentials are: a rotated address needs no restart.
-    address = settings.url.read("notify.url").reveal()
     try:
+        address = settings.url.read("notify.url").reveal()
         return bool(receiver.add(address)) and bool(receiver.notify(title=title, body=body))
+    except ConfigError as error:
+        # Of this receiver alone: the next one is told all the same.
+        logger().warning("notify.unreadable", error=error.message, hint=error.hint)
+        return False
     except (OSError, ValueError, TypeError):
         # What the library raises may quote the address: nothing of it is told.
         return False

@@ -12,7 +12,7 @@ from syncd.ledger.audit import Filter
 from syncd.report.inventory import report_now
 from syncd.report.parts import Chosen
 from syncd.report.population import CHANGES, Population
-from syncd.report.questions import answers
+from syncd.report.questions import answers, when
 
 
 def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> None:
@@ -50,7 +50,7 @@ def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> N
             "by": dict(population.by_kind),
         },
         "who_could": population.configurations,
-        "overrides": population.overrides,
+        "overrides": sorted(population.overrides, key=when),
         "refused": dict(population.refused),
         "chains": chains,
         "questions": answers(app, report, population, chains, (since, until)),

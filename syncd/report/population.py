@@ -13,7 +13,8 @@ from syncd.domain.untrusted import mapping, parsed
 
 CHANGES = {"secret.create", "secret.update", "secret.delete"}
 OVERRIDES = {
-    "secret.released", "secret.adopted", "secret.frozen", "secret.rolled_back", "job.paused", "secret.forgotten",
+    "secret.released", "secret.adopted", "secret.frozen", "secret.rolled_back", "job.paused", "job.resumed",
+    "secret.forgotten",
 }  # fmt: skip
 """What a person does beside the usual way, with a reason."""
 
@@ -95,4 +96,7 @@ REFUSED = {"access.denied", "config.refused", "secret.denied", "secret.held", "l
 
 def _brief(line: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("at", "event", "name", "target", "job", "from", "to", "reason")
-    return {**{key: line.get(key) for key in keys}, "by": mapping(line.get("actor")).get("id")}
+    detail = mapping(line.get("detail"))
+    # What tells a pause's length, and a rollback from its end.
+    more: dict[str, Any] = {key: detail[key] for key in ("scope", "until", "ended") if key in detail}
+    return {**{key: line.get(key) for key in keys}, "by": mapping(line.get("actor")).get("id"), **more}

@@ -54,7 +54,7 @@ def answers(
                 "leading to": "changes[].to (source version), .commit",
             },
         ),
-        "q5": _answer("emergency changes and their reasons", sorted(population.overrides, key=_when)),
+        "q5": _answer("emergency changes and their reasons", sorted(population.overrides, key=when)),
         "q6": _answer("for each event what, when, where, source, outcome, identity", "syncd audit export; changes"),
         "q7": _answer(
             "can a line be removed unseen",
@@ -79,7 +79,8 @@ def answers(
     }  # fmt: skip
 
 
-def _when(line: Mapping[str, Any]) -> str:
+def when(line: Mapping[str, Any]) -> str:
+    """When it was, in the order of time."""
     return str(line["at"])
 
 

@@ -13,6 +13,8 @@ from syncd.reconcile.rules.judging import SameValue, duplicates, hits_of, same_v
 
 Paths = Mapping[str, Mapping[tuple[str, str], PathState]]
 """By source, and by path and pin."""
+Judged = Mapping[tuple[str, SecretRef | None], str]
+"""The version that was judged last, by name and reference."""
 
 
 def hits_now(app: App) -> list[Hit]:
@@ -34,7 +36,7 @@ def hits_by_site(app: App) -> Iterator[list[Hit]]:
     for site in app.served.jobs:
         # What was judged when the values were read: to show hits, no value is read again.
         facts = app.ledger.facts(site)
-        hits = [hit for subject in subjects(app, site) for hit in hits_of(runtime.rules, subject, facts, now)]
+        hits = [hit for subject in _subjects(app, site, facts) for hit in hits_of(runtime.rules, subject, facts, now)]
         nobodys = unmanaged_on(app, site) if about_nobodys else []
         hits += (hit for rule in about_nobodys for hit in unmanaged(rule, nobodys, now))
         yield hits + alike.pop(site, [])
@@ -48,13 +50,14 @@ def hits_on(app: App, record: Record) -> list[Hit]:
     if not runtime.rules or app.served.is_detached(record):
         return []
     state = app.ledger.known_path(ref.source, ref.path, record.pin)
-    subject = _of_record(app, record, {ref.source: {(ref.path, record.pin): state}} if state else {})
-    hits = list(hits_of(runtime.rules, subject, app.ledger.facts(record.site, {record.name}), now))
+    own = app.ledger.facts(record.site, {record.name})
+    subject = _of_record(app, record, {ref.source: {(ref.path, record.pin): state}} if state else {}, _judged(own))
+    hits = list(hits_of(runtime.rules, subject, own, now))
     # A record without a fingerprint was not read yet, and is like all others that were not.
     if any(rule.duplicate for rule in runtime.rules) and record.fingerprint:
         alike = app.ledger.records_like(record.fingerprint)
         held = [
-            SameValue(group=0, subject=_of_record(app, row, {})) for row in alike if not app.served.is_detached(row)
+            SameValue(group=0, subject=_of_record(app, row, {}, {})) for row in alike if not app.served.is_detached(row)
         ]
         facts = {key: fault for row in alike for key, fault in app.ledger.facts(row.site, {row.name}).items()}
         found = (hit for rule in runtime.rules if rule.duplicate for hit in duplicates(rule, held, facts, now))
@@ -89,21 +92,25 @@ def what_is_wrong(hit: Hit) -> str:
 
 def subjects(app: App, site: str) -> Iterator[Subject]:
     """Every secret of a site as rules look at it, those that never came there included."""
-    paths = app.ledger.paths_on(site)
+    return _subjects(app, site, app.ledger.facts(site))
+
+
+def _subjects(app: App, site: str, facts: Facts) -> Iterator[Subject]:
+    paths, judged = app.ledger.paths_on(site), _judged(facts)
     for record in app.ledger.records(site):
-        yield _of_record(app, record, paths)
-    refused = [problem for problem in app.ledger.problems_of_no_row(site) if problem.ref is not None]
-    judged = _judged(app.ledger.facts(site)) if refused else {}
-    for problem in refused:
-        yield _of_problem(app, problem, judged)
+        yield _of_record(app, record, paths, judged)
+    for problem in app.ledger.problems_of_no_row(site):
+        if problem.ref is not None:
+            yield _of_problem(app, problem, judged)
 
 
-def _judged(facts: Facts) -> Mapping[tuple[str, SecretRef | None], str]:
-    """Which version of each name and reference was judged last: what was refused has no record that tells it."""
+def _judged(facts: Facts) -> Judged:
+    """Which version of each name and reference was judged last: of what was refused no record tells it."""
     return {(key.name, key.ref): key.version for key in facts}
 
 
-def _of_record(app: App, record: Record, paths: Paths) -> Subject:
+def _of_record(app: App, record: Record, paths: Paths, judged: Judged) -> Subject:
+    """As it would be by now: a version that was judged and refused, or waits, is what there is to say something of."""
     target = app.first_target_on(record.site, record.job)
     state = paths.get(record.ref.source, {}).get((record.ref.path, record.pin))
     return Subject(
@@ -114,14 +121,14 @@ def _of_record(app: App, record: Record, paths: Paths) -> Subject:
         ref=record.ref,
         labels=app.runtime.labels.of(target),
         called=app.runtime.labels.names_of(record.site),
-        version=record.version,
+        version=judged.get((record.name, record.ref), record.version),
         owner=state.owner if state else "",
         changed_at=record.source_updated_at,
         seen_at=state.seen_at if state else None,
     )
 
 
-def _of_problem(app: App, problem: OpenProblem, judged: Mapping[tuple[str, SecretRef | None], str]) -> Subject:
+def _of_problem(app: App, problem: OpenProblem, judged: Judged) -> Subject:
     target = app.first_target_on(problem.site, problem.job)
     ref = problem.ref
     state = app.ledger.known_path(ref.source, ref.path, "") if ref else None

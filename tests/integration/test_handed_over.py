@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -207,3 +208,24 @@ def test_a_former_name_may_be_somebody_elses(job: Lab, bao: Bao) -> None:
         job.run("sync")
         stored = job.site.by_name("a_v")
         assert stored is not None and stored.value == "ours" and "[syncd:lab:" in stored.description
+
+
+@pytest.mark.parametrize("grace", ["0s", "1h", None])
+@pytest.mark.parametrize("first", ["old", "new"])
+def test_a_tag_that_moves_to_another_job_takes_its_secret_along(
+    lab: Lab, aws: Any, aws_url: str, grace: str | None, first: str
+) -> None:
+    """Two jobs have one glob and differ in tags: neither waits for the other for ever."""
+    lab.aws(aws_url)
+    for name, team in (("a", "x"), ("k", "x"), ("l", "y")):
+        aws.create_secret(Name=f"p/{name}", SecretString=f"{name} 0", Tags=[{"Key": "team", "Value": team}])
+    policy = {**DELETING, "deletion_grace": grace} if grace else {}
+    for team in "xy":
+        lab.job(f"job{team}", "aws", {"path": "p/*", "tags": {"team": team}, "name": "{basename}"}, **policy)
+    assert lab.run("sync").code == 0
+    aws.untag_resource(SecretId="p/a", TagKeys=["team"])
+    aws.tag_resource(SecretId="p/a", Tags=[{"Key": "team", "Value": "y"}])
+    aws.put_secret_value(SecretId="p/a", SecretString="a 1")
+    for _ in range(3):
+        lab.run("sync", *(["jobx", "joby"] if first == "old" else ["joby", "jobx"]))
+    assert lab.site.values() == {"a": "a 1", "k": "k 0", "l": "l 0"} and lab.statuses()["a"] == "synced"

@@ -112,3 +112,16 @@ def test_a_receiver_that_is_dead_lets_no_other_be_told_again(job: Lab, receiver:
     job.site.delete(next(iter(job.site.secrets)))
     job.run("sync")
     assert [one["title"].endswith("has ended") for one in receiver.got] == [False, False, True]
+
+
+@pytest.mark.parametrize("url", ["missing", "empty", "unset"])
+def test_a_receiver_without_its_address_lets_no_other_wait(job: Lab, receiver: Receiver, url: str) -> None:
+    (plain,) = job.config["notify"]
+    place = {"env": "SYNCD_SET_NOWHERE"} if url == "unset" else {"file": str(job.folder / "address")}
+    if url == "empty":
+        (job.folder / "address").write_text("\n")
+    job.config["notify"] = [{**plain, "url": place}, plain]
+    job.site.create({"name": "a_v", "value": "x"})
+    result = job.run("sync")
+    assert len(receiver.got) == 1
+    assert [one["event"] for one in result.events if "notify" in one["event"]] == ["notify.unreadable", "notify.failed"]

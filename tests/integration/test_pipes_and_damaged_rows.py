@@ -27,7 +27,21 @@ def job(lab: Lab, bao: Bao) -> Lab:
 
 @pytest.mark.sweep
 @pytest.mark.parametrize(
-    "words", ["state list", "state list --json", "state export", "plan --json", "status", "schema", "explain s1_v"]
+    "words",
+    [
+        "state list",
+        "state list --json",
+        "state export",
+        "plan --json",
+        "status",
+        "schema",
+        "explain s1_v",
+        "report",
+        "report --format csv",
+        "report --evidence 24h..0h",
+        "audit export",
+        "audit show --json",
+    ],
 )
 def test_a_pipe_that_closes_early_is_no_failure(job: Lab, words: str) -> None:
     command = f"{sys.executable} -m syncd --config {job.config_file} {words}"

@@ -201,3 +201,34 @@ def test_a_hold_by_a_name_that_changes_holds_deletions_too(lab: Lab, bao: Bao, w
         lab.run("sync")
         lab.let_pass(timedelta(hours=2))
     assert "a_v" in lab.site.values(), "nobody released it"
+
+
+@pytest.mark.parametrize("then", ["deny", "hold"])
+def test_a_new_version_that_a_rule_keeps_back_is_told_as_what_it_is(job: Lab, bao: Bao, then: str) -> None:
+    """The site has the older one: the rule's hit, the trail and the evidence are about the one that waits."""
+    bao.put("app/weak", v="long-enough-by-far")
+    with_rules(job, {**WEAK, "then": then})
+    assert job.run("sync").code == 0
+    bao.put("app/weak", v="short")
+    for _ in range(2):
+        assert job.run("sync").code == (1 if then == "deny" else 6)
+    (rule,) = job.run("rules", "--json").json
+    assert [hit["message"] for hit in rule["hits"]] == ["its value is shorter than 16 characters"]
+    lines = [
+        line for line in job.run("audit", "show", "--json").json if line["event"] in {"secret.denied", "secret.held"}
+    ]
+    assert [line["name"] for line in lines] == ["weak_v"]
+    assert job.site.values()["weak_v"] == "long-enough-by-far"
+
+
+def test_a_rule_across_the_site_is_told_by_the_job_whose_secret_it_is(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    for name in ("one", "two"):
+        bao.put(f"{name}/a", v="one-value-in-two-places")
+        lab.job(name, "vault", {"path": f"{bao.mount}/{name}/*", "name": f"{name.upper()}_{{field}}"})
+    with_rules(lab, {"id": "twice", "duplicate": {"across": "names"}, "then": "warn"})
+    lab.run("sync")
+    said = {report["job"]: report for report in lab.run("sync", "--json").json}
+    for name in ("one", "two"):
+        told = [finding["name"] for finding in said[name]["findings"] if finding["kind"] == "rule"]
+        assert told == [f"{name.upper()}_v"]

@@ -124,10 +124,11 @@ class LastLook:
             # The path is listed, so it is the field that is said to be gone: the document itself is asked.
             elif judged[0] is Presence.ABSENT:
                 judged = self._in_its_document(record, judged)
-            # The job whose rule takes it may not have seen it yet: the pattern of a rule is enough to keep it.
-            if judged[0] is Presence.ORPHAN and self._handover.is_claimed(record, except_job=self._job.name):
-                judged = (Presence.UNKNOWN, "another job's rule gives it this name")
             seen[record.name] = judged
+            # The job whose rule takes it may not have seen it yet: the pattern of a rule is enough to keep it. That
+            # this job wants it no more is known all the same, or both would wait for one another.
+            if judged[0] is Presence.ORPHAN and self._handover.is_claimed(record, except_job=self._job.name):
+                objections[record.name] = "another job's rule gives it this name"
         return seen, objections, claims.names
 
     def _at_its_path(self, record: Record, judged: Judged) -> Judged:

@@ -123,7 +123,10 @@ class Governing:
     def _across_the_site(self) -> dict[str, tuple[Hit, ...]]:
         """Hits of the rules about all secrets together: one value in two places, and what nobody manages."""
         seen = SiteSeen(self._context.observed.records, self._context.observed.remote)
-        return across_sites(self._context.runtime, self._context.target, seen, self._context.times.now)
+        found = across_sites(self._context.runtime, self._context.target, seen, self._context.times.now)
+        # Another job's secrets are for its own cycle to tell; what nobody manages is of none.
+        mine = {"", self._context.job.name}
+        return {name: own for name, hits in found.items() if (own := tuple(h for h in hits if h.subject.job in mine))}
 
     def guarded(self, provisional: Plan) -> Plan:
         """The plan without what exceeds a limit of the rolling day."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from syncd.domain import FindingKind, LastRun, Record, RemoteSecret, SyncReport
+from syncd.domain import Finding, FindingKind, LastRun, Record, RemoteSecret, SyncReport
 from syncd.domain.audit import Entry
 from syncd.domain.decisions import HeldAction
 from syncd.domain.ports import Journal, StateStore
@@ -93,8 +93,15 @@ def open_findings(report: SyncReport, site: str) -> dict[tuple[str, str], Entry]
             detail={"message": finding.message},
         )
         for finding in report.findings
-        if (event := AUDITED.get(finding.kind))
+        if (event := _event_of(finding))
     }
+
+
+def _event_of(finding: Finding) -> str | None:
+    # A new version that a rule keeps from a site leaves the secret behind there: refused all the same.
+    if finding.kind is FindingKind.BEHIND and finding.rule:
+        return AUDITED[FindingKind.DENIED]
+    return AUDITED.get(finding.kind)
 
 
 def _run(report: SyncReport, site: str, store: StateStore, *, saw_all: bool) -> LastRun:

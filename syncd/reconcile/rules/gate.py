@@ -194,7 +194,8 @@ def _denied(action: Create | Update, hit: Hit) -> Iterator[Finding]:
     hint = f"mend it at the source, or see the rule: syncd rules --id {hit.rule.id}"
     ref = action.desired.ref
     if action.record is not None and action.record.remote_id is not None:
-        yield Finding(kind=FindingKind.BEHIND, name=action.name, ref=ref, message=f"not sent, {why}", hint=hint)
+        said = f"not sent, {why}"
+        yield Finding(kind=FindingKind.BEHIND, name=action.name, ref=ref, message=said, hint=hint, rule=hit.rule.id)
         return
     yield Finding(
         kind=FindingKind.DENIED, name=action.name, ref=ref, message=why, hint=hint, exit_code=1, rule=hit.rule.id
