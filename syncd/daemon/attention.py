@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from syncd.bootstrap.app import App
 from syncd.report.grouping import Problem, grouped_by_cause, names_in_words
 from syncd.web.principal import Principal
+
+FAILED = {3, 4, 5, 7}
+"""Exit codes of cycles that did not come to all that is theirs."""
 
 
 def open_pauses(app: App, who: Principal) -> Iterator[dict[str, Any]]:
@@ -51,9 +55,10 @@ def failed_runs(matrix: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Runs that ended in an error of the whole source or site: one row a cause."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in matrix:
-        if row["exit_code"] in {3, 4, 5, 7}:
+        if row["exit_code"] in FAILED:
             # Without its own names, one refusal on twelve sites is one cause and one row.
-            text = row["message"].removeprefix(f"{row['target']}: ").replace(row["site"], "its site")
+            text = row["message"].removeprefix(f"{row['target']}: ")
+            text = text.replace(f"site {row['site']}", "its site").replace(row["site"], "its site")
             groups.setdefault(text, []).append(row)
     for text, rows in groups.items():
         yield {
@@ -61,9 +66,19 @@ def failed_runs(matrix: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             "what": text,
             "where": names_in_words(sorted({row["job"] for row in rows})),
             "targets": names_in_words(sorted({row["target"] for row in rows})),
-            "since": min(row["as_of"] or row["last_run_at"] for row in rows),
-            "fix": "syncd check --connect",
+            "since": min(map(_since, rows)),
+            "fix": "; ".join([*dict.fromkeys(row["fix"] for row in rows if row["fix"]), "see: syncd check --connect"]),
         }
+
+
+def _since(row: dict[str, Any]) -> datetime:
+    """When the first of the last cycles that failed so ended."""
+    first: datetime = row["last_run_at"]
+    for run in reversed(row["recent"]):
+        if run["exit_code"] not in FAILED:
+            break
+        first = min(first, run["at"])
+    return first
 
 
 def sees_scope(app: App, who: Principal, kind: str, name: str) -> bool:

@@ -88,6 +88,7 @@ class ConsoleData:
                     "job": name, "target": target, "site": site, "labels": dict(app.runtime.labels.of(target)),
                     "exit_code": run.exit_code if run else None,
                     "message": run.message if run else "",
+                    "fix": json.loads(run.counts or "{}").get("fix", "") if run else "",
                     "last_run_at": run.finished_at if run else None,
                     "as_of": run.succeeded_at if run else None,
                     "next_run_at": schedule.next_run(name),

@@ -95,6 +95,7 @@ def migrate(engine: Engine, place: str, backup: Path | None) -> None:
             )
         with engine.connect().execution_options(writes=True) as connection, connection.begin():
             if connection.dialect.name == "postgresql":  # one at a time, as SQLite's writers are
+                _take_time(connection)
                 connection.execute(select(func.pg_advisory_xact_lock(APPLICATION_ID)))
             version = schema_version(connection)  # another process may have been quicker
             if version == 0:
@@ -112,6 +113,17 @@ def migrate(engine: Engine, place: str, backup: Path | None) -> None:
                     step(connection)
                 seal(connection)
             _note_version(connection, fresh=version == 0)
+
+
+def _take_time(connection: Connection) -> None:
+    """A ledger may be large, and another process be at it: neither is a server that is gone."""
+    from syncd.ledger.bounded_connection import MIGRATION_SECONDS, BoundedConnection  # noqa: PLC0415
+
+    raw = connection.connection.driver_connection
+    if isinstance(raw, BoundedConnection):
+        raw.seconds = MIGRATION_SECONDS
+        # Not given back to the pool with so much patience: the next one is made anew.
+        connection.detach()
 
 
 def _copy(engine: Engine, copy: Path) -> None:

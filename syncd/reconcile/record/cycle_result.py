@@ -10,7 +10,7 @@ from syncd.domain import Finding, FindingKind, LastRun, Record, RemoteSecret, Sy
 from syncd.domain.audit import Entry
 from syncd.domain.decisions import HeldAction
 from syncd.domain.ports import Journal, StateStore
-from syncd.errors import INTERRUPTED
+from syncd.errors import INTERRUPTED, SyncdError
 from syncd.reconcile.record.problems import Problems
 from syncd.reconcile.record.report import counts, reason_of
 from syncd.reconcile.record.statuses import changed_statuses
@@ -123,6 +123,8 @@ def _run(report: SyncReport, site: str, store: StateStore, *, saw_all: bool) -> 
                 "listing_calls": report.listing_calls,
                 "means": dict(report.listing_methods),
                 "saw_all": saw_all,
+                # Who looks at a page has no log at hand that would tell what to do.
+                **({"fix": report.error.hint} if isinstance(report.error, SyncdError) and report.error.hint else {}),
             }
         ),
     )
