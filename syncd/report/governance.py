@@ -50,7 +50,7 @@ class Shown:
         return self.count - len(self.rows)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Broken:
     """What breaks a rule, exceptions left out."""
 
@@ -58,11 +58,19 @@ class Broken:
     shown: Shown = field(default_factory=lambda: Shown(SHOWN_HITS))
     places: set[tuple[str, str]] = field(default_factory=set)
     """Sites and names, as many as a filter takes."""
+    unjudged: int = 0
+    """Of all that are shown, those whose value was not read yet: nobody knows whether they break it."""
+
+    @property
+    def count(self) -> int:
+        """How many break it."""
+        return self.shown.count - self.unjudged
 
     def add(self, hits: Iterable[Hit]) -> None:
         """More of them, of one site."""
         mine = [hit for hit in hits if hit.rule is self.rule and hit.exemption is None]
         self.shown.add(map(hit_row, mine))
+        self.unjudged += sum(not hit.is_judged for hit in mine)
         room = FILTERED - len(self.places)
         self.places.update((hit.subject.site, hit.subject.name) for hit in mine[:room])
 
