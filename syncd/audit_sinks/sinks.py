@@ -74,11 +74,17 @@ class FileSink:
 
 
 def _holds_lines(begin: bytes) -> bool:
-    """Is it a file of audit lines, by its first one? A full disk may have left half of that, which is no JSON."""
-    first, end, _ = begin.partition(b"\n")
-    if not end:
-        return first.startswith(b"{") and len(first) < LONGEST and parsed(first) is None
-    return mapping(parsed(first)).keys() >= {"stream", "seq", "hash"}
+    """Is it a file of audit lines, by the first whole one? Before it a full disk may have left half of one."""
+    first, *rest = begin.split(b"\n")
+    if _is_line(first):
+        return True
+    # Half a line is no JSON; where another whole line follows, that one tells. What follows the last break is no line.
+    half = first.startswith(b"{") and len(first) < LONGEST and parsed(first) is None
+    return half and (len(rest) < 2 or _is_line(rest[0]))
+
+
+def _is_line(text: bytes) -> bool:
+    return mapping(parsed(text)).keys() >= {"stream", "seq", "hash"}
 
 
 class HttpSink:

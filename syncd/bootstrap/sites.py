@@ -19,8 +19,8 @@ class Sites:
     ) -> None:
         """`targets`: the site's key by target. `jobs`: targets by job.
 
-        `joined`: by key, the key of today, where a person joined two. `aliases`: the same of every key that was ever
-        another one's, as the ledger knows them now.
+        `joined`: by key, the key of today, where a person joined two. `aliases`: the key of today by each key that a
+        site ever had, as the ledger knows them now.
         """
         self._written = frozenset(targets.values())
         self._aliases = aliases

@@ -171,7 +171,7 @@ def forget(
         with locked(app, record.site) as journal:
             record = found_record(app, name, target)
             overridden = _overriding(app, record, delete=delete)
-            why = required_reason(why, overridden) if overridden else ""
+            why = required_reason(why or reason or "", overridden) if overridden else ""
             # Handed on, and logged once nothing refuses the deletion: a refused override has overridden nothing.
             overriding = partial(log_override, overridden, why, name=name, target=record.target)
             if delete:

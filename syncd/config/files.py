@@ -19,18 +19,43 @@ BESIDE = ("", "-wal", "-shm", "-journal", ".key")
 
 
 def twice_used(settings: Settings, config: Path, *, looks: bool = True) -> Iterator[tuple[Place, Place]]:
-    """Places of files that syncd would write to, and of what that file is already; empty: the configuration itself.
+    """Each place of a file that syncd would write to, and the place that has it for something else.
 
-    Not `looks`: by their paths alone. Whoever sends a candidate is told nothing of this machine's files and links.
+    An empty place is the configuration itself. Not `looks`: by their paths alone. Whoever sends a candidate is told
+    nothing of this machine's files and links.
     """
-    state = settings.state.path
-    ledger = [(STATE, Path(f"{state}{end}")) for end in BESIDE] if state is not None else []
+    state = settings.state
+    # With a key of its own nothing is generated beside the ledger.
+    beside = BESIDE if state.fingerprint_key is None else BESIDE[:-1]
+    ledger = [(STATE, Path(f"{state.path}{end}")) for end in beside] if state.path is not None else []
     named = [((), config), *(item for item in _files(settings) if item[0] not in {STATE, AUDIT})]
     audit = [(AUDIT, Path(settings.audit.file))] if settings.audit.file is not None else []
-    pairs = [(one, other) for one in ledger for other in named]
-    pairs += [(one, other) for one in audit for other in named + ledger]
-    same = _is_same if looks else Path.__eq__
-    yield from dict.fromkeys((place, other) for (place, path), (other, its) in pairs if same(path, its))
+    identities = _looked_at if looks else _written
+    found: dict[object, dict[Place, None]] = {}
+    for place, path in named:
+        for identity in identities(path):
+            found.setdefault(identity, {})[place] = None
+    of_ledger = {identity for _, path in ledger for identity in identities(path)}
+    pairs = [
+        (place, other) for place, path in (*ledger, *audit) for one in identities(path) for other in found.get(one, ())
+    ]
+    pairs += [(AUDIT, STATE) for _, path in audit if of_ledger & set(identities(path))]
+    yield from dict.fromkeys(pairs)
+
+
+def _written(path: Path) -> tuple[object, ...]:
+    return (path,)
+
+
+def _looked_at(path: Path) -> tuple[object, ...]:
+    """What one file has in common whatever it is called: where it leads to, and its number. Neither for what is odd."""
+    with suppress(OSError, RuntimeError, ValueError):  # what cannot be looked at is refused where it is used
+        resolved = path.resolve()
+        with suppress(FileNotFoundError):  # one that is not there yet is told by its path
+            found = resolved.stat()
+            return resolved, (found.st_dev, found.st_ino)
+        return (resolved,)
+    return ()
 
 
 def _files(value: object, place: Place = ()) -> Iterator[tuple[Place, Path]]:
@@ -49,10 +74,3 @@ def _files(value: object, place: Place = ()) -> Iterator[tuple[Place, Path]]:
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
             yield from _files(item, (*place, number))
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    """Do both lead to one file, whatever they are called? One that is not there yet is told by its path."""
-    with suppress(OSError, RuntimeError, ValueError):  # what cannot be looked at is refused where it is used
-        return one.resolve() == other.resolve() or one.samefile(other)
-    return False

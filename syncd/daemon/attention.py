@@ -67,18 +67,24 @@ def failed_runs(matrix: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             "where": names_in_words(sorted({row["job"] for row in rows})),
             "targets": names_in_words(sorted({row["target"] for row in rows})),
             "since": min(map(_since, rows)),
-            "fix": "; ".join([*dict.fromkeys(row["fix"] for row in rows if row["fix"]), "see: syncd check --connect"]),
+            "fix": _fixes(rows),
         }
 
 
+def _fixes(rows: list[dict[str, Any]]) -> str:
+    given = list(dict.fromkeys(row["fix"] for row in rows if row["fix"]))
+    named = any("syncd check --connect" in fix for fix in given)
+    return "; ".join(given if named else [*given, "see: syncd check --connect"])
+
+
 def _since(row: dict[str, Any]) -> datetime:
-    """When the first of the last cycles that failed so ended."""
+    """When the first of the last cycles that failed ended; the last good one, where that is longer ago than is kept."""
     first: datetime = row["last_run_at"]
     for run in reversed(row["recent"]):
         if run["exit_code"] not in FAILED:
-            break
+            return first
         first = min(first, run["at"])
-    return first
+    return row["as_of"] or first
 
 
 def sees_scope(app: App, who: Principal, kind: str, name: str) -> bool:

@@ -39,7 +39,8 @@ class _Answer(Generic[T]):
 
     def given(self) -> T:
         if self.error is not None:
-            raise self.error
+            # Many may ask: each gets it without the others' tracebacks.
+            raise self.error.with_traceback(None)
         return cast("T", self.value)
 
 
@@ -60,7 +61,10 @@ class LastKnown(Generic[K, T]):
                 return last.given()
             if fresh is None:
                 fresh = self._under_way[key] = _Answer()
-                threading.Thread(target=self._answer, args=(key, fresh), name="last-known", daemon=True).start()
+                try:
+                    threading.Thread(target=self._answer, args=(key, fresh), name="last-known", daemon=True).start()
+                except RuntimeError:  # no thread can be had: the next one who asks tries again
+                    del self._under_way[key]
         # Of a slow answer an older one is at hand: nobody waits for the fresh one.
         if fresh.done.wait(0 if last is not None and last.is_slow else PATIENCE):
             return fresh.given()
@@ -82,7 +86,7 @@ class LastKnown(Generic[K, T]):
         with self._lock:
             del self._under_way[key]
             before = self._given.pop(key, None)
-            # An older answer says more than a failure, and says as of when it is.
+            # An older answer says more than a failure; its time is told with it.
             self._given[key] = before if fresh.error is not None and before is not None else fresh
             while len(self._given) > MOST:
                 del self._given[next(iter(self._given))]

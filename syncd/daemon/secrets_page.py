@@ -14,6 +14,7 @@ from syncd.domain.statuses import Served, status_of_record
 from syncd.errors import ConfigError
 from syncd.ledger.schema import EPOCH, MICROSECOND
 from syncd.ledger.search import ORDERS, PAGE, Search
+from syncd.report.governance import HitBy
 from syncd.web.principal import Principal
 
 NEVER = "never "
@@ -27,12 +28,12 @@ def secrets_page(
     who: Principal,
     asked: Mapping[str, str],
     known: Mapping[str, list[str]],
-    hit_by: Callable[[str], tuple[frozenset[tuple[str, str]], int]],
+    hit_by: Callable[[str], HitBy],
 ) -> dict[str, Any]:
     """One page of the secrets that `who` may see and that fit the filters in `asked`.
 
-    `known`: what the filters offer. `hit_by`: sites and names that a rule hits, and how many more it hits. Raises
-    `ConfigError` for a filter or a value of one that is not offered.
+    `known`: what the filters offer. `hit_by`: what breaks a rule. Raises `ConfigError` for a filter or a value of one
+    that is not offered.
     """
     now, served = app.runtime.clock(), app.served
     status, job, target, rule = (asked.get(key, "") for key in ("status", "job", "target", "rule"))
@@ -43,7 +44,8 @@ def secrets_page(
     see_choice(target, known["targets"], "target")
     see_choice(rule, known["rules"], "rule")
     see_choice(order, ORDERS, "sort")
-    names, unsearched = hit_by(rule) if rule else (None, 0)
+    hits = hit_by(rule) if rule else None
+    names, unsearched, as_of = (hits.places, hits.unsearched, hits.as_of) if hits else (None, 0, now)
     is_never = cursor.startswith(NEVER)
     search = Search(
         text=_meant(app, asked.get("q", "")),
@@ -60,7 +62,7 @@ def secrets_page(
         return {
             "rows": never[begun : begun + PAGE],
             "next": f"{NEVER}{begun + PAGE}",
-            "as_of": now,
+            "as_of": as_of,
             "unsearched": unsearched,
         }
     records, more = app.ledger.find(search, served, now)
@@ -70,7 +72,12 @@ def secrets_page(
         alike = groupby(found, itemgetter("name"))
         found = [row for _, same in alike for row in sorted(same, key=itemgetter("target"))]
     rows = never[begun:] + found
-    return {"rows": rows, "next": _cursor(records[-1], order) if more else None, "as_of": now, "unsearched": unsearched}
+    return {
+        "rows": rows,
+        "next": _cursor(records[-1], order) if more else None,
+        "as_of": as_of,
+        "unsearched": unsearched,
+    }
 
 
 def secret_row(app: App, record: Record, served: Served, now: datetime) -> dict[str, Any]:

@@ -121,9 +121,11 @@ def entry_of(action: Action, record: Record, at: datetime, agreed: Mapping[str, 
 
 
 def _rotated_at(action: Update) -> datetime | None:
-    """When the source made the version, if that was since the site got something last: else a rollback has ended."""
+    """When the source made the version that is new to the site; None where the site had it before a rollback."""
     made, sent = action.desired.updated_at, action.record.last_synced_at
-    return made if made is not None and (sent is None or made > sent) else None
+    # The end of a rollback may wait for a release. What was made before the site got something else was there already.
+    may_be_its_end = action.record.status in {"rolled_back", "held"}
+    return None if may_be_its_end and made is not None and sent is not None and made <= sent else made
 
 
 def _verb(action: Action) -> str:

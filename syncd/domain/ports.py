@@ -313,7 +313,7 @@ class StateStore(Protocol):
     def same_values(self, *, of_one_reference: bool = True) -> Mapping[tuple[str, str], int]:
         """Secrets whose value another one has, too: a number that is the same for those, by site and name.
 
-        Not `of_one_reference`: only where they are of several; one secret on many sites is in none of them.
+        Not `of_one_reference`: only where several references have the value, and not one secret on many sites.
         """
 
     def runs(self) -> tuple[LastRun, ...]:

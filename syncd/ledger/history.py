@@ -11,13 +11,16 @@ from syncd.domain import Result
 from syncd.domain.recency import TOLERANCE, Since
 from syncd.ledger import schema as tables
 
+BY_COMMAND = "by state forget"
+"""How lines of deletions by command end."""
+
 
 def not_refused(lines: Iterable[dict[str, Any]]) -> frozenset[str]:
     """What was sent and not surely refused. A refusal speaks of its own sending, not of an earlier one."""
     sent, counted = set[str](), set[str]()
     for line in lines:
         if line["result"] == Result.SENT:
-            # One before it has no end: its process was killed, and what it sent may take effect yet.
+            # An earlier sending has no end: its process was killed, and what it sent may take effect yet.
             counted |= sent & {line["of"]}
             sent.add(line["of"])
         elif line["result"] == Result.REFUSED:
@@ -35,6 +38,9 @@ def deletions(site: str, job: str | None, since: Since, known: Collection[str] |
     where = [table.site == site, table.action == "delete", _is_since(table, since)]
     if job is not None:
         where.append(_is_of(table, job, known))
+    if known is not None:
+        # What a person removed of a job that is gone is no job's mass deletion.
+        where.append(or_(table.job == job, table.outcome.not_like(f"%{BY_COMMAND}")))
     return select(table.remote_id.label("of"), table.result).where(and_(*where)).order_by(table.id)
 
 

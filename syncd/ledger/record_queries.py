@@ -210,10 +210,10 @@ class RecordQueries(ABC):
     def same_values(self, *, of_one_reference: bool = True) -> dict[tuple[str, str], int]:
         """Secrets whose value another one has, too: a number that is the same for those, by site and name.
 
-        Not `of_one_reference`: only where they are of several; one secret on many sites is in none of them.
+        Not `of_one_reference`: only where several references have the value, and not one secret on many sites.
         """
         c = tables.records.c
-        reference = c.source.concat(" ").concat(c.path).concat(" ").concat(func.coalesce(c.field, ""))
+        reference = c.source.concat("\x01").concat(c.path).concat("\x01").concat(func.coalesce(c.field, ""))
         twice = select(c.fingerprint).where(c.fingerprint.is_not(None)).group_by(c.fingerprint)
         twice = twice.having(func.count() > 1 if of_one_reference else func.min(reference) != func.max(reference))
         query = select(c.site, c.name, c.fingerprint).where(c.fingerprint.in_(twice))

@@ -15,7 +15,7 @@ from syncd.ledger import schema as tables
 from syncd.ledger import words
 from syncd.ledger.counting import tallies_of
 from syncd.ledger.rows import as_record
-from syncd.ledger.schema import EPOCH
+from syncd.ledger.schema import EPOCH, MICROSECOND
 from syncd.ledger.statements import parts_of
 
 PAGE = 50
@@ -140,17 +140,11 @@ def find(connection: Connection, asked: Search, served: Served, now: datetime) -
     if asked.text:
         asked = _narrowed(connection, asked)
     # The row beyond the page tells that another one follows.
-    query = _query(asked, status).limit(PAGE + 1)
     if asked.names is None:
+        query = _query(asked, status).limit(PAGE + 1)
         found = [dict(row) for row in connection.execute(query).mappings()]
-    else:  # as many as a statement takes at a time, and the first of all of them
-        found = []
-        for part in parts_of(_in_order(asked), KEYS):
-            found += [dict(row) for row in connection.execute(query.where(_one_of(part))).mappings()]
-            # By name the keys are in the order of the page: what follows them is on a later one.
-            if asked.order == "name" and len(found) > PAGE:
-                break
-        found.sort(key=lambda row: _place(row, asked.order))
+    else:
+        found = _by_keys(connection, asked, _query(replace(asked, after=None), status))
     return [as_record(row) for row in found[:PAGE]], len(found) > PAGE
 
 
@@ -173,13 +167,26 @@ def _narrowed(connection: Connection, asked: Search) -> Search:
     return replace(asked, names=names if asked.names is None else names & asked.names)
 
 
-def _in_order(asked: Search) -> list[tuple[str, str]]:
-    """The sites and names that are asked for, by name; those of pages before are left out where that is the order."""
+def _by_keys(connection: Connection, asked: Search, query: Select[Any]) -> list[dict[str, Any]]:
+    """The rows of the keys that are asked for, in order and from the cursor on: as many as a page shows, and more.
+
+    In one order all along, which is Python's: a database's own may be another one (PostgreSQL's collations).
+    """
+    begin: tuple[Any, ...] | None = None
+    if asked.after is not None:
+        value, site, name = asked.after
+        begin = (name, site) if asked.order == "name" else (int(value), site, name)
     keys = sorted(asked.names or (), key=lambda key: (key[1], key[0]))
-    if asked.order != "name" or asked.after is None:
-        return keys
-    _, site, name = asked.after
-    return [key for key in keys if (key[1], key[0]) > (name, site)]
+    if asked.order == "name" and begin is not None:
+        keys = [key for key in keys if (key[1], key[0]) > begin]
+    found: list[dict[str, Any]] = []
+    for part in parts_of(keys, KEYS):
+        rows = map(dict, connection.execute(query.where(_one_of(part))).mappings())
+        found += (row for row in rows if begin is None or _place(row, asked.order) > begin)
+        # By name the keys are in the order of the page: what follows them is on a later one.
+        if asked.order == "name" and len(found) > PAGE:
+            break
+    return sorted(found, key=lambda row: _place(row, asked.order))
 
 
 def _one_of(keys: Iterable[tuple[str, str]]) -> ColumnElement[bool]:
@@ -191,5 +198,6 @@ def _one_of(keys: Iterable[tuple[str, str]]) -> ColumnElement[bool]:
 def _place(row: Mapping[str, Any], order: str) -> tuple[Any, ...]:
     if order == "name":
         return row["name"], row["site"]
+    at = row["last_synced_at" if order == "arrival" else "source_updated_at"]
     # What never arrived stands at zero, as the index of that order has it.
-    return row["last_synced_at" if order == "arrival" else "source_updated_at"] or EPOCH, row["site"], row["name"]
+    return (at - EPOCH) // MICROSECOND if at else 0, row["site"], row["name"]

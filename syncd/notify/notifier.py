@@ -75,17 +75,14 @@ class Notifier:
         """Send what began and what ended. What cannot be sent is logged, counted, and tried again in the next run."""
         try:
             said, open_now = self._app.ledger.told_causes(), set(self._open())
-            known = set[str]()
+            # What others were told is not forgotten: they may be receivers of a process with another configuration.
             for receiver in map(_Receiver, self._app.settings.notify):
-                known |= self._tell_one(receiver, said, open_now)
-            # Of a receiver that is gone, or wants something else now.
-            for key in said - known:
-                self._app.ledger.tell_cause(key, begun=False)
+                self._tell_one(receiver, said, open_now)
         except SyncdError as error:
             logger().warning("notify.failed", error=error.message, hint=error.hint)
 
-    def _tell_one(self, receiver: _Receiver, said: set[str], open_now: set[Cause]) -> set[str]:
-        """Send one receiver what is new to it. Returns: the keys that are its own."""
+    def _tell_one(self, receiver: _Receiver, said: set[str], open_now: set[Cause]) -> None:
+        """Send one receiver what is new to it."""
         # By receiver: one that is dead lets no other be told again and again.
         wanted = {receiver.key(cause): cause for cause in open_now if cause.kind in receiver.settings.on}
         told = set(filter(receiver.owns, said))
@@ -99,7 +96,6 @@ class Notifier:
             kind, job, target, _ = key.split(" ", 3)
             if self._send(receiver, kind, f"syncd: {kind} in {job} on {target} has ended", OVER):
                 self._app.ledger.tell_cause(key, begun=False)
-        return told
 
     def _open(self) -> Iterator[Cause]:
         app = self._app

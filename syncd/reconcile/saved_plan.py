@@ -72,7 +72,7 @@ def actions_of(planned: PlannedPass) -> list[dict[str, Any]]:
 
 def see_place(path: Path) -> None:
     """Raise `ConfigError` where a plan would take the place of anything else, which nobody could bring back."""
-    with suppress(OSError, RuntimeError):  # what is not there, or cannot be looked at, is told when it is written
+    with suppress(RuntimeError, ValueError):  # links that lead to one another, no name at all: told when it is written
         if path.is_file() and not _is_a_plan(path):
             raise ConfigError(
                 f"{path} is there and no plan of syncd's, so it is not replaced",
@@ -85,13 +85,13 @@ LIVE = (".lock", "-wal", "-shm", "-journal")
 
 
 def _is_a_plan(path: Path) -> bool:
-    """Is it one of any format, whole or edited, or an empty file that waits for one? Raises `OSError`."""
-    if not path.stat().st_size:
-        return not path.resolve().name.endswith(LIVE)
+    """Is it one of any format, whole or edited, or an empty file that waits for one? What cannot be read is none."""
     try:
+        if not path.stat().st_size:
+            return not path.resolve().name.endswith(LIVE)
         content = json.loads(read_bounded(path, MOST_BYTES).decode())
         return str(content["format"]).startswith(FORMAT.partition("/")[0])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 

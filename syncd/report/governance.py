@@ -29,6 +29,10 @@ def _by_place(row: Row) -> tuple[str, str]:
     return row["target"], row["name"]
 
 
+def _newest_first(row: Row) -> float:
+    return -datetime.fromisoformat(str(row["found_at"])).timestamp()
+
+
 @dataclass(slots=True)
 class Shown:
     """The first rows of a list of any length, and its length."""
@@ -76,6 +80,17 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HitBy:
+    """What breaks one rule, as far as a page is filtered by it."""
+
+    places: frozenset[tuple[str, str]]
+    """Sites and names."""
+    unsearched: int
+    """How many more there are than a filter takes."""
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Governance:
     """What is asked of all secrets and is not so, at one moment."""
 
@@ -87,10 +102,14 @@ class Governance:
     exceptions: Shown
     oldest: list[Row]
 
-    def hit_by(self, rule: str) -> tuple[frozenset[tuple[str, str]], int]:
-        """The sites and names of what breaks a rule, and how many more there are than a filter takes."""
-        (broken,) = (broken for broken in self.rules if broken.rule.id == rule)
-        return frozenset(broken.places), broken.shown.count - len(broken.places)
+    def hit_by(self, rule: str) -> HitBy:
+        """What breaks a rule; nothing where there is none of that name any more."""
+        for broken in self.rules:
+            if broken.rule.id == rule:
+                is_full = len(broken.places) >= FILTERED
+                unsearched = broken.shown.count - len(broken.places) if is_full else 0
+                return HitBy(places=frozenset(broken.places), unsearched=unsearched, as_of=self.as_of)
+        return HitBy(places=frozenset(), unsearched=0, as_of=self.as_of)
 
 
 def governance_now(app: App, chosen: Chosen) -> Governance:
@@ -109,7 +128,7 @@ def governance_now(app: App, chosen: Chosen) -> Governance:
     unmanaged = Shown(SHOWN_ROWS)
     for site in app.served.jobs:
         unmanaged.add(unmanaged_rows(app, chosen, site))
-    drift, exceptions = Shown(SHOWN_ROWS, lambda row: row["found_at"]), Shown(SHOWN_ROWS, lambda row: row["until"])
+    drift, exceptions = Shown(SHOWN_ROWS, _newest_first), Shown(SHOWN_ROWS, lambda row: row["until"])
     drift.add(drift_rows(app, chosen))
     exceptions.add(exception_rows(app, None if chosen.targets is None else covering))
     return Governance(

@@ -51,7 +51,7 @@ def hits_on(app: App, record: Record) -> list[Hit]:
         return []
     state = app.ledger.known_path(ref.source, ref.path, record.pin)
     own = app.ledger.facts(record.site, {record.name})
-    subject = _of_record(app, record, {ref.source: {(ref.path, record.pin): state}} if state else {}, _judged(own))
+    subject = _of_record(app, record, {ref.source: {(ref.path, record.pin): state}} if state else {}, _judged(own, app))
     hits = list(hits_of(runtime.rules, subject, own, now))
     # A record without a fingerprint was not read yet, and is like all others that were not.
     if any(rule.duplicate for rule in runtime.rules) and record.fingerprint:
@@ -70,7 +70,7 @@ def hits_on_refused(app: App, problem: OpenProblem) -> list[Hit]:
     if not app.runtime.rules or problem.ref is None or problem.site not in app.served.jobs:
         return []
     facts = app.ledger.facts(problem.site, {problem.subject})
-    subject = _of_problem(app, problem, _judged(facts))
+    subject = _of_problem(app, problem, _judged(facts, app))
     return list(hits_of(app.runtime.rules, subject, facts, app.runtime.clock()))
 
 
@@ -96,7 +96,7 @@ def subjects(app: App, site: str) -> Iterator[Subject]:
 
 
 def _subjects(app: App, site: str, facts: Facts) -> Iterator[Subject]:
-    paths, judged = app.ledger.paths_on(site), _judged(facts)
+    paths, judged = app.ledger.paths_on(site), _judged(facts, app)
     for record in app.ledger.records(site):
         yield _of_record(app, record, paths, judged)
     for problem in app.ledger.problems_of_no_row(site):
@@ -104,13 +104,17 @@ def _subjects(app: App, site: str, facts: Facts) -> Iterator[Subject]:
             yield _of_problem(app, problem, judged)
 
 
-def _judged(facts: Facts) -> Judged:
-    """Which version of each name and reference was judged last: of what was refused no record tells it."""
-    return {(key.name, key.ref): key.version for key in facts}
+def _judged(facts: Facts, app: App) -> Judged:
+    """Which version of each name and reference was judged last by the rules of today.
+
+    Of what was refused no record tells it; what was judged by a check that no rule has any more says nothing.
+    """
+    checks = {rule.value_check.digest for rule in app.runtime.rules if rule.value_check is not None}
+    return {(key.name, key.ref): key.version for key in facts if key.digest in checks}
 
 
 def _of_record(app: App, record: Record, paths: Paths, judged: Judged) -> Subject:
-    """As it would be by now: a version that was judged and refused, or waits, is what there is to say something of."""
+    """As it is at its source: of a version that was judged and not sent, the rules say what is wrong with that one."""
     target = app.first_target_on(record.site, record.job)
     state = paths.get(record.ref.source, {}).get((record.ref.path, record.pin))
     return Subject(

@@ -125,8 +125,8 @@ class LastLook:
             elif judged[0] is Presence.ABSENT:
                 judged = self._in_its_document(record, judged)
             seen[record.name] = judged
-            # The job whose rule takes it may not have seen it yet: the pattern of a rule is enough to keep it. That
-            # this job wants it no more is known all the same, or both would wait for one another.
+            # The job whose rule takes it may not have seen it yet: the pattern of a rule is enough to keep it. It stays
+            # an orphan of this job: if its state were unknown, the other job would wait for this one for ever.
             if judged[0] is Presence.ORPHAN and self._handover.is_claimed(record, except_job=self._job.name):
                 objections[record.name] = "another job's rule gives it this name"
         return seen, objections, claims.names

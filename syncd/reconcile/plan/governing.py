@@ -156,7 +156,7 @@ class Governing:
         runtime, job, site = self._context.runtime, self._context.job.name, self._context.target.site
         own = runtime.store.names_sent(site, job, action, since)
         sent = runtime.store.names_sent(site, job, action, since, runtime.jobs)
-        # Of jobs that are gone, what is this one's now: it may have been called so. The rest is nobody's mass change.
+        # A job that is gone may be this one under its old name: what it sent counts where this one wants it now.
         mine = {desired.name for desired in self._context.observed.desired.all}
         return own | (sent & mine)
 

@@ -50,16 +50,16 @@ def changed_statuses(
     """New statuses by name. A job judges its own rows, and those that it wrote to; others' are theirs to judge."""
     rows = list(records)
     names = {record.name for record in rows}
-    # A name that changes in case alone, and waits: what is said of the new spelling is about the row under the old one.
-    others = {name.casefold(): finding for name, finding in findings.items() if name not in names}
+    # A name that changes in case alone may wait. What is said of the new spelling is said of the same secret's row.
+    others = {(name.casefold(), finding.ref): finding for name, finding in findings.items() if name not in names}
+
+    def of(record: Record) -> Finding | None:
+        own = findings.get(record.name)
+        return own if own or record.name in outcomes else others.get((record.name.casefold(), record.ref))
+
     return {
         record.name: status
         for record in rows
         if (record.job == job or record.name in outcomes)
-        and (
-            status := status_of(
-                record, findings.get(record.name) or others.get(record.name.casefold()), outcomes.get(record.name)
-            )
-        )
-        != record.status
+        and (status := status_of(record, of(record), outcomes.get(record.name))) != record.status
     }

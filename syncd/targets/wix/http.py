@@ -56,6 +56,8 @@ class Answer:
     """It came with a request id, as Wix's answers do."""
     sent: SentSecrets = field(default_factory=SentSecrets)
     """What its client sent, and may not come back in anything that is shown or kept."""
+    brought: tuple[SecretValue[str], ...] = ()
+    """What was sent with this very request."""
     repeats_credential: bool = False
     """Its body holds a credential that was sent with the request: whatever it says, it is not Wix's."""
 
@@ -77,12 +79,14 @@ class Answer:
 
     def without_echoes(self) -> Answer:
         """The answer without the texts of it that hold a part of something secret that its client sent."""
-        request_id, leads_to = ("" if self.echoes(text) else text for text in (self.request_id, self.leads_to))
+        request_id = "" if self.sent.are_in(self.request_id) else self.request_id
+        # Without its scheme, which many a value begins with.
+        leads_to = "" if self.sent.are_in(self.leads_to.partition("://")[2]) else self.leads_to
         return replace(self, request_id=request_id, leads_to=leads_to)
 
     def echoes(self, text: str) -> bool:
-        """Does it hold a part of something secret, sent with this request or of late?"""
-        return self.sent.are_in(text)
+        """Does an id hold a part of something secret that was sent with this request, or of a credential?"""
+        return self.sent.are_in(text, values=self.brought)
 
 
 def exchange(
@@ -111,7 +115,8 @@ def exchange(
         content = bounded_body(response, MOST_BYTES)
         answer = _answer(response, content, timedelta(seconds=time.monotonic() - started))
         repeats = any(holds(content, credential.reveal()) for credential in credentials)
-        return replace(answer, sent=known, repeats_credential=repeats).without_echoes()
+        answer = replace(answer, sent=known, brought=tuple(sent), repeats_credential=repeats)
+        return answer.without_echoes()
 
 
 @contextmanager

@@ -38,12 +38,15 @@ class SentSecrets:
                 self._credentials.popitem(last=False)
             self._values.extend(values)
 
-    def are_in(self, text: str) -> bool:
-        """Does a text hold a part of any of them?"""
+    def are_in(self, text: str, *, values: Iterable[SecretValue[str]] | None = None) -> bool:
+        """Does a text hold a part of a credential, or of a value: of these, or of those of late?
+
+        An id has eight characters of one of many values by chance, once in some thousand creations.
+        """
         if not text:
             return False
         with self._lock:
-            known = [*self._credentials.values(), *self._values]
+            known = [*self._credentials.values(), *(self._values if values is None else values)]
         return echoes(text, (secret.reveal() for secret in known))
 
 
