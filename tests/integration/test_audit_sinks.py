@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import uuid
 from collections.abc import Iterator
@@ -104,13 +105,18 @@ def test_a_sink_that_was_away_catches_up(job: Lab, siem: Siem) -> None:
     assert by_stream(siem.got) == by_stream(exported(job))
 
 
-def test_a_half_line_that_a_full_disk_left_is_ended(job: Lab) -> None:
+def test_a_half_line_that_a_full_disk_left_is_ended(job: Lab, bao: Bao) -> None:
     sink = job.folder / "audit.jsonl"
     job.config["audit"] = {"file": str(sink)}
     sink.write_text('{"half": ')
     assert job.run("sync").code == 0
     first, *rest = sink.read_text().splitlines()
     assert first == '{"half": ' and len(rest) == len(exported(job))
+    for _ in range(2):
+        bao.put("snk/more", v=secrets.token_hex(4))
+        assert job.run("sync").code == 0
+    first, *rest = sink.read_text().splitlines()
+    assert first == '{"half": ' and len(rest) == len(exported(job)), "and so on, from the first whole line"
 
 
 def test_a_required_sink_holds_up_writing_once_a_line_is_old(job: Lab, siem: Siem, bao: Bao) -> None:

@@ -299,3 +299,13 @@ def test_a_plan_takes_the_place_of_no_file_in_use_though_it_is_empty(job: Lab, e
     place.parent.mkdir(exist_ok=True)
     place.touch()
     assert job.run("plan", "--out", str(place)).code == 3 and not place.stat().st_size
+
+
+@pytest.mark.skipif(ROOT, reason="root may read everything")
+def test_a_plan_takes_the_place_of_no_file_that_may_not_be_read(job: Lab) -> None:
+    place = job.folder / "theirs.json"
+    place.write_text("{}")
+    place.chmod(0o200)
+    assert job.run("plan", "--out", str(place)).code == 3
+    place.chmod(0o600)
+    assert place.read_text() == "{}"

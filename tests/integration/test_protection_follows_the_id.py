@@ -314,6 +314,23 @@ def test_a_job_that_is_renamed_goes_on_in_its_own_day(lab: Lab, bao: Bao, kind: 
     assert done[kind] == 2
 
 
+def test_what_a_person_removed_of_a_job_that_is_gone_takes_no_jobs_room(lab: Lab, bao: Bao) -> None:
+    job(lab, bao, "abcd", **DELETING)
+    for name in "abcdefgh":
+        bao.put(f"two/{name}", v="1")
+    lab.job("two", "vault", {"path": f"{bao.mount}/two/*", "name": "TWO_{basename}"}, **DELETING)
+    lab.settle()
+    del lab.config["jobs"]["job"]
+    lab.config["jobs"]["two"]["guard"] = {"max_deletes": "25%"}
+    for name in "abcd":
+        assert lab.run("state", "forget", f"{name}_v", "--delete", "--reason", "old").code == 0
+        bao.remove(f"app/{name}")
+    lab.config["jobs"]["two"]["guard"] = {"max_deletes": 5}
+    bao.remove("two/a")
+    lab.settle()
+    assert set(lab.ids()) == {f"TWO_{name}" for name in "bcdefgh"}
+
+
 def test_a_deletion_by_command_that_was_refused_takes_no_room(lab: Lab, bao: Bao) -> None:
     job(lab, bao, "abcd", **(DELETING | {"guard": {"max_deletes": 1}}))
     lab.settle()

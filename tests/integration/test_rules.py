@@ -232,3 +232,17 @@ def test_a_rule_across_the_site_is_told_by_the_job_whose_secret_it_is(lab: Lab, 
     for name in ("one", "two"):
         told = [finding["name"] for finding in said[name]["findings"] if finding["kind"] == "rule"]
         assert told == [f"{name.upper()}_v"]
+
+
+@pytest.mark.parametrize("lengths", [(16, 20), (20, 16), (16, 12, 18), (3, 30, 14)])
+def test_what_an_edited_rule_judged_before_says_nothing_now(job: Lab, bao: Bao, lengths: tuple[int, ...]) -> None:
+    bao.put("app/weak", v="long-enough-by-far-for-all-of-them")
+    for length in lengths:
+        with_rules(job, {**WEAK, "min_length": length, "then": "warn"})
+        job.run("sync")
+        job.run("rules", "--recheck")
+    for value in ("short", "shorter"):
+        bao.put("app/weak", v=value)
+        job.run("sync")
+        (rule,) = job.run("rules", "--json").json
+        assert [hit["judged"] for hit in rule["hits"] if hit["name"] == "weak_v"] == [True]

@@ -71,7 +71,13 @@ def test_a_file_with_two_roles_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize(
-    "more", [{}, {"audit": {"file": "audit.jsonl"}}, {"state": {"path": "a", "fingerprint_key": {"file": "a.hex"}}}]
+    "more",
+    [
+        {},
+        {"audit": {"file": "audit.jsonl"}},
+        {"state": {"path": "a", "fingerprint_key": {"file": "a.hex"}}},
+        {"state": {"path": "state.db", "fingerprint_key": {"file": "state.db.key"}}},
+    ],
 )
 def test_files_of_their_own_are_taken(tmp_path: Path, more: dict[str, Any]) -> None:
     assert load(written(tmp_path, **more)).owner == "me"

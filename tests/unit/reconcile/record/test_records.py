@@ -185,3 +185,11 @@ def test_a_report_in_words() -> None:
     assert counts(one) == {"created": 0, "updated": 1, "deleted": 0, "failed": 1, "conflict": 1}
     assert reason_of(one) == "KEY: taken (and 1 more)" and reason_of(report()) == ""
     assert reason_of(report(error=SourceDenied("sealed"), exit_code=4)) == "sealed"
+
+
+def test_what_is_said_of_another_spelling_is_said_of_the_same_secret() -> None:
+    other = SecretRef(source="vault", path="secret/other", field="key")
+    held = Finding(kind=FindingKind.HELD, name="key", ref=RECORD.ref)
+    assert changed_statuses([RECORD], "job", {"key": held}, {}) == {"KEY": "held"}
+    squatter = replace(held, kind=FindingKind.CONFLICT, ref=other)
+    assert changed_statuses([RECORD], "job", {"key": squatter}, {}) == {}
