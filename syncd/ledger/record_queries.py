@@ -139,11 +139,21 @@ class RecordQueries(ABC):
     def paths_on(self, site: str) -> dict[str, dict[tuple[str, str], PathState]]:
         """What was read last of every path that a site's secrets come from, by source, and by (path, pin)."""
         c, records = tables.paths.c, tables.records.c
-        come_from = and_(records.source == c.source, records.path == c.path)
-        query = select(tables.paths).join_from(tables.records, tables.paths, come_from).where(records.site == site)
+        # Each once, however many fields of it are on the site.
+        own = select(records.source, records.path).where(records.site == site).distinct().subquery()
+        come_from = and_(own.c.source == c.source, own.c.path == c.path)
+        query = select(tables.paths).join_from(own, tables.paths, come_from)
         found: dict[str, dict[tuple[str, str], PathState]] = {}
         for source, state in self._each(query, lambda row: (row["source"], as_path(row)), seal=True):
             found.setdefault(source, {})[state.path, state.pin] = state
+        return found
+
+    def paths_of(self, source: str, paths: Iterable[str]) -> dict[str, PathState]:
+        """What was read last of these paths, without a pin."""
+        c, found = tables.paths.c, dict[str, PathState]()
+        for part in in_parts(set(paths)):
+            query = select(tables.paths).where(and_(c.source == source, c.path.in_(part), c.pin == ""))
+            found |= {state.path: state for state in self._each(query, as_path, seal=True)}
         return found
 
     def oldest(self, sites: frozenset[str] | None, most: int) -> list[Record]:

@@ -70,7 +70,8 @@ def hits_on_refused(app: App, problem: OpenProblem) -> list[Hit]:
     if not app.runtime.rules or problem.ref is None or problem.site not in app.served.jobs:
         return []
     facts = app.ledger.facts(problem.site, {problem.subject})
-    subject = _of_problem(app, problem, _judged(facts, app))
+    state = app.ledger.known_path(problem.ref.source, problem.ref.path, "")
+    subject = _of_problem(app, problem, state, _judged(facts, app))
     return list(hits_of(app.runtime.rules, subject, facts, app.runtime.clock()))
 
 
@@ -99,9 +100,15 @@ def _subjects(app: App, site: str, facts: Facts) -> Iterator[Subject]:
     paths, judged = app.ledger.paths_on(site), _judged(facts, app)
     for record in app.ledger.records(site):
         yield _of_record(app, record, paths, judged)
-    for problem in app.ledger.problems_of_no_row(site):
-        if problem.ref is not None:
-            yield _of_problem(app, problem, judged)
+    refused = [(problem, problem.ref) for problem in app.ledger.problems_of_no_row(site) if problem.ref is not None]
+    sources = {ref.source for _, ref in refused}
+    by_source = {name: app.ledger.paths_of(name, _paths_of(name, refused)) for name in sources}
+    for problem, ref in refused:
+        yield _of_problem(app, problem, by_source[ref.source].get(ref.path), judged)
+
+
+def _paths_of(source: str, refused: Iterable[tuple[OpenProblem, SecretRef]]) -> set[str]:
+    return {ref.path for _, ref in refused if ref.source == source}
 
 
 def _judged(facts: Facts, app: App) -> Judged:
@@ -132,10 +139,9 @@ def _of_record(app: App, record: Record, paths: Paths, judged: Judged) -> Subjec
     )
 
 
-def _of_problem(app: App, problem: OpenProblem, judged: Judged) -> Subject:
+def _of_problem(app: App, problem: OpenProblem, state: PathState | None, judged: Judged) -> Subject:
     target = app.first_target_on(problem.site, problem.job)
     ref = problem.ref
-    state = app.ledger.known_path(ref.source, ref.path, "") if ref else None
     return Subject(
         name=problem.subject,
         site=problem.site,
