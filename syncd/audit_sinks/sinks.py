@@ -16,6 +16,8 @@ from syncd.transport.httpx_client import post
 SECONDS = 10.0
 """For one batch over HTTP."""
 
+BEGINS = b'{"actor":{'
+"""How each line begins: its keys are in order (`domain.audit.canonical`)."""
 LONGEST = 256 * 1024
 """Bytes of a line; names and texts in it are bounded."""
 
@@ -78,8 +80,10 @@ def _holds_lines(begin: bytes) -> bool:
     first, *rest = begin.split(b"\n")
     if _is_line(first):
         return True
-    # Half a line is no JSON; where another whole line follows, that one tells. What follows the last break is no line.
-    half = first.startswith(b"{") and len(first) < LONGEST and parsed(first) is None
+    # Half a line begins as each does and is no JSON; where another whole line follows, that one tells.
+    half = (
+        bool(first) and first[: len(BEGINS)] == BEGINS[: len(first)] and len(first) < LONGEST and parsed(first) is None
+    )
     return half and (len(rest) < 2 or _is_line(rest[0]))
 
 

@@ -32,15 +32,15 @@ def _all_forms(secret: str) -> str:
     return END.join(_forms(secret))
 
 
-def echoes(text: str, secrets: Iterable[str]) -> bool:
-    """Is a run of the text also in one of the secrets, in whatever case or encoding?"""
+def echoes(text: str, secrets: Iterable[str], run: int = RUN) -> bool:
+    """Is a run of the text also in one of the secrets, in whatever case or encoding? `run`: of how many characters."""
     folded = text.casefold()
-    runs = {folded[at : at + RUN] for at in range(max(1, len(folded) - RUN + 1))} if len(folded) >= RUN else set[str]()
+    runs = {folded[at : at + run] for at in range(max(1, len(folded) - run + 1))} if len(folded) >= run else set[str]()
     for secret in secrets:
         if len(secret) < SHORTEST or not folded:
             continue
         forms = _all_forms(secret)
-        if secret.casefold() in folded or any(run in forms for run in runs):
+        if secret.casefold() in folded or any(part in forms for part in runs):
             return True
         if SHORTEST <= len(folded) < RUN and folded in secret.casefold():
             return True

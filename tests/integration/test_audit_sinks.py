@@ -105,18 +105,21 @@ def test_a_sink_that_was_away_catches_up(job: Lab, siem: Siem) -> None:
     assert by_stream(siem.got) == by_stream(exported(job))
 
 
+HALF = '{"actor":{"id":"ro'
+
+
 def test_a_half_line_that_a_full_disk_left_is_ended(job: Lab, bao: Bao) -> None:
     sink = job.folder / "audit.jsonl"
     job.config["audit"] = {"file": str(sink)}
-    sink.write_text('{"half": ')
+    sink.write_text(HALF)
     assert job.run("sync").code == 0
     first, *rest = sink.read_text().splitlines()
-    assert first == '{"half": ' and len(rest) == len(exported(job))
+    assert first == HALF and len(rest) == len(exported(job))
     for _ in range(2):
         bao.put("snk/more", v=secrets.token_hex(4))
         assert job.run("sync").code == 0
     first, *rest = sink.read_text().splitlines()
-    assert first == '{"half": ' and len(rest) == len(exported(job)), "and so on, from the first whole line"
+    assert first == HALF and len(rest) == len(exported(job)), "and so on, from the first whole line"
 
 
 def test_a_required_sink_holds_up_writing_once_a_line_is_old(job: Lab, siem: Siem, bao: Bao) -> None:
@@ -250,7 +253,24 @@ def test_a_required_sink_holds_up_all_sites_that_go_side_by_side(job: Lab, siem:
 
 
 @pytest.mark.parametrize(
-    "what", ["sqlite", "key", "token", "certificate", "yaml", "json", "one line", "export", "empty", "lines"]
+    "what",
+    [
+        "sqlite",
+        "key",
+        "token",
+        "certificate",
+        "yaml",
+        "json",
+        "one line",
+        "two lines",
+        "flow",
+        "template",
+        "comma",
+        "two objects",
+        "export",
+        "empty",
+        "lines",
+    ],
 )
 def test_lines_are_appended_to_lines_alone(job: Lab, what: str) -> None:
     """Named by a link that was made after the configuration was checked, say."""
@@ -258,6 +278,8 @@ def test_lines_are_appended_to_lines_alone(job: Lab, what: str) -> None:
         "sqlite": b"SQLite format 3\x00", "key": b"00ff" * 16 + b"\n", "token": b"s.not-a-token\n",
         "certificate": b"-----BEGIN CERTIFICATE-----\n", "yaml": b"owner: me\n", "empty": b"",
         "one line": b'{"type": "service_account"}',
+        "two lines": b'{"type": "service_account",\n "private_key": "k"}', "flow": b"{user: a, password: b}",
+        "template": b"{{ .Values.key }}\n", "comma": b'{"key": "k",}', "two objects": b'{"a": 1}{"b": 2}',
         "json": b'{"type": "service_account"}\n', "export": b'{\n "records": []\n}\n',
         "lines": b'{"hash":"ab","seq":1,"stream":"control"}\n',
     }  # fmt: skip

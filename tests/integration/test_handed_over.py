@@ -14,7 +14,7 @@ from syncd.bootstrap.app import App, Surroundings
 from syncd.config import load
 from tests.lab import Bao, Lab
 from tests.support.clocks import one_cycle
-from tests.support.policies import DELETING
+from tests.support.policies import DELETING, closed
 
 pytestmark = pytest.mark.kind
 
@@ -212,20 +212,51 @@ def test_a_former_name_may_be_somebody_elses(job: Lab, bao: Bao) -> None:
 
 @pytest.mark.parametrize("grace", ["0s", "1h", None])
 @pytest.mark.parametrize("first", ["old", "new"])
+@pytest.mark.parametrize("entry", ["aws", "aws2"])
 def test_a_tag_that_moves_to_another_job_takes_its_secret_along(
-    lab: Lab, aws: Any, aws_url: str, grace: str | None, first: str
+    lab: Lab, aws: Any, aws_url: str, grace: str | None, first: str, entry: str
 ) -> None:
-    """Two jobs have one glob and differ in tags: neither waits for the other for ever."""
+    """Two jobs have one glob and differ in tags, through one entry for the account or two: neither waits for ever."""
     lab.aws(aws_url)
+    lab.aws(aws_url, "aws2")
     for name, team in (("a", "x"), ("k", "x"), ("l", "y")):
         aws.create_secret(Name=f"p/{name}", SecretString=f"{name} 0", Tags=[{"Key": "team", "Value": team}])
     policy = {**DELETING, "deletion_grace": grace} if grace else {}
-    for team in "xy":
-        lab.job(f"job{team}", "aws", {"path": "p/*", "tags": {"team": team}, "name": "{basename}"}, **policy)
+    for team, source in (("x", "aws"), ("y", entry)):
+        lab.job(f"job{team}", source, {"path": "p/*", "tags": {"team": team}, "name": "{basename}"}, **policy)
     assert lab.run("sync").code == 0
     aws.untag_resource(SecretId="p/a", TagKeys=["team"])
     aws.tag_resource(SecretId="p/a", Tags=[{"Key": "team", "Value": "y"}])
     aws.put_secret_value(SecretId="p/a", SecretString="a 1")
-    for _ in range(3):
+    for _ in range(4):
         lab.run("sync", *(["jobx", "joby"] if first == "old" else ["joby", "jobx"]))
     assert lab.site.values() == {"a": "a 1", "k": "k 0", "l": "l 0"} and lab.statuses()["a"] == "synced"
+
+
+@pytest.mark.parametrize("why", ["hold", "deny", "window", "max_creates", "paused", "nothing"])
+@pytest.mark.parametrize("first", ["old", "new"])
+def test_an_old_name_stays_until_the_one_by_its_new_tags_is_settled(
+    lab: Lab, aws: Any, aws_url: str, why: str, first: str
+) -> None:
+    """Each job has its own name for it: the site is never without the secret, and has it once in the end."""
+    lab.aws(aws_url)
+    for name, team in (("a", "x"), ("k", "x"), ("l", "y")):
+        aws.create_secret(Name=f"p/{name}", SecretString=f"{name} 0", Tags=[{"Key": "team", "Value": team}])
+    for team, name in (("x", "{basename}"), ("y", "Y_{basename}")):
+        rule = {"path": "p/*", "tags": {"team": team}, "name": name}
+        lab.job(f"job{team}", "aws", rule, **{**DELETING, "deletion_grace": "0s"})
+    assert lab.run("sync").code == 0
+    if why in {"hold", "deny"}:
+        lab.config["rules"] = [{"id": "r", "name": "Y_a", "then": why}]
+    if why == "window":
+        lab.config["jobs"]["joby"]["windows"] = {"allow": closed()}
+    if why == "max_creates":
+        lab.config["jobs"]["joby"]["guard"] = {"max_creates": 0}
+    if why == "paused":
+        assert lab.run("pause", "joby", "--until", "1h", "--reason", "x").code == 0
+    aws.untag_resource(SecretId="p/a", TagKeys=["team"])
+    aws.tag_resource(SecretId="p/a", Tags=[{"Key": "team", "Value": "y"}])
+    for _ in range(4):
+        lab.run("sync", *(["jobx", "joby"] if first == "old" else ["joby", "jobx"]))
+    there = {"a", "Y_a"} & set(lab.site.values())
+    assert there == ({"Y_a"} if why == "nothing" else {"a"})

@@ -9,6 +9,7 @@ from dataclasses import replace
 from syncd.domain import Delete, Existence, PathCheck, Presence, Record, RemoteSecret, SecretRef
 from syncd.domain.job import Job
 from syncd.domain.naming import could_name, selects, selects_path
+from syncd.domain.plan import NOT_SETTLED
 from syncd.domain.ports import Target
 from syncd.domain.values import fields_of
 from syncd.errors import SyncdError
@@ -82,12 +83,12 @@ class PathChecks:
             return None, error.message
         return (fields[0] if fields else None), "its path could not be read just now"
 
-    def is_left_out_by_tags(self, record: Record, handover: Handover) -> bool:
-        """Is the secret at its source, with tags that no rule which gives it this name asks for?"""
+    def is_left_out_by_tags(self, record: Record, handover: Handover, except_job: str = "") -> bool:
+        """Is the secret at its source, with tags that no rule which gives it this name asks for? But for one job's."""
         check, _ = self.check(record)
         if check is None or check.existence is not Existence.THERE or self._is_rolled_back(record):
             return False
-        return not handover.is_claimed(record, check.tags)
+        return not handover.is_claimed(record, check.tags, except_job=except_job)
 
 
 class LastLook:
@@ -129,7 +130,14 @@ class LastLook:
             # an orphan of this job: if its state were unknown, the other job would wait for this one for ever.
             if judged[0] is Presence.ORPHAN and self._handover.is_claimed(record, except_job=self._job.name):
                 objections[record.name] = "another job's rule gives it this name"
+            # A tag that moved gives it another name in another job: the old one goes once that one is at Wix.
+            elif judged[0] is Presence.ORPHAN and (following := self._following(record)):
+                objections[record.name] = NOT_SETTLED.format(following)
         return seen, objections, claims.names
+
+    def _following(self, record: Record) -> str:
+        """The name that a rule gives the secret by the tags that it has now, and that is not settled at Wix."""
+        return self._handover.unsettled_name(record, self._checks.tags_now(record))
 
     def _at_its_path(self, record: Record, judged: Judged) -> Judged:
         """Only "gone" is an absence. What is found is an orphan if no rule of its job takes it, with its tags."""

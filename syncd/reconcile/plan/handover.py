@@ -9,7 +9,7 @@ from syncd.domain import DesiredSecret, FindingKind, Record, SecretRef
 from syncd.domain.plan import NOT_SETTLED
 from syncd.reconcile.desired.desired_state import DesiredState
 from syncd.reconcile.plan.builder import rows_for
-from syncd.reconcile.plan.name_claims import NameClaims
+from syncd.reconcile.plan.name_claims import NameClaims, Tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +33,13 @@ class Handover(NameClaims):
         # With a lost answer nobody knows whether the site holds it.
         return row.remote_id is not None and row.pending is None and not row.unverified
 
-    def unsettled_name(self, record: Record) -> str:
-        """A name that some job's rule gives this record's reference now, and that is not settled at Wix."""
+    def unsettled_name(self, record: Record, tags: Tags | None = None) -> str:
+        """A name that some job's rule gives this record's reference now, and that is not settled at Wix.
+
+        By the rules' patterns alone, unless the secret's `tags` are known.
+        """
         for job in self.jobs.values():
-            for name, pin, given in sorted(self.names_given(job, record), key=lambda item: item[:2]):
+            for name, pin, given in sorted(self.names_given(job, record, tags), key=lambda item: item[:2]):
                 refs = {given, replace(given, source=record.ref.source)}
                 # Another form of it under its own name takes its place, and follows nothing.
                 if name == record.name and record.ref not in refs:
@@ -68,17 +71,25 @@ class Handover(NameClaims):
             for name, pin, given in self.names_given(job, record, any_field=True)
         )
 
+    def _is_the_same(self, record: Record, secret: DesiredSecret) -> bool:
+        """Is it the very secret, by another name of its source?"""
+        ref = secret.ref
+        same = (replace(record.ref, source=ref.source), record.pin) == (ref, secret.pin)
+        return same and self._is_one_place(record.ref.source, ref.source, ref.path) is True
+
     def transfers(
         self,
         desired: Sequence[DesiredSecret],
         is_gone: Callable[[Record], bool],
         is_left_out_by_tags: Callable[[Record], bool],
+        is_left_by_others: Callable[[Record], bool] = lambda _: False,
     ) -> Transfers:
         """Names that may pass from their recorded reference to another, and why others have to wait.
 
         A name passes when no rule gives it to the old reference any more, and what that reference is called
         now is settled at Wix; or when the old reference is gone at its source. Both questions are asked of the
-        source only where the answer matters.
+        source only where the answer matters. `is_left_out_by_tags`: is a record, by all rules?
+        `is_left_by_others`: by all but this job's?
         """
         rows = rows_for(desired, self.records.values(), self.deleting_jobs)
         free, blocked = set(), {}
@@ -93,7 +104,11 @@ class Handover(NameClaims):
                 continue
             if self._is_claimed_against(record, secret.ref):
                 # A pattern still claims it; only the source tells that it is gone, or has lost the rule's tags.
-                if is_gone(record) or is_left_out_by_tags(record):
+                if (
+                    is_gone(record)
+                    or is_left_out_by_tags(record)
+                    or (self._is_the_same(record, secret) and is_left_by_others(record))
+                ):
                     free.add(secret.name)
                 continue
             # Another pin of the same reference is the same secret, which has no new name to wait for.

@@ -189,10 +189,15 @@ class PlanResolver:
                 lacks = fields is not None and record.ref.field not in fields
             return lacks or context.standing.checks.is_gone(record)
 
-        def is_left_out_by_tags(record: Record) -> bool:
-            return context.standing.checks.is_left_out_by_tags(record, context.standing.handover)
+        def is_left_out_by_tags(record: Record, except_job: str = "") -> bool:
+            return context.standing.checks.is_left_out_by_tags(record, context.standing.handover, except_job)
 
-        return context.standing.handover.transfers(context.observed.desired.all, is_gone, is_left_out_by_tags)
+        def is_left_by_others(record: Record) -> bool:
+            return is_left_out_by_tags(record, context.job.name)
+
+        return context.standing.handover.transfers(
+            context.observed.desired.all, is_gone, is_left_out_by_tags, is_left_by_others
+        )
 
     def _confirm(self, deletes: Sequence[Delete]) -> None:
         """Ask source and site once more of each deletion that is due; what they do not confirm is kept back."""

@@ -85,8 +85,8 @@ class Answer:
         return replace(self, request_id=request_id, leads_to=leads_to)
 
     def echoes(self, text: str) -> bool:
-        """Does an id hold a part of something secret that was sent with this request, or of a credential?"""
-        return self.sent.are_in(text, values=self.brought)
+        """Does an id hold a part of something secret that was sent with this request, or of late?"""
+        return self.sent.are_in_id(text, self.brought)
 
 
 def exchange(

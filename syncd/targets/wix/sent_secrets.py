@@ -16,6 +16,7 @@ from syncd.transport.echoes import echoes
 
 CREDENTIALS = 16
 """Keys, tokens and app secrets of one client that are remembered: a token is renewed every few hours."""
+LONG_RUN = 16
 VALUES = 32
 """Values of the latest writes of one client: more than are under way at once."""
 
@@ -38,16 +39,24 @@ class SentSecrets:
                 self._credentials.popitem(last=False)
             self._values.extend(values)
 
-    def are_in(self, text: str, *, values: Iterable[SecretValue[str]] | None = None) -> bool:
-        """Does a text hold a part of a credential, or of a value: of these, or of those of late?
+    def are_in(self, text: str) -> bool:
+        """Does a text hold a part of any of them?"""
+        credentials, values = self._known()
+        return bool(text) and echoes(text, (*credentials, *values))
 
-        An id has eight characters of one of many values by chance, once in some thousand creations.
+    def are_in_id(self, text: str, own: Iterable[SecretValue[str]]) -> bool:
+        """Does an id? `own`: what was sent with its request.
+
+        Eight characters of one of many values are in an id by chance, once in some thousand creations: of what other
+        requests brought, twice as many.
         """
-        if not text:
-            return False
+        credentials, values = self._known()
+        mine = (secret.reveal() for secret in own)
+        return bool(text) and (echoes(text, (*credentials, *mine)) or echoes(text, values, LONG_RUN))
+
+    def _known(self) -> tuple[list[str], list[str]]:
         with self._lock:
-            known = [*self._credentials.values(), *(self._values if values is None else values)]
-        return echoes(text, (secret.reveal() for secret in known))
+            return list(self._credentials), [secret.reveal() for secret in self._values]
 
 
 _BY_CLIENT: WeakKeyDictionary[Any, SentSecrets] = WeakKeyDictionary()
