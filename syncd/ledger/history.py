@@ -38,7 +38,7 @@ def deletions(site: str, job: str | None, since: Since, known: Collection[str] |
     where = [table.site == site, table.action == "delete", _is_since(table, since)]
     if job is not None:
         where.append(_is_of(table, job, known))
-    if known is not None:
+    if job is not None and known is not None:
         # What a person removed of a job that is gone is no job's mass deletion.
         where.append(or_(table.job == job, table.outcome.not_like(f"%{BY_COMMAND}")))
     return select(table.remote_id.label("of"), table.result).where(and_(*where)).order_by(table.id)

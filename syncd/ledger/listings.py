@@ -57,14 +57,6 @@ def store_listing(connection: Connection, site: str, listed: Iterable[RemoteSecr
     upsert(connection, table, changed)
 
 
-def listed_secrets(connection: Connection, site: str | None = None) -> list[ListedSecret]:
-    """What is remembered, by site and name."""
-    table = tables.listings
-    query = select(table).order_by(table.c.site, table.c.name)
-    query = query if site is None else query.where(table.c.site == site)
-    return [ListedSecret(**row) for row in connection.execute(query).mappings()]
-
-
 def unheld_secrets(connection: Connection, site: str) -> list[ListedSecret]:
     """What is remembered of a site that no row has the id of: not even a site's under another key."""
     table, held = tables.listings, tables.records.c

@@ -23,7 +23,7 @@ from syncd.ledger import schema as tables
 from syncd.ledger.audit import Filter
 from syncd.ledger.audit_trail import AuditTrail
 from syncd.ledger.decisions import Decisions
-from syncd.ledger.listings import ListedSecret, facts_of, listed_secrets, unheld_secrets
+from syncd.ledger.listings import ListedSecret, facts_of, unheld_secrets
 from syncd.ledger.record_queries import RecordQueries
 from syncd.ledger.replaced_mounts import before
 from syncd.ledger.rows import as_recent, as_run
@@ -197,11 +197,6 @@ class PastQueries(RecordQueries):
         """What was judged of values when they were read, of a whole site or of these names alone."""
         with self.reading() as connection:
             return facts_of(connection, site, names)
-
-    def listed(self, site: str | None = None) -> list[ListedSecret]:
-        """What the sites listed last."""
-        with self.reading() as connection:
-            return listed_secrets(connection, site)
 
     def unheld(self, site: str) -> list[ListedSecret]:
         """What a site listed last that no row holds the id of, on any site; by name."""

@@ -331,13 +331,18 @@ def test_what_a_person_removed_of_a_job_that_is_gone_takes_no_jobs_room(lab: Lab
     assert set(lab.ids()) == {f"TWO_{name}" for name in "bcdefgh"}
 
 
-def test_a_deletion_by_command_that_was_refused_takes_no_room(lab: Lab, bao: Bao) -> None:
+def a_failed_deletion_by_command(lab: Lab, bao: Bao, fault: str) -> None:
+    """Of one of four, under a limit of one."""
     job(lab, bao, "abcd", **(DELETING | {"guard": {"max_deletes": 1}}))
     lab.settle()
     bao.remove("app/a")
-    lab.wix.fault("403", "DELETE", times=20)
+    lab.wix.fault(fault, "DELETE", times=20)
     assert lab.run("state", "forget", "a_v", "--delete", "--reason", "old").code == 5
     lab.wix.faults.clear()
+
+
+def test_a_deletion_by_command_that_was_refused_takes_no_room(lab: Lab, bao: Bao) -> None:
+    a_failed_deletion_by_command(lab, bao, "403")
     bao.put("app/a", v="1")
     bao.remove("app/b")
     lab.settle()
@@ -345,12 +350,7 @@ def test_a_deletion_by_command_that_was_refused_takes_no_room(lab: Lab, bao: Bao
 
 
 def test_a_refusal_frees_no_room_of_a_deletion_by_command(lab: Lab, bao: Bao) -> None:
-    job(lab, bao, "abcd", **(DELETING | {"guard": {"max_deletes": 1}}))
-    lab.settle()
-    bao.remove("app/a")
-    lab.wix.fault("late", "DELETE", times=20)
-    assert lab.run("state", "forget", "a_v", "--delete", "--reason", "old").code == 5
-    lab.wix.faults.clear()
+    a_failed_deletion_by_command(lab, bao, "late")
     del lab.wix.late[1:]
     lab.wix.fault("403", "DELETE", times=20)
     lab.run("sync")
