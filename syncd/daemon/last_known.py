@@ -13,7 +13,9 @@ from syncd.errors import LedgerBusy
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 PATIENCE = 0.5
-"""Seconds that somebody waits for a fresh answer."""
+"""Seconds that somebody waits for a fresh answer; what takes longer is slow."""
+FIRST_PATIENCE = 3.0
+"""The same for whoever asks first, where there is no older answer."""
 REST = 10
 """What took one second is not worked out again for so many."""
 MOST = 32
@@ -66,7 +68,7 @@ class LastKnown(Generic[K, T]):
                 except RuntimeError:  # no thread can be had: the next one who asks tries again
                     del self._under_way[key]
         # Of a slow answer an older one is at hand: nobody waits for the fresh one.
-        if fresh.done.wait(0 if last is not None and last.is_slow else PATIENCE):
+        if fresh.done.wait(FIRST_PATIENCE if last is None else 0 if last.is_slow else PATIENCE):
             return fresh.given()
         if last is not None:
             return last.given()

@@ -530,7 +530,7 @@ MUTANTS = (
       "else others.get((record.name.casefold(), record.ref))", "else None",
       INTEGRATION + "test_name_case.py::test_a_change_of_case_that_waits_is_not_told_as_synced"),
     M("who asks for something slow is not held up", "daemon/last_known.py:LastKnown.__call__",
-      "0 if last is not None and last.is_slow else PATIENCE", "30",
+      "0 if last.is_slow else PATIENCE", "30",
       "tests/unit/daemon/test_last_known.py"),
     M("what is limited counts from its sending", "reconcile/apply/applier.py:Applier._sent_line",
       "        if not self._terms.is_limited(action):\n            return None", "        if not isinstance(action, Delete):\n            return None",

@@ -55,6 +55,7 @@ def test_the_first_slow_answer_is_on_its_way_and_then_known(
     time: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(last_known, "PATIENCE", 0.01)
+    monkeypatch.setattr(last_known, "FIRST_PATIENCE", 0.01)
     slow = Slow(time, 60)
     known = LastKnown(slow)
     for _ in range(3):
@@ -88,6 +89,7 @@ def test_a_slow_failure_is_told_once_and_tried_again_at_once(
     time: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(last_known, "PATIENCE", 0.01)
+    monkeypatch.setattr(last_known, "FIRST_PATIENCE", 0.01)
     slow = Slow(time, 60)
     known = LastKnown(slow)
     with pytest.raises(LedgerBusy):
@@ -109,6 +111,7 @@ def test_one_is_worked_out_at_a_time_and_few_are_kept(
     time: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(last_known, "PATIENCE", 0.01)
+    monkeypatch.setattr(last_known, "FIRST_PATIENCE", 0.01)
     monkeypatch.setattr(last_known, "MOST", 2)
     slow = Slow(time, 60)
     known = LastKnown(slow)
