@@ -195,8 +195,10 @@ class App:
         if one == other or (source != second and {source, second} <= read):
             return one == other
         # Where a place was never learnt, nothing says that both lead to the same secret.
-        secret = self.ledger.secret_at(*one)
-        return secret is not None and secret == self.ledger.secret_at(*other)
+        first, then = self.ledger.secret_at(*one), self.ledger.secret_at(*other)
+        # A name that no job has any more and no cycle has ever seen holds nothing of its own: its path alone tells.
+        unseen = [name for name in (source, second) if name not in read and not self.ledger.known_mounts(name)]
+        return first == then if first and then else bool(unseen) and one[1] == other[1]
 
     def held(self, batch: str | None = None) -> tuple[HeldAction, ...]:
         """What waits for a release, or was released and is not sent yet, by the names of today."""

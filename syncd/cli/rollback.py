@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -93,7 +93,7 @@ def _roll_back(
 ) -> list[tuple[str, str]]:
     """Find every older version before anything is kept: all of it or nothing."""
     from syncd.domain.audit import CAUSE
-    from syncd.reconcile.rollback import Terms, entries_of, replaced_by, rollback_to
+    from syncd.reconcile.rollback import Terms, entries_of_rollbacks, replaced_by, rollback_to
 
     now = app.runtime.clock()
     if until <= now:
@@ -102,7 +102,7 @@ def _roll_back(
     # All are found and read before any is kept: half a rollback is worse than none.
     found: list[tuple[Taken, Rollback]] = [(item, rollback_to(app.runtime, item, to, terms)) for item, to in chosen]
     # Kept in one transaction with their lines: no rollback holds of which the trail does not know.
-    entries = [entry for item, kept in found for entry in entries_of(item.records, kept)]
+    entries = list(entries_of_rollbacks(app.runtime, app.ledger.records(), found))
     replaced = replaced_by([item for item, _ in found], app.ledger.decisions.rollbacks(), app.is_one_secret)
     app.ledger.decisions.roll_back([kept for _, kept in found], entries, replaced)
     for item, kept in found:
@@ -111,26 +111,27 @@ def _roll_back(
 
 
 def _end(app: App, what: str) -> list[tuple[str, str]]:
-    from syncd.reconcile.rollback import HELD_STAYS, ended_paths, entries_of_end
+    from syncd.reconcile.rollback import ended_paths, entries_of_end, said_of_end
 
     records = app.ledger.records()
     # A rollback outlives a new name of its source, so it is looked for under the old one, too.
-    paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.is_one_secret)
-    app.ledger.decisions.end_rollbacks(paths, entries_of_end(records, paths, app.is_one_secret))
-    for _, path in paths:
-        show(f"{path}: goes on to its newest version; {HELD_STAYS}")
+    paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.is_one_secret, app.ledger.rollback_of)
+    app.ledger.decisions.end_rollbacks(paths, entries_of_end(app.runtime, records, paths))
+    for source, path in paths:
+        show(said_of_end(source, path, app.ledger.rollback_of(source, path)))
     return paths
 
 
 def run_cycles(app: App, paths: list[tuple[str, str]], wait: Any, *, as_json: bool) -> int:
     """Run the jobs that send these paths, on every site that does not rest. Returns: the exit code."""
     from syncd.bootstrap.process import holder
-    from syncd.reconcile.rollback import jobs_of
+    from syncd.reconcile.rollback_reach import reach_of
     from syncd.reconcile.run_job import Run, sync_job
 
     output = ReportOutput(as_json=as_json)
-    hinted = frozenset(path for _, path in paths)
-    jobs = jobs_of(app.runtime, paths)
+    reached = reach_of(app.runtime, app.ledger.records(), paths).read
+    hinted = frozenset[str]().union(*reached.values())
+    jobs = [app.runtime.jobs[name] for name in reached]
     rests = [why for job in jobs for target in job.targets if (why := app.runtime.paused(job.name, target))]
     # The window is opened for what was decided, and for nothing that waits beside it.
     run = Run(
@@ -145,9 +146,9 @@ def run_cycles(app: App, paths: list[tuple[str, str]], wait: Any, *, as_json: bo
         sync_job(app.runtime, job, run)
     code = output.show([(job.name, target) for job in jobs for target in job.targets])
     now = app.runtime.clock()
-    for record, wanted in _left_behind(app, frozenset(paths)):
+    for record, wanted in _left_behind(app, paths):
         place, keeps = app.first_target_on(record.site, record.job), f"keeps version {version_label(record.version)}"
-        if record.is_frozen(now):
+        if record.reads_frozen(now):
             warn(f"syncd: {record.name} on {place} is frozen, and {keeps}")
             warn(f"  fix: syncd state thaw {record.name} --target {place}")
             code = worst({code, 6})  # as for a pause: it holds, and has not reached every site
@@ -161,12 +162,11 @@ def run_cycles(app: App, paths: list[tuple[str, str]], wait: Any, *, as_json: bo
     return code
 
 
-def _left_behind(app: App, paths: frozenset[tuple[str, str]]) -> Iterator[tuple[Record, str]]:
-    """What has another version than the one that its path is rolled back to, and that one."""
-    rollbacks = app.ledger.decisions.rollbacks()
-    for record in app.ledger.records():
-        wanted = rollbacks.get((record.ref.source, record.ref.path))
-        if wanted is None or (record.ref.source, record.ref.path) not in paths or record.pin:
-            continue
-        if version_label(record.version) != wanted.label:
+def _left_behind(app: App, paths: Sequence[tuple[str, str]]) -> Iterator[tuple[Record, str]]:
+    """What has another version than the one that its secret is rolled back to, and that one."""
+    from syncd.reconcile.rollback_reach import reach_of
+
+    for record in reach_of(app.runtime, app.ledger.records(), paths).rows:
+        wanted = app.ledger.rollback_of(record.ref.source, record.ref.path)
+        if wanted is not None and version_label(record.version) != wanted.label:
             yield record, wanted.label

@@ -95,7 +95,7 @@ def freeze(
             # Asked again under the lock: a cycle may have moved or dropped it while this command waited.
             record = found_record(app, name, target)
             now = app.runtime.clock()
-            if until_then <= now and not record.is_frozen(now):
+            if until_then <= now and not record.reads_frozen(now):
                 raise ConfigError(
                     f"--until {until} has passed already, and {name} is not frozen", hint="name a later time"
                 )
@@ -123,7 +123,7 @@ def thaw(context: typer.Context, name: Name, *, target: Target = None) -> int:
         record = found_record(app, name, target)
         with locked(app, record.site) as journal:
             record = found_record(app, name, target)
-            if not record.is_frozen(app.runtime.clock()):
+            if not record.reads_frozen(app.runtime.clock()):
                 raise ConfigError(f"{name} on {record.target} is not frozen", hint=f"see: syncd explain {name}")
             journal.protect(_thawed(record), decision_about("secret.thawed", record))
     show(f"{name} on {record.target} is no longer frozen; the next cycle sees to it")

@@ -73,7 +73,7 @@ def rename_owner(
         records = app.ledger.records()
         _lock_all_sites(app, stack)
         # Asked under the locks: a create whose answer was lost is found again only by the mark of the old owner.
-        if under_way := [record.name for record in app.ledger.records() if record.is_open]:
+        if under_way := [record.name for record in app.ledger.records() if record.pending is not None]:
             raise PlanMoved(
                 f"{len(under_way)} secrets are under way under the old owner's mark: {', '.join(under_way[:5])}",
                 hint=f"write owner: {old} once more, run `syncd sync`, then try again",

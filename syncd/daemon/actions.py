@@ -21,18 +21,18 @@ from syncd.domain.decisions import ReleaseOutcome, Rollback, said_of_release
 from syncd.domain.job import Job
 from syncd.errors import ConfigError, SyncdError
 from syncd.reconcile.rollback import (
-    HELD_STAYS,
     Taken,
     Terms,
     ended_paths,
-    entries_of,
     entries_of_end,
-    jobs_of,
+    entries_of_rollbacks,
     paths_of,
     replaced_by,
     rollback_to,
+    said_of_end,
     taken,
 )
+from syncd.reconcile.rollback_reach import Reach, reach_of
 from syncd.web.principal import Principal
 
 LONGEST_REASON = 500
@@ -124,7 +124,8 @@ class Actions:
             if bool(what) == bool(job) or (job and (asked.get("end") or asked.get("to") or not asked.get("since"))):
                 raise ConfigError("say what: a name or a path, or a job and since when", hint='{"what": …}')
             if asked.get("end"):
-                paths, said = _ended(app, who, what), f"{what} goes on to its newest version; {HELD_STAYS}"
+                paths = _ended(app, who, what)
+                said = "; ".join(said_of_end(*path, app.ledger.rollback_of(*path)) for path in paths)
             else:
                 until = _moment(str(asked.get("until") or "24h"))
                 terms = Terms(now=app.runtime.clock(), until=until, by=who.name, reason=why)
@@ -139,8 +140,9 @@ class Actions:
                 paths = paths_of(item for item, _ in kept)
                 said = "; ".join([*(f"{item.path}: {rollback}" for item, rollback in kept), *refused])
             # The answer does not wait for the cycles: a page that hangs for minutes is asked again.
-            jobs = [found.name for found in jobs_of(app.runtime, paths)]
-            waits = self._woken(app, who, jobs, [path for _, path in paths], waits_for_window=bool(asked.get("end")))
+            read = reach_of(app.runtime, app.ledger.records(), paths).read
+            hints = frozenset[str]().union(*read.values())
+            waits = self._woken(app, who, read, hints, waits_for_window=bool(asked.get("end")))
             return f"{said}; {waits}" if waits else said
 
     def freeze(self, who: Principal, asked: Mapping[str, str], reason: str) -> str:
@@ -154,7 +156,7 @@ class Actions:
             with app.ledger.lock(site, holder=holder(), wait=LOCK_WAIT, stop=app.stop.is_set) as journal:
                 # Asked again under the lock: a cycle may have written the row meanwhile.
                 record = _seen_record(app, who, site, name)
-                if until is None and not record.is_frozen(app.runtime.clock()):
+                if until is None and not record.reads_frozen(app.runtime.clock()):
                     raise ConfigError(f"{name} is not frozen", hint="its page and `syncd explain` say what it is")
                 event = "secret.frozen" if until else "secret.thawed"
                 detail = {"until": f"{until:%Y-%m-%dT%H:%M:%SZ}"} if until else {}
@@ -200,9 +202,9 @@ def _reason_if_any(text: str) -> str | None:
 def _ended(app: App, who: Principal, what: str) -> list[tuple[str, str]]:
     """Let what is rolled back go on. Returns: its sources and paths."""
     records = _seen_records(app, who, what)
-    paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.is_one_secret)
-    _see_all_their_sites(app, who, paths)
-    app.ledger.decisions.end_rollbacks(paths, entries_of_end(records, paths, app.is_one_secret))
+    paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.is_one_secret, app.ledger.rollback_of)
+    _see_all_their_sites(app, who, reach_of(app.runtime, app.ledger.records(), paths))
+    app.ledger.decisions.end_rollbacks(paths, entries_of_end(app.runtime, app.ledger.records(), paths))
     return paths
 
 
@@ -211,10 +213,11 @@ def _rolled_back(
 ) -> list[tuple[Taken, Rollback]]:
     """Keep each path in its older version: all of them or none."""
     found = [item for item, _ in chosen]
-    _see_all_their_sites(app, who, paths_of(found))
+    records = app.ledger.records()
+    _see_all_their_sites(app, who, reach_of(app.runtime, records, paths_of(found)))
     # Every version is looked up before one is kept: a path that fails leaves none half rolled back.
     kept = [(item, rollback_to(app.runtime, item, version, terms)) for item, version in chosen]
-    entries = [entry for item, rollback in kept for entry in entries_of(item.records, rollback)]
+    entries = list(entries_of_rollbacks(app.runtime, records, kept))
     replaced = replaced_by(found, app.ledger.decisions.rollbacks(), app.is_one_secret)
     app.ledger.decisions.roll_back([rollback for _, rollback in kept], entries, replaced)
     return kept
@@ -271,14 +274,10 @@ def _seen_record(app: App, who: Principal, site: str, name: str) -> Record:
     return record
 
 
-def _see_all_their_sites(app: App, who: Principal, paths: Sequence[tuple[str, str]]) -> None:
-    """Raise `ConfigError` where a path goes, or went, to a site beyond the rights: its version is one for all."""
-    reached = {target for job in jobs_of(app.runtime, paths) for target in job.targets}
-    reached |= {
-        app.first_target_on(record.site, record.job)
-        for record in app.ledger.records()
-        if (record.ref.source, record.ref.path) in paths
-    }
+def _see_all_their_sites(app: App, who: Principal, reach: Reach) -> None:
+    """Raise `ConfigError` where a rollback reaches a site beyond the rights: its version is one for all."""
+    reached = {target for name in reach.read for target in app.runtime.jobs[name].targets}
+    reached |= {app.first_target_on(record.site, record.job) for record in reach.rows}
     if not all(map(who.sees, reached)):
         raise BeyondRights(
             "its path also goes to sites beyond your rights, and a version is the whole path's",

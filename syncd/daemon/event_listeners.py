@@ -8,9 +8,8 @@ from syncd.bootstrap.app import App
 from syncd.config.settings import AwsSettings
 from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
-from syncd.daemon.wakeups import listen
+from syncd.daemon.wakeups import listen, named_for
 from syncd.domain.audit import Actor
-from syncd.domain.naming import selects_path
 from syncd.domain.ports import Queue
 from syncd.telemetry.logs import logger, safe_traceback
 
@@ -57,7 +56,7 @@ class EventListeners:
     def _changed(self, source: str, names: frozenset[str]) -> None:
         """Secrets of a source were changed: let its jobs run, and look at these directly."""
         for job in self._generations.current.app.runtime.jobs.values():
-            selected = {name for name in names if any(selects_path(rule, name) for rule in job.rules)}
-            if job.source == source and selected:
+            selected = named_for(job, names) if job.source == source else ()
+            if selected:
                 by = Actor("event", f"queue of {source}", f"{len(selected)} secrets")
                 self._runner.trigger(job.name, selected, by=by)

@@ -37,6 +37,14 @@ def jobs_that_sync(
     return sorted(name for name, job in jobs.items() if takes(job))
 
 
+def named_for(job: Job, names: Iterable[str]) -> set[str]:
+    """The paths by which a job's rules take secrets that an event names: a rule may have the name, or the ARN."""
+    asked = set(names)
+    by_arn = {rule.path.text for rule in job.rules if not rule.path.has_wildcard}
+    spelled = asked | {name_in(name) for name in asked} | {path for path in by_arn if name_in(path) in asked}
+    return {path for path in spelled if any(selects_path(rule, path) for rule in job.rules)}
+
+
 class PendingEvents:
     """What events named since each job last ran, and the look at the sources that jobs share."""
 

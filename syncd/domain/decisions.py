@@ -200,7 +200,7 @@ UNTRUSTED = timedelta(hours=1)
 
 
 def protective_now(now: datetime, jumped: tuple[datetime, timedelta] | None) -> datetime:
-    """The time that ends protections (pauses, freezes, rollbacks).
+    """The time that ends protections (pauses, rollbacks).
 
     `jumped`: when the clock was last seen to jump forward, and how far. Until it has agreed with itself for an hour,
     the time before the jump counts: a protection ends late and never early.

@@ -93,6 +93,10 @@ class Record:
         """Is it left alone at this moment?"""
         return self.frozen_until is not None and self.frozen_until > now
 
+    def reads_frozen(self, now: datetime) -> bool:
+        """Is it left alone at this moment, or was it in the last cycle, which goes by the site's clock as well?"""
+        return self.is_frozen(now) or (self.frozen_until is not None and self.status == "frozen")
+
 
 STATUSES = (
     "detached", "pending", "unverified", "frozen", "contested", "conflict", "denied", "held", "quarantined", "failed",

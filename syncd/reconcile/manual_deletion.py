@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from syncd.domain import Delete, FindingKind, Outcome, Record, RemoteSecret, Result
 from syncd.domain.audit import end_of, entry_of
@@ -37,7 +38,7 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
     _see_that_nobody_wants_it(runtime, target, record)
     # Listed after the jobs were asked, which may take long: a deletion goes on a listing made for it.
     remote = target.list()
-    if obstacle := _obstacle(runtime, record, remote):
+    if obstacle := _obstacle(runtime, record, remote, min(runtime.clock(), target.site_time() or runtime.clock())):
         raise PlanMoved(f"{record.name} is not deleted: {obstacle}", hint="delete it at Wix by hand, then forget it")
     before_sending()
     action = Delete(record=record, reason="by command", kind=FindingKind.ORPHAN)
@@ -80,9 +81,9 @@ def _see_that_nobody_wants_it(runtime: Runtime, target: Target, record: Record) 
         raise PlanMoved(f"{record.name} is still wanted by a job", hint="exclude it from the job's rules first")
 
 
-def _obstacle(runtime: Runtime, record: Record, remote: tuple[RemoteSecret, ...]) -> str:
-    """Why it may not be deleted now; empty if it may."""
+def _obstacle(runtime: Runtime, record: Record, remote: tuple[RemoteSecret, ...], now: datetime) -> str:
+    """Why it may not be deleted now; empty if it may. `now`: by the earlier clock, so that no freeze ends early."""
     listed = next((secret for secret in remote if secret.id == record.remote_id), None)
     plausible = listing_is_plausible(runtime.store.records(record.site), remote)
-    obstacle = obstacle_to_deletion(record, listed, runtime.clock(), plausible=plausible)
+    obstacle = obstacle_to_deletion(record, listed, now, plausible=plausible)
     return obstacle or unlisted_keys(runtime, record.site, remote)

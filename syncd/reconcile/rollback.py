@@ -13,6 +13,7 @@ from syncd.domain.job import Job
 from syncd.domain.naming import selects_path
 from syncd.domain.ports import Source
 from syncd.errors import ConfigError, SourceError, VersionGone
+from syncd.reconcile.rollback_reach import reach_of
 from syncd.reconcile.runtime import Runtime
 
 OneSecret = Callable[[tuple[str, str], tuple[str, str]], bool]
@@ -87,11 +88,16 @@ def _of_path(runtime: Runtime, source: str, path: str, rows: tuple[Record, ...])
 
 
 def ended_paths(
-    records: Iterable[Record], rollbacks: Mapping[tuple[str, str], Rollback], what: str, is_one: OneSecret
+    records: Iterable[Record],
+    rollbacks: Mapping[tuple[str, str], Rollback],
+    what: str,
+    is_one: OneSecret,
+    held_by: Callable[[str, str], Rollback | None],
 ) -> list[tuple[str, str]]:
     """The rolled back paths that a name at Wix or a source path means. Raises `ConfigError` where none is.
 
-    `is_one`: do two paths mean one secret, which may have another name or spelling by now?
+    `is_one`: do two paths mean one secret, which may have another name or spelling by now? `held_by`: the rollback that
+    holds a path of a source, under whatever name.
     """
     named = [record.ref for record in records if what in {record.name, record.ref.path, _full(record.ref)}]
     chosen = [
@@ -101,11 +107,11 @@ def ended_paths(
     ]
     if not chosen:
         # Another entry for one place: a rollback by that name holds this secret as well.
-        paths = {what, *(ref.path for ref in named)}
-        held_by = min((f"{source}:{path}" for source, path in rollbacks if path in paths), default="")
+        others = (held_by(ref.source, ref.path) for ref in named)
+        called = min((f"{other.source}:{other.path}" for other in others if other), default="")
         listing = "what is rolled back: syncd state list --status rolled_back"
         raise ConfigError(
-            f"{what} is not rolled back", hint=f"its path is, as {held_by}: end that one" if held_by else listing
+            f"{what} is not rolled back", hint=f"its path is, as {called}: end that one" if called else listing
         )
     _see_that_it_is_one(what, {f"{source}:{path}" for source, path in _one_a_secret(chosen, is_one)})
     # One of the same secret under another name of its source would hold on in the place of the one that ends.
@@ -134,13 +140,12 @@ def replaced_by(
     ]
 
 
-def entries_of_end(records: Iterable[Record], paths: Iterable[tuple[str, str]], is_one: OneSecret) -> Iterator[Entry]:
+def entries_of_end(runtime: Runtime, records: Iterable[Record], paths: Collection[tuple[str, str]]) -> Iterator[Entry]:
     """The lines of the audit trail where rollbacks end; a path without a secret at any site has one, too."""
-    known = list(records)
+    reached = reach_of(runtime, records, paths).by_path
+    yield from entries_of((row for rows in reached.values() for row in rows), None)
     for source, path in paths:
-        rows = [record for record in known if is_one((source, path), (record.ref.source, record.ref.path))]
-        yield from entries_of(rows, None)
-        if not rows:
+        if (source, path) not in reached:
             yield Entry(event="secret.rolled_back", ref=f"{source}:{path}", detail={"ended": "true"})
 
 
@@ -149,8 +154,12 @@ def paths_of(found: Iterable[Taken]) -> list[tuple[str, str]]:
     return [(item.source, item.path) for item in found]
 
 
-HELD_STAYS = "where a rule holds that, a site stays as it is until a release"
-"""Said of the end of a rollback."""
+def said_of_end(source: str, path: str, still: Rollback | None) -> str:
+    """What the end of a rollback means. `still`: another one that holds the same secret."""
+    if still is not None:
+        other = f"{still.source}:{still.path}"
+        return f"{source}:{path} ends; {other}, which is the same secret, still is {still}; end that one as well"
+    return f"{path}: goes on to its newest version; where a rule holds that, a site stays as it is until a release"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,19 +267,12 @@ def entries_of(records: Iterable[Record], rollback: Rollback | None) -> Iterator
         )
 
 
-def jobs_of(runtime: Runtime, paths: Iterable[tuple[str, str]]) -> list[Job]:
-    """The jobs that send these paths somewhere; of a source that no job has any more, those that take its paths."""
-    wanted, configured = set(paths), {job.source for job in runtime.jobs.values()}
-
-    def reads(job: Job, source: str, path: str) -> bool:
-        if source == job.source or source in configured:
-            return source == job.source
-        # Two Vaults may have one path; a source that no cycle has seen yet may be the one with a new name.
-        then, today = (runtime.store.secret_at(name, path) for name in (source, job.source))
-        return then is None or today is None or then == today
-
-    return [
-        job
-        for job in runtime.jobs.values()
-        if any(reads(job, *key) for key in wanted if any(selects_path(rule, key[1]) for rule in job.rules))
-    ]
+def entries_of_rollbacks(
+    runtime: Runtime, records: Iterable[Record], kept: Collection[tuple[Taken, Rollback]]
+) -> Iterator[Entry]:
+    """The lines of the audit trail where paths are rolled back: of every row that gets the version."""
+    reached = reach_of(runtime, records, paths_of(item for item, _ in kept)).by_path
+    for item, rollback in kept:
+        # A row of before its source got another name, in a place that was never learnt, is known by its path alone.
+        rows = dict.fromkeys((*item.records, *reached.get((item.source, item.path), ())))
+        yield from entries_of(rows, rollback)

@@ -42,7 +42,8 @@ def echoes(text: str, secrets: Iterable[str], run: int = RUN) -> bool:
         forms = _all_forms(secret)
         if secret.casefold() in folded or any(part in forms for part in runs):
             return True
-        if SHORTEST <= len(folded) < RUN and folded in secret.casefold():
+        # A text that is shorter than a run is looked for whole; a very short one is in an encoding by chance.
+        if SHORTEST <= len(folded) < run and folded in (forms if len(folded) >= RUN else secret.casefold()):
             return True
     return False
 

@@ -197,6 +197,30 @@ def test_only_what_is_rolled_back_is_ended(teams: Teams) -> None:
     assert not [line for line in lab.run("audit", "show", "--json").json if line["event"] == "secret.rolled_back"]
 
 
+@pytest.mark.parametrize("entry", ["vault", "second"])
+def test_rights_end_where_the_very_secret_does(teams: Teams, entry: str) -> None:
+    """Another entry for the same mount sends the other team the same secret: a rollback, or its end, holds there, too."""
+    lab, bao = teams.lab, teams.bao
+    lab.vault(bao, "second")
+    for value in ("first", "second"):
+        bao.put("app/db", v=value)
+    job(teams, "mine", "app/*", "shop")
+    lab.job("theirs", entry, {"path": f"{bao.mount}/app/*"}, schedule={"every": "1h"})
+    lab.config["jobs"]["theirs"]["targets"] = ["bank"]
+    assert lab.run("sync").code == 0
+    path = f"vault:{bao.mount}/app/db"
+    with running(lab) as (_, url):
+        is_ready(url)
+        status, answer = teams.ask("lead", "POST", "rollback", {"what": path, "to": "1", "reason": "mine"})
+        assert status == 400 and "beyond your rights" in str(answer)
+        assert teams.ask("boss", "POST", "rollback", {"what": path, "to": "1", "reason": "all"})[0] == 200
+        until(lambda: lab.wix.site(teams.bank).values()["db_v"] == lab.site.values()["db_v"] == "first", 20)
+        status, answer = teams.ask("lead", "POST", "rollback", {"what": path, "end": True, "reason": "mine"})
+        assert status == 400 and "beyond your rights" in str(answer)
+    lines = lab.run("audit", "show", "--event", "secret.rolled_back", "--json").json
+    assert {(line["name"], line["site"]) for line in lines} == {("db_v", lab.site_id), ("db_v", teams.bank)}
+
+
 def planned(teams: Teams, config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What a candidate would do, by name."""
     status, answer = teams.ask("reader", "POST", "plan", {"configuration": yaml.safe_dump(config)})

@@ -390,3 +390,28 @@ def test_a_newer_version_that_waits_in_the_place_of_another_has_its_line(job: La
         "batch"
     ]
     assert job.run("audit", "verify").code == 0
+
+
+@pytest.mark.parametrize("moment", ["another job is blind", "its own source is blind"])
+def test_a_released_deletion_waits_for_what_objects(job: Lab, bao: Bao, moment: str) -> None:
+    """What keeps it back for a cycle uses no release up: a person agreed, and is not asked twice."""
+    bao.put("other/c", v="1")
+    bao.put("app/keeps", v="the glob from listing nothing")
+    job.config["jobs"]["job"] |= DELETING
+    job.vault(bao, "second")
+    job.config["rules"] = []
+    assert job.run("sync").code == 0
+    job.config["rules"] = [HOLD]
+    bao.remove("app/a")
+    job.run("sync")
+    (batch,) = held(job)
+    assert job.run("release", batch["batch"], "--reason", "CHG-1").code == 0
+    job.job("other", "second", {"path": f"{bao.mount}/other/*"})
+    blind = "second" if moment == "another job is blind" else "vault"
+    address = job.config["sources"][blind]["address"]
+    job.config["sources"][blind]["address"] = "http://127.0.0.1:9"
+    job.run("sync")
+    assert "a_v" in job.site.values()
+    job.config["sources"][blind]["address"] = address
+    job.run("sync")
+    assert "a_v" not in job.site.values() and batch["batch"] not in batches(job)

@@ -616,3 +616,54 @@ def test_an_end_opens_no_window_for_another_vault(lab: Lab, bao: Bao) -> None:
     lab.run("sync")
     assert roll(lab, "mine", "--end").code == 0
     assert lab.site.values() == {"mine": "two", "theirs": "two"}, "the rotation waits for its window"
+
+
+@pytest.mark.parametrize("by", ["a second entry", "its ARN", "a second entry and its ARN"])
+def test_every_reader_of_the_secret_is_taken_back_and_told(lab: Lab, aws: Any, aws_url: str, by: str) -> None:
+    """One command takes each site back, names each in the trail, and its end lets each go on."""
+    lab.aws(aws_url)
+    lab.aws(aws_url, "aws2")
+    arn = aws.create_secret(Name="p/a", SecretString="one")["ARN"]
+    bank = str(uuid.uuid4())
+    lab.secret_file("bank-key", lab.wix.issue_key(bank))
+    lab.config["targets"]["bank"] = lab.target(bank, "bank-key")
+    lab.job("mine", "aws", {"path": "p/a", "name": "A"})
+    path = arn if "ARN" in by else "p/a"
+    lab.job("theirs", "aws2" if "entry" in by else "aws", {"path": path, "name": "A"})
+    lab.config["jobs"]["theirs"]["targets"] = ["bank"]
+    assert lab.run("sync").code == 0
+    aws.put_secret_value(SecretId="p/a", SecretString="two")
+    assert lab.run("sync").code == 0
+    done = roll(lab, "aws:p/a")
+    assert done.code == 0, done.err
+    assert (lab.site.values(), lab.wix.site(bank).values()) == ({"A": "one"}, {"A": "one"})
+    lines = lab.run("audit", "show", "--event", "secret.rolled_back", "--json").json
+    assert {line["target"] for line in lines} == {"shop", "bank"}
+    assert roll(lab, "aws:p/a", "--end").code == 0
+    assert (lab.site.values(), lab.wix.site(bank).values()) == ({"A": "two"}, {"A": "two"})
+
+
+def test_an_end_that_another_rollback_outlasts_says_so(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    lab.vault(bao, "second")
+    for value in ("one", "two"):
+        bao.put("app/db", v=value)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    lab.job("other", "second", {"path": f"{bao.mount}/app/*", "name": "OTHER_{basename}"})
+    assert lab.run("sync").code == 0
+    for source in ("vault", "second"):
+        assert roll(lab, f"{source}:{bao.mount}/app/db", "--to", "1").code == 0
+    done = roll(lab, f"vault:{bao.mount}/app/db", "--end")
+    assert f"second:{bao.mount}/app/db, which is the same secret, still is rolled back" in done.out, done.out
+    assert lab.site.values()["db_v"] == "one"
+    done = roll(lab, f"second:{bao.mount}/app/db", "--end")
+    assert "goes on to its newest version" in done.out and lab.site.values()["db_v"] == "two"
+
+
+def test_a_frozen_secret_of_a_renamed_source_is_named(job: Lab) -> None:
+    assert job.run("state", "freeze", "db_v", "--until", "2d", "--reason", "x").code == 0
+    job.config["sources"]["renamed"] = job.config["sources"].pop("vault")
+    job.config["jobs"]["job"]["source"] = "renamed"
+    job.run("sync")
+    done = roll(job, "db_w", "--to", "1")
+    assert done.code == 6 and "db_v on shop is frozen, and keeps version 3" in done.err, done.err

@@ -43,6 +43,15 @@ def test_a_part_of_a_secret_is_seen_in_any_form(form: str) -> None:
         assert not echoes(honest, [secret])
 
 
+@pytest.mark.parametrize("run", [8, 16])
+@pytest.mark.parametrize("length", range(6, 21))
+def test_a_text_of_any_length_that_is_a_part_is_seen(run: int, length: int) -> None:
+    """Shorter than the run that is looked for, it is looked for whole."""
+    secret = secrets.token_urlsafe(30)
+    assert echoes(secret[5 : 5 + length].upper(), [secret], run)
+    assert not echoes(secrets.token_hex(20)[:length] + "~", [secret], run)
+
+
 def test_what_is_sent_is_said() -> None:
     """There is no way to send something without naming it: both parts are required, and secrets go by their type."""
     told = inspect.signature(exchange).parameters

@@ -16,7 +16,7 @@ from syncd.errors import SyncdError
 from syncd.reconcile.observe.evidence import ListingEvidence
 from syncd.reconcile.observe.mounts import as_accepted, conflicting_mount
 from syncd.reconcile.plan.handover import Handover
-from syncd.reconcile.plan.site_claims import claims_on_site
+from syncd.reconcile.plan.site_claims import SiteClaims, claims_on_site
 from syncd.reconcile.runtime import Runtime
 
 Judged = tuple[Presence, str]
@@ -52,21 +52,22 @@ class PathChecks:
 
     def is_gone(self, record: Record) -> bool:
         """Does the source say that it is gone? What is rolled back is not, whatever became of its newest version."""
-        if self._is_rolled_back(record):
+        if self.is_rolled_back(record):
             return False
         check, _ = self.check(record)
         return check is not None and check.existence is Existence.GONE
 
-    def _is_rolled_back(self, record: Record) -> bool:
+    def is_rolled_back(self, record: Record) -> bool:
+        """Does a rollback hold what the record comes from?"""
         if record.pin:
             return False
         names = {record.ref.source, self._today(record).source}
         return any(self._runtime.store.rollback_of(name, record.ref.path) for name in names)
 
     def tags_now(self, record: Record) -> AbstractSet[tuple[str, str]] | None:
-        """The tags that the secret carries at this moment; None where the source cannot tell."""
+        """The tags that the secret carries at this moment; None where it is not there, or the source cannot tell."""
         check, _ = self.check(record)
-        return None if check is None else check.tags
+        return check.tags if check is not None and check.existence is Existence.THERE else None
 
     def fields_now(self, job: Job, record: Record) -> tuple[tuple[str, ...] | None, str]:
         """The fields that the record's path has at this moment; None, and why: that cannot be told."""
@@ -82,13 +83,6 @@ class PathChecks:
         except SyncdError as error:
             return None, error.message
         return (fields[0] if fields else None), "its path could not be read just now"
-
-    def is_left_out_by_tags(self, record: Record, handover: Handover, except_job: str = "") -> bool:
-        """Is the secret at its source, with tags that no rule which gives it this name asks for? But for one job's."""
-        check, _ = self.check(record)
-        if check is None or check.existence is not Existence.THERE or self._is_rolled_back(record):
-            return False
-        return not handover.is_claimed(record, check.tags, except_job=except_job)
 
 
 class LastLook:
@@ -126,18 +120,24 @@ class LastLook:
             elif judged[0] is Presence.ABSENT:
                 judged = self._in_its_document(record, judged)
             seen[record.name] = judged
-            # The job whose rule takes it may not have seen it yet: the pattern of a rule is enough to keep it. It stays
-            # an orphan of this job: if its state were unknown, the other job would wait for this one for ever.
-            if judged[0] is Presence.ORPHAN and self._handover.is_claimed(record, except_job=self._job.name):
-                objections[record.name] = "another job's rule gives it this name"
-            # A tag that moved gives it another name in another job: the old one goes once that one is at Wix.
-            elif judged[0] is Presence.ORPHAN and (following := self._following(record)):
-                objections[record.name] = NOT_SETTLED.format(following)
+            if judged[0] is Presence.ORPHAN and (objection := self._others_objection(record, claims)):
+                objections[record.name] = objection
         return seen, objections, claims.names
 
-    def _following(self, record: Record) -> str:
-        """The name that a rule gives the secret by the tags that it has now, and that is not settled at Wix."""
-        return self._handover.unsettled_name(record, self._checks.tags_now(record))
+    def _others_objection(self, record: Record, claims: SiteClaims) -> str:
+        """Which rule takes an orphan by the tags that it has now, or by its pattern where those cannot be told.
+
+        The job of that rule may not have seen it yet.
+        """
+        tags = self._checks.tags_now(record)
+        if self._handover.is_claimed(record, tags, except_job=self._job.name):
+            return "another job's rule gives it this name"
+        # A tag that moved gives it another name in another job: the old one goes once that one is at Wix.
+        following = self._handover.unsettled_name(record, tags)
+        # Other jobs may take another form of it (a field, all of them), or call it otherwise (by its ARN).
+        if following := following or self._handover.unsettled_wish(record, claims.wishes):
+            return NOT_SETTLED.format(following)
+        return claims.objection_to_going(record.ref.path, tags)
 
     def _at_its_path(self, record: Record, judged: Judged) -> Judged:
         """Only "gone" is an absence. What is found is an orphan if no rule of its job takes it, with its tags."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from syncd.domain import Action, Delete, Finding, FindingKind, Held, Plan, ReadRequests, Update
@@ -15,6 +15,9 @@ from syncd.reconcile.guard import GuardTerms, LimitBasis, guard
 from syncd.reconcile.plan.pass_context import PassContext
 from syncd.reconcile.rules.across_sites import SiteSeen, across_sites
 from syncd.reconcile.rules.gate import Gate, Releases, drift_behind, held_action, is_finishing, rule_findings
+
+UNDECIDED = {FindingKind.UNKNOWN, FindingKind.UNVERIFIED, FindingKind.FAILED, FindingKind.MISSING, FindingKind.ORPHAN}
+"""What is told of a name for which nothing is planned, and may be planned again as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class Governing:
             item.name: rolled_back[item.ref.path] for item in self._context.observed.desired.all if item.rolled_back
         }
 
-    def resolved(self, final: Plan, failed: Container[str]) -> Resolution:
+    def resolved(self, final: Plan, failed: Iterable[str]) -> Resolution:
         """The batches that wait for a release, and what breaks a rule without being stopped by it."""
         waiting = {id(item): held_action(item.action, item.cause, self._context.place) for item in final.held}
         batched_ones = batched(waiting.values(), self._context.standing.held, self._context.times.now)
@@ -95,18 +98,20 @@ class Governing:
             findings += self._of_rules(final)
         whole = replace(final, findings=(*final.findings, *findings))
         still = tuple(batches[action.identity] for action in waiting.values())
-        released = self._still_released(failed)
+        undecided = {finding.name for finding in final.findings if finding.kind in UNDECIDED}
+        released = self._still_released(undecided.union(failed))
         return Resolution(whole, still + released, released)
 
-    def _still_released(self, failed: Container[str]) -> tuple[HeldAction, ...]:
-        """The releases of what is wanted still, whatever keeps it back now, and of what failed and comes again."""
+    def _still_released(self, undecided: Container[str]) -> tuple[HeldAction, ...]:
+        """The releases of what is wanted still, whatever keeps it back now, and of what was not decided this time."""
         going = self._context.observed.planned
 
         def is_under_way(item: HeldAction) -> bool:
             action = going.get(item.name)
             if action is None:
-                # A name that failed is in no later plan of its cycle; the try does not use its release up.
-                return item.name in failed
+                # A name that failed is in no later plan of its cycle, and an objection to a deletion may be of this
+                # moment: neither uses a release up.
+                return item.name in undecided
             return item.covers(held_action(action, item.cause, self._context.place), finishing=is_finishing(action))
 
         held = self._context.standing.held

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from syncd.domain import DesiredSecret, FindingKind, Record, SecretRef
 from syncd.domain.plan import NOT_SETTLED
 from syncd.reconcile.desired.desired_state import DesiredState
 from syncd.reconcile.plan.builder import rows_for
-from syncd.reconcile.plan.name_claims import NameClaims, Tags
+from syncd.reconcile.plan.name_claims import NameClaims, Tags, TagsNow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,16 @@ class Transfers:
     free: frozenset[str] = frozenset()
     blocked: Mapping[str, str]
     """By name, what a transfer waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A name that another job gives to what it sees at its source now."""
+
+    name: str
+    ref: SecretRef
+    secret: tuple[str, str] | None
+    """Which secret that is (`places.secret_at`), by the place that was listed; None where that was not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,20 +58,46 @@ class Handover(NameClaims):
                     return name or "a name that Wix takes"
         return ""
 
-    def why_an_old_name_stays(self, record: Record, desired: DesiredState) -> str:
+    def following_name(self, record: Record, tags_now: TagsNow) -> str:
+        """`unsettled_name` by the tags that the secret has now, which are asked only where a pattern gives it one."""
+        return self.unsettled_name(record) and self.unsettled_name(record, tags_now(record))
+
+    def why_an_old_name_stays(self, record: Record, desired: DesiredState, tags_now: TagsNow) -> str:
         """Which other name of its path is not settled at Wix yet; empty if the old one may go."""
-        of_its_path = [secret for secret in desired.all if secret.ref.path == record.ref.path]
+        of_its_path = [secret for secret in desired.all if self._is_of_one_secret(secret.ref, record.ref)]
         # A whole value that is split into fields is followed by all of them, not by one of its own reference.
-        successors = [secret for secret in of_its_path if secret.ref == record.ref] or of_its_path
+        successors = [secret for secret in of_its_path if secret.ref.field == record.ref.field] or of_its_path
         unsettled = (secret.name for secret in successors if not self.is_settled(*secret.key))
-        if following := next(unsettled, "") or self.unsettled_name(record):
+        if following := next(unsettled, "") or self.following_name(record, tags_now):
             return NOT_SETTLED.format(following)
         failed = [finding.ref for finding in desired.findings if finding.ref and finding.kind is FindingKind.FAILED]
         # A path that failed as a whole may hold this very field; one whose new name is known does not.
         mapped = successors is not of_its_path
-        if any(ref == record.ref or (ref.path == record.ref.path and not mapped) for ref in failed):
+        if any(ref == record.ref or (self._is_of_one_secret(ref, record.ref) and not mapped) for ref in failed):
             return "its path's new name cannot be made"
         return ""
+
+    def unsettled_wish(self, record: Record, wishes: Iterable[Wish]) -> str:
+        """A name that another job gives this record's secret in any form, and that is not settled at Wix.
+
+        Of the same form, if any job makes that; else of every other one.
+        """
+        secret = self._secret_of(record.ref)
+        same = [
+            wish
+            for wish in wishes
+            if wish.name.casefold() != record.name.casefold()
+            if (wish.secret == secret if wish.secret and secret else wish.ref.path == record.ref.path)
+        ]
+        successors = [wish for wish in same if wish.ref.field == record.ref.field] or same
+        return next((wish.name for wish in successors if not self._is_sent(wish)), "")
+
+    def _is_sent(self, wish: Wish) -> bool:
+        """Does the site hold this very secret in this form under this name, whoever sent it by whatever path?"""
+        row = self.records.get(wish.name)
+        if row is None or row.ref.field != wish.ref.field or not self.is_settled(row.name, row.ref, row.pin):
+            return False
+        return row.ref == wish.ref or (wish.secret is not None and self._secret_of(row.ref) == wish.secret)
 
     def _is_claimed_against(self, record: Record, ref: SecretRef) -> bool:
         """Does any rule give the record's name to something of its path that is not `ref` itself?"""
@@ -71,25 +107,14 @@ class Handover(NameClaims):
             for name, pin, given in self.names_given(job, record, any_field=True)
         )
 
-    def _is_the_same(self, record: Record, secret: DesiredSecret) -> bool:
-        """Is it the very secret, by another name of its source?"""
-        ref = secret.ref
-        same = (replace(record.ref, source=ref.source), record.pin) == (ref, secret.pin)
-        return same and self._is_one_place(record.ref.source, ref.source, ref.path) is True
-
     def transfers(
-        self,
-        desired: Sequence[DesiredSecret],
-        is_gone: Callable[[Record], bool],
-        is_left_out_by_tags: Callable[[Record], bool],
-        is_left_by_others: Callable[[Record], bool] = lambda _: False,
+        self, desired: Sequence[DesiredSecret], is_gone: Callable[[Record], bool], tags_now: TagsNow
     ) -> Transfers:
         """Names that may pass from their recorded reference to another, and why others have to wait.
 
         A name passes when no rule gives it to the old reference any more, and what that reference is called
         now is settled at Wix; or when the old reference is gone at its source. Both questions are asked of the
-        source only where the answer matters. `is_left_out_by_tags`: is a record, by all rules?
-        `is_left_by_others`: by all but this job's?
+        source only where the answer matters.
         """
         rows = rows_for(desired, self.records.values(), self.deleting_jobs)
         free, blocked = set(), {}
@@ -104,17 +129,24 @@ class Handover(NameClaims):
                 continue
             if self._is_claimed_against(record, secret.ref):
                 # A pattern still claims it; only the source tells that it is gone, or has lost the rule's tags.
-                if (
-                    is_gone(record)
-                    or is_left_out_by_tags(record)
-                    or (self._is_the_same(record, secret) and is_left_by_others(record))
-                ):
+                if is_gone(record) or self._is_left_out(record, secret, tags_now):
                     free.add(secret.name)
                 continue
             # Another pin of the same reference is the same secret, which has no new name to wait for.
-            following = "" if record.ref == secret.ref else self.unsettled_name(record)
+            following = "" if record.ref == secret.ref else self.following_name(record, tags_now)
             if not following or is_gone(record):
                 free.add(secret.name)
             else:
                 blocked[secret.name] = f"waits until {following}, the new name of {record.ref}, is settled"
         return Transfers(free=frozenset(free), blocked=blocked)
+
+    def _is_left_out(self, record: Record, secret: DesiredSecret, tags_now: TagsNow) -> bool:
+        """Has the old reference tags that no rule which gives it this name asks for?
+
+        Where it is the very secret, in another form or by another name of its source, what another job had: then this
+        job's own rule is the one that takes it over, and says nothing.
+        """
+        tags = tags_now(record)
+        is_taken_over = record.job != self.job and self._is_of_one_secret(record.ref, secret.ref)
+        own = self.job if is_taken_over or self._is_the_same(record, secret) else ""
+        return tags is not None and not self.is_claimed(record, tags, except_job=own)

@@ -10,16 +10,20 @@ from datetime import UTC, datetime
 from syncd.domain import DesiredSecret, Record, Rule, SecretRef
 from syncd.domain.job import Job
 from syncd.domain.naming import selects, selects_path, wix_name
-from syncd.domain.places import place_of
+from syncd.domain.places import place_of, secret_at
 from syncd.domain.value_templates import form_in, form_of
 from syncd.errors import BadName
 from syncd.reconcile.desired.desired_state import DesiredState
 from syncd.reconcile.plan.builder import rows_for
 
 Tags = AbstractSet[tuple[str, str]]
+TagsNow = Callable[[Record], Tags | None]
+"""The tags of what a record comes from, asked at the source; None where that cannot tell them."""
 NEVER = datetime.min.replace(tzinfo=UTC)
 GIVEN_UP = {"missing", "orphan"}
 """Statuses of a record that its own job did not find as its rules ask."""
+AS_ASKED = "synced"
+"""The status of one that it did. Any other may rest (held, quarantined, in a window) whatever its job found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,9 +127,9 @@ class NameClaims:
         first, second = (place_of(self.mounts.get(name, {}), path) for name in (source, other))
         return first == second if first and second else None
 
-    def is_claimed_by(self, job: Job, record: Record, tags: Tags | None = None) -> bool:
-        """Does any rule of this job map the record's reference to its name?"""
-        given = self.names_given(job, record, tags, any_field=True)
+    def is_claimed_by(self, job: Job, record: Record, tags: Tags | None = None, *, any_field: bool = True) -> bool:
+        """Does any rule of this job map its reference, or with `any_field` any other of its path, to its name?"""
+        given = self.names_given(job, record, tags, any_field=any_field)
         return (record.name, record.pin) in {(name, pin) for name, pin, _ in given}
 
     def is_claimed(self, record: Record, tags: Tags | None = None, *, except_job: str = "") -> bool:
@@ -133,24 +137,19 @@ class NameClaims:
         others = (job for name, job in self.jobs.items() if name != except_job)
         return any(self.is_claimed_by(job, record, tags) for job in others)
 
-    def claimed_by_own_job(
-        self,
-        desired: Iterable[DesiredSecret],
-        tags_now: Callable[[Record], Tags | None],
-    ) -> frozenset[str]:
+    def claimed_by_own_job(self, desired: Iterable[DesiredSecret], tags_now: TagsNow) -> frozenset[str]:
         """Names of other jobs that still want them: their records stay with them.
 
         Patterns alone say what a job wants; that its own last cycle found the secret gone or left out (by its tags,
-        which no pattern shows) says that it does not, unless it is there again. `tags_now`: of what a record comes
-        from; None where the source cannot tell.
+        which no pattern shows) says that it does not, unless it is there again.
         """
         others = [record for record in self.records.values() if record.job != self.job]
-        here = {(secret.name.casefold(), secret.ref, secret.pin) for secret in desired} if others else set()
+        here = {secret.name.casefold(): secret for secret in desired} if others else {}
         return frozenset(
             record.name
             for record in others
-            if self._owner(record, record) not in {None, self.job}
-            if record.status not in GIVEN_UP or self._is_back(record, here, tags_now)
+            if (owner := self._owner(record, record)) and owner != self.job
+            if self._is_kept(record, owner, here.get(record.name.casefold()), tags_now)
         )
 
     def _owner(self, record: Record, wanted: Record) -> str | None:
@@ -189,11 +188,7 @@ class NameClaims:
             if secret.name in rows and rows[secret.name].job != self.job
         )
 
-    def sent_by_another(
-        self,
-        desired: Sequence[DesiredSecret],
-        tags_now: Callable[[Record], Tags | None],
-    ) -> dict[str, str]:
+    def sent_by_another(self, desired: Sequence[DesiredSecret], tags_now: TagsNow) -> dict[str, str]:
         """Names whose row is another job's that wants them of the very same secret, and which job that is.
 
         Asked of what is wanted, not of what is recorded: the row keeps its old reference as long as its own job waits.
@@ -202,11 +197,11 @@ class NameClaims:
         for secret, record in self._of_other_jobs(desired):
             wanted = replace(record, name=secret.name, ref=secret.ref, pin=secret.pin)
             owner = self._owner(record, wanted)
-            if owner is not None and record.status in GIVEN_UP and record.job in self.jobs:
-                tags = tags_now(wanted)
-                owner = owner if tags is None or self.is_claimed_by(self.jobs[owner], wanted, tags) else None
-            if owner not in {None, self.job}:
-                found[secret.name] = str(owner)
+            # Of another field of its path the name is another secret's, and nobody's to wait for.
+            if owner is None or not self.is_claimed_by(self.jobs[owner], wanted, any_field=False):
+                continue
+            if owner != self.job and (self._is_as_asked(record) or self._takes(owner, wanted, tags_now)):
+                found[secret.name] = owner
         return found
 
     def wanted_by_others(self, desired: Sequence[DesiredSecret]) -> frozenset[str]:
@@ -218,31 +213,64 @@ class NameClaims:
                 found |= {secret.name} if self.is_claimed(wanted, except_job=self.job) else set()
         return frozenset(found)
 
-    def _is_back(
-        self,
-        record: Record,
-        here: AbstractSet[tuple[str, SecretRef, str]],
-        tags_now: Callable[[Record], Tags | None],
-    ) -> bool:
-        """Does this cycle see what the record's own job found gone, with the tags that it asks for?"""
-        if (record.name.casefold(), record.ref, record.pin) not in here:
-            return False
-        tags, own = tags_now(record), self.jobs.get(record.job)
-        return tags is None or own is None or self.is_claimed_by(own, record, tags)
+    def _is_as_asked(self, record: Record) -> bool:
+        """Did its own job's last cycle find it as its rules ask? Of a job that is gone nobody asks any more."""
+        return record.status == AS_ASKED and record.job in self.jobs
+
+    def _takes(self, job: str, record: Record, tags_now: TagsNow) -> bool:
+        """Does the job take the record's secret with the tags that this has now, for all that its source tells?"""
+        tags = tags_now(record)
+        return tags is None or self.is_claimed_by(self.jobs[job], record, tags)
+
+    def _is_kept(self, record: Record, owner: str, here: DesiredSecret | None, tags_now: TagsNow) -> bool:
+        """Does the record's owner still want it? `here`: what this cycle sees under its name, for this job.
+
+        Its last cycle says so, unless that is doubtful and the very secret is here, to be asked for its tags.
+        """
+        if self._is_as_asked(record):
+            return True
+        is_here = here is not None and self._is_the_same(record, here)
+        # Of the same secret in another form its tags tell as much; only what its own job gave up is given up for good.
+        other_form = here is not None and self._is_of_one_secret(record.ref, here.ref)
+        if is_here or (other_form and record.status not in GIVEN_UP):
+            return self._takes(owner, record, tags_now)
+        return record.status not in GIVEN_UP
+
+    def _secret_of(self, ref: SecretRef) -> tuple[str, str] | None:
+        """Which secret a reference means, in whatever form; None where its place was never learnt."""
+        return secret_at(self.mounts.get(ref.source, {}), ref.path)
+
+    def _is_of_one_secret(self, one: SecretRef, other: SecretRef) -> bool:
+        """Are both of one path, or of one secret that they spell or reach in two ways?"""
+        secret = self._secret_of(one)
+        return one.path == other.path or (secret is not None and secret == self._secret_of(other))
+
+    def _is_the_same(self, record: Record, secret: DesiredSecret) -> bool:
+        """Is it the very secret, perhaps by another name of its source?"""
+        ref = secret.ref
+        same = (replace(record.ref, source=ref.source), record.pin) == (ref, secret.pin)
+        is_one_place = record.ref == ref or self._is_one_place(record.ref.source, ref.source, ref.path) is True
+        return same and is_one_place
 
     def of_gone_jobs(self, desired: DesiredState) -> tuple[frozenset[str], frozenset[str]]:
         """Names of jobs that are gone: those that a configured job takes over, and those that this job reports.
 
-        For the other jobs their patterns tell; what this job takes over it wants now, with its tags.
+        For the other jobs their patterns tell, until each has had a cycle since and has not taken it, for its tags;
+        what this job takes over it wants now, with its tags.
         """
         wanted, taken_over, left_behind = {secret.name for secret in desired.all}, set(), set()
         for record in self.records.values():
             if record.job in self.jobs:
                 continue
             claiming = {name for name, job in self.jobs.items() if self.is_claimed_by(job, record)}
-            if claiming - {self.job} or record.name in wanted:
+            if record.name in wanted or any(self._may_take_over(name, record) for name in claiming - {self.job}):
                 taken_over.add(record.name)
-            # What nobody takes over is told once a site: by the one job whose pattern fits it, else by the first.
-            elif claiming or self.job == min(self.jobs, default=""):
+            # What nobody takes over is told once a site: by the first job whose pattern fits it, else by the first.
+            elif self.job == min(claiming or self.jobs, default=""):
                 left_behind.add(record.name)
         return frozenset(taken_over), frozenset(left_behind)
+
+    def _may_take_over(self, job: str, record: Record) -> bool:
+        """Has the job had no cycle here since the record's own, which is gone, had its last?"""
+        ended, worked = self.worked_at.get(record.job), self.worked_at.get(job)
+        return worked is None or (ended is not None and worked <= ended)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from syncd.domain import Action, Delete, Plan, Presence, ReadRequests, Record, Update
 from syncd.domain.governance import Facts
@@ -17,6 +17,7 @@ from syncd.reconcile.plan.deletion_checks import LastLook
 from syncd.reconcile.plan.governing import Governing, Resolution
 from syncd.reconcile.plan.handover import Transfers
 from syncd.reconcile.plan.inputs import Evidence, PlannerInput
+from syncd.reconcile.plan.name_claims import Tags
 from syncd.reconcile.plan.pass_context import Observed, PassContext
 from syncd.reconcile.plan.planner import plan
 from syncd.reconcile.plan.unread import with_unread
@@ -30,7 +31,7 @@ class _Confirmed:
     names: frozenset[str] = frozenset()
     """Whose deletion was looked at: no other is sent."""
     wanted_elsewhere: frozenset[str] = frozenset()
-    objections: dict[str, str] | None = None
+    objections: dict[str, str] = field(default_factory=dict)
 
 
 class PlanResolver:
@@ -124,7 +125,7 @@ class PlanResolver:
             resting=context.standing.resting,
             claimed_by_own_job=context.standing.claimed,
             wanted_elsewhere=self._confirmed.wanted_elsewhere,
-            objections=self._confirmed.objections or {},
+            objections=self._confirmed.objections,
             rested_until=context.rested_until(),
             unobserved_since=context.unobserved_since(),
             grants=context.standing.grants,
@@ -171,7 +172,9 @@ class PlanResolver:
                 observed.source.report_suspicious_empty_rule(rule)
             presence, why = presence_of(seen, evidence)
             # The old name of a secret that got a new one stays until the new one is settled.
-            stays = presence is Presence.ORPHAN and handover.why_an_old_name_stays(record, observed.desired)
+            stays = presence is Presence.ORPHAN and handover.why_an_old_name_stays(
+                record, observed.desired, context.standing.checks.tags_now
+            )
             presences[record.name] = (Presence.UNKNOWN, stays) if stays else (presence, why)
         return presences
 
@@ -189,15 +192,12 @@ class PlanResolver:
                 lacks = fields is not None and record.ref.field not in fields
             return lacks or context.standing.checks.is_gone(record)
 
-        def is_left_out_by_tags(record: Record, except_job: str = "") -> bool:
-            return context.standing.checks.is_left_out_by_tags(record, context.standing.handover, except_job)
+        def tags_now(record: Record) -> Tags | None:
+            # What a person took back keeps its name meanwhile, whatever it is tagged with.
+            checks = context.standing.checks
+            return None if checks.is_rolled_back(record) else checks.tags_now(record)
 
-        def is_left_by_others(record: Record) -> bool:
-            return is_left_out_by_tags(record, context.job.name)
-
-        return context.standing.handover.transfers(
-            context.observed.desired.all, is_gone, is_left_out_by_tags, is_left_by_others
-        )
+        return context.standing.handover.transfers(context.observed.desired.all, is_gone, tags_now)
 
     def _confirm(self, deletes: Sequence[Delete]) -> None:
         """Ask source and site once more of each deletion that is due; what they do not confirm is kept back."""

@@ -119,8 +119,11 @@ def _kept_by_its_job(desired: DesiredSecret, record: Record, sender: str) -> Ver
     # It may send it through another entry for the same place: that it is the same secret is known already.
     is_same = owns(replace(record, ref=replace(record.ref, source=desired.ref.source)), desired)
     is_there = is_same and record.remote_id is not None and record.pending is None
-    if is_there and record.version == desired.version:
+    is_known = not (record.unverified or record.theirs)
+    if is_there and record.version == desired.version and is_known:
         return report(FindingKind.UNCHANGED, desired, f"job {sender} sends it")
+    if is_there and record.version == desired.version:
+        return report(FindingKind.BEHIND, desired, f"job {sender} sends it, and what the site holds is not its version")
     return report(FindingKind.BEHIND, desired, f"job {sender} sends it, and has not yet")
 
 

@@ -17,6 +17,7 @@ from syncd.transport.echoes import echoes
 CREDENTIALS = 16
 """Keys, tokens and app secrets of one client that are remembered: a token is renewed every few hours."""
 LONG_RUN = 16
+"""Characters in a row that an id and one of many values do not share by chance."""
 VALUES = 32
 """Values of the latest writes of one client: more than are under way at once."""
 

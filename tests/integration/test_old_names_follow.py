@@ -1,0 +1,144 @@
+"""An old name goes once what follows it is at Wix, in whatever form, by whatever spelling, through whichever job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.lab import Bao, Lab
+from tests.support.policies import DELETING, closed
+
+pytestmark = pytest.mark.kind
+
+NOW = {**DELETING, "deletion_grace": "0s"}
+FORMS: dict[str, dict[str, Any]] = {
+    "json": {"format": "json", "name": "{J}_{basename}"},
+    "every field": {"name": "{J}_{basename}_{field}"},
+    "a field": {"field": "p", "name": "{J}_{basename}"},
+    "another field": {"field": "u", "name": "{J}_{basename}"},
+    "a template": {"value": "{u}:{p}", "name": "{J}_{basename}"},
+}
+
+
+def rule(form: str, job: str, path: str) -> dict[str, Any]:
+    given = FORMS[form]
+    return {"path": path, **given, "name": given["name"].replace("{J}", job)}
+
+
+def keeps_back(lab: Lab, why: str) -> None:
+    """What the new name waits for."""
+    if why in {"hold", "deny"}:
+        lab.config["rules"] = [{"id": "r", "name": "Y_a*", "then": why}]
+    elif why == "window":
+        lab.config["jobs"]["joby"]["windows"] = {"allow": closed()}
+    elif why == "paused":
+        assert lab.run("pause", "joby", "--until", "1h", "--reason", "x").code == 0
+
+
+def called_a(lab: Lab) -> set[str]:
+    return {name for name in lab.site.values() if "_a" in name}
+
+
+@pytest.mark.parametrize("old", FORMS)
+@pytest.mark.parametrize("new", FORMS)
+@pytest.mark.parametrize("why", ["hold", "deny", "window", "paused", "nothing"])
+def test_a_rule_that_moves_to_another_job_in_another_form(lab: Lab, bao: Bao, old: str, new: str, why: str) -> None:
+    lab.vault(bao)
+    for name in ("app/a", "app/k", "other/l"):
+        bao.put(name, u="u", p="p")
+    lab.job("jobx", "vault", rule(old, "X", f"{bao.mount}/app/a"), rule(old, "X", f"{bao.mount}/app/k"), **NOW)
+    lab.job("joby", "vault", rule(new, "Y", f"{bao.mount}/other/l"), **NOW)
+    assert lab.run("sync").code == 0
+    before = called_a(lab)
+    lab.config["jobs"]["jobx"]["secrets"].pop(0)
+    lab.config["jobs"]["joby"]["secrets"].append(rule(new, "Y", f"{bao.mount}/app/a"))
+    keeps_back(lab, why)
+    lab.run("sync", "jobx")
+    assert called_a(lab) == before, "the new name is not there yet"
+    for _ in range(3):
+        lab.run("sync")
+    after = {"Y_a_u", "Y_a_p"} if new == "every field" else {"Y_a"}
+    assert called_a(lab) == (after if why == "nothing" else before)
+
+
+@pytest.mark.parametrize(("old", "new"), [("json", "a field"), ("json", "every field"), ("a field", "another field"),
+                                          ("a template", "every field"), ("every field", "json")])  # fmt: skip
+@pytest.mark.parametrize("why", ["hold", "paused", "nothing"])
+def test_a_tag_that_moves_to_a_job_with_another_form(
+    lab: Lab, aws: Any, aws_url: str, old: str, new: str, why: str
+) -> None:
+    lab.aws(aws_url)
+    for name, team in (("a", "x"), ("k", "x"), ("l", "y")):
+        aws.create_secret(Name=f"p/{name}", SecretString='{"u":"u","p":"p"}', Tags=[{"Key": "team", "Value": team}])
+    for job, team, form in (("jobx", "x", old), ("joby", "y", new)):
+        given = {key: value for key, value in rule(form, job[-1].upper(), "p/*").items() if key != "format"}
+        lab.job(
+            job, "aws", {**given, "tags": {"team": team}, **({"field": "*"} if form == "every field" else {})}, **NOW
+        )
+    assert lab.run("sync").code == 0
+    before = called_a(lab)
+    keeps_back(lab, why)
+    aws.untag_resource(SecretId="p/a", TagKeys=["team"])
+    aws.tag_resource(SecretId="p/a", Tags=[{"Key": "team", "Value": "y"}])
+    for _ in range(4):
+        lab.run("sync")
+    after = {"Y_a_u", "Y_a_p"} if new == "every field" else {"Y_a"}
+    assert called_a(lab) == (after if why == "nothing" else before)
+
+
+@pytest.mark.parametrize("form", [("json", "a field"), ("a field", "another field"), ("a field", "json"),
+                                  ("json", "a template"), ("a template", "a field")])  # fmt: skip
+@pytest.mark.parametrize("first", ["jobx", "joby"])
+@pytest.mark.parametrize("rests", [False, True])
+def test_one_name_in_another_form_goes_with_its_tag(
+    lab: Lab, aws: Any, aws_url: str, form: tuple[str, str], first: str, rests: bool
+) -> None:
+    """Neither job waits for the other for ever: the name gets what the secret's new tag asks for."""
+    lab.aws(aws_url)
+    for name, team in (("a", "x"), ("k", "x"), ("l", "y")):
+        aws.create_secret(Name=f"p/{name}", SecretString='{"u":"u","p":"p"}', Tags=[{"Key": "team", "Value": team}])
+    for job, team, given in (("jobx", "x", form[0]), ("joby", "y", form[1])):
+        made = {key: value for key, value in rule(given, "N", "p/*").items() if key != "format"}
+        lab.job(job, "aws", {**made, "tags": {"team": team}}, **NOW)
+    if rests:
+        lab.config["jobs"]["jobx"]["guard"] = {"max_deletes": 0}
+    assert lab.run("sync").code == 0
+    aws.untag_resource(SecretId="p/a", TagKeys=["team"])
+    aws.tag_resource(SecretId="p/a", Tags=[{"Key": "team", "Value": "y"}])
+    aws.put_secret_value(SecretId="p/a", SecretString='{"u":"u2","p":"p2"}')
+    for _ in range(4):
+        lab.run("sync", first, "joby" if first == "jobx" else "jobx")
+    held = {"a field": "p2", "another field": "u2", "json": '{"u":"u2","p":"p2"}', "a template": "u2:p2"}[form[1]]
+    assert lab.site.values()["N_a"] == held and lab.statuses()["N_a"] == "synced"
+
+
+@pytest.mark.parametrize("to", ["its ARN", "its name", "an entry that is new", "an entry that is away"])
+@pytest.mark.parametrize("why", ["hold", "paused", "order"])
+@pytest.mark.parametrize("job", ["joby", "jobx"])
+def test_another_spelling_is_the_same_secret(lab: Lab, aws: Any, aws_url: str, to: str, why: str, job: str) -> None:
+    lab.aws(aws_url)
+    arns = {name: aws.create_secret(Name=f"p/{name}", SecretString=name)["ARN"] for name in "akl"}
+    old = arns["a"] if to == "its name" else "p/a"
+    lab.job("jobx", "aws", {"path": old, "name": "X_a"}, {"path": "p/k", "name": "X_k"}, **NOW)
+    if "entry" not in to:
+        lab.job("joby", "aws", {"path": "p/l", "name": "Y_l"}, **NOW)
+    assert lab.run("sync").code == 0
+    lab.config["jobs"]["jobx"]["secrets"].pop(0)
+    spelled = arns["a"] if to == "its ARN" else "p/a"
+    new = {"path": spelled, "name": "Y_a"}
+    if "entry" in to:
+        if job == "jobx":
+            pytest.skip("a job has one source")
+        lab.aws(aws_url if to.endswith("new") else "http://127.0.0.1:9", "aws2")
+        lab.job("joby", "aws2", new, **NOW)
+    else:
+        lab.config["jobs"][job]["secrets"].append(new)
+    if why != "order":
+        if why == "paused" and job == "jobx":
+            pytest.skip("it deletes nothing then")
+        keeps_back(lab, why)
+    for _ in range(1 if why == "order" else 3):
+        lab.run("sync", *(["jobx"] if why == "order" else []))
+    there = called_a(lab)
+    assert there if why == "order" else there == {"X_a"}, "the site is never without it"
