@@ -60,7 +60,7 @@ def status(
             troubles = [{**problem_row(problem), "target": targets.get(problem.site)} for problem in problems]
             show_json({"jobs": entries, "troubles": troubles})
             return 0
-        headers = ["JOB", "TARGET", "RESULT", "LAST RUN", "LAST GOOD", "NEXT", "SECRETS", "WHY"]
+        headers = ["JOB", "TARGET", "RESULT", "LAST RUN", "LAST GOOD", "DUE", "SECRETS", "WHY"]
         show_table(headers, [_entry_row(entry, now) for entry in entries])
         if problems:
             show()

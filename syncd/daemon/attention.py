@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from syncd.bootstrap.app import App
 from syncd.report.grouping import Problem, grouped_by_cause, names_in_words
@@ -47,7 +48,7 @@ def open_problems(app: App, who: Principal) -> Iterator[dict[str, Any]]:
             "targets": names_in_words(sorted({target for _, _, target in members})),
             "since": min(problem.first_at for _, problem, _ in members),
             "fix": hint,
-            "names": [problem.subject for _, problem, _ in members[:1]],
+            "page": f"/secrets/{quote(first.site)}/{quote(first.subject, safe='')}" if alone else "",
         }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from syncd.bootstrap.app import App
 from syncd.daemon.attention import sees_scope
 from syncd.daemon.secrets_page import row_of_problem, secret_row
+from syncd.domain import version_label
 from syncd.ledger.audit import Filter
 from syncd.report.inventory import record_owner
 from syncd.report.rule_hits import hits_on, hits_on_refused, told_to, what_is_wrong
@@ -56,7 +57,8 @@ def secret_story(
         "rollback": str(rollback) if rollback else None,
         "places": [place for place in places if who.sees(place["target"])],
         "problems": [
-            {"status": found.kind, "message": found.message, "fix": found.hint, "since": found.first_at}
+            {"status": found.kind, "message": found.message, "fix": found.hint, "since": found.first_at,
+             "version": version_label(found.version)}
             for found in problems
         ],
         "rules": [

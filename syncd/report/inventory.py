@@ -34,10 +34,13 @@ class Report:
     exceptions: list[dict[str, Any]]
     held: list[dict[str, Any]] = field(default_factory=list)
     released: list[dict[str, Any]] = field(default_factory=list)
+    never_arrived: list[dict[str, Any]] = field(default_factory=list)
+    """What is wanted on a site and never came there."""
 
     def sections(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """Each part with its title."""
         yield "Secrets", self.secrets
+        yield "Wanted, and never there", self.never_arrived
         yield "What rules hit: broken, or held by them", self.hits
         yield "One value in two places", self.duplicates
         yield "Changed at Wix by others", self.drift
@@ -74,6 +77,7 @@ def report_now(app: App, chosen: Chosen) -> Report:
     return Report(
         as_of=now,
         secrets=list(_secrets(app, chosen, broken)),
+        never_arrived=list(_never_arrived(app, chosen)),
         hits=[row for row in rows if row["rule"] not in twice | nobodys],
         duplicates=[row for row in rows if row["rule"] in twice],
         drift=list(drift_rows(app, chosen)),
@@ -130,6 +134,18 @@ def _secrets(app: App, chosen: Chosen, broken: Mapping[tuple[str, str], list[str
             "released_by": change.get("released_by"),
             "rules": ", ".join(broken.get((record.site, record.name), ())) or None,
         }
+
+
+def _never_arrived(app: App, chosen: Chosen) -> Iterator[dict[str, Any]]:
+    """What a rule keeps back, or what fails, before it ever came to its site."""
+    for problem in app.ledger.problems_of_no_row():
+        target = app.first_target_on(problem.site, problem.job)
+        if problem.ref is not None and chosen.takes(app, target, problem.site, problem.job):
+            yield {
+                "name": problem.subject, "target": target, "job": problem.job, "ref": str(problem.ref),
+                "version": version_label(problem.version) or None, "status": problem.kind, "since": problem.first_at,
+                "why": problem.message,
+            }  # fmt: skip
 
 
 def last_changes(app: App) -> dict[tuple[str, str], dict[str, Any]]:

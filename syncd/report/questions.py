@@ -37,7 +37,8 @@ def answers(
     reviewed = agreed if population.with_commit else ""
     agreements = "; ".join(part for part in (reviewed, released) if part) or NOT_RECORDED
     return {
-        "q1": _answer("inventory with origin, places and owner", report.secrets),
+        "q1": _answer("inventory with origin, places and owner", report.secrets)
+        | {"never arrived": report.never_arrived},
         "q2": {
             **_answer("who may cause or release a change", _who_may(population)),
             "beside": "whoever may run syncd where its ledger is; the trail names them by OS user and machine",
@@ -70,7 +71,8 @@ def answers(
             {"counts": dict(population.drift), "drift": _within(report.drift, period)},
         ),
         "q14": _answer("secrets that nobody manages", report.unmanaged),
-        "q15": _answer("exceptions: who, why, until when", report.exceptions),
+        "q15": _answer("exceptions: who, why, until when", report.exceptions)
+        | {"beside": "who: they stand in the configuration, whose history (Git) names who wrote them"},
         "q16": _answer(
             "is a value ever shown or stored",
             "no: the ledger holds keyed fingerprints, the trail neither values nor fingerprints (SECURITY.md)",

@@ -104,7 +104,7 @@ def test_state_list_is_an_array_of_objects(synced: Lab) -> None:
 def test_status_explain_export(synced: Lab, bao: Bao) -> None:
     told = synced.run("status", "--json").json
     assert told["jobs"][0]["exit_code"] == 0 and told["jobs"][0]["secrets"] == {"synced": 3}
-    assert "NEXT" in synced.run("status").out
+    assert "DUE" in synced.run("status").out
     for what in ("s0_v", f"{bao.mount}/app/s0", synced.ids()["s0_v"]):
         result = synced.run("explain", what)
         assert result.code == 0 and synced.ids()["s0_v"] in result.out, what

@@ -87,6 +87,31 @@ def test_a_tag_that_moves_to_a_job_with_another_form(
     assert called_a(lab) == (after if why == "nothing" else before)
 
 
+@pytest.mark.parametrize("old", ["json", "a field", "a template"])
+@pytest.mark.parametrize("new", ["json", "every field", "a field", "another field"])
+@pytest.mark.parametrize("why", ["hold", "deny", "nothing"])
+def test_a_tag_that_moves_to_another_rule_of_its_job(
+    lab: Lab, aws: Any, aws_url: str, old: str, new: str, why: str
+) -> None:
+    lab.aws(aws_url)
+    for name, team in (("a", "x"), ("k", "x"), ("l", "y")):
+        aws.create_secret(Name=f"p/{name}", SecretString='{"u":"u","p":"p"}', Tags=[{"Key": "team", "Value": team}])
+    rules = []
+    for team, form, letter in (("x", old, "X"), ("y", new, "Y")):
+        given = {key: value for key, value in rule(form, letter, "p/*").items() if key != "format"}
+        rules.append({**given, "tags": {"team": team}, **({"field": "*"} if form == "every field" else {})})
+    lab.job("jobx", "aws", *rules, **NOW)
+    assert lab.run("sync").code == 0
+    before = called_a(lab)
+    keeps_back(lab, why)
+    aws.untag_resource(SecretId="p/a", TagKeys=["team"])
+    aws.tag_resource(SecretId="p/a", Tags=[{"Key": "team", "Value": "y"}])
+    for _ in range(4):
+        lab.run("sync")
+    after = {"Y_a_u", "Y_a_p"} if new == "every field" else {"Y_a"}
+    assert called_a(lab) == (after if why == "nothing" else before)
+
+
 @pytest.mark.parametrize("form", [("json", "a field"), ("a field", "another field"), ("a field", "json"),
                                   ("json", "a template"), ("a template", "a field")])  # fmt: skip
 @pytest.mark.parametrize("first", ["jobx", "joby"])

@@ -56,6 +56,7 @@ def test_every_form_says_the_same_and_no_value(world: Lab) -> None:
         "a_v": ("shop-team", "synced"), "b_v": (None, "synced"),
     }  # fmt: skip
     assert {(row["rule"], row["name"]) for row in found["rules"]} == {("weak", "weak_v"), ("owned", "weak_v")}
+    assert [(row["name"], row["status"]) for row in found["never_arrived"]] == [("weak_v", "denied")]
     assert [row["name"] for row in found["duplicates"]] == ["a_v", "b_v"]
     assert [row["name"] for row in found["unmanaged"]] == ["LEGACY"]
     assert [row["name"] for row in found["drift"]] == ["a_v"] and found["drift"][0]["ended_at"]
