@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -130,20 +131,17 @@ def run_cycles(app: App, paths: list[tuple[str, str]], wait: Any, *, as_json: bo
 
     output = ReportOutput(as_json=as_json)
     reached = reach_of(app.runtime, app.ledger.records(), paths).read
-    hinted = frozenset[str]().union(*reached.values())
     jobs = [app.runtime.jobs[name] for name in reached]
     rests = [why for job in jobs for target in job.targets if (why := app.runtime.paused(job.name, target))]
     # The window is opened for what was decided, and for nothing that waits beside it.
     run = Run(
         holder=holder(),
         wait=wait,
-        hinted_paths=hinted,
-        only_paths=hinted,
         on_report=output.take,
         outside_window=True,
     )
     for job in jobs:
-        sync_job(app.runtime, job, run)
+        sync_job(app.runtime, job, replace(run, hinted_paths=reached[job.name], only_paths=reached[job.name]))
     code = output.show([(job.name, target) for job in jobs for target in job.targets])
     now = app.runtime.clock()
     for record, wanted in _left_behind(app, paths):
@@ -166,7 +164,7 @@ def _left_behind(app: App, paths: Sequence[tuple[str, str]]) -> Iterator[tuple[R
     """What has another version than the one that its secret is rolled back to, and that one."""
     from syncd.reconcile.rollback_reach import reach_of
 
-    for record in reach_of(app.runtime, app.ledger.records(), paths).rows:
-        wanted = app.ledger.rollback_of(record.ref.source, record.ref.path)
-        if wanted is not None and version_label(record.version) != wanted.label:
-            yield record, wanted.label
+    rollbacks = app.ledger.decisions.rollbacks()
+    for path, rows in reach_of(app.runtime, app.ledger.records(), paths).by_path.items():
+        wanted = rollbacks.get(path)
+        yield from ((row, wanted.label) for row in rows if wanted and version_label(row.version) != wanted.label)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -35,6 +35,7 @@ from syncd.reconcile.rollback import (
 from syncd.reconcile.rollback_reach import Reach, reach_of
 from syncd.web.principal import Principal
 
+NO_PATHS: Mapping[str, Collection[str]] = {}
 LONGEST_REASON = 500
 LOCK_WAIT = timedelta(seconds=20)
 """How long a freeze waits for a cycle that holds the site."""
@@ -74,9 +75,18 @@ class Actions:
             return said_of_release(batch, outcome, done=waits or "a cycle sends it now")
 
     def _woken(
-        self, app: App, who: Principal, jobs: Iterable[str], paths: Iterable[str] = (), *, waits_for_window: bool = True
+        self,
+        app: App,
+        who: Principal,
+        jobs: Iterable[str],
+        paths: Mapping[str, Collection[str]] = NO_PATHS,
+        *,
+        waits_for_window: bool = True,
     ) -> str:
-        """Let jobs run soon. Returns: why some of them send nothing now, as far as `who` may know; else empty."""
+        """Let jobs run soon. `paths`: what each looks at directly.
+
+        Returns: why some of them send nothing now, as far as `who` may know; else empty.
+        """
         waits, pauses, sites = [], app.pauses.now(), app.sites.keys_of_targets()
         for name in sorted(set(jobs) & app.runtime.jobs.keys()):  # one that is gone runs no more
             job = app.runtime.jobs[name]
@@ -88,7 +98,7 @@ class Actions:
                 if any(pause.covers(name, target, sites[target]) for target in job.targets)
             ]
             closed = job.windows.what_waits(app.runtime.clock()) if waits_for_window else ""
-            if not self._runner.trigger(name, paths, by=CAUSE.get().actor):
+            if not self._runner.trigger(name, paths.get(name, ()), by=CAUSE.get().actor):
                 waits.append(f"job {name} has no schedule; run it by hand: syncd sync {name}")
             elif rests:
                 waits.append(f"job {name} rests: {rests[0]}")
@@ -141,8 +151,7 @@ class Actions:
                 said = "; ".join([*(f"{item.path}: {rollback}" for item, rollback in kept), *refused])
             # The answer does not wait for the cycles: a page that hangs for minutes is asked again.
             read = reach_of(app.runtime, app.ledger.records(), paths).read
-            hints = frozenset[str]().union(*read.values())
-            waits = self._woken(app, who, read, hints, waits_for_window=bool(asked.get("end")))
+            waits = self._woken(app, who, read, read, waits_for_window=bool(asked.get("end")))
             return f"{said}; {waits}" if waits else said
 
     def freeze(self, who: Principal, asked: Mapping[str, str], reason: str) -> str:

@@ -6,9 +6,9 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
-from syncd.domain import name_in
 from syncd.domain.job import Job
 from syncd.domain.naming import selects_path
+from syncd.domain.places import spellings
 from syncd.domain.ports import Queue
 from syncd.errors import SourceError
 from syncd.reconcile.observe.observation_cache import ObservationCache
@@ -27,22 +27,16 @@ def jobs_that_sync(
 
     def takes(job: Job) -> bool:
         here = namespaces[job.source]
-        return any(
-            selects_path(rule, path) or name_in(rule.path.text) == path  # a rule may name a secret by its ARN
-            for namespace, path in asked
-            if namespace is None or here is None or namespace == here
-            for rule in job.rules
-        )
+        return bool(named_for(job, (path for space, path in asked if space is None or here is None or space == here)))
 
     return sorted(name for name, job in jobs.items() if takes(job))
 
 
 def named_for(job: Job, names: Iterable[str]) -> set[str]:
     """The paths by which a job's rules take secrets that an event names: a rule may have the name, or the ARN."""
-    asked = set(names)
-    by_arn = {rule.path.text for rule in job.rules if not rule.path.has_wildcard}
-    spelled = asked | {name_in(name) for name in asked} | {path for path in by_arn if name_in(path) in asked}
-    return {path for path in spelled if any(selects_path(rule, path) for rule in job.rules)}
+    texts = [rule.path.text for rule in job.rules]
+    called = {path for name in names for path in spellings(name, None, {}, texts)}
+    return {path for path in called if any(selects_path(rule, path) for rule in job.rules)}
 
 
 class PendingEvents:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from syncd.domain.arn import SecretArn, name_in
 
@@ -29,6 +29,23 @@ def secret_at(mounts: Mapping[str, str], path: str) -> tuple[str, str] | None:
     mount = _mount_of(mounts, path)
     name = path.removeprefix(mount) if mount.endswith("/") else name_in(path)
     return (place, name) if place else None
+
+
+def spellings(
+    path: str, secret: tuple[str, str] | None, mounts: Mapping[str, str], named: Iterable[str]
+) -> frozenset[str]:
+    """What a secret may be called at a source: as it is, by its name, as rules name it, in each mount of its place.
+
+    `secret`: which one the path means, as `secret_at` tells it. `mounts`: those of the source. `named`: whole paths
+    that rules name. What is known to be another secret there is left out.
+    """
+    name = name_in(path)
+    found = {path, name, *(text for text in named if name_in(text) == name)}
+    if secret is None:
+        return frozenset(found)
+    place, within = secret
+    found |= {within if mount == ACCOUNT else mount + within for mount, at in mounts.items() if at == place}
+    return frozenset(item for item in found if secret_at(mounts, item) in {None, secret})
 
 
 def _mount_of(mounts: Mapping[str, str], path: str) -> str:

@@ -98,6 +98,8 @@ class SourceEntry:
     pin: str = ""
     owner: str = ""
     """Whom the source names as its owner."""
+    tags: frozenset[tuple[str, str]] = frozenset()
+    """AWS: the tags that it carries."""
     read_as: str = ""
     """A version that is read in the place of the current one: a person rolled the path back."""
 

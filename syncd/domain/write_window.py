@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from syncd.domain import LostWrite, Record, WriteWindow
+from syncd.domain import LostWrite, Record, RemoteSecret, WriteWindow
 from syncd.domain.recency import happened_within
 
 SLACK = timedelta(seconds=2)
@@ -45,6 +45,15 @@ def judge(record: Record, listed: datetime | None) -> Change:
     if listed == record.pinned_at:
         return Change.OURS
     return Change.EARLIER if listed < record.pinned_at else Change.THEIRS
+
+
+def is_as_left(record: Record, listed: RemoteSecret | None) -> bool:
+    """Does the listing show a record's secret as our last write left it, for all that its name and date tell?"""
+    if listed is None or record.theirs or listed.name != record.name:
+        return False
+    # A site that tells no dates has none that could speak against it.
+    untold = listed.updated_at is None and record.pinned_at is None
+    return untold or judge(record, listed.updated_at) is Change.OURS
 
 
 def recently_lost(record: Record, now: datetime) -> tuple[LostWrite, ...]:

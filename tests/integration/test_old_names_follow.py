@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -167,3 +169,127 @@ def test_another_spelling_is_the_same_secret(lab: Lab, aws: Any, aws_url: str, t
         lab.run("sync", *(["jobx"] if why == "order" else []))
     there = called_a(lab)
     assert there if why == "order" else there == {"X_a"}, "the site is never without it"
+
+
+@pytest.mark.parametrize(
+    "to", ["its ARN through an entry that is away", "a new field through an entry that is away", "a new field that may not be read"]
+)  # fmt: skip
+def test_what_a_blind_job_makes_of_it_is_waited_for(lab: Lab, aws: Any, aws_url: str, bao: Bao, to: str) -> None:
+    if "ARN" in to:
+        lab.aws(aws_url)
+        lab.aws("http://127.0.0.1:9", "aws2")
+        arns = {name: aws.create_secret(Name=f"p/{name}", SecretString=name)["ARN"] for name in "ak"}
+        lab.job("jobx", "aws", {"path": "p/a", "name": "X_a"}, {"path": "p/k", "name": "X_k"}, **NOW)
+        assert lab.run("sync").code == 0
+        lab.job("joby", "aws2", {"path": arns["a"], "name": "Y_a"}, **NOW)
+    else:
+        lab.vault(bao)
+        lab.vault(bao, "vault2")
+        for name in "ak":
+            bao.put(f"app/{name}", u="u")
+        path = f"{bao.mount}/app/"
+        lab.job("jobx", "vault", rule("json", "X", path + "a"), rule("json", "X", path + "k"), **NOW)
+        lab.job("joby", "vault2", rule("every field", "Y", path + "a"), **NOW)
+        assert lab.run("sync").code == 0
+        bao.put("app/a", u="u2", new="n")
+        if "away" in to:
+            lab.config["sources"]["vault2"]["address"] = "http://127.0.0.1:9"
+        else:
+            token = bao.policy("lists", f'path "{bao.mount}/metadata/*" {{ capabilities = ["read", "list"] }}')
+            lab.secret_file("lists", token)
+            lab.config["sources"]["vault2"]["auth"]["token"] = {"file": str(lab.folder / "lists")}
+        lab.run("sync", "jobx")
+    lab.config["jobs"]["jobx"]["secrets"].pop(0)
+    for _ in range(2):
+        done = lab.run("sync")
+    assert "X_a" in lab.site.values() and "not deleted: " in done.out, done.out
+
+
+def by_hand(lab: Lab, how: str) -> None:
+    """What somebody did at Wix to what follows."""
+    stored = lab.site.by_name("Y_a")
+    assert stored is not None
+    later = stored.updated + timedelta(seconds=30)
+    if how == "deleted":
+        del lab.site.secrets[stored.id]
+    elif how == "renamed":
+        lab.site.secrets[stored.id] = replace(stored, name="foo", updated=later)
+    else:
+        lab.site.secrets[stored.id] = replace(stored, value="foreign", updated=later)
+
+
+@pytest.mark.parametrize("how", ["deleted", "renamed", "changed"])
+@pytest.mark.parametrize("why", ["deny", "window", "paused", "order"])
+@pytest.mark.parametrize("then", ["deleted", "passed on"])
+def test_what_follows_has_to_be_there_now(lab: Lab, bao: Bao, how: str, why: str, then: str) -> None:
+    """The ledger says that it came; the listing of this very cycle says that it is not there, or not as we left it."""
+    lab.vault(bao)
+    for name in "abkl":
+        bao.put(f"app/{name}", p=f"value of {name}")
+    path = f"{bao.mount}/app/"
+    lab.job("jobx", "vault", rule("a field", "X", path + "a"), rule("a field", "X", path + "k"), **NOW)
+    lab.job("joby", "vault", rule("a field", "Y", path + "a"), rule("a field", "Y", path + "l"), **NOW)
+    assert lab.run("sync").code == 0
+    keeps_back(lab, why)
+    by_hand(lab, how)
+    lab.config["jobs"]["jobx"]["secrets"].pop(0)
+    if then == "passed on":
+        lab.config["jobs"]["jobx"]["secrets"].append({**rule("a field", "X", path + "b"), "name": "X_a"})
+    for _ in range(1 if why == "order" else 3):
+        lab.run("sync", *(["jobx"] if why == "order" else []))
+    assert "value of a" in lab.site.values().values(), "the site is never without it"
+
+
+@pytest.mark.parametrize(("old", "new"), [("json", "a field"), ("json", "every field"), ("a template", "every field"),
+                                          ("a field", "another field"), ("a field", "json"), ("json", "a template")])  # fmt: skip
+@pytest.mark.parametrize("why", ["hold", "deny", "window", "paused", "nothing"])
+@pytest.mark.parametrize("job", ["jobx", "joby"])
+def test_a_name_passes_on_once_what_follows_is_there(
+    lab: Lab, bao: Bao, old: str, new: str, why: str, job: str
+) -> None:
+    """N is of secret a, and is to be of secret b: a goes on under another name first."""
+    if job == "jobx" and why in {"window", "paused"}:
+        pytest.skip("the whole job rests then")
+    lab.vault(bao)
+    for name in "abkl":
+        bao.put(f"app/{name}", u=f"u of {name}", p=f"p of {name}")
+    path = f"{bao.mount}/app/"
+    lab.job("jobx", "vault", {**rule(old, "N", path + "a"), "name": "N"}, rule("a field", "X", path + "k"))
+    lab.job("joby", "vault", rule("a field", "Y", path + "l"))
+    assert lab.run("sync").code == 0
+    before = lab.site.values()["N"]
+    lab.config["jobs"]["jobx"]["secrets"][0] = {**rule(old, "N", path + "b"), "name": "N"}
+    lab.config["jobs"][job]["secrets"].append(rule(new, "Y", path + "a"))
+    keeps_back(lab, why)
+    for _ in range(3):
+        done = lab.run("sync")
+    if why == "nothing":
+        assert done.code == 0 and lab.site.values()["N"] == before.replace("of a", "of b") and called_a(lab)
+    else:
+        assert lab.site.values()["N"] == before and "waits: " in done.out
+
+
+@pytest.mark.parametrize("waiting", ["jobx", "jobz"])
+@pytest.mark.parametrize("why", ["hold", "paused", "window", "nothing"])
+def test_a_name_that_its_tag_leaves_passes_on_once_its_secret_is_there(
+    lab: Lab, aws: Any, aws_url: str, waiting: str, why: str
+) -> None:
+    """Another secret waits for the name `a`; the tag of the one that has it moves to a job that calls it Y_a."""
+    lab.aws(aws_url)
+    for name, team in (("p/a", "x"), ("p/k", "x"), ("p/l", "y"), ("q/a", "x")):
+        aws.create_secret(Name=name, SecretString=f"value of {name}", Tags=[{"Key": "team", "Value": team}])
+    for team, name in (("x", "{basename}"), ("y", "Y_{basename}")):
+        lab.job(f"job{team}", "aws", {"path": "p/*", "tags": {"team": team}, "name": name})
+    assert lab.run("sync").code == 0
+    if waiting == "jobz":
+        lab.job("jobz", "aws", {"path": "q/a", "name": "a"})
+    else:
+        lab.config["jobs"]["jobx"]["secrets"].append({"path": "q/a", "name": "a"})
+    assert lab.run("sync").code == 1
+    keeps_back(lab, why)
+    aws.untag_resource(SecretId="p/a", TagKeys=["team"])
+    aws.tag_resource(SecretId="p/a", Tags=[{"Key": "team", "Value": "y"}])
+    for _ in range(3):
+        lab.run("sync")
+    assert "value of p/a" in lab.site.values().values()
+    assert (lab.site.values()["a"] == "value of q/a") is (why == "nothing")

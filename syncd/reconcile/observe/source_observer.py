@@ -295,6 +295,11 @@ class SourceObserver:
         secrets = {secret_at(mounts, path) for path in selected}
         return frozenset(item.path for secret, item in self._seen.rollbacks_by_secret.items() if secret in secrets)
 
+    def tags_of(self, key: Key) -> frozenset[tuple[str, str]] | None:
+        """What a listed path is tagged with; None where it is not listed."""
+        entry = self._seen.entries.get(key)
+        return entry.tags if entry else None
+
     @property
     def evidence(self) -> ListingEvidence:
         """What was seen so far."""

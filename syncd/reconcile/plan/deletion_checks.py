@@ -9,7 +9,6 @@ from dataclasses import replace
 from syncd.domain import Delete, Existence, PathCheck, Presence, Record, RemoteSecret, SecretRef
 from syncd.domain.job import Job
 from syncd.domain.naming import could_name, selects, selects_path
-from syncd.domain.plan import NOT_SETTLED
 from syncd.domain.ports import Target
 from syncd.domain.values import fields_of
 from syncd.errors import SyncdError
@@ -17,6 +16,7 @@ from syncd.reconcile.observe.evidence import ListingEvidence
 from syncd.reconcile.observe.mounts import as_accepted, conflicting_mount
 from syncd.reconcile.plan.handover import Handover
 from syncd.reconcile.plan.site_claims import SiteClaims, claims_on_site
+from syncd.reconcile.plan.successors import Successors, Wish
 from syncd.reconcile.runtime import Runtime
 
 Judged = tuple[Presence, str]
@@ -29,17 +29,17 @@ class PathChecks:
     def __init__(self, runtime: Runtime, as_of_today: Callable[[Record], SecretRef]) -> None:
         """`as_of_today`: by the name that a record's source has in the configuration now."""
         self._runtime, self._today = runtime, as_of_today
-        self._known: dict[tuple[str, str, str], tuple[PathCheck | None, str]] = {}
+        self._known: dict[tuple[str, ...], tuple[PathCheck | None, str]] = {}
 
     def check(self, record: Record) -> tuple[PathCheck | None, str]:
         """What the source answers; None, and why: it cannot tell."""
-        key = (record.ref.source, record.ref.path, record.pin)
+        today = self._today(record)
+        key = (today.source, today.path, record.ref.source, record.pin)
         if key not in self._known:
-            self._known[key] = self._asked(record)
+            self._known[key] = self._asked(record, today)
         return self._known[key]
 
-    def _asked(self, record: Record) -> tuple[PathCheck | None, str]:
-        today = self._today(record)
+    def _asked(self, record: Record, today: SecretRef) -> tuple[PathCheck | None, str]:
         try:
             check = self._runtime.source(today.source).check_path(today.path, record.pin)
         except SyncdError as error:
@@ -98,12 +98,14 @@ class LastLook:
         evidence: ListingEvidence,
         presence: Mapping[str, Judged],
         remote: Sequence[RemoteSecret],
+        own: Sequence[Wish],
     ) -> tuple[dict[str, Judged], dict[str, str], frozenset[str]]:
-        """Look at each path directly, and ask every other job on the site.
+        """Look at each path directly, and ask every other job on the site. `own`: what this one wants.
 
         Returns: what is known of each reference now, why a deletion has to wait, and the names that other jobs want.
         """
         claims = claims_on_site(self._runtime, self._target, except_job=self._job.name)
+        successors = Successors(self._handover, remote, (*own, *claims.wishes))
         other_key = unlisted_keys(self._runtime, self._target.site, remote)
         seen: dict[str, Judged] = {}
         objections: dict[str, str] = {}
@@ -120,24 +122,18 @@ class LastLook:
             elif judged[0] is Presence.ABSENT:
                 judged = self._in_its_document(record, judged)
             seen[record.name] = judged
-            if judged[0] is Presence.ORPHAN and (objection := self._others_objection(record, claims)):
+            if judged[0] is Presence.ORPHAN and (objection := self._objection_of_any(record, claims, successors)):
                 objections[record.name] = objection
         return seen, objections, claims.names
 
-    def _others_objection(self, record: Record, claims: SiteClaims) -> str:
-        """Which rule takes an orphan by the tags that it has now, or by its pattern where those cannot be told.
-
-        The job of that rule may not have seen it yet.
-        """
+    def _objection_of_any(self, record: Record, claims: SiteClaims, successors: Successors) -> str:
+        """Why an orphan stays: another rule gives it this name, what follows it is not at Wix, or nobody can tell."""
         tags = self._checks.tags_now(record)
+        # The job of that rule may not have seen it yet: where its tags cannot be told, the pattern is enough.
         if self._handover.is_claimed(record, tags, except_job=self._job.name):
             return "another job's rule gives it this name"
-        # A tag that moved gives it another name in another job: the old one goes once that one is at Wix.
-        following = self._handover.unsettled_name(record, tags)
-        # Other jobs may take another form of it (a field, all of them), or call it otherwise (by its ARN).
-        if following := following or self._handover.unsettled_wish(record, claims.wishes):
-            return NOT_SETTLED.format(following)
-        return claims.objection_to_going(record.ref.path, tags)
+        secret = self._handover.secret_of(record.ref)
+        return successors.why_it_stays(record) or claims.objection_to_going(record.ref.path, secret, tags)
 
     def _at_its_path(self, record: Record, judged: Judged) -> Judged:
         """Only "gone" is an absence. What is found is an orphan if no rule of its job takes it, with its tags."""

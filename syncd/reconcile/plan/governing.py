@@ -14,7 +14,7 @@ from syncd.domain.windows import Windows
 from syncd.reconcile.guard import GuardTerms, LimitBasis, guard
 from syncd.reconcile.plan.pass_context import PassContext
 from syncd.reconcile.rules.across_sites import SiteSeen, across_sites
-from syncd.reconcile.rules.gate import Gate, Releases, drift_behind, held_action, is_finishing, rule_findings
+from syncd.reconcile.rules.gate import Gate, Releases, drift_behind, held_action, is_finishing, not_there, rule_findings
 
 UNDECIDED = {FindingKind.UNKNOWN, FindingKind.UNVERIFIED, FindingKind.FAILED, FindingKind.MISSING, FindingKind.ORPHAN}
 """What is told of a name for which nothing is planned, and may be planned again as it was."""
@@ -173,7 +173,7 @@ def _of_held(held: Held, waiting: HeldAction) -> Finding:
         kind=FindingKind.HELD,
         name=action.name,
         ref=action.record.ref if isinstance(action, Delete) else action.desired.ref,
-        message=f"{waiting.action} waits: {held.why}; held in batch {waiting.batch}",
+        message=f"{waiting.action} waits: {held.why}{not_there(action)}; held in batch {waiting.batch}",
         hint=f"if it is meant: syncd release {waiting.batch} --reason '…'",
         exit_code=6,
         rule=held.cause.removeprefix("rule ") if held.cause.startswith("rule ") else "",

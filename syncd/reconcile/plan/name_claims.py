@@ -17,13 +17,11 @@ from syncd.reconcile.desired.desired_state import DesiredState
 from syncd.reconcile.plan.builder import rows_for
 
 Tags = AbstractSet[tuple[str, str]]
-TagsNow = Callable[[Record], Tags | None]
-"""The tags of what a record comes from, asked at the source; None where that cannot tell them."""
+TagsSeen = Callable[[DesiredSecret], Tags | None]
+"""The tags of what a job wants, as its own listing shows them; None where it shows none of it."""
 NEVER = datetime.min.replace(tzinfo=UTC)
 GIVEN_UP = {"missing", "orphan"}
 """Statuses of a record that its own job did not find as its rules ask."""
-AS_ASKED = "synced"
-"""The status of one that it did. Any other may rest (held, quarantined, in a window) whatever its job found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +125,9 @@ class NameClaims:
         first, second = (place_of(self.mounts.get(name, {}), path) for name in (source, other))
         return first == second if first and second else None
 
-    def is_claimed_by(self, job: Job, record: Record, tags: Tags | None = None, *, any_field: bool = True) -> bool:
-        """Does any rule of this job map its reference, or with `any_field` any other of its path, to its name?"""
-        given = self.names_given(job, record, tags, any_field=any_field)
+    def is_claimed_by(self, job: Job, record: Record, tags: Tags | None = None) -> bool:
+        """Does any rule of this job map the record's reference, or any other of its path, to its name?"""
+        given = self.names_given(job, record, tags, any_field=True)
         return (record.name, record.pin) in {(name, pin) for name, pin, _ in given}
 
     def is_claimed(self, record: Record, tags: Tags | None = None, *, except_job: str = "") -> bool:
@@ -137,33 +135,39 @@ class NameClaims:
         others = (job for name, job in self.jobs.items() if name != except_job)
         return any(self.is_claimed_by(job, record, tags) for job in others)
 
-    def claimed_by_own_job(self, desired: Iterable[DesiredSecret], tags_now: TagsNow) -> frozenset[str]:
+    def claimed_by_own_job(self, desired: Iterable[DesiredSecret], tags_seen: TagsSeen) -> frozenset[str]:
         """Names of other jobs that still want them: their records stay with them.
 
-        Patterns alone say what a job wants; that its own last cycle found the secret gone or left out (by its tags,
-        which no pattern shows) says that it does not, unless it is there again.
+        Of a secret that is seen here, under its name, its tags tell which jobs want it. Of any other the patterns tell,
+        and that its own job's last cycle found it gone or left out says that this one does not.
         """
         others = [record for record in self.records.values() if record.job != self.job]
         here = {secret.name.casefold(): secret for secret in desired} if others else {}
-        return frozenset(
-            record.name
-            for record in others
-            if (owner := self._owner(record, record)) and owner != self.job
-            if self._is_kept(record, owner, here.get(record.name.casefold()), tags_now)
-        )
+        found = set()
+        for record in others:
+            secret = here.get(record.name.casefold())
+            is_given_up = record.status in GIVEN_UP
+            # In another form it is the same secret; but what its own job gave up stays so until the very same is back.
+            is_seen = secret is not None and (
+                self._is_the_same(record, secret) or (not is_given_up and self.is_of_one_secret(record.ref, secret.ref))
+            )
+            owner = self._owner(record, record, tags_seen(secret) if secret and is_seen else None)
+            if owner not in {None, self.job} and (is_seen or not is_given_up):
+                found.add(record.name)
+        return frozenset(found)
 
-    def _owner(self, record: Record, wanted: Record) -> str | None:
+    def _owner(self, record: Record, wanted: Record, tags: Tags | None = None) -> str | None:
         """The job that has a record, if its rules want `wanted`; of one that is gone the job that has its new name.
 
         That is one which has not worked here since the other did: first one that makes the same of the secret, then one
         that never has, then the one that was away for longest.
         """
         if record.job in self.jobs:
-            return record.job if self.is_claimed_by(self.jobs[record.job], wanted) else None
+            return record.job if self.is_claimed_by(self.jobs[record.job], wanted, tags) else None
         ended = self.worked_at.get(record.job)
         away = {name: self.worked_at.get(name, NEVER) for name in self.jobs}
         heirs = {name: at for name, at in away.items() if at is NEVER or (ended is not None and at < ended)}
-        claiming = [name for name in heirs if self.is_claimed_by(self.jobs[name], wanted)]
+        claiming = [name for name in heirs if self.is_claimed_by(self.jobs[name], wanted, tags)]
         heir = min(claiming, key=lambda name: (not self._makes(name, wanted), heirs[name], name), default=None)
         if heir is None or self._makes(heir, wanted):
             return heir
@@ -188,7 +192,7 @@ class NameClaims:
             if secret.name in rows and rows[secret.name].job != self.job
         )
 
-    def sent_by_another(self, desired: Sequence[DesiredSecret], tags_now: TagsNow) -> dict[str, str]:
+    def sent_by_another(self, desired: Sequence[DesiredSecret], tags_seen: TagsSeen) -> dict[str, str]:
         """Names whose row is another job's that wants them of the very same secret, and which job that is.
 
         Asked of what is wanted, not of what is recorded: the row keeps its old reference as long as its own job waits.
@@ -196,13 +200,16 @@ class NameClaims:
         found = {}
         for secret, record in self._of_other_jobs(desired):
             wanted = replace(record, name=secret.name, ref=secret.ref, pin=secret.pin)
-            owner = self._owner(record, wanted)
+            owner = self._owner(record, wanted, tags_seen(secret))
             # Of another field of its path the name is another secret's, and nobody's to wait for.
-            if owner is None or not self.is_claimed_by(self.jobs[owner], wanted, any_field=False):
-                continue
-            if owner != self.job and (self._is_as_asked(record) or self._takes(owner, wanted, tags_now)):
+            if owner is not None and owner != self.job and self._gives(self.jobs[owner], wanted):
                 found[secret.name] = owner
         return found
+
+    def _gives(self, job: Job, wanted: Record) -> bool:
+        """Does any rule of this job give the name to this very field of the secret, or to all of it as here?"""
+        given = self.names_given(job, wanted)
+        return any((name, pin, ref.field) == (wanted.name, wanted.pin, wanted.ref.field) for name, pin, ref in given)
 
     def wanted_by_others(self, desired: Sequence[DesiredSecret]) -> frozenset[str]:
         """Names of this job whose rows are of jobs that are gone, and that the rules of other jobs give as well."""
@@ -213,37 +220,14 @@ class NameClaims:
                 found |= {secret.name} if self.is_claimed(wanted, except_job=self.job) else set()
         return frozenset(found)
 
-    def _is_as_asked(self, record: Record) -> bool:
-        """Did its own job's last cycle find it as its rules ask? Of a job that is gone nobody asks any more."""
-        return record.status == AS_ASKED and record.job in self.jobs
-
-    def _takes(self, job: str, record: Record, tags_now: TagsNow) -> bool:
-        """Does the job take the record's secret with the tags that this has now, for all that its source tells?"""
-        tags = tags_now(record)
-        return tags is None or self.is_claimed_by(self.jobs[job], record, tags)
-
-    def _is_kept(self, record: Record, owner: str, here: DesiredSecret | None, tags_now: TagsNow) -> bool:
-        """Does the record's owner still want it? `here`: what this cycle sees under its name, for this job.
-
-        Its last cycle says so, unless that is doubtful and the very secret is here, to be asked for its tags.
-        """
-        if self._is_as_asked(record):
-            return True
-        is_here = here is not None and self._is_the_same(record, here)
-        # Of the same secret in another form its tags tell as much; only what its own job gave up is given up for good.
-        other_form = here is not None and self._is_of_one_secret(record.ref, here.ref)
-        if is_here or (other_form and record.status not in GIVEN_UP):
-            return self._takes(owner, record, tags_now)
-        return record.status not in GIVEN_UP
-
-    def _secret_of(self, ref: SecretRef) -> tuple[str, str] | None:
+    def secret_of(self, ref: SecretRef) -> tuple[str, str] | None:
         """Which secret a reference means, in whatever form; None where its place was never learnt."""
         return secret_at(self.mounts.get(ref.source, {}), ref.path)
 
-    def _is_of_one_secret(self, one: SecretRef, other: SecretRef) -> bool:
-        """Are both of one path, or of one secret that they spell or reach in two ways?"""
-        secret = self._secret_of(one)
-        return one.path == other.path or (secret is not None and secret == self._secret_of(other))
+    def is_of_one_secret(self, one: SecretRef, other: SecretRef) -> bool:
+        """Do both mean one secret, however they spell or reach it? Where a place was never learnt the path tells."""
+        first, second = self.secret_of(one), self.secret_of(other)
+        return first == second if first and second else one.path == other.path
 
     def _is_the_same(self, record: Record, secret: DesiredSecret) -> bool:
         """Is it the very secret, perhaps by another name of its source?"""

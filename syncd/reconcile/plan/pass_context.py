@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -42,6 +43,10 @@ class Observed:
     """Is every value read again that a rule was not judged on yet?"""
     planned: Mapping[str, Action] = field(default_factory=dict)
     """What the newest plan wants, by name: before rules, windows, limits, and values that could not be read."""
+
+    def tags_seen(self, wanted: DesiredSecret) -> AbstractSet[tuple[str, str]] | None:
+        """The tags of what is wanted, as the listing of this cycle shows them; None where it shows none of it."""
+        return self.source.tags_of(key_of(wanted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +154,9 @@ def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, ti
     return Standing(
         handover=handover,
         checks=checks,
-        claimed=handover.claimed_by_own_job(observed.desired.all, checks.tags_now),
+        claimed=handover.claimed_by_own_job(observed.desired.all, observed.tags_seen),
         wanted_by_others=handover.wanted_by_others(observed.desired.all),
-        sent_by_another=handover.sent_by_another(observed.desired.all, checks.tags_now),
+        sent_by_another=handover.sent_by_another(observed.desired.all, observed.tags_seen),
         taken_over=taken_over,
         left_behind=left_behind,
         resting=runtime.store.resting_owners(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from syncd.domain import Action, Delete, Plan, Presence, ReadRequests, Record, Update
+from syncd.domain import Action, Delete, DesiredSecret, Plan, Presence, ReadRequests, Record, Update
 from syncd.domain.governance import Facts
 from syncd.domain.job import Job
 from syncd.domain.ports import Target
@@ -20,6 +20,8 @@ from syncd.reconcile.plan.inputs import Evidence, PlannerInput
 from syncd.reconcile.plan.name_claims import Tags
 from syncd.reconcile.plan.pass_context import Observed, PassContext
 from syncd.reconcile.plan.planner import plan
+from syncd.reconcile.plan.site_claims import claims_on_site
+from syncd.reconcile.plan.successors import Successors, Wish
 from syncd.reconcile.plan.unread import with_unread
 from syncd.reconcile.runtime import Runtime
 
@@ -163,6 +165,7 @@ class PlanResolver:
             context.standing.handover,
         )
         names = {desired.name for desired in observed.desired.all}
+        successors = Successors(handover, observed.remote, self._own_wishes())
         presences = {}
         for record in observed.records:
             if record.job != context.job.name or record.name in names:
@@ -172,8 +175,8 @@ class PlanResolver:
                 observed.source.report_suspicious_empty_rule(rule)
             presence, why = presence_of(seen, evidence)
             # The old name of a secret that got a new one stays until the new one is settled.
-            stays = presence is Presence.ORPHAN and handover.why_an_old_name_stays(
-                record, observed.desired, context.standing.checks.tags_now
+            stays = presence is Presence.ORPHAN and (
+                successors.why_it_stays(record) or successors.why_it_cannot_be_made(record, observed.desired.findings)
             )
             presences[record.name] = (Presence.UNKNOWN, stays) if stays else (presence, why)
         return presences
@@ -197,7 +200,29 @@ class PlanResolver:
             checks = context.standing.checks
             return None if checks.is_rolled_back(record) else checks.tags_now(record)
 
-        return context.standing.handover.transfers(context.observed.desired.all, is_gone, tags_now)
+        return context.standing.handover.transfers(context.observed.desired.all, is_gone, tags_now, self._what_follows)
+
+    def _own_wishes(self) -> tuple[Wish, ...]:
+        """What this job wants here."""
+        secret_of = self._context.standing.handover.secret_of
+        return tuple(Wish.of(wanted, secret_of(wanted.ref)) for wanted in self._context.observed.desired.all)
+
+    def _what_follows(self, record: Record, wanted: DesiredSecret) -> str:
+        """Why what stands under a name may not make place for what is wanted there; empty if it may."""
+        context, handover, own = self._context, self._context.standing.handover, self._own_wishes()
+        remote = context.observed.remote
+        # Of the same secret in another form only what is wanted as it was has to be elsewhere.
+        is_kept = handover.is_of_one_secret(record.ref, wanted.ref)
+        ours = Successors(handover, remote, own)
+        why = ours.why_it_stays(record, same_content=is_kept)
+        if why := why or ours.why_it_cannot_be_made(record, context.observed.desired.findings):
+            return why
+        # Other jobs are listed only now: a name that passes is rare.
+        claims = claims_on_site(context.runtime, context.target, except_job=context.job.name)
+        if why := Successors(handover, remote, (*own, *claims.wishes)).why_it_stays(record, same_content=is_kept):
+            return why
+        tags, secret = context.standing.checks.tags_now(record), handover.secret_of(record.ref)
+        return "" if is_kept else claims.objection_to_going(record.ref.path, secret, tags)
 
     def _confirm(self, deletes: Sequence[Delete]) -> None:
         """Ask source and site once more of each deletion that is due; what they do not confirm is kept back."""
@@ -210,7 +235,8 @@ class PlanResolver:
             context.standing.checks,
         )
         observed = context.observed
-        seen, objections, wanted = look.confirm(deletes, observed.source.evidence, self._presence, observed.remote)
+        evidence, own = observed.source.evidence, self._own_wishes()
+        seen, objections, wanted = look.confirm(deletes, evidence, self._presence, observed.remote, own)
         self._presence |= seen
         names = frozenset(action.name for action in deletes)
         self._confirmed = _Confirmed(names=names, wanted_elsewhere=wanted, objections=objections)

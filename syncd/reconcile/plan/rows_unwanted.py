@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from syncd.domain import Delete, FindingKind, Pending, Presence, Record, RemoteSecret
-from syncd.domain.write_window import Change, judge
+from syncd.domain.write_window import is_as_left
 from syncd.reconcile.plan.builder import NOTHING, Row, Verdict, act, note, probe_by_id, report, rests, tried_recently
 from syncd.reconcile.plan.theirs import with_known_change
 
@@ -167,8 +167,6 @@ def obstacle_to_deletion(record: Record, listed: RemoteSecret | None, now: datet
         return f"it was renamed to {listed.name} at Wix"
     if listed.description != record.description:
         return "its description was changed at Wix"
-    # A site that tells no dates has none that could speak against it.
-    untold = listed.updated_at is None and record.pinned_at is None
-    if record.theirs or (judge(record, listed.updated_at) is not Change.OURS and not untold):
+    if not is_as_left(record, listed):
         return "it was changed at Wix by somebody else"
     return ""

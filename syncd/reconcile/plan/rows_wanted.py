@@ -123,7 +123,7 @@ def _kept_by_its_job(desired: DesiredSecret, record: Record, sender: str) -> Ver
     if is_there and record.version == desired.version and is_known:
         return report(FindingKind.UNCHANGED, desired, f"job {sender} sends it")
     if is_there and record.version == desired.version:
-        return report(FindingKind.BEHIND, desired, f"job {sender} sends it, and what the site holds is not its version")
+        return report(FindingKind.BEHIND, desired, f"job {sender} sends it, and what the site holds is not known")
     return report(FindingKind.BEHIND, desired, f"job {sender} sends it, and has not yet")
 
 

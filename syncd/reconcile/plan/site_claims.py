@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from syncd.domain import FindingKind, PathState, Rule, SecretRef
 from syncd.domain.job import Job
 from syncd.domain.naming import could_name, selects_path, wix_name
-from syncd.domain.places import secret_at
+from syncd.domain.places import secret_at, spellings
 from syncd.domain.ports import Target
 from syncd.errors import BadName, SyncdError
 from syncd.reconcile.desired.desired_state import build_desired_state
 from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.observe.source_observer import SourceObserver
 from syncd.reconcile.plan.absence import empty_rules
-from syncd.reconcile.plan.handover import Wish
+from syncd.reconcile.plan.name_claims import Tags
+from syncd.reconcile.plan.successors import Secret, Wish
 from syncd.reconcile.runtime import Runtime
 
 
@@ -35,14 +35,25 @@ class BlindJob:
     """Paths that it lists and could not read, whose fields may be any."""
     gone: frozenset[str] = frozenset()
     """Paths that its source, asked for each, says are gone."""
-    known: frozenset[str] = frozenset()
-    """Paths of which the ledger or its listing tells what it makes."""
+    open_rules: tuple[Rule, ...] = ()
+    """Rules that could not be listed completely."""
+    told: frozenset[str] = frozenset()
+    """Paths that it lists, and of which it is known what it makes."""
+    doubtful: frozenset[str] = frozenset()
+    """Paths of which it lists or expects something, and that could not be read or named."""
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    """Those of its source."""
 
-    def may_rename(self, path: str, tags: AbstractSet[tuple[str, str]] | None) -> bool:
-        """Could it give the secret of this path a name that nobody knows yet? `tags`: None where they are not known."""
-        if path in self.known or path in self.gone:
-            return False
-        return any(selects_path(rule, path) and (tags is None or set(rule.tags) <= tags) for rule in self.rules)
+    def may_rename(self, path: str, secret: Secret | None, tags: Tags | None) -> bool:
+        """Could it give this secret a name that nobody knows? `tags`: those that it has now; None: not known."""
+        called = spellings(path, secret, self.mounts, (rule.path.text for rule in self.rules))
+        rules = [rule for rule in self.rules if tags is None or set(rule.tags) <= tags]
+        return any(
+            (item in self.doubtful or (rule in self.open_rules and item not in self.told))
+            for item in called
+            for rule in rules
+            if selects_path(rule, item)
+        )
 
     def may_want(self, name: str, path: str, profile: str) -> bool:
         """Could it want the name of a secret that came from this path?"""
@@ -67,10 +78,12 @@ class SiteClaims:
     wishes: tuple[Wish, ...] = ()
     """What gets those names, as far as it was seen."""
 
-    def objection_to_going(self, path: str, tags: AbstractSet[tuple[str, str]] | None) -> str:
-        """Which job may give the secret of this path another name, which nobody can tell now; else empty."""
-        blind = next((job for job in self.blind_jobs if job.may_rename(path, tags)), None)
-        return f"job {blind.job} may give it another name, and cannot be listed: {blind.cause}" if blind else ""
+    def objection_to_going(self, path: str, secret: Secret | None, tags: Tags | None) -> str:
+        """Which job may give a secret another name, and why nobody can tell now; empty if none may."""
+        blind = next((job for job in self.blind_jobs if job.may_rename(path, secret, tags)), None)
+        if blind is None:
+            return ""
+        return f"job {blind.job} may give it another name, and cannot be listed completely: {blind.cause}"
 
     def objection(self, name: str, path: str) -> str:
         """Why this name may not be deleted now: which job may want it, and why that is not known; else empty."""
@@ -100,18 +113,20 @@ def claims_on_site(
         # What cannot be listed now is judged by what was read before, so that one broken job does not hold up a whole
         # site.
         states = runtime.store.known_paths(job.source)
-        by_ledger = list(_wishes_by_ledger(runtime, job, target.profile, paths_gone))
-        wishes += by_ledger
         blind.append(
             BlindJob(
                 job=job.name,
                 cause=seen.cause,
-                names=frozenset(wish.name for wish in (*seen.wishes, *by_ledger)),
+                names=frozenset(_names_by_ledger(runtime, job, target.profile, paths_gone))
+                | {wish.name for wish in seen.wishes},
                 rules=job.rules,
                 unknown_rules=tuple(r for r in job.rules if not any(_is_of(r, *key) for key in states)),
                 unread=seen.unread,
                 gone=paths_gone,
-                known=frozenset(wish.ref.path for wish in (*seen.wishes, *by_ledger)),
+                open_rules=job.rules if seen.open_rules is None else seen.open_rules,
+                told=seen.told,
+                doubtful=seen.doubtful,
+                mounts=runtime.store.known_mounts(job.source),
             )
         )
     return SiteClaims(names=frozenset(names), blind_jobs=tuple(blind), profile=target.profile, wishes=tuple(wishes))
@@ -125,6 +140,10 @@ class _Seen:
     cause: str = ""
     """Why that may not be all; empty where it is."""
     unread: tuple[tuple[Rule, str], ...] = ()
+    open_rules: tuple[Rule, ...] | None = None
+    """Rules that were not listed as one can believe; None: nothing was."""
+    told: frozenset[str] = frozenset()
+    doubtful: frozenset[str] = frozenset()
 
 
 def _seen(runtime: Runtime, job: Job, target: Target, gone: frozenset[str]) -> _Seen:
@@ -153,11 +172,16 @@ def _seen(runtime: Runtime, job: Job, target: Target, gone: frozenset[str]) -> _
     if evidence.rolled_back and not causes:
         causes = [f"{min(evidence.rolled_back)} is rolled back, and its newest version was not looked at"]
     unread = ((rule, path) for path, pin in sorted(evidence.not_known) for rule in job.rules if _is_of(rule, path, pin))
-    mounts = {listed.mount: listed.mount_id for listed in evidence.snapshots.values()}
+    mounts = {listed.mount: listed.mount_id for listed in evidence.snapshots.values() if listed.mount_id}
+    doubtful = {path for path, _ in evidence.not_known} | set(unlisted)
+    doubtful |= {finding.ref.path for finding in desired.findings if finding.kind is FindingKind.FAILED and finding.ref}
     return _Seen(
-        wishes=tuple(Wish(wanted.name, wanted.ref, secret_at(mounts, wanted.ref.path)) for wanted in desired.all),
+        wishes=tuple(Wish.of(wanted, secret_at(mounts, wanted.ref.path)) for wanted in desired.all),
         cause=next(iter(causes), ""),
         unread=tuple(unread),
+        open_rules=tuple(rule for rule in job.rules if not evidence.is_complete(rule)),
+        told=frozenset(path for path, _ in evidence.listed) - doubtful,
+        doubtful=frozenset(doubtful),
     )
 
 
@@ -165,24 +189,22 @@ def _is_of(rule: Rule, path: str, pin: str) -> bool:
     return rule.pin == pin and selects_path(rule, path)
 
 
-def _wishes_by_ledger(runtime: Runtime, job: Job, profile: str, gone: frozenset[str]) -> Iterator[Wish]:
+def _names_by_ledger(runtime: Runtime, job: Job, profile: str, gone: frozenset[str]) -> Iterator[str]:
     """The names that the rules give to what the ledger knows of their paths, but for those that are gone."""
     mounts = runtime.store.known_mounts(job.source)
     for (path, pin), state in runtime.store.known_paths(job.source).items():
         mount = max((mounted for mounted in mounts if path.startswith(mounted)), key=len, default="").strip("/")
         for rule in job.rules:
             if _is_of(rule, path, pin) and path not in gone:
-                for name, ref in _names_of(rule, state, mount, profile):
-                    yield Wish(name, ref, secret_at(mounts, path))
+                yield from _names_of(rule, state, mount, profile)
 
 
-def _names_of(rule: Rule, state: PathState, mount: str, profile: str) -> Iterator[tuple[str, SecretRef]]:
+def _names_of(rule: Rule, state: PathState, mount: str, profile: str) -> Iterator[str]:
     fields = state.fields or ()
     chosen = (None,) if rule.field is None else fields if rule.field == "*" else (rule.field,)
-    for field in chosen:
-        ref = SecretRef(source=state.source, path=state.path, field=field)
+    for name in chosen:
         try:
-            yield wix_name(rule, ref, mount, profile), ref
+            yield wix_name(rule, SecretRef(source=state.source, path=state.path, field=name), mount, profile)
         # Wix takes no secret of such a name, so there is none here that it could claim.
         except BadName:
             continue

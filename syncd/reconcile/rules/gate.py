@@ -194,7 +194,7 @@ def _denied(action: Create | Update, hit: Hit) -> Iterator[Finding]:
     hint = f"mend it at the source, or see the rule: syncd rules --id {hit.rule.id}"
     ref = action.desired.ref
     if action.record is not None and action.record.remote_id is not None:
-        said = f"not sent, {why}"
+        said = f"not sent, {why}{not_there(action)}"
         yield Finding(kind=FindingKind.BEHIND, name=action.name, ref=ref, message=said, hint=hint, rule=hit.rule.id)
         return
     yield Finding(
@@ -206,7 +206,15 @@ def _waiting(action: Action, objection: str) -> Finding:
     if isinstance(action, Delete):
         message = f"{action.reason}; not sent: {objection}"
         return Finding(kind=action.kind, name=action.name, ref=action.record.ref, message=message)
-    return Finding(kind=FindingKind.BEHIND, name=action.name, ref=action.desired.ref, message=f"not sent: {objection}")
+    message = f"not sent: {objection}{not_there(action)}"
+    return Finding(kind=FindingKind.BEHIND, name=action.name, ref=action.desired.ref, message=message)
+
+
+def not_there(action: Action) -> str:
+    """What an update that is kept back leaves as it is at Wix: nothing under its name, as far as the listing tells."""
+    if not isinstance(action, Update) or action.reason not in {Reason.RENAMED, Reason.UNLISTED}:
+        return ""
+    return f"; the site has nothing of this name now: {action.reason}"
 
 
 def drift_behind(action: Action) -> Iterator[Finding]:

@@ -250,6 +250,7 @@ class AwsSource:
             updated_at=date_of(secret.get("LastChangedDate")),
             pin=rule.pin,
             owner=tags_of(secret).get(self._owner_key, ""),
+            tags=frozenset(tags_of(secret).items()),
         )
 
     def read(self, entries: Sequence[SourceEntry]) -> Iterator[ReadResult]:

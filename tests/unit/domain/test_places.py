@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syncd.domain.places import place_of, secret_at
+from syncd.domain.places import place_of, secret_at, spellings
 
 MINE, THEIRS = "eu-west-1:111111111111", "eu-west-1:999999999999"
 ACCOUNT = {"account": MINE}
@@ -36,3 +36,22 @@ def test_a_path_lies_in_one_place(
     mounts: dict[str, str], path: str, place: str, secret: tuple[str, str] | None
 ) -> None:
     assert place_of(mounts, path) == place and secret_at(mounts, path) == secret
+
+
+@pytest.mark.parametrize(
+    ("path", "secret", "mounts", "named", "called"),
+    [
+        ("kv/x", ("one", "x"), VAULT, (), {"kv/x"}),
+        ("kv/x", ("one", "x"), {"moved/": "one"}, (), {"kv/x", "moved/x"}),
+        ("kv/x", ("one", "x"), {"kv/": "another"}, (), set()),
+        ("kv/x", None, {"kv/": "another"}, (), {"kv/x"}),
+        ("app/x", (MINE, "app/x"), ACCOUNT, (OF_MINE, OF_THEIRS), {"app/x", OF_MINE}),
+        (OF_MINE, (MINE, "app/x"), ACCOUNT, (), {"app/x", OF_MINE}),
+        (OF_THEIRS, (THEIRS, "app/x"), ACCOUNT, (), {OF_THEIRS}),
+        ("app/x", None, {}, (OF_MINE, OF_THEIRS), {"app/x", OF_MINE, OF_THEIRS}),
+    ],
+)
+def test_what_a_secret_may_be_called(
+    path: str, secret: tuple[str, str] | None, mounts: dict[str, str], named: tuple[str, ...], called: set[str]
+) -> None:
+    assert spellings(path, secret, mounts, named) == called

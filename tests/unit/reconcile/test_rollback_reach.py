@@ -44,8 +44,8 @@ def reached(asked: tuple[str, str], *jobs: Job, rows: tuple[Record, ...] = ()) -
         # through a second entry, which may mount it elsewhere; never through another Vault
         (("vault", "kv/a"), job("j", "second", "team/kv/*"), "team/kv/a"),
         (("vault", "kv/a"), job("j", "elsewhere", "kv/*"), ""),
-        # of a place that was never learnt nothing is held while the source of the path is configured
-        (("vault", "kv/a"), job("j", "new", "kv/*"), ""),
+        # an entry that no cycle has used may lead there
+        (("vault", "kv/a"), job("j", "new", "kv/*"), "kv/a"),
         # a source that no job has any more: by its place, or where that was never learnt by its path
         (("gone", "kv/a"), job("j", "second", "team/kv/*"), "team/kv/a"),
         (("gone", "kv/a"), job("j", "elsewhere", "kv/*"), ""),

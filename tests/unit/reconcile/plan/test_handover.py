@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from syncd.domain import DesiredSecret, Finding, FindingKind, Glob, Pending, Record, Rule, SecretRef
+from syncd.domain import DesiredSecret, Glob, Record, Rule, SecretRef
 from syncd.domain.job import Job, Limit, Limits, Policies
 from syncd.domain.value_templates import versioned
 from syncd.reconcile.desired.desired_state import DesiredState
-from syncd.reconcile.plan.handover import Handover, Wish
+from syncd.reconcile.plan.handover import Handover
 
 A, B = SecretRef(source="vault", path="secret/a", field="k"), SecretRef(source="vault", path="secret/b", field="k")
 
@@ -48,15 +48,20 @@ def handover(*records: Record, jobs: tuple[Job, ...] = ()) -> Handover:
 NEVER, ALWAYS = (lambda _record: False), (lambda _record: True)
 
 
-def untold(_: Record) -> None:
+def untold(_: Record | DesiredSecret) -> None:
     """The source cannot tell tags."""
 
 
-def untagged(_: Record) -> frozenset[tuple[str, str]]:
+def nothing(_: Record, _wanted: DesiredSecret) -> str:
+    """Nothing follows that is not there yet."""
+    return ""
+
+
+def untagged(_: Record | DesiredSecret) -> frozenset[tuple[str, str]]:
     return frozenset()
 
 
-def tagged(_: Record) -> frozenset[tuple[str, str]]:
+def tagged(_: Record | DesiredSecret) -> frozenset[tuple[str, str]]:
     return frozenset({("team", "x")})
 
 
@@ -105,39 +110,25 @@ def test_what_a_job_that_is_gone_leaves(
 )
 def test_a_name_that_is_claimed(old: Record, gone: Any, tags: Any, free: bool, blocked: bool) -> None:
     jobs = (job("one", "secret/*", tags=tuple(tagged(old))),)
-    found = handover(old, jobs=jobs).transfers([desired("a", B)], gone, tags)
+    found = handover(old, jobs=jobs).transfers([desired("a", B)], gone, tags, nothing)
     assert ("a" in found.free, "a" in found.blocked) == (free, blocked)
 
 
-def test_a_name_waits_for_the_new_name_of_its_old_reference() -> None:
-    rules = (job("one", "secret/*", "NEW_{basename}"),)
-    old = record("b", A)
-    assert "NEW_a" in handover(old, jobs=rules).transfers([desired("b", B)], NEVER, untold).blocked["b"]
-    settled = handover(old, record("NEW_a", A), jobs=rules).transfers([desired("b", B)], NEVER, untold)
-    assert settled.free == {"b"}
-    unverified = handover(old, record("NEW_a", A, unverified=True), jobs=rules)
-    assert "b" in unverified.transfers([desired("b", B)], NEVER, untold).blocked
+@pytest.mark.parametrize("tags", [untold, untagged, tagged])
+def test_a_name_waits_for_what_follows_its_old_reference(tags: Any) -> None:
+    """By whichever rule it leaves: whatever the tags, the last question is what follows."""
+    mine = job("one", "secret/b", "b")
+    theirs = job("two", "secret/*", "b", tags=(("team", "y"),))
+    both = handover(record("b", A, job="two"), jobs=(mine, theirs))
+    waits = both.transfers([desired("b", B)], NEVER, tags, lambda _record, _wanted: "Y_a is not there yet")
+    assert "b" not in waits.free and ("b" in waits.blocked) is (tags is not untold)
+    assert ("b" in both.transfers([desired("b", B)], NEVER, tags, nothing).free) is (tags is not untold)
+    assert "b" in both.transfers([desired("b", B)], ALWAYS, tags, lambda _record, _wanted: "Y_a").free
 
 
-@pytest.mark.parametrize("change", [{"unverified": True}, {"pending": Pending.UPDATE}, {"remote_id": None}, {"ref": B}])
-def test_what_is_not_settled(change: dict[str, Any]) -> None:
-    assert handover(record("a")).is_settled("a", A, "")
-    assert not handover(replace(record("a"), **change)).is_settled("a", A, "")
-
-
-def test_an_old_name_stays_until_its_followers_are_settled() -> None:
-    old, new = record("OLD"), desired("NEW_a", A)
-    rules = (job("one", "secret/*", "NEW_{basename}"),)
-    assert "NEW_a" in handover(old, jobs=rules).why_an_old_name_stays(old, wanting(new), untold)
-    assert handover(old, record("NEW_a"), jobs=rules).why_an_old_name_stays(old, wanting(new), untold) == ""
-
-
-def test_an_old_name_stays_where_its_new_one_cannot_be_made() -> None:
-    old = record("OLD")
-    failed = Finding(kind=FindingKind.FAILED, name="x", ref=A)
-    one = handover(old, jobs=(job("one", "none/*"),))
-    assert "cannot be made" in one.why_an_old_name_stays(old, wanting(findings=[failed]), untold)
-    assert one.why_an_old_name_stays(old, wanting(), untold) == ""
+def test_another_pin_of_a_reference_follows_nothing() -> None:
+    one = handover(record("a", pin="3"))
+    assert "a" in one.transfers([desired("a", A)], NEVER, untold, lambda _record, _wanted: "never asked").free
 
 
 FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -186,43 +177,38 @@ def two_teams(*records: Record, me: str = "one", **more: Any) -> Handover:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("status", ["held", "quarantined", "unverified", "behind", "orphan", "missing", "pending", ""])
+STATUSES = ["synced", "held", "quarantined", "unverified", "behind", "orphan", "missing", "pending", ""]
+
+
+@pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize(("tags", "is_theirs"), [(tagged, False), (untagged, False), (untold, True)])
-def test_a_row_that_rests_is_asked_for_its_tags(status: str, tags: Any, is_theirs: bool) -> None:
-    """Job two had it, and the secret is job one's by its tags."""
+def test_the_tags_of_a_secret_that_is_seen_tell_whose_it_is(status: str, tags: Any, is_theirs: bool) -> None:
+    """Job two had it, whatever became of its row; the listing shows the secret, with its tags."""
     both = two_teams(record("a", job="two", status=status))
     wanted = [desired("a", A)]
     assert (both.claimed_by_own_job(wanted, tags) == {"a"}) is is_theirs
     assert (both.sent_by_another(wanted, tags) == {"a": "two"}) is is_theirs
 
 
-def never_asked(_: Record) -> None:
-    raise AssertionError("a source was asked, though the answer changes nothing")
+@pytest.mark.parametrize("status", STATUSES)
+def test_what_is_not_seen_stays_with_its_job_until_that_gives_it_up(status: str) -> None:
+    both = two_teams(record("a", job="two", status=status))
+    assert (both.claimed_by_own_job([], untold) == {"a"}) is (status not in {"missing", "orphan"})
 
 
-def test_what_its_own_job_found_as_asked_is_its_own() -> None:
-    both = two_teams(record("a", job="two", status="synced"))
-    assert both.claimed_by_own_job([desired("a", A)], never_asked) == {"a"}
-    assert both.sent_by_another([desired("a", A)], never_asked) == {"a": "two"}
-
-
-def test_a_name_waits_for_no_name_that_the_secrets_tags_do_not_give_it() -> None:
-    old = record("b", A)
-    jobs = (job("one", "secret/b", "b"), job("two", "secret/*", "INV_{basename}", tags=(("sync", "wix"),)))
-    both = handover(old, jobs=jobs)
-    assert "b" in both.transfers([desired("b", B)], NEVER, untagged).free
-    assert "INV_a" in both.transfers([desired("b", B)], NEVER, untold).blocked["b"]
-    assert both.why_an_old_name_stays(old, wanting(), untagged) == ""
-    assert "INV_a" in both.why_an_old_name_stays(old, wanting(), untold)
-
-
-def test_two_fields_of_one_path_under_one_name_are_no_same_secret() -> None:
-    other = replace(A, field="webhook")
-    one = replace(job("one", "secret/a", "STRIPE").rules[0], field="webhook")
-    jobs = (replace(job("one", "secret/a"), rules=(one,)), job("two", "secret/a", "STRIPE"))
-    both = handover(record("STRIPE", A, job="two", status="synced"), jobs=jobs)
-    assert both.sent_by_another([desired("STRIPE", other)], untold) == {}
-    assert both.claimed_by_own_job([desired("STRIPE", other)], untold) == {"STRIPE"}
+@pytest.mark.parametrize(("mine", "theirs"), [("webhook", "k"), ("webhook", None), (None, "k")])
+def test_two_parts_of_one_secret_under_one_name_are_no_same_secret(mine: str | None, theirs: str | None) -> None:
+    """Neither sends what the other one waits for: that is a conflict, and no patience helps."""
+    jobs = [
+        replace(
+            job(name, "secret/a", "STRIPE"), rules=(replace(job(name, "secret/a", "STRIPE").rules[0], field=field),)
+        )
+        for name, field in (("one", mine), ("two", theirs))
+    ]
+    both = handover(record("STRIPE", replace(A, field=theirs), job="two", status="synced"), jobs=tuple(jobs))
+    wanted = [desired("STRIPE", replace(A, field=mine))]
+    assert both.sent_by_another(wanted, untold) == {} and both.claimed_by_own_job(wanted, untold) == {"STRIPE"}
+    assert both.sent_by_another([desired("STRIPE", replace(A, field=theirs))], untold) == {"STRIPE": "two"}
 
 
 T = datetime(2026, 11, 1, tzinfo=UTC)
@@ -253,53 +239,22 @@ def test_a_gone_jobs_secret_waits_for_no_heir_that_its_tags_do_not_name(tags: An
     assert (both.claimed_by_own_job([desired("a", A)], tags) == {"a"}) is waits
 
 
-HERE, THERE = ("uuid", "a"), ("other", "a")
-"""Which secret a path means."""
-
-
-@pytest.mark.parametrize(
-    ("old", "wishes", "settled", "waits_for"),
-    [
-        # another form follows: a field, all fields, the whole
-        (None, [Wish("Y", replace(A, field="p"), HERE)], (), "Y"),
-        (None, [Wish("Y", replace(A, field="p"), HERE)], ("Y",), ""),
-        (None, [Wish("U", replace(A, field="u"), HERE), Wish("P", replace(A, field="p"), HERE)], ("U",), "P"),
-        ("k", [Wish("Y", replace(A, field=None), HERE)], (), "Y"),
-        # where any job makes the same form, that one follows, and the others follow nothing
-        ("k", [Wish("Y", A, HERE), Wish("P", replace(A, field="p"), HERE)], ("Y",), ""),
-        ("k", [Wish("Y", A, HERE), Wish("P", replace(A, field="p"), HERE)], ("P",), "Y"),
-        # by another spelling, or through another entry
-        ("k", [Wish("Y", SecretRef(source="second", path="other/a", field="k"), HERE)], (), "Y"),
-        ("k", [Wish("Y", SecretRef(source="second", path="secret/a", field="k"), None)], (), "Y"),
-        # of another place it is another secret
-        ("k", [Wish("Y", SecretRef(source="second", path="secret/a", field="k"), THERE)], (), ""),
-        ("k", [Wish("Y", B, ("uuid", "b"))], (), ""),
-        # its own name is asked elsewhere
-        ("k", [Wish("X", A, HERE)], (), ""),
-    ],
-)
-def test_what_follows_an_old_name(
-    old: str | None, wishes: list[Wish], settled: tuple[str, ...], waits_for: str
-) -> None:
-    row = record("X", replace(A, field=old))
-    sent = [record(wish.name, wish.ref, job="two") for wish in wishes if wish.name in settled]
-    assert handover(row, *sent).unsettled_wish(row, wishes) == waits_for
-
-
-@pytest.mark.parametrize(
-    "change", [{"remote_id": None}, {"pending": Pending.UPDATE}, {"unverified": True}, {"ref": B}, {"ref": replace(A, field="z")}]
-)  # fmt: skip
-def test_what_is_not_settled_is_waited_for(change: dict[str, Any]) -> None:
-    row = record("X", replace(A, field=None))
-    sent = replace(record("Y", replace(A, field="p"), job="two"), **change)
-    assert handover(row, sent).unsettled_wish(row, [Wish("Y", replace(A, field="p"), HERE)]) == "Y"
-
-
 def test_a_name_in_another_form_passes_to_the_job_whose_tag_it_has() -> None:
     """Its own rule is the one that takes it over; the other job's lost its tags."""
     old = record("a", replace(A, field="z"), job="two", status="orphan")
     one, two = (job(name, "secret/*", tags=(("team", team),)) for name, team in (("one", "x"), ("two", "y")))
     both = handover(old, jobs=(one, replace(two, rules=(replace(two.rules[0], field="z"),))))
-    assert "a" in both.transfers([desired("a", A)], NEVER, tagged).free
-    assert "a" not in both.transfers([desired("a", A)], NEVER, untold).free
+    assert "a" in both.transfers([desired("a", A)], NEVER, tagged, nothing).free
+    assert "a" not in both.transfers([desired("a", A)], NEVER, untold, nothing).free
     assert both.claimed_by_own_job([desired("a", A)], tagged) == frozenset()
+
+
+def test_two_jobs_that_take_it_over_do_not_wait_for_one_another() -> None:
+    """Both have the new tag, and make the same of it."""
+    one, two, three = (job(name, "secret/*", tags=(("team", team),)) for name, team in zip(
+        ("one", "two", "three"), "xyx", strict=True))  # fmt: skip
+    old = record("a", replace(A, field="z"), job="two", status="orphan")
+    jobs = {item.name: item for item in (one, replace(two, rules=(replace(two.rules[0], field="z"),)), three)}
+    for me in ("one", "three"):
+        both = replace(handover(old, jobs=tuple(jobs.values())), job=me)
+        assert "a" in both.transfers([replace(desired("a", A), job=me)], NEVER, tagged, nothing).free

@@ -1,0 +1,99 @@
+"""What follows a secret that is to leave its name: it goes once that is at Wix. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from syncd.domain import DesiredSecret, Finding, FindingKind, Record, RemoteSecret, SecretRef
+from syncd.domain.plan import NOT_SETTLED
+from syncd.domain.value_templates import form_in
+from syncd.domain.write_window import is_as_left
+from syncd.reconcile.plan.name_claims import NameClaims
+
+Secret = tuple[str, str]
+"""Which secret a path means; see `places.secret_at`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A name that a job gives to what it sees at its source now."""
+
+    name: str
+    ref: SecretRef
+    pin: str
+    form: str
+    """Which template or encoding makes it, as `form_in` tells it."""
+    secret: Secret | None
+    """Which secret it is of, by the place that was listed; None where that was not told."""
+
+    @classmethod
+    def of(cls, wanted: DesiredSecret, secret: Secret | None) -> Wish:
+        """What a job wants, of this secret."""
+        return cls(wanted.name, wanted.ref, wanted.pin, form_in(wanted.version), secret)
+
+    @property
+    def content(self) -> tuple[str | None, str, str]:
+        """What of the secret it holds: which field, which pinned version, in which form."""
+        return self.ref.field, self.pin, self.form
+
+
+class Successors:
+    """What jobs want on a site, by secret, and what the site holds of it."""
+
+    def __init__(self, claims: NameClaims, remote: Iterable[RemoteSecret], wishes: Iterable[Wish]) -> None:
+        self._claims = claims
+        self._listed: Mapping[str, RemoteSecret] = {secret.id: secret for secret in remote}
+        self._by_secret, self._by_path = defaultdict[Secret, list[Wish]](list), defaultdict[str, list[Wish]](list)
+        for wish in wishes:
+            self._by_path[wish.ref.path].append(wish)
+            if wish.secret is not None:
+                self._by_secret[wish.secret].append(wish)
+
+    def why_it_stays(self, record: Record, *, same_content: bool = False) -> str:
+        """Which name that follows is not at Wix yet; empty if what stands under the record's may go.
+
+        All that get the same of the secret follow; where none does, all that get anything of it, but with
+        `same_content`.
+        """
+        of_it = [wish for wish in self._wishes_of(record) if wish.name.casefold() != record.name.casefold()]
+        content = record.ref.field, record.pin, form_in(record.version)
+        successors = [wish for wish in of_it if wish.content == content] or ([] if same_content else of_it)
+        unsettled = (wish.name for wish in successors if not self._is_settled(wish, record))
+        return next((NOT_SETTLED.format(name) for name in unsettled), "")
+
+    def why_it_cannot_be_made(self, record: Record, findings: Iterable[Finding]) -> str:
+        """Why a new name of the secret may be missing: one of it failed, which may be that; else empty."""
+        failed = [finding.ref for finding in findings if finding.ref and finding.kind is FindingKind.FAILED]
+        # A path that failed as a whole may hold this very field; one whose new name is known does not.
+        is_mapped = any(wish.ref.field == record.ref.field for wish in self._wishes_of(record))
+        may_be_it = (not is_mapped and self._claims.is_of_one_secret(ref, record.ref) for ref in failed)
+        return "its path's new name cannot be made" if record.ref in failed or any(may_be_it) else ""
+
+    def _wishes_of(self, record: Record) -> list[Wish]:
+        """What is wanted of a record's secret, in any form."""
+        secret, by_path = self._claims.secret_of(record.ref), self._by_path[record.ref.path]
+        if secret is None:
+            return by_path
+        # Where both places are known, they tell, however the path is spelled.
+        return [*self._by_secret[secret], *(wish for wish in by_path if wish.secret is None)]
+
+    def _is_settled(self, wish: Wish, record: Record) -> bool:
+        """Does the site hold this of the secret under this name, as new as what is to go, and as we left it?"""
+        row = self._claims.records.get(wish.name)
+        if row is None or (row.ref.field, row.pin, form_in(row.version)) != wish.content:
+            return False
+        if row.ref != wish.ref and (wish.secret is None or self._claims.secret_of(row.ref) != wish.secret):
+            return False
+        # With a lost answer nobody knows whether the site holds it.
+        is_known = row.remote_id is not None and row.pending is None and not row.unverified
+        return is_known and _is_as_new(row, record) and is_as_left(row, self._listed.get(str(row.remote_id)))
+
+
+def _is_as_new(row: Record, record: Record) -> bool:
+    """Does a row hold a version at least as new as another's of the same secret?"""
+    # Of two versions nothing tells which is newer (AWS, KV v1); but each write brings the newest of its time.
+    if row.version.partition("~")[0] == record.version.partition("~")[0] or record.last_synced_at is None:
+        return True
+    return row.last_synced_at is not None and row.last_synced_at >= record.last_synced_at
