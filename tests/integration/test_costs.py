@@ -30,6 +30,7 @@ from syncd.sandbox.wix_site import Refusal
 from syncd.telemetry.events import Events
 from tests.fakes import FakeClock
 from tests.lab import AWS_ENVIRON, Bao, Lab
+from tests.support.policies import closed
 
 DAY = timedelta(days=1)
 
@@ -194,3 +195,37 @@ def test_a_day_of_cycles_does_not_grow(lab: Lab, bao: Bao) -> None:
             tracemalloc.stop()
     assert sizes[2][0] - sizes[0][0] < 150_000, f"bytes held after 96, 192 and 288 cycles: {sizes}"
     assert sizes[2][1] - sizes[0][1] <= 1 + 192 // 40, f"pages of the ledger: {sizes}"
+
+
+@pytest.mark.parametrize(
+    "rests", ["nothing", "orphans that are kept", "merged names that are held", "merged names of a closed window"]
+)
+def test_whose_a_name_is_costs_no_request(
+    lab: Lab, aws: Any, aws_url: str, monkeypatch: pytest.MonkeyPatch, rests: str
+) -> None:
+    """Tags come with the listing: an idle cycle of two jobs with one glob lists, and asks for none of eight secrets."""
+    for name, value in AWS_ENVIRON.items():
+        monkeypatch.setenv(name, value)
+    lab.aws(aws_url)
+    for number in range(8):
+        tags = [{"Key": "team", "Value": "x"}, {"Key": "all", "Value": "yes"}]
+        aws.create_secret(Name=f"p/{number}", SecretString="1", Tags=tags)
+    lab.job("one", "aws", {"path": "p/*", "tags": {"team": "x"}, "name": "{basename}"})
+    lab.job("two", "aws", {"path": "p/*", "tags": {"all": "yes"}, "name": "{basename}"})
+    assert lab.run("sync").code == 0
+    if rests == "orphans that are kept":
+        lab.config["jobs"]["one"]["secrets"][0]["path"] = "p/0"
+        lab.config["jobs"]["two"]["secrets"][0] |= {"tags": {"team": "none"}, "name": "INV_{basename}"}
+    elif rests == "merged names that are held":
+        lab.config["rules"] = [{"id": "r", "job": "one", "then": "hold"}]
+    elif "window" in rests:
+        lab.config["jobs"]["one"]["windows"] = {"allow": closed()}
+    if rests.startswith("merged"):
+        for number in range(8):
+            aws.put_secret_value(SecretId=f"p/{number}", SecretString="2")
+    lab.run("sync")
+    lab.run("sync")
+    with simulated(lab, FakeClock()) as (app, calls):
+        for job in app.runtime.jobs.values():
+            sync_job(app.runtime, job, Run(holder="idle", wait=timedelta(0)))
+    assert calls["aws"] <= 3, calls

@@ -16,7 +16,10 @@ from syncd.reconcile.plan.pass_context import PassContext
 from syncd.reconcile.rules.across_sites import SiteSeen, across_sites
 from syncd.reconcile.rules.gate import Gate, Releases, drift_behind, held_action, is_finishing, not_there, rule_findings
 
-UNDECIDED = {FindingKind.UNKNOWN, FindingKind.UNVERIFIED, FindingKind.FAILED, FindingKind.MISSING, FindingKind.ORPHAN}
+UNDECIDED = {
+    FindingKind.UNKNOWN, FindingKind.UNVERIFIED, FindingKind.FAILED, FindingKind.MISSING, FindingKind.ORPHAN,
+    FindingKind.FROZEN, FindingKind.QUARANTINED, FindingKind.CONFLICT, FindingKind.BEHIND,
+}  # fmt: skip
 """What is told of a name for which nothing is planned, and may be planned again as it was."""
 
 
