@@ -61,6 +61,22 @@ def version_label(token: str | None) -> str:
     return {"kv2": rest.partition("@")[0], "aws": rest}.get(kind, "")
 
 
+SECONDS = len("2026-01-01T00:00:00")
+
+
+def is_at_least(token: str, other: str) -> bool:
+    """Is a version of a secret another one of it, or known to be a later one, in whatever form each was made?
+
+    Vault counts versions, and counts anew where a secret was deleted with its metadata; AWS's ids have no order.
+    """
+    one, then = (text.partition("~")[0] for text in (token, other))
+    if one == then:
+        return True
+    numbers, dates = zip(*(text.removeprefix("kv2:").partition("@")[::2] for text in (one, then)), strict=True)
+    is_counted = one.startswith("kv2:") and then.startswith("kv2:") and all(map(str.isdecimal, numbers))
+    return is_counted and int(numbers[0]) > int(numbers[1]) and dates[0][:SECONDS] >= dates[1][:SECONDS]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One entry of a job's `secrets`, normalised: `field` is "*" (each), None (the whole) or a name."""

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 
-from syncd.domain import Delete, Plan, SyncReport
+from syncd.domain import Action, Create, Delete, Plan, SyncReport, Update
 from syncd.domain.allowance import DeletionAllowance
 from syncd.domain.job import Job
 from syncd.errors import LedgerBusy, LedgerError
 from syncd.reconcile.cycle import Cycle
 from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.planned_pass import Look, PlannedPass
+from syncd.reconcile.rules.gate import objection_to
 from syncd.reconcile.runtime import Runtime
 
 MOST_SITES = 64
@@ -51,7 +52,11 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
     deletions are allowed by number, one after the other.
     """
     telling = threading.Lock()
-    choose = None if run.only_paths is None else partial(only_from, run.only_paths)
+
+    def is_open(action: Action) -> bool:
+        return not objection_to(action, job.windows, runtime.clock())
+
+    choose = None if run.only_paths is None else partial(only_from, run.only_paths, is_open)
     in_turn: dict[str, list[str]] = {}
     for name in job.targets:
         # A total of allowed deletions can only be counted down one site after the other.
@@ -94,8 +99,20 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
     return sorted(reports, key=lambda report: job.targets.index(report.target))
 
 
-def only_from(paths: Container[str], planned: PlannedPass) -> Plan:
-    """What of a plan comes from these paths, without deletions."""
-    actions = planned.plan.actions
-    chosen = [action for action in actions if not isinstance(action, Delete) and action.desired.ref.path in paths]
+def only_from(paths: Container[str], is_open: Callable[[Action], bool], planned: PlannedPass) -> Plan:
+    """What of a plan comes from these paths, without deletions.
+
+    `is_open`: does the job's window let an action go? A new name, or one that passes on, waits for it all the same.
+    """
+    chosen = [
+        action
+        for action in planned.plan.actions
+        if not isinstance(action, Delete) and action.desired.ref.path in paths
+        if _is_of_its_own(action) or is_open(action)
+    ]
     return replace(planned.plan, actions=tuple(chosen))
+
+
+def _is_of_its_own(action: Create | Update) -> bool:
+    """Does it give a name another version of the very secret that has it, in whatever form?"""
+    return isinstance(action, Update) and action.record.ref.path == action.desired.ref.path

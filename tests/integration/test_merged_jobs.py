@@ -319,3 +319,29 @@ def test_one_path_of_two_accounts_is_two_secrets(lab: Lab, aws: Any, aws_url: st
         done = lab.run("sync")
         assert done.code == 1 and "conflict" in done.out and "sends it" not in done.out, done.out
         assert lab.site.values() == {"KEY": values[0]}
+
+
+@pytest.mark.parametrize("rests", ["nothing", "pause", "window", "deny", "hold"])
+@pytest.mark.parametrize("spelled", ["first by its name", "first by a glob", "first by its ARN"])
+def test_a_name_and_an_arn_are_one_secret(lab: Lab, aws: Any, aws_url: str, rests: str, spelled: str) -> None:
+    """The job that has it sends it, within its own pauses, windows and rules; the other one writes nothing."""
+    lab.aws(aws_url)
+    arn = aws.create_secret(Name="p/a", SecretString="one")["ARN"]
+    aws.create_secret(Name="p/k", SecretString="k")
+    first = {"first by its name": "p/a", "first by a glob": "p/*", "first by its ARN": arn}[spelled]
+    lab.job("jobx", "aws", {"path": first, "name": "{basename}"})
+    assert lab.run("sync").code == 0
+    lab.job("joby", "aws", {"path": "p/a" if "ARN" in spelled else arn, "name": "a"})
+    lab.run("sync")
+    writes = lab.writes()
+    assert lab.run("sync").code == 0 and lab.writes() == writes
+    if rests == "pause":
+        assert lab.run("pause", "jobx", "--until", "1h", "--reason", "x").code == 0
+    elif rests == "window":
+        lab.config["jobs"]["jobx"]["windows"] = {"allow": closed()}
+    elif rests != "nothing":
+        lab.config["rules"] = [{"id": "r", "job": "jobx", "then": rests}]
+    aws.put_secret_value(SecretId="p/a", SecretString="two")
+    for _ in range(2):
+        lab.run("sync")
+    assert lab.site.values()["a"] == ("two" if rests == "nothing" else "one")

@@ -293,3 +293,118 @@ def test_a_name_that_its_tag_leaves_passes_on_once_its_secret_is_there(
         lab.run("sync")
     assert "value of p/a" in lab.site.values().values()
     assert (lab.site.values()["a"] == "value of q/a") is (why == "nothing")
+
+
+CONTENTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a pinned version and the newest": ({"field": "p", "version": 1}, {"field": "p"}),
+    "JSON and a template": ({"format": "json"}, {"value": "{u}"}),
+    "a template and JSON": ({"value": "{u}:{p}"}, {"format": "json"}),
+    "two templates": ({"value": "{u}:{p}"}, {"value": "{u}"}),
+}
+
+
+@pytest.mark.parametrize("contents", CONTENTS)
+@pytest.mark.parametrize("why", ["hold", "window", "nothing"])
+@pytest.mark.parametrize("job", ["jobx", "joby"])
+def test_a_name_that_changes_its_content_keeps_it_until_that_is_elsewhere(
+    lab: Lab, bao: Bao, contents: str, why: str, job: str
+) -> None:
+    if why == "window" and job == "jobx":
+        pytest.skip("the whole job rests then")
+    lab.vault(bao)
+    for name in "akl":
+        for version in "12":
+            bao.put(f"app/{name}", u=f"u{version}", p=f"p{version}")
+    path, (before, after) = f"{bao.mount}/app/", CONTENTS[contents]
+    lab.job(
+        "jobx", "vault", {"path": path + "a", "name": "N", **before}, {"path": path + "k", "field": "p", "name": "K"}
+    )
+    lab.job("joby", "vault", {"path": path + "l", "field": "p", "name": "L"})
+    assert lab.run("sync").code == 0
+    held = lab.site.values()["N"]
+    lab.config["jobs"]["jobx"]["secrets"][0] = {"path": path + "a", "name": "N", **after}
+    lab.config["jobs"][job]["secrets"].append({"path": path + "a", "name": "Y_a", **before})
+    keeps_back(lab, why)
+    lab.run("sync", "jobx")
+    assert held in {lab.site.values()["N"], lab.site.values().get("Y_a")}
+    for _ in range(2):
+        lab.run("sync")
+    assert (lab.site.values()["N"] == held) is (why != "nothing")
+    assert lab.site.values().get("Y_a") == (held if why == "nothing" else None)
+
+
+def test_what_follows_holds_no_older_version(lab: Lab, bao: Bao) -> None:
+    """It was written later, and taken back to the older one: the newest goes nowhere."""
+    lab.vault(bao)
+    for name in "akl":
+        for version in "12":
+            bao.put(f"app/{name}", p=version)
+    path = f"{bao.mount}/app/"
+    lab.job("jobx", "vault", rule("a field", "X", path + "a"), rule("a field", "X", path + "k"), **NOW)
+    lab.job("joby", "vault", rule("a field", "Y", path + "a"), rule("a field", "Y", path + "l"), **NOW)
+    assert lab.run("sync").code == 0
+    assert lab.run("pause", "jobx", "--reason", "x").code == 0
+    assert lab.run("rollback", f"vault:{path}a", "--to", "1", "--reason", "x").code == 6
+    assert lab.site.values()["X_a"] == "2" and lab.site.values()["Y_a"] == "1"
+    assert lab.run("resume", "jobx").code == 0
+    lab.config["jobs"]["jobx"]["secrets"].pop(0)
+    keeps_back(lab, "hold")
+    lab.run("rollback", f"vault:{path}a", "--end", "--reason", "x")
+    for _ in range(2):
+        lab.run("sync")
+    assert lab.site.values()["X_a"] == "2" and lab.site.values()["Y_a"] == "1"
+
+
+@pytest.mark.parametrize("by", ["its name in another case", "its ARN", "an entry that is new", "an entry that is away"])
+@pytest.mark.parametrize("first", ["jobx", "joby"])
+def test_a_name_that_another_job_gives_the_same_secret_passes_to_nobody(
+    lab: Lab, aws: Any, aws_url: str, by: str, first: str
+) -> None:
+    """jobx gives the name to another secret; joby goes on giving it to the one that has it."""
+    lab.aws(aws_url)
+    lab.aws("http://127.0.0.1:9" if by.endswith("away") else aws_url, "aws2")
+    arns = {name: aws.create_secret(Name=f"p/{name}", SecretString=f"value of {name}")["ARN"] for name in "abk"}
+    lab.job("jobx", "aws", {"path": "p/a", "name": "NAME"}, {"path": "p/k", "name": "K"})
+    assert lab.run("sync").code == 0
+    lab.config["jobs"]["jobx"]["secrets"][0] = {"path": "p/b", "name": "NAME"}
+    path, name = arns["a"] if "ARN" in by else "p/a", "name" if "case" in by else "NAME"
+    lab.job("joby", "aws2" if "entry" in by else "aws", {"path": path, "name": name})
+    for _ in range(3):
+        done = lab.run("sync", first, "joby" if first == "jobx" else "jobx")
+    assert "value of a" in lab.site.values().values() and "conflict" in done.out, done.out
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_name_that_goes_to_another_field_waits_for_a_blind_job(lab: Lab, aws: Any, aws_url: str, known: bool) -> None:
+    lab.aws(aws_url)
+    lab.aws(aws_url if known else "http://127.0.0.1:9", "aws2")
+    for name in "akl":
+        aws.create_secret(Name=f"p/{name}", SecretString='{"u":"u","p":"p"}')
+    lab.job("jobx", "aws", {"path": "p/a", "field": "p", "name": "N"}, {"path": "p/k", "field": "p", "name": "K"})
+    if known:
+        lab.job("joby", "aws2", {"path": "p/l", "field": "p", "name": "L"})
+    assert lab.run("sync").code == 0
+    lab.config["jobs"]["jobx"]["secrets"][0]["field"] = "u"
+    lab.config["sources"]["aws2"]["endpoint_url"] = "http://127.0.0.1:9"
+    lab.job("joby", "aws2", {"path": "p/l", "field": "p", "name": "L"}, {"path": "p/a", "field": "p", "name": "Y_a"})
+    for _ in range(2):
+        lab.run("sync")
+    assert lab.site.values()["N"] == "p"
+    lab.config["sources"]["aws2"]["endpoint_url"] = aws_url
+    for _ in range(2):
+        lab.run("sync")
+    assert (lab.site.values()["N"], lab.site.values()["Y_a"]) == ("u", "p")
+
+
+def test_a_pinned_name_is_there_though_its_version_is_old(lab: Lab, bao: Bao) -> None:
+    """What nobody wants in another version is there for good, and nothing waits for it."""
+    lab.vault(bao)
+    for name in "abk":
+        for version in "12":
+            bao.put(f"app/{name}", p=f"{name}{version}")
+    path = f"{bao.mount}/app/"
+    lab.job("jobx", "vault", {"path": path + "a", "field": "p", "name": "X_a"},
+            {"path": path + "a", "field": "p", "version": 1, "name": "Y_a"})  # fmt: skip
+    assert lab.run("sync").code == 0
+    lab.config["jobs"]["jobx"]["secrets"][0] = {"path": path + "b", "field": "p", "name": "X_a"}
+    assert lab.run("sync").code == 0 and lab.site.values() == {"X_a": "b2", "Y_a": "a1"}

@@ -667,3 +667,20 @@ def test_a_frozen_secret_of_a_renamed_source_is_named(job: Lab) -> None:
     job.run("sync")
     done = roll(job, "db_w", "--to", "1")
     assert done.code == 6 and "db_v on shop is frozen, and keeps version 3" in done.err, done.err
+
+
+@pytest.mark.parametrize("way", ["back", "end"])
+def test_a_decision_of_one_version_opens_no_window_for_another_name(job: Lab, bao: Bao, way: str) -> None:
+    """New names of the path, and names that pass to it, wait for the window beside it."""
+    bao.put("app/b", v="of b")
+    rules = job.config["jobs"]["job"]["secrets"]
+    rules.append({"path": f"{bao.mount}/app/b", "field": "v", "name": "N"})
+    assert job.run("sync").code == 0
+    if way == "end":
+        assert roll(job, f"{bao.mount}/app/db", "--to", "1").code == 0
+    job.config["jobs"]["job"]["windows"] = {"allow": closed()}
+    rules[-1] = {"path": f"{bao.mount}/app/db", "field": "v", "name": "N"}
+    rules.append({"path": f"{bao.mount}/app/db", "field": "w", "name": "NEW"})
+    roll(job, f"{bao.mount}/app/db", *(["--end"] if way == "end" else ["--to", "1"]))
+    assert job.site.values()["db_v"] == ("three" if way == "end" else "one")
+    assert job.site.values()["N"] == "of b" and "NEW" not in job.site.values()

@@ -103,7 +103,9 @@ def _report_nothing_listed(state: DesiredState, evidence: ListingEvidence, rule:
     if rule.path.has_wildcard:
         state.unknown(f"{rule.path} selects nothing", hint="see that the path is right: syncd check --connect")
     elif not snapshot.failures:
-        why = snapshot.absence or "there is no such path at the source"
+        # A path that lost its tags is there, and is not what the rule asks for.
+        absent = "nothing of that path has the rule's tags" if rule.tags else "there is no such path at the source"
+        why = snapshot.absence or absent
         state.missing(SecretRef(source=evidence.source, path=rule.path.text), why, "see the path, or take the rule out")
 
 

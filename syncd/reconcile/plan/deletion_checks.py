@@ -69,6 +69,20 @@ class PathChecks:
         check, _ = self.check(record)
         return check.tags if check is not None and check.existence is Existence.THERE else None
 
+    def why_it_may_follow(
+        self, record: Record, handover: Handover, claims: SiteClaims, evidence: ListingEvidence
+    ) -> str:
+        """Which job may give a secret another name that cannot be told now; empty if none may.
+
+        `evidence`: what the job lists whose plan is made; `claims`: of the others.
+        """
+        # Most rules ask for no tags, and then none are asked for.
+        tags = self.tags_now(record) if handover.is_asked_for_tags(record.ref) else frozenset()
+        own = frozenset(path for path, _ in evidence.listed)
+        if job := handover.not_listed_yet(record.ref, tags, {**claims.listed, handover.job: own}):
+            return f"job {job} takes it by its tags, and its listing does not show it yet"
+        return claims.objection_to_going(record.ref.path, handover.secret_of(record.ref), tags)
+
     def fields_now(self, job: Job, record: Record) -> tuple[tuple[str, ...] | None, str]:
         """The fields that the record's path has at this moment; None, and why: that cannot be told."""
         ref = replace(record.ref, source=job.source)
@@ -122,18 +136,23 @@ class LastLook:
             elif judged[0] is Presence.ABSENT:
                 judged = self._in_its_document(record, judged)
             seen[record.name] = judged
-            if judged[0] is Presence.ORPHAN and (objection := self._objection_of_any(record, claims, successors)):
+            if judged[0] is Presence.ORPHAN and (
+                objection := self._objection_of_any(record, claims, successors, evidence)
+            ):
                 objections[record.name] = objection
         return seen, objections, claims.names
 
-    def _objection_of_any(self, record: Record, claims: SiteClaims, successors: Successors) -> str:
+    def _objection_of_any(
+        self, record: Record, claims: SiteClaims, successors: Successors, evidence: ListingEvidence
+    ) -> str:
         """Why an orphan stays: another rule gives it this name, what follows it is not at Wix, or nobody can tell."""
         tags = self._checks.tags_now(record)
         # The job of that rule may not have seen it yet: where its tags cannot be told, the pattern is enough.
         if self._handover.is_claimed(record, tags, except_job=self._job.name):
             return "another job's rule gives it this name"
-        secret = self._handover.secret_of(record.ref)
-        return successors.why_it_stays(record) or claims.objection_to_going(record.ref.path, secret, tags)
+        return successors.why_it_stays(record) or self._checks.why_it_may_follow(
+            record, self._handover, claims, evidence
+        )
 
     def _at_its_path(self, record: Record, judged: Judged) -> Judged:
         """Only "gone" is an absence. What is found is an orphan if no rule of its job takes it, with its tags."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from syncd.domain import DesiredSecret, Record, SecretRef
+from syncd.domain.value_templates import form_in
 from syncd.reconcile.plan.builder import rows_for
 from syncd.reconcile.plan.name_claims import NameClaims, Tags
 
@@ -26,7 +27,7 @@ class Handover(NameClaims):
     def _is_claimed_against(self, record: Record, ref: SecretRef, tags: Tags | None = None) -> bool:
         """Does any rule give the record's name to something of its path that is not `ref` itself?"""
         return any(
-            (name, pin) == (record.name, record.pin)
+            (name.casefold(), pin) == (record.name.casefold(), record.pin)
             and not (given.field == ref.field and self.is_of_one_secret(given, ref))
             for job in self.jobs.values()
             for name, pin, given in self.names_given(job, record, tags, any_field=True)
@@ -50,11 +51,11 @@ class Handover(NameClaims):
         free, blocked = set(), {}
         for secret in desired:
             record = rows.get(secret.name)
-            if record is None or (record.ref == secret.ref and record.pin == secret.pin):
+            if record is None or (record.ref == secret.ref and _is_as_it_was(record, secret)):
                 continue
             own = self.jobs.get(record.job, self.jobs[self.job])
             is_renamed = own.name == self.job and self.as_of_today(record, own) == secret.ref
-            if (is_renamed and record.pin == secret.pin) or self._is_the_same(record, secret):
+            if (is_renamed or self._is_the_same(record, secret)) and _is_as_it_was(record, secret):
                 # Its source has another name, or another entry leads there, and all else is as it was.
                 free.add(secret.name)
                 continue
@@ -63,9 +64,13 @@ class Handover(NameClaims):
                 tags = tags_now(record)
                 if tags is None or self._is_claimed_against(record, secret.ref, tags):
                     continue
-            # Another pin of the same reference is the same secret, which has no new name to wait for.
-            if record.ref != secret.ref and (why := what_follows(record, secret)) and not is_gone(record):
+            if (why := what_follows(record, secret)) and not is_gone(record):
                 blocked[secret.name] = f"waits: {record.ref} had the name, and {why}"
             else:
                 free.add(secret.name)
         return Transfers(free=frozenset(free), blocked=blocked)
+
+
+def _is_as_it_was(record: Record, secret: DesiredSecret) -> bool:
+    """Is the same pinned version wanted in the same form? A row that names no version has nothing at Wix."""
+    return record.pin == secret.pin and (not record.version or form_in(record.version) == form_in(secret.version))

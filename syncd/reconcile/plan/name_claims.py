@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from syncd.domain import DesiredSecret, Record, Rule, SecretRef
 from syncd.domain.job import Job
 from syncd.domain.naming import selects, selects_path, wix_name
-from syncd.domain.places import place_of, secret_at
+from syncd.domain.places import place_of, secret_at, spellings
 from syncd.domain.value_templates import form_in, form_of
 from syncd.errors import BadName
 from syncd.reconcile.desired.desired_state import DesiredState
@@ -67,9 +67,14 @@ class NameClaims:
             return
         mounts = (mount for mount in self.mounts.get(ref.source, ()) if ref.path.startswith(mount))
         mount = max(mounts, key=len, default="").strip("/")
+        is_arn = any(text.startswith("arn:") for text in (ref.path, *(rule.path.text for rule in job.rules)))
+        # Only a secret at AWS has two spellings at one source; this is asked of every row.
+        called = sorted(self._called_by(job, ref)) if is_arn else [ref.path]
         for rule in job.rules:
-            if not selects_path(rule, ref.path) or (tags is not None and not set(rule.tags) <= tags):
+            path = next((path for path in called if selects_path(rule, path)), None)
+            if path is None or (tags is not None and not set(rule.tags) <= tags):
                 continue
+            ref = replace(ref, path=path)
             given = ref if rule.field in {"*", ref.field} else replace(ref, field=rule.field)
             if given != ref and given.field is not None and not any_field:
                 continue
@@ -223,6 +228,38 @@ class NameClaims:
     def secret_of(self, ref: SecretRef) -> tuple[str, str] | None:
         """Which secret a reference means, in whatever form; None where its place was never learnt."""
         return secret_at(self.mounts.get(ref.source, {}), ref.path)
+
+    def may_take(self, job: Job, ref: SecretRef) -> bool:
+        """May any rule of a job take this secret, by whatever spelling and with whatever tags?"""
+        return any(selects_path(rule, path) for path in self._called_by(job, ref) for rule in job.rules)
+
+    def _called_by(self, job: Job, ref: SecretRef) -> frozenset[str]:
+        """What a secret may be called at a job's source."""
+        texts = (rule.path.text for rule in job.rules)
+        return spellings(ref.path, self.secret_of(ref), self.mounts.get(job.source, {}), texts)
+
+    def is_asked_for_tags(self, ref: SecretRef) -> bool:
+        """Does any rule that takes this secret ask for tags?"""
+        return any(
+            selects_path(rule, path)
+            for job in self.jobs.values()
+            for rule in job.rules
+            if rule.tags
+            for path in self._called_by(job, ref)
+        )
+
+    def not_listed_yet(self, ref: SecretRef, tags: Tags | None, listed: Mapping[str, AbstractSet[str]]) -> str:
+        """A job whose rule takes a secret by the tags that it has now, and that does not list it; empty if none.
+
+        A listing may lag minutes behind a tag (ListSecrets). `listed`: by job, the paths that it lists.
+        """
+        for name, job in self.jobs.items():
+            called = self._called_by(job, ref)
+            asking = [rule for rule in job.rules if rule.tags and tags is not None and set(rule.tags) <= tags]
+            takes = any(selects_path(rule, path) for rule in asking for path in called)
+            if takes and not called & listed.get(name, frozenset()):
+                return name
+        return ""
 
     def is_of_one_secret(self, one: SecretRef, other: SecretRef) -> bool:
         """Do both mean one secret, however they spell or reach it? Where a place was never learnt the path tells."""

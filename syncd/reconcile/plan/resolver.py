@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from syncd.domain import Action, Delete, DesiredSecret, Plan, Presence, ReadRequests, Record, Update
 from syncd.domain.governance import Facts
@@ -20,7 +21,7 @@ from syncd.reconcile.plan.inputs import Evidence, PlannerInput
 from syncd.reconcile.plan.name_claims import Tags
 from syncd.reconcile.plan.pass_context import Observed, PassContext
 from syncd.reconcile.plan.planner import plan
-from syncd.reconcile.plan.site_claims import claims_on_site
+from syncd.reconcile.plan.site_claims import SiteClaims, claims_on_site
 from syncd.reconcile.plan.successors import Successors, Wish
 from syncd.reconcile.plan.unread import with_unread
 from syncd.reconcile.runtime import Runtime
@@ -165,7 +166,7 @@ class PlanResolver:
             context.standing.handover,
         )
         names = {desired.name for desired in observed.desired.all}
-        successors = Successors(handover, observed.remote, self._own_wishes())
+        successors = self._ours
         presences = {}
         for record in observed.records:
             if record.job != context.job.name or record.name in names:
@@ -209,20 +210,36 @@ class PlanResolver:
 
     def _what_follows(self, record: Record, wanted: DesiredSecret) -> str:
         """Why what stands under a name may not make place for what is wanted there; empty if it may."""
-        context, handover, own = self._context, self._context.standing.handover, self._own_wishes()
-        remote = context.observed.remote
+        context, handover = self._context, self._context.standing.handover
         # Of the same secret in another form only what is wanted as it was has to be elsewhere.
         is_kept = handover.is_of_one_secret(record.ref, wanted.ref)
-        ours = Successors(handover, remote, own)
+        ours = self._ours
         why = ours.why_it_stays(record, same_content=is_kept)
         if why := why or ours.why_it_cannot_be_made(record, context.observed.desired.findings):
             return why
-        # Other jobs are listed only now: a name that passes is rare.
-        claims = claims_on_site(context.runtime, context.target, except_job=context.job.name)
-        if why := Successors(handover, remote, (*own, *claims.wishes)).why_it_stays(record, same_content=is_kept):
+        others = (job for name, job in handover.jobs.items() if name != context.job.name)
+        # Other jobs are listed only where they may take it: a name that passes is rare.
+        may_be_taken = any(handover.may_take(job, record.ref) for job in others)
+        claims, everybodys = self._everybodys if may_be_taken else (SiteClaims(names=frozenset()), ours)
+        taker = "" if is_kept else everybodys.taker_of_its_name(record)
+        if why := f"job {taker} gives the name to it" if taker else "":
             return why
-        tags, secret = context.standing.checks.tags_now(record), handover.secret_of(record.ref)
-        return "" if is_kept else claims.objection_to_going(record.ref.path, secret, tags)
+        if why := everybodys.why_it_stays(record, same_content=is_kept):
+            return why
+        return context.standing.checks.why_it_may_follow(record, handover, claims, context.observed.source.evidence)
+
+    @cached_property
+    def _ours(self) -> Successors:
+        """What this job wants here, as the pass begins."""
+        return Successors(self._context.standing.handover, self._context.observed.remote, self._own_wishes())
+
+    @cached_property
+    def _everybodys(self) -> tuple[SiteClaims, Successors]:
+        """What all jobs want here."""
+        context = self._context
+        claims = claims_on_site(context.runtime, context.target, except_job=context.job.name)
+        wishes = (*self._own_wishes(), *claims.wishes)
+        return claims, Successors(context.standing.handover, context.observed.remote, wishes)
 
     def _confirm(self, deletes: Sequence[Delete]) -> None:
         """Ask source and site once more of each deletion that is due; what they do not confirm is kept back."""

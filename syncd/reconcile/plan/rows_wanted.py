@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from syncd.domain import Create, DesiredSecret, FindingKind, Pending, Reason, Record, RemoteSecret, Update
+from syncd.domain import Create, DesiredSecret, FindingKind, Pending, Reason, Record, RemoteSecret, Update, name_in
 from syncd.domain.ownership import other_owner, owner_in
 from syncd.domain.value_templates import form_in
 from syncd.domain.write_window import may_be_late_commit
@@ -116,8 +116,10 @@ def _objection(row: Row, desired: DesiredSecret, record: Record) -> Verdict | No
 
 def _kept_by_its_job(desired: DesiredSecret, record: Record, sender: str) -> Verdict:
     """Another job sends the same secret under this name: its pause, its windows, its policies and rules count."""
-    # It may send it through another entry for the same place: that it is the same secret is known already.
-    is_same = owns(replace(record, ref=replace(record.ref, source=desired.ref.source)), desired)
+    # It may send it through another entry for the same place, or by an ARN: the same secret, as is known already.
+    is_spelled = name_in(record.ref.path) == name_in(desired.ref.path)
+    ref = replace(record.ref, source=desired.ref.source, path=desired.ref.path if is_spelled else record.ref.path)
+    is_same = owns(replace(record, ref=ref), desired)
     is_there = is_same and record.remote_id is not None and record.pending is None
     is_known = not (record.unverified or record.theirs)
     if is_there and record.version == desired.version and is_known:

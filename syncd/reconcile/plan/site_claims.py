@@ -77,6 +77,8 @@ class SiteClaims:
     profile: str = "api"
     wishes: tuple[Wish, ...] = ()
     """What gets those names, as far as it was seen."""
+    listed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By job, every path that it lists."""
 
     def objection_to_going(self, path: str, secret: Secret | None, tags: Tags | None) -> str:
         """Which job may give a secret another name, and why nobody can tell now; empty if none may."""
@@ -100,6 +102,7 @@ def claims_on_site(
     """
     names: set[str] = set()
     wishes: list[Wish] = []
+    listed: dict[str, frozenset[str]] = {}
     blind: list[BlindJob] = []
     for job in runtime.jobs_on(target.site).values():
         if job.name == except_job:
@@ -107,6 +110,7 @@ def claims_on_site(
         paths_gone = frozenset(path for source, path in gone if source == job.source)
         seen = _seen(runtime, job, target, paths_gone)
         wishes += seen.wishes
+        listed[job.name] = seen.listed
         if not seen.cause:
             names |= {wish.name.casefold() for wish in seen.wishes}
             continue
@@ -124,12 +128,18 @@ def claims_on_site(
                 unread=seen.unread,
                 gone=paths_gone,
                 open_rules=job.rules if seen.open_rules is None else seen.open_rules,
-                told=seen.told,
+                told=seen.listed - seen.doubtful,
                 doubtful=seen.doubtful,
                 mounts=runtime.store.known_mounts(job.source),
             )
         )
-    return SiteClaims(names=frozenset(names), blind_jobs=tuple(blind), profile=target.profile, wishes=tuple(wishes))
+    return SiteClaims(
+        names=frozenset(names),
+        blind_jobs=tuple(blind),
+        profile=target.profile,
+        wishes=tuple(wishes),
+        listed=listed,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +152,7 @@ class _Seen:
     unread: tuple[tuple[Rule, str], ...] = ()
     open_rules: tuple[Rule, ...] | None = None
     """Rules that were not listed as one can believe; None: nothing was."""
-    told: frozenset[str] = frozenset()
+    listed: frozenset[str] = frozenset()
     doubtful: frozenset[str] = frozenset()
 
 
@@ -180,7 +190,7 @@ def _seen(runtime: Runtime, job: Job, target: Target, gone: frozenset[str]) -> _
         cause=next(iter(causes), ""),
         unread=tuple(unread),
         open_rules=tuple(rule for rule in job.rules if not evidence.is_complete(rule)),
-        told=frozenset(path for path, _ in evidence.listed) - doubtful,
+        listed=frozenset(path for path, _ in evidence.listed),
         doubtful=frozenset(doubtful),
     )
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from syncd.domain import DesiredSecret, Finding, FindingKind, Record, RemoteSecret, SecretRef
+from syncd.domain import DesiredSecret, Finding, FindingKind, Record, RemoteSecret, SecretRef, is_at_least
 from syncd.domain.plan import NOT_SETTLED
 from syncd.domain.value_templates import form_in
 from syncd.domain.write_window import is_as_left
@@ -20,23 +20,24 @@ Secret = tuple[str, str]
 class Wish:
     """A name that a job gives to what it sees at its source now."""
 
+    job: str
     name: str
     ref: SecretRef
     pin: str
-    form: str
-    """Which template or encoding makes it, as `form_in` tells it."""
+    version: str
+    """As a token, with its form."""
     secret: Secret | None
     """Which secret it is of, by the place that was listed; None where that was not told."""
 
     @classmethod
     def of(cls, wanted: DesiredSecret, secret: Secret | None) -> Wish:
         """What a job wants, of this secret."""
-        return cls(wanted.name, wanted.ref, wanted.pin, form_in(wanted.version), secret)
+        return cls(wanted.job, wanted.name, wanted.ref, wanted.pin, wanted.version, secret)
 
     @property
     def content(self) -> tuple[str | None, str, str]:
         """What of the secret it holds: which field, which pinned version, in which form."""
-        return self.ref.field, self.pin, self.form
+        return self.ref.field, self.pin, form_in(self.version)
 
 
 class Successors:
@@ -63,6 +64,11 @@ class Successors:
         unsettled = (wish.name for wish in successors if not self._is_settled(wish, record))
         return next((NOT_SETTLED.format(name) for name in unsettled), "")
 
+    def taker_of_its_name(self, record: Record) -> str:
+        """Another job that gives a record's name, in whatever case, to the record's secret now; empty if none does."""
+        takers = (wish.job for wish in self._wishes_of(record) if wish.name.casefold() == record.name.casefold())
+        return next((job for job in takers if job != self._claims.job), "")
+
     def why_it_cannot_be_made(self, record: Record, findings: Iterable[Finding]) -> str:
         """Why a new name of the secret may be missing: one of it failed, which may be that; else empty."""
         failed = [finding.ref for finding in findings if finding.ref and finding.kind is FindingKind.FAILED]
@@ -88,12 +94,5 @@ class Successors:
             return False
         # With a lost answer nobody knows whether the site holds it.
         is_known = row.remote_id is not None and row.pending is None and not row.unverified
-        return is_known and _is_as_new(row, record) and is_as_left(row, self._listed.get(str(row.remote_id)))
-
-
-def _is_as_new(row: Record, record: Record) -> bool:
-    """Does a row hold a version at least as new as another's of the same secret?"""
-    # Of two versions nothing tells which is newer (AWS, KV v1); but each write brings the newest of its time.
-    if row.version.partition("~")[0] == record.version.partition("~")[0] or record.last_synced_at is None:
-        return True
-    return row.last_synced_at is not None and row.last_synced_at >= record.last_synced_at
+        is_new = row.version == wish.version or is_at_least(row.version, record.version)
+        return is_known and is_new and is_as_left(row, self._listed.get(str(row.remote_id)))

@@ -24,9 +24,8 @@ def job(name: str, path: str, given: str = "{basename}", **more: Any) -> Job:
 
 
 def record(name: str, ref: SecretRef = A, **more: Any) -> Record:
-    return Record(
-        site="s", name=name, target="shop", job=more.pop("job", "one"), ref=ref, remote_id=f"id-{name}", **more
-    )
+    given = {"job": "one", "remote_id": f"id-{name}"} | more
+    return Record(site="s", name=name, target="shop", ref=ref, **given)
 
 
 def desired(name: str, ref: SecretRef) -> DesiredSecret:
@@ -55,6 +54,10 @@ def untold(_: Record | DesiredSecret) -> None:
 def nothing(_: Record, _wanted: DesiredSecret) -> str:
     """Nothing follows that is not there yet."""
     return ""
+
+
+def never_asked(*_: object) -> Any:
+    raise AssertionError("asked, though the answer changes nothing")
 
 
 def untagged(_: Record | DesiredSecret) -> frozenset[tuple[str, str]]:
@@ -126,9 +129,16 @@ def test_a_name_waits_for_what_follows_its_old_reference(tags: Any) -> None:
     assert "b" in both.transfers([desired("b", B)], ALWAYS, tags, lambda _record, _wanted: "Y_a").free
 
 
-def test_another_pin_of_a_reference_follows_nothing() -> None:
-    one = handover(record("a", pin="3"))
-    assert "a" in one.transfers([desired("a", A)], NEVER, untold, lambda _record, _wanted: "never asked").free
+@pytest.mark.parametrize("change", [{"pin": "3"}, {"version": versioned("1", "user:{k}")}])
+def test_what_changes_its_pin_or_form_waits_for_what_follows_it_too(change: dict[str, Any]) -> None:
+    one = handover(record("a", remote_id="id", **change))
+    assert "a" in one.transfers([desired("a", A)], NEVER, untold, nothing).free
+    assert "a" in one.transfers([desired("a", A)], NEVER, untold, lambda _record, _wanted: "Y is not there").blocked
+
+
+def test_what_stays_as_it_was_waits_for_nothing() -> None:
+    one = handover(record("a", version="1"), record("b"))
+    assert one.transfers([desired("a", A), desired("b", A)], NEVER, untold, never_asked).blocked == {}
 
 
 FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -258,3 +268,26 @@ def test_two_jobs_that_take_it_over_do_not_wait_for_one_another() -> None:
     for me in ("one", "three"):
         both = replace(handover(old, jobs=tuple(jobs.values())), job=me)
         assert "a" in both.transfers([replace(desired("a", A), job=me)], NEVER, tagged, nothing).free
+
+
+@pytest.mark.parametrize(
+    ("tags", "listed", "lags"),
+    [
+        (tagged(record("a")), {}, "one"),
+        (tagged(record("a")), {"one": {"secret/b"}}, "one"),
+        (tagged(record("a")), {"one": {"secret/a"}}, ""),
+        # a rule that does not take it by its tags lists it never, and one without tags always did
+        (frozenset(), {}, ""),
+        (None, {}, ""),
+    ],
+)
+def test_a_listing_that_lags_behind_a_tag(tags: Any, listed: dict[str, set[str]], lags: str) -> None:
+    both = two_teams(record("a", job="two"), me="two")
+    assert both.not_listed_yet(A, tags, listed) == lags and both.is_asked_for_tags(A)
+    untagged_rule = handover(record("a"))
+    assert untagged_rule.not_listed_yet(A, tags, {}) == "" and not untagged_rule.is_asked_for_tags(A)
+
+
+def test_a_name_in_another_case_is_claimed_as_well() -> None:
+    both = handover(record("a", job="one"), jobs=(job("one", "secret/b", "a"), job("two", "secret/a", "A")))
+    assert "a" not in both.transfers([desired("a", B)], NEVER, untold, nothing).free

@@ -21,15 +21,16 @@ HERE, THERE = ("uuid", "a"), ("other", "a")
 MOUNTS = {"vault": {"secret/": "uuid"}, "second": {"team/": "uuid"}, "new": {}}
 T = datetime(2026, 6, 1, tzinfo=UTC)
 FORM = form_of("user:{k}")
+V1, V2, V3 = (f"kv2:{number}@2026-06-0{number}T00:00:00Z" for number in (1, 2, 3))
 
 
 def record(name: str, ref: SecretRef = A, **more: Any) -> Record:
-    given = {"remote_id": f"id-{name}", "version": "1", "last_synced_at": T, "pinned_at": T} | more
+    given = {"remote_id": f"id-{name}", "version": V1, "pinned_at": T} | more
     return Record(site="s", name=name, target="shop", job="one", ref=ref, **given)
 
 
-def wish(name: str, ref: SecretRef = A, pin: str = "", form: str = "", secret: Any = HERE) -> Wish:
-    return Wish(name, ref, pin, form, secret)
+def wish(name: str, ref: SecretRef = A, pin: str = "", form: str = "", secret: Any = HERE, version: str = V1) -> Wish:
+    return Wish("one", name, ref, pin, f"{version}~{form}" if form else version, secret)
 
 
 def listed(row: Record, **more: Any) -> RemoteSecret:
@@ -80,11 +81,7 @@ def part(field: str | None) -> SecretRef:
     ],
 )
 def test_what_follows(old: SecretRef, wishes: list[Wish], settled: tuple[str, ...], waits_for: str) -> None:
-    rows = [
-        record(one.name, one.ref, pin=one.pin, version=f"1~{one.form}" if one.form else "1")
-        for one in wishes
-        if one.name in settled
-    ]
+    rows = [record(one.name, one.ref, pin=one.pin, version=one.version) for one in wishes if one.name in settled]
     said = why(record("X", old), wishes, *rows)
     assert said == (f"its path's name {waits_for} is not settled yet" if waits_for else "")
 
@@ -93,9 +90,7 @@ def test_what_follows(old: SecretRef, wishes: list[Wish], settled: tuple[str, ..
     "change",
     [
         {"remote_id": None}, {"pending": Pending.UPDATE}, {"unverified": True}, {"theirs": True}, {"ref": B},
-        {"ref": part("z")}, {"pin": "3"}, {"version": f"1~{FORM}"},
-        # at another version that it did not get after the one that is to go
-        {"version": "0", "last_synced_at": T - timedelta(days=1)}, {"version": "0", "last_synced_at": None},
+        {"ref": part("z")}, {"pin": "3"}, {"version": f"{V1}~{FORM}"},
     ],
 )  # fmt: skip
 def test_a_row_that_does_not_hold_it_is_waited_for(change: dict[str, Any]) -> None:
@@ -114,10 +109,25 @@ def test_what_the_listing_does_not_show_as_we_left_it_is_waited_for(remote: list
     assert "Y" in why(record("X"), [wish("Y")], record("Y"), remote=remote)
 
 
-@pytest.mark.parametrize("version", ["1", "2"])
-def test_a_version_that_came_later_is_as_new(version: str) -> None:
-    row = record("Y", version=version, last_synced_at=T + timedelta(minutes=1))
-    assert why(record("X"), [wish("Y")], row) == ""
+AWS, LATER = "aws:11111111", "aws:22222222"
+
+
+@pytest.mark.parametrize(
+    ("goes", "holds", "wanted", "is_as_new"),
+    [
+        # the same version as what goes, in whatever form, or what is wanted now
+        (V1, V1, V2, True), (f"{V1}~{FORM}", V1, V2, True), (V2, V3, V3, True), (AWS, LATER, LATER, True), (AWS, AWS, LATER, True),
+        # Vault counts: a later one; an older one is not, whenever it was written
+        (V1, V2, V3, True), (V2, V1, V3, False), (V2, V1, V2, False),
+        # AWS's ids have no order, and numbers of a secret that was made anew tell nothing
+        (AWS, LATER, "aws:33333333", False), (V1.replace("06", "07"), V2, V3, False), ("v1:abc", "v1:def", "v1:def", True),
+        ("v1:abc", "v1:def", "v1:ghi", False), ("", V1, V2, False),
+    ],
+)  # fmt: skip
+def test_what_follows_holds_no_older_version(goes: str, holds: str, wanted: str, is_as_new: bool) -> None:
+    old = record("X", version=goes)
+    said = why(old, [wish("Y", version=wanted)], record("Y", version=holds))
+    assert (said == "") is is_as_new
 
 
 def test_a_name_that_stays_with_its_secret_waits_for_the_same_content_alone() -> None:
