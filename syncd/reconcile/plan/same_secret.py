@@ -1,0 +1,93 @@
+"""Which secret a reference means, whatever its source is called by now and however its path is spelled. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from syncd.domain import DesiredSecret, Record, SecretRef
+from syncd.domain.job import Job
+from syncd.domain.naming import selects_path
+from syncd.domain.places import place_of, secret_at, spellings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownSecrets:
+    """What jobs and sources are called by now, and where each source leads."""
+
+    job: str
+    """Whose plan is made."""
+    jobs: Mapping[str, Job]
+    """All that send to this site."""
+    mounts: Mapping[str, Mapping[str, str]]
+    """The known mounts of each source, and which mount (or account) each is."""
+    sources: frozenset[str] = frozenset()
+    """All that are configured, for whichever site."""
+
+    def as_of_today(self, record: Record, job: Job) -> SecretRef:
+        """A record's reference by the name that its source has for a job now.
+
+        The job that has the record may send it through another entry for the same place; so may one that has its new
+        name, and any job where no source is called so any more.
+        """
+        ref = record.ref
+        own = job.name == record.job or record.job not in self.jobs
+        is_known = not self.sources or ref.source in self.sources
+        is_same = self._is_one_place(ref.source, job.source, ref.path)
+        # Two Vaults may have one path, and are two secrets; where a place is not known, the job tells.
+        if is_same is False:
+            return ref
+        return replace(ref, source=job.source) if is_same or own or not is_known else ref
+
+    def as_selected(self, record: Record) -> Record:
+        """A row of this job by the name that the job's source has now, as the job's rules have to see it.
+
+        What no listing showed since the source got another name, or since the job was given another entry for the same
+        place, keeps the name that it had; it is no orphan for that. Of another place the rules select nothing of it.
+        """
+        source, ref = self.jobs[self.job].source, record.ref
+        is_elsewhere = self._is_one_place(ref.source, source, ref.path) is False
+        return record if is_elsewhere else replace(record, ref=replace(ref, source=source))
+
+    def where_it_is(self, record: Record) -> SecretRef:
+        """A record's reference, with the source to ask about it.
+
+        That is its job's, where that leads to the same place; else its own, or what that is called now.
+        """
+        own = self.jobs.get(record.job, self.jobs[self.job])
+        # Its own name may lead elsewhere by now, where the job does not look.
+        if self._is_one_place(record.ref.source, own.source, record.ref.path):
+            return replace(record.ref, source=own.source)
+        if not self.sources or record.ref.source in self.sources:
+            return record.ref
+        return self.as_of_today(record, own)
+
+    def _is_one_place(self, source: str, other: str, path: str) -> bool | None:
+        """Do two sources lead to one mount or account for this path? None where that is not known of both."""
+        first, second = (place_of(self.mounts.get(name, {}), path) for name in (source, other))
+        return first == second if first and second else None
+
+    def secret_of(self, ref: SecretRef) -> tuple[str, str] | None:
+        """Which secret a reference means, in whatever form; None where its place was never learnt."""
+        return secret_at(self.mounts.get(ref.source, {}), ref.path)
+
+    def may_take(self, job: Job, ref: SecretRef) -> bool:
+        """May any rule of a job take this secret, by whatever spelling and with whatever tags?"""
+        return any(selects_path(rule, path) for path in self._called_by(job, ref) for rule in job.rules)
+
+    def _called_by(self, job: Job, ref: SecretRef) -> frozenset[str]:
+        """What a secret may be called at a job's source."""
+        texts = (rule.path.text for rule in job.rules)
+        return spellings(ref.path, self.secret_of(ref), self.mounts.get(job.source, {}), texts)
+
+    def is_of_one_secret(self, one: SecretRef, other: SecretRef) -> bool:
+        """Do both mean one secret, however they spell or reach it? Where a place was never learnt the path tells."""
+        first, second = self.secret_of(one), self.secret_of(other)
+        return first == second if first and second else one.path == other.path
+
+    def _is_the_same(self, record: Record, secret: DesiredSecret) -> bool:
+        """Is it the very secret, perhaps by another name of its source?"""
+        ref = secret.ref
+        same = (replace(record.ref, source=ref.source), record.pin) == (ref, secret.pin)
+        is_one_place = record.ref == ref or self._is_one_place(record.ref.source, ref.source, ref.path) is True
+        return same and is_one_place
