@@ -515,7 +515,7 @@ MUTANTS = (
       "own if known is None else", "own if known else",
       LIMITS + "test_a_job_that_is_renamed_goes_on_in_its_own_day"),
     M("an old name stays until the one by its new tags is settled", "reconcile/plan/deletion_checks.py:LastLook._objection_of_any",
-      "return successors.why_it_stays(record) or ", "return ",
+      "follows = successors.why_it_stays(record)", "follows = ''",
       INTEGRATION + "test_handed_over.py::test_an_old_name_stays_until_the_one_by_its_new_tags_is_settled"),
     M("what a rule keeps back is in the trail", "reconcile/record/cycle_result.py:_event_of",
       "if finding.kind is FindingKind.BEHIND and finding.rule:", "if finding.kind is FindingKind.BEHIND and not finding.name:",

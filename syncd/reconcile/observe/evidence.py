@@ -62,6 +62,11 @@ class ListingEvidence:
         return f"rule {rule.path} could not be listed completely"
 
     @property
+    def paths_listed(self) -> frozenset[str]:
+        """Every path of every entry."""
+        return frozenset(path for path, _ in self.listed)
+
+    @property
     def not_known(self) -> frozenset[Key]:
         """Paths whose fields of today are not known: the newest version was not read, or an older one was looked at."""
         return self.unread | {(path, "") for path in self.rolled_back}

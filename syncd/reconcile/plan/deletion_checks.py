@@ -69,16 +69,13 @@ class PathChecks:
         check, _ = self.check(record)
         return check.tags if check is not None and check.existence is Existence.THERE else None
 
-    def why_it_may_follow(
-        self, record: Record, handover: Handover, claims: SiteClaims, evidence: ListingEvidence
-    ) -> str:
+    def why_it_may_follow(self, record: Record, handover: Handover, claims: SiteClaims, own: AbstractSet[str]) -> str:
         """Which job may give a secret another name that cannot be told now; empty if none may.
 
-        `evidence`: what the job lists whose plan is made; `claims`: of the others.
+        `claims`: of the other jobs; `own`: every path that this one lists.
         """
         # Most rules ask for no tags, and then none are asked for.
         tags = self.tags_now(record) if handover.is_asked_for_tags(record.ref) else frozenset()
-        own = frozenset(path for path, _ in evidence.listed)
         if job := handover.not_listed_yet(record.ref, tags, {**claims.listed, handover.job: own}):
             return f"job {job} takes it by its tags, and its listing does not show it yet"
         return claims.objection_to_going(record.ref.path, handover.secret_of(record.ref), tags)
@@ -120,6 +117,7 @@ class LastLook:
         """
         claims = claims_on_site(self._runtime, self._target, except_job=self._job.name)
         successors = Successors(self._handover, remote, (*own, *claims.wishes))
+        listed = evidence.paths_listed
         other_key = unlisted_keys(self._runtime, self._target.site, remote)
         seen: dict[str, Judged] = {}
         objections: dict[str, str] = {}
@@ -137,22 +135,21 @@ class LastLook:
                 judged = self._in_its_document(record, judged)
             seen[record.name] = judged
             if judged[0] is Presence.ORPHAN and (
-                objection := self._objection_of_any(record, claims, successors, evidence)
+                objection := self._objection_of_any(record, claims, successors, listed)
             ):
                 objections[record.name] = objection
         return seen, objections, claims.names
 
     def _objection_of_any(
-        self, record: Record, claims: SiteClaims, successors: Successors, evidence: ListingEvidence
+        self, record: Record, claims: SiteClaims, successors: Successors, listed: AbstractSet[str]
     ) -> str:
         """Why an orphan stays: another rule gives it this name, what follows it is not at Wix, or nobody can tell."""
         tags = self._checks.tags_now(record)
         # The job of that rule may not have seen it yet: where its tags cannot be told, the pattern is enough.
         if self._handover.is_claimed(record, tags, except_job=self._job.name):
             return "another job's rule gives it this name"
-        return successors.why_it_stays(record) or self._checks.why_it_may_follow(
-            record, self._handover, claims, evidence
-        )
+        follows = successors.why_it_stays(record)
+        return follows or self._checks.why_it_may_follow(record, self._handover, claims, listed)
 
     def _at_its_path(self, record: Record, judged: Judged) -> Judged:
         """Only "gone" is an absence. What is found is an orphan if no rule of its job takes it, with its tags."""

@@ -177,7 +177,7 @@ class PlanResolver:
             presence, why = presence_of(seen, evidence)
             # The old name of a secret that got a new one stays until the new one is settled.
             stays = presence is Presence.ORPHAN and (
-                successors.why_it_stays(record) or successors.why_it_cannot_be_made(record, observed.desired.findings)
+                successors.why_it_stays(record) or successors.why_it_cannot_be_made(record)
             )
             presences[record.name] = (Presence.UNKNOWN, stays) if stays else (presence, why)
         return presences
@@ -214,24 +214,29 @@ class PlanResolver:
         # Of the same secret in another form only what is wanted as it was has to be elsewhere.
         is_kept = handover.is_of_one_secret(record.ref, wanted.ref)
         ours = self._ours
-        why = ours.why_it_stays(record, same_content=is_kept)
-        if why := why or ours.why_it_cannot_be_made(record, context.observed.desired.findings):
+        if why := ours.why_it_stays(record, same_content=is_kept) or ours.why_it_cannot_be_made(record):
             return why
         others = (job for name, job in handover.jobs.items() if name != context.job.name)
         # Other jobs are listed only where they may take it: a name that passes is rare.
         may_be_taken = any(handover.may_take(job, record.ref) for job in others)
         claims, everybodys = self._everybodys if may_be_taken else (SiteClaims(names=frozenset()), ours)
-        taker = "" if is_kept else everybodys.taker_of_its_name(record)
-        if why := f"job {taker} gives the name to it" if taker else "":
-            return why
+        if not is_kept and (taker := everybodys.taker_of_its_name(record)):
+            return f"job {taker} gives the name to it"
         if why := everybodys.why_it_stays(record, same_content=is_kept):
             return why
-        return context.standing.checks.why_it_may_follow(record, handover, claims, context.observed.source.evidence)
+        return context.standing.checks.why_it_may_follow(record, handover, claims, self._listed)
+
+    @cached_property
+    def _listed(self) -> frozenset[str]:
+        """Every path that this job lists."""
+        return self._context.observed.source.evidence.paths_listed
 
     @cached_property
     def _ours(self) -> Successors:
         """What this job wants here, as the pass begins."""
-        return Successors(self._context.standing.handover, self._context.observed.remote, self._own_wishes())
+        observed = self._context.observed
+        findings = observed.desired.findings
+        return Successors(self._context.standing.handover, observed.remote, self._own_wishes(), findings)
 
     @cached_property
     def _everybodys(self) -> tuple[SiteClaims, Successors]:

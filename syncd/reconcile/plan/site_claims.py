@@ -190,7 +190,7 @@ def _seen(runtime: Runtime, job: Job, target: Target, gone: frozenset[str]) -> _
         cause=next(iter(causes), ""),
         unread=tuple(unread),
         open_rules=tuple(rule for rule in job.rules if not evidence.is_complete(rule)),
-        listed=frozenset(path for path, _ in evidence.listed),
+        listed=evidence.paths_listed,
         doubtful=frozenset(doubtful),
     )
 

@@ -43,8 +43,16 @@ class Wish:
 class Successors:
     """What jobs want on a site, by secret, and what the site holds of it."""
 
-    def __init__(self, claims: NameClaims, remote: Iterable[RemoteSecret], wishes: Iterable[Wish]) -> None:
+    def __init__(
+        self,
+        claims: NameClaims,
+        remote: Iterable[RemoteSecret],
+        wishes: Iterable[Wish],
+        findings: Iterable[Finding] = (),
+    ) -> None:
+        """`findings`: of the job's own mapping."""
         self._claims = claims
+        self._failed = {item.ref for item in findings if item.ref and item.kind is FindingKind.FAILED}
         self._listed: Mapping[str, RemoteSecret] = {secret.id: secret for secret in remote}
         self._by_secret, self._by_path = defaultdict[Secret, list[Wish]](list), defaultdict[str, list[Wish]](list)
         for wish in wishes:
@@ -69,13 +77,12 @@ class Successors:
         takers = (wish.job for wish in self._wishes_of(record) if wish.name.casefold() == record.name.casefold())
         return next((job for job in takers if job != self._claims.job), "")
 
-    def why_it_cannot_be_made(self, record: Record, findings: Iterable[Finding]) -> str:
+    def why_it_cannot_be_made(self, record: Record) -> str:
         """Why a new name of the secret may be missing: one of it failed, which may be that; else empty."""
-        failed = [finding.ref for finding in findings if finding.ref and finding.kind is FindingKind.FAILED]
         # A path that failed as a whole may hold this very field; one whose new name is known does not.
         is_mapped = any(wish.ref.field == record.ref.field for wish in self._wishes_of(record))
-        may_be_it = (not is_mapped and self._claims.is_of_one_secret(ref, record.ref) for ref in failed)
-        return "its path's new name cannot be made" if record.ref in failed or any(may_be_it) else ""
+        may_be_it = (not is_mapped and self._claims.is_of_one_secret(ref, record.ref) for ref in self._failed)
+        return "its path's new name cannot be made" if record.ref in self._failed or any(may_be_it) else ""
 
     def _wishes_of(self, record: Record) -> list[Wish]:
         """What is wanted of a record's secret, in any form."""

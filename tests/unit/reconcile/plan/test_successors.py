@@ -146,4 +146,4 @@ def test_what_failed_may_be_the_new_name(failed: SecretRef, wishes: list[Wish], 
     old = record("OLD")
     claims = NameClaims(job="one", jobs={}, mounts=MOUNTS, profile="api", records={"OLD": old})
     finding = Finding(kind=FindingKind.FAILED, name="x", ref=failed)
-    assert bool(Successors(claims, (), wishes).why_it_cannot_be_made(old, [finding])) is is_missing
+    assert bool(Successors(claims, (), wishes, [finding]).why_it_cannot_be_made(old)) is is_missing
