@@ -27,6 +27,11 @@ class DesiredSecret:
     rolled_back: bool = False
     """Does a person want an older version of its path for a while?"""
 
+    def made_at(self, before: datetime | None) -> datetime | None:
+        """When its version was made at the source; None for one that was taken back. `before`: as known so far."""
+        # The listed date is of the newest version.
+        return None if self.rolled_back else self.updated_at or before
+
     @property
     def key(self) -> tuple[str, SecretRef, str]:
         """What tells it from every other wanted secret of its job."""

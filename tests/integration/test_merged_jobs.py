@@ -322,14 +322,18 @@ def test_one_path_of_two_accounts_is_two_secrets(lab: Lab, aws: Any, aws_url: st
 
 
 @pytest.mark.parametrize("rests", ["nothing", "pause", "window", "deny", "hold"])
-@pytest.mark.parametrize("spelled", ["first by its name", "first by a glob", "first by its ARN"])
+@pytest.mark.parametrize(
+    "spelled", ["first by its name", "first by a glob", "first by its ARN", "a glob of everything and an ARN"]
+)
 def test_a_name_and_an_arn_are_one_secret(lab: Lab, aws: Any, aws_url: str, rests: str, spelled: str) -> None:
     """The job that has it sends it, within its own pauses, windows and rules; the other one writes nothing."""
     lab.aws(aws_url)
     arn = aws.create_secret(Name="p/a", SecretString="one")["ARN"]
     aws.create_secret(Name="p/k", SecretString="k")
-    first = {"first by its name": "p/a", "first by a glob": "p/*", "first by its ARN": arn}[spelled]
-    lab.job("jobx", "aws", {"path": first, "name": "{basename}"})
+    other = aws.create_secret(Name="q/b", SecretString="b")["ARN"]
+    first = {"first by its name": "p/a", "first by a glob": "p/*", "first by its ARN": arn}.get(spelled, "**")
+    lab.job("jobx", "aws", {"path": first, "name": "{basename}", "exclude": ["q/*"] if first == "**" else []},
+            *([{"path": other, "name": "B"}] if first == "**" else []))  # fmt: skip
     assert lab.run("sync").code == 0
     lab.job("joby", "aws", {"path": "p/a" if "ARN" in spelled else arn, "name": "a"})
     lab.run("sync")

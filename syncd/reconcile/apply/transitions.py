@@ -137,7 +137,7 @@ def _with_reference(action: Create | Update, record: Record) -> Record:
         ref=desired.ref,
         pin=desired.pin,
         version=desired.version,
-        source_updated_at=desired.updated_at or record.source_updated_at,
+        source_updated_at=desired.made_at(record.source_updated_at),
         absent_at=None,
         absent_for=timedelta(0),
     )

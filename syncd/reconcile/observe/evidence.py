@@ -63,8 +63,8 @@ class ListingEvidence:
 
     @property
     def paths_listed(self) -> frozenset[str]:
-        """Every path of every entry."""
-        return frozenset(path for path, _ in self.listed)
+        """Every path that was shown, also of secrets that have nothing to send."""
+        return frozenset(path for path, _ in self.listed) | {failure.location for failure in self.unsendable}
 
     @property
     def not_known(self) -> frozenset[Key]:

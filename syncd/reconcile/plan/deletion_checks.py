@@ -69,16 +69,9 @@ class PathChecks:
         check, _ = self.check(record)
         return check.tags if check is not None and check.existence is Existence.THERE else None
 
-    def why_it_may_follow(self, record: Record, handover: Handover, claims: SiteClaims, own: AbstractSet[str]) -> str:
-        """Which job may give a secret another name that cannot be told now; empty if none may.
-
-        `claims`: of the other jobs; `own`: every path that this one lists.
-        """
-        # Most rules ask for no tags, and then none are asked for.
-        tags = self.tags_now(record) if handover.is_asked_for_tags(record.ref) else frozenset()
-        if job := handover.not_listed_yet(record.ref, tags, {**claims.listed, handover.job: own}):
-            return f"job {job} takes it by its tags, and its listing does not show it yet"
-        return claims.objection_to_going(record.ref.path, handover.secret_of(record.ref), tags)
+    def tags_asked_for(self, record: Record, handover: Handover) -> AbstractSet[tuple[str, str]] | None:
+        """`tags_now`, where any rule that takes the secret asks for tags; else none, and nothing is asked."""
+        return self.tags_now(record) if handover.is_asked_for_tags(record.ref) else frozenset()
 
     def fields_now(self, job: Job, record: Record) -> tuple[tuple[str, ...] | None, str]:
         """The fields that the record's path has at this moment; None, and why: that cannot be told."""
@@ -149,7 +142,7 @@ class LastLook:
         if self._handover.is_claimed(record, tags, except_job=self._job.name):
             return "another job's rule gives it this name"
         follows = successors.why_it_stays(record)
-        return follows or self._checks.why_it_may_follow(record, self._handover, claims, listed)
+        return follows or claims.why_it_may_follow(record, self._handover, tags, listed)
 
     def _at_its_path(self, record: Record, judged: Judged) -> Judged:
         """Only "gone" is an absence. What is found is an orphan if no rule of its job takes it, with its tags."""

@@ -59,9 +59,9 @@ class NameClaims(KnownSecrets):
             return
         mounts = (mount for mount in self.mounts.get(ref.source, ()) if ref.path.startswith(mount))
         mount = max(mounts, key=len, default="").strip("/")
-        is_arn = any(text.startswith("arn:") for text in (ref.path, *(rule.path.text for rule in job.rules)))
-        # Only a secret at AWS has two spellings at one source; this is asked of every row.
-        called = sorted(self._called_by(job, ref)) if is_arn else [ref.path]
+        is_arn = any(map(_is_arn, (ref.path, *(rule.path.text for rule in job.rules))))
+        # Only a secret at AWS has two spellings at one source (this is asked of every row), and a glob lists names.
+        called = sorted(self._called_by(job, ref), key=_is_arn) if is_arn else [ref.path]
         for rule in job.rules:
             path = next((path for path in called if selects_path(rule, path)), None)
             if path is None or (tags is not None and not set(rule.tags) <= tags):
@@ -219,3 +219,7 @@ class NameClaims(KnownSecrets):
         """Has the job had no cycle here since the record's own, which is gone, had its last?"""
         ended, worked = self.worked_at.get(record.job), self.worked_at.get(job)
         return worked is None or (ended is not None and worked <= ended)
+
+
+def _is_arn(text: str) -> bool:
+    return text.startswith("arn:")

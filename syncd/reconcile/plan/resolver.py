@@ -22,7 +22,7 @@ from syncd.reconcile.plan.name_claims import Tags
 from syncd.reconcile.plan.pass_context import Observed, PassContext
 from syncd.reconcile.plan.planner import plan
 from syncd.reconcile.plan.site_claims import SiteClaims, claims_on_site
-from syncd.reconcile.plan.successors import Successors, Wish
+from syncd.reconcile.plan.successors import Successors, Wish, content_of
 from syncd.reconcile.plan.unread import with_unread
 from syncd.reconcile.runtime import Runtime
 
@@ -224,7 +224,12 @@ class PlanResolver:
             return f"job {taker} gives the name to it"
         if why := everybodys.why_it_stays(record, same_content=is_kept):
             return why
-        return context.standing.checks.why_it_may_follow(record, handover, claims, self._listed)
+        if not is_kept:
+            tags = context.standing.checks.tags_asked_for(record, handover)
+            return claims.why_it_may_follow(record, handover, tags, self._listed)
+        # Its own listing shows it, with its tags; only what could make the very content is waited for.
+        tags = context.observed.tags_seen(wanted)
+        return claims.why_it_may_follow(record, handover, tags, self._listed, content_of(record))
 
     @cached_property
     def _listed(self) -> frozenset[str]:

@@ -258,7 +258,7 @@ def _verified(record: Record, desired: DesiredSecret, listed: RemoteSecret, now:
         version=desired.version,
         fingerprint=desired.fingerprint,
         description=listed.description,
-        source_updated_at=desired.updated_at or record.source_updated_at,
+        source_updated_at=desired.made_at(record.source_updated_at),
         unverified=False,
         theirs=False,
         lost_writes=recently_lost(record, now)[0 if late else 1 :],

@@ -73,7 +73,9 @@ class KnownSecrets:
 
     def may_take(self, job: Job, ref: SecretRef) -> bool:
         """May any rule of a job take this secret, by whatever spelling and with whatever tags?"""
-        return any(selects_path(rule, path) for path in self._called_by(job, ref) for rule in job.rules)
+        # A source that no cycle has used may lead anywhere, and name its mounts otherwise.
+        called = self._called_by(job, ref)
+        return not self.mounts.get(job.source) or any(selects_path(rule, path) for path in called for rule in job.rules)
 
     def _called_by(self, job: Job, ref: SecretRef) -> frozenset[str]:
         """What a secret may be called at a job's source."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
-from syncd.domain import FindingKind, PathState, Rule, SecretRef
+from syncd.domain import FindingKind, PathState, Record, Rule, SecretRef
 from syncd.domain.job import Job
 from syncd.domain.naming import could_name, selects_path, wix_name
 from syncd.domain.places import secret_at, spellings
@@ -15,8 +16,8 @@ from syncd.reconcile.desired.desired_state import build_desired_state
 from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.observe.source_observer import SourceObserver
 from syncd.reconcile.plan.absence import empty_rules
-from syncd.reconcile.plan.name_claims import Tags
-from syncd.reconcile.plan.successors import Secret, Wish
+from syncd.reconcile.plan.name_claims import NameClaims, Tags
+from syncd.reconcile.plan.successors import Content, Secret, Wish, makes
 from syncd.reconcile.runtime import Runtime
 
 
@@ -44,10 +45,14 @@ class BlindJob:
     mounts: Mapping[str, str] = field(default_factory=dict)
     """Those of its source."""
 
-    def may_rename(self, path: str, secret: Secret | None, tags: Tags | None) -> bool:
-        """Could it give this secret a name that nobody knows? `tags`: those that it has now; None: not known."""
+    def may_rename(self, path: str, secret: Secret | None, tags: Tags | None, content: Content | None = None) -> bool:
+        """Could it give this secret a name that nobody knows?
+
+        `tags`: those that it has now; None: not known. `content`: what has to be under that name; None: anything of it.
+        """
         called = spellings(path, secret, self.mounts, (rule.path.text for rule in self.rules))
         rules = [rule for rule in self.rules if tags is None or set(rule.tags) <= tags]
+        rules = [rule for rule in rules if content is None or makes(rule, content)]
         return any(
             (item in self.doubtful or (rule in self.open_rules and item not in self.told))
             for item in called
@@ -80,9 +85,22 @@ class SiteClaims:
     listed: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By job, every path that it lists."""
 
-    def objection_to_going(self, path: str, secret: Secret | None, tags: Tags | None) -> str:
-        """Which job may give a secret another name, and why nobody can tell now; empty if none may."""
-        blind = next((job for job in self.blind_jobs if job.may_rename(path, secret, tags)), None)
+    def why_it_may_follow(
+        self,
+        record: Record,
+        handover: NameClaims,
+        tags: Tags | None,
+        own: AbstractSet[str],
+        content: Content | None = None,
+    ) -> str:
+        """Which job may give a secret another name that cannot be told now; empty if none may.
+
+        `own`: every path that the job lists whose plan is made. `tags`, `content`: as for `BlindJob.may_rename`.
+        """
+        if job := handover.not_listed_yet(record.ref, tags, {**self.listed, handover.job: own}):
+            return f"job {job} takes it by its tags, and its listing does not show it yet"
+        path, secret = record.ref.path, handover.secret_of(record.ref)
+        blind = next((job for job in self.blind_jobs if job.may_rename(path, secret, tags, content)), None)
         if blind is None:
             return ""
         return f"job {blind.job} may give it another name, and cannot be listed completely: {blind.cause}"

@@ -6,14 +6,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from syncd.domain import DesiredSecret, Finding, FindingKind, Record, RemoteSecret, SecretRef, is_at_least
+from syncd.domain import DesiredSecret, Finding, FindingKind, Record, RemoteSecret, Rule, SecretRef, is_at_least
 from syncd.domain.plan import NOT_SETTLED
-from syncd.domain.value_templates import form_in
+from syncd.domain.value_templates import form_in, form_of
 from syncd.domain.write_window import is_as_left
 from syncd.reconcile.plan.name_claims import NameClaims
 
 Secret = tuple[str, str]
 """Which secret a path means; see `places.secret_at`."""
+Content = tuple[str | None, str, str]
+"""What of a secret a name holds: which field (None: the whole), which pinned version, in which form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,20 @@ class Wish:
         return cls(wanted.job, wanted.name, wanted.ref, wanted.pin, wanted.version, secret)
 
     @property
-    def content(self) -> tuple[str | None, str, str]:
-        """What of the secret it holds: which field, which pinned version, in which form."""
+    def content(self) -> Content:
+        """What of the secret it holds."""
         return self.ref.field, self.pin, form_in(self.version)
+
+
+def content_of(record: Record) -> Content:
+    """What of its secret a row holds."""
+    return record.ref.field, record.pin, form_in(record.version)
+
+
+def makes(rule: Rule, content: Content) -> bool:
+    """May a rule make this of a secret?"""
+    of_field = content[0] is not None if rule.field == "*" else rule.field == content[0]
+    return of_field and (rule.pin, form_of(rule.value, binary=rule.binary)) == content[1:]
 
 
 class Successors:
@@ -67,7 +80,7 @@ class Successors:
         `same_content`.
         """
         of_it = [wish for wish in self._wishes_of(record) if wish.name.casefold() != record.name.casefold()]
-        content = record.ref.field, record.pin, form_in(record.version)
+        content = content_of(record)
         successors = [wish for wish in of_it if wish.content == content] or ([] if same_content else of_it)
         unsettled = (wish.name for wish in successors if not self._is_settled(wish, record))
         return next((NOT_SETTLED.format(name) for name in unsettled), "")
@@ -95,11 +108,24 @@ class Successors:
     def _is_settled(self, wish: Wish, record: Record) -> bool:
         """Does the site hold this of the secret under this name, as new as what is to go, and as we left it?"""
         row = self._claims.records.get(wish.name)
-        if row is None or (row.ref.field, row.pin, form_in(row.version)) != wish.content:
+        if row is None or content_of(row) != wish.content:
             return False
         if row.ref != wish.ref and (wish.secret is None or self._claims.secret_of(row.ref) != wish.secret):
             return False
         # With a lost answer nobody knows whether the site holds it.
         is_known = row.remote_id is not None and row.pending is None and not row.unverified
-        is_new = row.version == wish.version or is_at_least(row.version, record.version)
+        is_new = row.version == wish.version or _is_as_new(row, record)
         return is_known and is_new and is_as_left(row, self._listed.get(str(row.remote_id)))
+
+
+def _is_as_new(row: Record, record: Record) -> bool:
+    """Does a row hold the version that another row of the same secret has, or one that is known to be later?"""
+    if is_at_least(row.version, record.version):
+        return True
+    # AWS's ids have no order, but each version has its date; one that was taken back has none.
+    if row.version.startswith("aws:"):
+        made, then = row.source_updated_at, record.source_updated_at
+        return made is not None and (then is None or made > then)
+    # KV v1 has neither, and nobody takes it back: each value that was sent was the newest of its time.
+    sent, before = row.verified_at, record.last_synced_at
+    return row.version.startswith("kv1:") and sent is not None and before is not None and sent >= before

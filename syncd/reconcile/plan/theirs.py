@@ -38,7 +38,7 @@ def at_its_version(record: Record, desired: DesiredSecret) -> Record:
         or brings_another_value(desired, record, if_unknown=False)
     ):
         return record
-    return replace(record, version=desired.version, source_updated_at=desired.updated_at or record.source_updated_at)
+    return replace(record, version=desired.version, source_updated_at=desired.made_at(record.source_updated_at))
 
 
 def as_policy_says(row: Row, desired: DesiredSecret, record: Record, verdict: Verdict, what: str) -> Verdict:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from syncd.domain import Glob, Rule
+from syncd.domain import Glob, Record, Rule, SecretRef
+from syncd.domain.value_templates import form_of
+from syncd.reconcile.plan.name_claims import NameClaims
 from syncd.reconcile.plan.site_claims import BlindJob, SiteClaims
 
 ACCOUNT = "eu-west-1:123456789012"
@@ -33,7 +35,10 @@ def test_a_rule_that_may_take_it_by_whatever_spelling(
 ) -> None:
     assert blind(*rules, mounts=mounts).may_rename(path, SECRET, None)
     said = SiteClaims(names=frozenset(), blind_jobs=(blind(*rules, mounts=mounts),))
-    assert "job j may give it another name" in said.objection_to_going(path, SECRET, None)
+    row = Record(site="s", name="X", target="t", job="me", ref=SecretRef(source="aws", path=path))
+    claims = NameClaims(job="me", jobs={}, mounts={"aws": {"account": ACCOUNT}}, profile="api", records={"X": row})
+    assert "job j may give it another name" in said.why_it_may_follow(row, claims, None, frozenset())
+    assert said.why_it_may_follow(row, claims, None, frozenset(), ("p", "", "")) == "", "they make the whole of it"
 
 
 @pytest.mark.parametrize(
@@ -66,3 +71,17 @@ def test_its_tags_count_where_they_are_known(tags: Any, takes: bool) -> None:
     job = blind(rule("p/*", tags=(("team", "y"),)))
     assert job.may_rename("p/a", SECRET, tags) is takes
     assert replace(job, rules=(rule("p/*"),), open_rules=(rule("p/*"),)).may_rename("p/a", SECRET, tags)
+
+
+@pytest.mark.parametrize(
+    ("made", "content", "may"),
+    [
+        ({"field": None}, (None, "", ""), True), ({"field": "*"}, ("p", "", ""), True), ({"field": "p"}, ("p", "", ""), True),
+        ({"field": "u"}, ("p", "", ""), False), ({"field": "*"}, (None, "", ""), False), ({"field": None}, ("p", "", ""), False),
+        ({"field": "p", "pin": "3"}, ("p", "", ""), False), ({"field": "p", "pin": "3"}, ("p", "3", ""), True),
+        ({"field": None, "value": "{u}"}, (None, "", ""), False), ({"field": None, "value": "{u}"}, (None, "", form_of("{u}")), True),
+    ],
+)  # fmt: skip
+def test_only_what_could_make_the_very_content_counts(made: dict[str, Any], content: Any, may: bool) -> None:
+    assert blind(replace(rule("p/*"), **made)).may_rename("p/a", SECRET, None, content) is may
+    assert blind(replace(rule("p/*"), **made)).may_rename("p/a", SECRET, None)

@@ -291,3 +291,20 @@ def test_a_listing_that_lags_behind_a_tag(tags: Any, listed: dict[str, set[str]]
 def test_a_name_in_another_case_is_claimed_as_well() -> None:
     both = handover(record("a", job="one"), jobs=(job("one", "secret/b", "a"), job("two", "secret/a", "A")))
     assert "a" not in both.transfers([desired("a", B)], NEVER, untold, nothing).free
+
+
+@pytest.mark.parametrize(
+    ("mounts", "may"),
+    [
+        ({"vault": {"secret/": "uuid"}}, True),
+        ({"vault": {"other/": "another"}}, False),
+        ({"vault": {}}, True),
+        ({}, True),
+    ],
+)
+def test_an_entry_that_no_cycle_has_used_may_take_anything(mounts: dict[str, dict[str, str]], may: bool) -> None:
+    """Its mounts may be named otherwise, by a namespace: only its listing tells."""
+    one = replace(handover(record("a")), mounts={"first": {"secret/": "uuid"}, **mounts})
+    ref = replace(A, source="first")
+    assert one.may_take(job("two", "secret/*"), ref) is may
+    assert one.may_take(job("two", "elsewhere/*"), ref) is (may and not mounts.get("vault"))

@@ -120,13 +120,38 @@ AWS, LATER = "aws:11111111", "aws:22222222"
         # Vault counts: a later one; an older one is not, whenever it was written
         (V1, V2, V3, True), (V2, V1, V3, False), (V2, V1, V2, False),
         # AWS's ids have no order, and numbers of a secret that was made anew tell nothing
-        (AWS, LATER, "aws:33333333", False), (V1.replace("06", "07"), V2, V3, False), ("v1:abc", "v1:def", "v1:def", True),
-        ("v1:abc", "v1:def", "v1:ghi", False), ("", V1, V2, False),
+        (AWS, LATER, "aws:33333333", False), (V1.replace("06", "07"), V2, V3, False), ("kv1:abc", "kv1:def", "kv1:def", True),
+        ("kv1:abc", "kv1:def", "kv1:ghi", False), ("", V1, V2, False),
     ],
 )  # fmt: skip
 def test_what_follows_holds_no_older_version(goes: str, holds: str, wanted: str, is_as_new: bool) -> None:
     old = record("X", version=goes)
     said = why(old, [wish("Y", version=wanted)], record("Y", version=holds))
+    assert (said == "") is is_as_new
+
+
+EARLIER = T - timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "goes", "holds", "is_as_new"),
+    [
+        # AWS: by the dates of the versions; one that was taken back has none
+        ("aws", {"source_updated_at": EARLIER}, {"source_updated_at": T}, True),
+        ("aws", {"source_updated_at": T}, {"source_updated_at": EARLIER}, False),
+        ("aws", {"source_updated_at": T}, {"source_updated_at": T}, False),
+        ("aws", {"source_updated_at": EARLIER}, {"source_updated_at": None, "last_synced_at": T}, False),
+        ("aws", {"source_updated_at": None}, {"source_updated_at": T}, True),
+        # KV v1: by when a value was sent, and not by when anything was written
+        ("kv1", {"last_synced_at": EARLIER}, {"verified_at": T}, True),
+        ("kv1", {"last_synced_at": T}, {"verified_at": EARLIER}, False),
+        ("kv1", {"last_synced_at": EARLIER}, {"verified_at": None, "last_synced_at": T}, False),
+    ],
+)
+def test_a_version_without_a_number(kind: str, goes: dict[str, Any], holds: dict[str, Any], is_as_new: bool) -> None:
+    """Its job runs more rarely than the secret rotates: it has neither what goes nor what is wanted this minute."""
+    old = record("X", version=f"{kind}:one", **goes)
+    said = why(old, [wish("Y", version=f"{kind}:three")], record("Y", version=f"{kind}:two", **holds))
     assert (said == "") is is_as_new
 
 
