@@ -297,7 +297,7 @@ def test_a_name_in_another_case_is_claimed_as_well() -> None:
     ("mounts", "may"),
     [
         ({"vault": {"secret/": "uuid"}}, True),
-        ({"vault": {"other/": "another"}}, False),
+        ({"vault": {"secret/": "another"}}, False),
         ({"vault": {}}, True),
         ({}, True),
     ],
