@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import string
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from syncd.domain import Glob, Rule, SecretRef, name_in
@@ -47,6 +48,12 @@ def placeholders(template: str) -> set[str]:
 def selects_path(rule: Rule, path: str) -> bool:
     """Does the rule's glob take this path, and no exclusion drop it?"""
     return rule.path.matches(path) and not any(glob.matches(path) for glob in rule.exclude)
+
+
+def taken_as(rule: Rule, called: Iterable[str]) -> str | None:
+    """By which of its spellings a rule takes a secret; None if it does not. A glob goes by names, as are listed."""
+    names = (path for path in called if not (rule.path.has_wildcard and path.startswith("arn:")))
+    return next((path for path in names if selects_path(rule, path)), None)
 
 
 def selects(rule: Rule, ref: SecretRef) -> bool:

@@ -28,9 +28,8 @@ class DesiredSecret:
     """Does a person want an older version of its path for a while?"""
 
     def made_at(self, before: datetime | None) -> datetime | None:
-        """When its version was made at the source; None for one that was taken back. `before`: as known so far."""
-        # The listed date is of the newest version.
-        return None if self.rolled_back else self.updated_at or before
+        """When its version was made at the source, if that is known. `before`: when the one was that it follows."""
+        return self.updated_at or (None if self.rolled_back else before)
 
     @property
     def key(self) -> tuple[str, SecretRef, str]:

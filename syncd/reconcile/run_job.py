@@ -13,6 +13,7 @@ from functools import partial
 from syncd.domain import Action, Create, Delete, Plan, SyncReport, Update
 from syncd.domain.allowance import DeletionAllowance
 from syncd.domain.job import Job
+from syncd.domain.plan import ADOPTING
 from syncd.errors import LedgerBusy, LedgerError
 from syncd.reconcile.cycle import Cycle
 from syncd.reconcile.observe.observation_cache import ObservationCache
@@ -114,5 +115,8 @@ def only_from(paths: Container[str], is_open: Callable[[Action], bool], planned:
 
 
 def _is_of_its_own(action: Create | Update) -> bool:
-    """Does it give a name another version of the very secret that has it, in whatever form?"""
-    return isinstance(action, Update) and action.record.ref.path == action.desired.ref.path
+    """Does it give a name another version of the secret that has it, in whatever form?"""
+    if not isinstance(action, Update) or action.reason in ADOPTING:
+        return False
+    record, desired = action.record, action.desired
+    return (record.ref.path, record.pin) == (desired.ref.path, desired.pin)

@@ -216,10 +216,10 @@ class Console:
             again["fields"] = {key: value for key, value in form.items() if key not in {*AGAIN, "csrf"}}
             more |= {"again": again}
             return page("message.html", who, request, status_of(error), title="That was not done", **more)
-        back = _page_of(request.url.path, form)
+        back, title = _page_of(request.url.path, form), ASKED.get(request.url.path, "Done")
         if "read" not in who.may:
-            return page("message.html", who, request, title="Done", said=said, back=back)
-        self._done.put(who, said, back)
+            return page("message.html", who, request, title=title, said=said, back=back)
+        self._done.put(who, title, said, back)
         # Elsewhere, so that a page that is read anew does nothing a second time.
         return RedirectResponse("/done", 303)
 
@@ -227,8 +227,8 @@ class Console:
         known = self._done.of(who)
         if known is None:
             return RedirectResponse("/", 303)
-        said, back = known
-        return page("message.html", who, request, title="Done", said=said, back=back)
+        title, said, back = known
+        return page("message.html", who, request, title=title, said=said, back=back)
 
     def _overview(self, who: Principal, request: Request) -> Response:
         data, fault = self._service.overview(who), self._service.configuration()
@@ -284,6 +284,8 @@ class Console:
         return answer
 
 
+ASKED = {"/sync": "Asked to run"}
+"""What a form comes to that is done by a cycle: it may rest, and the page says so."""
 PAGE_TOO_LARGE = Response("too large\n", 413, media_type="text/plain")
 
 

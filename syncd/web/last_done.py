@@ -14,18 +14,18 @@ class LastDone:
     """Sessions that are remembered."""
 
     def __init__(self) -> None:
-        self._turn, self._known = threading.Lock(), dict[tuple[str, str], tuple[str, str]]()
+        self._turn, self._known = threading.Lock(), dict[tuple[str, str], tuple[str, str, str]]()
 
-    def put(self, who: Principal, said: str, back: str) -> None:
+    def put(self, who: Principal, title: str, said: str, back: str) -> None:
         """Remember it; the oldest ones are forgotten."""
         with self._turn:
             self._known.pop(self._key(who), None)
-            self._known[self._key(who)] = said, back
+            self._known[self._key(who)] = title, said, back
             if len(self._known) > self.MOST:
                 del self._known[next(iter(self._known))]
 
-    def of(self, who: Principal) -> tuple[str, str] | None:
-        """What it came to, and the page it was sent from; None where nothing was done."""
+    def of(self, who: Principal) -> tuple[str, str, str] | None:
+        """What it came to, in a word and in a sentence, and the page it was sent from; None where nothing was done."""
         with self._turn:
             return self._known.get(self._key(who))
 

@@ -408,3 +408,33 @@ def test_a_pinned_name_is_there_though_its_version_is_old(lab: Lab, bao: Bao) ->
     assert lab.run("sync").code == 0
     lab.config["jobs"]["jobx"]["secrets"][0] = {"path": path + "b", "field": "p", "name": "X_a"}
     assert lab.run("sync").code == 0 and lab.site.values() == {"X_a": "b2", "Y_a": "a1"}
+
+
+def test_a_lost_tag_whose_new_name_cannot_be_made(lab: Lab, aws: Any, aws_url: str) -> None:
+    """The rule of the new tag asks for a version that the secret never had: the old name stays, and says why."""
+    lab.aws(aws_url)
+    for name, team in (("a", "x"), ("k", "x")):
+        aws.create_secret(Name=f"p/{name}", SecretString=name, Tags=[{"Key": "team", "Value": team}])
+    lab.job("jobx", "aws", {"path": "p/*", "tags": {"team": "x"}, "name": "X_{basename}"},
+            {"path": "p/*", "tags": {"team": "y"}, "stage": "AWSPREVIOUS", "name": "Y_{basename}"}, **NOW)  # fmt: skip
+    lab.run("sync")
+    aws.untag_resource(SecretId="p/a", TagKeys=["team"])
+    aws.tag_resource(SecretId="p/a", Tags=[{"Key": "team", "Value": "y"}])
+    for _ in range(3):
+        done = lab.run("sync")
+    assert lab.site.values() == {"X_a": "a", "X_k": "k"} and "AWSPREVIOUS" in done.out
+    aws.put_secret_value(SecretId="p/a", SecretString="a2")
+    for _ in range(3):
+        lab.run("sync")
+    assert lab.site.values() == {"Y_a": "a", "X_k": "k"}
+
+
+def test_a_changed_template_waits_for_no_pin_that_fails(lab: Lab, aws: Any, aws_url: str) -> None:
+    lab.aws(aws_url)
+    aws.create_secret(Name="p/a", SecretString='{"u":"u","p":"p"}')
+    lab.job("jobx", "aws", {"path": "p/a", "value": "{u}:{p}", "name": "N"},
+            {"path": "p/*", "stage": "AWSPREVIOUS", "name": "OLD_{basename}"})  # fmt: skip
+    assert lab.run("sync").code == 1 and lab.site.values() == {"N": "u:p"}
+    lab.config["jobs"]["jobx"]["secrets"][0]["value"] = "{u}/{p}"
+    lab.run("sync")
+    assert lab.site.values() == {"N": "u/p"}

@@ -684,3 +684,13 @@ def test_a_decision_of_one_version_opens_no_window_for_another_name(job: Lab, ba
     roll(job, f"{bao.mount}/app/db", *(["--end"] if way == "end" else ["--to", "1"]))
     assert job.site.values()["db_v"] == ("three" if way == "end" else "one")
     assert job.site.values()["N"] == "of b" and "NEW" not in job.site.values()
+
+
+def test_a_rollback_takes_nothing_over_outside_the_window(job: Lab, bao: Bao) -> None:
+    """Somebody's secret of a new name of the path waits for the window, as any adoption."""
+    job.site.create({"name": "THEIRS", "value": "somebody's", "description": ""})
+    settings = job.config["jobs"]["job"]
+    settings |= {"windows": {"allow": closed()}, "conflict_policy": "adopt"}
+    settings["secrets"].append({"path": f"{bao.mount}/app/db", "field": "v", "name": "THEIRS"})
+    roll(job, f"{bao.mount}/app/db", "--to", "1")
+    assert job.site.values()["db_v"] == "one" and job.site.values()["THEIRS"] == "somebody's"

@@ -67,6 +67,11 @@ class ListingEvidence:
         return frozenset(path for path, _ in self.listed) | {failure.location for failure in self.unsendable}
 
     @property
+    def mounts(self) -> dict[str, str]:
+        """The mount, or account, of each listing that told which it is."""
+        return {seen.mount: seen.mount_id for seen in self.snapshots.values() if seen.mount_id}
+
+    @property
     def not_known(self) -> frozenset[Key]:
         """Paths whose fields of today are not known: the newest version was not read, or an older one was looked at."""
         return self.unread | {(path, "") for path in self.rolled_back}

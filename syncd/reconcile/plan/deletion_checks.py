@@ -12,11 +12,13 @@ from syncd.domain.naming import could_name, selects, selects_path
 from syncd.domain.ports import Target
 from syncd.domain.values import fields_of
 from syncd.errors import SyncdError
+from syncd.reconcile.desired.desired_state import DesiredState
 from syncd.reconcile.observe.evidence import ListingEvidence
 from syncd.reconcile.observe.mounts import as_accepted, conflicting_mount
 from syncd.reconcile.plan.handover import Handover
+from syncd.reconcile.plan.name_claims import Listed
 from syncd.reconcile.plan.site_claims import SiteClaims, claims_on_site
-from syncd.reconcile.plan.successors import Successors, Wish
+from syncd.reconcile.plan.successors import Successors, wishes_of
 from syncd.reconcile.runtime import Runtime
 
 Judged = tuple[Presence, str]
@@ -102,15 +104,16 @@ class LastLook:
         evidence: ListingEvidence,
         presence: Mapping[str, Judged],
         remote: Sequence[RemoteSecret],
-        own: Sequence[Wish],
+        wanted: DesiredState,
     ) -> tuple[dict[str, Judged], dict[str, str], frozenset[str]]:
-        """Look at each path directly, and ask every other job on the site. `own`: what this one wants.
+        """Look at each path directly, and ask every other job on the site. `wanted`: by this one.
 
         Returns: what is known of each reference now, why a deletion has to wait, and the names that other jobs want.
         """
         claims = claims_on_site(self._runtime, self._target, except_job=self._job.name)
-        successors = Successors(self._handover, remote, (*own, *claims.wishes))
-        listed = evidence.paths_listed
+        wishes = (*wishes_of(wanted, self._handover), *claims.wishes)
+        successors = Successors(self._handover, remote, wishes, wanted.findings)
+        listed = Listed(evidence.paths_listed, evidence.mounts)
         other_key = unlisted_keys(self._runtime, self._target.site, remote)
         seen: dict[str, Judged] = {}
         objections: dict[str, str] = {}
@@ -133,15 +136,13 @@ class LastLook:
                 objections[record.name] = objection
         return seen, objections, claims.names
 
-    def _objection_of_any(
-        self, record: Record, claims: SiteClaims, successors: Successors, listed: AbstractSet[str]
-    ) -> str:
+    def _objection_of_any(self, record: Record, claims: SiteClaims, successors: Successors, listed: Listed) -> str:
         """Why an orphan stays: another rule gives it this name, what follows it is not at Wix, or nobody can tell."""
-        tags = self._checks.tags_now(record)
+        tags = self._checks.tags_asked_for(record, self._handover)
         # The job of that rule may not have seen it yet: where its tags cannot be told, the pattern is enough.
         if self._handover.is_claimed(record, tags, except_job=self._job.name):
             return "another job's rule gives it this name"
-        follows = successors.why_it_stays(record)
+        follows = successors.why_it_stays(record) or successors.why_it_cannot_be_made(record)
         return follows or claims.why_it_may_follow(record, self._handover, tags, listed)
 
     def _at_its_path(self, record: Record, judged: Judged) -> Judged:

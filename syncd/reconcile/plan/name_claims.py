@@ -9,17 +9,29 @@ from datetime import UTC, datetime
 
 from syncd.domain import DesiredSecret, Record, Rule, SecretRef
 from syncd.domain.job import Job
-from syncd.domain.naming import selects, selects_path, wix_name
+from syncd.domain.naming import selects, taken_as, wix_name
 from syncd.domain.value_templates import form_in, form_of
 from syncd.errors import BadName
 from syncd.reconcile.desired.desired_state import DesiredState
 from syncd.reconcile.plan.builder import rows_for
-from syncd.reconcile.plan.same_secret import KnownSecrets
+from syncd.reconcile.plan.same_secret import Content, KnownSecrets, makes
 
 Tags = AbstractSet[tuple[str, str]]
 TagsSeen = Callable[[DesiredSecret], Tags | None]
 """The tags of what a job wants, as its own listing shows them; None where it shows none of it."""
 NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a job lists."""
+
+    paths: frozenset[str] = frozenset()
+    """Also of secrets that have nothing to send."""
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    """The mount, or account, of each listing, and which it is."""
+
+
 GIVEN_UP = {"missing", "orphan"}
 """Statuses of a record that its own job did not find as its rules ask."""
 
@@ -59,11 +71,11 @@ class NameClaims(KnownSecrets):
             return
         mounts = (mount for mount in self.mounts.get(ref.source, ()) if ref.path.startswith(mount))
         mount = max(mounts, key=len, default="").strip("/")
-        is_arn = any(map(_is_arn, (ref.path, *(rule.path.text for rule in job.rules))))
-        # Only a secret at AWS has two spellings at one source (this is asked of every row), and a glob lists names.
-        called = sorted(self._called_by(job, ref), key=_is_arn) if is_arn else [ref.path]
+        is_arn = any(text.startswith("arn:") for text in (ref.path, *(rule.path.text for rule in job.rules)))
+        # Only a secret at AWS has two spellings at one source; this is asked of every row.
+        called = self._called_by(job, ref) if is_arn else frozenset({ref.path})
         for rule in job.rules:
-            path = next((path for path in called if selects_path(rule, path)), None)
+            path = taken_as(rule, called)
             if path is None or (tags is not None and not set(rule.tags) <= tags):
                 continue
             ref = replace(ref, path=path)
@@ -176,24 +188,22 @@ class NameClaims(KnownSecrets):
 
     def is_asked_for_tags(self, ref: SecretRef) -> bool:
         """Does any rule that takes this secret ask for tags?"""
-        return any(
-            selects_path(rule, path)
-            for job in self.jobs.values()
-            for rule in job.rules
-            if rule.tags
-            for path in self._called_by(job, ref)
-        )
+        asking = ((job, rule) for job in self.jobs.values() for rule in job.rules if rule.tags)
+        return any(taken_as(rule, self._called_by(job, ref)) for job, rule in asking)
 
-    def not_listed_yet(self, ref: SecretRef, tags: Tags | None, listed: Mapping[str, AbstractSet[str]]) -> str:
+    def not_listed_yet(
+        self, ref: SecretRef, tags: Tags | None, listed: Mapping[str, Listed], content: Content | None = None
+    ) -> str:
         """A job whose rule takes a secret by the tags that it has now, and that does not list it; empty if none.
 
-        A listing may lag minutes behind a tag (ListSecrets). `listed`: by job, the paths that it lists.
+        A listing may lag minutes behind a tag (ListSecrets). `listed`: by job, of those that were listed completely.
+        `content`: what the rule has to make of it; None: anything.
         """
-        for name, job in self.jobs.items():
-            called = self._called_by(job, ref)
-            asking = [rule for rule in job.rules if rule.tags and tags is not None and set(rule.tags) <= tags]
-            takes = any(selects_path(rule, path) for rule in asking for path in called)
-            if takes and not called & listed.get(name, frozenset()):
+        for name, seen in listed.items():
+            called = self._called_by(self.jobs[name], ref, seen.mounts)
+            rules = (rule for rule in self.jobs[name].rules if rule.tags and (content is None or makes(rule, content)))
+            asking = [rule for rule in rules if tags is not None and set(rule.tags) <= tags]
+            if any(taken_as(rule, called) for rule in asking) and not called & seen.paths:
                 return name
         return ""
 
@@ -219,7 +229,3 @@ class NameClaims(KnownSecrets):
         """Has the job had no cycle here since the record's own, which is gone, had its last?"""
         ended, worked = self.worked_at.get(record.job), self.worked_at.get(job)
         return worked is None or (ended is not None and worked <= ended)
-
-
-def _is_arn(text: str) -> bool:
-    return text.startswith("arn:")

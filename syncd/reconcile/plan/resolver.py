@@ -18,11 +18,12 @@ from syncd.reconcile.plan.deletion_checks import LastLook
 from syncd.reconcile.plan.governing import Governing, Resolution
 from syncd.reconcile.plan.handover import Transfers
 from syncd.reconcile.plan.inputs import Evidence, PlannerInput
-from syncd.reconcile.plan.name_claims import Tags
+from syncd.reconcile.plan.name_claims import Listed, Tags
 from syncd.reconcile.plan.pass_context import Observed, PassContext
 from syncd.reconcile.plan.planner import plan
+from syncd.reconcile.plan.same_secret import content_of, makes
 from syncd.reconcile.plan.site_claims import SiteClaims, claims_on_site
-from syncd.reconcile.plan.successors import Successors, Wish, content_of
+from syncd.reconcile.plan.successors import Successors, wishes_of
 from syncd.reconcile.plan.unread import with_unread
 from syncd.reconcile.runtime import Runtime
 
@@ -203,18 +204,15 @@ class PlanResolver:
 
         return context.standing.handover.transfers(context.observed.desired.all, is_gone, tags_now, self._what_follows)
 
-    def _own_wishes(self) -> tuple[Wish, ...]:
-        """What this job wants here."""
-        secret_of = self._context.standing.handover.secret_of
-        return tuple(Wish.of(wanted, secret_of(wanted.ref)) for wanted in self._context.observed.desired.all)
-
     def _what_follows(self, record: Record, wanted: DesiredSecret) -> str:
         """Why what stands under a name may not make place for what is wanted there; empty if it may."""
         context, handover = self._context, self._context.standing.handover
         # Of the same secret in another form only what is wanted as it was has to be elsewhere.
         is_kept = handover.is_of_one_secret(record.ref, wanted.ref)
         ours = self._ours
-        if why := ours.why_it_stays(record, same_content=is_kept) or ours.why_it_cannot_be_made(record):
+        makes_it = any(makes(rule, content_of(record)) for rule in context.job.rules)
+        why = ours.why_it_stays(record, same_content=is_kept)
+        if why := why or (ours.why_it_cannot_be_made(record) if makes_it or not is_kept else ""):
             return why
         others = (job for name, job in handover.jobs.items() if name != context.job.name)
         # Other jobs are listed only where they may take it: a name that passes is rare.
@@ -232,23 +230,24 @@ class PlanResolver:
         return claims.why_it_may_follow(record, handover, tags, self._listed, content_of(record))
 
     @cached_property
-    def _listed(self) -> frozenset[str]:
-        """Every path that this job lists."""
-        return self._context.observed.source.evidence.paths_listed
+    def _listed(self) -> Listed:
+        """What this job lists."""
+        evidence = self._context.observed.source.evidence
+        return Listed(evidence.paths_listed, evidence.mounts)
 
     @cached_property
     def _ours(self) -> Successors:
         """What this job wants here, as the pass begins."""
-        observed = self._context.observed
-        findings = observed.desired.findings
-        return Successors(self._context.standing.handover, observed.remote, self._own_wishes(), findings)
+        observed, handover = self._context.observed, self._context.standing.handover
+        wanted = observed.desired
+        return Successors(handover, observed.remote, wishes_of(wanted, handover), wanted.findings)
 
     @cached_property
     def _everybodys(self) -> tuple[SiteClaims, Successors]:
         """What all jobs want here."""
         context = self._context
         claims = claims_on_site(context.runtime, context.target, except_job=context.job.name)
-        wishes = (*self._own_wishes(), *claims.wishes)
+        wishes = (*wishes_of(context.observed.desired, context.standing.handover), *claims.wishes)
         return claims, Successors(context.standing.handover, context.observed.remote, wishes)
 
     def _confirm(self, deletes: Sequence[Delete]) -> None:
@@ -262,8 +261,8 @@ class PlanResolver:
             context.standing.checks,
         )
         observed = context.observed
-        evidence, own = observed.source.evidence, self._own_wishes()
-        seen, objections, wanted = look.confirm(deletes, evidence, self._presence, observed.remote, own)
+        evidence = observed.source.evidence
+        seen, objections, wanted = look.confirm(deletes, evidence, self._presence, observed.remote, observed.desired)
         self._presence |= seen
         names = frozenset(action.name for action in deletes)
         self._confirmed = _Confirmed(names=names, wanted_elsewhere=wanted, objections=objections)

@@ -5,10 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from syncd.domain import DesiredSecret, Record, SecretRef
+from syncd.domain import DesiredSecret, Record, Rule, SecretRef
 from syncd.domain.job import Job
-from syncd.domain.naming import selects_path
+from syncd.domain.naming import taken_as
 from syncd.domain.places import place_of, secret_at, spellings
+from syncd.domain.value_templates import form_in, form_of
+
+Content = tuple[str | None, str, str]
+"""What of a secret a name holds: which field (None: the whole), which pinned version, in which form."""
+
+
+def content_of(record: Record) -> Content:
+    """What of its secret a row holds."""
+    return record.ref.field, record.pin, form_in(record.version)
+
+
+def makes(rule: Rule, content: Content) -> bool:
+    """May a rule make this of a secret?"""
+    of_field = content[0] is not None if rule.field == "*" else rule.field == content[0]
+    return of_field and (rule.pin, form_of(rule.value, binary=rule.binary)) == content[1:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +89,14 @@ class KnownSecrets:
     def may_take(self, job: Job, ref: SecretRef) -> bool:
         """May any rule of a job take this secret, by whatever spelling and with whatever tags?"""
         # A source that no cycle has used may lead anywhere, and name its mounts otherwise.
-        called = self._called_by(job, ref)
-        return not self.mounts.get(job.source) or any(selects_path(rule, path) for path in called for rule in job.rules)
+        known, called = self.mounts.get(job.source, {}), self._called_by(job, ref)
+        return any(taken_as(rule, called) or not place_of(known, rule.path.prefix) for rule in job.rules)
 
-    def _called_by(self, job: Job, ref: SecretRef) -> frozenset[str]:
-        """What a secret may be called at a job's source."""
+    def _called_by(self, job: Job, ref: SecretRef, told: Mapping[str, str] | None = None) -> frozenset[str]:
+        """What a secret may be called at a job's source. `told`: where its listing leads, beside what is known."""
         texts = (rule.path.text for rule in job.rules)
-        return spellings(ref.path, self.secret_of(ref), self.mounts.get(job.source, {}), texts)
+        mounts = {**self.mounts.get(job.source, {}), **(told or {})}
+        return spellings(ref.path, self.secret_of(ref), mounts, texts)
 
     def is_of_one_secret(self, one: SecretRef, other: SecretRef) -> bool:
         """Do both mean one secret, however they spell or reach it? Where a place was never learnt the path tells."""
@@ -88,8 +104,8 @@ class KnownSecrets:
         return first == second if first and second else one.path == other.path
 
     def _is_the_same(self, record: Record, secret: DesiredSecret) -> bool:
-        """Is it the very secret, perhaps by another name of its source?"""
-        ref = secret.ref
-        same = (replace(record.ref, source=ref.source), record.pin) == (ref, secret.pin)
-        is_one_place = record.ref == ref or self._is_one_place(record.ref.source, ref.source, ref.path) is True
-        return same and is_one_place
+        """Is it the very secret, perhaps by another name of its source, or in another spelling?"""
+        ref, known = secret.ref, self.secret_of(record.ref)
+        if (record.ref.field, record.pin) != (ref.field, secret.pin):
+            return False
+        return record.ref == ref or (known is not None and known == self.secret_of(ref))

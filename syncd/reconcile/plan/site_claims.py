@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from syncd.domain import FindingKind, PathState, Record, Rule, SecretRef
 from syncd.domain.job import Job
-from syncd.domain.naming import could_name, selects_path, wix_name
+from syncd.domain.naming import could_name, selects_path, taken_as, wix_name
 from syncd.domain.places import secret_at, spellings
 from syncd.domain.ports import Target
 from syncd.errors import BadName, SyncdError
@@ -16,8 +15,9 @@ from syncd.reconcile.desired.desired_state import build_desired_state
 from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.observe.source_observer import SourceObserver
 from syncd.reconcile.plan.absence import empty_rules
-from syncd.reconcile.plan.name_claims import NameClaims, Tags
-from syncd.reconcile.plan.successors import Content, Secret, Wish, makes
+from syncd.reconcile.plan.name_claims import Listed, NameClaims, Tags
+from syncd.reconcile.plan.same_secret import Content, makes
+from syncd.reconcile.plan.successors import Secret, Wish
 from syncd.reconcile.runtime import Runtime
 
 
@@ -57,7 +57,7 @@ class BlindJob:
             (item in self.doubtful or (rule in self.open_rules and item not in self.told))
             for item in called
             for rule in rules
-            if selects_path(rule, item)
+            if taken_as(rule, [item])
         )
 
     def may_want(self, name: str, path: str, profile: str) -> bool:
@@ -82,22 +82,22 @@ class SiteClaims:
     profile: str = "api"
     wishes: tuple[Wish, ...] = ()
     """What gets those names, as far as it was seen."""
-    listed: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """By job, every path that it lists."""
+    listed: Mapping[str, Listed] = field(default_factory=dict)
+    """By job, of those that were listed completely."""
 
     def why_it_may_follow(
         self,
         record: Record,
         handover: NameClaims,
         tags: Tags | None,
-        own: AbstractSet[str],
+        own: Listed,
         content: Content | None = None,
     ) -> str:
         """Which job may give a secret another name that cannot be told now; empty if none may.
 
-        `own`: every path that the job lists whose plan is made. `tags`, `content`: as for `BlindJob.may_rename`.
+        `own`: what the job lists whose plan is made. `tags`, `content`: as for `BlindJob.may_rename`.
         """
-        if job := handover.not_listed_yet(record.ref, tags, {**self.listed, handover.job: own}):
+        if job := handover.not_listed_yet(record.ref, tags, {**self.listed, handover.job: own}, content):
             return f"job {job} takes it by its tags, and its listing does not show it yet"
         path, secret = record.ref.path, handover.secret_of(record.ref)
         blind = next((job for job in self.blind_jobs if job.may_rename(path, secret, tags, content)), None)
@@ -120,7 +120,7 @@ def claims_on_site(
     """
     names: set[str] = set()
     wishes: list[Wish] = []
-    listed: dict[str, frozenset[str]] = {}
+    listed: dict[str, Listed] = {}
     blind: list[BlindJob] = []
     for job in runtime.jobs_on(target.site).values():
         if job.name == except_job:
@@ -128,9 +128,9 @@ def claims_on_site(
         paths_gone = frozenset(path for source, path in gone if source == job.source)
         seen = _seen(runtime, job, target, paths_gone)
         wishes += seen.wishes
-        listed[job.name] = seen.listed
         if not seen.cause:
             names |= {wish.name.casefold() for wish in seen.wishes}
+            listed[job.name] = seen.listed
             continue
         # What cannot be listed now is judged by what was read before, so that one broken job does not hold up a whole
         # site.
@@ -146,7 +146,7 @@ def claims_on_site(
                 unread=seen.unread,
                 gone=paths_gone,
                 open_rules=job.rules if seen.open_rules is None else seen.open_rules,
-                told=seen.listed - seen.doubtful,
+                told=seen.listed.paths - seen.doubtful,
                 doubtful=seen.doubtful,
                 mounts=runtime.store.known_mounts(job.source),
             )
@@ -170,7 +170,7 @@ class _Seen:
     unread: tuple[tuple[Rule, str], ...] = ()
     open_rules: tuple[Rule, ...] | None = None
     """Rules that were not listed as one can believe; None: nothing was."""
-    listed: frozenset[str] = frozenset()
+    listed: Listed = field(default_factory=Listed)
     doubtful: frozenset[str] = frozenset()
 
 
@@ -200,7 +200,7 @@ def _seen(runtime: Runtime, job: Job, target: Target, gone: frozenset[str]) -> _
     if evidence.rolled_back and not causes:
         causes = [f"{min(evidence.rolled_back)} is rolled back, and its newest version was not looked at"]
     unread = ((rule, path) for path, pin in sorted(evidence.not_known) for rule in job.rules if _is_of(rule, path, pin))
-    mounts = {listed.mount: listed.mount_id for listed in evidence.snapshots.values() if listed.mount_id}
+    mounts = evidence.mounts
     doubtful = {path for path, _ in evidence.not_known} | set(unlisted)
     doubtful |= {finding.ref.path for finding in desired.findings if finding.kind is FindingKind.FAILED and finding.ref}
     return _Seen(
@@ -208,7 +208,7 @@ def _seen(runtime: Runtime, job: Job, target: Target, gone: frozenset[str]) -> _
         cause=next(iter(causes), ""),
         unread=tuple(unread),
         open_rules=tuple(rule for rule in job.rules if not evidence.is_complete(rule)),
-        listed=evidence.paths_listed,
+        listed=Listed(evidence.paths_listed, mounts),
         doubtful=frozenset(doubtful),
     )
 

@@ -6,16 +6,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from syncd.domain import DesiredSecret, Finding, FindingKind, Record, RemoteSecret, Rule, SecretRef, is_at_least
+from syncd.domain import DesiredSecret, Finding, FindingKind, Record, RemoteSecret, SecretRef, is_at_least
 from syncd.domain.plan import NOT_SETTLED
-from syncd.domain.value_templates import form_in, form_of
+from syncd.domain.value_templates import form_in
 from syncd.domain.write_window import is_as_left
+from syncd.reconcile.desired.desired_state import DesiredState
 from syncd.reconcile.plan.name_claims import NameClaims
+from syncd.reconcile.plan.same_secret import Content, content_of
 
 Secret = tuple[str, str]
 """Which secret a path means; see `places.secret_at`."""
-Content = tuple[str | None, str, str]
-"""What of a secret a name holds: which field (None: the whole), which pinned version, in which form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,13 @@ class Wish:
     """As a token, with its form."""
     secret: Secret | None
     """Which secret it is of, by the place that was listed; None where that was not told."""
+    rolled_back: bool = False
+    """Does a person want this older version?"""
 
     @classmethod
     def of(cls, wanted: DesiredSecret, secret: Secret | None) -> Wish:
         """What a job wants, of this secret."""
-        return cls(wanted.job, wanted.name, wanted.ref, wanted.pin, wanted.version, secret)
+        return cls(wanted.job, wanted.name, wanted.ref, wanted.pin, wanted.version, secret, wanted.rolled_back)
 
     @property
     def content(self) -> Content:
@@ -42,15 +44,9 @@ class Wish:
         return self.ref.field, self.pin, form_in(self.version)
 
 
-def content_of(record: Record) -> Content:
-    """What of its secret a row holds."""
-    return record.ref.field, record.pin, form_in(record.version)
-
-
-def makes(rule: Rule, content: Content) -> bool:
-    """May a rule make this of a secret?"""
-    of_field = content[0] is not None if rule.field == "*" else rule.field == content[0]
-    return of_field and (rule.pin, form_of(rule.value, binary=rule.binary)) == content[1:]
+def wishes_of(desired: DesiredState, claims: NameClaims) -> tuple[Wish, ...]:
+    """What the job wants whose plan is made."""
+    return tuple(Wish.of(wanted, claims.secret_of(wanted.ref)) for wanted in desired.all)
 
 
 class Successors:
@@ -65,7 +61,8 @@ class Successors:
     ) -> None:
         """`findings`: of the job's own mapping."""
         self._claims = claims
-        self._failed = {item.ref for item in findings if item.ref and item.kind is FindingKind.FAILED}
+        failed = [item.ref for item in findings if item.ref and item.kind is FindingKind.FAILED]
+        self._failed = {claims.secret_of(ref) for ref in failed} - {None}, {ref.path for ref in failed}
         self._listed: Mapping[str, RemoteSecret] = {secret.id: secret for secret in remote}
         self._by_secret, self._by_path = defaultdict[Secret, list[Wish]](list), defaultdict[str, list[Wish]](list)
         for wish in wishes:
@@ -82,6 +79,9 @@ class Successors:
         of_it = [wish for wish in self._wishes_of(record) if wish.name.casefold() != record.name.casefold()]
         content = content_of(record)
         successors = [wish for wish in of_it if wish.content == content] or ([] if same_content else of_it)
+        if same_content:
+            # What had the same all along stands beside it, and takes nothing over.
+            successors = [wish for wish in successors if not self._has_it(wish)]
         unsettled = (wish.name for wish in successors if not self._is_settled(wish, record))
         return next((NOT_SETTLED.format(name) for name in unsettled), "")
 
@@ -92,10 +92,14 @@ class Successors:
 
     def why_it_cannot_be_made(self, record: Record) -> str:
         """Why a new name of the secret may be missing: one of it failed, which may be that; else empty."""
-        # A path that failed as a whole may hold this very field; one whose new name is known does not.
-        is_mapped = any(wish.ref.field == record.ref.field for wish in self._wishes_of(record))
-        may_be_it = (not is_mapped and self._claims.is_of_one_secret(ref, record.ref) for ref in self._failed)
-        return "its path's new name cannot be made" if record.ref in self._failed or any(may_be_it) else ""
+        wishes = [wish for wish in self._wishes_of(record) if wish.name.casefold() != record.name.casefold()]
+        # One whose new name is known is judged by that.
+        if any(wish.content == content_of(record) for wish in wishes):
+            return ""
+        secrets, paths = self._failed
+        secret = self._claims.secret_of(record.ref)
+        failed = secret in secrets if secret is not None and secrets else record.ref.path in paths
+        return "its path's new name cannot be made" if failed else ""
 
     def _wishes_of(self, record: Record) -> list[Wish]:
         """What is wanted of a record's secret, in any form."""
@@ -108,24 +112,30 @@ class Successors:
     def _is_settled(self, wish: Wish, record: Record) -> bool:
         """Does the site hold this of the secret under this name, as new as what is to go, and as we left it?"""
         row = self._claims.records.get(wish.name)
-        if row is None or content_of(row) != wish.content:
-            return False
-        if row.ref != wish.ref and (wish.secret is None or self._claims.secret_of(row.ref) != wish.secret):
+        if row is None or not self._has_it(wish):
             return False
         # With a lost answer nobody knows whether the site holds it.
-        is_known = row.remote_id is not None and row.pending is None and not row.unverified
-        is_new = row.version == wish.version or _is_as_new(row, record)
+        is_known = row.pending is None and not row.unverified
+        # What a person took back is that very version.
+        is_new = row.version == wish.version or (not wish.rolled_back and _is_as_new(row, record))
         return is_known and is_new and is_as_left(row, self._listed.get(str(row.remote_id)))
+
+    def _has_it(self, wish: Wish) -> bool:
+        """Did the name get this of the secret, in whatever version, for all that the ledger knows?"""
+        row = self._claims.records.get(wish.name)
+        if row is None or row.remote_id is None or content_of(row) != wish.content:
+            return False
+        return row.ref == wish.ref or (wish.secret is not None and self._claims.secret_of(row.ref) == wish.secret)
 
 
 def _is_as_new(row: Record, record: Record) -> bool:
     """Does a row hold the version that another row of the same secret has, or one that is known to be later?"""
     if is_at_least(row.version, record.version):
         return True
-    # AWS's ids have no order, but each version has its date; one that was taken back has none.
+    # AWS's ids have no order, but each version has its date.
     if row.version.startswith("aws:"):
         made, then = row.source_updated_at, record.source_updated_at
-        return made is not None and (then is None or made > then)
+        return made is not None and then is not None and made > then
     # KV v1 has neither, and nobody takes it back: each value that was sent was the newest of its time.
     sent, before = row.verified_at, record.last_synced_at
     return row.version.startswith("kv1:") and sent is not None and before is not None and sent >= before

@@ -8,14 +8,19 @@ from typing import Any
 import pytest
 
 from syncd.domain import Glob, Record, Rule, SecretRef
+from syncd.domain.job import Job, Limit, Limits, Policies
 from syncd.domain.value_templates import form_of
-from syncd.reconcile.plan.name_claims import NameClaims
+from syncd.reconcile.plan.name_claims import Listed, NameClaims
 from syncd.reconcile.plan.site_claims import BlindJob, SiteClaims
 
 ACCOUNT = "eu-west-1:123456789012"
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:p/a-AbCdEf"
 ELSEWHERE = ARN.replace("eu-west-1", "us-east-1")
 SECRET = (ACCOUNT, "p/a")
+ME = Job(
+    name="me", source="aws", targets=("t",), rules=(), policies=Policies(job="me"),
+    limits=Limits(max_deletes=Limit(number=1)),
+)  # fmt: skip
 
 
 def rule(path: str, **more: Any) -> Rule:
@@ -36,9 +41,11 @@ def test_a_rule_that_may_take_it_by_whatever_spelling(
     assert blind(*rules, mounts=mounts).may_rename(path, SECRET, None)
     said = SiteClaims(names=frozenset(), blind_jobs=(blind(*rules, mounts=mounts),))
     row = Record(site="s", name="X", target="t", job="me", ref=SecretRef(source="aws", path=path))
-    claims = NameClaims(job="me", jobs={}, mounts={"aws": {"account": ACCOUNT}}, profile="api", records={"X": row})
-    assert "job j may give it another name" in said.why_it_may_follow(row, claims, None, frozenset())
-    assert said.why_it_may_follow(row, claims, None, frozenset(), ("p", "", "")) == "", "they make the whole of it"
+    claims = NameClaims(
+        job="me", jobs={"me": ME}, mounts={"aws": {"account": ACCOUNT}}, profile="api", records={"X": row}
+    )
+    assert "job j may give it another name" in said.why_it_may_follow(row, claims, None, Listed())
+    assert said.why_it_may_follow(row, claims, None, Listed(), ("p", "", "")) == "", "they make the whole of it"
 
 
 @pytest.mark.parametrize(

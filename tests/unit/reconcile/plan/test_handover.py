@@ -13,6 +13,7 @@ from syncd.domain.job import Job, Limit, Limits, Policies
 from syncd.domain.value_templates import versioned
 from syncd.reconcile.desired.desired_state import DesiredState
 from syncd.reconcile.plan.handover import Handover
+from syncd.reconcile.plan.name_claims import Listed
 
 A, B = SecretRef(source="vault", path="secret/a", field="k"), SecretRef(source="vault", path="secret/b", field="k")
 
@@ -270,22 +271,30 @@ def test_two_jobs_that_take_it_over_do_not_wait_for_one_another() -> None:
         assert "a" in both.transfers([replace(desired("a", A), job=me)], NEVER, tagged, nothing).free
 
 
+HAS_TAG = tagged(record("a"))
+
+
 @pytest.mark.parametrize(
     ("tags", "listed", "lags"),
     [
-        (tagged(record("a")), {}, "one"),
-        (tagged(record("a")), {"one": {"secret/b"}}, "one"),
-        (tagged(record("a")), {"one": {"secret/a"}}, ""),
+        (HAS_TAG, {"one": Listed()}, "one"),
+        (HAS_TAG, {"one": Listed(frozenset({"secret/b"}))}, "one"),
+        (HAS_TAG, {"one": Listed(frozenset({"secret/a"}))}, ""),
+        # its listing told that it is of another place; or it could not be listed at all
+        (HAS_TAG, {"one": Listed(mounts={"secret/": "another"})}, ""),
+        (HAS_TAG, {}, ""),
         # a rule that does not take it by its tags lists it never, and one without tags always did
-        (frozenset(), {}, ""),
-        (None, {}, ""),
+        (frozenset(), {"one": Listed()}, ""),
+        (None, {"one": Listed()}, ""),
     ],
 )
-def test_a_listing_that_lags_behind_a_tag(tags: Any, listed: dict[str, set[str]], lags: str) -> None:
+def test_a_listing_that_lags_behind_a_tag(tags: Any, listed: dict[str, Listed], lags: str) -> None:
     both = two_teams(record("a", job="two"), me="two")
     assert both.not_listed_yet(A, tags, listed) == lags and both.is_asked_for_tags(A)
+    assert both.not_listed_yet(A, tags, listed, ("k", "", "")) == lags
+    assert both.not_listed_yet(A, tags, listed, ("other", "", "")) == "", "it makes nothing of that"
     untagged_rule = handover(record("a"))
-    assert untagged_rule.not_listed_yet(A, tags, {}) == "" and not untagged_rule.is_asked_for_tags(A)
+    assert untagged_rule.not_listed_yet(A, tags, {"one": Listed()}) == "" and not untagged_rule.is_asked_for_tags(A)
 
 
 def test_a_name_in_another_case_is_claimed_as_well() -> None:
@@ -307,4 +316,3 @@ def test_an_entry_that_no_cycle_has_used_may_take_anything(mounts: dict[str, dic
     one = replace(handover(record("a")), mounts={"first": {"secret/": "uuid"}, **mounts})
     ref = replace(A, source="first")
     assert one.may_take(job("two", "secret/*"), ref) is may
-    assert one.may_take(job("two", "elsewhere/*"), ref) is (may and not mounts.get("vault"))

@@ -141,7 +141,7 @@ EARLIER = T - timedelta(hours=1)
         ("aws", {"source_updated_at": T}, {"source_updated_at": EARLIER}, False),
         ("aws", {"source_updated_at": T}, {"source_updated_at": T}, False),
         ("aws", {"source_updated_at": EARLIER}, {"source_updated_at": None, "last_synced_at": T}, False),
-        ("aws", {"source_updated_at": None}, {"source_updated_at": T}, True),
+        ("aws", {"source_updated_at": None}, {"source_updated_at": T}, False),
         # KV v1: by when a value was sent, and not by when anything was written
         ("kv1", {"last_synced_at": EARLIER}, {"verified_at": T}, True),
         ("kv1", {"last_synced_at": T}, {"verified_at": EARLIER}, False),
@@ -155,15 +155,30 @@ def test_a_version_without_a_number(kind: str, goes: dict[str, Any], holds: dict
     assert (said == "") is is_as_new
 
 
+def test_what_a_person_took_back_is_that_very_version() -> None:
+    """A later one that the site holds still is what was taken back."""
+    back = replace(wish("Y", version=V1), rolled_back=True)
+    assert "Y" in why(record("X", version=V1), [back], record("Y", version=V2))
+    assert why(record("X", version=V1), [back], record("Y", version=V1)) == ""
+
+
 def test_a_name_that_stays_with_its_secret_waits_for_the_same_content_alone() -> None:
     assert why(record("X"), [wish("P", part("p"))], same_content=True) == ""
     assert "Y" in why(record("X"), [wish("P", part("p")), wish("Y")], same_content=True)
 
 
+def test_what_had_the_same_all_along_takes_nothing_over() -> None:
+    """Whatever became of it since: somebody changed it, it is behind, it waits."""
+    row = record("Y", theirs=True, version=V2)
+    assert why(record("X"), [wish("Y")], row, same_content=True) == ""
+    assert "Y" in why(record("X"), [wish("Y")], row)
+
+
 @pytest.mark.parametrize(
     ("failed", "wishes", "is_missing"),
     [
-        (A, [], True), (part(None), [], True), (part(None), [wish("NEW")], False), (A, [wish("NEW")], True),
+        (A, [], True), (part(None), [], True), (part(None), [wish("NEW")], False), (A, [wish("NEW")], False),
+        (part(None), [wish("NEW", pin="3")], True), (part(None), [wish("OLD")], True),
         (B, [], False), (ELSEWHERE, [], True), (replace(A, source="new", path="x"), [], False),
     ],
 )  # fmt: skip
