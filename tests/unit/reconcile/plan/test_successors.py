@@ -118,7 +118,7 @@ AWS, LATER = "aws:11111111", "aws:22222222"
         # the same version as what goes, in whatever form, or what is wanted now
         (V1, V1, V2, True), (f"{V1}~{FORM}", V1, V2, True), (V2, V3, V3, True), (AWS, LATER, LATER, True), (AWS, AWS, LATER, True),
         # Vault counts: a later one; an older one is not, whenever it was written
-        (V1, V2, V3, True), (V2, V1, V3, False), (V2, V1, V2, False),
+        (V1, V2, V3, True), (V2, V1, V3, False), (V2, V1, V2, False), (V2, V2.replace("kv2:2", "kv2:1"), V3, False),
         # AWS's ids have no order, and numbers of a secret that was made anew tell nothing
         (AWS, LATER, "aws:33333333", False), (V1.replace("06", "07"), V2, V3, False), ("kv1:abc", "kv1:def", "kv1:def", True),
         ("kv1:abc", "kv1:def", "kv1:ghi", False), ("", V1, V2, False),
