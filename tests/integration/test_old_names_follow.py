@@ -42,6 +42,30 @@ def called_a(lab: Lab) -> set[str]:
     return {name for name in lab.site.values() if "_a" in name}
 
 
+def two_teams(lab: Lab, aws: Any, aws_url: str) -> None:
+    lab.aws(aws_url)
+    for name, team in (("a", "x"), ("k", "x"), ("l", "y")):
+        aws.create_secret(Name=f"p/{name}", SecretString='{"u":"u","p":"p"}', Tags=[{"Key": "team", "Value": team}])
+
+
+def tagged_rule(form: str, letter: str) -> dict[str, Any]:
+    """At AWS the whole string is its JSON, and each key has to be asked for."""
+    given = {key: value for key, value in rule(form, letter, "p/*").items() if key != "format"}
+    return {**given, "tags": {"team": letter.lower()}, **({"field": "*"} if form == "every field" else {})}
+
+
+def the_tag_moves(lab: Lab, aws: Any, new: str, why: str) -> None:
+    assert lab.run("sync").code == 0
+    before = called_a(lab)
+    keeps_back(lab, why)
+    aws.untag_resource(SecretId="p/a", TagKeys=["team"])
+    aws.tag_resource(SecretId="p/a", Tags=[{"Key": "team", "Value": "y"}])
+    for _ in range(4):
+        lab.run("sync")
+    after = {"Y_a_u", "Y_a_p"} if new == "every field" else {"Y_a"}
+    assert called_a(lab) == (after if why == "nothing" else before)
+
+
 @pytest.mark.parametrize("old", FORMS)
 @pytest.mark.parametrize("new", FORMS)
 @pytest.mark.parametrize("why", ["hold", "deny", "window", "paused", "nothing"])
@@ -70,23 +94,10 @@ def test_a_rule_that_moves_to_another_job_in_another_form(lab: Lab, bao: Bao, ol
 def test_a_tag_that_moves_to_a_job_with_another_form(
     lab: Lab, aws: Any, aws_url: str, old: str, new: str, why: str
 ) -> None:
-    lab.aws(aws_url)
-    for name, team in (("a", "x"), ("k", "x"), ("l", "y")):
-        aws.create_secret(Name=f"p/{name}", SecretString='{"u":"u","p":"p"}', Tags=[{"Key": "team", "Value": team}])
-    for job, team, form in (("jobx", "x", old), ("joby", "y", new)):
-        given = {key: value for key, value in rule(form, job[-1].upper(), "p/*").items() if key != "format"}
-        lab.job(
-            job, "aws", {**given, "tags": {"team": team}, **({"field": "*"} if form == "every field" else {})}, **NOW
-        )
-    assert lab.run("sync").code == 0
-    before = called_a(lab)
-    keeps_back(lab, why)
-    aws.untag_resource(SecretId="p/a", TagKeys=["team"])
-    aws.tag_resource(SecretId="p/a", Tags=[{"Key": "team", "Value": "y"}])
-    for _ in range(4):
-        lab.run("sync")
-    after = {"Y_a_u", "Y_a_p"} if new == "every field" else {"Y_a"}
-    assert called_a(lab) == (after if why == "nothing" else before)
+    two_teams(lab, aws, aws_url)
+    lab.job("jobx", "aws", tagged_rule(old, "X"), **NOW)
+    lab.job("joby", "aws", tagged_rule(new, "Y"), **NOW)
+    the_tag_moves(lab, aws, new, why)
 
 
 @pytest.mark.parametrize("old", ["json", "a field", "a template"])
@@ -95,23 +106,9 @@ def test_a_tag_that_moves_to_a_job_with_another_form(
 def test_a_tag_that_moves_to_another_rule_of_its_job(
     lab: Lab, aws: Any, aws_url: str, old: str, new: str, why: str
 ) -> None:
-    lab.aws(aws_url)
-    for name, team in (("a", "x"), ("k", "x"), ("l", "y")):
-        aws.create_secret(Name=f"p/{name}", SecretString='{"u":"u","p":"p"}', Tags=[{"Key": "team", "Value": team}])
-    rules = []
-    for team, form, letter in (("x", old, "X"), ("y", new, "Y")):
-        given = {key: value for key, value in rule(form, letter, "p/*").items() if key != "format"}
-        rules.append({**given, "tags": {"team": team}, **({"field": "*"} if form == "every field" else {})})
-    lab.job("jobx", "aws", *rules, **NOW)
-    assert lab.run("sync").code == 0
-    before = called_a(lab)
-    keeps_back(lab, why)
-    aws.untag_resource(SecretId="p/a", TagKeys=["team"])
-    aws.tag_resource(SecretId="p/a", Tags=[{"Key": "team", "Value": "y"}])
-    for _ in range(4):
-        lab.run("sync")
-    after = {"Y_a_u", "Y_a_p"} if new == "every field" else {"Y_a"}
-    assert called_a(lab) == (after if why == "nothing" else before)
+    two_teams(lab, aws, aws_url)
+    lab.job("jobx", "aws", tagged_rule(old, "X"), tagged_rule(new, "Y"), **NOW)
+    the_tag_moves(lab, aws, new, why)
 
 
 @pytest.mark.parametrize("form", [("json", "a field"), ("a field", "another field"), ("a field", "json"),

@@ -62,7 +62,8 @@ class Successors:
         """`findings`: of the job's own mapping."""
         self._claims = claims
         failed = [item.ref for item in findings if item.ref and item.kind is FindingKind.FAILED]
-        self._failed = {claims.secret_of(ref) for ref in failed} - {None}, {ref.path for ref in failed}
+        self._failed = {(claims.secret_of(ref), ref.path) for ref in failed}
+        self._failed_secrets = {secret for secret, _ in self._failed}
         self._listed: Mapping[str, RemoteSecret] = {secret.id: secret for secret in remote}
         self._by_secret, self._by_path = defaultdict[Secret, list[Wish]](list), defaultdict[str, list[Wish]](list)
         for wish in wishes:
@@ -96,9 +97,10 @@ class Successors:
         # One whose new name is known is judged by that.
         if any(wish.content == content_of(record) for wish in wishes):
             return ""
-        secrets, paths = self._failed
-        secret = self._claims.secret_of(record.ref)
-        failed = secret in secrets if secret is not None and secrets else record.ref.path in paths
+        secret, path = self._claims.secret_of(record.ref), record.ref.path
+        # Where either place was never learnt, the path tells.
+        by_path = (None, path) in self._failed or (secret is None and any(path == other for _, other in self._failed))
+        failed = by_path or (secret is not None and secret in self._failed_secrets)
         return "its path's new name cannot be made" if failed else ""
 
     def _wishes_of(self, record: Record) -> list[Wish]:

@@ -179,11 +179,12 @@ def test_what_had_the_same_all_along_takes_nothing_over() -> None:
     [
         (A, [], True), (part(None), [], True), (part(None), [wish("NEW")], False), (A, [wish("NEW")], False),
         (part(None), [wish("NEW", pin="3")], True), (part(None), [wish("OLD")], True),
-        (B, [], False), (ELSEWHERE, [], True), (replace(A, source="new", path="x"), [], False),
+        (B, [], False), (ELSEWHERE, [], True), (replace(A, source="new", path="x"), [], False), (replace(A, source="new"), [], True),
     ],
 )  # fmt: skip
 def test_what_failed_may_be_the_new_name(failed: SecretRef, wishes: list[Wish], is_missing: bool) -> None:
     old = record("OLD")
     claims = NameClaims(job="one", jobs={}, mounts=MOUNTS, profile="api", records={"OLD": old})
-    finding = Finding(kind=FindingKind.FAILED, name="x", ref=failed)
-    assert bool(Successors(claims, (), wishes, [finding]).why_it_cannot_be_made(old)) is is_missing
+    # What failed beside it, of a place that is known, tells nothing of it.
+    findings = [Finding(kind=FindingKind.FAILED, name="x", ref=ref) for ref in (failed, B)]
+    assert bool(Successors(claims, (), wishes, findings).why_it_cannot_be_made(old)) is is_missing
