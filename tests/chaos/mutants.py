@@ -46,7 +46,9 @@ RELEASE, ROLLBACK, PAUSE, RULES, WHERE = (
 MOVES, LOOKS, MERGED = (
     INTEGRATION + f"test_{name}.py::" for name in ("what_a_move_keeps", "deletions_look_twice", "merged_jobs")
 )
-LEFT_ALONE, HANDED = (INTEGRATION + f"test_{name}.py::" for name in ("left_alone", "handed_over"))
+LEFT_ALONE, HANDED, SLIPS = (
+    INTEGRATION + f"test_{name}.py::" for name in ("left_alone", "handed_over", "what_a_slip_keeps")
+)
 RIGHTS = "tests/e2e/test_rights.py::"
 WORKERS = 3
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -521,7 +523,7 @@ MUTANTS = (
       "own if known is None else", "own if known else",
       LIMITS + "test_a_job_that_is_renamed_goes_on_in_its_own_day"),
     M("an old name stays until the one by its new tags is settled", "reconcile/plan/deletion_checks.py:LastLook._objection_of_any",
-      "follows = successors.why_it_stays(record)", "follows = ''",
+      "follows := successors.why_it_stays(record)", "follows := ''",
       INTEGRATION + "test_handed_over.py::test_an_old_name_stays_until_the_one_by_its_new_tags_is_settled"),
     M("what a rule keeps back is in the trail", "reconcile/record/cycle_result.py:_event_of",
       "if finding.kind is FindingKind.BEHIND and finding.rule:", "if finding.kind is FindingKind.BEHIND and not finding.name:",
@@ -569,7 +571,7 @@ MUTANTS = (
       "if any(known.casefold() == folded for known in self.names):", "if self.names:",
       WAITS + "test_what_the_broken_job_is_not_known_to_want_goes"),
     M("… its own unread part included", "reconcile/plan/deletion_checks.py:LastLook.confirm",
-      "objection = other_key or self._own_objection(record.name, evidence)", "objection = other_key",
+      "objection = other_key or self._own_objection(record.name, evidence, open_rules)", "objection = other_key",
       WAITS + "test_the_jobs_own_unread_part_holds_up_what_it_could_name"),
     M("a rule could give each name that it gives", "domain/naming.py:could_name",
       'return Glob("*".join(pieces)).matches(wanted)', "return False",
@@ -1278,6 +1280,21 @@ MUTANTS = (
       INTEGRATION + "test_old_names_follow.py::test_a_name_that_changes_its_content_keeps_it_until_that_is_elsewhere"),
     M("a listing that lags behind a tag is waited for", "reconcile/plan/name_claims.py:NameClaims.not_listed_yet",
       "if any(taken_as(rule, called) for rule in asking) and not called & seen.paths:", "if not name:",
+      "tests/unit/reconcile/plan/test_handover.py"),
+    M("a field that is not there makes a name missing", "reconcile/desired/desired_state.py:DesiredState.unmade",
+      "frozenset({*failed, *self.lacking})", "frozenset(failed)",
+      SLIPS + "test_a_slip_keeps_the_old_name_and_says_so"),
+    M("what many have may be lacking", "reconcile/desired/desired_state.py:_note_lacking",
+      "if lacking and (nobody_has_it or rule.tags or not rule.path.has_wildcard):", "if lacking:",
+      "tests/unit/reconcile/desired/test_desired_state.py"),
+    M("a rule that finds nothing keeps its name", "reconcile/plan/site_claims.py:SiteClaims.why_it_may_be_asked_for",
+      "(*own, *self.idle_rules)", "()",
+      SLIPS + "test_a_slip_keeps_the_old_name_and_says_so"),
+    M("another job's slip keeps the old name", "reconcile/plan/site_claims.py:_seen",
+      "for ref in desired.unmade),", "for ref in ()),",
+      SLIPS + "test_a_slip_keeps_the_old_name_and_says_so"),
+    M("tags that cannot be told may be any", "reconcile/plan/name_claims.py:NameClaims.not_listed_yet",
+      "tags is None or set(rule.tags)", "tags is not None and set(rule.tags)",
       "tests/unit/reconcile/plan/test_handover.py"),
     M("a name that another job gives the same secret passes to nobody", "reconcile/plan/successors.py:Successors.taker_of_its_name",
       'return next((job for job in takers if job != self._claims.job), "")', 'return ""',

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncd.domain import DesiredSecret, Finding, FindingKind, PathState, Rule, SecretRef, SecretValue, rule_digest
@@ -24,6 +24,8 @@ class DesiredState:
     value_faults: set[tuple[str, SecretRef, str]] = field(default_factory=set)
     """Those of them that its value is to blame for."""
     findings: list[Finding] = field(default_factory=list)
+    lacking: set[SecretRef] = field(default_factory=set)
+    """Paths that a rule takes for a field that they lack, by a slip as it seems: a name of theirs is missing."""
 
     def put(self, desired: DesiredSecret) -> None:
         """A mapped name."""
@@ -43,6 +45,12 @@ class DesiredState:
         """Something that may be a typing mistake."""
         name = str(ref) if ref else ""
         self.findings.append(Finding(kind=FindingKind.UNKNOWN, name=name, ref=ref, message=message, hint=hint))
+
+    @property
+    def unmade(self) -> frozenset[SecretRef]:
+        """Paths of which some name cannot be made."""
+        failed = (finding.ref for finding in self.findings if finding.kind is FindingKind.FAILED and finding.ref)
+        return frozenset({*failed, *self.lacking})
 
     @property
     def all(self) -> tuple[DesiredSecret, ...]:
@@ -88,12 +96,13 @@ def build_desired_state(evidence: ListingEvidence, naming: Naming) -> DesiredSta
         if snapshot.complete and not snapshot.entries:
             _report_nothing_listed(state, evidence, rule)
         builder = _RuleMapper(state, evidence, naming, rule)
-        for entry in snapshot.entries:
-            path = evidence.paths.get((entry.ref.path, entry.pin))
-            # A path that was listed and never read has no fields that are known to be wanted.
-            if path is not None:
-                for ref in _selected(rule, path, state):
-                    builder.add(ref, path)
+        # A path that was listed and never read has no fields that are known to be wanted.
+        known = (evidence.paths.get((entry.ref.path, entry.pin)) for entry in snapshot.entries)
+        read = [path for path in known if path is not None]
+        for path in read:
+            for ref in _selected(rule, path, state):
+                builder.add(ref, path)
+        _note_lacking(state, rule, read, of_all=snapshot.complete and len(read) == len(snapshot.entries))
     return state
 
 
@@ -126,6 +135,17 @@ def _selected(rule: Rule, path: PathState, state: DesiredState) -> Iterable[Secr
         has = ", ".join(path.fields) or "none"
         state.missing(replace(ref, field=rule.field), f"there is no field {rule.field}", f"it has: {has}")
     return ()
+
+
+def _note_lacking(state: DesiredState, rule: Rule, read: Sequence[PathState], *, of_all: bool) -> None:
+    """What lacks the rule's field, where that looks like a slip. `of_all`: were all read that it takes?"""
+    lacking = [path for path in read if path.fields is not None and rule.field not in {None, "*", *path.fields}]
+    nobody_has_it = of_all and len(lacking) == len(read)
+    # Of many paths some may lack it. One that was named, by its path or its tags, should have it.
+    if lacking and (nobody_has_it or rule.tags or not rule.path.has_wildcard):
+        state.lacking |= {SecretRef(source=path.source, path=path.path) for path in lacking}
+    if lacking and nobody_has_it and rule.path.has_wildcard:
+        state.unknown(f"nothing that {rule.path} selects has a field {rule.field}", hint="see that the field is right")
 
 
 def _each_field(ref: SecretRef, fields: Iterable[str], state: DesiredState) -> Iterable[SecretRef]:

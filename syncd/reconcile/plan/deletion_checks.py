@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from syncd.domain import Delete, Existence, PathCheck, Presence, Record, RemoteSecret, SecretRef
+from syncd.domain import Delete, Existence, PathCheck, Presence, Record, RemoteSecret, Rule, SecretRef
 from syncd.domain.job import Job
 from syncd.domain.naming import could_name, selects, selects_path
 from syncd.domain.ports import Target
@@ -18,7 +18,7 @@ from syncd.reconcile.observe.mounts import as_accepted, conflicting_mount
 from syncd.reconcile.plan.handover import Handover
 from syncd.reconcile.plan.name_claims import Listed
 from syncd.reconcile.plan.site_claims import SiteClaims, claims_on_site
-from syncd.reconcile.plan.successors import Successors, wishes_of
+from syncd.reconcile.plan.successors import Successors, unmade_of, wishes_of
 from syncd.reconcile.runtime import Runtime
 
 Judged = tuple[Presence, str]
@@ -112,13 +112,15 @@ class LastLook:
         """
         claims = claims_on_site(self._runtime, self._target, except_job=self._job.name)
         wishes = (*wishes_of(wanted, self._handover), *claims.wishes)
-        successors = Successors(self._handover, remote, wishes, wanted.findings)
+        unmade = unmade_of(wanted, self._handover) | claims.unmade
+        successors = Successors(self._handover, remote, wishes, unmade)
         listed = Listed(evidence.paths_listed, evidence.mounts)
         other_key = unlisted_keys(self._runtime, self._target.site, remote)
+        open_rules = self._open_rules(evidence)
         seen: dict[str, Judged] = {}
         objections: dict[str, str] = {}
         for record in (action.record for action in deletes):
-            objection = other_key or self._own_objection(record.name, evidence)
+            objection = other_key or self._own_objection(record.name, evidence, open_rules)
             if objection := objection or claims.objection(record.name, record.ref.path):
                 objections[record.name] = objection
                 continue
@@ -132,6 +134,7 @@ class LastLook:
             seen[record.name] = judged
             if judged[0] is Presence.ORPHAN and (
                 objection := self._objection_of_any(record, claims, successors, listed)
+                or claims.why_it_may_be_asked_for(record, evidence.idle_rules)
             ):
                 objections[record.name] = objection
         return seen, objections, claims.names
@@ -142,8 +145,11 @@ class LastLook:
         # The job of that rule may not have seen it yet: where its tags cannot be told, the pattern is enough.
         if self._handover.is_claimed(record, tags, except_job=self._job.name):
             return "another job's rule gives it this name"
-        follows = successors.why_it_stays(record) or successors.why_it_cannot_be_made(record)
-        return follows or claims.why_it_may_follow(record, self._handover, tags, listed)
+        if follows := successors.why_it_stays(record) or successors.why_it_cannot_be_made(record):
+            return follows
+        # What is gone has no tags that a listing could lag behind.
+        tags = frozenset() if tags is None and self._checks.is_gone(record) else tags
+        return claims.why_it_may_follow(record, self._handover, tags, listed)
 
     def _at_its_path(self, record: Record, judged: Judged) -> Judged:
         """Only "gone" is an absence. What is found is an orphan if no rule of its job takes it, with its tags."""
@@ -166,17 +172,23 @@ class LastLook:
             return Presence.UNKNOWN, f"its field is gone, but {why}"
         return (Presence.UNKNOWN, "a direct look still finds its field") if record.ref.field in fields else judged
 
-    def _own_objection(self, name: str, evidence: ListingEvidence) -> str:
+    def _open_rules(self, evidence: ListingEvidence) -> tuple[Rule, ...]:
+        """Rules of the job itself that could not be read completely."""
+        incomplete = [rule for rule in self._job.rules if not evidence.is_complete(rule)]
+        rows = [self._handover.as_selected(row) for row in self._handover.records.values()] if incomplete else []
+        # A glob that lists nothing is believed where the ledger holds nothing of it.
+        return tuple(
+            rule
+            for rule in incomplete
+            if not evidence.snapshots[rule.index].complete or any(selects(rule, row.ref) for row in rows)
+        )
+
+    def _own_objection(self, name: str, evidence: ListingEvidence, open_rules: Sequence[Rule]) -> str:
         """Which rule of the job itself could not be read completely, and could want this name."""
         profile = self._target.profile
         for rule in self._job.rules:
-            snapshot = evidence.snapshots[rule.index]
-            mount = snapshot.mount.strip("/")
-            rows = map(self._handover.as_selected, self._handover.records.values())
-            held = any(selects(rule, row.ref) for row in rows)
-            # A glob that lists nothing is believed where the ledger holds nothing of it.
-            complete = evidence.is_complete(rule) or (snapshot.complete and not held)
-            if not complete and could_name(rule, name, None, mount, profile):
+            mount = evidence.snapshots[rule.index].mount.strip("/")
+            if rule in open_rules and could_name(rule, name, None, mount, profile):
                 return f"rule {rule.path} of its own job could not be listed completely, and may want the name"
             paths = (path for path, pin in evidence.not_known if pin == rule.pin and selects_path(rule, path))
             if unread := next((path for path in sorted(paths) if could_name(rule, name, path, mount, profile)), None):

@@ -196,13 +196,14 @@ class NameClaims(KnownSecrets):
     ) -> str:
         """A job whose rule takes a secret by the tags that it has now, and that does not list it; empty if none.
 
-        A listing may lag minutes behind a tag (ListSecrets). `listed`: by job, of those that were listed completely.
-        `content`: what the rule has to make of it; None: anything.
+        A listing may lag minutes behind a tag (ListSecrets). `tags`: None: they cannot be told, and may be any.
+        `listed`: by job, of those that were listed completely. `content`: what the rule has to make of it; None:
+        anything.
         """
         for name, seen in listed.items():
             called = self._called_by(self.jobs[name], ref, seen.mounts)
             rules = (rule for rule in self.jobs[name].rules if rule.tags and (content is None or makes(rule, content)))
-            asking = [rule for rule in rules if tags is not None and set(rule.tags) <= tags]
+            asking = [rule for rule in rules if tags is None or set(rule.tags) <= tags]
             if any(taken_as(rule, called) for rule in asking) and not called & seen.paths:
                 return name
         return ""

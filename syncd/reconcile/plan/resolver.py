@@ -23,7 +23,7 @@ from syncd.reconcile.plan.pass_context import Observed, PassContext
 from syncd.reconcile.plan.planner import plan
 from syncd.reconcile.plan.same_secret import content_of, makes
 from syncd.reconcile.plan.site_claims import SiteClaims, claims_on_site
-from syncd.reconcile.plan.successors import Successors, wishes_of
+from syncd.reconcile.plan.successors import Successors, unmade_of, wishes_of
 from syncd.reconcile.plan.unread import with_unread
 from syncd.reconcile.runtime import Runtime
 
@@ -220,7 +220,8 @@ class PlanResolver:
         claims, everybodys = self._everybodys if may_be_taken else (SiteClaims(names=frozenset()), ours)
         if not is_kept and (taker := everybodys.taker_of_its_name(record)):
             return f"job {taker} gives the name to it"
-        if why := everybodys.why_it_stays(record, same_content=is_kept):
+        why = everybodys.why_it_stays(record, same_content=is_kept)
+        if why := why or ("" if is_kept else everybodys.why_it_cannot_be_made(record)):
             return why
         if not is_kept:
             tags = context.standing.checks.tags_asked_for(record, handover)
@@ -240,7 +241,7 @@ class PlanResolver:
         """What this job wants here, as the pass begins."""
         observed, handover = self._context.observed, self._context.standing.handover
         wanted = observed.desired
-        return Successors(handover, observed.remote, wishes_of(wanted, handover), wanted.findings)
+        return Successors(handover, observed.remote, wishes_of(wanted, handover), unmade_of(wanted, handover))
 
     @cached_property
     def _everybodys(self) -> tuple[SiteClaims, Successors]:
@@ -248,7 +249,7 @@ class PlanResolver:
         context = self._context
         claims = claims_on_site(context.runtime, context.target, except_job=context.job.name)
         wishes = (*wishes_of(context.observed.desired, context.standing.handover), *claims.wishes)
-        return claims, Successors(context.standing.handover, context.observed.remote, wishes)
+        return claims, Successors(context.standing.handover, context.observed.remote, wishes, claims.unmade)
 
     def _confirm(self, deletes: Sequence[Delete]) -> None:
         """Ask source and site once more of each deletion that is due; what they do not confirm is kept back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from syncd.domain import FindingKind, PathState, Record, Rule, SecretRef
@@ -17,7 +17,7 @@ from syncd.reconcile.observe.source_observer import SourceObserver
 from syncd.reconcile.plan.absence import empty_rules
 from syncd.reconcile.plan.name_claims import Listed, NameClaims, Tags
 from syncd.reconcile.plan.same_secret import Content, makes
-from syncd.reconcile.plan.successors import Secret, Wish
+from syncd.reconcile.plan.successors import Secret, Unmade, Wish
 from syncd.reconcile.runtime import Runtime
 
 
@@ -82,6 +82,10 @@ class SiteClaims:
     profile: str = "api"
     wishes: tuple[Wish, ...] = ()
     """What gets those names, as far as it was seen."""
+    unmade: frozenset[Unmade] = frozenset()
+    """What they take, and cannot make a name of."""
+    idle_rules: tuple[tuple[Rule, str], ...] = ()
+    """Rules for one path each that find nothing there, with the mount."""
     listed: Mapping[str, Listed] = field(default_factory=dict)
     """By job, of those that were listed completely."""
 
@@ -105,6 +109,15 @@ class SiteClaims:
             return ""
         return f"job {blind.job} may give it another name, and cannot be listed completely: {blind.cause}"
 
+    def why_it_may_be_asked_for(self, record: Record, own: Iterable[tuple[Rule, str]]) -> str:
+        """Which rule gives the name to another path, where nothing is, perhaps for a slip; empty if none does.
+
+        `own`: `idle_rules` of the job whose plan is made.
+        """
+        others = ((rule, mount) for rule, mount in (*own, *self.idle_rules) if rule.path.text != record.ref.path)
+        rules = (rule for rule, mount in others if could_name(rule, record.name, None, mount, self.profile))
+        return next((f"rule {rule.path} gives the name, and finds nothing there" for rule in rules), "")
+
     def objection(self, name: str, path: str) -> str:
         """Why this name may not be deleted now: which job may want it, and why that is not known; else empty."""
         blind = next((job for job in self.blind_jobs if job.may_want(name, path, self.profile)), None)
@@ -120,6 +133,8 @@ def claims_on_site(
     """
     names: set[str] = set()
     wishes: list[Wish] = []
+    unmade: set[Unmade] = set()
+    idle: list[tuple[Rule, str]] = []
     listed: dict[str, Listed] = {}
     blind: list[BlindJob] = []
     for job in runtime.jobs_on(target.site).values():
@@ -128,6 +143,8 @@ def claims_on_site(
         paths_gone = frozenset(path for source, path in gone if source == job.source)
         seen = _seen(runtime, job, target, paths_gone)
         wishes += seen.wishes
+        unmade |= seen.unmade
+        idle += seen.idle_rules
         if not seen.cause:
             names |= {wish.name.casefold() for wish in seen.wishes}
             listed[job.name] = seen.listed
@@ -156,6 +173,8 @@ def claims_on_site(
         blind_jobs=tuple(blind),
         profile=target.profile,
         wishes=tuple(wishes),
+        unmade=frozenset(unmade),
+        idle_rules=tuple(idle),
         listed=listed,
     )
 
@@ -167,6 +186,8 @@ class _Seen:
     wishes: tuple[Wish, ...] = ()
     cause: str = ""
     """Why that may not be all; empty where it is."""
+    unmade: frozenset[Unmade] = frozenset()
+    idle_rules: tuple[tuple[Rule, str], ...] = ()
     unread: tuple[tuple[Rule, str], ...] = ()
     open_rules: tuple[Rule, ...] | None = None
     """Rules that were not listed as one can believe; None: nothing was."""
@@ -202,10 +223,12 @@ def _seen(runtime: Runtime, job: Job, target: Target, gone: frozenset[str]) -> _
     unread = ((rule, path) for path, pin in sorted(evidence.not_known) for rule in job.rules if _is_of(rule, path, pin))
     mounts = evidence.mounts
     doubtful = {path for path, _ in evidence.not_known} | set(unlisted)
-    doubtful |= {finding.ref.path for finding in desired.findings if finding.kind is FindingKind.FAILED and finding.ref}
+    doubtful |= {ref.path for ref in desired.unmade}
     return _Seen(
         wishes=tuple(Wish.of(wanted, secret_at(mounts, wanted.ref.path)) for wanted in desired.all),
         cause=next(iter(causes), ""),
+        unmade=frozenset((secret_at(mounts, ref.path), ref.path) for ref in desired.unmade),
+        idle_rules=evidence.idle_rules,
         unread=tuple(unread),
         open_rules=tuple(rule for rule in job.rules if not evidence.is_complete(rule)),
         listed=Listed(evidence.paths_listed, mounts),

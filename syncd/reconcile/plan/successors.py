@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from syncd.domain import DesiredSecret, Finding, FindingKind, Record, RemoteSecret, SecretRef, is_at_least
+from syncd.domain import DesiredSecret, Record, RemoteSecret, SecretRef, is_at_least
 from syncd.domain.plan import NOT_SETTLED
 from syncd.domain.value_templates import form_in
 from syncd.domain.write_window import is_as_left
@@ -44,9 +44,18 @@ class Wish:
         return self.ref.field, self.pin, form_in(self.version)
 
 
+Unmade = tuple[Secret | None, str]
+"""A secret of which some name cannot be made, and its path."""
+
+
 def wishes_of(desired: DesiredState, claims: NameClaims) -> tuple[Wish, ...]:
     """What the job wants whose plan is made."""
     return tuple(Wish.of(wanted, claims.secret_of(wanted.ref)) for wanted in desired.all)
+
+
+def unmade_of(desired: DesiredState, claims: NameClaims) -> frozenset[Unmade]:
+    """What cannot be made of what the job takes whose plan is made."""
+    return frozenset((claims.secret_of(ref), ref.path) for ref in desired.unmade)
 
 
 class Successors:
@@ -57,13 +66,10 @@ class Successors:
         claims: NameClaims,
         remote: Iterable[RemoteSecret],
         wishes: Iterable[Wish],
-        findings: Iterable[Finding] = (),
+        unmade: Iterable[Unmade] = (),
     ) -> None:
-        """`findings`: of the job's own mapping."""
-        self._claims = claims
-        failed = [item.ref for item in findings if item.ref and item.kind is FindingKind.FAILED]
-        self._failed = {(claims.secret_of(ref), ref.path) for ref in failed}
-        self._failed_secrets = {secret for secret, _ in self._failed}
+        self._claims, self._unmade = claims, frozenset(unmade)
+        self._unmade_secrets = {secret for secret, _ in self._unmade}
         self._listed: Mapping[str, RemoteSecret] = {secret.id: secret for secret in remote}
         self._by_secret, self._by_path = defaultdict[Secret, list[Wish]](list), defaultdict[str, list[Wish]](list)
         for wish in wishes:
@@ -92,16 +98,16 @@ class Successors:
         return next((job for job in takers if job != self._claims.job), "")
 
     def why_it_cannot_be_made(self, record: Record) -> str:
-        """Why a new name of the secret may be missing: one of it failed, which may be that; else empty."""
+        """Why a new name of the secret may be missing: one of it cannot be made, which may be that; else empty."""
         wishes = [wish for wish in self._wishes_of(record) if wish.name.casefold() != record.name.casefold()]
         # One whose new name is known is judged by that.
         if any(wish.content == content_of(record) for wish in wishes):
             return ""
         secret, path = self._claims.secret_of(record.ref), record.ref.path
         # Where either place was never learnt, the path tells.
-        by_path = (None, path) in self._failed or (secret is None and any(path == other for _, other in self._failed))
-        failed = by_path or (secret is not None and secret in self._failed_secrets)
-        return "its path's new name cannot be made" if failed else ""
+        by_path = (None, path) in self._unmade or (secret is None and any(path == other for _, other in self._unmade))
+        is_unmade = by_path or (secret is not None and secret in self._unmade_secrets)
+        return "its path's new name cannot be made" if is_unmade else ""
 
     def _wishes_of(self, record: Record) -> list[Wish]:
         """What is wanted of a record's secret, in any form."""

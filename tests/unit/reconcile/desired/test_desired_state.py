@@ -31,6 +31,7 @@ def built(
     *rules: Rule,
     fields: tuple[str, ...] | None = None,
     read: bool = True,
+    other_fields: tuple[str, ...] | None = None,
     **more: object,
 ) -> DesiredState:
     rules = rules or (RULE,)
@@ -38,13 +39,19 @@ def built(
     entry = SourceEntry(ref=ref, version=version)
     listed = document is not None
     entries = (entry,) if listed else ()
+    if other_fields is not None:
+        entries += (replace(entry, ref=replace(ref, path="secret/b")),)
     snapshots = {rule.index: Snapshot(entries=entries, complete=True, mount="secret/", mount_id="m") for rule in rules}
     names = fields if fields is not None else tuple(document or ())
-    key = ("secret/a", "")
+    key, other = ("secret/a", ""), ("secret/b", "")
+    paths = {key: PathState(source="vault", path="secret/a", pin="", version=version, fields=names)}
+    if other_fields is not None:
+        paths[other] = replace(paths[key], path="secret/b", fields=other_fields)
+    shown = more.pop("snapshots", snapshots)
     return build_desired_state(
         ListingEvidence(
-            source="vault", rules=rules, snapshots=snapshots, listed=frozenset({key} if listed else ()),
-            paths={key: PathState(source="vault", path="secret/a", pin="", version=version, fields=names)},
+            source="vault", rules=rules, snapshots=shown, listed=frozenset({key} if listed else ()),
+            paths=paths,
             documents={key: ReadResult(entry=entry, document=SecretValue(document), version=version)} if read else {},
             **more,  # type: ignore[arg-type]
         ),
@@ -72,6 +79,7 @@ def test_what_was_not_read_has_no_value() -> None:
         (None, replace(RULE, path=Glob("secret/a")), FindingKind.MISSING, "no such path"),
         ({}, RULE, FindingKind.UNKNOWN, "has no fields"),
         ({"x": "1"}, replace(RULE, path=Glob("secret/a"), field="k"), FindingKind.MISSING, "there is no field k"),
+        ({"x": "1"}, replace(RULE, field="k"), FindingKind.UNKNOWN, "nothing that secret/* selects has a field k"),
         ({"k": "1"}, replace(RULE, name="wix_{field}"), FindingKind.FAILED, "wix"),
     ],
 )
@@ -81,8 +89,34 @@ def test_a_finding(document: dict[str, object] | None, rule: Rule, kind: Finding
 
 
 def test_a_field_that_one_of_many_paths_lacks_is_no_finding() -> None:
-    state = built({"x": "1"}, replace(RULE, field="k"))
-    assert not state.all and not state.findings
+    state = built({"x": "1"}, replace(RULE, field="k"), other_fields=("k",))
+    assert [one.name for one in state.all] == ["b_k"] and not state.findings and not state.unmade
+
+
+@pytest.mark.parametrize(
+    ("rule", "other_fields"),
+    [
+        # for one path it has to be there, and so it has for what carries the rule's tags
+        (replace(RULE, path=Glob("secret/a"), field="k"), None),
+        (replace(RULE, field="k", tags=(("team", "x"),)), ("k",)),
+        # what nobody has is a slip
+        (replace(RULE, field="k"), None),
+        (replace(RULE, field="k"), ("y",)),
+    ],
+)
+def test_a_name_is_missing_of_what_lacks_the_field(rule: Rule, other_fields: tuple[str, ...] | None) -> None:
+    state = built({"x": "1"}, rule, other_fields=other_fields)
+    assert SecretRef(source="vault", path="secret/a") in state.unmade
+
+
+def test_what_was_not_read_lacks_nothing() -> None:
+    """Whether a glob's field is a slip tells only what was read whole."""
+    two = replace(RULE, field="k")
+    snapshot = Snapshot(
+        entries=tuple(SourceEntry(ref=SecretRef(source="vault", path=f"secret/{one}"), version=None) for one in "ab"),
+        complete=True, mount="secret/", mount_id="m",
+    )  # fmt: skip
+    assert not built({"x": "1"}, two, snapshots={0: snapshot}).unmade
 
 
 @pytest.mark.parametrize("value", ["", "x" * 5000])

@@ -285,7 +285,9 @@ HAS_TAG = tagged(record("a"))
         (HAS_TAG, {}, ""),
         # a rule that does not take it by its tags lists it never, and one without tags always did
         (frozenset(), {"one": Listed()}, ""),
-        (None, {"one": Listed()}, ""),
+        # where nobody can tell its tags, they may be any
+        (None, {"one": Listed()}, "one"),
+        (None, {"one": Listed(frozenset({"secret/a"}))}, ""),
     ],
 )
 def test_a_listing_that_lags_behind_a_tag(tags: Any, listed: dict[str, Listed], lags: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from syncd.domain import Finding, FindingKind, Pending, Record, RemoteSecret, SecretRef
+from syncd.domain import Pending, Record, RemoteSecret, SecretRef
 from syncd.domain.value_templates import form_of
 from syncd.reconcile.plan.name_claims import NameClaims
 from syncd.reconcile.plan.successors import Successors, Wish
@@ -186,5 +186,5 @@ def test_what_failed_may_be_the_new_name(failed: SecretRef, wishes: list[Wish], 
     old = record("OLD")
     claims = NameClaims(job="one", jobs={}, mounts=MOUNTS, profile="api", records={"OLD": old})
     # What failed beside it, of a place that is known, tells nothing of it.
-    findings = [Finding(kind=FindingKind.FAILED, name="x", ref=ref) for ref in (failed, B)]
-    assert bool(Successors(claims, (), wishes, findings).why_it_cannot_be_made(old)) is is_missing
+    unmade = [(claims.secret_of(ref), ref.path) for ref in (failed, B)]
+    assert bool(Successors(claims, (), wishes, unmade).why_it_cannot_be_made(old)) is is_missing

@@ -1,0 +1,125 @@
+"""A rule that is changed by a slip deletes and overwrites nothing: the old name stays until the slip is mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.lab import Bao, Lab
+from tests.support.policies import DELETING
+
+pytestmark = pytest.mark.kind
+Rules = list[dict[str, Any]]
+
+
+@pytest.fixture
+def lab_of_two(lab: Lab, bao: Bao) -> Lab:
+    """`one` sends app/a as OLD, and both send another secret each."""
+    lab.vault(bao)
+    bao.put("app/a", key="value of a", url="u")
+    for name in "kl":
+        bao.put(f"app/{name}", key=f"value of {name}", url="u")
+    lab.job("one", "vault", rule(bao, "a", name="OLD"), rule(bao, "k", name="K"), **DELETING)
+    lab.job("two", "vault", rule(bao, "l", name="L"), **DELETING)
+    assert lab.run("sync").code == 0
+    return lab
+
+
+def rule(bao: Bao, path: str, **more: str) -> dict[str, Any]:
+    return {"path": f"{bao.mount}/app/{path}", "field": "key", **more}
+
+
+def wrong_field(bao: Bao) -> Rules:
+    return [rule(bao, "a", name="NEW") | {"field": "kye"}]
+
+
+def wrong_field_of_the_same_name(bao: Bao) -> Rules:
+    return [rule(bao, "a", name="OLD") | {"field": "kye"}]
+
+
+def wrong_field_of_a_glob(bao: Bao) -> Rules:
+    return [rule(bao, "*", name="N_{basename}") | {"field": "kye"}]
+
+
+def wrong_path_of_the_same_name(bao: Bao) -> Rules:
+    return [rule(bao, "aa", name="OLD")]
+
+
+def wrong_path_and_case(bao: Bao) -> Rules:
+    return [rule(bao, "aa", name="old")]
+
+
+def wrong_field_and_its_name_passes_on(bao: Bao) -> Rules:
+    return [rule(bao, "l", name="OLD"), *wrong_field(bao)]
+
+
+def wrong_field_of_a_glob_and_its_name_passes_on(bao: Bao) -> Rules:
+    return [rule(bao, "l", name="OLD"), *wrong_field_of_a_glob(bao)]
+
+
+SLIPS = [
+    wrong_field,
+    wrong_field_of_the_same_name,
+    wrong_field_of_a_glob,
+    wrong_path_of_the_same_name,
+    wrong_path_and_case,
+    wrong_field_and_its_name_passes_on,
+    wrong_field_of_a_glob_and_its_name_passes_on,
+]
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("job", ["one", "two"])
+@pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: slip.__name__)
+def test_a_slip_keeps_the_old_name_and_says_so(
+    lab_of_two: Lab, bao: Bao, slip: Callable[[Bao], Rules], job: str
+) -> None:
+    lab, jobs = lab_of_two, lab_of_two.config["jobs"]
+    del jobs["one"]["secrets"][0]
+    jobs[job]["secrets"] += slip(bao)
+    for _ in range(3):
+        done = lab.run("sync")
+        assert lab.site.values() == {"OLD": "value of a", "K": "value of k", "L": "value of l"}
+    assert done.code != 0 or "has a field kye" in done.out, done.out
+    assert any(words in done.out for words in ("waits", "not deleted", "cannot be made")), done.out
+    # mended, it all goes as it was meant
+    for mended in jobs[job]["secrets"]:
+        mended |= {"field": "key", "path": mended["path"].replace("/aa", "/a")}
+    for _ in range(3):
+        done = lab.run("sync")
+    assert done.code == 0 and "value of a" in lab.site.values().values()
+    assert len(lab.site.values()) == len({name.casefold() for name in lab.site.values()})
+
+
+@pytest.mark.parametrize("same_job", [True, False])
+def test_a_tag_that_asks_for_a_field_which_it_lacks_keeps_the_old_name(
+    lab: Lab, aws: Any, aws_url: str, same_job: bool
+) -> None:
+    lab.aws(aws_url)
+    for name, team, field in (("a", "x", "key"), ("k", "x", "key"), ("l", "y", "other")):
+        tags = [{"Key": "team", "Value": team}]
+        aws.create_secret(Name=f"p/{name}", SecretString=f'{{"{field}": "value of {name}"}}', Tags=tags)
+    x = {"path": "p/*", "tags": {"team": "x"}, "field": "key", "name": "X_{basename}"}
+    y = {"path": "p/*", "tags": {"team": "y"}, "field": "other", "name": "Y_{basename}"}
+    lab.job("jobx", "aws", x, *([y] if same_job else []), **DELETING)
+    if not same_job:
+        lab.job("joby", "aws", y, **DELETING)
+    assert lab.run("sync").code == 0
+    aws.untag_resource(SecretId="p/a", TagKeys=["team"])
+    aws.tag_resource(SecretId="p/a", Tags=[{"Key": "team", "Value": "y"}])
+    for _ in range(3):
+        done = lab.run("sync")
+    assert lab.site.values()["X_a"] == "value of a" and "new name cannot be made" in done.out
+
+
+def test_what_many_have_may_be_lacking(lab_of_two: Lab, bao: Bao) -> None:
+    """A glob for a field that some have is no slip: what its own rule gave up goes."""
+    lab = lab_of_two
+    bao.put("app/k", key="value of k", tls="t")
+    lab.config["jobs"]["two"]["secrets"] += [rule(bao, "*", name="T_{basename}") | {"field": "tls"}]
+    del lab.config["jobs"]["one"]["secrets"][0]
+    for _ in range(2):
+        lab.run("sync")
+    assert set(lab.site.values()) == {"K", "L", "T_k"}
