@@ -49,6 +49,7 @@ MOVES, LOOKS, MERGED = (
 LEFT_ALONE, HANDED, SLIPS = (
     INTEGRATION + f"test_{name}.py::" for name in ("left_alone", "handed_over", "what_a_slip_keeps")
 )
+CASE = INTEGRATION + "test_name_case.py::"
 RIGHTS = "tests/e2e/test_rights.py::"
 WORKERS = 3
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -1293,6 +1294,16 @@ MUTANTS = (
     M("another job's slip keeps the old name", "reconcile/plan/site_claims.py:_seen",
       "for ref in desired.unmade),", "for ref in ()),",
       SLIPS + "test_a_slip_keeps_the_old_name_and_says_so"),
+    M("a write carries the name where the site may have another", "reconcile/plan/rows_listed.py:_needs_its_name",
+      "return record.unverified or not listed.name == record.name == desired.name", "return listed.name != desired.name",
+      ROWS),
+    M("a listing of before our write renames nothing", "reconcile/plan/rows_listed.py:judge_listed",
+      "if is_first and is_other and change is not Change.THEIRS:", "if not row:", ROWS),
+    M("what a lagging listing shows verifies nothing", "reconcile/plan/rows_listed.py:_settled",
+      " and not _lags(change, record, now):", ":", ROWS),
+    M("a new case is a new name, and held like one", "reconcile/rules/gate.py:changes_content",
+      "gets_another_name(action) or brings", "brings",
+      CASE + "test_a_rule_that_holds_a_name_holds_its_new_case"),
     M("tags that cannot be told may be any", "reconcile/plan/name_claims.py:NameClaims.not_listed_yet",
       "tags is None or set(rule.tags)", "tags is not None and set(rule.tags)",
       "tests/unit/reconcile/plan/test_handover.py"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -142,3 +143,57 @@ def test_a_change_of_case_that_waits_is_not_told_as_synced(lab: Lab, bao: Bao, w
     told = {"held": "held", "denied": "behind", "limit": "held", "reported": "behind"}[way]
     assert set(lab.statuses().values()) == {told}, "under the old spelling as under the new one"
     assert "synced" not in lab.run("where", f"{bao.mount}/app/a", "--json").out
+
+
+@pytest.mark.parametrize("lag", [3, 60])
+@pytest.mark.parametrize("policy", ["restore", "report"])
+@pytest.mark.parametrize("may_read", [True, False])
+def test_a_listing_that_lags_behind_a_new_case_is_nobodys_change(
+    lab: Lab, bao: Bao, may_read: bool, policy: str, lag: int
+) -> None:
+    """It shows the name of before, and nobody renamed anything: nothing is put back, told or written again."""
+    vault_job(lab, bao, {"path": "app/*", "name": "pay_{path}_{field}"}, drift_policy=policy)
+    for name in "abc":
+        bao.put(f"app/{name}", v="1")
+    lab.run("sync")
+    lab.site.options.may_read = may_read
+    # There it was long ago, so that a listing may show it as it was.
+    lab.site._past.clear()
+    lab.site.options.listing_lag = timedelta(seconds=lag)
+    rules(lab)[0]["name"] = "PAY_{path}_{field}"
+    assert lab.run("sync").code == 0
+    before = lab.writes()
+    for _ in range(5):
+        assert lab.run("sync").code == 0
+    assert lab.writes() == before
+    # back again, while no listing has shown the new name
+    rules(lab)[0]["name"] = "pay_{path}_{field}"
+    for _ in range(2):
+        lab.run("sync")
+    assert set(lab.site.values()) == {"pay_a_v", "pay_b_v", "pay_c_v"}
+    lab.site.options.listing_lag = timedelta(0)
+    assert lab.run("sync").code == 0 and set(lab.statuses().values()) == {"synced"}
+    lines = lab.run("audit", "show", "--json").json
+    assert not [line for line in lines if line["event"].startswith("drift.")]
+
+
+@pytest.mark.parametrize("door", ["sync", "apply", "rollback"])
+@pytest.mark.parametrize("rule", ["PAY_*", ["pay_*", "PAY_*"]])
+def test_a_rule_that_holds_a_name_holds_its_new_case(lab: Lab, bao: Bao, rule: Any, door: str) -> None:
+    vault_job(lab, bao, {"path": "app/*", "name": "pay_{field}"})
+    bao.put("app/a", v="1")
+    bao.put("app/a", v="2")
+    assert lab.run("sync").code == 0
+    lab.config["rules"] = [{"id": "r", "name": rule, "then": "hold"}]
+    rules(lab)[0]["name"] = "PAY_{field}"
+    plan = str(lab.folder / "plan.json")
+    lab.run("plan", "--out", plan)
+    lab.run(*{"sync": ["sync"], "apply": ["apply", plan], "rollback": ["rollback", "pay_v", "--reason", "x"]}[door])
+    assert set(lab.site.values()) == {"pay_v"}
+    if door == "rollback":
+        assert lab.run("rollback", f"vault:{bao.mount}/app/a", "--end", "--reason", "x").code in {0, 6}
+    assert lab.run("sync").code == 6
+    (batch,) = lab.run("held", "--json").json
+    assert [action["name"] for action in batch["actions"]] == ["PAY_v"]
+    assert lab.run("release", batch["batch"], "--reason", "agreed").code == 0
+    assert lab.run("sync").code == 0 and lab.site.values() == {"PAY_v": "2"}

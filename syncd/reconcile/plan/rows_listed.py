@@ -19,6 +19,11 @@ def judge_listed(row: Row, desired: DesiredSecret, record: Record, listed: Remot
     """The record's id is on the site: the last rows of the truth table, most urgent first."""
     change = judge(record, listed.updated_at)
     pinned = record
+    # No listing has shown our last write yet, and what looks otherwise is of before it, unless its date is later.
+    is_first = record.pinned_at is None and may_lag(record, row.now)
+    is_other = (listed.name, listed.description) != (record.name, record.description)
+    if is_first and is_other and change is not Change.THEIRS:
+        change = Change.EARLIER
     # The first listing of our write tells its exact date: from then on any other one is somebody else's.
     if change is Change.OURS and (record.window or record.pinned_at != listed.updated_at):
         pinned = replace(record, window=None, pinned_at=listed.updated_at)
@@ -38,7 +43,7 @@ def judge_listed(row: Row, desired: DesiredSecret, record: Record, listed: Remot
 
 
 def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret, change: Change) -> Verdict:
-    rename, new_version = listed.name != desired.name, desired.version != record.version
+    rename, new_version = _needs_its_name(desired, record, listed), desired.version != record.version
     squatter = row.same_name
     # Names are unique at Wix: giving ours its name back would be refused as long as the other has it.
     if rename and squatter is not None and squatter.id != listed.id:
@@ -60,7 +65,7 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
         asks = is_theirs and not brings_another_value(desired, record, if_unknown=False)
         objection = asks and objection_to_restore(row, desired, record, f"{SOMEBODY}; it keeps the name {record.name}")
         return objection or update(desired, record, Reason.CASE, rename=rename, restore=is_theirs)
-    if rename:
+    if rename and not _lags(change, record, row.now):
         return _renamed(row, desired, record, listed)
     other = Reason.ROLLED_BACK if desired.rolled_back else Reason.ROTATED
     # The update asks for the value; where that turns out to be the old one, no update is left.
@@ -73,9 +78,22 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
     return _settled(row, desired, record, listed, change)
 
 
+def _needs_its_name(desired: DesiredSecret, record: Record, listed: RemoteSecret) -> bool:
+    """May our secret have another name at Wix than it should? A listing that lags shows the name before our last write.
+
+    With a lost answer nobody knows which name that write left.
+    """
+    return record.unverified or not listed.name == record.name == desired.name
+
+
+def _lags(change: Change, record: Record, now: datetime) -> bool:
+    """Does the listing show what was there before our last write?"""
+    return change is Change.EARLIER and may_lag(record, now)
+
+
 def _moved(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret, change: Change) -> Verdict:
     """Its name comes from another reference now (a renamed source, a moved path). The same value is not sent again."""
-    rename = listed.name != desired.name
+    rename = _needs_its_name(desired, record, listed)
     if brings_another_value(desired, record, if_unknown=False):
         return update(desired, record, Reason.MOVED, rename=rename)
     if record.unverified:
@@ -88,7 +106,8 @@ def _moved(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecre
         # The mark is made of the reference, so it changes even where the value does not.
         return act(Update(desired=desired, record=record, reason=Reason.MOVED, describe_only=True))
     # The value is the one that we sent, and the site holds what somebody else made of it: the policy for that holds.
-    objection = objection_to_restore(row, desired, record, SOMEBODY) if change is Change.THEIRS or rename else None
+    is_theirs = change is Change.THEIRS or (listed.name != record.name and not _lags(change, record, row.now))
+    objection = objection_to_restore(row, desired, record, SOMEBODY) if is_theirs else None
     return objection or update(desired, record, Reason.MOVED, rename=rename)
 
 
@@ -132,7 +151,8 @@ def _settled(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
     # Of jobs that share a secret only one describes it, else they would take turns.
     if desired.description != record.description and record.job == desired.job:
         return act(Update(desired=desired, record=record, reason=Reason.DESCRIPTION, describe_only=True))
-    if every and _verification_is_due(record, every, now):
+    # What a listing that lags shows besides the value verifies nothing: it stays due.
+    if every and _verification_is_due(record, every, now) and not _lags(change, record, now):
         return _verify(row, desired, record, listed)
     return report(FindingKind.UNCHANGED, desired)
 
@@ -230,12 +250,12 @@ def _compare_first(row: Row, desired: DesiredSecret, record: Record, listed: Rem
     known = desired.name in evidence.site_values or desired.name in evidence.uncompared
     # The write stands until a comparison makes it needless; where there can be none, it goes.
     compare = Verdict(compare=desired.name if evidence.site_values_readable and not known else "")
-    return compare + update(desired, record, reason, rename=listed.name != desired.name)
+    return compare + update(desired, record, reason, rename=_needs_its_name(desired, record, listed))
 
 
 def _of_unknown_content(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
     """Compare first. A value that was read, and that no write of ours carried, is somebody's: the policy holds."""
-    site_value, rename = row.evidence.site_values.get(desired.name), listed.name != desired.name
+    site_value, rename = row.evidence.site_values.get(desired.name), _needs_its_name(desired, record, listed)
     carried = {desired.fingerprint, record.fingerprint, *(write.fingerprint for write in record.lost_writes)}
     # A write of which nobody knows what it carried may have left any value.
     if site_value is None or site_value in carried or carried & {None, ""}:

@@ -61,7 +61,13 @@ def changes_content(action: Action) -> bool:
         return True
     if action.describe_only:
         return False
-    return brings_another_value(action.desired, action.record)
+    # In another case it is another name, which takes the old one away.
+    return gets_another_name(action) or brings_another_value(action.desired, action.record)
+
+
+def gets_another_name(action: Update) -> bool:
+    """Does the configuration give the secret another name than the site was sent, if only in its case?"""
+    return action.record.name != action.desired.name
 
 
 def is_finishing(action: Action) -> bool:
@@ -147,7 +153,7 @@ class Gate:
         """
         if action.name not in self.rolled_back or not isinstance(action, Update) or action.reason in ADOPTING:
             return False
-        return self.had_before(action)
+        return not gets_another_name(action) and self.had_before(action)
 
     def _is_superseded(self, finding: Finding) -> bool:
         return finding.kind is FindingKind.UNCHANGED and finding.name in self.rolled_back
@@ -184,7 +190,7 @@ def _takes_back(action: Update) -> bool:
     is_of_rollback = action.reason is Reason.ROLLED_BACK or (
         action.reason is Reason.UNVERIFIED and desired.rolled_back and bool(record.version)
     )
-    is_same_secret = (record.ref, record.pin) == (desired.ref, desired.pin)
+    is_same_secret = (record.name, record.ref, record.pin) == (desired.name, desired.ref, desired.pin)
     return is_of_rollback and is_same_secret and version_label(record.version) != version_label(desired.version)
 
 

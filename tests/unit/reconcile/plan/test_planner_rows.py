@@ -25,6 +25,7 @@ from syncd.domain import (
     SecretRef,
     SecretValue,
     Update,
+    WriteWindow,
     verb_of,
 )
 from syncd.domain.job import Policies
@@ -55,6 +56,8 @@ RECORD = Record(
     verified_at=NOW - HOUR,
     status="synced",
 )
+MINUTE = timedelta(minutes=1)
+JUST_NOW = WriteWindow(start=NOW - timedelta(seconds=2), end=NOW)
 LISTED = RemoteSecret(id="id-1", name="KEY", description=OURS, updated_at=NOW - 2 * HOUR)
 ABSENT = {"presence": {"KEY": (Presence.ABSENT, "gone")}}
 ORPHAN = {"presence": {"KEY": (Presence.ORPHAN, "left out")}}
@@ -215,6 +218,28 @@ ROWS = {
     ),
     "renamed at Wix": Row(listed=listed(name="OTHER"), then="update renamed at Wix"),
     "renamed at Wix, only reported": Row(listed=listed(name="OTHER"), policies={"restore": False}, then="drift"),
+    # A listing that was made before our last write shows the name and the text of then.
+    **{
+        f"{what} of before our last write, {policy}": Row(
+            listed=listed(updated_at=at, **before), policies={"restore": policy == "restore"}, then="unchanged",
+            record=record(pinned_at=None, window=JUST_NOW, last_synced_at=NOW, **verified),
+        )
+        for policy in ("restore", "report")
+        for at in (NOW - 9 * DAY, NOW - timedelta(seconds=1), None)
+        for what, before, verified in (
+            (f"the name at {at}", {"name": "key"}, {}),
+            (f"another name at {at}", {"name": "OTHER"}, {}),
+            (f"the text at {at}", {"description": "old text"}, {"verified_at": NOW - 2 * DAY}),
+        )
+    },
+    "another name, and a date after our last write": Row(
+        listed=listed(name="OTHER", updated_at=NOW + MINUTE), then="update renamed at Wix",
+        record=record(pinned_at=None, window=JUST_NOW, last_synced_at=NOW),
+    ),
+    "another name with our date, long after our last write": Row(
+        listed=listed(name="OTHER", updated_at=NOW - HOUR), then="update renamed at Wix",
+        record=record(pinned_at=None, window=WriteWindow(start=NOW - HOUR, end=NOW - HOUR), last_synced_at=NOW - HOUR),
+    ),
     "an old date after our last write": Row(
         listed=listed(updated_at=NOW - 9 * DAY), then="update its date at Wix tells nothing"
     ),
@@ -472,6 +497,19 @@ def test_two_references_on_one_name(first: str, second: str, owned: bool) -> Non
     )
     kinds = [one.kind for one in result.findings]
     assert kinds.count(FindingKind.CONFLICT) == (1 if owned else 2) and not result.actions
+
+
+@pytest.mark.parametrize("unverified", [False, True])
+@pytest.mark.parametrize("shown", ["KEY", "key"])
+@pytest.mark.parametrize("left", ["KEY", "key"])
+def test_a_write_carries_the_name_where_the_site_may_have_another(left: str, shown: str, unverified: bool) -> None:
+    """A listing that lags shows the name of before; and with a lost answer nobody knows which one came last."""
+    row = Row(
+        record=record(name=left, version="1", unverified=unverified, pinned_at=None, window=JUST_NOW, last_synced_at=NOW),
+        listed=listed(name=shown, updated_at=NOW - DAY), wanted=replace(READ, fingerprint="f3"), then="",
+    )  # fmt: skip
+    (action,) = planned(row).actions
+    assert isinstance(action, Update) and action.rename == (unverified or left != "KEY")
 
 
 def test_the_same_input_gives_the_same_plan_in_the_same_order() -> None:

@@ -57,6 +57,7 @@ def test_what_gives_back_the_older_version_goes_at_any_time(action: Action) -> N
         update(Reason.ADOPT, {"unverified": True}),
         update(Reason.ADOPT_OTHER, {"unverified": True, "version": ""}),
         update(Reason.CASE),
+        update(Reason.ROLLED_BACK, {"name": "x"}),
         update(Reason.RENAMED),
         update(Reason.VERIFY),
         Create(desired=update(Reason.ROLLED_BACK).desired),
