@@ -113,7 +113,8 @@ def apply(
         for look, (_, part) in zip(looks, todo, strict=True):
             choose = planfile.exactly(part["actions"])
             # A new look for each part: what the part before has written is not in the old one.
-            output.take(Cycle(look).run(ObservationCache(), wait=patience, choose=choose))
+            report = Cycle(look).run(ObservationCache(), wait=patience, choose=choose)
+            output.take(planfile.with_what_is_left(part["actions"], report))
         if not todo:
             warn("the plan holds no actions; nothing to do")
         return output.show([(job.name, part["target"]) for job, part in todo])

@@ -88,7 +88,7 @@ def _configured(app: App, now: datetime) -> Iterator[dict[str, Any]]:
                 "target": target,
                 "last_run_at": run.finished_at if run else None,
                 "last_success_at": run.succeeded_at if run else None,
-                "next_run_at": _next_run(app.settings.jobs[job.name].schedule, run.started_at if run else None, now),
+                "next_run_at": _next_run(app.settings.jobs[job.name].schedule, run.due_from if run else None, now),
                 "exit_code": run.exit_code if run else None,
                 "message": app.runtime.paused(job.name, target) or (run.message if run else ""),
                 "paused": bool(app.runtime.paused(job.name, target)),

@@ -104,7 +104,7 @@ def _is_due(app: App, name: str) -> bool:
         return False
     # A run that was cut off has not looked at everything, so it does not count as one.
     ended = (run for run in app.ledger.runs() if run.job == name and run.exit_code != INTERRUPTED)
-    runs = {run.site: run.started_at for run in ended}
+    runs = {run.site: run.due_from for run in ended if run.due_from is not None}
     sites = {app.runtime.site_of(target) for target in app.runtime.jobs[name].targets}
     # A site that the job was given since has waited for no run of its own.
     if not sites <= runs.keys():

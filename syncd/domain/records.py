@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -204,3 +205,13 @@ class LastRun:
     message: str = ""
     succeeded_at: datetime | None = None
     counts: str = ""
+    """JSON of what it counted and saw."""
+
+    @property
+    def due_from(self) -> datetime | None:
+        """When the last run began that sent all that it might; None where none did.
+
+        A kept plan and a rollback send a part of it, and a pause cuts a run off: the schedule counts none of these.
+        """
+        part = json.loads(self.counts or "{}").get("part_since", "")
+        return self.started_at if part == "" else datetime.fromisoformat(part) if part else None

@@ -18,7 +18,7 @@ from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
 from syncd.ledger.faults import translated
 from syncd.ledger.held_actions import drop_held_of_others, spend_releases, store_held
-from syncd.ledger.listings import store_facts, store_listing
+from syncd.ledger.listings import forget_listing, store_facts, store_listing
 from syncd.ledger.migrations import CURRENT, schema_version
 from syncd.ledger.rows import id_row, path_row, problem_row_of, recent_text, record_row, sealed
 from syncd.ledger.statements import in_parts, upsert
@@ -59,8 +59,8 @@ def move(connection: Connection, old: str, site: str, rows: Iterable[Record], at
     trail.findings_of_gone_jobs_ended(connection, old, (), at)  # the next cycle says what of it lasts
     drop_held_of_others(connection, old, ())  # the next cycle holds it again, under the site's key of today
     # These come anew with the next cycle; problems, grants and runs would be lost.
-    for table in (tables.facts, tables.listings):
-        connection.execute(delete(table).where(table.c.site == old))
+    connection.execute(delete(tables.facts).where(tables.facts.c.site == old))
+    forget_listing(connection, old)
     for table, key in ((tables.troubles, ("job", "subject")), (tables.grants, ("name",)), (tables.runs, ("job",))):
         moving = [dict(row) for row in connection.execute(select(table).where(table.c.site == old)).mappings()]
         query = select(*(table.c[name] for name in key)).where(table.c.site == site)
@@ -176,12 +176,15 @@ class SiteJournal:
     def findings(self, job: str, open_now: Mapping[tuple[str, str], Entry], serving: Iterable[str]) -> None:
         """Write into the audit trail which findings of a job begin and end, by event and name.
 
-        `serving`: the jobs that send to the site; findings of all others end.
+        `serving`: the jobs that send to the site; findings and problems of all others end.
         """
         with self._transaction() as connection:
             now = self._clock()
             trail.findings_begun_and_ended(connection, self._site, job, open_now, now)
             trail.findings_of_gone_jobs_ended(connection, self._site, {job, *serving}, now)
+            key = tables.troubles.c
+            gone = and_(key.site == self._site, key.job.not_in({job, *serving}))
+            connection.execute(delete(tables.troubles).where(gone))
 
     def forget_problem(self, name: str) -> None:
         """Drop what was known to keep failing about a name on this site, for every job."""

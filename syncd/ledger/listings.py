@@ -35,8 +35,7 @@ class ListedSecret:
 
 def store_listing(connection: Connection, site: str, listed: Iterable[RemoteSecret], at: datetime) -> None:
     """Remember a listing; only what changed is written, and one that is as before is not even compared row by row."""
-    # Hashed, because a site's key may be longer than one of the meta table.
-    table, secrets, key = tables.listings, list(listed), f"listing {hashlib.sha256(site.encode()).hexdigest()[:40]}"
+    table, secrets, key = tables.listings, list(listed), _digest_key(site)
     text = repr(sorted((item.id, item.name, item.description, item.updated_at) for item in secrets))
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     known = select(tables.meta.c.value).where(tables.meta.c.key == key)
@@ -55,6 +54,17 @@ def store_listing(connection: Connection, site: str, listed: Iterable[RemoteSecr
         if before.get(key) != (name, owner, updated_at)
     ]
     upsert(connection, table, changed)
+
+
+def forget_listing(connection: Connection, site: str) -> None:
+    """Drop what was listed of a site, so that its next listing is stored whole."""
+    connection.execute(delete(tables.listings).where(tables.listings.c.site == site))
+    connection.execute(delete(tables.meta).where(tables.meta.c.key == _digest_key(site)))
+
+
+def _digest_key(site: str) -> str:
+    # Hashed, because a site's key may be longer than one of the meta table.
+    return f"listing {hashlib.sha256(site.encode()).hexdigest()[:40]}"
 
 
 def unheld_secrets(connection: Connection, site: str) -> list[ListedSecret]:

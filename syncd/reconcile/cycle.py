@@ -70,7 +70,8 @@ class Cycle:
                     slow = self._work_under_lock(cache.fresh(), journal, choose)
                     if not progress.goes_on:
                         report = self._report(started, began)
-                        store_cycle_result(journal, runtime, report, look.site, progress.seen())
+                        seen = progress.seen(may_be_part=choose is not None or bool(self._rests()))
+                        store_cycle_result(journal, runtime, report, look.site, seen)
                         return replace(report, audit_heads=runtime.store.audit_heads(look.site, CONTROL))
                 # Without the lock, so that another process waiting for this site can take it.
                 self._pause(slow or 0.0)

@@ -115,8 +115,8 @@ def only_from(paths: Container[str], is_open: Callable[[Action], bool], planned:
 
 
 def _is_of_its_own(action: Create | Update) -> bool:
-    """Does it give a name another version of the secret that has it, in whatever form?"""
+    """Does it give a name another version of the very secret that has it, in whatever form?"""
     if not isinstance(action, Update) or action.reason in ADOPTING:
         return False
     record, desired = action.record, action.desired
-    return (record.ref.path, record.pin) == (desired.ref.path, desired.pin)
+    return (record.name, record.ref, record.pin) == (desired.name, desired.ref, desired.pin)

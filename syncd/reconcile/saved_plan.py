@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from syncd.domain import Action, Delete, FindingKind, Plan, RemoteSecret, Update
-from syncd.errors import ConfigError, PlanMoved
+from syncd.domain import Action, Delete, FindingKind, Plan, RemoteSecret, SyncReport, Update
+from syncd.errors import ConfigError, PlanMoved, worst
 from syncd.reconcile.planned_pass import PlannedPass
 from syncd.transport.fault_words import in_words
 from syncd.transport.private_files import read_bounded, write_private
@@ -158,6 +158,20 @@ def check(kept: list[dict[str, Any]], planned: PlannedPass, undone: str = "nothi
             )
         raise PlanMoved(f"what the plan touches has moved: {moved}; {undone}", hint="look again with: syncd plan")
     return same
+
+
+def with_what_is_left(kept: list[dict[str, Any]], report: SyncReport) -> SyncReport:
+    """A report that names the kept actions which nothing was sent for, and that nothing else made needless."""
+    done = {outcome.action.name for outcome in report.outcomes}
+    done |= {finding.name for finding in report.findings if finding.kind is FindingKind.UNCHANGED}
+    left = sorted(str(action["name"]) for action in kept if action["name"] not in done)
+    if not left or report.error is not None:
+        return report
+    error = PlanMoved(
+        f"agreed on and not carried out: {', '.join(left[:5])}; something came between while the plan was applied",
+        hint="look again with: syncd plan",
+    )
+    return replace(report, error=error, exit_code=worst({report.exit_code, error.exit_code}))
 
 
 def _is_carried_out(action: Mapping[str, Any], planned: PlannedPass) -> bool:

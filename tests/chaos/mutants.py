@@ -49,6 +49,7 @@ MOVES, LOOKS, MERGED = (
 LEFT_ALONE, HANDED, SLIPS = (
     INTEGRATION + f"test_{name}.py::" for name in ("left_alone", "handed_over", "what_a_slip_keeps")
 )
+PART = INTEGRATION + "test_part_of_a_run.py::"
 CASE = INTEGRATION + "test_name_case.py::"
 RIGHTS = "tests/e2e/test_rights.py::"
 WORKERS = 3
@@ -857,7 +858,7 @@ MUTANTS = (
       "if not result.is_accepted or is_newer:", "if is_newer:",
       ROLLBACK + "test_a_rotation_that_is_not_finished_is_nothing_to_go_back_to"),
     M("a rollback releases nothing that no site had", "reconcile/rules/gate.py:Gate._is_taken_back",
-      "return self.had_before(action)", "return True",
+      "return not gets_another_name(action) and self.had_before(action)", "return True",
       ROLLBACK + "test_a_rollback_is_to_what_is_older_and_was_there"),
     M("what an older version lacks is not gone", "reconcile/observe/evidence.py:ListingEvidence.is_older",
       "return not pin and path in self.rolled_back", "return False",
@@ -1298,12 +1299,31 @@ MUTANTS = (
       "return record.unverified or not listed.name == record.name == desired.name", "return listed.name != desired.name",
       ROWS),
     M("a listing of before our write renames nothing", "reconcile/plan/rows_listed.py:judge_listed",
-      "if is_first and is_other and change is not Change.THEIRS:", "if not row:", ROWS),
+      "if _is_of_before(record, listed, row.now):", "if not row:", ROWS),
     M("what a lagging listing shows verifies nothing", "reconcile/plan/rows_listed.py:_settled",
       " and not _lags(change, record, now):", ":", ROWS),
     M("a new case is a new name, and held like one", "reconcile/rules/gate.py:changes_content",
       "gets_another_name(action) or brings", "brings",
       CASE + "test_a_rule_that_holds_a_name_holds_its_new_case"),
+    M("what was agreed on and not carried out is no success", "reconcile/saved_plan.py:with_what_is_left",
+      "if not left or report.error is not None:", "if kept or report.error is not None:",
+      PART + "test_what_was_agreed_on_and_not_carried_out_is_no_success"),
+    M("a part of a run leaves the rest due", "domain/records.py:LastRun.due_from",
+      'return self.started_at if part == "" else', "return self.started_at if part is not self else",
+      PART + "test_a_part_of_a_run_leaves_the_rest_due"),
+    M("a rollback opens no window for a name that passes on", "reconcile/run_job.py:_is_of_its_own",
+      "return (record.name, record.ref, record.pin) == (desired.name, desired.ref, desired.pin)",
+      "return record.ref.path == desired.ref.path",
+      PART + "test_a_rollback_leaves_a_name_that_passes_on_to_its_window"),
+    M("what waits for the rate limit needs its consent until it goes", "reconcile/apply/applier.py:Applier._send",
+      "self._terms.is_halted() or not self._terms.is_consented(action)", "self._terms.is_halted()",
+      PART + "test_what_waits_for_the_rate_limit_needs_its_consent_until_it_goes"),
+    M("what failed for a job that is gone fails no more", "ledger/journal.py:SiteJournal.findings",
+      "connection.execute(delete(tables.troubles).where(gone))", "pass",
+      LEFT + "test_what_failed_for_a_job_that_is_gone_fails_no_more"),
+    M("a listing that was dropped is stored anew", "ledger/listings.py:forget_listing",
+      "tables.meta.c.key == _digest_key(site)", 'tables.meta.c.key == ""',
+      KEYS + "test_what_is_unmanaged_is_told_whichever_login_lists_it"),
     M("tags that cannot be told may be any", "reconcile/plan/name_claims.py:NameClaims.not_listed_yet",
       "tags is None or set(rule.tags)", "tags is not None and set(rule.tags)",
       "tests/unit/reconcile/plan/test_handover.py"),

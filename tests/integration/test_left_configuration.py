@@ -94,3 +94,18 @@ def test_a_target_that_comes_back_is_served_again(lab2: Lab, bao: Bao, back: boo
     lab2.run("sync")
     assert (lab2.wix.site(OTHER).values()["x_v"] == "newer") is back
     assert (rows(lab2)["outlet", "x_v"] == "synced") is back
+
+
+@pytest.mark.parametrize("door", ["state list", "where", "status"])
+@pytest.mark.parametrize("change", [target_from_job, the_job, job_renamed], ids=lambda one: one.__name__)
+def test_what_failed_for_a_job_that_is_gone_fails_no_more(
+    lab2: Lab, bao: Bao, change: Callable[[Lab], None], door: str
+) -> None:
+    """A conflict of a job that sends nothing to the site any more is nobody's to settle."""
+    lab2.wix.site(OTHER).create({"name": "new_v", "value": "made by hand"})
+    bao.put("app/new", v="1")
+    assert lab2.run("sync").code == 1
+    change(lab2)
+    assert lab2.run("sync").code == 0
+    words = {"state list": ["state", "list"], "where": ["where", f"{bao.mount}/app/new"], "status": ["status"]}[door]
+    assert "conflict" not in lab2.run(*words).out

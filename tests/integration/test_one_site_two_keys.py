@@ -176,3 +176,16 @@ def test_a_rule_goes_with_its_site_to_another_key(lab: Lab, bao: Bao, then: str)
     for _ in range(2):
         assert lab.run("sync").code == {"deny": 1, "hold": 6}[then]
         assert set(lab.site.values()) == {"fine_v"}
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3, 4])
+def test_what_is_unmanaged_is_told_whichever_login_lists_it(job: Lab, turns: int) -> None:
+    """The login changes to and fro, and nothing changes at Wix."""
+    job.site.create({"name": "LEGACY", "value": "made by hand"})
+    job.run("sync")
+    first, second = job.config["targets"]["shop"], by_app(job)
+    for turn in range(turns):
+        job.config["targets"]["shop"] = first if turn % 2 else second
+        assert job.run("sync").code == 0
+        found = job.run("report", "--format", "json").json["unmanaged"]
+        assert [row["name"] for row in found] == ["LEGACY"], turn

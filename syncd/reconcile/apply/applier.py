@@ -133,8 +133,9 @@ class Applier:
         return result
 
     def _send(self, action: Action) -> Written:
-        # Set in the thread that sends: the request may wait there for the rate limit while a pause comes.
-        HALTED.set(self._terms.is_halted)
+        # Set in the thread that sends: the request may wait there for the rate limit while a pause comes, its window
+        # shuts, or a person takes back what allowed it.
+        HALTED.set(lambda: self._terms.is_halted() or not self._terms.is_consented(action))
         return _send(self._target, action)
 
     def _next(self, todo: deque[Action], flying: int, result: ApplyResult, stop: Callable[[], bool]) -> list[Action]:
@@ -221,6 +222,8 @@ class Applier:
         # It was never sent, so nothing of it is a failure of the secret or the site.
         if isinstance(error, Interrupted) and not error.maybe_done:
             result.unsent += 1
+            # Why it may not go any more is for a plan on a new listing to tell.
+            result.look_again = True
             self._put_back(action, record, batch, result)
             return
         # The site did nothing with it and will take no other now: it is no failure, and comes again.

@@ -19,10 +19,7 @@ def judge_listed(row: Row, desired: DesiredSecret, record: Record, listed: Remot
     """The record's id is on the site: the last rows of the truth table, most urgent first."""
     change = judge(record, listed.updated_at)
     pinned = record
-    # No listing has shown our last write yet, and what looks otherwise is of before it, unless its date is later.
-    is_first = record.pinned_at is None and may_lag(record, row.now)
-    is_other = (listed.name, listed.description) != (record.name, record.description)
-    if is_first and is_other and change is not Change.THEIRS:
+    if _is_of_before(record, listed, row.now):
         change = Change.EARLIER
     # The first listing of our write tells its exact date: from then on any other one is somebody else's.
     if change is Change.OURS and (record.window or record.pinned_at != listed.updated_at):
@@ -76,6 +73,17 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
     if desired.fingerprint is not None and desired.fingerprint != record.fingerprint:
         return update(desired, record, other if new_version else Reason.VERIFY)
     return _settled(row, desired, record, listed, change)
+
+
+def _is_of_before(record: Record, listed: RemoteSecret, now: datetime) -> bool:
+    """Does it look otherwise than our last write left it, with a date from before that, however shortly?
+
+    Asked until a listing has shown that write: within the slack of clocks the date alone would pass for it.
+    """
+    if record.pinned_at is not None or listed.updated_at is None or not may_lag(record, now):
+        return False
+    is_other = (listed.name, listed.description) != (record.name, record.description)
+    return is_other and (record.window is None or listed.updated_at < record.window.start)
 
 
 def _needs_its_name(desired: DesiredSecret, record: Record, listed: RemoteSecret) -> bool:

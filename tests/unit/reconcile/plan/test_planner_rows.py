@@ -225,13 +225,17 @@ ROWS = {
             record=record(pinned_at=None, window=JUST_NOW, last_synced_at=NOW, **verified),
         )
         for policy in ("restore", "report")
-        for at in (NOW - 9 * DAY, NOW - timedelta(seconds=1), None)
+        for at in (NOW - 9 * DAY, NOW - timedelta(seconds=3))
         for what, before, verified in (
             (f"the name at {at}", {"name": "key"}, {}),
             (f"another name at {at}", {"name": "OTHER"}, {}),
             (f"the text at {at}", {"description": "old text"}, {"verified_at": NOW - 2 * DAY}),
         )
     },
+    "another name at a moment that may be after our last write": Row(
+        listed=listed(name="OTHER", updated_at=NOW - timedelta(seconds=1)), then="update renamed at Wix",
+        record=record(pinned_at=None, window=JUST_NOW, last_synced_at=NOW),
+    ),
     "another name, and a date after our last write": Row(
         listed=listed(name="OTHER", updated_at=NOW + MINUTE), then="update renamed at Wix",
         record=record(pinned_at=None, window=JUST_NOW, last_synced_at=NOW),

@@ -1,0 +1,177 @@
+"""What a kept plan, a rollback or a pause leaves out is told, and is due; what waits for the rate limit still needs its
+consent."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from syncd.bootstrap.app import App, Surroundings
+from syncd.config import load
+from syncd.sandbox.wix_site import Site
+from tests.lab import Bao, Lab
+from tests.support.clocks import one_cycle
+from tests.support.policies import DELETING
+
+pytestmark = pytest.mark.kind
+
+
+@pytest.fixture
+def job(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    for number in range(6):
+        bao.put(f"app/s{number}", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, schedule={"every": "1h"}, **DELETING)
+    assert lab.run("sync").code == 0
+    return lab
+
+
+def put_back(lab: Lab, bao: Bao) -> None:
+    bao.put("app/s1", v="back")
+
+
+def changed_at_wix(lab: Lab, bao: Bao) -> None:
+    lab.site.update(lab.ids()["s1_v"], {"value": "somebody's"})
+
+
+def paused(lab: Lab, bao: Bao) -> None:
+    assert lab.spawn("pause", "job", "--reason", "stop").code == 0
+
+
+def removed_its_neighbours(lab: Lab, bao: Bao) -> None:
+    """The listing is not believed any more, so nothing is known to be gone."""
+    for number in range(6):
+        bao.remove(f"app/s{number}")
+
+
+@pytest.mark.parametrize(
+    "meanwhile", [put_back, changed_at_wix, paused, removed_its_neighbours], ids=lambda one: one.__name__
+)
+def test_what_was_agreed_on_and_not_carried_out_is_no_success(
+    job: Lab, bao: Bao, meanwhile: Callable[[Lab, Bao], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bao.put("app/s0", v="rotated")
+    bao.remove("app/s1")
+    plan, site_update, came = str(job.folder / "plan.json"), Site.update, list[bool]()
+    assert job.run("plan", "--out", plan).code == 0
+
+    def update(self: Site, secret_id: str, body: dict[str, object]) -> dict[str, object]:
+        answer = site_update(self, secret_id, body)
+        if not came:
+            came.append(True)
+            meanwhile(job, bao)
+        return answer
+
+    monkeypatch.setattr(Site, "update", update)
+    done = job.run("apply", plan)
+    assert job.site.values()["s0_v"] == "rotated" and "s1_v" in job.site.values()
+    assert done.code == (4 if meanwhile is removed_its_neighbours else 6) and "s1_v" in done.err + done.out, done
+
+
+def test_what_was_all_carried_out_is_a_success(job: Lab, bao: Bao) -> None:
+    bao.put("app/s0", v="rotated")
+    bao.put("app/s2", v="1")
+    bao.remove("app/s1")
+    plan = str(job.folder / "plan.json")
+    assert job.run("plan", "--out", plan).code == 0
+    assert job.run("apply", plan).code == 0
+    assert job.site.values()["s0_v"] == "rotated" and "s1_v" not in job.site.values()
+
+
+def overdue(lab: Lab) -> None:
+    with closing(sqlite3.connect(lab.state)) as database, database:
+        two_hours = timedelta(hours=2) // timedelta(microseconds=1)
+        database.execute(f"UPDATE syncd_runs SET started_at = started_at - {two_hours}")
+
+
+def by_rollback(lab: Lab, bao: Bao) -> None:
+    assert lab.run("rollback", "s5_v", "--reason", "leaked").code == 0
+
+
+def by_its_end(lab: Lab, bao: Bao) -> None:
+    by_rollback(lab, bao)
+    assert lab.run("rollback", "s5_v", "--end", "--reason", "mended").code == 0
+
+
+def by_a_kept_plan(lab: Lab, bao: Bao) -> None:
+    plan = str(lab.folder / "plan.json")
+    bao.put("app/s4", v="2")
+    assert lab.run("plan", "--out", plan).code == 0
+    bao.put("app/s0", v="2")
+    assert lab.run("apply", plan).code == 0
+
+
+@pytest.mark.parametrize("part", [by_rollback, by_its_end, by_a_kept_plan], ids=lambda part: part.__name__)
+def test_a_part_of_a_run_leaves_the_rest_due(job: Lab, bao: Bao, part: Callable[[Lab, Bao], None]) -> None:
+    bao.put("app/s5", v="2")
+    assert job.run("sync").code == 0
+    overdue(job)
+    if part is not by_a_kept_plan:
+        bao.put("app/s0", v="2")
+        bao.put("app/new", v="new")
+    part(job, bao)
+    assert job.site.values()["s0_v"] == "1"
+    due = job.run("status", "--json").json["jobs"][0]["next_run_at"]
+    assert datetime.fromisoformat(due) <= datetime.now(UTC)
+    job.run("sync", "--due")
+    assert job.site.values()["s0_v"] == "2"
+    assert "no job is due" in job.run("sync", "--due").err
+
+
+def test_a_rollback_leaves_a_name_that_passes_on_to_its_window(job: Lab, bao: Bao) -> None:
+    """The same path gives the name by another field now: that is another secret, and waits."""
+    path = f"{bao.mount}/app/s0"
+    for number in (1, 2):
+        bao.put("app/s0", v=f"v{number}", w=f"w{number}")
+        job.config["jobs"]["job"]["secrets"] = [
+            {"path": path, "field": "v", "name": "KEEP"}, {"path": path, "field": "v", "name": "PASSED"},
+        ]  # fmt: skip
+        job.run("sync")
+    job.config["jobs"]["job"]["secrets"][1]["field"] = "w"
+    day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[(datetime.now(UTC) + timedelta(days=3)).weekday()]
+    job.config["jobs"]["job"]["windows"] = {"allow": [f"{day} 01:00-02:00 UTC"]}
+    assert job.run("rollback", "KEEP", "--reason", "leaked").code == 1
+    assert job.site.values()["KEEP"] == "v1" and job.site.values()["PASSED"] == "v2"
+
+
+@pytest.mark.parametrize("way", ["window", "release", "grant"])
+def test_what_waits_for_the_rate_limit_needs_its_consent_until_it_goes(lab: Lab, bao: Bao, way: str) -> None:
+    """Two go at once, the others wait seconds for their place, and meanwhile what allowed them ends."""
+    lab.vault(bao)
+    names = [f"s{number}_v" for number in range(6)]
+    for name in names:
+        bao.put(f"app/{name[:2]}", v="ours")
+        if way == "grant":
+            lab.site.create({"name": name, "value": "theirs"})
+    now, began = datetime.now(UTC), lab.writes()
+    more: dict[str, Any] = {}
+    if way == "window":
+        day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[now.weekday()]
+        more["windows"] = {"allow": [f"{day} 00:00-24:00 UTC"]}
+    if way == "release":
+        lab.config["rules"] = [{"id": "r", "name": "*", "then": "hold"}]
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, **more)
+    if way == "grant":
+        lab.run("sync")
+        for name in names:
+            assert lab.run("state", "adopt", name, "--reason", "agreed").code == 0
+    if way == "release":
+        lab.run("sync")
+        (batch,) = lab.run("held", "--json").json
+        assert lab.run("release", batch["batch"], "--reason", "agreed").code == 0
+    lab.config["targets"]["shop"]["rate_limit"] = "3/3s"
+
+    def clock() -> datetime:
+        # A day passes with the first request: the window is shut then, the release and the grant have run out.
+        return datetime.now(UTC) + timedelta(days=2 if lab.writes() > began else 0)
+
+    with App(load(lab.config_file), Surroundings(clock=clock)) as app:
+        one_cycle(app)
+    sent = [name for name, value in lab.site.values().items() if value == "ours"]
+    assert 1 <= len(sent) <= 3, sent
+    assert lab.run("audit", "verify").code == 0
