@@ -85,7 +85,10 @@ class JobRunner:
                         hinted_paths=hinted,
                         on_report=partial(self._finished, app),
                     )
-                    sync_job(app.runtime, job, run)
+                    reports = sync_job(app.runtime, job, run)
+                    # A pause, or another process that has the site: the secrets that were named are still to be seen.
+                    if any(report.rests or report.error for report in reports):
+                        generation.pending.put_back(name, hinted)
                     for follow in app.after_run:
                         follow()
                 was_replaced = app.ended.is_set()  # a new configuration cut this run short

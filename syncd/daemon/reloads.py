@@ -86,7 +86,8 @@ class Reloads:
             # A commit that was said at the start is not that of a file which changed since: none is better than a
             # false one.
             commit = current.commit if fresh.config_digest == current.app.config_digest else None
-            generation = Generation(fresh, JobSchedule(fresh.settings, self._run_job, kept), commit)
+            schedule = JobSchedule(fresh.settings, self._run_job, kept)
+            generation = Generation(fresh, schedule, commit, current.pending.for_another_configuration())
             queues = self._listeners.queues_of(fresh)
         except BaseException:
             fresh.close()

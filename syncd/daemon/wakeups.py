@@ -40,12 +40,16 @@ def named_for(job: Job, names: Iterable[str]) -> set[str]:
 
 
 class PendingEvents:
-    """What events named since each job last ran, and the look at the sources that jobs share."""
+    """What events named since each job last looked, and the look at the sources that jobs share."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._named: defaultdict[str, set[str]] = defaultdict(set)
+    def __init__(self, named: defaultdict[str, set[str]] | None = None, lock: threading.Lock | None = None) -> None:
+        self._lock = lock or threading.Lock()
+        self._named: defaultdict[str, set[str]] = defaultdict(set) if named is None else named
         self._cache = ObservationCache()
+
+    def for_another_configuration(self) -> PendingEvents:
+        """What events named goes on when a configuration is replaced; what was looked at under it does not."""
+        return PendingEvents(self._named, self._lock)
 
     def has(self, job: str) -> bool:
         """Did an event name something of the job that it has not looked at yet?"""
@@ -54,9 +58,14 @@ class PendingEvents:
 
     def put(self, job: str, named: Iterable[str]) -> None:
         """An event: what was looked at before it is old."""
+        self.put_back(job, named)
+        with self._lock:
+            self._cache = ObservationCache()
+
+    def put_back(self, job: str, named: Iterable[str]) -> None:
+        """For the job's next run: the one that took these did not look at all of its sites."""
         with self._lock:
             self._named[job] |= set(sorted(named)[: MOST_NAMED - len(self._named[job])])
-            self._cache = ObservationCache()
 
     def take(self, job: str) -> tuple[ObservationCache, frozenset[str]]:
         """For a run that starts: a look that is young enough to share, and the paths to look at directly."""

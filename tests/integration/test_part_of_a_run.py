@@ -13,6 +13,8 @@ import pytest
 
 from syncd.bootstrap.app import App, Surroundings
 from syncd.config import load
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.store import Ledger
 from syncd.sandbox.wix_site import Site
 from tests.lab import Bao, Lab
 from tests.support.clocks import one_cycle
@@ -40,7 +42,9 @@ def changed_at_wix(lab: Lab, bao: Bao) -> None:
 
 
 def paused(lab: Lab, bao: Bao) -> None:
-    assert lab.spawn("pause", "job", "--reason", "stop").code == 0
+    ledger = Ledger(sqlite_engine(lab.state), "another process", lab.state)
+    ledger.decisions.pause("job", "job", datetime.now(UTC) + timedelta(hours=1), "stop")
+    ledger.close()
 
 
 def removed_its_neighbours(lab: Lab, bao: Bao) -> None:
@@ -68,6 +72,7 @@ def test_what_was_agreed_on_and_not_carried_out_is_no_success(
         return answer
 
     monkeypatch.setattr(Site, "update", update)
+    monkeypatch.setattr("syncd.bootstrap.pauses.FRESH", 0.0)  # a pause is heard at once
     done = job.run("apply", plan)
     assert job.site.values()["s0_v"] == "rotated" and "s1_v" in job.site.values()
     assert done.code == (4 if meanwhile is removed_its_neighbours else 6) and "s1_v" in done.err + done.out, done

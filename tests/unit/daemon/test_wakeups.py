@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syncd.daemon.wakeups import named_for
+from syncd.daemon.wakeups import MOST_NAMED, PendingEvents, named_for
 from syncd.domain import Glob, Rule
 from syncd.domain.job import Job, Limit, Limits, Policies
 
@@ -47,3 +47,35 @@ def test_a_rule_may_have_the_name_or_the_arn(rules: tuple[str, ...], told: set[s
 
 def test_what_is_excluded_wakes_nobody() -> None:
     assert named_for(job("p/*", exclude=("p/a",)), {"p/a", ARN}) == set()
+
+
+def test_what_an_event_named_is_taken_once_by_a_job() -> None:
+    pending = PendingEvents()
+    pending.put("one", {"p/a"})
+    pending.put("one", {"p/b"})
+    assert pending.has("one") and not pending.has("two")
+    assert pending.take("one")[1] == {"p/a", "p/b"} and pending.take("one")[1] == frozenset()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_an_event_named_outlasts_a_reload(late: bool) -> None:
+    """Also where whoever heard of it still held the configuration before; what was looked at does not outlast it."""
+    before = PendingEvents()
+    if not late:
+        before.put("one", {"p/a"})
+    look, _ = before.take("two")
+    after = before.for_another_configuration()
+    if late:
+        before.put("one", {"p/a"})
+    assert after.has("one")
+    fresh, named = after.take("one")
+    assert named == {"p/a"} and fresh is not look
+
+
+def test_what_a_run_did_not_look_at_comes_again_within_bounds() -> None:
+    pending = PendingEvents()
+    pending.put_back("one", {"p/a"})
+    assert pending.take("one")[1] == {"p/a"}
+    pending.put("one", {f"p/{number}" for number in range(MOST_NAMED)})
+    pending.put_back("one", {"q/a"})
+    assert len(pending.take("one")[1]) == MOST_NAMED
