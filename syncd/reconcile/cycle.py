@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 
 from syncd.domain import (
-    ADOPTING,
     Action,
-    Create,
     Delete,
     Outcome,
     Plan,
-    Reason,
     Record,
     SyncReport,
-    Update,
     deletions_sent,
 )
 from syncd.domain.audit import CONTROL
@@ -28,14 +23,13 @@ from syncd.domain.recency import Since
 from syncd.errors import ConfigError, PlanMoved, SourceError, SyncdError, TargetError, TargetUnavailable
 from syncd.reconcile.apply.applier import Applier, Terms
 from syncd.reconcile.apply.result import ApplyResult
+from syncd.reconcile.consent import Consent
 from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.plan.comparisons import CycleState
-from syncd.reconcile.plan.pass_context import Times
 from syncd.reconcile.planned_pass import Look, PlannedPass
 from syncd.reconcile.progress import Patience, Progress
 from syncd.reconcile.record.cycle_result import store_cycle_result
 from syncd.reconcile.record.report import exit_code_of, findings_of, not_carried_out
-from syncd.reconcile.rules.gate import Releases, objection_to
 
 APPLY_SECONDS = 60.0
 """Longest time to keep applying one plan. After it the cycle releases the lock, lists and plans again."""
@@ -189,12 +183,13 @@ class Cycle:
         # A look that took all of the time would never be followed by an action: some time is always left for those.
         until = max(until, time.monotonic() + APPLY_SECONDS / 4)
         # The terms are asked again at each action, because minutes may pass between the plan and its last request.
+        consent = Consent(self._look, planned)
         terms = Terms(
             on_outcome=self._on_outcome,
-            is_consented=self._is_consented,
-            is_limited=self._is_limited,
+            is_consented=consent.is_given,
+            is_limited=consent.is_limited,
             is_halted=lambda: runtime.stopped() or bool(self._rests()),
-            agreement=partial(self._agreement, planned),
+            agreement=consent.agreement,
             was_deleted=self._was_deleted,
             taken_ids=frozenset(
                 {secret.id for secret in planned.remote} | {str(record.remote_id) for record in planned.records}
@@ -241,46 +236,6 @@ class Cycle:
             rows |= {row.name: row for row in behind}
         planned.records = tuple(row for row in rows.values() if row is not None)
         self._progress.left_out, self._progress.rows = left_out, planned.records
-
-    def _is_consented(self, action: Action) -> bool:
-        """Asked in the moment of the deed: is the window still open, and does what allowed this one still stand?"""
-        now = self._runtime.clock()
-        if not self._look.outside_window and objection_to(action, self._job.windows, now):
-            return False
-        moments = Times.of(now, self._runtime.target(self._look.target_name).site_time()).moments
-        if not self._is_still_released(action, moments):
-            return False
-        if not (isinstance(action, Update) and action.reason in ADOPTING) or self._job.policies.adopt:
-            return True
-        # A person may have taken the grant back since the plan was made, and it was given for one id alone.
-        given = (self._runtime.store.grants(self._look.site, moment).get(action.name) for moment in moments)
-        return all(grant is not None and grant.remote_id == action.record.remote_id for grant in given)
-
-    def _is_still_released(self, action: Action, moments: Sequence[datetime]) -> bool:
-        """What goes because a person released it goes only as long as that holds."""
-        planned = self._progress.planned
-        released = planned.released.get(action.name) if planned else None
-        if released is None:
-            return True
-        held = self._runtime.store.held(self._look.site, self._job.name)
-        releases = Releases(actions=tuple(held), moments=tuple(moments))
-        same = (item for item in releases.actions if item.batch == released.batch and item.name == action.name)
-        return any(map(releases.holds, same))
-
-    def _agreement(self, planned: PlannedPass, action: Action) -> Mapping[str, str]:
-        """What an action's lines say of the release or rollback that is behind it."""
-        if (released := planned.released.get(action.name)) is not None:
-            return {"batch": released.batch, "released_by": released.released_by}
-        if isinstance(action, Update) and action.reason is Reason.ROLLED_BACK:
-            rollback = self._runtime.store.rollback_of(self._job.source, action.desired.ref.path)
-            return {"rolled_back_by": rollback.by, "because": rollback.reason} if rollback else {}
-        return {}
-
-    def _is_limited(self, action: Action) -> bool:
-        """Does an action count for a limit from the moment it is sent?"""
-        limits = self._job.limits
-        kinds = {Create: limits.max_creates, Update: limits.max_updates, Delete: limits.max_deletes}
-        return kinds[type(action)] is not None
 
     def _report(self, started: datetime, began: float) -> SyncReport:
         progress, planned, outcomes = self._progress, self._progress.planned, tuple(self._progress.outcomes)

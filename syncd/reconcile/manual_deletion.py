@@ -12,7 +12,8 @@ from syncd.domain.ports import AuditBatch, Journal, Target
 from syncd.errors import ConfigError, PlanMoved, TargetError
 from syncd.reconcile.apply.transitions import history_line, opened
 from syncd.reconcile.plan.builder import listing_is_plausible
-from syncd.reconcile.plan.deletion_checks import PathChecks, unlisted_keys
+from syncd.reconcile.plan.deletion_checks import unlisted_keys
+from syncd.reconcile.plan.path_checks import PathChecks
 from syncd.reconcile.plan.rows_unwanted import obstacle_to_deletion
 from syncd.reconcile.plan.site_claims import claims_on_site
 from syncd.reconcile.runtime import Runtime

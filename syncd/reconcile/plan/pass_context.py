@@ -15,8 +15,8 @@ from syncd.domain.recency import TOLERANCE
 from syncd.reconcile.desired.desired_state import DesiredState
 from syncd.reconcile.observe.evidence import key_of
 from syncd.reconcile.observe.source_observer import SourceObserver
-from syncd.reconcile.plan.deletion_checks import PathChecks
 from syncd.reconcile.plan.handover import Handover
+from syncd.reconcile.plan.path_checks import PathChecks
 from syncd.reconcile.rules.judged_names import JudgedNames, Place
 from syncd.reconcile.runtime import Runtime
 

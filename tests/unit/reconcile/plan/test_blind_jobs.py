@@ -10,8 +10,9 @@ import pytest
 from syncd.domain import Glob, Record, Rule, SecretRef
 from syncd.domain.job import Job, Limit, Limits, Policies
 from syncd.domain.value_templates import form_of
+from syncd.reconcile.plan.blind_jobs import BlindJob
 from syncd.reconcile.plan.name_claims import Listed, NameClaims
-from syncd.reconcile.plan.site_claims import BlindJob, SiteClaims
+from syncd.reconcile.plan.site_claims import SiteClaims
 
 ACCOUNT = "eu-west-1:123456789012"
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:p/a-AbCdEf"
