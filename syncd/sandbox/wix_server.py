@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import socket
 import struct
 import threading
@@ -11,143 +10,19 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from syncd.sandbox.wix_site import Refusal, Site
+from syncd.sandbox.wix import CALLS, KINDS, Fault, Seen, Wix
+from syncd.sandbox.wix_control import control
+from syncd.sandbox.wix_site import Refusal
+
+__all__ = ["BASE", "KINDS", "Fault", "Seen", "Wix", "serving"]
 
 BASE = "/_api/cloud-secrets-vault-server"
-CALLS = "/api/v1/secrets"
-KINDS = (
-    "reset_before", "reset_after", "500", "503", "504_after", "html", "invalid_json", "truncated",
-    "429", "429_retry_after", "401", "403", "slow", "late",
-)  # fmt: skip
-TOKEN_SECONDS = 14400
-
-
-@dataclass(kw_only=True)
-class Fault:
-    """What goes wrong with the next matching requests."""
-
-    kind: str
-    method: str = ""
-    """Empty: any."""
-    times: int = 1
-    seconds: float = 0.0
-    """For `slow` the delay, for `429_retry_after` the header."""
-    on: Callable[[], None] | None = None
-    """Called in the middle of it (the tests kill their client here)."""
-
-
-@dataclass(kw_only=True)
-class Seen:
-    """A request as it ended."""
-
-    method: str
-    path: str
-    status: int
-    site: str
-    fault: str = ""
-    at: float = field(default_factory=time.time)
-    """Seconds since 1970."""
-
-
-@dataclass
-class Wix:
-    """All sites of the emulated Wix, and who may ask for which."""
-
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    sites: dict[str, Site] = field(default_factory=dict)
-    keys: dict[str, set[str]] = field(default_factory=dict, repr=False)
-    """API key to the sites it is for."""
-    apps: dict[str, str] = field(default_factory=dict, repr=False)
-    """App id to app secret."""
-    tokens: dict[str, tuple[str, datetime]] = field(default_factory=dict, repr=False)
-    faults: list[Fault] = field(default_factory=list)
-    seen: list[Seen] = field(default_factory=list)
-    late: list[Callable[[], object]] = field(default_factory=list)
-    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
-
-    def site(self, site_id: str) -> Site:
-        """The site, made if need be."""
-        with self.lock:
-            return self.sites.setdefault(site_id, Site(self.clock))
-
-    def issue_key(self, *site_ids: str) -> str:
-        """A new API key for these sites."""
-        key = "IST." + secrets.token_urlsafe(48)
-        for site_id in site_ids:
-            self.site(site_id)
-        self.keys[key] = set(site_ids)
-        return key
-
-    def issue_app(self, instance_id: str) -> tuple[str, str]:
-        """A new app, installed on the site: its id and secret."""
-        app_id, secret = str(uuid.uuid4()), str(uuid.uuid4())
-        self.apps[app_id] = secret
-        self.site(instance_id)
-        return app_id, secret
-
-    def fault(self, kind: str, method: str = "", **more: Any) -> Fault:
-        """Let the next matching requests go wrong."""
-        if kind not in KINDS:
-            raise ValueError(kind)
-        fault = Fault(kind=kind, method=method, **more)
-        with self.lock:
-            self.faults.append(fault)
-        return fault
-
-    def commit_late(self) -> int:
-        """Let the requests that were lost on their way take effect now."""
-        with self.lock:
-            waiting, self.late = self.late, []
-        for commit in waiting:
-            # Whoever sent it is gone: a refusal reaches nobody.
-            with suppress(Refusal):
-                commit()
-        return len(waiting)
-
-    def count(self, *methods: str) -> int:
-        """Requests seen for secrets, by method."""
-        return sum(1 for request in self.seen if request.method in methods and CALLS in request.path)
-
-    def take_fault(self, method: str) -> Fault | None:
-        """The fault for a request of this method, used up."""
-        with self.lock:
-            fault = next((f for f in self.faults if f.method in {"", method} and f.times > 0), None)
-            if fault is not None:
-                fault.times -= 1
-            return fault
-
-    def token(self, form: dict[str, Any]) -> dict[str, object]:
-        """Create Access Token."""
-        app_id, instance = str(form.get("client_id")), str(form.get("instance_id"))
-        known = self.apps.get(app_id)
-        if form.get("grant_type") != "client_credentials" or not known or known != form.get("client_secret"):
-            raise Refusal(400, "INVALID_ARGUMENT", "invalid client")
-        if instance not in self.sites:
-            raise Refusal(400, "INVALID_ARGUMENT", "unknown instance")
-        token = "OauthNG.JWS." + secrets.token_urlsafe(64)
-        self.tokens[token] = (instance, self.clock() + timedelta(seconds=TOKEN_SECONDS))
-        return {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
-
-    def authenticated(self, headers: Any) -> str:
-        """The site that a request is for. Raises `Refusal`."""
-        given, site_id = headers.get("Authorization") or "", headers.get("wix-site-id")
-        if headers.get("wix-account-id"):
-            raise Refusal(400, "INVALID_ARGUMENT", "a site id and an account id exclude each other")
-        if given in self.keys:
-            if site_id not in self.keys[given]:
-                raise Refusal(403, "PERMISSION_DENIED")
-            return str(site_id)
-        instance, until = self.tokens.get(given, ("", self.clock()))
-        if not instance or until <= self.clock():
-            raise Refusal(401, "UNAUTHENTICATED")
-        return instance
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -330,79 +205,6 @@ class _Handler(BaseHTTPRequestHandler):
         """The same for the end of a connection."""
         with suppress(OSError, ValueError):
             super().finish()
-
-
-def control(wix: Wix, method: str, path: str, body: dict[str, Any]) -> tuple[int, object]:
-    """`/_sandbox/…`: look inside and make trouble, for people who try syncd out and for tests."""
-    call = path.removeprefix("/_sandbox/").strip("/")
-    if (method, call) == ("GET", "requests"):
-        return 200, [asdict(request) for request in wix.seen]
-    if (method, call) == ("GET", "secrets"):
-        return 200, {
-            site_id: {
-                secret.name: {"id": secret.id, "value": secret.value, "description": secret.description}
-                for secret in site.secrets.values()
-            }
-            for site_id, site in wix.sites.items()
-        }
-    if (method, call) == ("POST", "faults"):
-        try:
-            wix.fault(
-                str(body.get("kind")),
-                str(body.get("method") or ""),
-                times=int(body.get("times") or 1),
-                seconds=float(body.get("seconds") or 0),
-            )
-        except (ValueError, TypeError):
-            return 400, {"message": f"kind is one of {', '.join(KINDS)}"}
-        return 200, {}
-    if method == "POST" and call.startswith("options/"):
-        return _options(wix, call.removeprefix("options/"), body)
-    if method == "POST" and call.startswith("people/"):
-        return _by_hand(wix, call.removeprefix("people/"), body)
-    return 404, {"message": "requests, secrets, faults, options/SITE or people/SITE"}
-
-
-def _by_hand(wix: Wix, site_id: str, body: dict[str, Any]) -> tuple[int, object]:
-    """What somebody does at Wix by hand: make or change a secret; without a value, delete it."""
-    site, name, value = wix.sites.get(site_id), body.get("name"), body.get("value")
-    if site is None:
-        return 404, {"message": f"there is no site {site_id}; there are {', '.join(wix.sites)}"}
-    if not isinstance(name, str) or not isinstance(value, (str, type(None))):
-        return 400, {"message": 'write {"name": "NAME", "value": "VALUE"}; null deletes it'}
-    stored = site.by_name(name)
-    try:
-        if stored is None:
-            return 200, site.create({"name": name, "value": value or ""})
-        return 200, site.delete(stored.id) if value is None else site.update(stored.id, {"value": value})
-    except Refusal as refusal:
-        return refusal.status, refusal.body
-
-
-OPTIONS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("case_insensitive", "dates", "members_area", "may_read"), (bool,)),
-    **dict.fromkeys(("latency", "listing_lag", "quota_window"), (int, float)),
-    "quota": (int,),
-    "capacity": (int, type(None)),
-}
-"""What may be set of a site, and as what; times in seconds."""
-
-
-def _options(wix: Wix, site_id: str, body: dict[str, Any]) -> tuple[int, object]:
-    """Set options of a site, all of them or none."""
-    if site_id not in wix.sites:
-        return 404, {"message": f"there is no site {site_id}; there are {', '.join(wix.sites)}"}
-    for key, value in body.items():
-        # True is an int to Python: without the second half `"quota": true` would be a quota of one.
-        fits = isinstance(value, OPTIONS.get(key, ())) and (isinstance(value, bool) == (bool in OPTIONS[key]))
-        if not fits:
-            what = f"{key} takes {OPTIONS[key][0].__name__}" if key in OPTIONS else f"there is no option {key}"
-            return 400, {"message": f"{what}; the options are {', '.join(OPTIONS)}"}
-    # Only now, with all of them looked at: a wrong one leaves the site as it was.
-    for key, value in body.items():
-        is_span = key in {"listing_lag", "quota_window"}
-        setattr(wix.sites[site_id].options, key, timedelta(seconds=value) if is_span else value)
-    return 200, {}
 
 
 class _Server(ThreadingHTTPServer):
