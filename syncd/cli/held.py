@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from syncd.cli.parameters import Json
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.remote import Server, TokenFile, remote
 from syncd.domain.decisions import ReleaseOutcome, said_of_release
+
+if TYPE_CHECKING:
+    from syncd.bootstrap.app import App
 
 BATCH_KEYS = ("batch", "job", "target", "cause", "since", "actions")
 """What a row of the API says of a batch."""
@@ -71,11 +74,22 @@ def release(
         return 0
     with context.obj.open() as app:
         jobs = {item.job for item in app.held(batch)} & app.runtime.jobs.keys()
+        rare = [name for name in sorted(jobs) if _runs_too_rarely(app, name)]
         now = app.runtime.clock()
         closed = [app.runtime.jobs[name].windows.what_waits(now) for name in sorted(jobs)]
         outcome = app.ledger.decisions.release(batch, why, app.served)
         # A second release, or one of a batch that nobody waits for, lets nothing go.
         if outcome is ReleaseOutcome.DONE:
             log_override("release", why, batch=batch)
-    show(said_of_release(batch, outcome, done="; ".join(["the next cycle sends it", *filter(None, closed)])))
+    too_late = f"it holds for 24 hours, and the schedule may come later: syncd sync {' '.join(rare)}" if rare else ""
+    said = ["the next cycle sends it", *filter(None, closed), *filter(None, [too_late])]
+    show(said_of_release(batch, outcome, done="; ".join(said)))
     return 0
+
+
+def _runs_too_rarely(app: App, job: str) -> bool:
+    """May a release have ended before the job's schedule comes round?"""
+    from syncd.domain.decisions import RELEASED_FOR
+
+    schedule = app.settings.jobs[job].schedule
+    return schedule is not None and schedule.interval() > RELEASED_FOR

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from syncd.domain import Action, Delete, Finding, FindingKind
+from syncd.domain.plan import NOT_SETTLED
 
 
 class Wishes:
@@ -12,6 +14,20 @@ class Wishes:
 
     def __init__(self) -> None:
         self._by_name: dict[tuple[str, str], tuple[str, Action]] = {}
+
+    def foretold(self, site: str, finding: Finding) -> Finding:
+        """What waits for a name that these very plans settle may go in the same run, and says so."""
+        # Of few findings only: each is compared with every name.
+        if not finding.message.endswith(NOT_SETTLED.partition("{}")[2]):
+            return finding
+        written = (
+            action.name
+            for (of_site, _), (_, action) in self._by_name.items()
+            if of_site == site and not isinstance(action, Delete)
+        )
+        if not any(finding.message.endswith(NOT_SETTLED.format(name)) for name in written):
+            return finding
+        return replace(finding, message=f"{finding.message}; once this plan has settled it, the same run may go on")
 
     def sorted_out(self, site: str, job: str, actions: Sequence[Action]) -> tuple[tuple[Action, ...], list[Finding]]:
         """The actions that are this job's, and a conflict for each name that an earlier one gives to another path.

@@ -46,7 +46,8 @@ class AllJobs:
         # A plan shows both jobs the same site; in a sync the second one finds what the first has written.
         fresh, disputed = self.wishes.sorted_out(site, job, planned.plan.actions)
         planned.plan = replace(planned.plan, actions=fresh)
-        findings = (*planned.plan.findings, *planned.desired.findings, *disputed, *planned.noticed)
+        told = (self.wishes.foretold(site, finding) for finding in planned.plan.findings)
+        findings = (*told, *planned.desired.findings, *disputed, *planned.noticed)
         self.total.update(map(verb_of, planned.plan.actions))
         # Two targets of a job may be one site, where each waits once.
         self.waiting |= {(site, job, held.action.name) for held in planned.plan.held}

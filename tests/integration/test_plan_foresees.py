@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.lab import Bao, Lab
+from tests.support.policies import DELETING
 
 
 @pytest.fixture
@@ -129,3 +130,24 @@ def test_what_rests_takes_no_room_of_a_later_job(lab: Lab, bao: Bao, way: str) -
     before = set(lab.ids())
     lab.run("sync", *(["two"] if way == "its part is left out" else []))
     assert deletes == ["TWO_a"] and "TWO_a" in before - set(lab.ids())
+
+
+@pytest.mark.parametrize("first", ["old", "new"])
+@pytest.mark.parametrize("way", ["deleted", "passed on"])
+def test_what_waits_for_a_name_that_the_plan_settles(job: Lab, bao: Bao, way: str, first: str) -> None:
+    """The new name is another job's, and once that is there the old one may go in the same run."""
+    bao.put("a/k", v="3")
+    job.job("old", "vault", {"path": f"{bao.mount}/a/x", "name": "OLD"}, {"path": f"{bao.mount}/a/k"}, **DELETING)
+    job.job("new", "vault", {"path": f"{bao.mount}/b/x", "name": "B"}, **DELETING)
+    assert job.run("sync").code == 0
+    rules = job.config["jobs"]["old"]["secrets"]
+    rules.pop(0)
+    if way == "passed on":
+        rules.append({"path": f"{bao.mount}/b/x", "name": "OLD"})
+    job.config["jobs"]["new"]["secrets"].append({"path": f"{bao.mount}/a/x", "name": "NEW"})
+    order = ["new", "old"] if first == "new" else ["old", "new"]
+    plan, synced = job.run("plan", *order), job.run("sync", *order)
+    foretold = "once this plan has settled it" in plan.out
+    went = job.site.values().get("OLD") != "1"
+    assert foretold == went == (first == "new"), plan.out
+    assert synced.code in {0, 1} and job.site.values()["NEW"] == "1"

@@ -415,3 +415,16 @@ def test_a_released_deletion_waits_for_what_objects(job: Lab, bao: Bao, moment: 
     job.config["sources"][blind]["address"] = address
     job.run("sync")
     assert "a_v" not in job.site.values() and batch["batch"] not in batches(job)
+
+
+@pytest.mark.parametrize(("schedule", "rare"), [
+    ({"every": "1h"}, False), ({"every": "24h"}, False), ({"every": "7d"}, True), ({"cron": "0 3 * * 1"}, True), (None, False),
+])  # fmt: skip
+def test_a_release_that_may_end_before_the_next_run_says_so(
+    job: Lab, schedule: dict[str, str] | None, rare: bool
+) -> None:
+    assert job.run("sync").code == 6
+    if schedule:
+        job.config["jobs"]["job"]["schedule"] = schedule
+    said = job.run("release", held(job)[0]["batch"], "--reason", "agreed")
+    assert said.code == 0 and ("syncd sync job" in said.out) == rare, said.out
