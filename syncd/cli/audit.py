@@ -16,7 +16,7 @@ import typer
 from syncd.cli.context import end_of_span, moment
 from syncd.cli.output import shortened, show, show_json, show_table, warn
 from syncd.cli.parameters import Json
-from syncd.domain.audit import KEYS
+from syncd.domain.audit_chain import KEYS
 from syncd.domain.readable import readable
 from syncd.errors import ConfigError, LedgerError
 

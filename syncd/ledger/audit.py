@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, and_, delete, func, insert, or_, select, type_coerce
 
-from syncd.domain.audit import CAUSE, FIRST, Break, Cause, ChainCheck, Entry, chained, columns_of
+from syncd.domain.audit import CAUSE, Cause, Entry
+from syncd.domain.audit_chain import FIRST, Break, ChainCheck, chained, columns_of
 from syncd.domain.ports import AuditBatch
 from syncd.domain.untrusted import mapping, parsed
 from syncd.errors import LedgerError

@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from syncd.domain.audit import CONTROL, Break, Entry
+from syncd.domain.audit import CONTROL, Entry
+from syncd.domain.audit_chain import Break
 from syncd.domain.ports import Clock
 from syncd.ledger import audit as trail
 from syncd.ledger import audit_keeping as keeping

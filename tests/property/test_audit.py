@@ -7,7 +7,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.domain.audit import FIRST, Entry, canonical, chained
+from syncd.domain.audit import Entry
+from syncd.domain.audit_chain import FIRST, canonical, chained
 from tests.support.audit_lines import AT, WHO, first_break, sealed, stored, written
 
 

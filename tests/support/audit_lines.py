@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from syncd.domain.audit import EPOCH, FIRST, Actor, Cause, ChainCheck, Entry, canonical, chained, columns_of, digest
+from syncd.domain.audit import EPOCH, Actor, Cause, Entry
+from syncd.domain.audit_chain import FIRST, ChainCheck, canonical, chained, columns_of, digest
 
 AT = datetime(2026, 11, 28, 12, 0, 0, 7, tzinfo=UTC)
 WHO = Cause(actor=Actor("person", "ann@desk", "syncd sync"), reason="ticket 7")

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 
-from syncd.domain.audit import KEYS, canonical
+from syncd.domain.audit_chain import KEYS, canonical
 from tests.support.audit_lines import as_stored, first_break, sealed, stored, written
 
 
