@@ -34,9 +34,11 @@ def secret_story(
     ref = record.ref if record else problems[0].ref
     same = [row for row in app.ledger.records_from(ref.source, ref.path) if row.ref == ref] if ref else []
     served = app.served
-    places = sorted(
-        (secret_row(app, record, served, now) for record in same), key=lambda row: (row["target"], row["name"])
-    )
+    places = [secret_row(app, record, served, now) for record in same]
+    # Where it was to come and did not: denied, held, in conflict.
+    never = (problem for problem in app.ledger.problems_of_no_row() if ref is not None and problem.ref == ref)
+    places += [row_of_problem(problem, app.first_target_on(problem.site, problem.job)) for problem in never]
+    places.sort(key=lambda row: (row["target"], row["name"]))
     rollback = app.ledger.rollback_of(ref.source, ref.path) if ref else None
     run = app.ledger.last_run(site, job)
     asked = Filter(site=site, name=name)
@@ -46,7 +48,7 @@ def secret_story(
         "row": secret_row(app, record, served, now) if record else row_of_problem(problems[0], target),
         "ref": str(ref) if ref else None,
         "path": f"{ref.source}:{ref.path}" if ref and record else None,
-        "goes_back": sorted({row["target"] for row in places if who.sees(row["target"])}),
+        "goes_back": sorted({row["target"] for row in places if row["remote_id"] and who.sees(row["target"])}),
         "is_whole": all(who.sees(row["target"]) for row in places),
         "job_is_whole": sees_scope(app, who, "job", job),
         "owner": record_owner(app, record) if record else "",

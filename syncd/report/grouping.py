@@ -10,6 +10,8 @@ ALONE = 3
 """So many of one cause are listed one by one; more are one line."""
 ID = re.compile(r" \(id [\w-]+\)")
 """How a message tells an id at Wix, in which no two secrets are alike."""
+SPAN = re.compile(r"\b(?:\d+[dhms])+ more\b")
+"""What is left of a span differs from one minute to the next, and is no other cause."""
 NAMED = 5
 """Names that such a line holds."""
 
@@ -27,7 +29,8 @@ class Problem:
     @property
     def cause(self) -> tuple[str, str, str]:
         """What it has in common with others: label, message and hint without the name of this one."""
-        return self.label, ID.sub("", _without(self.name, self.message)), _without(self.name, self.hint)
+        message = SPAN.sub("some time more", ID.sub("", _without(self.name, self.message)))
+        return self.label, message, _without(self.name, self.hint)
 
 
 def _without(name: str, text: str) -> str:

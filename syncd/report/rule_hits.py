@@ -66,13 +66,15 @@ def hits_on(app: App, record: Record) -> list[Hit]:
 
 
 def hits_on_refused(app: App, problem: OpenProblem) -> list[Hit]:
-    """Every hit on what never came to its site. Raises `LedgerError`."""
-    if not app.runtime.rules or problem.ref is None or problem.site not in app.served.jobs:
+    """Every hit on what never came to its site, and on what somebody has there under its name. Raises `LedgerError`."""
+    if not app.runtime.rules or problem.site not in app.served.jobs:
         return []
-    facts = app.ledger.facts(problem.site, {problem.subject})
-    state = app.ledger.known_path(problem.ref.source, problem.ref.path, "")
-    subject = _of_problem(app, problem, state, _judged(facts, app))
-    return list(hits_of(app.runtime.rules, subject, facts, app.runtime.clock()))
+    facts, now = app.ledger.facts(problem.site, {problem.subject}), app.runtime.clock()
+    found = [subject for subject in unmanaged_on(app, problem.site) if subject.name == problem.subject]
+    if problem.ref is not None:
+        state = app.ledger.known_path(problem.ref.source, problem.ref.path, "")
+        found.append(_of_problem(app, problem, state, _judged(facts, app)))
+    return [hit for subject in found for hit in hits_of(app.runtime.rules, subject, facts, now)]
 
 
 def told_to(hits: Iterable[Hit], sees: Callable[[str], bool]) -> Iterator[Hit]:

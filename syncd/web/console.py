@@ -150,6 +150,8 @@ class Console:
                 "configuration": "the ledger cannot be read; see the log",
             }
         to = to or request.query_params.get("to", "")
+        if request.query_params.get("ended"):
+            wrong = wrong or "you are not logged in any more, and nothing was done; log in and do it again"
         more = {"health": health, "wrong": wrong, "to": to if is_page(to) else ""}
         return page("login.html", None, request, status, title="Log in", **more)
 
@@ -200,7 +202,8 @@ class Console:
         who = who_asks(self._service, request)
         if who is None:
             self._service.denied(None, right)
-            return RedirectResponse("/", 303)
+            back = urlencode({"to": _page_of(request.url.path, form), "ended": "1"})
+            return RedirectResponse(f"/?{back}", 303)
         # Before the right is looked at: another site's form learns nothing from the answer.
         if not form_is_genuine(request, who, form):
             self._service.denied(who, f"{right}, by a form that is not of this page")

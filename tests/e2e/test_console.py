@@ -248,6 +248,32 @@ def test_a_page_that_is_read_anew_does_nothing_again(world: World) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize(("deed", "form", "page"), [
+    ("/pause", {"scope": "job", "name": "payments"}, "/jobs"), ("/release", {"batch": "0" * 12}, ""),
+    ("/freeze", {"site": "a-site", "name": "PAY_weak_v"}, "/secrets/a-site/PAY_weak_v"),
+])  # fmt: skip
+def test_who_is_logged_out_meanwhile_is_told_so(world: World, deed: str, form: dict[str, str], page: str) -> None:
+    form |= {"reason": "x", "csrf": "of-before"}
+    status, _, answer = Client(world.url).ask("POST", deed, form)
+    to = answer.getheader("Location") or ""
+    assert status == 303 and to.startswith("/?to=") and "ended=1" in to
+    text = Client(world.url).ask("GET", to)[1]
+    assert "nothing was done" in text and 'name="token"' in text
+    assert not page or f'value="{page}"' in text, "and leads back to the page of the form"
+
+
+@pytest.mark.browser
+def test_the_page_of_what_never_came_names_each_site(world: World) -> None:
+    one = Client(world.url)
+    one.log_in(world.tokens["reader"])
+    rows = world.lab.run("report", "--format", "json").json["never_arrived"]
+    targets = {row["target"] for row in rows if row["name"] == "PAY_weak_v"}
+    text = one.ask("GET", f"/secrets/{world.lab.site_id}/PAY_weak_v")[1]
+    table = text.partition("Where it is")[2].partition("</table>")[0]
+    assert len(targets) > 2 and all(f">{target}<" in table for target in targets) and "It never came" not in table
+
+
+@pytest.mark.browser
 def test_the_trail_has_older_pages(world: World) -> None:
     one = Client(world.url)
     one.log_in(world.tokens["alice"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from syncd.cli.report_output import cycle_error_lines
 from syncd.errors import TargetDenied, TargetUnavailable
-from syncd.report.grouping import Problem, problem_lines
+from syncd.report.grouping import Problem, grouped_by_cause, problem_lines
 
 
 def conflict(name: str) -> Problem:
@@ -45,3 +47,15 @@ def test_ten_sites_that_refuse_are_two_lines() -> None:
         "syncd: job -> other: slow",
         "  fix: wait",
     ]
+
+
+@pytest.mark.parametrize("spans", [("23h58m", "23h57m"), ("2d", "1d23h59m"), ("59m", "10s"), ("1h", "1h")])
+def test_what_is_left_of_a_span_keeps_no_cause_apart(spans: tuple[str, str]) -> None:
+    told = [f"its path is gone at the source; deleted after {span} more of observed absence" for span in spans] * 2
+    problems = [Problem(label="missing", name=f"n{at}", message=message) for at, message in enumerate(told)]
+    assert len(list(grouped_by_cause(problems))) == 1
+
+
+def test_another_number_is_another_cause() -> None:
+    problems = [Problem(label="failed", name=f"n{at}", message=f"holds {at} more than 4096 bytes") for at in range(5)]
+    assert len(list(grouped_by_cause(problems))) == 5
