@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncd.domain import DesiredSecret, Finding, FindingKind, PathState, Rule, SecretRef, SecretValue, rule_digest
-from syncd.domain.naming import fill, wix_name
+from syncd.domain.naming import could_name, fill, selects_path, wix_name
 from syncd.domain.ownership import mark_of, marked
 from syncd.domain.untrusted import FIELD_MAX, is_storable
 from syncd.domain.value_templates import PLAIN_FORMS, form_in, versioned
@@ -72,6 +72,19 @@ class DesiredState:
         return {desired.name: desired for key, desired in self.secrets.items() if key in self.faults}
 
 
+@dataclass(frozen=True, slots=True)
+class IdleRule:
+    """A rule that makes nothing of a path, for a slip or for what is not there: it gives its name all the same."""
+
+    rule: Rule
+    path: str
+    mount: str
+
+    def may_give(self, name: str, profile: str) -> bool:
+        """Could it give this name, if it made something of its path?"""
+        return could_name(self.rule, name, self.path, self.mount, profile)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Naming:
     """For whom names are made, and how."""
@@ -104,6 +117,22 @@ def build_desired_state(evidence: ListingEvidence, naming: Naming) -> DesiredSta
                 builder.add(ref, path)
         _note_lacking(state, rule, read, of_all=snapshot.complete and len(read) == len(snapshot.entries))
     return state
+
+
+def idle_rules(evidence: ListingEvidence, desired: DesiredState) -> tuple[IdleRule, ...]:
+    """The rules that make nothing of a path that they name or take. `desired`: what was made of all others."""
+    unmade = {ref.path for ref in desired.unmade}
+    made = {(wanted.ref.path, wanted.rule) for wanted in desired.all} if unmade else set()
+    found = []
+    for rule in evidence.rules:
+        snapshot, digest = evidence.snapshots[rule.index], rule_digest(rule)
+        paths = {path for path in unmade if selects_path(rule, path)}
+        # Of two rules that merge, the digests stand side by side.
+        idle = {path for path in paths if not any(path == of and digest in by for of, by in made)}
+        if not snapshot.entries and not rule.path.has_wildcard:
+            idle.add(rule.path.text)
+        found += [IdleRule(rule, path, snapshot.mount.strip("/")) for path in sorted(idle)]
+    return tuple(found)
 
 
 def _report_nothing_listed(state: DesiredState, evidence: ListingEvidence, rule: Rule) -> None:
@@ -152,6 +181,7 @@ def _each_field(ref: SecretRef, fields: Iterable[str], state: DesiredState) -> I
     names = tuple(fields)
     if not names:
         state.unknown("the secret is there and has no fields, so nothing of it is sent", ref)
+        state.lacking.add(ref)
     odd = {name for name in names if not is_storable(name) or len(name.encode()) > FIELD_MAX}
     # They fail alone: the other fields of the path go on. A name from outside is shown cut, and in ASCII.
     for name in sorted(odd):

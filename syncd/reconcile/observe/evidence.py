@@ -52,13 +52,6 @@ class ListingEvidence:
         # An emptied tree looks like a wrong policy or an empty mount, so it proves no absence.
         return snapshot.complete and bool(snapshot.entries or not rule.path.has_wildcard)
 
-    @property
-    def idle_rules(self) -> tuple[tuple[Rule, str], ...]:
-        """Rules for one path each that find nothing there, with the mount."""
-        exact = [rule for rule in self.rules if not rule.path.has_wildcard]
-        seen = ((rule, self.snapshots[rule.index]) for rule in exact)
-        return tuple((rule, shown.mount.strip("/")) for rule, shown in seen if not shown.entries)
-
     def gap(self, rules: Sequence[Rule] | None = None) -> str:
         """Which rule (of these, or of all) was not listed as one can believe; empty if each was."""
         rule = next((rule for rule in rules or self.rules if not self.is_complete(rule)), None)

@@ -9,7 +9,7 @@ from syncd.domain.job import Job
 from syncd.domain.naming import could_name, selects, selects_path
 from syncd.domain.ports import Target
 from syncd.errors import SyncdError
-from syncd.reconcile.desired.desired_state import DesiredState
+from syncd.reconcile.desired.desired_state import DesiredState, idle_rules
 from syncd.reconcile.observe.evidence import ListingEvidence
 from syncd.reconcile.plan.handover import Handover
 from syncd.reconcile.plan.name_claims import Listed
@@ -47,7 +47,7 @@ class LastLook:
         successors = Successors(self._handover, remote, wishes, unmade)
         listed = Listed(evidence.paths_listed, evidence.mounts)
         other_key = unlisted_keys(self._runtime, self._target.site, remote)
-        open_rules = self._open_rules(evidence)
+        open_rules, idle = self._open_rules(evidence), idle_rules(evidence, wanted)
         seen: dict[str, Judged] = {}
         objections: dict[str, str] = {}
         for record in (action.record for action in deletes):
@@ -63,10 +63,10 @@ class LastLook:
             elif judged[0] is Presence.ABSENT:
                 judged = self._in_its_document(record, judged)
             seen[record.name] = judged
-            if judged[0] is Presence.ORPHAN and (
-                objection := self._objection_of_any(record, claims, successors, listed)
-                or claims.why_it_may_be_asked_for(record, evidence.idle_rules)
-            ):
+            objection = claims.why_it_may_be_asked_for(record, idle)
+            if judged[0] is Presence.ORPHAN:
+                objection = self._objection_of_any(record, claims, successors, listed) or objection
+            if objection:
                 objections[record.name] = objection
         return seen, objections, claims.names
 

@@ -207,12 +207,14 @@ class PlanResolver:
     def _what_follows(self, record: Record, wanted: DesiredSecret) -> str:
         """Why what stands under a name may not make place for what is wanted there; empty if it may."""
         context, handover = self._context, self._context.standing.handover
-        # Of the same secret in another form only what is wanted as it was has to be elsewhere.
+        # Of the same secret in another form only what is wanted as it was has to be elsewhere. Where another part of it
+        # gets the name, what cannot be made may be the one that had it.
         is_kept = handover.is_of_one_secret(record.ref, wanted.ref)
         ours = self._ours
+        is_of_another = not is_kept or record.ref.field != wanted.ref.field
         makes_it = any(makes(rule, content_of(record)) for rule in context.job.rules)
         why = ours.why_it_stays(record, same_content=is_kept)
-        if why := why or (ours.why_it_cannot_be_made(record) if makes_it or not is_kept else ""):
+        if why := why or (ours.why_it_cannot_be_made(record) if makes_it or is_of_another else ""):
             return why
         others = (job for name, job in handover.jobs.items() if name != context.job.name)
         # Other jobs are listed only where they may take it: a name that passes is rare.
@@ -221,7 +223,7 @@ class PlanResolver:
         if not is_kept and (taker := everybodys.taker_of_its_name(record)):
             return f"job {taker} gives the name to it"
         why = everybodys.why_it_stays(record, same_content=is_kept)
-        if why := why or ("" if is_kept else everybodys.why_it_cannot_be_made(record)):
+        if why := why or (everybodys.why_it_cannot_be_made(record) if is_of_another else ""):
             return why
         if not is_kept:
             tags = context.standing.checks.tags_asked_for(record, handover)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from syncd.domain import FindingKind, PathState, Record, Rule, SecretRef
 from syncd.domain.job import Job
-from syncd.domain.naming import could_name, selects_path, wix_name
+from syncd.domain.naming import selects_path, wix_name
 from syncd.domain.places import secret_at
 from syncd.domain.ports import Target
 from syncd.errors import BadName, SyncdError
-from syncd.reconcile.desired.desired_state import build_desired_state
+from syncd.reconcile.desired.desired_state import IdleRule, build_desired_state, idle_rules
 from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.observe.source_observer import SourceObserver
 from syncd.reconcile.plan.absence import empty_rules
@@ -34,8 +34,7 @@ class SiteClaims:
     """What gets those names, as far as it was seen."""
     unmade: frozenset[Unmade] = frozenset()
     """What they take, and cannot make a name of."""
-    idle_rules: tuple[tuple[Rule, str], ...] = ()
-    """Rules for one path each that find nothing there, with the mount."""
+    idle_rules: tuple[IdleRule, ...] = ()
     listed: Mapping[str, Listed] = field(default_factory=dict)
     """By job, of those that were listed completely."""
 
@@ -59,14 +58,14 @@ class SiteClaims:
             return ""
         return f"job {blind.job} may give it another name, and cannot be listed completely: {blind.cause}"
 
-    def why_it_may_be_asked_for(self, record: Record, own: Iterable[tuple[Rule, str]]) -> str:
-        """Which rule gives the name to another path, where nothing is, perhaps for a slip; empty if none does.
+    def why_it_may_be_asked_for(self, record: Record, own: Iterable[IdleRule]) -> str:
+        """Which rule gives the name to another path, and makes nothing of it, perhaps for a slip; empty if none does.
 
-        `own`: `idle_rules` of the job whose plan is made.
+        `own`: those of the job whose plan is made.
         """
-        others = ((rule, mount) for rule, mount in (*own, *self.idle_rules) if rule.path.text != record.ref.path)
-        rules = (rule for rule, mount in others if could_name(rule, record.name, None, mount, self.profile))
-        return next((f"rule {rule.path} gives the name, and finds nothing there" for rule in rules), "")
+        others = (idle for idle in (*own, *self.idle_rules) if idle.path != record.ref.path)
+        giving = (idle for idle in others if idle.may_give(record.name, self.profile))
+        return next((f"rule {idle.rule.path} gives the name, and makes nothing of {idle.path}" for idle in giving), "")
 
     def objection(self, name: str, path: str) -> str:
         """Why this name may not be deleted now: which job may want it, and why that is not known; else empty."""
@@ -84,7 +83,7 @@ def claims_on_site(
     names: set[str] = set()
     wishes: list[Wish] = []
     unmade: set[Unmade] = set()
-    idle: list[tuple[Rule, str]] = []
+    idle: list[IdleRule] = []
     listed: dict[str, Listed] = {}
     blind: list[BlindJob] = []
     for job in runtime.jobs_on(target.site).values():
@@ -137,7 +136,7 @@ class _Seen:
     cause: str = ""
     """Why that may not be all; empty where it is."""
     unmade: frozenset[Unmade] = frozenset()
-    idle_rules: tuple[tuple[Rule, str], ...] = ()
+    idle_rules: tuple[IdleRule, ...] = ()
     unread: tuple[tuple[Rule, str], ...] = ()
     open_rules: tuple[Rule, ...] | None = None
     """Rules that were not listed as one can believe; None: nothing was."""
@@ -178,7 +177,7 @@ def _seen(runtime: Runtime, job: Job, target: Target, gone: frozenset[str]) -> _
         wishes=tuple(Wish.of(wanted, secret_at(mounts, wanted.ref.path)) for wanted in desired.all),
         cause=next(iter(causes), ""),
         unmade=frozenset((secret_at(mounts, ref.path), ref.path) for ref in desired.unmade),
-        idle_rules=evidence.idle_rules,
+        idle_rules=idle_rules(evidence, desired),
         unread=tuple(unread),
         open_rules=tuple(rule for rule in job.rules if not evidence.is_complete(rule)),
         listed=Listed(evidence.paths_listed, mounts),
