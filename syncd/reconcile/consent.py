@@ -1,29 +1,40 @@
-"""What allows an action, asked again in the moment of the deed: the window, a release, a grant."""
+"""What allows an action, asked again in the moment of the deed: the window, a release, a grant, a rollback."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from syncd.domain import ADOPTING, Action, Create, Delete, Reason, Update
+from syncd.domain.decisions import HeldAction
 from syncd.reconcile.plan.pass_context import Times
 from syncd.reconcile.planned_pass import Look, PlannedPass
 from syncd.reconcile.rules.gate import Releases, objection_to
 
+FRESH = 1.0
+"""Seconds that the ledger's answer is good for: whoever waits for the rate limit asks again and again."""
 
-@dataclass(frozen=True, slots=True)
+
 class Consent:
     """What a plan's actions go by. All raise `LedgerError`."""
 
-    look: Look
-    planned: PlannedPass
+    def __init__(self, look: Look, planned: PlannedPass) -> None:
+        self._look, self._planned, self._turn = look, planned, threading.Lock()
+        self._read_at: float | None = None
+        self._held: Mapping[str, Sequence[HeldAction]] = {}
+        self._any_rollback = False
 
     def is_given(self, action: Action) -> bool:
         """Is the window still open, and does what allowed this one still stand?"""
-        look = self.look
+        look = self._look
         now = look.runtime.clock()
-        if not look.outside_window and objection_to(action, look.job.windows, now):
+        is_let_out = look.outside_window and (look.opens_for is None or look.opens_for(action))
+        if not is_let_out and objection_to(action, look.job.windows, now):
+            return False
+        if not self._is_still_decided(action):
             return False
         moments = Times.of(now, look.runtime.target(look.target_name).site_time()).moments
         if not self._is_still_released(action, moments):
@@ -34,27 +45,49 @@ class Consent:
         given = (look.runtime.store.grants(look.site, moment).get(action.name) for moment in moments)
         return all(grant is not None and grant.remote_id == action.record.remote_id for grant in given)
 
-    def _is_still_released(self, action: Action, moments: Sequence[datetime]) -> bool:
-        """What goes because a person released it goes only as long as that holds."""
-        released = self.planned.released.get(action.name)
-        if released is None:
+    def _is_still_decided(self, action: Action) -> bool:
+        """Is the secret still rolled back, or still not, as it was when the plan was made?"""
+        if isinstance(action, Delete) or action.desired.pin or (isinstance(action, Update) and action.describe_only):
             return True
-        held = self.look.runtime.store.held(self.look.site, self.look.job.name)
+        self._look_again()
+        store, ref = self._look.runtime.store, action.desired.ref
+        holds = self._any_rollback and store.rollback_of(ref.source, ref.path) is not None
+        return holds == action.desired.rolled_back
+
+    def _is_still_released(self, action: Action, moments: Sequence[datetime]) -> bool:
+        """What goes because people released it goes only as long as each release holds."""
+        released = self._planned.released.get(action.name, ())
+        if not released:
+            return True
+        self._look_again()
+        held = self._held.get(action.name, ())
         releases = Releases(actions=tuple(held), moments=tuple(moments))
-        same = (item for item in releases.actions if item.batch == released.batch and item.name == action.name)
-        return any(map(releases.holds, same))
+        return all(any(item.batch == one.batch and releases.holds(item) for item in held) for one in released)
+
+    def _look_again(self) -> None:
+        store, look = self._look.runtime.store, self._look
+        with self._turn:
+            if self._read_at is not None and time.monotonic() - self._read_at < FRESH:
+                return
+            held = defaultdict[str, list[HeldAction]](list)
+            for item in store.held(look.site, look.job.name) if self._planned.released else ():
+                held[item.name].append(item)
+            # Few have any: then nothing is asked of each action.
+            self._any_rollback = bool(store.rollbacks(look.job.source) or store.rollbacks_by_secret())
+            self._held, self._read_at = held, time.monotonic()
 
     def agreement(self, action: Action) -> Mapping[str, str]:
-        """What an action's lines say of the release or rollback that is behind it."""
-        if (released := self.planned.released.get(action.name)) is not None:
-            return {"batch": released.batch, "released_by": released.released_by}
+        """What an action's lines say of the releases or the rollback that is behind it."""
+        if released := self._planned.released.get(action.name):
+            people = dict.fromkeys(one.released_by or "" for one in released)
+            return {"batch": ", ".join(one.batch for one in released), "released_by": ", ".join(people)}
         if isinstance(action, Update) and action.reason is Reason.ROLLED_BACK:
-            rollback = self.look.runtime.store.rollback_of(self.look.job.source, action.desired.ref.path)
+            rollback = self._look.runtime.store.rollback_of(self._look.job.source, action.desired.ref.path)
             return {"rolled_back_by": rollback.by, "because": rollback.reason} if rollback else {}
         return {}
 
     def is_limited(self, action: Action) -> bool:
         """Does an action count for a limit from the moment it is sent?"""
-        limits = self.look.job.limits
+        limits = self._look.job.limits
         kinds = {Create: limits.max_creates, Update: limits.max_updates, Delete: limits.max_deletes}
         return kinds[type(action)] is not None

@@ -64,8 +64,9 @@ class Cycle:
                     slow = self._work_under_lock(cache.fresh(), journal, choose)
                     if not progress.goes_on:
                         report = self._report(started, began)
-                        seen = progress.seen(may_be_part=choose is not None or bool(self._rests()))
-                        store_cycle_result(journal, runtime, report, look.site, seen)
+                        # Asked for a part, or cut off by a pause: what is left out is due, and all of one that failed.
+                        is_part = bool(progress.left_out.actions or progress.error) and (choose or self._rests())
+                        store_cycle_result(journal, runtime, report, look.site, progress.seen(), is_part=bool(is_part))
                         return replace(report, audit_heads=runtime.store.audit_heads(look.site, CONTROL))
                 # Without the lock, so that another process waiting for this site can take it.
                 self._pause(slow or 0.0)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from syncd.domain import Delete, FindingKind, Outcome, Record, RemoteSecret, Result
 from syncd.domain.audit import end_of, entry_of
+from syncd.domain.halting import HALTED
 from syncd.domain.ports import AuditBatch, Journal, Target
-from syncd.errors import ConfigError, PlanMoved, TargetError
+from syncd.errors import ConfigError, Interrupted, PlanMoved, TargetError
 from syncd.reconcile.apply.transitions import history_line, opened
 from syncd.reconcile.plan.builder import listing_is_plausible
 from syncd.reconcile.plan.deletion_checks import unlisted_keys
@@ -27,13 +28,7 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
     names = [target for target in runtime.targets if runtime.site_of(target) == record.site]
     if not names:
         raise ConfigError(f"{record.name} is on site {record.site}, which no target names", hint="configure the target")
-    # The site rests, whichever of its targets the pause names.
-    if rests := next((why for name in names if (why := runtime.paused(record.job, name))), ""):
-        raise PlanMoved(f"{record.name} is not deleted: {rests}", hint="resume it first: syncd resume --help")
-    job = runtime.jobs.get(record.job)
-    # A job that is gone has no window to keep.
-    if job is not None and (objection := job.windows.objection("delete", runtime.clock())):
-        raise PlanMoved(f"{record.name} is not deleted: {objection}", hint="wait for it, or change the job's `windows`")
+    _see_that_it_may_go(runtime, record, names)
     target = runtime.target(names[0])
     # A person may be wrong about who wants a name: every job on the site is asked, as for any deletion.
     _see_that_nobody_wants_it(runtime, target, record)
@@ -49,6 +44,8 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
     # It counts for the limit from its sending, by the site's clock, even if this process is killed.
     sent = replace(line, result=Result.SENT, outcome="sent by state forget")
     journal.write(put=[row], log=[sent], audit=AuditBatch(intents=(entry_of(action, row, now),)))
+    # It may wait for the rate limit, and what comes meanwhile counts.
+    halting = HALTED.set(lambda: bool(_what_rests(runtime, record, names)))
     try:
         written = target.delete(str(record.remote_id))
     except TargetError as error:
@@ -56,7 +53,11 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
         failed = Outcome(action=action, error=error, remote_id=str(record.remote_id))
         end = replace(history_line(failed, row, line.at), outcome="sent by state forget")
         journal.write(log=[end], audit=AuditBatch(ends=(end_of(failed, row, runtime.clock()),)))
+        if isinstance(error, Interrupted):
+            _see_that_it_may_go(runtime, record, names)
         raise
+    finally:
+        HALTED.reset(halting)
     done = history_line(
         Outcome(action=action, remote_id=str(record.remote_id), request_id=written.request_id), row, line.at
     )
@@ -66,6 +67,22 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
     audit = AuditBatch(ends=(ended,), decisions=(replace(ended, event="secret.forgotten", outcome=None),))
     journal.write(drop=[record], log=[replace(done, outcome="deleted by state forget")], audit=audit)
     journal.forget_problem(record.name)
+
+
+def _what_rests(runtime: Runtime, record: Record, targets: Sequence[str]) -> tuple[str, str] | None:
+    """What keeps it back at this moment, and what to do about that; None where nothing does."""
+    # The site rests, whichever of its targets the pause names.
+    if rests := next((why for name in targets if (why := runtime.paused(record.job, name))), ""):
+        return rests, "resume it first: syncd resume --help"
+    job = runtime.jobs.get(record.job)
+    # A job that is gone has no window to keep.
+    objection = job.windows.objection("delete", runtime.clock()) if job is not None else ""
+    return (objection, "wait for it, or change the job's `windows`") if objection else None
+
+
+def _see_that_it_may_go(runtime: Runtime, record: Record, targets: Sequence[str]) -> None:
+    if (resting := _what_rests(runtime, record, targets)) is not None:
+        raise PlanMoved(f"{record.name} is not deleted: {resting[0]}", hint=resting[1])
 
 
 def _see_that_nobody_wants_it(runtime: Runtime, target: Target, record: Record) -> None:

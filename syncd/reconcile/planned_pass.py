@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from syncd.domain import Finding, FindingKind, KnownId, OpenProblem, Plan, Record, RemoteSecret
+from syncd.domain import Action, Finding, FindingKind, KnownId, OpenProblem, Plan, Record, RemoteSecret
 from syncd.domain.audit import handed_over_entry, taken_back_entry
 from syncd.domain.decisions import HeldAction
 from syncd.domain.job import Job
@@ -42,8 +43,8 @@ class PlannedPass:
     """Something waits for a name that this plan may settle."""
     waiting: tuple[HeldAction, ...] = ()
     """What waits for a release, in its batches."""
-    released: Mapping[str, HeldAction] = field(default_factory=dict)
-    """What goes because a person released it, by name."""
+    released: Mapping[str, tuple[HeldAction, ...]] = field(default_factory=dict)
+    """What goes because a person released it, by name: one release for each cause that held it."""
     noticed: tuple[Finding, ...] = ()
     """What was taken back by its mark, or follows from another key of the site."""
 
@@ -61,6 +62,8 @@ class Look:
     """Source paths that an event named."""
     outside_window: bool = False
     """Does a person let it send outside the job's windows?"""
+    opens_for: Callable[[Action], bool] | None = None
+    """What alone that holds for, as long as the window is not open; None: for everything."""
     recheck: bool = False
     """Is every value read again that a rule was not judged on yet?"""
 
@@ -114,6 +117,9 @@ class Look:
         # Outcomes alone, never values: the next cycle need not read them again.
         if resolver.fresh_facts:
             journal.facts(resolver.fresh_facts)
+        released = defaultdict[str, list[HeldAction]](list)
+        for action in resolution.released:
+            released[action.name].append(action)
         return PlannedPass(
             plan=resolution.plan,
             records=observed.records,
@@ -124,7 +130,7 @@ class Look:
             postponed=resolver.postponed,
             waits_for_settled_names=resolver.waits_for_settled_names,
             waiting=resolution.waiting,
-            released={action.name: action for action in resolution.released},
+            released={name: tuple(actions) for name, actions in released.items()},
             noticed=noticed,
         )
 

@@ -31,15 +31,11 @@ class Progress:
     """As the last pass left them; None for a cycle that did not see everything."""
     goes_on: bool = True
 
-    def seen(self, *, may_be_part: bool) -> Seen | None:
-        """What it leaves; None where it did not see everything.
-
-        `may_be_part`: was it asked for a part alone, or cut off?
-        """
+    def seen(self) -> Seen | None:
+        """What it leaves; None where it did not see everything."""
         if self.rows is None or self.planned is None:
             return None
-        is_part = may_be_part and bool(self.left_out.actions)
-        return Seen(self.rows, self.planned.waiting, is_part, self.planned.remote)
+        return Seen(self.rows, self.planned.waiting, self.planned.remote)
 
     def fail(self, error: SyncdError) -> None:
         """The cycle ends without having seen everything."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 
-from syncd.domain import Action, Create, Delete, Plan, SyncReport, Update
+from syncd.domain import Action, Delete, Plan, SyncReport, Update, version_label
 from syncd.domain.allowance import DeletionAllowance
 from syncd.domain.job import Job
 from syncd.domain.plan import ADOPTING
@@ -57,7 +57,8 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
     def is_open(action: Action) -> bool:
         return not objection_to(action, job.windows, runtime.clock())
 
-    choose = None if run.only_paths is None else partial(only_from, run.only_paths, is_open)
+    is_part = run.only_paths is not None
+    choose = partial(only_from, run.only_paths or frozenset(), is_open) if is_part else None
     in_turn: dict[str, list[str]] = {}
     for name in job.targets:
         # A total of allowed deletions can only be counted down one site after the other.
@@ -73,6 +74,7 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
                 holder=run.holder,
                 hinted_paths=run.hinted_paths,
                 outside_window=run.outside_window,
+                opens_for=is_of_a_rollback if is_part else None,
             )
             report = Cycle(look, allowed_deletes=run.allowance.left_on(name)).run(
                 run.cache, wait=run.wait, choose=choose
@@ -109,14 +111,20 @@ def only_from(paths: Container[str], is_open: Callable[[Action], bool], planned:
         action
         for action in planned.plan.actions
         if not isinstance(action, Delete) and action.desired.ref.path in paths
-        if _is_of_its_own(action) or is_open(action)
+        if is_of_a_rollback(action) or is_open(action)
     ]
     return replace(planned.plan, actions=tuple(chosen))
 
 
-def _is_of_its_own(action: Create | Update) -> bool:
-    """Does it give a name another version of the very secret that has it, in whatever form?"""
-    if not isinstance(action, Update) or action.reason in ADOPTING:
+def is_of_a_rollback(action: Action) -> bool:
+    """Does it give a name another version of the very secret that has it, as a rollback and its end do?
+
+    A rule's own pin is left alone by both, and what somebody changed at Wix is no other version.
+    """
+    if not isinstance(action, Update) or action.reason in ADOPTING or action.desired.pin:
         return False
     record, desired = action.record, action.desired
-    return (record.name, record.ref, record.pin) == (desired.name, desired.ref, desired.pin)
+    # In whatever form: a template makes it of the whole path. Another field of it is another secret.
+    ref = record.ref if desired.ref.field is not None else replace(record.ref, field=None)
+    is_same = (record.name, ref, record.pin) == (desired.name, desired.ref, desired.pin)
+    return is_same and (record.unverified or version_label(record.version) != version_label(desired.version))

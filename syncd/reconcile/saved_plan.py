@@ -163,8 +163,13 @@ def check(kept: list[dict[str, Any]], planned: PlannedPass, undone: str = "nothi
 def with_what_is_left(kept: list[dict[str, Any]], report: SyncReport) -> SyncReport:
     """A report that names the kept actions which nothing was sent for, and that nothing else made needless."""
     done = {outcome.action.name for outcome in report.outcomes}
-    done |= {finding.name for finding in report.findings if finding.kind is FindingKind.UNCHANGED}
-    left = sorted(str(action["name"]) for action in kept if action["name"] not in done)
+    # A write that turned out needless is done as well; a deletion of what is there is not.
+    needless = {finding.name for finding in report.findings if finding.kind is FindingKind.UNCHANGED}
+    left = sorted(
+        str(action["name"])
+        for action in kept
+        if action["name"] not in (done if action["action"] == "delete" else done | needless)
+    )
     if not left or report.error is not None:
         return report
     error = PlanMoved(

@@ -39,7 +39,7 @@ START = 8
 """Requests under way at first; one more for each that the site took, so that one which refuses gets few."""
 GATHER = 0.01
 """Seconds that one transaction waits for answers that come together."""
-NOT_TAKEN = "the site asked to wait, or the process was stopped; it comes again"
+NOT_TAKEN = "not sent: the site asked to wait, the process was stopped, or what allowed it ended meanwhile"
 BREAK_AFTER = 3
 """Failures in a row that are the site's, not a secret's: the rest is left for another cycle."""
 

@@ -24,14 +24,14 @@ class Seen:
     rows: Sequence[Record]
     waiting: tuple[HeldAction, ...]
     """For a release."""
-    is_part: bool
-    """Did it leave out what it might have sent?"""
     remote: tuple[RemoteSecret, ...]
     """As the last pass listed them."""
 
 
-def store_cycle_result(journal: Journal, runtime: Runtime, report: SyncReport, site: str, seen: Seen | None) -> None:
-    """Write down how the cycle ended.
+def store_cycle_result(
+    journal: Journal, runtime: Runtime, report: SyncReport, site: str, seen: Seen | None, *, is_part: bool = False
+) -> None:
+    """Write down how the cycle ended. `is_part`: did it leave out what it might have sent?
 
     `seen`: the site's rows, what waits and what the site lists, as the last pass left them; None for a cycle that ended
     before it saw everything: then statuses, held actions and the listing stay as an earlier cycle left them, and only
@@ -42,7 +42,7 @@ def store_cycle_result(journal: Journal, runtime: Runtime, report: SyncReport, s
         # Only a cycle that saw everything knows what still waits; another one leaves the batches as they are.
         journal.waits(report.job, seen.waiting, runtime.jobs_on(site))
         journal.listed(seen.remote)
-    journal.ran(_run(report, site, runtime.store, seen))
+    journal.ran(_run(report, site, runtime.store, saw_all=seen is not None, is_part=is_part))
 
 
 def _store_what_is_known(
@@ -106,11 +106,11 @@ def _event_of(finding: Finding) -> str | None:
     return AUDITED.get(finding.kind)
 
 
-def _run(report: SyncReport, site: str, store: StateStore, seen: Seen | None) -> LastRun:
+def _run(report: SyncReport, site: str, store: StateStore, *, saw_all: bool, is_part: bool) -> LastRun:
     before = store.last_run(site, report.job)
     # When the last run began that left nothing out: the schedule counts from there.
     due_from = before.due_from if before else None
-    part = {"part_since": due_from.isoformat() if due_from else None} if seen is not None and seen.is_part else {}
+    part = {"part_since": due_from.isoformat() if due_from else None} if is_part else {}
     # The job worked, though some secrets failed or a limit withheld some.
     good = report.exit_code in {0, 1, 6} and not report.unsent
     return LastRun(
@@ -127,7 +127,7 @@ def _run(report: SyncReport, site: str, store: StateStore, seen: Seen | None) ->
                 **counts(report),
                 "listing_calls": report.listing_calls,
                 "means": dict(report.listing_methods),
-                "saw_all": seen is not None,
+                "saw_all": saw_all,
                 **part,
                 # Who looks at a page has no log at hand that would tell what to do.
                 **({"fix": report.error.hint} if isinstance(report.error, SyncdError) and report.error.hint else {}),
