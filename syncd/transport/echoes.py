@@ -49,7 +49,9 @@ def echoes(text: str, secrets: Iterable[str], run: int = RUN) -> bool:
 
 
 BLOCK = 12
-"""Characters of a credential whose first ones all credentials of its kind have."""
+"""Characters in a row that are looked for; as many at the beginning all credentials of a kind have (`hvs.CAES…`)."""
+LONG, SHARED = 256, 64
+"""Characters of a token that tells its kind and region first, and how many of them others have as well (AWS STS)."""
 ESCAPED = re.compile(rb"\\u00([0-7][0-9a-fA-F])")
 
 
@@ -74,6 +76,18 @@ def _looked_for(credential: str) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
     if len(credential) < BLOCK:
         return (), ()
     whole = tuple(dict.fromkeys(form.encode() for form in _forms(credential)))
-    # Not from 0: how a credential of its kind begins (hvs., a JWT's header) is also in answers that hold none of ours.
-    starts = [(form, at) for form in whole for at in range(BLOCK, len(form) - BLOCK + 1, BLOCK)]
+    # Not from 0: a secret may be another credential of this kind, and is no echo of ours.
+    share = _shared(credential) / len(credential)
+    starts = [
+        (form, at) for form in whole for at in range(max(BLOCK, int(share * len(form))), len(form) - BLOCK + 1, BLOCK)
+    ]
     return whole, tuple(dict.fromkeys(form[at : at + BLOCK] for form, at in starts))
+
+
+def _shared(credential: str) -> int:
+    """How many of its first characters another credential of its kind may have as well."""
+    # Of a JWT (RFC 7519) header and claims are the issuer's: nothing but its signature is its own.
+    head, _, signature = credential.rpartition(".")
+    if credential.startswith("eyJ") and head.count(".") == 1 and len(signature) >= 4 * BLOCK:
+        return len(head) + BLOCK
+    return SHARED if len(credential) >= LONG else BLOCK
