@@ -181,12 +181,17 @@ def _expected(file: Path) -> dict[str, dict[int, str]]:
     """Heads by stream and seq. Raises `ConfigError`."""
     found: dict[str, dict[int, str]] = {}
     try:
-        for text in file.read_text(encoding="utf-8", errors="replace").split("\n"):
+        lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+        # A log that is written to at this moment ends in the middle of a line.
+        cut = lines.pop() if lines[-1] and not _is_json(lines[-1]) else ""
+        for text in lines:
             if text.startswith("{"):  # beside its events a log has lines for people
                 for stream, seq, digest in _heads_in(json.loads(text)):
                     found.setdefault(stream, {})[seq] = digest
         if not found:
             raise ValueError
+        if cut:
+            warn(f"syncd: the last line of {file} is not whole, and was passed over")
     except OSError as error:
         raise ConfigError(f"{file} cannot be read ({error.strerror})", hint="name a file for --heads") from None
     # Somebody's log may hold any JSON: whatever it is, it is an answer and no bug.
@@ -194,6 +199,14 @@ def _expected(file: Path) -> dict[str, dict[int, str]]:
         hint = 'JSON lines such as {"stream": "control", "seq": 3, "hash": "…"}, or lines of the log with audit_heads'
         raise ConfigError(f"{file} holds no heads of an audit trail", hint=hint) from None
     return found
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _heads_in(line: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:

@@ -171,4 +171,6 @@ def _is_within(address: str, networks: list[str]) -> bool:
         host = ipaddress.ip_address(address)
     except ValueError:
         return False
+    # Who listens on [::] has IPv4 peers in this form.
+    host = getattr(host, "ipv4_mapped", None) or host
     return any(host in ipaddress.ip_network(network) for network in networks)

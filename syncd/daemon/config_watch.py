@@ -30,6 +30,8 @@ class ConfigWatch:
         self._in_force = self._seen = _digest(config) if config.is_file() else ""
         self._refused_at: float | None = None
         self._refusal = ""
+        self.is_news = False
+        """Was the last refusal for another reason than the one before?"""
         self._missing_since: float | None = None
         self._missing_reported = False
 
@@ -84,7 +86,8 @@ class ConfigWatch:
         self._refused_at = time.monotonic()
         problems = list(getattr(error, "problems", ()))
         before, self._refusal = self._refusal, f"{error} {problems}"
-        report = self._log.debug if before == self._refusal else self._log.error
+        self.is_news = before != self._refusal
+        report = self._log.error if self.is_news else self._log.debug
         report("config.refused", error=error.message, hint=error.hint, problems=problems)
         return error
 

@@ -66,6 +66,8 @@ class ConsoleData:
             "sites": len({row["site"] for row in sites}),
             # The oldest look of all: the page's first sentence speaks of every site.
             "as_of": min(looked, default=None),
+            # Nobody knows yet what is to be there.
+            "unseen": len(sites) - len(looked),
             "attention": attention,
             "held": self.held(who),
             "matrix": sites,

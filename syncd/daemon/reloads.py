@@ -37,6 +37,8 @@ class Reloads:
         self._log, self._turn = logger(), threading.Lock()
         server = generations.current.app.settings.server
         self._listen = server.listen if server else None
+        self._owes = False
+        """Is the configuration in force, and its line not in the trail yet?"""
 
     def first_in_force(self) -> None:
         """The configuration that the daemon starts with counts from here on."""
@@ -63,16 +65,29 @@ class Reloads:
                 self._take_over(fresh)
             except Exception as error:  # noqa: BLE001  # whatever it is, the configuration in use goes on
                 refused = self.watch.refused(error)
-                self._note_refused(refused)
+                # It is tried again every minute, and refused each time.
+                if self.watch.is_news:
+                    self._note_refused(refused)
                 raise refused from None
             # Only now: the line says what counts, and a configuration that was refused never did.
-            self._note_in_force(self._generations.current)
+            self._owes = True
             self.watch.loaded()
+            self.tell_what_is_in_force()
             self._log.info("config.reloaded", jobs=sorted(fresh.settings.jobs))
             self._see_whether_a_restart_is_needed(fresh.settings.server)
             if fresh.ledger.place != before:
                 hint = "what people decided and the audit trail stay in the one before; see: syncd state export --full"
                 self._log.warning("config.another_ledger", ledger=fresh.ledger.place, before=before, hint=hint)
+
+    def tell_what_is_in_force(self) -> None:
+        """Write the line that a configuration taken over still owes the trail; one that fails is tried again."""
+        if not self._owes:
+            return
+        try:
+            self._note_in_force(self._generations.current)
+            self._owes = False
+        except SyncdError as error:
+            self._log.error("ledger.unreadable", error=error.message, hint=error.hint)
 
     def _take_over(self, fresh: App) -> None:
         """Put a configuration that is whole in force; what fails half-way is undone."""

@@ -78,6 +78,7 @@ class Daemon:
                 self._reload_asked.clear()
                 with suppress(SyncdError):  # it was logged
                     self.reloads.reload()
+            self.reloads.tell_what_is_in_force()
         return self.shut_down()
 
     def _follow_clock(self, step: timedelta) -> None:

@@ -26,7 +26,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 LEAST_INSTANT, LAST_INSTANT = (
     (datetime(1, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND,
-    (datetime(9999, 12, 31, tzinfo=UTC) - EPOCH) // MICROSECOND,
+    (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND,
 )
 """What Python's calendar holds, in microseconds since 1970."""
 

@@ -109,7 +109,12 @@ def imported(ledger: Ledger, content: Mapping[str, Any], owner: str) -> int:
     if not isinstance(facts, Mapping) or not all(key in FACTS and FACTS[key](value) for key, value in facts.items()):
         raise ConfigError("the facts of a ledger are not as an export has them", hint=NOT_AN_EXPORT)
     given = content.get("tables")
-    if not isinstance(given, Mapping) or set(given) != {table.name for table in MOVED}:
+    names = {table.name for table in MOVED}
+    if (
+        not isinstance(given, Mapping)
+        or set(given) != names
+        or not all(isinstance(given[name], list) for name in names)
+    ):
         raise ConfigError("the export does not hold the tables of a ledger", hint=NOT_AN_EXPORT)
     rows = {table: [_row(table, row) for row in given[table.name]] for table in MOVED}
     with ledger.writing() as connection:

@@ -31,7 +31,9 @@ def who_asks(accounts: Accounts, request: Request) -> Principal | None:
             return known
         # Before the cookie: behind a proxy the proxy's user counts, whoever logged in here once.
         address = request.client.host if request.client else ""
-        if proxied := accounts.by_proxy(request.headers, address):
+        # A header that came twice is one of two words (RFC 9110, 5.2), and so nobody's name: a client may add its own.
+        headers = {name: ", ".join(request.headers.getlist(name)) for name in request.headers}
+        if proxied := accounts.by_proxy(headers, address):
             return proxied
         # A bearer token that is wrong is not helped out by a cookie: scripts should see that it is wrong.
         if kind:

@@ -303,6 +303,9 @@ def headline(data: Mapping[str, Any], needs: int) -> str:
     behind = sum(number for word, number in data["statuses"].items() if word != "synced")
     if behind:
         return f"{behind:,} of {total:,} secrets on {sites} sites are not as their sources say."
+    if unseen := data.get("unseen", 0):
+        where = f"{unseen} {'place' if unseen == 1 else 'places'}"
+        return f"What is here is as its sources say; {where} of a job and a site had no good cycle yet."
     age = int((data["now"] - data["as_of"]).total_seconds()) if data["as_of"] else 0
     where = f"{sites} sites" if sites != 1 else "one site"
     return f"All {total:,} secrets on {where} are as their sources say, as of {age} s ago."

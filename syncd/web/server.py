@@ -6,6 +6,7 @@ import asyncio
 import threading
 from typing import Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -14,14 +15,16 @@ from syncd.web.routes import build
 from syncd.web.service import Service
 
 REQUEST_SECONDS = 10.0
-"""For one whole request, from its first byte or the connection on. Every answer is made at once."""
+"""For one whole request, from the connection or the answer before it on."""
+ANSWER_SECONDS = 90.0
+"""From there until its answer is taken: a freeze waits for its site, a plan asks sources and sites."""
 CONNECTIONS = 200
 """At the same time; for one more, the oldest is dropped."""
 BACKLOG = 256
 
 
 class RequestDeadlineProtocol(H11Protocol):
-    """Drops a connection whose request is not complete in time, however it drips."""
+    """Drops a connection whose request is not complete in time, however it drips, or whose answer nobody takes."""
 
     _deadline: asyncio.TimerHandle | None = None
     _born = 0.0
@@ -38,7 +41,20 @@ class RequestDeadlineProtocol(H11Protocol):
                 if isinstance(connection, RequestDeadlineProtocol) and connection is not self
             )
             min(others, key=lambda connection: connection._born).transport.abort()  # noqa: SLF001  # of its own kind
-        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._late)
+        self._within(REQUEST_SECONDS)
+
+    def data_received(self, data: bytes) -> None:
+        """More of a request."""
+        is_asking = self.conn.their_state is h11.SEND_BODY or self.conn.their_state is h11.IDLE
+        super().data_received(data)
+        # All of it is here: from now on it is ours to answer.
+        if is_asking and self.conn.their_state in {h11.DONE, h11.MUST_CLOSE, h11.CLOSED}:
+            self._within(ANSWER_SECONDS)
+
+    def _within(self, seconds: float) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(seconds, self._late)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
@@ -48,9 +64,7 @@ class RequestDeadlineProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """The next request has its own time; until it begins, uvicorn's for idle connections counts."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._late)
+        self._within(REQUEST_SECONDS)
         super().on_response_complete()
 
     def _late(self) -> None:

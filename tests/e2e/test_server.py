@@ -131,6 +131,19 @@ def ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int,
         connection.close()
 
 
+@pytest.mark.parametrize("path", ["/livez", "/status"])
+def test_an_answer_may_take_longer_than_a_request(port: int, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A freeze waits for its site, and a plan asks all of them: what was done is told."""
+    answer = Service.status
+
+    def slow(self: Service, *args: Any, **more: Any) -> Any:
+        threading.Event().wait(1.5)
+        return answer(self, *args, **more)
+
+    monkeypatch.setattr(Service, "status", slow)
+    assert ask(port, path, Authorization="Bearer generated-token")[0] in {200, 401, 503}
+
+
 def test_the_page_shows_counts_to_all_and_names_to_who_knows_the_token(port: int) -> None:
     status, text, headers = ask(port, "/")
     assert status == 200 and "1,234" in text and "quarantined" in text

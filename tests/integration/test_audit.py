@@ -151,6 +151,11 @@ def test_what_was_altered_is_named(job: Lab) -> None:
     ledger.close()
     blind = job.run("audit", "verify")
     assert blind.code == 0 and "cut off" in blind.err
+    # A log that is written to at this moment ends in the middle of a line.
+    for cut in ('{"job": "job", "audit_he', '{"stream": "control"', "{"):
+        (job.folder / "open-log").write_text(done.err + cut)
+        told = job.run("audit", "verify", "--heads", str(job.folder / "open-log"))
+        assert told.code == 7 and "is not whole" in told.err
     (job.folder / "few").write_text(json.dumps({"stream": "control", "seq": 1, "hash": control_hash(job)}))
     few = job.run("audit", "verify", "--heads", str(job.folder / "few"), "--json")
     assert few.code == 0 and few.json["tail_judged"] is False and stream in few.err

@@ -122,6 +122,14 @@ def spoil_facts(content: Any) -> None:
     content["facts"] = {"owner": "somebody"}
 
 
+def spoil_rows(content: Any) -> None:
+    content["tables"]["syncd_runs"] = 5
+
+
+def spoil_rows_away(content: Any) -> None:
+    content["tables"]["syncd_records"] = None
+
+
 def spoil_schema(content: Any) -> None:
     content["schema"] = 2
 
@@ -140,6 +148,8 @@ def spoil_schema(content: Any) -> None:
         spoil_clock,
         spoil_jump,
         spoil_facts,
+        spoil_rows,
+        spoil_rows_away,
         spoil_schema,
     ],
     ids=lambda one: one.__name__,
@@ -190,3 +200,11 @@ def test_a_value_that_changed_while_it_moved_is_found_by_the_verification(job: L
     assert job.run("state", "import", str(export)).code == 0
     job.run("sync")
     assert [one.method for one in job.wix.seen if one.method == "PATCH"] == [], "compared, and the same"
+
+
+@pytest.mark.parametrize("until", ["9999-12-31T23:59:59Z", "9999-12-31", "2100-01-01"])
+def test_what_may_be_written_may_be_moved(job: Lab, until: str) -> None:
+    name = next(iter(job.ledger()))
+    assert job.run("state", "freeze", name, "--until", until, "--reason", "for good").code == 0
+    assert job.run("state", "import", str(moved(job, "sqlite", None))).code == 0
+    assert job.statuses()[name] == "frozen"

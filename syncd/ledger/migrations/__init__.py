@@ -88,16 +88,16 @@ def migrate(engine: Engine, place: str, backup: Path | None) -> None:
                 ):
                     words.index_anew(connection)
             return
-        if version > CURRENT:
-            raise LedgerError(
-                f"the ledger {place} has schema {version}, this syncd knows {CURRENT}",
-                hint="run the newer syncd that wrote it; it was not touched",
-            )
+        _see_that_it_is_not_newer(version, place)
         with engine.connect().execution_options(writes=True) as connection, connection.begin():
             if connection.dialect.name == "postgresql":  # one at a time, as SQLite's writers are
                 _take_time(connection)
                 connection.execute(select(func.pg_advisory_xact_lock(APPLICATION_ID)))
-            version = schema_version(connection)  # another process may have been quicker
+            version = schema_version(connection)
+            # Another process may have been quicker, and be of a newer version than this one.
+            _see_that_it_is_not_newer(version, place)
+            if version == CURRENT:
+                return
             if version == 0:
                 tables.metadata.create_all(connection)
                 install(connection)
@@ -113,6 +113,14 @@ def migrate(engine: Engine, place: str, backup: Path | None) -> None:
                     step(connection)
                 seal(connection)
             _note_version(connection, fresh=version == 0)
+
+
+def _see_that_it_is_not_newer(version: int, place: str) -> None:
+    if version > CURRENT:
+        raise LedgerError(
+            f"the ledger {place} has schema {version}, this syncd knows {CURRENT}",
+            hint="run the newer syncd that wrote it; it was not touched",
+        )
 
 
 def _take_time(connection: Connection) -> None:
