@@ -80,13 +80,15 @@ class Shipper:
             if self._blocked is not None:
                 raise self._blocked
             return
-        self._looked, self._blocked = time.monotonic(), None
         ledger, key = self._app.ledger, str(self._audit.sink)
-        if not ledger.audit.is_unshipped_since(key, PATIENCE):
-            return
-        # A sink that has come back gets its lines now, and nothing is held up.
-        self.ship()
-        if ledger.audit.is_unshipped_since(key, PATIENCE):
+        is_late = ledger.audit.is_unshipped_since(key, PATIENCE)
+        if is_late:
+            # A sink that has come back gets its lines now, and nothing is held up.
+            self.ship()
+            is_late = ledger.audit.is_unshipped_since(key, PATIENCE)
+        # Only now: a ledger that did not answer has said nothing that could be gone by.
+        self._looked, self._blocked = time.monotonic(), None
+        if is_late:
             minutes = PATIENCE.seconds // 60
             self._blocked = LedgerError(
                 f"audit lines could not be shipped for {minutes} minutes, and audit.required says that they must be",

@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Self
 
+from syncd.bootstrap.after_run import AfterRun
 from syncd.bootstrap.freshness import stale
 from syncd.bootstrap.jobs import make_job
 from syncd.bootstrap.ledger import open_ledger
@@ -74,7 +75,7 @@ class App:
         self.stop = around.stop
         self.ended = threading.Event()
         """It is over, or another configuration has taken its place: what waits gives up, what runs ends soon."""
-        self.after_run: list[Callable[[], None]] = []
+        self.after_run = AfterRun(self.ended)
         """Done after each run of a job in the daemon, and before all is closed."""
         self._opened = open_ledger(settings, around.clock, writable=writable, renaming=renaming)
         with ExitStack() as stack:  # what is refused from here on leaves no open ledger behind
@@ -173,8 +174,7 @@ class App:
         # First of all: what waits gives up, instead of going on with what is closed under it.
         self.ended.set()
         # While the ledger is open still: the lines of this command are shipped from it.
-        for follow in self.after_run:
-            follow()
+        self.after_run.end()
         self._parts.close()
         self._opened.close()
 

@@ -89,8 +89,7 @@ class JobRunner:
                     # A pause, or another process that has the site: the secrets that were named are still to be seen.
                     if any(report.rests or report.error for report in reports):
                         generation.pending.put_back(name, hinted)
-                    for follow in app.after_run:
-                        follow()
+                    app.after_run.soon()
                 was_replaced = app.ended.is_set()  # a new configuration cut this run short
         except SyncdError as error:
             self._log.error("cycle.failed", job=name, error=error.message, hint=error.hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -58,6 +59,8 @@ class _Message(NamedTuple):
         return "\n".join(filter(None, (self.says, *listed, self.do)))
 
 
+PATIENCE = 30.0
+"""Seconds that a receiver is tried for after a run, once it fails."""
 OVER = _Message("It is as it should be again.")
 
 
@@ -86,16 +89,22 @@ class Notifier:
         # By receiver: one that is dead lets no other be told again and again.
         wanted = {receiver.key(cause): cause for cause in open_now if cause.kind in receiver.settings.on}
         told = set(filter(receiver.owns, said))
+        # One that is away is left until the next run: a thousand causes would wait for it a thousand times.
+        until = time.monotonic() + PATIENCE
         for key in sorted(wanted.keys() - told):
             cause = wanted[key]
             # Remembered once it was sent: what could not be sent comes again after the next run.
             title = f"syncd: {cause.kind} in {cause.job} on {cause.target}"
             if self._send(receiver, cause.kind, title, self._message(cause)):
                 self._app.ledger.tell_cause(key, begun=True)
+            elif time.monotonic() > until:
+                return
         for key in sorted(told - wanted.keys()):
             kind, job, target, _ = key.split(" ", 3)
             if self._send(receiver, kind, f"syncd: {kind} in {job} on {target} has ended", OVER):
                 self._app.ledger.tell_cause(key, begun=False)
+            elif time.monotonic() > until:
+                return
 
     def _open(self) -> Iterator[Cause]:
         app = self._app

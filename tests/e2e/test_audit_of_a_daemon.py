@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 from tests.e2e.test_daemon import served  # noqa: F401  # fixture
 from tests.lab import Bao, Lab
-from tests.support.daemon import ask
-from tests.support.waiting import until
+from tests.support.daemon import ask, running
+from tests.support.waiting import until, within
 
 
 def trail(lab: Lab) -> list[dict[str, Any]]:
@@ -42,3 +43,17 @@ def test_who_caused_what_and_which_configuration_counts(served: Lab, bao: Bao) -
     assert told == ["config.loaded", "config.refused", "config.loaded"], told
     loaded = [line["detail"]["digest"] for line in lines if line["event"] == "config.loaded"]
     assert {made[name]["config"] for name in made} == {loaded[0]}
+
+
+def test_a_sink_that_never_answers_holds_up_no_rotation(served: Lab, bao: Bao) -> None:  # noqa: F811
+    """It is optional: what it does not take stays in the ledger, and runs go on meanwhile."""
+    with socket.create_server(("127.0.0.1", 0)) as sink:  # takes connections, and says nothing
+        served.config["audit"] = {"url": f"http://127.0.0.1:{sink.getsockname()[1]}/"}
+        with running(served) as (_, url):
+            until(lambda: served.site.values() == {"a_v": "one"})
+            for value in ("two", "three", "four"):
+                bao.put("app/a", v=value)
+                with within(6):
+                    until(lambda: ask(url + "/-/sync?job=job", "POST", "generated-token")[0] == 202)
+                    until(lambda value=value: served.site.values() == {"a_v": value})
+    assert served.run("audit", "verify").code == 0
