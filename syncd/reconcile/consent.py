@@ -25,7 +25,7 @@ class Consent:
         self._look, self._planned, self._turn = look, planned, threading.Lock()
         self._read_at: float | None = None
         self._held: Mapping[str, Sequence[HeldAction]] = {}
-        self._any_rollback = False
+        self._rollbacks = planned.rollbacks
 
     def is_given(self, action: Action) -> bool:
         """Is the window still open, and does what allowed this one still stand?"""
@@ -34,7 +34,9 @@ class Consent:
         is_let_out = look.outside_window and (look.opens_for is None or look.opens_for(action))
         if not is_let_out and objection_to(action, look.job.windows, now):
             return False
-        if not self._is_still_decided(action):
+        self._look_again()
+        # A rollback, its end, or another one in its place: which of the actions it concerns is for a plan to tell.
+        if self._rollbacks != self._planned.rollbacks:
             return False
         moments = Times.of(now, look.runtime.target(look.target_name).site_time()).moments
         if not self._is_still_released(action, moments):
@@ -45,21 +47,11 @@ class Consent:
         given = (look.runtime.store.grants(look.site, moment).get(action.name) for moment in moments)
         return all(grant is not None and grant.remote_id == action.record.remote_id for grant in given)
 
-    def _is_still_decided(self, action: Action) -> bool:
-        """Is the secret still rolled back, or still not, as it was when the plan was made?"""
-        if isinstance(action, Delete) or action.desired.pin or (isinstance(action, Update) and action.describe_only):
-            return True
-        self._look_again()
-        store, ref = self._look.runtime.store, action.desired.ref
-        holds = self._any_rollback and store.rollback_of(ref.source, ref.path) is not None
-        return holds == action.desired.rolled_back
-
     def _is_still_released(self, action: Action, moments: Sequence[datetime]) -> bool:
         """What goes because people released it goes only as long as each release holds."""
         released = self._planned.released.get(action.name, ())
         if not released:
             return True
-        self._look_again()
         held = self._held.get(action.name, ())
         releases = Releases(actions=tuple(held), moments=tuple(moments))
         return all(any(item.batch == one.batch and releases.holds(item) for item in held) for one in released)
@@ -72,8 +64,7 @@ class Consent:
             held = defaultdict[str, list[HeldAction]](list)
             for item in store.held(look.site, look.job.name) if self._planned.released else ():
                 held[item.name].append(item)
-            # Few have any: then nothing is asked of each action.
-            self._any_rollback = bool(store.rollbacks(look.job.source) or store.rollbacks_by_secret())
+            self._rollbacks = look.rollbacks()
             self._held, self._read_at = held, time.monotonic()
 
     def agreement(self, action: Action) -> Mapping[str, str]:

@@ -53,7 +53,8 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
         failed = Outcome(action=action, error=error, remote_id=str(record.remote_id))
         end = replace(history_line(failed, row, line.at), outcome="sent by state forget")
         journal.write(log=[end], audit=AuditBatch(ends=(end_of(failed, row, runtime.clock()),)))
-        if isinstance(error, Interrupted):
+        # One that was sent before may have taken effect: then nobody knows.
+        if isinstance(error, Interrupted) and not error.maybe_done:
             _see_that_it_may_go(runtime, record, names)
         raise
     finally:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from syncd.domain import Action, Finding, FindingKind, KnownId, OpenProblem, Plan, Record, RemoteSecret
 from syncd.domain.audit import handed_over_entry, taken_back_entry
-from syncd.domain.decisions import HeldAction
+from syncd.domain.decisions import HeldAction, Rollback
 from syncd.domain.job import Job
 from syncd.domain.ports import NO_AUDIT, AuditBatch, Journal, Target
 from syncd.errors import ConfigError
@@ -45,6 +45,8 @@ class PlannedPass:
     """What waits for a release, in its batches."""
     released: Mapping[str, tuple[HeldAction, ...]] = field(default_factory=dict)
     """What goes because a person released it, by name: one release for each cause that held it."""
+    rollbacks: tuple[Mapping[str, Rollback], Mapping[tuple[str, str], Rollback]] = field(default=({}, {}))
+    """What was rolled back when the look began: by path of the job's source, and by secret."""
     noticed: tuple[Finding, ...] = ()
     """What was taken back by its mark, or follows from another key of the site."""
 
@@ -81,6 +83,8 @@ class Look:
         """
         runtime, job = self.runtime, self.job
         target = runtime.target(self.target_name)
+        # Before anything is seen: what is decided from here on makes another plan.
+        rollbacks = self.rollbacks()
         source = SourceObserver(job.rules, runtime.access_to(job, journal), cache, self.hinted_paths)
         source.observe()
         remote = self._listed(cache, target)
@@ -131,8 +135,14 @@ class Look:
             waits_for_settled_names=resolver.waits_for_settled_names,
             waiting=resolution.waiting,
             released={name: tuple(actions) for name, actions in released.items()},
+            rollbacks=rollbacks,
             noticed=noticed,
         )
+
+    def rollbacks(self) -> tuple[Mapping[str, Rollback], Mapping[tuple[str, str], Rollback]]:
+        """What is rolled back at this moment. Raises `LedgerError`."""
+        store = self.runtime.store
+        return store.rollbacks(self.job.source), store.rollbacks_by_secret()
 
     def _recovered(
         self,

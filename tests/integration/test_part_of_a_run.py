@@ -125,7 +125,13 @@ def by_a_rollback_that_fails(lab: Lab, bao: Bao) -> None:
     lab.wix.faults.clear()
 
 
-PARTS = [by_rollback, by_its_end, by_a_kept_plan, by_a_rollback_that_fails]
+def by_a_rollback_that_cannot_look(lab: Lab, bao: Bao) -> None:
+    lab.wix.fault("503", "GET", times=1000)
+    assert lab.run("rollback", "s5_v", "--reason", "leaked").code == 5
+    lab.wix.faults.clear()
+
+
+PARTS = [by_rollback, by_its_end, by_a_kept_plan, by_a_rollback_that_fails, by_a_rollback_that_cannot_look]
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
@@ -157,7 +163,8 @@ def test_a_rollback_leaves_a_name_that_passes_on_to_its_window(job: Lab, bao: Ba
     job.config["jobs"]["job"]["secrets"][1]["field"] = "w"
     day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[(datetime.now(UTC) + timedelta(days=3)).weekday()]
     job.config["jobs"]["job"]["windows"] = {"allow": [f"{day} 01:00-02:00 UTC"]}
-    assert job.run("rollback", "KEEP", "--reason", "leaked").code == 1
+    done = job.run("rollback", "KEEP", "--reason", "leaked")
+    assert done.code == 1 and "not part of what this command sends" in done.out
     assert job.site.values()["KEEP"] == "v1" and job.site.values()["PASSED"] == "v2"
 
 
@@ -183,6 +190,20 @@ def test_a_rollback_leaves_what_somebody_changed_to_its_window(job: Lab, bao: Ba
     before = job.site.secrets[secret_id]
     job.run("rollback", "KEEP", "--reason", "leaked")
     assert job.site.values()["KEEP"] == "1" and job.site.secrets[secret_id] == before
+
+
+def test_a_rollback_of_what_is_rolled_back_undoes_no_change_by_hand(job: Lab, bao: Bao) -> None:
+    """It brings no other version, and so what somebody did since waits for the window."""
+    bao.put("app/s0", v="2")
+    assert job.run("sync").code == 0
+    job.config["jobs"]["job"]["windows"] = {"allow": closed()}
+    assert job.run("rollback", "s0_v", "--to", "1", "--reason", "leaked").code == 0
+    secret_id = job.ids()["s0_v"]
+    job.site.update(secret_id, {"value": "theirs"})
+    changed = job.site.secrets[secret_id]
+    job.site.secrets[secret_id] = replace(changed, updated=changed.updated + timedelta(seconds=30))
+    job.run("rollback", "s0_v", "--to", "1", "--reason", "leaked again")
+    assert job.site.values()["s0_v"] == "theirs"
 
 
 def test_new_names_of_a_rollback_keep_to_the_window_while_they_wait(job: Lab, bao: Bao) -> None:
@@ -326,3 +347,39 @@ def test_what_waits_for_the_rate_limit_hears_of_a_rollback(
     ledger.close()
     undone = [value for value in lab.site.values().values() if value == ("first" if decision == "ended" else "third")]
     assert len(undone) <= 4, lab.site.values()
+
+
+def test_a_name_passes_to_nobody_once_what_had_it_is_taken_back(
+    lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its fields were left out by mistake, another path has them, and a person rolls it back while the rest waits."""
+    lab.vault(bao)
+    fields, key = [f"f{number}" for number in range(9)], ("vault", f"{bao.mount}/app/a")
+    bao.put("app/a", keep="1", **dict.fromkeys(fields, "of a"))
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{field}"}, **DELETING)
+    assert lab.run("sync").code == 0
+    bao.put("app/a", keep="2", **dict.fromkeys(fields, "of a"))
+    assert lab.run("sync").code == 0
+    assert lab.run("rollback", f"vault:{key[1]}", "--reason", "to be kept for later").code == 0
+    ledger = Ledger(sqlite_engine(lab.state), "another process", lab.state)
+    rollback = ledger.decisions.rollbacks()[key]
+    assert lab.run("rollback", f"vault:{key[1]}", "--end", "--reason", "for now").code == 0
+    bao.put("app/a", keep="3")
+    bao.put("app/b", **dict.fromkeys(fields, "of b"))
+    lab.config["targets"]["shop"]["rate_limit"] = "3/3s"
+    lab.run("schema")  # writes the configuration
+    site_update, decided = Site.update, list[bool]()
+
+    def update(self: Site, secret_id: str, body: dict[str, object]) -> dict[str, object]:
+        answer = site_update(self, secret_id, body)
+        if not decided:
+            decided.append(True)
+            ledger.decisions.roll_back([rollback], [], [])
+        return answer
+
+    monkeypatch.setattr(Site, "update", update)
+    monkeypatch.setattr("syncd.reconcile.consent.FRESH", 0.0)  # it is heard at once
+    with App(load(lab.config_file)) as app:
+        one_cycle(app)
+    ledger.close()
+    assert 1 <= list(lab.site.values().values()).count("of b") <= 4, lab.site.values()

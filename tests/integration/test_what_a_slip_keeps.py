@@ -91,7 +91,6 @@ SLIPS = [
 ]
 
 
-@pytest.mark.sweep
 @pytest.mark.parametrize("job", ["one", "two"])
 @pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: slip.__name__)
 def test_a_slip_keeps_the_old_name_and_says_so(
