@@ -130,7 +130,7 @@ class App:
     def note_in_force(self) -> None:
         """Write into the audit trail that this configuration counts now, if it is another than the last."""
         settings = self.settings
-        keep, sink = format_duration(settings.audit.keep), settings.audit.sink
+        keep, sink = format_duration(settings.audit.keep), settings.audit.shown_sink
         # The trail has to answer who could release at some time: names and rights, and nothing of the tokens.
         server = settings.server
         may: dict[str, Any] = {item.name: list(item.may) for item in server.tokens} if server else {}

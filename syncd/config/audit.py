@@ -16,7 +16,7 @@ from syncd.transport.addresses import is_loopback
 def _address(text: str) -> str:
     try:
         parts = urlsplit(text)
-        # The URL names the sink's cursor in the ledger, and is shown: no password in it.
+        # The URL names the sink's cursor in the ledger: no password in it.
         whole = bool(parts.hostname) and parts.username is None and (parts.port is None or parts.port > 0)
         # Lines name secrets and people: in the clear they stay on this machine.
         whole = whole and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(text)))
@@ -65,3 +65,11 @@ class Audit(Strict):
         if self.file is not None:
             return f"file {self.file}"
         return f"url {self.url}" if self.url else None
+
+    @property
+    def shown_sink(self) -> str | None:
+        """The sink for people and the trail: of a URL its origin, because services take a token in path or query."""
+        if self.url is None:
+            return self.sink
+        parts = urlsplit(self.url)
+        return f"url {parts.scheme}://{parts.netloc}"

@@ -112,7 +112,8 @@ def _logging(app: App) -> dict[str, Any]:
     sink = app.settings.audit.sink
     # Without a sink nothing waits to be shipped: a count would look like a failure of logging.
     waiting = app.ledger.audit.unshipped_count(sink) if sink else 0
-    return {"sink": sink or "none configured", "lines not shipped": waiting, "required": app.settings.audit.required}
+    shown = app.settings.audit.shown_sink or "none configured"
+    return {"sink": shown, "lines not shipped": waiting, "required": app.settings.audit.required}
 
 
 def _ages(app: App, report: Report) -> dict[str, Any]:

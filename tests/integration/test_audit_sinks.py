@@ -292,3 +292,17 @@ def test_lines_are_appended_to_lines_alone(job: Lab, what: str) -> None:
         return
     assert sink.read_bytes() == held[what]
     assert "holds something else than audit lines" in done.err and done.code == 0
+
+
+@pytest.mark.parametrize("place", ["/ingest/{}", "/ingest?token={}", "/{}/x?y=1"])
+def test_a_token_in_a_sinks_address_is_shown_nowhere(lab: Lab, bao: Bao, place: str) -> None:
+    """Services take theirs in the path or the query; of the address the trail and the report have the origin."""
+    token = secrets.token_urlsafe(24)
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    lab.config["audit"] = {"url": f"http://127.0.0.1:9{place.format(token)}"}
+    done = lab.run("sync")
+    told = [done, *(lab.run(*words) for words in (["audit", "export"], ["report", "--evidence", "1h.."], ["check"]))]
+    assert done.code == 0 and "url http://127.0.0.1:9" in told[1].out
+    assert not any(token in one.out + one.err for one in told)

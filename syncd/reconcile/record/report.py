@@ -66,7 +66,7 @@ def not_carried_out(plan: Plan, todo: Plan, applied: ApplyResult, interruption: 
                 action,
                 why
                 if action.name in chosen
-                else "not part of what this command sends; the next cycle, or `syncd sync`, sends it",
+                else "not part of what this command sends; it goes with the next run that may send it",
             )
             for action in plan.actions
             if action.name not in ended
