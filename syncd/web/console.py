@@ -219,7 +219,7 @@ class Console:
             again["fields"] = {key: value for key, value in form.items() if key not in {*AGAIN, "csrf"}}
             more |= {"again": again}
             return page("message.html", who, request, status_of(error), title="That was not done", **more)
-        back, title = _page_of(request.url.path, form), ASKED.get(request.url.path, "Done")
+        back, title = _page_of(request.url.path, form), _title_of(request.url.path, said)
         if "read" not in who.may:
             return page("message.html", who, request, title=title, said=said, back=back)
         self._done.put(who, title, said, back)
@@ -287,9 +287,14 @@ class Console:
         return answer
 
 
-ASKED = {"/sync": "Asked to run"}
-"""What a form comes to that is done by a cycle: it may rest, and the page says so."""
 PAGE_TOO_LARGE = Response("too large\n", 413, media_type="text/plain")
+
+
+def _title_of(deed: str, said: str) -> str:
+    """What a form came to, in a word: what is done by a cycle may wait for its schedule, a pause or a window."""
+    if deed != "/sync":
+        return "Done"
+    return "Asked to run" if said.endswith(" runs now") else "It waits"
 
 
 def headline(data: Mapping[str, Any], needs: int) -> str:

@@ -263,6 +263,20 @@ def test_who_is_logged_out_meanwhile_is_told_so(world: World, deed: str, form: d
 
 
 @pytest.mark.browser
+def test_a_job_that_rests_is_not_told_as_run(world: World) -> None:
+    one = Client(world.url)
+    one.log_in(world.tokens["alice"])
+    for deed, form, title in (
+        ("/sync", {"job": "payments"}, "Asked to run"),
+        ("/pause", {"scope": "job", "name": "payments", "reason": "x"}, "Done"),
+        ("/sync", {"job": "payments"}, "It waits"),
+        ("/resume", {"scope": "job", "name": "payments"}, "Done"),
+    ):
+        text = one.ask("POST", deed, {**form, "csrf": one.csrf()})[1]
+        assert f"<h1>{title}</h1>" in text, text
+
+
+@pytest.mark.browser
 def test_the_page_of_what_never_came_names_each_site(world: World) -> None:
     one = Client(world.url)
     one.log_in(world.tokens["reader"])
