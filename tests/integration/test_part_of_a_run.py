@@ -305,6 +305,23 @@ def test_what_waits_for_the_rate_limit_needs_its_consent_until_it_goes(lab: Lab,
     assert lab.run("audit", "verify").code == 0
 
 
+def cycle_with_a_decision(lab: Lab, decide: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One cycle, in which somebody decides while the site takes the first update; it is heard at once."""
+    site_update, decided = Site.update, list[bool]()
+
+    def update(self: Site, secret_id: str, body: dict[str, object]) -> dict[str, object]:
+        answer = site_update(self, secret_id, body)
+        if not decided:
+            decided.append(True)
+            decide()
+        return answer
+
+    monkeypatch.setattr(Site, "update", update)
+    monkeypatch.setattr("syncd.reconcile.consent.FRESH", 0.0)
+    with App(load(lab.config_file)) as app:
+        one_cycle(app)
+
+
 @pytest.mark.parametrize("decision", ["ended", "taken back"])
 def test_what_waits_for_the_rate_limit_hears_of_a_rollback(
     lab: Lab, bao: Bao, decision: str, monkeypatch: pytest.MonkeyPatch
@@ -328,22 +345,9 @@ def test_what_waits_for_the_rate_limit_hears_of_a_rollback(
     lab.wix.faults.clear()
     lab.config["targets"]["shop"]["rate_limit"] = "3/3s"
     lab.run("schema")  # writes the configuration
-    site_update, decided = Site.update, list[bool]()
-
-    def update(self: Site, secret_id: str, body: dict[str, object]) -> dict[str, object]:
-        answer = site_update(self, secret_id, body)
-        if not decided:
-            decided.append(True)
-            if decision == "ended":
-                ledger.decisions.end_rollbacks([key], [])
-            else:
-                ledger.decisions.roll_back([rollback], [], [])
-        return answer
-
-    monkeypatch.setattr(Site, "update", update)
-    monkeypatch.setattr("syncd.reconcile.consent.FRESH", 0.0)  # it is heard at once
-    with App(load(lab.config_file)) as app:
-        one_cycle(app)
+    decisions = ledger.decisions
+    end, again = lambda: decisions.end_rollbacks([key], []), lambda: decisions.roll_back([rollback], [], [])
+    cycle_with_a_decision(lab, end if decision == "ended" else again, monkeypatch)
     ledger.close()
     undone = [value for value in lab.site.values().values() if value == ("first" if decision == "ended" else "third")]
     assert len(undone) <= 4, lab.site.values()
@@ -368,18 +372,6 @@ def test_a_name_passes_to_nobody_once_what_had_it_is_taken_back(
     bao.put("app/b", **dict.fromkeys(fields, "of b"))
     lab.config["targets"]["shop"]["rate_limit"] = "3/3s"
     lab.run("schema")  # writes the configuration
-    site_update, decided = Site.update, list[bool]()
-
-    def update(self: Site, secret_id: str, body: dict[str, object]) -> dict[str, object]:
-        answer = site_update(self, secret_id, body)
-        if not decided:
-            decided.append(True)
-            ledger.decisions.roll_back([rollback], [], [])
-        return answer
-
-    monkeypatch.setattr(Site, "update", update)
-    monkeypatch.setattr("syncd.reconcile.consent.FRESH", 0.0)  # it is heard at once
-    with App(load(lab.config_file)) as app:
-        one_cycle(app)
+    cycle_with_a_decision(lab, lambda: ledger.decisions.roll_back([rollback], [], []), monkeypatch)
     ledger.close()
     assert 1 <= list(lab.site.values().values()).count("of b") <= 4, lab.site.values()

@@ -10,7 +10,8 @@ from syncd.bootstrap import after_run
 from syncd.bootstrap.after_run import AfterRun
 
 
-def test_a_step_that_is_stuck_holds_up_nobody() -> None:
+def with_a_slow_step() -> tuple[AfterRun, threading.Event, threading.Event, list[int]]:
+    """It has begun. Returns: with it, what ends all, what lets it go on, and its calls."""
     after, goes_on, begun, calls = (
         AfterRun(ended := threading.Event()),
         threading.Event(),
@@ -26,6 +27,11 @@ def test_a_step_that_is_stuck_holds_up_nobody() -> None:
     after.append(slow)
     after.soon()
     assert begun.wait(10)
+    return after, ended, goes_on, calls
+
+
+def test_a_step_that_is_stuck_holds_up_nobody() -> None:
+    after, ended, goes_on, calls = with_a_slow_step()
     for _ in range(50):
         after.soon()
     goes_on.set()
@@ -36,21 +42,7 @@ def test_a_step_that_is_stuck_holds_up_nobody() -> None:
 
 def test_the_end_waits_for_no_step_that_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(after_run, "LAST_SECONDS", 0.05)
-    after, goes_on, begun, calls = (
-        AfterRun(ended := threading.Event()),
-        threading.Event(),
-        threading.Event(),
-        list[int](),
-    )
-
-    def slow() -> None:
-        calls.append(1)
-        begun.set()
-        goes_on.wait(10)
-
-    after.append(slow)
-    after.soon()
-    assert begun.wait(10)
+    after, ended, goes_on, calls = with_a_slow_step()
     ended.set()
     after.end()
     assert calls == [1]
