@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -73,6 +74,14 @@ class HeldAction:
     def is_released(self, now: datetime) -> bool:
         """May it go at this moment? A release from the future was given by a wrong clock, and counts for nothing."""
         return self.released_at is not None and -TOLERANCE <= now - self.released_at < RELEASED_FOR
+
+
+def by_name(actions: Iterable[HeldAction]) -> dict[str, tuple[HeldAction, ...]]:
+    """The actions of each secret: one for each cause that holds it."""
+    found = defaultdict[str, list[HeldAction]](list)
+    for action in actions:
+        found[action.name].append(action)
+    return {name: tuple(same) for name, same in found.items()}
 
 
 def batched(waiting: Iterable[HeldAction], known: Iterable[HeldAction], now: datetime) -> tuple[HeldAction, ...]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from syncd.domain import ADOPTING, Action, Create, Delete, Reason, Update
-from syncd.domain.decisions import HeldAction
+from syncd.domain.decisions import HeldAction, by_name
 from syncd.reconcile.plan.pass_context import Times
 from syncd.reconcile.planned_pass import Look, PlannedPass
 from syncd.reconcile.rules.gate import Releases, objection_to
@@ -61,9 +60,7 @@ class Consent:
         with self._turn:
             if self._read_at is not None and time.monotonic() - self._read_at < FRESH:
                 return
-            held = defaultdict[str, list[HeldAction]](list)
-            for item in store.held(look.site, look.job.name) if self._planned.released else ():
-                held[item.name].append(item)
+            held = by_name(store.held(look.site, look.job.name) if self._planned.released else ())
             self._rollbacks = look.rollbacks()
             self._held, self._read_at = held, time.monotonic()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from datetime import timedelta
 
 from syncd.domain import Action, Finding, FindingKind, KnownId, OpenProblem, Plan, Record, RemoteSecret
 from syncd.domain.audit import handed_over_entry, taken_back_entry
-from syncd.domain.decisions import HeldAction, Rollback
+from syncd.domain.decisions import HeldAction, Rollback, by_name
 from syncd.domain.job import Job
 from syncd.domain.ports import NO_AUDIT, AuditBatch, Journal, Target
 from syncd.errors import ConfigError
@@ -121,9 +120,6 @@ class Look:
         # Outcomes alone, never values: the next cycle need not read them again.
         if resolver.fresh_facts:
             journal.facts(resolver.fresh_facts)
-        released = defaultdict[str, list[HeldAction]](list)
-        for action in resolution.released:
-            released[action.name].append(action)
         return PlannedPass(
             plan=resolution.plan,
             records=observed.records,
@@ -134,7 +130,7 @@ class Look:
             postponed=resolver.postponed,
             waits_for_settled_names=resolver.waits_for_settled_names,
             waiting=resolution.waiting,
-            released={name: tuple(actions) for name, actions in released.items()},
+            released=by_name(resolution.released),
             rollbacks=rollbacks,
             noticed=noticed,
         )

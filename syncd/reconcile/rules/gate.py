@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -24,7 +23,7 @@ from syncd.domain import (
     verb_of,
     version_label,
 )
-from syncd.domain.decisions import HeldAction
+from syncd.domain.decisions import HeldAction, by_name
 from syncd.domain.governance import Hit, Then
 from syncd.domain.windows import Windows
 
@@ -43,15 +42,12 @@ class Releases:
     def allows(self, wanted: HeldAction, *, finishing: bool) -> bool:
         """Is this very action released at this moment? `finishing`: see `HeldAction.covers`."""
         # By name: of thousands that are released each is asked once.
-        same = self._by_name.get(wanted.name, ())
+        same = self._named.get(wanted.name, ())
         return any(self.holds(item) and item.covers(wanted, finishing=finishing) for item in same)
 
     @cached_property
-    def _by_name(self) -> Mapping[str, Sequence[HeldAction]]:
-        found = defaultdict[str, list[HeldAction]](list)
-        for item in self.actions:
-            found[item.name].append(item)
-        return found
+    def _named(self) -> Mapping[str, tuple[HeldAction, ...]]:
+        return by_name(self.actions)
 
     def holds(self, item: HeldAction) -> bool:
         """Was it released, and not too long ago, whatever clock is asked?"""
