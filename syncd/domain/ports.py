@@ -283,8 +283,8 @@ class StateStore(Protocol):
     def rollback_of(self, source: str, path: str) -> Rollback | None:
         """What holds a path: its own rollback, else one of the same secret by another name or spelling."""
 
-    def arrived(self, remote_id: str, name: str, ref: SecretRef, version: str) -> bool:
-        """Did the secret with this id ever get this very version (a token) of this reference?"""
+    def arrived(self, remote_id: str, name: str, refs: Collection[SecretRef], version: str) -> bool:
+        """Did the secret with this id ever get this very version (a token) of any of these references?"""
 
     def aliases(self, site: str) -> frozenset[str]:
         """Other keys that the site was known under."""

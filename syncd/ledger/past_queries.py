@@ -136,8 +136,8 @@ class PastQueries(RecordQueries):
         same = (item for item in found if name_in(item) == name and self.mount_id(source, item) == mount_id)
         return frozenset({path, *same})
 
-    def arrived(self, remote_id: str, name: str, ref: SecretRef, version: str) -> bool:
-        """Did the secret with this id ever get this very version (a token) of this reference?
+    def arrived(self, remote_id: str, name: str, refs: Collection[SecretRef], version: str) -> bool:
+        """Did the secret with this id ever get this very version (a token)? `refs`: whatever its reference is called.
 
         The history knows versions as tokens, which no later version of the same number has; the trail knows
         references. What neither remembers any more counts as never.
@@ -148,7 +148,7 @@ class PastQueries(RecordQueries):
             return False
         lines = self.audit.lines(Filter(name=name, event="secret.*"))
         known = ((line["remote_id"], line["ref"], line["to"]) for line in lines if line["outcome"] == "done")
-        return (remote_id, str(ref), label) in known
+        return not {(remote_id, str(ref), label) for ref in refs}.isdisjoint(known)
 
     def aliases(self, site: str) -> frozenset[str]:
         """Other keys that the site was known under."""

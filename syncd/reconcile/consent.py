@@ -1,4 +1,4 @@
-"""What allows an action, asked again in the moment of the deed: the window, a release, a grant, a rollback."""
+"""What allows an action, asked again in the moment of the deed: window, release, grant, rollback, source."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Consent:
         look = self._look
         now = look.runtime.clock()
         is_let_out = look.outside_window and (look.opens_for is None or look.opens_for(action))
-        if not is_let_out and objection_to(action, look.job.windows, now):
+        if not is_let_out and objection_to(action, look.job.windows, now, look.runtime.is_one_secret):
             return False
         self._look_again()
         # A rollback, its end, or another one in its place: which of the actions it concerns is for a plan to tell.
@@ -40,6 +40,9 @@ class Consent:
         moments = Times.of(now, look.runtime.target(look.target_name).site_time()).moments
         if not self._is_still_released(action, moments):
             return False
+        # It waits on a picture that grows old, and its source may have it again by now.
+        if isinstance(action, Delete):
+            return self._planned.is_still_due(action)
         if not (isinstance(action, Update) and action.reason in ADOPTING) or look.job.policies.adopt:
             return True
         # A person may have taken the grant back since the plan was made, and it was given for one id alone.
@@ -69,7 +72,8 @@ class Consent:
         if released := self._planned.released.get(action.name):
             people = dict.fromkeys(one.released_by or "" for one in released)
             return {"batch": ", ".join(one.batch for one in released), "released_by": ", ".join(people)}
-        if isinstance(action, Update) and action.reason is Reason.ROLLED_BACK:
+        brings_it = isinstance(action, Update) and action.reason in {Reason.ROLLED_BACK, Reason.MOVED}
+        if isinstance(action, Update) and brings_it and action.desired.rolled_back:
             rollback = self._look.runtime.store.rollback_of(self._look.job.source, action.desired.ref.path)
             return {"rolled_back_by": rollback.by, "because": rollback.reason} if rollback else {}
         return {}

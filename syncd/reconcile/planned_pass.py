@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from syncd.domain import Action, Finding, FindingKind, KnownId, OpenProblem, Plan, Record, RemoteSecret
+from syncd.domain import Action, Delete, Finding, FindingKind, KnownId, OpenProblem, Plan, Record, RemoteSecret
 from syncd.domain.audit import handed_over_entry, taken_back_entry
 from syncd.domain.decisions import HeldAction, Rollback, by_name
 from syncd.domain.job import Job
@@ -46,6 +46,8 @@ class PlannedPass:
     """What goes because a person released it, by name: one release for each cause that held it."""
     rollbacks: tuple[Mapping[str, Rollback], Mapping[tuple[str, str], Rollback]] = field(default=({}, {}))
     """What was rolled back when the look began: by path of the job's source, and by secret."""
+    is_still_due: Callable[[Delete], bool] = lambda _action: True
+    """Asked of a deletion that waits for its place in the rate limit. Raises `LedgerError`."""
     noticed: tuple[Finding, ...] = ()
     """What was taken back by its mark, or follows from another key of the site."""
 
@@ -132,6 +134,7 @@ class Look:
             waiting=resolution.waiting,
             released=by_name(resolution.released),
             rollbacks=rollbacks,
+            is_still_due=resolver.is_still_due,
             noticed=noticed,
         )
 

@@ -77,13 +77,17 @@ def taken_paths(runtime: Runtime, records: Iterable[Record], paths: Iterable[tup
 
 
 def _of_path(runtime: Runtime, source: str, path: str, rows: tuple[Record, ...]) -> Taken:
-    configured = {job.source for job in runtime.jobs.values()}
-    for job in runtime.jobs.values():
-        # A name that no configuration has any more: its secrets are read by the name that their job has for it now.
-        is_renamed = source not in configured and job.name in {row.job for row in rows}
-        for rule in job.rules:
-            if (job.source == source or is_renamed) and not rule.pin and selects_path(rule, path):
-                return Taken(source=job.source, path=path, records=rows, job=job, rule=rule)
+    """The rule that reads the very secret now, by whatever name and spelling its job has for it."""
+    read = reach_of(runtime, rows, [(source, path)]).read
+    # A job that has rows of it, or reads it by the name that was given, goes before another one that reads it as well.
+    owners = {row.job for row in rows}
+    for job in sorted(
+        (runtime.jobs[name] for name in read), key=lambda job: (job.source != source, job.name not in owners)
+    ):
+        called = sorted(read[job.name], key=lambda text: (text != path, text))
+        for text in called:
+            if rule := next((rule for rule in job.rules if not rule.pin and selects_path(rule, text)), None):
+                return Taken(source=job.source, path=text, records=rows, job=job, rule=rule)
     raise ConfigError(f"no rule of a job takes {path} any more", hint="a rollback needs one that reads it")
 
 

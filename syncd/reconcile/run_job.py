@@ -10,15 +10,14 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 
-from syncd.domain import Action, Delete, Plan, SyncReport, Update, version_label
+from syncd.domain import Action, Delete, Plan, SyncReport
 from syncd.domain.allowance import DeletionAllowance
 from syncd.domain.job import Job
-from syncd.domain.plan import ADOPTING
 from syncd.errors import LedgerBusy, LedgerError
 from syncd.reconcile.cycle import Cycle
 from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.planned_pass import Look, PlannedPass
-from syncd.reconcile.rules.gate import objection_to
+from syncd.reconcile.rules.gate import is_of_a_rollback, objection_to
 from syncd.reconcile.runtime import Runtime
 
 MOST_SITES = 64
@@ -54,11 +53,14 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
     """
     telling = threading.Lock()
 
-    def is_open(action: Action) -> bool:
-        return not objection_to(action, job.windows, runtime.clock())
+    def is_decided(action: Action) -> bool:
+        return is_of_a_rollback(action, runtime.is_one_secret)
+
+    def may_go(action: Action) -> bool:
+        return is_decided(action) or not objection_to(action, job.windows, runtime.clock(), runtime.is_one_secret)
 
     is_part = run.only_paths is not None
-    choose = partial(only_from, run.only_paths or frozenset(), is_open) if is_part else None
+    choose = partial(only_from, run.only_paths or frozenset(), may_go) if is_part else None
     in_turn: dict[str, list[str]] = {}
     for name in job.targets:
         # A total of allowed deletions can only be counted down one site after the other.
@@ -74,7 +76,7 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
                 holder=run.holder,
                 hinted_paths=run.hinted_paths,
                 outside_window=run.outside_window,
-                opens_for=is_of_a_rollback if is_part else None,
+                opens_for=is_decided if is_part else None,
             )
             report = Cycle(look, allowed_deletes=run.allowance.left_on(name)).run(
                 run.cache, wait=run.wait, choose=choose
@@ -102,29 +104,15 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
     return sorted(reports, key=lambda report: job.targets.index(report.target))
 
 
-def only_from(paths: Container[str], is_open: Callable[[Action], bool], planned: PlannedPass) -> Plan:
+def only_from(paths: Container[str], may_go: Callable[[Action], bool], planned: PlannedPass) -> Plan:
     """What of a plan comes from these paths, without deletions.
 
-    `is_open`: does the job's window let an action go? A new name, or one that passes on, waits for it all the same.
+    `may_go`: does it bring the version that was decided on, or is the job's window open for it? A new name, or one that
+    passes on, waits for that all the same.
     """
     chosen = [
         action
         for action in planned.plan.actions
-        if not isinstance(action, Delete) and action.desired.ref.path in paths
-        if is_of_a_rollback(action) or is_open(action)
+        if not isinstance(action, Delete) and action.desired.ref.path in paths and may_go(action)
     ]
     return replace(planned.plan, actions=tuple(chosen))
-
-
-def is_of_a_rollback(action: Action) -> bool:
-    """Does it give a name another version of the very secret that has it, as a rollback and its end do?
-
-    A rule's own pin is left alone by both, and what somebody changed at Wix is no other version.
-    """
-    if not isinstance(action, Update) or action.reason in ADOPTING or action.desired.pin:
-        return False
-    record, desired = action.record, action.desired
-    # In whatever form: a template makes it of the whole path. Another field of it is another secret.
-    ref = record.ref if desired.ref.field is not None else replace(record.ref, field=None)
-    is_same = (record.name, ref, record.pin) == (desired.name, desired.ref, desired.pin)
-    return is_same and (record.unverified or version_label(record.version) != version_label(desired.version))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from syncd.domain import Rule, Snapshot
+from syncd.domain import Rule, SecretRef, Snapshot
 from syncd.domain.decisions import Labels
 from syncd.domain.governance import GovernanceRule
 from syncd.domain.job import Job
@@ -104,6 +104,16 @@ class Runtime:
         others = [job for job in self.jobs.values() if job.source == asking.source and job.name != asking.name]
         taking = [job.name for job in others if any(selects_path(rule, path) for path in paths for rule in job.rules)]
         return [asking.name, *taking]
+
+    def is_one_secret(self, one: SecretRef, other: SecretRef) -> bool:
+        """Do both mean one secret, by whatever name of its source and in whichever spelling? Their fields may differ.
+
+        Where a place was never learnt, only the same words mean it. Raises `LedgerError`.
+        """
+        if (one.source, one.path) == (other.source, other.path):
+            return True
+        first, second = (self.store.secret_at(ref.source, ref.path) for ref in (one, other))
+        return first is not None and first == second
 
     def naming(self, job: str, profile: str) -> Naming:
         """For whom a job's names are made. `profile`: which names the site takes."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from syncd import __version__
-from syncd.domain import STATUSES, Delete, Finding, FindingKind, Outcome, Reason, SyncReport, Update
+from syncd.domain import STATUSES, Delete, Finding, FindingKind, Outcome, SyncReport, Update
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +193,7 @@ class Metrics:
         # No value was sent, so none arrived late.
         if isinstance(action, Delete) or (isinstance(action, Update) and action.describe_only):
             return
-        if isinstance(action, Update) and action.reason is Reason.ROLLED_BACK:
+        if action.desired.rolled_back:
             return  # an older version, on purpose: its age is no delay
         if outcome.error is None and outcome.at and action.desired.updated_at:
             age = (outcome.at - action.desired.updated_at).total_seconds()

@@ -67,14 +67,17 @@ class Governing:
             releases=self._releases,
             windows=Windows() if self._context.observed.outside_window else self._context.job.windows,
             now=self._context.times.now,
+            is_one_secret=self._context.runtime.is_one_secret,
             rolled_back=self._rolled_back_names(),
             had_before=self._had_before,
         )
         return gate.passed(plan)
 
     def _had_before(self, action: Update) -> bool:
-        desired, remote_id = action.desired, action.record.remote_id or ""
-        return self._context.runtime.store.arrived(remote_id, action.name, desired.ref, desired.version)
+        runtime, desired, had = self._context.runtime, action.desired, action.record.ref
+        is_same = had.field == desired.ref.field and runtime.is_one_secret(had, desired.ref)
+        refs = {desired.ref, had} if is_same else {desired.ref}
+        return runtime.store.arrived(action.record.remote_id or "", action.name, refs, desired.version)
 
     def _hits_of(self, action: Action) -> tuple[Hit, ...]:
         if not self._context.runtime.rules:

@@ -22,6 +22,7 @@ from syncd.reconcile.plan.name_claims import Listed, Tags
 from syncd.reconcile.plan.pass_context import Observed, PassContext
 from syncd.reconcile.plan.planner import plan
 from syncd.reconcile.plan.same_secret import content_of, makes
+from syncd.reconcile.plan.second_look import SecondLook
 from syncd.reconcile.plan.site_claims import SiteClaims, claims_on_site
 from syncd.reconcile.plan.successors import Successors, unmade_of, wishes_of
 from syncd.reconcile.plan.unread import with_unread
@@ -48,6 +49,7 @@ class PlanResolver:
         self._presence = self._presences()
         self._transfers = self._transferred()
         self._confirmed = _Confirmed()
+        self._second_look: SecondLook | None = None
 
     @property
     def postponed(self) -> bool:
@@ -58,6 +60,10 @@ class PlanResolver:
     def waits_for_settled_names(self) -> bool:
         """Does anything wait for a name that this very plan may settle?"""
         return bool(self._transfers.blocked)
+
+    def is_still_due(self, action: Delete) -> bool:
+        """Asked of a deletion of this plan that waits: is it confirmed still? Raises `LedgerError`."""
+        return self._second_look is not None and self._second_look.is_due(action)
 
     @property
     def fresh_facts(self) -> Facts:
@@ -269,6 +275,7 @@ class PlanResolver:
         self._presence |= seen
         names = frozenset(action.name for action in deletes)
         self._confirmed = _Confirmed(names=names, wanted_elsewhere=wanted, objections=objections)
+        self._second_look = SecondLook(context, deletes, self._presence)
 
 
 def _has_its_value(action: Action) -> bool:

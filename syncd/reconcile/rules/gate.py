@@ -17,6 +17,7 @@ from syncd.domain import (
     Held,
     Plan,
     Reason,
+    SecretRef,
     Update,
     brings_another_value,
     puts_back,
@@ -27,6 +28,8 @@ from syncd.domain.decisions import HeldAction, by_name
 from syncd.domain.governance import Hit, Then
 from syncd.domain.windows import Windows
 
+SameSecret = Callable[[SecretRef, SecretRef], bool]
+"""Do two references mean one secret, by whatever name of its source and in whichever spelling?"""
 HitsOf = Callable[[Action], tuple[Hit, ...]]
 """The rules that what an action would leave at the site breaks."""
 
@@ -114,6 +117,7 @@ class Gate:
     releases: Releases
     windows: Windows
     now: datetime
+    is_one_secret: SameSecret
     rolled_back: Mapping[str, str]
     """Names whose source path a person rolled back, and in which words."""
     had_before: Callable[[Update], bool] = lambda _action: False
@@ -133,7 +137,7 @@ class Gate:
             elif holding := self._holding(action, hits):
                 held.append(holding)
             # Asked last: what needs a release is put before a person outside the window, too.
-            elif objection := objection_to(action, self.windows, self.now):
+            elif objection := objection_to(action, self.windows, self.now, self.is_one_secret):
                 findings += (_waiting(action, objection), *drift_behind(action))
             else:
                 kept.append(action)
@@ -180,25 +184,50 @@ def _is_judged(action: Action) -> bool:
     return not (isinstance(action, Update) and action.describe_only and action.reason not in ADOPTING)
 
 
-def objection_to(action: Action, windows: Windows, now: datetime) -> str:
+def objection_to(action: Action, windows: Windows, now: datetime, is_one_secret: SameSecret) -> str:
     """Why the job's windows keep an action back at this moment; empty if they do not."""
-    if isinstance(action, Update) and _takes_back(action):
+    if _takes_back(action, is_one_secret):
         return ""
     return windows.objection(type(action).__name__.lower(), now)
 
 
-def _takes_back(action: Update) -> bool:
+def _takes_back(action: Action, is_one_secret: SameSecret) -> bool:
     """Does it only give a site the older version of the very secret that is there?
 
     A version that somebody takes back may be a leaked one, so a site that lacks the older one does not wait for it. A
     name that the configuration gives to another secret by now, or another form of the value, does.
     """
-    record, desired = action.record, action.desired
-    is_of_rollback = action.reason is Reason.ROLLED_BACK or (
-        action.reason is Reason.UNVERIFIED and desired.rolled_back and bool(record.version)
+    if not isinstance(action, Update) or action.desired.ref.field != action.record.ref.field:
+        return False
+    brings_it = action.reason in {Reason.ROLLED_BACK, Reason.MOVED} or (
+        action.reason is Reason.UNVERIFIED and bool(action.record.version)
     )
-    is_same_secret = (record.name, record.ref, record.pin) == (desired.name, desired.ref, desired.pin)
-    return is_of_rollback and is_same_secret and version_label(record.version) != version_label(desired.version)
+    is_of_rollback = action.desired.rolled_back and brings_it
+    return is_of_rollback and _is_of_its_secret(action, is_one_secret) and _is_another_version(action)
+
+
+def is_of_a_rollback(action: Action, is_one_secret: SameSecret) -> bool:
+    """Does it give a name another version of the very secret that has it, as a rollback and its end do?
+
+    A rule's own pin is left alone by both, and what somebody changed at Wix is no other version.
+    """
+    if not isinstance(action, Update) or action.reason in ADOPTING or action.desired.pin:
+        return False
+    # In whatever form: a template makes it of the whole path. Another field of it is another secret.
+    if action.desired.ref.field not in {None, action.record.ref.field}:
+        return False
+    return _is_of_its_secret(action, is_one_secret) and (action.record.unverified or _is_another_version(action))
+
+
+def _is_of_its_secret(action: Update, is_one_secret: SameSecret) -> bool:
+    """Does it bring the name what comes from the secret that has it, whatever part or form of that?"""
+    record, desired = action.record, action.desired
+    same_words = (record.name, record.pin) == (desired.name, desired.pin)
+    return same_words and is_one_secret(record.ref, desired.ref)
+
+
+def _is_another_version(action: Update) -> bool:
+    return version_label(action.record.version) != version_label(action.desired.version)
 
 
 def _denied(action: Create | Update, hit: Hit) -> Iterator[Finding]:

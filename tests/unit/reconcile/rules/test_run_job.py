@@ -7,11 +7,20 @@ from dataclasses import replace
 import pytest
 
 from syncd.domain import Action, Create, Delete, DesiredSecret, FindingKind, Reason, Record, SecretRef, Update
-from syncd.reconcile.run_job import is_of_a_rollback
+from syncd.reconcile.rules.gate import is_of_a_rollback
 
 REF = SecretRef(source="vault", path="kv/app/x", field="v")
 RECORD = Record(site="s", name="X", target="t", job="job", ref=REF, version="kv2:3@x", remote_id="id")
 WANTED = DesiredSecret(name="X", ref=REF, version="kv2:1@x", description="", job="job")
+
+ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:kv/app/x-AbCdEf"
+
+
+def is_one(one: SecretRef, other: SecretRef) -> bool:
+    """`renamed` and `vault` lead to one place, and its secrets may be called by an ARN there."""
+    places = {"vault": "a", "renamed": "a"}
+    first, second = ((places.get(ref.source, ref.source), ref.path.replace(ARN, "kv/app/x")) for ref in (one, other))
+    return first == second
 
 
 def update(record: Record = RECORD, wanted: DesiredSecret = WANTED, reason: Reason = Reason.ROLLED_BACK) -> Update:
@@ -25,6 +34,11 @@ def update(record: Record = RECORD, wanted: DesiredSecret = WANTED, reason: Reas
         (update(reason=Reason.ROTATED), True),  # its end
         (update(replace(RECORD, unverified=True, version="kv2:1@x")), True),
         (update(wanted=replace(WANTED, ref=replace(REF, field=None))), True),  # in another form
+        (update(wanted=replace(WANTED, ref=replace(REF, source="renamed"))), True),
+        (update(wanted=replace(WANTED, ref=replace(REF, path=ARN))), True),
+        (update(replace(RECORD, ref=replace(REF, source="renamed", path=ARN)), reason=Reason.ROTATED), True),
+        (update(wanted=replace(WANTED, ref=replace(REF, source="renamed", field="w"))), False),
+        (update(replace(RECORD, version="kv2:1@x", ref=replace(REF, path=ARN))), False),
         (update(replace(RECORD, version="kv2:1@x")), False),  # a change by hand
         (update(replace(RECORD, pin="AWSPREVIOUS"), replace(WANTED, pin="AWSPREVIOUS")), False),
         (update(wanted=replace(WANTED, ref=replace(REF, field="w"))), False),
@@ -37,4 +51,4 @@ def update(record: Record = RECORD, wanted: DesiredSecret = WANTED, reason: Reas
     ],
 )
 def test_what_it_lets_out(action: Action, lets_out: bool) -> None:
-    assert is_of_a_rollback(action) is lets_out
+    assert is_of_a_rollback(action, is_one) is lets_out
