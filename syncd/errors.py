@@ -60,6 +60,7 @@ class SourceUnavailable(SourceError):
 
     `whole`: the whole source is meant, not one path, so the next path is not asked for. `stalled`: it used up a full
     timeout; only the next cycle asks again. `asks_to_wait`: it limits our rate; `retry_after`: seconds, if it said.
+    `too_large`: one answer holds more than is read of any.
     """
 
     retryable = True
@@ -71,12 +72,14 @@ class SourceUnavailable(SourceError):
         hint: str = "",
         whole: bool = False,
         stalled: bool = False,
+        too_large: bool = False,
         asks_to_wait: bool = False,
         retry_after: float = 0.0,
     ) -> None:
         super().__init__(message, hint=hint)
         self.whole = whole
         self.stalled = stalled
+        self.too_large = too_large
         self.asks_to_wait = asks_to_wait
         self.retry_after = retry_after
 

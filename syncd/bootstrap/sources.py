@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syncd.bootstrap.credentials import proxy_of, reader
 from syncd.config.fields import Credential
 from syncd.config.settings import AwsSettings, CertAuth, VaultSettings
+from syncd.domain import SecretValue
 from syncd.domain.ports import Clock, Queue, Source
 from syncd.errors import ConfigError
 from syncd.transport.addresses import see_certificates, see_key_pair
@@ -130,4 +133,27 @@ def _login(name: str, auth: Any) -> Login:
         settings=plain,
         credentials=credentials,
         wrapped=getattr(auth, "wrapped", False),
+        identity=_identity(auth),
     )
+
+
+def _identity(auth: Any) -> Callable[[], SecretValue[str]] | None:
+    """What a login goes by that has no credential of its own, as it is now: another one is tried at once."""
+    if isinstance(auth, CertAuth):
+        return lambda: SecretValue(_digest_of(auth.cert_file) + _digest_of(auth.key_file))
+    if auth.method == "aws_iam":
+        return _aws_identity
+    return None
+
+
+def _digest_of(path: str) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return "unreadable"  # the login itself says so
+
+
+def _aws_identity() -> SecretValue[str]:
+    from syncd.sources.aws.session import signing_credentials
+
+    return SecretValue(signing_credentials()[0])

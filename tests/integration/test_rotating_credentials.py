@@ -13,7 +13,8 @@ import pytest
 from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.reconcile.run_job import Run, sync_job
-from tests.lab import Lab
+from syncd.sandbox.wix_site import Site
+from tests.lab import Bao, Lab
 from tests.support.http_stub import answering
 
 LISTED = {"SecretList": [{"Name": "m/a", "SecretVersionsToStages": {"v1": ["AWSCURRENT"]}}]}
@@ -109,3 +110,44 @@ def test_the_sdks_own_variables_hold(lab: Lab, aws: Any, aws_url: str, monkeypat
     del lab.config["sources"]["aws"]["endpoint_url"]
     lab.job("job", "aws", {"path": "e/*"})
     assert lab.run("sync").code == 0 and lab.site.values() == {"a": "1"}
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_a_key_that_is_empty_for_a_moment_costs_no_answer_that_came(
+    lab: Lab, bao: Bao, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some agents cut a file before they write it anew, while a hundred requests are on their way."""
+    lab.vault(bao)
+    names = [f"f{number}" for number in range(60)]
+    lab.job("job", "vault", {"path": f"{bao.mount}/app", "name": "{field}"})
+    if method == "PATCH":
+        bao.put("app", **dict.fromkeys(names, "0"))
+        assert lab.run("sync").code == 0
+    bao.put("app", **dict.fromkeys(names, "1"))
+    key = lab.folder / "wix-key"
+    text, taken, create, update = key.read_text(), [0], Site.create, Site.update
+
+    def counted(do: Any) -> Any:
+        def done(self: Site, *given: Any) -> Any:
+            taken[0] += 1
+            if taken[0] == 20:
+                key.write_text("")
+            return do(self, *given)
+
+        return done
+
+    monkeypatch.setattr(Site, "create", counted(create))
+    monkeypatch.setattr(Site, "update", counted(update))
+    result = lab.run("sync")
+    monkeypatch.undo()
+    key.write_text(text)
+    assert result.code == 5 and "empty" in result.out + result.err, result.out + result.err
+    at_site = {name for name, value in lab.site.values().items() if value == "1"}
+    assert 20 <= len(at_site) < 60
+    in_doubt = {
+        row["name"] for row in lab.run("state", "list", "--json").json if row["status"] in {"pending", "unverified"}
+    }
+    assert not in_doubt, "each answer that came was kept, and what was not sent is not in doubt"
+    assert lab.run("audit", "verify").code == 0
+    assert lab.run("sync").code == 0
+    assert set(lab.site.values().values()) == {"1"} and lab.wix.count(method) == 60

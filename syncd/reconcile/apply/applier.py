@@ -124,13 +124,25 @@ class Applier:
                     break
                 batch = LedgerBatch()
                 # Answers of one moment share a transaction with the next starts; at the end there are none to wait for.
-                for future, action, record in flight.landed(GATHER if todo else 0):
-                    self._settle(future, action, record, batch, result)
+                self._land(flight, GATHER if todo else 0, batch, result)
             # The last answers have no next start to share a transaction with.
             self._write(batch, result)
         result.unsent += len(todo)
         result.left_over = (bool(todo) or result.slow_down is not None) and result.broken is None
         return result
+
+    def _land(self, flight: _Flight, timeout: float, batch: LedgerBatch, result: ApplyResult) -> None:
+        """Settle what has ended. What was answered is kept, also where another request ends in no answer at all."""
+        broken: BaseException | None = None
+        for future, action, record in flight.landed(timeout):
+            error = future.exception()
+            if error is None or isinstance(error, TargetError):
+                self._settle(future, action, record, batch, result)
+            else:
+                broken = broken or error
+        if broken is not None:
+            self._write(batch, result)
+            raise broken
 
     def _send(self, action: Action) -> Written:
         # Set in the thread that sends: the request may wait there for the rate limit while a pause comes, its window

@@ -11,13 +11,15 @@ from syncd.domain.naming import selects_path
 from syncd.domain.places import secret_at
 from syncd.domain.ports import Clock, Journal, Source, StateStore
 from syncd.domain.values import canonical, fields_of
-from syncd.errors import BadValue
+from syncd.errors import BadValue, SourceUnavailable
 from syncd.reconcile.observe.evidence import Key, ListingEvidence
 from syncd.reconcile.observe.freshness import judge_version
 from syncd.reconcile.observe.mounts import expected, is_new_mount, without_conflicting_mount, without_odd_paths
 from syncd.reconcile.observe.observation_cache import ObservationCache
 
 Fingerprint = Callable[[bytes], str]
+GIVE_UP = 5
+"""Rules that fail one after the other, before any was listed: the server is meant, and no other is asked for."""
 
 
 @dataclass(slots=True)
@@ -86,12 +88,14 @@ class SourceObserver:
         self.older: set[Key] = set()
         """Read in an older version than before, which is not believed yet."""
         self.failures: list[ReadFailure] = []
+        self._unlisted: list[SourceUnavailable] = []
+        """Why rules could not be listed: each for its own path."""
 
     def observe(self) -> None:
         """List every rule, and read the paths that are new or have a new version. Raises `SourceError`."""
         # Rule by rule, so that one which cannot be listed leaves the others complete.
         for rule in self._rules:
-            listed = self._with_hints(rule, self._cache.list(self._access.source, rule))
+            listed = self._with_hints(rule, self._listed(rule))
             snapshot = without_odd_paths(self._on_known_mount(rule, listed))
             self._seen.snapshots[rule.index] = snapshot
             for failure in snapshot.failures:
@@ -99,9 +103,34 @@ class SourceObserver:
             for entry in snapshot.entries:
                 self._seen.entries[entry.ref.path, entry.pin] = self._as_rolled_back(entry, snapshot)
                 self._note_owner((entry.ref.path, entry.pin), entry)
+        if self._unlisted and len(self._unlisted) == len(self._rules):
+            raise self._unlisted[0]
         entries = self._seen.entries.items()
         # What an event names is read whatever is listed: at AWS a listing may lag minutes behind the event.
         self.read(key for key, entry in entries if self._is_news(key, entry) or entry.ref.path in self._hinted_paths)
+
+    def _listed(self, rule: Rule) -> Snapshot:
+        """A rule's listing. Raises `SourceError` where the source as a whole cannot be read.
+
+        One path that the server fails on says nothing of the others; several before anything was listed do.
+        """
+        try:
+            return self._cache.list(self._access.source, rule)
+        except SourceUnavailable as error:
+            self._unlisted.append(error)
+            if error.whole or len(self._unlisted) == len(self._seen.snapshots) + 1 >= GIVE_UP:
+                raise
+            return _failed_listing(rule.path.text, error)
+
+    def _found(self, rule: Rule, path: str) -> Snapshot:
+        """What an event named, looked at directly. Raises `SourceError` where the source as a whole cannot be read."""
+        try:
+            return self._cache.find(self._access.source, rule, path)
+        except SourceUnavailable as error:
+            if error.whole:
+                raise
+            self._failed(ReadFailure(location=path, message=error.message, hint=error.hint), rule.pin)
+            return _failed_listing(path, error)
 
     def _as_rolled_back(self, entry: SourceEntry, snapshot: Snapshot) -> SourceEntry:
         """The version that a person wants instead of the newest one; a rule's own pin is left alone."""
@@ -142,7 +171,7 @@ class SourceObserver:
         if not rule.path.has_wildcard or not lacking:
             return snapshot
         place = (snapshot.mount, snapshot.mount_id)
-        found = [self._cache.find(self._access.source, rule, path) for path in lacking]
+        found = [self._found(rule, path) for path in lacking]
         added = (entry for item in found if (item.mount, item.mount_id) == place for entry in item.entries)
         entries = sorted((*snapshot.entries, *added), key=lambda entry: entry.ref.path)
         return replace(snapshot, entries=tuple(entries))
@@ -317,3 +346,8 @@ class SourceObserver:
             former_rollback_paths=self._former_rollback_paths(selected),
             unsendable=tuple(seen.unsendable),
         )
+
+
+def _failed_listing(place: str, error: SourceUnavailable) -> Snapshot:
+    failure = ReadFailure(location=place, message=error.message, hint=error.hint)
+    return Snapshot(failures=(failure,), complete=False)

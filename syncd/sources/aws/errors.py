@@ -200,7 +200,7 @@ def translated(place: str, call: Callable[[], T]) -> T:
         raise SourceUnavailable(f"{place}: {NOT_AWS}", hint=NOT_AWS_HINT) from None
 
 
-def _of_answer(place: str, error: ClientError) -> SourceUnavailable | Refused:
+def _of_answer(place: str, error: ClientError) -> SourceError | Refused:
     """What an error that AWS, or whoever answers in its place, gave as an answer means."""
     # A closed list: what a peer calls its error may hold what it was sent.
     given = str(error.response.get("Error", {}).get("Code", ""))
@@ -213,6 +213,10 @@ def _of_answer(place: str, error: ClientError) -> SourceUnavailable | Refused:
     if code in PASSING or status >= 500:
         said = f"{place}: AWS asks to wait ({code})"
         return SourceUnavailable(said, hint="stretch the schedule", asks_to_wait=code in THROTTLED)
+    # The login for the call, not the call: of that call's own permission it says nothing.
+    if code in NOT_PERMITTED and error.operation_name.startswith("AssumeRole"):
+        hint = "the role's trust policy has to name this identity (and external_id): see assume_role"
+        return SourceDenied(f"{place}: AWS refused the role ({error.operation_name}: {code})", hint=hint)
     return Refused(code, is_about_kms=_is_about_kms(error, code), skew=_skew(error))
 
 

@@ -58,6 +58,8 @@ from syncd.transport.idle import IdleWatch
 MOST_PAGES = 1000
 BATCH = 20
 NAME = re.compile(rf"[{NAME_CHARACTERS}]{{1,512}}")
+FILTER = re.compile(r"(?!!)[a-zA-Z0-9 :_@/+=.!-]{1,512}")
+"""What a filter's value may be; a `!` at its beginning means: not (ListSecrets reference, `Filter`)."""
 NOT_FOUND = "ResourceNotFoundException"
 WRONG_STATE = "InvalidRequestException"
 """Such as a secret that is marked for deletion (GetSecretValue reference)."""
@@ -184,10 +186,10 @@ class AwsSource:
 
     def _pages(self, rule: Rule) -> Iterator[list[dict[str, Any]]]:
         """ListSecrets, narrowed by the server as far as its filters go."""
-        prefix = rule.path.prefix
-        # To AWS's filters a `!` at the beginning means: not. What they cannot narrow is compared here.
-        filters = [{"Key": "name", "Values": [prefix]}] if prefix and not prefix.startswith("!") else []
-        filters += [{"Key": "tag-key", "Values": [key]} for key, _ in rule.tags if not key.startswith("!")][:1]
+        # What AWS's filters do not take, or take otherwise, is compared here.
+        asked = [("name", rule.path.prefix), *(("tag-key", key) for key, _ in rule.tags)]
+        usable = dict(reversed([(key, text) for key, text in asked if FILTER.fullmatch(text)]))
+        filters = [{"Key": key, "Values": [text]} for key, text in sorted(usable.items())]
         arguments: dict[str, Any] = {"MaxResults": PAGE} | ({"Filters": filters} if filters else {})
         seen, started = set[str](), time.monotonic()
         while True:
@@ -278,11 +280,14 @@ class AwsSource:
             except SourceError as error:
                 return [failed(entry, error.message, error.hint) for entry in entries]
         values = [mapping(value) for value in answer.get("SecretValues") or ()]
-        # A rule may name a secret by its ARN; the entry goes by whichever its rule wrote.
-        by_name = {word(value.get(key)): value for key in ("ARN", "Name") for value in values}
+        by_arn = {word(value.get("ARN")): value for value in values}
+        # Two accounts may have one name: what was asked for by its ARN says nothing of the name's own secret.
+        by_arn_alone = {entry.ref.path for entry in entries}.intersection(by_arn)
+        by_name = {word(one.get("Name")): one for one in values if word(one.get("ARN")) not in by_arn_alone}
         readings = []
         for entry in entries:
-            value = by_name.get(entry.ref.path)
+            # The entry goes by whichever its rule wrote.
+            value = (by_arn if SecretArn.parse(entry.ref.path) else by_name).get(entry.ref.path)
             # Another version than the listed one, or none: ask for exactly the current one.
             fresh = value is not None and entry.version == version_of(value.get("VersionId"))
             readings.append(document_of(entry, value or {}) if fresh else self._single(entry, once))

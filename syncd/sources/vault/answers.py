@@ -20,6 +20,9 @@ NO_ANSWER = 502
 """The status of what is no answer of Vault's, whatever its own says."""
 TOO_MANY = 429
 """The status of a rate limit quota that is used up, often without a body (Vault's and OpenBao's documentation)."""
+TOKEN_HEADER = "X-Vault-Token"  # noqa: S105  # a header's name
+REPEATS = 499
+"""The status given to an answer that holds a credential which it was asked with, or the login was done with."""
 UNKNOWN_METHOD = 405
 """The status of what a proxy answers that does not pass a method on."""
 METHOD_REFUSED = {400, 403, 404, 405, 501}
@@ -68,17 +71,18 @@ class VaultAdapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         # hvac's own errors drop status and headers, and their text may hold the whole body.
         kwargs.pop("raise_exception", None)
+        used = (kwargs.get("headers") or {}).get(TOKEN_HEADER, "")
         with bounded():
             answer = RawAdapter.request(self, method, url, *args, raise_exception=False, stream=True, **kwargs)
             with answer:
                 # Compressed though not asked for: a small body could unpack into any size.
                 content = b"" if "content-encoding" in answer.headers else answer.content
-        sent = (self.token or "", *(credential.reveal() for credential in self.credentials))
+        sent = (self.token or "", used, *(credential.reveal() for credential in self.credentials))
         # Only a login's or a renewal's answer holds a token by right; a folder of secrets may be called auth, too.
         if not url.startswith("/v1/auth/") and any(
             len(text) >= SHORTEST_TOKEN and holds(content, text) for text in sent
         ):
-            content = b""  # a peer that echoes the token would have it kept
+            raise StatusError(REPEATS, (), {})  # what a peer echoes would be kept, and sent on
         body = parsed(content)
         # A proxy's page for signing in comes with 200 as well; nothing but JSON is taken for Vault's.
         if answer.status_code < 300 and (isinstance(body, dict) or answer.status_code == 204):

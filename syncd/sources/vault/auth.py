@@ -10,7 +10,12 @@ import hvac
 
 from syncd.domain import SecretValue
 from syncd.domain.untrusted import mapping
+from syncd.sources.vault.answers import StatusError
 
+PUBLIC = {"role_id"}
+"""AppRole's name of a role: half of a login, and no secret (Vault's documentation, AppRole)."""
+WHOLE_LEASE = "whole_lease"
+"""In a login's answer: seconds that a token lives from one renewal to the next, where a part of it is over."""
 Credential = Callable[[], SecretValue[str]]
 
 
@@ -23,11 +28,18 @@ class Login:
     settings: Mapping[str, str] = field(default_factory=dict)
     credentials: Mapping[str, Credential] = field(default_factory=dict)
     wrapped: bool = False
+    identity: Callable[[], SecretValue[str]] | None = None
+    """What a login without a credential of its own is done with: a certificate, the machine's AWS identity."""
     _unwrapped: tuple[SecretValue[str], SecretValue[str]] | None = field(default=None, repr=False)
 
     def secrets(self) -> tuple[SecretValue[str], ...]:
-        """The credentials as they are now."""
-        return tuple(self.credentials[name]() for name in sorted(self.credentials))
+        """The credentials as they are now, but for what is no secret and may stand in one."""
+        return tuple(self.credentials[name]() for name in sorted(self.credentials) if name not in PUBLIC)
+
+    def used(self) -> tuple[SecretValue[str], ...]:
+        """All that a login would be done with now: with the same a refused one is not tried again."""
+        with_all = tuple(self.credentials[name]() for name in sorted(self.credentials))
+        return (*with_all, self.identity()) if self.identity else with_all
 
     def __call__(self, client: hvac.Client) -> dict[str, Any]:
         """Log in. Raises what the adapter raises."""
@@ -59,11 +71,19 @@ def _token(login: Login, client: hvac.Client) -> dict[str, Any]:
     client.token = login.reveal("token")
     # No login said how long it lives and whether it can be renewed.
     token_info = mapping(client.auth.token.lookup_self()["data"])
-    return {
-        "client_token": client.token,
-        "lease_duration": token_info.get("ttl", 0),
-        "renewable": token_info.get("renewable", False),
-    }
+    left, whole = (float(seconds or 0) for seconds in (token_info.get("ttl"), _whole_lease(token_info)))
+    is_renewable = bool(token_info.get("renewable"))
+    # A process that lives shorter than the lease renews it all the same, or it would run out under a schedule.
+    if is_renewable and 0 < left < whole * 2 / 3:
+        try:
+            return _auth(client.auth.token.renew_self())
+        except StatusError:
+            is_renewable = False  # a policy may leave it out, and then the token ends
+    return {"client_token": client.token, "lease_duration": left, "renewable": is_renewable, WHOLE_LEASE: whole}
+
+
+def _whole_lease(token_info: Mapping[str, Any]) -> Any:
+    return token_info.get("period") or token_info.get("creation_ttl")
 
 
 def _approle(login: Login, client: hvac.Client) -> dict[str, Any]:

@@ -37,31 +37,31 @@ class VaultClient:
     def _get(self, method: str, path: str, call: str, params: dict[str, str]) -> dict[str, Any]:
         token = self._session.token()
         try:
-            return self._send(method, path, call, params)
+            return self._send(method, path, call, params, token)
         except StatusError as error:
             # A token may end before its time. A policy's 403 leads to no login: logins in a loop lock a role out.
             if error.status != 403 or not self._session.expired(token, error):
                 raise
         token = self._session.token()
         try:
-            return self._send(method, path, call, params)
+            return self._send(method, path, call, params, token)
         except StatusError as error:
             if error.status == 403:
                 self._session.expired(token, error)  # it says so where the new token is not known either
             raise
 
-    def _send(self, method: str, path: str, call: str, params: dict[str, str]) -> dict[str, Any]:
+    def _send(self, method: str, path: str, call: str, params: dict[str, str], token: str) -> dict[str, Any]:
         self._session.server.on_call(call)
         url = "/v1/" + quote(path, safe="/")
         if method == "list" and LIST in self._declined:
             method, params = "get", {**params, "list": "true"}
         try:
-            answer = self._session.request(method, url, params)
+            answer = self._session.request(method, url, params, token)
         except StatusError as error:
             if method != "list" or error.status != UNKNOWN_METHOD or error.body:
                 raise
             # Vault takes a LIST as a GET with a parameter, too (its HTTP API's reference): for such proxies.
-            answer = self._session.request("get", url, {**params, "list": "true"})
+            answer = self._session.request("get", url, {**params, "list": "true"}, token)
             self._declined.add(LIST)
         # A 204 says nothing; what reads an empty answer takes it for none of Vault's, never for an absence.
         return answer if isinstance(answer, dict) else {}

@@ -15,7 +15,7 @@ from syncd.errors import SourceError, SourceUnavailable
 from syncd.sources.declined import Declined
 from syncd.sources.limits import LISTING_SECONDS
 from syncd.sources.retry import FailFast
-from syncd.sources.vault.answers import NO_ANSWER, NOT_VAULT, NOT_VAULT_HINT, StatusError
+from syncd.sources.vault.answers import NO_ANSWER, NOT_VAULT, NOT_VAULT_HINT, REPEATS, StatusError
 from syncd.sources.vault.client import VaultClient
 from syncd.sources.vault.session import THREADS
 
@@ -83,7 +83,6 @@ def _keys(answer: dict[str, Any]) -> list[str]:
         raise SourceUnavailable(
             f"a folder lists {len(keys):,} keys, of which syncd reads {MOST_KEYS:,} at most",
             hint="narrow the rule's path",
-            whole=True,
         )
     return keys
 
@@ -126,6 +125,10 @@ class Walker:
                     raise
                 # Remembered, so that not every cycle begins with a call that is refused.
                 self._plain.add(mount.path)
+            except SourceUnavailable as error:
+                if not error.too_large:
+                    raise
+                self._plain.add(mount.path)  # LIST tells the same in smaller answers
         tree = Tree()
         leaves = list(self._leaves(mount, base, glob, tree))
         if mount.kv == 1:
@@ -165,23 +168,43 @@ class Walker:
                 )
         return tree
 
-    def _leaves(self, mount: Mount, folder: str, glob: Glob, tree: Tree) -> Iterator[str]:
-        """Depth first over LIST; a folder that cannot be listed is a failure, the others go on."""
+    def _leaves(self, mount: Mount, base: str, glob: Glob, tree: Tree) -> Iterator[str]:
+        """All below a folder, by LIST; a folder that cannot be listed is a failure, the others go on."""
+        folders = [base]
+        while folders:
+            folder = folders.pop()
+            tree.calls += 1
+            # A server may name folders within folders for ever.
+            if tree.calls > MOST_FOLDERS or time.monotonic() - tree.started > LISTING_SECONDS:
+                raise SourceUnavailable(
+                    f"{mount.path}{folder}: a listing without end",
+                    hint="narrow the rule's path",
+                    whole=True,
+                    stalled=True,
+                )
+            keys = self._keys_of(mount, folder, tree)
+            yield from self._taken(keys, mount, folder, glob, tree, folders)
+
+    def _keys_of(self, mount: Mount, folder: str, tree: Tree) -> list[str]:
+        """What one folder lists; nothing, with its failure noted, where it cannot be listed."""
         prefix = mount.path + ("metadata/" if mount.kv == 2 else "")
-        tree.calls += 1
-        # A server may name folders within folders for ever.
-        if tree.calls > MOST_FOLDERS or time.monotonic() - tree.started > LISTING_SECONDS:
-            raise SourceUnavailable(
-                f"{mount.path}{folder}: a listing without end", hint="narrow the rule's path", whole=True, stalled=True
-            )
+        place = mount.path + (f"{folder}/" if folder else "")
         try:
-            keys = _keys(self._client.get("list", prefix + folder, "list"))
+            return _keys(self._client.get("list", prefix + folder, "list"))
         except StatusError as error:
             # A folder that went since its parent was listed is empty, not unreadable.
             if not is_missing(error):
-                place = mount.path + (f"{folder}/" if folder else "")
                 tree.failures.append(_refused(place, error, f"list on {prefix}{folder}"))
-            return
+        except SourceUnavailable as error:
+            if error.whole:
+                raise
+            tree.failures.append(ReadFailure(location=place, message=error.message, hint=error.hint))
+        return []
+
+    def _taken(
+        self, keys: list[str], mount: Mount, folder: str, glob: Glob, tree: Tree, folders: list[str]
+    ) -> Iterator[str]:
+        """The secrets among a folder's keys; its folders that may hold some are added to `folders`."""
         for key in keys:
             path = f"{folder}/{key}".lstrip("/")
             if has_dot_segment(path.rstrip("/")) or not is_storable(path):
@@ -193,7 +216,7 @@ class Walker:
                     ReadFailure(location=mount.path + path[:60] + "…", message=TOO_LONG, hint=TOO_LONG_HINT)
                 )
             elif glob.may_lead_to(path.rstrip("/")):
-                yield from self._leaves(mount, path.rstrip("/"), glob, tree)
+                folders.append(path.rstrip("/"))
 
     def _read_metadata(self, mount: Mount, leaves: list[str], tree: Tree) -> None:
         once = FailFast()
@@ -231,11 +254,22 @@ class Walker:
 
 
 def _refused(place: str, error: StatusError, needs: str) -> ReadFailure:
+    if error.status == REPEATS:
+        return repeats(place)
     if error.status == NO_ANSWER:
         return ReadFailure(location=place, message=NOT_VAULT, hint=NOT_VAULT_HINT)
     hint = f"the policy needs {needs}" if error.status == DENIED else "see the path"
     word = "denied" if error.status == DENIED else "refused"
     return ReadFailure(location=place, message=f"{word} (HTTP {error.status})", hint=hint)
+
+
+def repeats(place: str) -> ReadFailure:
+    """The failure of what holds this source's own credential, in a value or beside it: it goes nowhere."""
+    return ReadFailure(
+        location=place,
+        message="its answer holds the very credential that syncd logs in with, and is not taken",
+        hint="exclude it from the rule, or give syncd a credential of its own",
+    )
 
 
 def _dotted(place: str) -> ReadFailure:

@@ -19,8 +19,8 @@ from syncd.domain.ports import Clock
 from syncd.domain.recency import skew_in_words
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
 from syncd.sources.vault.adapter import BoundedAdapter
-from syncd.sources.vault.answers import TOO_MANY, NoRedirects, StatusError, VaultAdapter, server_fault
-from syncd.sources.vault.auth import Login
+from syncd.sources.vault.answers import TOKEN_HEADER, TOO_MANY, NoRedirects, StatusError, VaultAdapter, server_fault
+from syncd.sources.vault.auth import WHOLE_LEASE, Login
 from syncd.transport.addresses import is_loopback, proxy_for
 from syncd.transport.fault_words import in_words, proxy_status, why_not_trusted
 from syncd.transport.urllib3_limits import BOUNDS
@@ -109,7 +109,7 @@ class _Refusals:
 
     error: SourceError | None = None
     of: tuple[SecretValue[str], ...] = ()
-    """The credentials that were refused."""
+    """With what the refused logins were done."""
     count: int = 0
     not_before: float = 0.0
     stalled: tuple[float, SourceError] | None = None
@@ -142,9 +142,11 @@ class VaultSession:
         """Close the connections."""
         self._hvac.adapter.close()
 
-    def request(self, method: str, url: str, params: dict[str, str]) -> Any:
-        """One request with the token. Raises `StatusError`, `SourceError`."""
-        return self.translated(lambda: self._hvac.adapter.request(method, url, params=params))
+    def request(self, method: str, url: str, params: dict[str, str], token: str) -> Any:
+        """One request with this token, or a newer one. Raises `StatusError`, `SourceError`."""
+        # Of its own: while another thread logs in anew, the client has none.
+        headers = {TOKEN_HEADER: token}
+        return self.translated(lambda: self._hvac.adapter.request(method, url, params=params, headers=headers))
 
     def translated(self, send: Callable[[], Any]) -> Any:
         """What `send` answers, with the SDK's errors as ours. Raises `StatusError`, `SourceError`."""
@@ -182,6 +184,7 @@ class VaultSession:
                 hint=HINT_LARGE if BOUNDS.large else "see address, network and ca_file",
                 whole=True,
                 stalled=isinstance(error, (requests.exceptions.Timeout, TimeoutError)) or bool(BOUNDS.broken),
+                too_large=BOUNDS.large,
             ) from None
 
     def expired(self, token: str, denied: StatusError) -> bool:
@@ -238,19 +241,19 @@ class VaultSession:
 
     def _log_in(self, now: float) -> None:
         """Once; a refusal is remembered, because a login loop locks a role out."""
-        secrets, refusals = self._login.secrets(), self._state.refusals
+        used, refusals = self._login.used(), self._state.refusals
         # Another credential is tried at once: somebody has put the right one there.
-        if refusals.error and refusals.of == secrets and now < refusals.not_before:
+        if refusals.error and refusals.of == used and now < refusals.not_before:
             raise refusals.error
         if refusals.stalled and now - refusals.stalled[0] < STALL_SECONDS:
             raise refusals.stalled[1]
         self.server.on_call("login")
-        self._hvac.adapter.credentials = self._auth.adapter.credentials = secrets
+        self._hvac.adapter.credentials = self._auth.adapter.credentials = self._login.secrets()
         try:
             self._adopt(self.translated(lambda: self._login(self._auth)), now)
         except NO_LOGIN as error:
             self._hold("")
-            refusals.error, refusals.of = self._refused(error, now), secrets
+            refusals.error, refusals.of = self._refused(error, now), used
             raise refusals.error from None
         except SourceError as error:
             self._hold("")
@@ -291,7 +294,10 @@ class VaultSession:
         # A token near its longest life is renewed for less each time; its last minute is not: a login follows.
         lease.renewable = bool(auth.get("renewable")) and seconds > 60
         # Vault's 0 is a token without an end, such as a root token.
-        lease.renew_at = now + min(seconds, LONGEST_LEASE) * 2 / 3 if seconds > 0 else None
+        whole = max(seconds, float(auth.get(WHOLE_LEASE) or 0))
+        # At two thirds of the whole lease, of which a given token may have used up a part.
+        renew_in = max(0.0, min(seconds, LONGEST_LEASE) - min(whole, LONGEST_LEASE) / 3)
+        lease.renew_at = now + renew_in if seconds > 0 else None
         lease.longest = max(lease.longest, seconds)
         ends = seconds > 0 and (not lease.renewable or seconds < lease.longest * 0.9)
         self.server.on_expiry(self._clock() + timedelta(seconds=min(seconds, LONGEST_LEASE)) if ends else None)

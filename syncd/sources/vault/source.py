@@ -24,7 +24,7 @@ from syncd.domain.ports import Clock
 from syncd.domain.untrusted import mapping, storable, word
 from syncd.errors import SourceError
 from syncd.sources.retry import FailFast
-from syncd.sources.vault.answers import NO_ANSWER, NOT_VAULT, NOT_VAULT_HINT, StatusError
+from syncd.sources.vault.answers import NO_ANSWER, NOT_VAULT, NOT_VAULT_HINT, REPEATS, StatusError
 from syncd.sources.vault.client import VaultClient
 from syncd.sources.vault.listing import (
     DENIED,
@@ -35,6 +35,7 @@ from syncd.sources.vault.listing import (
     is_live,
     is_missing,
     kv2_version,
+    repeats,
 )
 from syncd.sources.vault.session import THREADS
 
@@ -119,6 +120,10 @@ class VaultSource:
             return ReadFailure(location=path, message=NOT_VAULT, hint=NOT_VAULT_HINT)
         mount = Mount(path=mount_path, kv=2 if version == "2" else 1, id=uuid)
         self._mounts[mount_path] = mount
+        # A mount that answered for this path before, and does no more, was removed.
+        for known in list(self._mounts):
+            if known != mount_path and known.startswith(mount_path) and f"{asked.strip('/')}/".startswith(known):
+                self._mounts.pop(known, None)
         return mount
 
     def _selected(
@@ -192,7 +197,7 @@ class VaultSource:
         """The mount that the listing of this cycle found."""
         return max(
             # A mount that was put inside a removed one lives beside it here; the longer path is the one that answers.
-            (mount for mount in self._mounts.values() if path.startswith(mount.path)),
+            (mount for mount in list(self._mounts.values()) if path.startswith(mount.path)),
             key=lambda mount: len(mount.path),
         )
 
@@ -275,6 +280,8 @@ class VaultSource:
                     yield reading.failure
 
     def _denied(self, path: str, error: StatusError) -> ReadFailure:
+        if error.status == REPEATS:
+            return repeats(path)
         if error.status == NO_ANSWER:
             return ReadFailure(location=path, message=NOT_VAULT, hint=NOT_VAULT_HINT)
         if error.status == DENIED:
@@ -313,7 +320,7 @@ def _concerns(rule: Rule, place: str) -> bool:
     """Is the failure about a secret that the rule takes, or a folder that is not excluded whole?"""
     if not place.endswith("/"):
         return selects_path(rule, place)
-    whole = (glob for glob in rule.exclude if glob.text.endswith("**"))
+    whole = (glob for glob in rule.exclude if glob.text.rpartition("/")[2] == "**")
     return not any(glob.matches(place + "x") for glob in whole)
 
 

@@ -21,8 +21,12 @@ SLOWEST_WAIT = 120.0
 """Seconds that an answer may ask to wait at most."""
 HINT_UNKNOWN_KEY = "the credential is wrong, expired or revoked: put a valid one where the target's auth says"
 HINT_NOT_ALLOWED = "give the key or app the Manage Secrets permission for this site; see that its Members Area is on"
-FULL = {"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"}
-"""Codes of a creation that no other secret would have met differently (About Errors); a 429 is the rate limit."""
+FULL = "RESOURCE_EXHAUSTED"
+"""The code of a creation that no other secret would have met differently (About Errors); a 429 is the rate limit."""
+PASSING = {"ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "UNKNOWN"}
+"""Codes that say nothing of the secret, nor whether it took effect, whatever status they come with (About Errors)."""
+PASSING_STATUSES = {408, 425, 499}
+"""Too late, too early, or given up on the way (RFC 9110, RFC 8470; 499 is nginx's): the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +72,8 @@ def error_of(answer: Answer, asked: Asked) -> TargetError | None:
         message = f"{asked.target}: Wix refused the {asked.method}: no permission for it on site {asked.site} ({shown})"
         return TargetDenied(message, hint=HINT_NOT_ALLOWED, request_id=request_id)
     # Without a body that is Wix's, or with a fault of the server's, nothing says whether it took effect.
-    if answer.body is None or status < 400 or status >= 500:
+    is_passing = answer.code in PASSING or status in PASSING_STATUSES
+    if answer.body is None or is_passing or status < 400 or status >= 500:
         return TargetUnavailable(
             f"{asked.target}: no usable answer from Wix ({shown})",
             hint="tried again in the next cycle",
@@ -83,7 +88,7 @@ def error_of(answer: Answer, asked: Asked) -> TargetError | None:
 def _refusal(answer: Answer, asked: Asked) -> TargetError:
     """A 4xx of Wix's own."""
     shown, request_id = answer.shown, answer.request_id
-    if asked.method == "POST" and answer.code in FULL:
+    if asked.method == "POST" and answer.code == FULL:
         return SiteFull(
             f"{asked.target}: the site takes no more secrets ({shown})",
             hint="remove some at Wix, or send fewer: exclude them from the job's rules",

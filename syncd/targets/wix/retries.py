@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,9 +13,10 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_any
 from tenacity.stop import stop_after_attempt, stop_after_delay, stop_when_event_set
 from tenacity.wait import wait_random_exponential
 
+from syncd.domain import SecretValue
 from syncd.domain.halting import HALTED
 from syncd.domain.ports import Quota, TellWait
-from syncd.errors import CALL_PATIENCE, Interrupted, TargetError, TargetUnavailable
+from syncd.errors import CALL_PATIENCE, ConfigError, Interrupted, TargetDenied, TargetError, TargetUnavailable
 from syncd.targets.wix.auth import Auth
 from syncd.targets.wix.errors import Asked, error_of
 from syncd.targets.wix.http import Answer, Sendable, exchange
@@ -168,7 +169,7 @@ class WixCalls:
 
     def _send(self, method: str, path: str, payload: Sendable) -> Answer:
         line = self._line
-        headers = line.auth.headers()
+        headers = self._headers(method)
         ticket = self._admitted()
         url = line.base_url.rstrip("/") + path
         try:
@@ -183,6 +184,16 @@ class WixCalls:
         if answer.window is not None:
             self._clock.at, self._clock.read_at = answer.window.end, time.monotonic()
         return answer
+
+    def _headers(self, method: str) -> Mapping[str, str | SecretValue[str]]:
+        """Who asks. Raises `TargetError`; `ConfigError` where nothing was sent for a plan yet."""
+        try:
+            return self._line.auth.headers()
+        except ConfigError as error:
+            # Between a plan and its last request a credential's file may be empty for the moment of its rotation.
+            if method == "GET":
+                raise
+            raise TargetDenied(f"{self._line.name}: {error.message}", hint=error.hint) from None
 
 
 def _wait(state: RetryCallState) -> float:
