@@ -28,7 +28,7 @@ class Shipper:
     def __init__(self, app: App, *, prints: bool) -> None:
         """`prints`: stdout is for the trail (`syncd run`)."""
         self._app, self._audit = app, app.settings.audit
-        self._sink = _sink(self._audit, prints=prints)
+        self._sink, self._former = _sink(self._audit, prints=prints), self._audit.former_sink
         self._turn, self._asking = threading.Lock(), threading.Lock()
         self._looked = float("-inf")
         self._blocked: LedgerError | None = None
@@ -58,6 +58,7 @@ class Shipper:
         if self._sink is None or self._audit.sink is None:
             return
         ledger, key = self._app.ledger, self._audit.sink
+        self._rename_cursors()
         try:
             # In order: nobody else may send between a batch and its cursor. Whoever does sends these lines, too.
             with self._turn, ledger.lock("(audit sink)", holder=holder(), wait=timedelta(0)):
@@ -67,6 +68,12 @@ class Shipper:
                     ledger.audit.mark_shipped(key, {line.stream: line.seq for line in lines})
         except LedgerBusy:
             return  # another process ships
+
+    def _rename_cursors(self) -> None:
+        """Once: earlier versions kept them under the whole URL, a token in it included."""
+        former, self._former = self._former, None
+        if former is not None and former != self._audit.sink:
+            self._app.ledger.audit.rename_cursors(former, str(self._audit.sink))
 
     def see_that_it_keeps_up(self) -> None:
         """Asked before each intent is written. Raises `LedgerError` while an old line could not be shipped."""

@@ -39,15 +39,18 @@ def updated_since(app: App, job: str, since: datetime) -> tuple[list[tuple[Taken
             # Lines come oldest first, so the first one tells what the site had before that time.
             before.setdefault(path, line["from"])
     # By source and path, not by name: another job's secret of the same name stays as it is.
-    found = taken_paths(app.runtime, app.ledger.records(), before)
-    chosen: list[tuple[Taken, str | None]] = [(item, before[item.source, item.path]) for item in found]
+    not_taken: list[str] = []
+    found = taken_paths(app.runtime, app.ledger.records(), before, not_taken)
+    # By the rows: a rule may spell the path otherwise by now.
+    refs = [(item, item.records[0].ref) for item in found]
+    chosen: list[tuple[Taken, str | None]] = [(item, before[ref.source, ref.path]) for item, ref in refs]
     if not chosen:
-        nothing = f"; {'; '.join(refused)}" if refused else ""
+        nothing = f"; {'; '.join((*refused, *not_taken))}" if refused or not_taken else ""
         raise SecretError(
             f"job {job} updated nothing since then that can go back{nothing}", hint="see: syncd audit show"
         )
     # A path goes back whole, with all its names on all sites: what was refused of it alone is no refusal any more.
-    return chosen, [words for words, path in refused.items() if path not in before]
+    return chosen, [*(words for words, path in refused.items() if path not in before), *not_taken]
 
 
 def _is_of(app: App, told: str, ref: SecretRef) -> bool:

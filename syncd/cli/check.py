@@ -235,13 +235,13 @@ def _probe(app: App, name: str) -> Iterator[tuple[str, str, str, int]]:
     # An interrupted probe removes its scratch secret before it leaves.
     Context.stoppable = True
     # A pause lets nothing be sent to the site, whoever asks.
-    if rests := app.runtime.paused("(probe)", name):
-        raise PlanMoved(f"target {name} is not probed: {rests}", hint="syncd resume, then probe it")
+    _see_that_it_does_not_rest(app, name)
     target = app.target(name)
     # Without the lock of the site nothing is sent; a cycle beside it would meet a half-made probe.
     with app.ledger.lock(
         target.site, holder=holder(), wait=timedelta(minutes=5), stop=app.stop.is_set, waits=app.runtime.waits
     ) as journal:
+        _see_that_it_does_not_rest(app, name)  # it may have waited for minutes
         probe = Probe(
             owner=app.settings.owner,
             target=target,
@@ -249,6 +249,12 @@ def _probe(app: App, name: str) -> Iterator[tuple[str, str, str, int]]:
             journal=journal,
             clock=app.runtime.clock,
             stop=app.stop.wait,
+            rests=lambda: bool(app.runtime.paused("(probe)", name)),
         )
         for what, well, seen in probe.run():
             yield "ok" if well else "note", f"probe {name}: {what}", seen, 0
+
+
+def _see_that_it_does_not_rest(app: App, name: str) -> None:
+    if rests := app.runtime.paused("(probe)", name):
+        raise PlanMoved(f"target {name} is not probed: {rests}", hint="syncd resume, then probe it")

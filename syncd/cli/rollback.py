@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from syncd.bootstrap.app import App
     from syncd.domain import Record
-    from syncd.domain.decisions import Rollback
     from syncd.reconcile.rollback import Taken
 
 
@@ -67,18 +66,18 @@ def rollback(
     with working(context.obj) as app:
         refused: list[str] = []
         if end:
-            paths = _end(app, str(what))
+            wanted = dict.fromkeys(_end(app, str(what)), "")
         elif what is not None:
-            paths = _roll_back(app, [(item, to) for item in _taken(app, what)], ends, why)
+            wanted = _roll_back(app, [(item, to) for item in _taken(app, what)], ends, why)
         else:
             from syncd.bootstrap.updated_since import updated_since
 
             chosen, refused = updated_since(app, str(job), moment(str(since), "--since", ahead=False))
-            paths = _roll_back(app, chosen, ends, why)
-        log_override("rollback", why, paths=[path for _, path in paths])
+            wanted = _roll_back(app, chosen, ends, why, refused)
+        log_override("rollback", why, paths=[path for _, path in wanted])
         for line in refused:
             warn(f"syncd: {line}")
-        code = run_cycles(app, paths, patience, as_json=as_json)
+        code = run_cycles(app, wanted, patience, as_json=as_json)
     # The rest was done; what could not go back was told above, and is a failure of single secrets.
     return code or (1 if refused else 0)
 
@@ -90,25 +89,32 @@ def _taken(app: App, what: str) -> list[Taken]:
 
 
 def _roll_back(
-    app: App, chosen: Iterable[tuple[Taken, str | None]], until: datetime, reason: str
-) -> list[tuple[str, str]]:
-    """Find every older version before anything is kept: all of it or nothing."""
+    app: App,
+    chosen: Iterable[tuple[Taken, str | None]],
+    until: datetime,
+    reason: str,
+    refused: list[str] | None = None,
+) -> dict[tuple[str, str], str]:
+    """Find every older version before anything is kept. Returns: the version that each path gets.
+
+    `refused`: takes what cannot go back, in words, and the rest goes; None: all of it or nothing.
+    """
     from syncd.domain.audit import CAUSE
-    from syncd.reconcile.rollback import Terms, entries_of_rollbacks, replaced_by, rollback_to
+    from syncd.reconcile.rollback import Terms, entries_of_rollbacks, replaced_by, rollbacks_to
 
     now = app.runtime.clock()
     if until <= now:
         raise ConfigError("--until has passed already", hint="name a later time")
     terms = Terms(now=now, until=until, by=CAUSE.get().actor.id, reason=reason)
-    # All are found and read before any is kept: half a rollback is worse than none.
-    found: list[tuple[Taken, Rollback]] = [(item, rollback_to(app.runtime, item, to, terms)) for item, to in chosen]
+    found = rollbacks_to(app.runtime, chosen, terms, refused)
     # Kept in one transaction with their lines: no rollback holds of which the trail does not know.
     entries = list(entries_of_rollbacks(app.runtime, app.ledger.records(), found))
-    replaced = replaced_by([item for item, _ in found], app.ledger.decisions.rollbacks(), app.is_one_secret)
+    rollbacks = app.ledger.decisions.rollbacks()
+    replaced = replaced_by([item for item, _ in found], rollbacks, app.is_one_secret, app.ledger.secrets_of)
     app.ledger.decisions.roll_back([kept for _, kept in found], entries, replaced)
     for item, kept in found:
         show(f"{item.path}: {kept}")
-    return [(item.source, item.path) for item, _ in found]
+    return {(item.source, item.path): kept.label for item, kept in found}
 
 
 def _end(app: App, what: str) -> list[tuple[str, str]]:
@@ -123,14 +129,17 @@ def _end(app: App, what: str) -> list[tuple[str, str]]:
     return paths
 
 
-def run_cycles(app: App, paths: list[tuple[str, str]], wait: Any, *, as_json: bool) -> int:
-    """Run the jobs that send these paths, on every site that does not rest. Returns: the exit code."""
+def run_cycles(app: App, wanted: Mapping[tuple[str, str], str], wait: Any, *, as_json: bool) -> int:
+    """Run the jobs that send these paths, on every site that does not rest. Returns: the exit code.
+
+    `wanted`: the version that each path gets; empty where its rollback has ended.
+    """
     from syncd.bootstrap.process import holder
     from syncd.reconcile.rollback_reach import reach_of
     from syncd.reconcile.run_job import Run, sync_job
 
     output = ReportOutput(as_json=as_json)
-    reached = reach_of(app.runtime, app.ledger.records(), paths).read
+    reached = reach_of(app.runtime, app.ledger.records(), wanted).read
     jobs = [app.runtime.jobs[name] for name in reached]
     rests = [why for job in jobs for target in job.targets if (why := app.runtime.paused(job.name, target))]
     # The window is opened for what was decided, and for nothing that waits beside it.
@@ -139,19 +148,21 @@ def run_cycles(app: App, paths: list[tuple[str, str]], wait: Any, *, as_json: bo
         wait=wait,
         on_report=output.take,
         outside_window=True,
+        ends_rollbacks=not any(wanted.values()),
     )
     for job in jobs:
         sync_job(app.runtime, job, replace(run, hinted_paths=reached[job.name], only_paths=reached[job.name]))
     code = output.show([(job.name, target) for job in jobs for target in job.targets])
     now = app.runtime.clock()
-    for record, wanted in _left_behind(app, paths):
+    for record, label in _left_behind(app, wanted):
         place, keeps = app.first_target_on(record.site, record.job), f"keeps version {version_label(record.version)}"
         if record.reads_frozen(now):
             warn(f"syncd: {record.name} on {place} is frozen, and {keeps}")
             warn(f"  fix: syncd state thaw {record.name} --target {place}")
             code = worst({code, 6})  # as for a pause: it holds, and has not reached every site
         elif code == 0:
-            warn(f"syncd: {record.name} on {place} is not in version {wanted}, and {keeps}")
+            ended = "" if app.ledger.rollback_of(record.ref.source, record.ref.path) else "; the rollback has ended"
+            warn(f"syncd: {record.name} on {place} is not in version {label}, and {keeps}{ended}")
             code = 1
     # A paused site gets the version in the first cycle after its pause, and 6 says that it lacks it yet.
     if rests:
@@ -160,11 +171,10 @@ def run_cycles(app: App, paths: list[tuple[str, str]], wait: Any, *, as_json: bo
     return code
 
 
-def _left_behind(app: App, paths: Sequence[tuple[str, str]]) -> Iterator[tuple[Record, str]]:
-    """What has another version than the one that its secret is rolled back to, and that one."""
+def _left_behind(app: App, wanted: Mapping[tuple[str, str], str]) -> Iterator[tuple[Record, str]]:
+    """The rows that did not get the version that their secret was rolled back to, each with that version."""
     from syncd.reconcile.rollback_reach import reach_of
 
-    rollbacks = app.ledger.decisions.rollbacks()
-    for path, rows in reach_of(app.runtime, app.ledger.records(), paths).by_path.items():
-        wanted = rollbacks.get(path)
-        yield from ((row, wanted.label) for row in rows if wanted and version_label(row.version) != wanted.label)
+    for path, rows in reach_of(app.runtime, app.ledger.records(), wanted).by_path.items():
+        label = wanted[path]
+        yield from ((row, label) for row in rows if label and version_label(row.version) != label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from syncd.transport.addresses import is_loopback
 def _address(text: str) -> str:
     try:
         parts = urlsplit(text)
-        # The URL names the sink's cursor in the ledger: no password in it.
+        # A password would go along in every request's address.
         whole = bool(parts.hostname) and parts.username is None and (parts.port is None or parts.port > 0)
         # Lines name secrets and people: in the clear they stay on this machine.
         whole = whole and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(text)))
@@ -64,6 +65,15 @@ class Audit(Strict):
             return "stdout"
         if self.file is not None:
             return f"file {self.file}"
+        if self.url is None:
+            return None
+        # Without its query, which may hold a token that rotates; a path may hold one, too, so of that a digest.
+        address = urlsplit(self.url)._replace(query="", fragment="").geturl()
+        return f"{self.shown_sink} {hashlib.sha256(address.encode()).hexdigest()[:12]}"
+
+    @property
+    def former_sink(self) -> str | None:
+        """What the cursor was kept under by versions that wrote the whole URL there; None for another kind of sink."""
         return f"url {self.url}" if self.url else None
 
     @property

@@ -28,7 +28,7 @@ from syncd.reconcile.rollback import (
     entries_of_rollbacks,
     paths_of,
     replaced_by,
-    rollback_to,
+    rollbacks_to,
     said_of_end,
     taken,
 )
@@ -146,7 +146,7 @@ class Actions:
                     version = str(asked["to"]) if asked.get("to") else None
                     found = taken(app.runtime, _seen_records(app, who, what), what, app.ledger.spellings)
                     chosen, refused = [(item, version) for item in found], []
-                kept = _rolled_back(app, who, chosen, terms)
+                kept = _rolled_back(app, who, chosen, terms, refused if job else None)
                 paths = paths_of(item for item, _ in kept)
                 said = "; ".join([*(f"{item.path}: {rollback}" for item, rollback in kept), *refused])
             # The answer does not wait for the cycles: a page that hangs for minutes is asked again.
@@ -218,16 +218,16 @@ def _ended(app: App, who: Principal, what: str) -> list[tuple[str, str]]:
 
 
 def _rolled_back(
-    app: App, who: Principal, chosen: Sequence[tuple[Taken, str | None]], terms: Terms
+    app: App, who: Principal, chosen: Sequence[tuple[Taken, str | None]], terms: Terms, refused: list[str] | None
 ) -> list[tuple[Taken, Rollback]]:
-    """Keep each path in its older version: all of them or none."""
+    """Keep each path in its older version: all of them or none, but for those that are added to `refused`."""
     found = [item for item, _ in chosen]
     records = app.ledger.records()
     _see_all_their_sites(app, who, reach_of(app.runtime, records, paths_of(found)))
-    # Every version is looked up before one is kept: a path that fails leaves none half rolled back.
-    kept = [(item, rollback_to(app.runtime, item, version, terms)) for item, version in chosen]
+    kept = rollbacks_to(app.runtime, chosen, terms, refused)
     entries = list(entries_of_rollbacks(app.runtime, records, kept))
-    replaced = replaced_by(found, app.ledger.decisions.rollbacks(), app.is_one_secret)
+    rollbacks, going = app.ledger.decisions.rollbacks(), [item for item, _ in kept]
+    replaced = replaced_by(going, rollbacks, app.is_one_secret, app.ledger.secrets_of)
     app.ledger.decisions.roll_back([rollback for _, rollback in kept], entries, replaced)
     return kept
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from syncd.domain import Pending, Record, RemoteSecret, SecretRef, SecretValue, WriteWindow
 from syncd.domain.audit import Entry
+from syncd.domain.halting import HALTED
 from syncd.domain.naming import PROFILES
 from syncd.domain.ownership import DESCRIPTION_MAX, mark_of, marked
 from syncd.domain.ports import AuditBatch, Clock, Journal, StateStore, Target
@@ -35,12 +36,15 @@ class Probe:
     clock: Clock
     stop: Callable[[float], bool]
     """Wait so many seconds; True when asked to stop."""
+    rests: Callable[[], bool] = lambda: False
+    """Was the target paused meanwhile? Then nothing more is sent but what removes the scratch secret."""
     _records: list[Record] = field(default_factory=list)
 
     def run(self) -> Iterator[tuple[str, bool, str]]:
         """(what, well?, what was seen), as it is seen. Raises `SyncdError` where the site refuses the whole."""
         # First: what a killed probe left goes, even where this one is refused.
         yield from self._leftovers()
+        halting = HALTED.set(self.rests)
         # A name of its own each time: a fixed one could be taken, by a person or by a probe that was killed.
         name = f"syncd-probe-{secrets.token_hex(4)}"
         value = SecretValue(secrets.token_urlsafe(24))
@@ -57,7 +61,8 @@ class Probe:
             yield from self._case(name)
             yield from self._limits()
         finally:
-            # Also after a refusal or an interruption: nothing of a probe stays on a real site.
+            # Also after a refusal, an interruption or a pause: nothing of a probe stays on a real site.
+            HALTED.reset(halting)
             gone = self._clean_up()
         yield "delete", gone, "the scratch secret is gone" if gone else "something of it is left; probe again"
 

@@ -140,10 +140,16 @@ class Journal(Protocol):
     ) -> None:
         """Store and remove rows, history and audit lines in one durable transaction."""
 
-    def findings(self, job: str, open_now: Mapping[tuple[str, str], Entry], serving: Iterable[str]) -> None:
+    def findings(
+        self,
+        job: str,
+        open_now: Mapping[tuple[str, str], Entry],
+        serving: Iterable[str],
+        lasting: Container[str] = frozenset(),
+    ) -> None:
         """Write into the audit trail which findings of a job begin and end, by event and name.
 
-        `serving`: the jobs that send to the site; findings of all others end.
+        `serving`: the jobs that send to the site; findings of all others end. `lasting`: names of which none ends.
         """
 
     def problems(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
@@ -195,7 +201,13 @@ class ReadOnlyJournal:
     ) -> None:
         """Keep nothing."""
 
-    def findings(self, job: str, open_now: Mapping[tuple[str, str], Entry], serving: Iterable[str]) -> None:
+    def findings(
+        self,
+        job: str,
+        open_now: Mapping[tuple[str, str], Entry],
+        serving: Iterable[str],
+        lasting: Container[str] = frozenset(),
+    ) -> None:
         """Keep nothing."""
 
     def problems(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
@@ -298,7 +310,7 @@ class StateStore(Protocol):
     def rested_until(self, job: str, target: str, site: str) -> datetime | None:
         """When the last pause that covered this job on this target ended, by its time or by a person; None for none."""
 
-    def clock_is_ahead(self, by: timedelta) -> bool:
+    def clock_is_ahead(self, site: str, by: timedelta) -> bool:
         """Let protections end by a site's clock where that is slower. Returns: does that move their end?"""
 
     def tell_what_ran_out(self) -> None:

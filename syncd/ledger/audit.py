@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -260,22 +260,31 @@ def verify(
 
 
 def findings_begun_and_ended(
-    connection: Connection, stream: str, job: str, open_now: Mapping[tuple[str, str], Entry], at: datetime
+    connection: Connection,
+    stream: str,
+    job: str,
+    open_now: Mapping[tuple[str, str], Entry],
+    lasting: Container[str],
+    at: datetime,
 ) -> None:
-    """Write a line for each finding that begins, and for each that ends; nothing while it lasts."""
+    """Write a line for each finding that begins, and for each that ends; nothing while it lasts.
+
+    `lasting`: names of which none ends.
+    """
     table = tables.audit_findings
     mine = and_(table.c.stream == stream, table.c.job == job)
     before = {(row.event, row.name) for row in connection.execute(select(table).where(mine))}
+    still = open_now.keys() | {key for key in before if key[1] in lasting}
     begun = [open_now[key] for key in sorted(open_now.keys() - before)]
     ended = [
         Entry(event="finding.ended", name=name or None, job=job, site=stream, detail={"of": event})
-        for event, name in sorted(before - open_now.keys())
+        for event, name in sorted(before - still)
     ]
     if not begun and not ended:
         return
     append(connection, stream, [*begun, *ended], at)
     connection.execute(delete(table).where(mine))
-    rows = [{"stream": stream, "job": job, "event": event, "name": name} for event, name in open_now]
+    rows = [{"stream": stream, "job": job, "event": event, "name": name} for event, name in sorted(still)]
     if rows:
         connection.execute(insert(table), rows)
 

@@ -58,6 +58,15 @@ def mark_shipped(connection: Connection, sink: str, last: Mapping[str, int]) -> 
     upsert(connection, tables.audit_shipped, rows)
 
 
+def rename_cursors(connection: Connection, former: str, now: str) -> None:
+    """Keep a sink's cursors under another name."""
+    table = tables.audit_shipped
+    rows = connection.execute(select(table).where(table.c.sink == former)).all()
+    if rows:
+        upsert(connection, table, [{"sink": now, "stream": row.stream, "seq": row.seq} for row in rows])
+        connection.execute(delete(table).where(table.c.sink == former))
+
+
 def prune(connection: Connection, keep: timedelta, sink: str | None, now: datetime) -> int:
     """Remove what is older than `keep` and, where there is a sink, shipped. Returns: how many lines.
 

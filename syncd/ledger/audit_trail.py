@@ -92,6 +92,11 @@ class AuditTrail:
         with self._writing() as connection:
             keeping.mark_shipped(connection, sink, last)
 
+    def rename_cursors(self, former: str, now: str) -> None:
+        """Keep a sink's cursors under another name."""
+        with self._writing() as connection:
+            keeping.rename_cursors(connection, former, now)
+
     def prune(self, keep: timedelta, sink: str | None) -> int:
         """Remove what is older and, where there is a sink, shipped. Returns: how many lines."""
         with self._writing() as connection:

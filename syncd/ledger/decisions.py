@@ -32,15 +32,21 @@ class Decisions:
 
     def __init__(self, reading: Door, writing: Door, clock: Clock) -> None:
         self._reading, self._writing, self._clock = reading, writing, clock
-        self.ahead = timedelta(0)
-        """How far this machine's clock is ahead of a site's, as its last answer showed."""
+        self._ahead_of: dict[str, timedelta] = {}
 
-    def clock_is_ahead(self, by: timedelta) -> bool:
+    @property
+    def ahead(self) -> timedelta:
+        """How far this machine's clock is ahead of the slowest site's, as the last answer of each showed."""
+        # A copy: sites answer in threads of their own.
+        return max(tuple(self._ahead_of.values()), default=timedelta(0))
+
+    def clock_is_ahead(self, site: str, by: timedelta) -> bool:
         """Let protections end by a site's clock where that is slower. Returns: does that move their end?"""
-        by = by if by > TOLERANCE else timedelta(0)
-        moves = abs(by - self.ahead) > TOLERANCE
-        self.ahead = by if moves else self.ahead
-        return moves
+        before, by = self.ahead, by if by > TOLERANCE else timedelta(0)
+        # Each answer moves it by the seconds that it took: only what is more than that is another clock.
+        if abs(by - self._ahead_of.get(site, timedelta(0))) > TOLERANCE:
+            self._ahead_of[site] = by
+        return self.ahead != before
 
     def _protective(self, connection: Connection) -> datetime:
         """The time that ends protections: they may end late, never early."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -173,14 +173,21 @@ class SiteJournal:
                 trail.take_turn(connection, self._site, audit, now)
                 trail.append(connection, CONTROL, audit.decisions, now)
 
-    def findings(self, job: str, open_now: Mapping[tuple[str, str], Entry], serving: Iterable[str]) -> None:
+    def findings(
+        self,
+        job: str,
+        open_now: Mapping[tuple[str, str], Entry],
+        serving: Iterable[str],
+        lasting: Container[str] = frozenset(),
+    ) -> None:
         """Write into the audit trail which findings of a job begin and end, by event and name.
 
-        `serving`: the jobs that send to the site; findings and problems of all others end.
+        `serving`: the jobs that send to the site; findings and problems of all others end. `lasting`: names of which
+        none ends, because nothing was done about them.
         """
         with self._transaction() as connection:
             now = self._clock()
-            trail.findings_begun_and_ended(connection, self._site, job, open_now, now)
+            trail.findings_begun_and_ended(connection, self._site, job, open_now, lasting, now)
             trail.findings_of_gone_jobs_ended(connection, self._site, {job, *serving}, now)
             key = tables.troubles.c
             gone = and_(key.site == self._site, key.job.not_in({job, *serving}))

@@ -110,8 +110,14 @@ class PastQueries(RecordQueries):
         Where a place was never learnt, nothing is known to be the same secret.
         """
         known = sorted(self.decisions.rollbacks().items(), key=lambda entry: entry[1].at)
-        found = ((self.secret_at(*key), item) for key, item in known)
-        return {secret: item for secret, item in found if secret is not None}
+        secrets = self.secrets_of([key for key, _ in known])
+        return {secrets[key]: item for key, item in known if key in secrets}
+
+    def secrets_of(self, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, str]]:
+        """Which secret each of these sources and paths means, where its place was learnt; see `places.secret_at`."""
+        mounts = {source: self.known_mounts(source) for source in {source for source, _ in keys}}
+        found = ((key, secret_at(mounts[key[0]], key[1])) for key in keys)
+        return {key: secret for key, secret in found if secret is not None}
 
     def rollback_of(self, source: str, path: str) -> Rollback | None:
         """What holds a path: its own rollback, else one of the same secret by another name or spelling."""
@@ -174,9 +180,9 @@ class PastQueries(RecordQueries):
         """When the last pause that covered this job on this target ended, by its time or by a person; None for none."""
         return self.decisions.rested_until(job, target, {site, *self.aliases(site)})
 
-    def clock_is_ahead(self, by: timedelta) -> bool:
+    def clock_is_ahead(self, site: str, by: timedelta) -> bool:
         """Let protections end by a site's clock where that is slower. Returns: does that move their end?"""
-        return self.decisions.clock_is_ahead(by)
+        return self.decisions.clock_is_ahead(site, by)
 
     def tell_what_ran_out(self) -> None:
         """Write a line for each pause and rollback whose time ran out."""

@@ -33,7 +33,7 @@ Released = Callable[[Action, str], bool]
 def guard(plan: Plan, basis: LimitBasis, limits: Limits, terms: GuardTerms) -> Plan:
     """The plan without the classes that break their limit; a `Withheld` finding says how to allow each.
 
-    What a person released goes whatever the limit, and counts in it.
+    What a person released or took back goes whatever the limit, and counts in it.
     """
     plan = _deletes(plan, basis, limits.max_deletes, terms)
     # Off by default, unlike the limit of deletions: a mass rotation is legitimate.
@@ -53,6 +53,8 @@ class GuardTerms:
     allowed_deletes: int = 0
     """Deletions of this run, whatever the limit."""
     is_released: Released = lambda _action, _cause: False
+    is_taken_back: Callable[[Action], bool] = lambda _action: False
+    """Does it give the site back what that held before, as a person decided with a reason?"""
 
 
 def _withhold(plan: Plan, kind: type[Create | Update | Delete], free: frozenset[str], message: str, hint: str) -> Plan:
@@ -107,7 +109,8 @@ def _writes(
     held, sent = basis
     word = f"{kind.__name__.lower()}s"
     writes = [action for action in plan.actions if isinstance(action, kind)]
-    free = frozenset(action.name for action in writes if terms.is_released(action, f"max_{word}"))
+    # A version that may have leaked does not wait for a day's room.
+    free = frozenset(a.name for a in writes if terms.is_released(a, f"max_{word}") or terms.is_taken_back(a))
     # Writing the same name again takes no more room.
     count = sum(action.name not in sent for action in writes if action.name not in free)
     room = max(0, limit.of(held) - len(sent))

@@ -49,10 +49,12 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
     try:
         written = target.delete(str(record.remote_id))
     except TargetError as error:
-        # The trail's intent gets its end; the row stays open, and the next cycle's recovery settles it.
+        # The trail's intent gets its end. Where nobody knows, the row stays open for the next cycle's recovery; what
+        # was surely not done is as before, also on a site that no cycle comes to.
         failed = Outcome(action=action, error=error, remote_id=str(record.remote_id))
         end = replace(history_line(failed, row, line.at), outcome="sent by state forget")
-        journal.write(log=[end], audit=AuditBatch(ends=(end_of(failed, row, runtime.clock()),)))
+        before = [] if error.maybe_done else [record]
+        journal.write(put=before, log=[end], audit=AuditBatch(ends=(end_of(failed, row, runtime.clock()),)))
         # One that was sent before may have taken effect: then nobody knows.
         if isinstance(error, Interrupted) and not error.maybe_done:
             _see_that_it_may_go(runtime, record, names)

@@ -67,6 +67,8 @@ class Look:
     """Does a person let it send outside the job's windows?"""
     opens_for: Callable[[Action], bool] | None = None
     """What alone that holds for, as long as the window is not open; None: for everything."""
+    part: Callable[[Action], bool] | None = None
+    """What alone is to be sent; None: everything. The rest counts for no limit and is held in no batch."""
     recheck: bool = False
     """Is every value read again that a rule was not judged on yet?"""
 
@@ -91,7 +93,7 @@ class Look:
         remote = self._listed(cache, target)
         site_time = target.site_time()
         # Pauses and rollbacks end by the slower clock. What was read by the other one is looked at anew.
-        if site_time is not None and runtime.store.clock_is_ahead(runtime.clock() - site_time):
+        if site_time is not None and runtime.store.clock_is_ahead(self.site, runtime.clock() - site_time):
             return self.plan(cache, journal, state, allowed_deletes=allowed_deletes)
         if journal.is_writable:
             runtime.store.tell_what_ran_out()
@@ -115,6 +117,7 @@ class Look:
             allowed_deletes=allowed_deletes,
             foreseen_deletes=frozenset(cache.foreseen[self.site]),
             outside_window=self.outside_window,
+            part=self.part,
             recheck=self.recheck,
         )
         resolver = PlanResolver(runtime, job, target, observed, state)
@@ -194,10 +197,13 @@ class Look:
         for other in sorted(store.sites_holding(site, listed)):
             targets = [name for name in self.runtime.targets if self.runtime.site_of(name) == other]
             if targets:
+                is_joined = other in store.aliases(site) or site in store.aliases(other)
                 raise ConfigError(
                     f"targets {targets[0]} and {self.target_name} are one site at Wix under two keys "
                     f"({other} and {site}): the same secrets are listed",
-                    hint=f"say which key the ledger keeps: syncd state join-site {other} {site}",
+                    hint="they were joined since this process started: restart it, or let it reload (SIGHUP)"
+                    if is_joined
+                    else f"say which key the ledger keeps: syncd state join-site {other} {site}",
                 )
             with ExitStack() as stack:
                 if journal.is_writable:  # whoever still works under the old key goes first

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,12 +13,14 @@ from syncd.domain.decisions import Rollback
 from syncd.domain.job import Job
 from syncd.domain.naming import selects_path
 from syncd.domain.ports import Source
-from syncd.errors import ConfigError, SourceError, VersionGone
+from syncd.errors import ConfigError, SecretError, SourceError, VersionGone
 from syncd.reconcile.rollback_reach import reach_of
 from syncd.reconcile.runtime import Runtime
 
 OneSecret = Callable[[tuple[str, str], tuple[str, str]], bool]
 """Given two sources and a path: was the first one, which is gone, the second one under another name?"""
+SecretsOf = Callable[[Collection[tuple[str, str]]], Mapping[tuple[str, str], tuple[str, str]]]
+"""Given sources and paths: which secret each means, where its place was learnt."""
 Spellings = Callable[[str, str], Collection[str]]
 """Given a source and a path: every path of the source under which the ledger has this very secret."""
 PREVIOUS = "AWSPREVIOUS"
@@ -67,13 +70,36 @@ def _see_that_it_is_one(what: str, paths: Collection[str]) -> None:
         raise ConfigError(f"{what} means {len(paths)} paths: {means}", hint="name one of them: SOURCE:PATH")
 
 
-def taken_paths(runtime: Runtime, records: Iterable[Record], paths: Iterable[tuple[str, str]]) -> list[Taken]:
-    """These paths, with the rows that come from them: a version is the whole path's. Raises `ConfigError`."""
+def taken_paths(
+    runtime: Runtime,
+    records: Iterable[Record],
+    paths: Iterable[tuple[str, str]],
+    refused: list[str] | None = None,
+) -> list[Taken]:
+    """These paths, with the rows that come from them: a version is the whole path's.
+
+    `refused`: takes why a path is left out; None: that raises `ConfigError`.
+    """
     by_path: dict[tuple[str, str], list[Record]] = {path: [] for path in paths}
     for record in records:
         if (record.ref.source, record.ref.path) in by_path and not record.pin:
             by_path[record.ref.source, record.ref.path].append(record)
-    return [_of_path(runtime, source, path, tuple(rows)) for (source, path), rows in sorted(by_path.items())]
+    found: list[Taken] = []
+    for (source, path), rows in sorted(by_path.items()):
+        with _each(path, refused):
+            found.append(_of_path(runtime, source, path, tuple(rows)))
+    return found
+
+
+@contextmanager
+def _each(path: str, refused: list[str] | None) -> Iterator[None]:
+    """What cannot go back is told by its path, where the others may; a source that cannot be read refuses all."""
+    try:
+        yield
+    except (ConfigError, VersionGone) as error:
+        if refused is None:
+            raise
+        refused.append(error.message if path in error.message else f"{path}: {error.message}")
 
 
 def _of_path(runtime: Runtime, source: str, path: str, rows: tuple[Record, ...]) -> Taken:
@@ -131,17 +157,23 @@ def _one_a_secret(keys: Iterable[tuple[str, str]], is_one: OneSecret) -> list[tu
 
 
 def replaced_by(
-    found: Iterable[Taken], rollbacks: Iterable[tuple[str, str]], is_one: OneSecret
+    found: Sequence[Taken], rollbacks: Collection[tuple[str, str]], is_one: OneSecret, secrets_of: SecretsOf
 ) -> list[tuple[str, str]]:
     """Rollbacks of the same secrets by other names or spellings, which new ones take the place of."""
-    known = list(rollbacks)
-    return [
-        key
-        for item in found
-        for key in known
-        if key != (item.source, item.path)
-        and (key in {(row.ref.source, row.ref.path) for row in item.records} or is_one(key, (item.source, item.path)))
-    ]
+    items = {(item.source, item.path): item for item in found}
+    secrets = secrets_of({*items, *rollbacks})
+    # By their secrets and by their paths: thousands that are rolled back together are not compared one with another.
+    like: dict[Hashable, list[tuple[str, str]]] = {}
+    for known in rollbacks:
+        like.setdefault(secrets.get(known), []).append(known)
+        like.setdefault(known[1], []).append(known)
+    replaced: list[tuple[str, str]] = []
+    for key, item in items.items():
+        of_rows = {(row.ref.source, row.ref.path) for row in item.records}
+        same_secret = like.get(secrets[key], []) if key in secrets else []
+        others = dict.fromkeys((*same_secret, *like.get(key[1], []), *of_rows.intersection(rollbacks)))
+        replaced += [other for other in others if other != key and (other in of_rows or is_one(other, key))]
+    return replaced
 
 
 def entries_of_end(runtime: Runtime, records: Iterable[Record], paths: Collection[tuple[str, str]]) -> Iterator[Entry]:
@@ -208,6 +240,23 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
         by=terms.by,
         reason=terms.reason,
     )
+
+
+def rollbacks_to(
+    runtime: Runtime, chosen: Iterable[tuple[Taken, str | None]], terms: Terms, refused: list[str] | None
+) -> list[tuple[Taken, Rollback]]:
+    """Read every older version anew, before any is kept: half a rollback that nobody is told of is worse than none.
+
+    `refused`: takes why a path does not go back; None: that raises what `rollback_to` does. Raises `SecretError` where
+    nothing is left.
+    """
+    found: list[tuple[Taken, Rollback]] = []
+    for item, wanted in chosen:
+        with _each(item.path, refused):
+            found.append((item, rollback_to(runtime, item, wanted, terms)))
+    if refused and not found:
+        raise SecretError(f"nothing can go back: {'; '.join(refused)}", hint="see: syncd audit show")
+    return found
 
 
 def _see_that_it_is_older(path: str, entry: SourceEntry, result: ReadResult) -> None:

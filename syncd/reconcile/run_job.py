@@ -39,7 +39,10 @@ class Run:
     outside_window: bool = False
     """Does a person let it send outside the jobs' windows?"""
     only_paths: frozenset[str] | None = None
-    """Send nothing but what comes from these source paths, and delete nothing; None: everything."""
+    """Send nothing but the versions that a rollback of these source paths gives, and delete nothing; None: everything.
+    """
+    ends_rollbacks: bool = False
+    """Did those rollbacks end? Then the newest versions go, else the older ones."""
     on_report: Callable[[SyncReport], None] | None = None
     """Given each report as soon as there is one; what is returned is brief then: two hundred sites take no more
     memory than eight."""
@@ -54,13 +57,16 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
     telling = threading.Lock()
 
     def is_decided(action: Action) -> bool:
-        return is_of_a_rollback(action, runtime.is_one_secret)
+        # One that ran out while this command waited for its turn gives nobody the version that it kept back.
+        is_older = not isinstance(action, Delete) and action.desired.rolled_back
+        return is_of_a_rollback(action, runtime.is_one_secret) and is_older is not run.ends_rollbacks
 
     def may_go(action: Action) -> bool:
         return is_decided(action) or not objection_to(action, job.windows, runtime.clock(), runtime.is_one_secret)
 
     is_part = run.only_paths is not None
-    choose = partial(only_from, run.only_paths or frozenset(), may_go) if is_part else None
+    chosen = partial(is_from, run.only_paths or frozenset(), may_go)
+    choose = partial(only, chosen) if is_part else None
     in_turn: dict[str, list[str]] = {}
     for name in job.targets:
         # A total of allowed deletions can only be counted down one site after the other.
@@ -77,6 +83,7 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
                 hinted_paths=run.hinted_paths,
                 outside_window=run.outside_window,
                 opens_for=is_decided if is_part else None,
+                part=chosen if is_part else None,
             )
             report = Cycle(look, allowed_deletes=run.allowance.left_on(name)).run(
                 run.cache, wait=run.wait, choose=choose
@@ -104,15 +111,15 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
     return sorted(reports, key=lambda report: job.targets.index(report.target))
 
 
-def only_from(paths: Container[str], may_go: Callable[[Action], bool], planned: PlannedPass) -> Plan:
-    """What of a plan comes from these paths, without deletions.
+def is_from(paths: Container[str], may_go: Callable[[Action], bool], action: Action) -> bool:
+    """Does it come from these paths, and is no deletion?
 
     `may_go`: does it bring the version that was decided on, or is the job's window open for it? A new name, or one that
     passes on, waits for that all the same.
     """
-    chosen = [
-        action
-        for action in planned.plan.actions
-        if not isinstance(action, Delete) and action.desired.ref.path in paths and may_go(action)
-    ]
-    return replace(planned.plan, actions=tuple(chosen))
+    return not isinstance(action, Delete) and action.desired.ref.path in paths and may_go(action)
+
+
+def only(chosen: Callable[[Action], bool], planned: PlannedPass) -> Plan:
+    """What of a plan is chosen."""
+    return replace(planned.plan, actions=tuple(filter(chosen, planned.plan.actions)))

@@ -19,6 +19,10 @@ OVERRIDES = {
 """What a person does beside the usual way, with a reason."""
 
 
+PEOPLE = {"person", "token"}
+"""Kinds of actors who decide; the others carry out."""
+
+
 @dataclass(slots=True)
 class Population:
     """What one pass over the trail counts."""
@@ -58,7 +62,9 @@ class Population:
             self.with_plan += '"plan":null' not in text
             self.with_release += '"released_by":' in text
         # Quotes within texts are escaped in JSON, so this can only be the key itself.
-        if event in OVERRIDES or (is_change and outcome == "done" and '"reason":null' not in text):
+        # What ran out by itself, or was taken back by its mark, nobody decided.
+        by_a_person = text.partition('"kind":"')[2].partition('"')[0] in PEOPLE
+        if (event in OVERRIDES and by_a_person) or (is_change and outcome == "done" and '"reason":null' not in text):
             self.overrides.append(_brief(mapping(parsed(text.encode()))))
         # Only a line of a rotation tells when its source changed.
         if is_change and outcome == "done" and '"source_changed_at":"' in text:

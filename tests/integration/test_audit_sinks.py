@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
+import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator
@@ -103,6 +105,23 @@ def test_a_sink_that_was_away_catches_up(job: Lab, siem: Siem) -> None:
     siem.status = 200
     assert job.run("sync").code == 0
     assert by_stream(siem.got) == by_stream(exported(job))
+
+
+def test_a_token_in_its_address_is_in_no_ledger(job: Lab, siem: Siem) -> None:
+    """Services take one in the query; another one in its place is the same sink, and gets nothing twice."""
+    token, later = secrets.token_hex(16), secrets.token_hex(16)
+    job.config["audit"] = {"url": f"{siem.url}?token={token}"}
+    assert job.run("sync").code == 0
+    # As earlier versions kept it.
+    with contextlib.closing(sqlite3.connect(job.state)) as database, database:
+        database.execute("UPDATE syncd_audit_shipped SET sink = ?", (f"url {siem.url}?token={token}",))
+    for now in (token, later):
+        job.config["audit"] = {"url": f"{siem.url}?token={now}"}
+        assert job.run("sync").code == 0
+    assert by_stream(siem.got) == by_stream(exported(job)), "each line once"
+    with contextlib.closing(sqlite3.connect(job.state)) as database:
+        kept = str(database.execute("SELECT * FROM syncd_audit_shipped").fetchall())
+    assert token not in kept and later not in kept
 
 
 HALF = '{"actor":{"id":"ro'

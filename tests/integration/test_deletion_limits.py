@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from syncd.sandbox.wix_site import Refusal, Site
 from tests.lab import Bao, Lab
 from tests.support.hidden import hidden
 from tests.support.policies import DELETING
@@ -188,3 +189,28 @@ def test_a_reload_that_forbids_deletions_reaches_a_cycle_that_waits(lab: Lab, ba
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert "a_v" in lab.ids()
+
+
+@pytest.mark.parametrize("status", [403, 400])
+def test_a_deletion_by_command_that_is_refused_leaves_nothing_open(
+    lab: Lab, bao: Bao, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its job is gone, so no cycle would ever close the row."""
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/a"})
+    assert lab.run("sync").code == 0
+    lab.job("other", "vault", {"path": f"{bao.mount}/app/b"})
+    del lab.config["jobs"]["job"]
+    before = lab.run("state", "list", "--json").json
+
+    def refuses(*_: object) -> None:
+        raise Refusal(status, "PERMISSION_DENIED" if status == 403 else "INVALID_ARGUMENT")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Site, "delete", refuses)
+        assert lab.run("state", "forget", "a_v", "--delete", "--reason", "agreed").code in {1, 5}
+    assert lab.run("state", "list", "--json").json == before
+    assert lab.run("audit", "verify").code == 0
+    assert lab.run("state", "forget", "a_v", "--delete", "--reason", "agreed").code == 0 and not lab.ids()

@@ -61,7 +61,10 @@ class Governing:
 
     def passed(self, plan: Plan) -> Plan:
         """The plan without what rules, windows and rollbacks keep back."""
-        gate = Gate(
+        return self._gate().passed(plan)
+
+    def _gate(self) -> Gate:
+        return Gate(
             place=self._context.place,
             hits=self._hits_of,
             releases=self._releases,
@@ -71,7 +74,6 @@ class Governing:
             rolled_back=self._rolled_back_names(),
             had_before=self._had_before,
         )
-        return gate.passed(plan)
 
     def _had_before(self, action: Update) -> bool:
         runtime, desired, had = self._context.runtime, action.desired, action.record.ref
@@ -140,7 +142,11 @@ class Governing:
         return {name: own for name, hits in found.items() if (own := tuple(h for h in hits if h.subject.job in mine))}
 
     def guarded(self, provisional: Plan) -> Plan:
-        """The plan without what exceeds a limit of the rolling day."""
+        """The plan without what exceeds a limit of the rolling day. What is not to be sent is no matter for a limit."""
+        is_in_part = self._context.observed.is_in_part
+        if apart := tuple(action for action in provisional.actions if not is_in_part(action)):
+            whole = self.guarded(replace(provisional, actions=tuple(filter(is_in_part, provisional.actions))))
+            return replace(whole, actions=(*whole.actions, *apart))
         job, limits, records = self._context.job, self._context.job.limits, self._context.observed.records
         since = Since(DAY, self._context.times.site_now, self._context.times.now)
         store, site = self._context.runtime.store, self._context.target.site
@@ -157,6 +163,7 @@ class Governing:
             place=(job.name, self._context.target.name),
             allowed_deletes=self._context.observed.allowed_deletes,
             is_released=self._is_released,
+            is_taken_back=self._gate().is_taken_back,
         )
         return guard(provisional, basis, limits, terms)
 

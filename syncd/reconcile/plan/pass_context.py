@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -39,10 +39,16 @@ class Observed:
     """Ids that plans of other jobs on this site would delete before."""
     outside_window: bool = False
     """Does a person let it send outside the job's windows?"""
+    part: Callable[[Action], bool] | None = None
+    """What alone is to be sent; None: everything."""
     recheck: bool = False
     """Is every value read again that a rule was not judged on yet?"""
     planned: Mapping[str, Action] = field(default_factory=dict)
     """What the newest plan wants, by name: before rules, windows, limits, and values that could not be read."""
+
+    def is_in_part(self, action: Action) -> bool:
+        """May it be sent in this pass, as far as that was asked for?"""
+        return self.part is None or self.part(action)
 
     def tags_seen(self, wanted: DesiredSecret) -> AbstractSet[tuple[str, str]] | None:
         """The tags of what is wanted, as the listing of this cycle shows them; None where it shows none of it."""

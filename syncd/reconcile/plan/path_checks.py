@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from functools import cached_property
 
 from syncd.domain import Existence, PathCheck, Record, SecretRef
 from syncd.domain.job import Job
 from syncd.domain.naming import selects
+from syncd.domain.places import secret_at
 from syncd.domain.values import fields_of
 from syncd.errors import SyncdError
 from syncd.reconcile.observe.mounts import as_accepted, conflicting_mount
@@ -23,6 +25,7 @@ class PathChecks:
         """`as_of_today`: by the name that a record's source has in the configuration now."""
         self._runtime, self._today = runtime, as_of_today
         self._known: dict[tuple[str, ...], tuple[PathCheck | None, str]] = {}
+        self._held: dict[str, tuple[AbstractSet[str], Mapping[str, str]]] = {}
 
     def check(self, record: Record) -> tuple[PathCheck | None, str]:
         """What the source answers; None, and why: it cannot tell."""
@@ -55,7 +58,21 @@ class PathChecks:
         if record.pin:
             return False
         names = {record.ref.source, self._today(record).source}
-        return any(self._runtime.store.rollback_of(name, record.ref.path) for name in names)
+        return any(self._is_held(name, record.ref.path) for name in names)
+
+    def _is_held(self, source: str, path: str) -> bool:
+        """By a rollback of this path, or of the same secret. One that comes later makes another plan."""
+        if source not in self._held:
+            self._held[source] = (
+                frozenset(self._runtime.store.rollbacks(source)),
+                self._runtime.store.known_mounts(source),
+            )
+        paths, mounts = self._held[source]
+        return path in paths or secret_at(mounts, path) in self._held_secrets
+
+    @cached_property
+    def _held_secrets(self) -> AbstractSet[tuple[str, str] | None]:
+        return frozenset(self._runtime.store.rollbacks_by_secret())
 
     def tags_now(self, record: Record) -> AbstractSet[tuple[str, str]] | None:
         """The tags that the secret carries at this moment; None where it is not there, or the source cannot tell."""

@@ -83,7 +83,8 @@ class PlanResolver:
             provisional = self._governing.governed(self._plan())
         guarded = self._governing.guarded(provisional)
         # Only what the limits let through is looked at: each look costs requests at the source.
-        deletes = [action for action in guarded.actions if isinstance(action, Delete)]
+        is_in_part = self._context.observed.is_in_part
+        deletes = [action for action in guarded.actions if isinstance(action, Delete) and is_in_part(action)]
         if deletes:
             self._confirm(deletes)
             # What was seen by the last look may change the plan: it is made anew, with all that is known now.
@@ -95,7 +96,9 @@ class PlanResolver:
 
     def _is_sendable(self, action: Action) -> bool:
         """A write whose value could not be read waits, and so does a deletion that nobody looked at."""
-        return action.name in self._confirmed.names if isinstance(action, Delete) else _has_its_value(action)
+        if isinstance(action, Delete):
+            return action.name in self._confirmed.names or not self._context.observed.is_in_part(action)
+        return _has_its_value(action)
 
     def _learn(self, requests: ReadRequests) -> None:
         """Read what the provisional plan asks for."""

@@ -26,6 +26,8 @@ class Seen:
     """For a release."""
     remote: tuple[RemoteSecret, ...]
     """As the last pass listed them."""
+    left_out: frozenset[str] = frozenset()
+    """Names whose actions were planned and not sent: nothing that was told of them has ended."""
 
 
 def store_cycle_result(
@@ -38,36 +40,34 @@ def store_cycle_result(
     the run itself is kept. Raises `LedgerError`.
     """
     if seen is not None:
-        _store_what_is_known(journal, runtime, report, site, seen.rows)
+        _store_what_is_known(journal, runtime, report, site, seen)
         # Only a cycle that saw everything knows what still waits; another one leaves the batches as they are.
         journal.waits(report.job, seen.waiting, runtime.jobs_on(site))
         journal.listed(seen.remote)
     journal.ran(_run(report, site, runtime.store, saw_all=seen is not None, is_part=is_part))
 
 
-def _store_what_is_known(
-    journal: Journal, runtime: Runtime, report: SyncReport, site: str, seen: Sequence[Record]
-) -> None:
+def _store_what_is_known(journal: Journal, runtime: Runtime, report: SyncReport, site: str, seen: Seen) -> None:
     silent = {FindingKind.TAKEN_BACK, FindingKind.HANDED_OVER, FindingKind.RULE}  # these say nothing of a status
     # Of several findings of one name the first counts: it overwrites those behind it.
     by_name = (item for item in reversed(report.findings) if item.name and item.kind not in silent)
     findings = {finding.name: finding for finding in by_name}
     outcomes = {outcome.action.name: outcome for outcome in report.outcomes}
-    changed = changed_statuses(seen, report.job, findings, outcomes)
-    rows = [replace(record, status=changed[record.name]) for record in seen if record.name in changed]
+    changed = changed_statuses(seen.rows, report.job, findings, outcomes)
+    rows = [replace(record, status=changed[record.name]) for record in seen.rows if record.name in changed]
     if rows:
         journal.write(put=rows)
     before = runtime.store.known_problems(site, report.job)
-    statuses = {record.name: record.status for record in (*seen, *rows)}
+    statuses = {record.name: record.status for record in (*seen.rows, *rows)}
     problems = Problems(site=site, job=report.job, before=before, statuses=statuses, now=report.finished_at)
-    after = problems.after(report)
-    if report.error is not None:
-        after = {**before, **after}  # it ended before it came to all of them
+    # What was not tried is no better for it; nor is anything that a cycle did not come to.
+    lasting = before.keys() if report.error is not None else seen.left_out
+    after = {name: before[name] for name in lasting if name in before} | problems.after(report)
     if after != before:
         journal.problems(site, report.job, after.values())
     # A cycle that ended early cannot say that a finding has ended.
     if report.error is None:
-        journal.findings(report.job, open_findings(report, site), runtime.jobs_on(site))
+        journal.findings(report.job, open_findings(report, site), runtime.jobs_on(site), seen.left_out)
 
 
 AUDITED = {

@@ -19,6 +19,8 @@ NO_PROBLEM = {
     FindingKind.ROLLED_BACK,
 }
 """What has a status, and is nothing that fails."""
+UNSETTLED = {"failed", "quarantined", "unverified", "pending"}
+"""Problems that only another try ends."""
 
 
 def delay_after(attempts: int) -> timedelta:
@@ -67,6 +69,9 @@ class Problems:
         earlier = self.before.get(finding.name)
         # It was not tried, so neither its delay nor its count of attempts moves.
         if finding.kind is FindingKind.QUARANTINED and earlier is not None:
+            return earlier
+        # What waits for its window failed before that, and is no better for it.
+        if finding.kind is FindingKind.BEHIND and earlier is not None and earlier.kind in UNSETTLED:
             return earlier
         if finding.kind is FindingKind.FAILED and faulty is not None:
             return self._of_failure(

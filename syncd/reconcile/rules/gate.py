@@ -145,7 +145,7 @@ class Gate:
         return replace(plan, actions=tuple(kept), findings=tuple(findings), held=tuple(held))
 
     def _holding(self, action: Action, hits: list[Hit]) -> Held | None:
-        if not changes_content(action) or self._is_taken_back(action):
+        if not changes_content(action) or self.is_taken_back(action):
             return None
         finishing = is_finishing(action)
         for hit in hits:
@@ -157,7 +157,7 @@ class Gate:
                 return Held(action=action, cause=cause, why=f"rule {hit.rule.id}: {hit.message}")
         return None
 
-    def _is_taken_back(self, action: Action) -> bool:
+    def is_taken_back(self, action: Action) -> bool:
         """Does it give the site back what that held before, as a person decided with a reason?
 
         What no site was ever given waits like any other: who may roll back does not release by that.
