@@ -1,4 +1,4 @@
-"""The tree of errors: each class knows its exit code and whether trying again later can help.
+"""The tree of errors: each class knows its exit code.
 
 A message says what happened and where; the hint says the fix. Neither ever holds a value, a token or
 the text of a library's own exception.
@@ -13,7 +13,6 @@ class SyncdError(Exception):
     """Any failure that syncd knows how to explain."""
 
     exit_code: ClassVar[int] = 70
-    retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -63,8 +62,6 @@ class SourceUnavailable(SourceError):
     `too_large`: one answer holds more than is read of any.
     """
 
-    retryable = True
-
     def __init__(
         self,
         message: str,
@@ -109,8 +106,6 @@ CALL_PATIENCE = 5.0
 
 class TargetUnavailable(TargetError):
     """No usable answer; the same request may be answered later."""
-
-    retryable = True
 
     def __init__(
         self,
@@ -179,13 +174,15 @@ class LedgerError(SyncdError):
 class LedgerBusy(LedgerError):
     """Not now, and soon: another process holds the site, or a large ledger is being gone through."""
 
-    retryable = True
-
 
 INTERRUPTED = 130
 """The exit code of a cycle that was stopped before it had sent all: it is due again at once."""
 EXIT_ORDER = (7, 3, 4, 5, 6, 1)
 """With several causes, the first of these is the exit code."""
+WORKED = frozenset({0, 1, 6})
+"""Exit codes of a cycle that did its work, though some secrets failed (1) or a limit withheld some (6)."""
+FAILED = frozenset({3, 4, 5, 7})
+"""Exit codes of a cycle that could not do its work."""
 
 
 def worst(codes: set[int]) -> int:

@@ -80,7 +80,8 @@ class App:
         self._opened = open_ledger(settings, around.clock, writable=writable, renaming=renaming)
         with ExitStack() as stack:  # what is refused from here on leaves no open ledger behind
             stack.callback(self._opened.close)
-            self._compose()
+            with self.ledger.telling_damage():
+                self._compose()
             stack.pop_all()
 
     def _compose(self) -> None:

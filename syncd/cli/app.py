@@ -175,6 +175,7 @@ def run(arguments: list[str]) -> int:
     caught = _Signals()
     # Tests run several commands in a process: none acts with the actor and the reason of the one before.
     CAUSE.set(Cause())
+    Context.ledger = None
     # Before any file is opened: a closed stream would give its number away.
     _prepare_streams()
     try:
@@ -246,11 +247,23 @@ def _ended(error: Exception, caught: _Signals, *, debug: bool) -> int:
         where = error.filename if isinstance(error.filename, str) else "a file or folder"
         hint = "see that it is there, writable, and the right kind"
         return _say(ConfigError(f"{where} cannot be used ({in_words(error)})", hint=hint), debug=debug)
+    if (damage := _damage_behind(error)) is not None:
+        return _say(damage, debug=debug)
     # Nobody foresaw it, so its text may quote a value: it is not shown, not even with --debug.
     warn(f"syncd: bug: {type(error).__name__} (nothing of its text is shown)")
     for line in safe_traceback(error) if debug else ("run it again with --debug, and report what it says",):
         warn(f"  {line}")
     return 70
+
+
+def _damage_behind(error: Exception) -> LedgerError | None:
+    """What a bug comes from, where it is a row of the ledger that is not as it was written."""
+    try:
+        if Context.ledger is not None:
+            Context.ledger.see_that_it_is_whole(error)
+    except LedgerError as damage:
+        return damage
+    return None
 
 
 class _Signals:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from syncd.config import Settings
     from syncd.domain.job import Job
     from syncd.domain.ports import TellWait
+    from syncd.ledger.store import Ledger
     from syncd.telemetry.events import Events
 
 
@@ -45,6 +46,8 @@ class Context:
 
     stop: ClassVar[threading.Event] = threading.Event()
     stoppable: ClassVar[bool] = False
+    ledger: ClassVar[Ledger | None] = None
+    """The one that this command opened last: what ends in a bug may be due to a damaged row of it."""
     """True while a command looks at `stop` by itself; else a signal interrupts at once."""
 
     def logs(self, level: str) -> None:
@@ -76,6 +79,7 @@ class Context:
         settings = self.settings()
         begin_to_act(self, settings)
         app = App(settings, around, writable=writable, renaming=renaming)
+        Context.ledger = app.ledger
         if writable:
             # A command that only looks writes no line, so it has none to ship and nothing to tell.
             from syncd.audit_sinks.shipper import Shipper
@@ -144,19 +148,16 @@ def end_of_span(text: str, option: str) -> datetime:
 
 def moment(text: str, option: str, *, ahead: bool) -> datetime:
     """What an option says: a date, RFC 3339, or a duration from now (`ahead`) or back. Raises `ConfigError`."""
+    from syncd.domain.moments import moment_of
+
     try:
-        if text[-1:] in "smhd" and text[:-1].isdigit():
-            span = duration(text, option)
-            return datetime.now(UTC) + (span if ahead else -span)
-        at = datetime.fromisoformat(text)
-        # Without a zone it is UTC, as are all the times that syncd prints.
-        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        return moment_of(text, datetime.now(UTC), ahead=ahead)
     except ValueError:
         hint = f"for example: {option} 2026-12-24, {option} 2026-12-24T18:00Z or {option} 3d"
         raise ConfigError(f"{option} {text} is no time", hint=hint) from None
     except OverflowError:
         # A year that no datetime can hold would end as a bug (70), and is the user's slip.
-        raise ConfigError(f"{option} {text} is beyond the calendar", hint="write another year") from None
+        raise ConfigError(f"{option} {text} is beyond the calendar", hint="write a time within ten years") from None
 
 
 def _tell_wait(cause: str, seconds: float) -> None:

@@ -17,7 +17,7 @@ from syncd.cli.plan_markdown import Part, markdown
 from syncd.cli.planned_jobs import AllJobs, each_plan
 from syncd.cli.report_output import cycle_error_lines, problems
 from syncd.domain import Action, Create, Delete, Finding, FindingKind, verb_of, version_label
-from syncd.errors import ConfigError, worst
+from syncd.errors import WORKED, ConfigError, worst
 
 if TYPE_CHECKING:
     from syncd.reconcile.planned_pass import PlannedPass
@@ -73,13 +73,13 @@ def plan(
     for line in cycle_error_lines(all_jobs.errors):
         warn(line)
     if out is not None:
-        _keep(out, content, is_complete=not all_jobs.codes - {0, 1, 6})
+        _keep(out, content, is_complete=not all_jobs.codes - WORKED)
     total, held = all_jobs.total, len(all_jobs.waiting)
     if not as_json and form == "table" and len(all_jobs.plans) > 1:
         show(f"in all: {_tally(total)}{f', {held} held' if held else ''}")
     code = worst(all_jobs.codes)
     # What failed outweighs what waits: 3, 4, 5 and 7 say that this plan is not the whole one.
-    return 2 if detailed_exitcode and total and code in {0, 1, 6} else code
+    return 2 if detailed_exitcode and total and code in WORKED else code
 
 
 def _keep(file: Path, content: dict[str, Any], *, is_complete: bool) -> None:

@@ -13,13 +13,15 @@ from syncd.cli import state_decisions, state_identity
 from syncd.cli.json_rows import record_row
 from syncd.cli.output import show, show_json, show_table
 from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_known, see_status
-from syncd.domain import OpenProblem, Record, version_label
+from syncd.domain import Record, version_label
 from syncd.domain.statuses import status_of_record
 from syncd.errors import ConfigError
 from syncd.transport.fault_words import in_words
 from syncd.transport.private_files import read_bounded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from syncd.bootstrap.app import App
 
 app = typer.Typer(help="Look at the ledger of ids, and set it right.", no_args_is_help=True)
@@ -33,18 +35,14 @@ def _called(context: typer.Context) -> None:
     context.obj.calls(context.invoked_subcommand)
 
 
-def _without_record(app: App, troubles: list[OpenProblem], records: tuple[Record, ...]) -> list[dict[str, Any]]:
+def _never_arrived(app: App) -> Iterator[dict[str, Any]]:
     """Names that were never created: conflicts, quarantined and missing ones."""
-    have = {(record.site, record.name) for record in records}
-    targets = {app.site_of(name): name for name in app.settings.targets}
-    rows = []
-    for problem in troubles:
-        # A record tells its own status; and a site that no target names has no target to be listed under.
-        if (problem.site, problem.subject) in have or problem.site not in targets:
-            continue
-        rows.append(
-            {
-                "target": targets[problem.site],
+    sites = {app.site_of(name) for name in app.settings.targets}
+    for problem in app.ledger.problems_of_no_row():
+        # A site that no target names has no target to be listed under.
+        if problem.site in sites:
+            yield {
+                "target": app.first_target_on(problem.site, problem.job),
                 "name": problem.subject,
                 "remote_id": None,
                 "job": problem.job,
@@ -55,8 +53,6 @@ def _without_record(app: App, troubles: list[OpenProblem], records: tuple[Record
                 "status": problem.kind,
                 "last_synced_at": None,
             }
-        )
-    return rows
 
 
 @app.command("list")
@@ -78,7 +74,7 @@ def list_(
         records = app.ledger.records()
         now, served = app.runtime.clock(), app.served
         rows = [record_row(record, status_of_record(record, served, now)) for record in records]
-        rows += _without_record(app, app.ledger.all_problems(), records)
+        rows += _never_arrived(app)
     wanted = {"job": job, "status": status}
     rows = [row for row in rows if all(value in {None, row[key]} for key, value in wanted.items())]
     rows = [row for row in rows if target is None or row["target"] in same_site]

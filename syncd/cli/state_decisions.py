@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +10,9 @@ import typer
 from syncd.cli.context import duration, moment
 from syncd.cli.output import show
 from syncd.cli.reasons import Reason, log_override, required_reason
-from syncd.cli.state_lookup import Name, Target, decision_about, found_record, locked
+from syncd.cli.state_lookup import Name, Target, found_record, locked
 from syncd.domain import Grant, Record, RemoteSecret
+from syncd.domain.audit import entry_about
 from syncd.domain.ownership import other_owner
 from syncd.domain.ports import AuditBatch
 from syncd.errors import ConfigError
@@ -90,6 +90,8 @@ def freeze(
     """Leave one secret alone until then; a time that has passed thaws it."""
     until_then, why = moment(until, "--until", ahead=True), required_reason(reason, "state freeze")
     with context.obj.open() as app:
+        from syncd.bootstrap import freezes
+
         record = found_record(app, name, target)
         with locked(app, record.site) as journal:
             # Asked again under the lock: a cycle may have moved or dropped it while this command waited.
@@ -100,14 +102,13 @@ def freeze(
                     f"--until {until} has passed already, and {name} is not frozen", hint="name a later time"
                 )
             if until_then <= now:
-                journal.protect(_thawed(record), decision_about("secret.thawed", record))
+                freezes.thaw(journal, record)
             else:
                 # Nothing refuses it from here on: only an override that takes place is logged.
                 log_override(
                     "state freeze", why, name=name, target=record.target, until=f"{until_then:%Y-%m-%d %H:%M} UTC"
                 )
-                decision = decision_about("secret.frozen", record, until=f"{until_then:%Y-%m-%dT%H:%M:%SZ}")
-                journal.protect(replace(record, frozen_until=until_then, status="frozen"), decision)
+                freezes.freeze(journal, record, until_then)
     where = f"{name} on {record.target}"
     show(
         f"{where} is frozen until {until_then:%Y-%m-%d %H:%M} UTC"
@@ -120,19 +121,16 @@ def freeze(
 def thaw(context: typer.Context, name: Name, *, target: Target = None) -> int:
     """End a freeze."""
     with context.obj.open() as app:
+        from syncd.bootstrap import freezes
+
         record = found_record(app, name, target)
         with locked(app, record.site) as journal:
             record = found_record(app, name, target)
             if not record.reads_frozen(app.runtime.clock()):
                 raise ConfigError(f"{name} on {record.target} is not frozen", hint=f"see: syncd explain {name}")
-            journal.protect(_thawed(record), decision_about("secret.thawed", record))
+            freezes.thaw(journal, record)
     show(f"{name} on {record.target} is no longer frozen; the next cycle sees to it")
     return 0
-
-
-def _thawed(record: Record) -> Record:
-    """Nobody looked meanwhile: whether it is as its source says is for the next cycle to tell."""
-    return replace(record, frozen_until=None, status="behind" if record.status == "frozen" else record.status)
 
 
 def _overriding(app: App, record: Record, *, delete: bool) -> str:
@@ -179,7 +177,7 @@ def forget(
             else:
                 if overridden:
                     overriding()
-                forgotten = decision_about("secret.forgotten", record)
+                forgotten = entry_about("secret.forgotten", record)
                 journal.write(drop=[record], audit=AuditBatch(decisions=(forgotten,)))
                 # An open problem would go on telling of a secret that nobody keeps.
                 journal.forget_problem(record.name)

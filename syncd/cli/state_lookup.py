@@ -11,7 +11,6 @@ import typer
 
 from syncd.cli.context import Context
 from syncd.domain import Record
-from syncd.domain.audit import Entry
 from syncd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -56,17 +55,3 @@ def found_record(app: App, name: str, target: str | None) -> Record:
             hint="say which with --target",
         )
     return found[0]
-
-
-def decision_about(event: str, record: Record, **detail: str) -> Entry:
-    """A line of the audit trail about what a person decided for one secret."""
-    return Entry(
-        event=event,
-        name=record.name,
-        ref=str(record.ref),
-        remote_id=record.remote_id,
-        job=record.job,
-        target=record.target,
-        site=record.site,
-        detail=detail,
-    )

@@ -25,11 +25,11 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from syncd.domain import SecretValue
+from syncd.domain.moments import span_of
 from syncd.errors import ConfigError
 from syncd.transport.fault_words import in_words
 from syncd.transport.private_files import read_bounded
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 CREDENTIAL_MAX = 64 * 1024
 """Bytes of a credential file; a token or a key is far smaller."""
 
@@ -51,14 +51,14 @@ class Strict(BaseModel):
 
 def parse_duration(text: object) -> timedelta:
     """`0s`, `90s`, `5m`, `24h`, `7d`. Raises PydanticCustomError."""
-    match = re.fullmatch(r"(\d{1,6})([smhd])", text) if isinstance(text, str) else None
     if isinstance(text, timedelta):
         return text
-    if match is None:
+    span = span_of(text) if isinstance(text, str) else None
+    if span is None:
         raise PydanticCustomError(
             "duration", "no duration; write a number (of up to 6 digits) and s, m, h or d, such as 5m or 24h"
         )
-    return timedelta(seconds=int(match[1]) * UNITS[match[2]])
+    return span
 
 
 def format_duration(span: timedelta) -> str:

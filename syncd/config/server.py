@@ -12,7 +12,6 @@ from syncd.config.fields import LISTEN_PATTERN, Credential, Key, Strict
 from syncd.config.governance import Globs, LabelKey
 
 Right = Literal["read", "sync", "release", "pause", "rollback", "freeze", "reload"]
-RIGHTS: tuple[Right, ...] = ("read", "sync", "release", "pause", "rollback", "freeze", "reload")
 
 
 def _listen(text: str) -> str:

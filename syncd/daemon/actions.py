@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from syncd.bootstrap import freezes
 from syncd.bootstrap.app import App
 from syncd.bootstrap.process import holder
 from syncd.bootstrap.updated_since import updated_since
-from syncd.config.fields import parse_duration
 from syncd.daemon.attention import sees_scope
 from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
@@ -19,6 +18,7 @@ from syncd.domain import Record
 from syncd.domain.audit import CAUSE, Cause, Entry
 from syncd.domain.decisions import ReleaseOutcome, Rollback, said_of_release
 from syncd.domain.job import Job
+from syncd.domain.moments import moment_of
 from syncd.errors import ConfigError, SyncdError
 from syncd.reconcile.rollback import (
     Taken,
@@ -33,10 +33,13 @@ from syncd.reconcile.rollback import (
     taken,
 )
 from syncd.reconcile.rollback_reach import Reach, reach_of
+from syncd.telemetry.logs import logger
 from syncd.web.principal import Principal
 
 NO_PATHS: Mapping[str, Collection[str]] = {}
 LONGEST_REASON = 500
+OVERRIDES = {"release", "pause", "rollback", "freeze"}
+"""What lets something go, or keeps something back, whatever the configuration says."""
 LOCK_WAIT = timedelta(seconds=20)
 """How long a freeze waits for a cycle that holds the site."""
 
@@ -61,6 +64,9 @@ class Actions:
         except BeyondRights as refusal:
             _note_denied(app, what=via, message=refusal.message)
             raise
+        # As a command does: only an override that took place is logged.
+        if reason is not None and via in OVERRIDES:
+            logger().warning("safeguard.overridden", what=via, reason=reason, user=who.name)
 
     def release(self, who: Principal, batch: str, reason: str) -> str:
         """Let a batch go."""
@@ -110,7 +116,7 @@ class Actions:
         """Let something rest."""
         with self._in_the_name_of(who, "pause", why := reason_of(reason)) as app:
             _see_scope(app, who, scope)
-            ends = _moment(until) if until else None
+            ends = _moment(app, until) if until else None
             return app.pauses.put(*scope, ends, why)
 
     def resume(self, who: Principal, scope: tuple[str, str], reason: str = "") -> str:
@@ -137,11 +143,11 @@ class Actions:
                 paths = _ended(app, who, what)
                 said = "; ".join(said_of_end(*path, app.ledger.rollback_of(*path)) for path in paths)
             else:
-                until = _moment(str(asked.get("until") or "24h"))
+                until = _moment(app, str(asked.get("until") or "24h"))
                 terms = Terms(now=app.runtime.clock(), until=until, by=who.name, reason=why)
                 if job:
                     _see_scope(app, who, ("job", job))
-                    chosen, refused = updated_since(app, job, _moment(str(asked["since"]), ahead=False))
+                    chosen, refused = updated_since(app, job, _moment(app, str(asked["since"]), ahead=False))
                 else:
                     version = str(asked["to"]) if asked.get("to") else None
                     found = taken(app.runtime, _seen_records(app, who, what), what, app.ledger.spellings)
@@ -156,10 +162,10 @@ class Actions:
 
     def freeze(self, who: Principal, asked: Mapping[str, str], reason: str) -> str:
         """Leave a secret alone until `asked["until"]`; without it, thaw it. Returns: what was done, in words."""
-        until = _moment(asked["until"]) if asked.get("until") else None
         # A thaw overrides no safeguard, so it needs no reason.
-        why = reason_of(reason) if until else _reason_if_any(reason)
+        why = reason_of(reason) if asked.get("until") else _reason_if_any(reason)
         with self._in_the_name_of(who, "freeze", why) as app:
+            until = _moment(app, asked["until"]) if asked.get("until") else None
             site, name = asked.get("site", ""), asked.get("name", "")
             _seen_record(app, who, site, name)  # before the lock: nobody holds up a site that is not theirs
             with app.ledger.lock(site, holder=holder(), wait=LOCK_WAIT, stop=app.stop.is_set) as journal:
@@ -167,15 +173,10 @@ class Actions:
                 record = _seen_record(app, who, site, name)
                 if until is None and not record.reads_frozen(app.runtime.clock()):
                     raise ConfigError(f"{name} is not frozen", hint="its page and `syncd explain` say what it is")
-                event = "secret.frozen" if until else "secret.thawed"
-                detail = {"until": f"{until:%Y-%m-%dT%H:%M:%SZ}"} if until else {}
-                # The freeze wrote over what it was before: behind until a cycle has looked.
-                status = "frozen" if until else "behind" if record.status == "frozen" else record.status
-                entry = Entry(
-                    event=event, name=name, ref=str(record.ref), remote_id=record.remote_id, job=record.job,
-                    target=record.target, site=site, detail=detail,
-                )  # fmt: skip
-                journal.protect(replace(record, frozen_until=until, status=status), entry)
+                if until is None:
+                    freezes.thaw(journal, record)
+                else:
+                    freezes.freeze(journal, record, until)
             if until is None:
                 waits = self._woken(app, who, {record.job})
                 return f"{name} is no longer frozen; {waits or 'a cycle sees to it'}"
@@ -232,18 +233,15 @@ def _rolled_back(
     return kept
 
 
-def _moment(text: str, *, ahead: bool = True) -> datetime:
-    """A duration from now (or, not `ahead`, back), a date or RFC 3339. Raises `ConfigError`."""
-    now = datetime.now(UTC)
+def _moment(app: App, text: str, *, ahead: bool = True) -> datetime:
+    """What a form or a body says. Raises `ConfigError`."""
+    now = app.runtime.clock()
     try:
-        if text[-1:] in "smhd" and text[:-1].isdecimal():
-            span = parse_duration(text)
-            at = now + (span if ahead else -span)
-        else:
-            at = datetime.fromisoformat(text)
-            at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
+        at = moment_of(text, now, ahead=ahead)
+    except ValueError:
         raise ConfigError("that is no time", hint="write 4h, 2026-12-24 or 2026-12-24T18:00Z") from None
+    except OverflowError:
+        raise ConfigError("that time is beyond the calendar", hint="write a time within ten years") from None
     if ahead and at <= now:
         raise ConfigError("that time has passed already", hint="name a later one")
     return at

@@ -8,11 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 from syncd.bootstrap.app import App
+from syncd.errors import FAILED
 from syncd.report.grouping import Problem, grouped_by_cause, names_in_words
 from syncd.web.principal import Principal
-
-FAILED = {3, 4, 5, 7}
-"""Exit codes of cycles that did not come to all that is theirs."""
 
 
 def open_pauses(app: App, who: Principal) -> Iterator[dict[str, Any]]:

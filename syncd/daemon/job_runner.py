@@ -85,7 +85,8 @@ class JobRunner:
                         hinted_paths=hinted,
                         on_report=partial(self._finished, app),
                     )
-                    reports = sync_job(app.runtime, job, run)
+                    with app.ledger.telling_damage():
+                        reports = sync_job(app.runtime, job, run)
                     # A pause, or another process that has the site: the secrets that were named are still to be seen.
                     if any(report.rests or report.error for report in reports):
                         generation.pending.put_back(name, hinted)

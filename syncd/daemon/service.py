@@ -47,9 +47,10 @@ class Daemon:
         self.control = Control(self.generations, self._runner, self.reloads)
         server = app.settings.server
         # Read once now: a token that is missing ends the start, and not the first request.
-        for credential in (server.token, *(item.token for item in server.tokens)) if server else ():
+        named = {f"server.tokens ({item.name})": item.token for item in server.tokens} if server else {}
+        for place, credential in ({"server.token": server.token} | named).items() if server else ():
             if credential is not None:
-                credential.read("server.token")
+                credential.read(place)
         # Last, because it answers from here on: all that it asks is made.
         self.http = HttpServer(self.control, server.listen) if server else None
 

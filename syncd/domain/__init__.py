@@ -50,8 +50,10 @@ from syncd.domain.source import (
     SourceEntry,
     Version,
     is_at_least,
+    is_fingerprint,
     is_of_an_earlier_secret,
     rule_digest,
+    version_by_value,
     version_label,
 )
 
@@ -104,11 +106,13 @@ __all__ = [
     "brings_another_value",
     "deletions_sent",
     "is_at_least",
+    "is_fingerprint",
     "is_of_an_earlier_secret",
     "name_in",
     "puts_back",
     "rule_digest",
     "utf16_length",
     "verb_of",
+    "version_by_value",
     "version_label",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from syncd.domain.plan import Action, Create, Delete, Outcome, Reason, Update, puts_back
 from syncd.domain.records import Record
-from syncd.domain.source import version_label
+from syncd.domain.source import is_fingerprint, version_label
 
 CONTROL = "control"
 """The stream of everything that no holder of a site's lock does."""
@@ -76,7 +76,7 @@ def stamp(at: datetime) -> str:
 
 def shown(version: str, at: datetime) -> tuple[str | None, dict[str, str]]:
     """A version as it may be shown, and where it cannot be (KV v1 has fingerprints only), when it was read."""
-    if version.startswith("kv1:"):
+    if is_fingerprint(version):
         return None, {"read_at": stamp(at)}
     return (version_label(version) or None), {}
 
@@ -164,22 +164,23 @@ def drift_entry(event: str, action: Create | Update, record: Record, what: str =
 
 def taken_back_entry(record: Record, job: str) -> Entry:
     """The line of a secret that is ours again by its mark: the ledger had lost or forgotten it."""
-    return _by_its_mark(record, job, event="secret.adopted", by="its mark")
+    return entry_about(event="secret.adopted", record=record, job=job, by="its mark")
 
 
 def handed_over_entry(record: Record, job: str) -> Entry:
     """The line of a secret that another installation took over at Wix: the ledger keeps no row of it any more."""
-    return _by_its_mark(record, job, event="secret.forgotten", by="the mark of another syncd")
+    return entry_about("secret.forgotten", record, job=job, by="the mark of another syncd")
 
 
-def _by_its_mark(record: Record, job: str, *, event: str, by: str) -> Entry:
+def entry_about(event: str, record: Record, *, job: str | None = None, **detail: str) -> Entry:
+    """A line about one secret as the ledger has it. `job`: where it is another one than the row's."""
     return Entry(
         event=event,
         name=record.name,
         ref=str(record.ref),
         remote_id=record.remote_id,
-        job=job,
+        job=record.job if job is None else job,
         target=record.target,
         site=record.site,
-        detail={"by": by},
+        detail=detail,
     )

@@ -55,6 +55,20 @@ def is_of_an_earlier_secret(token: str, now: Version) -> bool:
     return kind == "kv2" and bool(created and now.lineage) and created < now.lineage
 
 
+BY_VALUE = "kv1:"
+"""How the token of a version begins that is the value's fingerprint, because the source counts no versions."""
+
+
+def version_by_value(fingerprint: str) -> Version:
+    """The version of what a source counts no versions of (KV v1). Its token is a fingerprint: never shown."""
+    return Version(token=BY_VALUE + fingerprint)
+
+
+def is_fingerprint(token: str) -> bool:
+    """Is a version's token a fingerprint of the value? Then it is never shown, kept in a plan file or exported."""
+    return token.startswith(BY_VALUE)
+
+
 def version_label(token: str | None) -> str:
     """A version as people and scripts see it; a KV v1 fingerprint is never shown."""
     kind, _, rest = (token or "").partition("~")[0].partition(":")  # behind it, which template made the value
@@ -176,7 +190,6 @@ class ReadResult:
 class Presence(StrEnum):
     """What is known of a record's source reference."""
 
-    PRESENT = "present"
     ABSENT = "absent"
     ORPHAN = "orphan"
     UNKNOWN = "unknown"

@@ -9,7 +9,7 @@ from collections import Counter
 from syncd.bootstrap.app import App
 from syncd.config.fields import parse_duration
 from syncd.config.settings import AwsSettings, JobSettings
-from syncd.domain import PathState
+from syncd.domain import PathState, is_fingerprint
 from syncd.domain.job import Job
 from syncd.domain.naming import selects_path
 from syncd.forecast import model as forecast
@@ -37,7 +37,7 @@ def job_facts(app: App) -> list[forecast.JobFacts]:
                 listing_calls=runs.get(name, {}).get("listing_calls") or _guessed(app, job, settings, known),
                 paths=len(known),
                 # KV v1 has no versions: what the ledger has in their place is a fingerprint, which only reading tells.
-                every_value=any(state.version.token.startswith("kv1:") for state in known),
+                every_value=any(is_fingerprint(state.version.token) for state in known),
                 verify_every=settings.verify_every or None,
                 names={target: held[app.site_of(target), name] for target in job.targets},
             )

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, and_, delete, func, insert, or_, select, type_coerce
 
 from syncd.domain.audit import CAUSE, Cause, Entry
-from syncd.domain.audit_chain import FIRST, Break, ChainCheck, chained, columns_of
+from syncd.domain.audit_chain import FIRST, WHOLE, Break, ChainCheck, chained, columns_of
 from syncd.domain.ports import AuditBatch
 from syncd.domain.untrusted import mapping, parsed
 from syncd.errors import LedgerError
@@ -172,6 +172,14 @@ def _asked(asked: Filter) -> list[Any]:
     return where
 
 
+def _parsed(text: str) -> dict[str, Any]:
+    """A line as it was written. Raises ValueError for what is none: what is altered within one, `verify` tells."""
+    line = json.loads(text)
+    if not isinstance(line, dict) or not line.keys() >= WHOLE:
+        raise ValueError("line")  # as any other text that is not as it was written
+    return line
+
+
 def last_done(connection: Connection) -> Iterator[dict[str, Any]]:
     """The line of the last action that was done on each secret."""
     c = tables.audit.c
@@ -179,7 +187,7 @@ def last_done(connection: Connection) -> Iterator[dict[str, Any]]:
     newest = select(c.stream, func.max(c.seq).label("seq")).where(done).group_by(c.stream, c.name).subquery()
     same = and_(c.stream == newest.c.stream, c.seq == newest.c.seq)
     for row in connection.execute(select(c.line).join(newest, same)):
-        yield json.loads(row.line)
+        yield _parsed(row.line)
 
 
 def lines(connection: Connection, asked: Filter, *, most: int | None = None) -> Iterator[dict[str, Any]]:
@@ -188,11 +196,11 @@ def lines(connection: Connection, asked: Filter, *, most: int | None = None) -> 
     query = select(c.line).where(and_(True, *where))  # SQLAlchemy's own neutral element
     if most is not None:
         newest = connection.execute(query.order_by(c.at.desc(), c.stream.desc(), c.seq.desc()).limit(most)).all()
-        yield from (json.loads(row.line) for row in reversed(newest))
+        yield from (_parsed(row.line) for row in reversed(newest))
         return
     ordered = query.order_by(c.at, c.stream, c.seq).execution_options(yield_per=1000)
     with connection.execute(ordered) as found:
-        yield from (json.loads(row.line) for row in found)
+        yield from (_parsed(row.line) for row in found)
 
 
 def heads(connection: Connection) -> dict[str, tuple[int, str]]:

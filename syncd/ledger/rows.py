@@ -210,6 +210,8 @@ def recent_text(before: str, run: LastRun) -> str:
     """The last cycles with one more: when each ended, its exit code, its seconds."""
     ended, seconds = (run.finished_at - EPOCH) // MICROSECOND, (run.finished_at - run.started_at).total_seconds()
     known = json.loads(before) if before else []
+    if not isinstance(known, list):
+        raise ValueError("recent")  # noqa: TRY004  # as any other text that is not as it was written
     # A clock that was set back within a cycle makes no time below zero.
     return json.dumps([*known, [ended, run.exit_code, round(max(0.0, seconds), 1)]][-MOST_RECENT:])
 

@@ -19,13 +19,14 @@ from syncd.domain import (
 from syncd.domain.audit import CONTROL, Entry
 from syncd.domain.ownership import owner_in
 from syncd.domain.ports import Clock, TellWait
-from syncd.errors import ConfigError, LedgerBusy, LedgerError
+from syncd.errors import ConfigError, LedgerBusy, LedgerError, SyncdError
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
 from syncd.ledger.audit_trail import AuditTrail
+from syncd.ledger.damage import damaged_table
 from syncd.ledger.decisions import Decisions
 from syncd.ledger.engine import identity_of
-from syncd.ledger.faults import translated
+from syncd.ledger.faults import DAMAGED, translated
 from syncd.ledger.journal import SiteJournal, lock_lost, move
 from syncd.ledger.migrations import migrate
 from syncd.ledger.past_queries import PastQueries
@@ -75,6 +76,25 @@ class Ledger(PastQueries):
         """A connection for one consistent look."""
         with translated(self.place), self._engine.connect() as connection, connection.begin():
             yield connection
+
+    @contextmanager
+    def telling_damage(self) -> Iterator[None]:
+        """What ends in a bug inside may be due to a damaged row: then that is said. Raises `LedgerError`."""
+        try:
+            yield
+        except Exception as error:
+            self.see_that_it_is_whole(error)
+            raise
+
+    def see_that_it_is_whole(self, error: BaseException) -> None:
+        """Raise `LedgerError` where an error that says nothing comes from a row that is not as it was written."""
+        if isinstance(error, SyncdError) or not isinstance(error, Exception):
+            return
+        with self.reading() as connection:
+            table = damaged_table(connection)
+        if table:
+            message = f"the ledger {self.place} is damaged: a row of {table} is not as it was written"
+            raise LedgerError(message, hint=DAMAGED) from None
 
     def still_there(self, site: str = "") -> None:
         """Asked before each write and each request. Raises `LedgerError` where the ground has gone from under it.

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Boolean, Column, Integer, Table, func, select
 
+from syncd.domain import is_fingerprint
 from syncd.domain.audit import CONTROL, Entry
 from syncd.errors import ConfigError, LedgerError
 from syncd.ledger import schema as tables
@@ -90,7 +91,7 @@ def _plain(row: Any) -> dict[str, Any]:
     }
     if "lost_writes" in content:
         content["lost_writes"] = without_fingerprints(str(content["lost_writes"]))
-    if str(content.get("version") or "").startswith("kv1:"):
+    if is_fingerprint(str(content.get("version") or "")):
         content["version"] = ""  # KV v1 has no version but the value's fingerprint
     return content
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from syncd.bootstrap.app import App
 from syncd.config.notify import Notify
-from syncd.errors import ConfigError, SyncdError
+from syncd.errors import FAILED, ConfigError, SyncdError
 from syncd.telemetry.logs import logger
 
 KINDS = {"conflict": "conflict", "held": "held", "denied": "denied", "failed": "failed", "quarantined": "failed"}
@@ -117,7 +117,7 @@ class Notifier:
             yield Cause("drift", job, app.first_target_on(site, job))
         for run in app.ledger.runs():
             # 1 and 6 have causes of their own above. Of a job that is gone no run will ever end the message.
-            if run.exit_code in {3, 4, 5, 7} and run.job in app.served.jobs.get(run.site, frozenset()):
+            if run.exit_code in FAILED and run.job in app.served.jobs.get(run.site, frozenset()):
                 yield Cause("failed", run.job, run.target)
 
     def _message(self, cause: Cause) -> _Message:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from syncd.domain import Action, Delete, FindingKind, Plan, RemoteSecret, SyncReport, Update
+from syncd.domain import Action, Delete, FindingKind, Plan, RemoteSecret, SyncReport, Update, is_fingerprint
 from syncd.errors import ConfigError, PlanMoved, worst
 from syncd.reconcile.planned_pass import PlannedPass
 from syncd.transport.fault_words import in_words
@@ -34,7 +34,7 @@ def unversioned(action: Action) -> bool:
     """Does an action bring a secret of KV v1? It has no version that a kept plan could be compared by, but for a
     fingerprint of its value, which is never written into a file.
     """
-    return not isinstance(action, Delete) and action.desired.version.startswith("kv1:")
+    return not isinstance(action, Delete) and is_fingerprint(action.desired.version)
 
 
 def action_row(action: Action, remote: Mapping[str, RemoteSecret]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def action_row(action: Action, remote: Mapping[str, RemoteSecret]) -> dict[str, 
 
 def _shown(version: str) -> str | None:
     # A version of KV v1 is a fingerprint, which is never written into a file.
-    return None if not version or version.startswith("kv1:") else version
+    return None if not version or is_fingerprint(version) else version
 
 
 def actions_of(planned: PlannedPass) -> list[dict[str, Any]]:

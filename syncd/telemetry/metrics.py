@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from syncd import __version__
 from syncd.domain import STATUSES, Delete, Finding, FindingKind, Outcome, SyncReport, Update
+from syncd.errors import WORKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,5 +214,5 @@ class Metrics:
         self._pairs.add((job, target))
         self._families.duration.labels(job, target).observe(max(0.0, report.seconds))
         # Some secrets failed (1) or were withheld (6), and the cycle was done: it does not count as stuck.
-        if report.exit_code in {0, 1, 6}:
+        if report.exit_code in WORKED:
             self._families.success.labels(job, target).set(report.finished_at.timestamp())

@@ -25,7 +25,7 @@ from syncd.web.auth import (
     who_asks,
 )
 from syncd.web.last_done import LastDone
-from syncd.web.pages.rendering import CODES, rendered
+from syncd.web.pages.rendering import rendered
 from syncd.web.principal import Principal
 from syncd.web.service import Service
 
@@ -318,8 +318,3 @@ def headline(data: Mapping[str, Any], needs: int) -> str:
 
 def _scope(form: Mapping[str, str]) -> tuple[str, str]:
     return form.get("scope", ""), form.get("name", "")
-
-
-def code_words(code: int | None) -> str:
-    """An exit code in words."""
-    return CODES.get(code, ("", f"exit code {code}"))[1]

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from syncd.domain import PathState, ReadFailure, ReadResult, Rule, Snapshot, SourceEntry, Version, version_label
+from syncd.domain import (
+    PathState,
+    ReadFailure,
+    ReadResult,
+    Rule,
+    Snapshot,
+    SourceEntry,
+    version_by_value,
+    version_label,
+)
 from syncd.domain.decisions import Rollback
 from syncd.domain.naming import selects_path
 from syncd.domain.places import secret_at
@@ -234,7 +243,7 @@ class SourceObserver:
             seen.unread.add(key)  # listed, yet not read: nothing is known of its present version
             return
         try:
-            version = result.version or Version(token="kv1:" + self._access.fingerprint(canonical(result.document)))
+            version = result.version or version_by_value(self._access.fingerprint(canonical(result.document)))
         except BadValue as error:
             seen.unread.add(key)
             self.failures.append(ReadFailure(location=key[0], message=error.message, hint=error.hint))

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from syncd.domain import DesiredSecret, Record, RemoteSecret, SecretRef, is_at_least
+from syncd.domain import DesiredSecret, Record, RemoteSecret, SecretRef, is_at_least, is_fingerprint
 from syncd.domain.plan import NOT_SETTLED
 from syncd.domain.value_templates import form_in
 from syncd.domain.write_window import is_as_left
@@ -146,4 +146,4 @@ def _is_as_new(row: Record, record: Record) -> bool:
         return made is not None and then is not None and made > then
     # KV v1 has neither, and nobody takes it back: each value that was sent was the newest of its time.
     sent, before = row.verified_at, record.last_synced_at
-    return row.version.startswith("kv1:") and sent is not None and before is not None and sent >= before
+    return is_fingerprint(row.version) and sent is not None and before is not None and sent >= before

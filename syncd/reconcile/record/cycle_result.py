@@ -10,7 +10,7 @@ from syncd.domain import Finding, FindingKind, LastRun, Record, RemoteSecret, Sy
 from syncd.domain.audit import Entry
 from syncd.domain.decisions import HeldAction
 from syncd.domain.ports import Journal, StateStore
-from syncd.errors import INTERRUPTED, SyncdError
+from syncd.errors import INTERRUPTED, WORKED, SyncdError
 from syncd.reconcile.record.problems import Problems
 from syncd.reconcile.record.report import counts, reason_of
 from syncd.reconcile.record.statuses import changed_statuses
@@ -112,7 +112,7 @@ def _run(report: SyncReport, site: str, store: StateStore, *, saw_all: bool, is_
     due_from = before.due_from if before else None
     part = {"part_since": due_from.isoformat() if due_from else None} if is_part else {}
     # The job worked, though some secrets failed or a limit withheld some.
-    good = report.exit_code in {0, 1, 6} and not report.unsent
+    good = report.exit_code in WORKED and not report.unsent
     return LastRun(
         job=report.job,
         site=site,

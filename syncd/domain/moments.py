@@ -1,0 +1,34 @@
+"""Moments as people write them: a date, a date with a time, or a span from now. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+"""Seconds of each unit that a duration may be written in."""
+SPAN = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
+FURTHEST = timedelta(days=3653)
+"""How far ahead anything may be set to end: more is a slip of the hand."""
+
+
+def span_of(text: str) -> timedelta | None:
+    """`0s`, `90s`, `5m`, `24h`, `7d`; None for anything else."""
+    match = SPAN.fullmatch(text)
+    return timedelta(seconds=int(match[1]) * UNITS[match[2]]) if match else None
+
+
+def moment_of(text: str, now: datetime, *, ahead: bool) -> datetime:
+    """A date, RFC 3339, or a span from `now` (`ahead`) or back. Without a zone it is UTC, as all times that are shown.
+
+    Raises: ValueError for what is no time; OverflowError for what is beyond the calendar, or ten years ahead.
+    """
+    span = span_of(text)
+    if span is not None:
+        at = now + span if ahead else now - span
+    else:
+        at = datetime.fromisoformat(text.removesuffix(" UTC"))
+        at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    if ahead and at - now > FURTHEST:
+        raise OverflowError
+    return at

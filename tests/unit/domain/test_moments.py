@@ -1,0 +1,48 @@
+"""Moments as people write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from syncd.domain.moments import moment_of, span_of
+
+NOW = datetime(2026, 11, 29, 20, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("4h", NOW + timedelta(hours=4)),
+        ("0s", NOW),
+        ("2026-12-24", datetime(2026, 12, 24, tzinfo=UTC)),
+        ("2026-12-24T18:00Z", datetime(2026, 12, 24, 18, tzinfo=UTC)),
+        ("2026-12-24 18:00 UTC", datetime(2026, 12, 24, 18, tzinfo=UTC)),  # as the page writes it
+        ("2026-12-24T18:00+02:00", datetime(2026, 12, 24, 16, tzinfo=UTC)),
+        ("2020-01-01", datetime(2020, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_what_people_write(text: str, at: datetime) -> None:
+    assert moment_of(text, NOW, ahead=True) == at
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "4", "h", "4 h", "-1h", "1.5h", "٣m", "1234567s", "2026-13-01", "24.12.2026", "4h\n"]
+)
+def test_what_is_no_time(text: str) -> None:
+    assert span_of(text) is None
+    with pytest.raises(ValueError):
+        moment_of(text, NOW, ahead=True)
+
+
+@pytest.mark.parametrize("text", ["99999d", "5000d", "2300-01-01", "9999-12-31"])
+def test_what_is_further_than_anybody_means(text: str) -> None:
+    with pytest.raises(OverflowError):
+        moment_of(text, NOW, ahead=True)
+
+
+def test_back_from_now_as_far_as_the_calendar_goes() -> None:
+    assert moment_of("5000d", NOW, ahead=False) == NOW - timedelta(days=5000)
+    with pytest.raises(OverflowError):
+        moment_of("999999d", NOW, ahead=False)
