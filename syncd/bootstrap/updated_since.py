@@ -22,12 +22,17 @@ def updated_since(app: App, job: str, since: datetime) -> tuple[list[tuple[Taken
     rows = {(record.remote_id, record.name): record for record in app.ledger.records() if record.job == job}
     before: dict[tuple[str, str], str] = {}
     refused: dict[str, tuple[str, str]] = {}
+    pinned: dict[str, None] = {}
     for line in app.ledger.audit.lines(Filter(job=job, event="secret.*", since=since)):
         row = rows.get((line["remote_id"], line["name"]))
         # Of a name that has moved to another reference since, the old versions are none to go back to.
         if line["outcome"] != "done" or row is None or not _is_of(app, line["ref"], row.ref):
             continue
         path = row.ref.source, row.ref.path
+        if row.pin:
+            # Its rule's own version changed: of other names from this path that says nothing.
+            pinned[f"{row.name} is pinned by its rule: change `version` or `stage` there"] = None
+            continue
         if line["event"] == "secret.create":
             refused[f"{row.name} was created on {row.target}; there is nothing to go back to"] = path
         elif line["event"] == "secret.update" and line["from"] is None:
@@ -45,12 +50,13 @@ def updated_since(app: App, job: str, since: datetime) -> tuple[list[tuple[Taken
     refs = [(item, item.records[0].ref) for item in found]
     chosen: list[tuple[Taken, str | None]] = [(item, before[ref.source, ref.path]) for item, ref in refs]
     if not chosen:
-        nothing = f"; {'; '.join((*refused, *not_taken))}" if refused or not_taken else ""
+        why = (*refused, *pinned, *not_taken)
+        nothing = f"; {'; '.join(why)}" if why else ""
         raise SecretError(
             f"job {job} updated nothing since then that can go back{nothing}", hint="see: syncd audit show"
         )
     # A path goes back whole, with all its names on all sites: what was refused of it alone is no refusal any more.
-    return chosen, [*(words for words, path in refused.items() if path not in before), *not_taken]
+    return chosen, [*(words for words, path in refused.items() if path not in before), *pinned, *not_taken]
 
 
 def _is_of(app: App, told: str, ref: SecretRef) -> bool:

@@ -78,9 +78,15 @@ class Look:
         return self.runtime.site_of(self.target_name)
 
     def plan(
-        self, cache: ObservationCache, journal: Journal, state: CycleState, *, allowed_deletes: int = 0
+        self,
+        cache: ObservationCache,
+        journal: Journal,
+        state: CycleState,
+        *,
+        allowed_deletes: int = 0,
+        is_second: bool = False,
     ) -> PlannedPass:
-        """See everything, read what is needed, and plan.
+        """See everything, read what is needed, and plan. `is_second`: the look anew because a clock was another.
 
         Raises `SourceError`, `TargetError`, `LedgerError`; `ConfigError` where two configured keys are one site.
         """
@@ -93,8 +99,10 @@ class Look:
         remote = self._listed(cache, target)
         site_time = target.site_time()
         # Pauses and rollbacks end by the slower clock. What was read by the other one is looked at anew.
-        if site_time is not None and runtime.store.clock_is_ahead(self.site, runtime.clock() - site_time):
-            return self.plan(cache, journal, state, allowed_deletes=allowed_deletes)
+        moves = site_time is not None and runtime.store.clock_is_ahead(self.site, runtime.clock() - site_time)
+        # Once: a site whose answers come from two clocks would be listed for ever.
+        if moves and not is_second:
+            return self.plan(cache, journal, state, allowed_deletes=allowed_deletes, is_second=True)
         if journal.is_writable:
             runtime.store.tell_what_ran_out()
         # Before anything is planned: which rows of the ledger are of this very site, whatever key they were kept

@@ -35,7 +35,7 @@ class Progress:
         """What it leaves; None where it did not see everything."""
         if self.rows is None or self.planned is None:
             return None
-        return Seen(self.rows, self.planned.waiting, self.planned.remote, frozenset(self.left_out.actions))
+        return Seen(self.rows, self.planned.waiting, self.planned.remote, self.left_out)
 
     def fail(self, error: SyncdError) -> None:
         """The cycle ends without having seen everything."""

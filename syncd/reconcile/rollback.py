@@ -13,7 +13,7 @@ from syncd.domain.decisions import Rollback
 from syncd.domain.job import Job
 from syncd.domain.naming import selects_path
 from syncd.domain.ports import Source
-from syncd.errors import ConfigError, SecretError, SourceError, VersionGone
+from syncd.errors import ConfigError, SecretError, SourceDenied, SourceError, SourceUnavailable, VersionGone
 from syncd.reconcile.rollback_reach import reach_of
 from syncd.reconcile.runtime import Runtime
 
@@ -96,8 +96,9 @@ def _each(path: str, refused: list[str] | None) -> Iterator[None]:
     """What cannot go back is told by its path, where the others may; a source that cannot be read refuses all."""
     try:
         yield
-    except (ConfigError, VersionGone) as error:
-        if refused is None:
+    except (ConfigError, VersionGone, SourceError) as error:
+        is_of_source = isinstance(error, SourceDenied) or (isinstance(error, SourceUnavailable) and error.whole)
+        if refused is None or is_of_source:
             raise
         refused.append(error.message if path in error.message else f"{path}: {error.message}")
 
@@ -215,8 +216,12 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
     for a source without versions.
     """
     source = runtime.source(item.source)
-    entry = next(iter(runtime.found(item.source, item.rule, item.path, item.job.name).entries), None)
-    # No entry may be a failure as well as an absence, so the path is not said to be gone.
+    seen = runtime.found(item.source, item.rule, item.path, item.job.name)
+    entry = next(iter(seen.entries), None)
+    if entry is None and seen.complete:
+        raise VersionGone(
+            f"{item.path} is gone at the source", hint="name another one, or see: syncd where " + item.path
+        )
     if entry is None:
         raise SourceError(
             f"source {item.source}: {item.path} cannot be read now", hint="see: syncd explain " + item.path

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from tests.chaos.peers import Answer, peer
 from tests.lab import Bao, Lab
+from tests.support.fronts import before
 from tests.support.policies import DELETING
 
 pytestmark = pytest.mark.kind
@@ -20,25 +16,6 @@ FAULTS = {
     "a gateway's page": Answer(b"<html>bad gateway</html>", 502, {"Content-Type": "text/html"}),
     "an answer that holds the login": Answer(b"", 200),
 }
-
-
-def before(bao: Bao, is_bad: Callable[[str, str], bool], fault: Answer) -> Any:
-    """What stands before the real server, answers what is bad by itself, and knows no SCAN."""
-    host = bao.address.removeprefix("http://")
-
-    def answer(method: str, path: str, sent: bytes) -> Answer:
-        if method == "SCAN":
-            return Answer(b"<html>no such method</html>", 405)
-        if is_bad(method, path):
-            return fault
-        connection = http.client.HTTPConnection(host)
-        connection.request(method, path, sent, {"X-Vault-Token": bao.token, "X-Vault-Request": "true"})
-        given = connection.getresponse()
-        data = given.read()
-        connection.close()
-        return Answer(json.loads(data) if data else b"", given.status)
-
-    return answer
 
 
 @pytest.mark.parametrize("where", ["its metadata", "its value", "its folder", "its mount"])
@@ -74,7 +51,10 @@ def test_the_rest_of_the_job_goes_on(lab: Lab, bao: Bao, fault: str, where: str)
     assert bao.token not in result.out + result.err
 
 
-def test_a_server_that_fails_on_everything_is_asked_for_a_few_paths_alone(lab: Lab, bao: Bao) -> None:
+def test_a_server_that_fails_on_everything_is_not_asked_for_ever(
+    lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syncd.reconcile.observe.source_observer.GIVE_UP", 1.0)
     lab.vault(bao)
     lab.job("job", "vault", *({"path": f"{bao.mount}/app/{number}", "field": "v"} for number in range(40)))
     asked: list[str] = []
@@ -82,4 +62,35 @@ def test_a_server_that_fails_on_everything_is_asked_for_a_few_paths_alone(lab: L
     with peer(before(bao, lambda _, path: asked.append(path) or "mounts" in path, fault)) as front:
         lab.config["sources"]["vault"]["address"] = front.url
         result = lab.run("sync")
-    assert result.code == 4 and len(asked) < 20, len(asked)
+    assert result.code == 4 and len(asked) < 100, len(asked)
+
+
+def test_a_credential_beside_one_secret_costs_that_one(lab: Lab, bao: Bao) -> None:
+    """OpenBao's one-call listing holds it, and with it the versions of all others."""
+    lab.vault(bao)
+    for path in ("app/bad", "app/good"):
+        bao.put(path, v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}"})
+    assert lab.run("sync").code == 0
+    bao.root.secrets.kv.v2.update_metadata("app/bad", custom_metadata={"note": bao.token}, mount_point=bao.mount)
+    bao.put("app/good", v="2")
+    told = lab.run("sync")
+    assert told.code == 4 and "app/bad" in told.out and bao.token not in told.out + told.err
+    assert lab.site.values() == {"bad": "1", "good": "2"}
+    lab.config["jobs"]["job"]["secrets"][0]["exclude"] = [f"{bao.mount}/app/bad"]
+    assert lab.run("sync").code in {0, 1}, "the fix that it names is one"
+
+
+@pytest.mark.parametrize("at", ["first", "last"])
+def test_bad_paths_leave_the_others_wherever_they_stand(lab: Lab, bao: Bao, at: str) -> None:
+    lab.vault(bao)
+    names = [f"bad{number}" for number in range(7)] + [f"good{number}" for number in range(4)]
+    for name in names:
+        bao.put(f"app/{name}", v="1")
+    ordered = names if at == "first" else names[::-1]
+    lab.job("job", "vault", *({"path": f"{bao.mount}/app/{name}", "name": "{basename}"} for name in ordered))
+    with peer(before(bao, lambda _, path: "metadata/app/bad" in path, FAULTS["a damaged entry"])) as front:
+        lab.config["sources"]["vault"]["address"] = front.url
+        told = lab.run("sync")
+    assert told.code == 4 and "app/bad" in told.out
+    assert set(lab.site.values()) == {name for name in names if "good" in name}

@@ -119,3 +119,64 @@ def test_a_job_goes_back_but_for_what_cannot(job: Lab, bao: Bao) -> None:
     assert done.code == 1 and "app/K1" in done.err, done.out + done.err
     values = job.site.values()
     assert values["K1"] == "three" and {values[key] for key in KEYS[2:]} == {"two"}, values
+
+
+@pytest.mark.parametrize("of", ["updates", "deletions"])
+@pytest.mark.parametrize("words", [("K0",), ("K0", "--end")], ids=["back", "and on again"])
+def test_what_waits_for_a_release_waits_on(job: Lab, bao: Bao, of: str, words: tuple[str, ...]) -> None:
+    settings = job.config["jobs"]["job"]
+    settings |= {"guard": {"max_updates": 2, "max_deletes": 2}, "deletion_policy": "delete", "deletion_grace": "0s"}
+    if "--end" in words:
+        assert roll(job, "K0").code == 0
+    for key in KEYS[1:7]:
+        if of == "updates":
+            bao.put(f"app/{key}", v="three")
+        else:
+            bao.remove(f"app/{key}")
+    assert job.run("sync").code == 6
+    held, statuses = job.run("held", "--json").json, job.statuses()
+    assert roll(job, *words).code == 0
+    assert job.run("held", "--json").json == held
+    assert {key: status for key, status in job.statuses().items() if key != "K0"} == {
+        key: status for key, status in statuses.items() if key != "K0"
+    }
+    assert not [line for line in job.run("audit", "show", "--json").json if line["event"] == "finding.ended"]
+    assert job.run("release", held[0]["batch"], "--reason", "meant").code == 0
+    assert job.run("sync").code in {0, 1}
+    values = job.site.values()
+    assert all(values.get(key) == ("three" if of == "updates" else None) for key in KEYS[1:7])
+
+
+def test_a_pin_of_another_rule_takes_no_name_back(job: Lab, bao: Bao) -> None:
+    """Its rule's version changed, so it alone was updated; what else comes from its path was not."""
+    for version in ("one", "two"):
+        bao.put("pinned", v=version)
+    pinned = {"path": f"{bao.mount}/pinned", "field": "v", "name": "PINNED", "version": 1}
+    rules = job.config["jobs"]["job"]["secrets"]
+    rules.append(pinned)
+    assert job.run("sync").code == 0
+    rules.append({"path": f"{bao.mount}/pinned", "field": "v", "name": "FREE"})
+    pinned["version"] = 2
+    assert job.run("sync").code == 0
+    done = job.run("rollback", "--job", "job", "--since", "1h", "--reason", "x")
+    assert done.code == 1 and "PINNED is pinned by its rule" in done.err, done.out + done.err
+    values = job.site.values()
+    assert (values["PINNED"], values["FREE"], values["K0"]) == ("two", "two", "one")
+    rules.pop()
+    assert job.run("sync").code in {0, 1}, "nor does it end in a bug where it is the only one"
+    assert job.run("rollback", "--job", "job", "--since", "1h", "--reason", "x").code == 1
+
+
+@pytest.mark.parametrize("what", ["is gone", "its newest version is deleted"])
+def test_a_path_that_is_gone_holds_no_other_back(job: Lab, bao: Bao, what: str) -> None:
+    for key in KEYS:
+        bao.put(f"app/{key}", v="three")
+    assert job.run("sync").code == 0
+    if what == "is gone":
+        bao.root.secrets.kv.v2.delete_metadata_and_all_versions("app/K3", mount_point=bao.mount)
+    else:
+        bao.remove("app/K3")
+    done = job.run("rollback", "--job", "job", "--since", "1h", "--reason", "three is bad")
+    assert done.code == 1 and "app/K3 is gone" in done.err, done.out + done.err
+    values = job.site.values()
+    assert {values[key] for key in KEYS if key != "K3"} == {"one", "two"} and values["K3"] == "three", values

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from syncd.sandbox.wix_site import Site
 from tests.lab import Bao, Lab
 from tests.support.clocks import machine_clock, one_cycle
 
@@ -95,3 +96,17 @@ def test_nor_is_a_release(job: Lab, bao: Bao, off: timedelta) -> None:
     made_older(job, "syncd_held", "released_at")
     once(job, off)
     assert job.site.values()["a_v"] == "3"
+
+
+def test_a_site_of_two_clocks_is_not_listed_for_ever(job: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two front ends of one site, of which every second answer is an hour behind."""
+    listings, listing = [0], Site.listing
+
+    def listed(self: Site) -> dict[str, object]:
+        listings[0] += 1
+        return listing(self)
+
+    monkeypatch.setattr(Site, "listing", listed)
+    job.wix.clock = lambda: datetime.now(UTC) - timedelta(hours=listings[0] % 2)
+    assert job.run("sync").code in {0, 1}
+    assert listings[0] < 12, listings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -27,8 +28,8 @@ from syncd.reconcile.observe.mounts import expected, is_new_mount, without_confl
 from syncd.reconcile.observe.observation_cache import ObservationCache
 
 Fingerprint = Callable[[bytes], str]
-GIVE_UP = 5
-"""Rules that fail one after the other, before any was listed: the server is meant, and no other is asked for."""
+GIVE_UP = 30.0
+"""Seconds in which rules fail one after the other, before any was listed: the server is meant, and not their paths."""
 
 
 @dataclass(slots=True)
@@ -97,6 +98,7 @@ class SourceObserver:
         self.older: set[Key] = set()
         """Read in an older version than before, which is not believed yet."""
         self.failures: list[ReadFailure] = []
+        self._began = time.monotonic()
         self._unlisted: list[SourceUnavailable] = []
         """Why rules could not be listed: each for its own path."""
 
@@ -121,13 +123,14 @@ class SourceObserver:
     def _listed(self, rule: Rule) -> Snapshot:
         """A rule's listing. Raises `SourceError` where the source as a whole cannot be read.
 
-        One path that the server fails on says nothing of the others; several before anything was listed do.
+        One path that the server fails on says nothing of the others; a while in which nothing was listed does.
         """
         try:
             return self._cache.list(self._access.source, rule)
         except SourceUnavailable as error:
             self._unlisted.append(error)
-            if error.whole or len(self._unlisted) == len(self._seen.snapshots) + 1 >= GIVE_UP:
+            is_listed = len(self._seen.snapshots) >= len(self._unlisted)
+            if error.whole or (not is_listed and time.monotonic() - self._began > GIVE_UP):
                 raise
             return _failed_listing(rule.path.text, error)
 

@@ -73,7 +73,7 @@ class NameClaims(KnownSecrets):
         mount = max(mounts, key=len, default="").strip("/")
         is_arn = any(text.startswith("arn:") for text in (ref.path, *(rule.path.text for rule in job.rules)))
         # Only a secret at AWS has two spellings at one source; this is asked of every row.
-        called = self._called_by(job, ref) if is_arn else frozenset({ref.path})
+        called = self.called_by(job, ref) if is_arn else frozenset({ref.path})
         for rule in job.rules:
             path = taken_as(rule, called)
             if path is None or (tags is not None and not set(rule.tags) <= tags):
@@ -189,7 +189,7 @@ class NameClaims(KnownSecrets):
     def is_asked_for_tags(self, ref: SecretRef) -> bool:
         """Does any rule that takes this secret ask for tags?"""
         asking = ((job, rule) for job in self.jobs.values() for rule in job.rules if rule.tags)
-        return any(taken_as(rule, self._called_by(job, ref)) for job, rule in asking)
+        return any(taken_as(rule, self.called_by(job, ref)) for job, rule in asking)
 
     def not_listed_yet(
         self, ref: SecretRef, tags: Tags | None, listed: Mapping[str, Listed], content: Content | None = None
@@ -201,7 +201,7 @@ class NameClaims(KnownSecrets):
         anything.
         """
         for name, seen in listed.items():
-            called = self._called_by(self.jobs[name], ref, seen.mounts)
+            called = self.called_by(self.jobs[name], ref, seen.mounts)
             rules = (rule for rule in self.jobs[name].rules if rule.tags and (content is None or makes(rule, content)))
             asking = [rule for rule in rules if tags is None or set(rule.tags) <= tags]
             if any(taken_as(rule, called) for rule in asking) and not called & seen.paths:

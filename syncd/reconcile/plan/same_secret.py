@@ -89,10 +89,10 @@ class KnownSecrets:
     def may_take(self, job: Job, ref: SecretRef) -> bool:
         """May any rule of a job take this secret, by whatever spelling and with whatever tags?"""
         # A source that no cycle has used may lead anywhere, and name its mounts otherwise.
-        known, called = self.mounts.get(job.source, {}), self._called_by(job, ref)
+        known, called = self.mounts.get(job.source, {}), self.called_by(job, ref)
         return any(taken_as(rule, called) or not place_of(known, rule.path.prefix) for rule in job.rules)
 
-    def _called_by(self, job: Job, ref: SecretRef, told: Mapping[str, str] | None = None) -> frozenset[str]:
+    def called_by(self, job: Job, ref: SecretRef, told: Mapping[str, str] | None = None) -> frozenset[str]:
         """What a secret may be called at a job's source. `told`: where its listing leads, beside what is known."""
         texts = (rule.path.text for rule in job.rules)
         mounts = {**self.mounts.get(job.source, {}), **(told or {})}

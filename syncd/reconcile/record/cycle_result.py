@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from syncd.domain import Finding, FindingKind, LastRun, Record, RemoteSecret, SyncReport
 from syncd.domain.audit import Entry
@@ -12,7 +12,7 @@ from syncd.domain.decisions import HeldAction
 from syncd.domain.ports import Journal, StateStore
 from syncd.errors import INTERRUPTED, WORKED, SyncdError
 from syncd.reconcile.record.problems import Problems
-from syncd.reconcile.record.report import counts, reason_of
+from syncd.reconcile.record.report import LeftOut, counts, reason_of
 from syncd.reconcile.record.statuses import changed_statuses
 from syncd.reconcile.runtime import Runtime
 
@@ -26,8 +26,8 @@ class Seen:
     """For a release."""
     remote: tuple[RemoteSecret, ...]
     """As the last pass listed them."""
-    left_out: frozenset[str] = frozenset()
-    """Names whose actions were planned and not sent: nothing that was told of them has ended."""
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """What was planned and not sent: nothing that was told of it has ended."""
 
 
 def store_cycle_result(
@@ -42,7 +42,8 @@ def store_cycle_result(
     if seen is not None:
         _store_what_is_known(journal, runtime, report, site, seen)
         # Only a cycle that saw everything knows what still waits; another one leaves the batches as they are.
-        journal.waits(report.job, seen.waiting, runtime.jobs_on(site))
+        still = _waits_on(runtime.store, site, report.job, seen)
+        journal.waits(report.job, (*seen.waiting, *still), runtime.jobs_on(site))
         journal.listed(seen.remote)
     journal.ran(_run(report, site, runtime.store, saw_all=seen is not None, is_part=is_part))
 
@@ -52,6 +53,9 @@ def _store_what_is_known(journal: Journal, runtime: Runtime, report: SyncReport,
     # Of several findings of one name the first counts: it overwrites those behind it.
     by_name = (item for item in reversed(report.findings) if item.name and item.kind not in silent)
     findings = {finding.name: finding for finding in by_name}
+    # It waits for its release as before, whatever this cycle was asked to send.
+    waiting = {item.name for item in _waits_on(runtime.store, site, report.job, seen)} & findings.keys()
+    findings |= {name: replace(findings[name], kind=FindingKind.HELD) for name in waiting}
     outcomes = {outcome.action.name: outcome for outcome in report.outcomes}
     changed = changed_statuses(seen.rows, report.job, findings, outcomes)
     rows = [replace(record, status=changed[record.name]) for record in seen.rows if record.name in changed]
@@ -61,13 +65,19 @@ def _store_what_is_known(journal: Journal, runtime: Runtime, report: SyncReport,
     statuses = {record.name: record.status for record in (*seen.rows, *rows)}
     problems = Problems(site=site, job=report.job, before=before, statuses=statuses, now=report.finished_at)
     # What was not tried is no better for it; nor is anything that a cycle did not come to.
-    lasting = before.keys() if report.error is not None else seen.left_out
+    lasting = before.keys() if report.error is not None else seen.left_out.actions
     after = {name: before[name] for name in lasting if name in before} | problems.after(report)
     if after != before:
         journal.problems(site, report.job, after.values())
     # A cycle that ended early cannot say that a finding has ended.
     if report.error is None:
-        journal.findings(report.job, open_findings(report, site), runtime.jobs_on(site), seen.left_out)
+        journal.findings(report.job, open_findings(report, site), runtime.jobs_on(site), seen.left_out.told_under)
+
+
+def _waits_on(store: StateStore, site: str, job: str, seen: Seen) -> Iterator[HeldAction]:
+    """What waited for a release before, and was no part of what this cycle was asked to send."""
+    known = {item.identity for item in seen.waiting}
+    yield from (i for i in store.held(site, job) if i.name in seen.left_out.actions and i.identity not in known)
 
 
 AUDITED = {

@@ -70,8 +70,9 @@ class Problems:
         # It was not tried, so neither its delay nor its count of attempts moves.
         if finding.kind is FindingKind.QUARANTINED and earlier is not None:
             return earlier
-        # What waits for its window failed before that, and is no better for it.
-        if finding.kind is FindingKind.BEHIND and earlier is not None and earlier.kind in UNSETTLED:
+        # What waits for its window failed before that, and is no better for it; what a rule denies is not tried again.
+        waits = finding.kind is FindingKind.BEHIND and not finding.rule
+        if waits and earlier is not None and earlier.kind in UNSETTLED:
             return earlier
         if finding.kind is FindingKind.FAILED and faulty is not None:
             return self._of_failure(

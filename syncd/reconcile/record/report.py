@@ -16,6 +16,7 @@ from syncd.domain import (
     ReadFailure,
     Record,
     SyncReport,
+    verb_of,
 )
 from syncd.domain.plan import NOT_SETTLED
 from syncd.errors import SourceError, SyncdError, TargetError, worst
@@ -36,6 +37,11 @@ class LeftOut:
             for action, why in self.actions.values()
             if not isinstance(action, Delete)
         )
+
+    @property
+    def told_under(self) -> frozenset[str]:
+        """The names that findings about these actions have; one about a whole class of actions has its verb."""
+        return frozenset(self.actions) | {verb_of(action) for action, _ in self.actions.values()}
 
     def rows_behind(self, rows: Mapping[str, Record | None]) -> Iterator[Record]:
         """The rows that read `synced`, though the site does not hold what the source has."""

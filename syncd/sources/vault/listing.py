@@ -121,7 +121,8 @@ class Walker:
             try:
                 return self._detailed(mount, base, deep="/" in glob.text[len(glob.prefix) :] or "**" in glob.text)
             except StatusError as error:
-                if error.status not in UNKNOWN_CALL:
+                # One that repeats our credential holds it for one secret of them: LIST tells which.
+                if error.status not in {*UNKNOWN_CALL, REPEATS}:
                     raise
                 # Remembered, so that not every cycle begins with a call that is refused.
                 self._plain.add(mount.path)

@@ -295,8 +295,10 @@ class VaultSession:
         lease.renewable = bool(auth.get("renewable")) and seconds > 60
         # Vault's 0 is a token without an end, such as a root token.
         whole = max(seconds, float(auth.get(WHOLE_LEASE) or 0))
-        # At two thirds of the whole lease, of which a given token may have used up a part.
-        renew_in = max(0.0, min(seconds, LONGEST_LEASE) - min(whole, LONGEST_LEASE) / 3)
+        # At two thirds of the whole lease, of which a given token may have used up a part; one that nothing renews is
+        # looked at again at two thirds of what is left.
+        left = min(seconds, LONGEST_LEASE)
+        renew_in = left - min(whole, LONGEST_LEASE, 3 * left) / 3 if lease.renewable else left * 2 / 3
         lease.renew_at = now + renew_in if seconds > 0 else None
         lease.longest = max(lease.longest, seconds)
         ends = seconds > 0 and (not lease.renewable or seconds < lease.longest * 0.9)

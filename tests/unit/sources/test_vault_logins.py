@@ -73,6 +73,15 @@ def test_a_process_that_lives_on_renews_at_two_thirds_of_the_whole_lease() -> No
     assert token.asked == ["lookup", "renew"]
 
 
+@pytest.mark.parametrize("left", [0.3 * DAY, 600, 30])
+def test_a_token_that_nothing_renews_is_not_looked_at_for_each_request(left: float) -> None:
+    token, session, _, clock = logged_in({"ttl": left, "creation_ttl": DAY, "renewable": False})
+    for _ in range(50):
+        clock[0] += left / 100
+        session.token()
+    assert token.asked == ["lookup"]
+
+
 def test_a_token_whose_renewal_is_refused_is_told_to_end() -> None:
     info = {"ttl": 600, "creation_ttl": DAY, "renewable": True}
     _, _, ends, _ = logged_in(info, renewed=StatusError(403, ("permission denied",), {}))

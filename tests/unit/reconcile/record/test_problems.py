@@ -47,5 +47,12 @@ def test_what_ends_without_another_try_ends(kind: str) -> None:
     assert after(problem(kind), FindingKind.BEHIND) is None
 
 
+def test_what_a_rule_denies_is_not_tried_again() -> None:
+    denied = Finding(kind=FindingKind.BEHIND, name="K", ref=REF, message="denied", rule="no-prod")
+    report = SyncReport(job="j", target="t", started_at=NOW, finished_at=NOW, seconds=0.0, findings=(denied,))
+    before = {"K": problem("unverified")}
+    assert not Problems(site="s", job="j", before=before, statuses={}, now=NOW).after(report)
+
+
 def test_what_is_as_it_should_be_has_no_problem() -> None:
     assert after(problem("failed"), FindingKind.UNCHANGED) is None and after(None, FindingKind.BEHIND) is None
