@@ -13,8 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from syncd.errors import SyncdError
+from syncd.web.answers import status_of
 from syncd.web.auth import who_asks
-from syncd.web.console import FILTERS, TRAIL_FILTERS, status_of
+from syncd.web.console import FILTERS, TRAIL_FILTERS
 from syncd.web.openapi import DOCUMENT
 from syncd.web.principal import Principal
 from syncd.web.service import Service

@@ -16,10 +16,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from syncd.errors import SyncdError
+from syncd.web.answers import page
 from syncd.web.api import BASE as API
 from syncd.web.api import Api, refused
 from syncd.web.auth import who_asks
-from syncd.web.console import Console, page
+from syncd.web.console import Console
 from syncd.web.hooks.vault_audit import written
 from syncd.web.pages.rendering import POLICY
 from syncd.web.principal import Principal

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
+from syncd.web.answers import is_page
 from syncd.web.auth import who_asks
-from syncd.web.console import headline, is_page
+from syncd.web.console import headline
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,25 @@
+"""The seams: what the cycle asks of sources, targets and the ledger, a protocol a neighbour."""
+
+from __future__ import annotations
+
+from syncd.domain.ports.journal import NO_AUDIT, AuditBatch, Journal, ReadOnlyJournal
+from syncd.domain.ports.observer import Clock, CycleObserver, SilentObserver, TellWait
+from syncd.domain.ports.source import Queue, Source
+from syncd.domain.ports.state_store import StateStore
+from syncd.domain.ports.target import Quota, Target
+
+__all__ = [
+    "NO_AUDIT",
+    "AuditBatch",
+    "Clock",
+    "CycleObserver",
+    "Journal",
+    "Queue",
+    "Quota",
+    "ReadOnlyJournal",
+    "SilentObserver",
+    "Source",
+    "StateStore",
+    "Target",
+    "TellWait",
+]

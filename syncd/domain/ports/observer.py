@@ -1,0 +1,53 @@
+"""Who hears what a cycle does, and what it waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+from syncd.domain import (
+    Finding,
+    Outcome,
+    ReadFailure,
+)
+
+TellWait = Callable[[str, float], None]
+"""Told what is waited for, and for how many seconds at most."""
+
+
+Clock = Callable[[], datetime]
+"""Now, with a time zone. Passed in; nothing below the bootstrap asks the machine."""
+
+
+class CycleObserver(Protocol):
+    """Whoever wants to know what a cycle does while it works: logs, metrics, a progress bar."""
+
+    def on_planned(self, count: int) -> None:
+        """The next round has so many actions."""
+
+    def on_outcome(self, outcome: Outcome, job: str, target: str) -> None:
+        """An action ended."""
+
+    # What lasts is told when it begins, not loudly in every cycle.
+    def on_finding(self, finding: Finding, job: str, target: str, *, known: bool) -> None:
+        """A cycle found something. `known`: the cycle before found the same."""
+
+    def on_failure(self, failure: ReadFailure, job: str, target: str) -> None:
+        """A place of the source could not be read."""
+
+
+class SilentObserver:
+    """An observer that does nothing."""
+
+    def on_planned(self, count: int) -> None:
+        """See `CycleObserver`."""
+
+    def on_outcome(self, outcome: Outcome, job: str, target: str) -> None:
+        """See `CycleObserver`."""
+
+    def on_finding(self, finding: Finding, job: str, target: str, *, known: bool) -> None:
+        """See `CycleObserver`."""
+
+    def on_failure(self, failure: ReadFailure, job: str, target: str) -> None:
+        """See `CycleObserver`."""
