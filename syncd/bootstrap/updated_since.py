@@ -7,7 +7,7 @@ from datetime import datetime
 from syncd.bootstrap.app import App
 from syncd.domain import Record, SecretRef, is_of_an_earlier_secret, version_label
 from syncd.errors import ConfigError, SecretError
-from syncd.ledger.audit import Filter
+from syncd.ledger.audit_reading import Filter
 from syncd.reconcile.rollback import Taken, taken_paths
 
 

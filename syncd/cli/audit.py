@@ -68,7 +68,7 @@ def show_(
     as_json: Json = False,
 ) -> int:
     """Show the newest lines that fit."""
-    from syncd.ledger.audit import Filter
+    from syncd.ledger.audit_reading import Filter
 
     with context.obj.open(writable=False) as opened:
         key = _stream(opened, site) if site else None
@@ -232,7 +232,7 @@ def export(
     form: Annotated[str, typer.Option("--format", help="jsonl or csv.")] = "jsonl",
 ) -> int:
     """Print the audit trail's lines between two moments, oldest first."""
-    from syncd.ledger.audit import Filter
+    from syncd.ledger.audit_reading import Filter
 
     if form not in {"jsonl", "csv"}:
         raise ConfigError(f"--format {form} is not known", hint="jsonl or csv")

@@ -20,7 +20,7 @@ from syncd.daemon.secrets_page import secrets_page, see_choice
 from syncd.daemon.status import counted
 from syncd.domain.recency import day_after
 from syncd.errors import ConfigError
-from syncd.ledger.audit import Filter, Place, place_of
+from syncd.ledger.audit_reading import Filter, Place, place_of
 from syncd.report import formats
 from syncd.report.governance import Governance, governance_now
 from syncd.report.held import batch_rows

@@ -8,7 +8,7 @@ from syncd.bootstrap.app import App
 from syncd.daemon.attention import sees_scope
 from syncd.daemon.secrets_page import row_of_problem, secret_row
 from syncd.domain import version_label
-from syncd.ledger.audit import Filter
+from syncd.ledger.audit_reading import Filter
 from syncd.report.inventory import record_owner
 from syncd.report.rule_hits import hits_on, hits_on_refused, told_to, what_is_wrong
 from syncd.web.principal import Principal

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, and_, delete, func, insert, or_, select, type_coerce
+from sqlalchemy import BigInteger, Connection, and_, delete, insert, select, type_coerce
 
 from syncd.domain.audit import CAUSE, Cause, Entry
-from syncd.domain.audit_chain import FIRST, WHOLE, Break, ChainCheck, chained, columns_of
+from syncd.domain.audit_chain import FIRST, Break, ChainCheck, chained, columns_of
 from syncd.domain.ports import AuditBatch
 from syncd.domain.untrusted import mapping, parsed
 from syncd.errors import LedgerError
@@ -123,86 +123,6 @@ def _never_answered(row: Any) -> Entry:
     )
 
 
-Place = tuple[datetime, str, int]
-"""Where a line stands among all: time, stream, seq."""
-
-
-def place_of(line: Mapping[str, Any]) -> tuple[str, str, int]:
-    """The place of a line that was looked at; its time as text."""
-    return line["at"], line["stream"], line["seq"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """Which lines are asked for."""
-
-    site: str | None = None
-    sites: frozenset[str] | None = None
-    """Only lines about these; None: all."""
-    name: str | None = None
-    job: str | None = None
-    actor: str | None = None
-    event: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    text: str | None = None
-    """Only lines that hold this text."""
-    before: Place | None = None
-    """Only lines that stand before this one, as a look orders them."""
-
-
-def _asked(asked: Filter) -> list[Any]:
-    c = tables.audit.c
-    where = [getattr(c, key) == value for key in ("site", "name", "job") if (value := getattr(asked, key)) is not None]
-    if asked.actor is not None:  # as it was claimed, or by the part before the host
-        named = [c.actor.startswith(asked.actor + end, autoescape=True) for end in (" (claimed by ", "@")]
-        where.append(or_(c.actor == asked.actor, *named))
-    if asked.event is not None:
-        # Only the star is a wildcard; what LIKE takes for one is meant as it stands.
-        parts = [part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") for part in asked.event.split("*")]
-        where.append(c.event.like("%".join(parts), escape="\\"))
-    where += [c.site.in_(sorted(asked.sites))] if asked.sites is not None else []
-    where += [c.line.contains(asked.text, autoescape=True)] if asked.text else []
-    where += [c.at >= asked.since] if asked.since else []
-    where += [c.at < asked.until] if asked.until else []
-    if asked.before is not None:
-        at, stream, seq = asked.before
-        # Lines of one transaction share their time.
-        where.append(or_(c.at < at, and_(c.at == at, or_(c.stream < stream, and_(c.stream == stream, c.seq < seq)))))
-    return where
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    """A line as it was written. Raises ValueError for what is none: what is altered within one, `verify` tells."""
-    line = json.loads(text)
-    if not isinstance(line, dict) or not line.keys() >= WHOLE:
-        raise ValueError("line")  # as any other text that is not as it was written
-    return line
-
-
-def last_done(connection: Connection) -> Iterator[dict[str, Any]]:
-    """The line of the last action that was done on each secret."""
-    c = tables.audit.c
-    done = and_(c.event.like("secret.%"), c.outcome == "done")
-    newest = select(c.stream, func.max(c.seq).label("seq")).where(done).group_by(c.stream, c.name).subquery()
-    same = and_(c.stream == newest.c.stream, c.seq == newest.c.seq)
-    for row in connection.execute(select(c.line).join(newest, same)):
-        yield _parsed(row.line)
-
-
-def lines(connection: Connection, asked: Filter, *, most: int | None = None) -> Iterator[dict[str, Any]]:
-    """The lines that fit, oldest first; of `most`, the newest."""
-    c, where = tables.audit.c, _asked(asked)
-    query = select(c.line).where(and_(True, *where))  # SQLAlchemy's own neutral element
-    if most is not None:
-        newest = connection.execute(query.order_by(c.at.desc(), c.stream.desc(), c.seq.desc()).limit(most)).all()
-        yield from (_parsed(row.line) for row in reversed(newest))
-        return
-    ordered = query.order_by(c.at, c.stream, c.seq).execution_options(yield_per=1000)
-    with connection.execute(ordered) as found:
-        yield from (_parsed(row.line) for row in found)
-
-
 def heads(connection: Connection) -> dict[str, tuple[int, str]]:
     """The last line of each stream: its seq and hash."""
     return {row.stream: (row.seq, row.hash) for row in connection.execute(select(tables.audit_heads))}
@@ -265,55 +185,3 @@ def verify(
         elif last > after.get(stream, (0, FIRST))[0]:
             found[stream] = Break(stream, last, "comes after the head of its stream")
     return sorted(found.values(), key=lambda broken: broken.stream), count
-
-
-def findings_begun_and_ended(
-    connection: Connection,
-    stream: str,
-    job: str,
-    open_now: Mapping[tuple[str, str], Entry],
-    lasting: Container[str],
-    at: datetime,
-) -> None:
-    """Write a line for each finding that begins, and for each that ends; nothing while it lasts.
-
-    `lasting`: names of which none ends.
-    """
-    table = tables.audit_findings
-    mine = and_(table.c.stream == stream, table.c.job == job)
-    before = {(row.event, row.name) for row in connection.execute(select(table).where(mine))}
-    still = open_now.keys() | {key for key in before if key[1] in lasting}
-    begun = [open_now[key] for key in sorted(open_now.keys() - before)]
-    ended = [
-        Entry(event="finding.ended", name=name or None, job=job, site=stream, detail={"of": event})
-        for event, name in sorted(before - still)
-    ]
-    if not begun and not ended:
-        return
-    append(connection, stream, [*begun, *ended], at)
-    connection.execute(delete(table).where(mine))
-    rows = [{"stream": stream, "job": job, "event": event, "name": name} for event, name in sorted(still)]
-    if rows:
-        connection.execute(insert(table), rows)
-
-
-def findings_of_gone_jobs_ended(connection: Connection, stream: str, serving: Iterable[str], at: datetime) -> None:
-    """Write that the findings of jobs that send nothing to the site any more have ended."""
-    table = tables.audit_findings
-    gone = and_(table.c.stream == stream, table.c.job.not_in(sorted(serving)))
-    rows = connection.execute(select(table).where(gone).order_by(table.c.job, table.c.event, table.c.name)).all()
-    if not rows:
-        return
-    detail = "its job sends nothing to this site any more"
-    ended = [
-        Entry(
-            event="finding.ended",
-            name=row.name or None,
-            job=row.job,
-            site=stream,
-            detail={"of": row.event, "why": detail},
-        )
-        for row in rows
-    ]
-    append(connection, stream, ended, at)
-    connection.execute(delete(table).where(gone))

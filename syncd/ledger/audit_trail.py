@@ -14,8 +14,9 @@ from syncd.domain.audit_chain import Break
 from syncd.domain.ports import Clock
 from syncd.ledger import audit as trail
 from syncd.ledger import audit_keeping as keeping
+from syncd.ledger import audit_reading as reading
 from syncd.ledger import schema as tables
-from syncd.ledger.audit import Filter
+from syncd.ledger.audit_reading import Filter
 from syncd.ledger.faults import undamaged
 from syncd.ledger.statements import upsert
 
@@ -52,12 +53,12 @@ class AuditTrail:
     def lines(self, asked: Filter, *, most: int | None = None) -> Iterator[dict[str, Any]]:
         """Lines of the audit trail, oldest first; of `most`, the newest."""
         with self._reading() as connection, undamaged(self._place):
-            yield from trail.lines(connection, asked, most=most)
+            yield from reading.lines(connection, asked, most=most)
 
     def last_done(self) -> Iterator[dict[str, Any]]:
         """The line of the last action that was done on each secret."""
         with self._reading() as connection, undamaged(self._place):
-            yield from trail.last_done(connection)
+            yield from reading.last_done(connection)
 
     def verify(
         self, expected: Mapping[str, Mapping[int, str]], visit: trail.Visit | None = None

@@ -16,6 +16,7 @@ from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock
 from syncd.errors import LedgerError
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
+from syncd.ledger.audit_findings import findings_begun_and_ended, findings_of_gone_jobs_ended
 from syncd.ledger.faults import translated
 from syncd.ledger.held_actions import drop_held_of_others, spend_releases, store_held
 from syncd.ledger.listings import forget_listing, store_facts, store_listing
@@ -56,7 +57,7 @@ def move(connection: Connection, old: str, site: str, rows: Iterable[Record], at
     upsert(connection, records, (record_row(record) for record in rows))
     # Limits of a rolling day go on counting what was sent under the old key.
     connection.execute(update(tables.history).where(tables.history.c.site == old).values(site=site))
-    trail.findings_of_gone_jobs_ended(connection, old, (), at)  # the next cycle says what of it lasts
+    findings_of_gone_jobs_ended(connection, old, (), at)  # the next cycle says what of it lasts
     drop_held_of_others(connection, old, ())  # the next cycle holds it again, under the site's key of today
     # These come anew with the next cycle; problems, grants and runs would be lost.
     connection.execute(delete(tables.facts).where(tables.facts.c.site == old))
@@ -187,8 +188,8 @@ class SiteJournal:
         """
         with self._transaction() as connection:
             now = self._clock()
-            trail.findings_begun_and_ended(connection, self._site, job, open_now, lasting, now)
-            trail.findings_of_gone_jobs_ended(connection, self._site, {job, *serving}, now)
+            findings_begun_and_ended(connection, self._site, job, open_now, lasting, now)
+            findings_of_gone_jobs_ended(connection, self._site, {job, *serving}, now)
             key = tables.troubles.c
             gone = and_(key.site == self._site, key.job.not_in({job, *serving}))
             connection.execute(delete(tables.troubles).where(gone))

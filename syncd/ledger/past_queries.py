@@ -20,7 +20,7 @@ from syncd.domain.places import place_of, secret_at
 from syncd.domain.recency import Since
 from syncd.ledger import history
 from syncd.ledger import schema as tables
-from syncd.ledger.audit import Filter
+from syncd.ledger.audit_reading import Filter
 from syncd.ledger.audit_trail import AuditTrail
 from syncd.ledger.decisions import Decisions
 from syncd.ledger.listings import ListedSecret, facts_of, unheld_secrets

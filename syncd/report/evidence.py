@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from syncd.bootstrap.app import App
 from syncd.domain.audit import CONTROL, EPOCH
-from syncd.ledger.audit import Filter
+from syncd.ledger.audit_reading import Filter
 from syncd.report.inventory import report_now
 from syncd.report.parts import Chosen
 from syncd.report.population import CHANGES, Population

@@ -8,7 +8,7 @@ from typing import Any
 
 from syncd.bootstrap.app import App
 from syncd.domain.governance import Hit
-from syncd.ledger.audit import Filter
+from syncd.ledger.audit_reading import Filter
 from syncd.report.rule_hits import unmanaged_on, what_is_wrong
 
 

@@ -12,7 +12,7 @@ from syncd.domain import PathState, Record, Rule, SecretRef, is_of_an_earlier_se
 from syncd.domain.naming import selects_path
 from syncd.domain.statuses import status_of_record
 from syncd.errors import ConfigError
-from syncd.ledger.audit import Filter
+from syncd.ledger.audit_reading import Filter
 
 Known = Mapping[str, Mapping[tuple[str, str], PathState]]
 """What was last seen of the sources, by source, and by path and pin."""

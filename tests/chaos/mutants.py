@@ -711,7 +711,7 @@ MUTANTS = (
     M("a probe has its lines", "diagnostics/site_probe.py:Probe._audited",
       'AuditBatch(intents=(_line(record, verb, "intent"),))', "AuditBatch()",
       INTEGRATION + "test_audit.py::test_probes_have_their_lines"),
-    M("a finding has one line while it lasts", "ledger/audit.py:findings_begun_and_ended",
+    M("a finding has one line while it lasts", "ledger/audit_findings.py:findings_begun_and_ended",
       "open_now.keys() - before", "open_now.keys()",
       "tests/contract/test_audit_streams.py::test_a_finding_has_a_line_when_it_begins_and_when_it_ends"),
     M("a head that was set back is seen", "ledger/audit.py:verify",

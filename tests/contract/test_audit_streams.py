@@ -13,7 +13,8 @@ from sqlalchemy import text
 from syncd.domain.audit import CONTROL, Entry
 from syncd.domain.ports import AuditBatch
 from syncd.errors import LedgerError
-from syncd.ledger.audit import Filter, append
+from syncd.ledger.audit import append
+from syncd.ledger.audit_reading import Filter
 from syncd.ledger.store import Ledger
 from tests.contract.test_stores import RECORD, hold, ledger, opened, place  # noqa: F401  # fixtures
 

@@ -18,7 +18,7 @@ import pytest
 
 from syncd.audit_sinks.sinks import HttpSink, SinkError
 from syncd.domain.audit import Entry
-from syncd.ledger.audit import Filter
+from syncd.ledger.audit_reading import Filter
 from syncd.ledger.engine import sqlite_engine
 from syncd.ledger.store import Ledger
 from tests.lab import Bao, Lab

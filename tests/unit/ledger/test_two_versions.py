@@ -60,6 +60,6 @@ def _count(ledger: Ledger) -> int:
 
 
 def _all() -> Any:
-    from syncd.ledger.audit import Filter
+    from syncd.ledger.audit_reading import Filter
 
     return Filter()
