@@ -14,11 +14,8 @@ from syncd.domain import (
     Snapshot,
     SourceEntry,
     version_by_value,
-    version_label,
 )
-from syncd.domain.decisions import Rollback
 from syncd.domain.naming import selects_path
-from syncd.domain.places import secret_at
 from syncd.domain.ports import Clock, Journal, Source, StateStore
 from syncd.domain.values import canonical, fields_of
 from syncd.errors import BadValue, SourceUnavailable
@@ -26,6 +23,7 @@ from syncd.reconcile.observe.evidence import Key, ListingEvidence
 from syncd.reconcile.observe.freshness import judge_version
 from syncd.reconcile.observe.mounts import expected, is_new_mount, without_conflicting_mount, without_odd_paths
 from syncd.reconcile.observe.observation_cache import ObservationCache
+from syncd.reconcile.observe.rolled_back import RolledBack
 
 Fingerprint = Callable[[bytes], str]
 GIVE_UP = 30.0
@@ -44,14 +42,6 @@ class _Seen:
     """Whose older version is believed."""
     changed: dict[Key, PathState] = field(default_factory=dict)
     unsendable: list[ReadFailure] = field(default_factory=list)
-    rollbacks: Mapping[str, Rollback] = field(default_factory=dict)
-    """What a person wants of an older version, by path."""
-    rollbacks_by_secret: Mapping[tuple[str, str], Rollback] = field(default_factory=dict)
-    """The same by secret: a path may have been rolled back by another name of its source, or in another spelling."""
-    rolled_back: dict[str, str] = field(default_factory=dict)
-    """Paths that were listed and are read in an older version, and in which words."""
-    newest: dict[str, str] = field(default_factory=dict)
-    """Version tokens of what was rolled back, as the source has them."""
     news: set[str] = field(default_factory=set)
     """Paths that were read in a version that the ledger does not have."""
 
@@ -91,10 +81,9 @@ class SourceObserver:
         self._states = access.store.known_paths(access.source.name)
         self._mounts = dict(access.store.known_mounts(access.source.name))
         self._taken_over = access.store.orphaned_mounts(access.source.name, access.configured, access.job)
-        self._seen = _Seen(
-            rollbacks=access.store.rollbacks(access.source.name),
-            rollbacks_by_secret=access.store.rollbacks_by_secret(),
-        )
+        self._seen = _Seen()
+        store = access.store
+        self._rollbacks = RolledBack(store.rollbacks(access.source.name), store.rollbacks_by_secret())
         self.older: set[Key] = set()
         """Read in an older version than before, which is not believed yet."""
         self.failures: list[ReadFailure] = []
@@ -112,7 +101,7 @@ class SourceObserver:
             for failure in snapshot.failures:
                 self._failed(failure, rule.pin)
             for entry in snapshot.entries:
-                self._seen.entries[entry.ref.path, entry.pin] = self._as_rolled_back(entry, snapshot)
+                self._seen.entries[entry.ref.path, entry.pin] = self._rollbacks.as_wanted(entry, snapshot)
                 self._note_owner((entry.ref.path, entry.pin), entry)
         if self._unlisted and len(self._unlisted) == len(self._rules):
             raise self._unlisted[0]
@@ -143,21 +132,6 @@ class SourceObserver:
                 raise
             self._failed(ReadFailure(location=path, message=error.message, hint=error.hint), rule.pin)
             return _failed_listing(path, error)
-
-    def _as_rolled_back(self, entry: SourceEntry, snapshot: Snapshot) -> SourceEntry:
-        """The version that a person wants instead of the newest one; a rule's own pin is left alone."""
-        path, seen = entry.ref.path, self._seen
-        # The same path of another mount or account is another secret, whatever its source was called.
-        secret = secret_at({snapshot.mount: snapshot.mount_id}, path)
-        rollback = seen.rollbacks.get(path) or (seen.rollbacks_by_secret.get(secret) if secret else None)
-        if rollback is None or entry.pin or entry.version is None:
-            return entry
-        newest = version_label(entry.version.token)
-        seen.newest[path] = entry.version.token
-        waits = f"; {newest} at the source waits" if newest != rollback.label else ""
-        seen.rolled_back[path] = f"{rollback}{waits}"
-        # The listed date is of the newest version, not of this one.
-        return replace(entry, version=rollback.version, read_as=rollback.label, updated_at=None)
 
     def _note_owner(self, key: Key, entry: SourceEntry) -> None:
         """Another owner at the source is no other version."""
@@ -309,32 +283,17 @@ class SourceObserver:
     @property
     def newest(self) -> Mapping[str, str]:
         """The newest version's token of each path that a person rolled back."""
-        return self._seen.newest
+        return self._rollbacks.newest
 
     @property
     def rolled_back(self) -> Mapping[str, str]:
         """Paths that a person rolled back, and in which words."""
-        return self._seen.rolled_back
+        return self._rollbacks.words
 
     @property
     def evidence_paths(self) -> Mapping[Key, PathState]:
         """What is known of each path by now."""
         return self._states
-
-    def _rollback_paths(self) -> frozenset[str]:
-        """The rolled back paths that the rules select, listed or not."""
-        held, mounts = self._seen.rollbacks_by_secret, {s.mount: s.mount_id for s in self._seen.snapshots.values()}
-        paths = {*self._seen.rollbacks, *(rule.path.text for rule in self._rules)}
-        for place, name in held:
-            paths |= {f"{mount if mount.endswith('/') else ''}{name}" for mount in mounts if mounts[mount] == place}
-        paths = {path for path in paths if path in self._seen.rollbacks or secret_at(mounts, path) in held}
-        return frozenset(path for path in paths if any(selects_path(rule, path) for rule in self._rules))
-
-    def _former_rollback_paths(self, selected: frozenset[str]) -> frozenset[str]:
-        """How those were spelled when they were rolled back, where a rule spells them in another way by now."""
-        mounts = {snapshot.mount: snapshot.mount_id for snapshot in self._seen.snapshots.values()}
-        secrets = {secret_at(mounts, path) for path in selected}
-        return frozenset(item.path for secret, item in self._seen.rollbacks_by_secret.items() if secret in secrets)
 
     def tags_of(self, key: Key) -> frozenset[tuple[str, str]] | None:
         """What a listed path is tagged with; None where it is not listed."""
@@ -344,7 +303,8 @@ class SourceObserver:
     @property
     def evidence(self) -> ListingEvidence:
         """What was seen so far."""
-        seen, selected = self._seen, self._rollback_paths()
+        seen, mounts = self._seen, {item.mount: item.mount_id for item in self._seen.snapshots.values()}
+        selected = self._rollbacks.selected(self._rules, mounts)
         return ListingEvidence(
             source=self._access.source.name,
             rules=self._rules,
@@ -353,9 +313,9 @@ class SourceObserver:
             unread=frozenset(seen.unread),
             listed=frozenset(seen.entries),
             documents=seen.documents,
-            rolled_back=seen.rolled_back,
+            rolled_back=self._rollbacks.words,
             rollback_paths=selected,
-            former_rollback_paths=self._former_rollback_paths(selected),
+            former_rollback_paths=self._rollbacks.former_paths(selected, mounts),
             unsendable=tuple(seen.unsendable),
         )
 
