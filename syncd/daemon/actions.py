@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,25 +14,20 @@ from syncd.bootstrap.updated_since import updated_since
 from syncd.daemon.attention import sees_scope
 from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
-from syncd.domain import Record
+from syncd.daemon.rights import BeyondRights, see_scope, seen_record, seen_records
+from syncd.daemon.rollbacks import ended, rolled_back
 from syncd.domain.audit import CAUSE, Cause, Entry
-from syncd.domain.decisions import ReleaseOutcome, Rollback, said_of_release
+from syncd.domain.decisions import ReleaseOutcome, said_of_release
 from syncd.domain.job import Job
 from syncd.domain.moments import moment_of
 from syncd.errors import ConfigError, SyncdError
 from syncd.reconcile.rollback import (
-    Taken,
     Terms,
-    ended_paths,
-    entries_of_end,
-    entries_of_rollbacks,
     paths_of,
-    replaced_by,
-    rollbacks_to,
     said_of_end,
     taken,
 )
-from syncd.reconcile.rollback_reach import Reach, reach_of
+from syncd.reconcile.rollback_reach import reach_of
 from syncd.telemetry.logs import logger
 from syncd.web.principal import Principal
 
@@ -42,10 +37,6 @@ OVERRIDES = {"release", "pause", "rollback", "freeze"}
 """What lets something go, or keeps something back, whatever the configuration says."""
 LOCK_WAIT = timedelta(seconds=20)
 """How long a freeze waits for a cycle that holds the site."""
-
-
-class BeyondRights(ConfigError):
-    """Somebody asked for what is not there, or not theirs: which of the two is not told."""
 
 
 class Actions:
@@ -115,7 +106,7 @@ class Actions:
     def pause(self, who: Principal, scope: tuple[str, str], until: str, reason: str) -> str:
         """Let something rest."""
         with self._in_the_name_of(who, "pause", why := reason_of(reason)) as app:
-            _see_scope(app, who, scope)
+            see_scope(app, who, scope)
             ends = _moment(app, until) if until else None
             return app.pauses.put(*scope, ends, why)
 
@@ -125,7 +116,7 @@ class Actions:
             kind, name = scope
             # The pause of what is gone has to have an end, too; of that, nobody with less than all rights is told.
             if who.targets is not None or kind not in {"job", "target"}:
-                _see_scope(app, who, scope)
+                see_scope(app, who, scope)
             was_paused = app.pauses.end(*scope)
             what = "everything" if kind == "all" else f"{kind} {name}"
             if not was_paused:
@@ -140,19 +131,19 @@ class Actions:
             if bool(what) == bool(job) or (job and (asked.get("end") or asked.get("to") or not asked.get("since"))):
                 raise ConfigError("say what: a name or a path, or a job and since when", hint='{"what": …}')
             if asked.get("end"):
-                paths = _ended(app, who, what)
+                paths = ended(app, who, what)
                 said = "; ".join(said_of_end(*path, app.ledger.rollback_of(*path)) for path in paths)
             else:
                 until = _moment(app, str(asked.get("until") or "24h"))
                 terms = Terms(now=app.runtime.clock(), until=until, by=who.name, reason=why)
                 if job:
-                    _see_scope(app, who, ("job", job))
+                    see_scope(app, who, ("job", job))
                     chosen, refused = updated_since(app, job, _moment(app, str(asked["since"]), ahead=False))
                 else:
                     version = str(asked["to"]) if asked.get("to") else None
-                    found = taken(app.runtime, _seen_records(app, who, what), what, app.ledger.spellings)
+                    found = taken(app.runtime, seen_records(app, who, what), what, app.ledger.spellings)
                     chosen, refused = [(item, version) for item in found], []
-                kept = _rolled_back(app, who, chosen, terms, refused if job else None)
+                kept = rolled_back(app, who, chosen, terms, refused if job else None)
                 paths = paths_of(item for item, _ in kept)
                 said = "; ".join([*(f"{item.path}: {rollback}" for item, rollback in kept), *refused])
             # The answer does not wait for the cycles: a page that hangs for minutes is asked again.
@@ -167,10 +158,10 @@ class Actions:
         with self._in_the_name_of(who, "freeze", why) as app:
             until = _moment(app, asked["until"]) if asked.get("until") else None
             site, name = asked.get("site", ""), asked.get("name", "")
-            _seen_record(app, who, site, name)  # before the lock: nobody holds up a site that is not theirs
+            seen_record(app, who, site, name)  # before the lock: nobody holds up a site that is not theirs
             with app.ledger.lock(site, holder=holder(), wait=LOCK_WAIT, stop=app.stop.is_set) as journal:
                 # Asked again under the lock: a cycle may have written the row meanwhile.
-                record = _seen_record(app, who, site, name)
+                record = seen_record(app, who, site, name)
                 if until is None and not record.reads_frozen(app.runtime.clock()):
                     raise ConfigError(f"{name} is not frozen", hint="its page and `syncd explain` say what it is")
                 if until is None:
@@ -185,7 +176,7 @@ class Actions:
     def sync(self, who: Principal, job: str, reason: str = "") -> str:
         """Let a job run soon."""
         with self._in_the_name_of(who, "sync", _reason_if_any(reason)) as app:
-            _see_scope(app, who, ("job", job))
+            see_scope(app, who, ("job", job))
             return self._woken(app, who, [job]) or f"job {job} runs now"
 
 
@@ -209,30 +200,6 @@ def _reason_if_any(text: str) -> str | None:
     return reason_of(text) if text.strip() else None
 
 
-def _ended(app: App, who: Principal, what: str) -> list[tuple[str, str]]:
-    """Let what is rolled back go on. Returns: its sources and paths."""
-    records = _seen_records(app, who, what)
-    paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.is_one_secret, app.ledger.rollback_of)
-    _see_all_their_sites(app, who, reach_of(app.runtime, app.ledger.records(), paths))
-    app.ledger.decisions.end_rollbacks(paths, entries_of_end(app.runtime, app.ledger.records(), paths))
-    return paths
-
-
-def _rolled_back(
-    app: App, who: Principal, chosen: Sequence[tuple[Taken, str | None]], terms: Terms, refused: list[str] | None
-) -> list[tuple[Taken, Rollback]]:
-    """Keep each path in its older version: all of them or none, but for those that are added to `refused`."""
-    found = [item for item, _ in chosen]
-    records = app.ledger.records()
-    _see_all_their_sites(app, who, reach_of(app.runtime, records, paths_of(found)))
-    kept = rollbacks_to(app.runtime, chosen, terms, refused)
-    entries = list(entries_of_rollbacks(app.runtime, records, kept))
-    rollbacks, going = app.ledger.decisions.rollbacks(), [item for item, _ in kept]
-    replaced = replaced_by(going, rollbacks, app.is_one_secret, app.ledger.secrets_of)
-    app.ledger.decisions.roll_back([rollback for _, rollback in kept], entries, replaced)
-    return kept
-
-
 def _moment(app: App, text: str, *, ahead: bool = True) -> datetime:
     """What a form or a body says. Raises `ConfigError`."""
     now = app.runtime.clock()
@@ -247,46 +214,6 @@ def _moment(app: App, text: str, *, ahead: bool = True) -> datetime:
     return at
 
 
-def _see_scope(app: App, who: Principal, scope: tuple[str, str]) -> None:
-    """Raise `ConfigError` for what is not there, or not within the rights."""
-    kind, name = scope
-    if not sees_scope(app, who, kind, name):
-        what = "everything at once is not" if kind == "all" else f"there is no {kind} of that name"
-        raise BeyondRights(f"{what} within your rights", hint="see jobs and targets")
-
-
 def _is_in_scope(job: Job, scope: tuple[str, str]) -> bool:
     kind, name = scope
     return kind == "all" or (kind == "job" and job.name == name) or (kind == "target" and name in job.targets)
-
-
-NONE_SEEN = "there is no such secret within your rights"
-"""Said of what is not there and of what is not theirs alike: nobody learns which of it holds."""
-
-
-def _seen_records(app: App, who: Principal, what: str) -> list[Record]:
-    """The rows that are within the rights. Raises `ConfigError` where none has that name or path."""
-    rows = [record for record in app.ledger.records() if who.sees(app.first_target_on(record.site, record.job))]
-    named = (what in {row.name, row.ref.path, f"{row.ref.source}:{row.ref.path}"} for row in rows)
-    if who.targets is not None and not any(named):
-        raise BeyondRights(NONE_SEEN, hint="see the page of all secrets")
-    return rows
-
-
-def _seen_record(app: App, who: Principal, site: str, name: str) -> Record:
-    """Raises `ConfigError` for a secret that is not there, or not within the rights."""
-    record = app.ledger.record(site, name)
-    if record is None or not who.sees(app.first_target_on(record.site, record.job)):
-        raise BeyondRights(NONE_SEEN, hint="see the page of all secrets")
-    return record
-
-
-def _see_all_their_sites(app: App, who: Principal, reach: Reach) -> None:
-    """Raise `ConfigError` where a rollback reaches a site beyond the rights: its version is one for all."""
-    reached = {target for name in reach.read for target in app.runtime.jobs[name].targets}
-    reached |= {app.first_target_on(record.site, record.job) for record in reach.rows}
-    if not all(map(who.sees, reached)):
-        raise BeyondRights(
-            "its path also goes to sites beyond your rights, and a version is the whole path's",
-            hint="ask somebody whose rights reach all of them",
-        )

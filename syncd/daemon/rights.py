@@ -1,0 +1,54 @@
+"""What somebody may see and change, at the page or through the API: what is beyond it is not there for them."""
+
+from __future__ import annotations
+
+from syncd.bootstrap.app import App
+from syncd.daemon.attention import sees_scope
+from syncd.domain import Record
+from syncd.errors import ConfigError
+from syncd.reconcile.rollback_reach import Reach
+from syncd.web.principal import Principal
+
+
+class BeyondRights(ConfigError):
+    """Somebody asked for what is not there, or not theirs: which of the two is not told."""
+
+
+def see_scope(app: App, who: Principal, scope: tuple[str, str]) -> None:
+    """Raise `ConfigError` for what is not there, or not within the rights."""
+    kind, name = scope
+    if not sees_scope(app, who, kind, name):
+        what = "everything at once is not" if kind == "all" else f"there is no {kind} of that name"
+        raise BeyondRights(f"{what} within your rights", hint="see jobs and targets")
+
+
+NONE_SEEN = "there is no such secret within your rights"
+"""Said of what is not there and of what is not theirs alike: nobody learns which of it holds."""
+
+
+def seen_records(app: App, who: Principal, what: str) -> list[Record]:
+    """The rows that are within the rights. Raises `ConfigError` where none has that name or path."""
+    rows = [record for record in app.ledger.records() if who.sees(app.first_target_on(record.site, record.job))]
+    named = (what in {row.name, row.ref.path, f"{row.ref.source}:{row.ref.path}"} for row in rows)
+    if who.targets is not None and not any(named):
+        raise BeyondRights(NONE_SEEN, hint="see the page of all secrets")
+    return rows
+
+
+def seen_record(app: App, who: Principal, site: str, name: str) -> Record:
+    """Raises `ConfigError` for a secret that is not there, or not within the rights."""
+    record = app.ledger.record(site, name)
+    if record is None or not who.sees(app.first_target_on(record.site, record.job)):
+        raise BeyondRights(NONE_SEEN, hint="see the page of all secrets")
+    return record
+
+
+def see_all_their_sites(app: App, who: Principal, reach: Reach) -> None:
+    """Raise `ConfigError` where a rollback reaches a site beyond the rights: its version is one for all."""
+    reached = {target for name in reach.read for target in app.runtime.jobs[name].targets}
+    reached |= {app.first_target_on(record.site, record.job) for record in reach.rows}
+    if not all(map(who.sees, reached)):
+        raise BeyondRights(
+            "its path also goes to sites beyond your rights, and a version is the whole path's",
+            hint="ask somebody whose rights reach all of them",
+        )
