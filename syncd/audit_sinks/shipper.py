@@ -99,7 +99,7 @@ class Shipper:
             minutes = PATIENCE.seconds // 60
             self._blocked = LedgerError(
                 f"audit lines could not be shipped for {minutes} minutes, and audit.required says that they must be",
-                hint="mend the sink (see audit.unshipped in the log); nothing was sent meanwhile",
+                hint="see to the sink (see audit.unshipped in the log); nothing was sent meanwhile",
             )
             raise self._blocked
 

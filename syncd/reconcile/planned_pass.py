@@ -1,4 +1,4 @@
-"""Observe, map and plan: all that `syncd plan` does, and the first half of each pass of a cycle."""
+"""Observe, desired and plan: all that `syncd plan` does, and the first half of each pass of a cycle."""
 
 from __future__ import annotations
 

@@ -16,15 +16,15 @@ from syncd.ledger import words
 from syncd.ledger.counting import install
 from syncd.ledger.engine import APPLICATION_ID
 from syncd.ledger.faults import DAMAGED, translated, undamaged
-from syncd.ledger.migrations.seals import seal, see_that_rows_are_whole
-from syncd.ledger.migrations.to_5 import add_seals, bind_grants, follow_ids, keep_an_audit_trail
-from syncd.ledger.migrations.to_10 import (
+from syncd.ledger.migrations.from_5 import (
     count_and_index,
     judge_by_reference,
     keep_decisions,
     keep_sites_apart,
     remember_whose,
 )
+from syncd.ledger.migrations.seals import seal, see_that_rows_are_whole
+from syncd.ledger.migrations.to_5 import add_seals, bind_grants, follow_ids, keep_an_audit_trail
 from syncd.transport.private_files import draft_in, publish
 
 STEPS: tuple[Callable[[Connection], None], ...] = (

@@ -233,7 +233,7 @@ def _is_another_version(action: Update) -> bool:
 def _denied(action: Create | Update, hit: Hit) -> Iterator[Finding]:
     """What is at the site stays as it is; where nothing is, nothing is sent."""
     why = f"rule {hit.rule.id}: {hit.message}"
-    hint = f"mend it at the source, or see the rule: syncd rules --id {hit.rule.id}"
+    hint = f"change it at the source, or see the rule: syncd rules --id {hit.rule.id}"
     ref = action.desired.ref
     if action.record is not None and action.record.remote_id is not None:
         said = f"not sent, {why}{not_there(action)}"
