@@ -17,7 +17,7 @@ def reader(what: str, credential: Credential) -> Callable[[], SecretValue[str]]:
 
 
 def proxy_of(what: str, given: str | Credential | None) -> SecretValue[str] | None:
-    """A proxy's URL, which may hold a password. Raises `ConfigError` where it cannot be read, or is none."""
+    """Read a configured proxy's URL (it may hold a password). Raises `ConfigError` if unreadable or no proxy URL."""
     if given is None:
         return None
     url = given.read(what) if isinstance(given, Credential) else SecretValue(given)

@@ -31,7 +31,7 @@ def settle_process() -> None:
 
 
 def holder() -> str:
-    """Who this process is, for whoever waits for its lock."""
+    """The name of this process, as others that wait for its lock are told."""
     commands = {"run", "sync", "apply", "check", "state"}
     command = next((word for word in sys.argv[1:] if word in commands), "command")
     return f"syncd {command} (process {os.getpid()} on {socket.gethostname()})"

@@ -1,4 +1,4 @@
-"""The text of a first configuration, with comments for whoever goes on from there."""
+"""The text of a first configuration, with comments on how to go on."""
 
 from __future__ import annotations
 

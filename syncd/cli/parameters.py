@@ -37,7 +37,7 @@ def see_known(app: App, job: str | None, target: str | None) -> None:
 
 
 def see_status(status: str | None) -> None:
-    """Raise `ConfigError` for a status that is none."""
+    """Raise `ConfigError` for an unknown status."""
     if status is not None and status not in STATUSES:
         near = difflib.get_close_matches(status, STATUSES, n=1)
         meant = f"did you mean {near[0]}? " if near else ""

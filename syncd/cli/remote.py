@@ -1,4 +1,4 @@
-"""`--server URL --token-file F`: ask a running daemon instead of the ledger, as whoever the token is of."""
+"""`--server URL --token-file F`: ask a running daemon instead of the ledger, with the token's rights."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ HOST = re.compile(r"[0-9a-fA-F:.]*:[0-9a-fA-F:.%]+|[\w-]+(\.[\w-]+)*\.?")
 
 
 def _parts(url: str) -> SplitResult | None:
-    """The parts of an address over HTTP; None where it is none."""
+    """The parts of an HTTP address; None for anything else."""
     try:
         parts = urlsplit(url)
         known = parts.scheme in {"http", "https"} and parts.port != 0

@@ -45,7 +45,7 @@ def fires(line: str, after: datetime) -> Iterator[datetime]:
 
 
 def is_due(gap: timedelta | None, line: str, last: datetime, now: datetime) -> bool:
-    """Has a job whose last run started at `last` another one waiting? `gap`, or else the cron line, says when.
+    """Is a job due that last started at `last`? `gap`, or else the cron line, says when.
 
     A tenth of the gap early is in time (a minute at most): who asks comes by a clock that wavers.
     """

@@ -109,7 +109,7 @@ def _validated(path: Path, raw: dict[Any, Any], node: yaml.Node, *, looks: bool)
 
 
 def _most_telling(found: list[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
-    """Of a place whose text is wrong by itself, what is wrong with the text; not what it would have to be as well."""
+    """Keep, of several faults at one place, the one about the text itself."""
     # A proxy is an address or a credential: pydantic tells what is wrong with it as either.
     for telling in ("holds a template", "no address of a proxy"):
         places = {(line, where) for line, where, message in found if message.startswith(telling)}

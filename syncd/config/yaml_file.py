@@ -21,7 +21,7 @@ PLAIN = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader whose numbers are written plainly."""
+    """SafeLoader that takes only plainly written numbers for numbers."""
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         if not PLAIN.fullmatch(node.value):

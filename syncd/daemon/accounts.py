@@ -42,7 +42,7 @@ class ServerAccounts:
         return self._generations.current.app
 
     def by_token(self, token: str) -> Principal | None:
-        """Whose token it is, as it is configured now."""
+        """The principal that a token belongs to, as configured now."""
         given = token.encode("utf-8", "surrogatepass")
         found = None
         for principal, credential in self._tokens():

@@ -104,7 +104,7 @@ class ConsoleData:
                 }  # fmt: skip
 
     def secrets(self, who: Principal, asked: Mapping[str, str]) -> dict[str, Any]:
-        """A page of secrets. Raises `ConfigError` for a filter that is none."""
+        """A page of secrets. Raises `ConfigError` for an unknown filter."""
         return secrets_page(self._app, who, asked, self.choices(who), lambda rule: self.governance(who).hit_by(rule))
 
     def choices(self, who: Principal) -> dict[str, list[str]]:

@@ -68,7 +68,7 @@ class PendingEvents:
             self._named[job] |= set(sorted(named)[: MOST_NAMED - len(self._named[job])])
 
     def take(self, job: str) -> tuple[ObservationCache, frozenset[str]]:
-        """For a run that starts: a look that is young enough to share, and the paths to look at directly."""
+        """For a run that starts: an observation cache young enough to share, and the paths to look at directly."""
         with self._lock:
             self._cache = self._cache.fresh()
             return self._cache, frozenset(self._named.pop(job, ()))

@@ -34,7 +34,7 @@ class SecretArn:
 
     @property
     def owner(self) -> str:
-        """Region and account, as they tell whose a secret is."""
+        """Region and account: the place that the secret belongs to."""
         return f"{self.region}:{self.account}"
 
 

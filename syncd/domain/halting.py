@@ -1,4 +1,4 @@
-"""May a request still be sent? Asked by whoever waits to send one, of whoever wanted it sent."""
+"""May a request still be sent? The sender asks while it waits; the cycle that wanted it answers."""
 
 from __future__ import annotations
 

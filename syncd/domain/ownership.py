@@ -34,13 +34,13 @@ MARK = re.compile(r"\[syncd:([A-Za-z0-9][A-Za-z0-9._-]{0,62}):[0-9a-f]{8}\]", re
 
 
 def other_owner(description: str, owner: str) -> str:
-    """Whose mark the description holds, wherever it stands in it, if it is another owner's; else empty."""
+    """The owner in the description's mark, wherever it stands, if it is another one than ours; else empty."""
     # A person may have written something behind it, and it is the other's all the same.
     return next((found for found in MARK.findall(description) if found != owner), "")
 
 
 def owner_in(description: str) -> str:
-    """Whose mark stands at the end of a description; empty for none."""
+    """The owner in the mark at the end of a description; empty for none."""
     found = MARK.findall(description)
     return found[-1] if found and description.rstrip().endswith("]") else ""
 

@@ -13,7 +13,7 @@ from syncd.domain.source import SecretRef, Version
 
 
 class Pending(StrEnum):
-    """The journal's open entry of a record."""
+    """Which request of a record is under way, as the journal noted it before sending."""
 
     CREATE = "create"
     UPDATE = "update"

@@ -1,4 +1,4 @@
-"""Whose change is a date in the listing? Pure."""
+"""Is a date in the listing ours, a late one of ours, or somebody else's? Pure."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def may_be_late_commit(record: Record, now: datetime) -> bool:
 
 
 def is_of_a_lost_write(record: Record, site_value: str, now: datetime) -> bool:
-    """May what the site holds be of a write of ours whose answer was lost? `site_value`: its fingerprint."""
+    """May the site hold the value of one of our writes that lost its answer? `site_value`: its fingerprint."""
     return any(write.fingerprint in {"", site_value} for write in recently_lost(record, now))
 
 

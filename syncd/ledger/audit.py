@@ -92,7 +92,7 @@ def _without_known_drift(connection: Connection, site: str, notes: tuple[Entry, 
 
 
 def settle_killed(connection: Connection, site: str, at: datetime) -> None:
-    """Whoever holds the site now: what an earlier holder had under way and never ended, ends as unknown."""
+    """Called by the holder of the site's lock: end as unknown what an earlier holder left under way."""
     table, written = tables.audit_open, tables.audit.c
     same = and_(written.stream == table.c.stream, written.seq == table.c.seq)
     columns = (written.seq, written.event, written.name, written.job, written.site, written.line)

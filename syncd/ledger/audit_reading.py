@@ -81,7 +81,7 @@ def last_done(connection: Connection) -> Iterator[dict[str, Any]]:
 
 
 def lines(connection: Connection, asked: Filter, *, most: int | None = None) -> Iterator[dict[str, Any]]:
-    """The lines that fit, oldest first; of `most`, the newest."""
+    """Yield the audit lines that match `asked`, oldest first. `most`: only that many, the newest."""
     c, where = tables.audit.c, _asked(asked)
     query = select(c.line).where(and_(True, *where))  # SQLAlchemy's own neutral element
     if most is not None:

@@ -18,7 +18,7 @@ KEY = ("site", "job", "status", "is_open", "unverified")
 
 
 def install(connection: Connection) -> None:
-    """Count what is there, and from now on."""
+    """Create the counts of today's rows, and the triggers that keep them."""
     c = tables.records.c
     kinds = (c.site, c.job, c.status, tables.is_open, c.unverified)
     counted = select(*kinds, func.count()).where(c.frozen_until.is_(None)).group_by(*kinds)

@@ -27,7 +27,7 @@ class Fingerprints:
         return "Fingerprints(***)"
 
     def of(self, value: bytes) -> str:
-        """64 hex digits; never shown or exported."""
+        """HMAC-SHA256 of a value under the ledger's key, as 64 hex digits. Never shown or exported."""
         return hmac.new(self._key, value, hashlib.sha256).hexdigest()
 
     @property
@@ -66,7 +66,7 @@ def key_beside(ledger: Path, *, known: bool) -> bytes:
 
 
 def _read(path: Path) -> bytes:
-    """Raises `OSError`, and `ValueError` for what is no key."""
+    """Read the key. Raises `OSError`; `ValueError` for anything but a key."""
     if is_special(path):
         raise SpecialFile
     return bytes.fromhex(read_bounded(path, 4096).decode("ascii").strip())

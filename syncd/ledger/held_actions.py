@@ -30,7 +30,7 @@ def as_held(row: Any) -> HeldAction:
 
 
 def spend_releases(connection: Connection, site: str, done: Iterable[str]) -> None:
-    """End the releases of names whose action is done: each is for one deed.
+    """End the releases of actions that are done: each release is for one action.
 
     One that came meanwhile for a later version is spent, too, and then asked for again: never the other way round.
     """

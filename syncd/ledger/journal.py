@@ -113,7 +113,7 @@ class SiteJournal:
             raise
 
     def hold(self, site: str, holder: str) -> None:
-        """Say who holds the site, for whoever waits. Raises `LedgerError` once another version has migrated it."""
+        """Store who holds the site, for those that wait. Raises `LedgerError` once another version has migrated it."""
         self._site, now = site, self._clock()
         with self._transaction() as connection:
             if schema_version(connection) != CURRENT:
@@ -247,7 +247,7 @@ class SiteJournal:
             upsert(connection, tables.mounts, [sealed(row)])
 
     def protect(self, record: Record, decision: Entry) -> None:
-        """Store a row whose protection a person has changed: what is known of its id is that from now on."""
+        """Store a row after a person froze or thawed it, and the same under its id."""
         with self._transaction() as connection:
             trail.append(connection, CONTROL, [decision], self._clock())
             upsert(connection, tables.records, [record_row(record)])

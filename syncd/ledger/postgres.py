@@ -65,7 +65,7 @@ def _with_hosts_apart(url: str) -> str:
 
 
 def _see_options(engine: Engine) -> None:
-    """Raise `LedgerError` for an option of the address that is none of libpq's: psycopg would take it for its own."""
+    """Raise `LedgerError` for an option in the address that libpq does not know: psycopg would take it for its own."""
     known = {option.keyword.decode() for option in engine.dialect.loaded_dbapi.pq.Conninfo.get_defaults()}
     for name in engine.url.query:
         if name in known:

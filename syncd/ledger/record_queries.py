@@ -110,7 +110,7 @@ class RecordQueries(ABC):
         return tuple(self._each(query, as_record, seal=True))
 
     def records_like(self, fingerprint: str) -> tuple[Record, ...]:
-        """The rows whose value has this fingerprint, on all sites."""
+        """Rows with this fingerprint, on all sites."""
         query = select(tables.records).where(tables.records.c.fingerprint == fingerprint)
         return tuple(self._each(query, as_record, seal=True))
 
@@ -157,7 +157,7 @@ class RecordQueries(ABC):
         return found
 
     def oldest(self, sites: frozenset[str] | None, most: int) -> list[Record]:
-        """The rows whose version at the source is the oldest, of those whose date is known."""
+        """Rows with the oldest version at the source, of those that have a date."""
         with self.reading() as connection:
             return search.oldest(connection, sites, most)
 
@@ -218,7 +218,7 @@ class RecordQueries(ABC):
             return search.find(connection, asked, served, now)
 
     def same_values(self, *, of_one_reference: bool = True) -> dict[tuple[str, str], int]:
-        """Secrets whose value another one has, too: a number that is the same for those, by site and name.
+        """A group number for each secret that shares its value with another one, by site and name.
 
         Not `of_one_reference`: only where several references have the value, and not one secret on many sites.
         """

@@ -1,4 +1,4 @@
-"""A mount that a person said was replaced: what the ledger has of the one before goes to whoever leads there now."""
+"""After `state remount`: what the ledger has of the old mount goes to the sources that lead there now."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from syncd.ledger.statements import upsert
 
 
 def before(source: str) -> str:
-    """How the names begin of places to which a source led before; no configuration has such a name."""
+    """Prefix of the name given to a source's former mount; no configuration has such a name."""
     return f"{source} before "
 
 

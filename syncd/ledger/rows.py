@@ -124,7 +124,7 @@ def id_row(remote_id: str, adopted: bool, frozen_until: datetime | None) -> dict
 
 
 def as_known_id(row: Mapping[str, Any]) -> KnownId:
-    """A row as what is known of an id."""
+    """Build a `KnownId` from a row of `syncd_ids`."""
     return KnownId(remote_id=row["remote_id"], adopted=row["adopted"], frozen_until=row["frozen_until"])
 
 

@@ -149,7 +149,7 @@ def find(connection: Connection, asked: Search, served: Served, now: datetime) -
 
 
 def oldest(connection: Connection, sites: frozenset[str] | None, most: int) -> list[Record]:
-    """The rows whose version at the source is the oldest, of those whose date is known."""
+    """Rows with the oldest version at the source, of those that have a date."""
     query = _query(Search(sites=sites, order="age"), _key("age") > literal_column("0")).limit(most)
     return [as_record(dict(row)) for row in connection.execute(query).mappings()]
 

@@ -22,7 +22,7 @@ def upsert(connection: Connection, table: Table, rows: Iterable[dict[str, Any]])
 
 
 def insert_missing(connection: Connection, table: Table, row: dict[str, Any]) -> None:
-    """Insert a row unless its key is there, whoever else does the same at this moment."""
+    """Insert a row unless its key is there; safe beside others that do the same."""
     connection.execute(_inserting(connection.dialect.name, table).on_conflict_do_nothing(), row)
 
 

@@ -226,7 +226,7 @@ class Ledger(PastQueries):
 
     @property
     def owner(self) -> str | None:
-        """Whose ledger this is; None for an empty one. One from before owners were kept is known by its marks."""
+        """The owner of this ledger; None for an empty one. One from before owners were kept is known by its marks."""
         if known := self.meta("owner"):
             return known
         descriptions = (row["description"] for row in self._all(select(tables.records.c.description)))

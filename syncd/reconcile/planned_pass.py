@@ -60,7 +60,7 @@ class Look:
     job: Job
     target_name: str
     holder: str = ""
-    """Who this process is, for whoever waits for its lock."""
+    """The name of this process, as others that wait for its lock are told."""
     hinted_paths: frozenset[str] = frozenset()
     """Source paths that an event named."""
     outside_window: bool = False

@@ -18,7 +18,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Whoever reads the very secret of a rollback gets its version."""
+    """The rows and jobs that a rollback reaches."""
 
     by_path: Mapping[Key, tuple[Record, ...]]
     """By each path that was asked for, the rows that come from its secret; a rule's own pin is left alone."""
@@ -49,7 +49,7 @@ def reach_of(runtime: Runtime, records: Iterable[Record], paths: Iterable[Key]) 
 
 
 class _Held:
-    """The secrets that some paths mean; those whose place was never learnt are known by their paths alone."""
+    """The secrets that some paths mean; without a known mount or account, the path alone tells."""
 
     def __init__(
         self, paths: Sequence[Key], mounts: Mapping[str, Mapping[str, str]], configured: AbstractSet[str]

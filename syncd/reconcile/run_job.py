@@ -29,7 +29,7 @@ class Run:
     """How a job is run this time."""
 
     holder: str
-    """Who this process is, for whoever waits for its lock."""
+    """The name of this process, as others that wait for its lock are told."""
     wait: timedelta
     """How long to wait for another process that works on a site."""
     allowance: DeletionAllowance = field(default_factory=DeletionAllowance)

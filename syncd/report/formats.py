@@ -42,7 +42,7 @@ def csv_cell(value: object) -> str:
 
 
 def as_csv(report: Report, part: str = INVENTORY) -> str:
-    """One part of the report as CSV (RFC 4180). Raises `ConfigError` for a part that is none."""
+    """One part of the report as CSV (RFC 4180). Raises `ConfigError` for an unknown part."""
     parts = {name: rows for name, rows in as_json(report).items() if isinstance(rows, list)}
     if part not in parts:
         raise ConfigError(f"the report has no part {part[:40]!a}", hint=f"one of {', '.join(parts)}")

@@ -10,7 +10,7 @@ REST_SECONDS = 3600.0
 
 
 class Declined:
-    """What one server refused lately. Whoever asks does without it until then."""
+    """Abilities that one server refused within the last hour: callers do without them."""
 
     def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
         self._steady = steady

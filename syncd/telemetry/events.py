@@ -41,7 +41,7 @@ class Events:
         )  # fmt: skip
 
     def on_finding(self, finding: Finding, job: str, target: str, *, known: bool) -> None:
-        """A cycle found something; what the cycle before found already is for whoever debugs."""
+        """Log what a cycle found; at debug level if the cycle before found it already."""
         if self._metrics:
             self._metrics.on_finding(finding, job, target)
         log = self._log.bind(job=job, target=target)

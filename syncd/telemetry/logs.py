@@ -52,7 +52,7 @@ def redacted(_logger: object, _method: str, event: MutableMapping[str, Any]) -> 
 
 
 def one_line(text: str) -> str:
-    """The text without what a terminal would obey or a line would end at: names from outside may hold anything."""
+    """Replace control characters and line breaks by `?`: names from outside may hold anything."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 

@@ -1,4 +1,4 @@
-"""Which proxy leads to an address, and whose certificates are believed: for Wix and for Vault by the same law."""
+"""The proxy and the trusted certificates for an address: one law for Wix, Vault and AWS."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class _Answer(httpx.SyncByteStream):
 
 
 class DeadlineTransport(httpx.BaseTransport):
-    """Requests over a pool of httpcore's whose connections keep to `deadline`."""
+    """Send requests over a pool of httpcore that keeps to `deadline`."""
 
     def __init__(self, *, trusted: ssl.SSLContext, connections: int, proxy: str | None = None) -> None:
         """`trusted`: whose certificates are believed. `proxy`: its URL, with user and password where it asks for them.

@@ -54,7 +54,7 @@ class Console:
         ]
 
     def _reader(self, answer: Answer, *, or_login: bool = False) -> Callable[[Request], Awaitable[Response]]:
-        """A page for whoever may read; a stranger is led to where one logs in."""
+        """Serve a page to those who may read; lead strangers to the login."""
 
         async def endpoint(request: Request) -> Response:
             # In a thread: reading the ledger blocks, and the event loop is everybody's.

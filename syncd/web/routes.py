@@ -34,7 +34,7 @@ Act = Callable[[Service, Principal, dict[str, Any], bytes], Response]
 
 
 def _bearer(service: Service, request: Request) -> Principal | None:
-    """Whose token the request bears; a browser's session starts nothing here."""
+    """The principal of the request's bearer token; a browser's session starts nothing here."""
     who = who_asks(service, request)
     return who if who is not None and who.kind == "token" else None
 
@@ -125,7 +125,7 @@ HEADERS = {
 
 
 def _readable(answer: Callable[[], Response]) -> Response:
-    """The answer, or why there is none: the ledger cannot be read, and whoever may see the log sees more."""
+    """The answer, or 503 where the ledger cannot be read; the log says more."""
     try:
         return answer()
     except SyncdError:
@@ -133,7 +133,7 @@ def _readable(answer: Callable[[], Response]) -> Response:
 
 
 def _bug(service: Service) -> Callable[[Request, Exception], Response]:
-    """What answers a request that ended in a fault of ours: the log gets its place, whoever asked is told so."""
+    """Answer a request that ended in a bug: the log gets the place, the client a plain 500."""
 
     def bug(request: Request, error: Exception) -> Response:
         # The path holds names; the route that it took does not.

@@ -24,7 +24,7 @@ BACKLOG = 256
 
 
 class RequestDeadlineProtocol(H11Protocol):
-    """Drops a connection whose request is not complete in time, however it drips, or whose answer nobody takes."""
+    """Drop a connection if its request is not complete in time, or if nobody takes its answer."""
 
     _deadline: asyncio.TimerHandle | None = None
     _born = 0.0

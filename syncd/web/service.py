@@ -12,16 +12,16 @@ class Accounts(Protocol):
     """Who may come in. All raise `SyncdError` where a credential or the ledger cannot be read."""
 
     def by_token(self, token: str) -> Principal | None:
-        """Whose token it is, as it is configured now."""
+        """The principal that a token belongs to, as configured now."""
 
     def by_proxy(self, headers: Mapping[str, str], address: str) -> Principal | None:
         """Whom the authenticating proxy names, if the request comes from it."""
 
     def by_session(self, session: str) -> Principal | None:
-        """Whose session it is, as long as it and its token last."""
+        """The principal of a session, as long as it and its token last."""
 
     def log_in(self, token: str) -> str | None:
-        """Begin a session. Returns: its id; None for a token that is none."""
+        """Begin a session. Returns: its id; None for an unknown token."""
 
     def log_out(self, session: str) -> None:
         """End it."""
@@ -31,13 +31,13 @@ class Accounts(Protocol):
 
 
 class Reading(Protocol):
-    """What pages and the API show to whoever may read. All raise `SyncdError`."""
+    """What pages and the API show to those who may read. All raise `SyncdError`."""
 
     def overview(self, who: Principal) -> dict[str, Any]:
         """What needs somebody, and jobs by sites."""
 
     def secrets(self, who: Principal, asked: Mapping[str, str]) -> dict[str, Any]:
-        """A page of secrets. Raises `ConfigError` for a filter that is none."""
+        """A page of secrets. Raises `ConfigError` for an unknown filter."""
 
     def choices(self, who: Principal) -> dict[str, list[str]]:
         """What the filters of the pages offer: jobs, targets, rules."""
@@ -93,7 +93,7 @@ class Acting(Protocol):
 
 
 class Service(Accounts, Reading, Acting, Protocol):
-    """What the daemon answers with."""
+    """All that the web server may ask of the daemon: accounts, pages, actions, probes, reload."""
 
     def ready(self) -> list[str]:
         """What is still missing; empty when ready."""

@@ -101,7 +101,7 @@ class Journal(Protocol):
 
 
 class ReadOnlyJournal:
-    """The journal of whoever only looks: it keeps nothing."""
+    """A journal that keeps nothing, for plans and looks."""
 
     is_writable = False
 

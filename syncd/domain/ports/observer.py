@@ -21,7 +21,7 @@ Clock = Callable[[], datetime]
 
 
 class CycleObserver(Protocol):
-    """Whoever wants to know what a cycle does while it works: logs, metrics, a progress bar."""
+    """Hears what a cycle does while it works: logs, metrics, a progress bar."""
 
     def on_planned(self, count: int) -> None:
         """The next round has so many actions."""

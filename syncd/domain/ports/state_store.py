@@ -105,7 +105,7 @@ class StateStore(Protocol):
         """
 
     def same_values(self, *, of_one_reference: bool = True) -> Mapping[tuple[str, str], int]:
-        """Secrets whose value another one has, too: a number that is the same for those, by site and name.
+        """A group number for each secret that shares its value with another one, by site and name.
 
         Not `of_one_reference`: only where several references have the value, and not one secret on many sites.
         """

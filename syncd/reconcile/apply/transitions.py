@@ -28,7 +28,7 @@ from syncd.errors import NameTaken, SecretGone, TargetError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """What becomes of a row."""
+    """How one outcome changes a ledger row: what to store, what to drop, whether the name is done for this cycle."""
 
     put: Record | None = None
     drop: Record | None = None

@@ -68,7 +68,7 @@ class DesiredState:
         self.value_faults.clear()
 
     def faulty(self) -> Mapping[str, DesiredSecret]:
-        """The mapped names whose value cannot go to Wix."""
+        """The mapped names with a value that cannot go to Wix."""
         return {desired.name: desired for key, desired in self.secrets.items() if key in self.faults}
 
 

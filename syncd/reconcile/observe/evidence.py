@@ -73,7 +73,7 @@ class ListingEvidence:
 
     @property
     def not_known(self) -> frozenset[Key]:
-        """Paths whose fields of today are not known: the newest version was not read, or an older one was looked at."""
+        """Paths without known current fields: the newest version was not read, or an older one was looked at."""
         return self.unread | {(path, "") for path in self.rolled_back}
 
     def is_older(self, key: Key) -> bool:

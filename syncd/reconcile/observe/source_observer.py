@@ -1,4 +1,4 @@
-"""List what a job selects at its source, and read the paths whose version is news."""
+"""List what a job selects at its source, and read the paths with a new version."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ class PlanBuilder:
         )
 
     def row_of_record(self, record: Record | None) -> Row:
-        """The row of a name that the ledger knows."""
+        """Join a record with what the site lists under its id and under its name."""
         listed = self._by_id.get(record.remote_id) if record and record.remote_id else None
         same_name = self._by_name.get(record.name) if record else None
         return Row(

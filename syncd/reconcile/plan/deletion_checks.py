@@ -128,7 +128,7 @@ class LastLook:
 
 
 def unlisted_keys(runtime: Runtime, site: str, remote: Sequence[RemoteSecret]) -> str:
-    """Why another configured key may be one of this very site, whose jobs nobody has asked; empty if none can.
+    """Why another configured key may be this very site, with jobs that nobody has asked; empty if none can.
 
     A key under which the ledger holds an id shares none with this one: else this listing had shown that id, and
     the cycle had ended. The others are listed.

@@ -159,7 +159,7 @@ class NameClaims(KnownSecrets):
         )
 
     def sent_by_another(self, desired: Sequence[DesiredSecret], tags_seen: TagsSeen) -> dict[str, str]:
-        """Names whose row is another job's that wants them of the very same secret, and which job that is.
+        """Names with a row of another job that sends the very same secret, and which job that is.
 
         Asked of what is wanted, not of what is recorded: the row keeps its old reference as long as its own job waits.
         """
@@ -178,7 +178,7 @@ class NameClaims(KnownSecrets):
         return any((name, pin, ref.field) == (wanted.name, wanted.pin, wanted.ref.field) for name, pin, ref in given)
 
     def wanted_by_others(self, desired: Sequence[DesiredSecret]) -> frozenset[str]:
-        """Names of this job whose rows are of jobs that are gone, and that the rules of other jobs give as well."""
+        """Names with rows of gone jobs that this job and other jobs' rules give."""
         found = set()
         for secret, record in self._of_other_jobs(desired):
             if record.job not in self.jobs:
@@ -194,7 +194,7 @@ class NameClaims(KnownSecrets):
     def not_listed_yet(
         self, ref: SecretRef, tags: Tags | None, listed: Mapping[str, Listed], content: Content | None = None
     ) -> str:
-        """A job whose rule takes a secret by the tags that it has now, and that does not list it; empty if none.
+        """A job with a rule that takes the secret by its present tags and does not list it yet; empty if none.
 
         A listing may lag minutes behind a tag (ListSecrets). `tags`: None: they cannot be told, and may be any.
         `listed`: by job, of those that were listed completely. `content`: what the rule has to make of it; None:

@@ -1,4 +1,4 @@
-"""What one pass of the planner stands on: what was seen, one moment, and whose names are whose."""
+"""What one pass of the planner works with: the observations, one moment, and the owner of each name."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What holds for the whole pass: whose names are whose, and what a person allowed."""
+    """What holds for the whole pass: which job owns which name, and what a person allowed."""
 
     handover: Handover
     checks: PathChecks

@@ -58,7 +58,7 @@ def _verdicts(builder: PlanBuilder) -> Iterator[Verdict]:
 
 
 def _by_folded_name(inputs: PlannerInput) -> Iterator[list[DesiredSecret]]:
-    """Desired secrets whose names are one for a site that does not tell upper case from lower."""
+    """Desired secrets grouped by folded name, as a site compares that ignores case."""
     groups: dict[str, list[DesiredSecret]] = {}
     for desired in sorted(inputs.desired, key=lambda d: (d.name, d.ref.source, d.ref.path, str(d.ref))):
         groups.setdefault(desired.name.casefold(), []).append(desired)

@@ -1,4 +1,4 @@
-"""Rows whose value at the site is in doubt: compared, written once more, or reported, as the policy says. Pure."""
+"""Rows with a doubtful value at the site: compared, written once more, or reported, as the policy says. Pure."""
 
 from __future__ import annotations
 

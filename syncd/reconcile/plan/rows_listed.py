@@ -1,4 +1,4 @@
-"""Rows for a wanted name whose id is on the site: drift, rotation, verification, or nothing. Pure."""
+"""Rows for a wanted name with its id on the site: drift, rotation, verification, or nothing. Pure."""
 
 from __future__ import annotations
 

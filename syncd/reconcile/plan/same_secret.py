@@ -16,7 +16,7 @@ Content = tuple[str | None, str, str]
 
 
 def content_of(record: Record) -> Content:
-    """What of its secret a row holds."""
+    """Which part of its secret a row holds: field, form, pinned version."""
     return record.ref.field, record.pin, form_in(record.version)
 
 

@@ -45,7 +45,7 @@ class SecondLook:
             return action.name in self._due
 
     def _looked(self) -> frozenset[str]:
-        """The names whose deletion a look at everything but the site's own listing confirms once more."""
+        """The names that may still be deleted, after another look at everything but the site's listing."""
         context, handover = self._context, self._context.standing.handover
         runtime, job = context.runtime, context.job
         source = SourceObserver(job.rules, runtime.access_to(job), ObservationCache())

@@ -49,12 +49,12 @@ Unmade = tuple[Secret | None, str]
 
 
 def wishes_of(desired: DesiredState, claims: NameClaims) -> tuple[Wish, ...]:
-    """What the job wants whose plan is made."""
+    """The names that the planned job wants."""
     return tuple(Wish.of(wanted, claims.secret_of(wanted.ref)) for wanted in desired.all)
 
 
 def unmade_of(desired: DesiredState, claims: NameClaims) -> frozenset[Unmade]:
-    """What cannot be made of what the job takes whose plan is made."""
+    """Secrets that the planned job selects and cannot make a name or value of."""
     return frozenset((claims.secret_of(ref), ref.path) for ref in desired.unmade)
 
 

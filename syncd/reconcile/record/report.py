@@ -108,7 +108,7 @@ def _after_the_cycle(finding: Finding, settled_name: str) -> Finding:
 
 
 def _lost_answers(findings: Sequence[Finding], last: Mapping[str, Outcome]) -> Iterator[Finding]:
-    """Names whose last write lost its answer: what the site holds is not known."""
+    """Names with a last write that lost its answer: the site's value is not known."""
     known = {finding.name for finding in findings}
     for name, outcome in last.items():
         error, action = outcome.error, outcome.action

@@ -45,7 +45,7 @@ def across_sites(runtime: Runtime, target: Target, seen: SiteSeen, now: datetime
 def duplicate_hits(
     runtime: Runtime, now: datetime, known: Mapping[str, Sequence[Record]] = MappingProxyType({})
 ) -> list[Hit]:
-    """Every secret whose value another one has where a rule allows none, on all sites.
+    """Every secret that shares its value where a rule allows no duplicates, on all sites.
 
     `known`: rows by site, where they are at hand.
     """

@@ -81,7 +81,7 @@ def gets_another_name(action: Update) -> bool:
 
 
 def is_finishing(action: Action) -> bool:
-    """Does this action repeat an update whose result nobody knows?"""
+    """Does this action repeat an update with an unknown result?"""
     return isinstance(action, Update) and action.record.unverified
 
 

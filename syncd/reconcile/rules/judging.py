@@ -67,7 +67,7 @@ def _lacking(rule: GovernanceRule, subject: Subject) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SameValue:
-    """A secret whose value others have, too: `group` is the same for those, and tells nothing of the value."""
+    """A secret that shares its value: `group` is the same for all that do, and tells nothing of the value."""
 
     group: int
     subject: Subject

@@ -1,4 +1,4 @@
-"""AWS's answers as what they say of a secret: whose it is, its version, its tags, its value. Pure."""
+"""Read AWS's answers: the account, version, tags and value of a secret. Pure."""
 
 from __future__ import annotations
 

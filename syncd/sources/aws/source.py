@@ -179,7 +179,7 @@ class AwsSource:
         )
 
     def _account(self) -> str:
-        """Whose secrets these are, where a rule found none that could tell. Asked anew: credentials may change."""
+        """The account of these credentials, asked anew: for a rule that found no secret that tells it."""
         with suppress(Refused, SourceError):
             return account_of(self._ask("list_secrets", MaxResults=1).get("SecretList") or [])
         return ""

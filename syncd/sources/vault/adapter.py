@@ -1,4 +1,4 @@
-"""Connections of requests whose answers are bounded: a class of their own, for the sessions that ask for it."""
+"""Connections of requests with bounded answers, for the sessions that mount them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _HttpsPool(urllib3.HTTPSConnectionPool):
 
 
 class BoundedAdapter(HTTPAdapter):
-    """Gives a session of requests connections whose answers are bounded; other sessions keep their own."""
+    """Give a session of requests connections with bounded answers; other sessions keep their own."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Called by requests: make its pools, of connections that are bounded."""

@@ -236,7 +236,7 @@ class VaultSession:
         self._hold("")
 
     def _hold(self, token: str) -> None:
-        """Send this token from now on; an empty one is none."""
+        """Send this token from now on; an empty one stands for no token."""
         self._hvac.token = self._auth.token = token
 
     def _log_in(self, now: float) -> None:
