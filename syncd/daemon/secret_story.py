@@ -41,6 +41,7 @@ def secret_story(
     places.sort(key=lambda row: (row["target"], row["name"]))
     rollback = app.ledger.rollback_of(ref.source, ref.path) if ref else None
     run = app.ledger.last_run(site, job)
+    state = app.ledger.known_path(ref.source, ref.path, record.pin) if ref and record else None
     asked = Filter(site=site, name=name)
     lines = list(app.ledger.audit.lines(asked, most=50))
     return {
@@ -56,6 +57,8 @@ def secret_story(
         "run": {"exit_code": run.exit_code, "message": run.message, "at": run.finished_at, "good": run.succeeded_at}
         if run else None,
         "frozen_until": record.frozen_until if record and record.is_frozen(now) else None,
+        "frozen_by": _frozen_by(app, site, name) if record and record.is_frozen(now) else "",
+        "source": {"version": version_label(state.version.token), "made": state.updated_at} if state else None,
         "rollback": str(rollback) if rollback else None,
         "places": [place for place in places if who.sees(place["target"])],
         "problems": [
@@ -75,3 +78,10 @@ def secret_story(
         ],
         "lines": list(reversed(lines)),
     }  # fmt: skip
+
+
+def _frozen_by(app: App, site: str, name: str) -> str:
+    """Who froze it last, and why; empty where the trail does not reach back that far."""
+    asked = Filter(site=site, name=name, event="secret.frozen")
+    line = next(iter(app.ledger.audit.lines(asked, most=1)), None)
+    return f"{line['actor']['id']}: {line['reason']}" if line else ""

@@ -75,7 +75,9 @@ class Forms:
             again = {"path": request.url.path, "wrote": {key: form[key] for key in AGAIN if key in form}}
             again["fields"] = {key: value for key, value in form.items() if key not in {*AGAIN, "csrf"}}
             more |= {"again": again}
-            return page("message.html", who, request, status_of(error), title="That was not done", **more)
+            return page(
+                "message.html", who, request, status_of(error), title=f"Not done: {_words_of(form, right)}", **more
+            )
         back, title = _page_of(request.url.path, form), _title_of(request.url.path, said)
         if "read" not in who.may:
             return page("message.html", who, request, title=title, said=said, back=back)
@@ -98,6 +100,13 @@ def _page_of(deed: str, form: Mapping[str, str]) -> str:
     if deed == "/rollback":
         return f"/secrets?{urlencode({'q': form.get('what', '')})}"
     return "/jobs" if deed in {"/pause", "/resume", "/sync"} else ""
+
+
+def _words_of(form: Mapping[str, str], right: str) -> str:
+    """What a form was for: `release 7284b5e65275`, `pause job payments`."""
+    what = next((form[key] for key in ("batch", "what", "name", "job") if form.get(key)), form.get("scope", ""))
+    scope = f"{form['scope']} " if form.get("scope") and form.get("name") else ""
+    return f"{right} {scope}{what}".strip()
 
 
 def _title_of(deed: str, said: str) -> str:

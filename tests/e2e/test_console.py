@@ -277,6 +277,20 @@ def test_a_job_that_rests_is_not_told_as_run(world: World) -> None:
 
 
 @pytest.mark.browser
+def test_a_secrets_page_says_who_froze_it_and_what_its_source_has(world: World) -> None:
+    one = Client(world.url)
+    one.log_in(world.tokens["alice"])
+    row = next(row for row in world.lab.run("state", "list", "--json").json if row["status"] == "synced")
+    page = f"/secrets/{world.lab.site_id}/{row['name']}"
+    assert f"last seen with version {row['version']}" in one.ask("GET", page)[1]
+    form = {"site": world.lab.site_id, "name": row["name"], "until": "2d", "reason": "moves on Friday"}
+    assert one.ask("POST", "/freeze", {**form, "csrf": one.csrf()})[0] == 200
+    assert "by alice: moves on Friday" in one.ask("GET", page)[1]
+    late = one.ask("POST", "/freeze", {**form, "until": "99999d", "csrf": one.csrf()})[1]
+    assert f"Not done: freeze {row['name']}" in late and "within ten years" in late
+
+
+@pytest.mark.browser
 def test_the_page_of_what_never_came_names_each_site(world: World) -> None:
     one = Client(world.url)
     one.log_in(world.tokens["reader"])
