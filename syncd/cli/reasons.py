@@ -10,9 +10,6 @@ import typer
 
 from syncd.errors import ConfigError
 
-LONGEST = 500
-"""Characters of a reason."""
-
 Reason = Annotated[
     str | None, typer.Option("--reason", metavar="TEXT", help="Why; required by what overrides a safeguard.")
 ]
@@ -29,13 +26,13 @@ def required_reason(given: str | None, what: str) -> str:
     reason = (given or "").strip()
     if not reason:
         raise ConfigError(f"{what} needs a reason, which is kept in the audit trail", hint="add: --reason 'why'")
-    if len(reason) > LONGEST or not reason.isprintable():
+    from syncd.domain.audit import CAUSE, LONGEST_REASON, is_reason
+
+    if not is_reason(reason):
         raise ConfigError(
-            f"--reason takes at most {LONGEST} characters, without line breaks or control characters",
+            f"--reason takes at most {LONGEST_REASON} characters, without line breaks or control characters",
             hint="shorten it, or name a ticket",
         )
-    from syncd.domain.audit import CAUSE
-
     # Set here, so that no command can ask for a reason and leave it out of its lines.
     CAUSE.set(replace(CAUSE.get(), reason=reason))
     return reason

@@ -16,7 +16,7 @@ from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
 from syncd.daemon.rights import BeyondRights, see_scope, seen_record, seen_records
 from syncd.daemon.rollbacks import ended, rolled_back
-from syncd.domain.audit import CAUSE, Cause, Entry
+from syncd.domain.audit import CAUSE, LONGEST_REASON, Cause, Entry, is_reason
 from syncd.domain.decisions import ReleaseOutcome, said_of_release
 from syncd.domain.job import Job
 from syncd.domain.moments import moment_of
@@ -32,7 +32,6 @@ from syncd.telemetry.logs import logger
 from syncd.web.principal import Principal
 
 NO_PATHS: Mapping[str, Collection[str]] = {}
-LONGEST_REASON = 500
 OVERRIDES = {"release", "pause", "rollback", "freeze"}
 """What lets something go, or keeps something back, whatever the configuration says."""
 LOCK_WAIT = timedelta(seconds=20)
@@ -191,7 +190,7 @@ def reason_of(text: str) -> str:
     reason = text.strip()
     if not reason:
         raise ConfigError("this overrides a safeguard, and needs a reason", hint="write why, or name a ticket")
-    if len(reason) > LONGEST_REASON or not reason.isprintable():
+    if not is_reason(reason):
         raise ConfigError(f"a reason has at most {LONGEST_REASON} characters, without line breaks", hint="shorten it")
     return reason
 

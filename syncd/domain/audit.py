@@ -17,6 +17,15 @@ CONTROL = "control"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+LONGEST_REASON = 500
+"""Characters of a reason."""
+
+
+def is_reason(text: str) -> bool:
+    """Is it one line of text, not too long to be kept? An empty one is no reason."""
+    return 0 < len(text) <= LONGEST_REASON and text.isprintable()
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who asked for it."""

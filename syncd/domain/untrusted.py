@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from syncd.domain.json_text import loads
@@ -38,6 +39,15 @@ def origin_of(address: str) -> str:
     """Scheme, host and port of a peer's address, as they may be shown; empty for anything else."""
     match = ORIGIN.match(address)
     return match[0] if match else ""
+
+
+def instant(moment: object) -> datetime | None:
+    """A peer's time with its zone, in UTC (nanoseconds are cut); None for anything else."""
+    try:
+        at = datetime.fromisoformat(text(moment))
+        return at.astimezone(UTC) if at.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def mapping(thing: object) -> dict[str, Any]:

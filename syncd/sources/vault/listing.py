@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from syncd.domain import Glob, ReadFailure, Version
-from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_HINT, is_storable, mapping, text
+from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_HINT, instant, is_storable, mapping
 from syncd.errors import SourceError, SourceUnavailable
 from syncd.sources.declined import Declined
 from syncd.sources.limits import LISTING_SECONDS
@@ -63,15 +63,6 @@ def is_missing(error: StatusError) -> bool:
     One with words is about a mount or a namespace; one of another shape is a proxy's, and says nothing.
     """
     return error.status == NOT_FOUND and error.body == {"errors": []}
-
-
-def instant(moment: object) -> datetime | None:
-    """A server's time; nanoseconds are cut."""
-    try:
-        at = datetime.fromisoformat(text(moment))
-        return at.astimezone(UTC) if at.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
 
 
 def _keys(answer: dict[str, Any]) -> list[str]:

@@ -21,7 +21,7 @@ from syncd.domain import (
 )
 from syncd.domain.naming import selects_path
 from syncd.domain.ports import Clock
-from syncd.domain.untrusted import mapping, storable, word
+from syncd.domain.untrusted import instant, mapping, storable, word
 from syncd.errors import SourceError
 from syncd.sources.retry import FailFast
 from syncd.sources.vault.answers import NO_ANSWER, NOT_VAULT, NOT_VAULT_HINT, REPEATS, StatusError
@@ -30,7 +30,6 @@ from syncd.sources.vault.listing import (
     DENIED,
     Mount,
     Walker,
-    instant,
     is_canonical,
     is_live,
     is_missing,

@@ -7,11 +7,10 @@ the base URL).
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from urllib.parse import quote
 
 from syncd.domain import RemoteSecret, SecretValue, WriteResult
-from syncd.domain.untrusted import mapping, storable, text
+from syncd.domain.untrusted import instant, mapping, storable, text
 from syncd.errors import SecretGone, TargetUnavailable
 from syncd.targets.wix.http import Answer, Sendable
 from syncd.targets.wix.retries import Line, WixCalls
@@ -52,7 +51,7 @@ class WixTarget:
             id=secret_id,
             name=storable(name),
             description=storable(text(secret.get("description"))),
-            updated_at=_parsed(secret.get("updatedDate")),
+            updated_at=instant(secret.get("updatedDate")),
         )
 
     def create(self, name: str, value: SecretValue[str], description: str) -> WriteResult:
@@ -100,11 +99,3 @@ class WixTarget:
 
 def _path_of(secret_id: str) -> str:
     return f"{SECRETS}/{quote(secret_id, safe='')}"
-
-
-def _parsed(moment: object) -> datetime | None:
-    try:
-        at = datetime.fromisoformat(text(moment))
-        return at.astimezone(UTC) if at.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
