@@ -66,7 +66,9 @@ class Cycle:
                         report = self._report(started, began)
                         # Asked for a part, or cut off by a pause: what is left out is due, and all of one that failed.
                         is_part = bool(progress.left_out.actions or progress.error) and (choose or self._rests())
-                        store_cycle_result(journal, runtime, report, look.site, progress.seen(), is_part=bool(is_part))
+                        held, place = runtime.store.held(look.site, self._job.name), self._place
+                        seen = progress.seen(held, place)
+                        store_cycle_result(journal, runtime, report, look.site, seen, is_part=bool(is_part))
                         return replace(report, audit_heads=runtime.store.audit_heads(look.site, CONTROL))
                 # Without the lock, so that another process waiting for this site can take it.
                 self._pause(slow or 0.0)
@@ -118,6 +120,11 @@ class Cycle:
                 if slow is None:
                     raise
                 self._pause(slow)
+
+    @property
+    def _place(self) -> tuple[str, str, str]:
+        """Site, job and target, as what waits for a release is kept by."""
+        return self._look.site, self._job.name, self._look.target_name
 
     def _may_wait(self, failure: TargetUnavailable) -> float | None:
         if self._runtime.stopped():

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from syncd.domain import Finding, Outcome, Record
+from syncd.domain.decisions import HeldAction
 from syncd.errors import SyncdError, TargetUnavailable
 from syncd.reconcile.planned_pass import PlannedPass
 from syncd.reconcile.record.cycle_result import Seen
 from syncd.reconcile.record.report import LeftOut
+from syncd.reconcile.rules.gate import still_waiting
 
 MOST_WAIT = 180.0
 """Seconds that a cycle waits for a site that asks to slow down, without anything getting done."""
@@ -31,11 +33,14 @@ class Progress:
     """As the last pass left them; None for a cycle that did not see everything."""
     goes_on: bool = True
 
-    def seen(self) -> Seen | None:
-        """What it leaves; None where it did not see everything."""
+    def seen(self, held: Iterable[HeldAction], place: tuple[str, str, str]) -> Seen | None:
+        """What it leaves; None where it did not see everything. `held`: what waited for a release before."""
         if self.rows is None or self.planned is None:
             return None
-        return Seen(self.rows, self.planned.waiting, self.planned.remote, self.left_out)
+        actions = {name: action for name, (action, _) in self.left_out.actions.items()}
+        known = {item.identity for item in self.planned.waiting}
+        still = tuple(item for item in still_waiting(held, actions, place) if item.identity not in known)
+        return Seen(self.rows, self.planned.waiting, self.planned.remote, self.left_out, still)
 
     def fail(self, error: SyncdError) -> None:
         """The cycle ends without having seen everything."""

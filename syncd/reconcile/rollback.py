@@ -219,9 +219,9 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
     seen = runtime.found(item.source, item.rule, item.path, item.job.name)
     entry = next(iter(seen.entries), None)
     if entry is None and seen.complete:
-        raise VersionGone(
-            f"{item.path} is gone at the source", hint="name another one, or see: syncd where " + item.path
-        )
+        # A listing by the rule leaves out what lost its tags as well.
+        why = seen.absence or "is gone at the source" + (", or lost its rule's tags" if item.rule.tags else "")
+        raise VersionGone(f"{item.path} {why}", hint=f"see: syncd where {item.path}")
     if entry is None:
         raise SourceError(
             f"source {item.source}: {item.path} cannot be read now", hint="see: syncd explain " + item.path
@@ -230,7 +230,7 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
         raise ConfigError(
             f"{item.path} has no versions (KV v1), so none can be gone back to", hint="write it anew there"
         )
-    result = _read(source, entry, wanted)
+    result = _read(source, entry, wanted, _before(item, entry) if wanted is None else None)
     if result.version is None or result.document is None:
         which = f"version {wanted}" if wanted else "version before this one"
         raise VersionGone(f"{item.path} has no {which} that can be read", hint="name another one with --to")
@@ -247,6 +247,29 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
     )
 
 
+def _before(item: Taken, entry: SourceEntry) -> int | None:
+    """The number of a version before which all older ones are: what the sites have; None for ids without an order.
+
+    Raises `ConfigError` where the sites have different versions: which one is bad is for a person to say.
+    """
+    newest = entry.version.number if entry.version else None
+    held = {version_label(row.version) for row in item.records} - {""}
+    if len(held) > 1:
+        raise ConfigError(
+            f"{item.path}: the sites have the versions {', '.join(sorted(held))}", hint="name the older one with --to"
+        )
+    if newest is not None:
+        # Of metadata that was made anew the numbers start again.
+        return min([newest, *(int(label) for label in held if label.isdecimal())])
+    # What AWS calls the one before is before the newest alone.
+    if entry.version is not None and held and held != {version_label(entry.version.token)}:
+        raise ConfigError(
+            f"{item.path}: the sites do not have its newest version, and AWS tells no other version's one before",
+            hint="name the older one with --to",
+        )
+    return None
+
+
 def rollbacks_to(
     runtime: Runtime, chosen: Iterable[tuple[Taken, str | None]], terms: Terms, refused: list[str] | None
 ) -> list[tuple[Taken, Rollback]]:
@@ -260,7 +283,8 @@ def rollbacks_to(
         with _each(item.path, refused):
             found.append((item, rollback_to(runtime, item, wanted, terms)))
     if refused and not found:
-        raise SecretError(f"nothing can go back: {'; '.join(refused)}", hint="see: syncd audit show")
+        more = f" and {len(refused) - 3} more" if len(refused) > 3 else ""
+        raise SecretError(f"nothing can go back: {'; '.join(refused[:3])}{more}", hint="see: syncd audit show")
     return found
 
 
@@ -282,23 +306,27 @@ def _see_that_it_is_older(path: str, entry: SourceEntry, result: ReadResult) -> 
         )
 
 
-def _read(source: Source, entry: SourceEntry, wanted: str | None) -> ReadResult:
+def _read(source: Source, entry: SourceEntry, wanted: str | None, before: int | None) -> ReadResult:
+    """`before`: without a wanted version, the number that an older one is below."""
     found = ReadResult(entry=entry)
-    for candidate in _candidates(entry, wanted):
+    for candidate in _candidates(entry, wanted, before):
         found = next(iter(source.read([candidate])), found)
         if found.document is not None:
             return found
         # A source that does not answer is no version that is gone: do not try older ones.
         if found.failure is not None and not (found.failure.of_secret or wanted):
-            raise SourceError(found.failure.message, hint=found.failure.hint)
+            break
+    # Of a wanted version at AWS the last try counts: the first one, by its id, is refused for a stage.
+    if found.document is None and found.failure is not None and not found.failure.of_secret:
+        raise SourceError(found.failure.message, hint=found.failure.hint)
     return found
 
 
-def _candidates(entry: SourceEntry, wanted: str | None) -> Iterator[SourceEntry]:
+def _candidates(entry: SourceEntry, wanted: str | None, before: int | None) -> Iterator[SourceEntry]:
     """What to read, one after the other, until something is there."""
-    number = entry.version.number if entry.version else None
-    if number is not None:
-        tried = [wanted] if wanted is not None else [str(older) for older in range(number - 1, max(0, number - 20), -1)]
+    if entry.version is not None and entry.version.number is not None:
+        top = entry.version.number if before is None else before
+        tried = [wanted] if wanted is not None else [str(older) for older in range(top - 1, max(0, top - 20), -1)]
         yield from (replace(entry, read_as=item) for item in tried if item.isdecimal())
         return
     # At AWS a wanted version is an id or a stage, and nothing in its form tells which: both are tried.

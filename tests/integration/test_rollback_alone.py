@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
@@ -180,3 +181,64 @@ def test_a_path_that_is_gone_holds_no_other_back(job: Lab, bao: Bao, what: str) 
     assert done.code == 1 and "app/K3 is gone" in done.err, done.out + done.err
     values = job.site.values()
     assert {values[key] for key in KEYS if key != "K3"} == {"one", "two"} and values["K3"] == "three", values
+
+
+@pytest.mark.parametrize("what", ["a newer version", "back at its source"])
+def test_what_changed_meanwhile_leaves_its_batch(job: Lab, bao: Bao, what: str) -> None:
+    """A release of it would send something else, or nothing."""
+    settings = job.config["jobs"]["job"]
+    settings |= {"guard": {"max_updates": 2, "max_deletes": 2}, "deletion_policy": "delete", "deletion_grace": "0s"}
+    for key in KEYS[1:7]:
+        if what == "a newer version":
+            bao.put(f"app/{key}", v="three")
+        else:
+            bao.remove(f"app/{key}")
+    assert job.run("sync").code == 6
+    batch = job.run("held", "--json").json[0]["batch"]
+    bao.put("app/K1", v="four")
+    assert roll(job, "K0").code == 0
+    names = {action["name"] for held in job.run("held", "--json").json for action in held["actions"]}
+    assert names == set(KEYS[2:7])
+    assert job.run("release", batch, "--reason", "meant").code == 0
+    job.run("sync")
+    values = job.site.values()
+    assert all(values.get(key) == ("three" if what == "a newer version" else None) for key in KEYS[2:7]), values
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 4])
+def test_the_one_before_is_before_what_the_site_has(job: Lab, bao: Bao, ahead: int) -> None:
+    """Newer versions wait at the source; who takes back what the site has wants none of them."""
+    job.config["jobs"]["job"]["windows"] = {"allow": closed()}
+    for number in range(ahead):
+        bao.put("app/K0", v=f"later {number}")
+    done = roll(job, "K0")
+    assert (done.code, job.site.values()["K0"]) == (0, "one"), done.out + done.err
+    again = roll(job, "K0")
+    assert again.code == 1 and "no version before" in again.err, "there is none before the first"
+    assert job.site.values()["K0"] == "one"
+
+
+def test_sites_that_have_different_versions_are_named(job: Lab, bao: Bao) -> None:
+    other = str(uuid.uuid4())
+    job.secret_file("other-key", job.wix.issue_key(other))
+    job.config["targets"]["outlet"] = job.target(other, "other-key")
+    job.config["jobs"]["job"]["targets"].append("outlet")
+    assert job.run("sync").code == 0
+    assert job.run("pause", "--target", "outlet", "--reason", "x").code == 0
+    bao.put("app/K0", v="three")
+    job.run("sync")
+    done = roll(job, "K0")
+    assert done.code == 3 and "the sites have the versions 2, 3" in done.err, done.err
+
+
+def test_at_aws_it_is_before_what_the_site_has(lab: Lab, aws: Any, aws_url: str) -> None:
+    lab.aws(aws_url)
+    aws.create_secret(Name="p/a", SecretString="one")
+    lab.job("job", "aws", {"path": "p/a", "name": "A"})
+    assert lab.run("sync").code == 0
+    lab.config["jobs"]["job"]["windows"] = {"allow": closed()}
+    for value in ("two", "three"):
+        aws.put_secret_value(SecretId="p/a", SecretString=value)
+        done = roll(lab, "A")
+        assert done.code == 3 and "do not have its newest version" in done.err, done.err
+    assert lab.site.values() == {"A": "one"}

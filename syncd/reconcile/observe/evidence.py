@@ -67,6 +67,19 @@ class ListingEvidence:
         return frozenset(path for path, _ in self.listed) | {failure.location for failure in self.unsendable}
 
     @property
+    def known_by_rule(self) -> dict[int, frozenset[str]]:
+        """The paths that each rule shows and of which is known what it makes: read once, or with nothing to send."""
+        return {
+            index: frozenset(
+                (
+                    *(entry.ref.path for entry in seen.entries if (entry.ref.path, entry.pin) in self.paths),
+                    *(failure.location for failure in seen.failures if failure.of_secret),
+                )
+            )
+            for index, seen in self.snapshots.items()
+        }
+
+    @property
     def mounts(self) -> dict[str, str]:
         """The mount, or account, of each listing that told which it is."""
         return {seen.mount: seen.mount_id for seen in self.snapshots.values() if seen.mount_id}

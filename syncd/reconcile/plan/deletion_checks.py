@@ -16,6 +16,7 @@ from syncd.reconcile.plan.name_claims import Listed
 from syncd.reconcile.plan.path_checks import PathChecks
 from syncd.reconcile.plan.site_claims import SiteClaims, claims_on_site
 from syncd.reconcile.plan.successors import Successors, unmade_of, wishes_of
+from syncd.reconcile.plan.unlisted_rules import why_unlisted
 from syncd.reconcile.runtime import Runtime
 
 Judged = tuple[Presence, str]
@@ -45,7 +46,7 @@ class LastLook:
         wishes = (*wishes_of(wanted, self._handover), *claims.wishes)
         unmade = unmade_of(wanted, self._handover) | claims.unmade
         successors = Successors(self._handover, remote, wishes, unmade)
-        listed = Listed(evidence.paths_listed, evidence.mounts)
+        listed = Listed.of(evidence)
         other_key = unlisted_keys(self._runtime, self._target.site, remote)
         open_rules, idle = self._open_rules(evidence), idle_rules(evidence, wanted)
         seen: dict[str, Judged] = {}
@@ -78,6 +79,12 @@ class LastLook:
             return "another job's rule gives it this name"
         if follows := successors.why_it_stays(record) or successors.why_it_cannot_be_made(record):
             return follows
+        # What gets the very same of it is at Wix by now; else nobody knows what an unlisted rule makes of it.
+        shown = {**claims.shown, self._job.name: listed}
+        if not successors.is_followed(record) and (
+            unlisted := why_unlisted(record, self._handover, shown, self._checks)
+        ):
+            return unlisted
         # What is gone has no tags that a listing could lag behind.
         tags = frozenset() if tags is None and self._checks.is_gone(record) else tags
         return claims.why_it_may_follow(record, self._handover, tags, listed)

@@ -13,6 +13,7 @@ from syncd.domain.naming import selects, taken_as, wix_name
 from syncd.domain.value_templates import form_in, form_of
 from syncd.errors import BadName
 from syncd.reconcile.desired.desired_state import DesiredState
+from syncd.reconcile.observe.evidence import ListingEvidence
 from syncd.reconcile.plan.builder import rows_for
 from syncd.reconcile.plan.same_secret import Content, KnownSecrets, makes
 
@@ -30,6 +31,13 @@ class Listed:
     """Also of secrets that have nothing to send."""
     mounts: Mapping[str, str] = field(default_factory=dict)
     """The mount, or account, of each listing, and which it is."""
+    known_by_rule: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    """By rule, the paths that it shows and of which is known what it makes."""
+
+    @classmethod
+    def of(cls, evidence: ListingEvidence) -> Listed:
+        """What one look showed."""
+        return cls(evidence.paths_listed, evidence.mounts, evidence.known_by_rule)
 
 
 GIVEN_UP = {"missing", "orphan"}

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from syncd.domain import Action, Delete, DesiredSecret, Existence, Plan, Presence, ReadRequests, Record, Update
+from syncd.domain import Action, Delete, DesiredSecret, Plan, Presence, ReadRequests, Record, Update
 from syncd.domain.governance import Facts
 from syncd.domain.job import Job
-from syncd.domain.naming import taken_as
 from syncd.domain.ports import Target
 from syncd.reconcile.desired.desired_state import build_desired_state
 from syncd.reconcile.observe.evidence import key_of
@@ -26,6 +25,7 @@ from syncd.reconcile.plan.same_secret import content_of, makes
 from syncd.reconcile.plan.second_look import SecondLook
 from syncd.reconcile.plan.site_claims import SiteClaims, claims_on_site
 from syncd.reconcile.plan.successors import Successors, unmade_of, wishes_of
+from syncd.reconcile.plan.unlisted_rules import why_unlisted
 from syncd.reconcile.plan.unread import with_unread
 from syncd.reconcile.runtime import Runtime
 
@@ -217,8 +217,6 @@ class PlanResolver:
     def _what_follows(self, record: Record, wanted: DesiredSecret) -> str:
         """Why what stands under a name may not make place for what is wanted there; empty if it may."""
         context, handover = self._context, self._context.standing.handover
-        if why := self._why_it_may_be_unlisted(record):
-            return why
         # Of the same secret in another form only what is wanted as it was has to be elsewhere. Where another part of it
         # gets the name, what cannot be made may be the one that had it.
         is_kept = handover.is_of_one_secret(record.ref, wanted.ref)
@@ -237,6 +235,13 @@ class PlanResolver:
         why = everybodys.why_it_stays(record, same_content=is_kept)
         if why := why or (everybodys.why_it_cannot_be_made(record) if is_of_another else ""):
             return why
+        # What gets the very same of it is at Wix by now; else nobody knows what an unlisted rule makes of it.
+        shown = {**claims.shown, context.job.name: self._listed}
+        content = content_of(record) if is_kept else None
+        if not everybodys.is_followed(record) and (
+            why := why_unlisted(record, handover, shown, context.standing.checks, content)
+        ):
+            return why
         if not is_kept:
             tags = context.standing.checks.tags_asked_for(record, handover)
             return claims.why_it_may_follow(record, handover, tags, self._listed)
@@ -244,42 +249,11 @@ class PlanResolver:
         tags = context.observed.tags_seen(wanted)
         return claims.why_it_may_follow(record, handover, tags, self._listed, content_of(record))
 
-    def _why_it_may_be_unlisted(self, record: Record) -> str:
-        """Which rule of this job makes what has a name, and did not list it: nobody knows what it is called now.
-
-        Empty where there is none, or where a direct look says that the rule makes it no more.
-        """
-        context, content = self._context, content_of(record)
-        called = context.standing.handover.called_by(context.job, record.ref)
-        evidence, checks = context.observed.source.evidence, context.standing.checks
-        for rule in context.job.rules:
-            if not (makes(rule, content) and taken_as(rule, called)) or called & self._shown_by[rule.index]:
-                continue
-            how = "did not list" if evidence.snapshots[rule.index].complete else "could not list"
-            check, why = checks.check(record)
-            if check is None:
-                return f"rule {rule.path} {how} {record.ref.path}, and may give it another name; {why}"
-            # A listing may lag, or be cut short: only the path itself tells that it is gone, or has other tags.
-            if check.existence is not Existence.GONE and set(rule.tags) <= check.tags:
-                return f"rule {rule.path} {how} {record.ref.path}, which is there, and may give it another name"
-        return ""
-
-    @cached_property
-    def _shown_by(self) -> dict[int, frozenset[str]]:
-        """The paths that each rule's listing shows, also of secrets that have nothing to send."""
-        snapshots = self._context.observed.source.evidence.snapshots
-        return {
-            index: frozenset(
-                (*(entry.ref.path for entry in seen.entries), *(one.location for one in seen.failures if one.of_secret))
-            )
-            for index, seen in snapshots.items()
-        }
-
     @cached_property
     def _listed(self) -> Listed:
         """What this job lists."""
         evidence = self._context.observed.source.evidence
-        return Listed(evidence.paths_listed, evidence.mounts)
+        return Listed.of(evidence)
 
     @cached_property
     def _ours(self) -> Successors:

@@ -37,6 +37,8 @@ class SiteClaims:
     idle_rules: tuple[IdleRule, ...] = ()
     listed: Mapping[str, Listed] = field(default_factory=dict)
     """By job, of those that were listed completely."""
+    shown: Mapping[str, Listed] = field(default_factory=dict)
+    """By job, of all."""
 
     def why_it_may_follow(
         self,
@@ -85,6 +87,7 @@ def claims_on_site(
     unmade: set[Unmade] = set()
     idle: list[IdleRule] = []
     listed: dict[str, Listed] = {}
+    shown: dict[str, Listed] = {}
     blind: list[BlindJob] = []
     for job in runtime.jobs_on(target.site).values():
         if job.name == except_job:
@@ -94,6 +97,7 @@ def claims_on_site(
         wishes += seen.wishes
         unmade |= seen.unmade
         idle += seen.idle_rules
+        shown[job.name] = seen.listed
         if not seen.cause:
             names |= {wish.name.casefold() for wish in seen.wishes}
             listed[job.name] = seen.listed
@@ -125,6 +129,7 @@ def claims_on_site(
         unmade=frozenset(unmade),
         idle_rules=tuple(idle),
         listed=listed,
+        shown=shown,
     )
 
 
@@ -180,7 +185,7 @@ def _seen(runtime: Runtime, job: Job, target: Target, gone: frozenset[str]) -> _
         idle_rules=idle_rules(evidence, desired),
         unread=tuple(unread),
         open_rules=tuple(rule for rule in job.rules if not evidence.is_complete(rule)),
-        listed=Listed(evidence.paths_listed, mounts),
+        listed=Listed.of(evidence),
         doubtful=frozenset(doubtful),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from syncd.domain import Finding, FindingKind, LastRun, Record, RemoteSecret, SyncReport
@@ -28,6 +28,8 @@ class Seen:
     """As the last pass listed them."""
     left_out: LeftOut = field(default_factory=LeftOut)
     """What was planned and not sent: nothing that was told of it has ended."""
+    still: tuple[HeldAction, ...] = ()
+    """What of that waits for a release, as before."""
 
 
 def store_cycle_result(
@@ -42,8 +44,7 @@ def store_cycle_result(
     if seen is not None:
         _store_what_is_known(journal, runtime, report, site, seen)
         # Only a cycle that saw everything knows what still waits; another one leaves the batches as they are.
-        still = _waits_on(runtime.store, site, report.job, seen)
-        journal.waits(report.job, (*seen.waiting, *still), runtime.jobs_on(site))
+        journal.waits(report.job, (*seen.waiting, *seen.still), runtime.jobs_on(site))
         journal.listed(seen.remote)
     journal.ran(_run(report, site, runtime.store, saw_all=seen is not None, is_part=is_part))
 
@@ -54,8 +55,8 @@ def _store_what_is_known(journal: Journal, runtime: Runtime, report: SyncReport,
     by_name = (item for item in reversed(report.findings) if item.name and item.kind not in silent)
     findings = {finding.name: finding for finding in by_name}
     # It waits for its release as before, whatever this cycle was asked to send.
-    waiting = {item.name for item in _waits_on(runtime.store, site, report.job, seen)} & findings.keys()
-    findings |= {name: replace(findings[name], kind=FindingKind.HELD) for name in waiting}
+    still = {item.name for item in seen.still} & findings.keys()
+    findings |= {name: replace(findings[name], kind=FindingKind.HELD) for name in still}
     outcomes = {outcome.action.name: outcome for outcome in report.outcomes}
     changed = changed_statuses(seen.rows, report.job, findings, outcomes)
     rows = [replace(record, status=changed[record.name]) for record in seen.rows if record.name in changed]
@@ -72,12 +73,6 @@ def _store_what_is_known(journal: Journal, runtime: Runtime, report: SyncReport,
     # A cycle that ended early cannot say that a finding has ended.
     if report.error is None:
         journal.findings(report.job, open_findings(report, site), runtime.jobs_on(site), seen.left_out.told_under)
-
-
-def _waits_on(store: StateStore, site: str, job: str, seen: Seen) -> Iterator[HeldAction]:
-    """What waited for a release before, and was no part of what this cycle was asked to send."""
-    known = {item.identity for item in seen.waiting}
-    yield from (i for i in store.held(site, job) if i.name in seen.left_out.actions and i.identity not in known)
 
 
 AUDITED = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -104,6 +104,16 @@ def held_action(action: Action, cause: str, place: tuple[str, str, str]) -> Held
         from_version=record.version if record else "",
         to_version="" if isinstance(action, Delete) else action.desired.version,
         remote_id=(record.remote_id or "") if record else "",
+    )
+
+
+def still_waiting(
+    known: Iterable[HeldAction], actions: Mapping[str, Action], place: tuple[str, str, str]
+) -> tuple[HeldAction, ...]:
+    """What waited for a release before, and is wanted as it was by these actions, by name."""
+    same = ((item, actions.get(item.name)) for item in known)
+    return tuple(
+        item for item, action in same if action and held_action(action, item.cause, place).identity == item.identity
     )
 
 

@@ -107,7 +107,7 @@ class Walker:
 
     def walk(self, mount: Mount, glob: Glob) -> Tree:
         """Everything that the glob (relative to the mount) may take. Raises `SourceError`."""
-        base = glob.folder
+        base, too_large = glob.folder, None
         if mount.kv == 2 and mount.path not in self._plain:
             try:
                 return self._detailed(mount, base, deep="/" in glob.text[len(glob.prefix) :] or "**" in glob.text)
@@ -120,9 +120,13 @@ class Walker:
             except SourceUnavailable as error:
                 if not error.too_large:
                     raise
+                too_large = error
                 self._plain.add(mount.path)  # LIST tells the same in smaller answers
         tree = Tree()
         leaves = list(self._leaves(mount, base, glob, tree))
+        # Too much for one answer, and nothing at all: one of the two is none of Vault's.
+        if too_large is not None and not (leaves or tree.failures):
+            raise too_large
         if mount.kv == 1:
             tree.metadata = dict.fromkeys(leaves)
         else:
