@@ -66,9 +66,25 @@ def status(
             show()
             headers = ["STATUS", "NAME", "JOB", "TARGET", "SINCE", "NEXT TRY", "WHY"]
             show_table(headers, list(_problem_rows(problems, targets, now)))
+        if (job, target) == (None, None) and state in {None, "rolled_back"}:
+            _show_rollbacks(app)
     return 0
 
 
+def _show_rollbacks(app: App) -> None:
+    """What a person took back, until when and why: nothing of it fails, and somebody has to end it."""
+    rollbacks = app.ledger.decisions.rollbacks()
+    if rollbacks:
+        show()
+    for (source, path), rollback in sorted(rollbacks.items())[:MOST_ROLLBACKS]:
+        what = f"{source}:{path}"
+        show(f"{what}: {rollback}; end: syncd rollback {what} --end --reason '…'")
+    if len(rollbacks) > MOST_ROLLBACKS:
+        show(f"and {len(rollbacks) - MOST_ROLLBACKS} more are rolled back: syncd state list --status rolled_back")
+
+
+MOST_ROLLBACKS = 20
+"""Lines about rollbacks; a whole job may have been taken back."""
 LEFT_OVER = "no job sends these there any more"
 
 

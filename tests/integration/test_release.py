@@ -428,3 +428,17 @@ def test_a_release_that_may_end_before_the_next_run_says_so(
         job.config["jobs"]["job"]["schedule"] = schedule
     said = job.run("release", held(job)[0]["batch"], "--reason", "agreed")
     assert said.code == 0 and ("syncd sync job" in said.out) == rare, said.out
+
+
+@pytest.mark.parametrize("words", [("status",), ("explain", "a_v"), ("where", "app/a")], ids=str)
+def test_what_was_released_is_told_as_that(job: Lab, bao: Bao, words: tuple[str, ...]) -> None:
+    """Nobody is told to do what was just done; what waits in another batch is told as before."""
+    job.run("sync")
+    (batch,) = batches(job)
+    asked = tuple(word.replace("app/a", f"{bao.mount}/app/a") for word in words)
+    assert words[0] == "where" or f"syncd release {batch}" in job.run(*asked).out
+    assert job.run("release", batch, "--reason", "CHG-1").code == 0
+    told = job.run(*asked)
+    assert "syncd release" not in told.out + told.err, told.out
+    assert words[0] == "where" or f"released in batch {batch}" in told.out
+    assert job.run("sync").code == 0 and "released" not in job.run("status").out

@@ -694,3 +694,13 @@ def test_a_rollback_takes_nothing_over_outside_the_window(job: Lab, bao: Bao) ->
     settings["secrets"].append({"path": f"{bao.mount}/app/db", "field": "v", "name": "THEIRS"})
     roll(job, f"{bao.mount}/app/db", "--to", "1")
     assert job.site.values()["db_v"] == "one" and job.site.values()["THEIRS"] == "somebody's"
+
+
+def test_status_tells_what_is_rolled_back(job: Lab, bao: Bao) -> None:
+    assert "--end" not in job.run("status").out
+    assert roll(job, "db_v", "--to", "1").code == 0
+    told = job.run("status").out
+    assert f"vault:{bao.mount}/app/db: rolled back to 1 until" in told and "incident 7" in told
+    assert f"syncd rollback vault:{bao.mount}/app/db --end" in told
+    assert "--end" not in job.run("status", "--status", "synced").out
+    assert roll(job, "db_v", "--end").code == 0 and "--end" not in job.run("status").out

@@ -246,3 +246,18 @@ def test_what_an_edited_rule_judged_before_says_nothing_now(job: Lab, bao: Bao, 
         job.run("sync")
         (rule,) = job.run("rules", "--json").json
         assert [hit["judged"] for hit in rule["hits"] if hit["name"] == "weak_v"] == [True]
+
+
+def test_a_new_version_that_a_rule_denies_is_listed_with_its_fix(lab: Lab, bao: Bao) -> None:
+    """The site keeps the version before, so the secret is behind, and somebody has to act."""
+    lab.vault(bao)
+    bao.put("app/a", v="long enough for it")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    lab.config["rules"] = [{"id": "short", "then": "deny", "min_length": 16}]
+    assert lab.run("sync").code == 0
+    bao.put("app/a", v="short")
+    lab.run("sync")
+    told = lab.run("status").out
+    assert lab.statuses() == {"a_v": "behind"} and "rule short" in told and "fix: change it at the source" in told, told
+    bao.put("app/a", v="long enough for it again")
+    assert lab.run("sync").code == 0 and "rule short" not in lab.run("status").out

@@ -85,7 +85,9 @@ class Problems:
                     desired=faulty,
                 )
             )
-        if finding.kind not in STATUS or finding.kind in NO_PROBLEM:
+        # What a rule keeps from a site that has an older version waits for somebody, too.
+        is_denied = finding.kind is FindingKind.BEHIND and bool(finding.rule)
+        if finding.kind not in STATUS or (finding.kind in NO_PROBLEM and not is_denied):
             return None
         kind = STATUS[finding.kind]
         return OpenProblem(

@@ -51,7 +51,8 @@ def test_what_a_rule_denies_is_not_tried_again() -> None:
     denied = Finding(kind=FindingKind.BEHIND, name="K", ref=REF, message="denied", rule="no-prod")
     report = SyncReport(job="j", target="t", started_at=NOW, finished_at=NOW, seconds=0.0, findings=(denied,))
     before = {"K": problem("unverified")}
-    assert not Problems(site="s", job="j", before=before, statuses={}, now=NOW).after(report)
+    (told,) = Problems(site="s", job="j", before=before, statuses={}, now=NOW).after(report).values()
+    assert (told.kind, told.message, told.retry_at) == ("behind", "denied", None)
 
 
 def test_what_is_as_it_should_be_has_no_problem() -> None:
