@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from syncd.bootstrap.app import App
-    from syncd.domain import Record
+    from syncd.domain import Record, SyncReport
     from syncd.reconcile.rollback import Taken
 
 
@@ -146,12 +147,14 @@ def run_cycles(app: App, wanted: Mapping[tuple[str, str], str], wait: Any, *, as
     run = Run(
         holder=holder(),
         wait=wait,
-        on_report=output.take,
         outside_window=True,
         ends_rollbacks=not any(wanted.values()),
     )
     for job in jobs:
-        sync_job(app.runtime, job, replace(run, hinted_paths=reached[job.name], only_paths=reached[job.name]))
+        paths = reached[job.name]
+        # Of this rollback alone: what else the job meets is told by its own cycles.
+        told = partial(_take, output, paths)
+        sync_job(app.runtime, job, replace(run, hinted_paths=paths, only_paths=paths, on_report=told))
     code = output.show([(job.name, target) for job in jobs for target in job.targets])
     now = app.runtime.clock()
     for record, label in _left_behind(app, wanted):
@@ -169,6 +172,12 @@ def run_cycles(app: App, wanted: Mapping[tuple[str, str], str], wait: Any, *, as
         warn(f"syncd: it holds from the next cycle on: {rests[0]}; fix: syncd resume --help")
         code = worst({code, 6})
     return code
+
+
+def _take(output: ReportOutput, paths: Container[str], report: SyncReport) -> None:
+    from syncd.reconcile.record.report import narrowed
+
+    output.take(narrowed(report, paths))
 
 
 def _left_behind(app: App, wanted: Mapping[tuple[str, str], str]) -> Iterator[tuple[Record, str]]:

@@ -242,3 +242,18 @@ def test_at_aws_it_is_before_what_the_site_has(lab: Lab, aws: Any, aws_url: str)
         done = roll(lab, "A")
         assert done.code == 3 and "do not have its newest version" in done.err, done.err
     assert lab.site.values() == {"A": "one"}
+
+
+def test_it_tells_of_itself_alone(job: Lab, bao: Bao) -> None:
+    """What else is wrong in the job is no failure of what a person asked for."""
+    rules = job.config["jobs"]["job"]["secrets"]
+    rules += [
+        {"path": f"{bao.mount}/nothing", "name": "NOTHING"},
+        {"path": f"{bao.mount}/app/K1", "field": "w", "name": "W"},
+    ]
+    bao.put("app/K2", v="")
+    assert job.run("sync").code == 1
+    done = roll(job, "K0")
+    assert done.code == 0, done.out
+    assert "NOTHING" not in done.out and "K2" not in done.out and "rolled back" in done.out
+    assert job.run("sync").code == 1, "its own cycles tell the rest"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncd.domain import (
@@ -137,6 +137,15 @@ def exit_code_of(
     codes |= {SourceError.exit_code} if failures else set()
     codes |= {error.exit_code} if error else set()
     return worst(codes)
+
+
+def narrowed(report: SyncReport, paths: Container[str]) -> SyncReport:
+    """What a report says of these source paths alone, with the exit code of that: the rest was no part of the run."""
+    findings = tuple(item for item in report.findings if item.ref is not None and item.ref.path in paths)
+    failures = tuple(item for item in report.failures if item.location in paths)
+    error = report.error if isinstance(report.error, SyncdError) else None
+    code = exit_code_of(findings, report.outcomes, failures, error)
+    return replace(report, findings=findings, failures=failures, exit_code=code)
 
 
 def counts(report: SyncReport) -> dict[str, int]:
