@@ -864,7 +864,7 @@ MUTANTS = (
       "return not pin and path in self.rolled_back", "return False",
       ROLLBACK + "test_a_field_that_the_older_version_lacks_is_not_gone"),
     M("a rollback sends itself alone", "cli/rollback.py:run_cycles",
-      "only_paths=reached[job.name]", "only_paths=None",
+      "only_paths=paths", "only_paths=None",
       ROLLBACK + "test_a_rollback_sends_itself_alone"),
     M("a rollback outlives its source's name", "ledger/past_queries.py:PastQueries.secrets_of",
       "if secret is not None", "if secret is None",
