@@ -92,3 +92,15 @@ def test_what_is_and_what_waits(job: Lab, bao: Bao) -> None:
     job.site.create({"name": "c_v", "value": "by hand", "description": ""})
     done = job.run("explain", "c_v").out
     assert "conflict c_v" in done and "state adopt c_v" in done
+
+
+@pytest.mark.parametrize("missing", ["path", "field"])
+def test_a_name_that_a_rule_gives_outright_is_known(job: Lab, bao: Bao, missing: str) -> None:
+    """Nothing came of it yet: there is no such path, or no such field."""
+    path, field = ("app/nothing", "v") if missing == "path" else ("app/a", "nothing")
+    job.config["jobs"]["job"]["secrets"].append({"path": f"{bao.mount}/{path}", "field": field, "name": "BY_HAND"})
+    for _ in range(2):
+        told = job.run("explain", "BY_HAND")
+        assert told.code == 0 and path in told.out and "BY_HAND" in told.out, told.out + told.err
+        job.run("sync")
+    assert job.run("explain", "BY_HAMD").code == 3
