@@ -1,0 +1,99 @@
+"""An older version of a secret for a rollback: which one, read anew at its source, and is it one to go back to?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from syncd.domain import ReadResult, Record, SourceEntry, Version, version_label
+from syncd.domain.ports import Source
+from syncd.errors import ConfigError, SourceError, VersionGone
+
+PREVIOUS = "AWSPREVIOUS"
+"""The stage that Secrets Manager moves to the version before the current one (RotateSecret reference)."""
+
+
+def read_older(
+    source: Source, path: str, entry: SourceEntry, wanted: str | None, rows: Sequence[Record]
+) -> tuple[ReadResult, Version]:
+    """Read an older version of a path anew. Returns: what was read, and which version it is.
+
+    `entry`: the newest one. `wanted`: a version, or (AWS) a stage; None: the one before what the sites have. `rows`:
+    what they have of it. Raises `VersionGone`, `SourceError`; `ConfigError` for one that is none to go back to.
+    """
+    result = _read(source, entry, wanted, _before(path, entry, rows) if wanted is None else None)
+    if result.version is None or result.document is None:
+        which = f"version {wanted}" if wanted else "version before this one"
+        raise VersionGone(f"{path} has no {which} that can be read", hint="name another one with --to")
+    _see_that_it_is_older(path, entry, result)
+    return result, result.version
+
+
+def _before(path: str, entry: SourceEntry, rows: Sequence[Record]) -> int | None:
+    """The number of a version before which all older ones are: what the sites have; None for ids without an order.
+
+    Raises `ConfigError` where the sites have different versions: which one is bad is for a person to say.
+    """
+    newest = entry.version.number if entry.version else None
+    held = {version_label(row.version) for row in rows} - {""}
+    if len(held) > 1:
+        raise ConfigError(
+            f"{path}: the sites have the versions {', '.join(sorted(held))}", hint="name the older one with --to"
+        )
+    if newest is not None:
+        # Of metadata that was made anew the numbers start again.
+        return min([newest, *(int(label) for label in held if label.isdecimal())])
+    # What AWS calls the one before is before the newest alone.
+    if entry.version is not None and held and held != {version_label(entry.version.token)}:
+        raise ConfigError(
+            f"{path}: the sites do not have its newest version, and AWS tells no other version's one before",
+            hint="name the older one with --to",
+        )
+    return None
+
+
+def _see_that_it_is_older(path: str, entry: SourceEntry, result: ReadResult) -> None:
+    """Raise `ConfigError` for a version that is not older than the newest: that goes by `syncd release`, or by sync."""
+    newest, older = entry.version, result.version
+    if newest is None or older is None:
+        return
+    is_newer = newest.number is not None and older.number is not None and older.number > newest.number
+    if not result.is_accepted or is_newer:
+        raise ConfigError(
+            f"{path}: version {version_label(older.token)} is not accepted at the source yet",
+            hint="name an older one with --to",
+        )
+    if older.token == newest.token:
+        raise ConfigError(
+            f"{path}: version {version_label(older.token)} is the newest one, and a rollback is to an older one",
+            hint="name an older one with --to, or see: syncd held",
+        )
+
+
+def _read(source: Source, entry: SourceEntry, wanted: str | None, before: int | None) -> ReadResult:
+    """`before`: without a wanted version, the number that an older one is below."""
+    found = ReadResult(entry=entry)
+    for candidate in _candidates(entry, wanted, before):
+        found = next(iter(source.read([candidate])), found)
+        if found.document is not None:
+            return found
+        # A source that does not answer is no version that is gone: do not try older ones.
+        if found.failure is not None and not (found.failure.of_secret or wanted):
+            break
+    # Of a wanted version at AWS the last try counts: the first one, by its id, is refused for a stage.
+    if found.document is None and found.failure is not None and not found.failure.of_secret:
+        raise SourceError(found.failure.message, hint=found.failure.hint)
+    return found
+
+
+def _candidates(entry: SourceEntry, wanted: str | None, before: int | None) -> Iterator[SourceEntry]:
+    """What to read, one after the other, until something is there."""
+    if entry.version is not None and entry.version.number is not None:
+        top = entry.version.number if before is None else before
+        tried = [wanted] if wanted is not None else [str(older) for older in range(top - 1, max(0, top - 20), -1)]
+        yield from (replace(entry, read_as=item) for item in tried if item.isdecimal())
+        return
+    # At AWS a wanted version is an id or a stage, and nothing in its form tells which: both are tried.
+    if wanted is not None:
+        yield replace(entry, read_as=wanted)
+    yield replace(entry, pin=wanted or PREVIOUS)
