@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from syncd.domain import ReadResult, Record, SourceEntry, Version, version_label
+from syncd.domain import ReadResult, Record, SourceEntry, Version, is_of_an_earlier_secret, version_label
 from syncd.domain.ports import Source
 from syncd.errors import ConfigError, SourceError, VersionGone
 
@@ -13,10 +13,8 @@ PREVIOUS = "AWSPREVIOUS"
 """The stage that Secrets Manager moves to the version before the current one (RotateSecret reference)."""
 
 
-def read_older(
-    source: Source, path: str, entry: SourceEntry, wanted: str | None, rows: Sequence[Record]
-) -> tuple[ReadResult, Version]:
-    """Read an older version of a path anew. Returns: what was read, and which version it is.
+def read_older(source: Source, path: str, entry: SourceEntry, wanted: str | None, rows: Sequence[Record]) -> Version:
+    """Read an older version of a path anew. Returns: which version that is.
 
     `entry`: the newest one. `wanted`: a version, or (AWS) a stage; None: the one before what the sites have. `rows`:
     what they have of it. Raises `VersionGone`, `SourceError`; `ConfigError` for one that is none to go back to.
@@ -26,22 +24,25 @@ def read_older(
         which = f"version {wanted}" if wanted else "version before this one"
         raise VersionGone(f"{path} has no {which} that can be read", hint="name another one with --to")
     _see_that_it_is_older(path, entry, result)
-    return result, result.version
+    return result.version
 
 
 def _before(path: str, entry: SourceEntry, rows: Sequence[Record]) -> int | None:
     """The number of a version before which all older ones are: what the sites have; None for ids without an order.
 
-    Raises `ConfigError` where the sites have different versions: which one is bad is for a person to say.
+    Raises `ConfigError` where that is not one version that is known: which one is bad is for a person to say.
     """
     newest = entry.version.number if entry.version else None
     held = {version_label(row.version) for row in rows} - {""}
+    if entry.version is not None and (row := next((row for row in rows if _is_in_doubt(row, entry.version)), None)):
+        raise ConfigError(
+            f"{path}: which version {row.target} has as {row.name} is not known", hint="name the older one with --to"
+        )
     if len(held) > 1:
         raise ConfigError(
             f"{path}: the sites have the versions {', '.join(sorted(held))}", hint="name the older one with --to"
         )
     if newest is not None:
-        # Of metadata that was made anew the numbers start again.
         return min([newest, *(int(label) for label in held if label.isdecimal())])
     # What AWS calls the one before is before the newest alone.
     if entry.version is not None and held and held != {version_label(entry.version.token)}:
@@ -50,6 +51,17 @@ def _before(path: str, entry: SourceEntry, rows: Sequence[Record]) -> int | None
             hint="name the older one with --to",
         )
     return None
+
+
+def _is_in_doubt(row: Record, newest: Version) -> bool:
+    """Does a row not tell which of the versions up to the newest one its site has?
+
+    The answer to a newer one was lost, or the row's is of a secret that was deleted and made anew: its numbers begin
+    again.
+    """
+    is_behind = version_label(row.version) not in {"", version_label(newest.token)}
+    is_open = row.unverified or row.pending is not None
+    return (is_behind and is_open) or is_of_an_earlier_secret(row.version, newest)
 
 
 def _see_that_it_is_older(path: str, entry: SourceEntry, result: ReadResult) -> None:

@@ -211,8 +211,14 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
     """Read the older version anew, and say what is to hold.
 
     `wanted`: a version, or (AWS) a stage; None: the one before. Raises `VersionGone`, `SourceError`; `ConfigError`
-    for a source without versions.
+    for a source without versions, and without `wanted` for a path that is rolled back already.
     """
+    holds = runtime.store.rollback_of(item.source, item.path) if wanted is None else None
+    if holds is not None:
+        # Asked for again (to prolong it, or after a failure) it would go one further back each time.
+        raise ConfigError(
+            f"{item.path} is {holds} already", hint=f"--to {holds.label} prolongs that; --to another one goes there"
+        )
     source = runtime.source(item.source)
     seen = runtime.found(item.source, item.rule, item.path, item.job.name)
     entry = next(iter(seen.entries), None)
@@ -228,7 +234,10 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
         raise ConfigError(
             f"{item.path} has no versions (KV v1), so none can be gone back to", hint="write it anew there"
         )
-    _, version = read_older(source, item.path, entry, wanted, item.records)
+    sites = {runtime.site_of(target) for target in runtime.targets}
+    # What a site got that no target names any more says nothing of the others.
+    rows = [row for row in item.records if row.site in sites]
+    version = read_older(source, item.path, entry, wanted, rows)
     return Rollback(
         source=item.source,
         path=item.path,

@@ -214,8 +214,56 @@ def test_the_one_before_is_before_what_the_site_has(job: Lab, bao: Bao, ahead: i
     done = roll(job, "K0")
     assert (done.code, job.site.values()["K0"]) == (0, "one"), done.out + done.err
     again = roll(job, "K0")
-    assert again.code == 1 and "no version before" in again.err, "there is none before the first"
+    assert again.code == 3 and "rolled back to 1" in again.err and "--to 1 prolongs" in again.err, again.err
+    assert roll(job, "K0", "--to", "1", "--until", "48h").code == 0
     assert job.site.values()["K0"] == "one"
+
+
+def test_there_is_none_before_the_first(job: Lab, bao: Bao) -> None:
+    bao.put("app/only", v="x")
+    assert job.run("sync").code == 0
+    done = roll(job, "only")
+    assert done.code == 1 and "no version before" in done.err, done.err
+
+
+@pytest.mark.parametrize("lost", ["before it was done", "after it was done"])
+def test_after_a_lost_answer_a_person_says_which(job: Lab, bao: Bao, lost: str) -> None:
+    """Does the site have the newest version or the one before? One further back is what nobody asked for."""
+    bao.put("app/K0", v="three")
+    assert job.run("sync").code == 0
+    bao.put("app/K0", v="bad")
+    job.wix.fault("reset_before" if "before" in lost else "reset_after", "PATCH", times=20)
+    job.run("sync")
+    job.wix.faults.clear()
+    done = roll(job, "K0")
+    assert done.code == 3 and "is not known" in done.err and "--to" in done.err, done.err
+    assert roll(job, "K0", "--to", "3").code == 0
+    assert job.site.values()["K0"] == "three"
+
+
+def test_a_site_that_no_target_names_any_more_counts_no_version(job: Lab, bao: Bao) -> None:
+    other = str(uuid.uuid4())
+    job.secret_file("other-key", job.wix.issue_key(other))
+    job.config["targets"]["outlet"] = job.target(other, "other-key")
+    job.config["jobs"]["job"]["targets"].append("outlet")
+    assert job.run("sync").code == 0
+    job.config["jobs"]["job"]["targets"].remove("outlet")
+    del job.config["targets"]["outlet"]
+    bao.put("app/K0", v="three")
+    assert job.run("sync").code == 0
+    done = roll(job, "K0")
+    assert (done.code, job.site.values()["K0"]) == (0, "two"), done.out + done.err
+
+
+def test_a_version_of_a_secret_that_was_made_anew_has_none_before_it(job: Lab, bao: Bao) -> None:
+    job.config["jobs"]["job"]["windows"] = {"allow": closed()}
+    bao.root.secrets.kv.v2.delete_metadata_and_all_versions("app/K0", mount_point=bao.mount)
+    for value in ("new one", "new two", "new three"):
+        bao.put("app/K0", v=value)
+    before = job.site.values()["K0"]
+    done = roll(job, "K0")
+    assert done.code == 3 and "is not known" in done.err, done.out + done.err
+    assert job.site.values()["K0"] == before
 
 
 def test_sites_that_have_different_versions_are_named(job: Lab, bao: Bao) -> None:

@@ -68,11 +68,12 @@ class ListingEvidence:
 
     @property
     def known_by_rule(self) -> dict[int, frozenset[str]]:
-        """The paths that each rule shows and of which is known what it makes: read once, or with nothing to send."""
+        """The paths that each rule shows and of which is known what it makes now, or that it has nothing to send."""
+        known = self.paths.keys() - self.not_known
         return {
             index: frozenset(
                 (
-                    *(entry.ref.path for entry in seen.entries if (entry.ref.path, entry.pin) in self.paths),
+                    *(entry.ref.path for entry in seen.entries if (entry.ref.path, entry.pin) in known),
                     *(failure.location for failure in seen.failures if failure.of_secret),
                 )
             )

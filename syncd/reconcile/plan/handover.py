@@ -39,13 +39,15 @@ class Handover(NameClaims):
         is_gone: Callable[[Record], bool],
         tags_now: Callable[[Record], Tags | None],
         what_follows: Callable[[Record, DesiredSecret], str],
+        what_is_pinned: Callable[[Record], str] = lambda _record: "",
     ) -> Transfers:
         """Names that may pass from their recorded reference to another, and why others have to wait.
 
         A name passes when no rule gives it to the old reference any more, and what that reference is called now is at
         Wix; or when the old reference is gone at its source. These are asked only where the answer matters.
         `tags_now`: of what a record comes from; None where its source cannot tell. `what_follows`: why what stands
-        under a name may not make place for another yet; empty if it may.
+        under a name may not make place for another yet; empty if it may. `what_is_pinned`: why what is gone
+        at its source may not either, for another version of it.
         """
         rows = rows_for(desired, self.records.values(), self.deleting_jobs)
         free, blocked = set(), {}
@@ -64,7 +66,10 @@ class Handover(NameClaims):
                 tags = tags_now(record)
                 if tags is None or self._is_claimed_against(record, secret.ref, tags):
                     continue
-            if (why := what_follows(record, secret)) and not is_gone(record):
+            why = what_follows(record, secret)
+            if why and is_gone(record):
+                why = what_is_pinned(record)
+            if why:
                 blocked[secret.name] = f"waits: {record.ref} had the name, and {why}"
             else:
                 free.add(secret.name)

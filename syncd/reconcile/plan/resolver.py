@@ -212,7 +212,21 @@ class PlanResolver:
             checks = context.standing.checks
             return None if checks.is_rolled_back(record) else checks.tags_now(record)
 
-        return context.standing.handover.transfers(context.observed.desired.all, is_gone, tags_now, self._what_follows)
+        return context.standing.handover.transfers(
+            context.observed.desired.all, is_gone, tags_now, self._what_follows, self._what_is_pinned
+        )
+
+    def _what_is_pinned(self, record: Record) -> str:
+        """Which rule may make something of another version of what is gone, and did not show it; empty if none."""
+        standing = self._context.standing
+        # The usual case: no rule pins anything, and no other job has to be listed for it.
+        if all(rule.pin == record.pin for job in standing.handover.jobs.values() for rule in job.rules):
+            return ""
+        claims, everybodys = self._everybodys
+        if everybodys.is_followed(record):
+            return ""
+        shown = {**claims.shown, self._context.job.name: self._listed}
+        return why_unlisted(record, standing.handover, shown, standing.checks, of_other_pins=True)
 
     def _what_follows(self, record: Record, wanted: DesiredSecret) -> str:
         """Why what stands under a name may not make place for what is wanted there; empty if it may."""

@@ -82,6 +82,12 @@ class KnownSecrets:
         first, second = (place_of(self.mounts.get(name, {}), path) for name in (source, other))
         return first == second if first and second else None
 
+    def leads_anywhere(self, ref: SecretRef, job: Job) -> bool:
+        """Is a job's source another one than a reference's, and not known to lead to the same place or to another?"""
+        if job.source == ref.source or ref.source not in self.sources:
+            return False
+        return self._is_one_place(ref.source, job.source, ref.path) is None
+
     def secret_of(self, ref: SecretRef) -> tuple[str, str] | None:
         """Which secret a reference means, in whatever form; None where its place was never learnt."""
         return secret_at(self.mounts.get(ref.source, {}), ref.path)

@@ -43,6 +43,8 @@ class Tree:
 
     metadata: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     failures: list[ReadFailure] = field(default_factory=list)
+    keys: int = 0
+    """How many keys LIST told, of folders as well."""
     calls: int = 0
     started: float = field(default_factory=time.monotonic)
 
@@ -120,13 +122,16 @@ class Walker:
             except SourceUnavailable as error:
                 if not error.too_large:
                     raise
-                too_large = error
-                self._plain.add(mount.path)  # LIST tells the same in smaller answers
+                too_large = error  # LIST tells the same in smaller answers
         tree = Tree()
         leaves = list(self._leaves(mount, base, glob, tree))
-        # Too much for one answer, and nothing at all: one of the two is none of Vault's.
-        if too_large is not None and not (leaves or tree.failures):
-            raise too_large
+        # Too much for one answer, and nothing at all (no folder either): one of the two is none of Vault's.
+        if too_large is not None and (tree.keys or tree.failures):
+            self._plain.add(mount.path)
+        elif too_large is not None:
+            tree.failures.append(
+                ReadFailure(location=mount.path + base, message=too_large.message, hint=too_large.hint)
+            )
         if mount.kv == 1:
             tree.metadata = dict.fromkeys(leaves)
         else:
@@ -179,6 +184,7 @@ class Walker:
                     stalled=True,
                 )
             keys = self._keys_of(mount, folder, tree)
+            tree.keys += len(keys)
             yield from self._taken(keys, mount, folder, glob, tree, folders)
 
     def _keys_of(self, mount: Mount, folder: str, tree: Tree) -> list[str]:

@@ -90,6 +90,24 @@ def test_what_is_too_large_for_one_answer_is_listed_folder_by_folder() -> None:
     assert sum(asked.startswith("scan") for asked in client.asked) == 1, "it is not tried in every cycle"
 
 
+@pytest.mark.parametrize("only_folders", [True, False], ids=["folders alone", "nothing"])
+def test_too_large_for_one_answer_and_nothing_at_all_contradict_each_other(only_folders: bool) -> None:
+    """A glob that takes nothing of a large mount is true; a mount that lists nothing is not so large."""
+    large = SourceUnavailable("answers with more than 16 MB", whole=True, stalled=True, too_large=True)
+    keys: dict[str, Any] = {"keys": ["team/"]} if only_folders else {}
+
+    def listed(method: str, path: str) -> Any:
+        if method == "scan":
+            return large
+        return keys if path == "kv/metadata/" and keys else StatusError(404, (), {"errors": []})
+
+    one, _ = source(listed)
+    for _ in range(2):
+        seen = one.snapshot(rule("kv/*/db"))
+        assert not seen.entries and seen.complete is only_folders
+        assert [failure.message for failure in seen.failures] == ([] if only_folders else [large.message])
+
+
 def test_a_folder_of_too_many_keys_is_its_rules_own_fault() -> None:
     keys = {"keys": [f"k{number}" for number in range(50_001)]}
     one, _ = source(lambda method, path: keys if path == "kv/metadata/a" else listing(method, path))

@@ -128,6 +128,10 @@ def test_a_name_waits_for_what_follows_its_old_reference(tags: Any) -> None:
     assert "b" not in waits.free and ("b" in waits.blocked) is (tags is not untold)
     assert ("b" in both.transfers([desired("b", B)], NEVER, tags, nothing).free) is (tags is not untold)
     assert "b" in both.transfers([desired("b", B)], ALWAYS, tags, lambda _record, _wanted: "Y_a").free
+    pinned = both.transfers(
+        [desired("b", B)], ALWAYS, tags, lambda _record, _wanted: "Y_a", lambda _record: "version 1"
+    )
+    assert "b" in pinned.blocked and "version 1" in pinned.blocked["b"]
 
 
 @pytest.mark.parametrize("change", [{"pin": "3"}, {"version": versioned("1", "user:{k}")}])
