@@ -72,7 +72,7 @@ machine: setup ## the state machine of the whole cycle: 2,000 examples of 40 ste
 fuzz: setup ## configuration, environment, and the answers of Vault, AWS and Wix: 80 times the usual examples (10 minutes)
 	SYNCD_FUZZ_TIMES=80 $(BIN)/python -m pytest --timeout 3600 -n 3 tests/property/test_fuzz.py
 
-mutants: setup build/.strace ## break one sentence of the design at a time, and see a test fail (10 minutes)
+mutants: setup build/.strace ## break one sentence of the design at a time, and see a test fail (about an hour)
 	$(BIN)/python -m tests.chaos.mutants
 
 # The shell baseline's aws, matplotlib and the profilers are big: an environment of their own.

@@ -1590,7 +1590,7 @@ MUTANTS = (
       INTEGRATION + "test_own_rule_unlisted.py::test_what_a_lagging_listing_lacks_keeps_its_name"),
     M("… unless its tags are gone", "reconcile/plan/unlisted_rules.py:_is_another",
       "if check.existence is Existence.THERE and not set(rule.tags) <= check.tags:", "if check is not check:",
-      INTEGRATION + "test_own_rule_unlisted.py::test_at_aws"),
+      UNLISTED + "test_what_has_none_of_the_rules_tags_is_none_of_the_rules"),
     M("… and what was never read is not shown", "reconcile/observe/evidence.py:ListingEvidence.known_by_rule",
       " if (entry.ref.path, entry.pin) in known", "",
       INTEGRATION + "test_unlisted_and_gone.py"),
