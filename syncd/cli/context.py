@@ -157,7 +157,9 @@ def moment(text: str, option: str, *, ahead: bool) -> datetime:
         raise ConfigError(f"{option} {text} is no time", hint=hint) from None
     except OverflowError:
         # A year that no datetime can hold would end as a bug (70), and is the user's slip.
-        raise ConfigError(f"{option} {text} is beyond the calendar", hint="write a time within ten years") from None
+        raise ConfigError(
+            f"{option} {text} is beyond the calendar", hint="write a date, or a span within ten years"
+        ) from None
 
 
 def _tell_wait(cause: str, seconds: float) -> None:

@@ -207,7 +207,7 @@ def _moment(app: App, text: str, *, ahead: bool = True) -> datetime:
     except ValueError:
         raise ConfigError("that is no time", hint="write 4h, 2026-12-24 or 2026-12-24T18:00Z") from None
     except OverflowError:
-        raise ConfigError("that time is beyond the calendar", hint="write a time within ten years") from None
+        raise ConfigError("that time is beyond the calendar", hint="write a date, or a span within ten years") from None
     if ahead and at <= now:
         raise ConfigError("that time has passed already", hint="name a later one")
     return at

@@ -9,7 +9,7 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 """Seconds of each unit that a duration may be written in."""
 SPAN = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
 FURTHEST = timedelta(days=3653)
-"""How far ahead anything may be set to end: more is a slip of the hand."""
+"""The longest span ahead: a longer one is a slip of the hand. Who means for good writes a date."""
 
 
 def span_of(text: str) -> timedelta | None:
@@ -21,14 +21,12 @@ def span_of(text: str) -> timedelta | None:
 def moment_of(text: str, now: datetime, *, ahead: bool) -> datetime:
     """A date, RFC 3339, or a span from `now` (`ahead`) or back. Without a zone it is UTC, as all times that are shown.
 
-    Raises: ValueError for what is no time; OverflowError for what is beyond the calendar, or ten years ahead.
+    Raises: ValueError for what is no time; OverflowError for what is beyond the calendar, or a span of over ten years.
     """
     span = span_of(text)
     if span is not None:
-        at = now + span if ahead else now - span
-    else:
-        at = datetime.fromisoformat(text.removesuffix(" UTC"))
-        at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    if ahead and at - now > FURTHEST:
-        raise OverflowError
-    return at
+        if ahead and span > FURTHEST:
+            raise OverflowError
+        return now + span if ahead else now - span
+    at = datetime.fromisoformat(text.removesuffix(" UTC"))
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

@@ -24,13 +24,15 @@ def read_older(source: Source, path: str, entry: SourceEntry, wanted: str | None
         which = f"version {wanted}" if wanted else "version before this one"
         raise VersionGone(f"{path} has no {which} that can be read", hint="name another one with --to")
     _see_that_it_is_older(path, entry, result)
+    if wanted is None:
+        _see_that_no_site_goes_forward(path, entry, result.version, rows)
     return result.version
 
 
 def _before(path: str, entry: SourceEntry, rows: Sequence[Record]) -> int | None:
-    """The number of a version before which all older ones are: what the sites have; None for ids without an order.
+    """The number before which all older versions are: the newest that a site has; None for ids without an order.
 
-    Raises `ConfigError` where that is not one version that is known: which one is bad is for a person to say.
+    Raises `ConfigError` where it is not known: which one is bad is for a person to say.
     """
     newest = entry.version.number if entry.version else None
     held = {version_label(row.version) for row in rows} - {""}
@@ -38,19 +40,29 @@ def _before(path: str, entry: SourceEntry, rows: Sequence[Record]) -> int | None
         raise ConfigError(
             f"{path}: which version {row.target} has as {row.name} is not known", hint="name the older one with --to"
         )
-    if len(held) > 1:
-        raise ConfigError(
-            f"{path}: the sites have the versions {', '.join(sorted(held))}", hint="name the older one with --to"
-        )
     if newest is not None:
-        return min([newest, *(int(label) for label in held if label.isdecimal())])
+        return min(newest, max((int(label) for label in held if label.isdecimal()), default=newest))
     # What AWS calls the one before is before the newest alone.
-    if entry.version is not None and held and held != {version_label(entry.version.token)}:
+    if entry.version is not None and held and version_label(entry.version.token) not in held:
         raise ConfigError(
             f"{path}: the sites do not have its newest version, and AWS tells no other version's one before",
             hint="name the older one with --to",
         )
     return None
+
+
+def _see_that_no_site_goes_forward(path: str, entry: SourceEntry, older: Version, rows: Sequence[Record]) -> None:
+    """Raise `ConfigError` where a site has a version that is older still: it would get a newer one by a rollback."""
+    held = {version_label(row.version) for row in rows} - {""}
+    if older.number is not None:
+        goes_forward = any(label.isdecimal() and int(label) < older.number for label in held)
+    else:
+        # Ids have no order: a site has the newest one, or what it goes back to.
+        goes_forward = bool(entry.version and held - {version_label(entry.version.token), version_label(older.token)})
+    if goes_forward:
+        raise ConfigError(
+            f"{path}: the sites have the versions {', '.join(sorted(held))}", hint="name the older one with --to"
+        )
 
 
 def _is_in_doubt(row: Record, newest: Version) -> bool:

@@ -234,10 +234,7 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
         raise ConfigError(
             f"{item.path} has no versions (KV v1), so none can be gone back to", hint="write it anew there"
         )
-    sites = {runtime.site_of(target) for target in runtime.targets}
-    # What a site got that no target names any more says nothing of the others.
-    rows = [row for row in item.records if row.site in sites]
-    version = read_older(source, item.path, entry, wanted, rows)
+    version = read_older(source, item.path, entry, wanted, _rows_on_sites(runtime, item))
     return Rollback(
         source=item.source,
         path=item.path,
@@ -248,6 +245,16 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
         by=terms.by,
         reason=terms.reason,
     )
+
+
+def _rows_on_sites(runtime: Runtime, item: Taken) -> list[Record]:
+    """What sites of today have of the secret, under whatever name or spelling."""
+    # What a site got that no target names any more says nothing of the others.
+    sites = {runtime.site_of(target) for target in runtime.targets}
+    known = [row for site in sorted(sites) for row in runtime.store.records(site)]
+    rows = dict.fromkeys((*item.records, *reach_of(runtime, known, [(item.source, item.path)]).rows))
+    # Under a new key of its target a site is known from its next cycle on.
+    return [row for row in rows if row.site in sites] or list(rows)
 
 
 def rollbacks_to(

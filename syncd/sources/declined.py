@@ -20,6 +20,10 @@ class Declined:
         """It was refused just now."""
         self._until[what] = self._steady() + REST_SECONDS
 
+    def discard(self, what: str) -> None:
+        """It was not refused after all."""
+        self._until.pop(what, None)
+
     def __contains__(self, what: str) -> bool:
         """Was it refused within the last hour?"""
         return self._steady() < self._until.get(what, float("-inf"))

@@ -41,11 +41,11 @@ def test_a_site_that_is_not_ready(lab: Lab, bao: Bao) -> None:
 def test_odd_dates_are_no_dates() -> None:
     from datetime import timedelta as span
 
+    from syncd.domain.untrusted import instant
     from syncd.targets.wix.http import _window
-    from syncd.targets.wix.target import _parsed
 
     for text in ("9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "soon", None, 5):
-        assert _parsed(text) is None
+        assert instant(text) is None
     for text in ("Mon, 01 Jan 99999 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "x", ""):
         assert _window(text, span(seconds=1)) is None
 

@@ -109,7 +109,8 @@ class Walker:
 
     def walk(self, mount: Mount, glob: Glob) -> Tree:
         """Everything that the glob (relative to the mount) may take. Raises `SourceError`."""
-        base, too_large = glob.folder, None
+        base, untaken = glob.folder, None
+        place = mount.path + (f"{base}/" if base else "")
         if mount.kv == 2 and mount.path not in self._plain:
             try:
                 return self._detailed(mount, base, deep="/" in glob.text[len(glob.prefix) :] or "**" in glob.text)
@@ -117,21 +118,20 @@ class Walker:
                 # One that repeats our credential holds it for one secret of them: LIST tells which.
                 if error.status not in {*UNKNOWN_CALL, REPEATS}:
                     raise
-                # Remembered, so that not every cycle begins with a call that is refused.
-                self._plain.add(mount.path)
+                untaken = repeats(place) if error.status == REPEATS else None
             except SourceUnavailable as error:
                 if not error.too_large:
                     raise
-                too_large = error  # LIST tells the same in smaller answers
+                # LIST tells the same in smaller answers.
+                untaken = ReadFailure(location=place, message=error.message, hint=error.hint)
+            # Remembered, so that not every cycle begins with a call that is refused.
+            self._plain.add(mount.path)
         tree = Tree()
         leaves = list(self._leaves(mount, base, glob, tree))
-        # Too much for one answer, and nothing at all (no folder either): one of the two is none of Vault's.
-        if too_large is not None and (tree.keys or tree.failures):
-            self._plain.add(mount.path)
-        elif too_large is not None:
-            tree.failures.append(
-                ReadFailure(location=mount.path + base, message=too_large.message, hint=too_large.hint)
-            )
+        # An answer that could not be taken, and nothing at all (no folder either): one of the two is none of Vault's.
+        if untaken is not None and not (tree.keys or tree.failures):
+            self._plain.discard(mount.path)
+            tree.failures.append(untaken)
         if mount.kv == 1:
             tree.metadata = dict.fromkeys(leaves)
         else:

@@ -91,7 +91,8 @@ def test_what_is_too_large_for_one_answer_is_listed_folder_by_folder() -> None:
 
 
 @pytest.mark.parametrize("only_folders", [True, False], ids=["folders alone", "nothing"])
-def test_too_large_for_one_answer_and_nothing_at_all_contradict_each_other(only_folders: bool) -> None:
+@pytest.mark.parametrize("base", ["", "app/in/"], ids=["the mount", "a folder"])
+def test_too_large_for_one_answer_and_nothing_at_all_contradict_each_other(base: str, only_folders: bool) -> None:
     """A glob that takes nothing of a large mount is true; a mount that lists nothing is not so large."""
     large = SourceUnavailable("answers with more than 16 MB", whole=True, stalled=True, too_large=True)
     keys: dict[str, Any] = {"keys": ["team/"]} if only_folders else {}
@@ -99,11 +100,15 @@ def test_too_large_for_one_answer_and_nothing_at_all_contradict_each_other(only_
     def listed(method: str, path: str) -> Any:
         if method == "scan":
             return large
-        return keys if path == "kv/metadata/" and keys else StatusError(404, (), {"errors": []})
+        return (
+            keys
+            if path.rstrip("/") == f"kv/metadata/{base}".rstrip("/") and keys
+            else StatusError(404, (), {"errors": []})
+        )
 
     one, _ = source(listed)
     for _ in range(2):
-        seen = one.snapshot(rule("kv/*/db"))
+        seen = one.snapshot(rule(f"kv/{base}*/db"))
         assert not seen.entries and seen.complete is only_folders
         assert [failure.message for failure in seen.failures] == ([] if only_folders else [large.message])
 

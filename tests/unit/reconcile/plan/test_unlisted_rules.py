@@ -77,7 +77,7 @@ def test_a_rule_looks_at_the_version_that_it_pins() -> None:
 @pytest.mark.parametrize("rolled_back", [False, True])
 def test_what_has_none_of_the_rules_tags_is_none_of_the_rules(rolled_back: bool) -> None:
     tags = {"tags": (("team", "x"),)}
-    assert why(Looks({("aws", ""): found()}, rolled_back), **tags) == ""
+    assert why(Looks({("aws", ""): found()}, rolled_back), **tags) == "", "another job's rule makes nothing of it"
     assert why(Looks({("aws", ""): found(OURS, ("team", "x"))}, rolled_back), **tags) != ""
 
 
