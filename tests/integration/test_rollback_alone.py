@@ -253,7 +253,8 @@ def test_a_site_that_no_target_names_any_more_counts_no_version(job: Lab, bao: B
         bao.put("app/K0", v=value)
         assert job.run("sync").code == 0
     done = roll(job, "K0")
-    assert (done.code, job.site.values()["K0"]) == (0, "three"), done.out + done.err
+    assert job.site.values()["K0"] == "three", done.out + done.err
+    assert done.code == 1 and f"K0 on {other} is not in version 3, and keeps version 2" in done.err, "and it is told"
 
 
 def test_a_version_of_a_secret_that_was_made_anew_has_none_before_it(job: Lab, bao: Bao) -> None:
