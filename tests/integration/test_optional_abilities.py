@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 from typing import Any
 
 import pytest
 
 from tests.chaos.peers import Answer, peer
 from tests.lab import Bao, Lab
+from tests.support.fronts import passing
 
 
-def passing(bao: Bao, refused: tuple[str, ...], status: int, body: bytes) -> Any:
+def refusing(bao: Bao, refused: tuple[str, ...], status: int, body: bytes) -> Any:
     """A proxy before the real server that does not pass these methods on."""
-    host = bao.address.removeprefix("http://")
-
-    def answer(method: str, path: str, sent: bytes) -> Answer:
-        if method in refused:
-            return Answer(body, status, {"Content-Type": "text/html"})
-        connection = http.client.HTTPConnection(host)
-        connection.request(method, path, sent, {"X-Vault-Token": bao.token, "X-Vault-Request": "true"})
-        told = connection.getresponse()
-        data = told.read()
-        connection.close()
-        return Answer(json.loads(data) if data else b"", told.status)
-
-    return answer
+    refusal = Answer(body, status, {"Content-Type": "text/html"})
+    return passing(bao, lambda method, _: refusal if method in refused else None)
 
 
 @pytest.mark.sweep
@@ -35,7 +23,7 @@ def passing(bao: Bao, refused: tuple[str, ...], status: int, body: bytes) -> Any
 def test_a_proxy_that_does_not_know_a_method(lab: Lab, bao: Bao, refused: tuple[str, ...], status: int) -> None:
     for path in ("app/a", "app/deep/b", "app/deep/er/c"):
         bao.put(path, v=path)
-    with peer(passing(bao, refused, status, b"<html>no such method</html>")) as proxy:
+    with peer(refusing(bao, refused, status, b"<html>no such method</html>")) as proxy:
         lab.vault(bao)
         lab.config["sources"]["vault"]["address"] = proxy.url
         lab.job("job", "vault", {"path": f"{bao.mount}/app/**"})

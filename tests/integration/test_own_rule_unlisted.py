@@ -11,7 +11,7 @@ from syncd.errors import SourceUnavailable
 from syncd.sources.aws.source import AwsSource
 from tests.chaos.peers import Answer, peer
 from tests.lab import Bao, Lab
-from tests.support.fronts import before
+from tests.support.fronts import before, lagging
 from tests.support.policies import DELETING
 
 pytestmark = pytest.mark.kind
@@ -88,14 +88,7 @@ def test_what_a_lagging_listing_lacks_keeps_its_name(job: Lab, bao: Bao, keys: l
     assert job.run("sync").code == 0
     names(job, bao, "a/*", old=False)
     listed = Answer({"data": {"keys": keys}}) if keys else Answer({"errors": []}, 404)
-    real = before(bao, lambda *_: False, listed)
-
-    def lags(method: str, path: str, sent: bytes) -> Answer:
-        if "detailed-metadata" in path:
-            return Answer({"errors": ["1 error occurred: unsupported path"]}, 404)
-        return listed if path.partition("?")[0].endswith("metadata/a") else real(method, path, sent)
-
-    with peer(lags) as front:
+    with peer(lagging(bao, listed)) as front:
         job.config["sources"]["vault"]["address"] = front.url
         for _ in range(2):
             told = job.run("sync").out

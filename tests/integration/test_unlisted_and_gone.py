@@ -13,7 +13,7 @@ from syncd.sandbox.launchers import OpenBao, openbao
 from syncd.sources.aws.source import AwsSource
 from tests.chaos.peers import Answer, peer
 from tests.lab import Bao, Lab
-from tests.support.fronts import before
+from tests.support.fronts import before, lagging
 from tests.support.policies import DELETING
 
 pytestmark = pytest.mark.kind
@@ -57,20 +57,22 @@ def other_server() -> Iterator[OpenBao]:
 
 
 @contextmanager
-def lagging(lab: Lab, bao: Bao) -> Iterator[None]:
-    """A standby that lists the folder without x, completely; the path itself tells that it is there."""
-    listed = Answer({"data": {"keys": ["q"]}})
-    real = before(bao, lambda *_: False, listed)
-
-    def lags(method: str, path: str, sent: bytes) -> Answer:
-        if "detailed-metadata" in path:
-            return Answer({"errors": ["1 error occurred: unsupported path"]}, 404)
-        return listed if path.partition("?")[0].endswith("metadata/a") else real(method, path, sent)
-
-    with peer(lags) as front:
+def behind(lab: Lab, bao: Bao, front_of: Any) -> Iterator[None]:
+    """The source is reached through a front for a while."""
+    with peer(front_of) as front:
         lab.config["sources"]["vault"]["address"] = front.url
         yield
     lab.config["sources"]["vault"]["address"] = bao.address
+
+
+def without_x(bao: Bao) -> Any:
+    """Its folder is listed without x; the path itself tells that it is there."""
+    return lagging(bao, Answer({"data": {"keys": ["q"]}}))
+
+
+def unread_x(bao: Bao) -> Any:
+    """Its value cannot be read."""
+    return before(bao, lambda _, path: "/data/a/x" in path, FAULT)
 
 
 def kept(lab: Lab) -> str:
@@ -91,7 +93,7 @@ def settled(lab: Lab) -> None:
 @pytest.mark.parametrize("form", [form for form in FORMS if form != "a pin"])
 def test_a_listing_that_lags(job: Lab, bao: Bao, form: str, how: str) -> None:
     job.job("job", "vault", rule(bao, "a/*", "N_{basename}", **FORMS[form]), second(bao, how), **DELETING)
-    with lagging(job, bao):
+    with behind(job, bao, without_x(bao)):
         told = kept(job)
         assert "which is there" in told or "still finds it" in told
     settled(job)
@@ -107,7 +109,7 @@ def test_a_listing_of_another_job_that_lags(job: Lab, bao: Bao, form: str, how: 
             job.job("job", "vault", second(bao, how), **DELETING)
         else:
             job.job("next", "vault", rule(bao, "a/*", "N_{basename}", **FORMS[form]), **DELETING)
-    with lagging(job, bao):
+    with behind(job, bao, without_x(bao)):
         kept(job)
     settled(job)
 
@@ -137,10 +139,8 @@ def test_a_newest_version_that_was_never_read(job: Lab, bao: Bao, form: str, how
     bao.put("a/x", v="A", w="W", new="N")
     own = [rule(bao, "a/x", "N_x", **FORMS[form]), rule(bao, "a/q", "q")]
     job.job("job", "vault", *own, second(bao, how), **DELETING)
-    with peer(before(bao, lambda _, path: "/data/a/x" in path, FAULT)) as front:
-        job.config["sources"]["vault"]["address"] = front.url
+    with behind(job, bao, unread_x(bao)):
         kept(job)
-    job.config["sources"]["vault"]["address"] = bao.address
     settled(job)
 
 
@@ -153,10 +153,8 @@ def test_a_field_that_only_the_newest_version_has(job: Lab, bao: Bao, how: str) 
     for path in ("a/x", "a/q"):
         bao.put(path, v="A" if path == "a/x" else "Q", w="W")
     job.job("job", "vault", rule(bao, "a/*", "N_{basename}", field="w"), second(bao, how), **DELETING)
-    with peer(before(bao, lambda _, path: "/data/a/x" in path, FAULT)) as front:
-        job.config["sources"]["vault"]["address"] = front.url
+    with behind(job, bao, unread_x(bao)):
         kept(job)
-    job.config["sources"]["vault"]["address"] = bao.address
     settled(job)
 
 
@@ -181,10 +179,8 @@ def test_a_pinned_version_whose_newest_one_is_deleted(job: Lab, bao: Bao, form: 
     deleted_softly(bao)
     own = rule(bao, "a/x", "N_x" if form in FORMS else "N_{field}", **FORMS.get(form, {"field": "*"}), version=1)
     job.job("job", "vault", own, rule(bao, "a/q", "q"), second(bao, how), **DELETING)
-    with peer(before(bao, lambda _, path: "/data/a/x" in path, FAULT)) as front:
-        job.config["sources"]["vault"]["address"] = front.url
+    with behind(job, bao, unread_x(bao)):
         kept(job)
-    job.config["sources"]["vault"]["address"] = bao.address
     settled(job)
 
 

@@ -21,7 +21,7 @@ from syncd.reconcile.plan.inputs import Evidence, PlannerInput
 from syncd.reconcile.plan.name_claims import Listed, Tags
 from syncd.reconcile.plan.pass_context import Observed, PassContext
 from syncd.reconcile.plan.planner import plan
-from syncd.reconcile.plan.same_secret import content_of, makes
+from syncd.reconcile.plan.same_secret import Content, content_of, makes
 from syncd.reconcile.plan.second_look import SecondLook
 from syncd.reconcile.plan.site_claims import SiteClaims, claims_on_site
 from syncd.reconcile.plan.successors import Successors, unmade_of, wishes_of
@@ -222,11 +222,23 @@ class PlanResolver:
         # The usual case: no rule pins anything, and no other job has to be listed for it.
         if all(rule.pin == record.pin for job in standing.handover.jobs.values() for rule in job.rules):
             return ""
-        claims, everybodys = self._everybodys
+        return self._why_unlisted(record, *self._everybodys, of_other_pins=True)
+
+    def _why_unlisted(
+        self,
+        record: Record,
+        claims: SiteClaims,
+        everybodys: Successors,
+        content: Content | None = None,
+        *,
+        of_other_pins: bool = False,
+    ) -> str:
+        """Which rule may call a record's secret otherwise by now; empty if none, or if what follows it is at Wix."""
         if everybodys.is_followed(record):
             return ""
+        standing = self._context.standing
         shown = {**claims.shown, self._context.job.name: self._listed}
-        return why_unlisted(record, standing.handover, shown, standing.checks, of_other_pins=True)
+        return why_unlisted(record, standing.handover, shown, standing.checks, content, of_other_pins=of_other_pins)
 
     def _what_follows(self, record: Record, wanted: DesiredSecret) -> str:
         """Why what stands under a name may not make place for what is wanted there; empty if it may."""
@@ -250,11 +262,8 @@ class PlanResolver:
         if why := why or (everybodys.why_it_cannot_be_made(record) if is_of_another else ""):
             return why
         # What gets the very same of it is at Wix by now; else nobody knows what an unlisted rule makes of it.
-        shown = {**claims.shown, context.job.name: self._listed}
         content = content_of(record) if is_kept else None
-        if not everybodys.is_followed(record) and (
-            why := why_unlisted(record, handover, shown, context.standing.checks, content)
-        ):
+        if why := self._why_unlisted(record, claims, everybodys, content):
             return why
         if not is_kept:
             tags = context.standing.checks.tags_asked_for(record, handover)
