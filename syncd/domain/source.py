@@ -186,6 +186,11 @@ class ReadResult:
     is_accepted: bool = True
     """False: a rotation that its owner has not finished (AWSPENDING)."""
 
+    @classmethod
+    def failed(cls, entry: SourceEntry, message: str, hint: str) -> ReadResult:
+        """The secret could not be read, and why."""
+        return cls(entry=entry, failure=ReadFailure(location=entry.ref.path, message=message, hint=hint))
+
 
 class Presence(StrEnum):
     """What is known of a record's source reference."""

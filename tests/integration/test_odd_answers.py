@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import syncd.sources.aws.source
+import syncd.sources.aws.listing
 import syncd.sources.vault.listing
 from tests.chaos.peers import Answer, metadata, peer, spent, vault
 from tests.lab import Bao, Lab
@@ -157,7 +157,7 @@ def test_a_vault_whose_folders_have_no_end(
 
 
 def test_an_aws_whose_pages_have_no_end(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(syncd.sources.aws.source, "MOST_PAGES", 50)
+    monkeypatch.setattr(syncd.sources.aws.listing, "MOST_PAGES", 50)
     numbers = iter(range(10**9))
     with peer(lambda *_: Answer({"SecretList": [], "NextToken": f"t{next(numbers)}"})) as server:
         lab.aws(server.url)

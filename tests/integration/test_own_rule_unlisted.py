@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from syncd.errors import SourceUnavailable
-from syncd.sources.aws.source import AwsSource
+from syncd.sources.aws.listing import AwsListing
 from tests.chaos.peers import Answer, peer
 from tests.lab import Bao, Lab
 from tests.support.fronts import before, lagging
@@ -153,24 +153,24 @@ def test_at_aws(lab: Lab, aws: Any, aws_url: str, what: str, monkeypatch: pytest
     lab.job("job", "aws", kept, {"path": "q", "name": "x"}, *more, **DELETING)
     if tags:
         aws.untag_resource(SecretId="p/x", TagKeys=["sync"])
-    pages, described = AwsSource._pages, AwsSource._described
+    pages, described = AwsListing._pages, AwsListing.described
 
-    def cut(self: AwsSource, rule: Any) -> Any:
+    def cut(self: AwsListing, rule: Any) -> Any:
         for page in pages(self, rule):
             yield [secret for secret in page if secret["Name"] != "p/x"]
         if "fails" in what:
             raise SourceUnavailable("source aws: InternalServiceError on the second page")
 
-    def fails(self: AwsSource, path: str) -> Any:
+    def fails(self: AwsListing, path: str) -> Any:
         if path == "p/x":
             raise SourceUnavailable("source aws: p/x: InternalServiceError")
         return described(self, path)
 
     with monkeypatch.context() as patch:
         if "page" in what:
-            patch.setattr(AwsSource, "_pages", cut)
+            patch.setattr(AwsListing, "_pages", cut)
         else:
-            patch.setattr(AwsSource, "_described", fails)
+            patch.setattr(AwsListing, "described", fails)
         results = [lab.run("sync") for _ in range(2)]
     assert lab.site.values()["x"] == "A", results[0].out
     for _ in range(4):

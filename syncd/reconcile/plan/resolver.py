@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
-from syncd.domain import Action, Delete, DesiredSecret, Plan, Presence, ReadRequests, Record, Update
+from syncd.domain import Action, Delete, Plan, Presence, ReadRequests, Update
 from syncd.domain.governance import Facts
 from syncd.domain.job import Job
 from syncd.domain.ports import Target
@@ -16,16 +15,12 @@ from syncd.reconcile.plan.absence import empty_rules, presence_of
 from syncd.reconcile.plan.comparisons import Comparisons, CycleState
 from syncd.reconcile.plan.deletion_checks import LastLook
 from syncd.reconcile.plan.governing import Governing, Resolution
-from syncd.reconcile.plan.handover import Transfers
 from syncd.reconcile.plan.inputs import Evidence, PlannerInput
-from syncd.reconcile.plan.name_claims import Listed, Tags
 from syncd.reconcile.plan.pass_context import Observed, PassContext
+from syncd.reconcile.plan.passing_on import PassingOn
 from syncd.reconcile.plan.planner import plan
-from syncd.reconcile.plan.same_secret import Content, content_of, makes
 from syncd.reconcile.plan.second_look import SecondLook
-from syncd.reconcile.plan.site_claims import SiteClaims, claims_on_site
-from syncd.reconcile.plan.successors import Successors, unmade_of, wishes_of
-from syncd.reconcile.plan.unlisted_rules import why_unlisted
+from syncd.reconcile.plan.successors import Successors
 from syncd.reconcile.plan.unread import with_unread
 from syncd.reconcile.runtime import Runtime
 
@@ -47,8 +42,9 @@ class PlanResolver:
         self._context = PassContext.of(runtime, job, target, observed)
         self._governing = Governing(self._context)
         self._comparisons = Comparisons(target, state, observed.remote, runtime.fingerprint, runtime.stopped)
-        self._presence = self._presences()
-        self._transfers = self._transferred()
+        passing_on = PassingOn(self._context)
+        self._presence = self._presences(passing_on.ours)
+        self._transfers = passing_on.transfers()
         self._confirmed = _Confirmed()
         self._second_look: SecondLook | None = None
 
@@ -168,7 +164,7 @@ class PlanResolver:
             )
         )
 
-    def _presences(self) -> dict[str, tuple[Presence, str]]:
+    def _presences(self, successors: Successors) -> dict[str, tuple[Presence, str]]:
         """What is known of each record of the job that it no longer maps to its name."""
         context = self._context
         observed, evidence, handover = (
@@ -177,7 +173,6 @@ class PlanResolver:
             context.standing.handover,
         )
         names = {desired.name for desired in observed.desired.all}
-        successors = self._ours
         presences = {}
         for record in observed.records:
             if record.job != context.job.name or record.name in names:
@@ -192,106 +187,6 @@ class PlanResolver:
             )
             presences[record.name] = (Presence.UNKNOWN, stays) if stays else (presence, why)
         return presences
-
-    def _transferred(self) -> Transfers:
-        context = self._context
-        evidence = context.observed.source.evidence
-
-        def is_gone(record: Record) -> bool:
-            own = record.ref.source == context.job.source
-            # A direct look tells of a path alone; only a reading of the job's own tells that a field is gone.
-            lacks = own and evidence.lacks_field(record.ref.path, record.ref.field, record.pin)
-            # It was read when its version was new, and a listing may lag behind the next one.
-            if lacks:
-                fields, _ = context.standing.checks.fields_now(context.job, record)
-                lacks = fields is not None and record.ref.field not in fields
-            return lacks or context.standing.checks.is_gone(record)
-
-        def tags_now(record: Record) -> Tags | None:
-            # What a person took back keeps its name meanwhile, whatever it is tagged with.
-            checks = context.standing.checks
-            return None if checks.is_rolled_back(record) else checks.tags_now(record)
-
-        return context.standing.handover.transfers(
-            context.observed.desired.all, is_gone, tags_now, self._what_follows, self._what_is_pinned
-        )
-
-    def _what_is_pinned(self, record: Record) -> str:
-        """Which rule may make something of another version of what is gone, and did not show it; empty if none."""
-        standing = self._context.standing
-        # The usual case: no rule pins anything, and no other job has to be listed for it.
-        if all(rule.pin == record.pin for job in standing.handover.jobs.values() for rule in job.rules):
-            return ""
-        return self._why_unlisted(record, *self._everybodys, of_other_pins=True)
-
-    def _why_unlisted(
-        self,
-        record: Record,
-        claims: SiteClaims,
-        everybodys: Successors,
-        content: Content | None = None,
-        *,
-        of_other_pins: bool = False,
-    ) -> str:
-        """Which rule may call a record's secret otherwise by now; empty if none, or if what follows it is at Wix."""
-        if everybodys.is_followed(record):
-            return ""
-        standing = self._context.standing
-        shown = {**claims.shown, self._context.job.name: self._listed}
-        return why_unlisted(record, standing.handover, shown, standing.checks, content, of_other_pins=of_other_pins)
-
-    def _what_follows(self, record: Record, wanted: DesiredSecret) -> str:
-        """Why what stands under a name may not make place for what is wanted there; empty if it may."""
-        context, handover = self._context, self._context.standing.handover
-        # Of the same secret in another form only what is wanted as it was has to be elsewhere. Where another part of it
-        # gets the name, what cannot be made may be the one that had it.
-        is_kept = handover.is_of_one_secret(record.ref, wanted.ref)
-        ours = self._ours
-        is_of_another = not is_kept or record.ref.field != wanted.ref.field
-        makes_it = any(makes(rule, content_of(record)) for rule in context.job.rules)
-        why = ours.why_it_stays(record, same_content=is_kept)
-        if why := why or (ours.why_it_cannot_be_made(record) if makes_it or is_of_another else ""):
-            return why
-        others = (job for name, job in handover.jobs.items() if name != context.job.name)
-        # Other jobs are listed only where they may take it: a name that passes is rare.
-        may_be_taken = any(handover.may_take(job, record.ref) for job in others)
-        claims, everybodys = self._everybodys if may_be_taken else (SiteClaims(names=frozenset()), ours)
-        if not is_kept and (taker := everybodys.taker_of_its_name(record)):
-            return f"job {taker} gives the name to it"
-        why = everybodys.why_it_stays(record, same_content=is_kept)
-        if why := why or (everybodys.why_it_cannot_be_made(record) if is_of_another else ""):
-            return why
-        # What gets the very same of it is at Wix by now; else nobody knows what an unlisted rule makes of it.
-        content = content_of(record) if is_kept else None
-        if why := self._why_unlisted(record, claims, everybodys, content):
-            return why
-        if not is_kept:
-            tags = context.standing.checks.tags_asked_for(record, handover)
-            return claims.why_it_may_follow(record, handover, tags, self._listed)
-        # Its own listing shows it, with its tags; only what could make the very content is waited for.
-        tags = context.observed.tags_seen(wanted)
-        return claims.why_it_may_follow(record, handover, tags, self._listed, content_of(record))
-
-    @cached_property
-    def _listed(self) -> Listed:
-        """What this job lists."""
-        evidence = self._context.observed.source.evidence
-        return Listed.of(evidence)
-
-    @cached_property
-    def _ours(self) -> Successors:
-        """What this job wants here, as the pass begins."""
-        observed, handover = self._context.observed, self._context.standing.handover
-        wanted = observed.desired
-        return Successors(handover, observed.remote, wishes_of(wanted, handover), unmade_of(wanted, handover))
-
-    @cached_property
-    def _everybodys(self) -> tuple[SiteClaims, Successors]:
-        """What all jobs want here."""
-        context = self._context
-        claims = claims_on_site(context.runtime, context.target, except_job=context.job.name)
-        wishes = (*wishes_of(context.observed.desired, context.standing.handover), *claims.wishes)
-        return claims, Successors(context.standing.handover, context.observed.remote, wishes, claims.unmade)
 
     def _confirm(self, deletes: Sequence[Delete]) -> None:
         """Ask source and site once more of each deletion that is due; what they do not confirm is kept back."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from syncd.domain import ReadFailure, ReadResult, Rule, SecretValue, SourceEntry, Version
+from syncd.domain import ReadResult, Rule, SecretValue, SourceEntry, Version
 from syncd.domain.untrusted import mapping, text, word
 
 CURRENT = "AWSCURRENT"
@@ -40,17 +40,12 @@ def date_of(moment: object) -> datetime | None:
     return moment if isinstance(moment, datetime) and moment.tzinfo is not None else None
 
 
-def failed(entry: SourceEntry, message: str, hint: str) -> ReadResult:
-    """A secret that could not be read, and why."""
-    return ReadResult(entry=entry, failure=ReadFailure(location=entry.ref.path, message=message, hint=hint))
-
-
 def document_of(entry: SourceEntry, answer: dict[str, Any]) -> ReadResult:
     """What GetSecretValue, or one of BatchGetSecretValue's values, holds."""
     # botocore hands on a string of its model as whatever the answer has there.
     value = next((answer[key] for key in ("SecretString", "SecretBinary") if answer.get(key) is not None), None)
     if not isinstance(value, str | bytes) or not word(answer.get("VersionId")):
-        return failed(entry, "the answer holds no value", "see what answers at endpoint_url")
+        return ReadResult.failed(entry, "the answer holds no value", "see what answers at endpoint_url")
     stages = {text(stage) for stage in answer.get("VersionStages") or ()}
     return ReadResult(
         entry=entry,

@@ -77,6 +77,7 @@ PASSING = THROTTLED | {
     "InternalServiceErrorException",
     "ServiceUnavailable",
 }
+NOT_FOUND = "ResourceNotFoundException"
 NOT_AWS = "the answer is none of AWS's"
 NOT_AWS_HINT = "see endpoint_url, and what stands between here and AWS"
 HINT_CREDENTIALS = "see the standard AWS chain: environment, profile, web identity, container, instance role"
@@ -95,7 +96,7 @@ KNOWN = (
         "PreconditionNotMetException",
         "PublicPolicyException",
         "ResourceExistsException",
-        "ResourceNotFoundException",
+        NOT_FOUND,
         "QueueDoesNotExist",
         "AWS.SimpleQueueService.NonExistentQueue",
         "OverLimit",

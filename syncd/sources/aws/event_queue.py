@@ -13,8 +13,9 @@ from typing import Any
 
 from syncd.domain import name_in
 from syncd.domain.untrusted import mapping, parsed, text
-from syncd.sources.aws.errors import Refused, as_source_error, asked_with_renewal
-from syncd.sources.aws.source import NAME
+from syncd.sources.aws.calls import AwsCalls
+from syncd.sources.aws.errors import Refused, as_source_error
+from syncd.sources.aws.listing import NAME
 
 POLL_SECONDS = 5
 """SQS waits this long for a message; less than a call's deadline, and a stop waits for it at most."""
@@ -54,18 +55,9 @@ class Queue:
     def __init__(
         self, source: str, client: Any, url: str, renewed: Callable[[], Any | None], stop: threading.Event
     ) -> None:
-        """`renewed` and `stop`: as for `AwsSource`."""
-        self._stop = stop
-        self._place = f"source {source}: the queue of its events"
-        self._client = client
+        """`renewed` and `stop`: as for `AwsCalls`."""
+        self._calls = AwsCalls(f"source {source}: the queue of its events", client, renewed, stop)
         self._url = url
-        self._renewed = renewed
-
-    def _renew(self) -> bool:
-        client = self._renewed()
-        if client is not None:
-            self._client = client
-        return client is not None
 
     def receive(self) -> tuple[frozenset[str], list[str]]:
         """Names that changed, and the receipts to give back once they are in hand. Raises `SourceError`."""
@@ -83,13 +75,7 @@ class Queue:
 
     def _ask(self, call: str, **arguments: Any) -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = asked_with_renewal(
-                self._place,
-                lambda: getattr(self._client, call)(QueueUrl=self._url, **arguments),
-                self._renew,
-                self._stop,
-            )
+            return self._calls.ask(call, QueueUrl=self._url, **arguments)
         except Refused as refused:
             needs = "sqs:ReceiveMessage and sqs:DeleteMessage"
-            raise as_source_error(self._place, refused, needs) from None
-        return answer
+            raise as_source_error(self._calls.place, refused, needs) from None

@@ -6,35 +6,25 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
-from syncd.domain import Glob, ReadFailure, Version
-from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_HINT, instant, is_storable, mapping
+from syncd.domain import Glob, ReadFailure
+from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_HINT, is_storable, mapping
 from syncd.errors import SourceError, SourceUnavailable
 from syncd.sources.declined import Declined
 from syncd.sources.limits import LISTING_SECONDS
 from syncd.sources.retry import FailFast
 from syncd.sources.vault.answers import NO_ANSWER, NOT_VAULT, NOT_VAULT_HINT, REPEATS, StatusError
 from syncd.sources.vault.client import VaultClient
+from syncd.sources.vault.mounts import Mount
+from syncd.sources.vault.readings import DENIED, NOT_FOUND, is_missing, repeats
 from syncd.sources.vault.session import THREADS
 
-DENIED = 403
-NOT_FOUND = 404
 UNKNOWN_CALL = {DENIED, NOT_FOUND, 405}
 """What a server without the one-call listing, or a policy without it, answers."""
 MOST_FOLDERS = 10_000
 MOST_KEYS = 50_000
 """Of one folder: more than any Wix site could hold."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
-    """A KV mount as the server tells it; `path` ends in a slash."""
-
-    path: str
-    kv: int
-    id: str
 
 
 @dataclass(slots=True)
@@ -54,19 +44,6 @@ def has_dot_segment(path: str) -> bool:
     return any(segment in {".", ".."} for segment in path.split("/"))
 
 
-def is_canonical(path: str) -> bool:
-    """Is it a path as Vault lists them? It has no empty segment (which a server folds away) and no dot segment."""
-    return not {"", ".", ".."} & set(path.split("/"))
-
-
-def is_missing(error: StatusError) -> bool:
-    """A 404 about the path itself, as Vault says it: no words at all.
-
-    One with words is about a mount or a namespace; one of another shape is a proxy's, and says nothing.
-    """
-    return error.status == NOT_FOUND and error.body == {"errors": []}
-
-
 def _keys(answer: dict[str, Any]) -> list[str]:
     """What a LIST tells. Vault lists something or answers 404. Raises `StatusError` for anything else."""
     keys = mapping(answer.get("data")).get("keys")
@@ -78,18 +55,6 @@ def _keys(answer: dict[str, Any]) -> list[str]:
             hint="narrow the rule's path",
         )
     return keys
-
-
-def kv2_version(number: object, created: object, lineage: object = "") -> Version:
-    """KV v2's version: its number alone starts again at 1 when the metadata is deleted."""
-    counted = number if isinstance(number, int) else 0
-    return Version(token=f"kv2:{counted}@{created}", number=counted, lineage=str(lineage or ""))
-
-
-def is_live(version: dict[str, Any], now: datetime) -> bool:
-    """Not destroyed, and not deleted yet (`delete_version_after` puts the deletion into the future)."""
-    deleted = instant(version.get("deletion_time"))
-    return not version.get("destroyed") and (deleted is None or deleted > now)
 
 
 class Walker:
@@ -263,15 +228,6 @@ def _refused(place: str, error: StatusError, needs: str) -> ReadFailure:
     hint = f"the policy needs {needs}" if error.status == DENIED else "see the path"
     word = "denied" if error.status == DENIED else "refused"
     return ReadFailure(location=place, message=f"{word} (HTTP {error.status})", hint=hint)
-
-
-def repeats(place: str) -> ReadFailure:
-    """The failure of what holds this source's own credential, in a value or beside it: it goes nowhere."""
-    return ReadFailure(
-        location=place,
-        message="its answer holds the very credential that syncd logs in with, and is not taken",
-        hint="exclude it from the rule, or give syncd a credential of its own",
-    )
 
 
 def _dotted(place: str) -> ReadFailure:

@@ -58,7 +58,9 @@ def test_threads_that_are_refused_together_go_on_with_the_client_that_one_of_the
     source = AwsSource("aws", Meta(get_secret_value=refused), lambda _call: None, renewed)
     found: list[Any] = []
     threads = [
-        threading.Thread(target=lambda: found.append(source._ask("get_secret_value", SecretId="app/a")["SecretString"]))
+        threading.Thread(
+            target=lambda: found.append(source._calls.ask("get_secret_value", SecretId="app/a")["SecretString"])
+        )
         for _ in range(4)
     ]
     for thread in threads:

@@ -1,0 +1,93 @@
+"""What reading one path of Vault gave: a document, that it is gone, or why it could not be read. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from syncd.domain import ReadFailure, ReadResult, SecretValue, SourceEntry
+from syncd.domain.untrusted import instant, mapping, word
+from syncd.sources.vault.answers import NO_ANSWER, NOT_VAULT, NOT_VAULT_HINT, REPEATS, StatusError
+from syncd.sources.vault.versions import is_number, kv2_version
+
+DENIED = 403
+NOT_FOUND = 404
+
+
+def is_missing(error: StatusError) -> bool:
+    """A 404 about the path itself, as Vault says it: no words at all.
+
+    One with words is about a mount or a namespace; one of another shape is a proxy's, and says nothing.
+    """
+    return error.status == NOT_FOUND and error.body == {"errors": []}
+
+
+def is_deleted(error: StatusError) -> bool:
+    """A 404 that carries a version's metadata: deleted or destroyed."""
+    data = mapping(error.body.get("data"))
+    has_version = is_number(mapping(data.get("metadata")).get("version"))
+    return error.status == NOT_FOUND and has_version and data.get("data") is None
+
+
+def denied(path: str, error: StatusError) -> ReadFailure:
+    """Why one path or mount cannot be read, by the status of its answer."""
+    if error.status == REPEATS:
+        return repeats(path)
+    if error.status == NO_ANSWER:
+        return ReadFailure(location=path, message=NOT_VAULT, hint=NOT_VAULT_HINT)
+    if error.status == DENIED:
+        return ReadFailure(
+            location=path,
+            message="permission denied (HTTP 403)",
+            hint="the policy needs read on its data and metadata paths, and list on their folders",
+        )
+    return ReadFailure(location=path, message=f"refused (HTTP {error.status})", hint="see path and namespace")
+
+
+def repeats(place: str) -> ReadFailure:
+    """The failure of what holds this source's own credential, in a value or beside it: it goes nowhere."""
+    return ReadFailure(
+        location=place,
+        message="its answer holds the very credential that syncd logs in with, and is not taken",
+        hint="exclude it from the rule, or give syncd a credential of its own",
+    )
+
+
+def reading_of(entry: SourceEntry, answer: dict[str, Any]) -> ReadResult:
+    """What KV v2 answers for one version."""
+    held = mapping(answer.get("data"))
+    metadata = mapping(held.get("metadata"))
+    created = word(metadata.get("created_time"))
+    if not is_number(metadata.get("version")) or not created or "data" not in held:
+        return ReadResult.failed(entry, NOT_VAULT, NOT_VAULT_HINT)
+    # The answer carries metadata without data: the version was deleted between listing and reading.
+    if held["data"] is None:
+        return gone(entry)
+    # A version from before its metadata was made is of metadata that was deleted since: a lagging standby's answer.
+    lineage = entry.version.lineage if entry.version else ""
+    version = kv2_version(metadata.get("version"), created, lineage if created >= lineage else "")
+    return document_of(entry, held["data"], version, updated=created)
+
+
+def gone(entry: SourceEntry) -> ReadResult:
+    """The version that was asked for is gone; of a pinned one, and one of a rollback, that is a failure."""
+    if entry.asked_version:
+        message = f"its pinned version {entry.asked_version} is gone"
+        hint = "pin one that exists, or take `version` out of the rule"
+        if entry.read_as:
+            message = f"the version {entry.read_as} that it was rolled back to is gone"
+            hint = "end it, or roll back to another one: syncd rollback PATH --end"
+        failure = ReadFailure(location=entry.ref.path, message=message, hint=hint, of_secret=True, pin=entry.pin)
+        return ReadResult(entry=entry, failure=failure)
+    return ReadResult(entry=entry, gone=True)
+
+
+def document_of(entry: SourceEntry, data: object, version: Any, *, updated: object = None) -> ReadResult:
+    """The fields of a secret; a failure where the answer has none."""
+    if not isinstance(data, dict):
+        return ReadResult.failed(entry, NOT_VAULT, NOT_VAULT_HINT)
+    return ReadResult(
+        entry=entry,
+        version=version,
+        document=SecretValue(data),
+        updated_at=instant(updated) or entry.updated_at,
+    )
