@@ -76,6 +76,16 @@ def explanation_of(app: App, what: str, target: str | None = None) -> Explanatio
 
     `target`: on this one only.
     """
+    explanation = _explained(app, what, target)
+    # A name that a rule gives outright is known from the file, though its path or field is not there.
+    if explanation.is_empty and (path := _named_outright(app, what, target)):
+        explanation = _explained(app, path, target)
+    if explanation.is_empty:
+        explanation.similar = _similar(app, explanation.subject)
+    return explanation
+
+
+def _explained(app: App, what: str, target: str | None) -> Explanation:
     subject = _path_of(app, what)
     site = app.site_of(target) if target else None
     records = [
@@ -98,17 +108,13 @@ def explanation_of(app: App, what: str, target: str | None = None) -> Explanatio
         # Where records are left, each shows the lines of its own site.
         explanation.history = list(app.ledger.history(subject, site, most=HISTORY))
     explanation.cycles = list(_next_cycles(app, explanation, target))
-    # A name that a rule gives outright is known from the file, though its path or field is not there.
-    if explanation.is_empty and (path := _named_outright(app, what)):
-        return explanation_of(app, path, target)
-    if explanation.is_empty:
-        explanation.similar = _similar(app, subject)
     return explanation
 
 
-def _named_outright(app: App, name: str) -> str:
-    """The exact path of a rule that gives this very name; empty for none."""
-    rules = (rule for job in app.runtime.jobs.values() for rule in job.rules)
+def _named_outright(app: App, name: str, target: str | None) -> str:
+    """The exact path of a rule that gives this very name, on one target; empty for none."""
+    jobs = (job for job in app.runtime.jobs.values() if target is None or target in job.targets)
+    rules = (rule for job in jobs for rule in job.rules)
     return next((rule.path.text for rule in rules if rule.name == name and not rule.path.has_wildcard), "")
 
 

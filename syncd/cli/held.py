@@ -73,7 +73,9 @@ def release(
         show(far.said("release", {"batch": batch, "reason": why}))
         return 0
     with context.obj.open() as app:
-        jobs = {item.job for item in app.held(batch)} & app.runtime.jobs.keys()
+        waiting = app.held(batch)
+        jobs = {item.job for item in waiting} & app.runtime.jobs.keys()
+        rests = {why for item in waiting if (why := app.runtime.paused(item.job, item.target))}
         rare = [name for name in sorted(jobs) if _runs_too_rarely(app, name)]
         now = app.runtime.clock()
         closed = [app.runtime.jobs[name].windows.what_waits(now) for name in sorted(jobs)]
@@ -82,7 +84,7 @@ def release(
         if outcome is ReleaseOutcome.DONE:
             log_override("release", why, batch=batch)
     too_late = f"it holds for 24 hours, and the schedule may come later: syncd sync {' '.join(rare)}" if rare else ""
-    said = ["the next cycle sends it", *filter(None, closed), *filter(None, [too_late])]
+    said = ["the next cycle sends it", *sorted(rests), *filter(None, closed), *filter(None, [too_late])]
     show(said_of_release(batch, outcome, done="; ".join(said)))
     return 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from syncd.bootstrap.app import App
-    from syncd.domain import Record, SyncReport
+    from syncd.domain import Record, Rule, SyncReport
     from syncd.reconcile.rollback import Taken
 
 
@@ -153,7 +153,7 @@ def run_cycles(app: App, wanted: Mapping[tuple[str, str], str], wait: Any, *, as
     for job in jobs:
         paths = reached[job.name]
         # Of this rollback alone: what else the job meets is told by its own cycles.
-        told = partial(_take, output, paths)
+        told = partial(_take, output, paths, job.rules)
         sync_job(app.runtime, job, replace(run, hinted_paths=paths, only_paths=paths, on_report=told))
     code = output.show([(job.name, target) for job in jobs for target in job.targets])
     now = app.runtime.clock()
@@ -174,10 +174,10 @@ def run_cycles(app: App, wanted: Mapping[tuple[str, str], str], wait: Any, *, as
     return code
 
 
-def _take(output: ReportOutput, paths: Container[str], report: SyncReport) -> None:
+def _take(output: ReportOutput, paths: Collection[str], rules: Iterable[Rule], report: SyncReport) -> None:
     from syncd.reconcile.record.report import narrowed
 
-    output.take(narrowed(report, paths))
+    output.take(narrowed(report, paths, rules))
 
 
 def _left_behind(app: App, wanted: Mapping[tuple[str, str], str]) -> Iterator[tuple[Record, str]]:

@@ -8,6 +8,8 @@ from syncd.domain.arn import SecretArn, name_in
 
 ACCOUNT = "account"
 """What stands for a mount where AWS is the source: the region and account that its secrets are of."""
+ARN_OF = "arn:"
+"""How the place of a secret begins that is named by its ARN: its own region and account follow."""
 
 
 def place_of(mounts: Mapping[str, str], path: str) -> str:
@@ -29,6 +31,13 @@ def secret_at(mounts: Mapping[str, str], path: str) -> tuple[str, str] | None:
     mount = _mount_of(mounts, path)
     name = path.removeprefix(mount) if mount.endswith("/") else name_in(path)
     return (place, name) if place else None
+
+
+def lies_in(path: str, place: str) -> bool:
+    """Is a path, or what it lies in, this place: its folder, its mount, its account?"""
+    arn = SecretArn.parse(path)
+    account = f"{ARN_OF}{arn.owner}" if arn is not None else ACCOUNT
+    return place in {path, account} or (place.endswith("/") and path.startswith(place))
 
 
 def spellings(

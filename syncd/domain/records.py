@@ -99,6 +99,8 @@ class Record:
         return self.is_frozen(now) or (self.frozen_until is not None and self.status == "frozen")
 
 
+GIVEN_UP = {"missing", "orphan"}
+"""Statuses of a record that its own job did not find as its rules ask."""
 STATUSES = (
     "detached", "pending", "unverified", "frozen", "contested", "conflict", "denied", "held", "quarantined", "failed",
     "rolled_back", "missing", "orphan", "behind", "synced",

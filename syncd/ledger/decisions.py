@@ -95,10 +95,10 @@ class Decisions:
                 this = and_(*(table.c[name] == value for name, value in key.items()))
                 connection.execute(update(table).where(this).values(**done))
             connection.execute(update(tables.batches).where(tables.batches.c.batch == batch).values(**done))
-            # Nobody is told any more to do what was done: until the next cycle that is all there is to say.
+            # Nobody is told any more to do what was done. When it is sent (a window, a pause) a cycle tells.
             told = tables.troubles
             of_it = and_(told.c.kind == "held", told.c.message.like(f"%held in batch {batch}"))
-            words = f"released in batch {batch} by {by}: the next cycle sends it"
+            words = f"released in batch {batch} by {by}"
             connection.execute(update(told).where(of_it).values(message=words, hint=""))
             trail.append(connection, CONTROL, [_released(action, reason) for action in waiting], now)
         return ReleaseOutcome.DONE

@@ -20,6 +20,7 @@ SAID_BY_POSTGRES = {
     "28": ("the server refuses the user or its password", "see user and password in state.url, and pg_hba.conf"),
     "3D": ("the server has no such database", "see the database's name in state.url"),
     "42501": ("the user may not do this", "give it CREATE and all rights on its tables in the schema"),
+    "40": ("another process worked on the same rows", "run it again; nothing of this was kept"),
     READ_ONLY: ("the server takes no writes", "it is a standby: let state.url lead to the primary"),
     "53": ("the server has no room: connections, memory or disk", "see its log, and its limits"),
     "57": ("the server stops, or starts", "see that it runs; tried again in the next cycle"),

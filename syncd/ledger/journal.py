@@ -209,17 +209,18 @@ class SiteJournal:
             if rows:
                 connection.execute(tables.troubles.insert(), rows)
 
-    def paths(self, states: Iterable[PathState]) -> None:
-        """Store what was read of source paths."""
-        rows = (path_row(state) for state in states)
-        with self._transaction() as connection:
-            upsert(connection, tables.paths, rows)
+    def paths(self, states: Iterable[PathState], news_for: Iterable[str] = ()) -> None:
+        """Store what was read of source paths.
 
-    def news(self, jobs: Iterable[str]) -> None:
-        """Remember that the source of jobs has something new: sites that were not reached since are behind."""
+        `news_for`: the jobs whose source has something new by it: sites that were not reached since are behind.
+        """
+        # Whoever holds another site may write the same rows. In one order for all, so that no two wait for each other.
+        ordered = sorted(states, key=lambda state: (state.source, state.path, state.pin))
+        # In one transaction: a version that is known is news to nobody any more.
         with self._transaction() as connection:
+            upsert(connection, tables.paths, (path_row(state) for state in ordered))
             at = self._clock()
-            upsert(connection, tables.news, [{"job": job, "at": at} for job in jobs])
+            upsert(connection, tables.news, ({"job": job, "at": at} for job in sorted(news_for)))
 
     def facts(self, facts: Facts) -> None:
         """Store what was judged of values that were read, each with what was judged."""

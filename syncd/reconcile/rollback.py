@@ -12,6 +12,7 @@ from syncd.domain.audit import Entry
 from syncd.domain.decisions import Rollback
 from syncd.domain.job import Job
 from syncd.domain.naming import selects_path
+from syncd.domain.records import GIVEN_UP
 from syncd.errors import ConfigError, SecretError, SourceDenied, SourceError, SourceUnavailable, VersionGone
 from syncd.reconcile.older_version import read_older
 from syncd.reconcile.rollback_reach import reach_of
@@ -234,7 +235,8 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
         raise ConfigError(
             f"{item.path} has no versions (KV v1), so none can be gone back to", hint="write it anew there"
         )
-    version = read_older(source, item.path, entry, wanted, _rows_on_sites(runtime, item))
+    rows = _rows_on_sites(runtime, item, terms.now) if wanted is None else []
+    version = read_older(source, item.path, entry, wanted, rows)
     return Rollback(
         source=item.source,
         path=item.path,
@@ -247,14 +249,16 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
     )
 
 
-def _rows_on_sites(runtime: Runtime, item: Taken) -> list[Record]:
-    """What sites of today have of the secret, under whatever name or spelling."""
+def _rows_on_sites(runtime: Runtime, item: Taken, now: datetime) -> list[Record]:
+    """What sites of today have of the secret, under whatever name or spelling, and get otherwise by a rollback."""
     # What a site got that no target names any more says nothing of the others.
     sites = {runtime.site_of(target) for target in runtime.targets}
     known = [row for site in sorted(sites) for row in runtime.store.records(site)]
     rows = dict.fromkeys((*item.records, *reach_of(runtime, known, [(item.source, item.path)]).rows))
     # Under a new key of its target a site is known from its next cycle on.
-    return [row for row in rows if row.site in sites] or list(rows)
+    here = [row for row in rows if row.site in sites] or list(rows)
+    # What no rule makes any more, or a person froze, stays as it is.
+    return [row for row in here if row.status not in GIVEN_UP and not row.reads_frozen(now)] or here
 
 
 def rollbacks_to(

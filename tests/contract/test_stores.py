@@ -373,3 +373,30 @@ def test_a_file_that_was_vacuumed_is_searched_as_before(tmp_path: Path) -> None:
     for asked, expected in (("NAME_", 6), ("NAME_5", 0), ("moved/", 1), ("NAME_8", 1)):
         assert len(ledger.find(Search(text=asked), served, AT)[0]) == expected, asked
     ledger.close()
+
+
+def test_processes_that_write_the_same_paths_wait_for_no_ring(ledger: Ledger) -> None:
+    """Two jobs of one source hold two sites, and store what they read together, each in the order of its own rules."""
+    states = [
+        PathState(source="v", path=f"p{number}", version=Version(token="kv2:1@x"), fields=()) for number in range(200)
+    ]
+    jobs = [f"job{number}" for number in range(50)]
+    together, failed = threading.Barrier(2, timeout=30), list[Exception]()
+
+    def store(site: str, step: int) -> None:
+        try:
+            with hold(ledger, site) as journal:
+                for _ in range(10):
+                    together.wait()
+                    journal.paths(states[::step], jobs[::step])
+        except Exception as error:
+            failed.append(error)
+            together.abort()
+
+    threads = [threading.Thread(target=store, args=each) for each in (("one", 1), ("two", -1))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed, failed
+    assert len(ledger.known_paths("v")) == 200

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from syncd.domain import Rule
-from syncd.sources.aws.source import AwsSource
+from syncd.sources.aws.listing import AwsListing
 from tests.lab import Bao, Lab
 from tests.support.elsewhere import elsewhere
 from tests.support.policies import DELETING
@@ -86,14 +86,14 @@ def test_a_field_that_is_back_is_seen_though_the_listing_lags(
     put(v="2")
     assert lab.run("sync").code == 0 and "db_w" in lab.site.values()
     lab.let_pass(timedelta(hours=2))
-    honest, pages = AwsSource._pages, {}
+    honest, pages = AwsListing._pages, {}
 
-    def first_answer(source: AwsSource, asked: Rule) -> Iterator[Any]:
+    def first_answer(source: AwsListing, asked: Rule) -> Iterator[Any]:
         if asked.index not in pages:
             pages[asked.index] = list(honest(source, asked))
         return iter(pages[asked.index])
 
-    monkeypatch.setattr(AwsSource, "_pages", first_answer)
+    monkeypatch.setattr(AwsListing, "_pages", first_answer)
     assert lab.run("plan").code == 0 and pages
     put(v="3", **({"w": "needed"} if back else {}))
     result = lab.run("sync")

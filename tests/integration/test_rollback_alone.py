@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from syncd.cli import rollback as command
+from syncd.errors import SourceUnavailable
 from syncd.sandbox.wix_site import Refusal, Site
+from syncd.sources.aws.listing import AwsListing
 from tests.lab import Bao, Lab
 from tests.support.policies import closed
 from tests.support.wix_people import changed_by_hand
@@ -314,3 +316,46 @@ def test_it_tells_of_itself_alone(job: Lab, bao: Bao) -> None:
     assert done.code == 0, done.out
     assert "NOTHING" not in done.out and "K2" not in done.out and "rolled back" in done.out
     assert job.run("sync").code == 1, "its own cycles tell the rest"
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["a rollback", "its end"])
+@pytest.mark.parametrize("what", ["one page", "everything"])
+def test_a_source_that_was_not_listed_is_told(
+    lab: Lab, aws: Any, aws_url: str, what: str, ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.aws(aws_url)
+    aws.create_secret(Name="p/a", SecretString="one")
+    aws.create_secret(Name="q", SecretString="other")
+    lab.job("job", "aws", {"path": "p/*", "name": "A"}, {"path": "q", "name": "Q"})
+    assert lab.run("sync").code == 0
+    aws.put_secret_value(SecretId="p/a", SecretString="two")
+    assert lab.run("sync").code == 0
+    if ends:
+        assert roll(lab, "A").code == 0
+
+    def refused(*_: Any) -> Any:
+        raise SourceUnavailable("source aws: InternalServiceError", whole=what == "everything")
+        yield
+
+    monkeypatch.setattr(AwsListing, "_pages", refused)
+    done = roll(lab, "A", *(["--end"] if ends else []))
+    assert done.code == 4 and "InternalServiceError" in done.out + done.err, done.out + done.err
+
+
+@pytest.mark.parametrize("status", ["missing", "orphan", "frozen"])
+def test_a_name_that_stays_as_it_is_forbids_no_rollback(job: Lab, bao: Bao, status: str) -> None:
+    """It is of an older version than the one that is gone back to, and gets nothing of it."""
+    rules = job.config["jobs"]["job"]["secrets"]
+    rules.append({"path": f"{bao.mount}/app/K0", "field": "w", "name": "OLD"})
+    bao.put("app/K0", v="two", w="old")
+    assert job.run("sync").code == 0
+    if status == "frozen":
+        assert job.run("state", "freeze", "OLD", "--until", "7d", "--reason", "x").code == 0
+    if status == "orphan":
+        rules.pop()
+    for value in ("three", "four", "bad"):
+        bao.put("app/K0", v=value, **({} if status == "missing" else {"w": f"old {value}"}))
+        job.run("sync")
+    assert job.statuses()["OLD"] == status
+    done = roll(job, "K0")
+    assert job.site.values()["K0"] == "four" and job.site.values()["OLD"] == "old", done.out + done.err

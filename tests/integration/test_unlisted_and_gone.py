@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from syncd.sandbox.launchers import OpenBao, openbao
-from syncd.sources.aws.source import AwsSource
+from syncd.sources.aws.listing import AwsListing
 from tests.chaos.peers import Answer, peer
 from tests.lab import Bao, Lab
 from tests.support.fronts import before, lagging
@@ -96,6 +96,29 @@ def test_a_listing_that_lags(job: Lab, bao: Bao, form: str, how: str) -> None:
     with behind(job, bao, without_x(bao)):
         told = kept(job)
         assert "which is there" in told or "still finds it" in told
+    settled(job)
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("copier", ["the job itself", "another job"])
+@pytest.mark.parametrize("what", ["its listing", "its value"])
+def test_a_copy_that_was_there_all_along(job: Lab, bao: Bao, what: str, copier: str, how: str) -> None:
+    """It has the same of the secret under another name, and is not the new name that is waited for."""
+    copy, old = rule(bao, "a/x", "COPY"), rule(bao, "a/*", "{basename}")
+
+    def configured(*rules: dict[str, Any]) -> None:
+        own = [copy] if copier == "the job itself" else []
+        job.job("job", "vault", *rules, *own, **DELETING)
+        if not own:
+            job.job("copier", "vault", copy, **DELETING)
+
+    configured(old, rule(bao, "b/y", "L"))
+    assert job.run("sync").code == 0 and job.site.values()["COPY"] == "A"
+    if what == "its value":
+        bao.put("a/x", v="A2", w="W")
+    configured(rule(bao, "a/*", "N_{basename}"), second(bao, how))
+    with behind(job, bao, without_x(bao) if what == "its listing" else unread_x(bao)):
+        kept(job)
     settled(job)
 
 
@@ -255,14 +278,14 @@ def test_at_aws(lab: Lab, aws: Any, aws_url: str, to: str, how: str, monkeypatch
         lab.job("next", "aws", {**moved, "field": "v"}, **DELETING)
     else:
         lab.job("job", "aws", moved, taker, **DELETING)
-    pages = AwsSource._pages
+    pages = AwsListing._pages
 
-    def cut(self: AwsSource, rule: Any) -> Any:
+    def cut(self: AwsListing, rule: Any) -> Any:
         for page in pages(self, rule):
             yield [secret for secret in page if secret["Name"] != "p/x"]
 
     with monkeypatch.context() as patch:
-        patch.setattr(AwsSource, "_pages", cut)
+        patch.setattr(AwsListing, "_pages", cut)
         kept(lab)
     settled(lab)
 

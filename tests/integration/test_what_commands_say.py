@@ -261,3 +261,18 @@ def test_a_freeze_finds_its_row_under_a_target_that_has_another_name_now(lab: La
     lab.config["jobs"]["job"]["targets"] = ["store"]
     assert lab.run("state", "freeze", "a_v", "--target", "store", "--until", "1d", "--reason", "x").code == 0
     assert lab.run("state", "thaw", "a_v", "--target", "store").code == 0
+
+
+@pytest.mark.parametrize("crossed", [False, True], ids=["one", "two that are crossed"])
+def test_a_path_that_is_called_as_another_targets_name(synced: Lab, crossed: bool) -> None:
+    """Nothing is known of it on that target, and nothing is wrong with the ledger."""
+    synced.config["targets"]["outlet"] = synced.target(f"{synced.site_id}-2", "wix-key")
+    names = [("KEY", "OTHER"), ("OTHER", "KEY")] if crossed else [("KEY", "KEY")]
+    synced.config["sources"]["aws"] = {
+        "type": "aws_secrets_manager",
+        "region": "eu-west-1",
+        "endpoint_url": "http://127.0.0.1:9",
+    }
+    synced.job("aws", "aws", *({"path": path, "name": name} for path, name in names))
+    done = synced.run("explain", "KEY", "--target", "outlet")
+    assert done.code == 3 and "damaged" not in done.err and "Traceback" not in done.err, done.err

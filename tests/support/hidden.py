@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from syncd.sources.aws.source import AwsSource
+from syncd.sources.aws.calls import AwsCalls
 
 
 def hidden(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """AWS's listing lags: it does not show these."""
-    honest = AwsSource._ask
+    honest = AwsCalls.ask
 
-    def lagging(self: AwsSource, call: str, **arguments: Any) -> dict[str, Any]:
+    def lagging(self: AwsCalls, call: str, **arguments: Any) -> dict[str, Any]:
         answer = honest(self, call, **arguments)
         if call == "list_secrets":
             answer["SecretList"] = [one for one in answer["SecretList"] if one["Name"] not in names]
         return answer
 
-    monkeypatch.setattr(AwsSource, "_ask", lagging)
+    monkeypatch.setattr(AwsCalls, "ask", lagging)

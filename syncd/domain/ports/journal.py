@@ -72,11 +72,11 @@ class Journal(Protocol):
     def forget_problem(self, name: str) -> None:
         """Drop what was known to keep failing about a name on this site, for every job."""
 
-    def paths(self, states: Iterable[PathState]) -> None:
-        """Store what was read of source paths."""
+    def paths(self, states: Iterable[PathState], news_for: Iterable[str] = ()) -> None:
+        """Store what was read of source paths.
 
-    def news(self, jobs: Iterable[str]) -> None:
-        """Remember that the source of jobs has something new: sites that were not reached since are behind."""
+        `news_for`: the jobs whose source has something new by it: sites that were not reached since are behind.
+        """
 
     def facts(self, facts: Facts) -> None:
         """Store what was judged of values that were read."""
@@ -130,10 +130,7 @@ class ReadOnlyJournal:
     def forget_problem(self, name: str) -> None:
         """Keep nothing."""
 
-    def paths(self, states: Iterable[PathState]) -> None:
-        """Keep nothing."""
-
-    def news(self, jobs: Iterable[str]) -> None:
+    def paths(self, states: Iterable[PathState], news_for: Iterable[str] = ()) -> None:
         """Keep nothing."""
 
     def facts(self, facts: Facts) -> None:

@@ -31,7 +31,7 @@ from syncd.domain import WriteResult as Written
 from syncd.domain.audit import NOBODY, REMOVED, Entry, drift_entry, end_of, entry_of
 from syncd.domain.halting import HALTED
 from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock, Journal, Target
-from syncd.errors import Interrupted, SecretGone, SiteFull, TargetDenied, TargetError, TargetUnavailable
+from syncd.errors import Interrupted, LedgerError, SecretGone, SiteFull, TargetDenied, TargetError, TargetUnavailable
 from syncd.reconcile.apply.result import ApplyResult, LedgerBatch
 from syncd.reconcile.apply.transitions import Transition, after_failure, after_success, history_line, opened, put_back
 
@@ -118,7 +118,12 @@ class Applier:
             batch = LedgerBatch()
             while todo or flight.futures:
                 starting = [] if stop() else self._next(todo, len(flight.futures), result, stop)
-                for action, record in self._journaled(starting, batch, result):
+                try:
+                    started = self._journaled(starting, batch, result)
+                except LedgerError:
+                    self._settle_all(flight, batch, result)
+                    raise
+                for action, record in started:
                     flight.futures[pool.submit(self._send, action)] = (action, record)
                 if not flight.futures:
                     break
@@ -126,10 +131,18 @@ class Applier:
                 # Answers of one moment share a transaction with the next starts; at the end there are none to wait for.
                 self._land(flight, GATHER if todo else 0, batch, result)
             # The last answers have no next start to share a transaction with.
-            self._write(batch, result)
+            self._write(result, batch)
         result.unsent += len(todo)
         result.left_over = (bool(todo) or result.slow_down is not None) and result.broken is None
         return result
+
+    def _settle_all(self, flight: _Flight, batch: LedgerBatch, result: ApplyResult) -> None:
+        """No more may start (a required sink is behind): what was answered, and what is on its way, is settled."""
+        self._write(result, batch)
+        while flight.futures:
+            batch = LedgerBatch()
+            self._land(flight, GATHER, batch, result)
+            self._write(result, batch)
 
     def _land(self, flight: _Flight, timeout: float, batch: LedgerBatch, result: ApplyResult) -> None:
         """Settle what has ended. What was answered is kept, also where another request ends in no answer at all."""
@@ -141,7 +154,7 @@ class Applier:
             else:
                 broken = broken or error
         if broken is not None:
-            self._write(batch, result)
+            self._write(result, batch)
             raise broken
 
     def _send(self, action: Action) -> Written:
@@ -168,37 +181,33 @@ class Applier:
         return starting
 
     def _journaled(
-        self, starting: Sequence[Action], batch: LedgerBatch, result: ApplyResult
+        self, starting: Sequence[Action], ended: LedgerBatch, result: ApplyResult
     ) -> list[tuple[Action, Record]]:
         """Write what has ended and what starts, in one transaction. Returns: the latter, with their rows."""
         now = self._clock()
         rows = [opened(action, self._target.site, self._target.name, now) for action in starting]
-        batch.log += [line for line in map(self._sent_line, starting, rows) if line]
-        intents = tuple(
-            entry_of(action, row, now, self._terms.agreement(action))
-            for action, row in zip(starting, rows, strict=True)
+        started = list(zip(starting, rows, strict=True))
+        opening = LedgerBatch(
+            put=rows,
+            log=[line for action, row in started if (line := self._sent_line(action, row))],
+            intents=[entry_of(action, row, now, self._terms.agreement(action)) for action, row in started],
+            notes=[
+                # Told before it is undone: a kill in between does not hide that somebody changed it.
+                drift_entry("drift.found", action, row)
+                for action, row in started
+                if isinstance(action, Update) and action.restore
+            ],
         )
-        batch.notes += [
-            # Told before it is undone: a kill in between does not hide that somebody changed it.
-            drift_entry("drift.found", action, row)
-            for action, row in zip(starting, rows, strict=True)
-            if isinstance(action, Update) and action.restore
-        ]
         # One transaction ends what was answered and opens what starts: half as many commits, and no gap between the
         # two.
-        self._write(batch, result, rows, intents)
-        return list(zip(starting, rows, strict=True))
+        self._write(result, ended, opening)
+        return started
 
-    def _write(
-        self,
-        batch: LedgerBatch,
-        result: ApplyResult,
-        opened_rows: Sequence[Record] = (),
-        intents: tuple[Entry, ...] = (),
-    ) -> None:
-        lines = AuditBatch(intents=intents, ends=tuple(batch.ends), notes=tuple(batch.notes))
-        audit = lines if intents or batch.ends else NO_AUDIT
-        self._journal.write(put=[*batch.put, *opened_rows], drop=batch.drop, log=batch.log, audit=audit)
+    def _write(self, result: ApplyResult, *batches: LedgerBatch) -> None:
+        batch = LedgerBatch.joined(batches)
+        lines = AuditBatch(intents=tuple(batch.intents), ends=tuple(batch.ends), notes=tuple(batch.notes))
+        audit = lines if batch.intents or batch.ends else NO_AUDIT
+        self._journal.write(put=batch.put, drop=batch.drop, log=batch.log, audit=audit)
         # After the write: what the ledger did not take is in none of its rows.
         batch.enter(result.rows)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 
 from syncd.domain import HistoryEntry, Outcome, Record
 from syncd.domain.audit import Entry
@@ -41,10 +42,16 @@ class LedgerBatch:
     put: list[Record] = field(default_factory=list)
     drop: list[Record] = field(default_factory=list)
     log: list[HistoryEntry] = field(default_factory=list)
+    intents: list[Entry] = field(default_factory=list)
     ends: list[Entry] = field(default_factory=list)
     """How intents of the audit trail ended."""
     notes: list[Entry] = field(default_factory=list)
     """What else the trail says of this transaction."""
+
+    @classmethod
+    def joined(cls, batches: Sequence[LedgerBatch]) -> LedgerBatch:
+        """All of them as one."""
+        return cls(**{part.name: [item for one in batches for item in getattr(one, part.name)] for part in fields(cls)})
 
     def enter(self, rows: dict[str, Record | None]) -> None:
         """Bring the rows up to date with what was written."""

@@ -194,10 +194,9 @@ class SourceObserver:
         for result in self._cache.read(self._access.source, [seen.entries[key] for key in asked]):
             self._take((result.entry.ref.path, result.entry.pin), result)
         if seen.changed:
-            self._access.journal.paths(seen.changed.values())
+            takers = self._access.takers(seen.news) if seen.news else ()
+            self._access.journal.paths(seen.changed.values(), takers)
             seen.changed.clear()
-        if seen.news:
-            self._access.journal.news(self._access.takers(seen.news))
             seen.news.clear()
 
     def _take(self, key: Key, result: ReadResult) -> None:

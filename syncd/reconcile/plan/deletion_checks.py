@@ -79,15 +79,13 @@ class LastLook:
             return "another job's rule gives it this name"
         if follows := successors.why_it_stays(record) or successors.why_it_cannot_be_made(record):
             return follows
-        # What gets the very same of it is at Wix by now; else nobody knows what an unlisted rule makes of it.
+        # What follows is at Wix by now, as far as it is known: nobody knows what an unlisted rule makes of it.
         shown = {**claims.shown, self._job.name: listed}
-        if not successors.is_followed(record) and (
-            unlisted := why_unlisted(record, self._handover, shown, self._checks)
-        ):
+        if unlisted := why_unlisted(record, self._handover, shown, self._checks):
             return unlisted
         # What is gone has no tags that a listing could lag behind.
         tags = frozenset() if tags is None and self._checks.is_gone(record) else tags
-        return claims.why_it_may_follow(record, self._handover, tags, listed)
+        return claims.why_it_may_follow(record, self._handover, tags)
 
     def _at_its_path(self, record: Record, judged: Judged) -> Judged:
         """Only "gone" is an absence. What is found is an orphan if no rule of its job takes it, with its tags."""

@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from syncd.domain import DesiredSecret, Record, Rule, SecretRef
 from syncd.domain.job import Job
 from syncd.domain.naming import selects, taken_as, wix_name
+from syncd.domain.records import GIVEN_UP
 from syncd.domain.value_templates import form_in, form_of
 from syncd.errors import BadName
 from syncd.reconcile.desired.desired_state import DesiredState
 from syncd.reconcile.observe.evidence import ListingEvidence
 from syncd.reconcile.plan.builder import rows_for
-from syncd.reconcile.plan.same_secret import Content, KnownSecrets, makes
+from syncd.reconcile.plan.same_secret import KnownSecrets
 
 Tags = AbstractSet[tuple[str, str]]
 TagsSeen = Callable[[DesiredSecret], Tags | None]
@@ -38,10 +39,6 @@ class Listed:
     def of(cls, evidence: ListingEvidence) -> Listed:
         """What one look showed."""
         return cls(evidence.paths_listed, evidence.mounts, evidence.known_by_rule)
-
-
-GIVEN_UP = {"missing", "orphan"}
-"""Statuses of a record that its own job did not find as its rules ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,23 +195,6 @@ class NameClaims(KnownSecrets):
         """Does any rule that takes this secret ask for tags?"""
         asking = ((job, rule) for job in self.jobs.values() for rule in job.rules if rule.tags)
         return any(taken_as(rule, self.called_by(job, ref)) for job, rule in asking)
-
-    def not_listed_yet(
-        self, ref: SecretRef, tags: Tags | None, listed: Mapping[str, Listed], content: Content | None = None
-    ) -> str:
-        """A job with a rule that takes the secret by its present tags and does not list it yet; empty if none.
-
-        A listing may lag minutes behind a tag (ListSecrets). `tags`: None: they cannot be told, and may be any.
-        `listed`: by job, of those that were listed completely. `content`: what the rule has to make of it; None:
-        anything.
-        """
-        for name, seen in listed.items():
-            called = self.called_by(self.jobs[name], ref, seen.mounts)
-            rules = (rule for rule in self.jobs[name].rules if rule.tags and (content is None or makes(rule, content)))
-            asking = [rule for rule in rules if tags is None or set(rule.tags) <= tags]
-            if any(taken_as(rule, called) for rule in asking) and not called & seen.paths:
-                return name
-        return ""
 
     def of_gone_jobs(self, desired: DesiredState) -> tuple[frozenset[str], frozenset[str]]:
         """Names of jobs that are gone: those that a configured job takes over, and those that this job reports.

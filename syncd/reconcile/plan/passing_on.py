@@ -48,20 +48,17 @@ class PassingOn:
         # The usual case: no rule pins anything, and no other job has to be listed for it.
         if all(rule.pin == record.pin for job in standing.handover.jobs.values() for rule in job.rules):
             return ""
-        return self._why_unlisted(record, *self._everybodys, of_other_pins=True)
+        return self._why_unlisted(record, self._everybodys[0], of_other_pins=True)
 
     def _why_unlisted(
         self,
         record: Record,
         claims: SiteClaims,
-        everybodys: Successors,
         content: Content | None = None,
         *,
         of_other_pins: bool = False,
     ) -> str:
-        """Which rule may call a record's secret otherwise by now; empty if none, or if what follows it is at Wix."""
-        if everybodys.is_followed(record):
-            return ""
+        """Which rule may call a record's secret otherwise by now; empty if none may."""
         standing = self._context.standing
         shown = {**claims.shown, self._context.job.name: self._listed}
         return why_unlisted(record, standing.handover, shown, standing.checks, content, of_other_pins=of_other_pins)
@@ -87,16 +84,16 @@ class PassingOn:
         why = everybodys.why_it_stays(record, same_content=is_kept)
         if why := why or (everybodys.why_it_cannot_be_made(record) if is_of_another else ""):
             return why
-        # What gets the very same of it is at Wix by now; else nobody knows what an unlisted rule makes of it.
+        # What follows is at Wix by now, as far as it is known: nobody knows what an unlisted rule makes of it.
         content = content_of(record) if is_kept else None
-        if why := self._why_unlisted(record, claims, everybodys, content):
+        if why := self._why_unlisted(record, claims, content):
             return why
         if not is_kept:
             tags = context.standing.checks.tags_asked_for(record, handover)
-            return claims.why_it_may_follow(record, handover, tags, self._listed)
+            return claims.why_it_may_follow(record, handover, tags)
         # Its own listing shows it, with its tags; only what could make the very content is waited for.
         tags = context.observed.tags_seen(wanted)
-        return claims.why_it_may_follow(record, handover, tags, self._listed, content_of(record))
+        return claims.why_it_may_follow(record, handover, tags, content_of(record))
 
     @cached_property
     def _listed(self) -> Listed:

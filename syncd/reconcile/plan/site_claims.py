@@ -35,25 +35,20 @@ class SiteClaims:
     unmade: frozenset[Unmade] = frozenset()
     """What they take, and cannot make a name of."""
     idle_rules: tuple[IdleRule, ...] = ()
-    listed: Mapping[str, Listed] = field(default_factory=dict)
-    """By job, of those that were listed completely."""
     shown: Mapping[str, Listed] = field(default_factory=dict)
-    """By job, of all."""
+    """By job, what it lists."""
 
     def why_it_may_follow(
         self,
         record: Record,
         handover: NameClaims,
         tags: Tags | None,
-        own: Listed,
         content: Content | None = None,
     ) -> str:
         """Which job may give a secret another name that cannot be told now; empty if none may.
 
-        `own`: what the job lists whose plan is made. `tags`, `content`: as for `BlindJob.may_rename`.
+        `tags`, `content`: as for `BlindJob.may_rename`.
         """
-        if job := handover.not_listed_yet(record.ref, tags, {**self.listed, handover.job: own}, content):
-            return f"job {job} takes it by its tags, and its listing does not show it yet"
         path, secret = record.ref.path, handover.secret_of(record.ref)
         blind = next((job for job in self.blind_jobs if job.may_rename(path, secret, tags, content)), None)
         if blind is None:
@@ -86,7 +81,6 @@ def claims_on_site(
     wishes: list[Wish] = []
     unmade: set[Unmade] = set()
     idle: list[IdleRule] = []
-    listed: dict[str, Listed] = {}
     shown: dict[str, Listed] = {}
     blind: list[BlindJob] = []
     for job in runtime.jobs_on(target.site).values():
@@ -100,7 +94,6 @@ def claims_on_site(
         shown[job.name] = seen.listed
         if not seen.cause:
             names |= {wish.name.casefold() for wish in seen.wishes}
-            listed[job.name] = seen.listed
             continue
         # What cannot be listed now is judged by what was read before, so that one broken job does not hold up a whole
         # site.
@@ -128,7 +121,6 @@ def claims_on_site(
         wishes=tuple(wishes),
         unmade=frozenset(unmade),
         idle_rules=tuple(idle),
-        listed=listed,
         shown=shown,
     )
 

@@ -92,11 +92,6 @@ class Successors:
         unsettled = (wish.name for wish in successors if not self._is_settled(wish, record))
         return next((NOT_SETTLED.format(name) for name in unsettled), "")
 
-    def is_followed(self, record: Record) -> bool:
-        """Does any other name get the very same of the secret?"""
-        content, name = content_of(record), record.name.casefold()
-        return any(wish.content == content and wish.name.casefold() != name for wish in self._wishes_of(record))
-
     def taker_of_its_name(self, record: Record) -> str:
         """Another job that gives a record's name, in whatever case, to the record's secret now; empty if none does."""
         takers = (wish.job for wish in self._wishes_of(record) if wish.name.casefold() == record.name.casefold())

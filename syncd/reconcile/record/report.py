@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncd.domain import (
@@ -15,9 +15,12 @@ from syncd.domain import (
     Plan,
     ReadFailure,
     Record,
+    Rule,
     SyncReport,
     verb_of,
 )
+from syncd.domain.naming import selects_path
+from syncd.domain.places import lies_in
 from syncd.domain.plan import NOT_SETTLED
 from syncd.errors import SourceError, SyncdError, TargetError, worst
 from syncd.reconcile.apply.result import ApplyResult
@@ -139,10 +142,18 @@ def exit_code_of(
     return worst(codes)
 
 
-def narrowed(report: SyncReport, paths: Container[str]) -> SyncReport:
-    """What a report says of these source paths alone, with the exit code of that: the rest was no part of the run."""
+def narrowed(report: SyncReport, paths: Collection[str], rules: Iterable[Rule]) -> SyncReport:
+    """What a report says of these source paths alone, with the exit code of that: the rest was no part of the run.
+
+    `rules`: the job's. What could not be listed as a whole concerns each path that it takes.
+    """
     findings = tuple(item for item in report.findings if item.ref is not None and item.ref.path in paths)
-    failures = tuple(item for item in report.failures if item.location in paths)
+    globs = {rule.path.text for rule in rules if any(selects_path(rule, path) for path in paths)}
+    failures = tuple(
+        item
+        for item in report.failures
+        if item.location in globs or any(lies_in(path, item.location) for path in paths)
+    )
     error = report.error if isinstance(report.error, SyncdError) else None
     code = exit_code_of(findings, report.outcomes, failures, error)
     return replace(report, findings=findings, failures=failures, exit_code=code)

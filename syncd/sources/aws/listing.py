@@ -14,7 +14,7 @@ from typing import Any
 from syncd.domain import ReadFailure, Rule, SecretArn, SecretRef, Snapshot, SourceEntry
 from syncd.domain.arn import NAME_CHARACTERS
 from syncd.domain.naming import selects_path
-from syncd.domain.places import ACCOUNT
+from syncd.domain.places import ACCOUNT, ARN_OF
 from syncd.domain.untrusted import mapping, word
 from syncd.errors import SourceError
 from syncd.sources.aws.answers import CURRENT, account_of, date_of, is_tagged, tags_of, version_of
@@ -88,7 +88,7 @@ class AwsListing:
             failures=tuple(failures),
             complete=complete,
             # An ARN may be of another account: under the same mount it would read as an account that was replaced.
-            mount=f"arn:{arn.owner}" if arn else ACCOUNT,
+            mount=f"{ARN_OF}{arn.owner}" if arn else ACCOUNT,
             mount_id=arn.owner if arn else account_of(found) or (self.account() if complete and not found else ""),
             calls=calls,
             listing_method=listing_method,

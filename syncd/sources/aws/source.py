@@ -22,7 +22,7 @@ from syncd.domain import (
     Snapshot,
     SourceEntry,
 )
-from syncd.domain.places import ACCOUNT
+from syncd.domain.places import ACCOUNT, ARN_OF
 from syncd.domain.untrusted import mapping, word
 from syncd.errors import SourceError
 from syncd.sources.aws.answers import CURRENT, account_of, document_of, tags_of, version_of
@@ -150,7 +150,7 @@ class AwsSource:
     def check_path(self, path: str, pin: str = "") -> PathCheck:  # noqa: ARG002  # a stage that is gone fails when read
         """DescribeSecret, whatever tags or stages it has."""
         described, arn = self._listing.described(path), SecretArn.parse(path)
-        mount = f"arn:{arn.owner}" if arn else ACCOUNT
+        mount = f"{ARN_OF}{arn.owner}" if arn else ACCOUNT
         if described is None or described.get("DeletedDate"):
             # "Not found" at an endpoint that has nothing at all tells nothing of an ARN.
             here = account_of([described]) if described else self._listing.account()

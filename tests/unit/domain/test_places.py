@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syncd.domain.places import place_of, secret_at, spellings
+from syncd.domain.places import lies_in, place_of, secret_at, spellings
 
 MINE, THEIRS = "eu-west-1:111111111111", "eu-west-1:999999999999"
 ACCOUNT = {"account": MINE}
@@ -55,3 +55,16 @@ def test_what_a_secret_may_be_called(
     path: str, secret: tuple[str, str] | None, mounts: dict[str, str], named: tuple[str, ...], called: set[str]
 ) -> None:
     assert spellings(path, secret, mounts, named) == called
+
+
+@pytest.mark.parametrize(
+    ("path", "place", "is_in"),
+    [
+        ("secret/a/b", "secret/a/b", True), ("secret/a/b", "secret/", True), ("secret/a/b", "secret/a/", True),
+        ("secret/a/b", "secret/a", False), ("secret/ab", "secret/a/", False), ("secret/a", "other/", False),
+        ("prod/x", "account", True), ("prod/x", "prod/y", False), ("prod/x", f"arn:{THEIRS}", False),
+        (OF_THEIRS, f"arn:{THEIRS}", True), (OF_THEIRS, "account", False), (OF_THEIRS, OF_THEIRS, True),
+    ],
+)  # fmt: skip
+def test_what_a_failure_names_is_the_path_or_what_it_lies_in(path: str, place: str, is_in: bool) -> None:
+    assert lies_in(path, place) is is_in

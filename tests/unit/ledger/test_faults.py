@@ -14,6 +14,7 @@ from syncd.ledger.faults import translated
     [
         (psycopg.errors.TooManyConnections, "no room: connections, memory or disk (SQLSTATE 53300)", "limits"),
         (psycopg.errors.AdminShutdown, "stops, or starts (SQLSTATE 57P01)", "tried again"),
+        (psycopg.errors.DeadlockDetected, "another process worked on the same rows (SQLSTATE 40P01)", "run it again"),
         (psycopg.errors.UndefinedTable, "the server reports a fault (SQLSTATE 42P01)", "its log"),
         (psycopg.errors.InsufficientPrivilege, "may not do this (SQLSTATE 42501)", "all rights"),
         (psycopg.InterfaceError, "the server reports a fault (InterfaceError)", "its log"),

@@ -64,3 +64,41 @@ def test_what_was_answered_is_kept(error: BaseException, monkeypatch: pytest.Mon
     assert {name for name, outcome in journal.ends if outcome == "done"} == set(NAMES[:-1])
     assert {name for name, row in journal.rows.items() if row.pending is None} == set(NAMES[:-1])
     assert "NEXT" not in journal.rows, "nothing more is sent"
+
+
+class Behind(Journal):
+    """Takes the first intents and no more, as while a required sink is behind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused = threading.Event()
+
+    def write(self, *, put: Any = (), audit: Any = None, **more: Any) -> None:
+        if audit and audit.intents and self.rows:
+            self.refused.set()
+            raise LedgerError("audit.required: the sink is behind")
+        super().write(put=put, audit=audit, **more)
+
+
+class Slow(Target):
+    """Answers some at once, and the others only after the journal has refused to begin more."""
+
+    def __init__(self, journal: Behind, at_once: int) -> None:
+        self.journal, self.at_once = journal, NAMES[:at_once]
+
+    def update(self, remote_id: str, **_: Any) -> WriteResult:
+        if remote_id not in self.at_once:
+            assert self.journal.refused.wait(10)
+        return WriteResult(id=remote_id, window=WriteWindow(start=NOW, end=NOW + timedelta(seconds=1)))
+
+
+@pytest.mark.parametrize("at_once", [1, START // 2, START])
+@pytest.mark.parametrize("more", [1, START])
+def test_what_was_begun_is_settled_where_no_more_may_start(at_once: int, more: int) -> None:
+    journal: Any = Behind()
+    target: Any = Slow(journal, at_once)
+    actions = [update(name) for name in (*NAMES, *(f"M{number}" for number in range(more)))]
+    with pytest.raises(LedgerError, match="the sink is behind"):
+        Applier(target, journal, lambda: NOW, Terms()).run(actions, stop=lambda: False)
+    assert sorted(journal.ends) == sorted((name, "done") for name in NAMES)
+    assert sorted(journal.rows) == NAMES and all(row.pending is None for row in journal.rows.values())

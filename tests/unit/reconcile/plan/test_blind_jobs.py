@@ -11,7 +11,7 @@ from syncd.domain import Glob, Record, Rule, SecretRef
 from syncd.domain.job import Job, Limit, Limits, Policies
 from syncd.domain.value_templates import form_of
 from syncd.reconcile.plan.blind_jobs import BlindJob
-from syncd.reconcile.plan.name_claims import Listed, NameClaims
+from syncd.reconcile.plan.name_claims import NameClaims
 from syncd.reconcile.plan.site_claims import SiteClaims
 
 ACCOUNT = "eu-west-1:123456789012"
@@ -45,8 +45,8 @@ def test_a_rule_that_may_take_it_by_whatever_spelling(
     claims = NameClaims(
         job="me", jobs={"me": ME}, mounts={"aws": {"account": ACCOUNT}}, profile="api", records={"X": row}
     )
-    assert "job j may give it another name" in said.why_it_may_follow(row, claims, None, Listed())
-    assert said.why_it_may_follow(row, claims, None, Listed(), ("p", "", "")) == "", "they make the whole of it"
+    assert "job j may give it another name" in said.why_it_may_follow(row, claims, None)
+    assert said.why_it_may_follow(row, claims, None, ("p", "", "")) == "", "they make the whole of it"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from syncd.domain.job import Job, Limit, Limits, Policies
 from syncd.domain.value_templates import versioned
 from syncd.reconcile.desired.desired_state import DesiredState
 from syncd.reconcile.plan.handover import Handover
-from syncd.reconcile.plan.name_claims import Listed
 
 A, B = SecretRef(source="vault", path="secret/a", field="k"), SecretRef(source="vault", path="secret/b", field="k")
 
@@ -275,32 +274,9 @@ def test_two_jobs_that_take_it_over_do_not_wait_for_one_another() -> None:
         assert "a" in both.transfers([replace(desired("a", A), job=me)], NEVER, tagged, nothing).free
 
 
-HAS_TAG = tagged(record("a"))
-
-
-@pytest.mark.parametrize(
-    ("tags", "listed", "lags"),
-    [
-        (HAS_TAG, {"one": Listed()}, "one"),
-        (HAS_TAG, {"one": Listed(frozenset({"secret/b"}))}, "one"),
-        (HAS_TAG, {"one": Listed(frozenset({"secret/a"}))}, ""),
-        # its listing told that it is of another place; or it could not be listed at all
-        (HAS_TAG, {"one": Listed(mounts={"secret/": "another"})}, ""),
-        (HAS_TAG, {}, ""),
-        # a rule that does not take it by its tags lists it never, and one without tags always did
-        (frozenset(), {"one": Listed()}, ""),
-        # where nobody can tell its tags, they may be any
-        (None, {"one": Listed()}, "one"),
-        (None, {"one": Listed(frozenset({"secret/a"}))}, ""),
-    ],
-)
-def test_a_listing_that_lags_behind_a_tag(tags: Any, listed: dict[str, Listed], lags: str) -> None:
-    both = two_teams(record("a", job="two"), me="two")
-    assert both.not_listed_yet(A, tags, listed) == lags and both.is_asked_for_tags(A)
-    assert both.not_listed_yet(A, tags, listed, ("k", "", "")) == lags
-    assert both.not_listed_yet(A, tags, listed, ("other", "", "")) == "", "it makes nothing of that"
-    untagged_rule = handover(record("a"))
-    assert untagged_rule.not_listed_yet(A, tags, {"one": Listed()}) == "" and not untagged_rule.is_asked_for_tags(A)
+def test_tags_are_asked_for_where_a_rule_that_takes_it_asks_for_them() -> None:
+    assert two_teams(record("a", job="two"), me="two").is_asked_for_tags(A)
+    assert not handover(record("a")).is_asked_for_tags(A)
 
 
 def test_a_name_in_another_case_is_claimed_as_well() -> None:
