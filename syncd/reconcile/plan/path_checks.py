@@ -12,7 +12,7 @@ from syncd.domain.job import Job
 from syncd.domain.naming import selects
 from syncd.domain.places import secret_at
 from syncd.domain.values import fields_of
-from syncd.errors import SyncdError
+from syncd.errors import SourceUnavailable, SyncdError
 from syncd.reconcile.observe.mounts import as_accepted, conflicting_mount
 from syncd.reconcile.plan.handover import Handover
 from syncd.reconcile.runtime import Runtime
@@ -25,6 +25,8 @@ class PathChecks:
         """`as_of_today`: by the name that a record's source has in the configuration now."""
         self._runtime, self._today = runtime, as_of_today
         self._known: dict[tuple[str, ...], tuple[PathCheck | None, str]] = {}
+        self._silent: dict[str, str] = {}
+        """Sources that do not answer at all, and why: a thousand paths would wait for as many timeouts."""
         self._held: dict[str, tuple[AbstractSet[str], Mapping[str, str]]] = {}
 
     def check(self, record: Record) -> tuple[PathCheck | None, str]:
@@ -36,9 +38,13 @@ class PathChecks:
         return self._known[key]
 
     def _asked(self, record: Record, today: SecretRef) -> tuple[PathCheck | None, str]:
+        if why := self._silent.get(today.source, ""):
+            return None, why
         try:
             check = self._runtime.source(today.source).check_path(today.path, record.pin)
         except SyncdError as error:
+            if isinstance(error, SourceUnavailable) and (error.whole or error.stalled):
+                self._silent[today.source] = error.message
             return None, error.message
         # That another mount has no such path says nothing of the secret on ours.
         for name in {today.source, record.ref.source}:
