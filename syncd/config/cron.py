@@ -18,6 +18,8 @@ MACROS = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
+MOST_FIRES = 10_000
+"""Of a line that fires each minute of office hours: more than two weeks, and so every night and weekend."""
 
 
 def normalised(line: str) -> str:
@@ -67,3 +69,14 @@ def usual_gap(line: str, after: datetime) -> timedelta:
         return timedelta(days=1)
     # The shortest: a grace may not add up faster than the job looks.
     return min(later - earlier for earlier, later in itertools.pairwise(few))
+
+
+def longest_gap(line: str, after: datetime) -> timedelta:
+    """The longest time between two fires, over whatever nights and weekends the line leaves out.
+
+    Looked for in a year, and in some thousand fires at most.
+    """
+    end = after + timedelta(days=366)
+    times = [*itertools.takewhile(lambda at: at <= end, itertools.islice(fires(line, after), MOST_FIRES))]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    return max(gaps, default=timedelta(days=366))

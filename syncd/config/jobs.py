@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from syncd.config.cron import fires, usual_gap
+from syncd.config.cron import fires, longest_gap, usual_gap
 from syncd.config.fields import Duration, Key, LimitText, Strict
 from syncd.domain.windows import Window
 
@@ -51,6 +51,10 @@ class Schedule(Strict):
             return self.every
         # From a fixed day, so that the interval, and with it the grace, is the same whenever it is asked for.
         return usual_gap(str(self.cron), datetime(2026, 1, 1, tzinfo=UTC))
+
+    def longest_gap(self) -> timedelta:
+        """The longest time from one run to the next: over a night or a weekend that a cron line leaves out."""
+        return self.every or longest_gap(str(self.cron), datetime(2026, 1, 1, tzinfo=UTC))
 
 
 class SecretRule(Strict):

@@ -25,6 +25,7 @@ from syncd.report import formats
 from syncd.report.governance import Governance, governance_now
 from syncd.report.held import batch_rows
 from syncd.report.inventory import Report, report_now
+from syncd.report.lateness import why_late
 from syncd.report.parts import Chosen
 from syncd.report.whereabouts import whereabouts
 from syncd.web.principal import Principal
@@ -95,7 +96,7 @@ class ConsoleData:
                     "as_of": run.succeeded_at if run else None,
                     "next_run_at": schedule.next_run(name),
                     "paused": app.runtime.paused(name, target),
-                    "objective": job.objective.total_seconds() if job.objective else None,
+                    "late": why_late(app, job, target, run, now),
                     "statuses": dict(numbers.get((site, name), {})),
                     "recent": [
                         {"at": at, "exit_code": code, "seconds": seconds}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from syncd.config.settings import VaultSettings
@@ -17,6 +18,7 @@ from syncd.daemon.status import Shared, status_of
 from syncd.daemon.wakeups import jobs_that_sync
 from syncd.domain.audit import Actor
 from syncd.errors import ConfigError, LedgerError
+from syncd.report.lateness import why_late
 from syncd.telemetry.logs import logger, safe_traceback
 from syncd.web.principal import Principal
 
@@ -32,6 +34,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         ConsoleData.__init__(self, generations)
         self._generations, self._runner, self._reloads = generations, runner, reloads
         self._for_strangers = Shared(lambda: self._status(names=False), STRANGER_SECONDS)
+        self._standing = Shared(self._tell_standing, STRANGER_SECONDS)
 
     def bug(self, route: str, error: Exception) -> None:
         """Log that a request ended in a fault of ours, and where; nothing of its text."""
@@ -81,7 +84,20 @@ class Control(ServerAccounts, ConsoleData, Actions):
 
     def metrics(self) -> bytes:
         """The exposition, in Prometheus' text format."""
+        # What a clock alone changes is worked out when it is asked for.
+        self._standing()
         return self._runner.instruments.metrics.text()
+
+    def _tell_standing(self) -> None:
+        app, metrics = self._generations.current.app, self._runner.instruments.metrics
+        with suppress(LedgerError):  # it is in the log; what was told before stays
+            runs, now = {(run.site, run.job): run for run in app.ledger.runs()}, app.runtime.clock()
+            for job in app.runtime.jobs.values():
+                for target in job.targets:
+                    run = runs.get((app.runtime.site_of(target), job.name))
+                    is_late = bool(why_late(app, job, target, run, now)) if job.objective else None
+                    is_paused = bool(app.runtime.paused(job.name, target))
+                    metrics.standing(job.name, target, is_paused=is_paused, is_late=is_late)
 
     def ready(self) -> list[str]:
         """What is missing until it is ready: sources and sites that no cycle has tried yet, the ledger's file."""

@@ -123,8 +123,10 @@ class Reloads:
     def _tell_metrics(self, app: App) -> None:
         """Tell the metrics what is configured; gauges of what was removed go."""
         settings = app.settings
+        scheduled = {name: job.schedule for name, job in settings.jobs.items() if job.schedule}
         self._builder.instruments.metrics.configured(
-            {name: job.schedule.interval().total_seconds() for name, job in settings.jobs.items() if job.schedule},
+            {name: schedule.interval().total_seconds() for name, schedule in scheduled.items()},
+            {name: schedule.longest_gap().total_seconds() for name, schedule in scheduled.items()},
             {name: target.requests_per_second() for name, target in settings.targets.items()},
             {(name, target) for name, job in settings.jobs.items() for target in job.targets},
             set(settings.sources),

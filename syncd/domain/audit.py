@@ -100,7 +100,7 @@ def entry_of(action: Action, record: Record, at: datetime, agreed: Mapping[str, 
     wanted = record.version if isinstance(action, Delete) else action.desired.version
     after, detail = (None, {}) if isinstance(action, Delete) else shown(wanted, at)
     ref = record.ref if isinstance(action, Delete) else action.desired.ref
-    if isinstance(action, Update) and action.reason is Reason.ROTATED and (made := _rotated_at(action)):
+    if made := rotated_at(action):
         # How long it took to arrive is asked for later, when the row has another version already.
         detail = {**detail, "source_changed_at": stamp(made)}
     why = str(action.reason) if not isinstance(action, Create) else REMOVED if puts_back(action) else "new"
@@ -119,8 +119,13 @@ def entry_of(action: Action, record: Record, at: datetime, agreed: Mapping[str, 
     )
 
 
-def _rotated_at(action: Update) -> datetime | None:
-    """When the source made the version that is new to the site; None where the site had it before a rollback."""
+def rotated_at(action: Action) -> datetime | None:
+    """When the source made the version that is new to the site; None for what is no rotation.
+
+    First arrivals and restores are none, nor is what the site had before a rollback.
+    """
+    if not isinstance(action, Update) or action.reason is not Reason.ROTATED:
+        return None
     made, sent = action.desired.updated_at, action.record.last_synced_at
     # The end of a rollback may wait for a release. What was made before the site got something else was there already.
     may_be_its_end = action.record.status in {"rolled_back", "held"}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -53,6 +54,14 @@ class Window:
             return today in self.days and self.begin <= at and (self.end == time(0) or at < self.end)
         yesterday = (here - timedelta(days=1)).weekday()
         return (today in self.days and at >= self.begin) or (yesterday in self.days and at < self.end)
+
+    def edges(self, begin: datetime, end: datetime) -> Iterator[datetime]:
+        """The moments of these days at which it may open or shut, in UTC."""
+        zone = ZoneInfo(self.zone)
+        day, last = begin.astimezone(zone).date() - timedelta(days=1), end.astimezone(zone).date()
+        while day <= last:
+            yield from (datetime.combine(day, at, zone).astimezone(UTC) for at in (self.begin, self.end))
+            day += timedelta(days=1)
 
 
 def _clock(text: str) -> time:

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 from syncd.domain import SecretRef, version_label
 from syncd.domain.audit import CAUSE, CONTROL, Cause, Entry
 from syncd.domain.decisions import UNTRUSTED, HeldAction, Pause, ReleaseOutcome, Rollback, protective_now
+from syncd.domain.lateness import Rest
 from syncd.domain.ports import Clock
 from syncd.domain.recency import TOLERANCE
 from syncd.domain.statuses import Served
@@ -189,10 +190,13 @@ class Decisions:
         By this machine's clock. `sites`: every key of the target's site.
         """
         now = self._clock()
+        ends = (end for _, end in self.rests(job, target, sites) if end is not None and end <= now)
+        return max(ends, default=None)
+
+    def rests(self, job: str, target: str, sites: Collection[str]) -> list[Rest]:
+        """When a job rested on a target: of the pauses of each scope the last one, and what holds now."""
         with self._reading() as connection:
-            found = _pauses(connection)
-        ends = [pause.until for pause in found if pause.until is not None and pause.covers(job, target, sites)]
-        return max((end for end in ends if end <= now), default=None)
+            return [(pause.at, pause.until) for pause in _pauses(connection) if pause.covers(job, target, sites)]
 
     def rollbacks(self, source: str | None = None) -> dict[tuple[str, str], Rollback]:
         """The rollbacks that hold at this moment, by source and path."""

@@ -16,6 +16,7 @@ from syncd.domain import (
 from syncd.domain.arn import name_in
 from syncd.domain.decisions import HeldAction, RestingOwner, Rollback
 from syncd.domain.governance import Facts
+from syncd.domain.lateness import Rest
 from syncd.domain.places import place_of, secret_at
 from syncd.domain.recency import Since
 from syncd.ledger import history
@@ -179,6 +180,10 @@ class PastQueries(RecordQueries):
     def rested_until(self, job: str, target: str, site: str) -> datetime | None:
         """When the last pause that covered this job on this target ended, by its time or by a person; None for none."""
         return self.decisions.rested_until(job, target, {site, *self.aliases(site)})
+
+    def rests(self, job: str, target: str, site: str) -> list[Rest]:
+        """When a job rested on a target: of the pauses of each scope the last one, and what holds now."""
+        return self.decisions.rests(job, target, {site, *self.aliases(site)})
 
     def clock_is_ahead(self, site: str, by: timedelta) -> bool:
         """Let protections end by a site's clock where that is slower. Returns: does that move their end?"""

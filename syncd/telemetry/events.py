@@ -24,7 +24,7 @@ LOUD = FAILING_KINDS | {FindingKind.DRIFT}
 
 
 class Events:
-    """Where a cycle's news go: the log, which is the audit trail too, and the metrics."""
+    """Where a cycle's outcomes and findings go: the log and the metrics."""
 
     def __init__(self, metrics: Metrics | None = None) -> None:
         self._metrics = metrics
@@ -42,7 +42,8 @@ class Events:
 
     def on_finding(self, finding: Finding, job: str, target: str, *, known: bool) -> None:
         """Log what a cycle found; at debug level if the cycle before found it already."""
-        if self._metrics:
+        # What lasts is one change at Wix, in however many cycles it is found.
+        if self._metrics and not (known and finding.kind is FindingKind.DRIFT):
             self._metrics.on_finding(finding, job, target)
         log = self._log.bind(job=job, target=target)
         if finding.kind is FindingKind.WITHHELD:

@@ -11,7 +11,8 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from syncd import __version__
-from syncd.domain import STATUSES, Delete, Finding, FindingKind, Outcome, SyncReport, Update
+from syncd.domain import STATUSES, Finding, FindingKind, Outcome, SyncReport
+from syncd.domain.audit import rotated_at
 from syncd.errors import WORKED
 
 
@@ -29,76 +30,73 @@ class Families:
     drift: Counter
     refusals: Counter
     interval: Gauge
+    gap: Gauge
     rate: Gauge
     expires: Gauge
     reload: Gauge
     unshipped: Gauge
     notify_failures: Counter
     objective: Gauge
+    missed: Gauge
+    paused: Gauge
+
+
+JOB_TARGET = ("job", "target")
+SECONDS_OF_A_CYCLE = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1800)
+SECONDS_TO_ARRIVE = (1, 5, 15, 60, 300, 900, 3600, 14400, 86400)
 
 
 def _families(here: CollectorRegistry) -> Families:
-    duration = Histogram(
-        "syncd_cycle_duration_seconds",
-        "One cycle of a job on a target",
-        ["job", "target"],
-        buckets=(0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1800),
-        registry=here,
-    )
-    success = Gauge(
-        "syncd_cycle_last_success_timestamp_seconds",
-        "End of the last cycle that was done",
-        ["job", "target"],
-        registry=here,
-    )
-    secrets = Gauge("syncd_secrets", "Secrets in the ledger", ["job", "target", "status"], registry=here)
-    actions = Counter("syncd_actions", "Actions at Wix", ["action", "outcome"], registry=here)
-    source_calls = Counter("syncd_source_calls", "Calls to a source", ["source", "call"], registry=here)
-    requests = Counter("syncd_target_requests", "Requests to Wix", ["target", "method", "code"], registry=here)
-    staleness = Histogram(
-        "syncd_secret_staleness_seconds",
-        "From a source version to its arrival at Wix",
-        ["job"],
-        buckets=(1, 5, 15, 60, 300, 900, 3600, 14400, 86400),
-        registry=here,
-    )
-    drift = Counter("syncd_drift", "Changes by somebody else at Wix", ["job", "target"], registry=here)
-    refusals = Counter("syncd_guard_refusals", "Classes of actions withheld", ["job", "target"], registry=here)
-    interval = Gauge("syncd_job_interval_seconds", "Time from one run of a job to the next", ["job"], registry=here)
-    rate = Gauge(
-        "syncd_target_rate_limit_per_second", "Requests that a target's quota allows", ["target"], registry=here
-    )
-    expires = Gauge(
-        "syncd_source_credential_expires_timestamp_seconds",
-        "End of a Vault token that cannot be renewed any further",
-        ["source"],
-        registry=here,
-    )
-    reload = Gauge(
-        "syncd_config_last_reload_successful", "1: the configuration in the file is the one in use", registry=here
-    )
-    unshipped = Gauge("syncd_audit_unshipped", "Lines of the audit trail that its sink has not got", registry=here)
-    notify_failures = Counter("syncd_notify_failures", "Messages to people that could not be sent", registry=here)
-    objective = Gauge(
-        "syncd_job_objective_seconds", "How long after a source version every site must have it", ["job"], registry=here
-    )
+    def gauge(name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"syncd_{name}", text, labels, registry=here)
+
+    def counter(name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"syncd_{name}", text, labels, registry=here)
+
+    def histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"syncd_{name}", text, labels, buckets=buckets, registry=here)
+
     return Families(
-        duration=duration,
-        success=success,
-        secrets=secrets,
-        actions=actions,
-        source_calls=source_calls,
-        requests=requests,
-        staleness=staleness,
-        drift=drift,
-        refusals=refusals,
-        interval=interval,
-        rate=rate,
-        expires=expires,
-        reload=reload,
-        unshipped=unshipped,
-        notify_failures=notify_failures,
-        objective=objective,
+        duration=histogram(
+            "cycle_duration_seconds", "One cycle of a job on a target", *JOB_TARGET, buckets=SECONDS_OF_A_CYCLE
+        ),
+        success=gauge(
+            "cycle_last_success_timestamp_seconds",
+            "End of the last cycle that was done; one that rests for a pause is none",
+            *JOB_TARGET,
+        ),
+        secrets=gauge("secrets", "Secrets of a job on a target, with those that never arrived", *JOB_TARGET, "status"),
+        actions=counter("actions", "Actions at Wix", "action", "outcome"),
+        source_calls=counter("source_calls", "Calls to a source", "source", "call"),
+        requests=counter("target_requests", "Requests to Wix", "target", "method", "code"),
+        staleness=histogram(
+            "secret_staleness_seconds",
+            "From a new source version to its arrival at Wix; first arrivals and restores are none",
+            "job",
+            buckets=SECONDS_TO_ARRIVE,
+        ),
+        drift=counter("drift", "Changes by somebody else at Wix", *JOB_TARGET),
+        refusals=counter("guard_refusals", "Cycles in which a limit withheld a class of actions", *JOB_TARGET),
+        interval=gauge("job_interval_seconds", "Time from one run of a job to the next", "job"),
+        gap=gauge(
+            "job_longest_gap_seconds", "The same over the nights and weekends that a cron line leaves out", "job"
+        ),
+        rate=gauge("target_rate_limit_per_second", "Requests that a target's quota allows", "target"),
+        expires=gauge(
+            "source_credential_expires_timestamp_seconds",
+            "End of a Vault token that cannot be renewed any further",
+            "source",
+        ),
+        reload=gauge("config_last_reload_successful", "1: the configuration in the file is the one in use"),
+        unshipped=gauge("audit_unshipped", "Lines of the audit trail that its sink has not got"),
+        notify_failures=counter("notify_failures", "Messages to people that could not be sent"),
+        objective=gauge("job_objective_seconds", "How long after a source version every site must have it", "job"),
+        missed=gauge(
+            "objective_missed",
+            "1: a new version, or a look at all, has waited for longer than the job's objective",
+            *JOB_TARGET,
+        ),
+        paused=gauge("job_paused", "1: a person paused the job on this target", *JOB_TARGET),
     )
 
 
@@ -125,6 +123,7 @@ class Metrics:
     def objectives(self, seconds: Mapping[str, float]) -> None:
         """What each job promises; a job without a promise has no gauge."""
         self._families.objective.clear()
+        self._families.missed.clear()
         for job, number in seconds.items():
             self._families.objective.labels(job).set(number)
 
@@ -143,24 +142,37 @@ class Metrics:
     def configured(
         self,
         intervals: Mapping[str, float],
+        gaps: Mapping[str, float],
         rates: Mapping[str, float],
         pairs: AbstractSet[tuple[str, str]],
         sources: AbstractSet[str],
     ) -> None:
-        """Seconds from run to run by job, requests a second by target; gauges of other (job, target) pairs go."""
+        """Seconds from run to run by job, the usual and the longest; requests a second by target.
+
+        Gauges of other (job, target) pairs go.
+        """
         # A gauge that nobody sets any more would keep its alert firing.
         gone, families = self._pairs - pairs, self._families
         for job, target in gone:
-            for family in (families.success, families.secrets, families.duration, families.drift, families.refusals):
+            for family in (
+                families.success, families.secrets, families.duration, families.drift, families.refusals,
+                families.missed, families.paused,
+            ):  # fmt: skip
                 family.remove_by_labels({"job": job, "target": target})
         for job in {job for job, _ in gone} - {job for job, _ in pairs}:
             families.staleness.remove_by_labels({"job": job})
         for target in {target for _, target in gone} - {target for _, target in pairs}:
             families.requests.remove_by_labels({"target": target})
-        self._pairs &= pairs
+        self._pairs = set(pairs)
+        # From zero on: a counter that is born with 1 hides its first step from `increase`.
+        for pair in pairs:
+            families.drift.labels(*pair)
+            families.refusals.labels(*pair)
+        for job in {job for job, _ in pairs}:
+            families.staleness.labels(job)
         for source in self._expiring - sources:
             self.expires(source, None)
-        for gauge, numbers in ((self._families.interval, intervals), (self._families.rate, rates)):
+        for gauge, numbers in ((families.interval, intervals), (families.gap, gaps), (families.rate, rates)):
             gauge.clear()
             for label, number in numbers.items():
                 gauge.labels(label).set(number)
@@ -187,19 +199,20 @@ class Metrics:
 
     def on_outcome(self, outcome: Outcome, job: str, target: str) -> None:
         """Count an action that ended, and measure how long the secret waited for it."""
-        action = outcome.action
         self._families.actions.labels(outcome.verb, "failed" if outcome.error else "done").inc()
         if outcome.restored:
             self._families.drift.labels(job, target).inc()
-        # No value was sent, so none arrived late.
-        if isinstance(action, Delete) or (isinstance(action, Update) and action.describe_only):
-            return
-        if action.desired.rolled_back:
-            return  # an older version, on purpose: its age is no delay
-        if outcome.error is None and outcome.at and action.desired.updated_at:
-            age = (outcome.at - action.desired.updated_at).total_seconds()
+        made = rotated_at(outcome.action)
+        if outcome.error is None and outcome.at and made:
             # The source's clock may be ahead of ours.
-            self._families.staleness.labels(job).observe(max(0.0, age))
+            self._families.staleness.labels(job).observe(max(0.0, (outcome.at - made).total_seconds()))
+
+    def standing(self, job: str, target: str, *, is_paused: bool, is_late: bool | None) -> None:
+        """Whether a job rests on a target, and misses its objective there; None: it has none."""
+        self._pairs.add((job, target))
+        self._families.paused.labels(job, target).set(int(is_paused))
+        if is_late is not None:
+            self._families.missed.labels(job, target).set(int(is_late))
 
     def counted(self, job: str, target: str, statuses: Mapping[str, int]) -> None:
         """How many secrets of a job are in each status on a target."""
@@ -210,6 +223,9 @@ class Metrics:
 
     def finished(self, report: SyncReport) -> None:
         """A cycle ended."""
+        # One that rests, or was interrupted, did not do what it is for.
+        if report.rests or report.unsent:
+            return
         job, target = report.job, report.target
         self._pairs.add((job, target))
         self._families.duration.labels(job, target).observe(max(0.0, report.seconds))

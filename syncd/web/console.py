@@ -85,8 +85,6 @@ class Console:
             codes = [item["exit_code"] for item in row["recent"]]
             good = sum(code == 0 for code in codes)
             row["strip_words"] = f"{good} of the last {len(codes)} cycles were done without a fault"
-            age = (data["now"] - row["as_of"]).total_seconds() if row["as_of"] else None
-            row["late"] = row["objective"] is not None and (age is None or age > row["objective"])
         data["headline"], data["missing"] = headline(data, needs), self._service.ready()
         return page(
             "overview.html", who, request, title="Overview", here="", data=data, configuration=fault, refreshable=True

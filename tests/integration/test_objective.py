@@ -1,0 +1,76 @@
+"""`objective`: how long after a new source version every site must have it; its clock stops where nobody wants it sent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from syncd.bootstrap.app import App
+from syncd.config import load
+from syncd.report.lateness import why_late
+from tests.lab import Bao, Lab
+from tests.support.policies import closed
+
+HOLD = {"id": "all", "job": "job", "then": "hold"}
+
+
+@pytest.fixture
+def job(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    bao.put("app/x", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"}, objective="1h")
+    assert lab.run("sync").code == 0
+    return lab
+
+
+def told(lab: Lab, after: timedelta) -> str:
+    """What is said so long from now, while cycles go on but for what waits."""
+    with App(load(lab.config_file)) as app:
+        (run,) = app.ledger.runs()
+        now: datetime = app.runtime.clock() + after
+        return why_late(app, app.runtime.jobs["job"], "shop", replace(run, succeeded_at=now), now)
+
+
+@pytest.mark.parametrize("what", ["held", "refused", "a new secret that is held"])
+def test_what_does_not_arrive_misses_it(job: Lab, bao: Bao, what: str) -> None:
+    if what != "refused":
+        job.config["rules"] = [HOLD]
+    else:
+        job.wix.fault("500", "PATCH", times=1000)
+    bao.put("app/y" if "new" in what else "app/x", v="2")
+    job.run("sync")
+    assert told(job, timedelta(minutes=59)) == ""
+    assert "1 of its secrets has waited for longer" in told(job, timedelta(minutes=61))
+
+
+@pytest.mark.parametrize("what", ["denied", "frozen", "rolled back", "paused", "its window is shut", "nothing is new"])
+def test_what_nobody_wants_sent_misses_nothing(job: Lab, bao: Bao, what: str) -> None:
+    if what == "rolled back":
+        bao.put("app/x", v="2")
+        assert job.run("sync").code == 0
+        assert job.run("rollback", "x", "--reason", "leaked", "--until", "9d").code == 0
+    if what == "denied":
+        job.config["rules"] = [{**HOLD, "then": "deny"}]
+    if what == "frozen":
+        assert job.run("state", "freeze", "x", "--until", "9d", "--reason", "x").code == 0
+    if what == "its window is shut":
+        job.config["jobs"]["job"]["windows"] = {"allow": closed()}
+    if what == "paused":
+        job.config["rules"] = [HOLD]
+        bao.put("app/x", v="2")
+        job.run("sync")
+        assert job.run("pause", "job", "--reason", "x").code == 0
+    if what != "nothing is new":
+        bao.put("app/x", v="3")
+    job.run("sync")
+    assert told(job, timedelta(minutes=90)) == ""
+
+
+def test_a_job_that_could_not_look_misses_it(job: Lab) -> None:
+    with App(load(job.config_file)) as app:
+        (run,) = app.ledger.runs()
+        now = app.runtime.clock()
+        words = [why_late(app, app.runtime.jobs["job"], "shop", run, now + timedelta(minutes=m)) for m in (59, 61)]
+    assert words == ["", "its last good cycle is older"]
