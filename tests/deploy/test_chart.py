@@ -173,6 +173,8 @@ def test_modes() -> None:
     assert not [one for one in cronjob if one["kind"] in {"Deployment", "Service"}]
     assert of_kind(cronjob, "PersistentVolumeClaim") == of_kind(daemon, "PersistentVolumeClaim"), "one ledger"
     assert of_kind(objects("postgres"), "Deployment")["spec"]["strategy"] == {"type": "RollingUpdate"}
+    assert of_kind(objects("postgres"), "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    assert not [one for one in daemon if one["kind"] == "PodDisruptionBudget"], "one daemon may be moved at any time"
     assert not [
         one for one in objects("daemon") if one["kind"] in {"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"}
     ]
@@ -211,6 +213,19 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a reference without a name": (change("daemon", "credentials", [{"name": "wix"}]), "secretName"),
     "a port that is none": (change("daemon", "server.port", 80), "port"),
+    "alerts where nothing is scraped": (change("cronjob", "prometheusRule", {"enabled": True}), "have no metrics"),
+    "alerts without a server": (
+        change("monitoring", "server", {"enabled": False}),
+        "have no metrics",
+    ),
+    "a scrape without the token that is asked for": (
+        change("monitoring", "server", {"metrics": "token"}),
+        "serviceMonitor.authorization",
+    ),
+    "a server's token that nothing mounts": (
+        change("daemon", "config.targets.shop.auth.api_key", {"file": "/run/secrets/server/token"}),
+        "nothing mounts",
+    ),
     "an account that nobody names": (change("daemon", "serviceAccount", {"create": False}), "serviceAccount.name"),
 }
 
@@ -220,6 +235,14 @@ def test_bad_values_are_refused_with_a_message(what: str) -> None:
     values, message = REFUSALS[what]
     with pytest.raises(helm.HelmError, match=f"(?s).*({message})"):
         render(values)
+
+
+def test_a_file_may_come_by_a_mount_of_its_own() -> None:
+    """A CSI driver, or an agent's volume."""
+    values = change("daemon", "volumeMounts", [{"name": "csi", "mountPath": "/run/secrets/csi", "readOnly": True}])
+    values["config"]["targets"]["shop"]["auth"]["api_key"] = {"file": "/run/secrets/csi/api-key"}
+    values["volumes"] = [{"name": "csi", "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": True}}]
+    assert of_kind(render(values), "Deployment")
 
 
 def test_the_defaults_ask_for_a_configuration() -> None:

@@ -83,9 +83,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- $names := list -}}
 {{- range .Values.credentials }}{{ $names = append $names .name }}{{ end -}}
+{{- /* What a CSI driver or an agent puts there has a mount of its own. */ -}}
+{{- range .Values.volumeMounts }}{{ $names = append $names (.mountPath | trimPrefix "/run/secrets/" | splitList "/" | first) }}{{ end -}}
 {{- range regexFindAll `"file":"/run/secrets/[^/"]+/` $text -1 -}}
 {{- $name := . | trimPrefix `"file":"/run/secrets/` | trimSuffix "/" -}}
-{{- if not (or (has $name $names) (eq $name "tokens") (eq $name "server")) -}}
+{{- if not (or (has $name $names) (eq $name "tokens") (and (eq $name "server") $.Values.server.token.secretName)) -}}
 {{- fail (printf "config reads /run/secrets/%s, which nothing mounts; fix: credentials: [{name: %s, secretName: …}]" $name $name) -}}
 {{- end -}}
 {{- end -}}
@@ -210,7 +212,7 @@ containers:
     startupProbe:
       httpGet: {path: /livez, port: http}
       periodSeconds: 2
-      failureThreshold: 30
+      failureThreshold: {{ div $.Values.server.startupSeconds 2 }}
     livenessProbe:
       httpGet: {path: /livez, port: http}
       periodSeconds: 20
