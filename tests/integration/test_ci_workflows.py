@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -80,3 +81,20 @@ def test_a_change_is_planned_reviewed_and_applied(shop: Lab, bao: Bao, kind: str
 def test_a_configuration_that_cannot_be_used_stops_it(shop: Lab, kind: str) -> None:
     (shop.folder / "syncd.yaml").write_text("owner: x\n")
     assert execute(shop, steps(kind, "plan")[0]).returncode == 3
+
+
+@pytest.mark.parametrize("kind", ["github", "gitlab"])
+def test_what_is_installed_is_named_with_its_digest_and_no_index_chooses_it(kind: str) -> None:
+    """Whoever has a bare name at an index would get the credentials of the step."""
+    text = (CI / ("github-actions.yaml" if kind == "github" else "gitlab-ci.yaml")).read_text()
+    installs = [line for line in text.splitlines() if " install " in line]
+    assert installs and all("@ $SYNCD_WHEEL" in line for line in installs) and "#sha256=" in text
+
+
+def test_every_job_of_github_is_given_what_the_first_configuration_asks_for() -> None:
+    from syncd.cli import first_configuration
+
+    asked = set(re.findall(r"env: ([A-Z_]+)\}", Path(first_configuration.__file__).read_text()))
+    for job in yaml.safe_load((CI / "github-actions.yaml").read_text())["jobs"].values():
+        assert {"VAULT_TOKEN", "WIX_API_KEY"} <= asked & job["env"].keys()
+        assert all(value == f"${{{{ secrets.{name} }}}}" for name, value in job["env"].items())

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -86,12 +87,22 @@ def _default(field: FieldInfo) -> str:
 def _yaml(value: Any) -> str:
     """A value as it is written in the file, on one line."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_yaml(inner)}" for key, inner in value.items()) + "}"
+        return "{" + ", ".join(f"{_yaml(key)}: {_yaml(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_yaml, value)) + "]"
-    if isinstance(value, str):
-        return value if value and not set(value) & set("*{}#:,|%") - {":", "%"} else json.dumps(value)
-    return json.dumps(value)
+    # What YAML reads otherwise without quotes is written with them.
+    return value if isinstance(value, str) and is_plain(value) else json.dumps(value)
+
+
+def is_plain(text: str) -> bool:
+    """Does YAML read the text as it is, also within a list and as a key?"""
+    try:
+        return bool(
+            yaml.load(f"{{k: [{text}]}}", yaml.BaseLoader) == {"k": [text]}
+            and yaml.load(f"{{{text}: v}}", yaml.BaseLoader) == {text: "v"}
+        )
+    except yaml.YAMLError:
+        return False
 
 
 def _cell(text: str) -> str:
