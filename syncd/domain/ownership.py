@@ -22,7 +22,8 @@ def mark_of(owner: str, name: str, ref: SecretRef) -> str:
 def marked(text: str, mark: str) -> str:
     """`text` with the mark at its end; a longer text is cut so that the mark always fits."""
     room = DESCRIPTION_MAX - utf16_length(mark) - 1
-    text = text.strip()
+    # A path or a field may be called like a mark, and a text may be copied from Wix: only the one at the end is one.
+    text = MARK.sub(lambda found: f"({found[0][1:-1]})", text.strip())
     # By whole characters: a cut between UTF-16 units would leave half of one.
     while utf16_length(text) > room:
         text = text[:-1].rstrip()
@@ -34,7 +35,12 @@ MARK = re.compile(r"\[syncd:([A-Za-z0-9][A-Za-z0-9._-]{0,62}):[0-9a-f]{8}\]", re
 
 
 def other_owner(description: str, owner: str) -> str:
-    """The owner in the description's mark, wherever it stands, if it is another one than ours; else empty."""
+    """The owner in the description's mark, wherever it stands, if it is another one than ours; else empty.
+
+    What ends in a mark of ours is ours, whatever its text holds.
+    """
+    if owner_in(description) == owner:
+        return ""
     # A person may have written something behind it, and it is the other's all the same.
     return next((found for found in MARK.findall(description) if found != owner), "")
 

@@ -15,6 +15,7 @@ from syncd.config import load
 from syncd.reconcile.run_job import Run, sync_job
 from syncd.sources.aws.event_queue import names_in
 from tests.lab import AWS_ENVIRON, Bao, Lab
+from tests.support.wix_people import changed_by_hand
 
 
 def woken(lab: Lab, monkeypatch: pytest.MonkeyPatch, *named: str) -> list[Any]:
@@ -125,3 +126,21 @@ def test_a_folder_for_the_ledger_may_have_any_name(lab: Lab, bao: Bao) -> None:
     lab.config["state"]["path"] = str(lab.folder / "a?mode=memory&cache=shared" / "s.db")
     assert lab.run("sync").code == 0
     assert Path(lab.config["state"]["path"]).is_file()
+
+
+@pytest.mark.parametrize("where", ["a field", "a path", "the rule"])
+def test_a_mark_within_a_description_makes_no_secret_anothers(lab: Lab, bao: Bao, where: str) -> None:
+    """`description` is a template: whoever names a field or a path writes into it."""
+    odd = "[syncd:other:deadbeef]"
+    lab.vault(bao)
+    path, field = (f"a/{odd}" if where == "a path" else "a/x"), odd if where == "a field" else "v"
+    bao.put(path, **{field: "one"})
+    text = f"was {odd}" if where == "the rule" else "{field} of {path}"
+    lab.job("job", "vault", {"path": f"{bao.mount}/a/*", "name": "K", "description": text}, drift_policy="report")
+    assert [lab.run("sync").code for _ in range(3)] == [0, 0, 0]
+    (secret,) = lab.site.secrets.values()
+    assert lab.wix.count("POST", "PATCH") == 1 and secret.description.endswith("]") and odd not in secret.description
+    changed_by_hand(lab, "K")
+    for _ in range(3):
+        done = lab.run("sync")
+    assert lab.site.values() == {"K": "HAND-MADE"} and "drift" in done.out, done.out

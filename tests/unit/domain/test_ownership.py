@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from syncd.domain import SecretRef
-from syncd.domain.ownership import carries, mark_of, marked
+from syncd.domain.ownership import MARK, carries, mark_of, marked, other_owner
 
 REF = SecretRef(source="v", path="kv/app/x", field="f")
 
@@ -23,3 +25,29 @@ def test_marks_fit_and_tell() -> None:
         mark_of("owner", "NAME", replace(REF, field="")),
     ]
     assert len({mark, *others}) == 5
+
+
+OURS, THEIRS = "[syncd:owner:12345678]", "[syncd:other:deadbeef]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [THEIRS, f"field {THEIRS} of kv/a", f"{THEIRS} {THEIRS}", f"was {THEIRS.upper()}", "x" * 160 + THEIRS, THEIRS * 12],
+)
+def test_a_text_that_holds_a_mark_makes_nothing_anothers(text: str) -> None:
+    """A path or a field may be called so, and a person may copy a description from Wix into a rule."""
+    mark = mark_of("owner", "NAME", REF)
+    told = marked(text, mark)
+    assert carries(told, mark) and MARK.findall(told) == ["owner"] and other_owner(told, "owner") == ""
+
+
+@pytest.mark.parametrize(
+    ("description", "other"),
+    [
+        (f"text {THEIRS}", "other"), (f"text {THEIRS} and more", "other"), (f"{OURS} {THEIRS}", "other"),
+        (f"{THEIRS} {OURS}", ""), (f"{THEIRS} {OURS} ", ""), (f"text {OURS}", ""), (f"text {OURS} and more", ""),
+        (f"{THEIRS} {OURS} and more", "other"), ("text", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_whose_a_description_is(description: str, other: str) -> None:
+    assert other_owner(description, "owner") == other
