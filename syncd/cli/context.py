@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from syncd.telemetry.events import Events
 
 
+ANOTHER_IN_FORCE = "it puts back what this command changes otherwise than its file says: give both the same file"
+
+
 @dataclass(kw_only=True)
 class Context:
     """The options before the command."""
@@ -92,6 +95,8 @@ class Context:
                 Notifier(app)
             # Last: a configuration that a part above refused was never in force.
             app.note_in_force()
+            if daemons := app.ledger.configurations.another_in_force(app.config_digest):
+                logger().warning("config.another_in_force", daemon=daemons.by, hint=ANOTHER_IN_FORCE)
         return app
 
 

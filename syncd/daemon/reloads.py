@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from syncd.bootstrap.app import App
+from syncd.bootstrap.process import holder
 from syncd.config import load
 from syncd.config.settings import Server
 from syncd.daemon.app_builder import AppBuilder
@@ -138,6 +139,8 @@ class Reloads:
         app, by = generation.app, Actor("system", "syncd", "syncd run")
         CAUSE.set(Cause(actor=by, config=app.config_digest, commit=generation.commit))
         app.note_in_force()
+        # From here on a daemon with an older one sends nothing: they would undo each other's work in turn.
+        app.ledger.configurations.load(app.config_digest, holder())
 
     def _note_refused(self, refused: SyncdError) -> None:
         with suppress(SyncdError):  # it is in the log as well

@@ -23,6 +23,7 @@ from syncd.errors import ConfigError, LedgerBusy, LedgerError, SyncdError
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
 from syncd.ledger.audit_trail import AuditTrail
+from syncd.ledger.configurations import Configurations
 from syncd.ledger.damage import damaged_table
 from syncd.ledger.decisions import Decisions
 from syncd.ledger.engine import identity_of
@@ -63,6 +64,7 @@ class Ledger(PastQueries):
         self.before_intents: Callable[[], None] = lambda: None
         """Asked before the line of an intent is written. Raises `LedgerError` where nothing may be sent."""
         self.audit = AuditTrail(self.reading, self.writing, place, clock)
+        self.configurations = Configurations(self.reading, self.writing, clock)
         self.decisions = Decisions(self.reading, self.writing, clock)
         self.sessions = Sessions(self.reading, self.writing, clock)
         migrate(engine, place, path)
@@ -173,6 +175,8 @@ class Ledger(PastQueries):
                     f"ledger {self.place} belongs to owner {self.meta('owner')} now; this process is {self._owner}",
                     hint="it was renamed meanwhile: write the new owner into the configuration, and reload or restart",
                 )
+            if got:
+                self.configurations.see_that_mine_is_in_force()
             if not got:
                 raise LedgerBusy(
                     f"site {site} is being worked on by {self._holder(site)}",

@@ -1,0 +1,90 @@
+"""One configuration for all daemons of a ledger: of several that live, the one that was loaded last counts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+
+from syncd.domain.ports import Clock
+from syncd.domain.untrusted import instant, mapping, parsed, text
+from syncd.errors import ConfigError
+from syncd.ledger import schema as tables
+from syncd.ledger.audit_trail import Door
+from syncd.ledger.statements import upsert
+
+KEY = "daemon_configuration"
+ALIVE = timedelta(minutes=10)
+"""After so long without a cycle a daemon counts as gone, and its configuration with it."""
+REFRESH = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A configuration that a daemon works with."""
+
+    digest: str
+    since: datetime
+    """When it was loaded."""
+    by: str
+    """Which process, in words."""
+    seen: datetime
+    """When it worked last."""
+
+    def lives(self, now: datetime) -> bool:
+        """Did its daemon work of late? A time that is ahead of this clock tells nothing."""
+        return -REFRESH <= now - self.seen < ALIVE
+
+
+class Configurations:
+    """What the daemons of a ledger have loaded."""
+
+    def __init__(self, reading: Door, writing: Door, clock: Clock) -> None:
+        self._reading, self._writing, self._clock = reading, writing, clock
+        self._mine: Loaded | None = None
+
+    def load(self, digest: str, by: str) -> None:
+        """Say that this daemon works with a configuration from now on. Raises `LedgerError`."""
+        now = self._clock()
+        self._mine = Loaded(digest=digest, since=now, by=by, seen=now)
+        self._store(self._mine)
+
+    def see_that_mine_is_in_force(self) -> None:
+        """Asked before a daemon works on a site. Raises `ConfigError` where another one has loaded a newer one."""
+        if self._mine is None:
+            return
+        now, stored = self._clock(), self.of_daemons()
+        if stored is not None and stored.digest != self._mine.digest:
+            if stored.since > self._mine.since and stored.lives(now):
+                raise ConfigError(
+                    f"another daemon on this ledger loaded a newer configuration at {stored.since:%H:%M:%S} UTC"
+                    f" ({stored.by}); this one sends nothing meanwhile",
+                    hint="give both the same file, or stop one of them",
+                )
+            stored = None
+        if stored is None or now - stored.seen > REFRESH or not stored.lives(now):
+            self._store(replace(self._mine, seen=now))
+
+    def of_daemons(self) -> Loaded | None:
+        """What the daemon that loaded last works with; None where none ever did, or what is kept cannot be read."""
+        with self._reading() as connection:
+            kept = connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == KEY)).scalar()
+        fields = mapping(parsed(str(kept or "").encode()))
+        since, seen = instant(text(fields.get("since"))), instant(text(fields.get("seen")))
+        if since is None or seen is None:
+            return None
+        return Loaded(digest=text(fields.get("digest")), since=since, by=text(fields.get("by")), seen=seen)
+
+    def another_in_force(self, digest: str) -> Loaded | None:
+        """What a daemon that lives works with, if it is another configuration than this; else None."""
+        stored = self.of_daemons()
+        is_another = stored is not None and stored.digest != digest and stored.lives(self._clock())
+        return stored if is_another else None
+
+    def _store(self, loaded: Loaded) -> None:
+        times = {"since": loaded.since.isoformat(), "seen": loaded.seen.isoformat()}
+        kept = {"digest": loaded.digest, "by": loaded.by, **times}
+        with self._writing() as connection:
+            upsert(connection, tables.meta, [{"key": KEY, "value": json.dumps(kept)}])

@@ -1,0 +1,99 @@
+"""Of the daemons on one ledger the one that loaded its configuration last works, and no older one beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from syncd.errors import ConfigError
+from syncd.ledger.configurations import ALIVE, KEY
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.store import Ledger
+
+
+class Daemons:
+    """Two processes on one ledger, and one clock."""
+
+    def __init__(self, path: Path) -> None:
+        self.now = datetime(2026, 11, 29, 12, tzinfo=UTC)
+        self.one, self.two = (Ledger(sqlite_engine(path), str(path), path, lambda: self.now) for _ in range(2))
+
+    def later(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+
+@pytest.fixture
+def daemons(tmp_path: Path) -> Iterator[Daemons]:
+    with ExitStack() as stack:
+        both = Daemons(tmp_path / "state.db")
+        stack.callback(both.one.close)
+        stack.callback(both.two.close)
+        both.one.configurations.load("old", "the first")
+        both.later(seconds=30)
+        yield both
+
+
+def works(ledger: Ledger) -> bool:
+    try:
+        with ledger.lock("s", holder="tester", wait=timedelta(0)):
+            return True
+    except ConfigError as error:
+        assert "loaded a newer configuration" in error.message
+        return False
+
+
+def test_the_older_one_sends_nothing_while_the_newer_one_lives(daemons: Daemons) -> None:
+    daemons.two.configurations.load("new", "the second")
+    for _ in range(20):
+        assert not works(daemons.one) and works(daemons.two)
+        daemons.later(minutes=5)
+
+
+def test_the_same_configuration_is_for_all(daemons: Daemons) -> None:
+    daemons.two.configurations.load("old", "the second")
+    assert works(daemons.one) and works(daemons.two)
+
+
+def test_once_the_newer_one_is_gone_the_older_one_goes_on(daemons: Daemons) -> None:
+    daemons.two.configurations.load("new", "the second")
+    assert works(daemons.two) and not works(daemons.one)
+    daemons.later(seconds=ALIVE.total_seconds() + 1)
+    assert works(daemons.one)
+    assert works(daemons.two), "one that was only slow has the newer one all the same"
+    assert not works(daemons.one)
+
+
+def test_loading_it_again_is_what_counts(daemons: Daemons) -> None:
+    """A rollout that is undone: the old file is loaded anew."""
+    daemons.two.configurations.load("new", "the second")
+    daemons.later(seconds=1)
+    daemons.one.configurations.load("old", "the first")
+    assert works(daemons.one) and not works(daemons.two)
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_clock_that_jumps_stops_nobody_for_good(daemons: Daemons, hours: float) -> None:
+    daemons.two.configurations.load("new", "the second")
+    daemons.later(hours=hours)
+    assert works(daemons.two)
+    daemons.later(hours=-hours)
+    assert works(daemons.two)
+
+
+@pytest.mark.parametrize("kept", ["", "nonsense", "{}", "[1]", '{"digest": 3, "since": "x", "seen": null}'])
+def test_what_cannot_be_read_forbids_nothing(daemons: Daemons, kept: str) -> None:
+    daemons.two.set_meta(KEY, kept)
+    assert works(daemons.one)
+
+
+def test_a_command_is_told_and_not_stopped(daemons: Daemons) -> None:
+    assert works(daemons.two), "it is no daemon"
+    told = daemons.two.configurations.another_in_force("mine")
+    assert told is not None and told.by == "the first"
+    assert daemons.two.configurations.another_in_force("old") is None
+    daemons.later(seconds=ALIVE.total_seconds() + 1)
+    assert daemons.two.configurations.another_in_force("mine") is None
