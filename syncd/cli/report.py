@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from syncd.bootstrap.app import App
 
 FORMS = ("table", "json", "csv", "md", "html")
-PART_HELP = "Of --format csv: secrets, rules, duplicates, drift, unmanaged, exceptions, held, released, never_arrived."
+PART_HELP = "Of csv: secrets, rules, duplicates, drift, unmanaged, marked, exceptions, held, released, never_arrived."
 
 
 def add_to(app: typer.Typer) -> None:

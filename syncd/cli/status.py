@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 PROBE = "(probe)"
 """The job of scratch secrets."""
+NOTHING: Mapping[str, int] = {}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,6 +40,8 @@ def status(
     as_json: Json = False,
 ) -> int:
     """Show jobs, their last run, freshness, and what is failing."""
+    from syncd.report.parts import strays
+
     see_status(state)
     with context.obj.open(writable=False) as app:
         see_known(app, job, target)
@@ -58,7 +62,7 @@ def status(
         targets = {app.site_of(name): name for name in reversed(app.settings.targets)}
         if as_json:
             troubles = [{**problem_row(problem), "target": targets.get(problem.site)} for problem in problems]
-            show_json({"jobs": entries, "troubles": troubles})
+            show_json({"jobs": entries, "troubles": troubles, "strays": strays(app)})
             return 0
         headers = ["JOB", "TARGET", "RESULT", "LAST RUN", "LAST GOOD", "DUE", "SECRETS", "WHY"]
         show_table(headers, [_entry_row(entry, now) for entry in entries])
@@ -66,14 +70,31 @@ def status(
             show()
             headers = ["STATUS", "NAME", "JOB", "TARGET", "SINCE", "NEXT TRY", "WHY"]
             show_table(headers, list(_problem_rows(problems, targets, now)))
-        if (job, target) == (None, None) and state in {None, "rolled_back"}:
-            _show_rollbacks(app)
+        if state in {None, "rolled_back"}:
+            _show_rollbacks(app, job, target)
+        if (job, target, state) == (None, None, None):
+            _show_strays(strays(app))
     return 0
 
 
-def _show_rollbacks(app: App) -> None:
+def _show_strays(found: list[dict[str, Any]]) -> None:
+    if found:
+        named = names_in_words([f"{row['name']} on {row['target']}" for row in found])
+        show()
+        show(f"{len(found)} with our mark are at Wix and in no ledger, so no cycle looks at them: {named}")
+        show("  fix: let a rule give the name, and it is taken back; or delete it at Wix")
+
+
+def _show_rollbacks(app: App, job: str | None, target: str | None) -> None:
     """What a person took back, until when and why: nothing of it fails, and somebody has to end it."""
+    from syncd.reconcile.rollback_reach import reach_of
+
     rollbacks = app.ledger.decisions.rollbacks()
+    if job is not None or target is not None:
+        site = app.site_of(target) if target else None
+        rows = [row for row in app.ledger.records(site) if job in {None, row.job}]
+        here = reach_of(app.runtime, rows, rollbacks).by_path if rollbacks else {}
+        rollbacks = {key: rollback for key, rollback in rollbacks.items() if here.get(key)}
     if rollbacks:
         show()
     for (source, path), rollback in sorted(rollbacks.items())[:MOST_ROLLBACKS]:
@@ -91,7 +112,7 @@ LEFT_OVER = "no job sends these there any more"
 def _configured(app: App, now: datetime) -> Iterator[dict[str, Any]]:
     """Each configured job on each of its targets, with its last run."""
     runs = {(run.job, run.site): run for run in app.ledger.runs()}
-    held = _records_by_job(app)
+    held, never_arrived = _records_by_job(app), _never_arrived(app)
     for job in (app.runtime.jobs[name] for name in sorted(app.runtime.jobs)):
         for target in job.targets:
             site = app.runtime.site_of(target)
@@ -108,9 +129,17 @@ def _configured(app: App, now: datetime) -> Iterator[dict[str, Any]]:
                 "exit_code": run.exit_code if run else None,
                 "message": app.runtime.paused(job.name, target) or (run.message if run else ""),
                 "paused": bool(app.runtime.paused(job.name, target)),
-                "secrets": _tally(app, records),
+                "secrets": _tally(app, records, never_arrived.get((site, job.name), {}) if shows else {}),
                 "oldest_unsynced_at": _oldest(records),
             }
+
+
+def _never_arrived(app: App) -> dict[tuple[str, str], Counter[str]]:
+    """What is wanted and never came into the ledger, by site and job, and how many of each status."""
+    found: dict[tuple[str, str], Counter[str]] = {}
+    for (site, job, kind), count in app.ledger.problems_without_rows().items():
+        found.setdefault((site, job), Counter())[kind] += count
+    return found
 
 
 def _left_over(app: App) -> Iterator[dict[str, Any]]:
@@ -202,13 +231,13 @@ def _as_problem(problem: OpenProblem) -> Problem:
     )
 
 
-def _tally(app: App, records: list[Record]) -> dict[str, int]:
-    tally: dict[str, int] = {}
+def _tally(app: App, records: list[Record], never_arrived: Mapping[str, int] = NOTHING) -> dict[str, int]:
+    """`never_arrived`: how many more there are that the ledger has no row of, by status."""
+    tally = Counter(never_arrived)
     now, served = app.runtime.clock(), app.served
     for record in records:
         # By the one function of page, metric and command: they show the same number.
-        word = status_of_record(record, served, now)
-        tally[word] = tally.get(word, 0) + 1
+        tally[status_of_record(record, served, now)] += 1
     return dict(sorted(tally.items()))
 
 

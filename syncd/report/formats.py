@@ -66,8 +66,9 @@ def as_json(report: Report) -> dict[str, Any]:
     """All parts."""
     return {
         "as_of": report.as_of, "secrets": report.secrets, "rules": report.hits, "duplicates": report.duplicates,
-        "drift": report.drift, "unmanaged": report.unmanaged, "exceptions": report.exceptions, "held": report.held,
-        "released": report.released, "never_arrived": report.never_arrived,
+        "drift": report.drift, "unmanaged": report.unmanaged, "marked": report.marked,
+        "exceptions": report.exceptions, "held": report.held, "released": report.released,
+        "never_arrived": report.never_arrived,
     }  # fmt: skip
 
 

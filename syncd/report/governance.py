@@ -14,7 +14,7 @@ from syncd.domain import Record, version_label
 from syncd.domain.governance import GovernanceRule, Hit
 from syncd.domain.statuses import status_of_record
 from syncd.ledger.search import Search
-from syncd.report.parts import Chosen, drift_rows, exception_rows, hit_row, unmanaged_rows
+from syncd.report.parts import Chosen, drift_rows, exception_rows, hit_row, marked_rows, unmanaged_rows
 from syncd.report.rule_hits import hits_by_site, told_to
 
 SHOWN_HITS = 100
@@ -97,6 +97,7 @@ class Governance:
     as_of: datetime
     rules: list[Broken]
     unmanaged: Shown
+    marked: Shown
     orphans: Shown
     drift: Shown
     exceptions: Shown
@@ -125,9 +126,10 @@ def governance_now(app: App, chosen: Chosen) -> Governance:
         covering |= {id(hit.exemption) for hit in mine}
         for broken in rules:
             broken.add(mine)
-    unmanaged = Shown(SHOWN_ROWS)
+    unmanaged, marked = Shown(SHOWN_ROWS), Shown(SHOWN_ROWS)
     for site in app.served.jobs:
         unmanaged.add(unmanaged_rows(app, chosen, site))
+        marked.add(marked_rows(app, chosen, site))
     drift, exceptions = Shown(SHOWN_ROWS, _newest_first), Shown(SHOWN_ROWS, lambda row: row["until"])
     drift.add(drift_rows(app, chosen))
     exceptions.add(exception_rows(app, None if chosen.targets is None else covering))
@@ -135,6 +137,7 @@ def governance_now(app: App, chosen: Chosen) -> Governance:
         as_of=app.runtime.clock(),
         rules=rules,
         unmanaged=unmanaged,
+        marked=marked,
         orphans=_orphans(app, chosen),
         drift=drift,
         exceptions=exceptions,

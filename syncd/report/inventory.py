@@ -10,7 +10,7 @@ from typing import Any
 from syncd.bootstrap.app import App
 from syncd.domain import Record, version_label
 from syncd.domain.statuses import status_of_record
-from syncd.report.parts import Chosen, drift_rows, exception_rows, hit_row, unmanaged_rows
+from syncd.report.parts import Chosen, drift_rows, exception_rows, hit_row, marked_rows, unmanaged_rows
 from syncd.report.rule_hits import hits_now, told_to
 
 COLUMNS = (
@@ -31,6 +31,8 @@ class Report:
     duplicates: list[dict[str, Any]]
     drift: list[dict[str, Any]]
     unmanaged: list[dict[str, Any]]
+    marked: list[dict[str, Any]]
+    """What carries an owner's mark, and is in no row."""
     exceptions: list[dict[str, Any]]
     held: list[dict[str, Any]] = field(default_factory=list)
     released: list[dict[str, Any]] = field(default_factory=list)
@@ -45,6 +47,7 @@ class Report:
         yield "One value in two places", self.duplicates
         yield "Changed at Wix by others", self.drift
         yield "Managed by nobody", self.unmanaged
+        yield "With an owner's mark, and not in the ledger", self.marked
         yield "Exceptions", self.exceptions
         yield "Waiting for a release", self.held
         yield "Released and on its way", self.released
@@ -82,6 +85,7 @@ def report_now(app: App, chosen: Chosen) -> Report:
         duplicates=[row for row in rows if row["rule"] in twice],
         drift=list(drift_rows(app, chosen)),
         unmanaged=[row for site in app.served.jobs for row in unmanaged_rows(app, chosen, site)],
+        marked=[row for site in app.served.jobs for row in marked_rows(app, chosen, site)],
         exceptions=list(exception_rows(app, None if chosen.targets is None else {id(hit.exemption) for hit in hits})),
         held=[
             {"batch": item.batch, "action": item.action, "name": item.name, "target": item.target, "cause": item.cause,

@@ -58,6 +58,27 @@ def unmanaged_rows(app: App, chosen: Chosen, site: str) -> Iterator[dict[str, An
             yield {"name": item.name, "target": item.target, "site": item.site}
 
 
+def marked_rows(app: App, chosen: Chosen, site: str) -> Iterator[dict[str, Any]]:
+    """What a site listed last with an owner's mark, and that no row of the ledger holds.
+
+    What has our own was deleted and is there again (a site that was restored), or was forgotten: no cycle looks at it.
+    """
+    target, owner = app.first_target_on(site, ""), app.settings.owner
+    if not chosen.takes(app, target, site, ""):
+        return
+    for item in app.ledger.unheld(site):
+        # One that is on its way has its row, and no id yet.
+        if item.owner and app.ledger.record(site, item.name) is None:
+            whose = "ours, and in no ledger" if item.owner == owner else "another installation's"
+            yield {"name": item.name, "target": target, "site": site, "owner": item.owner, "what": whose}
+
+
+def strays(app: App) -> list[dict[str, Any]]:
+    """What carries our mark on a site of today, and is in no ledger."""
+    rows = (row for site in sorted(app.served.jobs) for row in marked_rows(app, Chosen(), site))
+    return [row for row in rows if row["owner"] == app.settings.owner]
+
+
 def drift_rows(app: App, chosen: Chosen) -> Iterator[dict[str, Any]]:
     """What others changed at Wix: found when, and when it ended or was undone."""
     asked = (

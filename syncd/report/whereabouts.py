@@ -13,6 +13,8 @@ from syncd.domain.naming import selects_path
 from syncd.domain.statuses import status_of_record
 from syncd.errors import ConfigError
 from syncd.ledger.audit_reading import Filter
+from syncd.report.grouping import names_in_words
+from syncd.report.parts import strays
 
 Known = Mapping[str, Mapping[tuple[str, str], PathState]]
 """What was last seen of the sources, by source, and by path and pin."""
@@ -96,7 +98,10 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
         if named:
             commands = ", ".join(f"syncd where {known}" for known in sorted(named))
             raise ConfigError(f"{path} is a name at Wix; a path is asked for", hint=f"ask for its source: {commands}")
-        raise ConfigError(f"no site has a secret from {path}, and none failed to get one", hint=hint)
+        # A mark tells no path: what the ledger lost may be from there.
+        lost = [row["name"] for row in strays(app)]
+        beside = f"; {len(lost)} with our mark are in no ledger: {names_in_words(lost)}" if lost else ""
+        raise ConfigError(f"no site has a secret from {path}, and none failed to get one{beside}", hint=hint)
     return sorted(found, key=lambda row: (row["target"], row["name"]))
 
 

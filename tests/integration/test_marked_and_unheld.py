@@ -1,0 +1,67 @@
+"""What carries our mark at Wix and is in no ledger: no cycle looks at it, so it is told wherever one looks for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from syncd.sandbox.wix_site import Site
+from tests.lab import Bao, Lab
+from tests.support.policies import DELETING
+
+
+@pytest.fixture
+def job(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    for name in ("x", "y", "z"):
+        bao.put(f"app/{name}", v=name)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"}, **DELETING)
+    assert lab.run("sync").code == 0
+    return lab
+
+
+@pytest.mark.parametrize("how", ["a deletion that did nothing", "a restored site", "forgotten"])
+def test_it_is_told(job: Lab, bao: Bao, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = dict(job.site.secrets)
+    with monkeypatch.context() as patch:
+        if "nothing" in how:
+            patch.setattr(Site, "delete", lambda _self, _id: {})
+        if how == "forgotten":
+            job.config["jobs"]["job"]["secrets"][0]["exclude"] = [f"{bao.mount}/app/x"]
+            assert job.run("state", "forget", "x", "--reason", "x").code == 0
+        else:
+            bao.remove("app/x")
+            for _ in range(3):
+                assert job.run("sync").code == 0
+    if "restored" in how:
+        job.site.secrets.update({key: replace(secret) for key, secret in before.items() if secret.name == "x"})
+    assert job.run("sync").code == 0
+    assert "x" in job.site.values() and "x" not in job.statuses()
+    assert "1 with our mark are at Wix and in no ledger" in job.run("status").out
+    assert [row["name"] for row in job.run("status", "--json").json["strays"]] == ["x"]
+    (row,) = job.run("report", "--format", "json").json["marked"]
+    assert (row["name"], row["what"]) == ("x", "ours, and in no ledger")
+    where = job.run("where", f"{bao.mount}/app/x")
+    assert where.code == 3 and "1 with our mark are in no ledger: x" in where.err, where.err
+
+
+def test_another_installations_is_known_by_name(job: Lab) -> None:
+    job.site.create({"name": "THEIRS", "value": "1", "description": "[syncd:rival:12345678]"})
+    assert job.run("sync").code == 0
+    (row,) = job.run("report", "--format", "json").json["marked"]
+    assert (row["name"], row["owner"], row["what"]) == ("THEIRS", "rival", "another installation's")
+    assert "no ledger" not in job.run("status").out
+
+
+def test_status_counts_what_never_arrived_and_tells_a_rollback_of_its_job(job: Lab, bao: Bao) -> None:
+    job.config["rules"] = [{"id": "no-new", "name": "w", "then": "deny"}]
+    bao.put("app/w", v="1")
+    job.run("sync")
+    (entry,) = job.run("status", "--json").json["jobs"]
+    assert entry["secrets"] == {"denied": 1, "synced": 3}
+    assert "job" in job.run("status", "--status", "denied").out.partition("STATUS")[0]
+    bao.put("app/x", v="leaked")
+    job.run("sync")
+    assert job.run("rollback", "x", "--reason", "leaked").code == 0
+    assert "--end" in job.run("status", "--job", "job").out and "--end" in job.run("status", "--target", "shop").out
