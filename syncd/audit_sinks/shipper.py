@@ -11,7 +11,7 @@ from syncd.audit_sinks.sinks import FileSink, HttpSink, Sink, SinkError, StdoutS
 from syncd.bootstrap.app import App
 from syncd.bootstrap.process import holder
 from syncd.config.audit import Audit
-from syncd.errors import LedgerBusy, LedgerError
+from syncd.errors import ConfigError, LedgerBusy, LedgerError
 from syncd.telemetry.logs import logger
 
 BATCH = 500
@@ -42,8 +42,10 @@ class Shipper:
         try:
             # Sent first: where there is a sink, only what it has got may be removed.
             self._send_all()
-            self._app.ledger.audit.prune(self._audit.keep, self._audit.sink)
-        except (SinkError, LedgerError) as error:
+            # How long lines are kept, and which sink has to have them, is for the daemon's configuration to say.
+            if self._app.ledger.configurations.another_in_force(self._app.config_digest) is None:
+                self._app.ledger.audit.prune(self._audit.keep, self._audit.sink)
+        except (SinkError, LedgerError, ConfigError) as error:
             logger().warning("audit.unshipped", error=error.message, hint=error.hint, lines=self.backlog())
 
     def backlog(self) -> int:

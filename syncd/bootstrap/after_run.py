@@ -33,6 +33,10 @@ class AfterRun:
                 self._thread = threading.Thread(target=self._work, name="after runs", daemon=True)
                 self._thread.start()
 
+    def drop(self) -> None:
+        """Do none of them: what they belong to was never in force."""
+        self._steps.clear()
+
     def end(self) -> None:
         """Do the steps a last time, unless one of them is stuck."""
         self._wanted.set()

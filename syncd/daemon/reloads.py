@@ -106,6 +106,8 @@ class Reloads:
             generation = Generation(fresh, schedule, commit, current.pending.for_another_configuration())
             queues = self._listeners.queues_of(fresh)
         except BaseException:
+            # Nothing is shipped, removed or told by a file that was refused.
+            fresh.after_run.drop()
             fresh.close()
             raise
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, and_, delete, insert, select, type_coerce
 
-from syncd.domain.audit import CAUSE, Cause, Entry
+from syncd.domain.audit import CAUSE, CONTROL, Cause, Entry
 from syncd.domain.audit_chain import FIRST, Break, ChainCheck, chained, columns_of
 from syncd.domain.ports import AuditBatch
 from syncd.domain.untrusted import mapping, parsed
@@ -159,7 +159,8 @@ def verify(
     for row in connection.execute(query).mappings():
         count += 1
         stream, seq = row["stream"], row["seq"]
-        if row["event"] == "audit.pruned":
+        # Told in the control stream alone; a line of that name in any other vouches for nothing.
+        if row["event"] == "audit.pruned" and stream == CONTROL:
             # One of before checkpoints were told has none, and vouches for all.
             told = _checkpoints_told(row["line"])
         if visit is not None:
@@ -173,9 +174,11 @@ def verify(
             found[stream] = broken
         elif known != {row["hash"]}:
             found[stream] = Break(stream, seq, "differs from the hash that was seen before")
-    for stream, (seq, digest) in start.items():
-        if stream not in found and told is not None and told.get(stream) != [seq, digest]:
-            found[stream] = Break(stream, seq, "and all before it were removed, and no audit.pruned line tells of it")
+    for stream in start.keys() - found.keys():
+        # What is removed by age leaves the head.
+        is_left = stream in checks or stream not in before
+        if broken := _of_checkpoint(stream, start[stream], told, expected.get(stream, {}), is_left=is_left):
+            found[stream] = broken
     # Asked again: a line that came while this one looked is no alarm.
     after = heads(connection)
     for stream in sorted({*before, *checks, *expected} - found.keys()):
@@ -185,3 +188,25 @@ def verify(
         elif last > after.get(stream, (0, FIRST))[0]:
             found[stream] = Break(stream, last, "comes after the head of its stream")
     return sorted(found.values(), key=lambda broken: broken.stream), count
+
+
+def _of_checkpoint(
+    stream: str,
+    checkpoint: tuple[int, str],
+    told: Mapping[str, object] | None,
+    expected: Mapping[int, str],
+    *,
+    is_left: bool,
+) -> Break | None:
+    """What is wrong with the place where a stream that was pruned begins.
+
+    `told`: the checkpoints that the last pruning told of; None: it told none. `is_left`: has the stream any line?
+    """
+    seq, digest = checkpoint
+    if expected.get(seq, digest) != digest:
+        return Break(stream, seq, "differs from the hash that was seen before")
+    if not is_left:
+        return Break(stream, seq, "and all before it were removed, with the head of the stream")
+    if told is not None and told.get(stream) != [seq, digest]:
+        return Break(stream, seq, "and all before it were removed, and no audit.pruned line tells of it")
+    return None

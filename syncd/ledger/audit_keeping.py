@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select
+from sqlalchemy import Connection, Select, and_, delete, func, or_, select
 
 from syncd.domain.audit import CONTROL, Entry
 from syncd.domain.recency import happened_within
+from syncd.domain.untrusted import mapping, parsed
 from syncd.ledger import schema as tables
 from syncd.ledger.audit import append, heads
 from syncd.ledger.statements import upsert
@@ -54,8 +56,11 @@ def is_unshipped_before(connection: Connection, sink: str, moment: datetime) -> 
 
 def mark_shipped(connection: Connection, sink: str, last: Mapping[str, int]) -> None:
     """A sink has the lines up to these."""
-    rows = [{"sink": sink, "stream": stream, "seq": seq} for stream, seq in last.items()]
-    upsert(connection, tables.audit_shipped, rows)
+    table = tables.audit_shipped
+    known = {row.stream: row.seq for row in connection.execute(select(table).where(table.c.sink == sink))}
+    # Forward alone: a process that lost its turn may come back late.
+    ahead = ((stream, seq) for stream, seq in sorted(last.items()) if seq > known.get(stream, 0))
+    upsert(connection, table, [{"sink": sink, "stream": stream, "seq": seq} for stream, seq in ahead])
 
 
 def rename_cursors(connection: Connection, former: str, now: str) -> None:
@@ -82,15 +87,26 @@ def prune(connection: Connection, keep: timedelta, sink: str | None, now: dateti
     until = min(now - keep, max(oldest, row.until if row else oldest) + AT_ONCE)
     if until <= oldest:
         return 0
+    configured = _last_configuration(connection)
     removed = sum(_prune_stream(connection, stream, until, sink) for stream in heads(connection))
-    connection.execute(delete(pruned))
-    connection.execute(insert(pruned).values(id=1, at=now, until=until))
+    upsert(connection, pruned, [{"id": 1, "at": now, "until": until}])
+    # What is in force stays in the trail, however long ago it was loaded: it says who may do what.
+    if configured is not None and _last_configuration(connection) is None:
+        append(connection, CONTROL, [Entry(event="config.loaded", detail=configured)], now)
     if removed:
         # All of them: an earlier line that told of one may be among those removed.
         checkpoints = {row.stream: [row.seq, row.hash] for row in connection.execute(select(tables.audit_checkpoints))}
         detail = {"lines": removed, "until": f"{until:%Y-%m-%dT%H:%M:%SZ}", "checkpoints": checkpoints}
         append(connection, CONTROL, [Entry(event="audit.pruned", detail=detail)], now)
     return removed
+
+
+def _last_configuration(connection: Connection) -> dict[str, Any] | None:
+    """What the last line of a configuration said; None where there is no such line."""
+    c = tables.audit.c
+    found = select(c.line).where(and_(c.stream == CONTROL, c.event == "config.loaded")).order_by(c.seq.desc()).limit(1)
+    line = connection.execute(found).scalar()
+    return None if line is None else mapping(mapping(parsed(str(line).encode())).get("detail"))
 
 
 def _prune_stream(connection: Connection, stream: str, until: datetime, sink: str | None) -> int:

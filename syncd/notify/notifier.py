@@ -7,11 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NamedTuple
 
 from syncd.bootstrap.app import App
+from syncd.bootstrap.process import holder
 from syncd.config.notify import Notify
-from syncd.errors import FAILED, ConfigError, SyncdError
+from syncd.errors import FAILED, ConfigError, LedgerBusy, SyncdError
 from syncd.telemetry.logs import logger
 
 KINDS = {"conflict": "conflict", "held": "held", "denied": "denied", "failed": "failed", "quarantined": "failed"}
@@ -76,11 +78,16 @@ class Notifier:
 
     def tell(self) -> None:
         """Send what began and what ended. What cannot be sent is logged, counted, and tried again in the next run."""
+        ledger = self._app.ledger
         try:
-            said, open_now = self._app.ledger.told_causes(), set(self._open())
-            # What others were told is not forgotten: they may be receivers of a process with another configuration.
-            for receiver in map(_Receiver, self._app.settings.notify):
-                self._tell_one(receiver, said, open_now)
+            # One at a time: two processes would both find that nobody was told yet.
+            with ledger.lock("(notify)", holder=holder(), wait=timedelta(0)):
+                said, open_now = ledger.told_causes(), set(self._open())
+                # What others were told is not forgotten: they may be receivers of a process with another configuration.
+                for receiver in map(_Receiver, self._app.settings.notify):
+                    self._tell_one(receiver, said, open_now)
+        except LedgerBusy:
+            return  # another process tells; what is new to it as well comes after the next run
         except SyncdError as error:
             logger().warning("notify.failed", error=error.message, hint=error.hint)
 

@@ -59,6 +59,10 @@ def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> N
     out.write(json.dumps(rest, default=str, ensure_ascii=False)[1:] + "\n")
 
 
+LATEST = 100
+"""Configurations before a period that are looked through for the daemon's last one."""
+
+
 def _microseconds(at: datetime) -> int:
     return (at - EPOCH) // timedelta(microseconds=1)
 
@@ -82,9 +86,12 @@ def _begins_after(app: App, since: datetime, until: datetime, *, rebuilt: int) -
 def _in_force_at(app: App, since: datetime) -> list[dict[str, Any]]:
     """What the last configuration that was loaded before the period said of who may do what."""
     before = Population()
-    for line in app.ledger.audit.lines(Filter(event="config.loaded", until=since), most=1):
+    for line in app.ledger.audit.lines(Filter(event="config.loaded", until=since), most=LATEST):
         before.take_configuration(line)
-    return before.configurations
+    loaded = before.configurations
+    # A daemon's goes before a command's: only a daemon serves tokens.
+    served = [item for item in loaded if item["via"] == "syncd run"]
+    return (served or loaded)[-1:]
 
 
 def _pruned_since(app: App, since: datetime) -> list[dict[str, Any]]:

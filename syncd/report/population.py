@@ -91,9 +91,11 @@ class Population:
         """One more configuration that was loaded, with what it says of who may do what."""
         # A damaged line is named by the chain's break; the rest of the period is told all the same.
         detail = mapping(line.get("detail"))
+        # Only a daemon serves tokens; a command that loads another file says nothing of who could use them.
+        via = mapping(line.get("actor")).get("via")
         who = {key: detail.get(key, {}) for key in ("tokens", "only", "proxy")}
         self.configurations.append(
-            {"at": line.get("at"), "digest": detail.get("digest"), "commit": line.get("commit"), **who}
+            {"at": line.get("at"), "digest": detail.get("digest"), "commit": line.get("commit"), "via": via, **who}
         )
 
 

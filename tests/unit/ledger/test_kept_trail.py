@@ -1,0 +1,101 @@
+"""What is removed of the trail by age, and what a removal that is none leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from syncd.domain.audit import CONTROL, Entry
+from syncd.domain.ports import AuditBatch
+from syncd.ledger import audit as trail
+from syncd.ledger.audit_reading import Filter
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.store import Ledger
+
+RIGHTS = {"tokens": {"alice": ["release"]}}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
+    path = tmp_path / "state.db"
+    made = Ledger(sqlite_engine(path), str(path), path, clock)
+    with made.lock("s", holder="h", wait=timedelta(0)) as journal:
+        for number in range(10):
+            journal.write(audit=AuditBatch(notes=(Entry(event="drift.found", name=f"N{number}", site="s"),)))
+    yield made
+    made.close()
+
+
+def heads_of(ledger: Ledger) -> dict[str, dict[int, str]]:
+    return {stream: {seq: digest} for stream, (seq, digest) in ledger.audit.heads().items()}
+
+
+def forged(ledger: Ledger, clock: Clock, *, keep: int, pruned_in: str = CONTROL, checkpoints: Any = None) -> None:
+    """Remove the lines of `s` up to one, with a checkpoint of one's own and a line that tells of it."""
+    told = {"s": [keep, "f00"]} if checkpoints is None else checkpoints
+    with ledger.writing() as connection:
+        connection.execute(text("delete from syncd_audit where stream = 's' and seq <= :seq"), {"seq": keep})
+        row = {"seq": keep}
+        connection.execute(text("insert into syncd_audit_checkpoints values ('s', :seq, 'f00')"), row)
+        entry = Entry(event="audit.pruned", detail={"lines": keep, "until": "2026", "checkpoints": told})
+        trail.append(connection, pruned_in, [entry], clock())
+
+
+def test_a_whole_stream_that_was_removed_is_named(ledger: Ledger, clock: Clock) -> None:
+    heads = heads_of(ledger)
+    forged(ledger, clock, keep=max(heads["s"]))
+    for expected in (heads, {}):
+        (broken,), _ = ledger.audit.verify(expected)
+        assert broken.stream == "s"
+
+
+@pytest.mark.parametrize("keep", [1, 4, 9])
+def test_a_part_of_a_stream_that_was_removed_is_named(ledger: Ledger, clock: Clock, keep: int) -> None:
+    forged(ledger, clock, keep=keep)
+    assert [item.stream for item in ledger.audit.verify({})[0]] == ["s"]
+
+
+@pytest.mark.parametrize("stream", ["t", "zz"])
+def test_a_line_of_another_stream_vouches_for_nothing(ledger: Ledger, clock: Clock, stream: str) -> None:
+    with ledger.writing() as connection:
+        trail.held_head(connection, stream)
+    forged(ledger, clock, keep=4, pruned_in=stream, checkpoints={})
+    broken, _ = ledger.audit.verify({})
+    assert "s" in {item.stream for item in broken}
+
+
+def test_what_is_in_force_stays_in_the_trail(ledger: Ledger, clock: Clock) -> None:
+    """A configuration that nobody changed for longer than lines are kept: it says who may release."""
+    ledger.audit.note_configuration("digest", RIGHTS)
+    for _ in range(30):
+        clock.now += timedelta(days=1)
+        ledger.audit.note(Entry(event="job.paused"))
+        ledger.audit.prune(timedelta(days=5), None)
+        ledger.audit.note_configuration("digest", RIGHTS)
+        (line,) = ledger.audit.lines(Filter(event="config.loaded"))
+        assert line["detail"]["tokens"] == RIGHTS["tokens"] and line["detail"]["digest"] == "digest"
+    assert ledger.audit.verify({})[0] == []
+
+
+def test_a_cursor_goes_forward_alone(ledger: Ledger) -> None:
+    ledger.audit.mark_shipped("sink", {"s": 7})
+    ledger.audit.mark_shipped("sink", {"s": 3, CONTROL: 1})
+    assert [(line.stream, line.seq) for line in ledger.audit.unshipped("sink", 3)] == [("s", 8), ("s", 9), ("s", 10)]
