@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syncd.cli.context import end_of_span, moment
-from syncd.cli.output import shortened, show, show_json, show_table
-from syncd.errors import ConfigError
+from syncd.cli.output import shortened, show, show_json, show_table, warn
+from syncd.errors import ConfigError, LedgerError
 
 if TYPE_CHECKING:
     from syncd.bootstrap.app import App
@@ -53,8 +53,12 @@ def report(
     with context.obj.open(writable=False) as app:
         if span is not None:
             # Written while the trail is read: a million lines are never in memory at once.
-            write_evidence(app, *span, sys.stdout)
-            return 0
+            broken = write_evidence(app, *span, sys.stdout)
+            if broken:
+                first = broken[0]
+                warn(f"syncd: line {first.seq} of {first.stream} in the audit trail {first.what}")
+                warn("  see: syncd audit verify")
+            return LedgerError.exit_code if broken else 0
         chosen = Chosen(site=_known_site(app, site), job=_known_job(app, job), label=_label(label))
         found = report_now(app, chosen)
     if form == "json":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.output import show, show_json, show_table
+from syncd.cli.output import show, show_json, show_table, warn
 from syncd.cli.parameters import Json
 from syncd.domain.governance import GovernanceRule, Hit, Then
 from syncd.errors import ConfigError
@@ -75,6 +75,10 @@ def _recheck(app: App) -> None:
     cache = ObservationCache()
     for job in app.runtime.jobs.values():
         for target in job.targets:
+            # A paused job lists nothing and recovers nothing, whoever asks.
+            if why := app.runtime.paused(job.name, target):
+                warn(f"syncd: not looked at: {why}")
+                continue
             look = Look(runtime=app.runtime, job=job, target_name=target, holder="syncd rules", recheck=True)
             with app.ledger.lock(look.site, holder="syncd rules", wait=WAIT, stop=app.stop.is_set) as journal:
                 look.plan(cache.fresh(), journal, CycleState())

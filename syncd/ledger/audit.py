@@ -128,8 +128,8 @@ def heads(connection: Connection) -> dict[str, tuple[int, str]]:
     return {row.stream: (row.seq, row.hash) for row in connection.execute(select(tables.audit_heads))}
 
 
-Visit = Callable[[int, str, str | None, str], None]
-"""Given time (microseconds since 1970), event, outcome and stored text of a line."""
+Visit = Callable[[Mapping[Any, Any], bool], None]
+"""Given a stored line (`at`: microseconds since 1970), and whether the chain is whole up to it."""
 
 
 def _checkpoints_told(text: str) -> dict[str, object] | None:
@@ -163,17 +163,16 @@ def verify(
         if row["event"] == "audit.pruned" and stream == CONTROL:
             # One of before checkpoints were told has none, and vouches for all.
             told = _checkpoints_told(row["line"])
-        if visit is not None:
-            visit(row["at"], row["event"], row["outcome"], row["line"])
         known = {expected.get(stream, {}).get(seq, row["hash"])}
         known |= {before[stream][1]} if before.get(stream, (0, ""))[0] == seq else set()
         # Behind a break nothing follows its line any more: only the first one says where.
-        if stream in found:
-            continue
-        if broken := check_of(stream).take(seq, row["line"], dict(row)):
-            found[stream] = broken
-        elif known != {row["hash"]}:
-            found[stream] = Break(stream, seq, "differs from the hash that was seen before")
+        if stream not in found:
+            if broken := check_of(stream).take(seq, row["line"], dict(row)):
+                found[stream] = broken
+            elif known != {row["hash"]}:
+                found[stream] = Break(stream, seq, "differs from the hash that was seen before")
+        if visit is not None:
+            visit(row, stream not in found)
     for stream in start.keys() - found.keys():
         # What is removed by age leaves the head.
         is_left = stream in checks or stream not in before

@@ -204,6 +204,12 @@ class PastQueries(RecordQueries):
         query = select(c.stream, c.job).distinct().where(c.event == "drift.found")
         return {(row["stream"], row["job"]) for row in self._all(query)}
 
+    def lasting_drift(self) -> list[tuple[str, str, str]]:
+        """The site, job and name of each secret that others changed at Wix, as the last cycles found."""
+        c = tables.audit_findings.c
+        query = select(c.stream, c.job, c.name).where(c.event == "drift.found").order_by(c.stream, c.job, c.name)
+        return [(row["stream"], row["job"], row["name"]) for row in self._all(query)]
+
     def facts(self, site: str, names: Collection[str] | None = None) -> Facts:
         """What was judged of values when they were read, of a whole site or of these names alone."""
         with self.reading() as connection:

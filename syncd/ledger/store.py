@@ -57,6 +57,9 @@ class Ledger(PastQueries):
         self._owner = ""
         """Whose process this is, once it has said so."""
         self._engine = engine
+        # PostgreSQL gives each statement a picture of its own otherwise; SQLite one to the whole transaction.
+        is_postgres = engine.dialect.name == "postgresql"
+        self._reader = engine.execution_options(isolation_level="REPEATABLE READ") if is_postgres else engine
         with translated(place):
             self._file = (path, identity_of(path)) if path else None
         self._is_held: dict[str, Callable[[], bool]] = {}
@@ -76,7 +79,7 @@ class Ledger(PastQueries):
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection for one consistent look."""
-        with translated(self.place), self._engine.connect() as connection, connection.begin():
+        with translated(self.place), self._reader.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager

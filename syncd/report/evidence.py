@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, TextIO
 
 from syncd.bootstrap.app import App
 from syncd.domain.audit import CONTROL, EPOCH
+from syncd.domain.audit_chain import Break
+from syncd.domain.untrusted import mapping, parsed
 from syncd.ledger.audit_reading import Filter
 from syncd.report.inventory import report_now
 from syncd.report.parts import Chosen
@@ -15,14 +18,21 @@ from syncd.report.population import CHANGES, Population
 from syncd.report.questions import answers, when
 
 
-def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> None:
-    """Write one JSON document: `changes` line by line and stream by stream, then all else. Raises `LedgerError`."""
+def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> list[Break]:
+    """Write one JSON document: `changes` line by line and stream by stream, then all else.
+
+    Returns: where the trail is not as it was written. Raises `LedgerError`.
+    """
     population, first = Population(), [True]
     begin, end = _microseconds(since), _microseconds(until)
 
-    def visit(at: int, event: str, outcome: str | None, text: str) -> None:
-        if not begin <= at < end:
+    def visit(row: Mapping[Any, Any], is_sound: bool) -> None:
+        event, outcome, text = row["event"], row["outcome"], row["line"]
+        if not begin <= row["at"] < end:
             return
+        # What was altered may be no line at all any more: the file stays one that can be read.
+        if not is_sound and not mapping(parsed(str(text).encode())):
+            text = json.dumps({"stream": row["stream"], "seq": row["seq"], "unreadable": True})
         population.take(event, outcome, text)
         if event in CHANGES and outcome != "intent":
             # As it is stored: whoever gets the file can compute the hash of each line.
@@ -57,6 +67,7 @@ def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> N
     }
     # The document was opened above, so the brace of this part is left out.
     out.write(json.dumps(rest, default=str, ensure_ascii=False)[1:] + "\n")
+    return broken
 
 
 LATEST = 100

@@ -95,13 +95,20 @@ def drift_rows(app: App, chosen: Chosen) -> Iterator[dict[str, Any]]:
         # Its beginning may have been removed by age (audit.keep).
         elif key in opened:
             yield from _one_drift(app, chosen, opened.pop(key), line["at"])
+    # What lasts for longer than lines are kept has begun before the oldest.
+    lasting = app.ledger.lasting_drift() if opened.keys() or app.ledger.open_drift() else []
+    for site, job, name in lasting:
+        if (site, name) not in opened:
+            opened[site, name] = {"name": name, "site": site, "job": job, "at": None}
     for line in opened.values():
         yield from _one_drift(app, chosen, line, None)
 
 
 def _one_drift(app: App, chosen: Chosen, line: Mapping[str, Any], ended: str | None) -> Iterator[dict[str, Any]]:
-    if chosen.takes(app, str(line["target"]), str(line["site"]), str(line["job"])):
-        yield {"name": line["name"], "target": line["target"], "found_at": line["at"], "ended_at": ended}
+    # By the site, not by the name in the line: rights go by what its target is called today.
+    target = app.first_target_on(str(line["site"]), str(line["job"]))
+    if chosen.takes(app, target, str(line["site"]), str(line["job"])):
+        yield {"name": line["name"], "target": target, "found_at": line["at"], "ended_at": ended}
 
 
 def exception_rows(app: App, covering: set[int] | None) -> Iterator[dict[str, Any]]:

@@ -6,10 +6,9 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
-from syncd.domain.untrusted import mapping, parsed
+from syncd.domain.untrusted import instant, mapping, parsed
 
 CHANGES = {"secret.create", "secret.update", "secret.delete"}
 OVERRIDES = {
@@ -42,8 +41,8 @@ class Population:
     pruned: list[dict[str, Any]] = field(default_factory=list)
     """What was removed by age, as far as it reaches into the period."""
     releases: int = 0
-    arrivals: dict[str, array[float]] = field(default_factory=dict)
-    """Seconds from a rotation at its source to a site, by job."""
+    arrivals: dict[tuple[str, str], array[float]] = field(default_factory=dict)
+    """When each rotation was made at its source and when it arrived, in turn, by job and target; seconds since 1970."""
     imported: int = 0
     rebuilt: int = 0
     begins: str = ""
@@ -82,10 +81,13 @@ class Population:
         self.imported += event == "ledger.imported"
 
     def _take_arrival(self, line: Mapping[str, Any]) -> None:
-        changed = mapping(line.get("detail")).get("source_changed_at")
-        span = datetime.fromisoformat(str(line.get("at"))) - datetime.fromisoformat(str(changed))
+        changed = instant(mapping(line.get("detail")).get("source_changed_at"))
+        arrived = instant(line.get("at"))
+        if changed is None or arrived is None:
+            return  # a damaged line, which the chain's break names
         # Two clocks are compared: a span below zero would make the median better than it is.
-        self.arrivals.setdefault(str(line.get("job")), array("d")).append(max(0.0, span.total_seconds()))
+        times = min(changed, arrived).timestamp(), arrived.timestamp()
+        self.arrivals.setdefault((str(line.get("job")), str(line.get("target"))), array("d")).extend(times)
 
     def take_configuration(self, line: Mapping[str, Any]) -> None:
         """One more configuration that was loaded, with what it says of who may do what."""

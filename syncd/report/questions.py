@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from syncd.bootstrap.app import App
 from syncd.domain import version_label
 from syncd.domain.governance import Then
+from syncd.domain.job import Job
+from syncd.domain.lateness import waited
+from syncd.domain.untrusted import instant, mapping
+from syncd.ledger.audit_reading import Filter
 from syncd.report.inventory import Report
 from syncd.report.population import Population
 from syncd.report.rule_hits import hits_now
@@ -120,7 +124,9 @@ def _ages(app: App, report: Report) -> dict[str, Any]:
     periods = {rule.id: f"{rule.max_age.days}d" for rule in app.runtime.rules if rule.max_age}
     # What was never sent is at no site, and has no age there.
     there = {(row["site"], row["name"]) for row in report.secrets}
-    late = [hit for hit in report.hits if hit["rule"] in periods and (hit["site"], hit["name"]) in there]
+    late = [
+        hit for hit in report.hits if hit["rule"] in periods and hit["judged"] and (hit["site"], hit["name"]) in there
+    ]
     excepted = [
         {"name": hit.subject.name, "target": hit.subject.target, "rule": hit.rule.id, "until": hit.exemption.until}
         for hit in hits_now(app)
@@ -132,7 +138,7 @@ def _ages(app: App, report: Report) -> dict[str, Any]:
 
 def _arrivals(app: App, report: Report, population: Population) -> dict[str, Any]:
     """Of the rotations of the period: neither first arrivals nor restores nor rollbacks are any."""
-    spans = sorted(span for seconds in population.arrivals.values() for span in seconds)
+    spans = sorted(end - begin for times in population.arrivals.values() for begin, end in _pairs(times))
     told: dict[str, Any] = {"rotations": len(spans)}
     if spans:
         told["median"] = str(timedelta(seconds=round(spans[len(spans) // 2])))
@@ -141,11 +147,59 @@ def _arrivals(app: App, report: Report, population: Population) -> dict[str, Any
     told["objective"] = {
         name: {
             "promised": str(objective),
-            "missed": sum(span > objective.total_seconds() for span in population.arrivals.get(name, ())),
+            "missed": _missed(app, app.runtime.jobs[name], objective, population),
         }
         for name, objective in sorted(promised.items())
     } or "no job promises one (objective)"
     return {**told, "not there": list(_waiting(app, report))}
+
+
+def _missed(app: App, job: Job, objective: timedelta, population: Population) -> int:
+    """How many rotations took longer than promised; shut windows (of today's file) and pauses do not count."""
+    slow = [
+        (target, datetime.fromtimestamp(begin, UTC), datetime.fromtimestamp(end, UTC))
+        for (name, target), times in population.arrivals.items()
+        for begin, end in _pairs(times)
+        if name == job.name and end - begin > objective.total_seconds()
+    ]
+    # Nearly always nothing was slow, and no pause has to be looked for.
+    rests = list(_rests(app)) if slow else []
+    return sum(
+        waited(
+            begin,
+            end,
+            enough=objective,
+            windows=job.windows,
+            rests=[
+                (first, last)
+                for of, first, last in rests
+                if of[0] == "all" or of in {("job", job.name), ("target", target)}
+            ],
+        )
+        > objective
+        for target, begin, end in slow
+    )
+
+
+def _rests(app: App) -> Iterator[tuple[tuple[str, str], datetime, datetime | None]]:
+    """Each pause that the trail tells of: its scope and what it was of, from when to when."""
+    begun: dict[tuple[str, str], datetime] = {}
+    for line in app.ledger.audit.lines(Filter(event="job.*")):
+        at, key = (
+            instant(line["at"]),
+            (str(mapping(line["detail"]).get("scope")), str(line["job"] or line["target"] or "")),
+        )
+        if at is None:
+            continue
+        if line["event"] == "job.resumed" and (since := begun.pop(key, None)):
+            yield key, since, at
+        elif line["event"] == "job.paused":
+            begun.setdefault(key, at)
+    yield from ((key, since, None) for key, since in begun.items())
+
+
+def _pairs(times: Sequence[float]) -> Iterator[tuple[float, float]]:
+    return zip(times[::2], times[1::2], strict=True)
 
 
 def _waiting(app: App, report: Report) -> Iterable[dict[str, Any]]:

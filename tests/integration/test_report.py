@@ -8,14 +8,22 @@ import json
 import secrets
 import shutil
 import sqlite3
+from array import array
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from syncd.bootstrap.app import App
+from syncd.config import load
+from syncd.domain.windows import Window, Windows
 from syncd.report.evidence import write_evidence
+from syncd.report.population import Population
+from syncd.report.questions import _missed
 from tests.lab import Bao, Lab
 from tests.support.clocks import machine_clock
+from tests.support.policies import closed
 from tests.support.wix_people import changed_by_hand
 
 SECRET = "canary-value-7f3a-that-nobody-may-see"
@@ -235,3 +243,41 @@ def test_what_was_never_sent_has_no_age(lab: Lab, bao: Bao) -> None:
     told = json.loads(out.getvalue())["questions"]["q10"]["answer"]
     assert [row["name"] for row in told["older"]] == ["a_v"] and told["of"] == 2
     assert [row["name"] for row in told["excepted"]] == ["c_v"]
+
+
+@pytest.mark.parametrize("line", ["cut", "another text", "no line at all"])
+def test_evidence_of_a_trail_that_was_altered_can_be_read_and_says_so(lab: Lab, bao: Bao, line: str) -> None:
+    lab.vault(bao)
+    for name in ("a", "b"):
+        bao.put(f"app/{name}", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    assert lab.run("sync").code == 0
+    altered = {"cut": "substr(line, 1, 40)", "another text": "replace(line, 'a_v', 'x_v')", "no line at all": "'odd'"}
+    with closing(sqlite3.connect(lab.state)) as connection, connection:
+        connection.execute(f"update syncd_audit set line = {altered[line]} where name = 'a_v' and outcome = 'done'")
+    today = datetime.now(UTC).date()
+    done = lab.run("report", "--evidence", f"{today - timedelta(days=1)}..{today + timedelta(days=1)}")
+    assert done.code == 7, done.err
+    told = json.loads(done.out)
+    assert done.code == 7 and "in the audit trail" in done.err
+    assert len(told["changes"]) == 2 and told["chains"]["breaks"]
+
+
+def test_what_waited_for_its_window_or_a_pause_kept_its_objective(lab: Lab, bao: Bao) -> None:
+    """A day is judged by the hours in which it might have been sent."""
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, objective="1h")
+    assert lab.run("sync").code == 0
+    with App(load(lab.config_file)) as app:
+        now = app.runtime.clock()
+        population = Population()
+        begin = now - timedelta(hours=5)
+        population.arrivals["job", "shop"] = array("d", [begin.timestamp(), now.timestamp()])
+        job = app.runtime.jobs["job"]
+        assert _missed(app, job, timedelta(hours=1), population) == 1
+        shut = replace(job, windows=Windows(allow=tuple(map(Window.parse, closed()))))
+        assert _missed(app, shut, timedelta(hours=1), population) == 0
+        app.ledger.decisions._clock = lambda: begin + timedelta(minutes=5)
+        app.ledger.decisions.pause("job", "job", None, "x")
+        assert _missed(app, job, timedelta(hours=1), population) == 0
