@@ -128,7 +128,11 @@ class Guard(Strict):
         examples=["10%", 20],
     )
     # Off by default, because a mass rotation is legitimate.
-    max_updates: LimitText | None = Field(None, description="Updates; no limit if left out", examples=["50%"])
+    max_updates: LimitText | None = Field(
+        None,
+        description="Updates: new versions sent, the second one of a secret as well; no limit if left out",
+        examples=["50%"],
+    )
     max_creates: LimitText | None = Field(None, description="Creations; no limit if left out", examples=[100])
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import Any
+from collections.abc import Collection, Hashable, Iterable
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select
 
@@ -11,24 +11,28 @@ from syncd.domain import Result
 from syncd.domain.recency import TOLERANCE, Since
 from syncd.ledger import schema as tables
 
+T = TypeVar("T", bound=Hashable)
 BY_COMMAND = "by state forget"
 """How lines of deletions by command end."""
 
 
-def not_refused(lines: Iterable[dict[str, Any]]) -> frozenset[str]:
-    """What was sent and not surely refused. A refusal speaks of its own sending, not of an earlier one."""
-    sent, counted = set[str](), set[str]()
-    for line in lines:
-        if line["result"] == Result.SENT:
+def not_refused(lines: Iterable[tuple[T, str | None]]) -> frozenset[T]:
+    """What was sent and not surely refused. A refusal speaks of its own sending, not of an earlier one.
+
+    `lines`: what each is of, and how far it came.
+    """
+    sent, counted = set[T](), set[T]()
+    for of, result in lines:
+        if result == Result.SENT:
             # An earlier sending has no end: its process was killed, and what it sent may take effect yet.
-            counted |= sent & {line["of"]}
-            sent.add(line["of"])
-        elif line["result"] == Result.REFUSED:
-            sent.discard(line["of"])
+            counted |= sent & {of}
+            sent.add(of)
+        elif result == Result.REFUSED:
+            sent.discard(of)
         else:
             # Done or lost: it counts for the day, whatever a later sending of the same comes to.
-            counted.add(line["of"])
-            sent.discard(line["of"])
+            counted.add(of)
+            sent.discard(of)
     return frozenset(sent | counted)
 
 
@@ -41,15 +45,15 @@ def deletions(site: str, job: str | None, since: Since, known: Collection[str] |
     if job is not None and known is not None:
         # What a person removed of a job that is gone is no job's mass deletion.
         where.append(or_(table.job == job, table.outcome.not_like(f"%{BY_COMMAND}")))
-    return select(table.remote_id.label("of"), table.result).where(and_(*where)).order_by(table.id)
+    return select(table.remote_id, table.result).where(and_(*where)).order_by(table.id)
 
 
 def names_sent(site: str, job: str, action: str, since: Since, known: Collection[str] | None = None) -> Select[Any]:
-    """Names that a job (see `_is_of`) sent since then for create or update, and how far each came."""
+    """Names and versions that a job (see `_is_of`) sent since then for create or update, and how far each came."""
     table = tables.history.c
     kinds = ["update", "restore"] if action == "update" else [action]
     sent = and_(table.site == site, _is_of(table, job, known), table.action.in_(kinds), _is_since(table, since))
-    return select(table.name.label("of"), table.result).where(sent).order_by(table.id)
+    return select(table.name, table.version, table.result).where(sent).order_by(table.id)
 
 
 def _is_of(table: Any, job: str, known: Collection[str] | None) -> ColumnElement[bool]:

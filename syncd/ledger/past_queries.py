@@ -43,16 +43,18 @@ class PastQueries(RecordQueries):
 
         `known`: the jobs there are; what others sent counts with this job's, which may have been called so.
         """
-        return history.not_refused(self._all(history.deletions(site, job, since, known)))
+        rows = self._all(history.deletions(site, job, since, known))
+        return history.not_refused((row["remote_id"], row["result"]) for row in rows)
 
     def names_sent(
         self, site: str, job: str, action: str, since: Since, known: Collection[str] | None = None
-    ) -> frozenset[str]:
-        """Names that a job sent since then for create or update, but for those that were surely refused.
+    ) -> frozenset[tuple[str, str]]:
+        """Names and versions that a job sent since then for create or update, but for what was surely refused.
 
         `known`: as for `deletions`.
         """
-        return history.not_refused(self._all(history.names_sent(site, job, action, since, known)))
+        rows = self._all(history.names_sent(site, job, action, since, known))
+        return history.not_refused(((row["name"], row["version"]), row["result"]) for row in rows)
 
     def history(self, name: str, site: str | None = None, *, most: int = 10) -> tuple[HistoryEntry, ...]:
         """The last actions on a name, on one site or on all, newest first."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from syncd.domain import Action, Create, Delete, Finding, FindingKind, Held, Plan, Update
@@ -20,8 +21,8 @@ class LimitBasis:
     """Ids."""
     site_deleted: frozenset[str] = frozenset()
     """Ids."""
-    job_updated: frozenset[str] = frozenset()
-    """Names."""
+    job_updated: frozenset[tuple[str, str]] = frozenset()
+    """Names, each with the version that it got: a second rotation of one secret is a second update."""
     job_created: frozenset[str] = frozenset()
     """Names."""
 
@@ -37,11 +38,26 @@ def guard(plan: Plan, basis: LimitBasis, limits: Limits, terms: GuardTerms) -> P
     """
     plan = _deletes(plan, basis, limits.max_deletes, terms)
     # Off by default, unlike the limit of deletions: a mass rotation is legitimate.
+    held = len(basis.job_records)
     if limits.max_updates is not None:
-        plan = _writes(plan, Update, limits.max_updates, (len(basis.job_records), basis.job_updated), terms)
+        updates = [action for action in plan.actions if isinstance(action, Update)]
+        new = {action.name for action in updates if (action.name, action.desired.version) not in basis.job_updated}
+        room = max(0, limits.max_updates.of(held) - len(basis.job_updated))
+        plan = _writes(plan, updates, new, _Room(limits.max_updates, room), terms)
     if limits.max_creates is not None:
-        plan = _writes(plan, Create, limits.max_creates, (len(basis.job_records), basis.job_created), terms)
+        creates = [action for action in plan.actions if isinstance(action, Create)]
+        new = {action.name for action in creates} - basis.job_created
+        room = max(0, limits.max_creates.of(held) - len(basis.job_created))
+        plan = _writes(plan, creates, new, _Room(limits.max_creates, room), terms)
     return plan
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """A limit, and what it leaves of the rolling day."""
+
+    limit: Limit
+    left: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,23 +119,24 @@ def _deletes(plan: Plan, basis: LimitBasis, limit: Limit, terms: GuardTerms) -> 
 
 
 def _writes(
-    plan: Plan, kind: type[Create | Update], limit: Limit, basis: tuple[int, frozenset[str]], terms: GuardTerms
+    plan: Plan, writes: Sequence[Create | Update], new: AbstractSet[str], room: _Room, terms: GuardTerms
 ) -> Plan:
-    """`basis`: how many the job holds, and the names that it sent in the rolling day."""
-    held, sent = basis
+    """`writes`: all of one kind. `new`: the names that take room; writing the same again takes no more."""
+    if not writes:
+        return plan
+    kind = type(writes[0])
     word = f"{kind.__name__.lower()}s"
-    writes = [action for action in plan.actions if isinstance(action, kind)]
     # A version that may have leaked does not wait for a day's room.
     free = frozenset(a.name for a in writes if terms.is_released(a, f"max_{word}") or terms.is_taken_back(a))
-    # Writing the same name again takes no more room.
-    count = sum(action.name not in sent for action in writes if action.name not in free)
-    room = max(0, limit.of(held) - len(sent))
-    if count <= room:
+    count = len(new - free)
+    if count <= room.left:
         return plan
+    held = sum(action.name not in free for action in writes)
+    counting = "" if count == held else f", and {count} of them take room"
     return _withhold(
         plan,
         kind,
         free,
-        f"{count} {word} withheld: max_{word} {limit} leaves {room} in this rolling day",
+        f"{held} {word} withheld: max_{word} {room.limit} leaves {room.left} in this rolling day{counting}",
         f"if they are meant: raise guard.max_{word} of the job, or release them: syncd held",
     )

@@ -132,8 +132,8 @@ class StateStore(Protocol):
     # What limits count is what may have taken effect, so a lost answer counts here and below.
     def names_sent(
         self, site: str, job: str, action: str, since: Since, known: Collection[str] | None = None
-    ) -> frozenset[str]:
-        """Names that a job sent since then for create or update, but for those that were surely refused.
+    ) -> frozenset[tuple[str, str]]:
+        """Names and versions that a job sent since then for create or update, but for what was surely refused.
 
         `known`: the jobs there are; what others sent counts with this job's, which may have been called so.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syncd.domain import Delete, Plan, Record, SecretRef
+from syncd.domain import Delete, DesiredSecret, Plan, Reason, Record, SecretRef, Update
 from syncd.domain.job import Limit, Limits
 from syncd.reconcile.guard import GuardTerms, LimitBasis, guard
 
@@ -40,3 +40,33 @@ def test_the_guard(count: int, limit: str, held: int, deleted: int, allowed: int
     assert [one.exit_code for one in guarded.findings if not one.name] == ([6] if withheld else [])
     # Each that is withheld waits for a release by name, too, so that none of them passes for synced.
     assert [(one.action.name, one.cause) for one in guarded.held] == [(one.name, "max_deletes") for one in withheld]
+
+
+def update(name: str, version: str) -> Update:
+    desired = DesiredSecret(name=name, ref=REF, version=version, description="", job="j")
+    return Update(desired=desired, record=record(name=name, remote_id=name), reason=Reason.ROTATED)
+
+
+@pytest.mark.parametrize(
+    ("sent", "planned", "kept", "said"),
+    [
+        ([], ["a2", "b2"], True, ""),
+        ([], ["a2", "b2", "c2"], False, "3 updates withheld: max_updates 2 leaves 2 in this rolling day ("),
+        # a second rotation of one secret is a second update
+        (["a2", "b2"], ["a3"], False, "1 updates withheld: max_updates 2 leaves 0 in this rolling day ("),
+        (["a2", "a3"], ["a4"], False, "leaves 0"),
+        (["a2"], ["a3"], True, ""),
+        # the same again, after a lost answer, takes no more room
+        (["a2", "b2"], ["a2", "b2"], True, ""),
+        (["a2", "b2"], ["a2", "b3"], False, "2 updates withheld: max_updates 2 leaves 0 in this rolling day, and 1 of"),
+        # what a person released beyond the limit counts in it
+        (["a2", "b2", "c2"], ["d2"], False, "leaves 0"),
+    ],
+)
+def test_a_limit_of_updates_counts_each_version(sent: list[str], planned: list[str], kept: bool, said: str) -> None:
+    plan = Plan(actions=tuple(update(item[0], item[1]) for item in planned))
+    ids = frozenset("abcd")
+    basis = LimitBasis(job_records=ids, site_records=ids, job_updated=frozenset((item[0], item[1]) for item in sent))
+    limits = Limits(max_deletes=Limit(number=0), max_updates=Limit(number=2))
+    guarded = guard(plan, basis, limits, GuardTerms(place=("job", "shop")))
+    assert bool(guarded.actions) is kept and said in "".join(found.message for found in guarded.findings)
