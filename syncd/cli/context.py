@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 import socket
 import sys
 import threading
@@ -142,11 +141,10 @@ def duration(text: str, option: str) -> timedelta:
         raise ConfigError(f"{option} {text} is {error.message()}", hint=f"for example: {option} 5m") from None
 
 
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-
-
 def end_of_span(text: str, option: str) -> datetime:
     """The end of what an option looks back at: as `moment`, but a day is meant as a whole. Raises `ConfigError`."""
+    from syncd.domain.moments import DATE
+
     at = moment(text, option, ahead=False)
     return day_after(at) if DATE.fullmatch(text) else at
 

@@ -33,7 +33,8 @@ def pause(
     target: PausedTarget = None,
     everything: Everything = False,
     until: Annotated[
-        str | None, typer.Option("--until", help="4h, 2026-12-24, or RFC 3339; until it is resumed if left out.")
+        str | None,
+        typer.Option("--until", help="4h, 2026-12-24 (with that day), RFC 3339; else until resumed."),
     ] = None,
     reason: Reason = None,
     server: Server = None,

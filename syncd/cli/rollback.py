@@ -41,7 +41,9 @@ def rollback(
     to: Annotated[
         str | None, typer.Option("--to", help="This version (AWS: an id or a stage); the one before if left out.")
     ] = None,
-    until: Annotated[str, typer.Option("--until", help="How long it holds: 24h, 2026-12-24, or RFC 3339.")] = "24h",
+    until: Annotated[
+        str, typer.Option("--until", help="Until then: 24h, 2026-12-24 (with that day), RFC 3339.")
+    ] = "24h",
     end: Annotated[bool, typer.Option("--end", help="Let the sites go on to the newest version.")] = False,
     job: Annotated[str | None, typer.Option("--job", help="With --since: what this job updated.")] = None,
     since: Annotated[str | None, typer.Option("--since", help="With --job: from then on, such as 1h.")] = None,

@@ -83,7 +83,7 @@ def freeze(
     context: typer.Context,
     name: Name,
     *,
-    until: Annotated[str, typer.Option("--until", help="2026-12-24, 2026-12-24T18:00Z, or a duration such as 3d.")],
+    until: Annotated[str, typer.Option("--until", help="2026-12-24 (with that day), 2026-12-24T18:00Z, or 3d.")],
     target: Target = None,
     reason: Reason = None,
 ) -> int:

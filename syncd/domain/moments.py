@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+from syncd.domain.recency import day_after
+
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 """Seconds of each unit that a duration may be written in."""
 SPAN = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 FURTHEST = timedelta(days=3653)
 """The longest span ahead: a longer one is a slip of the hand. Who means for good writes a date."""
 
@@ -21,6 +24,8 @@ def span_of(text: str) -> timedelta | None:
 def moment_of(text: str, now: datetime, *, ahead: bool) -> datetime:
     """A date, RFC 3339, or a span from `now` (`ahead`) or back. Without a zone it is UTC, as all times that are shown.
 
+    What holds until a date (`ahead`) holds with that day.
+
     Raises: ValueError for what is no time; OverflowError for what is beyond the calendar, or a span of over ten years.
     """
     span = span_of(text)
@@ -29,4 +34,5 @@ def moment_of(text: str, now: datetime, *, ahead: bool) -> datetime:
             raise OverflowError
         return now + span if ahead else now - span
     at = datetime.fromisoformat(text.removesuffix(" UTC"))
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    return day_after(at) if ahead and DATE.fullmatch(text) else at

@@ -115,7 +115,9 @@ def _candidates(entry: SourceEntry, wanted: str | None, before: int | None) -> I
     if entry.version is not None and entry.version.number is not None:
         top = entry.version.number if before is None else before
         tried = [wanted] if wanted is not None else [str(older) for older in range(top - 1, max(0, top - 20), -1)]
-        yield from (replace(entry, read_as=item) for item in tried if item.isdecimal())
+        # What is beyond the newest is not there; a number that no server keeps is not asked for.
+        newest = entry.version.number
+        yield from (replace(entry, read_as=item) for item in tried if item.isdecimal() and int(item) <= newest)
         return
     # At AWS a wanted version is an id or a stage, and nothing in its form tells which: both are tried.
     if wanted is not None:

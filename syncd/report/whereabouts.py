@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ Known = Mapping[str, Mapping[tuple[str, str], PathState]]
 
 NOT_THERE = {"contested", "unverified", "pending", "conflict"}
 """Statuses of what the site holds otherwise, or perhaps."""
+NOT_SEEN = "(no cycle has seen it yet)"
 NOT_KNOWN = "newer than what it is rolled back to"
 
 
@@ -90,6 +91,8 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
             found.append(_lacking(problem.site, target, problem.subject, problem.kind, newest))
     told = {(record.site, record.ref) for record in records} | have_trouble
     found += _not_reached(app, meant, known, records, told)
+    if not found and not any(known.values()):
+        found += _not_seen(app, asked)
     if not found:
         hint = f"give the path with its mount; what a rule makes of it: syncd explain {path.partition('#')[0]}"
         # People know a secret by its name at Wix, too.
@@ -142,6 +145,19 @@ def _not_reached(
                 # The ledger remembers the path of what syncd deleted there; the site does not lack it.
                 if not is_told and not _was_deleted(app, site, ref):
                     yield _lacking(site, target, names.get((job.name, ref), str(ref)), "behind", newest)
+
+
+def _not_seen(app: App, asked: Mapping[str, Collection[str]]) -> Iterator[dict[str, Any]]:
+    """Where a path would go that rules take and that no cycle has seen yet. `asked`: by source, its spellings."""
+    seen = set()
+    for job in app.runtime.jobs.values():
+        paths = {text.partition("#")[0] for text in asked[job.source]}
+        if not any(selects_path(rule, path) for rule in job.rules for path in paths):
+            continue
+        for target in job.targets:
+            if (site := app.site_of(target)) not in seen:
+                seen.add(site)
+                yield _lacking(site, target, NOT_SEEN, "behind", None)
 
 
 def _at_its_place(app: App, ref: SecretRef) -> SecretRef:

@@ -152,7 +152,7 @@ def test_a_part_of_a_run_leaves_the_rest_due(job: Lab, bao: Bao, part: Callable[
 
 
 def test_a_rollback_leaves_a_name_that_passes_on_to_its_window(job: Lab, bao: Bao) -> None:
-    """The same path gives the name by another field now: that is another secret, and waits."""
+    """The same path gives the name by another field now: that is another secret, and waits for the rollback's end."""
     path = f"{bao.mount}/app/s0"
     for number in (1, 2):
         bao.put("app/s0", v=f"v{number}", w=f"w{number}")
@@ -164,8 +164,12 @@ def test_a_rollback_leaves_a_name_that_passes_on_to_its_window(job: Lab, bao: Ba
     day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[(datetime.now(UTC) + timedelta(days=3)).weekday()]
     job.config["jobs"]["job"]["windows"] = {"allow": [f"{day} 01:00-02:00 UTC"]}
     done = job.run("rollback", "KEEP", "--reason", "leaked")
-    assert done.code == 1 and "not part of what this command sends" in done.out
+    assert done.code == 1 and "makes of it is not known: it is rolled back" in done.out
     assert job.site.values()["KEEP"] == "v1" and job.site.values()["PASSED"] == "v2"
+    del job.config["jobs"]["job"]["windows"]
+    assert job.run("rollback", "KEEP", "--end", "--reason", "mended").code == 0
+    assert job.run("sync").code == 0
+    assert job.site.values()["KEEP"] == "v2" and job.site.values()["PASSED"] == "w2"
 
 
 @pytest.mark.parametrize("way", ["changed", "renamed", "described"])

@@ -219,3 +219,26 @@ def test_numbers_of_a_secret_that_was_made_anew_are_others(sites: Lab, bao: Bao,
         assert sites.run("where", path, *words).code == 1, "the paused site holds a version of the secret before"
     sites.run("resume", "--target", "outlet")
     assert sites.run("sync").code == 0 and sites.run("where", path, "--version", str(anew)).code == 0
+
+
+def test_a_path_that_no_cycle_has_seen_is_waited_for(sites: Lab, bao: Bao) -> None:
+    """The first deployment of a secret: a rule takes it, and nobody has looked since it was put there."""
+    bao.put("wh/new", user="u")
+    path = f"{bao.mount}/wh/new"
+    for words in ((path,), (f"vault:{path}",), (f"{path}#user", "--version", "1")):
+        done = sites.run("where", *words)
+        assert done.code == 1 and "no cycle has seen it yet" in done.out and "2 of 2 are not there yet" in done.err
+    process = sites.popen("where", path, "--wait", "60s")
+    assert sites.run("sync").code == 0
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    bao.remove("wh/new")
+    sites.config["jobs"]["job"] |= DELETING
+    for _ in range(3):
+        sites.run("sync")
+    assert sites.run("where", path).code == 3, "it was seen, and is gone"
+
+
+def test_a_path_that_no_rule_takes_is_a_slip(sites: Lab, bao: Bao) -> None:
+    for path in (f"{bao.mount}/other/new", "wh/new", f"{bao.mount}/wh/deep/er"):
+        assert sites.run("where", path).code == 3

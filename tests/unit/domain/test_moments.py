@@ -16,11 +16,12 @@ NOW = datetime(2026, 11, 29, 20, 0, tzinfo=UTC)
     [
         ("4h", NOW + timedelta(hours=4)),
         ("0s", NOW),
-        ("2026-12-24", datetime(2026, 12, 24, tzinfo=UTC)),
+        ("2026-12-24", datetime(2026, 12, 25, tzinfo=UTC)),  # with that day
+        ("2026-11-29", datetime(2026, 11, 30, tzinfo=UTC)),  # today
         ("2026-12-24T18:00Z", datetime(2026, 12, 24, 18, tzinfo=UTC)),
         ("2026-12-24 18:00 UTC", datetime(2026, 12, 24, 18, tzinfo=UTC)),  # as the page writes it
         ("2026-12-24T18:00+02:00", datetime(2026, 12, 24, 16, tzinfo=UTC)),
-        ("2020-01-01", datetime(2020, 1, 1, tzinfo=UTC)),
+        ("2020-01-01", datetime(2020, 1, 2, tzinfo=UTC)),
     ],
 )
 def test_what_people_write(text: str, at: datetime) -> None:
@@ -40,6 +41,10 @@ def test_what_is_no_time(text: str) -> None:
 def test_a_span_that_is_longer_than_anybody_means(text: str) -> None:
     with pytest.raises(OverflowError):
         moment_of(text, NOW, ahead=True)
+
+
+def test_what_was_since_a_date_was_since_it_began() -> None:
+    assert moment_of("2026-11-01", NOW, ahead=False) == datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def test_who_means_for_good_writes_a_date() -> None:
