@@ -222,6 +222,10 @@ def _prepare_streams() -> None:
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
+TRIES = {"--dry-run", "--dryrun", "--dry", "-n"}
+"""Options by which people ask for a run that sends nothing."""
+
+
 def _write_no_more(stream: TextIO) -> None:
     """Throw away what a stream takes no more; else the process would end in an error of Python's own."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
@@ -232,6 +236,10 @@ def _ended(error: Exception, caught: _Signals, *, debug: bool) -> int:
     if isinstance(error, TyperException):
         # Click's own code for a fault of usage is 2, which here says that changes wait (plan --detailed-exitcode).
         where = getattr(getattr(error, "ctx", None), "command_path", "syncd")
+        option = getattr(error, "option_name", "")
+        # What is near it by its letters (--due) would be a run in earnest.
+        if option in TRIES:
+            return _say(ConfigError(f"{where} has no {option}", hint="what a run would do: syncd plan"), debug=debug)
         return _say(ConfigError(error.format_message(), hint=f"see: {where} --help"), debug=debug)
     if isinstance(error, SyncdError):
         # A fault that an interruption brought about is told to the caller as the interruption: 130 or 143.

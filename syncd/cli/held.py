@@ -10,6 +10,7 @@ from syncd.cli.output import ago, show, show_json, show_table
 from syncd.cli.parameters import Json
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.remote import Server, TokenFile, remote
+from syncd.domain import version_label
 from syncd.domain.decisions import ReleaseOutcome, said_of_release
 
 if TYPE_CHECKING:
@@ -86,7 +87,16 @@ def release(
     too_late = f"it holds for 24 hours, and the schedule may come later: syncd sync {' '.join(rare)}" if rare else ""
     said = ["the next cycle sends it", *sorted(rests), *filter(None, closed), *filter(None, [too_late])]
     show(said_of_release(batch, outcome, done="; ".join(said)))
+    for item in waiting[:SHOWN] if outcome is ReleaseOutcome.DONE else ():
+        versions = f" {version_label(item.from_version) or '-'} -> {version_label(item.to_version) or '-'}"
+        show(f"  {item.action} {item.name}{versions} on {item.target}")
+    if outcome is ReleaseOutcome.DONE and len(waiting) > SHOWN:
+        show(f"  and {len(waiting) - SHOWN} more")
     return 0
+
+
+SHOWN = 20
+"""Actions of a batch that are named when it is released."""
 
 
 def _runs_too_rarely(app: App, job: str) -> bool:

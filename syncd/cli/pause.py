@@ -79,6 +79,9 @@ def resume(
     with context.obj.open() as app:
         # Not held against the configuration: the pause of a job that is gone must have an end, too.
         was_paused = app.pauses.end(scope, name)
+        # A slip of the hand would leave asleep what somebody means to wake.
+        if not was_paused:
+            see_scope(app.settings, scope, name)
         # What was resumed rests on under a pause of everything, and the resume would seem to have failed.
         others = [pause for pause in app.pauses.now() if scope != "all" and pause.scope == "all"]
     show(said_of_resume(scope, name, was_paused=was_paused))
@@ -89,8 +92,9 @@ def resume(
 
 def said_of_resume(scope: str, name: str, *, was_paused: bool) -> str:
     """What a resume came to, in words."""
-    what = "everything" if scope == "all" else f"{scope} {name}"
-    return f"{what} goes on with the next cycle" if was_paused else f"{what} was not paused"
+    if scope == "all":
+        return "everything goes on with the next cycle" if was_paused else "there was no pause of everything"
+    return f"{scope} {name} goes on with the next cycle" if was_paused else f"{scope} {name} was not paused"
 
 
 def _scope(job: str | None, target: str | None, *, everything: bool) -> tuple[str, str]:

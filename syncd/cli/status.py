@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PROBE = "(probe)"
 """The job of scratch secrets."""
 NOTHING: Mapping[str, int] = {}
+NEXT = {"held": "after a release"}
+"""When a problem that has no delay is tried again, by its kind."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -220,7 +222,8 @@ def _problem_rows(problems: list[OpenProblem], targets: dict[str, str], now: dat
             names_in_words(places),
             ago(min(rows[id(problem)].first_at for problem in group), now),
             # One that rests for no time is tried in the next cycle, which comes before any date.
-            ago(min(at for at in retries if at), now) if all(retries) else "next cycle",
+            # What is held is tried by nobody before a person decides.
+            ago(min(at for at in retries if at), now) if all(retries) else NEXT.get(first.kind, "next cycle"),
             message + (f"; fix: {hint}" if hint else ""),
         ]
 

@@ -32,7 +32,7 @@ def _parts(url: str) -> SplitResult | None:
 def _address(url: str) -> str:
     parts = _parts(url)
     if parts is None:
-        raise PydanticCustomError("address", "no address; write https://HOST[:PORT]")
+        raise PydanticCustomError("address", "not an address; write https://HOST[:PORT]")
     # An address is shown in messages, and people put tokens here and before the @.
     if parts.query or parts.fragment:
         raise PydanticCustomError("address", "nothing after ? or # belongs into an address")

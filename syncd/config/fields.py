@@ -56,7 +56,7 @@ def parse_duration(text: object) -> timedelta:
     span = span_of(text) if isinstance(text, str) else None
     if span is None:
         raise PydanticCustomError(
-            "duration", "no duration; write a number (of up to 6 digits) and s, m, h or d, such as 5m or 24h"
+            "duration", "not a duration; write a number (of up to 6 digits) and s, m, h or d, such as 5m or 24h"
         )
     return span
 
@@ -86,7 +86,7 @@ def _limit(value: object) -> object:
         if value.endswith("%") and float(value[:-1]) > 100:
             raise PydanticCustomError("limit", "a share is at most 100%")
         return value
-    raise PydanticCustomError("limit", "no limit; write a number such as 20, or a share such as 10%")
+    raise PydanticCustomError("limit", "not a limit; write a number such as 20, or a share such as 10%")
 
 
 LimitText = Annotated[
@@ -100,7 +100,7 @@ def _rate(value: object) -> object:
     # Requests in no time at all would be a division by zero.
     if isinstance(value, str) and re.fullmatch(r"[1-9]\d{0,5}/\d{1,4}[smh]", value) and "/0" not in value:
         return value
-    raise PydanticCustomError("rate", "no rate; write requests per time, such as 190/1m")
+    raise PydanticCustomError("rate", "not a rate; write requests per time, such as 190/1m")
 
 
 RateText = Annotated[str, BeforeValidator(_rate), WithJsonSchema({"type": "string", "pattern": r"^[1-9]\d*/\d+[smh]$"})]

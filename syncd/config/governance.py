@@ -40,7 +40,7 @@ def _day(value: object) -> object:
     # A datetime is a date to Python, too; the hours that somebody wrote would be dropped without a word.
     if type(value) is date:
         return value
-    raise PydanticCustomError("day", "no day; write year, month and day, such as 2027-03-01")
+    raise PydanticCustomError("day", "not a day; write year, month and day, such as 2027-03-01")
 
 
 Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]

@@ -42,7 +42,7 @@ class Schedule(Strict):
                 # 30 February can be read, and never comes.
                 next(fires(self.cron, datetime(2026, 1, 1, tzinfo=zone)))
             except (ValueError, StopIteration):
-                raise PydanticCustomError("cron", "no cron line that ever fires; five fields, or @hourly") from None
+                raise PydanticCustomError("cron", "not a cron line that ever fires; five fields, or @hourly") from None
         return self
 
     def interval(self) -> timedelta:

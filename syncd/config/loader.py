@@ -240,6 +240,9 @@ def _rule_faults(
                 yield line, where, message
 
 
+SAME = "If so, give both the same"
+
+
 def _site_faults(targets: Mapping[str, WixSettings], node: yaml.Node) -> Iterator[tuple[int, str, str]]:
     """Targets on one site share its records and its rate limit, and the rules that hold there: they must agree."""
     first: dict[str, str] = {}
@@ -248,7 +251,7 @@ def _site_faults(targets: Mapping[str, WixSettings], node: yaml.Node) -> Iterato
         for key in ("name_profile", "rate_limit", "base_url", "labels"):
             if getattr(target, key) != getattr(targets[other], key):
                 where, line = _located(node, ("targets", name, key))
-                told = f"is another than that of {other}, and both are one site by their id; give both the same"
+                told = f"is another than that of {other}, which is the same site by its id: is the id right? {SAME}"
                 yield line, where, told
 
 

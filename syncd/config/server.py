@@ -24,7 +24,7 @@ def _listen(text: str) -> str:
             ipaddress.ip_address(host)
         except ValueError:
             raise PydanticCustomError(
-                "address", "no address; write 0.0.0.0:8080 or [::]:8080 for all of them"
+                "address", "not an address; write 0.0.0.0:8080 or [::]:8080 for all of them"
             ) from None
     return text
 
@@ -36,7 +36,7 @@ def _network(text: str) -> str:
     try:
         ipaddress.ip_network(text)
     except ValueError:
-        raise PydanticCustomError("network", "no network; write an address or a range such as 10.0.0.0/8") from None
+        raise PydanticCustomError("network", "not a network; write an address or a range such as 10.0.0.0/8") from None
     return text
 
 

@@ -15,7 +15,7 @@ MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 500_000
 
 
-TRUTH, TEXT, NUMBER = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "str", "int"))
+TRUTH, TEXT, NUMBER, MOMENT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "str", "int", "timestamp"))
 PLAIN = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 """A number that YAML 1.1 and people read alike: it takes 010 for 8, 1:30 for 90, 1_0 for 10."""
 
@@ -28,8 +28,23 @@ class _Loader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(problem="a number of another form", problem_mark=node.start_mark)
         return int(node.value)
 
+    def construct_yaml_timestamp(self, node: yaml.ScalarNode) -> Any:
+        try:
+            return super().construct_yaml_timestamp(node)
+        # Such as 2026-12-32: whoever asks for a day says what is wrong with it, and where.
+        except (ValueError, OverflowError):
+            return node.value
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        # What its other constructors raise for odd tags and scalars, with the place.
+        except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError):
+            raise yaml.MarkedYAMLError(problem="an odd value", problem_mark=node.start_mark) from None
+
 
 _Loader.add_constructor(NUMBER, _Loader.construct_yaml_int)
+_Loader.add_constructor(MOMENT, _Loader.construct_yaml_timestamp)
 
 
 def parsed(text: str, name: str) -> tuple[dict[Any, Any], yaml.Node]:
@@ -90,6 +105,7 @@ PROBLEMS = {
     "an alias that contains itself": "an alias that contains itself",
     "a number of another form": "a number that YAML reads in its own way (010 is 8); write plain digits, or quote it",
     "too much in one file": "too much in one file",
+    "an odd value": "a value that YAML takes for something else than text; put it in quotes",
     "found undefined alias": "an alias (*) whose anchor (&) is not there; put text that begins with * in quotes",
     "found duplicate anchor": "an anchor (&) that is there twice; put text that begins with & in quotes",
     "could not determine a constructor": "a tag (!) that means nothing here; put text that begins with ! in quotes",

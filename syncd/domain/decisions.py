@@ -169,7 +169,7 @@ class Pause:
     def __str__(self) -> str:
         what = "everything" if self.scope == "all" else f"{self.scope} {self.name}"
         until = f"until {self.until:%Y-%m-%d %H:%M} UTC" if self.until else "until it is resumed"
-        return f"{what} is paused {until} by {self.by}: {self.reason}"
+        return f"{what} is paused by {self.by} {until}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)

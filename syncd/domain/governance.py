@@ -206,7 +206,7 @@ class Hit:
     subject: Subject
     message: str
     is_judged: bool = True
-    """False: what the rule asks for depends on a value that was not read since the rule is as it is."""
+    """False: what the rule asks for depends on a value that was not read since the rule was written or changed."""
     exemption: Exemption | None = None
     """Leaves it alone for now."""
     others: tuple[Subject, ...] = ()

@@ -218,7 +218,7 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
     if holds is not None:
         # Asked for again (to prolong it, or after a failure) it would go one further back each time.
         raise ConfigError(
-            f"{item.path} is {holds} already", hint=f"--to {holds.label} prolongs that; --to another one goes there"
+            f"{item.path} is already {holds}", hint=f"--to {holds.label} prolongs that; --to another one goes there"
         )
     source = runtime.source(item.source)
     seen = runtime.found(item.source, item.rule, item.path, item.job.name)

@@ -195,7 +195,7 @@ def test_a_named_secret_is_read_although_the_listing_lags(
     lab.job("job", "aws", {"path": "prod/*"})
     with App(load(lab.config_file)) as app:
         source = app.source("aws")
-        honest = source._ask
+        honest = source._calls.ask
         frozen: dict[str, Any] = {}
 
         def lagging(call: str, **arguments: Any) -> Any:
@@ -205,7 +205,7 @@ def test_a_named_secret_is_read_although_the_listing_lags(
                 else honest(call, **arguments)
             )
 
-        monkeypatch.setattr(source, "_ask", lagging)
+        monkeypatch.setattr(source._calls, "ask", lagging)
 
         def cycle(*named: str) -> dict[str, str]:
             sync_job(

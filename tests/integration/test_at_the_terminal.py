@@ -65,7 +65,7 @@ def test_filters(two: Lab) -> None:
     status = two.run("status", "--json", "--job", "a").json
     assert [row["job"] for row in status["jobs"]] == ["a"] and status["troubles"] == []
     assert len(two.run("status", "--json", "--target", "outlet").json["troubles"]) == 1
-    assert [row["job"] for row in two.run("status", "--json", "--status", "quarantined").json["jobs"]] == []
+    assert [row["job"] for row in two.run("status", "--json", "--status", "quarantined").json["jobs"]] == ["b"]
     wrong = two.run("state", "list", "--status", "sinced")
     assert wrong.code == 3 and "did you mean synced?" in wrong.err
 

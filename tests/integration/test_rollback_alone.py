@@ -359,3 +359,20 @@ def test_a_name_that_stays_as_it_is_forbids_no_rollback(job: Lab, bao: Bao, stat
     assert job.statuses()["OLD"] == status
     done = roll(job, "K0")
     assert job.site.values()["K0"] == "four" and job.site.values()["OLD"] == "old", done.out + done.err
+
+
+def test_where_the_way_back_waits_it_is_not_called_rolled_back(job: Lab, bao: Bao) -> None:
+    """The site never had that version, so its rule holds it: what leaked is there still."""
+    job.config["jobs"]["job"]["windows"] = {"allow": closed()}
+    bao.put("app/K0", v="three")
+    job.run("sync")
+    del job.config["jobs"]["job"]["windows"]
+    bao.put("app/K0", v="bad")
+    assert job.run("sync").code == 0
+    job.config["rules"] = [{"id": "all", "job": "job", "then": "hold"}]
+    done = roll(job, "K0")
+    assert job.site.values()["K0"] == "bad" and job.statuses()["K0"] == "held", done.out
+    assert done.code == 6 and "K0" in done.out and "  rolled back" not in done.out, done.out
+    (batch,) = {row["batch"] for row in job.run("held", "--json").json}
+    assert job.run("release", batch, "--reason", "x").code == 0 and job.run("sync").code == 0
+    assert job.site.values()["K0"] == "three" and job.statuses()["K0"] == "rolled_back"

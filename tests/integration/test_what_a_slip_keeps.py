@@ -183,3 +183,19 @@ def test_what_many_have_may_be_lacking(lab_of_two: Lab, bao: Bao) -> None:
     for _ in range(2):
         lab.run("sync")
     assert set(lab.site.values()) == {"K", "L", "T_k"}
+
+
+@pytest.mark.parametrize("grace", ["0s", "24h"])
+def test_what_keeps_it_is_told_from_the_beginning(lab: Lab, bao: Bao, grace: str) -> None:
+    """Neither a countdown to a deletion that will not come, nor a batch that releases nothing."""
+    lab.vault(bao)
+    for name in ("stripe", "other"):
+        bao.put(f"app/{name}", v="1")
+    rules = [{"path": f"{bao.mount}/app/{name}", "field": "v", "name": name.upper()} for name in ("stripe", "other")]
+    lab.job("job", "vault", *rules, **{**DELETING, "deletion_grace": grace, "guard": {"max_deletes": 0}})
+    assert lab.run("sync").code == 0
+    lab.config["jobs"]["job"]["secrets"][0]["path"] = f"{bao.mount}/app/strpie"
+    for _ in range(2):
+        told = lab.run("sync").out
+        assert "not deleted: rule" in told and "of observed absence" not in told and "withheld" not in told, told
+    assert lab.site.values()["STRIPE"] == "1" and lab.run("held", "--json").json == []

@@ -276,3 +276,30 @@ def test_a_path_that_is_called_as_another_targets_name(synced: Lab, crossed: boo
     synced.job("aws", "aws", *({"path": path, "name": name} for path, name in names))
     done = synced.run("explain", "KEY", "--target", "outlet")
     assert done.code == 3 and "damaged" not in done.err and "Traceback" not in done.err, done.err
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--dryrun", "-n"])
+def test_who_asks_for_a_run_that_sends_nothing_is_led_to_the_plan(lab: Lab, option: str) -> None:
+    done = lab.run("sync", option)
+    assert done.code == 3 and "syncd plan" in done.err and "--due" not in done.err, done.err
+
+
+def test_a_slip_of_the_hand_resumes_nothing(synced: Lab) -> None:
+    assert synced.run("pause", "job", "--reason", "x").code == 0
+    done = synced.run("resume", "jbo")
+    assert done.code == 3 and "job" in done.err
+    assert synced.run("resume", "job").code == 0 and synced.run("resume", "job").code == 0
+    assert "no pause of everything" in synced.run("resume", "--all").out
+
+
+@pytest.mark.parametrize("day", ["2026-12-32", "2026-13-01", "31.12.2026", "2026-02-30 "])
+def test_a_day_that_is_none_is_named_with_its_line(lab: Lab, bao: Bao, day: str) -> None:
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
+    excepted = {"name": "X", "until": "DAY", "reason": "x"}
+    lab.config["rules"] = [{"id": "one", "job": "job", "then": "warn", "max_age": "90d", "except": [excepted]}]
+    text = lab.config_file.read_text().replace("DAY", day).replace(f"'{day}'", day).replace(f'"{day}"', day)
+    other = lab.folder / "odd.yaml"
+    other.write_text(text)
+    done = lab.run("check", options=("--config", str(other)))
+    assert done.code == 3 and "until: not a day" in done.err and "odd.yaml:" in done.err, done.err

@@ -9,7 +9,7 @@ from syncd.domain import Action, Delete, Plan, Presence, ReadRequests, Update
 from syncd.domain.governance import Facts
 from syncd.domain.job import Job
 from syncd.domain.ports import Target
-from syncd.reconcile.desired.desired_state import build_desired_state
+from syncd.reconcile.desired.desired_state import build_desired_state, idle_rules
 from syncd.reconcile.observe.evidence import key_of
 from syncd.reconcile.plan.absence import empty_rules, presence_of
 from syncd.reconcile.plan.comparisons import Comparisons, CycleState
@@ -20,6 +20,7 @@ from syncd.reconcile.plan.pass_context import Observed, PassContext
 from syncd.reconcile.plan.passing_on import PassingOn
 from syncd.reconcile.plan.planner import plan
 from syncd.reconcile.plan.second_look import SecondLook
+from syncd.reconcile.plan.site_claims import SiteClaims
 from syncd.reconcile.plan.successors import Successors
 from syncd.reconcile.plan.unread import with_unread
 from syncd.reconcile.runtime import Runtime
@@ -135,7 +136,7 @@ class PlanResolver:
             resting=context.standing.resting,
             claimed_by_own_job=context.standing.claimed,
             wanted_elsewhere=self._confirmed.wanted_elsewhere,
-            objections=self._confirmed.objections,
+            objections={**self._slips(), **self._confirmed.objections},
             rested_until=context.rested_until(),
             unobserved_since=context.unobserved_since(),
             grants=context.standing.grants,
@@ -187,6 +188,14 @@ class PlanResolver:
             )
             presences[record.name] = (Presence.UNKNOWN, stays) if stays else (presence, why)
         return presences
+
+    def _slips(self) -> dict[str, str]:
+        """Old names that a rule of the job gives to what it makes nothing of: seen before anything is due."""
+        observed, profile = self._context.observed, self._context.target.profile
+        unwanted = [record for record in observed.records if record.name in self._presence]
+        idle = idle_rules(observed.source.evidence, observed.desired) if unwanted else ()
+        claims = SiteClaims(names=frozenset(), profile=profile)
+        return {record.name: why for record in unwanted if (why := claims.why_it_may_be_asked_for(record, idle))}
 
     def _confirm(self, deletes: Sequence[Delete]) -> None:
         """Ask source and site once more of each deletion that is due; what they do not confirm is kept back."""

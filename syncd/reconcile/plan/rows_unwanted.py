@@ -129,7 +129,10 @@ def _tombstone(row: Row, record: Record, kind: FindingKind, why: str) -> Verdict
     absent = replace(record, absent_at=now, absent_for=seen)
     if seen < policies.grace:
         left = _in_words(policies.grace - seen)
-        return note(absent) + report(kind, record, f"{why}; deleted after {left} more of observed absence")
+        # What will keep it then is told from the beginning: nobody is frightened by a deletion that will not come.
+        kept = row.evidence.objections.get(record.name, "")
+        then = f"not deleted: {kept}" if kept else f"deleted after {left} more of observed absence"
+        return note(absent) + report(kind, record, f"{why}; {then}")
     obstacle = obstacle_to_deletion(record, row.listed, row.now, plausible=row.listing_is_plausible)
     obstacle = obstacle or row.evidence.objections.get(record.name, "")
     problem = row.evidence.problems.get(record.name)

@@ -151,7 +151,7 @@ class Gate:
                 findings += (_waiting(action, objection), *drift_behind(action))
             else:
                 kept.append(action)
-        findings += self._of_rolled_back(plan)
+        findings += self._of_rolled_back(plan, kept)
         return replace(plan, actions=tuple(kept), findings=tuple(findings), held=tuple(held))
 
     def _holding(self, action: Action, hits: list[Hit]) -> Held | None:
@@ -179,10 +179,10 @@ class Gate:
     def _is_superseded(self, finding: Finding) -> bool:
         return finding.kind is FindingKind.UNCHANGED and finding.name in self.rolled_back
 
-    def _of_rolled_back(self, plan: Plan) -> Iterator[Finding]:
-        """A secret that was rolled back is not as its source says, and says so."""
+    def _of_rolled_back(self, plan: Plan, kept: Iterable[Action]) -> Iterator[Finding]:
+        """A secret that was rolled back is not as its source says, and says so; not one that waits to get there."""
         settled = {finding.name: finding for finding in plan.findings if finding.kind is FindingKind.UNCHANGED}
-        written = {action.name: action for action in plan.actions if not isinstance(action, Delete)}
+        written = {action.name: action for action in kept if not isinstance(action, Delete)}
         for name, words in self.rolled_back.items():
             ref = settled[name].ref if name in settled else written[name].desired.ref if name in written else None
             if ref is not None:

@@ -15,7 +15,7 @@ SELECTED = {
     Then.WARN: "is one that this rule is about",
 }
 """What is said of a secret that a rule without a check selects."""
-NOT_JUDGED = "not judged yet: its value was not read since the rule is as it is"
+NOT_JUDGED = "not judged yet: its value was not read since the rule was written or changed"
 
 
 def hits_of(rules: Iterable[GovernanceRule], subject: Subject, facts: Facts, now: datetime) -> tuple[Hit, ...]:

@@ -102,7 +102,7 @@ def test_braces_of_our_own_templates_are_meant(tmp_path: Path, braces: str) -> N
 )
 def test_an_address_that_cannot_be(tmp_path: Path, address: str) -> None:
     changed = ("https://vault.example.com:8200", f'"{address}"')
-    assert faults(tmp_path, changed) == ("6: sources.vault.address: no address; write https://HOST[:PORT]",)
+    assert faults(tmp_path, changed) == ("6: sources.vault.address: not an address; write https://HOST[:PORT]",)
 
 
 @pytest.mark.parametrize("address", ["https://[2001:db8::1]:8200", "https://münchen.example", "https://a_b.c./v"])
