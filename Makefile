@@ -154,7 +154,7 @@ dist: build/release/.ready ## wheel, sdist, SBOM and checksums in dist/, and the
 	$(UV) pip install --quiet --python build/try/bin/python dist/*.whl
 	$(BIN)/python -m tests.release.tried build/try/bin/syncd
 
-docs: setup ## make the reference of the configuration anew from its models
+docs: setup ## make the references of configuration, metrics and events anew from the code
 	$(BIN)/python -m tests.support.reference
 
 format: setup ## let ruff set the code

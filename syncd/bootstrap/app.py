@@ -186,10 +186,10 @@ class App:
         self.close()
 
     def is_one_secret(self, one: tuple[str, str], other: tuple[str, str]) -> bool:
-        """Do two paths, each with its source, mean one secret that is decided on as one?
+        """Do two paths, each with its source, share one decision, such as a rollback?
 
-        So does a path of a source that no job has any more, and another spelling of it; two entries for one place are
-        decided on one by one.
+        Spellings of one path do, and so does a path of a source that no job uses any more. Two configured entries for
+        one place do not.
         """
         (source, _), (second, _) = one, other
         read = {job.source for job in self.runtime.jobs.values()}

@@ -19,9 +19,9 @@ BESIDE = ("", "-wal", "-shm", "-journal", ".key")
 
 
 def twice_used(settings: Settings, config: Path, *, looks: bool = True) -> Iterator[tuple[Place, Place]]:
-    """Each place of a file that syncd would write to, and the place that has it for something else.
+    """Pairs of settings: one that names a file which syncd would write, and one that names the same for something else.
 
-    An empty place is the configuration itself. Not `looks`: by their paths alone. Whoever sends a candidate is told
+    An empty one is the configuration itself. `looks=False` compares the paths alone: whoever sends a candidate is told
     nothing of this machine's files and links.
     """
     state = settings.state

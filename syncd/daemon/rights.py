@@ -11,7 +11,7 @@ from syncd.web.principal import Principal
 
 
 class BeyondRights(ConfigError):
-    """Somebody asked for what is not there, or not theirs: which of the two is not told."""
+    """It is not there, or the caller may not see it; the message does not tell which."""
 
 
 def see_scope(app: App, who: Principal, scope: tuple[str, str]) -> None:

@@ -62,7 +62,7 @@ def recently_lost(record: Record, now: datetime) -> tuple[LostWrite, ...]:
 
 
 def may_be_late_commit(record: Record, now: datetime) -> bool:
-    """Did we lose an answer so lately that a later date may be our own write's?"""
+    """May a write of ours that lost its answer still commit? Then a later `updatedDate` may be ours."""
     return bool(recently_lost(record, now))
 
 

@@ -115,7 +115,7 @@ class Decisions:
         return tuple(pause for pause in found if pause.until is None or pause.until > now)
 
     def pause_of(self, scope: str, name: str, sites: Collection[str] = ()) -> Pause | None:
-        """The pause of this very job, target or everything that holds at this moment. `sites`: see `pause`."""
+        """The pause that holds now with exactly this scope and name; None for none. `sites`: see `pause`."""
         return next((pause for pause in self.pauses() if _is_of(pause, scope, name, sites)), None)
 
     def pause(

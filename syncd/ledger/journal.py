@@ -50,7 +50,7 @@ def _know(connection: Connection, records: Iterable[Record]) -> None:
 
 
 def move(connection: Connection, old: str, site: str, rows: Iterable[Record], at: datetime) -> None:
-    """Put everything of one site under another."""
+    """Move the rows, problems, permissions, runs and history of one site to another; its listing is made anew."""
     records = tables.records
     # The rows of both keys go first: the indexes take each name and each id of a site once.
     connection.execute(delete(records).where(records.c.site.in_([old, site])))

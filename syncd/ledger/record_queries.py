@@ -177,7 +177,7 @@ class RecordQueries(ABC):
         return {problem.subject: problem for problem in list(self._each(query, as_problem))}
 
     def grants(self, site: str, now: datetime) -> dict[str, Grant]:
-        """What may be taken over at this moment, by name; a grant from the future was given by a wrong clock."""
+        """The permissions to adopt that hold now, by name; one that is dated ahead was given by a wrong clock."""
         table = tables.grants.c
         given = and_(table.site == site, table.at <= now + TOLERANCE, table.until > now)
         rows = self._all(select(table.name, table.remote_id, table.owner).where(given))

@@ -94,7 +94,7 @@ def what_is_wrong(hit: Hit) -> str:
 
 
 def subjects(app: App, site: str) -> Iterator[Subject]:
-    """Every secret of a site as rules look at it, those that never came there included."""
+    """Each secret of a site as rules see it, with those that were refused and never arrived."""
     return _subjects(app, site, app.ledger.facts(site))
 
 

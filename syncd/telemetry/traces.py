@@ -81,7 +81,7 @@ class OtlpTraces:
 
 
 def traces() -> Traces:
-    """As the environment asks for."""
+    """OTLP traces where an `OTEL_EXPORTER_OTLP_…` endpoint is set and the extra is there; else none."""
     if not any(os.environ.get(name) for name in ENDPOINTS):
         return NoTraces()
     try:

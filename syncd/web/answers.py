@@ -26,7 +26,7 @@ def status_of(error: SyncdError) -> int:
 
 
 def page(template: str, who: Principal | None, request: Request, code: int = 200, **more: Any) -> HTMLResponse:
-    """A page for somebody, who may have asked to have it read anew."""
+    """A page from its template, for `who`; with `?live=on` one that can be refreshed loads itself anew."""
     live = request.query_params.get("live") == "on"
     given = {"refresh": live and more.get("refreshable", False), "now": datetime.now(UTC), **more}
     return HTMLResponse(rendered(template, who=who, **given), code)

@@ -83,7 +83,7 @@ def set_cookie(response: Response, request: Request, session: str) -> None:
 
 
 class LoginLimit:
-    """Counts failed logins; the right token is not asked for while there are too many."""
+    """Limits failed logins; while there are too many, the right token is refused as well."""
 
     def __init__(self) -> None:
         # Without a lock, because it is used on the event loop alone.

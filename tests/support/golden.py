@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from syncd import errors
 from syncd.cli.app import app
 from syncd.config import json_schema
+from syncd.domain import FindingKind
 from tests.support import names
 
 FOLDER = Path("tests/golden")
@@ -75,36 +77,42 @@ def metrics() -> str:
 
 def log_events() -> str:
     """The names of log events, as the code has them."""
-    pattern = re.compile(r"""\(\s*(?:["']|f["'])([a-z_]+\.[a-z_{}.]+?)["']""")
-    found = {
-        name
-        for path in Path("syncd").rglob("*.py")
-        for name in pattern.findall(path.read_text())
-        if _is_event(path, name)
-    }
-    return "\n".join(sorted(found)) + "\n"
+    return "\n".join(sorted(events())) + "\n"
 
 
-def _is_event(path: Path, name: str) -> bool:
-    kind = name.partition(".")[0]
-    return (
-        kind
-        in {
-            "secret",
-            "cycle",
-            "config",
-            "daemon",
-            "plan",
-            "source",
-            "state",
-            "ledger",
-            "clock",
-            "events",
-            "token",
-            "safeguard",
-        }
-        and "sandbox" not in path.parts
-    )
+def events() -> set[str]:
+    """What the loggers are called with; of a name that is put together, each part that it may have."""
+    found: set[str] = set()
+    for path in Path("syncd").rglob("*.py"):
+        if "sandbox" not in path.parts:
+            calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call) and node.args)
+            found |= {name for call in calls if _is_log_call(call.func) for name in _names(call.args[0])}
+    return {name for name in found if re.fullmatch(r"[a-z]+\.[a-z_{}]+", name)}
+
+
+def _is_log_call(called: ast.expr) -> bool:
+    # A method that was chosen before.
+    if isinstance(called, ast.Name):
+        return called.id in {"write", "tell", "report"}
+    return isinstance(called, ast.Attribute) and called.attr in {"debug", "info", "warning", "error"}
+
+
+def _names(given: ast.expr) -> Iterator[str]:
+    if isinstance(given, ast.IfExp):
+        yield from (*_names(given.body), *_names(given.orelse))
+    elif isinstance(given, ast.Constant) and isinstance(given.value, str):
+        yield given.value
+    elif isinstance(given, ast.JoinedStr):
+        parts = (part.value if isinstance(part, ast.Constant) else "{}" for part in given.values)
+        yield from _filled("".join(map(str, parts)))
+
+
+def _filled(name: str) -> Iterator[str]:
+    verbs = ("create", "update", "delete")
+    # What is as it was is no news, and a withheld class is an event of its own.
+    kinds = set(FindingKind) - {FindingKind.UNCHANGED, FindingKind.WITHHELD}
+    words = verbs if name.endswith("{}d") else [kind.value.replace(" ", "_") for kind in kinds]
+    yield from (name.replace("{}", word) for word in words)
 
 
 PAGES = {

@@ -19,3 +19,13 @@ def plan_file() -> tuple[str, set[str]]:
 
 def metrics() -> list[Any]:
     return list(Metrics().registry.collect())
+
+
+def metric_rows() -> list[tuple[str, tuple[str, ...], str]]:
+    """Each metric's name as Prometheus shows it, its labels, and what it is."""
+    found = []
+    for collector in Metrics().registry._collector_to_names:
+        one: Any = collector
+        ends = {"counter": "_total", "histogram": "_bucket"}
+        found.append((f"{one._name}{ends.get(one._type, '')}", tuple(one._labelnames), one._documentation))
+    return found

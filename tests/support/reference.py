@@ -1,10 +1,11 @@
-"""The reference of the configuration, made from its models: `make docs`."""
+"""The parts of the docs that are made: the configuration from its models, metrics and events from the code."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -15,6 +16,8 @@ from pydantic_core import PydanticUndefined
 
 from syncd.config import audit, governance, jobs, notify, server, settings, sources, targets
 from syncd.config.fields import Credential, format_duration
+from tests.support import names
+from tests.support.golden import events
 
 PAGE = Path("docs/configuration.md")
 BEGIN = "<!-- made by `make docs` from the models: do not edit below -->"
@@ -109,10 +112,25 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def written() -> str:
-    """The page with its reference made anew."""
-    return PAGE.read_text().split(BEGIN)[0] + BEGIN + "\n" + reference()
+def observed() -> str:
+    """Every metric, and every event of the log."""
+    lines = ["\n## Metrics\n", "| metric | labels | what it is |", "| --- | --- | --- |"]
+    for name, labels, text in sorted(names.metric_rows()):
+        lines.append(f"| `{name}` | {', '.join(f'`{label}`' for label in labels) or 'none'} | {_cell(text)} |")
+    kinds = groupby(sorted(events()), key=lambda name: name.partition(".")[0])
+    lines += ["\n## Log events\n", *("- " + ", ".join(f"`{name}`" for name in group) for _, group in kinds)]
+    return "\n".join(lines) + "\n"
+
+
+MADE = {PAGE: reference, Path("docs/observability.md"): observed}
+"""The pages with a part that is made, and what makes it."""
+
+
+def written(page: Path) -> str:
+    """The page with that part made anew."""
+    return page.read_text().split(BEGIN)[0] + BEGIN + "\n" + MADE[page]()
 
 
 if __name__ == "__main__":
-    PAGE.write_text(written())
+    for each in MADE:
+        each.write_text(written(each))

@@ -15,7 +15,7 @@ from syncd import __version__, errors
 from syncd.cli.app import app
 from syncd.config import load
 from syncd.domain import STATUSES
-from tests.support.reference import PAGE, SECTIONS, written
+from tests.support.reference import MADE, SECTIONS, written
 
 README = Path("README.md").read_text()
 PAGES = {
@@ -94,8 +94,9 @@ def test_the_readme_is_a_page() -> None:
     assert len(README.splitlines()) <= 150
 
 
-def test_the_reference_of_the_configuration_is_of_today() -> None:
-    assert PAGE.read_text() == written(), "run: make docs"
+@pytest.mark.parametrize("page", MADE, ids=str)
+def test_what_is_made_of_the_docs_is_of_today(page: Path) -> None:
+    assert page.read_text() == written(page), "run: make docs"
 
 
 @pytest.mark.parametrize(("title", "model"), SECTIONS, ids=[title for title, _ in SECTIONS])

@@ -91,7 +91,7 @@ class ListingEvidence:
         return self.unread | {(path, "") for path in self.rolled_back}
 
     def is_older(self, key: Key) -> bool:
-        """Is it an older version that was looked at, so that what it lacks may be there in the newest one?"""
+        """Does a rollback read an older version here? What that lacks may be in the newest one."""
         path, pin = key
         return not pin and path in self.rolled_back
 

@@ -16,7 +16,7 @@ SPACING = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freshness:
-    """What to make of a listed version."""
+    """What the comparison of a listed version with the known one came to."""
 
     read: bool
     """Is the path to be read?"""

@@ -178,7 +178,7 @@ def rows_for(
 
 
 def listing_is_plausible(records: Sequence[Record], remote: Sequence[RemoteSecret]) -> bool:
-    """False when the listing lacks more than half of what the ledger holds there."""
+    """Does the listing show at least half of the ids that the ledger holds there?"""
     ids = {secret.id for secret in remote}
     held = [record.remote_id for record in records if record.remote_id]
     return 2 * sum(1 for secret_id in held if secret_id not in ids) <= len(held)

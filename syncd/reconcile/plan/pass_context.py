@@ -125,7 +125,7 @@ class PassContext:
         return self.observed.source.evidence_paths.get(key_of(desired))
 
     def rested_until(self) -> datetime | None:
-        """When the last pause of this job here ended, by the site's clock, as absence is measured; None for never."""
+        """The end of this job's last pause on this site, by the site's clock, which absence uses too; None for none."""
         ended = self.runtime.store.rested_until(self.job.name, self.target.name, self.target.site)
         return None if ended is None else ended + (self.times.site_now - self.times.now)
 

@@ -40,7 +40,7 @@ class KnownSecrets:
     """All that are configured, for whichever site."""
 
     def as_of_today(self, record: Record, job: Job) -> SecretRef:
-        """A record's reference by the name that its source has for a job now.
+        """A record's reference, under the name of the source by which a job reads the same place today.
 
         The job that has the record may send it through another entry for the same place; so may one that has its new
         name, and any job where no source is called so any more.
@@ -83,7 +83,7 @@ class KnownSecrets:
         return first == second if first and second else None
 
     def leads_anywhere(self, ref: SecretRef, job: Job) -> bool:
-        """Is a job's source another one than a reference's, and not known to lead to the same place or to another?"""
+        """Does a job read another source than a reference's, while nobody knows whether both lead to one place?"""
         if job.source == ref.source or ref.source not in self.sources:
             return False
         return self._is_one_place(ref.source, job.source, ref.path) is None

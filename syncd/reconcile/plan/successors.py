@@ -93,7 +93,7 @@ class Successors:
         return next((NOT_SETTLED.format(name) for name in unsettled), "")
 
     def taker_of_its_name(self, record: Record) -> str:
-        """Another job that gives a record's name, in whatever case, to the record's secret now; empty if none does."""
+        """The other job that now gives this very secret the record's name, in any case; empty for none."""
         takers = (wish.job for wish in self._wishes_of(record) if wish.name.casefold() == record.name.casefold())
         return next((job for job in takers if job != self._claims.job), "")
 
