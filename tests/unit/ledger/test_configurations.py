@@ -20,16 +20,18 @@ class Daemons:
 
     def __init__(self, path: Path) -> None:
         self.now = datetime(2026, 11, 29, 12, tzinfo=UTC)
-        self.one, self.two = (Ledger(sqlite_engine(path), str(path), path, lambda: self.now) for _ in range(2))
+        self.one, self.two = (
+            Ledger(sqlite_engine(path, durable=False), str(path), path, lambda: self.now) for _ in range(2)
+        )
 
     def later(self, **span: float) -> None:
         self.now += timedelta(**span)
 
 
 @pytest.fixture
-def daemons(tmp_path: Path) -> Iterator[Daemons]:
+def daemons(state: Path) -> Iterator[Daemons]:
     with ExitStack() as stack:
-        both = Daemons(tmp_path / "state.db")
+        both = Daemons(state)
         stack.callback(both.one.close)
         stack.callback(both.two.close)
         both.one.configurations.load("old", "the first")

@@ -21,8 +21,8 @@ REF = SecretRef(source="v", path="p", field="f")
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Any:
-    found = Ledger(sqlite_engine(tmp_path / "state.db"), "here", tmp_path / "state.db")
+def ledger(state: Path) -> Any:
+    found = Ledger(sqlite_engine(state, durable=False), "here", state)
     run = LastRun(job="j", site="s", target="t", started_at=NOW, finished_at=NOW, exit_code=0, counts="{}")
     with found.lock("s", holder="me", wait=timedelta(0)) as journal:
         journal.ran(run)

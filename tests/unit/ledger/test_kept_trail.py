@@ -34,9 +34,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
-    path = tmp_path / "state.db"
-    made = Ledger(sqlite_engine(path), str(path), path, clock)
+def ledger(state: Path, clock: Clock) -> Iterator[Ledger]:
+    made = Ledger(sqlite_engine(state, durable=False), str(state), state, clock)
     with made.lock("s", holder="h", wait=timedelta(0)) as journal:
         for number in range(10):
             journal.write(audit=AuditBatch(notes=(Entry(event="drift.found", name=f"N{number}", site="s"),)))

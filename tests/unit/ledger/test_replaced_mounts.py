@@ -19,8 +19,8 @@ HERE = "1f2e3d4c-0000"
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    found = Ledger(sqlite_engine(tmp_path / "state.db", durable=False), "here", None, clock=lambda: NOW)
+def ledger(state: Path) -> Iterator[Ledger]:
+    found = Ledger(sqlite_engine(state, durable=False), "here", None, clock=lambda: NOW)
     yield found
     found.close()
 

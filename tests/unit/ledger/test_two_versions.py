@@ -40,9 +40,9 @@ def test_whoever_was_quicker_counts(tmp_path: Path, before: int, quicker: int, m
 
 
 @pytest.mark.parametrize(("ahead", "pruned"), [(timedelta(days=4000), True), (timedelta(hours=3), False)])
-def test_a_clock_that_was_ahead_once_ends_no_pruning(tmp_path: Path, ahead: timedelta, pruned: bool) -> None:
+def test_a_clock_that_was_ahead_once_ends_no_pruning(state: Path, ahead: timedelta, pruned: bool) -> None:
     clock = [NOW - timedelta(days=100)]
-    ledger = Ledger(sqlite_engine(tmp_path / "state.db", durable=False), "here", None, clock=lambda: clock[0])
+    ledger = Ledger(sqlite_engine(state, durable=False), "here", None, clock=lambda: clock[0])
     for day in range(60):
         clock[0] = NOW - timedelta(days=100 - day)
         ledger.audit.note(Entry(event="job.paused"))
