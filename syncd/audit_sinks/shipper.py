@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from syncd.audit_sinks.sinks import FileSink, HttpSink, Sink, SinkError, StdoutS
 from syncd.bootstrap.app import App
 from syncd.bootstrap.process import holder
 from syncd.config.audit import Audit
+from syncd.domain.audit import Entry
 from syncd.errors import ConfigError, LedgerBusy, LedgerError
 from syncd.telemetry.logs import logger
 
@@ -20,6 +22,10 @@ PATIENCE = timedelta(minutes=5)
 """How old the oldest unshipped line may be before a required sink holds up writing (governance.md's figure)."""
 AGAIN = 5.0
 """Seconds from one look at the backlog to the next."""
+
+
+BEHIND = "audit_sink_is_behind"
+"""The ledger's key of whether the trail says that its sink is behind."""
 
 
 class Shipper:
@@ -47,6 +53,21 @@ class Shipper:
                 self._app.ledger.audit.prune(self._audit.keep, self._audit.sink)
         except (SinkError, LedgerError, ConfigError) as error:
             logger().warning("audit.unshipped", error=error.message, hint=error.hint, lines=self.backlog())
+        with suppress(LedgerError):  # the next run asks again
+            self._note_outage()
+
+    def _note_outage(self) -> None:
+        """A line when the sink is behind for longer than a passing fault, and one when it has everything again."""
+        ledger, key = self._app.ledger, self._audit.sink
+        if key is None:
+            return
+        was_behind = bool(ledger.meta(BEHIND))
+        # Once it is told, every line has to be there before it is told to be over.
+        is_behind = bool(self.backlog()) if was_behind else ledger.audit.is_unshipped_since(key, PATIENCE)
+        if is_behind != was_behind:
+            ledger.set_meta(BEHIND, "1" if is_behind else "")
+            event = "audit.unshipped" if is_behind else "audit.shipped"
+            ledger.audit.note(Entry(event=event, detail={"sink": str(self._audit.shown_sink)}))
 
     def backlog(self) -> int:
         """How many lines are not shipped; 0 where there is no sink."""

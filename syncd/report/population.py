@@ -45,6 +45,8 @@ class Population:
     """When each rotation was made at its source and when it arrived, in turn, by job and target; seconds since 1970."""
     imported: int = 0
     rebuilt: int = 0
+    outages: list[dict[str, Any]] = field(default_factory=list)
+    """When the sink of the trail was behind, and when it had everything again."""
     begins: str = ""
     """When the trail begins, if that is not before the period."""
 
@@ -75,6 +77,9 @@ class Population:
             self.rebuilt += mapping(mapping(parsed(text.encode())).get("detail")).get("by") == "its mark"
         if event in REFUSED:
             self.refused[event] += 1
+        if event in {"audit.unshipped", "audit.shipped"}:
+            line = mapping(parsed(text.encode()))
+            self.outages.append({"at": line.get("at"), "sink": mapping(line.get("detail")).get("sink"), "event": event})
         self.releases += event == "secret.released"
         self.drift["found"] += event == "drift.found"
         self.drift["restored"] += event == "drift.restored"

@@ -66,7 +66,7 @@ def answers(
             {"chains": chains, "tail": "heads are in each cycle.finished event, and where audit: ships lines to"},
         ),
         "q8": _answer("kept how long", {"keep": f"{settings.audit.keep.days}d", "pruned": population.pruned}),
-        "q9": _answer("did logging fail", _logging(app)),
+        "q9": _answer("did logging fail", _logging(app, population)),
         "q10": _answer("age and rotation against the stated period", _ages(app, report)),
         "q11": _answer("how long from rotation to every consumer", _arrivals(app, report, population)),
         "q12": _answer("one value in two environments", _of_rules(app, "duplicate", report.duplicates)),
@@ -112,12 +112,13 @@ def _who_may(population: Population) -> object:
     return population.configurations
 
 
-def _logging(app: App) -> dict[str, Any]:
+def _logging(app: App, population: Population) -> dict[str, Any]:
     sink = app.settings.audit.sink
     # Without a sink nothing waits to be shipped: a count would look like a failure of logging.
     waiting = app.ledger.audit.unshipped_count(sink) if sink else 0
     shown = app.settings.audit.shown_sink or "none configured"
-    return {"sink": shown, "lines not shipped": waiting, "required": app.settings.audit.required}
+    told = {"sink": shown, "lines not shipped": waiting, "required": app.settings.audit.required}
+    return {**told, "behind for more than five minutes": sorted(population.outages, key=when)}
 
 
 def _ages(app: App, report: Report) -> dict[str, Any]:

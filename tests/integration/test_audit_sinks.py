@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from syncd.audit_sinks import shipper
 from syncd.audit_sinks.sinks import HttpSink, SinkError
 from syncd.domain.audit import Entry
 from syncd.ledger.audit_reading import Filter
@@ -325,3 +326,27 @@ def test_a_token_in_a_sinks_address_is_shown_nowhere(lab: Lab, bao: Bao, place: 
     told = [done, *(lab.run(*words) for words in (["audit", "export"], ["report", "--evidence", "1h.."], ["check"]))]
     assert done.code == 0 and "url http://127.0.0.1:9" in told[1].out
     assert not any(token in one.out + one.err for one in told)
+
+
+def test_an_outage_of_the_sink_is_in_the_trail_and_in_the_evidence(
+    job: Lab, siem: Siem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Did logging fail in that time? One line when the sink is behind, one when it has everything again."""
+    job.config["audit"] = {"url": siem.url}
+    assert job.run("sync").code == 0
+    siem.status = 503
+    job.run("pause", "job", "--reason", "x")
+    monkeypatch.setattr(shipper, "PATIENCE", timedelta(0))
+    for _ in range(3):
+        job.run("resume", "job")
+        job.run("sync")
+    siem.status = 200
+    for _ in range(3):
+        assert job.run("sync").code == 0
+    told = [line for line in exported(job) if line["event"].startswith("audit.") and "shipped" in line["event"]]
+    assert [line["event"] for line in told] == ["audit.unshipped", "audit.shipped"]
+    today = datetime.now(UTC).date()
+    evidence = job.run("report", "--evidence", f"{today - timedelta(days=1)}..{today + timedelta(days=1)}").json
+    behind = evidence["questions"]["q9"]["answer"]["behind for more than five minutes"]
+    assert [row["event"] for row in behind] == ["audit.unshipped", "audit.shipped"]
+    assert by_stream(siem.got).keys() == by_stream(exported(job)).keys()
