@@ -80,6 +80,8 @@ class Daemon:
                 with suppress(SyncdError):  # it was logged
                     self.reloads.reload()
             self.reloads.tell_what_is_in_force()
+            with suppress(SyncdError):  # it is in the log; it is said again in a moment
+                self.generations.current.app.ledger.configurations.tell_that_it_lives()
         return self.shut_down()
 
     def _follow_clock(self, step: timedelta) -> None:
@@ -118,5 +120,7 @@ class Daemon:
         self.control.end_count()
         if busy:
             os._exit(0)  # a stalled peer would hold the threads; the journal has what they did
+        with suppress(SyncdError):
+            current.app.ledger.configurations.leave()
         current.app.close()
         return 0

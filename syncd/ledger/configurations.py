@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -17,7 +18,7 @@ from syncd.ledger.statements import upsert
 
 KEY = "daemon_configuration"
 ALIVE = timedelta(minutes=10)
-"""After so long without a cycle a daemon counts as gone, and its configuration with it."""
+"""After so long without a word a daemon counts as gone, and its configuration with it."""
 REFRESH = timedelta(minutes=1)
 
 
@@ -44,6 +45,7 @@ class Configurations:
     def __init__(self, reading: Door, writing: Door, clock: Clock) -> None:
         self._reading, self._writing, self._clock = reading, writing, clock
         self._mine: Loaded | None = None
+        self._told_at = float("-inf")
 
     def load(self, digest: str, by: str) -> None:
         """Say that this daemon works with a configuration from now on. Raises `LedgerError`."""
@@ -64,8 +66,28 @@ class Configurations:
                     hint="give both the same file, or stop one of them",
                 )
             stored = None
-        if stored is None or now - stored.seen > REFRESH or not stored.lives(now):
+        if stored is None or not stored.lives(now):
             self._store(replace(self._mine, seen=now))
+
+    def tell_that_it_lives(self) -> None:
+        """Asked by a daemon again and again, whatever its schedules are. Raises `LedgerError`."""
+        if self._mine is None or time.monotonic() - self._told_at < REFRESH.total_seconds():
+            return
+        now, stored, self._told_at = self._clock(), self.of_daemons(), time.monotonic()
+        if stored is not None and stored.digest == self._mine.digest:
+            # Whichever of those with the same one loaded it last: that is what counts.
+            self._store(replace(stored, seen=now))
+        # An older one says nothing over a newer one's word.
+        elif stored is None or stored.since <= self._mine.since:
+            self._store(replace(self._mine, seen=now))
+
+    def leave(self) -> None:
+        """Say that this daemon ends: one with another configuration need not wait for it. Raises `LedgerError`."""
+        stored = self.of_daemons()
+        if self._mine is not None and stored is not None and stored.by == self._mine.by:
+            # Another one with the same configuration says within the minute that it lives.
+            self._store(replace(stored, seen=self._clock() - ALIVE))
+        self._mine = None
 
     def of_daemons(self) -> Loaded | None:
         """What the daemon that loaded last works with; None where none ever did, or what is kept cannot be read."""

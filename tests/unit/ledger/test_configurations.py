@@ -39,6 +39,12 @@ def daemons(state: Path) -> Iterator[Daemons]:
         yield both
 
 
+def lives(ledger: Ledger) -> None:
+    """A minute of its own has passed."""
+    ledger.configurations._told_at = float("-inf")
+    ledger.configurations.tell_that_it_lives()
+
+
 def works(ledger: Ledger) -> bool:
     try:
         with ledger.lock("s", holder="tester", wait=timedelta(0)):
@@ -53,6 +59,39 @@ def test_the_older_one_sends_nothing_while_the_newer_one_lives(daemons: Daemons)
     for _ in range(20):
         assert not works(daemons.one) and works(daemons.two)
         daemons.later(minutes=5)
+        lives(daemons.two)
+
+
+def test_it_lives_though_its_schedules_are_rare(daemons: Daemons) -> None:
+    daemons.two.configurations.load("new", "the second")
+    for _ in range(60):
+        daemons.later(minutes=1)
+        lives(daemons.one)
+        lives(daemons.two)
+    assert not works(daemons.one) and works(daemons.two)
+
+
+def test_one_that_ends_in_good_order_need_not_be_waited_for(daemons: Daemons) -> None:
+    daemons.two.configurations.load("new", "the second")
+    daemons.two.configurations.leave()
+    assert works(daemons.one)
+
+
+@pytest.mark.parametrize("later", ["old", "new"])
+def test_of_replicas_the_one_that_loaded_last_counts_for_all(daemons: Daemons, later: str, state: Path) -> None:
+    """A third one loads another file between two that have the same one."""
+    daemons.two.configurations.load("new", "the second")
+    daemons.later(seconds=1)
+    third = Ledger(sqlite_engine(state, durable=False), str(state), state, lambda: daemons.now)
+    third.configurations.load(later, "the third")
+    lives(daemons.one)
+    lives(daemons.two)
+    assert (works(daemons.one), works(daemons.two), works(third)) == (later == "old", later == "new", True)
+    # Another one with the same file has not ended with it.
+    third.configurations.leave()
+    lives(daemons.one if later == "old" else daemons.two)
+    assert works(daemons.one) is (later == "old")
+    third.close()
 
 
 def test_the_same_configuration_is_for_all(daemons: Daemons) -> None:
