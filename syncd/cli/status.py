@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +11,14 @@ import typer
 from syncd.cli.json_rows import problem_row
 from syncd.cli.output import ago, show, show_json, show_table
 from syncd.cli.parameters import JobFilter, Json, StatusFilter, TargetFilter, see_known, see_status
-from syncd.domain import OpenProblem, Record
-from syncd.domain.statuses import status_of_record
+from syncd.cli.status_entries import LEFT_OVER, configured, left_over
+from syncd.domain import OpenProblem
 from syncd.report.grouping import Problem, grouped_by_cause, names_in_words
 
 if TYPE_CHECKING:
     from syncd.bootstrap.app import App
 
 
-PROBE = "(probe)"
-"""The job of scratch secrets."""
-NOTHING: Mapping[str, int] = {}
 NEXT = {"held": "after a release"}
 """When a problem that has no delay is tried again, by its kind."""
 
@@ -48,7 +44,7 @@ def status(
     with context.obj.open(writable=False) as app:
         see_known(app, job, target)
         now = app.runtime.clock()
-        entries = [*_configured(app, now), *_left_over(app)]
+        entries = [*configured(app, now), *left_over(app)]
         entries = [entry for entry in entries if job in {None, entry["job"]} and target in {None, entry["target"]}]
         if state:
             entries = [entry for entry in entries if state in entry["secrets"]]
@@ -108,65 +104,6 @@ def _show_rollbacks(app: App, job: str | None, target: str | None) -> None:
 
 MOST_ROLLBACKS = 20
 """Lines about rollbacks; a whole job may have been taken back."""
-LEFT_OVER = "no job sends these there any more"
-
-
-def _configured(app: App, now: datetime) -> Iterator[dict[str, Any]]:
-    """Each configured job on each of its targets, with its last run."""
-    runs = {(run.job, run.site): run for run in app.ledger.runs()}
-    held, never_arrived = _records_by_job(app), _never_arrived(app)
-    for job in (app.runtime.jobs[name] for name in sorted(app.runtime.jobs)):
-        for target in job.targets:
-            site = app.runtime.site_of(target)
-            run = runs.get((job.name, site))
-            # Two targets on one site share its secrets: the first of them shows them.
-            shows = next(name for name in job.targets if app.runtime.site_of(name) == site) == target
-            records = held.get((site, job.name), []) if shows else []
-            yield {
-                "job": job.name,
-                "target": target,
-                "last_run_at": run.finished_at if run else None,
-                "last_success_at": run.succeeded_at if run else None,
-                "next_run_at": _next_run(app.settings.jobs[job.name].schedule, run.due_from if run else None, now),
-                "exit_code": run.exit_code if run else None,
-                "message": app.runtime.paused(job.name, target) or (run.message if run else ""),
-                "paused": bool(app.runtime.paused(job.name, target)),
-                "secrets": _tally(app, records, never_arrived.get((site, job.name), {}) if shows else {}),
-                "oldest_unsynced_at": _oldest(records),
-            }
-
-
-def _never_arrived(app: App) -> dict[tuple[str, str], Counter[str]]:
-    """What is wanted and never came into the ledger, by site and job, and how many of each status."""
-    found: dict[tuple[str, str], Counter[str]] = {}
-    for (site, job, kind), count in app.ledger.problems_without_rows().items():
-        found.setdefault((site, job), Counter())[kind] += count
-    return found
-
-
-def _left_over(app: App) -> Iterator[dict[str, Any]]:
-    """Records of jobs that send nothing to their site any more, by job and target as they were."""
-    served = app.served
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in app.ledger.records():
-        # The job of scratch secrets is in no configuration; the next probe removes what is left of them.
-        if served.is_left_over(record) and record.job != PROBE:
-            groups.setdefault((record.job, record.target), []).append(record)
-    runs = {(run.job, run.site): run for run in app.ledger.runs()}
-    for (job, target), records in sorted(groups.items()):
-        run = runs.get((job, records[0].site))
-        yield {
-            "job": job,
-            "target": target,
-            "last_run_at": run.finished_at if run else None,
-            "last_success_at": run.succeeded_at if run else None,
-            "next_run_at": None,
-            "paused": False,
-            "exit_code": run.exit_code if run else None,
-            "message": LEFT_OVER,
-            "secrets": _tally(app, records),
-            "oldest_unsynced_at": None,
-        }
 
 
 def _entry_row(entry: dict[str, Any], now: datetime) -> list[str]:
@@ -198,13 +135,6 @@ def _why_stale(entry: dict[str, Any], now: datetime) -> str:
     return f"no cycle has looked since {ago(entry['last_run_at'], now)}: does syncd run go on? At once: syncd sync"
 
 
-def _records_by_job(app: App) -> dict[tuple[str, str], list[Record]]:
-    held: dict[tuple[str, str], list[Record]] = {}
-    for record in app.ledger.records():
-        held.setdefault((record.site, record.job), []).append(record)
-    return held
-
-
 def _problem_rows(problems: list[OpenProblem], targets: dict[str, str], now: datetime) -> Iterator[list[str]]:
     """What keeps failing, one row a cause. `targets`: their names by site."""
     pairs = [(_as_problem(problem), problem) for problem in problems]
@@ -232,36 +162,6 @@ def _as_problem(problem: OpenProblem) -> Problem:
     return Problem(
         label=f"{problem.kind} {problem.job}", name=problem.subject, message=problem.message, hint=problem.hint
     )
-
-
-def _tally(app: App, records: list[Record], never_arrived: Mapping[str, int] = NOTHING) -> dict[str, int]:
-    """`never_arrived`: how many more there are that the ledger has no row of, by status."""
-    tally = Counter(never_arrived)
-    now, served = app.runtime.clock(), app.served
-    for record in records:
-        # By the one function of page, metric and command: they show the same number.
-        tally[status_of_record(record, served, now)] += 1
-    return dict(sorted(tally.items()))
-
-
-def _oldest(records: list[Record]) -> Any:
-    # Nobody wants an orphan any more, so it is not late.
-    waiting = [r.last_synced_at for r in records if r.status not in {"synced", "orphan"} and r.last_synced_at]
-    return min(waiting, default=None)
-
-
-def _next_run(schedule: Any, last: Any, now: Any) -> Any:
-    """When the daemon would run it next, by its schedule."""
-    from zoneinfo import ZoneInfo
-
-    from syncd.config.cron import fires
-
-    if schedule is None:
-        return None
-    if schedule.every is not None:
-        # What is overdue runs at once, and not in the past.
-        return max(now, last + schedule.every) if last else now
-    return next(fires(schedule.cron, now.astimezone(ZoneInfo(schedule.timezone))), None)
 
 
 def schema() -> int:

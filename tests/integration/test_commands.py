@@ -453,7 +453,7 @@ def test_the_quota_is_kept_by_commands_and_restarts_together(lab: Lab, bao: Bao)
 
 
 def test_nothing_of_a_bug_shows(synced: Lab, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    from syncd.cli import status as inspect
+    from syncd.cli import status_entries as inspect
 
     def broken(*_: object) -> None:
         planted = "planted-in-a-local"
