@@ -213,7 +213,7 @@ MUTANTS = (
     M("a new id is nobody else's", "reconcile/apply/applier.py:Applier._plausible",
       "if isinstance(action, Create) and written.id in self._taken_ids:", "if action is None:",
       CHAOS + "test_peers.py::test_a_wix_that_gives_one_id_to_all"),
-    M("a site that refuses is left alone", "reconcile/apply/applier.py:",
+    M("a site that refuses is left alone", "reconcile/apply/flight.py:",
       "BREAK_AFTER = 3", "BREAK_AFTER = 300",
       CHAOS + "test_order_of_requests.py::test_the_rest_is_left_when_a_site_does_not_answer"),
     M("a deletion has a listing made for it", "reconcile/cycle.py:Cycle._pass",

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +31,7 @@ from syncd.domain.audit import NOBODY, REMOVED, Entry, drift_entry, end_of, entr
 from syncd.domain.halting import HALTED
 from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock, Journal, Target
 from syncd.errors import Interrupted, LedgerError, SecretGone, SiteFull, TargetDenied, TargetError, TargetUnavailable
+from syncd.reconcile.apply.flight import Flight, Pace, dropping
 from syncd.reconcile.apply.result import ApplyResult, LedgerBatch
 from syncd.reconcile.apply.transitions import Transition, after_failure, after_success, history_line, opened, put_back
 
@@ -40,8 +40,6 @@ START = 8
 GATHER = 0.01
 """Seconds that one transaction waits for answers that come together."""
 NOT_TAKEN = "not sent: the site asked to wait, the process was stopped, or what allowed it ended meanwhile"
-BREAK_AFTER = 3
-"""Failures in a row that are the site's, not a secret's: the rest is left for another cycle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,39 +62,6 @@ class Terms:
     workers: int = 20
 
 
-@dataclass(slots=True)
-class _Pace:
-    """How the site takes what it is sent."""
-
-    successes: int = 0
-    """Since its last failure."""
-    failures_in_a_row: int = 0
-
-    def succeeded(self) -> None:
-        self.successes, self.failures_in_a_row = self.successes + 1, 0
-
-    def failed(self, *, site_wide: bool) -> bool:
-        """Returns: have enough failed in a row, for the site's own reasons, to leave the rest?"""
-        # A refusal of one secret says nothing of the site, so the others are not slowed down.
-        self.successes = 0 if site_wide else self.successes
-        self.failures_in_a_row = self.failures_in_a_row + 1 if site_wide else 0
-        return self.failures_in_a_row >= BREAK_AFTER
-
-
-@dataclass(slots=True)
-class _Flight:
-    """Requests under way."""
-
-    futures: dict[Future[Written], tuple[Action, Record]] = field(default_factory=dict)
-
-    def landed(self, timeout: float) -> Iterator[tuple[Future[Written], Action, Record]]:
-        """Those that have ended: at least one, and what ends within the time."""
-        wait(self.futures, return_when=FIRST_COMPLETED)
-        done, _ = wait(self.futures, timeout=timeout)
-        for future in done:
-            yield (future, *self.futures.pop(future))
-
-
 class Applier:
     """One round of actions on one site."""
 
@@ -104,17 +69,17 @@ class Applier:
         self._target, self._journal, self._clock, self._terms = target, journal, clock, terms
         self._taken_ids = set(terms.taken_ids)
         self._ahead = terms.workers if terms.workers == 1 else 2 * terms.workers
-        self._pace = _Pace()
+        self._pace = Pace()
 
     def run(self, actions: Sequence[Action], *, stop: Callable[[], bool]) -> ApplyResult:
         """Carry out the actions in order, some at a time; `stop` is asked before each start.
 
         Raises `LedgerError` at once when the journal cannot be written: then nothing more is sent.
         """
-        result, flight, todo = ApplyResult(), _Flight(), deque(actions)
+        result, flight, todo = ApplyResult(), Flight(), deque(actions)
         # The ledger is written by this thread alone: SQLite has one writer, and the order of the journal is the order
         # of the actions.
-        with ThreadPoolExecutor(self._terms.workers, thread_name_prefix="apply") as pool, _dropping(pool):
+        with ThreadPoolExecutor(self._terms.workers, thread_name_prefix="apply") as pool, dropping(pool):
             batch = LedgerBatch()
             while todo or flight.futures:
                 starting = [] if stop() else self._next(todo, len(flight.futures), result, stop)
@@ -136,7 +101,7 @@ class Applier:
         result.left_over = (bool(todo) or result.slow_down is not None) and result.broken is None
         return result
 
-    def _settle_all(self, flight: _Flight, batch: LedgerBatch, result: ApplyResult) -> None:
+    def _settle_all(self, flight: Flight, batch: LedgerBatch, result: ApplyResult) -> None:
         """No more may start (a required sink is behind): what was answered, and what is on its way, is settled."""
         self._write(result, batch)
         while flight.futures:
@@ -144,7 +109,7 @@ class Applier:
             self._land(flight, GATHER, batch, result)
             self._write(result, batch)
 
-    def _land(self, flight: _Flight, timeout: float, batch: LedgerBatch, result: ApplyResult) -> None:
+    def _land(self, flight: Flight, timeout: float, batch: LedgerBatch, result: ApplyResult) -> None:
         """Settle what has ended. What was answered is kept, also where another request ends in no answer at all."""
         broken: BaseException | None = None
         for future, action, record in flight.landed(timeout):
@@ -323,16 +288,6 @@ class Applier:
             )
         self._taken_ids.add(written.id)
         return written
-
-
-@contextmanager
-def _dropping(pool: ThreadPoolExecutor) -> Iterator[None]:
-    """What ends in an error sends nothing more: what waits for a thread is dropped."""
-    try:
-        yield
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
 
 
 def _send(target: Target, action: Action) -> Written:
