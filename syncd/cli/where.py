@@ -13,6 +13,7 @@ from syncd.cli.context import Context, duration
 from syncd.cli.output import shortened, show_json, show_table, warn
 from syncd.cli.parameters import Json
 from syncd.cli.remote import Server, TokenFile, remote
+from syncd.errors import ConfigError
 
 COLUMNS = ("status", "site", "target", "name", "version", "arrived_at", "request_id")
 LOOK = 1.0
@@ -37,7 +38,7 @@ def where(
     as_json: Json = False,
 ) -> int:
     """Show on which sites a secret is. Exit code 0: on all that it is sent to; 1: not everywhere yet."""
-    from syncd.report.whereabouts import has_it, whereabouts
+    from syncd.report.whereabouts import NO_SITE, NotSeen, has_it, whereabouts
 
     # A clock that is set while it waits neither ends the wait nor prolongs it.
     until = time.monotonic() + duration(wait, "--wait").total_seconds()
@@ -47,7 +48,14 @@ def where(
         # Opened once for all looks: to open a ledger of a million secrets takes seconds.
         look = look or partial(whereabouts, stack.enter_context(context.obj.open(writable=False)), path)
         while True:
-            rows = look()
+            try:
+                rows = look()
+            except ConfigError as error:
+                # The first deployment of a secret: it may be on its way.
+                may_come = isinstance(error, NotSeen) or (far is not None and error.message.startswith(NO_SITE))
+                if not may_come or time.monotonic() >= until or Context.stop.wait(LOOK):
+                    raise
+                continue
             arrived = [has_it(row, version) for row in rows]
             if (arrived and all(arrived)) or time.monotonic() >= until or Context.stop.wait(LOOK):
                 break

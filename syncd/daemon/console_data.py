@@ -27,7 +27,7 @@ from syncd.report.held import batch_rows
 from syncd.report.inventory import Report, report_now
 from syncd.report.lateness import why_late
 from syncd.report.parts import Chosen
-from syncd.report.whereabouts import whereabouts
+from syncd.report.whereabouts import NO_SITE, whereabouts
 from syncd.web.principal import Principal
 
 SHOWN_LINES = 200
@@ -122,7 +122,7 @@ class ConsoleData:
         except ConfigError:
             rows = []
         if not rows:  # the same words, whether it is not there or not theirs
-            raise ConfigError("no site has a secret from that path", hint="give the path with its mount")
+            raise ConfigError(f"{NO_SITE} that path", hint="give the path with its mount")
         return rows
 
     def secret(self, who: Principal, site: str, name: str) -> dict[str, Any] | None:

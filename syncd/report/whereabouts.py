@@ -21,7 +21,6 @@ Known = Mapping[str, Mapping[tuple[str, str], PathState]]
 
 NOT_THERE = {"contested", "unverified", "pending", "conflict"}
 """Statuses of what the site holds otherwise, or perhaps."""
-NOT_SEEN = "(no cycle has seen it yet)"
 NOT_KNOWN = "newer than what it is rolled back to"
 
 
@@ -49,10 +48,17 @@ def _spelled(app: App, source: str, *asked: str) -> Iterator[str]:
             yield from (f"{other}{hash_sign}{field}" for other in app.ledger.spellings(source, path))
 
 
+NO_SITE = "no site has a secret from"
+
+
+class NotSeen(ConfigError):
+    """A path that a rule takes, and that no cycle has seen yet: it may be on its way."""
+
+
 def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
     """A row for every name that comes from the path, and for every site that lacks it.
 
-    Raises `ConfigError` where nothing comes from it and the source is not known to have it.
+    Raises `ConfigError` where nothing comes from it and the source is not known to have it; `NotSeen` if it may come.
     """
     now, served = app.runtime.clock(), app.served
     # A source that was renamed or removed has its secrets on the sites all the same, and a leak touches them.
@@ -91,8 +97,6 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
             found.append(_lacking(problem.site, target, problem.subject, problem.kind, newest))
     told = {(record.site, record.ref) for record in records} | have_trouble
     found += _not_reached(app, meant, known, records, told)
-    if not found and not any(known.values()):
-        found += _not_seen(app, asked)
     if not found:
         hint = f"give the path with its mount; what a rule makes of it: syncd explain {path.partition('#')[0]}"
         # People know a secret by its name at Wix, too.
@@ -104,7 +108,10 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
         # A mark tells no path: what the ledger lost may be from there.
         lost = [row["name"] for row in strays(app)]
         beside = f"; {len(lost)} with our mark are in no ledger: {names_in_words(lost)}" if lost else ""
-        raise ConfigError(f"no site has a secret from {path}, and none failed to get one{beside}", hint=hint)
+        nobody = f"{NO_SITE} {path}, and none failed to get one{beside}"
+        if not any(known.values()) and _is_taken(app, asked):
+            raise NotSeen(f"{nobody}; a rule takes it, and no cycle has seen it yet", hint="run: syncd sync")
+        raise ConfigError(nobody, hint=hint)
     return sorted(found, key=lambda row: (row["target"], row["name"]))
 
 
@@ -147,17 +154,11 @@ def _not_reached(
                     yield _lacking(site, target, names.get((job.name, ref), str(ref)), "behind", newest)
 
 
-def _not_seen(app: App, asked: Mapping[str, Collection[str]]) -> Iterator[dict[str, Any]]:
-    """Where a path would go that rules take and that no cycle has seen yet. `asked`: by source, its spellings."""
-    seen = set()
-    for job in app.runtime.jobs.values():
-        paths = {text.partition("#")[0] for text in asked[job.source]}
-        if not any(selects_path(rule, path) for rule in job.rules for path in paths):
-            continue
-        for target in job.targets:
-            if (site := app.site_of(target)) not in seen:
-                seen.add(site)
-                yield _lacking(site, target, NOT_SEEN, "behind", None)
+def _is_taken(app: App, asked: Mapping[str, Collection[str]]) -> bool:
+    """Does any rule take the path? `asked`: by source, its spellings."""
+    jobs = app.runtime.jobs.values()
+    given = ((rule, text.partition("#")[0]) for job in jobs for rule in job.rules for text in asked[job.source])
+    return any(selects_path(rule, path) for rule, path in given)
 
 
 def _at_its_place(app: App, ref: SecretRef) -> SecretRef:

@@ -225,9 +225,9 @@ def test_a_path_that_no_cycle_has_seen_is_waited_for(sites: Lab, bao: Bao) -> No
     """The first deployment of a secret: a rule takes it, and nobody has looked since it was put there."""
     bao.put("wh/new", user="u")
     path = f"{bao.mount}/wh/new"
-    for words in ((path,), (f"vault:{path}",), (f"{path}#user", "--version", "1")):
+    for words in ((path,), (f"vault:{path}",), (f"{path}#user", "--version", "1"), (path, "--wait", "1s")):
         done = sites.run("where", *words)
-        assert done.code == 1 and "no cycle has seen it yet" in done.out and "2 of 2 are not there yet" in done.err
+        assert done.code == 3 and "a rule takes it, and no cycle has seen it yet" in done.err, done.err
     process = sites.popen("where", path, "--wait", "60s")
     assert sites.run("sync").code == 0
     process.communicate(timeout=60)
