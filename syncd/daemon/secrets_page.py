@@ -88,7 +88,7 @@ def secret_row(app: App, record: Record, served: Served, now: datetime) -> dict[
         "version": version_label(record.version) or None,
         "status": status_of_record(record, served, now),
         "source_changed_at": record.source_updated_at, "arrived_at": record.last_synced_at,
-        "remote_id": record.remote_id,
+        "remote_id": record.remote_id, "as_of": app.ledger.looked_at(record.site, record.job),
     }  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def row_of_problem(problem: OpenProblem, target: str) -> dict[str, Any]:
         "name": problem.subject, "site": problem.site, "target": target, "job": problem.job,
         "source": ref.source if ref else None, "path": ref.path if ref else None, "field": ref.field if ref else None,
         "version": version_label(problem.version) or None, "status": problem.kind, "source_changed_at": None,
-        "arrived_at": None, "remote_id": None,
+        "arrived_at": None, "remote_id": None, "as_of": None,
     }  # fmt: skip
 
 

@@ -227,6 +227,15 @@ class PastQueries(RecordQueries):
         query = select(tables.runs).order_by(tables.runs.c.job, tables.runs.c.target)
         return tuple(self._each(query, as_run))
 
+    def looks(self) -> dict[tuple[str, str], datetime | None]:
+        """When each job last looked at everything on each site; None where it never came to an end there."""
+        return {(run.site, run.job): run.succeeded_at for run in self.runs()}
+
+    def looked_at(self, site: str, job: str) -> datetime | None:
+        """When a job last looked at everything on a site; None where it never came to an end there."""
+        run = self.last_run(site, job)
+        return run.succeeded_at if run else None
+
     def last_run(self, site: str, job: str) -> LastRun | None:
         """The last cycle of a job on a site."""
         c = tables.runs.c

@@ -104,7 +104,7 @@ def report_now(app: App, chosen: Chosen) -> Report:
 
 def _secrets(app: App, chosen: Chosen, broken: Mapping[tuple[str, str], list[str]]) -> Iterator[dict[str, Any]]:
     now, served = app.runtime.clock(), app.served
-    looked = {(run.site, run.job): run.succeeded_at for run in app.ledger.runs()}
+    looked = app.ledger.looks()
     owners = {
         (source, path): state.owner
         for source in app.settings.sources
