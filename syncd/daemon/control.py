@@ -104,8 +104,8 @@ class Control(ServerAccounts, ConsoleData, Actions):
         app = self._generations.current.app
         missing = self._runner.readiness.missing(app.settings)
         try:
-            if newer := app.ledger.configurations.another_in_force(app.config_digest):
-                missing.append(f"a daemon with another configuration works on this ledger: {newer.by}")
+            if app.ledger.configurations.another_in_force(app.config_digest):
+                missing.append("a daemon with a newer configuration works on this ledger; see the log")
             app.ledger.still_there()
         except LedgerError:  # whose words name a path of this machine, and anybody may ask
             missing.append("the ledger was removed or replaced; see the log, and restart")

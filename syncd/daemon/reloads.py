@@ -52,6 +52,8 @@ class Reloads:
         first = self._generations.current
         # Before any job runs: where a queue cannot be made, nothing starts.
         queues = self._listeners.queues_of(first.app)
+        # From here on a daemon with an older one sends nothing: they would undo each other's work in turn.
+        first.app.ledger.configurations.load(first.app.config_digest, holder())
         first.schedule.start()
         self._listeners.start(first.app, queues)
 
@@ -64,6 +66,8 @@ class Reloads:
             try:
                 fresh = self._builder.build(load(self._file))
                 self._take_over(fresh)
+                with suppress(SyncdError):  # it is in force all the same, and said again within a minute
+                    fresh.ledger.configurations.load(fresh.config_digest, holder())
             except Exception as error:  # noqa: BLE001  # whatever it is, the configuration in use goes on
                 refused = self.watch.refused(error)
                 # It is tried again every minute, and refused each time.
@@ -141,8 +145,6 @@ class Reloads:
         app, by = generation.app, Actor("system", "syncd", "syncd run")
         CAUSE.set(Cause(actor=by, config=app.config_digest, commit=generation.commit))
         app.note_in_force()
-        # From here on a daemon with an older one sends nothing: they would undo each other's work in turn.
-        app.ledger.configurations.load(app.config_digest, holder())
 
     def _note_refused(self, refused: SyncdError) -> None:
         with suppress(SyncdError):  # it is in the log as well

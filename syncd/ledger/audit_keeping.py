@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, func, or_, select
 
-from syncd.domain.audit import CONTROL, Entry
+from syncd.domain.audit import CONTROL, Actor, Cause, Entry
 from syncd.domain.recency import happened_within
-from syncd.domain.untrusted import mapping, parsed
+from syncd.domain.untrusted import mapping, parsed, text
 from syncd.ledger import schema as tables
 from syncd.ledger.audit import append, heads
 from syncd.ledger.statements import upsert
@@ -19,6 +18,8 @@ from syncd.ledger.statements import upsert
 AT_ONCE = timedelta(days=2)
 """Days of lines that go in one running day at most: the clock may have jumped."""
 EACH = timedelta(days=1)
+LATEST = 100
+"""Lines of configurations that are looked through for the daemon's last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,9 @@ def prune(connection: Connection, keep: timedelta, sink: str | None, now: dateti
     removed = sum(_prune_stream(connection, stream, until, sink) for stream in heads(connection))
     upsert(connection, pruned, [{"id": 1, "at": now, "until": until}])
     # What is in force stays in the trail, however long ago it was loaded: it says who may do what.
-    if configured is not None and _last_configuration(connection) is None:
-        append(connection, CONTROL, [Entry(event="config.loaded", detail=configured)], now)
+    if configured is not None and _last_configuration(connection) != configured:
+        entry, cause = configured
+        append(connection, CONTROL, [entry], now, cause)
     if removed:
         # All of them: an earlier line that told of one may be among those removed.
         checkpoints = {row.stream: [row.seq, row.hash] for row in connection.execute(select(tables.audit_checkpoints))}
@@ -101,12 +103,20 @@ def prune(connection: Connection, keep: timedelta, sink: str | None, now: dateti
     return removed
 
 
-def _last_configuration(connection: Connection) -> dict[str, Any] | None:
-    """What the last line of a configuration said; None where there is no such line."""
+def _last_configuration(connection: Connection) -> tuple[Entry, Cause] | None:
+    """The last line of a configuration, a daemon's before a command's, as it is told again; None for no such line."""
     c = tables.audit.c
-    found = select(c.line).where(and_(c.stream == CONTROL, c.event == "config.loaded")).order_by(c.seq.desc()).limit(1)
-    line = connection.execute(found).scalar()
-    return None if line is None else mapping(mapping(parsed(str(line).encode())).get("detail"))
+    lines = select(c.line).where(and_(c.stream == CONTROL, c.event == "config.loaded")).order_by(c.seq.desc())
+    found = [mapping(parsed(str(line).encode())) for line in connection.execute(lines.limit(LATEST)).scalars()]
+    # Only a daemon serves tokens, so its configuration says who may do what.
+    served = [line for line in found if mapping(line.get("actor")).get("via") == "syncd run"]
+    for line in [*served, *found][:1]:
+        by = mapping(line.get("actor"))
+        actor = Actor(text(by.get("kind")), text(by.get("id")), text(by.get("via")))
+        detail = {"since": line.get("at"), **mapping(line.get("detail"))}
+        commit = text(line.get("commit")) or None
+        return Entry(event="config.loaded", detail=detail), Cause(actor=actor, config=line.get("config"), commit=commit)
+    return None
 
 
 def _prune_stream(connection: Connection, stream: str, until: datetime, sink: str | None) -> int:

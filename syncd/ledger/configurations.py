@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from syncd.domain.ports import Clock
 from syncd.domain.untrusted import instant, mapping, parsed, text
@@ -49,7 +49,8 @@ class Configurations:
 
     def load(self, digest: str, by: str) -> None:
         """Say that this daemon works with a configuration from now on. Raises `LedgerError`."""
-        now = self._clock()
+        now, _ = self._look()
+        # Kept before it is stored: what could not be stored now is stored with the next word.
         self._mine = Loaded(digest=digest, since=now, by=by, seen=now)
         self._store(self._mine)
 
@@ -57,7 +58,7 @@ class Configurations:
         """Asked before a daemon works on a site. Raises `ConfigError` where another one has loaded a newer one."""
         if self._mine is None:
             return
-        now, stored = self._clock(), self.of_daemons()
+        now, stored = self._look()
         if stored is not None and stored.digest != self._mine.digest:
             if stored.since > self._mine.since and stored.lives(now):
                 raise ConfigError(
@@ -73,7 +74,8 @@ class Configurations:
         """Asked by a daemon again and again, whatever its schedules are. Raises `LedgerError`."""
         if self._mine is None or time.monotonic() - self._told_at < REFRESH.total_seconds():
             return
-        now, stored, self._told_at = self._clock(), self.of_daemons(), time.monotonic()
+        now, stored = self._look()
+        self._told_at = time.monotonic()
         if stored is not None and stored.digest == self._mine.digest:
             # Whichever of those with the same one loaded it last: that is what counts.
             self._store(replace(stored, seen=now))
@@ -83,27 +85,29 @@ class Configurations:
 
     def leave(self) -> None:
         """Say that this daemon ends: one with another configuration need not wait for it. Raises `LedgerError`."""
-        stored = self.of_daemons()
+        now, stored = self._look()
         if self._mine is not None and stored is not None and stored.by == self._mine.by:
             # Another one with the same configuration says within the minute that it lives.
-            self._store(replace(stored, seen=self._clock() - ALIVE))
+            self._store(replace(stored, seen=now - ALIVE))
         self._mine = None
 
-    def of_daemons(self) -> Loaded | None:
-        """What the daemon that loaded last works with; None where none ever did, or what is kept cannot be read."""
+    def another_in_force(self, digest: str) -> Loaded | None:
+        """What a daemon that lives works with, if it is another configuration than this; else None."""
+        now, stored = self._look()
+        return stored if stored is not None and stored.digest != digest and stored.lives(now) else None
+
+    def _look(self) -> tuple[datetime, Loaded | None]:
+        """The time, and what the daemon that loaded last works with; None where none ever did, or it cannot be read."""
         with self._reading() as connection:
+            # One clock for all machines; beside SQLite there is one machine.
+            is_shared = connection.dialect.name == "postgresql"
+            now = connection.execute(select(func.clock_timestamp())).scalar_one() if is_shared else self._clock()
             kept = connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == KEY)).scalar()
         fields = mapping(parsed(str(kept or "").encode()))
         since, seen = instant(text(fields.get("since"))), instant(text(fields.get("seen")))
         if since is None or seen is None:
-            return None
-        return Loaded(digest=text(fields.get("digest")), since=since, by=text(fields.get("by")), seen=seen)
-
-    def another_in_force(self, digest: str) -> Loaded | None:
-        """What a daemon that lives works with, if it is another configuration than this; else None."""
-        stored = self.of_daemons()
-        is_another = stored is not None and stored.digest != digest and stored.lives(self._clock())
-        return stored if is_another else None
+            return now, None
+        return now, Loaded(digest=text(fields.get("digest")), since=since, by=text(fields.get("by")), seen=seen)
 
     def _store(self, loaded: Loaded) -> None:
         times = {"since": loaded.since.isoformat(), "seen": loaded.seen.isoformat()}

@@ -102,7 +102,14 @@ class Population:
         via = mapping(line.get("actor")).get("via")
         who = {key: detail.get(key, {}) for key in ("tokens", "only", "proxy")}
         self.configurations.append(
-            {"at": line.get("at"), "digest": detail.get("digest"), "commit": line.get("commit"), "via": via, **who}
+            # Told again when the line before went by age.
+            {
+                "at": detail.get("since") or line.get("at"),
+                "digest": detail.get("digest"),
+                "commit": line.get("commit"),
+                "via": via,
+                **who,
+            }
         )
 
 

@@ -1547,7 +1547,7 @@ MUTANTS = (
       "if not is_left:", "if not stream:",
       "tests/unit/ledger/test_kept_trail.py"),
     M("what is in force stays in the trail", "ledger/audit_keeping.py:prune",
-      "if configured is not None and _last_configuration(connection) is None:", "if configured is now:",
+      "if configured is not None and _last_configuration(connection) != configured:", "if configured is now:",
       "tests/unit/ledger/test_kept_trail.py"),
     M("what carries our mark and is in no ledger is told", "report/parts.py:marked_rows",
       "if item.owner and app.ledger.record(site, item.name) is None:", "if not item:",

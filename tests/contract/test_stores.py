@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,7 +34,7 @@ from syncd.domain import (
 )
 from syncd.domain.recency import Since
 from syncd.domain.statuses import Served, status_of_record
-from syncd.errors import LedgerBusy, LedgerError
+from syncd.errors import ConfigError, LedgerBusy, LedgerError
 from syncd.ledger.engine import sqlite_engine
 from syncd.ledger.postgres import postgres_engine
 from syncd.ledger.request_quota import FLIGHT, Quota, RequestRate
@@ -400,3 +401,21 @@ def test_processes_that_write_the_same_paths_wait_for_no_ring(ledger: Ledger) ->
         thread.join()
     assert not failed, failed
     assert len(ledger.known_paths("v")) == 200
+
+
+def test_one_configuration_works_at_a_time(ledger: Ledger, place: tuple[str, str]) -> None:
+    """By one clock for all machines: this process's own may be hours off."""
+    with closing(opened(place)) as other:
+        other._clock = other.configurations._clock = lambda: utc_now() + timedelta(hours=5)
+        other.configurations.load("old", "one that is ahead")
+        if place[0] == "postgres":
+            ledger.configurations.load("new", "another one")
+            with pytest.raises(ConfigError, match="loaded a newer configuration"), hold(other):
+                pass
+            told = other.configurations.another_in_force("old")
+            assert told is not None and told.by == "another one"
+        with hold(ledger, "t"):
+            pass
+        ledger.configurations.leave()
+        with hold(other):
+            pass

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from syncd.domain.audit import CONTROL, Entry
+from syncd.domain.audit import CAUSE, CONTROL, Actor, Cause, Entry
 from syncd.domain.ports import AuditBatch
 from syncd.ledger import audit as trail
 from syncd.ledger.audit_reading import Filter
@@ -92,6 +92,22 @@ def test_what_is_in_force_stays_in_the_trail(ledger: Ledger, clock: Clock) -> No
         (line,) = ledger.audit.lines(Filter(event="config.loaded"))
         assert line["detail"]["tokens"] == RIGHTS["tokens"] and line["detail"]["digest"] == "digest"
     assert ledger.audit.verify({})[0] == []
+
+
+def test_the_daemons_configuration_stays_as_the_daemons(ledger: Ledger, clock: Clock) -> None:
+    """A command with another file loads its own, and serves nobody."""
+    CAUSE.set(Cause(actor=Actor("system", "syncd", "syncd run"), config="of the daemon"))
+    ledger.audit.note_configuration("daemon", RIGHTS)
+    loaded_at = clock.now
+    CAUSE.set(Cause(actor=Actor("person", "ann", "syncd pause")))
+    for day in range(12):
+        clock.now += timedelta(days=1)
+        ledger.audit.note_configuration(f"laptop {day % 2}", {"tokens": {}})
+        ledger.audit.prune(timedelta(days=5), None)
+    lines = [line for line in ledger.audit.lines(Filter(event="config.loaded")) if line["detail"]["digest"] == "daemon"]
+    assert [line["actor"]["via"] for line in lines] == ["syncd run"] and lines[0]["config"] == "of the daemon"
+    assert datetime.fromisoformat(lines[0]["detail"]["since"]) == loaded_at
+    CAUSE.set(Cause())
 
 
 def test_a_cursor_goes_forward_alone(ledger: Ledger) -> None:
