@@ -11,6 +11,7 @@ from syncd.daemon.job_runner import JobRunner
 from syncd.daemon.wakeups import listen, named_for
 from syncd.domain.audit import Actor
 from syncd.domain.ports import Queue
+from syncd.errors import SourceError
 from syncd.telemetry.logs import logger, safe_traceback
 
 RETRY = 60.0
@@ -54,8 +55,17 @@ class EventListeners:
                 app.ended.wait(RETRY)
 
     def _changed(self, source: str, names: frozenset[str]) -> None:
-        """Secrets of a source were changed: let its jobs run, and look at these directly."""
-        for job in self._generations.current.app.runtime.jobs.values():
+        """Secrets of a source were changed: let its jobs run, and look at these directly.
+
+        Raises `SourceError` where another daemon works: the message stays in the queue, for that one.
+        """
+        app = self._generations.current.app
+        if app.ledger.configurations.another_in_force(app.config_digest):
+            raise SourceError(
+                f"source {source}: its events are left to the daemon with the newer configuration",
+                hint="give both the same file, or stop one of them",
+            )
+        for job in app.runtime.jobs.values():
             selected = named_for(job, names) if job.source == source else ()
             if selected:
                 by = Actor("event", f"queue of {source}", f"{len(selected)} secrets")
