@@ -10,7 +10,7 @@ UV := $(BIN)/uv
 .PHONY: help setup demo unit test test-long test-browser console-shots check chaos machine fuzz mutants bench profile deploy-test manifests image image-test docs dist format lock clean
 
 help: ## what there is to make
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(VENV)/.ready: pyproject.toml tests/requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("syncd needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
@@ -44,7 +44,7 @@ DAILY := $(BIN)/python -m pytest -n 4 --ignore tests/chaos --ignore tests/integr
 unit: setup ## the pure logic alone (5 seconds)
 	$(BIN)/python -m pytest -p no:schemathesis -p no:hypothesispytest tests/unit
 
-test: setup build/wix-client/.ready build/.strace build/.chromium ## every test but the long ones (7 minutes)
+test: setup build/wix-client/.ready build/.strace build/.chromium ## every test but the long ones, chaos and the browser (7 minutes)
 	$(DAILY) -m "not chaos and not browser and not long"
 
 test-long: setup build/.strace ## whole daemons, and every further instance of what the tests sweep over (15 minutes)
