@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
+from syncd.bootstrap.app import App
+from syncd.config import load
 from tests.lab import Bao, Lab
 
 
@@ -125,3 +128,12 @@ def test_a_receiver_without_its_address_lets_no_other_wait(job: Lab, receiver: R
     result = job.run("sync")
     assert len(receiver.got) == 1
     assert [one["event"] for one in result.events if "notify" in one["event"]] == ["notify.unreadable", "notify.failed"]
+
+
+def test_while_another_process_tells_nobody_is_told_twice(job: Lab, receiver: Receiver) -> None:
+    job.site.create({"name": "a_v", "value": "x"})
+    with App(load(job.config_file)) as other, other.ledger.lock("(notify)", holder="other", wait=timedelta(0)):
+        assert job.run("sync").code == 1
+    assert not receiver.got, "the other one tells"
+    assert job.run("sync").code == 1
+    assert len(receiver.got) == 1, "what was new to nobody's turn is told after the next run"

@@ -261,3 +261,10 @@ def test_a_new_version_that_a_rule_denies_is_listed_with_its_fix(lab: Lab, bao: 
     assert lab.statuses() == {"a_v": "behind"} and "rule short" in told and "fix: change it at the source" in told, told
     bao.put("app/a", v="long enough for it again")
     assert lab.run("sync").code == 0 and "rule short" not in lab.run("status").out
+
+
+def test_a_paused_job_is_looked_at_by_nobody(job: Lab) -> None:
+    assert job.run("pause", "job", "--reason", "x").code == 0
+    before = job.wix.count("GET", "POST", "PATCH", "DELETE")
+    done = job.run("rules", "--recheck")
+    assert job.wix.count("GET", "POST", "PATCH", "DELETE") == before and "not looked at" in done.err, done.err
