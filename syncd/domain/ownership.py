@@ -32,29 +32,27 @@ def marked(text: str, mark: str) -> str:
 
 # In any case: whoever edits a description may change it, and the secret stays the other's.
 MARK = re.compile(r"\[syncd:([A-Za-z0-9][A-Za-z0-9._-]{0,62}):[0-9a-f]{8}\]", re.IGNORECASE)
+_AT_THE_END = re.compile(MARK.pattern + r"\s*\Z", re.IGNORECASE)
 
 
 def other_owner(description: str, owner: str) -> str:
-    """The owner in the description's mark, wherever it stands, if it is another one than ours; else empty.
+    """The first owner but ours whose mark the description holds, wherever it stands; else empty.
 
-    What ends in a mark of ours is ours, whatever its text holds.
+    A person may have written something behind it, and be it our own mark of before: two owners are a conflict.
     """
-    if owner_in(description) == owner:
-        return ""
-    # A person may have written something behind it, and it is the other's all the same.
     return next((found for found in MARK.findall(description) if found != owner), "")
 
 
 def owner_in(description: str) -> str:
     """The owner in the mark at the end of a description; empty for none."""
-    found = MARK.findall(description)
-    return found[-1] if found and description.rstrip().endswith("]") else ""
+    found = _AT_THE_END.search(description)
+    return found[1] if found else ""
 
 
 def mark_in(description: str) -> str:
     """The mark at the end of a description; empty for none."""
-    found = MARK.search(description, description.rfind("[")) if owner_in(description) else None
-    return found[0] if found else ""
+    found = _AT_THE_END.search(description)
+    return found[0].rstrip() if found else ""
 
 
 def carries(description: str, mark: str) -> bool:

@@ -12,6 +12,7 @@ import pytest
 
 from syncd.bootstrap.app import App, Surroundings
 from syncd.config import load
+from syncd.domain.ownership import mark_in
 from tests.lab import Bao, Lab
 from tests.support.clocks import one_cycle
 from tests.support.policies import DELETING, closed
@@ -84,6 +85,32 @@ def test_what_another_installation_took_over_is_its_own(
         assert result.code == 1 and "carries the mark of another syncd, team-b" in result.out
     lines = job.run("audit", "show", "--event", "secret.forgotten", "--json").json
     assert [line["detail"]["by"] for line in lines] == ["the mark of another syncd"]
+
+
+@pytest.mark.parametrize("policy", ["report", "adopt"])
+@pytest.mark.parametrize("behind", [" was {ours}", " [see wiki]"])
+def test_what_stands_behind_anothers_mark_takes_nothing_back(job: Lab, bao: Bao, policy: str, behind: str) -> None:
+    """A person there noted whose it was: two owners in one text are a conflict, and the other's stays."""
+    job.config["jobs"]["job"]["conflict_policy"] = policy
+    ours = mark_in(job.site.secrets[job.ids()["a_v"]].description)
+    taken_over(job, bao)
+    stored = job.site.secrets[job.site.by_name("a_v").id]  # type: ignore[union-attr]
+    job.site.secrets[stored.id] = replace(stored, description=stored.description + behind.format(ours=ours))
+    for _ in range(3):
+        result = job.run("sync")
+        assert result.code == 1 and "carries the mark of another syncd, team-b" in result.out
+        is_theirs(job)
+
+
+def test_a_text_of_ours_that_quotes_a_mark_is_ours(job: Lab, bao: Bao) -> None:
+    """As it was written before marks within a text were broken."""
+    stored = job.site.secrets[job.ids()["a_v"]]
+    quoting = f"as [syncd:team-b:00000000] {mark_in(stored.description)}"
+    job.rewrite(lambda record: replace(record, description=quoting) if record.name == "a_v" else record)
+    job.site.secrets[stored.id] = replace(stored, description=quoting, updated=stored.updated + timedelta(seconds=30))
+    bao.put("app/a", v="rotated")
+    assert job.settle().code == 0 and job.site.values()["a_v"] == "rotated"
+    assert "handed over" not in job.run("audit", "show").out
 
 
 def test_it_comes_back_by_a_persons_word(job: Lab, bao: Bao) -> None:

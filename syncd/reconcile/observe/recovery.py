@@ -146,6 +146,9 @@ class _Listing:
         # What is not taken over yet has the other's mark still, and a listing that lags shows what we wrote over.
         if listed is None or record.pending is Pending.ADOPT or judge(record, listed.updated_at) is Change.EARLIER:
             return False
+        # Letter by letter as we wrote it: a text of ours from before marks were broken in it may quote one.
+        if listed.description == record.description:
+            return False
         other = other_owner(listed.description, self.owner)
         # Marks of the name that this installation had before are its own.
         unanswered = record.unverified or record.lost_writes or record.pending is not None
@@ -171,7 +174,9 @@ class _Listing:
         marks = [mark_of(self.owner, listed.name, ref) for ref in refs]
         # A source may have got another name since: then no reference of today makes the mark that went to Wix.
         marks += [mark_in(sent)] if owner_in(sent) == self.owner and listed.name == name else []
-        fits = any(carries(listed.description, mark) for mark in marks)
+        # With another owner's mark in it, too, it is a conflict, and a person decides.
+        is_disputed = bool(other_owner(listed.description, self.owner))
+        fits = not is_disputed and any(carries(listed.description, mark) for mark in marks)
         if fits:
             self._held.add(listed.id)  # a listing that shows an id twice gives it away once
         return listed if fits else None

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from syncd.domain import SecretRef
-from syncd.domain.ownership import MARK, carries, mark_of, marked, other_owner
+from syncd.domain.ownership import MARK, carries, mark_in, mark_of, marked, other_owner, owner_in
 
 REF = SecretRef(source="v", path="kv/app/x", field="f")
 
@@ -45,9 +45,18 @@ def test_a_text_that_holds_a_mark_makes_nothing_anothers(text: str) -> None:
     ("description", "other"),
     [
         (f"text {THEIRS}", "other"), (f"text {THEIRS} and more", "other"), (f"{OURS} {THEIRS}", "other"),
-        (f"{THEIRS} {OURS}", ""), (f"{THEIRS} {OURS} ", ""), (f"text {OURS}", ""), (f"text {OURS} and more", ""),
+        (f"{THEIRS} {OURS}", "other"), (f"{THEIRS} was {OURS} ", "other"), (f"text {OURS}", ""), (f"text {OURS} and more", ""),
         (f"{THEIRS} {OURS} and more", "other"), ("text", ""), ("", ""),
     ],
 )  # fmt: skip
 def test_whose_a_description_is(description: str, other: str) -> None:
     assert other_owner(description, "owner") == other
+
+
+@pytest.mark.parametrize(
+    ("description", "at_the_end"),
+    [(f"text {THEIRS}", "other"), (f"{THEIRS} {OURS}\n", "owner"), (f"{THEIRS} [see wiki]", ""), ("[x]", ""), ("", "")],
+)
+def test_only_a_mark_that_ends_the_text_is_the_one_at_its_end(description: str, at_the_end: str) -> None:
+    assert owner_in(description) == at_the_end
+    assert mark_in(description) == {"other": THEIRS, "owner": OURS, "": ""}[at_the_end]
