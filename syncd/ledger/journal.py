@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, delete, func, select, update
 
-from syncd.domain import HistoryEntry, LastRun, OpenProblem, PathState, Pending, Record, RemoteSecret
+from syncd.domain import HistoryEntry, LastRun, OpenProblem, PathState, Pending, Record, RemoteSecret, Result
 from syncd.domain.audit import CONTROL, Entry
 from syncd.domain.decisions import HeldAction
 from syncd.domain.governance import Facts
@@ -19,7 +19,7 @@ from syncd.ledger import schema as tables
 from syncd.ledger.audit_findings import findings_begun_and_ended, findings_of_gone_jobs_ended
 from syncd.ledger.faults import translated
 from syncd.ledger.held_actions import drop_held_of_others, spend_releases, store_held
-from syncd.ledger.listings import forget_listing, store_facts, store_listing
+from syncd.ledger.listings import forget_listed, forget_listing, store_facts, store_listing
 from syncd.ledger.migrations import CURRENT, schema_version
 from syncd.ledger.rows import id_row, path_row, problem_row_of, recent_text, record_row, sealed
 from syncd.ledger.statements import in_parts, upsert
@@ -146,7 +146,7 @@ class SiteJournal:
         if audit.intents:
             self._before_intents()
         key = tables.records.c
-        put, drop = list(put), list(drop)
+        put, drop, log = list(put), list(drop), list(log)
         rows = (record_row(record) for record in put)
         # Of rows that go, too: what protects a secret follows its id, not its row.
         known = [record for record in (*put, *drop) if record.remote_id and _is_protected(record)]
@@ -169,6 +169,9 @@ class SiteJournal:
                 connection.execute(tables.history.insert(), [{**line, "noted_at": noted} for line in lines])
                 # In the transaction that settles the action: a kill between the two would let a release serve twice.
                 spend_releases(connection, self._site, [line["name"] for line in lines if line["result"] == "done"])
+            # Until the next listing of the site is stored: what was deleted is at Wix no more.
+            if deleted := [line.remote_id for line in log if (line.action, line.result) == ("delete", Result.DONE)]:
+                forget_listed(connection, self._site, deleted)
             if audit is not NO_AUDIT:
                 now = self._clock()
                 trail.take_turn(connection, self._site, audit, now)

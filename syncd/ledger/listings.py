@@ -56,6 +56,14 @@ def store_listing(connection: Connection, site: str, listed: Iterable[RemoteSecr
     upsert(connection, table, changed)
 
 
+def forget_listed(connection: Connection, site: str, remote_ids: Iterable[str]) -> None:
+    """Drop these secrets from what is remembered of a site; the next listing is stored whatever it shows."""
+    table = tables.listings.c
+    for part in in_parts(remote_ids):
+        connection.execute(delete(tables.listings).where(and_(table.site == site, table.remote_id.in_(part))))
+    connection.execute(delete(tables.meta).where(tables.meta.c.key == _digest_key(site)))
+
+
 def forget_listing(connection: Connection, site: str) -> None:
     """Drop what was listed of a site, so that its next listing is stored whole."""
     connection.execute(delete(tables.listings).where(tables.listings.c.site == site))

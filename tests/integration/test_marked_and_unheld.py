@@ -46,6 +46,21 @@ def test_it_is_told(job: Lab, bao: Bao, how: str, monkeypatch: pytest.MonkeyPatc
     assert where.code == 3 and "1 with our mark are in no ledger: x" in where.err, where.err
 
 
+@pytest.mark.parametrize("how", ["by a cycle", "by a person"])
+def test_what_was_just_deleted_is_told_no_more(job: Lab, bao: Bao, how: str) -> None:
+    """No listing follows the deletion in its cycle, and the next cycle may be a day away."""
+    bao.remove("app/x")
+    if how == "by a person":
+        job.config["jobs"]["job"]["secrets"][0]["exclude"] = [f"{bao.mount}/app/x"]
+        assert job.run("state", "forget", "x", "--delete", "--reason", "x").code == 0
+    for _ in range(3):
+        if "x" in job.site.values():
+            assert job.run("sync").code == 0
+    assert "x" not in job.site.values()
+    assert job.run("status", "--json").json["strays"] == [] == job.run("report", "--format", "json").json["marked"]
+    assert "no ledger" not in job.run("where", f"{bao.mount}/app/x").err
+
+
 def test_another_installations_is_known_by_name(job: Lab) -> None:
     job.site.create({"name": "THEIRS", "value": "1", "description": "[syncd:rival:12345678]"})
     assert job.run("sync").code == 0

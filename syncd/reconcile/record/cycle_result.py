@@ -45,7 +45,9 @@ def store_cycle_result(
         _store_what_is_known(journal, runtime, report, site, seen)
         # Only a cycle that saw everything knows what still waits; another one leaves the batches as they are.
         journal.waits(report.job, (*seen.waiting, *seen.still), runtime.jobs_on(site))
-        journal.listed(seen.remote)
+        # No listing follows the deletions of this cycle: what they took is at Wix no more.
+        deleted = {item.remote_id for item in report.outcomes if item.verb == "delete" and item.error is None}
+        journal.listed(secret for secret in seen.remote if secret.id not in deleted)
     journal.ran(_run(report, site, runtime.store, saw_all=seen is not None, is_part=is_part))
 
 
