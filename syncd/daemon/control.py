@@ -50,6 +50,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         # A job sends to all of its sites: rights on some of them are not enough.
         if settings is None or not all(map(who.sees, settings.targets)):
             return False
+        self._refuse_if_it_rests()
         return self._runner.trigger(job, by=who.actor("POST /-/sync"))
 
     def wake(self, paths: Iterable[tuple[str | None, str]], who: Principal) -> list[str]:
@@ -65,6 +66,8 @@ class Control(ServerAccounts, ConsoleData, Actions):
         by = who.actor("POST /-/sync") if by_hand else _audit_device(who)
         mine = {name: job for name, job in app.runtime.jobs.items() if all(map(who.sees, job.targets))}
         woken = jobs_that_sync(mine, namespaces, asked)
+        if woken and by_hand:
+            self._refuse_if_it_rests()
         return [job for job in woken if self._runner.trigger(job, by=by)]
 
     def plan(self, who: Principal, configuration: str) -> dict[str, Any]:
@@ -79,8 +82,21 @@ class Control(ServerAccounts, ConsoleData, Actions):
         return server is None or server.metrics == "open"
 
     def configuration(self) -> str:
-        """What is wrong with the configuration file, while the one before goes on; empty if nothing is."""
-        return self._reloads.watch.fault()
+        """What is wrong with the configuration that this daemon works with; empty if nothing is."""
+        rests = ""
+        with suppress(LedgerError):  # it is in the log, and `ready` tells of it
+            rests = self._rests()
+        return rests or self._reloads.watch.fault()
+
+    def _rests(self) -> str:
+        """Why this daemon sends nothing: another one works with a newer configuration; else empty."""
+        app = self._generations.current.app
+        return app.ledger.configurations.why_it_rests(app.config_digest)
+
+    def _refuse_if_it_rests(self) -> None:
+        if rests := self._rests():
+            hint = "ask that one, or let this one load its file again: POST /-/reload"
+            raise ConfigError(f"{rests}; this one sends nothing", hint=hint)
 
     def metrics(self) -> bytes:
         """The exposition, in Prometheus' text format."""
@@ -104,8 +120,6 @@ class Control(ServerAccounts, ConsoleData, Actions):
         app = self._generations.current.app
         missing = self._runner.readiness.missing(app.settings)
         try:
-            if app.ledger.configurations.another_in_force(app.config_digest):
-                missing.append("a daemon with a newer configuration works on this ledger; see the log")
             app.ledger.still_there()
         except LedgerError:  # whose words name a path of this machine, and anybody may ask
             missing.append("the ledger was removed or replaced; see the log, and restart")
@@ -122,7 +136,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         status = status_of(app.ledger, app.served, app.runtime.clock(), next_runs, names=names)
         fault = self.configuration()
         # The fault quotes the file, which names jobs and targets.
-        status["configuration"] = fault if names or not fault else "the file is refused or missing; see the log"
+        status["configuration"] = fault if names or not fault else "refused, missing or not the newest one; see the log"
         return {"ready": not self.ready(), **status}
 
 

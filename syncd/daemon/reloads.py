@@ -41,17 +41,14 @@ class Reloads:
         self._owes = False
         """Is the configuration in force, and its line not in the trail yet?"""
 
-    def first_in_force(self) -> None:
-        """The configuration that the daemon starts with counts from here on."""
-        first = self._generations.current
-        self._tell_metrics(first.app)
-        self._note_in_force(first)
-
     def start_first(self) -> None:
         """Let the jobs of that configuration run, and listen to its queues. Raises `SyncdError`."""
         first = self._generations.current
+        self._tell_metrics(first.app)
         # Before any job runs: where a queue cannot be made, nothing starts.
         queues = self._listeners.queues_of(first.app)
+        # Only now: one that could not start as configured was never in force.
+        self._note_in_force(first)
         # From here on a daemon with an older one sends nothing: they would undo each other's work in turn.
         first.app.ledger.configurations.load(first.app.config_digest, holder())
         first.schedule.start()

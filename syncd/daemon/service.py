@@ -43,7 +43,6 @@ class Daemon:
         self._runner = JobRunner(self.generations, builder)
         listeners = EventListeners(self.generations, self._runner)
         self.reloads = Reloads(config, builder, self.generations, listeners, self._run_job)
-        self.reloads.first_in_force()
         self.control = Control(self.generations, self._runner, self.reloads)
         server = app.settings.server
         # Read once now: a token that is missing ends the start, and not the first request.

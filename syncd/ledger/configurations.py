@@ -26,6 +26,8 @@ REFRESH = timedelta(minutes=1)
 class Loaded:
     """A configuration that a daemon works with."""
 
+    number: int
+    """Which one it is of all that this ledger's daemons loaded: clocks may be wrong."""
     digest: str
     since: datetime
     """When it was loaded."""
@@ -33,6 +35,11 @@ class Loaded:
     """Which process, in words."""
     seen: datetime
     """When it worked last."""
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """The highest one counts; of two that were loaded in the same moment, one and the same for all."""
+        return self.number, self.by
 
     def lives(self, now: datetime) -> bool:
         """Did its daemon work of late? A time that is ahead of this clock tells nothing."""
@@ -49,9 +56,10 @@ class Configurations:
 
     def load(self, digest: str, by: str) -> None:
         """Say that this daemon works with a configuration from now on. Raises `LedgerError`."""
-        now, _ = self._look()
+        now, stored = self._look()
+        number = stored.number + 1 if stored is not None else 1
         # Kept before it is stored: what could not be stored now is stored with the next word.
-        self._mine = Loaded(digest=digest, since=now, by=by, seen=now)
+        self._mine = Loaded(number=number, digest=digest, since=now, by=by, seen=now)
         self._store(self._mine)
 
     def see_that_mine_is_in_force(self) -> None:
@@ -60,11 +68,11 @@ class Configurations:
             return
         now, stored = self._look()
         if stored is not None and stored.digest != self._mine.digest:
-            if stored.since > self._mine.since and stored.lives(now):
+            if stored.order > self._mine.order and stored.lives(now):
                 raise ConfigError(
                     f"another daemon on this ledger loaded a newer configuration at {stored.since:%H:%M:%S} UTC"
                     f" ({stored.by}); this one sends nothing meanwhile",
-                    hint="give both the same file, or stop one of them",
+                    hint="give both the same file; that this one's counts, let it load it again (SIGHUP)",
                 )
             stored = None
         if stored is None or not stored.lives(now):
@@ -80,7 +88,7 @@ class Configurations:
             # Whichever of those with the same one loaded it last: that is what counts.
             self._store(replace(stored, seen=now))
         # An older one says nothing over a newer one's word.
-        elif stored is None or stored.since <= self._mine.since:
+        elif stored is None or stored.order <= self._mine.order:
             self._store(replace(self._mine, seen=now))
 
     def leave(self) -> None:
@@ -96,6 +104,13 @@ class Configurations:
         now, stored = self._look()
         return stored if stored is not None and stored.digest != digest and stored.lives(now) else None
 
+    def why_it_rests(self, digest: str) -> str:
+        """Why a daemon with this configuration sends nothing, in words; empty if it sends. Raises `LedgerError`."""
+        another = self.another_in_force(digest)
+        if another is None or self._mine is None or another.order <= self._mine.order:
+            return ""
+        return f"another daemon on this ledger works with a newer configuration ({another.by})"
+
     def _look(self) -> tuple[datetime, Loaded | None]:
         """The time, and what the daemon that loaded last works with; None where none ever did, or it cannot be read."""
         with self._reading() as connection:
@@ -107,10 +122,13 @@ class Configurations:
         since, seen = instant(text(fields.get("since"))), instant(text(fields.get("seen")))
         if since is None or seen is None:
             return now, None
-        return now, Loaded(digest=text(fields.get("digest")), since=since, by=text(fields.get("by")), seen=seen)
+        number = fields.get("number")
+        number = number if isinstance(number, int) else 0  # of a version that kept none
+        digest, by = text(fields.get("digest")), text(fields.get("by"))
+        return now, Loaded(number=number, digest=digest, since=since, by=by, seen=seen)
 
     def _store(self, loaded: Loaded) -> None:
         times = {"since": loaded.since.isoformat(), "seen": loaded.seen.isoformat()}
-        kept = {"digest": loaded.digest, "by": loaded.by, **times}
+        kept = {"number": loaded.number, "digest": loaded.digest, "by": loaded.by, **times}
         with self._writing() as connection:
             upsert(connection, tables.meta, [{"key": KEY, "value": json.dumps(kept)}])

@@ -65,10 +65,13 @@ def _sync(service: Service, who: Principal, given: dict[str, Any], _body: bytes)
     job, path = str(given.get("job", "")), str(given.get("path", ""))
     if bool(job) == bool(path):
         return PlainTextResponse("say which: POST /-/sync?job=NAME or ?path=SOURCE-PATH\n", 400)
-    if path:
-        return _woken(service.wake([(None, path)], who), or_else=404)
-    if not service.trigger(job, who):
-        return PlainTextResponse("no such job\n", 404)
+    try:
+        if path:
+            return _woken(service.wake([(None, path)], who), or_else=404)
+        if not service.trigger(job, who):
+            return PlainTextResponse("no such job\n", 404)
+    except SyncdError as error:  # it sends nothing now, and says why
+        return PlainTextResponse(f"{error.message}; {error.hint}\n", 409)
     return PlainTextResponse("started\n", 202)
 
 
@@ -158,8 +161,9 @@ def build(service: Service) -> Starlette:
         missing = service.ready()
         lines = missing or ["ok"]
         if service.configuration():
-            lines = [*lines, "the configuration file is refused or missing, the one before goes on; see the log"]
-        # A refused file is told and no more: the pod goes on with the configuration of before.
+            lines = [*lines, "the configuration file is refused, missing or not the newest one; see the log"]
+        # Told and no more: with a refused file the pod goes on with the one of before, and where another daemon has a
+        # newer one, in the middle of a rollout, an unready pod would keep the rollout from ending.
         return PlainTextResponse("\n".join(lines) + "\n", 503 if missing else 200)
 
     def metrics(request: Request) -> Response:

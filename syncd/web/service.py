@@ -114,7 +114,7 @@ class Service(Accounts, Reading, Acting, Protocol):
         """Start the jobs that sync these (namespace or None for any, source path) soon; their names."""
 
     def configuration(self) -> str:
-        """What is wrong with the configuration file, while the one before goes on; empty if nothing is."""
+        """What is wrong with the configuration that the daemon works with; empty if nothing is."""
 
     def reload(self) -> None:
         """Load the configuration again. Raises `SyncdError`, keeping the old one."""

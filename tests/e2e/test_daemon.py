@@ -144,6 +144,7 @@ def test_a_port_in_use_is_said(served: Lab) -> None:
         result = served.spawn("run")
         assert result.code == 3
         assert "cannot be bound" in result.err
+        assert len(served.run("audit", "show", "--event", "config.loaded", "--json").json) == 1
 
 
 def swapped(volume: Path, text: str, number: int) -> None:
@@ -319,13 +320,13 @@ def test_a_missing_configuration_and_a_refused_one_are_told_everywhere(served: L
         until(lambda: ask(url + "/readyz")[0] == 200)
         good = file.read_text()
         file.unlink()
-        until(lambda: "refused or missing" in ask(url + "/readyz")[1])
+        until(lambda: "refused, missing or not the newest" in ask(url + "/readyz")[1])
         assert ask(url + "/readyz")[0] == 200, "the one in use goes on"
         assert "missing" in ask(url + "/")[1] and "missing" in ask(url + "/status")[1]
         file.write_text(good)
         until(lambda: ask(url + "/readyz")[1] == "ok\n")
         file.write_text(good.replace("owner: lab", "ownr: lab"))
-        until(lambda: "refused or missing" in ask(url + "/readyz")[1])
+        until(lambda: "refused, missing or not the newest" in ask(url + "/readyz")[1])
         token.unlink()
         assert ask(url + "/status", token="x")[0] == 401
         served.state.rename(served.folder / "moved.db")

@@ -125,6 +125,44 @@ def test_a_clock_that_jumps_stops_nobody_for_good(daemons: Daemons, hours: float
     assert works(daemons.two)
 
 
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), -timedelta(hours=1)])
+def test_the_last_one_counts_whatever_a_clock_said_when_it_was_loaded(state: Path, ahead: timedelta) -> None:
+    with ExitStack() as stack:
+        both = Daemons(state)
+        stack.callback(both.one.close)
+        stack.callback(both.two.close)
+        both.now += ahead
+        both.one.configurations.load("old", "the first")
+        both.now -= ahead
+        both.later(minutes=1)
+        both.two.configurations.load("new", "the second")
+        for _ in range(20):
+            assert not works(both.one) and works(both.two)
+            both.later(minutes=5)
+            lives(both.one)
+            lives(both.two)
+
+
+def test_of_two_that_were_loaded_at_once_one_works(daemons: Daemons, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them saw what was in force before."""
+    before = daemons.one.configurations._look()
+    with monkeypatch.context() as patch:
+        for ledger in (daemons.one, daemons.two):
+            patch.setattr(ledger.configurations, "_look", lambda: before)
+        daemons.two.configurations.load("new", "the second")
+        daemons.one.configurations.load("other", "the first")
+    for _ in range(3):
+        assert (works(daemons.two), works(daemons.one)) == (True, False)
+
+
+def test_why_one_rests_is_told_to_people(daemons: Daemons) -> None:
+    daemons.two.configurations.load("new", "the second")
+    assert "newer configuration (the second)" in daemons.one.configurations.why_it_rests("old")
+    assert daemons.two.configurations.why_it_rests("new") == ""
+    daemons.two.configurations.leave()
+    assert daemons.one.configurations.why_it_rests("old") == ""
+
+
 @pytest.mark.parametrize("kept", ["", "nonsense", "{}", "[1]", '{"digest": 3, "since": "x", "seen": null}'])
 def test_what_cannot_be_read_forbids_nothing(daemons: Daemons, kept: str) -> None:
     daemons.two.set_meta(KEY, kept)

@@ -1,0 +1,107 @@
+"""Two daemons with different files on one ledger: one works, and the other says so to whoever asks it for something."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from syncd.daemon import Daemon
+from syncd.errors import ConfigError
+from tests.lab import Bao, Lab
+from tests.support.daemon import ask
+from tests.support.waiting import until
+
+TOKEN = "token-of-the-test"
+
+
+@pytest.fixture
+def job(lab: Lab, bao: Bao) -> Lab:
+    lab.vault(bao)
+    bao.put("app/x", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, schedule={"every": "1h"})
+    lab.config["server"] = {"listen": "127.0.0.1:0", "token": {"file": str(lab.secret_file("api", TOKEN))}}
+    return lab
+
+
+def file_of(job: Lab, name: str, **more: object) -> Path:
+    """Another file of the same installation."""
+    path = job.folder / f"{name}.yaml"
+    path.write_text(json.dumps({**job.config, **more}))
+    return path
+
+
+@contextmanager
+def works(path: Path) -> Iterator[tuple[Daemon, str]]:
+    daemon = Daemon(path)
+    assert daemon.http is not None
+    try:
+        daemon.reloads.start_first()
+    except BaseException:
+        daemon.http.stop()
+        raise
+    try:
+        yield daemon, f"http://{daemon.http.address}"
+    finally:
+        daemon.shut_down()
+
+
+def loads(job: Lab) -> int:
+    return len(job.run("audit", "show", "--event", "config.loaded", "--json").json)
+
+
+def test_the_older_one_is_ready_and_says_that_it_rests(job: Lab, bao: Bao) -> None:
+    older, newer = file_of(job, "older"), file_of(job, "newer", rules=[{"id": "r", "name": "none", "then": "deny"}])
+    with works(older) as (first, url):
+        until(lambda: job.site.values())
+        with works(newer) as (_, other):
+            status, told = ask(url + "/readyz")
+            assert status == 200 and "not the newest" in told and "process" not in told
+            assert "another daemon on this ledger works" in first.control.configuration()
+            for question in ("job=job", f"path={bao.mount}/app/x"):
+                status, told = ask(f"{url}/-/sync?{question}", "POST", TOKEN)
+                assert status == 409 and "newer configuration" in told and "reload" in told
+            status, told = ask(f"{other}/-/sync?job=job", "POST", TOKEN)
+            assert (status, told) == (202, "started\n")
+        assert ask(url + "/readyz") == (200, "ok\n")
+        bao.put("app/x", v="2")
+        assert ask(f"{url}/-/sync?job=job", "POST", TOKEN)[0] == 202
+        until(lambda: "2" in job.site.values().values())
+
+
+def test_what_is_decided_at_the_one_that_rests_says_who_carries_it_out(job: Lab, bao: Bao) -> None:
+    with works(file_of(job, "older")) as (first, _):
+        until(lambda: job.site.values())
+        with works(file_of(job, "newer", rules=[{"id": "r", "name": "none", "then": "deny"}])):
+            who = first.control.by_token(TOKEN)
+            assert who is not None
+            said = first.control.sync(who, "job")
+    assert "this daemon sends nothing" in said and "whose next cycles send it" in said
+
+
+@pytest.mark.parametrize("what", ["a token that is missing", "a queue"])
+def test_one_that_cannot_start_was_never_in_force(
+    job: Lab, bao: Bao, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod that crashes again and again takes the one that works down with it otherwise."""
+    with works(file_of(job, "older")) as (first, url):
+        until(lambda: job.site.values())
+        before, server = loads(job), dict(job.config["server"])
+        if "token" in what:
+            server["tokens"] = [{"name": "a", "token": {"file": str(job.folder / "none")}, "may": ["read"]}]
+        else:
+            monkeypatch.setattr("syncd.daemon.event_listeners.EventListeners.queues_of", _fails)
+        for _ in range(2):
+            with pytest.raises(ConfigError), works(file_of(job, "newer", server=server)):
+                pass
+        assert loads(job) == before and first.control.configuration() == ""
+        bao.put("app/x", v="2")
+        assert ask(f"{url}/-/sync?job=job", "POST", TOKEN)[0] == 202
+        until(lambda: "2" in job.site.values().values())
+
+
+def _fails(*_: object) -> None:
+    raise ConfigError("no queue", hint="make one")
