@@ -62,7 +62,9 @@ def show_(
     actor: Annotated[
         str | None, typer.Option("--actor", help="Only by this user, or whoever was named with --as.")
     ] = None,
-    event: Annotated[str | None, typer.Option("--event", help="Only these, such as secret.delete or secret.*.")] = None,
+    event: Annotated[
+        list[str] | None, typer.Option("--event", help="Only these, such as secret.delete or secret.*; repeatable.")
+    ] = None,
     since: Since = None,
     until: Until = None,
     as_json: Json = False,
@@ -73,7 +75,8 @@ def show_(
     with context.obj.open(writable=False) as opened:
         key = _stream(opened, site) if site else None
         asked = Filter(
-            site=key, name=name, job=job, actor=actor, event=event, since=_since(since), until=_until(until),
+            site=key, name=name, job=job, actor=actor, event=",".join(event or ()) or None,
+            since=_since(since), until=_until(until),
         )  # fmt: skip
         lines = list(opened.ledger.audit.lines(asked, most=SHOWN))
         names = {opened.site_of(target): target for target in reversed(opened.settings.targets)}

@@ -76,7 +76,7 @@ def release(
     with context.obj.open() as app:
         waiting = app.held(batch)
         jobs = {item.job for item in waiting} & app.runtime.jobs.keys()
-        rests = {why for item in waiting if (why := app.runtime.paused(item.job, item.target))}
+        rests = set(filter(None, (app.runtime.paused(item.job, item.target) for item in waiting)))
         rare = [name for name in sorted(jobs) if _runs_too_rarely(app, name)]
         now = app.runtime.clock()
         closed = [app.runtime.jobs[name].windows.what_waits(now) for name in sorted(jobs)]

@@ -179,7 +179,10 @@ NAME_IN_CAPITALS = re.compile(r"[A-Z]{1,16}\d{0,3}(_([A-Z]{1,16}\d{0,3}|\d{1,3})
 
 
 class Credential(Strict):
-    """Where a credential is: an environment variable or a file, read again at each use."""
+    """Where a credential is: an environment variable or a file, read again at each use.
+
+    A login at a Vault counts until it ends or is refused.
+    """
 
     _goes_into_a_header: ClassVar[bool] = True
     _folder: Path = PrivateAttr(default=Path())

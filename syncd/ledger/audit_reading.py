@@ -33,6 +33,7 @@ class Filter:
     job: str | None = None
     actor: str | None = None
     event: str | None = None
+    """One, or several with commas between them; a star stands for whatever."""
     since: datetime | None = None
     until: datetime | None = None
     text: str | None = None
@@ -49,8 +50,9 @@ def _asked(asked: Filter) -> list[Any]:
         where.append(or_(c.actor == asked.actor, *named))
     if asked.event is not None:
         # Only the star is a wildcard; what LIKE takes for one is meant as it stands.
-        parts = [part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") for part in asked.event.split("*")]
-        where.append(c.event.like("%".join(parts), escape="\\"))
+        literal = asked.event.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        patterns = [word.strip().replace("*", "%") for word in literal.split(",")]
+        where.append(or_(*(c.event.like(pattern, escape="\\") for pattern in patterns)))
     where += [c.site.in_(sorted(asked.sites))] if asked.sites is not None else []
     where += [c.line.contains(asked.text, autoescape=True)] if asked.text else []
     where += [c.at >= asked.since] if asked.since else []

@@ -129,10 +129,14 @@ class Decisions:
         now, by = self._clock(), CAUSE.get().actor.id
         pause = Pause(scope=scope, name=name, at=now, until=until, by=by, reason=reason, site=site)
         with self._writing() as connection:
+            holds = self._protective(connection)
             # Whatever name it was given under: the pause of a target is of its site, and that has one.
             for before in _pauses(connection):
                 if _is_of(before, scope, name, sites):
                     connection.execute(delete(tables.pauses).where(_this(before)))
+                    # Prolonged: it has rested since the first of them.
+                    if before.until is None or before.until > holds:
+                        pause = replace(pause, at=min(pause.at, before.at))
             row = {key: getattr(pause, key) for key in Pause.__dataclass_fields__}
             upsert(connection, tables.pauses, [{**row, "end_told": False}])
             trail.append(connection, CONTROL, [_paused("job.paused", pause)], now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from statistics import median
 from typing import Any
 
 from syncd.bootstrap.app import App
@@ -14,8 +15,9 @@ from syncd.domain.lateness import waited
 from syncd.domain.untrusted import instant, mapping
 from syncd.ledger.audit_reading import Filter
 from syncd.report.inventory import Report
+from syncd.report.lateness import why_late
 from syncd.report.population import Population
-from syncd.report.rule_hits import hits_now
+from syncd.report.rule_hits import hits_now, subjects
 
 NOT_RECORDED = "not recorded"
 
@@ -134,7 +136,18 @@ def _ages(app: App, report: Report) -> dict[str, Any]:
         if hit.exemption is not None and hit.rule.id in periods and (hit.subject.site, hit.subject.name) in there
     ]
     stated = periods or "no rule states one (max_age)"
-    return {"stated": stated, "older": late, "excepted": excepted, "of": len(report.secrets)}
+    ages = [rule for rule in app.runtime.rules if rule.max_age]
+    judged = {
+        (site, subject.name)
+        for site in (app.served.jobs if ages else ())
+        for subject in subjects(app, site)
+        if any(rule.selects_it(subject) for rule in ages)
+    }
+    none = len(there - judged)
+    return {
+        "stated": stated, "older": late, "excepted": excepted,
+        "of": len(there & judged), "without a stated period": none,
+    }  # fmt: skip
 
 
 def _arrivals(app: App, report: Report, population: Population) -> dict[str, Any]:
@@ -142,17 +155,25 @@ def _arrivals(app: App, report: Report, population: Population) -> dict[str, Any
     spans = sorted(end - begin for times in population.arrivals.values() for begin, end in _pairs(times))
     told: dict[str, Any] = {"rotations": len(spans)}
     if spans:
-        told["median"] = str(timedelta(seconds=round(spans[len(spans) // 2])))
+        told["median"] = str(timedelta(seconds=round(median(spans))))
         told["longest"] = str(timedelta(seconds=round(spans[-1])))
     promised = {name: job.objective for name, job in app.settings.jobs.items() if job.objective}
     told["objective"] = {
         name: {
             "promised": str(objective),
             "missed": _missed(app, app.runtime.jobs[name], objective, population),
+            "misses it now": _late_now(app, app.runtime.jobs[name]),
         }
         for name, objective in sorted(promised.items())
     } or "no job promises one (objective)"
     return {**told, "not there": list(_waiting(app, report))}
+
+
+def _late_now(app: App, job: Job) -> dict[str, str]:
+    """Why the job is over its objective at this moment, by target: what has not arrived has no arrival to judge."""
+    runs, now = {run.site: run for run in app.ledger.runs() if run.job == job.name}, app.runtime.clock()
+    why = {target: why_late(app, job, target, runs.get(app.site_of(target)), now) for target in job.targets}
+    return {target: words for target, words in why.items() if words}
 
 
 def _missed(app: App, job: Job, objective: timedelta, population: Population) -> int:

@@ -342,3 +342,9 @@ def test_what_rules_asked_for_is_in_the_trail(job: Lab) -> None:
     assert first["checks"] == {"short": {"path": ["*/app/**"], "min_length": 16}}
     assert first["exceptions"] == {"short": [left | {"name": ["LEGACY_*"]}]}
     assert second["checks"]["short"]["min_length"] == 8 and second["exceptions"] == {}
+
+
+def test_several_events_are_asked_for_at_once(job: Lab) -> None:
+    assert job.run("sync").code == 0
+    lines = job.run("audit", "show", "--event", "secret.create", "--event", "config.*", "--json").json
+    assert {line["event"] for line in lines} == {"secret.create", "config.loaded"}

@@ -139,7 +139,9 @@ def test_a_twin_that_is_held_takes_the_place_after_its_release(lab: Lab, bao: Ba
         lab.run("sync")
     assert lab.site.values() == {"token": "of a", "other": "of c"}
     (batch,) = {row["batch"] for row in lab.run("held", "--json").json}
-    assert lab.run("release", batch, "--reason", "planned").code == 0
+    released = lab.run("release", batch, "--reason", "planned")
+    (override,) = [line for line in released.events if line["event"] == "safeguard.overridden"]
+    assert released.code == 0 and override["reason"] == "planned"
     for _ in range(2):
         lab.run("sync")
     assert lab.site.values() == {"TOKEN": "of b", "other": "of c"}

@@ -12,6 +12,7 @@ from syncd.config import load
 from syncd.report.lateness import why_late
 from tests.lab import Bao, Lab
 from tests.support.policies import closed
+from tests.support.waiting import until
 
 HOLD = {"id": "all", "job": "job", "then": "hold"}
 
@@ -31,6 +32,36 @@ def told(lab: Lab, after: timedelta) -> str:
         (run,) = app.ledger.runs()
         now: datetime = app.runtime.clock() + after
         return why_late(app, app.runtime.jobs["job"], "shop", replace(run, succeeded_at=now), now)
+
+
+def test_a_pause_that_is_prolonged_rests_since_its_beginning(job: Lab) -> None:
+    with App(load(job.config_file)) as app:
+        (run,) = app.ledger.runs()
+        now, began = app.runtime.clock(), app.runtime.clock()
+        for hours in (0, 3):
+            app.ledger.decisions._clock = lambda hours=hours: began + timedelta(hours=hours)
+            app.ledger.decisions.pause("job", "job", None, "more")
+        app.ledger.decisions._clock = lambda: began + timedelta(hours=5)
+        app.ledger.decisions.resume("job", "job")
+        words = [
+            why_late(app, app.runtime.jobs["job"], "shop", run, now + timedelta(hours=5, minutes=m)) for m in (58, 62)
+        ]
+    assert words == ["", "its last good cycle is older"]
+
+
+def test_the_evidence_names_what_has_not_arrived(job: Lab, bao: Bao) -> None:
+    """It has no arrival that could be judged, and looks best to the auditor otherwise."""
+    job.config["rules"] = [HOLD]
+    job.config["jobs"]["job"]["objective"] = "1s"
+    bao.put("app/x", v="2")
+    assert job.run("sync").code == 6
+
+    def answer() -> dict[str, str]:
+        asked = job.run("report", "--evidence", "1d..").json["questions"]["q11"]["answer"]["objective"]["job"]
+        assert asked["missed"] == 0
+        return dict(asked["misses it now"])
+
+    assert until(answer)["shop"] in {"its last good cycle is older", "1 of its secrets has waited for longer"}
 
 
 @pytest.mark.parametrize("what", ["held", "refused", "a new secret that is held"])

@@ -207,7 +207,11 @@ def test_rotations_are_counted_as_they_arrived(lab: Lab, bao: Bao) -> None:
     assert lab.run("rollback", "a_v", "--to", "1", "--reason", "leak").code == 0
     asked = f"{begins - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}.."
     told = lab.run("report", "--evidence", asked).json["questions"]["q11"]["answer"]
-    assert told["rotations"] == 2 and told["objective"] == {"job": {"promised": "1:00:00", "missed": 0}}
+    assert told["rotations"] == 2 and told["objective"]["job"] == {
+        "promised": "1:00:00",
+        "missed": 0,
+        "misses it now": {},
+    }
     assert told["not there"] == [], "what is rolled back is there as it was asked for"
     assert (
         lab.run("report", "--evidence", "2026-01-01..2026-01-31").json["questions"]["q11"]["answer"]["rotations"] == 0
@@ -230,10 +234,11 @@ def test_what_was_never_sent_has_no_age(lab: Lab, bao: Bao) -> None:
     lab.vault(bao)
     for name in "abc":
         bao.put(f"app/{name}", v="1")
+    bao.put("app/other", w="1")
     lab.job("job", "vault", {"path": f"{bao.mount}/app/*"})
     lab.config["rules"] = [
         {"id": "no", "name": "b_v", "then": "deny"},
-        {"id": "old", "max_age": "1d", "then": "warn",
+        {"id": "old", "name": "*_v", "max_age": "1d", "then": "warn",
          "except": [{"name": "c_v", "until": f"{datetime.now(UTC) + timedelta(days=30):%Y-%m-%d}", "reason": "x"}]},
     ]  # fmt: skip
     lab.run("sync")
@@ -242,6 +247,7 @@ def test_what_was_never_sent_has_no_age(lab: Lab, bao: Bao) -> None:
         write_evidence(app, datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC), out)
     told = json.loads(out.getvalue())["questions"]["q10"]["answer"]
     assert [row["name"] for row in told["older"]] == ["a_v"] and told["of"] == 2
+    assert told["without a stated period"] == 1
     assert [row["name"] for row in told["excepted"]] == ["c_v"]
 
 
