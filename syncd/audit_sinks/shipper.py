@@ -46,6 +46,9 @@ class Shipper:
     def ship(self) -> None:
         """Send what is not sent yet, then prune. What fails is logged, and stays for the next time."""
         try:
+            # What writes nothing has nothing to ship: the daemon that works does.
+            if self._app.ledger.configurations.why_it_rests(self._app.config_digest):
+                return
             # Sent first: where there is a sink, only what it has got may be removed.
             self._send_all()
             # How long lines are kept, and which sink has to have them, is for the daemon's configuration to say.

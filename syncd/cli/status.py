@@ -120,12 +120,16 @@ def _entry_row(entry: dict[str, Any], now: datetime) -> list[str]:
         ago(entry["last_success_at"], now),
         "rests" if entry["paused"] else _next_in_words(following, now),
         tally or "none",
-        entry["message"] or _why_stale(entry, now),
+        "; ".join(filter(None, [entry["message"] or _why_stale(entry, now), _why_late(entry)])),
     ]
 
 
 def _next_in_words(at: datetime | None, now: datetime) -> str:
     return "by hand" if at is None else "due" if at <= now else ago(at, now)
+
+
+def _why_late(entry: dict[str, Any]) -> str:
+    return f"over its objective: {entry['late']}" if entry["late"] else ""
 
 
 def _why_stale(entry: dict[str, Any], now: datetime) -> str:

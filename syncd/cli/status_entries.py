@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from syncd.domain import Record
 from syncd.domain.statuses import status_of_record
+from syncd.report.lateness import why_late
 
 if TYPE_CHECKING:
     from syncd.bootstrap.app import App
@@ -38,6 +39,7 @@ def configured(app: App, now: datetime) -> Iterator[dict[str, Any]]:
                 "next_run_at": _next_run(app.settings.jobs[job.name].schedule, run.due_from if run else None, now),
                 "exit_code": run.exit_code if run else None,
                 "message": app.runtime.paused(job.name, target) or (run.message if run else ""),
+                "late": why_late(app, job, target, run, now),
                 "paused": bool(app.runtime.paused(job.name, target)),
                 "secrets": _tally(app, records, never_arrived.get((site, job.name), {}) if shows else {}),
                 "oldest_unsynced_at": _oldest(records),
@@ -72,6 +74,7 @@ def left_over(app: App) -> Iterator[dict[str, Any]]:
             "paused": False,
             "exit_code": run.exit_code if run else None,
             "message": LEFT_OVER,
+            "late": "",
             "secrets": _tally(app, records),
             "oldest_unsynced_at": None,
         }

@@ -14,6 +14,7 @@ from tests.lab import Bao, Lab
 from tests.support.policies import closed
 from tests.support.waiting import until
 
+LATE = {"its last good cycle is older", "1 of its secrets has waited for longer"}
 HOLD = {"id": "all", "job": "job", "then": "hold"}
 
 
@@ -61,7 +62,10 @@ def test_the_evidence_names_what_has_not_arrived(job: Lab, bao: Bao) -> None:
         assert asked["missed"] == 0
         return dict(asked["misses it now"])
 
-    assert until(answer)["shop"] in {"its last good cycle is older", "1 of its secrets has waited for longer"}
+    late = until(answer)["shop"]
+    (entry,) = job.run("status", "--json").json["jobs"]
+    assert entry["late"] in LATE and "over its objective: " in job.run("status").out
+    assert late in LATE
 
 
 @pytest.mark.parametrize("what", ["held", "refused", "a new secret that is held"])

@@ -11,6 +11,7 @@ import pytest
 
 from syncd.daemon import Daemon
 from syncd.errors import ConfigError
+from syncd.ledger.audit_reading import Filter
 from tests.lab import Bao, Lab
 from tests.support.daemon import ask
 from tests.support.waiting import until
@@ -49,8 +50,9 @@ def works(path: Path) -> Iterator[tuple[Daemon, str]]:
         daemon.shut_down()
 
 
-def loads(job: Lab) -> int:
-    return len(job.run("audit", "show", "--event", "config.loaded", "--json").json)
+def loads(daemon: Daemon) -> int:
+    """How often a configuration came into force, as the trail has it."""
+    return len(list(daemon.generations.current.app.ledger.audit.lines(Filter(event="config.loaded"))))
 
 
 def test_the_older_one_is_ready_and_says_that_it_rests(job: Lab, bao: Bao) -> None:
@@ -72,6 +74,22 @@ def test_the_older_one_is_ready_and_says_that_it_rests(job: Lab, bao: Bao) -> No
         until(lambda: "2" in job.site.values().values())
 
 
+def test_the_one_that_rests_ships_nothing_and_warns_of_nothing(
+    job: Lab, bao: Bao, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.config["audit"] = {"file": str(job.folder / "audit.jsonl")}
+    with works(file_of(job, "older")) as (first, _):
+        app = first.generations.current.app
+        until(lambda: job.site.values() and app.ledger.audit.unshipped_count(app.settings.audit.sink) == 0)
+        with works(file_of(job, "newer", rules=[{"id": "r", "name": "none", "then": "deny"}])) as (second, _):
+            for daemon in (first, second):
+                capsys.readouterr()
+                for step in daemon.generations.current.app.after_run._steps:
+                    step()
+                assert "audit.unshipped" not in capsys.readouterr().out
+            assert app.ledger.audit.unshipped_count(app.settings.audit.sink) == 0, "the one that works ships"
+
+
 def test_what_is_decided_at_the_one_that_rests_says_who_carries_it_out(job: Lab, bao: Bao) -> None:
     with works(file_of(job, "older")) as (first, _):
         until(lambda: job.site.values())
@@ -89,7 +107,7 @@ def test_one_that_cannot_start_was_never_in_force(
     """A pod that crashes again and again takes the one that works down with it otherwise."""
     with works(file_of(job, "older")) as (first, url):
         until(lambda: job.site.values())
-        before, server = loads(job), dict(job.config["server"])
+        before, server = loads(first), dict(job.config["server"])
         if "token" in what:
             server["tokens"] = [{"name": "a", "token": {"file": str(job.folder / "none")}, "may": ["read"]}]
         else:
@@ -97,7 +115,7 @@ def test_one_that_cannot_start_was_never_in_force(
         for _ in range(2):
             with pytest.raises(ConfigError), works(file_of(job, "newer", server=server)):
                 pass
-        assert loads(job) == before and first.control.configuration() == ""
+        assert loads(first) == before and first.control.configuration() == ""
         bao.put("app/x", v="2")
         assert ask(f"{url}/-/sync?job=job", "POST", TOKEN)[0] == 202
         until(lambda: "2" in job.site.values().values())
