@@ -201,7 +201,7 @@ def test_a_name_and_its_arn_are_one_secret_when_it_leaks(lab: Lab, aws: Any, aws
     assert lab.run("rollback", f"aws:{path}", "--reason", "leak").code == 0
     assert lab.site.values() == {"db_user": "u", "BY_ARN": "h"}, "by either spelling all of it goes back"
     again = lab.run("rollback", f"aws:{'leak/db' if asked == 'arn' else arn}", "--reason", "leak")
-    assert again.code == 3 and "is rolled back to" in again.err
+    assert again.code == 3 and "is already rolled back to" in again.err
 
 
 @pytest.mark.parametrize("to", ["name", "arn"])
