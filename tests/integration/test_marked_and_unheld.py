@@ -49,6 +49,7 @@ def test_it_is_told(job: Lab, bao: Bao, how: str, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("how", ["by a cycle", "by a person"])
 def test_what_was_just_deleted_is_told_no_more(job: Lab, bao: Bao, how: str) -> None:
     """No listing follows the deletion in its cycle, and the next cycle may be a day away."""
+    assert job.run("sync").code == 0, "it is listed once it is there"
     bao.remove("app/x")
     if how == "by a person":
         job.config["jobs"]["job"]["secrets"][0]["exclude"] = [f"{bao.mount}/app/x"]
