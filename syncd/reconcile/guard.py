@@ -118,11 +118,6 @@ def _deletes(plan: Plan, basis: LimitBasis, limit: Limit, terms: GuardTerms) -> 
     )
 
 
-def _is_as_agreed(action: Create | Update) -> bool:
-    """Does it put back the version that the site had, over what somebody else made of it? No version rolls out so."""
-    return isinstance(action, Update) and action.restore and action.record.version == action.desired.version
-
-
 def _writes(
     plan: Plan, writes: Sequence[Create | Update], new: AbstractSet[str], room: _Room, terms: GuardTerms
 ) -> Plan:
@@ -132,9 +127,7 @@ def _writes(
     kind = type(writes[0])
     word = f"{kind.__name__.lower()}s"
     # A version that may have leaked does not wait for a day's room.
-    free = frozenset(
-        a.name for a in writes if terms.is_released(a, f"max_{word}") or terms.is_taken_back(a) or _is_as_agreed(a)
-    )
+    free = frozenset(a.name for a in writes if terms.is_released(a, f"max_{word}") or terms.is_taken_back(a))
     count = len(new - free)
     if count <= room.left:
         return plan

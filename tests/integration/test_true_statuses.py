@@ -69,6 +69,22 @@ def test_restores_count_for_the_limit_of_updates(lab: Lab, bao: Bao) -> None:
     assert list(lab.site.values().values()).count("1") <= 1
 
 
+def test_what_a_limit_keeps_from_being_put_back_is_told(lab: Lab, bao: Bao) -> None:
+    """It counts like any update; it is somebody's change all the same, and not only an update that waits."""
+    job(lab, bao, "abcd", guard={"max_updates": 1})
+    assert lab.settle().code == 0
+    for name in "ab":
+        by_hand(lab, name, "evil")
+    assert lab.run("sync").code == 6
+    drift = lab.run("audit", "show", "--event", "drift.found", "--json").json
+    assert {line["name"] for line in drift} == {"a", "b"}
+    (batch,) = lab.run("held", "--json").json
+    assert lab.run("release", batch["batch"], "--reason", "put them back").code == 0
+    assert lab.settle().code == 0 and "evil" not in lab.site.values().values()
+    ended = lab.run("audit", "show", "--event", "drift.restored", "--json").json
+    assert {line["name"] for line in ended} == {"a", "b"}
+
+
 def test_what_a_job_takes_over_counts_for_it(lab: Lab, bao: Bao) -> None:
     lab.vault(bao)
     for name in "abcd":

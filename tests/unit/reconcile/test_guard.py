@@ -42,11 +42,9 @@ def test_the_guard(count: int, limit: str, held: int, deleted: int, allowed: int
     assert [(one.action.name, one.cause) for one in guarded.held] == [(one.name, "max_deletes") for one in withheld]
 
 
-def update(name: str, version: str, before: str = "") -> Update:
+def update(name: str, version: str) -> Update:
     desired = DesiredSecret(name=name, ref=REF, version=version, description="", job="j")
-    reason = Reason.DRIFT if before else Reason.ROTATED
-    held = record(name=name, remote_id=name, version=before)
-    return Update(desired=desired, record=held, reason=reason, restore=bool(before))
+    return Update(desired=desired, record=record(name=name, remote_id=name), reason=Reason.ROTATED)
 
 
 @pytest.mark.parametrize(
@@ -72,14 +70,3 @@ def test_a_limit_of_updates_counts_each_version(sent: list[str], planned: list[s
     limits = Limits(max_deletes=Limit(number=0), max_updates=Limit(number=2))
     guarded = guard(plan, basis, limits, GuardTerms(place=("job", "shop")))
     assert bool(guarded.actions) is kept and said in "".join(found.message for found in guarded.findings)
-
-
-@pytest.mark.parametrize(("before", "kept"), [("2", ["d"]), ("1", [])])
-def test_what_somebody_changed_by_hand_is_put_back_whatever_rolls_out(before: str, kept: list[str]) -> None:
-    """Unless it would get a new version by that."""
-    plan = Plan(actions=(update("a", "2"), update("b", "2"), update("d", "2", before)))
-    ids = frozenset("abcd")
-    limits = Limits(max_deletes=Limit(number=0), max_updates=Limit(number=1))
-    guarded = guard(plan, LimitBasis(job_records=ids, site_records=ids), limits, GuardTerms(place=("job", "shop")))
-    assert [action.name for action in guarded.actions] == kept
-    assert {held.action.name for held in guarded.held} == {"a", "b", "d"} - set(kept)
