@@ -41,6 +41,16 @@ class FakeClock:
         self.now += span
 
 
+class SetClock:
+    """A clock that stands until a test sets it."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
 @dataclass(frozen=True)
 class Stored:
     fields: dict[str, str]

@@ -47,7 +47,7 @@ class Shipper:
         """Send what is not sent yet, then prune. What fails is logged, and stays for the next time."""
         try:
             # What writes nothing has nothing to ship: the daemon that works does.
-            if self._app.ledger.configurations.why_it_rests(self._app.config_digest):
+            if self._app.ledger.configurations.why_it_rests():
                 return
             # Sent first: where there is a sink, only what it has got may be removed.
             self._send_all()

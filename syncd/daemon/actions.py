@@ -83,7 +83,7 @@ class Actions:
 
         Returns: why some of them send nothing now, as far as `who` may know; else empty.
         """
-        if another := app.ledger.configurations.why_it_rests(app.config_digest):
+        if another := app.ledger.configurations.why_it_rests():
             return f"this daemon sends nothing: {another}, whose next cycles send it"
         waits, pauses, sites = [], app.pauses.now(), app.sites.keys_of_targets()
         for name in sorted(set(jobs) & app.runtime.jobs.keys()):  # one that is gone runs no more

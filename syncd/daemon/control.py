@@ -91,7 +91,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
     def _rests(self) -> str:
         """Why this daemon sends nothing: another one works with a newer configuration; else empty."""
         app = self._generations.current.app
-        return app.ledger.configurations.why_it_rests(app.config_digest)
+        return app.ledger.configurations.why_it_rests()
 
     def _refuse_if_it_rests(self) -> None:
         if rests := self._rests():

@@ -60,7 +60,7 @@ class EventListeners:
         Raises `SourceError` where another daemon works: the message stays in the queue, for that one.
         """
         app = self._generations.current.app
-        if app.ledger.configurations.why_it_rests(app.config_digest):
+        if app.ledger.configurations.why_it_rests():
             raise SourceError(
                 f"source {source}: its events are left to the daemon with the newer configuration",
                 hint="give both the same file; see docs/ledger.md, One configuration",

@@ -68,11 +68,11 @@ class Configurations:
             return
         now, stored = self._look()
         if stored is not None and stored.digest != self._mine.digest:
-            if stored.order > self._mine.order and stored.lives(now):
+            if self._is_outranked(stored, now):
                 raise ConfigError(
                     f"another daemon on this ledger loaded a newer configuration at {stored.since:%H:%M:%S} UTC"
                     f" ({stored.by}); this one sends nothing meanwhile",
-                    hint="give both the same file; that this one's counts, let it load it again (SIGHUP)",
+                    hint="give both the same file; to make this one's count, reload it (SIGHUP)",
                 )
             stored = None
         if stored is None or not stored.lives(now):
@@ -104,12 +104,18 @@ class Configurations:
         now, stored = self._look()
         return stored if stored is not None and stored.digest != digest and stored.lives(now) else None
 
-    def why_it_rests(self, digest: str) -> str:
-        """Why a daemon with this configuration sends nothing, in words; empty if it sends. Raises `LedgerError`."""
-        another = self.another_in_force(digest)
-        if another is None or self._mine is None or another.order <= self._mine.order:
+    def why_it_rests(self) -> str:
+        """Why this daemon sends nothing, in words; empty if it sends, and for a command. Raises `LedgerError`."""
+        now, stored = self._look()
+        if stored is None or not self._is_outranked(stored, now):
             return ""
-        return f"another daemon on this ledger works with a newer configuration ({another.by})"
+        return f"another daemon on this ledger works with a newer configuration ({stored.by})"
+
+    def _is_outranked(self, stored: Loaded, now: datetime) -> bool:
+        """Does a daemon that lives work with another configuration, loaded after that of this one?"""
+        mine = self._mine
+        is_newer = mine is not None and stored.digest != mine.digest and stored.order > mine.order
+        return is_newer and stored.lives(now)
 
     def _look(self) -> tuple[datetime, Loaded | None]:
         """The time, and what the daemon that loaded last works with; None where none ever did, or it cannot be read."""

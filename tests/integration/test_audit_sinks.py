@@ -22,6 +22,7 @@ from syncd.domain.audit import Entry
 from syncd.ledger.audit_reading import Filter
 from syncd.ledger.engine import sqlite_engine
 from syncd.ledger.store import Ledger
+from tests.fakes import SetClock
 from tests.lab import Bao, Lab
 
 
@@ -179,23 +180,13 @@ def test_what_is_no_sink_is_a_fault_with_its_line(job: Lab, audit: dict[str, Any
     assert done.code == 3 and "audit" in done.err and "pw" not in done.err
 
 
-class Clock:
-    """A clock that is set."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
+def ledger(tmp_path: Path, clock: SetClock) -> Iterator[Ledger]:
     one = Ledger(sqlite_engine(tmp_path / "s.db"), "here", tmp_path / "s.db", clock)
     yield one
     one.close()
@@ -204,13 +195,13 @@ def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
 KEEP = timedelta(days=30)
 
 
-def days(ledger: Ledger, clock: Clock, count: int) -> None:
+def days(ledger: Ledger, clock: SetClock, count: int) -> None:
     for _ in range(count):
         ledger.audit.note(Entry(event="secret.frozen", name=f"{clock.now:%m-%d}"))
         clock.now += timedelta(days=1)
 
 
-def test_old_lines_go_and_the_chain_still_verifies(ledger: Ledger, clock: Clock) -> None:
+def test_old_lines_go_and_the_chain_still_verifies(ledger: Ledger, clock: SetClock) -> None:
     days(ledger, clock, 40)
     for _ in range(12):
         ledger.audit.prune(KEEP, None)
@@ -222,7 +213,7 @@ def test_old_lines_go_and_the_chain_still_verifies(ledger: Ledger, clock: Clock)
     assert ledger.audit.verify({})[0] == []
 
 
-def test_a_clock_that_jumped_takes_two_days_of_lines_a_day(ledger: Ledger, clock: Clock) -> None:
+def test_a_clock_that_jumped_takes_two_days_of_lines_a_day(ledger: Ledger, clock: SetClock) -> None:
     days(ledger, clock, 20)
     before = len(list(ledger.audit.lines(Filter(event="secret.frozen"))))
     clock.now += timedelta(days=4000)
@@ -231,7 +222,7 @@ def test_a_clock_that_jumped_takes_two_days_of_lines_a_day(ledger: Ledger, clock
     assert before - len(list(ledger.audit.lines(Filter(event="secret.frozen")))) <= 3
 
 
-def test_what_is_not_shipped_stays(ledger: Ledger, clock: Clock) -> None:
+def test_what_is_not_shipped_stays(ledger: Ledger, clock: SetClock) -> None:
     days(ledger, clock, 20)
     clock.now += timedelta(days=100)
     ledger.audit.mark_shipped("x", {"control": 2})

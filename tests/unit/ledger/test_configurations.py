@@ -157,10 +157,10 @@ def test_of_two_that_were_loaded_at_once_one_works(daemons: Daemons, monkeypatch
 
 def test_why_one_rests_is_told_to_people(daemons: Daemons) -> None:
     daemons.two.configurations.load("new", "the second")
-    assert "newer configuration (the second)" in daemons.one.configurations.why_it_rests("old")
-    assert daemons.two.configurations.why_it_rests("new") == ""
+    assert "newer configuration (the second)" in daemons.one.configurations.why_it_rests()
+    assert daemons.two.configurations.why_it_rests() == ""
     daemons.two.configurations.leave()
-    assert daemons.one.configurations.why_it_rests("old") == ""
+    assert daemons.one.configurations.why_it_rests() == ""
 
 
 @pytest.mark.parametrize("kept", ["", "nonsense", "{}", "[1]", '{"digest": 3, "since": "x", "seen": null}'])

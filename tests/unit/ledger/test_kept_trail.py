@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +16,18 @@ from syncd.ledger import audit as trail
 from syncd.ledger.audit_reading import Filter
 from syncd.ledger.engine import sqlite_engine
 from syncd.ledger.store import Ledger
+from tests.fakes import SetClock
 
 RIGHTS = {"tokens": {"alice": ["release"]}}
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def ledger(state: Path, clock: Clock) -> Iterator[Ledger]:
+def ledger(state: Path, clock: SetClock) -> Iterator[Ledger]:
     made = Ledger(sqlite_engine(state, durable=False), str(state), state, clock)
     with made.lock("s", holder="h", wait=timedelta(0)) as journal:
         for number in range(10):
@@ -47,7 +40,7 @@ def heads_of(ledger: Ledger) -> dict[str, dict[int, str]]:
     return {stream: {seq: digest} for stream, (seq, digest) in ledger.audit.heads().items()}
 
 
-def forged(ledger: Ledger, clock: Clock, *, keep: int, pruned_in: str = CONTROL, checkpoints: Any = None) -> None:
+def forged(ledger: Ledger, clock: SetClock, *, keep: int, pruned_in: str = CONTROL, checkpoints: Any = None) -> None:
     """Remove the lines of `s` up to one, with a checkpoint of one's own and a line that tells of it."""
     told = {"s": [keep, "f00"]} if checkpoints is None else checkpoints
     with ledger.writing() as connection:
@@ -58,7 +51,7 @@ def forged(ledger: Ledger, clock: Clock, *, keep: int, pruned_in: str = CONTROL,
         trail.append(connection, pruned_in, [entry], clock())
 
 
-def test_a_whole_stream_that_was_removed_is_named(ledger: Ledger, clock: Clock) -> None:
+def test_a_whole_stream_that_was_removed_is_named(ledger: Ledger, clock: SetClock) -> None:
     heads = heads_of(ledger)
     forged(ledger, clock, keep=max(heads["s"]))
     for expected in (heads, {}):
@@ -67,13 +60,13 @@ def test_a_whole_stream_that_was_removed_is_named(ledger: Ledger, clock: Clock) 
 
 
 @pytest.mark.parametrize("keep", [1, 4, 9])
-def test_a_part_of_a_stream_that_was_removed_is_named(ledger: Ledger, clock: Clock, keep: int) -> None:
+def test_a_part_of_a_stream_that_was_removed_is_named(ledger: Ledger, clock: SetClock, keep: int) -> None:
     forged(ledger, clock, keep=keep)
     assert [item.stream for item in ledger.audit.verify({})[0]] == ["s"]
 
 
 @pytest.mark.parametrize("stream", ["t", "zz"])
-def test_a_line_of_another_stream_vouches_for_nothing(ledger: Ledger, clock: Clock, stream: str) -> None:
+def test_a_line_of_another_stream_vouches_for_nothing(ledger: Ledger, clock: SetClock, stream: str) -> None:
     with ledger.writing() as connection:
         trail.held_head(connection, stream)
     forged(ledger, clock, keep=4, pruned_in=stream, checkpoints={})
@@ -81,7 +74,7 @@ def test_a_line_of_another_stream_vouches_for_nothing(ledger: Ledger, clock: Clo
     assert "s" in {item.stream for item in broken}
 
 
-def test_what_is_in_force_stays_in_the_trail(ledger: Ledger, clock: Clock) -> None:
+def test_what_is_in_force_stays_in_the_trail(ledger: Ledger, clock: SetClock) -> None:
     """A configuration that nobody changed for longer than lines are kept: it says who may release."""
     ledger.audit.note_configuration("digest", RIGHTS)
     for _ in range(30):
@@ -94,7 +87,7 @@ def test_what_is_in_force_stays_in_the_trail(ledger: Ledger, clock: Clock) -> No
     assert ledger.audit.verify({})[0] == []
 
 
-def test_the_daemons_configuration_stays_as_the_daemons(ledger: Ledger, clock: Clock) -> None:
+def test_the_daemons_configuration_stays_as_the_daemons(ledger: Ledger, clock: SetClock) -> None:
     """A command with another file loads its own, and serves nobody."""
     CAUSE.set(Cause(actor=Actor("system", "syncd", "syncd run"), config="of the daemon"))
     ledger.audit.note_configuration("daemon", RIGHTS)
