@@ -125,9 +125,13 @@ def _row(line: Mapping[str, Any], names: Mapping[str, str]) -> list[Any]:
     about = line["name"] or (f"job {line['job']}" if line["job"] else None)
     cells = (line["at"][:19], line["event"], line["outcome"], about, where, line["from"], line["to"])
     # What a configuration leaves out says nothing.
-    said = {key: words for key, value in line["detail"].items() if key != "message" and (words := readable(value))}
+    told_elsewhere = {"message", "because"}
+    said = {
+        key: words for key, value in line["detail"].items() if key not in told_elsewhere and (words := readable(value))
+    }
     detail = " ".join(f"{key}={shortened(words, 40)}" for key, words in said.items())
-    more = (line["actor"]["id"], line["reason"], line["rule"], line["seq"], line["stream"], detail)
+    why = line["reason"] or line["detail"].get("because")  # of the release or the rollback that is behind it
+    more = (line["actor"]["id"], why, line["rule"], line["seq"], line["stream"], detail)
     return [cell or "-" for cell in (*cells, *more)]
 
 

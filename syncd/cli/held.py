@@ -10,7 +10,6 @@ from syncd.cli.output import ago, show, show_json, show_table
 from syncd.cli.parameters import Json
 from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.remote import Server, TokenFile, remote
-from syncd.domain import version_label
 from syncd.domain.decisions import ReleaseOutcome, said_of_release
 
 if TYPE_CHECKING:
@@ -88,8 +87,7 @@ def release(
     said = ["the next cycle sends it", *sorted(rests), *filter(None, closed), *filter(None, [too_late])]
     show(said_of_release(batch, outcome, done="; ".join(said)))
     for item in waiting[:SHOWN] if outcome is ReleaseOutcome.DONE else ():
-        versions = f" {version_label(item.from_version) or '-'} -> {version_label(item.to_version) or '-'}"
-        show(f"  {item.action} {item.name}{versions} on {item.target}")
+        show(f"  {item}")
     if outcome is ReleaseOutcome.DONE and len(waiting) > SHOWN:
         show(f"  and {len(waiting) - SHOWN} more")
     return 0

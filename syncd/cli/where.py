@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +18,10 @@ from syncd.errors import ConfigError
 COLUMNS = ("status", "site", "target", "name", "version", "arrived_at", "request_id")
 LOOK = 1.0
 """Seconds from one look at the ledger to the next while it waits."""
+
+
+MOST_CAUSES = 3
+"""Causes that are told; a status or the page has them all."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -64,7 +68,21 @@ def where(
     else:
         table = [["-" if row[key] is None else shortened(str(row[key]), 36) for key in COLUMNS] for row in rows]
         show_table([key.upper().replace("_", " ") for key in COLUMNS], table, lean=True)
-        if not all(arrived):
-            missing = arrived.count(False)
-            warn(f"syncd: {missing} of {len(rows)} are not there yet{f' in version {version}' if version else ''}")
+        _say_what_lacks([row for row, has in zip(rows, arrived, strict=True) if not has], len(rows), version)
     return 0 if arrived and all(arrived) else 1
+
+
+def _say_what_lacks(rows: list[dict[str, Any]], of: int, version: str | None) -> None:
+    """How many sites have it not, and why, as far as somebody has to do something about it."""
+    taken_back = [row for row in rows if row["status"] == "rolled_back"] if version is None else []
+    if taken_back:
+        versions = " or ".join(sorted({str(row["version"]) for row in taken_back}))
+        warn(f"syncd: {len(taken_back)} of {of} hold version {versions}, as rolled back; the newest waits for its end")
+    if len(rows) > len(taken_back):
+        wanted = f" in version {version}" if version else ""
+        warn(f"syncd: {len(rows) - len(taken_back)} of {of} are not there yet{wanted}")
+    causes = dict.fromkeys((row["why"], row.get("fix", "")) for row in rows if row.get("why"))
+    for why, fix in list(causes)[:MOST_CAUSES]:
+        warn(f"  {why}{f'; fix: {fix}' if fix else ''}")
+    if len(causes) > MOST_CAUSES:
+        warn(f"  and {len(causes) - MOST_CAUSES} more causes: syncd status")

@@ -28,6 +28,7 @@ from syncd.reconcile.rollback import (
     taken,
 )
 from syncd.reconcile.rollback_reach import reach_of
+from syncd.report.grouping import names_in_words
 from syncd.telemetry.logs import logger
 from syncd.web.principal import Principal
 
@@ -66,9 +67,10 @@ class Actions:
             )
             if outcome is ReleaseOutcome.UNKNOWN and who.targets is not None:
                 _note_denied(app, what="release", batch=batch[:64])
-            jobs = {item.job for item in app.held(batch)}
-            waits = self._woken(app, who, jobs) if outcome is ReleaseOutcome.DONE else ""
-            return said_of_release(batch, outcome, done=waits or "a cycle sends it now")
+            released = app.held(batch)
+            waits = self._woken(app, who, {item.job for item in released}) if outcome is ReleaseOutcome.DONE else ""
+            what = names_in_words([str(item) for item in released])
+            return said_of_release(batch, outcome, done=f"{waits or 'a cycle sends it now'}: {what}")
 
     def _woken(
         self,

@@ -1,13 +1,16 @@
-"""What needs somebody, one row a cause: pauses, what keeps failing, and runs that a whole source or site refused."""
+"""What needs somebody, one row a cause: pauses, rollbacks, what fails, runs that a whole source or site refused."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
 from syncd.bootstrap.app import App
+from syncd.domain.decisions import Rollback
 from syncd.errors import FAILED
 from syncd.report.grouping import Problem, grouped_by_cause, names_in_words
 from syncd.web.principal import Principal
@@ -23,6 +26,33 @@ def open_pauses(app: App, who: Principal) -> Iterator[dict[str, Any]]:
             "kind": "paused", "what": str(pause), "where": pause.name or "everything", "targets": "",
             "since": pause.at, "fix": pause.command_to_end, "scope": pause.scope, "name": pause.name,
         }  # fmt: skip
+
+
+MOST_ROLLBACKS = 20
+"""Rollbacks that are told; a whole job may have been taken back."""
+
+
+def open_rollbacks(app: App, who: Principal) -> Iterator[dict[str, Any]]:
+    """What a person took back for a while, with what ends it: nothing of it fails, and somebody has to end it."""
+    seen = (
+        row for row in map(partial(_rolled_back, app, who), sorted(app.ledger.decisions.rollbacks().items())) if row
+    )
+    yield from islice(seen, MOST_ROLLBACKS)
+
+
+def _rolled_back(app: App, who: Principal, item: tuple[tuple[str, str], Rollback]) -> dict[str, Any] | None:
+    """A rollback as far as it reaches somebody's sites; None where it does not."""
+    (source, path), rollback = item
+    rows = [row for one in app.ledger.spellings(source, path) for row in app.ledger.records_from(source, one)]
+    mine = [(row, target) for row in rows if not row.pin and who.sees(target := app.first_target_on(row.site, row.job))]
+    if not mine and who.targets is not None:
+        return None
+    return {
+        "kind": "rolled_back", "what": f"{source}:{path} is {rollback}",
+        "where": names_in_words(list(dict.fromkeys(row.name for row, _ in mine))) or path,
+        "targets": names_in_words(sorted({target for _, target in mine})), "since": rollback.at,
+        "fix": f"its end: syncd rollback {source}:{path} --end --reason '…'",
+    }  # fmt: skip
 
 
 def open_problems(app: App, who: Principal) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 from syncd.bootstrap.app import App
 from syncd.config.fields import format_duration
 from syncd.config.settings import Schedule
-from syncd.daemon.attention import failed_runs, open_pauses, open_problems
+from syncd.daemon.attention import failed_runs, open_pauses, open_problems, open_rollbacks
 from syncd.daemon.generations import Generations
 from syncd.daemon.last_known import LastKnown
 from syncd.daemon.secret_story import secret_story
@@ -58,7 +58,7 @@ class ConsoleData:
         statuses: Counter[str] = Counter()
         for row in sites:
             statuses.update(row["statuses"])
-        attention = [*failed_runs(sites), *open_pauses(app, who), *open_problems(app, who)]
+        attention = [*failed_runs(sites), *open_pauses(app, who), *open_rollbacks(app, who), *open_problems(app, who)]
         looked = [row["as_of"] for row in sites if row["as_of"]]
         return {
             "now": now,

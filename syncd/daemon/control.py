@@ -16,7 +16,7 @@ from syncd.daemon.job_runner import JobRunner
 from syncd.daemon.reloads import Reloads
 from syncd.daemon.status import Shared, status_of
 from syncd.daemon.wakeups import jobs_that_sync
-from syncd.domain.audit import Actor
+from syncd.domain.audit import RELOAD, Actor
 from syncd.errors import ConfigError, LedgerError
 from syncd.report.lateness import why_late
 from syncd.telemetry.logs import logger, safe_traceback
@@ -33,16 +33,16 @@ class Control(ServerAccounts, ConsoleData, Actions):
         ServerAccounts.__init__(self, generations)
         ConsoleData.__init__(self, generations)
         self._generations, self._runner, self._reloads = generations, runner, reloads
-        self._for_strangers = Shared(lambda: self._status(names=False), STRANGER_SECONDS)
+        self._for_strangers = Shared(lambda: self._status(None), STRANGER_SECONDS)
         self._standing = Shared(self._tell_standing, STRANGER_SECONDS)
 
     def bug(self, route: str, error: Exception) -> None:
         """Log that a request ended in a fault of ours, and where; nothing of its text."""
         logger().error("request.bug", route=route, error=type(error).__name__, where=safe_traceback(error))
 
-    def reload(self) -> None:
+    def reload(self, who: Principal) -> None:
         """Load the configuration again. Raises `SyncdError`, and the one before goes on."""
-        self._reloads.reload()
+        self._reloads.reload(who.actor(RELOAD))
 
     def trigger(self, job: str, who: Principal) -> bool:
         """Let a job run soon. Returns: False for a job that is not scheduled, or not within the rights."""
@@ -125,18 +125,26 @@ class Control(ServerAccounts, ConsoleData, Actions):
             missing.append("the ledger was removed or replaced; see the log, and restart")
         return missing
 
-    def status(self, *, names: bool) -> dict[str, Any]:
+    def status(self, who: Principal | None) -> dict[str, Any]:
         """Jobs, their last and next run, and counts. A stranger's question costs the same however often it comes."""
-        return self._status(names=True) if names else self._for_strangers()
+        return self._status(who) if who is not None else self._for_strangers()
 
-    def _status(self, *, names: bool) -> dict[str, Any]:
+    def _status(self, who: Principal | None) -> dict[str, Any]:
         generation = self._generations.current
         app = generation.app
         next_runs = {name: generation.schedule.next_run(name) for name in app.runtime.jobs}
-        status = status_of(app.ledger, app.served, app.runtime.clock(), next_runs, names=names)
+        seen: dict[str, str] | None = None
+        if who is not None and who.targets is not None:
+            seen = {app.site_of(target): target for target in reversed(app.settings.targets) if who.sees(target)}
+            next_runs = {
+                name: at for name, at in next_runs.items() if any(map(who.sees, app.settings.jobs[name].targets))
+            }
+        now, names = app.runtime.clock(), who is not None
+        status = status_of(app.ledger, app.served, now, next_runs, names=names, sites=seen)
         fault = self.configuration()
-        # The fault quotes the file, which names jobs and targets.
-        status["configuration"] = fault if names or not fault else "refused, missing or not the newest one; see the log"
+        if fault and (seen is not None or who is None):  # it quotes the file, which names jobs and targets of others
+            fault = "refused, missing or not the newest one; see the log"
+        status["configuration"] = fault
         return {"ready": not self.ready(), **status}
 
 

@@ -16,9 +16,12 @@ from syncd.daemon.config_watch import ConfigWatch
 from syncd.daemon.event_listeners import EventListeners
 from syncd.daemon.generations import Generation, Generations
 from syncd.daemon.scheduler import JobSchedule
-from syncd.domain.audit import CAUSE, Actor, Cause, Entry
+from syncd.domain.audit import CAUSE, RUN, Actor, Cause, Entry
 from syncd.errors import SyncdError
 from syncd.telemetry.logs import logger
+
+SYNCD = Actor("system", "syncd", RUN)
+"""Who loads a file that changed, or that a signal asks for."""
 
 
 class Reloads:
@@ -38,8 +41,9 @@ class Reloads:
         self._log, self._turn = logger(), threading.Lock()
         server = generations.current.app.settings.server
         self._listen = server.listen if server else None
-        self._owes = False
-        """Is the configuration in force, and its line not in the trail yet?"""
+        self._owes = self._rested = False
+        """Is the configuration in force, and its line not in the trail yet? Did another daemon's count of late?"""
+        self._asked_by = SYNCD
 
     def start_first(self) -> None:
         """Let the jobs of that configuration run, and listen to its queues. Raises `SyncdError`."""
@@ -54,9 +58,10 @@ class Reloads:
         first.schedule.start()
         self._listeners.start(first.app, queues)
 
-    def reload(self) -> None:
-        """Load the configuration again. Raises `SyncdError`; the one before goes on then."""
+    def reload(self, by: Actor = SYNCD) -> None:
+        """Load the configuration again. `by`: who asked. Raises `SyncdError`; the one before goes on then."""
         with self._turn:
+            self._asked_by = by
             # Before the file is read: a change that comes meanwhile is news again.
             self.watch.loading()
             before = self._generations.current.app.ledger.place
@@ -69,7 +74,7 @@ class Reloads:
                 refused = self.watch.refused(error)
                 # It is tried again every minute, and refused each time.
                 if self.watch.is_news:
-                    self._note_refused(refused)
+                    self._note_refused(refused, by)
                 raise refused from None
             # Only now: the line says what counts, and a configuration that was refused never did.
             self._owes = True
@@ -83,6 +88,11 @@ class Reloads:
 
     def tell_what_is_in_force(self) -> None:
         """Write the line that a configuration taken over still owes the trail; one that fails is tried again."""
+        with suppress(SyncdError):  # it is in the log; it is asked again in a moment
+            rests = bool(self._generations.current.app.ledger.configurations.why_it_rests())
+            if self._rested and not rests:  # the last line is the other daemon's, and is none of what counts now
+                self._owes, self._asked_by = True, SYNCD
+            self._rested = rests
         if not self._owes:
             return
         try:
@@ -139,14 +149,16 @@ class Reloads:
         self._builder.instruments.metrics.objectives({name: item.total_seconds() for name, item in promised.items()})
 
     def _note_in_force(self, generation: Generation) -> None:
-        app, by = generation.app, Actor("system", "syncd", "syncd run")
-        CAUSE.set(Cause(actor=by, config=app.config_digest, commit=generation.commit))
+        app = generation.app
+        CAUSE.set(Cause(actor=self._asked_by, config=app.config_digest, commit=generation.commit))
         app.note_in_force()
 
-    def _note_refused(self, refused: SyncdError) -> None:
+    def _note_refused(self, refused: SyncdError, by: Actor) -> None:
+        app = self._generations.current.app
+        CAUSE.set(Cause(actor=by, config=app.config_digest, commit=self._generations.current.commit))
         with suppress(SyncdError):  # it is in the log as well
             entry = Entry(event="config.refused", detail={"error": refused.message})
-            self._generations.current.app.ledger.audit.note(entry)
+            app.ledger.audit.note(entry)
 
     def _see_whether_a_restart_is_needed(self, server: Server | None) -> None:
         """The server is bound once: say so while another address is configured than the one it answers at."""

@@ -17,23 +17,34 @@ T = TypeVar("T")
 
 
 def status_of(
-    ledger: Ledger, served: Served, now: datetime, following: Mapping[str, datetime | None], *, names: bool
+    ledger: Ledger,
+    served: Served,
+    now: datetime,
+    following: Mapping[str, datetime | None],
+    *,
+    names: bool,
+    sites: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """`following`: when each job runs next. Without `names`, jobs and targets are numbered. Raises `LedgerError`."""
-    runs = ledger.runs()
+    """What there is of these jobs.
+
+    `following`: when each runs next; without `names`, jobs and targets are numbered; `sites`: of these alone, each with
+    the name of its target, None for all. Raises `LedgerError`.
+    """
+    runs = [run for run in ledger.runs() if sites is None or run.site in sites]
+    counts = counted(ledger, served, now)
     return {
         "jobs": [
             {
                 "job": name if names else f"job {number}",
                 "next_run_at": at.isoformat() if at else None,
                 "targets": [
-                    _target(run, run.target if names else f"target {index}", names=names)
+                    _target(run, (sites or {}).get(run.site, run.target) if names else f"target {index}", names=names)
                     for index, run in enumerate((run for run in runs if run.job == name), 1)
                 ],
             }
             for number, (name, at) in enumerate(sorted(following.items()), 1)
         ],
-        "secrets": sum(counted(ledger, served, now).values(), Counter()),
+        "secrets": sum((tally for (site, _), tally in counts.items() if sites is None or site in sites), Counter()),
     }
 
 

@@ -15,10 +15,10 @@ from syncd.domain.source import is_fingerprint, version_label
 CONTROL = "control"
 """The stream of everything that no holder of a site's lock does."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 LONGEST_REASON = 500
 """Characters of a reason."""
+RUN, RELOAD = "syncd run", "POST /-/reload"
+"""The ways in which a daemon's configuration comes into force; any other way is a command's, for its own time."""
 
 
 def is_reason(text: str) -> bool:

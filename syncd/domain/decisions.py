@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from syncd.domain.governance import SiteNames
 from syncd.domain.recency import TOLERANCE
-from syncd.domain.source import Version
+from syncd.domain.source import Version, version_label
 from syncd.errors import ConfigError, PlanMoved
 
 RELEASED_FOR = timedelta(hours=24)
@@ -59,6 +59,10 @@ class HeldAction:
             self.site, self.job, self.cause, self.action, self.name, self.ref,
             self.from_version, self.to_version, self.remote_id,
         )  # fmt: skip
+
+    def __str__(self) -> str:
+        versions = f"{version_label(self.from_version) or '-'} -> {version_label(self.to_version) or '-'}"
+        return f"{self.action} {self.name} {versions} on {self.target}"
 
     def covers(self, wanted: HeldAction, *, finishing: bool) -> bool:
         """Is a release of this one a release of what is wanted?

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Select, and_, delete, func, or_, select
 
-from syncd.domain.audit import CONTROL, Actor, Cause, Entry
+from syncd.domain.audit import CONTROL, RELOAD, RUN, Actor, Cause, Entry
 from syncd.domain.recency import happened_within
 from syncd.domain.untrusted import mapping, parsed, text
 from syncd.ledger import schema as tables
@@ -109,7 +109,7 @@ def _last_configuration(connection: Connection) -> tuple[Entry, Cause] | None:
     lines = select(c.line).where(and_(c.stream == CONTROL, c.event == "config.loaded")).order_by(c.seq.desc())
     found = [mapping(parsed(str(line).encode())) for line in connection.execute(lines.limit(LATEST)).scalars()]
     # Only a daemon serves tokens, so its configuration says who may do what.
-    served = [line for line in found if mapping(line.get("actor")).get("via") == "syncd run"]
+    served = [line for line in found if mapping(line.get("actor")).get("via") in {RUN, RELOAD}]
     for line in [*served, *found][:1]:
         by = mapping(line.get("actor"))
         actor = Actor(text(by.get("kind")), text(by.get("id")), text(by.get("via")))

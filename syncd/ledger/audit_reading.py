@@ -45,9 +45,10 @@ class Filter:
 def _asked(asked: Filter) -> list[Any]:
     c = tables.audit.c
     where = [getattr(c, key) == value for key in ("site", "name", "job") if (value := getattr(asked, key)) is not None]
-    if asked.actor is not None:  # as it was claimed, or by the part before the host
+    if asked.actor is not None:  # as it was claimed, who claimed it, and either by the part before the host
         named = [c.actor.startswith(asked.actor + end, autoescape=True) for end in (" (claimed by ", "@")]
-        where.append(or_(c.actor == asked.actor, *named))
+        claiming = [c.actor.contains(f"(claimed by {asked.actor}{end}", autoescape=True) for end in (")", "@")]
+        where.append(or_(c.actor == asked.actor, *named, *claiming))
     if asked.event is not None:
         # Only the star is a wildcard; what LIKE takes for one is meant as it stands.
         literal = asked.event.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

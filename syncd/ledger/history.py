@@ -16,24 +16,24 @@ BY_COMMAND = "by state forget"
 """How lines of deletions by command end."""
 
 
-def not_refused(lines: Iterable[tuple[T, str | None]]) -> frozenset[T]:
-    """What was sent and not surely refused. A refusal speaks of its own sending, not of an earlier one.
+def not_refused(lines: Iterable[tuple[T, str | None]]) -> tuple[T, ...]:
+    """What was sent and not surely refused, in the order of sending.
 
-    `lines`: what each is of, and how far it came.
+    A refusal speaks of its own sending, not of an earlier one. `lines`: what each is of, and how far it came.
     """
-    sent, counted = set[T](), set[T]()
+    sendings, last = list[T | None](), dict[T, int]()
     for of, result in lines:
         if result == Result.SENT:
             # An earlier sending has no end: its process was killed, and what it sent may take effect yet.
-            counted |= sent & {of}
-            sent.add(of)
+            last[of] = len(sendings)
+            sendings.append(of)
         elif result == Result.REFUSED:
-            sent.discard(of)
-        else:
-            # Done or lost: it counts for the day, whatever a later sending of the same comes to.
-            counted.add(of)
-            sent.discard(of)
-    return frozenset(sent | counted)
+            if (place := last.pop(of, None)) is not None:
+                sendings[place] = None
+        elif last.pop(of, None) is None:
+            # Done or lost, with its sending before the time that is asked for: it counts all the same.
+            sendings.append(of)
+    return tuple(of for of in sendings if of is not None)
 
 
 def deletions(site: str, job: str | None, since: Since, known: Collection[str] | None = None) -> Select[Any]:

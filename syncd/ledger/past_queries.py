@@ -19,6 +19,7 @@ from syncd.domain.governance import Facts
 from syncd.domain.lateness import Rest
 from syncd.domain.places import place_of, secret_at
 from syncd.domain.recency import Since
+from syncd.domain.untrusted import mapping
 from syncd.ledger import history
 from syncd.ledger import schema as tables
 from syncd.ledger.audit_reading import Filter
@@ -44,14 +45,14 @@ class PastQueries(RecordQueries):
         `known`: the jobs there are; what others sent counts with this job's, which may have been called so.
         """
         rows = self._all(history.deletions(site, job, since, known))
-        return history.not_refused((row["remote_id"], row["result"]) for row in rows)
+        return frozenset(history.not_refused((row["remote_id"], row["result"]) for row in rows))
 
     def names_sent(
         self, site: str, job: str, action: str, since: Since, known: Collection[str] | None = None
-    ) -> frozenset[tuple[str, str]]:
+    ) -> tuple[tuple[str, str], ...]:
         """Names and versions that a job sent since then for create or update, but for what was surely refused.
 
-        `known`: as for `deletions`.
+        In the order of sending. `known`: as for `deletions`.
         """
         rows = self._all(history.names_sent(site, job, action, since, known))
         return history.not_refused(((row["name"], row["version"]), row["result"]) for row in rows)
@@ -72,6 +73,16 @@ class PastQueries(RecordQueries):
     def held(self, site: str, job: str) -> tuple[HeldAction, ...]:
         """What waits for a release, or was released and is not sent yet."""
         return self.decisions.held(site, job)
+
+    def reason_of_release(self, released: HeldAction) -> str:
+        """Why a person let an action go, by the audit trail; empty where it does not tell."""
+        if released.released_at is None:
+            return ""
+        # The line is of the moment that the release has.
+        at = released.released_at
+        asked = Filter(event="secret.released", since=at, until=at + timedelta(microseconds=1), name=released.name)
+        lines = [line for line in self.audit.lines(asked) if mapping(line["detail"]).get("batch") == released.batch]
+        return str(lines[-1]["reason"] or "") if lines else ""
 
     def rollbacks(self, source: str) -> dict[str, Rollback]:
         """The paths of a source that a person rolled back, as far as that holds at this moment."""

@@ -25,6 +25,7 @@ class Consent:
         self._read_at: float | None = None
         self._held: Mapping[str, Sequence[HeldAction]] = {}
         self._rollbacks = planned.rollbacks
+        self._reasons: dict[tuple[str, datetime | None], str] = {}
 
     def is_given(self, action: Action) -> bool:
         """Is the window still open, and does what allowed this one still stand?"""
@@ -71,12 +72,21 @@ class Consent:
         """What an action's lines say of the releases or the rollback that is behind it."""
         if released := self._planned.released.get(action.name):
             people = dict.fromkeys(one.released_by or "" for one in released)
-            return {"batch": ", ".join(one.batch for one in released), "released_by": ", ".join(people)}
+            reasons = dict.fromkeys(filter(None, map(self._why, released)))
+            because = {"because": "; ".join(reasons)} if reasons else {}
+            return {"batch": ", ".join(one.batch for one in released), "released_by": ", ".join(people), **because}
         brings_it = isinstance(action, Update) and action.reason in {Reason.ROLLED_BACK, Reason.MOVED}
         if isinstance(action, Update) and brings_it and action.desired.rolled_back:
             rollback = self._look.runtime.store.rollback_of(self._look.job.source, action.desired.ref.path)
             return {"rolled_back_by": rollback.by, "because": rollback.reason} if rollback else {}
         return {}
+
+    def _why(self, released: HeldAction) -> str:
+        """Why it was released: asked once a batch, because each of its actions has the same reason."""
+        key = released.batch, released.released_at
+        if key not in self._reasons:
+            self._reasons[key] = self._look.runtime.store.reason_of_release(released)
+        return self._reasons[key]
 
     def is_limited(self, action: Action) -> bool:
         """Does an action count for a limit from the moment it is sent?"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
@@ -21,8 +21,8 @@ class LimitBasis:
     """Ids."""
     site_deleted: frozenset[str] = frozenset()
     """Ids."""
-    job_updated: frozenset[tuple[str, str]] = frozenset()
-    """Names, each with the version that it got: a second rotation of one secret is a second update."""
+    job_updated: tuple[tuple[str, str], ...] = ()
+    """Names, each with the version that it got, in the order of sending."""
     job_created: frozenset[str] = frozenset()
     """Names."""
 
@@ -41,8 +41,9 @@ def guard(plan: Plan, basis: LimitBasis, limits: Limits, terms: GuardTerms) -> P
     held = len(basis.job_records)
     if limits.max_updates is not None:
         updates = [action for action in plan.actions if isinstance(action, Update)]
-        new = {action.name for action in updates if (action.name, action.desired.version) not in basis.job_updated}
-        room = max(0, limits.max_updates.of(held) - len(basis.job_updated))
+        has, count = _versions_of_the_day(basis.job_updated)
+        new = {action.name for action in updates if has.get(action.name) != action.desired.version}
+        room = max(0, limits.max_updates.of(held) - count)
         plan = _writes(plan, updates, new, _Room(limits.max_updates, room), terms)
     if limits.max_creates is not None:
         creates = [action for action in plan.actions if isinstance(action, Create)]
@@ -50,6 +51,18 @@ def guard(plan: Plan, basis: LimitBasis, limits: Limits, terms: GuardTerms) -> P
         room = max(0, limits.max_creates.of(held) - len(basis.job_created))
         plan = _writes(plan, creates, new, _Room(limits.max_creates, room), terms)
     return plan
+
+
+def _versions_of_the_day(sent: Iterable[tuple[str, str]]) -> tuple[dict[str, str], int]:
+    """Which version each name got last, and how often any got another one than it had.
+
+    A second rotation is a second update, and so is the way back; the same again (a lost answer, a restore) is not.
+    """
+    last, count = dict[str, str](), 0
+    for name, version in sent:
+        count += last.get(name) != version
+        last[name] = version
+    return last, count
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,5 +151,6 @@ def _writes(
         kind,
         free,
         f"{held} {word} withheld: max_{word} {room.limit} leaves {room.left} in this rolling day{counting}",
-        f"if they are meant: raise guard.max_{word} of the job, or release them: syncd held",
+        f"if they are meant: raise guard.max_{word} of the job, or release them: syncd held; "
+        "there is room again a day after what took it was sent",
     )

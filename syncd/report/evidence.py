@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, TextIO
 
 from syncd.bootstrap.app import App
-from syncd.domain.audit import CONTROL, EPOCH
+from syncd.domain.audit import CONTROL, EPOCH, RELOAD, RUN
 from syncd.domain.audit_chain import Break
 from syncd.domain.untrusted import mapping, parsed
 from syncd.ledger.audit_reading import Filter
@@ -48,12 +48,20 @@ def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> l
     population.begins = _begins_after(app, since, until, rebuilt=population.rebuilt)
     population.configurations = [*_in_force_at(app, since), *population.configurations]
     report = report_now(app, Chosen())
+    made_at = report.as_of.isoformat()
     chains = {
         "lines": count,
         "streams": {stream: {"seq": seq, "hash": digest} for stream, (seq, digest) in app.ledger.audit.heads().items()},
         "breaks": [{"stream": item.stream, "seq": item.seq, "what": item.what} for item in broken],
     }
     rest = {
+        # A file of October that is made in November answers some of the questions for November.
+        "made_at": made_at,
+        "of": {
+            "owner": app.settings.owner,
+            "ledger": app.ledger.place,
+            "targets": {target: app.site_of(target) for target in sorted(app.settings.targets)},
+        },
         "counts": {
             "changes": dict(population.changes),
             "outcomes": dict(population.outcomes),
@@ -63,13 +71,18 @@ def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> l
         "overrides": sorted(population.overrides, key=when),
         "refused": dict(population.refused),
         "chains": chains,
-        "questions": answers(app, report, population, chains, (since, until)),
+        "questions": {
+            key: {**told, "as_of": made_at} if key in OF_NOW else told
+            for key, told in answers(app, report, population, chains, (since, until)).items()
+        },
     }
     # The document was opened above, so the brace of this part is left out.
     out.write(json.dumps(rest, default=str, ensure_ascii=False)[1:] + "\n")
     return broken
 
 
+OF_NOW = ("q1", "q8", "q10", "q12", "q14", "q15")
+"""Questions that are answered for the moment in which the file is made, whatever its period is."""
 LATEST = 100
 """Configurations before a period that are looked through for the daemon's last one."""
 
@@ -101,7 +114,7 @@ def _in_force_at(app: App, since: datetime) -> list[dict[str, Any]]:
         before.take_configuration(line)
     loaded = before.configurations
     # A daemon's goes before a command's: only a daemon serves tokens.
-    served = [item for item in loaded if item["via"] == "syncd run"]
+    served = [item for item in loaded if item["via"] in {RUN, RELOAD}]
     return (served or loaded)[-1:]
 
 

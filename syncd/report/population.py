@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from syncd.domain.audit import RELOAD, RUN
 from syncd.domain.untrusted import instant, mapping, parsed
 
 CHANGES = {"secret.create", "secret.update", "secret.delete"}
@@ -99,7 +100,8 @@ class Population:
         # A damaged line is named by the chain's break; the rest of the period is told all the same.
         detail = mapping(line.get("detail"))
         # Only a daemon serves tokens; a command that loads another file says nothing of who could use them.
-        via = mapping(line.get("actor")).get("via")
+        actor = mapping(line.get("actor"))
+        via = actor.get("via")
         who = {key: detail.get(key, {}) for key in ("tokens", "only", "proxy")}
         self.configurations.append(
             # Told again when the line before went by age.
@@ -107,7 +109,9 @@ class Population:
                 "at": detail.get("since") or line.get("at"),
                 "digest": detail.get("digest"),
                 "commit": line.get("commit"),
+                "by": actor.get("id"),
                 "via": via,
+                "in_force": via in {RUN, RELOAD},
                 **who,
             }
         )

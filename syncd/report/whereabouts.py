@@ -86,15 +86,19 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
         state = known.get(record.ref.source, {}).get((record.ref.path, record.pin))
         made_anew = state is not None and is_of_an_earlier_secret(record.version, state.version)
         found.append(_row(app, record, status_of_record(record, served, now), newest, made_anew=made_anew))
-    have, have_trouble = {(record.site, record.name) for record in records}, set[tuple[str, SecretRef]]()
+    rows_there = {(row["site"], row["name"]): row for row in found}
+    have_trouble = set[tuple[str, SecretRef]]()
     for problem in app.ledger.all_problems():
         if not problem.ref or not meant(problem.ref):
             continue
         have_trouble.add((problem.site, problem.ref))
-        if (problem.site, problem.subject) not in have:
+        told_row = rows_there.get((problem.site, problem.subject))
+        if told_row is None:
             target = app.first_target_on(problem.site, problem.job)
             newest = _newest(known, problem.ref, "", rolled_back)
-            found.append(_lacking(problem.site, target, problem.subject, problem.kind, newest))
+            told_row = _lacking(problem.site, target, problem.subject, problem.kind, newest)
+            found.append(told_row)
+        told_row |= {"why": problem.message, "fix": problem.hint}
     told = {(record.site, record.ref) for record in records} | have_trouble
     found += _not_reached(app, meant, known, records, told)
     if not found:
@@ -109,8 +113,15 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
         lost = [row["name"] for row in strays(app)]
         beside = f"; {len(lost)} with our mark are in no ledger: {names_in_words(lost)}" if lost else ""
         nobody = f"{NO_SITE} {path}, and none failed to get one{beside}"
-        if not any(known.values()) and _is_taken(app, asked):
-            raise NotSeen(f"{nobody}; a rule takes it, and no cycle has seen it yet", hint="run: syncd sync")
+        if not any(known.values()) and (jobs := _taken_by(app, asked)):
+            at = max(
+                (run.succeeded_at for run in app.ledger.runs() if run.job in jobs and run.succeeded_at), default=None
+            )
+            looked = f"; the last look at its source was at {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
+            why = f"{nobody}; a rule takes it, and no cycle has seen it yet{looked}"
+            raise NotSeen(
+                why, hint=f"see that it is written so at the source, and: syncd sync {' '.join(sorted(jobs))}"
+            )
         raise ConfigError(nobody, hint=hint)
     return sorted(found, key=lambda row: (row["target"], row["name"]))
 
@@ -154,11 +165,10 @@ def _not_reached(
                     yield _lacking(site, target, names.get((job.name, ref), str(ref)), "behind", newest)
 
 
-def _is_taken(app: App, asked: Mapping[str, Collection[str]]) -> bool:
-    """Does any rule take the path? `asked`: by source, its spellings."""
-    jobs = app.runtime.jobs.values()
-    given = ((rule, text.partition("#")[0]) for job in jobs for rule in job.rules for text in asked[job.source])
-    return any(selects_path(rule, path) for rule, path in given)
+def _taken_by(app: App, asked: Mapping[str, Collection[str]]) -> set[str]:
+    """The jobs of which a rule takes the path. `asked`: by source, its spellings."""
+    given = ((job, rule, text) for job in app.runtime.jobs.values() for rule in job.rules for text in asked[job.source])
+    return {job.name for job, rule, text in given if selects_path(rule, text.partition("#")[0])}
 
 
 def _at_its_place(app: App, ref: SecretRef) -> SecretRef:

@@ -57,8 +57,7 @@ class Api:
         """All of them."""
         service = self._service
         gets: dict[str, Callable[[Principal, Request], object]] = {
-            # The names of all jobs and targets are for whoever may see them all.
-            "status": lambda who, _request: service.status(names=who.targets is None),
+            "status": lambda who, _request: service.status(who),
             "overview": lambda who, _request: service.overview(who),
             "secrets": lambda who, request: service.secrets(who, _filters(request, (*FILTERS, "after"))),
             "held": lambda who, _request: service.held(who),

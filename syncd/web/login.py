@@ -37,7 +37,7 @@ class Logins:
     def page(self, request: Request, status: int = 200, wrong: str = "", to: str = "") -> Response:
         """Where one logs in. `wrong`: why the last try failed; `to`: the page to lead on to."""
         try:
-            health = self._service.status(names=False)
+            health = self._service.status(None)
         except SyncdError:
             # The page to log in at has to come all the same, and say what is wrong.
             health = {

@@ -91,7 +91,7 @@ def _audit(service: Service, who: Principal, _given: dict[str, Any], body: bytes
 
 def _reload(service: Service, who: Principal, _given: dict[str, Any], _body: bytes) -> Response:
     try:
-        service.reload()
+        service.reload(who)
     except SyncdError as error:
         lines = [f"refused, the old configuration goes on: {error.message}", *getattr(error, "problems", ())]
         if who.targets is not None:  # the faults may name other teams' jobs
@@ -180,8 +180,8 @@ def build(service: Service) -> Starlette:
         # Not answered as a stranger: a script has to see that its token is wrong.
         if "authorization" in request.headers and who is None:
             return PlainTextResponse("a valid bearer token is needed\n", 401)
-        names = who is not None and "read" in who.may and who.targets is None
-        return _readable(lambda: JSONResponse(service.status(names=names)))
+        may_read = who is not None and "read" in who.may
+        return _readable(lambda: JSONResponse(service.status(who if may_read else None)))
 
     async def nothing(request: Request, error: Exception) -> Response:
         """What is not there, and what is there for forms alone: a page for people, a line for programs."""

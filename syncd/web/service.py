@@ -98,8 +98,8 @@ class Service(Accounts, Reading, Acting, Protocol):
     def ready(self) -> list[str]:
         """What is still missing; empty when ready."""
 
-    def status(self, *, names: bool) -> dict[str, Any]:
-        """Jobs and counts; names and messages only where asked."""
+    def status(self, who: Principal | None) -> dict[str, Any]:
+        """Jobs and counts; names and messages within the rights, and for None, a stranger, none."""
 
     def metrics(self) -> bytes:
         """All metrics, in the text format that Prometheus reads."""
@@ -116,7 +116,7 @@ class Service(Accounts, Reading, Acting, Protocol):
     def configuration(self) -> str:
         """What is wrong with the configuration that the daemon works with; empty if nothing is."""
 
-    def reload(self) -> None:
+    def reload(self, who: Principal) -> None:
         """Load the configuration again. Raises `SyncdError`, keeping the old one."""
 
     def bug(self, route: str, error: Exception) -> None:

@@ -39,8 +39,8 @@ def test_who_caused_what_and_which_configuration_counts(served: Lab, bao: Bao) -
     assert made["a_v"]["actor"] == {"kind": "schedule", "id": "job job", "via": "syncd run"}
     assert made["b_v"]["actor"] == {"kind": "token", "id": "token", "via": "POST /-/sync"}
     assert {line["commit"] for line in lines if line["event"] == "secret.create"} == {"abc123"}
-    told = [line["event"] for line in lines if line["event"].startswith("config.")]
-    assert told == ["config.loaded", "config.refused", "config.loaded"], told
+    told = [(line["event"], line["actor"]["id"]) for line in lines if line["event"].startswith("config.")]
+    assert told == [("config.loaded", "syncd"), ("config.refused", "token"), ("config.loaded", "token")], told
     loaded = [line["detail"]["digest"] for line in lines if line["event"] == "config.loaded"]
     assert {made[name]["config"] for name in made} == {loaded[0]}
 

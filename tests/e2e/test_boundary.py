@@ -116,7 +116,7 @@ def test_a_reload_that_fails_half_way_is_undone(
         monkeypatch.undo()
         assert "planted-text" not in str(caught.value)
         assert daemon.generations.current is before and not before.app.ended.is_set()
-        assert before.schedule.next_run("job") is not None and daemon.control.status(names=True)["jobs"]
+        assert before.schedule.next_run("job") is not None and daemon.control.status(None)["jobs"]
         daemon.reloads.reload()
         assert daemon.generations.current is not before and before.app.ended.is_set()
     finally:

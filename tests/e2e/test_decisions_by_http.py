@@ -83,6 +83,13 @@ def test_a_rollback_waits_for_no_window_and_its_end_does(world: World) -> None:
     assert status == 200 and "rolled back to 1" in said and "window" not in said
     until(lambda: lab.site.values() == {"a": "one", "b": "one"}, 30)
     bao = world.bao
+    cards = {
+        card["where"]: card
+        for card in json.loads(ask(world.url + "/api/v1/overview", token=world.token)[1])["attention"]
+    }
+    assert cards["a"]["kind"] == "rolled_back" and "leaked" in cards["a"]["what"] and "--end" in cards["a"]["fix"], (
+        cards
+    )
     bao.put("app/a", v="three")
     status, said = world.post("rollback", what="a", to="2", until="1h", reason="rather this one")
     until(lambda: lab.site.values()["a"] == "two", 30)
@@ -107,6 +114,7 @@ def test_all_that_a_job_updated_goes_back_through_a_daemon(world: World) -> None
 def test_what_waits_for_the_window_is_told_so(world: World) -> None:
     (batch,) = {row["batch"] for row in world.lab.run("held", "--json").json}
     status, said = world.post("release", batch=batch, reason="CHG-1")
+    assert "create held - -> 1 on shop" in said, "whoever is far away sees what goes, too"
     assert status == 200 and "nothing is sent outside the job's window" in said
     assert "outside the job's window" in world.post("sync", job="job")[1]
     world.post("pause", scope="job", name="job", reason="x")

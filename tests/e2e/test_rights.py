@@ -97,6 +97,24 @@ def test_a_rollback_ends_at_the_rights_and_sends_nothing_that_waits(teams: Teams
     assert not lab.wix.site(teams.bank).values()
 
 
+def test_the_status_names_what_is_within_the_rights(teams: Teams) -> None:
+    for path in ("both/db", "own/mail", "hush/merger"):
+        teams.bao.put(path, v="1")
+    job(teams, "both", "both/*", "shop", "bank")
+    job(teams, "own", "own/*", "shop")
+    job(teams, "hush", "hush/*", "bank")
+    assert teams.lab.run("sync").code == 0
+    with running(teams.lab) as (_, url):
+        is_ready(url)
+        told = json.loads(ask(url + "/status", token=teams.tokens["lead"])[1])
+        names = {item["job"]: [run["target"] for run in item["targets"]] for item in told["jobs"]}
+        assert names == {"both": ["shop"], "own": ["shop"]} and told["secrets"] == {"synced": 2}, told
+        assert teams.ask("lead", "GET", "status") == (200, told)
+        told = json.loads(ask(url + "/status", token=teams.tokens["reader"])[1])
+        assert {item["job"] for item in told["jobs"]} == {"both", "own", "hush"} and told["secrets"] == {"synced": 4}
+        assert "shop" not in ask(url + "/status")[1]
+
+
 @pytest.mark.long
 def test_nothing_of_others_is_told(teams: Teams) -> None:
     lab, bao = teams.lab, teams.bao

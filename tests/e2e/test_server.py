@@ -50,8 +50,8 @@ class Service:
     def ready(self) -> list[str]:
         return ["source vault: no cycle has reached it in good order yet"]
 
-    def status(self, *, names: bool) -> dict[str, Any]:
-        return {"ready": False, "configuration": "", **(TOLD if names else {"jobs": [], "secrets": TOLD["secrets"]})}
+    def status(self, who: Any) -> dict[str, Any]:
+        return {"ready": False, "configuration": "", **(TOLD if who else {"jobs": [], "secrets": TOLD["secrets"]})}
 
     def metrics(self) -> bytes:
         return b"one 1\n"
@@ -98,7 +98,7 @@ class Service:
     def wake(self, paths: Any, who: Any) -> list[str]:
         return []
 
-    def reload(self) -> None:
+    def reload(self, who: Any) -> None:
         pass
 
 

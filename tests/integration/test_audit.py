@@ -246,6 +246,10 @@ def test_who_was_named_is_found(job: Lab) -> None:
     assert job.run("sync", options=("--as", "ann")).code == 0
     assert job.run("audit", "show", "--actor", "ann").out.count("secret.create") == 8
     assert job.run("audit", "show", "--actor", "an").out.count("secret.create") == 0
+    machine = job.run("audit", "show", "--event", "secret.create", "--json").json[0]["actor"]["id"]
+    machine = machine.partition("claimed by ")[2].rstrip(")")
+    for name in (machine, machine.partition("@")[0]):
+        assert job.run("audit", "show", "--actor", name).out.count("secret.create") == 8, "who claimed it is found, too"
 
 
 def test_what_is_taken_back_has_its_line(job: Lab) -> None:

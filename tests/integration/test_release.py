@@ -60,7 +60,9 @@ def test_nothing_goes_before_its_release_and_then_once(job: Lab, bao: Bao) -> No
     sent = job.run("audit", "show", "--event", "secret.create", "--json").json
     assert {line["outcome"] for line in sent} == {"intent", "done"}
     assert {line["detail"]["batch"] for line in sent} == {batch["batch"]}, "a change's own lines say who agreed"
-    assert all(line["detail"]["released_by"] for line in sent)
+    assert all(line["detail"]["released_by"] and line["detail"]["because"] == "CHG-1" for line in sent)
+    table = job.run("audit", "show", "--event", "secret.create").out
+    assert table.count("CHG-1") == 4 and "because=" not in table, "the reason stands where reasons do"
     evidence = job.run("report", "--evidence", "1h..").json["questions"]["q4"]["answer"]
     assert evidence["agreed by another"].startswith("2 of 2 name who released them"), evidence
     bao.put("app/a", v="2")

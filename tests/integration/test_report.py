@@ -112,6 +112,10 @@ def test_a_spreadsheet_takes_no_cell_for_a_formula(world: Lab, bao: Bao) -> None
 def test_the_evidence_answers_every_question_and_agrees_with_the_trail(world: Lab) -> None:
     evidence = json.loads(world.run("report", "--evidence", "1h..").out)
     assert list(evidence["questions"]) == [f"q{number}" for number in range(1, 18)]
+    assert evidence["of"]["owner"] == "lab" and evidence["of"]["targets"] == {"shop": world.site_id}
+    assert datetime.now(UTC) - datetime.fromisoformat(evidence["made_at"]) < timedelta(minutes=5)
+    dated = {key for key, one in evidence["questions"].items() if one.get("as_of") == evidence["made_at"]}
+    assert dated == {"q1", "q8", "q10", "q12", "q14", "q15"}, "what is answered for now is not passed off as of then"
     said = {key: one["answer"] for key, one in evidence["questions"].items()}
     assert said["q3"]["count"] == len(evidence["changes"]) == 3 and said["q12"]["found"] and said["q14"]
     assert "1 of 3" not in str(said["q4"]) and "2 of 3 name a commit" in said["q4"]["agreed by another"]

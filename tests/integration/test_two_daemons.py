@@ -90,6 +90,22 @@ def test_the_one_that_rests_ships_nothing_and_warns_of_nothing(
             assert app.ledger.audit.unshipped_count(app.settings.audit.sink) == 0, "the one that works ships"
 
 
+def test_the_trail_tells_which_one_counts_again(job: Lab, bao: Bao) -> None:
+    with works(file_of(job, "older")) as (first, _):
+        until(lambda: job.site.values())
+        app, tell = first.generations.current.app, first.reloads.tell_what_is_in_force
+        tell()
+        assert loads(first) == 1
+        with works(file_of(job, "newer", rules=[{"id": "r", "name": "none", "then": "deny"}])):
+            tell()
+            tell()
+            assert loads(first) == 2, "one that rests is not in force"
+        tell()
+        tell()
+        digests = [line["detail"]["digest"] for line in app.ledger.audit.lines(Filter(event="config.loaded"))]
+        assert len(digests) == 3 and digests[0] == digests[2] == app.config_digest != digests[1]
+
+
 def test_what_is_decided_at_the_one_that_rests_says_who_carries_it_out(job: Lab, bao: Bao) -> None:
     with works(file_of(job, "older")) as (first, _):
         until(lambda: job.site.values())

@@ -221,13 +221,33 @@ def test_numbers_of_a_secret_that_was_made_anew_are_others(sites: Lab, bao: Bao,
     assert sites.run("sync").code == 0 and sites.run("where", path, "--version", str(anew)).code == 0
 
 
+def test_what_lacks_says_why_and_what_was_taken_back_is_told_apart(sites: Lab, bao: Bao) -> None:
+    path = f"{bao.mount}/wh/db"
+    bao.put("wh/db", user="u", password="p2")
+    sites.run("sync")
+    assert sites.run("rollback", path, "--reason", "leak").code == 0
+    done = sites.run("where", path)
+    assert done.code == 1 and "4 of 4 hold version 1, as rolled back; the newest waits" in done.err, done.err
+    assert "not there yet" not in done.err and sites.run("where", path, "--version", "1").code == 0
+    sites.config["rules"] = [{"id": "weak", "placeholder": True, "then": "deny"}]
+    bao.put("wh/weak", user="changeme")
+    sites.run("sync")
+    done = sites.run("where", f"{bao.mount}/wh/weak")
+    assert done.code == 1 and "2 of 2 are not there yet" in done.err and done.err.count("rule weak: ") == 1, done.err
+    assert "fix: change it at the source" in done.err
+    rows = sites.run("where", f"{bao.mount}/wh/weak", "--json").json
+    assert all("rule weak" in row["why"] and row["fix"] for row in rows)
+
+
 def test_a_path_that_no_cycle_has_seen_is_waited_for(sites: Lab, bao: Bao) -> None:
     """The first deployment of a secret: a rule takes it, and nobody has looked since it was put there."""
     bao.put("wh/new", user="u")
     path = f"{bao.mount}/wh/new"
     for words in ((path,), (f"vault:{path}",), (f"{path}#user", "--version", "1"), (path, "--wait", "1s")):
         done = sites.run("where", *words)
-        assert done.code == 3 and "a rule takes it, and no cycle has seen it yet" in done.err, done.err
+        assert done.code == 3 and "a rule takes it, and no cycle has seen it yet; the last look at" in done.err, (
+            done.err
+        )
     process = sites.popen("where", path, "--wait", "60s")
     assert sites.run("sync").code == 0
     process.communicate(timeout=60)

@@ -53,6 +53,9 @@ class StateStore(Protocol):
     def held(self, site: str, job: str) -> tuple[HeldAction, ...]:
         """What waits for a release, or was released and is not sent yet."""
 
+    def reason_of_release(self, released: HeldAction) -> str:
+        """Why a person let an action go, by the audit trail; empty where it does not tell."""
+
     def rollbacks(self, source: str) -> Mapping[str, Rollback]:
         """The paths of a source that a person rolled back, as far as that holds at this moment."""
 
@@ -132,10 +135,11 @@ class StateStore(Protocol):
     # What limits count is what may have taken effect, so a lost answer counts here and below.
     def names_sent(
         self, site: str, job: str, action: str, since: Since, known: Collection[str] | None = None
-    ) -> frozenset[tuple[str, str]]:
+    ) -> tuple[tuple[str, str], ...]:
         """Names and versions that a job sent since then for create or update, but for what was surely refused.
 
-        `known`: the jobs there are; what others sent counts with this job's, which may have been called so.
+        In the order of sending. `known`: the jobs there are; what others sent counts with this job's, which may have
+        been called so.
         """
 
     def deletions(

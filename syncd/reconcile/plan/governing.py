@@ -156,7 +156,7 @@ class Governing:
             # A job that was renamed goes on in its own day: nobody empties a site by giving it name after name.
             job_deleted=store.deletions(site, job.name, since, self._context.runtime.jobs),
             site_deleted=store.deletions(site, None, since) | self._context.observed.foreseen_deletes,
-            job_updated=self._sent("update", since) if limits.max_updates else frozenset(),
+            job_updated=self._sent("update", since) if limits.max_updates else (),
             job_created=frozenset(dict(self._sent("create", since))) if limits.max_creates else frozenset(),
         )
         terms = GuardTerms(
@@ -170,13 +170,14 @@ class Governing:
     def _is_released(self, action: Action, cause: str) -> bool:
         return self._releases.allows(held_action(action, cause, self._context.place), finishing=False)
 
-    def _sent(self, action: str, since: Since) -> frozenset[tuple[str, str]]:
+    def _sent(self, action: str, since: Since) -> tuple[tuple[str, str], ...]:
+        """Names and versions, those of each name in the order of sending."""
         runtime, job, site = self._context.runtime, self._context.job.name, self._context.target.site
         own = runtime.store.names_sent(site, job, action, since)
         sent = runtime.store.names_sent(site, job, action, since, runtime.jobs)
         # A job that is gone may be this one under its old name: what it sent counts where this one wants it now.
         mine = {desired.name for desired in self._context.observed.desired.all}
-        return own | {item for item in sent if item[0] in mine}
+        return (*(item for item in own if item[0] not in mine), *(item for item in sent if item[0] in mine))
 
 
 def _of_held(held: Held, waiting: HeldAction) -> Finding:

@@ -125,6 +125,10 @@ def _lost_answers(findings: Sequence[Finding], last: Mapping[str, Outcome]) -> I
             )
 
 
+def _code_of(finding: Finding) -> int:
+    return finding.exit_code or int(finding.kind in FAILING_KINDS)
+
+
 def exit_code_of(
     findings: Sequence[Finding],
     outcomes: Sequence[Outcome],
@@ -132,7 +136,7 @@ def exit_code_of(
     error: SyncdError | None,
 ) -> int:
     """The exit code of a cycle."""
-    codes = {finding.exit_code or int(finding.kind in FAILING_KINDS) for finding in findings}
+    codes = {_code_of(finding) for finding in findings}
     last = {outcome.action.name: outcome for outcome in outcomes}.values()
     # A name that the site took at the second try has not failed.
     codes |= {outcome.error.exit_code for outcome in last if isinstance(outcome.error, SyncdError)}
@@ -179,8 +183,16 @@ def reason_of(report: SyncReport) -> str:
         return str(report.error)
     for failure in report.failures:
         return f"{failure.location}: {failure.message}"
-    notable = [finding for finding in report.findings if finding.exit_code or finding.kind in FAILING_KINDS]
-    notable += [finding for finding in report.findings if finding.kind is FindingKind.WITHHELD]
-    failed = [f"{outcome.action.name}: {outcome.error}" for outcome in report.outcomes if outcome.error is not None]
-    lines = [f"{finding.name}: {finding.message}".removeprefix(": ") for finding in notable] + failed
+    notable = [
+        (_code_of(finding), f"{finding.name}: {finding.message}".removeprefix(": "))
+        for finding in report.findings
+        if _code_of(finding) or finding.kind is FindingKind.WITHHELD
+    ]
+    failed = [
+        (getattr(outcome.error, "exit_code", 0), f"{outcome.action.name}: {outcome.error}")
+        for outcome in report.outcomes
+        if outcome.error is not None
+    ]
+    # First what the exit code is of: a denied secret does not explain a 6.
+    lines = [line for _, line in sorted([*notable, *failed], key=lambda item: item[0] != report.exit_code)]
     return (lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")) if lines else ""

@@ -48,4 +48,9 @@ def test_every_story_of_six_lines() -> None:
 
 def test_each_is_counted_for_itself() -> None:
     lines = [("a", "s"), ("b", "s"), ("a", "r"), ("b", "s"), ("b", "r"), ("c", "s"), ("c", "r")]
-    assert not_refused((of, WORDS[word]) for of, word in lines) == {"b"}
+    assert not_refused((of, WORDS[word]) for of, word in lines) == ("b",)
+
+
+def test_the_order_is_that_of_sending() -> None:
+    lines = [("a2", "s"), ("a2", "d"), ("a3", "s"), ("a4", "s"), ("a4", "r"), ("a2", "s"), ("a3", "d"), ("a2", "l")]
+    assert not_refused((of, WORDS[word]) for of, word in lines) == ("a2", "a3", "a2")

@@ -59,6 +59,10 @@ def update(name: str, version: str) -> Update:
         # the same again, after a lost answer, takes no more room
         (["a2", "b2"], ["a2", "b2"], True, ""),
         (["a2", "b2"], ["a2", "b3"], False, "2 updates withheld: max_updates 2 leaves 0 in this rolling day, and 1 of"),
+        # the way back to a version of the same day is an update, too
+        (["a2", "a3"], ["a2"], False, "1 updates withheld: max_updates 2 leaves 0 in this rolling day ("),
+        (["a2", "a3", "a2"], ["b2"], False, "leaves 0"),
+        (["a2", "a2", "a2"], ["b2"], True, ""),
         # what a person released beyond the limit counts in it
         (["a2", "b2", "c2"], ["d2"], False, "leaves 0"),
     ],
@@ -66,7 +70,7 @@ def update(name: str, version: str) -> Update:
 def test_a_limit_of_updates_counts_each_version(sent: list[str], planned: list[str], kept: bool, said: str) -> None:
     plan = Plan(actions=tuple(update(item[0], item[1]) for item in planned))
     ids = frozenset("abcd")
-    basis = LimitBasis(job_records=ids, site_records=ids, job_updated=frozenset((item[0], item[1]) for item in sent))
+    basis = LimitBasis(job_records=ids, site_records=ids, job_updated=tuple((item[0], item[1]) for item in sent))
     limits = Limits(max_deletes=Limit(number=0), max_updates=Limit(number=2))
     guarded = guard(plan, basis, limits, GuardTerms(place=("job", "shop")))
     assert bool(guarded.actions) is kept and said in "".join(found.message for found in guarded.findings)
