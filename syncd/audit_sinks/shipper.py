@@ -52,7 +52,7 @@ class Shipper:
             # Sent first: where there is a sink, only what it has got may be removed.
             self._send_all()
             # How long lines are kept, and which sink has to have them, is for the daemon's configuration to say.
-            if self._app.ledger.configurations.another_in_force(self._app.config_digest) is None:
+            if self._app.ledger.configurations.another_of_late(self._app.config_digest) is None:
                 self._app.ledger.audit.prune(self._audit.keep, self._audit.sink)
         except (SinkError, LedgerError, ConfigError) as error:
             logger().warning("audit.unshipped", error=error.message, hint=error.hint, lines=self.backlog())

@@ -16,6 +16,8 @@ from syncd.cli.context import Context
 from syncd.cli.output import show_json, show_table, warn
 from syncd.cli.parameters import Json
 from syncd.domain import ReadFailure, RuleCheck
+from syncd.domain.recency import Since
+from syncd.domain.write_window import LISTING_LAG
 from syncd.errors import ConfigError, PlanMoved, SyncdError, worst
 from syncd.reconcile.observe.mounts import conflict_of, expected
 
@@ -218,7 +220,10 @@ def _targets(app: App) -> Iterator[tuple[str, str, str, int]]:
             yield "failed", f"target {name}", f"{error.message}; fix: {error.hint}", error.exit_code
             continue
         ours = [secret for secret in listed if f"[syncd:{app.settings.owner}:" in secret.description]
-        held = {record.remote_id for record in app.ledger.records(app.site_of(name))}
+        site, now = app.site_of(name), app.runtime.clock()
+        held = {record.remote_id for record in app.ledger.records(site)}
+        # A listing may lag behind a deletion.
+        held |= app.ledger.deletions(site, None, Since(LISTING_LAG, now, now))
         yield "ok", f"target {name}", f"{len(listed)} secrets on the site, {len(ours)} of them with our mark", 0
         strays = sorted(secret.name for secret in ours if secret.id not in held)
         # A ledger that is empty lacks all of them, and the next cycle takes back by their marks those that are wanted.

@@ -41,8 +41,8 @@ class Reloads:
         self._log, self._turn = logger(), threading.Lock()
         server = generations.current.app.settings.server
         self._listen = server.listen if server else None
-        self._owes = self._rested = False
-        """Is the configuration in force, and its line not in the trail yet? Did another daemon's count of late?"""
+        self._owes = False
+        """Is the configuration in force, and its line not in the trail yet?"""
         self._asked_by = SYNCD
 
     def start_first(self) -> None:
@@ -51,10 +51,10 @@ class Reloads:
         self._tell_metrics(first.app)
         # Before any job runs: where a queue cannot be made, nothing starts.
         queues = self._listeners.queues_of(first.app)
-        # Only now: one that could not start as configured was never in force.
-        self._note_in_force(first)
-        # From here on a daemon with an older one sends nothing: they would undo each other's work in turn.
+        # Only now: one that could not start as configured was never in force. From here on a daemon with an older one
+        # sends nothing: they would undo each other's work in turn.
         first.app.ledger.configurations.load(first.app.config_digest, holder())
+        self._note_in_force(first)
         first.schedule.start()
         self._listeners.start(first.app, queues)
 
@@ -87,19 +87,17 @@ class Reloads:
                 self._log.warning("config.another_ledger", ledger=fresh.ledger.place, before=before, hint=hint)
 
     def tell_what_is_in_force(self) -> None:
-        """Write the line that a configuration taken over still owes the trail; one that fails is tried again."""
-        with suppress(SyncdError):  # it is in the log; it is asked again in a moment
-            rests = bool(self._generations.current.app.ledger.configurations.why_it_rests())
-            if self._rested and not rests:  # the last line is the other daemon's, and is none of what counts now
-                self._owes, self._asked_by = True, SYNCD
-            self._rested = rests
-        if not self._owes:
-            return
+        """Write the line of the configuration that counts, where the last one is of another; asked again and again.
+
+        After a load that could not write it, and where another daemon had a newer configuration and is gone.
+        """
         try:
-            self._note_in_force(self._generations.current)
-            self._owes = False
+            if not self._generations.current.app.ledger.configurations.why_it_rests():
+                self._note_in_force(self._generations.current)
+                self._owes, self._asked_by = False, SYNCD
         except SyncdError as error:
-            self._log.error("ledger.unreadable", error=error.message, hint=error.hint)
+            if self._owes:
+                self._log.error("ledger.unreadable", error=error.message, hint=error.hint)
 
     def _take_over(self, fresh: App) -> None:
         """Put a configuration that is whole in force; what fails half-way is undone."""

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Select, and_, delete, func, or_, select
 
-from syncd.domain.audit import CONTROL, RELOAD, RUN, Actor, Cause, Entry
+from syncd.domain.audit import CONTROL, Actor, Cause, Entry
+from syncd.domain.in_force import InForce
 from syncd.domain.recency import happened_within
 from syncd.domain.untrusted import mapping, parsed, text
 from syncd.ledger import schema as tables
@@ -18,8 +19,6 @@ from syncd.ledger.statements import upsert
 AT_ONCE = timedelta(days=2)
 """Days of lines that go in one running day at most: the clock may have jumped."""
 EACH = timedelta(days=1)
-LATEST = 100
-"""Lines of configurations that are looked through for the daemon's last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +87,11 @@ def prune(connection: Connection, keep: timedelta, sink: str | None, now: dateti
     until = min(now - keep, max(oldest, row.until if row else oldest) + AT_ONCE)
     if until <= oldest:
         return 0
-    configured = _last_configuration(connection)
+    configured = _in_force(connection, until)
     removed = sum(_prune_stream(connection, stream, until, sink) for stream in heads(connection))
     upsert(connection, pruned, [{"id": 1, "at": now, "until": until}])
-    # What is in force stays in the trail, however long ago it was loaded: it says who may do what.
-    if configured is not None and _last_configuration(connection) != configured:
+    # What was in force when the lines that are left begin stays in the trail, however long ago it was loaded.
+    if configured is not None and _in_force(connection, until) != configured:
         entry, cause = configured
         append(connection, CONTROL, [entry], now, cause)
     if removed:
@@ -103,20 +102,21 @@ def prune(connection: Connection, keep: timedelta, sink: str | None, now: dateti
     return removed
 
 
-def _last_configuration(connection: Connection) -> tuple[Entry, Cause] | None:
-    """The last line of a configuration, a daemon's before a command's, as it is told again; None for no such line."""
+def _in_force(connection: Connection, at: datetime) -> tuple[Entry, Cause] | None:
+    """The line of the configuration in force at a moment, as it is told again; None for no such line."""
     c = tables.audit.c
-    lines = select(c.line).where(and_(c.stream == CONTROL, c.event == "config.loaded")).order_by(c.seq.desc())
-    found = [mapping(parsed(str(line).encode())) for line in connection.execute(lines.limit(LATEST)).scalars()]
-    # Only a daemon serves tokens, so its configuration says who may do what.
-    served = [line for line in found if mapping(line.get("actor")).get("via") in {RUN, RELOAD}]
-    for line in [*served, *found][:1]:
-        by = mapping(line.get("actor"))
-        actor = Actor(text(by.get("kind")), text(by.get("id")), text(by.get("via")))
-        detail = {"since": line.get("at"), **mapping(line.get("detail"))}
-        commit = text(line.get("commit")) or None
-        return Entry(event="config.loaded", detail=detail), Cause(actor=actor, config=line.get("config"), commit=commit)
-    return None
+    lines = select(c.line).where(and_(c.stream == CONTROL, c.event == "config.loaded")).order_by(c.seq)
+    found = InForce(at)
+    for text_of_line in connection.execute(lines).scalars():
+        found.take(mapping(parsed(str(text_of_line).encode())))
+    line = found.line
+    if line is None:
+        return None
+    by = mapping(line.get("actor"))
+    actor = Actor(text(by.get("kind")), text(by.get("id")), text(by.get("via")))
+    detail = {"since": line.get("at"), **mapping(line.get("detail"))}
+    commit = text(line.get("commit")) or None
+    return Entry(event="config.loaded", detail=detail), Cause(actor=actor, config=line.get("config"), commit=commit)
 
 
 def _prune_stream(connection: Connection, stream: str, until: datetime, sink: str | None) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from syncd.domain.audit import CONTROL, Entry
+from syncd.domain.audit import CAUSE, CONTROL, RELOAD, RUN, Entry
 from syncd.domain.audit_chain import Break
 from syncd.domain.ports import Clock
 from syncd.ledger import audit as trail
@@ -21,6 +21,10 @@ from syncd.ledger.faults import undamaged
 from syncd.ledger.statements import upsert
 
 Door = Callable[[], AbstractContextManager[Connection]]
+
+
+DAEMONS = "audit_configuration_daemon"
+"""Where it stands which configuration the last line of a daemon's is of."""
 
 
 class AuditTrail:
@@ -35,18 +39,22 @@ class AuditTrail:
             trail.append(connection, CONTROL, entries, self._clock())
 
     def note_configuration(self, digest: str, detail: Mapping[str, Any]) -> None:
-        """A line for a configuration that is another one than the last that was loaded."""
-        known = select(tables.meta.c.value).where(tables.meta.c.key == "audit_configuration")
+        """A line for a configuration that is another one than the last that was loaded.
+
+        A daemon's goes by what daemons loaded: it says who may do what, also where a command had the file before.
+        """
+        is_daemon = CAUSE.get().actor.via in {RUN, RELOAD}
+        keys = [DAEMONS, "audit_configuration"] if is_daemon else ["audit_configuration"]
+        known = select(tables.meta.c.value).where(tables.meta.c.key == keys[0])
         # Asked without the writers' lock first: nearly every start loads the configuration of before.
         with self._reading() as connection:
-            in_force = connection.execute(known).scalar()
-        if in_force == digest:
-            return
+            if connection.execute(known).scalar() == digest:
+                return
         with self._writing() as connection:
             trail.held_head(connection, CONTROL)  # whoever loads the same at this moment waits here
             if connection.execute(known).scalar() == digest:
                 return
-            upsert(connection, tables.meta, [{"key": "audit_configuration", "value": digest}])
+            upsert(connection, tables.meta, [{"key": key, "value": digest} for key in keys])
             entry = Entry(event="config.loaded", detail={"digest": digest, **detail})
             trail.append(connection, CONTROL, [entry], self._clock())
 

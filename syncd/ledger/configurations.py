@@ -1,25 +1,31 @@
-"""One configuration for all daemons of a ledger: of several that live, the one that was loaded last counts."""
+"""One configuration for all daemons of a ledger: of those that live, the one that was loaded last counts."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, delete, func, select
 
 from syncd.domain.ports import Clock
 from syncd.domain.untrusted import instant, mapping, parsed, text
 from syncd.errors import ConfigError
 from syncd.ledger import schema as tables
 from syncd.ledger.audit_trail import Door
+from syncd.ledger.held_actions import one_at_a_time
 from syncd.ledger.statements import upsert
 
-KEY = "daemon_configuration"
+KEYS, LAST = "daemon_configuration:", "daemon_configuration_last"
+"""What each daemon works with, one row a process; and the last number that was given."""
 ALIVE = timedelta(minutes=10)
 """After so long without a word a daemon counts as gone, and its configuration with it."""
 REFRESH = timedelta(minutes=1)
+LATELY = timedelta(days=1)
+"""For so long after its last word a daemon's file says how long the audit trail is kept, and no command's does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,23 +33,25 @@ class Loaded:
     """A configuration that a daemon works with."""
 
     number: int
-    """Which one it is of all that this ledger's daemons loaded: clocks may be wrong."""
+    """Which one it is of all that this ledger's daemons loaded, the highest last: clocks may be wrong."""
     digest: str
     since: datetime
     """When it was loaded."""
     by: str
     """Which process, in words."""
     seen: datetime
-    """When it worked last."""
-
-    @property
-    def order(self) -> tuple[int, str]:
-        """The highest one counts; of two that were loaded in the same moment, one and the same for all."""
-        return self.number, self.by
+    """When it said last that it lives."""
 
     def lives(self, now: datetime) -> bool:
-        """Did its daemon work of late? A time that is ahead of this clock tells nothing."""
+        """Did its daemon say so of late? A time that is ahead of this clock tells nothing."""
         return -REFRESH <= now - self.seen < ALIVE
+
+    def row(self) -> dict[str, str]:
+        """As the ledger keeps it. Hashed, because the words may be longer than a key."""
+        kept = {"number": self.number, "digest": self.digest, "by": self.by}
+        times = {"since": self.since.isoformat(), "seen": self.seen.isoformat()}
+        key = KEYS + hashlib.sha256(self.by.encode()).hexdigest()[:32]
+        return {"key": key, "value": json.dumps({**kept, **times})}
 
 
 class Configurations:
@@ -52,89 +60,138 @@ class Configurations:
     def __init__(self, reading: Door, writing: Door, clock: Clock) -> None:
         self._reading, self._writing, self._clock = reading, writing, clock
         self._mine: Loaded | None = None
+        self._owed: tuple[str, str] | None = None
+        """What `load` was to say, and could not yet."""
         self._told_at = float("-inf")
 
     def load(self, digest: str, by: str) -> None:
-        """Say that this daemon works with a configuration from now on. Raises `LedgerError`."""
-        now, stored = self._look()
-        number = stored.number + 1 if stored is not None else 1
-        # Kept before it is stored: what could not be stored now is stored with the next word.
-        self._mine = Loaded(number=number, digest=digest, since=now, by=by, seen=now)
-        self._store(self._mine)
+        """Say that this daemon works with a configuration from now on.
+
+        `by`: which process, in words. Raises `LedgerError`; it is said with the next word then, and before that
+        nothing is sent.
+        """
+        self._owed = digest, by
+        with self._writing() as connection:
+            one_at_a_time(connection)
+            now = self._now(connection)
+            given = connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == LAST)).scalar()
+            number = int(str(given)) + 1 if str(given).isdecimal() else 1
+            mine = Loaded(number=number, digest=digest, since=now, by=by, seen=now)
+            for gone in (one for one in _all(connection) if now - one.seen > LATELY):
+                connection.execute(delete(tables.meta).where(tables.meta.c.key == gone.row()["key"]))
+            upsert(connection, tables.meta, [{"key": LAST, "value": str(number)}, mine.row()])
+        self._mine, self._owed, self._told_at = mine, None, time.monotonic()
 
     def see_that_mine_is_in_force(self) -> None:
-        """Asked before a daemon works on a site. Raises `ConfigError` where another one has loaded a newer one."""
+        """Asked before a daemon works on a site.
+
+        Raises `ConfigError` where another one has loaded a newer one, `LedgerError` where nobody can know.
+        """
+        self._say_what_is_owed()
         if self._mine is None:
             return
-        now, stored = self._look()
-        if stored is not None and stored.digest != self._mine.digest:
-            if self._is_outranked(stored, now):
-                raise ConfigError(
-                    f"another daemon on this ledger loaded a newer configuration at {stored.since:%H:%M:%S} UTC"
-                    f" ({stored.by}); this one sends nothing meanwhile",
-                    hint="give both the same file; to make this one's count, reload it (SIGHUP)",
-                )
-            stored = None
-        if stored is None or not stored.lives(now):
-            self._store(replace(self._mine, seen=now))
+        now, known = self._look()
+        if (newer := self._newer(known, now)) is not None:
+            raise ConfigError(
+                f"another daemon on this ledger loaded a newer configuration at {newer.since:%H:%M:%S} UTC"
+                f" ({newer.by}); this one sends nothing meanwhile",
+                hint="give both the same file; to make this one's count, reload it (SIGHUP)",
+            )
+        # Whoever was stopped for a while says so before it sends anything: another one may have gone on in its place.
+        if not any(one.by == self._mine.by and one.lives(now) for one in known):
+            self._store(now)
 
     def tell_that_it_lives(self) -> None:
         """Asked by a daemon again and again, whatever its schedules are. Raises `LedgerError`."""
+        self._say_what_is_owed()
         if self._mine is None or time.monotonic() - self._told_at < REFRESH.total_seconds():
             return
-        now, stored = self._look()
+        with self._reading() as connection:
+            now = self._now(connection)
+        self._store(now)
         self._told_at = time.monotonic()
-        if stored is not None and stored.digest == self._mine.digest:
-            # Whichever of those with the same one loaded it last: that is what counts.
-            self._store(replace(stored, seen=now))
-        # An older one says nothing over a newer one's word.
-        elif stored is None or stored.order <= self._mine.order:
-            self._store(replace(self._mine, seen=now))
 
     def leave(self) -> None:
         """Say that this daemon ends: one with another configuration need not wait for it. Raises `LedgerError`."""
-        now, stored = self._look()
-        if self._mine is not None and stored is not None and stored.by == self._mine.by:
-            # Another one with the same configuration says within the minute that it lives.
-            self._store(replace(stored, seen=now - ALIVE))
-        self._mine = None
+        mine, self._mine, self._owed = self._mine, None, None
+        if mine is not None:
+            with self._writing() as connection:
+                ended = replace(mine, seen=self._now(connection) - ALIVE)
+                upsert(connection, tables.meta, [ended.row()])
 
     def another_in_force(self, digest: str) -> Loaded | None:
         """What a daemon that lives works with, if it is another configuration than this; else None."""
-        now, stored = self._look()
-        return stored if stored is not None and stored.digest != digest and stored.lives(now) else None
+        now, known = self._look()
+        found = _in_force(known, now)
+        return found if found is not None and found.digest != digest else None
+
+    def another_of_late(self, digest: str) -> Loaded | None:
+        """The same; where none lives, of one that was there of late, which may come back."""
+        now, known = self._look()
+        of_late = (one for one in known if now - one.seen < LATELY)
+        found = _in_force(known, now) or max(of_late, key=lambda one: one.number, default=None)
+        return found if found is not None and found.digest != digest else None
 
     def why_it_rests(self) -> str:
         """Why this daemon sends nothing, in words; empty if it sends, and for a command. Raises `LedgerError`."""
-        now, stored = self._look()
-        if stored is None or not self._is_outranked(stored, now):
+        if self._mine is None:
             return ""
-        return f"another daemon on this ledger works with a newer configuration ({stored.by})"
+        now, known = self._look()
+        newer = self._newer(known, now)
+        return f"another daemon on this ledger works with a newer configuration ({newer.by})" if newer else ""
 
-    def _is_outranked(self, stored: Loaded, now: datetime) -> bool:
-        """Does a daemon that lives work with another configuration, loaded after that of this one?"""
-        mine = self._mine
-        is_newer = mine is not None and stored.digest != mine.digest and stored.order > mine.order
-        return is_newer and stored.lives(now)
+    def _newer(self, known: Iterable[Loaded], now: datetime) -> Loaded | None:
+        """What counts in place of this daemon's own: another one, loaded later by a daemon that lives."""
+        found, mine = _in_force(known, now), self._mine
+        if found is None or mine is None or found.digest == mine.digest or found.number <= mine.number:
+            return None
+        # What this process loaded since is for its next runs: those under way end as they began.
+        return found if found.by != mine.by else None
 
-    def _look(self) -> tuple[datetime, Loaded | None]:
-        """The time, and what the daemon that loaded last works with; None where none ever did, or it cannot be read."""
+    def _say_what_is_owed(self) -> None:
+        if self._owed is not None:
+            self.load(*self._owed)
+
+    def _store(self, now: datetime) -> None:
+        if self._mine is not None:
+            with self._writing() as connection:
+                upsert(connection, tables.meta, [replace(self._mine, seen=now).row()])
+
+    def _look(self) -> tuple[datetime, list[Loaded]]:
+        """The time, and what each daemon works with."""
         with self._reading() as connection:
-            # One clock for all machines; beside SQLite there is one machine.
-            is_shared = connection.dialect.name == "postgresql"
-            now = connection.execute(select(func.clock_timestamp())).scalar_one() if is_shared else self._clock()
-            kept = connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == KEY)).scalar()
-        fields = mapping(parsed(str(kept or "").encode()))
-        since, seen = instant(text(fields.get("since"))), instant(text(fields.get("seen")))
-        if since is None or seen is None:
-            return now, None
-        number = fields.get("number")
-        number = number if isinstance(number, int) else 0  # of a version that kept none
-        digest, by = text(fields.get("digest")), text(fields.get("by"))
-        return now, Loaded(number=number, digest=digest, since=since, by=by, seen=seen)
+            return self._now(connection), _all(connection)
 
-    def _store(self, loaded: Loaded) -> None:
-        times = {"since": loaded.since.isoformat(), "seen": loaded.seen.isoformat()}
-        kept = {"number": loaded.number, "digest": loaded.digest, "by": loaded.by, **times}
-        with self._writing() as connection:
-            upsert(connection, tables.meta, [{"key": KEY, "value": json.dumps(kept)}])
+    def _now(self, connection: Connection) -> datetime:
+        # One clock for all machines; beside SQLite there is one machine.
+        if connection.dialect.name == "postgresql":
+            now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+            return now
+        return self._clock()
+
+
+def _in_force(known: Iterable[Loaded], now: datetime) -> Loaded | None:
+    """What counts: of the configurations that any daemon lives with, the one that was loaded last by whichever."""
+    rows, last = list(known), dict[str, int]()
+    for one in rows:
+        # Whoever loaded it last may have ended; it goes on counting for those that have the same one.
+        last[one.digest] = max(one.number, last.get(one.digest, 0))
+    living = (replace(one, number=last[one.digest]) for one in rows if one.lives(now))
+    return max(living, key=lambda one: one.number, default=None)
+
+
+def _all(connection: Connection) -> list[Loaded]:
+    """What each daemon works with; what cannot be read forbids nothing."""
+    kept = connection.execute(
+        select(tables.meta.c.value).where(tables.meta.c.key.startswith(KEYS, autoescape=True))
+    ).scalars()
+    found = (_loaded(str(value)) for value in kept)
+    return [one for one in found if one is not None]
+
+
+def _loaded(value: str) -> Loaded | None:
+    fields = mapping(parsed(value.encode()))
+    since, seen, number = instant(text(fields.get("since"))), instant(text(fields.get("seen"))), fields.get("number")
+    if since is None or seen is None or not isinstance(number, int):
+        return None
+    return Loaded(number=number, digest=text(fields.get("digest")), since=since, by=text(fields.get("by")), seen=seen)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, TextIO
 
 from syncd.bootstrap.app import App
-from syncd.domain.audit import CONTROL, EPOCH, RELOAD, RUN
+from syncd.domain.audit import CONTROL, EPOCH
 from syncd.domain.audit_chain import Break
+from syncd.domain.in_force import InForce, loaded_at
 from syncd.domain.untrusted import mapping, parsed
 from syncd.ledger.audit_reading import Filter
 from syncd.report.inventory import report_now
 from syncd.report.parts import Chosen
-from syncd.report.population import CHANGES, Population
+from syncd.report.population import CHANGES, Population, configuration_row
 from syncd.report.questions import answers, when
 
 
@@ -24,10 +26,17 @@ def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> l
     Returns: where the trail is not as it was written. Raises `LedgerError`.
     """
     population, first = Population(), [True]
+    before, loaded = InForce(since), list[tuple[datetime, Mapping[Any, Any]]]()
     begin, end = _microseconds(since), _microseconds(until)
 
     def visit(row: Mapping[Any, Any], is_sound: bool) -> None:
         event, outcome, text = row["event"], row["outcome"], row["line"]
+        # Also one from after the period: what was loaded before it may have been told again since.
+        if event == "config.loaded":
+            line = mapping(parsed(str(text).encode()))
+            before.take(line)
+            if (at := loaded_at(line)) is not None and since <= at < until:
+                loaded.append((at, line))
         if not begin <= row["at"] < end:
             return
         # What was altered may be no line at all any more: the file stays one that can be read.
@@ -46,7 +55,10 @@ def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> l
     # A removal after the period may have taken lines of it, and the pass above does not see that.
     population.pruned = _pruned_since(app, since)
     population.begins = _begins_after(app, since, until, rebuilt=population.rebuilt)
-    population.configurations = [*_in_force_at(app, since), *population.configurations]
+    told = sorted(loaded, key=itemgetter(0))
+    rows = [configuration_row(line) for line in (before.line, *(line for _, line in told)) if line is not None]
+    # One that was told again is the same one.
+    population.configurations = [row for number, row in enumerate(rows) if row not in rows[:number]]
     report = report_now(app, Chosen())
     made_at = report.as_of.isoformat()
     chains = {
@@ -83,8 +95,6 @@ def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> l
 
 OF_NOW = ("q1", "q8", "q10", "q12", "q14", "q15")
 """Questions that are answered for the moment in which the file is made, whatever its period is."""
-LATEST = 100
-"""Configurations before a period that are looked through for the daemon's last one."""
 
 
 def _microseconds(at: datetime) -> int:
@@ -105,17 +115,6 @@ def _begins_after(app: App, since: datetime, until: datetime, *, rebuilt: int) -
     opened = datetime.fromisoformat(first) if first else None
     is_late = opened is not None and (opened >= until or (rebuilt and opened > since))
     return first if is_late else ""
-
-
-def _in_force_at(app: App, since: datetime) -> list[dict[str, Any]]:
-    """What the last configuration that was loaded before the period said of who may do what."""
-    before = Population()
-    for line in app.ledger.audit.lines(Filter(event="config.loaded", until=since), most=LATEST):
-        before.take_configuration(line)
-    loaded = before.configurations
-    # A daemon's goes before a command's: only a daemon serves tokens.
-    served = [item for item in loaded if item["via"] in {RUN, RELOAD}]
-    return (served or loaded)[-1:]
 
 
 def _pruned_since(app: App, since: datetime) -> list[dict[str, Any]]:

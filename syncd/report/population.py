@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from syncd.domain.audit import RELOAD, RUN
+from syncd.domain.in_force import is_of_a_daemon, loaded_at
 from syncd.domain.untrusted import instant, mapping, parsed
 
 CHANGES = {"secret.create", "secret.update", "secret.delete"}
@@ -71,8 +71,6 @@ class Population:
         # Only a line of a rotation tells when its source changed.
         if is_change and outcome == "done" and '"source_changed_at":"' in text:
             self._take_arrival(mapping(parsed(text.encode())))
-        if event == "config.loaded":
-            self.take_configuration(mapping(parsed(text.encode())))
         if event == "secret.adopted":
             # A secret that was taken back by its mark shows that a lost ledger can be made anew (q17).
             self.rebuilt += mapping(mapping(parsed(text.encode())).get("detail")).get("by") == "its mark"
@@ -95,26 +93,22 @@ class Population:
         times = min(changed, arrived).timestamp(), arrived.timestamp()
         self.arrivals.setdefault((str(line.get("job")), str(line.get("target"))), array("d")).extend(times)
 
-    def take_configuration(self, line: Mapping[str, Any]) -> None:
-        """One more configuration that was loaded, with what it says of who may do what."""
-        # A damaged line is named by the chain's break; the rest of the period is told all the same.
-        detail = mapping(line.get("detail"))
-        # Only a daemon serves tokens; a command that loads another file says nothing of who could use them.
-        actor = mapping(line.get("actor"))
-        via = actor.get("via")
-        who = {key: detail.get(key, {}) for key in ("tokens", "only", "proxy")}
-        self.configurations.append(
-            # Told again when the line before went by age.
-            {
-                "at": detail.get("since") or line.get("at"),
-                "digest": detail.get("digest"),
-                "commit": line.get("commit"),
-                "by": actor.get("id"),
-                "via": via,
-                "in_force": via in {RUN, RELOAD},
-                **who,
-            }
-        )
+
+def configuration_row(line: Mapping[str, Any]) -> dict[str, Any]:
+    """What a configuration that was loaded says of who may do what."""
+    # A damaged line is named by the chain's break; the rest of the period is told all the same.
+    detail, actor = mapping(line.get("detail")), mapping(line.get("actor"))
+    loaded = loaded_at(line)
+    return {
+        "at": loaded.isoformat() if loaded else line.get("at"),
+        "digest": detail.get("digest"),
+        "commit": line.get("commit"),
+        "by": actor.get("id"),
+        "via": actor.get("via"),
+        # A command that loads another file says nothing of who could use the server's tokens.
+        "in_force": is_of_a_daemon(line),
+        **{key: detail.get(key, {}) for key in ("tokens", "only", "proxy")},
+    }
 
 
 REFUSED = {"access.denied", "config.refused", "secret.denied", "secret.held", "limit.withheld"}

@@ -205,19 +205,20 @@ def _missed(app: App, job: Job, objective: timedelta, population: Population) ->
 
 def _rests(app: App) -> Iterator[tuple[tuple[str, str], datetime, datetime | None]]:
     """Each pause that the trail tells of: its scope and what it was of, from when to when."""
-    begun: dict[tuple[str, str], datetime] = {}
+    begun: dict[tuple[str, str], tuple[datetime, datetime | None]] = {}
     for line in app.ledger.audit.lines(Filter(event="job.*")):
-        at, key = (
-            instant(line["at"]),
-            (str(mapping(line["detail"]).get("scope")), str(line["job"] or line["target"] or "")),
-        )
-        if at is None:
+        at, detail = instant(line["at"]), mapping(line["detail"])
+        key = str(detail.get("scope")), str(line["job"] or line["target"] or "")
+        if at is None or line["event"] not in {"job.paused", "job.resumed"}:
             continue
-        if line["event"] == "job.resumed" and (since := begun.pop(key, None)):
-            yield key, since, at
-        elif line["event"] == "job.paused":
-            begun.setdefault(key, at)
-    yield from ((key, since, None) for key, since in begun.items())
+        since, until = begun.pop(key, (at, None))
+        # One that ran out ended then, and not when somebody told of it, or paused anew.
+        has_run_out = until is not None and until < at
+        if line["event"] == "job.resumed" or has_run_out:
+            yield key, since, until if has_run_out else at
+        if line["event"] == "job.paused":
+            begun[key] = at if has_run_out else since, instant(detail.get("until"))
+    yield from ((key, since, until) for key, (since, until) in begun.items())
 
 
 def _pairs(times: Sequence[float]) -> Iterator[tuple[float, float]]:

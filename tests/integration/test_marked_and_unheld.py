@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from syncd.domain.write_window import LISTING_LAG
 from syncd.sandbox.wix_site import Site
 from tests.lab import Bao, Lab
+from tests.support.clocks import machine_clock, one_cycle
 from tests.support.policies import DELETING
 
 
@@ -36,7 +39,9 @@ def test_it_is_told(job: Lab, bao: Bao, how: str, monkeypatch: pytest.MonkeyPatc
                 assert job.run("sync").code == 0
     if "restored" in how:
         job.site.secrets.update({key: replace(secret) for key, secret in before.items() if secret.name == "x"})
-    assert job.run("sync").code == 0
+    # By then no listing lags behind the deletion any more.
+    with machine_clock(job, LISTING_LAG + timedelta(minutes=2)) as app:
+        assert one_cycle(app).exit_code == 0
     assert "x" in job.site.values() and "x" not in job.statuses()
     assert "1 with our mark are at Wix and in no ledger" in job.run("status").out
     assert [row["name"] for row in job.run("status", "--json").json["strays"]] == ["x"]
@@ -44,6 +49,27 @@ def test_it_is_told(job: Lab, bao: Bao, how: str, monkeypatch: pytest.MonkeyPatc
     assert (row["name"], row["what"]) == ("x", "ours, and in no ledger")
     where = job.run("where", f"{bao.mount}/app/x")
     assert where.code == 3 and "1 with our mark are in no ledger: x" in where.err, where.err
+
+
+@pytest.mark.parametrize("how", ["by a cycle", "by a person"])
+def test_a_listing_that_lags_brings_nothing_back(job: Lab, bao: Bao, how: str) -> None:
+    """A second job lists the site right after the first one deleted there."""
+    bao.put("later/w", v="w")
+    job.job("later", "vault", {"path": f"{bao.mount}/later/*", "field": "v", "name": "{basename}"})
+    assert job.run("sync").code == 0
+    bao.remove("app/x")
+    # As it was before the deletion, and with all that was made earlier.
+    job.site._past.clear()
+    job.site.options.listing_lag = timedelta(seconds=30)
+    if how == "by a person":
+        job.config["jobs"]["job"]["secrets"][0]["exclude"] = [f"{bao.mount}/app/x"]
+        assert job.run("state", "forget", "x", "--delete", "--reason", "x").code == 0
+    for _ in range(3):
+        assert job.run("sync").code == 0
+    assert "x" not in job.site.values() and job.run("status", "--json").json["strays"] == []
+    assert "in no ledger" not in job.run("where", f"{bao.mount}/app/x").err
+    told = job.run("check", "--connect").out
+    assert "3 secrets on the site" not in told and "not in the ledger" not in told, told
 
 
 @pytest.mark.parametrize("how", ["by a cycle", "by a person"])

@@ -289,5 +289,16 @@ def test_what_waited_for_its_window_or_a_pause_kept_its_objective(lab: Lab, bao:
         shut = replace(job, windows=Windows(allow=tuple(map(Window.parse, closed()))))
         assert _missed(app, shut, timedelta(hours=1), population) == 0
         app.ledger.decisions._clock = lambda: begin + timedelta(minutes=5)
-        app.ledger.decisions.pause("job", "job", None, "x")
+        app.ledger.decisions.pause("job", "job", begin + timedelta(minutes=30), "x")
+        # Nobody has told yet that it ran out; and when somebody does, it ended long before.
+        app.ledger.decisions._clock = lambda: now
+        app.ledger.decisions.tell_what_ran_out()
+        assert _missed(app, job, timedelta(hours=1), population) == 1
+        app.ledger.decisions._clock = lambda: begin + timedelta(minutes=35)
+        app.ledger.decisions.pause("target", "shop", begin + timedelta(minutes=45), "x")
+        app.ledger.decisions._clock = lambda: begin + timedelta(hours=2)
+        app.ledger.decisions.pause("target", "shop", None, "x")
+        assert _missed(app, job, timedelta(hours=1), population) == 1, "nobody told of the end of the first one"
+        app.ledger.decisions._clock = lambda: begin + timedelta(minutes=50)
+        app.ledger.decisions.pause("all", "", None, "x")
         assert _missed(app, job, timedelta(hours=1), population) == 0

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -40,7 +41,9 @@ def works(path: Path) -> Iterator[tuple[Daemon, str]]:
     daemon = Daemon(path)
     assert daemon.http is not None
     try:
-        daemon.reloads.start_first()
+        # As processes of their own: one that loads another file goes on with what it began.
+        with patch("syncd.daemon.reloads.holder", lambda: f"process of {path.stem}"):
+            daemon.reloads.start_first()
     except BaseException:
         daemon.http.stop()
         raise

@@ -10,6 +10,8 @@ from syncd.domain import Finding, FindingKind, LastRun, Record, RemoteSecret, Sy
 from syncd.domain.audit import Entry
 from syncd.domain.decisions import HeldAction
 from syncd.domain.ports import Journal, StateStore
+from syncd.domain.recency import Since
+from syncd.domain.write_window import LISTING_LAG
 from syncd.errors import INTERRUPTED, WORKED, SyncdError
 from syncd.reconcile.record.problems import Problems
 from syncd.reconcile.record.report import LeftOut, counts, reason_of
@@ -45,8 +47,9 @@ def store_cycle_result(
         _store_what_is_known(journal, runtime, report, site, seen)
         # Only a cycle that saw everything knows what still waits; another one leaves the batches as they are.
         journal.waits(report.job, (*seen.waiting, *seen.still), runtime.jobs_on(site))
-        # No listing follows the deletions of this cycle: what they took is at Wix no more.
-        deleted = {item.remote_id for item in report.outcomes if item.verb == "delete" and item.error is None}
+        # No listing follows the deletions of this cycle, and one of another job's may lag behind them.
+        at = report.finished_at
+        deleted = runtime.store.deletions(site, None, Since(LISTING_LAG, at, at))
         journal.listed(secret for secret in seen.remote if secret.id not in deleted)
     journal.ran(_run(report, site, runtime.store, saw_all=seen is not None, is_part=is_part))
 

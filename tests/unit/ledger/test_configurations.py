@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from syncd.errors import ConfigError
-from syncd.ledger.configurations import ALIVE, KEY
+from syncd.errors import ConfigError, LedgerError
+from syncd.ledger.configurations import ALIVE, KEYS
 from syncd.ledger.engine import sqlite_engine
 from syncd.ledger.store import Ledger
 
@@ -143,16 +143,77 @@ def test_the_last_one_counts_whatever_a_clock_said_when_it_was_loaded(state: Pat
             lives(both.two)
 
 
-def test_of_two_that_were_loaded_at_once_one_works(daemons: Daemons, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of them saw what was in force before."""
-    before = daemons.one.configurations._look()
-    with monkeypatch.context() as patch:
-        for ledger in (daemons.one, daemons.two):
-            patch.setattr(ledger.configurations, "_look", lambda: before)
-        daemons.two.configurations.load("new", "the second")
-        daemons.one.configurations.load("other", "the first")
+def test_a_number_is_never_given_twice(daemons: Daemons, state: Path) -> None:
+    """The newer one falls silent, the older one goes on in its place, and a third one is rolled out."""
     for _ in range(3):
-        assert (works(daemons.two), works(daemons.one)) == (True, False)
+        daemons.two.configurations.load("new", "the second")
+    daemons.later(seconds=ALIVE.total_seconds() + 1)
+    lives(daemons.one)
+    assert works(daemons.one)
+    third = Ledger(sqlite_engine(state, durable=False), str(state), state, lambda: daemons.now)
+    third.configurations.load("third", "the third")
+    for _ in range(3):
+        for ledger in (daemons.one, daemons.two, third):  # the second one has come back
+            lives(ledger)
+            assert works(ledger) is (ledger is third)
+    third.close()
+
+
+@pytest.mark.parametrize("how", ["leaves", "falls silent"])
+def test_the_older_one_says_within_a_minute_that_it_goes_on(daemons: Daemons, how: str) -> None:
+    daemons.two.configurations.load("new", "the second")
+    if how == "leaves":
+        daemons.two.configurations.leave()
+    else:
+        daemons.later(seconds=ALIVE.total_seconds() + 1)
+    command = daemons.two.configurations
+    assert command.another_of_late("of a command") is not None, "whoever is about to go on keeps its trail"
+    lives(daemons.one)
+    told = command.another_in_force("of a command")
+    assert told is not None and told.by == "the first"
+    daemons.later(days=1)
+    assert command.another_of_late("of a command") is None, "no daemon for a day is none"
+
+
+def test_another_one_with_the_newer_file_lives_on(daemons: Daemons, state: Path) -> None:
+    """One of two new replicas is stopped in the middle of a rollout."""
+    third = Ledger(sqlite_engine(state, durable=False), str(state), state, lambda: daemons.now)
+    third.configurations.load("new", "the third")
+    daemons.two.configurations.load("new", "the second")
+    daemons.two.configurations.leave()
+    assert not works(daemons.one) and works(third)
+    third.close()
+
+
+def test_a_run_under_way_ends_as_it_began(daemons: Daemons, state: Path) -> None:
+    """The daemon's own reload stops none of its runs; another daemon's does."""
+    again = Ledger(sqlite_engine(state, durable=False), str(state), state, lambda: daemons.now)
+    again.configurations.load("changed", "the first")
+    assert works(daemons.one) and works(again)
+    daemons.two.configurations.load("new", "the second")
+    assert not works(daemons.one) and not works(again) and works(daemons.two)
+    daemons.two.configurations.leave()
+    again.configurations.leave()
+    assert daemons.two.configurations.another_in_force("x") is None, "a process is there once"
+    again.close()
+
+
+@pytest.mark.parametrize("asks", ["works", "lives"])
+def test_what_could_not_be_said_is_owed(daemons: Daemons, asks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger fails in the moment of a reload: nothing is sent by a configuration that does not count."""
+    two = daemons.two.configurations
+    with monkeypatch.context() as patch:
+        patch.setattr(two, "_now", _fails)
+        for attempt in (lambda: two.load("new", "the second"), two.tell_that_it_lives, lambda: works(daemons.two)):
+            with pytest.raises(LedgerError):
+                attempt()
+        assert works(daemons.one)
+    two.tell_that_it_lives() if asks == "lives" else works(daemons.two)
+    assert works(daemons.two) and not works(daemons.one)
+
+
+def _fails(_: object) -> None:
+    raise LedgerError("the database went away", hint="wait")
 
 
 def test_why_one_rests_is_told_to_people(daemons: Daemons) -> None:
@@ -165,7 +226,7 @@ def test_why_one_rests_is_told_to_people(daemons: Daemons) -> None:
 
 @pytest.mark.parametrize("kept", ["", "nonsense", "{}", "[1]", '{"digest": 3, "since": "x", "seen": null}'])
 def test_what_cannot_be_read_forbids_nothing(daemons: Daemons, kept: str) -> None:
-    daemons.two.set_meta(KEY, kept)
+    daemons.two.set_meta(f"{KEYS}x", kept)
     assert works(daemons.one)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from syncd.domain.audit import CAUSE, CONTROL, Actor, Cause, Entry
+from syncd.domain.audit import CAUSE, CONTROL, RUN, Actor, Cause, Entry
+from syncd.domain.in_force import InForce
 from syncd.domain.ports import AuditBatch
 from syncd.ledger import audit as trail
 from syncd.ledger.audit_reading import Filter
@@ -100,6 +101,54 @@ def test_the_daemons_configuration_stays_as_the_daemons(ledger: Ledger, clock: S
     lines = [line for line in ledger.audit.lines(Filter(event="config.loaded")) if line["detail"]["digest"] == "daemon"]
     assert [line["actor"]["via"] for line in lines] == ["syncd run"] and lines[0]["config"] == "of the daemon"
     assert datetime.fromisoformat(lines[0]["detail"]["since"]) == loaded_at
+    CAUSE.set(Cause())
+
+
+def by(via: str, digest: str) -> None:
+    CAUSE.set(Cause(actor=Actor("system", "syncd", via), config=digest))
+
+
+def in_force(ledger: Ledger, at: datetime) -> str | None:
+    found = InForce(at)
+    for line in ledger.audit.lines(Filter(event="config.loaded")):
+        found.take(line)
+    return found.line["detail"]["digest"] if found.line else None
+
+
+@pytest.mark.parametrize("commands_a_day", [0, 5])
+def test_each_day_that_is_kept_knows_what_was_in_force(ledger: Ledger, clock: SetClock, commands_a_day: int) -> None:
+    """However old its line is, however often it was told again, and however many commands load other files."""
+    loads, keep = {0: "a", 8: "b", 9: "c", 30: "d"}, 10
+    begin, true = clock.now, {}
+    for day in range(48):
+        if day in loads:
+            by(RUN, loads[day])
+            ledger.audit.note_configuration(loads[day], RIGHTS)
+        for number in range(commands_a_day):
+            by("syncd sync", f"file {number}")
+            ledger.audit.note_configuration(f"file {number}", {"tokens": {}})
+        true[day] = max(key for key in loads if key <= day)
+        clock.now += timedelta(days=1)
+        ledger.audit.note(Entry(event="job.paused"))
+        ledger.audit.prune(timedelta(days=keep), None)
+        if day % 6 == 5:
+            for past in range(max(0, day - keep + 1), day + 1):
+                assert in_force(ledger, begin + timedelta(days=past, hours=12)) == loads[true[past]], (day, past)
+    assert ledger.audit.verify({})[0] == []
+    CAUSE.set(Cause())
+
+
+def test_a_daemon_says_what_it_loaded_though_a_command_had_it_first(ledger: Ledger, clock: SetClock) -> None:
+    """CI runs the new file once, and then the daemon is restarted with it."""
+    for via, digest in ((RUN, "alice"), ("syncd sync", "bob"), (RUN, "bob"), ("syncd sync", "bob"), (RUN, "bob")):
+        clock.now += timedelta(hours=1)
+        by(via, digest)
+        ledger.audit.note_configuration(digest, RIGHTS)
+    assert in_force(ledger, clock.now + timedelta(hours=1)) == "bob"
+    lines = list(ledger.audit.lines(Filter(event="config.loaded")))
+    assert [(line["actor"]["via"], line["detail"]["digest"]) for line in lines] == [
+        (RUN, "alice"), ("syncd sync", "bob"), (RUN, "bob"),
+    ]  # fmt: skip
     CAUSE.set(Cause())
 
 
