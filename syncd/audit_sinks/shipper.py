@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from contextlib import suppress
@@ -24,8 +25,9 @@ AGAIN = 5.0
 """Seconds from one look at the backlog to the next."""
 
 
-BEHIND = "audit_sink_is_behind"
-"""The ledger's key of whether the trail says that its sink is behind."""
+def _behind_key(sink: str) -> str:
+    """The ledger's key of whether the trail says that this sink is behind: another one's outage is not its own."""
+    return f"audit_sink_is_behind {hashlib.sha256(sink.encode()).hexdigest()[:40]}"
 
 
 class Shipper:
@@ -64,11 +66,11 @@ class Shipper:
         ledger, key = self._app.ledger, self._audit.sink
         if key is None:
             return
-        was_behind = bool(ledger.meta(BEHIND))
+        was_behind = bool(ledger.meta(_behind_key(key)))
         # Once it is told, every line has to be there before it is told to be over.
         is_behind = bool(self.backlog()) if was_behind else ledger.audit.is_unshipped_since(key, PATIENCE)
         if is_behind != was_behind:
-            ledger.set_meta(BEHIND, "1" if is_behind else "")
+            ledger.set_meta(_behind_key(key), "1" if is_behind else "")
             event = "audit.unshipped" if is_behind else "audit.shipped"
             ledger.audit.note(Entry(event=event, detail={"sink": str(self._audit.shown_sink)}))
 

@@ -63,12 +63,24 @@ class Control(ServerAccounts, ConsoleData, Actions):
         asked = list(paths)
         # A person gives a path alone; a line of an audit device has its namespace.
         by_hand = all(namespace is None for namespace, _ in asked)
-        by = who.actor("POST /-/sync") if by_hand else _audit_device(who)
+        by = who.actor("POST /-/sync") if by_hand else _audit_device(who.name)
         mine = {name: job for name, job in app.runtime.jobs.items() if all(map(who.sees, job.targets))}
         woken = jobs_that_sync(mine, namespaces, asked)
         if woken and by_hand:
             self._refuse_if_it_rests()
+        if woken and not by_hand and self._rests():
+            # A device sends a line once, and is never refused: it might hold up its server.
+            scheduled = [job for job in woken if app.settings.jobs[job].schedule is not None]
+            for job in scheduled:
+                app.ledger.wakeups.put(job, who.name)
+            return scheduled
         return [job for job in woken if self._runner.trigger(job, by=by)]
+
+    def run_what_was_passed_on(self) -> None:
+        """Let the jobs run that were named at a daemon which sends nothing. Raises `LedgerError`."""
+        if not self._rests():
+            for job, who in self._generations.current.app.ledger.wakeups.take():
+                self._runner.trigger(job, by=_audit_device(who))
 
     def plan(self, who: Principal, configuration: str) -> dict[str, Any]:
         """What a candidate configuration would do, with this ledger; nothing is written or sent."""
@@ -148,6 +160,6 @@ class Control(ServerAccounts, ConsoleData, Actions):
         return {"ready": not self.ready(), **status}
 
 
-def _audit_device(who: Principal) -> Actor:
+def _audit_device(token: str) -> Actor:
     """The actor of what an audit device's line woke; anybody with the token may write such a line."""
-    return Actor("event", "vault audit", f"POST /hooks/vault-audit, token {who.name}")
+    return Actor("event", "vault audit", f"POST /hooks/vault-audit, token {token}")

@@ -11,7 +11,7 @@ from syncd.daemon.job_runner import JobRunner
 from syncd.daemon.wakeups import listen, named_for
 from syncd.domain.audit import Actor
 from syncd.domain.ports import Queue
-from syncd.errors import SourceError
+from syncd.errors import LedgerError, SourceError
 from syncd.telemetry.logs import logger, safe_traceback
 
 RETRY = 60.0
@@ -49,18 +49,26 @@ class EventListeners:
                     lambda names: self._changed(source, names),
                     lambda error: self._log.warning("events.unreadable", message=error.message, hint=error.hint),
                     app.ended,
+                    self._rests,
                 )
             except Exception as error:  # noqa: BLE001  # a boundary, as a cycle's: say it and begin anew
                 self._log.error("events.bug", source=source, error=type(error).__name__, where=safe_traceback(error))
                 app.ended.wait(RETRY)
 
+    def _rests(self) -> bool:
+        """Does another daemon work, or can nobody know? Then the queue is left alone."""
+        try:
+            return bool(self._generations.current.app.ledger.configurations.why_it_rests())
+        except LedgerError:
+            return True
+
     def _changed(self, source: str, names: frozenset[str]) -> None:
         """Secrets of a source were changed: let its jobs run, and look at these directly.
 
-        Raises `SourceError` where another daemon works: the message stays in the queue, for that one.
+        Raises `SourceError` where another daemon began to work meanwhile: the message comes again, to that one.
         """
         app = self._generations.current.app
-        if app.ledger.configurations.why_it_rests():
+        if self._rests():
             raise SourceError(
                 f"source {source}: its events are left to the daemon with the newer configuration",
                 hint="give both the same file; see docs/ledger.md, One configuration",

@@ -81,6 +81,7 @@ class Daemon:
             self.reloads.tell_what_is_in_force()
             with suppress(SyncdError):  # it is in the log; it is said again in a moment
                 self.generations.current.app.ledger.configurations.tell_that_it_lives()
+                self.control.run_what_was_passed_on()
         return self.shut_down()
 
     def _follow_clock(self, step: timedelta) -> None:

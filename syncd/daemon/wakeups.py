@@ -15,6 +15,8 @@ from syncd.reconcile.observe.observation_cache import ObservationCache
 
 MOST_NAMED = 1000
 """Paths that one cycle looks at directly because an event named them; the listing tells of the rest."""
+REST = 2.0
+"""Seconds from one look at whose queue it is to the next."""
 BACKOFF_MAX = 60.0
 """Seconds between two tries at a queue that does not answer."""
 
@@ -79,10 +81,18 @@ def listen(
     wake: Callable[[frozenset[str]], object],
     on_error: Callable[[SourceError], None],
     stop: threading.Event,
+    rests: Callable[[], bool],
 ) -> None:
-    """Hand a queue's names on until stopped; one that does not answer is asked ever more rarely, and told of once."""
+    """Hand a queue's names on until stopped; one that does not answer is asked ever more rarely, and told of once.
+
+    `rests`: is the queue another daemon's for now? What is received is hidden from that one for a while, and a queue
+    may give up what was received too often.
+    """
     failures = 0
     while not stop.is_set():
+        if rests():
+            stop.wait(REST)
+            continue
         try:
             names, receipts = queue.receive()
             if names:

@@ -210,6 +210,12 @@ class LastRun:
     """JSON of what it counted and saw."""
 
     @property
+    def good_since(self) -> datetime:
+        """When it last ended well; where it never did, when it was tried first."""
+        first = json.loads(self.counts or "{}").get("tried_since")
+        return self.succeeded_at or (datetime.fromisoformat(first) if first else self.started_at)
+
+    @property
     def due_from(self) -> datetime | None:
         """When the last run began that sent all that it might; None where none did.
 

@@ -36,6 +36,7 @@ from syncd.ledger.rows import sealed
 from syncd.ledger.sessions import Sessions
 from syncd.ledger.site_lock import TURNS, advisory_lock, file_lock, holds_lock, session_of
 from syncd.ledger.statements import upsert
+from syncd.ledger.wakeups import Wakeups
 
 
 def utc_now() -> datetime:
@@ -66,6 +67,7 @@ class Ledger(PastQueries):
         """Asks whether this process still holds a site's lock: its session in PostgreSQL, its file beside SQLite."""
         self.before_intents: Callable[[], None] = lambda: None
         """Asked before the line of an intent is written. Raises `LedgerError` where nothing may be sent."""
+        self.wakeups = Wakeups(self.reading, self.writing)
         self.audit = AuditTrail(self.reading, self.writing, place, clock)
         self.configurations = Configurations(self.reading, self.writing, clock)
         self.decisions = Decisions(self.reading, self.writing, clock)

@@ -16,7 +16,7 @@ from syncd.domain.untrusted import mapping, parsed
 from syncd.ledger.audit_reading import Filter
 from syncd.report.inventory import report_now
 from syncd.report.parts import Chosen
-from syncd.report.population import CHANGES, Population, configuration_row
+from syncd.report.population import CHANGES, OUTAGES, Population, configuration_row, outage_row
 from syncd.report.questions import answers, when
 
 
@@ -26,6 +26,7 @@ def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> l
     Returns: where the trail is not as it was written. Raises `LedgerError`.
     """
     population, first = Population(), [True]
+    outages = dict[Any, dict[str, Any]]()
     before, loaded = InForce(since), list[tuple[datetime, Mapping[Any, Any]]]()
     begin, end = _microseconds(since), _microseconds(until)
 
@@ -37,6 +38,9 @@ def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> l
             before.take(line)
             if (at := loaded_at(line)) is not None and since <= at < until:
                 loaded.append((at, line))
+        if event in OUTAGES and row["at"] < begin:
+            told = outage_row(mapping(parsed(str(text).encode())))
+            outages[told["sink"]] = told
         if not begin <= row["at"] < end:
             return
         # What was altered may be no line at all any more: the file stays one that can be read.
@@ -55,6 +59,8 @@ def write_evidence(app: App, since: datetime, until: datetime, out: TextIO) -> l
     # A removal after the period may have taken lines of it, and the pass above does not see that.
     population.pruned = _pruned_since(app, since)
     population.begins = _begins_after(app, since, until, rebuilt=population.rebuilt)
+    # An outage that began before the period, and had not ended when that began.
+    population.outages += [told for told in outages.values() if told["event"] == "audit.unshipped"]
     told = sorted(loaded, key=itemgetter(0))
     rows = [configuration_row(line) for line in (before.line, *(line for _, line in told)) if line is not None]
     # One that was told again is the same one.

@@ -12,6 +12,8 @@ from syncd.domain.in_force import is_of_a_daemon, loaded_at
 from syncd.domain.untrusted import instant, mapping, parsed
 
 CHANGES = {"secret.create", "secret.update", "secret.delete"}
+OUTAGES = {"audit.unshipped", "audit.shipped"}
+"""When a sink of the trail fell behind, and when it had everything again."""
 OVERRIDES = {
     "secret.released", "secret.adopted", "secret.frozen", "secret.rolled_back", "job.paused", "job.resumed",
     "secret.forgotten",
@@ -76,9 +78,8 @@ class Population:
             self.rebuilt += mapping(mapping(parsed(text.encode())).get("detail")).get("by") == "its mark"
         if event in REFUSED:
             self.refused[event] += 1
-        if event in {"audit.unshipped", "audit.shipped"}:
-            line = mapping(parsed(text.encode()))
-            self.outages.append({"at": line.get("at"), "sink": mapping(line.get("detail")).get("sink"), "event": event})
+        if event in OUTAGES:
+            self.outages.append(outage_row(mapping(parsed(text.encode()))))
         self.releases += event == "secret.released"
         self.drift["found"] += event == "drift.found"
         self.drift["restored"] += event == "drift.restored"
@@ -92,6 +93,11 @@ class Population:
         # Two clocks are compared: a span below zero would make the median better than it is.
         times = min(changed, arrived).timestamp(), arrived.timestamp()
         self.arrivals.setdefault((str(line.get("job")), str(line.get("target"))), array("d")).extend(times)
+
+
+def outage_row(line: Mapping[str, Any]) -> dict[str, Any]:
+    """When a sink of the trail fell behind, or had everything again."""
+    return {"at": line.get("at"), "sink": mapping(line.get("detail")).get("sink"), "event": line.get("event")}
 
 
 def configuration_row(line: Mapping[str, Any]) -> dict[str, Any]:

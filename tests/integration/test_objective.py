@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,8 +12,9 @@ from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.report.lateness import why_late
 from tests.lab import Bao, Lab
-from tests.support.policies import closed
+from tests.support.policies import DELETING, closed
 from tests.support.waiting import until
+from tests.support.wix_people import changed_by_hand
 
 LATE = {"its last good cycle is older", "1 of its secrets has waited for longer"}
 HOLD = {"id": "all", "job": "job", "then": "hold"}
@@ -101,6 +103,63 @@ def test_what_nobody_wants_sent_misses_nothing(job: Lab, bao: Bao, what: str) ->
         bao.put("app/x", v="3")
     job.run("sync")
     assert told(job, timedelta(minutes=90)) == ""
+
+
+@pytest.mark.parametrize("what", ["a deletion", "a restore", "a deletion that is refused"])
+def test_what_brings_no_new_version_misses_nothing(job: Lab, bao: Bao, what: str) -> None:
+    bao.put("app/y", v="1")
+    job.config["jobs"]["job"] |= DELETING
+    assert job.run("sync").code == 0
+    if what == "a restore":
+        job.config["jobs"]["job"]["guard"] = {"max_updates": 1}
+        for number in "23":
+            bao.put("app/y", v=number)
+            job.run("sync")
+        changed_by_hand(job, "x")
+    else:
+        bao.remove("app/x")
+    if what == "a deletion":
+        job.config["jobs"]["job"]["guard"] = {"max_deletes": 0}
+    if "refused" in what:
+        job.wix.fault("500", "DELETE", times=1000)
+    for _ in range(3):
+        code = job.run("sync").code
+    assert code in {5, 6} and job.statuses()["x"] in {"held", "pending"}, "it waits"
+    waits_for_a_version = what == "a restore"  # of the other one, whose third version the limit keeps back
+    assert told(job, timedelta(minutes=90)) == ("1 of its secrets has waited for longer" if waits_for_a_version else "")
+
+
+def test_a_job_that_never_looked_yet_has_its_time(job: Lab) -> None:
+    """Its first cycle fails: it has been tried since then, however often that comes again."""
+    with App(load(job.config_file)) as app:
+        (run,) = app.ledger.runs()
+        first = run.started_at - timedelta(minutes=50)
+        counts = json.dumps({"tried_since": first.isoformat()})
+        never = replace(run, succeeded_at=None, counts=counts)
+        of_job = app.runtime.jobs["job"]
+        words = [why_late(app, of_job, "shop", never, first + timedelta(minutes=m)) for m in (59, 61)]
+    assert words == ["", "its last good cycle is older"]
+
+
+def test_what_was_tried_first_is_kept_until_it_looks(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bao.put("app/x", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, objective="1h")
+    good = lab.config["sources"]["vault"]["address"]
+    lab.config["sources"]["vault"]["address"] = "http://127.0.0.1:1"
+    firsts = []
+    for _ in range(3):
+        assert lab.run("sync").code == 4
+        with App(load(lab.config_file)) as app:
+            (run,) = app.ledger.runs()
+            assert why_late(app, app.runtime.jobs["job"], "shop", run, app.runtime.clock()) == ""
+            firsts.append(run.good_since)
+    assert firsts[0] == firsts[1] == firsts[2] < run.started_at
+    lab.config["sources"]["vault"]["address"] = good
+    assert lab.run("sync").code == 0
+    with App(load(lab.config_file)) as app:
+        (run,) = app.ledger.runs()
+    assert run.good_since == run.succeeded_at
 
 
 def test_a_job_that_could_not_look_misses_it(job: Lab) -> None:

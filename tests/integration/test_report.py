@@ -17,6 +17,7 @@ import pytest
 
 from syncd.bootstrap.app import App
 from syncd.config import load
+from syncd.domain.audit import Entry
 from syncd.domain.windows import Window, Windows
 from syncd.report.evidence import write_evidence
 from syncd.report.population import Population
@@ -220,6 +221,29 @@ def test_rotations_are_counted_as_they_arrived(lab: Lab, bao: Bao) -> None:
     assert (
         lab.run("report", "--evidence", "2026-01-01..2026-01-31").json["questions"]["q11"]["answer"]["rotations"] == 0
     )
+
+
+def test_an_outage_of_the_sink_is_told_of_each_period_that_it_reaches_into(world: Lab) -> None:
+    with App(load(world.config_file)) as app:
+        now = app.runtime.clock()
+        for days, event, sink in (
+            (-38, "audit.unshipped", "a"),
+            (-20, "audit.unshipped", "b"),
+            (-10, "audit.shipped", "a"),
+        ):
+            app.ledger.audit._clock = lambda days=days: now + timedelta(days=days)
+            app.ledger.audit.note(Entry(event=event, detail={"sink": sink}))
+
+    def told(first: int, last: int) -> set[str]:
+        asked = "..".join(f"{now + timedelta(days=day):%Y-%m-%d}" for day in (first, last))
+        answer = world.run("report", "--evidence", asked).json["questions"]["q9"]["answer"]
+        return {f"{row['sink']} {row['event']}" for row in answer["behind for more than five minutes"]}
+
+    assert told(-60, -45) == set()
+    assert told(-35, -25) == {"a audit.unshipped"}
+    assert told(-15, -12) == {"a audit.unshipped", "b audit.unshipped"}
+    assert told(-15, -5) == {"a audit.unshipped", "a audit.shipped", "b audit.unshipped"}
+    assert told(-5, -2) == {"b audit.unshipped"}, "that one never got them"
 
 
 def test_drift_of_another_time_is_not_told(lab: Lab, bao: Bao) -> None:

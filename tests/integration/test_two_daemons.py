@@ -109,6 +109,25 @@ def test_the_trail_tells_which_one_counts_again(job: Lab, bao: Bao) -> None:
         assert len(digests) == 3 and digests[0] == digests[2] == app.config_digest != digests[1]
 
 
+def test_what_a_device_posts_to_the_one_that_rests_is_passed_on(job: Lab, bao: Bao) -> None:
+    """A device sends a line once, to whichever pod its service chose."""
+    line = json.dumps({"type": "response", "request": {"operation": "update", "path": f"{bao.mount}/data/app/x"}})
+    newer = file_of(job, "newer", rules=[{"id": "r", "name": "none", "then": "deny"}])
+    with works(file_of(job, "older")) as (first, url):
+        until(lambda: job.site.values())
+        with works(newer) as (second, other):
+            until(lambda: ask(other + "/readyz")[0] == 200)
+            bao.put("app/x", v="2")
+            status, told = ask(url + "/hooks/vault-audit", "POST", TOKEN, line.encode())
+            assert (status, told) == (202, "started job\n")
+            first.control.run_what_was_passed_on()
+            assert job.site.values() == {"x_v": "1"}
+            second.control.run_what_was_passed_on()
+            until(lambda: "2" in job.site.values().values())
+            lines = second.generations.current.app.ledger.audit.lines(Filter(event="secret.update"))
+            assert {line["actor"]["id"] for line in lines} == {"vault audit"}
+
+
 def test_what_is_decided_at_the_one_that_rests_says_who_carries_it_out(job: Lab, bao: Bao) -> None:
     with works(file_of(job, "older")) as (first, _):
         until(lambda: job.site.values())

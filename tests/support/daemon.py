@@ -11,8 +11,8 @@ from typing import Any
 from tests.lab import Lab
 
 
-def ask(url: str, method: str = "GET", token: str = "") -> tuple[int, str]:
-    request = urllib.request.Request(url, method=method)
+def ask(url: str, method: str = "GET", token: str = "", body: bytes | None = None) -> tuple[int, str]:
+    request = urllib.request.Request(url, body, method=method)
     if token:
         request.add_header("Authorization", f"Bearer {token}")
     try:

@@ -123,6 +123,8 @@ def _run(report: SyncReport, site: str, store: StateStore, *, saw_all: bool, is_
     part = {"part_since": due_from.isoformat() if due_from else None} if is_part else {}
     # The job worked, though some secrets failed or a limit withheld some.
     good = report.exit_code in WORKED and not report.unsent
+    succeeded_at = report.finished_at if good else before.succeeded_at if before else None
+    never = {} if succeeded_at else {"tried_since": (before.good_since if before else report.started_at).isoformat()}
     return LastRun(
         job=report.job,
         site=site,
@@ -131,7 +133,7 @@ def _run(report: SyncReport, site: str, store: StateStore, *, saw_all: bool, is_
         finished_at=report.finished_at,
         exit_code=report.exit_code or (INTERRUPTED if report.unsent else 0),
         message=f"interrupted: {report.unsent} not sent" if report.unsent else reason_of(report),
-        succeeded_at=report.finished_at if good else before.succeeded_at if before else None,
+        succeeded_at=succeeded_at,
         counts=json.dumps(
             {
                 **counts(report),
@@ -139,6 +141,7 @@ def _run(report: SyncReport, site: str, store: StateStore, *, saw_all: bool, is_
                 "means": dict(report.listing_methods),
                 "saw_all": saw_all,
                 **part,
+                **never,
                 # Who looks at a page has no log at hand that would tell what to do.
                 **({"fix": report.error.hint} if isinstance(report.error, SyncdError) and report.error.hint else {}),
             }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from syncd.daemon.wakeups import MOST_NAMED, PendingEvents, named_for
+from syncd.daemon import wakeups
+from syncd.daemon.wakeups import MOST_NAMED, PendingEvents, listen, named_for
 from syncd.domain import Glob, Rule
 from syncd.domain.job import Job, Limit, Limits, Policies
 
@@ -79,3 +82,33 @@ def test_what_a_run_did_not_look_at_comes_again_within_bounds() -> None:
     pending.put("one", {f"p/{number}" for number in range(MOST_NAMED)})
     pending.put_back("one", {"q/a"})
     assert len(pending.take("one")[1]) == MOST_NAMED
+
+
+class Messages:
+    """A queue with one message, that counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.taken: list[str] = []
+
+    def receive(self) -> tuple[frozenset[str], list[str]]:
+        self.asked += 1
+        return frozenset({"p/a"}), ["receipt"]
+
+    def done(self, receipts: list[str]) -> None:
+        self.taken += receipts
+
+
+def test_a_queue_of_another_daemon_is_not_even_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is received is hidden from the other one, and a queue gives up what was received too often."""
+    monkeypatch.setattr(wakeups, "REST", 0.0)
+    queue, stop, woken = Messages(), threading.Event(), list[frozenset[str]]()
+    answers = iter([True, True, True, False])
+
+    def wake(names: frozenset[str]) -> None:
+        woken.append(names)
+        stop.set()
+
+    listen(queue, wake, lambda _: None, stop, lambda: next(answers))
+    assert (queue.asked, queue.taken, woken) == (1, ["receipt"], [frozenset({"p/a"})])
+    assert next(answers, None) is None, "only once it is its own"
