@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import functools
-import io
-import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
-from typer.exceptions import TyperException
 
 from syncd import __version__
 from syncd.cli import (
@@ -38,14 +33,14 @@ from syncd.cli import (
 from syncd.cli import sandbox as local
 from syncd.cli import status as inspect
 from syncd.cli.context import Context
+from syncd.cli.endings import ended
 from syncd.cli.output import typed, warn
+from syncd.cli.signals import Signals
+from syncd.cli.streams import prepare_streams, write_no_more
 from syncd.domain.audit import CAUSE, Cause
 from syncd.domain.untrusted import is_storable
-from syncd.errors import ConfigError, LedgerError, SyncdError
-from syncd.telemetry.logs import safe_traceback
-from syncd.transport.fault_words import in_words
+from syncd.errors import ConfigError
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 HELP = {"help_option_names": ["-h", "--help"]}
 GLOBAL = {"--config": True, "-c": True, "--log-format": True, "--debug": False, "--as": True, "--commit": True}
 """Options before the command, and whether a value follows; they may stand behind it, too."""
@@ -172,12 +167,12 @@ def _commands() -> Any:
 
 def run(arguments: list[str]) -> int:
     """One command's exit code; nothing passes that is not explained."""
-    caught = _Signals()
+    caught = Signals()
     # Tests run several commands in a process: none acts with the actor and the reason of the one before.
     CAUSE.set(Cause())
     Context.ledger = None
     # Before any file is opened: a closed stream would give its number away.
-    _prepare_streams()
+    prepare_streams()
     try:
         arguments = in_front(arguments)
         # Click ends a group without a command as a fault of usage; who asks what there is gets the help, and 0.
@@ -196,116 +191,8 @@ def run(arguments: list[str]) -> int:
             warn("syncd: left at once; the next cycle settles what was in flight: see syncd status")
         return 128 + (caught.number or signal.SIGINT)
     except (BrokenPipeError, SystemExit):  # click turns the former into the latter; no command of ours exits by itself
-        _write_no_more(sys.stdout)
+        write_no_more(sys.stdout)
         return 0
     except Exception as error:  # noqa: BLE001  # main: the last door
-        return _ended(error, caught, debug="--debug" in arguments)
+        return ended(error, caught, debug="--debug" in arguments)
     return caught.code(code if isinstance(code, int) else 0)
-
-
-def _prepare_streams() -> None:
-    """Give the process the standard streams that it was started without, and write UTF-8 to what is no terminal.
-
-    Closed ones would leave their numbers to the next files that are opened, the ledger among them.
-    """
-    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
-        # Python closes what it opens in child processes (PEP 446); standard streams are never closed there.
-        os.set_inheritable(number, True)
-    os.close(number)
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123  # for good
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # What a program reads is UTF-8 (JSON is nothing else); a terminal may know fewer characters.
-            encoding = None if stream.isatty() else "utf-8"
-            stream.reconfigure(encoding=encoding, errors="backslashreplace")
-
-
-TRIES = {"--dry-run", "--dryrun", "--dry", "-n"}
-"""Options by which people ask for a run that sends nothing."""
-
-
-def _write_no_more(stream: TextIO) -> None:
-    """Throw away what a stream takes no more; else the process would end in an error of Python's own."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _ended(error: Exception, caught: _Signals, *, debug: bool) -> int:
-    """Say what a command met. Returns: its exit code."""
-    if isinstance(error, TyperException):
-        # Click's own code for a fault of usage is 2, which here says that changes wait (plan --detailed-exitcode).
-        where = getattr(getattr(error, "ctx", None), "command_path", "syncd")
-        option = getattr(error, "option_name", "")
-        # What is near it by its letters (--due) would be a run in earnest.
-        if option in TRIES:
-            return _say(ConfigError(f"{where} has no {option}", hint="what a run would do: syncd plan"), debug=debug)
-        return _say(ConfigError(error.format_message(), hint=f"see: {where} --help"), debug=debug)
-    if isinstance(error, SyncdError):
-        # A fault that an interruption brought about is told to the caller as the interruption: 130 or 143.
-        return caught.code(_say(error, debug=debug))
-    if isinstance(error, MemoryError):
-        return _say(LedgerError("out of memory", hint="give the process more"), debug=debug)
-    if isinstance(error, OSError):
-        # An error of a file carries its name. One without a name is of the output, when the work is done already.
-        if error.filename is None and error.errno in FULL:
-            _write_no_more(sys.stdout)
-            hint = "make room there; what syncd did is in the ledger: see syncd status"
-            return _say(ConfigError(f"stdout takes no more ({error.strerror})", hint=hint), debug=debug)
-        where = error.filename if isinstance(error.filename, str) else "a file or folder"
-        hint = "see that it is there, writable, and the right kind"
-        return _say(ConfigError(f"{where} cannot be used ({in_words(error)})", hint=hint), debug=debug)
-    if (damage := _damage_behind(error)) is not None:
-        return _say(damage, debug=debug)
-    # Nobody foresaw it, so its text may quote a value: it is not shown, not even with --debug.
-    warn(f"syncd: bug: {type(error).__name__} (nothing of its text is shown)")
-    for line in safe_traceback(error) if debug else ("run it again with --debug, and report what it says",):
-        warn(f"  {line}")
-    return 70
-
-
-def _damage_behind(error: Exception) -> LedgerError | None:
-    """What a bug comes from, where it is a row of the ledger that is not as it was written."""
-    try:
-        if Context.ledger is not None:
-            Context.ledger.see_that_it_is_whole(error)
-    except LedgerError as damage:
-        return damage
-    return None
-
-
-class _Signals:
-    """SIGTERM and SIGINT ask the running command to settle what is in flight and leave."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        # Python lets no other thread set handlers of signals.
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, _frame: object) -> None:
-        again, self.number = bool(self.number), number
-        Context.stop.set()
-        # A command that only looks has nothing in flight. Of any other the second signal means at once.
-        if again or not Context.stoppable:
-            raise KeyboardInterrupt
-        if sys.stderr.isatty():
-            # Not through sys.stderr: where a write was going on there, its buffer refuses a second one.
-            os.write(2, b"\nstopping: what is in flight ends first; once more to leave at once\n")
-
-    def code(self, code: int) -> int:
-        """130 or 143 when interrupted, else the command's own."""
-        return 128 + self.number if self.number else code
-
-
-def _say(error: SyncdError, *, debug: bool) -> int:
-    warn(f"syncd: {error.message}")
-    for problem in getattr(error, "problems", ()):
-        warn(f"  {problem}")
-    if error.hint:
-        warn(f"  fix: {error.hint}")
-    if debug:
-        for line in safe_traceback(error):
-            warn(f"  {line}")
-    return error.exit_code

@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 
-from syncd.domain import SecretRef, version_label
 from syncd.domain.audit import CAUSE, CONTROL, Cause, Entry
 from syncd.domain.decisions import UNTRUSTED, HeldAction, Pause, ReleaseOutcome, Rollback, protective_now
 from syncd.domain.lateness import Rest
@@ -19,6 +18,7 @@ from syncd.domain.recency import TOLERANCE
 from syncd.domain.statuses import Served
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
+from syncd.ledger.decision_lines import ends_of, paused_line, released
 from syncd.ledger.held_actions import as_held, one_at_a_time
 from syncd.ledger.rows import as_rollback, rollback_row
 from syncd.ledger.statements import upsert
@@ -101,7 +101,7 @@ class Decisions:
             of_it = and_(told.c.kind == "held", told.c.message.like(f"%held in batch {batch}"))
             words = f"released in batch {batch} by {by}"
             connection.execute(update(told).where(of_it).values(message=words, hint=""))
-            trail.append(connection, CONTROL, [_released(action, reason) for action in waiting], now)
+            trail.append(connection, CONTROL, [released(action, reason) for action in waiting], now)
         return ReleaseOutcome.DONE
 
     def pauses(self) -> tuple[Pause, ...]:
@@ -139,7 +139,7 @@ class Decisions:
                         pause = replace(pause, at=min(pause.at, before.at))
             row = {key: getattr(pause, key) for key in Pause.__dataclass_fields__}
             upsert(connection, tables.pauses, [{**row, "end_told": False}])
-            trail.append(connection, CONTROL, [_paused("job.paused", pause)], now)
+            trail.append(connection, CONTROL, [paused_line("job.paused", pause)], now)
         return pause
 
     def resume(self, scope: str, name: str, sites: Collection[str] = ()) -> bool:
@@ -157,7 +157,7 @@ class Decisions:
                     connection.execute(update(tables.pauses).where(_this(pause)).values(**values))
                     # By the name that it is ended under: the target may have got another one since.
                     ended.append(replace(pause, name=name, until=None))
-            trail.append(connection, CONTROL, [_paused("job.resumed", pause) for pause in ended[:1]], self._clock())
+            trail.append(connection, CONTROL, [paused_line("job.resumed", pause) for pause in ended[:1]], self._clock())
         return bool(ended)
 
     def tell_what_ran_out(self) -> None:
@@ -177,7 +177,7 @@ class Decisions:
         with self._writing() as connection:
             # Another process may have told it meanwhile: only who changed the row writes its line.
             lines = [
-                _paused("job.resumed", pause)
+                paused_line("job.resumed", pause)
                 for pause in ended
                 if connection.execute(update(pauses).where(and_(paused, _this(pause))).values(end_told=True)).rowcount
             ]
@@ -185,7 +185,7 @@ class Decisions:
                 # Its time is asked again: a longer rollback may have taken its place since.
                 this = and_(rollbacks.c.source == item.source, rollbacks.c.path == item.path, rollbacks.c.until <= now)
                 if connection.execute(delete(rollbacks).where(this)).rowcount:
-                    lines += _ends_of(connection, item)
+                    lines += ends_of(connection, item)
             trail.append(connection, CONTROL, lines, self._clock(), Cause(reason="its time ran out"))
 
     def rested_until(self, job: str, target: str, sites: Collection[str]) -> datetime | None:
@@ -275,56 +275,3 @@ def _is_of(pause: Pause, scope: str, name: str, sites: Collection[str]) -> bool:
 
 def _pause(row: Any) -> Pause:
     return Pause(**{key: row[key] for key in Pause.__dataclass_fields__})
-
-
-def _instant(at: datetime | None) -> str | None:
-    return f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else None
-
-
-def _ends_of(connection: Connection, item: Rollback) -> list[Entry]:
-    """One line a secret, as where a person ends it; a path without a secret at any site has one, too."""
-    c, ended = tables.records.c, {"ended": "true"}
-    query = select(c.name, c.site, c.job, c.target, c.remote_id, c.field).where(
-        and_(c.source == item.source, c.path == item.path, c.pin == "")
-    )
-    found = [
-        Entry(
-            event="secret.rolled_back",
-            name=row.name,
-            ref=str(SecretRef(source=item.source, path=item.path, field=row.field)),
-            remote_id=row.remote_id,
-            job=row.job,
-            target=row.target,
-            site=row.site,
-            detail=ended,
-        )
-        for row in connection.execute(query)
-    ]
-    return found or [Entry(event="secret.rolled_back", ref=f"{item.source}:{item.path}", detail=ended)]
-
-
-def _released(action: HeldAction, reason: str) -> Entry:
-    return Entry(
-        event="secret.released",
-        name=action.name,
-        ref=action.ref,
-        from_version=version_label(action.from_version) or None,
-        to_version=version_label(action.to_version) or None,
-        remote_id=action.remote_id or None,
-        rule=action.cause.removeprefix("rule ") if action.cause.startswith("rule ") else None,
-        job=action.job,
-        target=action.target,
-        site=action.site,
-        reason=reason,
-        detail={"batch": action.batch, "cause": action.cause, "action": action.action},
-    )
-
-
-def _paused(event: str, pause: Pause) -> Entry:
-    return Entry(
-        event=event,
-        job=pause.name if pause.scope == "job" else None,
-        target=pause.name if pause.scope == "target" else None,
-        site=pause.site or None,
-        detail={"scope": pause.scope, **({"until": _instant(pause.until)} if pause.until else {})},
-    )

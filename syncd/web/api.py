@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from syncd.errors import SyncdError
 from syncd.web.answers import status_of
-from syncd.web.auth import who_asks
+from syncd.web.auth import comes_from_elsewhere, who_asks
 from syncd.web.console import FILTERS, TRAIL_FILTERS
 from syncd.web.openapi import DOCUMENT
 from syncd.web.principal import Principal
@@ -108,12 +108,12 @@ class Api:
         if who is None or who.kind == "session":
             self._service.denied(None, right)
             return refused(401, "a valid bearer token is needed", "see server.tokens")
-        if (
-            who.kind == "proxy"
-            and request.method == "POST"
-            and request.headers.get("content-type") != "application/json"
-        ):
-            return refused(415, "send JSON, as application/json")  # no form of another site can
+        # Behind the proxy a browser is let in by itself, whatever site made it ask.
+        if who.kind == "proxy" and request.method == "POST":
+            if comes_from_elsewhere(request):
+                return refused(403, "another site's page asks for that")
+            if request.headers.get("content-type") != "application/json":
+                return refused(415, "send JSON, as application/json")  # no form of another site can
         if right not in who.may:
             self._service.denied(who, right)
             return refused(403, f"{who.name} may not {right}", "see `may` in server.tokens")

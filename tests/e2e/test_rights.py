@@ -293,7 +293,8 @@ def test_a_candidate_tells_nothing_of_values(teams: Teams) -> None:
 def test_the_trail_has_every_refusal_and_who_it_was(teams: Teams) -> None:
     lab = teams.lab
     job(teams, "app", "app/*", "shop")
-    proxy = {"header": "X-Forwarded-User", "from": ["127.0.0.0/8"], "may": {"*": ["read"]}}
+    may = {"*": ["read"], "dave": ["read", "pause"]}
+    proxy = {"header": "X-Forwarded-User", "from": ["127.0.0.0/8"], "may": may}
     lab.config["server"]["proxy"] = proxy
     with running(lab) as (process, url):
         until(lambda: ask(url + "/livez")[0] == 200, 60)
@@ -301,6 +302,11 @@ def test_the_trail_has_every_refusal_and_who_it_was(teams: Teams) -> None:
         for user in ("boss", "carol"):
             assert teams.ask("", "POST", "release", body, {"X-Forwarded-User": user})[0] == 403
         assert teams.ask("reader", "POST", "release", body)[0] == 403
+        # A browser behind the proxy is let in by itself: what another site's page makes it ask is not its user's word.
+        pause = {"scope": "target", "name": "shop", "reason": "x"}
+        for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)):
+            headers = {"X-Forwarded-User": "dave", "Sec-Fetch-Site": site}
+            assert teams.ask("", "POST", "pause", pause, headers)[0] == status, site
         strangers = 17
         for _ in range(strangers):
             assert ask(url + "/api/v1/held", token="wrong")[0] == 401
