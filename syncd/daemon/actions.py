@@ -85,8 +85,8 @@ class Actions:
 
         Returns: why some of them send nothing now, as far as `who` may know; else empty.
         """
-        if another := app.ledger.configurations.why_it_rests():
-            return f"this daemon sends nothing: {another}, whose next cycles send it"
+        # The daemon that works in this one's place is asked to run them.
+        rests_here = app.ledger.configurations.why_it_rests()
         waits, pauses, sites = [], app.pauses.now(), app.sites.keys_of_targets()
         for name in sorted(set(jobs) & app.runtime.jobs.keys()):  # one that is gone runs no more
             job = app.runtime.jobs[name]
@@ -98,12 +98,16 @@ class Actions:
                 if any(pause.covers(name, target, sites[target]) for target in job.targets)
             ]
             closed = job.windows.what_waits(app.runtime.clock()) if waits_for_window else ""
-            if not self._runner.trigger(name, paths.get(name, ()), by=CAUSE.get().actor):
+            if rests_here and app.settings.jobs[name].schedule is not None:
+                app.ledger.wakeups.put(name, CAUSE.get().actor)
+            elif rests_here or not self._runner.trigger(name, paths.get(name, ()), by=CAUSE.get().actor):
                 waits.append(f"job {name} has no schedule; run it by hand: syncd sync {name}")
             elif rests:
                 waits.append(f"job {name} rests: {rests[0]}")
             elif closed:
                 waits.append(f"job {name}: {closed}")
+        if rests_here:
+            waits.insert(0, f"this daemon sends nothing: {rests_here}, which was asked to run it")
         return "; ".join(waits)
 
     def pause(self, who: Principal, scope: tuple[str, str], until: str, reason: str) -> str:
@@ -162,7 +166,7 @@ class Actions:
             until = _moment(app, asked["until"]) if asked.get("until") else None
             site, name = asked.get("site", ""), asked.get("name", "")
             seen_record(app, who, site, name)  # before the lock: nobody holds up a site that is not theirs
-            with app.ledger.lock(site, holder=holder(), wait=LOCK_WAIT, stop=app.stop.is_set) as journal:
+            with app.ledger.lock(site, holder=holder(), wait=LOCK_WAIT, stop=app.stop.is_set, decides=True) as journal:
                 # Asked again under the lock: a cycle may have written the row meanwhile.
                 record = seen_record(app, who, site, name)
                 if until is None and not record.reads_frozen(app.runtime.clock()):

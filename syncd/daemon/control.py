@@ -50,8 +50,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         # A job sends to all of its sites: rights on some of them are not enough.
         if settings is None or not all(map(who.sees, settings.targets)):
             return False
-        self._refuse_if_it_rests()
-        return self._runner.trigger(job, by=who.actor("POST /-/sync"))
+        return self._started(job, who.actor("POST /-/sync"))
 
     def wake(self, paths: Iterable[tuple[str | None, str]], who: Principal) -> list[str]:
         """Let the jobs run soon that sync one of these (namespace or None for any, path). Returns: their names."""
@@ -63,24 +62,26 @@ class Control(ServerAccounts, ConsoleData, Actions):
         asked = list(paths)
         # A person gives a path alone; a line of an audit device has its namespace.
         by_hand = all(namespace is None for namespace, _ in asked)
-        by = who.actor("POST /-/sync") if by_hand else _audit_device(who.name)
+        by = who.actor("POST /-/sync") if by_hand else _audit_device(who)
         mine = {name: job for name, job in app.runtime.jobs.items() if all(map(who.sees, job.targets))}
         woken = jobs_that_sync(mine, namespaces, asked)
-        if woken and by_hand:
-            self._refuse_if_it_rests()
-        if woken and not by_hand and self._rests():
-            # A device sends a line once, and is never refused: it might hold up its server.
-            scheduled = [job for job in woken if app.settings.jobs[job].schedule is not None]
-            for job in scheduled:
-                app.ledger.wakeups.put(job, who.name)
-            return scheduled
-        return [job for job in woken if self._runner.trigger(job, by=by)]
+        return [job for job in woken if self._started(job, by)]
+
+    def _started(self, job: str, by: Actor) -> bool:
+        """Let a job run soon, here or at the daemon that works in this one's place. Returns: is it scheduled?"""
+        app = self._generations.current.app
+        with suppress(LedgerError):  # the job's own cycle says so
+            # Whoever asked at a service with several pods cannot choose, and an audit device sends its line once.
+            if app.settings.jobs[job].schedule is not None and self._rests():
+                app.ledger.wakeups.put(job, by)
+                return True
+        return self._runner.trigger(job, by=by)
 
     def run_what_was_passed_on(self) -> None:
-        """Let the jobs run that were named at a daemon which sends nothing. Raises `LedgerError`."""
+        """Let the jobs run that somebody wanted at a daemon which sends nothing. Raises `LedgerError`."""
         if not self._rests():
-            for job, who in self._generations.current.app.ledger.wakeups.take():
-                self._runner.trigger(job, by=_audit_device(who))
+            for job, by in self._generations.current.app.ledger.wakeups.take():
+                self._runner.trigger(job, by=by)
 
     def plan(self, who: Principal, configuration: str) -> dict[str, Any]:
         """What a candidate configuration would do, with this ledger; nothing is written or sent."""
@@ -104,11 +105,6 @@ class Control(ServerAccounts, ConsoleData, Actions):
         """Why this daemon sends nothing: another one works with a newer configuration; else empty."""
         app = self._generations.current.app
         return app.ledger.configurations.why_it_rests()
-
-    def _refuse_if_it_rests(self) -> None:
-        if rests := self._rests():
-            hint = "ask that one, or let this one load its file again: POST /-/reload"
-            raise ConfigError(f"{rests}; this one sends nothing", hint=hint)
 
     def metrics(self) -> bytes:
         """The exposition, in Prometheus' text format."""
@@ -160,6 +156,6 @@ class Control(ServerAccounts, ConsoleData, Actions):
         return {"ready": not self.ready(), **status}
 
 
-def _audit_device(token: str) -> Actor:
+def _audit_device(who: Principal) -> Actor:
     """The actor of what an audit device's line woke; anybody with the token may write such a line."""
-    return Actor("event", "vault audit", f"POST /hooks/vault-audit, token {token}")
+    return Actor("event", "vault audit", f"POST /hooks/vault-audit, token {who.name}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -21,9 +22,11 @@ from syncd.ledger.statements import upsert
 
 KEYS, LAST = "daemon_configuration:", "daemon_configuration_last"
 """What each daemon works with, one row a process; and the last number that was given."""
-ALIVE = timedelta(minutes=10)
-"""After so long without a word a daemon counts as gone, and its configuration with it."""
+ALIVE, HEARD = timedelta(minutes=8), timedelta(minutes=2)
+"""After so long without a word a daemon counts as gone, once others have listened for it meanwhile."""
 REFRESH = timedelta(minutes=1)
+PROCESS = secrets.token_hex(8)
+"""Tells this process from those of other machines that are called alike."""
 LATELY = timedelta(days=1)
 """For so long after its last word a daemon's file says how long the audit trail is kept, and no command's does."""
 
@@ -41,24 +44,30 @@ class Loaded:
     """Which process, in words."""
     seen: datetime
     """When it said last that it lives."""
+    process: str
+    has_left: bool = False
+    """Did it end in good order?"""
 
     def lives(self, now: datetime) -> bool:
         """Did its daemon say so of late? A time that is ahead of this clock tells nothing."""
-        return -REFRESH <= now - self.seen < ALIVE
+        return not self.has_left and -REFRESH <= now - self.seen < ALIVE
 
     def row(self) -> dict[str, str]:
-        """As the ledger keeps it. Hashed, because the words may be longer than a key."""
-        kept = {"number": self.number, "digest": self.digest, "by": self.by}
+        """As the ledger keeps it."""
+        kept = {"number": self.number, "digest": self.digest, "by": self.by, "left": self.has_left}
         times = {"since": self.since.isoformat(), "seen": self.seen.isoformat()}
-        key = KEYS + hashlib.sha256(self.by.encode()).hexdigest()[:32]
-        return {"key": key, "value": json.dumps({**kept, **times})}
+        return {"key": KEYS + self.process, "value": json.dumps({**kept, **times, "process": self.process})}
 
 
 class Configurations:
     """What the daemons of a ledger have loaded."""
 
-    def __init__(self, reading: Door, writing: Door, clock: Clock) -> None:
-        self._reading, self._writing, self._clock = reading, writing, clock
+    def __init__(
+        self, reading: Door, writing: Door, clock: Clock, *, steady: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._reading, self._writing, self._clock, self._steady = reading, writing, clock, steady
+        self._silent: dict[str, tuple[datetime, float]] = {}
+        """By process that should be heard: its last word, and since when it is waited for by the steady clock."""
         self._mine: Loaded | None = None
         self._owed: tuple[str, str] | None = None
         """What `load` was to say, and could not yet."""
@@ -76,11 +85,12 @@ class Configurations:
             now = self._now(connection)
             given = connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == LAST)).scalar()
             number = int(str(given)) + 1 if str(given).isdecimal() else 1
-            mine = Loaded(number=number, digest=digest, since=now, by=by, seen=now)
+            process = hashlib.sha256(f"{PROCESS} {by}".encode()).hexdigest()[:32]
+            mine = Loaded(number=number, digest=digest, since=now, by=by, seen=now, process=process)
             for gone in (one for one in _all(connection) if now - one.seen > LATELY):
                 connection.execute(delete(tables.meta).where(tables.meta.c.key == gone.row()["key"]))
             upsert(connection, tables.meta, [{"key": LAST, "value": str(number)}, mine.row()])
-        self._mine, self._owed, self._told_at = mine, None, time.monotonic()
+        self._mine, self._owed, self._told_at = mine, None, self._steady()
 
     def see_that_mine_is_in_force(self) -> None:
         """Asked before a daemon works on a site.
@@ -98,38 +108,38 @@ class Configurations:
                 hint="give both the same file; to make this one's count, reload it (SIGHUP)",
             )
         # Whoever was stopped for a while says so before it sends anything: another one may have gone on in its place.
-        if not any(one.by == self._mine.by and one.lives(now) for one in known):
+        if not any(one.process == self._mine.process and one.lives(now) for one in known):
             self._store(now)
 
     def tell_that_it_lives(self) -> None:
         """Asked by a daemon again and again, whatever its schedules are. Raises `LedgerError`."""
         self._say_what_is_owed()
-        if self._mine is None or time.monotonic() - self._told_at < REFRESH.total_seconds():
+        if self._mine is None or self._steady() - self._told_at < REFRESH.total_seconds():
             return
         with self._reading() as connection:
             now = self._now(connection)
         self._store(now)
-        self._told_at = time.monotonic()
+        self._told_at = self._steady()
 
     def leave(self) -> None:
         """Say that this daemon ends: one with another configuration need not wait for it. Raises `LedgerError`."""
         mine, self._mine, self._owed = self._mine, None, None
         if mine is not None:
             with self._writing() as connection:
-                ended = replace(mine, seen=self._now(connection) - ALIVE)
+                ended = replace(mine, seen=self._now(connection), has_left=True)
                 upsert(connection, tables.meta, [ended.row()])
 
     def another_in_force(self, digest: str) -> Loaded | None:
         """What a daemon that lives works with, if it is another configuration than this; else None."""
         now, known = self._look()
-        found = _in_force(known, now)
+        found = _in_force(known, lambda one: one.lives(now))
         return found if found is not None and found.digest != digest else None
 
     def another_of_late(self, digest: str) -> Loaded | None:
         """The same; where none lives, of one that was there of late, which may come back."""
         now, known = self._look()
         of_late = (one for one in known if now - one.seen < LATELY)
-        found = _in_force(known, now) or max(of_late, key=lambda one: one.number, default=None)
+        found = _in_force(known, lambda one: one.lives(now)) or max(of_late, key=lambda one: one.number, default=None)
         return found if found is not None and found.digest != digest else None
 
     def why_it_rests(self) -> str:
@@ -142,11 +152,22 @@ class Configurations:
 
     def _newer(self, known: Iterable[Loaded], now: datetime) -> Loaded | None:
         """What counts in place of this daemon's own: another one, loaded later by a daemon that lives."""
-        found, mine = _in_force(known, now), self._mine
+        mine = self._mine
+        found = _in_force(known, lambda one: one.lives(now) or self._may_be_heard(one))
         if found is None or mine is None or found.digest == mine.digest or found.number <= mine.number:
             return None
         # What this process loaded since is for its next runs: those under way end as they began.
-        return found if found.by != mine.by else None
+        return found if found.process != mine.process else None
+
+    def _may_be_heard(self, one: Loaded) -> bool:
+        """Had one that seems to be gone no time to speak yet? A clock may have stepped, or everything stood still."""
+        if one.has_left:
+            return False
+        word, since = self._silent.get(one.process, (None, 0.0))
+        if word != one.seen:
+            since = self._steady()
+            self._silent[one.process] = one.seen, since
+        return self._steady() - since < HEARD.total_seconds()
 
     def _say_what_is_owed(self) -> None:
         if self._owed is not None:
@@ -170,13 +191,13 @@ class Configurations:
         return self._clock()
 
 
-def _in_force(known: Iterable[Loaded], now: datetime) -> Loaded | None:
+def _in_force(known: Iterable[Loaded], lives: Callable[[Loaded], bool]) -> Loaded | None:
     """What counts: of the configurations that any daemon lives with, the one that was loaded last by whichever."""
     rows, last = list(known), dict[str, int]()
     for one in rows:
         # Whoever loaded it last may have ended; it goes on counting for those that have the same one.
         last[one.digest] = max(one.number, last.get(one.digest, 0))
-    living = (replace(one, number=last[one.digest]) for one in rows if one.lives(now))
+    living = (replace(one, number=last[one.digest]) for one in rows if lives(one))
     return max(living, key=lambda one: one.number, default=None)
 
 
@@ -194,4 +215,12 @@ def _loaded(value: str) -> Loaded | None:
     since, seen, number = instant(text(fields.get("since"))), instant(text(fields.get("seen"))), fields.get("number")
     if since is None or seen is None or not isinstance(number, int):
         return None
-    return Loaded(number=number, digest=text(fields.get("digest")), since=since, by=text(fields.get("by")), seen=seen)
+    return Loaded(
+        number=number,
+        digest=text(fields.get("digest")),
+        since=since,
+        by=text(fields.get("by")),
+        seen=seen,
+        process=text(fields.get("process")),
+        has_left=bool(fields.get("left")),
+    )

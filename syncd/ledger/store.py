@@ -145,10 +145,12 @@ class Ledger(PastQueries):
         wait: timedelta,
         stop: Callable[[], bool] = lambda: False,
         waits: TellWait = lambda *_: None,
+        decides: bool = False,
     ) -> Iterator[SiteJournal]:
         """Hold the site from its listing to the last settlement. Raises `LedgerBusy` with the holder.
 
-        `waits` is told, again and again, while another holder is waited for.
+        `waits` is told, again and again, while another holder is waited for; `decides`: a person decides something
+        that is carried out by whichever daemon works.
         """
         # Its lines of the trail would mix with those of people's decisions.
         if site == CONTROL:
@@ -180,7 +182,7 @@ class Ledger(PastQueries):
                     f"ledger {self.place} belongs to owner {self.meta('owner')} now; this process is {self._owner}",
                     hint="it was renamed meanwhile: write the new owner into the configuration, and reload or restart",
                 )
-            if got:
+            if got and not decides:
                 self.configurations.see_that_mine_is_in_force()
             if not got:
                 raise LedgerBusy(

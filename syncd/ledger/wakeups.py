@@ -1,12 +1,14 @@
-"""Jobs that an event named at a daemon that sends nothing: the one that works finds them here."""
+"""Jobs that somebody wants to run at a daemon that sends nothing: the one that works finds them here."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 
 from sqlalchemy import delete, select
 
+from syncd.domain.audit import Actor
 from syncd.domain.untrusted import mapping, parsed, text
 from syncd.ledger import schema as tables
 from syncd.ledger.audit_trail import Door
@@ -22,15 +24,15 @@ class Wakeups:
     def __init__(self, reading: Door, writing: Door) -> None:
         self._reading, self._writing = reading, writing
 
-    def put(self, job: str, who: str) -> None:
-        """Pass a job on; however often it is named, it runs once. `who`: the token of what named it."""
+    def put(self, job: str, by: Actor) -> None:
+        """Pass a job on; however often it is named, it runs once. `by`: who asks for it."""
         key = KEYS + hashlib.sha256(job.encode()).hexdigest()[:40]
         with self._writing() as connection:
             one_at_a_time(connection)  # nobody takes what stands there without this
-            upsert(connection, tables.meta, [{"key": key, "value": json.dumps({"job": job, "who": who})}])
+            upsert(connection, tables.meta, [{"key": key, "value": json.dumps({"job": job, "by": by.row()})}])
 
-    def take(self) -> list[tuple[str, str]]:
-        """What was passed on since: each job, and who named it. Nobody else is given the same."""
+    def take(self) -> list[tuple[str, Actor]]:
+        """What was passed on since: each job, and who asked for it. Nobody else is given the same."""
         mine = tables.meta.c.key.startswith(KEYS, autoescape=True)
         # Looked for without the writers' lock first: nearly always there is none.
         with self._reading() as connection:
@@ -40,5 +42,9 @@ class Wakeups:
             one_at_a_time(connection)
             kept = connection.execute(select(tables.meta.c.value).where(mine)).scalars().all()
             connection.execute(delete(tables.meta).where(mine))
-        found = (mapping(parsed(str(value).encode())) for value in kept)
-        return sorted((text(one.get("job")), text(one.get("who"))) for one in found)
+        found = sorted((mapping(parsed(str(value).encode())) for value in kept), key=lambda one: text(one.get("job")))
+        return [(text(one.get("job")), _actor(mapping(one.get("by")))) for one in found]
+
+
+def _actor(kept: Mapping[str, object]) -> Actor:
+    return Actor(text(kept.get("kind")) or "system", text(kept.get("id")) or "syncd", text(kept.get("via")))

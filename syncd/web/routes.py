@@ -65,13 +65,10 @@ def _sync(service: Service, who: Principal, given: dict[str, Any], _body: bytes)
     job, path = str(given.get("job", "")), str(given.get("path", ""))
     if bool(job) == bool(path):
         return PlainTextResponse("say which: POST /-/sync?job=NAME or ?path=SOURCE-PATH\n", 400)
-    try:
-        if path:
-            return _woken(service.wake([(None, path)], who), or_else=404)
-        if not service.trigger(job, who):
-            return PlainTextResponse("no such job\n", 404)
-    except SyncdError as error:  # it sends nothing now, and says why
-        return PlainTextResponse(f"{error.message}; {error.hint}\n", 409)
+    if path:
+        return _woken(service.wake([(None, path)], who), or_else=404)
+    if not service.trigger(job, who):
+        return PlainTextResponse("no such job\n", 404)
     return PlainTextResponse("started\n", 202)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from syncd.errors import ConfigError, LedgerError
-from syncd.ledger.configurations import ALIVE, KEYS
+from syncd.ledger.configurations import ALIVE, HEARD, KEYS
 from syncd.ledger.engine import sqlite_engine
 from syncd.ledger.store import Ledger
 
@@ -20,12 +20,29 @@ class Daemons:
 
     def __init__(self, path: Path) -> None:
         self.now = datetime(2026, 11, 29, 12, tzinfo=UTC)
-        self.one, self.two = (
-            Ledger(sqlite_engine(path, durable=False), str(path), path, lambda: self.now) for _ in range(2)
-        )
+        self.steady = 0.0
+        self.path = path
+        self.one, self.two = self.another(), self.another()
+
+    def another(self) -> Ledger:
+        """One more process on the ledger."""
+        made = Ledger(sqlite_engine(self.path, durable=False), str(self.path), self.path, lambda: self.now)
+        made.configurations._steady = lambda: self.steady
+        return made
 
     def later(self, **span: float) -> None:
         self.now += timedelta(**span)
+        self.steady += timedelta(**span).total_seconds()
+
+    def steps(self, **span: float) -> None:
+        """The clock is set, and no time passes."""
+        self.now += timedelta(**span)
+
+    def silence(self) -> None:
+        """So long that who says nothing counts as gone, for the first one, which listens."""
+        self.later(seconds=ALIVE.total_seconds() + 1)
+        works(self.one)
+        self.later(seconds=HEARD.total_seconds() + 1)
 
 
 @pytest.fixture
@@ -82,7 +99,7 @@ def test_of_replicas_the_one_that_loaded_last_counts_for_all(daemons: Daemons, l
     """A third one loads another file between two that have the same one."""
     daemons.two.configurations.load("new", "the second")
     daemons.later(seconds=1)
-    third = Ledger(sqlite_engine(state, durable=False), str(state), state, lambda: daemons.now)
+    third = daemons.another()
     third.configurations.load(later, "the third")
     lives(daemons.one)
     lives(daemons.two)
@@ -102,7 +119,7 @@ def test_the_same_configuration_is_for_all(daemons: Daemons) -> None:
 def test_once_the_newer_one_is_gone_the_older_one_goes_on(daemons: Daemons) -> None:
     daemons.two.configurations.load("new", "the second")
     assert works(daemons.two) and not works(daemons.one)
-    daemons.later(seconds=ALIVE.total_seconds() + 1)
+    daemons.silence()
     assert works(daemons.one)
     assert works(daemons.two), "one that was only slow has the newer one all the same"
     assert not works(daemons.one)
@@ -123,6 +140,22 @@ def test_a_clock_that_jumps_stops_nobody_for_good(daemons: Daemons, hours: float
     assert works(daemons.two)
     daemons.later(hours=-hours)
     assert works(daemons.two)
+
+
+@pytest.mark.parametrize("by", [{"minutes": -2}, {"minutes": 11}, {"hours": -3}, {"hours": 3}, {"days": 400}])
+def test_a_clock_that_steps_gives_the_older_one_no_turn(daemons: Daemons, by: dict[str, float]) -> None:
+    """Nor does a night's sleep of the machine or of the database: the newer one has a minute to say its word."""
+    daemons.two.configurations.load("new", "the second")
+    assert not works(daemons.one)
+    daemons.steps(**by)
+    for _ in range(3):
+        assert not works(daemons.one)
+        daemons.later(seconds=20)
+    lives(daemons.two)
+    for _ in range(10):
+        assert not works(daemons.one) and works(daemons.two)
+        daemons.later(minutes=1)
+        lives(daemons.two)
 
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=1), -timedelta(hours=1)])
@@ -147,10 +180,10 @@ def test_a_number_is_never_given_twice(daemons: Daemons, state: Path) -> None:
     """The newer one falls silent, the older one goes on in its place, and a third one is rolled out."""
     for _ in range(3):
         daemons.two.configurations.load("new", "the second")
-    daemons.later(seconds=ALIVE.total_seconds() + 1)
+    daemons.silence()
     lives(daemons.one)
     assert works(daemons.one)
-    third = Ledger(sqlite_engine(state, durable=False), str(state), state, lambda: daemons.now)
+    third = daemons.another()
     third.configurations.load("third", "the third")
     for _ in range(3):
         for ledger in (daemons.one, daemons.two, third):  # the second one has come back
@@ -165,7 +198,7 @@ def test_the_older_one_says_within_a_minute_that_it_goes_on(daemons: Daemons, ho
     if how == "leaves":
         daemons.two.configurations.leave()
     else:
-        daemons.later(seconds=ALIVE.total_seconds() + 1)
+        daemons.silence()
     command = daemons.two.configurations
     assert command.another_of_late("of a command") is not None, "whoever is about to go on keeps its trail"
     lives(daemons.one)
@@ -177,7 +210,7 @@ def test_the_older_one_says_within_a_minute_that_it_goes_on(daemons: Daemons, ho
 
 def test_another_one_with_the_newer_file_lives_on(daemons: Daemons, state: Path) -> None:
     """One of two new replicas is stopped in the middle of a rollout."""
-    third = Ledger(sqlite_engine(state, durable=False), str(state), state, lambda: daemons.now)
+    third = daemons.another()
     third.configurations.load("new", "the third")
     daemons.two.configurations.load("new", "the second")
     daemons.two.configurations.leave()
@@ -187,7 +220,7 @@ def test_another_one_with_the_newer_file_lives_on(daemons: Daemons, state: Path)
 
 def test_a_run_under_way_ends_as_it_began(daemons: Daemons, state: Path) -> None:
     """The daemon's own reload stops none of its runs; another daemon's does."""
-    again = Ledger(sqlite_engine(state, durable=False), str(state), state, lambda: daemons.now)
+    again = daemons.another()
     again.configurations.load("changed", "the first")
     assert works(daemons.one) and works(again)
     daemons.two.configurations.load("new", "the second")
