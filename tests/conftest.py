@@ -26,13 +26,17 @@ settings.load_profile("syncd")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of a sweep, which tries one thing on many instances, all but the first are long; of a kind, all but one in four."""
+    """What is long by what it repeats.
+
+    Of a sweep, which tries one thing on many instances, all but the first; of a kind, all but one in four, and of one
+    test of a kind all that come after its first eight instances.
+    """
     begun: Counter[str] = Counter()
     for item in items:
         function, module = item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]
         if item.get_closest_marker("sweep") and begun[function]:
             item.add_marker("long")
-        elif item.get_closest_marker("kind") and begun[module] % 4:
+        elif item.get_closest_marker("kind") and (begun[module] % 4 or begun[function] >= 8):
             item.add_marker("long")
         begun.update({function, module})
 

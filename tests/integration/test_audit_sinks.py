@@ -25,6 +25,8 @@ from syncd.ledger.store import Ledger
 from tests.fakes import SetClock
 from tests.lab import Bao, Lab
 
+pytestmark = pytest.mark.kind
+
 
 @pytest.fixture
 def job(lab: Lab, bao: Bao) -> Lab:

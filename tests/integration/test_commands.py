@@ -16,6 +16,8 @@ import pytest
 from syncd.config.cron import is_due
 from tests.lab import Bao, Lab
 
+pytestmark = pytest.mark.kind
+
 
 @pytest.fixture
 def synced(lab: Lab, bao: Bao) -> Lab:

@@ -14,6 +14,8 @@ from tests.lab import Bao, Lab
 from tests.support.policies import DELETING
 from tests.support.wix_people import changed_by_hand
 
+pytestmark = pytest.mark.kind
+
 KINDS = {
     "nothing": "NULL",
     "a number": "7",

@@ -16,6 +16,8 @@ from tests.support.policies import DELETING, closed
 from tests.support.waiting import until
 from tests.support.wix_people import changed_by_hand
 
+pytestmark = pytest.mark.kind
+
 LATE = {"its last good cycle is older", "1 of its secrets has waited for longer"}
 HOLD = {"id": "all", "job": "job", "then": "hold"}
 

@@ -51,6 +51,8 @@ os.environ["SELF"] = os.readlink("/proc/self")
 for name in ("open", "link", "fsync", "rename", "replace", "unlink"):
     setattr(os, name, counted(getattr(os, name)))
 from syncd.cli import main
+
+pytestmark = pytest.mark.kind
 main()
 """
 

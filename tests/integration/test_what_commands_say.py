@@ -14,6 +14,8 @@ from syncd.cli.app import run
 from syncd.sandbox.wix_server import BASE
 from tests.lab import Bao, Lab
 
+pytestmark = pytest.mark.kind
+
 
 @pytest.fixture
 def synced(lab: Lab, bao: Bao) -> Lab:
