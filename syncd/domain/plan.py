@@ -35,11 +35,17 @@ class Update:
     rename: bool = False
     describe_only: bool = False
     restore: bool = False
+    """Does it write what the site should have already? It counts for how often that is fought over."""
 
     @property
     def name(self) -> str:
         """The Wix name."""
         return self.desired.name
+
+    @property
+    def undoes_others(self) -> bool:
+        """Is it known that somebody else changed what it writes over? A date that tells nothing is no proof."""
+        return self.restore and self.reason != Reason.DOUBTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

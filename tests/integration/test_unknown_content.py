@@ -83,6 +83,25 @@ def test_a_site_that_was_put_back(job: Lab, may_read: bool, policy: str, what: s
         assert job.writes() == writes, "written once"
 
 
+@pytest.mark.parametrize("limit", [None, 0])
+def test_a_date_that_tells_nothing_is_no_change_by_others(job: Lab, limit: int | None) -> None:
+    """It is written once more where values may not be read, or waits for that: nobody is accused of anything."""
+    job.site.options.may_read = False
+    if limit is not None:
+        job.config["jobs"]["job"]["guard"] = {"max_updates": limit}
+    put_back(job, a="before", b="two")
+    with later(job, minutes=30) as app:
+        report = cycle(app)
+    assert report.exit_code == (0 if limit is None else 6) and values(job)["a"] == (
+        "one" if limit is None else "before"
+    )
+    assert not [one for one in report.findings if one.kind == "drift"] and not [
+        o for o in report.outcomes if o.restored
+    ]
+    lines = job.run("audit", "show", "--json").json
+    assert not [line for line in lines if line["event"].startswith("drift.")]
+
+
 def test_a_site_whose_dates_stand_still_is_written_to_once(job: Lab) -> None:
     job.site.options.may_read = False
     put_back(job, a="before")

@@ -160,7 +160,7 @@ class Applier:
                 # Told before it is undone: a kill in between does not hide that somebody changed it.
                 drift_entry("drift.found", action, row)
                 for action, row in started
-                if isinstance(action, Update) and action.restore
+                if isinstance(action, Update) and action.undoes_others
             ],
         )
         # One transaction ends what was answered and opens what starts: half as many commits, and no gap between the
@@ -231,7 +231,7 @@ class Applier:
             error=error,
             remote_id=written.id or record.remote_id or "",
             request_id=error.request_id if error else written.request_id,
-            restored=error is None and (puts_back(action) or (isinstance(action, Update) and action.restore)),
+            restored=error is None and (puts_back(action) or (isinstance(action, Update) and action.undoes_others)),
             at=now,
         )
         batch.log.append(history_line(outcome, record, self._site_time()))

@@ -271,7 +271,7 @@ def not_there(action: Action) -> str:
 
 def drift_behind(action: Action) -> Iterator[Finding]:
     """What waits would write over somebody else's change: as long as it does, that change is told."""
-    if isinstance(action, Update) and (action.record.theirs or action.restore):
+    if isinstance(action, Update) and (action.record.theirs or action.undoes_others):
         why = "changed at Wix by somebody else; what waits here will write over it"
         yield Finding(kind=FindingKind.DRIFT, name=action.name, ref=action.desired.ref, message=why)
 
