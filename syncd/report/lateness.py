@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
 from syncd.bootstrap.app import App
 from syncd.domain import LastRun, OpenProblem, Pending, Record
 from syncd.domain.job import Job
-from syncd.domain.lateness import waited
+from syncd.domain.lateness import Rest, waited
+from syncd.domain.untrusted import instant, mapping
+from syncd.ledger.audit_reading import Filter
 
+Paused = tuple[tuple[str, str], datetime, datetime | None]
+"""A pause: its scope and what it was of, from when to when (None: it goes on)."""
 WAITS = {"conflict", "failed", "held", "pending", "quarantined", "unverified"}
 """Kinds of problems by which a new version does not arrive. What a rule denies is not to arrive; what a person froze or
 rolled back does not count meanwhile."""
@@ -23,10 +29,15 @@ def why_late(app: App, job: Job, target: str, run: LastRun | None, now: datetime
     # Before the first cycle nobody knows what is to be there; a pause that lasts is told as such.
     if promised is None or run is None or app.runtime.paused(job.name, target):
         return ""
-    rests = app.ledger.rests(job.name, target, run.site)
+
+    def rests(since: datetime) -> list[Rest]:
+        """Asked for where something seems late. The ledger itself remembers of each scope the last pause alone."""
+        told = rests_of(told_pauses(app, since), job.name, {target, run.site})
+        return [*app.ledger.rests(job.name, target, run.site), *told]
 
     # Looking is not bound to a window.
-    if waited(run.good_since, now, enough=promised, rests=rests) > promised:
+    since = run.good_since
+    if now - since > promised and waited(since, now, enough=promised, rests=rests(since)) > promised:
         return "its last good cycle is older"
     late = 0
     for problem in app.ledger.known_problems(run.site, job.name).values():
@@ -35,7 +46,8 @@ def why_late(app: App, job: Job, target: str, run: LastRun | None, now: datetime
             if record is not None and _awaits_no_version(app, problem, record):
                 continue
             verb = "create" if record is None else "update"
-            span = waited(problem.first_at, now, enough=promised, windows=job.windows, verb=verb, rests=rests)
+            rested = rests(problem.first_at)
+            span = waited(problem.first_at, now, enough=promised, windows=job.windows, verb=verb, rests=rested)
             late += span > promised
     return f"{late} of its secrets {'has' if late == 1 else 'have'} waited for longer" if late else ""
 
@@ -49,3 +61,32 @@ def _awaits_no_version(app: App, problem: OpenProblem, record: Record) -> bool:
         return False
     state = app.ledger.known_path(record.ref.source, record.ref.path, record.pin)
     return state is None or state.version.token == record.version
+
+
+def told_pauses(app: App, since: datetime | None = None) -> Iterator[Paused]:
+    """Each pause that the trail tells of; `since`: what reaches into the time from then on."""
+    begun: dict[tuple[str, str], tuple[datetime, datetime | None]] = {}
+    for line in app.ledger.audit.lines(Filter(event="job.*", since=since)):
+        at, detail = instant(line["at"]), mapping(line["detail"])
+        # A target's name may be another site's by now.
+        key = str(detail.get("scope")), str(line["job"] or line["site"] or line["target"] or "")
+        if at is None or line["event"] not in {"job.paused", "job.resumed"}:
+            continue
+        begins, until = begun.pop(key, (at if line["event"] == "job.paused" else since or at, None))
+        # One that ran out ended then, and not when somebody told of it, or paused anew.
+        has_run_out = until is not None and until < at
+        if line["event"] == "job.resumed" or has_run_out:
+            yield key, begins, until if has_run_out else _end_of(line, at)
+        if line["event"] == "job.paused":
+            begun[key] = at if has_run_out else begins, instant(detail.get("until"))
+    yield from ((key, begins, until) for key, (begins, until) in begun.items())
+
+
+def _end_of(line: Mapping[str, Any], at: datetime) -> datetime:
+    return min(at, instant(mapping(line["detail"]).get("until")) or at)
+
+
+def rests_of(pauses: Iterable[Paused], job: str, target: Collection[str]) -> list[Rest]:
+    """What of these pauses covered a job on a target. `target`: its name, and its site's key."""
+    covers = {("job", job), *(("target", name) for name in target)}
+    return [(first, last) for of, first, last in pauses if of[0] == "all" or of in covers]

@@ -12,10 +12,8 @@ from syncd.domain import version_label
 from syncd.domain.governance import Then
 from syncd.domain.job import Job
 from syncd.domain.lateness import waited
-from syncd.domain.untrusted import instant, mapping
-from syncd.ledger.audit_reading import Filter
 from syncd.report.inventory import Report
-from syncd.report.lateness import why_late
+from syncd.report.lateness import rests_of, told_pauses, why_late
 from syncd.report.population import Population
 from syncd.report.rule_hits import hits_now, subjects
 
@@ -185,40 +183,22 @@ def _missed(app: App, job: Job, objective: timedelta, population: Population) ->
         if name == job.name and end - begin > objective.total_seconds()
     ]
     # Nearly always nothing was slow, and no pause has to be looked for.
-    rests = list(_rests(app)) if slow else []
+    rests = list(told_pauses(app)) if slow else []
     return sum(
         waited(
             begin,
             end,
             enough=objective,
             windows=job.windows,
-            rests=[
-                (first, last)
-                for of, first, last in rests
-                if of[0] == "all" or of in {("job", job.name), ("target", target)}
-            ],
+            rests=rests_of(rests, job.name, {target, *_site_of(app, target)}),
         )
         > objective
         for target, begin, end in slow
     )
 
 
-def _rests(app: App) -> Iterator[tuple[tuple[str, str], datetime, datetime | None]]:
-    """Each pause that the trail tells of: its scope and what it was of, from when to when."""
-    begun: dict[tuple[str, str], tuple[datetime, datetime | None]] = {}
-    for line in app.ledger.audit.lines(Filter(event="job.*")):
-        at, detail = instant(line["at"]), mapping(line["detail"])
-        key = str(detail.get("scope")), str(line["job"] or line["target"] or "")
-        if at is None or line["event"] not in {"job.paused", "job.resumed"}:
-            continue
-        since, until = begun.pop(key, (at, None))
-        # One that ran out ended then, and not when somebody told of it, or paused anew.
-        has_run_out = until is not None and until < at
-        if line["event"] == "job.resumed" or has_run_out:
-            yield key, since, until if has_run_out else at
-        if line["event"] == "job.paused":
-            begun[key] = at if has_run_out else since, instant(detail.get("until"))
-    yield from ((key, since, until) for key, (since, until) in begun.items())
+def _site_of(app: App, target: str) -> set[str]:
+    return {app.site_of(target)} if target in app.settings.targets else set()
 
 
 def _pairs(times: Sequence[float]) -> Iterator[tuple[float, float]]:

@@ -54,6 +54,27 @@ def test_a_pause_that_is_prolonged_rests_since_its_beginning(job: Lab) -> None:
     assert words == ["", "its last good cycle is older"]
 
 
+def test_of_two_pauses_in_a_row_both_are_rests(job: Lab) -> None:
+    with App(load(job.config_file)) as app:
+        (run,) = app.ledger.runs()
+        began = app.runtime.clock()
+        for scope, name in (("job", "job"), ("target", "shop"), ("job", "job")):
+            for hours, ends in ((0.5, 2), (2.1, 4)):
+                app.ledger.decisions._clock = lambda hours=hours: began + timedelta(hours=hours)
+                until_then = began + timedelta(hours=ends) if scope == "job" else None
+                app.ledger.decisions.pause(scope, name, until_then, "x", site=run.site if scope == "target" else "")
+                if until_then is None:
+                    app.ledger.decisions._clock = lambda ends=ends: began + timedelta(hours=ends)
+                    app.ledger.decisions.resume(scope, name)
+            app.ledger.decisions._clock = lambda: began + timedelta(hours=5)
+            words = [
+                why_late(app, app.runtime.jobs["job"], "shop", run, began + timedelta(hours=4, minutes=m))
+                for m in (20, 26)
+            ]
+            # Unpaused: half an hour, then six minutes between the two, then what follows.
+            assert words == ["", "its last good cycle is older"], scope
+
+
 def test_the_evidence_names_what_has_not_arrived(job: Lab, bao: Bao) -> None:
     """It has no arrival that could be judged, and looks best to the auditor otherwise."""
     job.config["rules"] = [HOLD]
