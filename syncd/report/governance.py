@@ -62,6 +62,8 @@ class Broken:
     shown: Shown = field(default_factory=lambda: Shown(SHOWN_HITS))
     places: set[tuple[str, str]] = field(default_factory=set)
     """Sites and names, as many as a filter takes."""
+    excepted: int = 0
+    """How many an exception leaves alone."""
     unjudged: int = 0
     """Of all that are shown, those whose value was not read yet: nobody knows whether they break it."""
 
@@ -72,7 +74,9 @@ class Broken:
 
     def add(self, hits: Iterable[Hit]) -> None:
         """More of them, of one site."""
-        mine = [hit for hit in hits if hit.rule is self.rule and hit.exemption is None]
+        of_it = [hit for hit in hits if hit.rule is self.rule]
+        mine = [hit for hit in of_it if hit.exemption is None]
+        self.excepted += len(of_it) - len(mine)
         self.shown.add(map(hit_row, mine))
         self.unjudged += sum(not hit.is_judged for hit in mine)
         room = FILTERED - len(self.places)

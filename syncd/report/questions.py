@@ -74,7 +74,9 @@ def answers(
             "changes outside the process, found and dealt with",
             {"counts": dict(population.drift), "drift": _within(report.drift, period)},
         ),
-        "q14": _answer("secrets that nobody manages", report.unmanaged),
+        "q14": _answer("secrets that nobody manages", report.unmanaged)
+        # Not nobody's, and not in this ledger either: another installation's, or ours and lost.
+        | {"with an owner's mark": report.marked},
         "q15": _answer("exceptions: who, why, until when", report.exceptions)
         | {"beside": "who: they stand in the configuration, whose history (Git) names who wrote them"},
         "q16": _answer(

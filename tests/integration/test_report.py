@@ -20,6 +20,8 @@ from syncd.config import load
 from syncd.domain.audit import Entry
 from syncd.domain.windows import Window, Windows
 from syncd.report.evidence import write_evidence
+from syncd.report.governance import governance_now
+from syncd.report.parts import Chosen
 from syncd.report.population import Population
 from syncd.report.questions import _missed
 from tests.lab import Bao, Lab
@@ -108,6 +110,12 @@ def test_a_spreadsheet_takes_no_cell_for_a_formula(world: Lab, bao: Bao) -> None
     world.run("sync")
     rows = list(csv.DictReader(io.StringIO(world.run("report", "--format", "csv").out)))
     assert rows and all(not row["name"].startswith(("-", "=", "+", "@")) for row in rows)
+
+
+def test_the_page_counts_what_an_exception_leaves_alone(world: Lab) -> None:
+    with App(load(world.config_file)) as app:
+        told = {one.rule.id: (one.count, one.excepted) for one in governance_now(app, Chosen()).rules}
+    assert told == {"weak": (1, 0), "twice": (2, 0), "ours": (1, 0), "old": (0, 0), "owned": (1, 1)}
 
 
 def test_the_evidence_answers_every_question_and_agrees_with_the_trail(world: Lab) -> None:
