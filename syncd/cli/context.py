@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from syncd.telemetry.events import Events
 
 
-ANOTHER_IN_FORCE = "it puts back what this command changes otherwise than its file says: give both the same file"
+ANOTHER_IN_FORCE = "it works by its own file, whatever this command does or shows by another one: give both the same"
 
 
 @dataclass(kw_only=True)
@@ -94,8 +94,9 @@ class Context:
                 Notifier(app)
             # Last: a configuration that a part above refused was never in force.
             app.note_in_force()
-            if daemons := app.ledger.configurations.another_in_force(app.config_digest):
-                logger().warning("config.another_in_force", daemon=daemons.by, hint=ANOTHER_IN_FORCE)
+        # A plan is made of a file that is not in force yet: that is what it is for.
+        if self.command != "syncd plan" and (daemons := app.ledger.configurations.another_in_force(app.config_digest)):
+            logger().warning("config.another_in_force", daemon=daemons.by, hint=ANOTHER_IN_FORCE)
         return app
 
 
