@@ -15,6 +15,7 @@ from syncd import __version__, errors
 from syncd.cli.app import app
 from syncd.config import load
 from syncd.domain import STATUSES
+from syncd.ledger.schema import metadata
 from tests.support.reference import MADE, SECTIONS, written
 
 README = Path("README.md").read_text()
@@ -81,6 +82,16 @@ def test_every_target_of_the_makefile_is_told() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#:]+)\)", PAGES[page]):
         assert (page.parent / link).exists(), link
+
+
+def test_every_table_says_how_it_grows_old() -> None:
+    section = (
+        PAGES[Path("docs/architecture.md")].partition("## What is remembered of the world")[2].partition("\n## ")[0]
+    )
+    first_cells = " ".join(line.split("|")[1] for line in section.splitlines() if line.startswith("| `"))
+    named = re.findall(r"`([a-z_]+)`", first_cells)
+    tables = [table.name.removeprefix("syncd_") for table in metadata.sorted_tables]
+    assert sorted(named) == sorted(tables)
 
 
 def test_every_file_that_the_architecture_names_is_there() -> None:
