@@ -108,6 +108,7 @@ class App:
         self._see_that_joined_targets_agree()
         self._say_a_clock_that_was_set_back()
         self.config_digest = digest_of(settings)
+        watch = PauseWatch(self.ledger.decisions, self.sites.keys_of_targets)
         self.runtime = Runtime(
             owner=settings.owner,
             jobs={name: make_job(name, job, settings.sources[job.source].type) for name, job in settings.jobs.items()},
@@ -124,9 +125,9 @@ class App:
             waits=waits,
             rules=tuple(map(make_rule, settings.rules)),
             labels=Labels({name: target.labels for name, target in settings.targets.items()}, self.sites.names()),
-            paused=PauseWatch(self.ledger.decisions, self.sites.keys_of_targets).reason,
+            paused=watch.reason,
         )
-        self.pauses = Pauses(self.ledger.decisions, self.sites.keys_of_targets, self.site_of)
+        self.pauses = Pauses(self.ledger.decisions, self.sites.keys_of_targets, self.site_of, watch.forget)
 
     def note_in_force(self) -> None:
         """Write into the audit trail that this configuration counts now, if it is another than the last."""

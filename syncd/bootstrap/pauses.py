@@ -21,20 +21,26 @@ Sites = Callable[[], Mapping[str, frozenset[str]]]
 class Pauses:
     """What rests by a person's word. The pause of a target is of its site. All raise `LedgerError`."""
 
-    def __init__(self, decisions: Decisions, sites: Sites, site_of: Callable[[str], str]) -> None:
-        """`site_of`: the key that the ledger keeps a target's site under."""
-        self._decisions, self._sites, self._site_of = decisions, sites, site_of
+    def __init__(
+        self, decisions: Decisions, sites: Sites, site_of: Callable[[str], str], changed: Callable[[], None]
+    ) -> None:
+        """`site_of`: the key that the ledger keeps a target's site under; `changed`: told of each pause and end."""
+        self._decisions, self._sites, self._site_of, self._changed = decisions, sites, site_of, changed
 
     def put(self, scope: str, name: str, until: datetime | None, reason: str) -> str:
         """Let a job, a target or everything rest. Returns: what was done, in words."""
         sites = self._of(scope, name)
         before = self._decisions.pause_of(scope, name, sites)
         site = self._site_of(name) if scope == "target" else ""
-        return said_of_pause(self._decisions.pause(scope, name, until, reason, sites, site), before)
+        given = self._decisions.pause(scope, name, until, reason, sites, site)
+        self._changed()
+        return said_of_pause(given, before)
 
     def end(self, scope: str, name: str) -> bool:
         """End a pause. Returns: was there one?"""
-        return self._decisions.resume(scope, name, self._of(scope, name))
+        was_paused = self._decisions.resume(scope, name, self._of(scope, name))
+        self._changed()
+        return was_paused
 
     def now(self) -> tuple[Pause, ...]:
         """The pauses that hold at this moment, those of targets by the names of today."""
@@ -53,6 +59,11 @@ class PauseWatch:
         self._known: tuple[Pause, ...] = ()
         self._read_at: float | None = None
         self._ahead = decisions.ahead
+
+    def forget(self) -> None:
+        """Ask the ledger the next time: this very process has changed something."""
+        with self._turn:
+            self._read_at = None
 
     def reason(self, job: str, target: str) -> str:
         """Why a job rests on a target now; empty if it does not. Raises `LedgerError`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -39,6 +40,20 @@ LOCK_WAIT = timedelta(seconds=20)
 """How long a freeze waits for a cycle that holds the site."""
 
 
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """What came of jobs that were to run soon."""
+
+    waits: list[str]
+    """Why some of them send nothing now."""
+    but: list[str]
+    """Where others of them send nothing."""
+
+    def words(self, at_once: str) -> str:
+        """In a sentence. `at_once`: what is said where nothing waits."""
+        return "; ".join(filter(None, [*(self.waits or [at_once]), *self.but]))
+
+
 class Actions:
     """Implements the protocol that `syncd.web` is handed. All methods raise `SyncdError`."""
 
@@ -68,9 +83,11 @@ class Actions:
             if outcome is ReleaseOutcome.UNKNOWN and who.targets is not None:
                 _note_denied(app, what="release", batch=batch[:64])
             released = app.held(batch)
-            waits = self._woken(app, who, {item.job for item in released}) if outcome is ReleaseOutcome.DONE else ""
-            what = names_in_words([str(item) for item in released])
-            return said_of_release(batch, outcome, done=f"{waits or 'a cycle sends it now'}: {what}")
+            done = ""
+            if outcome is ReleaseOutcome.DONE:
+                woken = self._woken(app, who, {item.job for item in released})
+                done = f"{woken.words('a cycle sends it now')}: {names_in_words([str(item) for item in released])}"
+            return said_of_release(batch, outcome, done=done)
 
     def _woken(
         self,
@@ -80,35 +97,38 @@ class Actions:
         paths: Mapping[str, Collection[str]] = NO_PATHS,
         *,
         waits_for_window: bool = True,
-    ) -> str:
-        """Let jobs run soon. `paths`: what each looks at directly.
-
-        Returns: why some of them send nothing now, as far as `who` may know; else empty.
-        """
+    ) -> Woken:
+        """Let jobs run soon. `paths`: what each looks at directly. Returns: what of it waits, as `who` may know."""
         # The daemon that works in this one's place is asked to run them.
         rests_here = app.ledger.configurations.why_it_rests()
-        waits, pauses, sites = [], app.pauses.now(), app.sites.keys_of_targets()
+        woken = Woken([f"this daemon sends nothing: {rests_here}, which was asked to run it"] if rests_here else [], [])
         for name in sorted(set(jobs) & app.runtime.jobs.keys()):  # one that is gone runs no more
             job = app.runtime.jobs[name]
-            # A pause names its target and its reason: only those within the rights are told.
-            rests = [
-                str(pause)
-                for pause in pauses
-                if pause.scope == "all" or sees_scope(app, who, pause.scope, pause.name)
-                if any(pause.covers(name, target, sites[target]) for target in job.targets)
-            ]
+            rests = self._resting_targets(app, who, job)
             closed = job.windows.what_waits(app.runtime.clock()) if waits_for_window else ""
             if rests_here and app.settings.jobs[name].schedule is not None:
                 app.ledger.wakeups.put(name, CAUSE.get().actor)
             elif rests_here or not self._runner.trigger(name, paths.get(name, ()), by=CAUSE.get().actor):
-                waits.append(f"job {name} has no schedule; run it by hand: syncd sync {name}")
-            elif rests:
-                waits.append(f"job {name} rests: {rests[0]}")
+                woken.waits.append(f"job {name} has no schedule; run it by hand: syncd sync {name}")
+            elif rests and len(rests) == len(job.targets):
+                why = next(filter(None, rests.values()), "")
+                woken.waits.append(f"job {name} rests{f': {why}' if why else ''}")
             elif closed:
-                waits.append(f"job {name}: {closed}")
-        if rests_here:
-            waits.insert(0, f"this daemon sends nothing: {rests_here}, which was asked to run it")
-        return "; ".join(waits)
+                woken.waits.append(f"job {name}: {closed}")
+            elif told := [target for target, why in rests.items() if why]:
+                woken.but.append(f"not on {names_in_words(told)}: {rests[told[0]]}")
+        return woken
+
+    def _resting_targets(self, app: App, who: Principal, job: Job) -> dict[str, str]:
+        """The targets on which a job rests, each with the pause, which is told within the rights alone."""
+        sites, found = app.sites.keys_of_targets(), dict[str, str]()
+        for pause in app.pauses.now():
+            # A pause names its target and its reason.
+            is_told = pause.scope == "all" or sees_scope(app, who, pause.scope, pause.name)
+            for target in job.targets:
+                if pause.covers(job.name, target, sites[target]):
+                    found[target] = found.get(target) or (str(pause) if is_told else "")
+        return found
 
     def pause(self, who: Principal, scope: tuple[str, str], until: str, reason: str) -> str:
         """Let something rest."""
@@ -128,8 +148,8 @@ class Actions:
             what = "everything" if kind == "all" else f"{kind} {name}"
             if not was_paused:
                 return f"{what} was not paused"
-            waits = self._woken(app, who, [job.name for job in app.runtime.jobs.values() if _is_in_scope(job, scope)])
-            return f"{what} goes on; {waits}" if waits else f"{what} goes on"
+            woken = self._woken(app, who, [job.name for job in app.runtime.jobs.values() if _is_in_scope(job, scope)])
+            return "; ".join(filter(None, [f"{what} goes on", woken.words("")]))
 
     def rollback(self, who: Principal, asked: Mapping[str, Any], reason: str) -> str:
         """Give sites an older version, which waits for no window, or end that; the cycles run at once."""
@@ -155,8 +175,8 @@ class Actions:
                 said = "; ".join([*(f"{item.path}: {rollback}" for item, rollback in kept), *refused])
             # The answer does not wait for the cycles: a page that hangs for minutes is asked again.
             read = reach_of(app.runtime, app.ledger.records(), paths).read
-            waits = self._woken(app, who, read, read, waits_for_window=bool(asked.get("end")))
-            return f"{said}; {waits}" if waits else said
+            woken = self._woken(app, who, read, read, waits_for_window=bool(asked.get("end")))
+            return "; ".join(filter(None, [said, woken.words("")]))
 
     def freeze(self, who: Principal, asked: Mapping[str, str], reason: str) -> str:
         """Leave a secret alone until `asked["until"]`; without it, thaw it. Returns: what was done, in words."""
@@ -176,15 +196,14 @@ class Actions:
                 else:
                     freezes.freeze(journal, record, until)
             if until is None:
-                waits = self._woken(app, who, {record.job})
-                return f"{name} is no longer frozen; {waits or 'a cycle sees to it'}"
+                return f"{name} is no longer frozen; {self._woken(app, who, {record.job}).words('a cycle sees to it')}"
             return f"{name} is frozen until {until:%Y-%m-%d %H:%M} UTC"
 
     def sync(self, who: Principal, job: str, reason: str = "") -> str:
         """Let a job run soon."""
         with self._in_the_name_of(who, "sync", _reason_if_any(reason)) as app:
             see_scope(app, who, ("job", job))
-            return self._woken(app, who, [job]) or f"job {job} runs now"
+            return self._woken(app, who, [job]).words(f"job {job} runs now")
 
 
 def _note_denied(app: App, **detail: str) -> None:

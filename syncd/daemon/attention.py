@@ -10,8 +10,12 @@ from typing import Any
 from urllib.parse import quote
 
 from syncd.bootstrap.app import App
+from syncd.config.fields import format_duration
+from syncd.domain import Record, version_label
 from syncd.domain.decisions import Rollback
+from syncd.domain.untrusted import instant
 from syncd.errors import FAILED
+from syncd.ledger.audit_reading import Filter
 from syncd.report.grouping import Problem, grouped_by_cause, names_in_words
 from syncd.web.principal import Principal
 
@@ -26,6 +30,56 @@ def open_pauses(app: App, who: Principal) -> Iterator[dict[str, Any]]:
             "kind": "paused", "what": str(pause), "where": pause.name or "everything", "targets": "",
             "since": pause.at, "fix": pause.command_to_end, "scope": pause.scope, "name": pause.name,
         }  # fmt: skip
+
+
+def missed_objectives(app: App, matrix: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Jobs that do not keep what they promise, one row a job and a cause."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in matrix:
+        if row["late"]:
+            groups.setdefault((row["job"], row["late"]), []).append(row)
+    for (job, why), rows in groups.items():
+        promised = app.settings.jobs[job].objective
+        within = f" of {format_duration(promised)}" if promised else ""
+        yield {
+            "kind": "late", "what": f"job {job} is over its objective{within}: {why}", "where": job,
+            "targets": names_in_words(sorted({row["target"] for row in rows})),
+            "since": min(row["as_of"] or row["last_run_at"] for row in rows),
+            "fix": "see what waits or fails there; its pauses and shut windows do not count",
+            "page": f"/secrets?job={quote(job, safe='')}",
+        }  # fmt: skip
+
+
+MOST_FROZEN = 200
+"""Frozen secrets that are looked at for this, those whose end comes first."""
+
+
+def open_freezes(app: App, who: Principal) -> Iterator[dict[str, Any]]:
+    """What a person left alone for a while: nothing of it fails, and it gets no new version."""
+    groups: dict[str, list[tuple[Record, str, datetime | None]]] = {}
+    for row in app.ledger.frozen(app.runtime.clock(), MOST_FROZEN):
+        target = app.first_target_on(row.site, row.job)
+        if who.sees(target):
+            by, at = frozen_by(app, row.site, row.name)
+            words = f"frozen until {row.frozen_until:%Y-%m-%d %H:%M} UTC{f' by {by}' if by else ''}"
+            groups.setdefault(words, []).append((row, target, at))
+    for words, members in groups.items():
+        first, target, at = members[0]
+        yield {
+            "kind": "frozen", "what": words,
+            "where": names_in_words(list(dict.fromkeys(row.name for row, _, _ in members))),
+            "targets": names_in_words(sorted({target for _, target, _ in members})),
+            "since": at or first.last_synced_at or app.runtime.clock(),
+            "fix": f"its end: syncd state thaw {first.name} --target {target}",
+            "page": f"/secrets/{quote(first.site)}/{quote(first.name, safe='')}" if len(members) == 1 else "",
+        }  # fmt: skip
+
+
+def frozen_by(app: App, site: str, name: str) -> tuple[str, datetime | None]:
+    """Who froze it last and why, and when; nothing where the trail does not reach back that far."""
+    asked = Filter(site=site, name=name, event="secret.frozen")
+    line = next(iter(app.ledger.audit.lines(asked, most=1)), None)
+    return (f"{line['actor']['id']}: {line['reason']}", instant(line["at"])) if line else ("", None)
 
 
 MOST_ROLLBACKS = 20
@@ -47,11 +101,13 @@ def _rolled_back(app: App, who: Principal, item: tuple[tuple[str, str], Rollback
     mine = [(row, target) for row in rows if not row.pin and who.sees(target := app.first_target_on(row.site, row.job))]
     if not mine and who.targets is not None:
         return None
+    missing = sorted({target for row, target in mine if version_label(row.version) != rollback.label})
+    not_yet = f"; not there yet on {names_in_words(missing)}" if missing else ""
     return {
-        "kind": "rolled_back", "what": f"{source}:{path} is {rollback}",
+        "kind": "rolled_back", "what": f"{source}:{path} is {rollback}{not_yet}",
         "where": names_in_words(list(dict.fromkeys(row.name for row, _ in mine))) or path,
         "targets": names_in_words(sorted({target for _, target in mine})), "since": rollback.at,
-        "fix": f"its end: syncd rollback {source}:{path} --end --reason '…'",
+        "fix": f"its end: syncd rollback {source}:{path} --end --reason '…'", "path": f"{source}:{path}",
     }  # fmt: skip
 
 

@@ -12,7 +12,14 @@ from typing import Any
 from syncd.bootstrap.app import App
 from syncd.config.fields import format_duration
 from syncd.config.settings import Schedule
-from syncd.daemon.attention import failed_runs, open_pauses, open_problems, open_rollbacks
+from syncd.daemon.attention import (
+    failed_runs,
+    missed_objectives,
+    open_freezes,
+    open_pauses,
+    open_problems,
+    open_rollbacks,
+)
 from syncd.daemon.generations import Generations
 from syncd.daemon.last_known import LastKnown
 from syncd.daemon.secret_story import secret_story
@@ -58,7 +65,10 @@ class ConsoleData:
         statuses: Counter[str] = Counter()
         for row in sites:
             statuses.update(row["statuses"])
-        attention = [*failed_runs(sites), *open_pauses(app, who), *open_rollbacks(app, who), *open_problems(app, who)]
+        attention = [
+            *failed_runs(sites), *missed_objectives(app, sites), *open_pauses(app, who), *open_rollbacks(app, who),
+            *open_freezes(app, who), *open_problems(app, who),
+        ]  # fmt: skip
         looked = [row["as_of"] for row in sites if row["as_of"]]
         return {
             "now": now,
@@ -127,7 +137,8 @@ class ConsoleData:
 
     def secret(self, who: Principal, site: str, name: str) -> dict[str, Any] | None:
         """One secret's story; None for one that is not there, or not within the rights."""
-        return secret_story(self._app, who, site, name, self.held(who))
+        generation = self._generations.current
+        return secret_story(generation.app, who, site, name, self.held(who), generation.schedule.next_run)
 
     def governance(self, who: Principal) -> Governance:
         """The rules with their hits, the oldest values, secrets that nobody manages, drift, and exceptions."""
@@ -228,9 +239,16 @@ def _in_words(schedule: Schedule | None) -> str:
     return f"every {format_duration(schedule.every)}" if schedule.every else f"at {schedule.cron} {schedule.timezone}"
 
 
+CALLED = {"rollback": "rolled_back", "freeze": "frozen", "thaw": "thawed"}
+"""What people call an event, and the name it has."""
+
+
 def _event(text: str) -> str | None:
     """The events that are meant: whole names and patterns as they are, a word wherever it stands."""
-    return None if not text else text if set(text) & {".", "*"} else f"*{text}*"
+    if not text or set(text) & {".", "*"}:
+        return text or None
+    words = text.lower().replace(" ", "_")
+    return f"*{CALLED.get(words, words)}*"
 
 
 def _place(text: str) -> Place | None:

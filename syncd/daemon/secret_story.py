@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from syncd.bootstrap.app import App
-from syncd.daemon.attention import sees_scope
+from syncd.daemon.attention import frozen_by, sees_scope
 from syncd.daemon.secrets_page import row_of_problem, secret_row
 from syncd.domain import version_label
 from syncd.ledger.audit_reading import Filter
 from syncd.report.inventory import record_owner
 from syncd.report.rule_hits import hits_on, hits_on_refused, told_to, what_is_wrong
+from syncd.report.whereabouts import lacking
 from syncd.web.principal import Principal
+
+NextRun = Callable[[str], datetime | None]
 
 
 def secret_story(
-    app: App, who: Principal, site: str, name: str, batches: list[dict[str, Any]]
+    app: App, who: Principal, site: str, name: str, batches: list[dict[str, Any]], next_run: NextRun
 ) -> dict[str, Any] | None:
     """One secret's story: each place of its reference, what it breaks, what happened to it; None where it is not there.
 
-    `batches`: what waits for a release, as `who` may see it.
+    `batches`: what waits for a release, as `who` may see it; `next_run`: when a job runs next.
     """
     now = app.runtime.clock()
     record = app.ledger.record(site, name)
@@ -38,8 +43,16 @@ def secret_story(
     # Where it was to come and did not: denied, held, in conflict.
     never = (problem for problem in app.ledger.problems_of_no_row() if ref is not None and problem.ref == ref)
     places += [row_of_problem(problem, app.first_target_on(problem.site, problem.job)) for problem in never]
+    is_whole = all(who.sees(row["target"]) for row in places)
+    # A site that is paused, or refuses everything, has neither a row nor a problem of it.
+    places += [_place(row) for row in (lacking(app, ref) if ref else ())]
     places.sort(key=lambda row: (row["target"], row["name"]))
     rollback = app.ledger.rollback_of(ref.source, ref.path) if ref else None
+    label = rollback.label if rollback else ""
+    for place in places if rollback else ():
+        # It was asked for, and no cycle has brought it yet.
+        if place["status"] == "synced" and place["version"] != label:
+            place["status"] = "behind"
     run = app.ledger.last_run(site, job)
     state = app.ledger.known_path(ref.source, ref.path, record.pin) if ref and record else None
     asked = Filter(site=site, name=name)
@@ -50,16 +63,20 @@ def secret_story(
         "ref": str(ref) if ref else None,
         "path": f"{ref.source}:{ref.path}" if ref and record else None,
         "goes_back": sorted({row["target"] for row in places if row["remote_id"] and who.sees(row["target"])}),
-        "is_whole": all(who.sees(row["target"]) for row in places),
+        "is_whole": is_whole,
         "job_is_whole": sees_scope(app, who, "job", job),
         "owner": record_owner(app, record) if record else "",
         "rests": app.runtime.paused(job, target),
+        "next_run": next_run(job),
         "run": {"exit_code": run.exit_code, "message": run.message, "at": run.finished_at, "good": run.succeeded_at}
         if run else None,
         "frozen_until": record.frozen_until if record and record.is_frozen(now) else None,
-        "frozen_by": _frozen_by(app, site, name) if record and record.is_frozen(now) else "",
+        "frozen_by": frozen_by(app, site, name)[0] if record and record.is_frozen(now) else "",
         "source": {"version": version_label(state.version.token), "made": state.updated_at} if state else None,
         "rollback": str(rollback) if rollback else None,
+        "rolled_back": sorted(
+            {place["target"] for place in places if place["version"] == label and who.sees(place["target"])}
+        ),
         "places": [place for place in places if who.sees(place["target"])],
         "problems": [
             {"status": found.kind, "message": found.message, "fix": found.hint, "since": found.first_at,
@@ -80,8 +97,6 @@ def secret_story(
     }  # fmt: skip
 
 
-def _frozen_by(app: App, site: str, name: str) -> str:
-    """Who froze it last, and why; empty where the trail does not reach back that far."""
-    asked = Filter(site=site, name=name, event="secret.frozen")
-    line = next(iter(app.ledger.audit.lines(asked, most=1)), None)
-    return f"{line['actor']['id']}: {line['reason']}" if line else ""
+def _place(row: dict[str, Any]) -> dict[str, Any]:
+    """A site that lacks the secret, in the form of a record's row; it has no page of its own."""
+    return {**row, "source_changed_at": None, "remote_id": None}

@@ -100,7 +100,7 @@ class Decisions:
             told = tables.troubles
             of_it = and_(told.c.kind == "held", told.c.message.like(f"%held in batch {batch}"))
             words = f"released in batch {batch} by {by}"
-            connection.execute(update(told).where(of_it).values(message=words, hint=""))
+            connection.execute(update(told).where(of_it).values(message=words, hint="", first_at=now))
             trail.append(connection, CONTROL, [released(action, reason) for action in waiting], now)
         return ReleaseOutcome.DONE
 

@@ -156,6 +156,13 @@ class RecordQueries(ABC):
             found |= {state.path: state for state in self._each(query, as_path, seal=True)}
         return found
 
+    def frozen(self, now: datetime, most: int) -> list[Record]:
+        """What people left alone for now, in the order in which that ends."""
+        c = tables.records.c
+        held = and_(c.frozen_until.is_not(None), c.frozen_until > now)
+        query = select(tables.records).where(held).order_by(c.frozen_until, c.name, c.site).limit(most)
+        return list(self._each(query, as_record, seal=True))
+
     def oldest(self, sites: frozenset[str] | None, most: int) -> list[Record]:
         """Rows with the oldest version at the source, of those that have a date."""
         with self.reading() as connection:

@@ -14,6 +14,7 @@ from syncd.domain import Record, version_label
 from syncd.domain.governance import GovernanceRule, Hit
 from syncd.domain.statuses import status_of_record
 from syncd.ledger.search import Search
+from syncd.report.grouping import names_in_words
 from syncd.report.parts import Chosen, drift_rows, exception_rows, hit_row, marked_rows, unmanaged_rows
 from syncd.report.rule_hits import hits_by_site, told_to
 
@@ -164,8 +165,13 @@ def _orphans(app: App, chosen: Chosen) -> Shown:
 
 
 def _oldest(app: App, chosen: Chosen) -> list[Row]:
-    found = app.ledger.oldest(_sites(app, chosen), SHOWN_OLDEST)
-    return [row for record in found if (row := _row(app, chosen, record))]
+    # One version on many sites is told once.
+    found = app.ledger.oldest(_sites(app, chosen), SHOWN_OLDEST * 15)
+    versions: dict[tuple[str, str, str], list[Row]] = {}
+    for row in (row for record in found if (row := _row(app, chosen, record))):
+        versions.setdefault((row["source"], row["path"], row["version"] or ""), []).append(row)
+    alike = list(versions.values())[:SHOWN_OLDEST]
+    return [{**rows[0], "targets": names_in_words(sorted({row["target"] for row in rows}))} for rows in alike]
 
 
 def _row(app: App, chosen: Chosen, record: Record) -> Row | None:

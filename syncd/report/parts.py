@@ -44,10 +44,12 @@ class Chosen:
 def hit_row(hit: Hit) -> dict[str, Any]:
     """What breaks a rule."""
     about = hit.subject
+    # Of one value, in whatever place: the same for all that hold it, so that a table can be sorted by it.
+    group = {"group": min(str(one.ref) for one in (about, *hit.others))} if hit.others else {}
     return {
         "rule": hit.rule.id, "then": hit.rule.then.value, "name": about.name, "target": about.target,
         "site": about.site, "ref": str(about.ref) if about.ref else None, "what": what_is_wrong(hit),
-        "judged": hit.is_judged,
+        "judged": hit.is_judged, **group,
     }  # fmt: skip
 
 

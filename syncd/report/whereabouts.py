@@ -126,6 +126,17 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: (row["target"], row["name"]))
 
 
+def lacking(app: App, ref: SecretRef) -> list[dict[str, Any]]:
+    """Rows of the sites that a job sends a secret to and that nothing tells of: none of them holds it."""
+    asked = str(ref).removeprefix(f"{ref.source}:") if ref.field else ref.path
+    meant = _Meant({ref.source: frozenset(_spelled(app, ref.source, asked))})
+    known = {ref.source: app.ledger.known_versions(ref.source, ref.path)}
+    records = [record for record in app.ledger.records_from(ref.source, ref.path) if meant(record.ref)]
+    troubles = {(problem.site, problem.ref) for problem in app.ledger.all_problems() if problem.ref}
+    told = {(record.site, record.ref) for record in records} | {item for item in troubles if meant(item[1])}
+    return list(_not_reached(app, meant, known, records, told))
+
+
 def _newest(known: Known, ref: SecretRef, pin: str, rolled_back: Callable[[SecretRef], bool]) -> str | None:
     """The version that the source was last seen to have, as people write it; None where it has none or is not known.
 

@@ -101,7 +101,10 @@ class Console:
     def _secret(self, who: Principal, request: Request) -> Response:
         data = self._service.secret(who, request.path_params["site"], request.path_params["name"])
         if data is None:
-            return page("message.html", who, request, 404, title="There is no such secret")
+            # One that was deleted has no page any more; what happened to it is told where its lines are.
+            activity = f"/activity?{urlencode({'name': request.path_params['name']})}"
+            more = {"beside": (activity, "What happened to a secret of this name")}
+            return page("message.html", who, request, 404, title="There is no such secret now", **more)
         return page("secret.html", who, request, title=data["name"], here="secrets", data=data)
 
     def _governance(self, who: Principal, request: Request) -> Response:
@@ -118,7 +121,10 @@ class Console:
         return page("activity.html", who, request, title="Activity", here="activity", asked=asked, **given)
 
     def _jobs(self, who: Principal, request: Request) -> Response:
-        return page("jobs.html", who, request, title="Jobs and runs", here="jobs", data=self._service.jobs(who))
+        targets = self._service.choices(who)["targets"]
+        return page(
+            "jobs.html", who, request, title="Jobs and runs", here="jobs", data=self._service.jobs(who), targets=targets
+        )
 
     def _report(self, who: Principal, request: Request) -> Response:
         form, part = request.path_params["form"], request.query_params.get("part", "")

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from syncd.errors import SyncdError
+from syncd.errors import PlanMoved, SyncdError
 from syncd.web.answers import PAGE_TOO_LARGE, page, status_of
 from syncd.web.auth import form_is_genuine, form_of, who_asks
 from syncd.web.last_done import LastDone
@@ -74,7 +74,8 @@ class Forms:
             more: dict[str, Any] = {"wrong": error.message, "fix": error.hint, "back": _page_of(request.url.path, form)}
             again = {"path": request.url.path, "wrote": {key: form[key] for key in AGAIN if key in form}}
             again["fields"] = {key: value for key, value in form.items() if key not in {*AGAIN, "csrf"}}
-            more |= {"again": again}
+            # What a batch was of has changed: the same again can never be done.
+            more |= {"again": again} if not isinstance(error, PlanMoved) else {"beside": ("/", "What waits now")}
             return page(
                 "message.html", who, request, status_of(error), title=f"Not done: {_words_of(form, right)}", **more
             )
@@ -113,7 +114,7 @@ def _title_of(deed: str, said: str) -> str:
     """What a form came to, in a word: what is done by a cycle may wait for its schedule, a pause or a window."""
     if deed != "/sync":
         return "Done"
-    return "Asked to run" if said.endswith(" runs now") else "It waits"
+    return "Asked to run" if " runs now" in said else "It waits"
 
 
 def _scope(form: Mapping[str, str]) -> tuple[str, str]:

@@ -123,6 +123,26 @@ def test_what_waits_for_the_window_is_told_so(world: World) -> None:
     assert "held" not in world.lab.site.values()
 
 
+def test_what_is_frozen_and_whose_objective_is_missed_is_on_the_first_page(world: World) -> None:
+    lab = world.lab
+    for name in ("a", "b"):
+        frozen = {"site": lab.site_id, "name": name, "until": "3h", "reason": "shop relaunch"}
+        assert world.post("freeze", **frozen)[0] == 200
+    lab.config["jobs"]["job"]["objective"] = "1s"
+    lab.config["jobs"]["job"]["windows"] = {"allow": ["00:00-24:00 UTC"]}
+    assert lab.config_file.exists(), "written anew"
+    assert ask(world.url + "/-/reload", "POST", world.token)[0] == 200
+
+    def cards() -> dict[str, Any]:
+        told = json.loads(ask(world.url + "/api/v1/overview", token=world.token)[1])["attention"]
+        found = {card["kind"]: card for card in told}
+        return found if {"late", "frozen"} <= found.keys() else {}
+
+    found = until(cards, 30)
+    assert found["frozen"]["where"] == "a, b" and "by token: shop relaunch" in found["frozen"]["what"], found
+    assert "job job is over its objective of 1s: " in found["late"]["what"], found
+
+
 def test_a_pause_of_everything_has_no_name_and_one_end(world: World) -> None:
     lab = world.lab
     for name in ("job", "x" * 3000, ""):

@@ -520,6 +520,12 @@ def test_what_rests_elsewhere_is_told_in_no_answer(teams: Teams) -> None:
         teams.ask("boss", "POST", "freeze", {**theirs, "until": "1h"})
         answer = teams.ask("boss", "POST", "freeze", theirs)
         assert "the quiet merger" in str(answer), answer
+        # One site rests, and the job runs on the others.
+        said = teams.ask("boss", "POST", "sync", {"job": "both"})[1]["message"]
+        assert said.startswith("job both runs now; not on bank: target bank is paused by boss"), said
+        teams.ask("boss", "POST", "pause", {"scope": "job", "name": "both", "reason": "all of it"})
+        said = teams.ask("boss", "POST", "sync", {"job": "both"})[1]["message"]
+        assert said.startswith("job both rests: ") and "runs now" not in said, said
 
 
 def test_a_refused_reload_names_no_job_of_others(teams: Teams) -> None:

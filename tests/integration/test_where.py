@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
+from syncd.bootstrap.app import App
+from syncd.config import load
+from syncd.daemon.attention import open_rollbacks
+from syncd.daemon.secret_story import secret_story
+from syncd.web.principal import ALL, Principal
 from tests.lab import Bao, Lab
 from tests.support.policies import DELETING
 
@@ -125,6 +131,29 @@ def test_a_site_that_was_not_reached_does_not_have_it(sites: Lab, bao: Bao, how:
         assert {row["status"] for row in listed if row["target"] == "outlet"} == {"behind"}
         report = sites.run("report", "--format", "json").json["secrets"]
         assert {row["status"] for row in report if row["target"] == "outlet"} == {"behind"}
+
+
+def test_the_page_of_a_secret_names_the_sites_that_lack_it_and_where_it_is_rolled_back(sites: Lab, bao: Bao) -> None:
+    bao.put("wh/db", user="u2", password="p2")
+    sites.run("sync")
+    assert sites.run("pause", "--target", "outlet", "--reason", "x").code == 0
+    bao.put("wh/new", user="n")
+    sites.run("sync")
+    everybody = Principal(name="a", kind="token", may=ALL)
+    with App(load(sites.config_file)) as app:
+        story = partial(secret_story, app, everybody, sites.site_id)
+        told = story("new_user", [], lambda _: None)
+        assert told and [(row["target"], row["status"], row["version"]) for row in told["places"]] == [
+            ("outlet", "behind", None), ("shop", "synced", "1"),
+        ]  # fmt: skip
+        assert told["is_whole"]
+    assert sites.run("rollback", f"{bao.mount}/wh/db", "--reason", "leak").code == 6
+    with App(load(sites.config_file)) as app:
+        told = secret_story(app, everybody, sites.site_id, "db_user", [], lambda _: None)
+        assert told and told["rolled_back"] == ["shop"] and told["goes_back"] == ["outlet", "shop"]
+        assert {row["target"]: row["status"] for row in told["places"]} == {"outlet": "behind", "shop": "rolled_back"}
+        (card,) = open_rollbacks(app, everybody)
+        assert "not there yet on outlet" in card["what"] and card["path"] == f"vault:{bao.mount}/wh/db", card
 
 
 def test_what_waits_for_its_first_arrival_everywhere_is_told(lab: Lab, bao: Bao) -> None:

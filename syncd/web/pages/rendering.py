@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
@@ -66,11 +68,26 @@ def plain(value: object) -> str:
     return "-" if value is None else exact(value) if isinstance(value, datetime) else str(value)
 
 
+def held_words(batch: Mapping[str, Any]) -> str:
+    """What a batch would do, in numbers: 12 deletions, 1 update."""
+    count = Counter(action["action"] for action in batch["actions"])
+    called = {"create": "creation", "update": "update", "delete": "deletion"}
+    words = ((count[key], word) for key, word in called.items() if count[key])
+    return ", ".join(f"{number:,} {word}{'' if number == 1 else 's'}" for number, word in words)
+
+
+def release_words(batch: Mapping[str, Any]) -> str:
+    """What the button says: nobody deletes by a word that does not say so."""
+    count = sum(action["action"] == "delete" for action in batch["actions"])
+    return f"Release: delete {count:,}" if count else "Release"
+
+
 # Names, paths and reasons come from outside: in a page they are text, whatever they hold.
 _ENVIRONMENT = Environment(
     loader=PackageLoader("syncd.web.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
 _ENVIRONMENT.filters |= {
+    "held_words": held_words, "release_words": release_words,
     "exact": exact, "ago": ago, "tone": tone, "plain": plain, "instant": instant, "readable": readable,
     "code_tone": lambda code: CODES.get(code, ("bad", ""))[0],
     "code_words": lambda code: CODES.get(code, ("", f"exit code {code}"))[1],
