@@ -22,6 +22,7 @@ from syncd.domain.decisions import ReleaseOutcome, said_of_release
 from syncd.domain.job import Job
 from syncd.domain.moments import moment_of
 from syncd.errors import ConfigError, SyncdError
+from syncd.ledger.wakeups import Wish
 from syncd.reconcile.rollback import (
     Terms,
     paths_of,
@@ -77,6 +78,7 @@ class Actions:
     def release(self, who: Principal, batch: str, reason: str) -> str:
         """Let a batch go."""
         with self._in_the_name_of(who, "release", why := reason_of(reason)) as app:
+            _see_that_it_counts(app)
             outcome = app.ledger.decisions.release(
                 batch, why, app.served, lambda item: who.sees(app.first_target_on(item.site, item.job))
             )
@@ -107,7 +109,7 @@ class Actions:
             rests = self._resting_targets(app, who, job)
             closed = job.windows.what_waits(app.runtime.clock()) if waits_for_window else ""
             if rests_here and app.settings.jobs[name].schedule is not None:
-                app.ledger.wakeups.put(name, CAUSE.get().actor)
+                app.ledger.wakeups.put(Wish(by=CAUSE.get().actor, job=name, targets=who.targets))
             elif rests_here or not self._runner.trigger(name, paths.get(name, ()), by=CAUSE.get().actor):
                 woken.waits.append(f"job {name} has no schedule; run it by hand: syncd sync {name}")
             elif rests and len(rests) == len(job.targets):
@@ -140,6 +142,7 @@ class Actions:
     def resume(self, who: Principal, scope: tuple[str, str], reason: str = "") -> str:
         """End a pause, and look at once. It overrides nothing, so `reason` may be empty."""
         with self._in_the_name_of(who, "resume", _reason_if_any(reason)) as app:
+            _see_that_it_counts(app)
             kind, name = scope
             # The pause of what is gone has to have an end, too; of that, nobody with less than all rights is told.
             if who.targets is not None or kind not in {"job", "target"}:
@@ -158,6 +161,7 @@ class Actions:
             if bool(what) == bool(job) or (job and (asked.get("end") or asked.get("to") or not asked.get("since"))):
                 raise ConfigError("say what: a name or a path, or a job and since when", hint='{"what": …}')
             if asked.get("end"):
+                _see_that_it_counts(app)
                 paths = ended(app, who, what)
                 said = "; ".join(said_of_end(*path, app.ledger.rollback_of(*path)) for path in paths)
             else:
@@ -184,6 +188,8 @@ class Actions:
         why = reason_of(reason) if asked.get("until") else _reason_if_any(reason)
         with self._in_the_name_of(who, "freeze", why) as app:
             until = _moment(app, asked["until"]) if asked.get("until") else None
+            if until is None:
+                _see_that_it_counts(app)
             site, name = asked.get("site", ""), asked.get("name", "")
             seen_record(app, who, site, name)  # before the lock: nobody holds up a site that is not theirs
             with app.ledger.lock(site, holder=holder(), wait=LOCK_WAIT, stop=app.stop.is_set, decides=True) as journal:
@@ -204,6 +210,15 @@ class Actions:
         with self._in_the_name_of(who, "sync", _reason_if_any(reason)) as app:
             see_scope(app, who, ("job", job))
             return self._woken(app, who, [job]).words(f"job {job} runs now")
+
+
+def _see_that_it_counts(app: App) -> None:
+    """Asked before something is let go. Raises `ConfigError` at a daemon whose configuration another one replaced.
+
+    Who may is for the newer one to say; what protects is kept, whoever asks.
+    """
+    if another := app.ledger.configurations.why_it_rests():
+        raise ConfigError(f"{another}: who may let something go is for that one to say", hint="ask that one")
 
 
 def _note_denied(app: App, **detail: str) -> None:

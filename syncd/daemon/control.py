@@ -18,10 +18,12 @@ from syncd.daemon.status import Shared, status_of
 from syncd.daemon.wakeups import jobs_that_sync
 from syncd.domain.audit import RELOAD, Actor
 from syncd.errors import ConfigError, LedgerError
+from syncd.ledger.wakeups import Wish
 from syncd.report.lateness import why_late
 from syncd.telemetry.logs import logger, safe_traceback
 from syncd.web.principal import Principal
 
+PASSED_ON = "passed on to the daemon with the newer configuration"
 STRANGER_SECONDS = 2.0
 """How long an answer that needs no token is given again as it was."""
 
@@ -44,44 +46,64 @@ class Control(ServerAccounts, ConsoleData, Actions):
         """Load the configuration again. Raises `SyncdError`, and the one before goes on."""
         self._reloads.reload(who.actor(RELOAD))
 
-    def trigger(self, job: str, who: Principal) -> bool:
-        """Let a job run soon. Returns: False for a job that is not scheduled, or not within the rights."""
-        settings = self._generations.current.app.settings.jobs.get(job)
+    def trigger(self, job: str, who: Principal) -> str:
+        """Let a job run soon. Returns: what was done; empty for one that is not scheduled, or not within the rights."""
+        app, by = self._generations.current.app, who.actor("POST /-/sync")
+        if self._passes_on(Wish(by=by, job=job, targets=who.targets)):
+            return PASSED_ON
         # A job sends to all of its sites: rights on some of them are not enough.
-        if settings is None or not all(map(who.sees, settings.targets)):
-            return False
-        return self._started(job, who.actor("POST /-/sync"))
+        settings = app.settings.jobs.get(job)
+        is_mine = settings is not None and all(map(who.sees, settings.targets))
+        return "started" if is_mine and self._runner.trigger(job, by=by) else ""
 
-    def wake(self, paths: Iterable[tuple[str | None, str]], who: Principal) -> list[str]:
-        """Let the jobs run soon that sync one of these (namespace or None for any, path). Returns: their names."""
+    def wake(self, paths: Iterable[tuple[str | None, str]], who: Principal) -> str:
+        """Let the jobs run soon that sync one of these (namespace or None for any, path).
+
+        Returns: what was done; empty where no job is scheduled that does.
+        """
+        asked = tuple(paths)
+        # A person gives a path alone; a line of an audit device has its namespace.
+        by_hand = all(namespace is None for namespace, _ in asked)
+        wish = Wish(by=who.actor("POST /-/sync") if by_hand else _audit_device(who), paths=asked, targets=who.targets)
+        if asked and self._passes_on(wish):
+            return PASSED_ON
+        started = self._woken_by(wish)
+        return f"started {', '.join(started)}" if started else ""
+
+    def _passes_on(self, wish: Wish) -> bool:
+        """Is it for the daemon that works in this one's place?
+
+        Whoever asks at a service with several pods cannot choose, and an audit device sends its line once. Which jobs
+        there are is for that one's configuration to say.
+        """
+        with suppress(LedgerError):  # the job's own cycle says so
+            if self._rests():
+                self._generations.current.app.ledger.wakeups.put(wish)
+                return True
+        return False
+
+    def _woken_by(self, wish: Wish) -> list[str]:
+        """Let the jobs run that a wish means, within the rights of who has it. Returns: their names."""
         app = self._generations.current.app
         namespaces = {
             name: source.namespace.strip("/") if isinstance(source, VaultSettings) else None
             for name, source in app.settings.sources.items()
         }
-        asked = list(paths)
-        # A person gives a path alone; a line of an audit device has its namespace.
-        by_hand = all(namespace is None for namespace, _ in asked)
-        by = who.actor("POST /-/sync") if by_hand else _audit_device(who)
-        mine = {name: job for name, job in app.runtime.jobs.items() if all(map(who.sees, job.targets))}
-        woken = jobs_that_sync(mine, namespaces, asked)
-        return [job for job in woken if self._started(job, by)]
-
-    def _started(self, job: str, by: Actor) -> bool:
-        """Let a job run soon, here or at the daemon that works in this one's place. Returns: is it scheduled?"""
-        app = self._generations.current.app
-        with suppress(LedgerError):  # the job's own cycle says so
-            # Whoever asked at a service with several pods cannot choose, and an audit device sends its line once.
-            if app.settings.jobs[job].schedule is not None and self._rests():
-                app.ledger.wakeups.put(job, by)
-                return True
-        return self._runner.trigger(job, by=by)
+        mine = {
+            name: job
+            for name, job in app.runtime.jobs.items()
+            if wish.targets is None or wish.targets.issuperset(job.targets)
+        }
+        names = [wish.job] if wish.job else jobs_that_sync(mine, namespaces, wish.paths)
+        return [job for job in names if job in mine and self._runner.trigger(job, by=wish.by)]
 
     def run_what_was_passed_on(self) -> None:
-        """Let the jobs run that somebody wanted at a daemon which sends nothing. Raises `LedgerError`."""
+        """Let run what somebody wanted at a daemon that sends nothing. Raises `LedgerError`."""
         if not self._rests():
-            for job, by in self._generations.current.app.ledger.wakeups.take():
-                self._runner.trigger(job, by=by)
+            for wish in self._generations.current.app.ledger.wakeups.take():
+                if not self._woken_by(wish) and wish.job:
+                    hint = "no job of this configuration is called so, or it has no schedule"
+                    logger().warning("wakeup.dropped", job=wish.job, by=wish.by.id, hint=hint)
 
     def plan(self, who: Principal, configuration: str) -> dict[str, Any]:
         """What a candidate configuration would do, with this ledger; nothing is written or sent."""

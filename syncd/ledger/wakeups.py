@@ -1,12 +1,13 @@
-"""Jobs that somebody wants to run at a daemon that sends nothing: the one that works finds them here."""
+"""What somebody wants to run at a daemon that sends nothing: the one that works finds it here."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, func, select
 
 from syncd.domain.audit import Actor
 from syncd.domain.untrusted import mapping, parsed, text
@@ -16,35 +17,71 @@ from syncd.ledger.held_actions import one_at_a_time
 from syncd.ledger.statements import upsert
 
 KEYS = "wakeup:"
+MOST = 1000
+"""Wishes that are kept; what comes beyond them the schedule looks at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A job, or what an event named: which jobs have that is for the configuration of whoever takes it to say."""
+
+    by: Actor
+    job: str = ""
+    paths: tuple[tuple[str | None, str], ...] = ()
+    """Namespace (None: any) and path."""
+    targets: frozenset[str] | None = None
+    """What the rights of whoever asks are for; None: everything."""
+
+    def row(self) -> dict[str, str]:
+        """As the ledger keeps it; the same wish again is one."""
+        targets = None if self.targets is None else sorted(self.targets)
+        kept = {"job": self.job, "paths": sorted(self.paths, key=str), "targets": targets, "by": self.by.row()}
+        value = json.dumps(kept, sort_keys=True)
+        return {"key": KEYS + hashlib.sha256(value.encode()).hexdigest()[:40], "value": value}
 
 
 class Wakeups:
-    """Jobs that are to run soon. All methods raise `LedgerError`."""
+    """What is to run soon. All methods raise `LedgerError`."""
 
     def __init__(self, reading: Door, writing: Door) -> None:
         self._reading, self._writing = reading, writing
 
-    def put(self, job: str, by: Actor) -> None:
-        """Pass a job on; however often it is named, it runs once. `by`: who asks for it."""
-        key = KEYS + hashlib.sha256(job.encode()).hexdigest()[:40]
+    def put(self, wish: Wish) -> None:
+        """Pass it on."""
         with self._writing() as connection:
             one_at_a_time(connection)  # nobody takes what stands there without this
-            upsert(connection, tables.meta, [{"key": key, "value": json.dumps({"job": job, "by": by.row()})}])
+            count = connection.execute(select(func.count()).select_from(tables.meta).where(_is_wish())).scalar_one()
+            if count < MOST:
+                upsert(connection, tables.meta, [wish.row()])
 
-    def take(self) -> list[tuple[str, Actor]]:
-        """What was passed on since: each job, and who asked for it. Nobody else is given the same."""
-        mine = tables.meta.c.key.startswith(KEYS, autoescape=True)
+    def take(self) -> list[Wish]:
+        """What was passed on since. Nobody else is given the same."""
         # Looked for without the writers' lock first: nearly always there is none.
         with self._reading() as connection:
-            if connection.execute(select(tables.meta.c.key).where(mine).limit(1)).first() is None:
+            if connection.execute(select(tables.meta.c.key).where(_is_wish()).limit(1)).first() is None:
                 return []
         with self._writing() as connection:
             one_at_a_time(connection)
-            kept = connection.execute(select(tables.meta.c.value).where(mine)).scalars().all()
-            connection.execute(delete(tables.meta).where(mine))
-        found = sorted((mapping(parsed(str(value).encode())) for value in kept), key=lambda one: text(one.get("job")))
-        return [(text(one.get("job")), _actor(mapping(one.get("by")))) for one in found]
+            kept = connection.execute(select(tables.meta.c.value).where(_is_wish())).scalars().all()
+            connection.execute(delete(tables.meta).where(_is_wish()))
+        return [_wish(mapping(parsed(str(value).encode()))) for value in sorted(map(str, kept))]
 
 
-def _actor(kept: Mapping[str, object]) -> Actor:
-    return Actor(text(kept.get("kind")) or "system", text(kept.get("id")) or "syncd", text(kept.get("via")))
+def _is_wish() -> ColumnElement[bool]:
+    return tables.meta.c.key.startswith(KEYS, autoescape=True)
+
+
+def _wish(kept: Mapping[str, object]) -> Wish:
+    by, targets, paths = mapping(kept.get("by")), kept.get("targets"), kept.get("paths")
+    return Wish(
+        by=Actor(text(by.get("kind")) or "system", text(by.get("id")) or "syncd", text(by.get("via"))),
+        job=text(kept.get("job")),
+        paths=tuple(_pairs(paths if isinstance(paths, list) else [])),
+        targets=frozenset(map(text, targets)) if isinstance(targets, list) else None,
+    )
+
+
+def _pairs(kept: Iterable[object]) -> Iterable[tuple[str | None, str]]:
+    for pair in kept:
+        if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[1], str):
+            yield (pair[0] if isinstance(pair[0], str) else None), pair[1]

@@ -67,15 +67,15 @@ def _sync(service: Service, who: Principal, given: dict[str, Any], _body: bytes)
         return PlainTextResponse("say which: POST /-/sync?job=NAME or ?path=SOURCE-PATH\n", 400)
     if path:
         return _woken(service.wake([(None, path)], who), or_else=404)
-    if not service.trigger(job, who):
+    if not (done := service.trigger(job, who)):
         return PlainTextResponse("no such job\n", 404)
-    return PlainTextResponse("started\n", 202)
+    return PlainTextResponse(f"{done}\n", 202)
 
 
-def _woken(jobs: list[str], *, or_else: int) -> Response:
-    if not jobs:
+def _woken(done: str, *, or_else: int) -> Response:
+    if not done:
         return PlainTextResponse("no scheduled job syncs that\n", or_else)
-    return PlainTextResponse(f"started {', '.join(jobs)}\n", 202)
+    return PlainTextResponse(f"{done}\n", 202)
 
 
 def _audit(service: Service, who: Principal, _given: dict[str, Any], body: bytes) -> Response:

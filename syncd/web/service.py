@@ -107,11 +107,11 @@ class Service(Accounts, Reading, Acting, Protocol):
     def metrics_are_open(self) -> bool:
         """May everybody read them?"""
 
-    def trigger(self, job: str, who: Principal) -> bool:
-        """Start a cycle soon; False for an unknown job."""
+    def trigger(self, job: str, who: Principal) -> str:
+        """Start a cycle soon; what was done, empty for an unknown job."""
 
-    def wake(self, paths: Iterable[tuple[str | None, str]], who: Principal) -> list[str]:
-        """Start the jobs that sync these (namespace or None for any, source path) soon; their names."""
+    def wake(self, paths: Iterable[tuple[str | None, str]], who: Principal) -> str:
+        """Start the jobs that sync these (namespace or None for any, source path) soon; what was done, or empty."""
 
     def configuration(self) -> str:
         """What is wrong with the configuration that the daemon works with; empty if nothing is."""

@@ -97,6 +97,22 @@ def test_a_rollback_ends_at_the_rights_and_sends_nothing_that_waits(teams: Teams
     assert not lab.wix.site(teams.bank).values()
 
 
+def test_a_wish_ends_at_the_rights(teams: Teams) -> None:
+    for path in ("both/db", "own/mail"):
+        teams.bao.put(path, v="1")
+    job(teams, "both", "both/*", "shop", "bank")
+    job(teams, "own", "own/*", "shop")
+    assert teams.lab.run("sync").code == 0
+    with running(teams.lab) as (_, url):
+        is_ready(url)
+        ways = {
+            f"path={teams.bao.mount}/both/db": 404, "job=both": 404, f"path={teams.bao.mount}/own/mail": 202, "job=own": 202,
+        }  # fmt: skip
+        for way, status in ways.items():
+            assert ask(f"{url}/-/sync?{way}", "POST", teams.tokens["lead"])[0] == status, way
+            assert ask(f"{url}/-/sync?{way}", "POST", teams.tokens["boss"])[0] == 202, way
+
+
 def test_the_status_names_what_is_within_the_rights(teams: Teams) -> None:
     for path in ("both/db", "own/mail", "hush/merger"):
         teams.bao.put(path, v="1")

@@ -92,11 +92,11 @@ class Service:
             "matrix": [],
         }
 
-    def trigger(self, job: str, who: Any) -> bool:
-        return job == "known"
+    def trigger(self, job: str, who: Any) -> str:
+        return "started" if job == "known" else ""
 
-    def wake(self, paths: Any, who: Any) -> list[str]:
-        return []
+    def wake(self, paths: Any, who: Any) -> str:
+        return ""
 
     def reload(self, who: Any) -> None:
         pass

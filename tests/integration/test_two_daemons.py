@@ -70,7 +70,7 @@ def test_the_older_one_is_ready_and_says_that_it_rests(job: Lab, bao: Bao) -> No
                 until(lambda: ask(other + "/readyz")[0] == 200)
                 bao.put("app/x", v=number)
                 status, told = ask(f"{url}/-/sync?{question}", "POST", TOKEN)
-                assert status == 202 and told.startswith("started")
+                assert status == 202 and told.startswith("passed on to the daemon")
                 second.control.run_what_was_passed_on()
                 until(lambda number=number: number in job.site.values().values())
             status, told = ask(f"{other}/-/sync?job=job", "POST", TOKEN)
@@ -113,27 +113,44 @@ def test_the_trail_tells_which_one_counts_again(job: Lab, bao: Bao) -> None:
         assert len(digests) == 3 and digests[0] == digests[2] == app.config_digest != digests[1]
 
 
-def test_what_a_device_posts_to_the_one_that_rests_is_passed_on(job: Lab, bao: Bao) -> None:
-    """A device sends a line once, to whichever pod its service chose."""
-    line = json.dumps({"type": "response", "request": {"operation": "update", "path": f"{bao.mount}/data/app/x"}})
-    newer = file_of(job, "newer", rules=[{"id": "r", "name": "none", "then": "deny"}])
+@pytest.mark.parametrize("newer", ["the same jobs", "another name", "one job more"])
+def test_what_a_device_posts_to_the_one_that_rests_is_passed_on(job: Lab, bao: Bao, newer: str) -> None:
+    """A device sends a line once, to whichever pod its service chose; the newer file says which job has the path."""
+    name = "more/y" if "more" in newer else "app/x"
+    bao.put(name, v="1")
+    line = json.dumps({"type": "response", "request": {"operation": "update", "path": f"{bao.mount}/data/{name}"}})
+    jobs = {"payments" if "another" in newer else "job": job.config["jobs"]["job"]}
+    if "more" in newer:
+        jobs["more"] = {**jobs["job"], "secrets": [{"path": f"{bao.mount}/more/*"}]}
+    file = file_of(job, "newer", rules=[{"id": "r", "name": "none", "then": "deny"}], jobs=jobs)
+    wix_name = name.partition("/")[2] + "_v"
     with works(file_of(job, "older")) as (first, url):
         until(lambda: job.site.values())
-        with works(newer) as (second, other):
-            until(lambda: ask(other + "/readyz")[0] == 200)
-            bao.put("app/x", v="2")
+        with works(file) as (second, other):
+            until(lambda: ask(other + "/readyz")[0] == 200 and wix_name in job.site.values())
+            bao.put(name, v="2")
             status, told = ask(url + "/hooks/vault-audit", "POST", TOKEN, line.encode())
-            assert (status, told) == (202, "started job\n")
+            assert status == 202 and told.startswith("passed on to the daemon")
             first.control.run_what_was_passed_on()
-            assert job.site.values() == {"x_v": "1"}
+            assert job.site.values()[wix_name] == "1"
             second.control.run_what_was_passed_on()
-            until(lambda: "2" in job.site.values().values())
+            until(lambda: job.site.values()[wix_name] == "2")
             lines = second.generations.current.app.ledger.audit.lines(Filter(event="secret.update"))
             assert {line["actor"]["id"] for line in lines} == {"vault audit"}
 
 
+def test_a_job_that_the_newer_one_does_not_have_is_said(job: Lab, bao: Bao, capsys: pytest.CaptureFixture[str]) -> None:
+    jobs = {"payments": job.config["jobs"]["job"]}
+    with works(file_of(job, "older")) as (_, url):
+        until(lambda: job.site.values())
+        with works(file_of(job, "newer", jobs=jobs)) as (second, _):
+            assert ask(f"{url}/-/sync?job=job", "POST", TOKEN)[0] == 202
+            second.control.run_what_was_passed_on()
+            assert "wakeup.dropped" in capsys.readouterr().out
+
+
 def test_what_is_decided_at_the_one_that_rests_is_carried_out(job: Lab, bao: Bao) -> None:
-    """Of several pods behind a service nobody chooses whom to ask."""
+    """Of several pods behind a service nobody chooses whom to ask: what protects is kept by each."""
     bao.put("app/x", v="2")
     with works(file_of(job, "older")) as (first, _):
         until(lambda: job.site.values())
@@ -147,13 +164,28 @@ def test_what_is_decided_at_the_one_that_rests_is_carried_out(job: Lab, bao: Bao
             until(lambda: job.site.values() == {"x_v": "1"})
             secret = {"site": job.site_id, "name": "x_v"}
             assert "is frozen until" in first.control.freeze(who, {**secret, "until": "1h"}, "incident")
-            bao.put("app/x", v="3")
-            first.control.rollback(who, {"what": "x_v", "end": True}, "mended")
-            assert "this daemon sends nothing" in first.control.sync(who, "job")
-            second.control.run_what_was_passed_on()
-            assert "no longer frozen" in first.control.freeze(who, secret, "")
-            second.control.run_what_was_passed_on()
-            until(lambda: job.site.values() == {"x_v": "3"})
+            assert "is paused" in first.control.pause(who, ("job", "job"), "1h", "incident")
+
+
+@pytest.mark.parametrize("what", ["a release", "an end", "a thaw", "a resume"])
+def test_the_one_that_rests_lets_nothing_go(job: Lab, bao: Bao, what: str) -> None:
+    """Who may is for the newer file to say: a token that it took away is still one for the older daemon."""
+    with works(file_of(job, "older")) as (first, _):
+        until(lambda: job.site.values())
+        who = first.control.by_token(TOKEN)
+        assert who is not None
+        secret = {"site": job.site_id, "name": "x_v"}
+        ways = {
+            "a release": lambda: first.control.release(who, "0" * 12, "x"),
+            "an end": lambda: first.control.rollback(who, {"what": "x_v", "end": True}, "x"),
+            "a thaw": lambda: first.control.freeze(who, secret, ""),
+            "a resume": lambda: first.control.resume(who, ("job", "job")),
+        }
+        with works(file_of(job, "newer", rules=[{"id": "r", "name": "none", "then": "deny"}])):
+            with pytest.raises(ConfigError, match="is for that one to say"):
+                ways[what]()
+            lines = list(first.generations.current.app.ledger.audit.lines(Filter(event="secret.released")))
+            assert not lines
 
 
 @pytest.mark.parametrize("what", ["a token that is missing", "a queue"])

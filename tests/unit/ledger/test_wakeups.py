@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from syncd.domain.audit import Actor
+from syncd.ledger import wakeups
 from syncd.ledger.engine import sqlite_engine
 from syncd.ledger.store import Ledger
+from syncd.ledger.wakeups import Wish
 
 DEVICE = Actor("event", "vault audit", "token device")
 
@@ -23,13 +25,29 @@ def ledger(state: Path) -> Iterator[Ledger]:
 
 def test_what_is_passed_on_is_taken_once(ledger: Ledger) -> None:
     assert ledger.wakeups.take() == []
-    for job in ("b", "a", "b", "x" * 300):
-        ledger.wakeups.put(job, DEVICE)
-    assert ledger.wakeups.take() == [("a", DEVICE), ("b", DEVICE), ("x" * 300, DEVICE)]
+    wishes = [
+        Wish(by=DEVICE, job="b"),
+        Wish(by=DEVICE, job="x" * 300, targets=frozenset({"shop", "bank"})),
+        Wish(by=DEVICE, paths=(("team", "kv/*"), (None, "kv/a")), targets=frozenset()),
+    ]
+    for wish in (*wishes, *wishes):
+        ledger.wakeups.put(wish)
+    assert sorted(ledger.wakeups.take(), key=str) == sorted(wishes, key=str)
     assert ledger.wakeups.take() == []
 
 
-@pytest.mark.parametrize("kept", ["", "nonsense", "[1]", '{"job": 3}'])
+def test_no_more_are_kept_than_somebody_will_look_at(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device goes on posting, and nobody takes it."""
+    monkeypatch.setattr(wakeups, "MOST", 3)
+    for number in range(9):
+        ledger.wakeups.put(Wish(by=DEVICE, paths=((None, f"kv/{number}"),)))
+    assert len(ledger.wakeups.take()) == 3
+
+
+@pytest.mark.parametrize(
+    "kept", ["", "nonsense", "[1]", '{"job": 3}', '{"paths": [["x"], 3, ["a", 1]]}', '{"targets": null, "by": []}']
+)
 def test_what_cannot_be_read_wakes_no_job_and_goes(ledger: Ledger, kept: str) -> None:
     ledger.set_meta("wakeup:x", kept)
-    assert ledger.wakeups.take() == [("", Actor("system", "syncd"))] and ledger.wakeups.take() == []
+    (wish,) = ledger.wakeups.take()
+    assert (wish.job, wish.paths, wish.by) == ("", (), Actor("system", "syncd")) and ledger.wakeups.take() == []
