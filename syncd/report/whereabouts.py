@@ -218,8 +218,8 @@ def has_it(row: Mapping[str, Any], version: str | None) -> bool:
     if row.get("is_of_an_earlier_secret"):
         return False
     # What somebody else changed, and what no answer confirmed, is not the version that the row names.
-    # Behind at the source's own version: changed by others, or merely not looked at for long, as the row tells.
-    is_other = row["status"] == "behind" and newest in {None, holds} and row.get("is_changed_by_others", True)
+    # A row that does not tell, and is behind at the source's own version, is perhaps not so by age alone.
+    is_other = row.get("is_changed_by_others", row["status"] == "behind" and newest in {None, holds})
     if row["status"] in NOT_THERE or is_other:
         return False
     if version is None:

@@ -15,6 +15,7 @@ from syncd.daemon.secret_story import secret_story
 from syncd.web.principal import ALL, Principal
 from tests.lab import Bao, Lab
 from tests.support.policies import DELETING
+from tests.support.wix_people import changed_by_hand
 
 pytestmark = pytest.mark.kind
 
@@ -248,6 +249,43 @@ def test_numbers_of_a_secret_that_was_made_anew_are_others(sites: Lab, bao: Bao,
         assert sites.run("where", path, *words).code == 1, "the paused site holds a version of the secret before"
     sites.run("resume", "--target", "outlet")
     assert sites.run("sync").code == 0 and sites.run("where", path, "--version", str(anew)).code == 0
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("then", ["a window", "a rule", "a rollback", "gone", "no rule's any more", "frozen"])
+def test_what_others_changed_is_no_version_of_the_source(sites: Lab, bao: Bao, then: str) -> None:
+    """Whatever the row is called by then: a pipeline goes on by this answer."""
+    path = f"{bao.mount}/wh/db"
+    bao.put("wh/db", user="u", password="p2")
+    sites.config["jobs"]["job"] |= {"drift_policy": "report", "targets": ["shop"]}
+    sites.run("sync")
+    for name in ("db_password", "db_user"):
+        changed_by_hand(sites, name)
+    assert sites.run("sync").code in {0, 1}, "seen, and left as it is"
+    if then == "frozen":
+        for name in ("db_password", "db_user"):
+            frozen = sites.run("state", "freeze", name, "--target", "shop", "--until", "3h", "--reason", "x")
+            assert frozen.code == 0
+    sites.run("sync")
+    if then == "a window":
+        sites.config["jobs"]["job"]["windows"] = closed_window()
+    elif then == "a rule":
+        sites.config["rules"] = [{"id": "all", "job": "job", "then": "hold"}]
+    elif then == "a rollback":
+        sites.run("rollback", path, "--reason", "x")
+    elif then == "no rule's any more":
+        sites.config["jobs"]["job"]["secrets"][0]["exclude"] = [path]
+    if then == "gone":
+        bao.remove("wh/db")
+    elif then in {"a window", "a rule"}:
+        bao.put("wh/db", user="u", password="p3")
+    sites.run("sync")
+    # A rollback is a new value, which goes out whatever was there.
+    assert (sites.site.values()["db_password"] == "HAND-MADE") is (then != "a rollback")
+    back = then == "a rollback"
+    assert sites.run("where", f"{path}#password", "--version", "1").code == (0 if back else 1)
+    # The same in both versions, so nothing of it is written.
+    assert sites.run("where", f"{path}#user", "--version", "1").code == 1
 
 
 def test_what_lacks_says_why_and_what_was_taken_back_is_told_apart(sites: Lab, bao: Bao) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from syncd.domain import STATUSES
 from syncd.report.whereabouts import has_it
 
 
@@ -23,6 +24,8 @@ def row(holds: str | None, newest: str | None, status: str = "synced", **more: A
         (row("3", "3", "behind"), "3", False),
         (row("3", "3", "behind", is_changed_by_others=True), "3", False),
         (row("3", "3", "behind", is_changed_by_others=False), "3", True),
+        *((row("3", "4", status, is_changed_by_others=True), "3", False) for status in STATUSES),
+        *((row("3", "3", status, is_changed_by_others=True), None, False) for status in STATUSES),
         (row("3", "3", "behind", is_changed_by_others=False), None, False),
         (row("5", "2", "behind"), "2", False),
         (row("2", "3", "behind", is_of_an_earlier_secret=True), "1", False),
