@@ -10,6 +10,8 @@ from syncd.bootstrap.app import App
 from syncd.domain import LastRun, OpenProblem, Pending, Record
 from syncd.domain.job import Job
 from syncd.domain.lateness import Rest, waited
+from syncd.domain.naming import selects_path
+from syncd.domain.plan import BY_HAND
 from syncd.domain.untrusted import instant, mapping
 from syncd.ledger.audit_reading import Filter
 
@@ -43,7 +45,7 @@ def why_late(app: App, job: Job, target: str, run: LastRun | None, now: datetime
     for problem in app.ledger.known_problems(run.site, job.name).values():
         if problem.kind in WAITS and now - problem.first_at > promised:
             record = app.ledger.record(run.site, problem.subject)
-            if record is not None and _awaits_no_version(app, problem, record):
+            if record is not None and _awaits_no_version(app, job, problem, record):
                 continue
             verb = "create" if record is None else "update"
             rested = rests(problem.first_at)
@@ -52,15 +54,24 @@ def why_late(app: App, job: Job, target: str, run: LastRun | None, now: datetime
     return f"{late} of its secrets {'has' if late == 1 else 'have'} waited for longer" if late else ""
 
 
-def _awaits_no_version(app: App, problem: OpenProblem, record: Record) -> bool:
-    """Does the site hold what its source has? Then what waits is a deletion, or what others changed at Wix."""
-    if record.pending is Pending.DELETE:
+def _awaits_no_version(app: App, job: Job, problem: OpenProblem, record: Record) -> bool:
+    """Does the site hold what its source has, or does nobody want it there any more?
+
+    Then what waits is a deletion, or what others changed at Wix.
+    """
+    if record.pending is Pending.DELETE or record.absent_at is not None or problem.hint.startswith(BY_HAND):
+        return True
+    # Another secret is to have the name.
+    if problem.ref is not None and problem.ref != record.ref:
+        return False
+    ref = record.ref
+    state = app.ledger.known_path(ref.source, ref.path, record.pin)
+    if state is None or not any(rule.pin == record.pin and selects_path(rule, ref.path) for rule in job.rules):
+        return True
+    if ref.field is not None and state.fields is not None and ref.field not in state.fields:
         return True
     is_unsure = record.remote_id is None or problem.kind in {"pending", "unverified"}
-    if is_unsure or (problem.ref is not None and problem.ref != record.ref):
-        return False
-    state = app.ledger.known_path(record.ref.source, record.ref.path, record.pin)
-    return state is None or state.version.token == record.version
+    return not is_unsure and state.version.token == record.version
 
 
 def told_pauses(app: App, since: datetime | None = None) -> Iterator[Paused]:

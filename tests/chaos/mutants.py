@@ -1585,7 +1585,7 @@ MUTANTS = (
       "            connection.execute(delete(tables.meta).where(_is_wish()))\n", "",
       "tests/unit/ledger/test_wakeups.py"),
     M("what brings no new version misses no objective", "report/lateness.py:why_late",
-      "if record is not None and _awaits_no_version(app, problem, record):", "if problem is None:",
+      "if record is not None and _awaits_no_version(app, job, problem, record):", "if problem is None:",
       "tests/integration/test_objective.py::test_what_brings_no_new_version_misses_nothing"),
     M("a job that never looked has its time", "domain/records.py:LastRun.good_since",
       "if first else self.started_at)", "if first is None else self.started_at)",

@@ -152,6 +152,43 @@ def test_what_brings_no_new_version_misses_nothing(job: Lab, bao: Bao, what: str
     assert told(job, timedelta(minutes=90)) == ("1 of its secrets has waited for longer" if waits_for_a_version else "")
 
 
+@pytest.mark.sweep
+@pytest.mark.parametrize(
+    ("how", "lost"),
+    [
+        ("its path is gone", "PATCH"),
+        *(
+            (how, lost)
+            for how in ("its field is gone", "no rule selects it", "it is wanted")
+            for lost in ("POST", "PATCH")
+        ),
+    ],
+)
+def test_what_is_not_known_and_not_wanted_misses_nothing(lab: Lab, bao: Bao, how: str, lost: str) -> None:
+    lab.vault(bao)
+    lab.site.options.may_read = False
+    bao.put("app/x", u="1", **({"v": "1"} if lost == "PATCH" else {}))
+    bao.put("app/y", u="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, objective="1h", **DELETING)
+    assert lab.run("sync").code == 0
+    bao.put("app/x", u="1", v="2")
+    lab.wix.fault("late", lost, times=5)
+    assert lab.run("sync").code in {1, 5}
+    lab.wix.faults.clear()
+    if how == "its path is gone":
+        bao.remove("app/x")
+    elif how == "its field is gone":
+        bao.put("app/x", u="1")
+    elif how == "no rule selects it":
+        lab.config["jobs"]["job"]["secrets"][0]["exclude"] = [f"{bao.mount}/app/x"]
+    else:
+        lab.wix.fault("late", "PATCH", times=50)
+        lab.wix.fault("late", "POST", times=50)
+    lab.run("sync")
+    words = told(lab, timedelta(minutes=90))
+    assert bool(words) is (how == "it is wanted"), (words, lab.statuses())
+
+
 def test_a_job_that_never_looked_yet_has_its_time(job: Lab) -> None:
     """Its first cycle fails: it has been tried since then, however often that comes again."""
     with App(load(job.config_file)) as app:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from syncd.domain import Delete, FindingKind, Pending, Presence, Record, RemoteSecret
+from syncd.domain.plan import BY_HAND
 from syncd.domain.write_window import is_as_left
 from syncd.reconcile.plan.builder import NOTHING, Row, Verdict, act, note, probe_by_id, report, rests, tried_recently
 from syncd.reconcile.plan.theirs import with_known_change
@@ -92,7 +93,7 @@ def _of_unverified(row: Row, record: Record, listed: RemoteSecret, kind: Finding
         FindingKind.UNVERIFIED,
         record,
         f"{why}; not deleted: what the site holds under this id is not known",
-        f"look at it, delete it at Wix by hand, then: syncd state forget {record.name}",
+        f"{BY_HAND}, then: syncd state forget {record.name}",
     )
     return Verdict(compare=record.name if asks else "") + unknown
 
