@@ -61,7 +61,6 @@ class Reloads:
     def reload(self, by: Actor = SYNCD) -> None:
         """Load the configuration again. `by`: who asked. Raises `SyncdError`; the one before goes on then."""
         with self._turn:
-            self._asked_by = by
             # Before the file is read: a change that comes meanwhile is news again.
             self.watch.loading()
             before = self._generations.current.app.ledger.place
@@ -77,7 +76,7 @@ class Reloads:
                     self._note_refused(refused, by)
                 raise refused from None
             # Only now: the line says what counts, and a configuration that was refused never did.
-            self._owes = True
+            self._owes, self._asked_by = True, by
             self.watch.loaded()
             self.tell_what_is_in_force()
             self._log.info("config.reloaded", jobs=sorted(fresh.settings.jobs))

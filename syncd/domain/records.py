@@ -128,6 +128,13 @@ class OpenProblem:
     """None: in every cycle."""
 
 
+NEWEST = "(newest)"
+"""Stands in the place of a pin where the newest version is kept that a path had before a rollback and since.
+
+None can be called so: a pin is a number or the name of a stage.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathState:
     """What the ledger knows of a source path: the version read last, and the fields it had."""

@@ -18,6 +18,7 @@ from syncd.domain import (
     Record,
 )
 from syncd.domain.recency import TOLERANCE
+from syncd.domain.records import NEWEST
 from syncd.domain.statuses import Served, Tally
 from syncd.ledger import schema as tables
 from syncd.ledger import search
@@ -128,13 +129,20 @@ class RecordQueries(ABC):
     def known_versions(self, source: str, path: str) -> dict[tuple[str, str], PathState]:
         """The last reading of one path in each of its pinned versions, by path and pin, as `known_paths` gives them."""
         c = tables.paths.c
-        query = select(tables.paths).where(and_(c.source == source, c.path == path))
+        query = select(tables.paths).where(and_(c.source == source, c.path == path, c.pin != NEWEST))
         return {(state.path, state.pin): state for state in self._each(query, as_path, seal=True)}
 
     def known_paths(self, source: str) -> dict[tuple[str, str], PathState]:
         """What was read last of a source, by (path, pin)."""
-        query = select(tables.paths).where(tables.paths.c.source == source)
+        c = tables.paths.c
+        query = select(tables.paths).where(and_(c.source == source, c.pin != NEWEST))
         return {(state.path, state.pin): state for state in self._each(query, as_path, seal=True)}
+
+    def newest_seen(self, source: str) -> dict[str, PathState]:
+        """By path the newest version that it was seen to have, where a rollback had an older one read."""
+        c = tables.paths.c
+        query = select(tables.paths).where(and_(c.source == source, c.pin == NEWEST))
+        return {state.path: state for state in self._each(query, as_path, seal=True)}
 
     def paths_on(self, site: str) -> dict[str, dict[tuple[str, str], PathState]]:
         """What was read last of every path that a site's secrets come from, by source, and by (path, pin)."""

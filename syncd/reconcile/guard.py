@@ -42,7 +42,14 @@ def guard(plan: Plan, basis: LimitBasis, limits: Limits, terms: GuardTerms) -> P
     if limits.max_updates is not None:
         updates = [action for action in plan.actions if isinstance(action, Update)]
         has, count = _versions_of_the_day(basis.job_updated)
-        new = {action.name for action in updates if has.get(action.name) != action.desired.version}
+        sent = set(basis.job_updated)
+        new = {
+            action.name
+            for action in updates
+            # A rollback that ends gives back what the site had that day; a person agreed to both.
+            if has.get(action.name) != action.desired.version
+            and not (action.record.status == "rolled_back" and (action.name, action.desired.version) in sent)
+        }
         room = max(0, limits.max_updates.of(held) - count)
         plan = _writes(plan, updates, new, _Room(limits.max_updates, room), terms)
     if limits.max_creates is not None:

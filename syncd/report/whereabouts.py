@@ -66,10 +66,7 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
     # As plans and lists print it: SOURCE:PATH, of that source alone.
     asked = {source: {path, path.removeprefix(f"{source}:")} for source in sources}
     meant = _Meant({name: frozenset(_spelled(app, name, *texts)) for name, texts in asked.items()})
-    known = {
-        source: {key: state for one in meant.paths(source) for key, state in ledger.known_versions(source, one).items()}
-        for source in app.settings.sources
-    }
+    known = {source: _known_of(app, source, meant.paths(source)) for source in app.settings.sources}
     held = app.ledger.rollbacks_by_secret()
     own = app.ledger.decisions.rollbacks()
 
@@ -130,11 +127,22 @@ def lacking(app: App, ref: SecretRef) -> list[dict[str, Any]]:
     """Rows of the sites that a job sends a secret to and that nothing tells of: none of them holds it."""
     asked = str(ref).removeprefix(f"{ref.source}:") if ref.field else ref.path
     meant = _Meant({ref.source: frozenset(_spelled(app, ref.source, asked))})
-    known = {ref.source: app.ledger.known_versions(ref.source, ref.path)}
+    known = {ref.source: _known_of(app, ref.source, [ref.path])}
     records = [record for record in app.ledger.records_from(ref.source, ref.path) if meant(record.ref)]
     troubles = {(problem.site, problem.ref) for problem in app.ledger.all_problems() if problem.ref}
     told = {(record.site, record.ref) for record in records} | {item for item in troubles if meant(item[1])}
     return list(_not_reached(app, meant, known, records, told))
+
+
+def _known_of(app: App, source: str, paths: Iterable[str]) -> dict[tuple[str, str], PathState]:
+    """What was last seen of paths, in the newest version: what was read after a rollback may be an older one."""
+    known = {key: state for path in paths for key, state in app.ledger.known_versions(source, path).items()}
+    newest = app.ledger.newest_seen(source)
+    for key, state in known.items():
+        seen = newest.get(state.path)
+        if seen is not None and not state.pin and state.version.older_than(seen.version):
+            known[key] = replace(state, version=seen.version)
+    return known
 
 
 def _newest(known: Known, ref: SecretRef, pin: str, rolled_back: Callable[[SecretRef], bool]) -> str | None:

@@ -41,6 +41,9 @@ class StateStore(Protocol):
     def known_paths(self, source: str) -> dict[tuple[str, str], PathState]:
         """What was read last, by (path, pin)."""
 
+    def newest_seen(self, source: str) -> Mapping[str, PathState]:
+        """By path the newest version that it was seen to have, where a rollback had an older one read."""
+
     def known_mounts(self, source: str) -> dict[str, str]:
         """Mount to its id, as accepted; empty where a person said that the next one found there is to be accepted."""
 

@@ -22,6 +22,7 @@ from syncd.errors import BadValue, SourceUnavailable
 from syncd.reconcile.observe.evidence import Key, ListingEvidence
 from syncd.reconcile.observe.freshness import judge_version
 from syncd.reconcile.observe.mounts import expected, is_new_mount, without_conflicting_mount, without_odd_paths
+from syncd.reconcile.observe.newest_seen import NewestSeen
 from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.observe.rolled_back import RolledBack
 
@@ -79,6 +80,7 @@ class SourceObserver:
         self._cache = cache
         self._hinted_paths = hinted_paths
         self._states = access.store.known_paths(access.source.name)
+        self._newest = NewestSeen(access.store.newest_seen(access.source.name))
         self._mounts = dict(access.store.known_mounts(access.source.name))
         self._taken_over = access.store.orphaned_mounts(access.source.name, access.configured, access.job)
         self._seen = _Seen()
@@ -101,13 +103,22 @@ class SourceObserver:
             for failure in snapshot.failures:
                 self._failed(failure, rule.pin)
             for entry in snapshot.entries:
-                self._seen.entries[entry.ref.path, entry.pin] = self._rollbacks.as_wanted(entry, snapshot)
+                self._seen.entries[entry.ref.path, entry.pin] = self._as_wanted(entry, snapshot)
                 self._note_owner((entry.ref.path, entry.pin), entry)
         if self._unlisted and len(self._unlisted) == len(self._rules):
             raise self._unlisted[0]
         entries = self._seen.entries.items()
         # What an event names is read whatever is listed: at AWS a listing may lag minutes behind the event.
         self.read(key for key, entry in entries if self._is_news(key, entry) or entry.ref.path in self._hinted_paths)
+
+    def _as_wanted(self, entry: SourceEntry, snapshot: Snapshot) -> SourceEntry:
+        """The version that a person wants instead of the newest one, which is remembered meanwhile."""
+        wanted = self._rollbacks.as_wanted(entry, snapshot)
+        if not wanted.read_as:
+            return wanted
+        self._newest.note(entry, self._states.get((entry.ref.path, entry.pin)))
+        # A server that lags makes nobody believe that an older one waits.
+        return self._rollbacks.as_wanted(replace(entry, version=self._newest.version_of(entry)), snapshot)
 
     def _listed(self, rule: Rule) -> Snapshot:
         """A rule's listing. Raises `SourceError` where the source as a whole cannot be read.
@@ -177,6 +188,9 @@ class SourceObserver:
             # An older version that a person asked for is no lagging answer.
             return state is None or state.version.token != entry.version.token
         now, confirmed = self._access.clock(), key in self._seen.confirmed
+        if not entry.pin and self._newest.lags(entry, state, now, confirmed=confirmed):
+            self.older.add(key)
+            return False
         freshness = judge_version(state, entry.version, now, confirmed=confirmed)
         if freshness.state is not None:
             self._keep(key, freshness.state)
@@ -193,6 +207,8 @@ class SourceObserver:
         asked = [key for key in keys if key in seen.entries and key not in seen.documents]
         for result in self._cache.read(self._access.source, [seen.entries[key] for key in asked]):
             self._take((result.entry.ref.path, result.entry.pin), result)
+        seen.changed |= self._newest.changed
+        self._newest.changed.clear()
         if seen.changed:
             takers = self._access.takers(seen.news) if seen.news else ()
             self._access.journal.paths(seen.changed.values(), takers)
@@ -226,6 +242,7 @@ class SourceObserver:
             return
         state = self._states.get(key)
         older = state is not None and version.token != state.version.token and version.older_than(state.version)
+        older = older or (not asked.pin and self._newest.is_before(key[0], version, state))
         # The read went to a server that lags: the version and fields that are known stand.
         if older and key not in seen.confirmed and not result.entry.read_as:
             self.older.add(key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from syncd.domain import Delete, DesiredSecret, Plan, Reason, Record, SecretRef, Update
@@ -74,3 +76,21 @@ def test_a_limit_of_updates_counts_each_version(sent: list[str], planned: list[s
     limits = Limits(max_deletes=Limit(number=0), max_updates=Limit(number=2))
     guarded = guard(plan, basis, limits, GuardTerms(place=("job", "shop")))
     assert bool(guarded.actions) is kept and said in "".join(found.message for found in guarded.findings)
+
+
+@pytest.mark.parametrize(
+    ("sent", "to", "kept"),
+    [
+        (["a2", "a1", "b2"], "2", True),  # it had that version in the same day
+        (["a1", "b2", "c2"], "2", False),  # that was longer ago
+        (["a2", "a1", "b2"], "3", False),  # newer than what anybody saw there
+    ],
+)
+def test_a_rollback_that_ends_takes_no_room_for_what_was_there(sent: list[str], to: str, kept: bool) -> None:
+    action = update("a", to)
+    action = replace(action, record=replace(action.record, status="rolled_back"))
+    basis = LimitBasis(
+        job_records=frozenset("abcd"), site_records=frozenset("abcd"), job_updated=tuple((i[0], i[1]) for i in sent)
+    )
+    limits = Limits(max_deletes=Limit(number=0), max_updates=Limit(number=2))
+    assert bool(guard(Plan(actions=(action,)), basis, limits, GuardTerms(place=("job", "shop"))).actions) is kept
