@@ -20,12 +20,19 @@ def is_of_a_daemon(line: Mapping[Any, Any]) -> bool:
     return mapping(line.get("actor")).get("via") in {RUN, RELOAD}
 
 
+def place_of(line: Mapping[Any, Any]) -> int:
+    """Where the trail has it; of a line that was told again, where the first one stood."""
+    detail, seq = mapping(line.get("detail")), line.get("seq")
+    place = detail.get("first") if "since" in detail else seq
+    return place if isinstance(place, int) else 0
+
+
 class InForce:
     """Looks for the configuration in force at a moment: a daemon's, or where none ever ran the last command's."""
 
     def __init__(self, at: datetime) -> None:
         self._at = at
-        self._best: tuple[bool, datetime] | None = None
+        self._best: tuple[bool, int] | None = None
         self.line: Mapping[Any, Any] | None = None
         """The line that tells of it; None as long as there is none."""
 
@@ -34,6 +41,7 @@ class InForce:
         loaded = loaded_at(line)
         if loaded is None or loaded >= self._at:
             return  # a damaged line is named by the chain's break
-        # Of two with one time the later line: a clock may have stood still.
-        if self._best is None or (is_of_a_daemon(line), loaded) >= self._best:
-            self._best, self.line = (is_of_a_daemon(line), loaded), line
+        # By the trail's own order: the clocks of two machines may be minutes apart.
+        rank = (is_of_a_daemon(line), place_of(line))
+        if self._best is None or rank >= self._best:
+            self._best, self.line = rank, line

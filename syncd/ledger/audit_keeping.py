@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Select, and_, delete, func, or_, select
 
 from syncd.domain.audit import CONTROL, Actor, Cause, Entry
-from syncd.domain.in_force import InForce
+from syncd.domain.in_force import InForce, place_of
 from syncd.domain.recency import happened_within
 from syncd.domain.untrusted import mapping, parsed, text
 from syncd.ledger import schema as tables
@@ -114,7 +114,7 @@ def _in_force(connection: Connection, at: datetime) -> tuple[Entry, Cause] | Non
         return None
     by = mapping(line.get("actor"))
     actor = Actor(text(by.get("kind")), text(by.get("id")), text(by.get("via")))
-    detail = {"since": line.get("at"), **mapping(line.get("detail"))}
+    detail = {"since": line.get("at"), "first": place_of(line), **mapping(line.get("detail"))}
     commit = text(line.get("commit")) or None
     return Entry(event="config.loaded", detail=detail), Cause(actor=actor, config=line.get("config"), commit=commit)
 

@@ -138,6 +138,25 @@ def test_each_day_that_is_kept_knows_what_was_in_force(ledger: Ledger, clock: Se
     CAUSE.set(Cause())
 
 
+@pytest.mark.parametrize("prunes", [False, True])
+def test_the_last_one_loaded_is_in_force_whatever_the_clocks_said(
+    ledger: Ledger, clock: SetClock, prunes: bool
+) -> None:
+    """A is loaded on a node whose clock is five minutes ahead, and B two minutes later on another one."""
+    true = clock.now
+    for digest, ahead, minutes in (("before", 0, 0), ("a", 5, 10), ("b", 0, 12)):
+        clock.now = true + timedelta(minutes=minutes + ahead)
+        by(RUN, digest)
+        ledger.audit.note_configuration(digest, RIGHTS)
+    for day in range(1, 30 if prunes else 2):
+        clock.now = true + timedelta(days=day)
+        ledger.audit.note(Entry(event="job.paused"))
+        if prunes:
+            ledger.audit.prune(timedelta(days=5), None)
+    assert in_force(ledger, clock.now) == "b"
+    CAUSE.set(Cause())
+
+
 def test_a_daemon_says_what_it_loaded_though_a_command_had_it_first(ledger: Ledger, clock: SetClock) -> None:
     """CI runs the new file once, and then the daemon is restarted with it."""
     for via, digest in ((RUN, "alice"), ("syncd sync", "bob"), (RUN, "bob"), ("syncd sync", "bob"), (RUN, "bob")):
