@@ -132,6 +132,8 @@ class App:
     def note_in_force(self) -> None:
         """Write into the audit trail that this configuration counts now, if it is another than the last."""
         settings = self.settings
+        if self.ledger.audit.has_configuration(self.config_digest):  # a daemon asks every few seconds
+            return
         keep, sink = format_duration(settings.audit.keep), settings.audit.shown_sink
         # The trail has to answer who could release at some time: names and rights, and nothing of the tokens.
         server = settings.server

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
 from syncd.domain.audit import CAUSE, CONTROL, RELOAD, RUN, Entry
 from syncd.domain.audit_chain import Break
@@ -23,8 +23,16 @@ from syncd.ledger.statements import upsert
 Door = Callable[[], AbstractContextManager[Connection]]
 
 
-DAEMONS = "audit_configuration_daemon"
-"""Where it stands which configuration the last line of a daemon's is of."""
+DAEMONS, ANYBODYS = "audit_configuration_daemon", "audit_configuration"
+"""Where it stands which configuration the last line is of: of a daemon's, and of whomever's."""
+
+
+def _told_configuration() -> str:
+    return DAEMONS if CAUSE.get().actor.via in {RUN, RELOAD} else ANYBODYS
+
+
+def _told(key: str) -> Select[Any]:
+    return select(tables.meta.c.value).where(tables.meta.c.key == key)
 
 
 class AuditTrail:
@@ -38,23 +46,25 @@ class AuditTrail:
         with self._writing() as connection:
             trail.append(connection, CONTROL, entries, self._clock())
 
+    def has_configuration(self, digest: str) -> bool:
+        """Is the last line of a configuration of this one, as whoever acts now has to say it?"""
+        with self._reading() as connection:
+            return bool(connection.execute(_told(_told_configuration())).scalar() == digest)
+
     def note_configuration(self, digest: str, detail: Mapping[str, Any]) -> None:
         """A line for a configuration that is another one than the last that was loaded.
 
         A daemon's goes by what daemons loaded: it says who may do what, also where a command had the file before.
         """
-        is_daemon = CAUSE.get().actor.via in {RUN, RELOAD}
-        keys = [DAEMONS, "audit_configuration"] if is_daemon else ["audit_configuration"]
-        known = select(tables.meta.c.value).where(tables.meta.c.key == keys[0])
         # Asked without the writers' lock first: nearly every start loads the configuration of before.
-        with self._reading() as connection:
-            if connection.execute(known).scalar() == digest:
-                return
+        if self.has_configuration(digest):
+            return
+        keys = [_told_configuration(), ANYBODYS]
         with self._writing() as connection:
             trail.held_head(connection, CONTROL)  # whoever loads the same at this moment waits here
-            if connection.execute(known).scalar() == digest:
+            if connection.execute(_told(keys[0])).scalar() == digest:
                 return
-            upsert(connection, tables.meta, [{"key": key, "value": digest} for key in keys])
+            upsert(connection, tables.meta, [{"key": key, "value": digest} for key in dict.fromkeys(keys)])
             entry = Entry(event="config.loaded", detail={"digest": digest, **detail})
             trail.append(connection, CONTROL, [entry], self._clock())
 
