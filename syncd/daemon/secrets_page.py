@@ -149,7 +149,8 @@ def _meant(app: App, text: str) -> str:
     source, mark, rest = text.partition(":")
     text = rest if mark and source in app.settings.sources else text
     path, mark, _ = text.partition("#")
-    return path if mark and "/" in path else text
+    # A part of a reference is pasted, too; a path that holds the sign itself is found by what stands before it.
+    return path if mark and path else text
 
 
 def _cursor(record: Record, order: str) -> str:
