@@ -270,7 +270,7 @@ MUTANTS = (
     M("no redirect is followed at Wix", "transport/httpx_client.py:client_for",
       "follow_redirects=False", "follow_redirects=True",
       CHAOS + "test_peers.py::test_a_wix_that_sends_elsewhere"),
-    M("no redirect is followed or unpacked at Vault", "sources/vault/session.py:_connections",
+    M("no redirect is followed or unpacked at Vault", "sources/vault/server.py:connections",
       "session = NoRedirects()", "session = requests.Session()",
       INTEGRATION + "test_odd_answers.py::test_a_redirect_with_a_bomb_is_not_unpacked"),
     M("an answer of Wix's is bounded", "transport/httpx_limits.py:bounded_body",

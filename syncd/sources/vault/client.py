@@ -10,7 +10,8 @@ from syncd.sources.declined import Declined
 from syncd.sources.retry import retried
 from syncd.sources.vault.answers import UNKNOWN_METHOD, StatusError
 from syncd.sources.vault.auth import Login
-from syncd.sources.vault.session import Server, VaultSession
+from syncd.sources.vault.server import Server
+from syncd.sources.vault.session import VaultSession
 
 LIST = "the method LIST"
 

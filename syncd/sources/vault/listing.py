@@ -18,7 +18,7 @@ from syncd.sources.vault.answers import NO_ANSWER, NOT_VAULT, NOT_VAULT_HINT, RE
 from syncd.sources.vault.client import VaultClient
 from syncd.sources.vault.mounts import Mount
 from syncd.sources.vault.readings import DENIED, NOT_FOUND, is_missing, repeats
-from syncd.sources.vault.session import THREADS
+from syncd.sources.vault.server import THREADS
 
 UNKNOWN_CALL = {DENIED, NOT_FOUND, 405}
 """What a server without the one-call listing, or a policy without it, answers."""

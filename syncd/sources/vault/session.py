@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-import hvac
 import requests
 
 from syncd.domain import SecretValue
 from syncd.domain.ports import Clock
 from syncd.domain.recency import skew_in_words
 from syncd.errors import SourceDenied, SourceError, SourceUnavailable
-from syncd.sources.vault.adapter import BoundedAdapter
-from syncd.sources.vault.answers import TOKEN_HEADER, TOO_MANY, NoRedirects, StatusError, VaultAdapter, server_fault
+from syncd.sources.vault.answers import TOKEN_HEADER, TOO_MANY, StatusError, server_fault
 from syncd.sources.vault.auth import WHOLE_LEASE, Login
-from syncd.transport.addresses import is_loopback, proxy_for
+from syncd.sources.vault.server import Server, client, connections
 from syncd.transport.fault_words import in_words, proxy_status, why_not_trusted
 from syncd.transport.urllib3_limits import BOUNDS
 
-THREADS = 32
-TIMEOUT = (5.0, 8.0)
-"""Seconds to connect, and until the first byte of an answer."""
 HINT_LARGE = "see what answers there; a rule with a narrower path lists less"
 LOGIN_HINT = "see auth: role, credential, mount"
 LOGIN_HINTS = {
@@ -54,39 +47,6 @@ LONGEST_LEASE = 10 * 365 * 86400.0
 """Seconds; what claims to be longer is looked at again then."""
 NO_LOGIN = (StatusError, KeyError, TypeError, ValueError, OverflowError)
 """What an answer raises that is no login's."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """A Vault server, and how it is reached."""
-
-    name: str
-    """The source's."""
-    address: str
-    namespace: str = ""
-    login_namespace: str | None = None
-    """Where the login and its token live, if not where the secrets are."""
-    ca_file: str = ""
-    client_cert: tuple[str, str] | None = None
-    proxy: SecretValue[str] | None = None
-    on_call: Callable[[str], None] = lambda _call: None
-    on_expiry: Callable[[datetime | None], None] = lambda _at: None
-    """Given when the token ends, where it cannot be renewed any further; None where it does not."""
-    stop: threading.Event = field(default_factory=threading.Event)
-    """Set when the process ends: nothing is waited for any more."""
-    steady: Callable[[], float] = time.monotonic
-    """Seconds that no jump of the clock moves: leases and pauses are measured by it."""
-
-    @property
-    def place(self) -> str:
-        """What messages call it."""
-        return f"source {self.name} ({self.address})"
-
-    def proxy_url(self) -> str | None:
-        """The proxy that leads there. Raises `ConfigError` for a variable that names none."""
-        if self.proxy:
-            return self.proxy.reveal()
-        return None if is_loopback(self.address) else proxy_for(self.address)
 
 
 @dataclass(slots=True)
@@ -131,10 +91,10 @@ class VaultSession:
         way = server.proxy_url()
         # For messages: a proxy's address may have a user and a password.
         self._proxy = "" if way is None else f"{urlsplit(way).scheme}://{urlsplit(way).netloc.rpartition('@')[2]}"
-        session = _connections(server, way)
+        session = connections(server, way)
         own = server.namespace if server.login_namespace is None else server.login_namespace
         # A token is looked up and renewed in the namespace of its login, which may be another than the secrets'.
-        self._hvac, self._auth = _client(server, session, server.namespace), _client(server, session, own)
+        self._hvac, self._auth = client(server, session, server.namespace), client(server, session, own)
         self._lock = threading.RLock()
         self._state = _State()
 
@@ -303,33 +263,6 @@ class VaultSession:
         lease.longest = max(lease.longest, seconds)
         ends = seconds > 0 and (not lease.renewable or seconds < lease.longest * 0.9)
         self.server.on_expiry(self._clock() + timedelta(seconds=min(seconds, LONGEST_LEASE)) if ends else None)
-
-
-def _connections(server: Server, proxy: str | None) -> requests.Session:
-    session = NoRedirects()
-    # Proxies go by our own law; and without a look at the environment each time, a third more is read a second.
-    session.trust_env = False
-    session.headers["Accept-Encoding"] = "identity"
-    # On the session itself: hvac ignores its own `verify` and `cert` where it is given one.
-    session.verify = server.ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or True
-    session.cert = server.client_cert
-    session.proxies.update({"http": proxy, "https": proxy} if proxy else {})
-    for scheme in ("https://", "http://"):
-        # The usual ten connections are fewer than our threads; those beyond would be made anew for each read.
-        session.mount(scheme, BoundedAdapter(pool_maxsize=THREADS))
-    return session
-
-
-def _client(server: Server, session: requests.Session, namespace: str) -> hvac.Client:
-    return hvac.Client(
-        url=server.address,
-        token="",  # not the one of VAULT_TOKEN or ~/.vault-token
-        namespace=namespace or None,
-        session=session,
-        timeout=TIMEOUT,
-        allow_redirects=False,  # hvac would take the token along
-        adapter=VaultAdapter,
-    )
 
 
 def _skew_note(error: Exception) -> str:

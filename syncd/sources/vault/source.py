@@ -28,7 +28,7 @@ from syncd.sources.vault.client import VaultClient
 from syncd.sources.vault.listing import Walker
 from syncd.sources.vault.mounts import Mount, Mounts
 from syncd.sources.vault.readings import denied, document_of, gone, is_deleted, is_missing, reading_of
-from syncd.sources.vault.session import THREADS
+from syncd.sources.vault.server import THREADS
 from syncd.sources.vault.versions import absence_in, entry_of, is_live, is_number
 
 

@@ -12,7 +12,8 @@ from syncd.domain import SecretValue
 from syncd.errors import SourceDenied
 from syncd.sources.vault.answers import StatusError
 from syncd.sources.vault.auth import Login
-from syncd.sources.vault.session import Server, VaultSession
+from syncd.sources.vault.server import Server
+from syncd.sources.vault.session import VaultSession
 
 DAY = 86400
 
