@@ -103,7 +103,8 @@ def _roll_back(
     `refused`: takes what cannot go back, in words, and the rest goes; None: all of it or nothing.
     """
     from syncd.domain.audit import CAUSE
-    from syncd.reconcile.rollback import Terms, entries_of_rollbacks, replaced_by, rollbacks_to
+    from syncd.reconcile.rollback import Terms, replaced_by, rollbacks_to
+    from syncd.reconcile.rollback_lines import entries_of_rollbacks
 
     now = app.runtime.clock()
     if until <= now:
@@ -121,7 +122,8 @@ def _roll_back(
 
 
 def _end(app: App, what: str) -> list[tuple[str, str]]:
-    from syncd.reconcile.rollback import ended_paths, entries_of_end, said_of_end
+    from syncd.reconcile.rollback import ended_paths
+    from syncd.reconcile.rollback_lines import entries_of_end, said_of_end
 
     records = app.ledger.records()
     # A rollback outlives a new name of its source, so it is looked for under the old one, too.

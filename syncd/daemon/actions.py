@@ -23,12 +23,8 @@ from syncd.domain.job import Job
 from syncd.domain.moments import moment_of
 from syncd.errors import ConfigError, SyncdError
 from syncd.ledger.wakeups import Wish
-from syncd.reconcile.rollback import (
-    Terms,
-    paths_of,
-    said_of_end,
-    taken,
-)
+from syncd.reconcile.rollback import Terms, paths_of, taken
+from syncd.reconcile.rollback_lines import said_of_end
 from syncd.reconcile.rollback_reach import reach_of
 from syncd.report.grouping import names_in_words
 from syncd.telemetry.logs import logger

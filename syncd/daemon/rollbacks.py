@@ -7,16 +7,8 @@ from collections.abc import Sequence
 from syncd.bootstrap.app import App
 from syncd.daemon.rights import see_all_their_sites, seen_records
 from syncd.domain.decisions import Rollback
-from syncd.reconcile.rollback import (
-    Taken,
-    Terms,
-    ended_paths,
-    entries_of_end,
-    entries_of_rollbacks,
-    paths_of,
-    replaced_by,
-    rollbacks_to,
-)
+from syncd.reconcile.rollback import Taken, Terms, ended_paths, paths_of, replaced_by, rollbacks_to
+from syncd.reconcile.rollback_lines import entries_of_end, entries_of_rollbacks
 from syncd.reconcile.rollback_reach import reach_of
 from syncd.web.principal import Principal
 
