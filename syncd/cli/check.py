@@ -223,7 +223,7 @@ def _targets(app: App) -> Iterator[tuple[str, str, str, int]]:
         site, now = app.site_of(name), app.runtime.clock()
         held = {record.remote_id for record in app.ledger.records(site)}
         # A listing may lag behind a deletion.
-        held |= app.ledger.deletions(site, None, Since(LISTING_LAG, now, now))
+        held |= app.ledger.deleted(site, Since(LISTING_LAG, now, now))
         yield "ok", f"target {name}", f"{len(listed)} secrets on the site, {len(ours)} of them with our mark", 0
         strays = sorted(secret.name for secret in ours if secret.id not in held)
         # A ledger that is empty lacks all of them, and the next cycle takes back by their marks those that are wanted.

@@ -105,7 +105,10 @@ class Actions:
             rests = self._resting_targets(app, who, job)
             closed = job.windows.what_waits(app.runtime.clock()) if waits_for_window else ""
             if rests_here and app.settings.jobs[name].schedule is not None:
-                app.ledger.wakeups.put(Wish(by=CAUSE.get().actor, job=name, targets=who.targets))
+                # By what it is to look at, where that is known: the newer file may call the job otherwise.
+                named = tuple((None, path) for path in sorted(paths.get(name, ())))
+                wish = Wish(by=CAUSE.get().actor, job="" if named else name, paths=named, targets=who.targets)
+                app.ledger.wakeups.put(wish)
             elif rests_here or not self._runner.trigger(name, paths.get(name, ()), by=CAUSE.get().actor):
                 woken.waits.append(f"job {name} has no schedule; run it by hand: syncd sync {name}")
             elif rests and len(rests) == len(job.targets):

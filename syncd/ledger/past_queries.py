@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from syncd.domain import (
     HistoryEntry,
     LastRun,
+    Result,
     SecretRef,
     version_label,
 )
@@ -46,6 +47,11 @@ class PastQueries(RecordQueries):
         """
         rows = self._all(history.deletions(site, job, since, known))
         return frozenset(history.not_refused((row["remote_id"], row["result"]) for row in rows))
+
+    def deleted(self, site: str, since: Since) -> frozenset[str]:
+        """The ids of which a site has confirmed since then that they are deleted."""
+        rows = self._all(history.deletions(site, None, since))
+        return frozenset(row["remote_id"] for row in rows if row["result"] == Result.DONE)
 
     def names_sent(
         self, site: str, job: str, action: str, since: Since, known: Collection[str] | None = None

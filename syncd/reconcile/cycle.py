@@ -152,7 +152,9 @@ class Cycle:
         if applied.left_over:
             return True
         self._progress.looks += 1
-        return applied.look_again and self._progress.looks < LOOKS
+        # A deletion comes last, on a listing of its own: what took the looks before it does not put it off for a day.
+        most = 2 * LOOKS if self._progress.deletes_wait else LOOKS
+        return applied.look_again and self._progress.looks < most
 
     def _pass(self, cache: ObservationCache, journal: Journal, until: float, choose: Choose | None) -> ApplyResult:
         """Look, plan, and carry out what one listing is good for: writes first, deletions on their own."""
@@ -171,6 +173,7 @@ class Cycle:
         actions = writes or (self._at_once(deletes) if progress.outcomes or progress.looks else [])
         applied = self._apply(actions, planned, journal, until)
         deletes_left = deletes if writes else deletes[len(actions) :]
+        progress.deletes_wait = bool(deletes_left)
         waits_for_room = bool(actions and deletes_left and not writes)
         applied.left_over |= applied.broken is None and (planned.postponed or waits_for_room)
         # A deletion has a listing made for it, and what waits for a name may go on once that is settled.

@@ -27,6 +27,8 @@ class Progress:
     unsent: int = 0
     looks: int = 0
     """Passes that followed because something was not as listed."""
+    deletes_wait: bool = False
+    """Has the last pass left deletions for one of their own?"""
     planned: PlannedPass | None = None
     error: SyncdError | None = None
     rows: Sequence[Record] | None = None

@@ -51,6 +51,19 @@ def test_it_is_told(job: Lab, bao: Bao, how: str, monkeypatch: pytest.MonkeyPatc
     assert where.code == 3 and "1 with our mark are in no ledger: x" in where.err, where.err
 
 
+def test_a_deletion_that_was_only_sent_hides_nothing(job: Lab, bao: Bao) -> None:
+    """Its answer was lost and it never took effect; then a person forgets the row."""
+    bao.remove("app/x")
+    job.wix.fault("late", "DELETE", times=5)
+    for _ in range(2):
+        job.run("sync")
+    job.wix.faults.clear()
+    assert "x" in job.site.values() and job.run("state", "forget", "x", "--reason", "x").code == 0
+    assert job.run("sync").code == 0 and "x" in job.site.values()
+    assert [row["name"] for row in job.run("status", "--json").json["strays"]] == ["x"]
+    assert "1 with our mark are not in the ledger" in job.run("check", "--connect").out
+
+
 @pytest.mark.parametrize("how", ["by a cycle", "by a person"])
 def test_a_listing_that_lags_brings_nothing_back(job: Lab, bao: Bao, how: str) -> None:
     """A second job lists the site right after the first one deleted there."""

@@ -24,6 +24,8 @@ from tests.lab import Bao, Lab
 
 ROOT = os.geteuid() == 0
 
+pytestmark = pytest.mark.kind
+
 
 @pytest.fixture
 def job(lab: Lab, bao: Bao) -> Lab:
@@ -51,8 +53,6 @@ os.environ["SELF"] = os.readlink("/proc/self")
 for name in ("open", "link", "fsync", "rename", "replace", "unlink"):
     setattr(os, name, counted(getattr(os, name)))
 from syncd.cli import main
-
-pytestmark = pytest.mark.kind
 main()
 """
 

@@ -109,3 +109,33 @@ def test_the_jobs_own_unread_part_holds_up_what_it_could_name(two_jobs: Lab, bao
     for _ in range(2):
         done = two_jobs.run("sync", "a")
         assert "gone_v" in two_jobs.site.values() and "not deleted" in done.out and "b/known" in done.out
+
+
+@pytest.mark.parametrize("chain", [3, 4, 6, 12])
+def test_a_deletion_is_done_or_told_however_many_passes_the_names_take(lab: Lab, bao: Bao, chain: int) -> None:
+    """Names that move on by one take a pass each, and a deletion has one of its own behind them."""
+    lab.vault(bao)
+    for number in range(chain):
+        bao.put(f"a/p{number}", v=str(number))
+    bao.put("b/gone", v="g")
+    bao.put("b/stays", v="s")
+
+    def rules(step: int) -> list[dict[str, str]]:
+        named = [
+            {"path": f"{bao.mount}/a/p{number}", "field": "v", "name": f"N{number + step}"} for number in range(chain)
+        ]
+        return [*named, {"path": f"{bao.mount}/b/*", "field": "v", "name": "{basename}"}]
+
+    lab.job("job", "vault", *rules(0), **DELETING)
+    assert lab.run("sync").code == 0
+    lab.config["jobs"]["job"]["secrets"] = rules(1)
+    bao.remove("b/gone")
+    result = lab.run("sync")
+    is_there = "gone" in lab.site.values()
+    assert is_there is (chain > 6), lab.site.values()
+    if is_there:
+        assert lab.statuses()["gone"] == "missing" and "its path is gone at the source; not sent yet" in result.out
+        assert lab.run("where", f"{bao.mount}/b/gone").code == 1
+    for _ in range(3):
+        result = lab.run("sync")
+    assert result.code == 0 and set(lab.site.values()) == {"stays", *(f"N{number + 1}" for number in range(chain))}

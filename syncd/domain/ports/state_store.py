@@ -125,6 +125,9 @@ class StateStore(Protocol):
     def grants(self, site: str, now: datetime) -> Mapping[str, Grant]:
         """Names that `syncd state adopt` allows to be taken over at this moment."""
 
+    def deleted(self, site: str, since: Since) -> frozenset[str]:
+        """The ids of which a site has confirmed since then that they are deleted."""
+
     def sites_holding(self, site: str, ids: Iterable[str]) -> frozenset[str]:
         """Other sites of the ledger that hold one of these ids, or one that the site holds itself."""
 

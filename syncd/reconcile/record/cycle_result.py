@@ -49,7 +49,7 @@ def store_cycle_result(
         journal.waits(report.job, (*seen.waiting, *seen.still), runtime.jobs_on(site))
         # No listing follows the deletions of this cycle, and one of another job's may lag behind them.
         at = report.finished_at
-        deleted = runtime.store.deletions(site, None, Since(LISTING_LAG, at, at))
+        deleted = runtime.store.deleted(site, Since(LISTING_LAG, at, at))
         journal.listed(secret for secret in seen.remote if secret.id not in deleted)
     journal.ran(_run(report, site, runtime.store, saw_all=seen is not None, is_part=is_part))
 

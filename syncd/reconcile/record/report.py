@@ -34,11 +34,12 @@ class LeftOut:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Each write of them by name: silence about it would pass for `synced`."""
+        """Each of them by name: silence about it would pass for `synced`."""
         return tuple(
-            Finding(kind=FindingKind.BEHIND, name=action.name, ref=action.desired.ref, message=why)
+            Finding(kind=action.kind, name=action.name, ref=action.record.ref, message=f"{action.reason}; {why}")
+            if isinstance(action, Delete)
+            else Finding(kind=FindingKind.BEHIND, name=action.name, ref=action.desired.ref, message=why)
             for action, why in self.actions.values()
-            if not isinstance(action, Delete)
         )
 
     @property
@@ -49,10 +50,10 @@ class LeftOut:
     def rows_behind(self, rows: Mapping[str, Record | None]) -> Iterator[Record]:
         """The rows that read `synced`, though the site does not hold what the source has."""
         for action, _ in self.actions.values():
-            row = rows.get(action.record.name) if action.record and not isinstance(action, Delete) else None
+            row = rows.get(action.record.name) if action.record else None
             # Any other status says already that something is not as it should be.
             if row is not None and row.status == "synced":
-                yield replace(row, status="behind")
+                yield replace(row, status=action.kind.value if isinstance(action, Delete) else "behind")
 
 
 def not_carried_out(plan: Plan, todo: Plan, applied: ApplyResult, interruption: str) -> LeftOut:

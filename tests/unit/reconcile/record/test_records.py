@@ -140,9 +140,11 @@ def test_a_quarantine_that_still_holds_is_the_one_before() -> None:
 def test_what_was_planned_and_not_sent(applied: ApplyResult, interrupted: bool, why: str) -> None:
     plan = Plan(actions=(UPDATE, replace(DELETE, record=replace(RECORD, name="OTHER"))))
     left = not_carried_out(plan, plan, applied, "interrupted" if interrupted else "")
-    (found,) = left.findings
-    assert found.kind is FindingKind.BEHIND and why in found.message, "a deletion that waits leaves nothing behind"
-    assert [row.status for row in left.rows_behind({"KEY": RECORD})] == ["behind"]
+    assert [found.kind for found in left.findings] == [FindingKind.BEHIND, DELETE.kind]
+    assert all(why in found.message for found in left.findings), "what is due and still there is not synced either"
+    other = replace(RECORD, name="OTHER")
+    assert [row.status for row in left.rows_behind({"KEY": RECORD, "OTHER": other})] == ["behind", DELETE.kind.value]
+    assert [row.status for row in left.rows_behind({"OTHER": replace(other, status="frozen")})] == []
 
 
 def test_what_is_not_part_of_a_kept_plan_is_told_apart() -> None:
