@@ -54,7 +54,7 @@ def test_it_is_told(job: Lab, bao: Bao, how: str, monkeypatch: pytest.MonkeyPatc
 def test_a_deletion_that_was_only_sent_hides_nothing(job: Lab, bao: Bao) -> None:
     """Its answer was lost and it never took effect; then a person forgets the row."""
     bao.remove("app/x")
-    job.wix.fault("late", "DELETE", times=5)
+    job.wix.fault("reset_before", "DELETE", times=1000)
     for _ in range(2):
         job.run("sync")
     job.wix.faults.clear()
