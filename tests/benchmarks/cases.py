@@ -205,8 +205,15 @@ def search(on: Stage, rows: int) -> Told:
     for what, one in asked.items():
         took = _milliseconds(lambda one=one: ledger.find(one, served, now))
         told.append((f"{what}, of {rows:,}", f"{took:.1f} ms, 1/{plain / took:.0f} of a scan", "200 ms"))
-    took = _milliseconds(lambda: ledger.tallies(now))
-    told.append((f"counts by status, of {rows:,}", f"{took:.1f} ms, 1/{plain / took:.0f} of a scan", "100 ms"))
+    pages: dict[str, Callable[[], object]] = {
+        "counts by status": lambda: ledger.tallies(now),
+        "what is frozen": lambda: ledger.frozen(now, 200),
+        "the oldest": lambda: ledger.oldest(None, 300),
+        "where one path is": lambda: [*ledger.records_from("vault", "kv/app/000001"), ledger.spellings("vault", "kv/app/000001")],
+    }  # fmt: skip
+    for what, call in pages.items():
+        took = _milliseconds(call)
+        told.append((f"{what}, of {rows:,}", f"{took:.1f} ms, 1/{plain / took:.0f} of a scan", "100 ms"))
     ledger.close()
     return told
 
