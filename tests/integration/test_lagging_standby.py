@@ -28,7 +28,7 @@ class Standby:
             self._then["LIST", path] = self._real("LIST", path, b"")
         for path in (
             f"metadata/{folder}/{name}",
-            *(f"data/{folder}/{name}{v}" for v in ("", "?version=1", "?version=2")),
+            *(f"data/{folder}/{name}{v}" for v in ("", *(f"?version={n}" for n in range(1, 5)))),
         ):
             self._then["GET", f"{mount}/{path}"] = self._real("GET", f"{mount}/{path}", b"")
 
@@ -71,6 +71,7 @@ def test_a_lag_lets_no_older_version_out_when_a_rollback_ends(
     for _ in range(3):
         lab.run("sync")
         assert lab.site.values() == {"x": "1"}, "nobody wanted the second one"
+        assert lab.statuses() == {"x": "behind" if ended else "rolled_back"}
     assert lab.run("where", f"{bao.mount}/app/x").code == 1
     standby.lags = False
     if not ended:
@@ -78,3 +79,24 @@ def test_a_lag_lets_no_older_version_out_when_a_rollback_ends(
     assert lab.run("sync").code == 0 and lab.site.values() == {"x": "3"}
     before = lab.writes()
     assert lab.run("sync").code == 0 and lab.writes() == before
+
+
+def test_a_second_rollback_knows_what_was_sent_after_the_first(lab: Lab, bao: Bao, standby: Standby) -> None:
+    for value in "12":
+        bao.put("app/x", v=value)
+        assert lab.run("sync").code == 0
+    assert lab.run("rollback", "x", "--to", "1", "--reason", "leak").code == 0
+    assert lab.run("rollback", "x", "--end", "--reason", "mended").code == 0 and lab.site.values() == {"x": "2"}
+    bao.put("app/x", v="3")
+    assert lab.run("sync").code == 0
+    standby.remember("app", "x")
+    bao.put("app/x", v="4")
+    assert lab.run("sync").code == 0 and lab.site.values() == {"x": "4"}
+    assert lab.run("rollback", "x", "--to", "1", "--reason", "leak").code == 0
+    standby.lags = True
+    lab.run("rollback", "x", "--end", "--reason", "mended")
+    for _ in range(2):
+        lab.run("sync")
+        assert lab.site.values() == {"x": "1"}, "the third one is old, too"
+    standby.lags = False
+    assert lab.run("sync").code == 0 and lab.site.values() == {"x": "4"}

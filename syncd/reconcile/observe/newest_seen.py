@@ -31,7 +31,8 @@ class NewestSeen:
         if version is None:
             return
         known = self._known.get(path)
-        if known is None and before is not None and version.older_than(before.version):
+        # Read before this rollback, and perhaps after an earlier one.
+        if before is not None and version.older_than(before.version):
             version = before.version
         if known is None or known.version.token != version.token:
             state = PathState(source=entry.ref.source, path=path, pin=NEWEST, version=version, fields=None)

@@ -190,6 +190,7 @@ class SourceObserver:
         now, confirmed = self._access.clock(), key in self._seen.confirmed
         if not entry.pin and self._newest.lags(entry, state, now, confirmed=confirmed):
             self.older.add(key)
+            self._seen.unread.add(key)  # what was read last is not the newest that was seen
             return False
         freshness = judge_version(state, entry.version, now, confirmed=confirmed)
         if freshness.state is not None:

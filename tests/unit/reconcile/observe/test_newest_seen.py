@@ -52,6 +52,12 @@ def test_the_newest_of_what_was_read_and_listed_is_kept(before: int | None, list
     assert known(seen) is None, "an idle cycle writes nothing"
 
 
+def test_what_was_read_since_an_earlier_rollback_is_the_newest() -> None:
+    seen = after_rollback(3)
+    seen.note(entry(3), state(5))
+    assert known(seen) == 5
+
+
 def test_a_new_version_meanwhile_is_the_newest() -> None:
     seen = after_rollback(3)
     seen.note(entry(5), state(1))
