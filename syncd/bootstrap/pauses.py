@@ -36,6 +36,10 @@ class Pauses:
         self._changed()
         return said_of_pause(given, before)
 
+    def holds(self, scope: str, name: str) -> bool:
+        """Is there one that holds now?"""
+        return self._decisions.pause_of(scope, name, self._of(scope, name)) is not None
+
     def end(self, scope: str, name: str) -> bool:
         """End a pause. Returns: was there one?"""
         was_paused = self._decisions.resume(scope, name, self._of(scope, name))

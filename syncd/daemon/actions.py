@@ -136,6 +136,8 @@ class Actions:
         with self._in_the_name_of(who, "pause", why := reason_of(reason)) as app:
             see_scope(app, who, scope)
             ends = _moment(app, until) if until else None
+            if app.pauses.holds(*scope):  # another one in its place may end sooner
+                _see_that_it_counts(app)
             return app.pauses.put(*scope, ends, why)
 
     def resume(self, who: Principal, scope: tuple[str, str], reason: str = "") -> str:
@@ -159,8 +161,8 @@ class Actions:
             what, job = str(asked.get("what") or ""), str(asked.get("job") or "")
             if bool(what) == bool(job) or (job and (asked.get("end") or asked.get("to") or not asked.get("since"))):
                 raise ConfigError("say what: a name or a path, or a job and since when", hint='{"what": …}')
+            _see_that_it_counts(app)
             if asked.get("end"):
-                _see_that_it_counts(app)
                 paths = ended(app, who, what)
                 said = "; ".join(said_of_end(*path, app.ledger.rollback_of(*path)) for path in paths)
             else:
@@ -187,13 +189,13 @@ class Actions:
         why = reason_of(reason) if asked.get("until") else _reason_if_any(reason)
         with self._in_the_name_of(who, "freeze", why) as app:
             until = _moment(app, asked["until"]) if asked.get("until") else None
-            if until is None:
-                _see_that_it_counts(app)
             site, name = asked.get("site", ""), asked.get("name", "")
             seen_record(app, who, site, name)  # before the lock: nobody holds up a site that is not theirs
             with app.ledger.lock(site, holder=holder(), wait=LOCK_WAIT, stop=app.stop.is_set, decides=True) as journal:
                 # Asked again under the lock: a cycle may have written the row meanwhile.
                 record = seen_record(app, who, site, name)
+                if until is None or record.reads_frozen(app.runtime.clock()):
+                    _see_that_it_counts(app)
                 if until is None and not record.reads_frozen(app.runtime.clock()):
                     raise ConfigError(f"{name} is not frozen", hint="its page and `syncd explain` say what it is")
                 if until is None:
@@ -212,12 +214,13 @@ class Actions:
 
 
 def _see_that_it_counts(app: App) -> None:
-    """Asked before something is let go. Raises `ConfigError` at a daemon whose configuration another one replaced.
+    """Asked before something is let go, or another version sent.
 
-    Who may is for the newer one to say; what protects is kept, whoever asks.
+    Raises `ConfigError` at a daemon whose configuration another one replaced: who may is for the newer one to say. What
+    only keeps something back is kept, whoever asks.
     """
     if another := app.ledger.configurations.why_it_rests():
-        raise ConfigError(f"{another}: who may let something go is for that one to say", hint="ask that one")
+        raise ConfigError(f"{another}: who may do that is for that one to say", hint="ask that one")
 
 
 def _note_denied(app: App, **detail: str) -> None:

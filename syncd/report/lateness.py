@@ -65,13 +65,17 @@ def _awaits_no_version(app: App, job: Job, problem: OpenProblem, record: Record)
     if problem.ref is not None and problem.ref != record.ref:
         return False
     ref = record.ref
+    # What a person took back waits for nothing newer.
+    if not record.pin and app.ledger.rollback_of(ref.source, ref.path) is not None:
+        return True
     state = app.ledger.known_path(ref.source, ref.path, record.pin)
     if state is None or not any(rule.pin == record.pin and selects_path(rule, ref.path) for rule in job.rules):
         return True
     if ref.field is not None and state.fields is not None and ref.field not in state.fields:
         return True
     is_unsure = record.remote_id is None or problem.kind in {"pending", "unverified"}
-    return not is_unsure and state.version.token == record.version
+    # A value that a template makes has its form in the token, too.
+    return not is_unsure and state.version.token == record.version.partition("~")[0]
 
 
 def told_pauses(app: App, since: datetime | None = None) -> Iterator[Paused]:
