@@ -15,7 +15,7 @@ from syncd.bootstrap.updated_since import updated_since
 from syncd.daemon.attention import sees_scope
 from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
-from syncd.daemon.rights import BeyondRights, see_scope, seen_record, seen_records
+from syncd.daemon.rights import BeyondRights, see_scope, seen_record, seen_records, sites_of
 from syncd.daemon.rollbacks import ended, rolled_back
 from syncd.domain.audit import CAUSE, LONGEST_REASON, Cause, Entry, is_reason
 from syncd.domain.decisions import ReleaseOutcome, said_of_release
@@ -107,7 +107,7 @@ class Actions:
             if rests_here and app.settings.jobs[name].schedule is not None:
                 # By what it is to look at, where that is known: the newer file may call the job otherwise.
                 named = tuple((None, path) for path in sorted(paths.get(name, ())))
-                wish = Wish(by=CAUSE.get().actor, job="" if named else name, paths=named, targets=who.targets)
+                wish = Wish(by=CAUSE.get().actor, job="" if named else name, paths=named, sites=sites_of(app, who))
                 app.ledger.wakeups.put(wish)
             elif rests_here or not self._runner.trigger(name, paths.get(name, ()), by=CAUSE.get().actor):
                 woken.waits.append(f"job {name} has no schedule; run it by hand: syncd sync {name}")

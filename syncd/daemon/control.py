@@ -14,6 +14,7 @@ from syncd.daemon.console_data import ConsoleData
 from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
 from syncd.daemon.reloads import Reloads
+from syncd.daemon.rights import sites_of
 from syncd.daemon.status import Shared, status_of
 from syncd.daemon.wakeups import jobs_that_sync
 from syncd.domain.audit import RELOAD, Actor
@@ -49,7 +50,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
     def trigger(self, job: str, who: Principal) -> str:
         """Let a job run soon. Returns: what was done; empty for one that is not scheduled, or not within the rights."""
         app, by = self._generations.current.app, who.actor("POST /-/sync")
-        if self._passes_on(Wish(by=by, job=job, targets=who.targets)):
+        if self._passes_on(Wish(by=by, job=job, sites=sites_of(app, who))):
             return PASSED_ON
         # A job sends to all of its sites: rights on some of them are not enough.
         settings = app.settings.jobs.get(job)
@@ -64,7 +65,8 @@ class Control(ServerAccounts, ConsoleData, Actions):
         asked = tuple(paths)
         # A person gives a path alone; a line of an audit device has its namespace.
         by_hand = all(namespace is None for namespace, _ in asked)
-        wish = Wish(by=who.actor("POST /-/sync") if by_hand else _audit_device(who), paths=asked, targets=who.targets)
+        by = who.actor("POST /-/sync") if by_hand else _audit_device(who)
+        wish = Wish(by=by, paths=asked, sites=sites_of(self._generations.current.app, who))
         if asked and self._passes_on(wish):
             return PASSED_ON
         started = self._woken_by(wish)
@@ -92,7 +94,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         mine = {
             name: job
             for name, job in app.runtime.jobs.items()
-            if wish.targets is None or wish.targets.issuperset(job.targets)
+            if wish.sites is None or wish.sites.issuperset(map(app.site_of, job.targets))
         }
         names = [wish.job] if wish.job else jobs_that_sync(mine, namespaces, wish.paths)
         return [job for job in names if job in mine and self._runner.trigger(job, by=wish.by)]
@@ -101,9 +103,11 @@ class Control(ServerAccounts, ConsoleData, Actions):
         """Let run what somebody wanted at a daemon that sends nothing. Raises `LedgerError`."""
         if not self._rests():
             for wish in self._generations.current.app.ledger.wakeups.take():
-                if not self._woken_by(wish) and wish.job:
-                    hint = "no job of this configuration is called so, or it has no schedule"
-                    logger().warning("wakeup.dropped", job=wish.job, by=wish.by.id, hint=hint)
+                # Most of what a device tells is about what no job syncs.
+                if not self._woken_by(wish) and wish.by.kind != "event":
+                    what = {"job": wish.job} if wish.job else {"paths": [path for _, path in wish.paths]}
+                    hint = "no scheduled job of this configuration has it, within the rights of whoever asked"
+                    logger().warning("wakeup.dropped", by=wish.by.id, hint=hint, **what)
 
     def plan(self, who: Principal, configuration: str) -> dict[str, Any]:
         """What a candidate configuration would do, with this ledger; nothing is written or sent."""

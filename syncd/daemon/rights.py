@@ -14,6 +14,11 @@ class BeyondRights(ConfigError):
     """It is not there, or the caller may not see it; the message does not tell which."""
 
 
+def sites_of(app: App, who: Principal) -> frozenset[str] | None:
+    """The keys of the sites that somebody's rights are for; None: all."""
+    return None if who.targets is None else frozenset(map(app.site_of, who.targets & app.settings.targets.keys()))
+
+
 def see_scope(app: App, who: Principal, scope: tuple[str, str]) -> None:
     """Raise `ConfigError` for what is not there, or not within the rights."""
     kind, name = scope

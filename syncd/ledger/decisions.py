@@ -99,8 +99,8 @@ class Decisions:
             # Nobody is told any more to do what was done. When it is sent (a window, a pause) a cycle tells.
             told = tables.troubles
             of_it = and_(told.c.kind == "held", told.c.message.like(f"%held in batch {batch}"))
-            words = f"released in batch {batch} by {by}"
-            connection.execute(update(told).where(of_it).values(message=words, hint="", first_at=now))
+            words = f"released in batch {batch} by {by} at {now:%Y-%m-%d %H:%M:%S} UTC"
+            connection.execute(update(told).where(of_it).values(message=words, hint=""))
             trail.append(connection, CONTROL, [released(action, reason) for action in waiting], now)
         return ReleaseOutcome.DONE
 

@@ -29,13 +29,13 @@ class Wish:
     job: str = ""
     paths: tuple[tuple[str | None, str], ...] = ()
     """Namespace (None: any) and path."""
-    targets: frozenset[str] | None = None
-    """What the rights of whoever asks are for; None: everything."""
+    sites: frozenset[str] | None = None
+    """What the rights of whoever asks are for, by the sites' keys (a target may be renamed by now); None: all."""
 
     def row(self) -> dict[str, str]:
         """As the ledger keeps it; the same wish again is one."""
-        targets = None if self.targets is None else sorted(self.targets)
-        kept = {"job": self.job, "paths": sorted(self.paths, key=str), "targets": targets, "by": self.by.row()}
+        sites = None if self.sites is None else sorted(self.sites)
+        kept = {"job": self.job, "paths": sorted(self.paths, key=str), "sites": sites, "by": self.by.row()}
         value = json.dumps(kept, sort_keys=True)
         return {"key": KEYS + hashlib.sha256(value.encode()).hexdigest()[:40], "value": value}
 
@@ -72,12 +72,12 @@ def _is_wish() -> ColumnElement[bool]:
 
 
 def _wish(kept: Mapping[str, object]) -> Wish:
-    by, targets, paths = mapping(kept.get("by")), kept.get("targets"), kept.get("paths")
+    by, sites, paths = mapping(kept.get("by")), kept.get("sites"), kept.get("paths")
     return Wish(
         by=Actor(text(by.get("kind")) or "system", text(by.get("id")) or "syncd", text(by.get("via"))),
         job=text(kept.get("job")),
         paths=tuple(_pairs(paths if isinstance(paths, list) else [])),
-        targets=frozenset(map(text, targets)) if isinstance(targets, list) else None,
+        sites=frozenset(map(text, sites)) if isinstance(sites, list) else None,
     )
 
 

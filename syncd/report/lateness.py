@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import cache
+from itertools import islice
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from syncd.bootstrap.app import App
@@ -15,6 +18,8 @@ from syncd.domain.plan import BY_HAND
 from syncd.domain.untrusted import instant, mapping
 from syncd.ledger.audit_reading import Filter
 
+MOST = 500
+"""Problems that are looked at, those that last longest."""
 Paused = tuple[tuple[str, str], datetime, datetime | None]
 """A pause: its scope and what it was of, from when to when (None: it goes on)."""
 WAITS = {"conflict", "failed", "held", "pending", "quarantined", "unverified"}
@@ -32,6 +37,7 @@ def why_late(app: App, job: Job, target: str, run: LastRun | None, now: datetime
     if promised is None or run is None or app.runtime.paused(job.name, target):
         return ""
 
+    @cache
     def rests(since: datetime) -> list[Rest]:
         """Asked for where something seems late. The ledger itself remembers of each scope the last pause alone."""
         told = rests_of(told_pauses(app, since), job.name, {target, run.site})
@@ -41,17 +47,32 @@ def why_late(app: App, job: Job, target: str, run: LastRun | None, now: datetime
     since = run.good_since
     if now - since > promised and waited(since, now, enough=promised, rests=rests(since)) > promised:
         return "its last good cycle is older"
-    late = 0
-    for problem in app.ledger.known_problems(run.site, job.name).values():
-        if problem.kind in WAITS and now - problem.first_at > promised:
-            record = app.ledger.record(run.site, problem.subject)
-            if record is not None and _awaits_no_version(app, job, problem, record):
-                continue
-            verb = "create" if record is None else "update"
-            rested = rests(problem.first_at)
-            span = waited(problem.first_at, now, enough=promised, windows=job.windows, verb=verb, rests=rested)
-            late += span > promised
-    return f"{late} of its secrets {'has' if late == 1 else 'have'} waited for longer" if late else ""
+    late, waiting = 0, sorted(_waiting(app, job, run), key=itemgetter(0))
+    for begun, verb in waiting:
+        if now - begun > promised:
+            rested = rests(waiting[0][0])
+            late += waited(begun, now, enough=promised, windows=job.windows, verb=verb, rests=rested) > promised
+    least = "at least " if len(waiting) == MOST else ""
+    return f"{least}{late} of its secrets {'has' if late == 1 else 'have'} waited for longer" if late else ""
+
+
+def _waiting(app: App, job: Job, run: LastRun) -> Iterator[tuple[datetime, str]]:
+    """Since when each version waits for a site, and whether it is the first one there."""
+    found = (item for item in app.ledger.known_problems(run.site, job.name).values() if item.kind in WAITS)
+    for problem in islice(sorted(found, key=attrgetter("first_at")), MOST):
+        record = app.ledger.record(run.site, problem.subject)
+        if record is None or not _awaits_no_version(app, job, problem, record):
+            yield _begun(app, problem, record), "create" if record is None else "update"
+
+
+def _begun(app: App, problem: OpenProblem, record: Record | None) -> datetime:
+    """Since when a version waits: its source made it then, or it was told first, whatever keeps it back by now."""
+    sent = record.last_synced_at if record is not None else None
+    if record is None or sent is None:
+        return problem.first_at
+    state = app.ledger.known_path(record.ref.source, record.ref.path, record.pin)
+    made = state.updated_at if state is not None else None
+    return min(problem.first_at, made) if made is not None and made > sent else problem.first_at
 
 
 def _awaits_no_version(app: App, job: Job, problem: OpenProblem, record: Record) -> bool:

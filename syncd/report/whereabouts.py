@@ -77,12 +77,16 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
         row for source in sorted(sources) for one in meant.paths(source) for row in ledger.records_from(source, one)
     )
     records = [record for record in rows if meant(record.ref)]
+    # Found, and not put back yet: as long as that waits the row itself does not tell.
+    drifted = {(site, name) for site, _, name in ledger.lasting_drift()}
     found = []
     for record in records:
         newest = _newest(known, record.ref, record.pin, rolled_back)
         state = known.get(record.ref.source, {}).get((record.ref.path, record.pin))
         made_anew = state is not None and is_of_an_earlier_secret(record.version, state.version)
-        found.append(_row(app, record, status_of_record(record, served, now), newest, made_anew=made_anew))
+        is_changed = {"is_changed_by_others": record.theirs or (record.site, record.name) in drifted}
+        shown = _row(app, record, status_of_record(record, served, now), newest, made_anew=made_anew)
+        found.append(shown | is_changed)
     rows_there = {(row["site"], row["name"]): row for row in found}
     have_trouble = set[tuple[str, SecretRef]]()
     for problem in app.ledger.all_problems():

@@ -189,6 +189,22 @@ def test_what_is_not_known_and_not_wanted_misses_nothing(lab: Lab, bao: Bao, how
     assert bool(words) is (how == "it is wanted"), (words, lab.statuses())
 
 
+def test_what_keeps_it_back_may_change_and_a_release_may_come(job: Lab, bao: Bao) -> None:
+    """It waits since its source made it, and not since the last that was said of it."""
+    job.config["rules"] = [HOLD]
+    bao.put("app/x", v="2")
+    assert job.run("sync").code == 6
+    (batch,) = job.run("held", "--json").json
+    assert job.run("release", batch["batch"], "--reason", "x").code == 0
+    with App(load(job.config_file)) as app:
+        (problem,) = app.ledger.all_problems()
+        later = replace(problem, kind="unverified", first_at=problem.first_at + timedelta(minutes=50))
+        with app.ledger.lock(problem.site, holder="test", wait=timedelta(0)) as journal:
+            journal.problems(problem.site, problem.job, [later])
+    assert told(job, timedelta(minutes=58)) == ""
+    assert "1 of its secrets has waited for longer" in told(job, timedelta(minutes=62))
+
+
 def test_a_job_that_never_looked_yet_has_its_time(job: Lab) -> None:
     """Its first cycle fails: it has been tried since then, however often that comes again."""
     with App(load(job.config_file)) as app:

@@ -288,6 +288,20 @@ def test_what_others_changed_is_no_version_of_the_source(sites: Lab, bao: Bao, t
     assert sites.run("where", f"{path}#user", "--version", "1").code == 1
 
 
+@pytest.mark.parametrize("waits_for", ["max_updates", "a window"])
+def test_what_others_changed_and_waits_to_be_put_back_is_no_version(sites: Lab, bao: Bao, waits_for: str) -> None:
+    sites.config["jobs"]["job"]["targets"] = ["shop"]
+    if waits_for == "max_updates":
+        sites.config["jobs"]["job"]["guard"] = {"max_updates": 0}
+    else:
+        sites.config["jobs"]["job"]["windows"] = closed_window()
+    for name in ("db_password", "db_user"):
+        changed_by_hand(sites, name)
+    sites.run("sync")
+    assert sites.site.values()["db_password"] == "HAND-MADE"
+    assert sites.run("where", f"{bao.mount}/wh/db", "--version", "1").code == 1
+
+
 def test_what_lacks_says_why_and_what_was_taken_back_is_told_apart(sites: Lab, bao: Bao) -> None:
     path = f"{bao.mount}/wh/db"
     bao.put("wh/db", user="u", password="p2")

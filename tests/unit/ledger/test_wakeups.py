@@ -27,8 +27,8 @@ def test_what_is_passed_on_is_taken_once(ledger: Ledger) -> None:
     assert ledger.wakeups.take() == []
     wishes = [
         Wish(by=DEVICE, job="b"),
-        Wish(by=DEVICE, job="x" * 300, targets=frozenset({"shop", "bank"})),
-        Wish(by=DEVICE, paths=(("team", "kv/*"), (None, "kv/a")), targets=frozenset()),
+        Wish(by=DEVICE, job="x" * 300, sites=frozenset({"shop", "bank"})),
+        Wish(by=DEVICE, paths=(("team", "kv/*"), (None, "kv/a")), sites=frozenset()),
     ]
     for wish in (*wishes, *wishes):
         ledger.wakeups.put(wish)
@@ -45,7 +45,7 @@ def test_no_more_are_kept_than_somebody_will_look_at(ledger: Ledger, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "kept", ["", "nonsense", "[1]", '{"job": 3}', '{"paths": [["x"], 3, ["a", 1]]}', '{"targets": null, "by": []}']
+    "kept", ["", "nonsense", "[1]", '{"job": 3}', '{"paths": [["x"], 3, ["a", 1]]}', '{"sites": null, "by": []}']
 )
 def test_what_cannot_be_read_wakes_no_job_and_goes(ledger: Ledger, kept: str) -> None:
     ledger.set_meta("wakeup:x", kept)
