@@ -57,7 +57,9 @@ MOST_FROZEN = 200
 def open_freezes(app: App, who: Principal) -> Iterator[dict[str, Any]]:
     """What a person left alone for a while: nothing of it fails, and it gets no new version."""
     groups: dict[str, list[tuple[Record, str, datetime | None]]] = {}
-    for row in app.ledger.frozen(app.runtime.clock(), MOST_FROZEN):
+    # Within the query: those of others would push out the ones that this person may see.
+    mine = None if who.targets is None else frozenset(map(app.site_of, who.targets & app.settings.targets.keys()))
+    for row in app.ledger.frozen(app.runtime.clock(), MOST_FROZEN, mine):
         target = app.first_target_on(row.site, row.job)
         if who.sees(target):
             by, at = frozen_by(app, row.site, row.name)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import Connection, Select, and_, func, select, true
 
 from syncd.domain import (
     Grant,
@@ -164,10 +164,11 @@ class RecordQueries(ABC):
             found |= {state.path: state for state in self._each(query, as_path, seal=True)}
         return found
 
-    def frozen(self, now: datetime, most: int) -> list[Record]:
-        """What people left alone for now, in the order in which that ends."""
+    def frozen(self, now: datetime, most: int, sites: frozenset[str] | None = None) -> list[Record]:
+        """What people left alone for now, on these sites (None: all), in the order in which that ends."""
         c = tables.records.c
-        held = and_(c.frozen_until.is_not(None), c.frozen_until > now)
+        here = true() if sites is None else c.site.in_(sorted(sites))
+        held = and_(c.frozen_until.is_not(None), c.frozen_until > now, here)
         query = select(tables.records).where(held).order_by(c.frozen_until, c.name, c.site).limit(most)
         return list(self._each(query, as_record, seal=True))
 
