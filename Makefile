@@ -44,7 +44,7 @@ DAILY := $(BIN)/python -m pytest -n 4 --ignore tests/chaos --ignore tests/integr
 unit: setup ## the pure logic alone (5 seconds)
 	$(BIN)/python -m pytest -p no:schemathesis -p no:hypothesispytest tests/unit
 
-test: setup build/wix-client/.ready build/.strace build/.chromium ## every test but the long ones, chaos and the browser (7 minutes)
+test: setup build/wix-client/.ready build/.strace build/.chromium ## every test but the long ones, chaos and the browser (5 minutes)
 	$(DAILY) -m "not chaos and not browser and not long"
 
 test-long: setup build/.strace ## whole daemons, and every further instance of what the tests sweep over (15 minutes)
@@ -63,7 +63,7 @@ test-browser: setup build/.chromium ## the page in Chromium: tasks by mouse and 
 console-shots: setup build/.chromium ## screenshots of every page, light and dark, wide and narrow, in build/console
 	$(BIN)/python -m pytest tests/e2e/console_shots.py
 
-chaos: setup build/.strace ## every kill, fault and hostile answer at scale, and the table of what they did (20 minutes)
+chaos: setup build/.strace ## every kill, fault and hostile answer at scale, and the table of what they did (about an hour)
 	$(BIN)/python -m pytest -n 3 tests/chaos tests/integration/test_faults.py tests/integration/test_private_files.py
 
 machine: setup ## the state machine of the whole cycle: 2,000 examples of 40 steps (15 minutes)
