@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from contextlib import suppress
@@ -15,6 +14,7 @@ from syncd.bootstrap.process import holder
 from syncd.config.audit import Audit
 from syncd.domain.audit import Entry
 from syncd.errors import ConfigError, LedgerBusy, LedgerError
+from syncd.ledger.statements import meta_key
 from syncd.telemetry.logs import logger
 
 BATCH = 500
@@ -27,7 +27,7 @@ AGAIN = 5.0
 
 def _behind_key(sink: str) -> str:
     """The ledger's key of whether the trail says that this sink is behind: another one's outage is not its own."""
-    return f"audit_sink_is_behind {hashlib.sha256(sink.encode()).hexdigest()[:40]}"
+    return meta_key("audit_sink_is_behind ", sink)
 
 
 class Shipper:

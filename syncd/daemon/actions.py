@@ -12,10 +12,9 @@ from syncd.bootstrap import freezes
 from syncd.bootstrap.app import App
 from syncd.bootstrap.process import holder
 from syncd.bootstrap.updated_since import updated_since
-from syncd.daemon.attention import sees_scope
 from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
-from syncd.daemon.rights import BeyondRights, see_scope, seen_record, seen_records, sites_of
+from syncd.daemon.rights import BeyondRights, see_scope, seen_record, seen_records, sees_scope, sites_of
 from syncd.daemon.rollbacks import ended, rolled_back
 from syncd.domain.audit import CAUSE, LONGEST_REASON, Cause, Entry, is_reason
 from syncd.domain.decisions import ReleaseOutcome, said_of_release

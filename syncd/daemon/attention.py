@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from syncd.bootstrap.app import App
 from syncd.config.fields import format_duration
+from syncd.daemon.rights import sees_scope, sites_of
 from syncd.domain import Record, version_label
 from syncd.domain.decisions import Rollback
 from syncd.domain.untrusted import instant
@@ -58,8 +59,7 @@ def open_freezes(app: App, who: Principal) -> Iterator[dict[str, Any]]:
     """What a person left alone for a while: nothing of it fails, and it gets no new version."""
     groups: dict[str, list[tuple[Record, str, datetime | None]]] = {}
     # Within the query: those of others would push out the ones that this person may see.
-    mine = None if who.targets is None else frozenset(map(app.site_of, who.targets & app.settings.targets.keys()))
-    for row in app.ledger.frozen(app.runtime.clock(), MOST_FROZEN, mine):
+    for row in app.ledger.frozen(app.runtime.clock(), MOST_FROZEN, sites_of(app, who)):
         target = app.first_target_on(row.site, row.job)
         if who.sees(target):
             by, at = frozen_by(app, row.site, row.name)
@@ -172,15 +172,3 @@ def _since(row: dict[str, Any]) -> datetime:
             return first
         first = min(first, run["at"])
     return row["as_of"] or first
-
-
-def sees_scope(app: App, who: Principal, kind: str, name: str) -> bool:
-    """Is it there, and are all its targets within the rights?"""
-    jobs, targets = app.settings.jobs, app.settings.targets
-    reached = {
-        "all": set(targets),
-        "job": set(jobs[name].targets) if name in jobs else set[str](),
-        "target": {name} & set(targets),
-    }.get(kind, set[str]())
-    # What reaches nothing is not there; of nothing, `all` would say that everybody may see it.
-    return bool(reached) and all(map(who.sees, reached))

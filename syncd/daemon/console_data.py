@@ -22,6 +22,7 @@ from syncd.daemon.attention import (
 )
 from syncd.daemon.generations import Generations
 from syncd.daemon.last_known import LastKnown
+from syncd.daemon.rights import sites_of
 from syncd.daemon.secret_story import secret_story
 from syncd.daemon.secrets_page import secrets_page, see_choice
 from syncd.daemon.status import counted
@@ -162,7 +163,7 @@ class ConsoleData:
         see_choice(target, self.choices(who)["targets"], "target")
         since = _day(day) if day else None
         # Within the query: lines of others would push out those that this person may see.
-        mine = None if who.targets is None else frozenset(map(app.site_of, who.targets))
+        mine = sites_of(app, who)
         lines = app.ledger.audit.lines(
             Filter(
                 site=app.site_of(target) if target else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from syncd.bootstrap.app import App
-from syncd.daemon.attention import sees_scope
 from syncd.domain import Record
 from syncd.errors import ConfigError
 from syncd.reconcile.rollback_reach import Reach
@@ -12,6 +11,18 @@ from syncd.web.principal import Principal
 
 class BeyondRights(ConfigError):
     """It is not there, or the caller may not see it; the message does not tell which."""
+
+
+def sees_scope(app: App, who: Principal, kind: str, name: str) -> bool:
+    """Is it there, and are all its targets within the rights?"""
+    jobs, targets = app.settings.jobs, app.settings.targets
+    reached = {
+        "all": set(targets),
+        "job": set(jobs[name].targets) if name in jobs else set[str](),
+        "target": {name} & set(targets),
+    }.get(kind, set[str]())
+    # What reaches nothing is not there; of nothing, `all` would say that everybody may see it.
+    return bool(reached) and all(map(who.sees, reached))
 
 
 def sites_of(app: App, who: Principal) -> frozenset[str] | None:

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from syncd.bootstrap.app import App
-from syncd.daemon.attention import frozen_by, sees_scope
+from syncd.daemon.attention import frozen_by
+from syncd.daemon.rights import sees_scope
 from syncd.daemon.secrets_page import row_of_problem, secret_row
 from syncd.domain import version_label
 from syncd.ledger.audit_reading import Filter

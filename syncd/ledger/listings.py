@@ -14,7 +14,7 @@ from syncd.domain.governance import FactKey, Facts
 from syncd.domain.ownership import owner_in
 from syncd.ledger import schema as tables
 from syncd.ledger.rows import as_ref, ref_text
-from syncd.ledger.statements import in_parts, upsert
+from syncd.ledger.statements import in_parts, meta_key, upsert
 
 Row = tuple[str, str, datetime | None]
 
@@ -71,8 +71,7 @@ def forget_listing(connection: Connection, site: str) -> None:
 
 
 def _digest_key(site: str) -> str:
-    # Hashed, because a site's key may be longer than one of the meta table.
-    return f"listing {hashlib.sha256(site.encode()).hexdigest()[:40]}"
+    return meta_key("listing ", site)
 
 
 def unheld_secrets(connection: Connection, site: str) -> list[ListedSecret]:

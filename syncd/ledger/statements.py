@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import islice
@@ -54,3 +55,8 @@ def parts_of(rows: Iterable[T], most: int = PART) -> Iterator[list[T]]:
     left = iter(rows)
     while part := list(islice(left, most)):
         yield part
+
+
+def meta_key(kind: str, of: str) -> str:
+    """A key of the meta table. Hashed, because what it is of (a site, a sink) may be longer than a key."""
+    return f"{kind}{hashlib.sha256(of.encode()).hexdigest()[:40]}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from syncd.domain.untrusted import mapping, parsed, text
 from syncd.ledger import schema as tables
 from syncd.ledger.audit_trail import Door
 from syncd.ledger.held_actions import one_at_a_time
-from syncd.ledger.statements import upsert
+from syncd.ledger.statements import meta_key, upsert
 
 KEYS = "wakeup:"
 MOST = 1000
@@ -37,7 +36,7 @@ class Wish:
         sites = None if self.sites is None else sorted(self.sites)
         kept = {"job": self.job, "paths": sorted(self.paths, key=str), "sites": sites, "by": self.by.row()}
         value = json.dumps(kept, sort_keys=True)
-        return {"key": KEYS + hashlib.sha256(value.encode()).hexdigest()[:40], "value": value}
+        return {"key": meta_key(KEYS, value), "value": value}
 
 
 class Wakeups:

@@ -780,7 +780,7 @@ MUTANTS = (
     M("… at the API, too", "web/api.py:Api._answered",
       "if right not in who.may:", "if right is None:",
       "tests/e2e/test_api.py::test_rights_hold_at_the_api_and_for_commands_that_ask_a_daemon"),
-    M("rights end at a label", "daemon/attention.py:sees_scope",
+    M("rights end at a label", "daemon/rights.py:sees_scope",
       "return bool(reached) and all(map(who.sees, reached))", "return bool(reached)",
       "tests/e2e/test_api.py::test_what_is_done_ends_at_the_rights"),
     M("rights end at a label, for secrets, too", "daemon/rights.py:seen_record",

@@ -52,16 +52,20 @@ def standby(lab: Lab, bao: Bao) -> Iterator[Standby]:
         yield made
 
 
+def sent(lab: Lab, bao: Bao, *values: str) -> None:
+    """Each of them is a version of its own, and arrives."""
+    for value in values:
+        bao.put("app/x", v=value)
+        assert lab.run("sync").code == 0 and lab.site.values() == {"x": value}
+
+
 @pytest.mark.parametrize("ended", [True, False])
 def test_a_lag_lets_no_older_version_out_when_a_rollback_ends(
     lab: Lab, bao: Bao, standby: Standby, ended: bool
 ) -> None:
-    for value in "12":
-        bao.put("app/x", v=value)
-        assert lab.run("sync").code == 0
+    sent(lab, bao, "1", "2")
     standby.remember("app", "x")
-    bao.put("app/x", v="3")
-    assert lab.run("sync").code == 0 and lab.site.values() == {"x": "3"}
+    sent(lab, bao, "3")
     assert lab.run("rollback", "x", "--to", "1", "--reason", "leak").code == 0
     standby.lags = True
     told = lab.run("plan").out
@@ -82,16 +86,12 @@ def test_a_lag_lets_no_older_version_out_when_a_rollback_ends(
 
 
 def test_a_second_rollback_knows_what_was_sent_after_the_first(lab: Lab, bao: Bao, standby: Standby) -> None:
-    for value in "12":
-        bao.put("app/x", v=value)
-        assert lab.run("sync").code == 0
+    sent(lab, bao, "1", "2")
     assert lab.run("rollback", "x", "--to", "1", "--reason", "leak").code == 0
     assert lab.run("rollback", "x", "--end", "--reason", "mended").code == 0 and lab.site.values() == {"x": "2"}
-    bao.put("app/x", v="3")
-    assert lab.run("sync").code == 0
+    sent(lab, bao, "3")
     standby.remember("app", "x")
-    bao.put("app/x", v="4")
-    assert lab.run("sync").code == 0 and lab.site.values() == {"x": "4"}
+    sent(lab, bao, "4")
     assert lab.run("rollback", "x", "--to", "1", "--reason", "leak").code == 0
     standby.lags = True
     lab.run("rollback", "x", "--end", "--reason", "mended")
