@@ -56,6 +56,8 @@ def secret_story(
             place["status"] = "behind"
     run = app.ledger.last_run(site, job)
     state = app.ledger.known_path(ref.source, ref.path, record.pin) if ref and record else None
+    # What is read of the path is the older version, so the newest one is remembered apart.
+    newest = app.ledger.newest_seen(ref.source).get(ref.path) if ref and rollback else None
     asked = Filter(site=site, name=name)
     lines = list(app.ledger.audit.lines(asked, most=50))
     return {
@@ -75,6 +77,7 @@ def secret_story(
         "frozen_by": frozen_by(app, site, name)[0] if record and record.is_frozen(now) else "",
         "source": {"version": version_label(state.version.token), "made": state.updated_at} if state else None,
         "rollback": str(rollback) if rollback else None,
+        "newest": version_label(newest.version.token) if newest else None,
         "rolled_back": sorted(
             {place["target"] for place in places if place["version"] == label and who.sees(place["target"])}
         ),

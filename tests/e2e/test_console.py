@@ -291,6 +291,22 @@ def test_a_secrets_page_says_who_froze_it_and_what_its_source_has(world: World) 
 
 
 @pytest.mark.browser
+def test_a_secret_that_is_rolled_back_tells_what_its_source_has(world: World) -> None:
+    # Its third version: the world made two.
+    world.bao.put("app/pay03", api_key="the-newest-value-of-three")
+    world.lab.run("sync", "payments")
+    rows = world.lab.run("state", "list", "--json").json
+    row = next(row for row in rows if row["path"].endswith("app/pay03") and row["version"] == "3")
+    one = Client(world.url)
+    one.log_in(world.tokens["alice"])
+    form = {"what": f"{row['source']}:{row['path']}", "to": "2", "until": "2h", "reason": "it broke"}
+    assert one.ask("POST", "/rollback", {**form, "csrf": one.csrf()})[0] == 200
+    page = f"/secrets/{world.lab.site_id}/{row['name']}"
+    until(lambda: "which goes out when the rollback ends" in one.ask("GET", page)[1], 30)
+    assert "last seen with version 3, which" in one.ask("GET", page)[1]
+
+
+@pytest.mark.browser
 def test_the_page_of_what_never_came_names_each_site(world: World) -> None:
     one = Client(world.url)
     one.log_in(world.tokens["reader"])

@@ -132,8 +132,11 @@ def _tombstone(row: Row, record: Record, kind: FindingKind, why: str) -> Verdict
         left = _in_words(policies.grace - seen)
         # What will keep it then is told from the beginning: nobody is frightened by a deletion that will not come.
         kept = row.evidence.objections.get(record.name, "")
-        then = f"not deleted: {kept}" if kept else f"deleted after {left} more of observed absence"
-        return note(absent) + report(kind, record, f"{why}; {then}")
+        if kept:
+            return note(absent) + report(kind, record, f"{why}; not deleted: {kept}")
+        then = f"deleted after {left} more of observed absence"
+        keep = f"to keep it: bring it back at the source, or syncd state freeze {record.name} --reason '…'"
+        return note(absent) + report(kind, record, f"{why}; {then}", keep)
     obstacle = obstacle_to_deletion(record, row.listed, row.now, plausible=row.listing_is_plausible)
     obstacle = obstacle or row.evidence.objections.get(record.name, "")
     problem = row.evidence.problems.get(record.name)

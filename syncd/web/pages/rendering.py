@@ -82,13 +82,19 @@ def release_words(batch: Mapping[str, Any]) -> str:
     return f"Release: delete {count:,}" if count else "Release"
 
 
+def beside_reason(line: Mapping[str, Any]) -> str:
+    """What a line of the audit trail tells beside its reason; a release gives what it lets go the same one."""
+    return readable({key: value for key, value in line["detail"].items() if value != line["reason"]})
+
+
 # Names, paths and reasons come from outside: in a page they are text, whatever they hold.
 _ENVIRONMENT = Environment(
     loader=PackageLoader("syncd.web.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
 _ENVIRONMENT.filters |= {
     "held_words": held_words, "release_words": release_words,
-    "exact": exact, "ago": ago, "tone": tone, "plain": plain, "instant": instant, "readable": readable,
+    "exact": exact, "ago": ago, "tone": tone, "plain": plain, "instant": instant,
+    "beside_reason": beside_reason,
     "code_tone": lambda code: CODES.get(code, ("bad", ""))[0],
     "code_words": lambda code: CODES.get(code, ("", f"exit code {code}"))[1],
 }  # fmt: skip

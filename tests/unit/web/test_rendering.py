@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from syncd.web.pages.rendering import held_words, release_words
+from syncd.web.pages.rendering import beside_reason, held_words, release_words
 
 
 def batch(**count: int) -> dict[str, Any]:
@@ -25,3 +25,17 @@ def batch(**count: int) -> dict[str, Any]:
 )
 def test_nobody_deletes_by_a_word_that_does_not_say_so(of: dict[str, Any], words: str, button: str) -> None:
     assert (held_words(of), release_words(of)) == (words, button)
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail", "told"),
+    [
+        ("rotated", {"because": "rotated", "released_by": "ines"}, "released_by: ines"),
+        ("rotated", {"because": "in time", "released_by": "ines"}, "because: in time, released_by: ines"),
+        ("", {"because": "in time"}, "because: in time"),
+        (None, {"rule": None, "count": 2}, "count: 2"),
+        ("2", {"count": 2}, "count: 2"),
+    ],
+)
+def test_a_reason_is_told_once(reason: str | None, detail: dict[str, Any], told: str) -> None:
+    assert beside_reason({"reason": reason, "detail": detail}) == told
