@@ -72,7 +72,6 @@ class App:
         settle_process()
         self.settings = settings
         self._around = around = surroundings or Surroundings()
-        self.stop = around.stop
         self.ended = threading.Event()
         """It is over, or another configuration has taken its place: what waits gives up, what runs ends soon."""
         self.after_run = AfterRun(self.ended)
@@ -94,7 +93,6 @@ class App:
             self.ledger.joined_sites(),
             self.ledger.known_aliases,
         )
-        self.site_of, self.first_target_on = self.sites.of, self.sites.first_target
         self._parts = _Parts(
             TargetFactory(
                 site_of=self.site_of,
@@ -158,6 +156,19 @@ class App:
             else {},
         }
         self.ledger.audit.note_configuration(self.config_digest, detail)
+
+    @property
+    def stop(self) -> threading.Event:
+        """Set when the process ends."""
+        return self._around.stop
+
+    def site_of(self, target: str) -> str:
+        """The key that the ledger keeps a target's site under. Raises `KeyError`."""
+        return self.sites.of(target)
+
+    def first_target_on(self, site: str, job: str) -> str:
+        """The target that a job's secrets on a site are counted for, by the names of today."""
+        return self.sites.first_target(site, job)
 
     @property
     def ledger(self) -> Ledger:

@@ -31,8 +31,8 @@ class Pauses:
         """Let a job, a target or everything rest. Returns: what was done, in words."""
         sites = self._of(scope, name)
         before = self._decisions.pause_of(scope, name, sites)
-        site = self._site_of(name) if scope == "target" else ""
-        given = self._decisions.pause(scope, name, until, reason, sites, site)
+        counts = (self._site_of(name),) if scope == "target" else ()
+        given = self._decisions.pause(scope, name, until, reason, (*counts, *sites.difference(counts)))
         self._changed()
         return said_of_pause(given, before)
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,15 +39,16 @@ def make_source(name: str, settings: VaultSettings | AwsSettings, clock: Clock, 
     """A source, not asked yet. Raises `ConfigError` for a missing credential."""
     if isinstance(settings, VaultSettings):
         return _vault(name, settings, clock, hooks)
+    from syncd.sources.aws.calls import AwsCalls
     from syncd.sources.aws.source import AwsSource
 
     # A file that is no certificate is told by its key; the SDK would fail at its first call, in its own words.
     if settings.ca_file:
         see_certificates(f"sources.{name}.ca_file", settings.ca_file)
     factory = _aws_clients(name, "secretsmanager", settings, settings.endpoint_url or "")
-    return AwsSource(
-        name, factory.connect(), lambda call: hooks.on_call(name, call), factory.renewed, settings.owner_key, hooks.stop
-    )
+    heard = partial(hooks.on_call, name)
+    calls = AwsCalls(f"source {name}", factory.connect(), factory.renewed, hooks.stop, heard)
+    return AwsSource(name, calls, settings.owner_key)
 
 
 def _vault(name: str, settings: VaultSettings, clock: Clock, hooks: SourceHooks) -> Source:

@@ -236,6 +236,7 @@ def _targets(app: App) -> Iterator[tuple[str, str, str, int]]:
 def _probe(app: App, name: str) -> Iterator[tuple[str, str, str, int]]:
     from syncd.bootstrap.process import holder
     from syncd.diagnostics.site_probe import Probe
+    from syncd.domain.ports import WhileWaiting
 
     # An interrupted probe removes its scratch secret before it leaves.
     Context.stoppable = True
@@ -243,9 +244,8 @@ def _probe(app: App, name: str) -> Iterator[tuple[str, str, str, int]]:
     _see_that_it_does_not_rest(app, name)
     target = app.target(name)
     # Without the lock of the site nothing is sent; a cycle beside it would meet a half-made probe.
-    with app.ledger.lock(
-        target.site, holder=holder(), wait=timedelta(minutes=5), stop=app.stop.is_set, waits=app.runtime.waits
-    ) as journal:
+    meanwhile = WhileWaiting(app.stop.is_set, app.runtime.waits)
+    with app.ledger.lock(target.site, holder=holder(), wait=timedelta(minutes=5), meanwhile=meanwhile) as journal:
         _see_that_it_does_not_rest(app, name)  # it may have waited for minutes
         probe = Probe(
             owner=app.settings.owner,

@@ -68,6 +68,7 @@ def _chosen(app: App, rule_id: str | None) -> tuple[GovernanceRule, ...]:
 
 def _recheck(app: App) -> None:
     """Read what was not judged, under the lock of each site, and note what comes out; nothing is sent."""
+    from syncd.domain.ports import WhileWaiting
     from syncd.reconcile.observe.observation_cache import ObservationCache
     from syncd.reconcile.plan.comparisons import CycleState
     from syncd.reconcile.planned_pass import Look
@@ -80,7 +81,8 @@ def _recheck(app: App) -> None:
                 warn(f"syncd: not looked at: {why}")
                 continue
             look = Look(runtime=app.runtime, job=job, target_name=target, holder="syncd rules", recheck=True)
-            with app.ledger.lock(look.site, holder="syncd rules", wait=WAIT, stop=app.stop.is_set) as journal:
+            stopped = WhileWaiting(app.stop.is_set)
+            with app.ledger.lock(look.site, holder="syncd rules", wait=WAIT, meanwhile=stopped) as journal:
                 look.plan(cache.fresh(), journal, CycleState())
 
 

@@ -11,6 +11,7 @@ import typer
 
 from syncd.cli.context import Context
 from syncd.domain import Record
+from syncd.domain.ports import WhileWaiting
 from syncd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ WAIT = timedelta(minutes=5)
 
 def locked(app: App, site: str) -> AbstractContextManager[SiteJournal]:
     """The site, for this command alone. Raises `LedgerBusy` after `WAIT`."""
-    waits = app.runtime.waits
-    return app.ledger.lock(site, holder="syncd state", wait=WAIT, stop=Context.stop.is_set, waits=waits)
+    meanwhile = WhileWaiting(Context.stop.is_set, app.runtime.waits)
+    return app.ledger.lock(site, holder="syncd state", wait=WAIT, meanwhile=meanwhile)
 
 
 def found_record(app: App, name: str, target: str | None) -> Record:

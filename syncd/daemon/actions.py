@@ -20,6 +20,7 @@ from syncd.domain.audit import CAUSE, LONGEST_REASON, Cause, Entry, is_reason
 from syncd.domain.decisions import ReleaseOutcome, said_of_release
 from syncd.domain.job import Job
 from syncd.domain.moments import moment_of
+from syncd.domain.ports import WhileWaiting
 from syncd.errors import ConfigError, SyncdError
 from syncd.ledger.wakeups import Wish
 from syncd.reconcile.rollback import Terms, paths_of, taken
@@ -190,7 +191,8 @@ class Actions:
             until = _moment(app, asked["until"]) if asked.get("until") else None
             site, name = asked.get("site", ""), asked.get("name", "")
             seen_record(app, who, site, name)  # before the lock: nobody holds up a site that is not theirs
-            with app.ledger.lock(site, holder=holder(), wait=LOCK_WAIT, stop=app.stop.is_set, decides=True) as journal:
+            stopped = WhileWaiting(app.stop.is_set)
+            with app.ledger.lock(site, holder=holder(), wait=LOCK_WAIT, meanwhile=stopped, decides=True) as journal:
                 # Asked again under the lock: a cycle may have written the row meanwhile.
                 record = seen_record(app, who, site, name)
                 if until is None or record.reads_frozen(app.runtime.clock()):

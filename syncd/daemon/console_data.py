@@ -139,7 +139,7 @@ class ConsoleData:
     def secret(self, who: Principal, site: str, name: str) -> dict[str, Any] | None:
         """One secret's story; None for one that is not there, or not within the rights."""
         generation = self._generations.current
-        return secret_story(generation.app, who, site, name, self.held(who), generation.schedule.next_run)
+        return secret_story(generation.app, who, (site, name), self.held(who), generation.schedule.next_run)
 
     def governance(self, who: Principal) -> Governance:
         """The rules with their hits, the oldest values, secrets that nobody manages, drift, and exceptions."""

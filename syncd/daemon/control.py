@@ -15,7 +15,7 @@ from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
 from syncd.daemon.reloads import Reloads
 from syncd.daemon.rights import sites_of
-from syncd.daemon.status import Shared, status_of
+from syncd.daemon.status import Shared, Shown, status_of
 from syncd.daemon.wakeups import jobs_that_sync
 from syncd.domain.audit import RELOAD, Actor
 from syncd.errors import ConfigError, LedgerError
@@ -173,8 +173,8 @@ class Control(ServerAccounts, ConsoleData, Actions):
             next_runs = {
                 name: at for name, at in next_runs.items() if any(map(who.sees, app.settings.jobs[name].targets))
             }
-        now, names = app.runtime.clock(), who is not None
-        status = status_of(app.ledger, app.served, now, next_runs, names=names, sites=seen)
+        shown = Shown(names=who is not None, sites=seen)
+        status = status_of(app.ledger, app.served, app.runtime.clock(), next_runs, shown)
         fault = self.configuration()
         if fault and (seen is not None or who is None):  # it quotes the file, which names jobs and targets of others
             fault = "refused, missing or not the newest one; see the log"

@@ -38,7 +38,7 @@ class Reloads:
         self.watch = ConfigWatch(file, builder.instruments.metrics)
         self._file, self._builder, self._run_job = file, builder, run_job
         self._generations, self._listeners = generations, listeners
-        self._log, self._turn = logger(), threading.Lock()
+        self._turn = threading.Lock()
         server = generations.current.app.settings.server
         self._listen = server.listen if server else None
         self._owes = False
@@ -79,11 +79,11 @@ class Reloads:
             self._owes, self._asked_by = True, by
             self.watch.loaded()
             self.tell_what_is_in_force()
-            self._log.info("config.reloaded", jobs=sorted(fresh.settings.jobs))
+            logger().info("config.reloaded", jobs=sorted(fresh.settings.jobs))
             self._see_whether_a_restart_is_needed(fresh.settings.server)
             if fresh.ledger.place != before:
                 hint = "what people decided and the audit trail stay in the one before; see: syncd state export --full"
-                self._log.warning("config.another_ledger", ledger=fresh.ledger.place, before=before, hint=hint)
+                logger().warning("config.another_ledger", ledger=fresh.ledger.place, before=before, hint=hint)
 
     def tell_what_is_in_force(self) -> None:
         """Write the line of the configuration that counts, where the last one is of another; asked again and again.
@@ -96,7 +96,7 @@ class Reloads:
                 self._owes, self._asked_by = False, SYNCD
         except SyncdError as error:
             if self._owes:
-                self._log.error("ledger.unreadable", error=error.message, hint=error.hint)
+                logger().error("ledger.unreadable", error=error.message, hint=error.hint)
 
     def _take_over(self, fresh: App) -> None:
         """Put a configuration that is whole in force; what fails half-way is undone."""
@@ -161,4 +161,4 @@ class Reloads:
         """The server is bound once: say so while another address is configured than the one it answers at."""
         if (server.listen if server else None) != self._listen:
             hint = "another server.listen counts from the next start on"
-            self._log.warning("config.restart_needed", hint=hint)
+            logger().warning("config.restart_needed", hint=hint)

@@ -21,15 +21,16 @@ NextRun = Callable[[str], datetime | None]
 
 
 def secret_story(
-    app: App, who: Principal, site: str, name: str, batches: list[dict[str, Any]], next_run: NextRun
+    app: App, who: Principal, key: tuple[str, str], batches: list[dict[str, Any]], next_run: NextRun
 ) -> dict[str, Any] | None:
     """One secret's story: each place of its reference, what it breaks, what happened to it; None where it is not there.
 
-    `batches`: what waits for a release, as `who` may see it; `next_run`: when a job runs next.
+    `key`: its site's key and its name; `batches`: what waits for a release, as `who` may see it; `next_run`: when a job
+    runs next.
     """
-    now = app.runtime.clock()
+    (site, name), now = key, app.runtime.clock()
     record = app.ledger.record(site, name)
-    problems = [member for member in app.ledger.all_problems() if (member.site, member.subject) == (site, name)]
+    problems = [member for member in app.ledger.all_problems() if (member.site, member.subject) == key]
     if record is None and not problems:
         return None
     job = record.job if record else problems[0].job

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -16,20 +17,21 @@ from syncd.ledger.store import Ledger
 T = TypeVar("T")
 
 
-def status_of(
-    ledger: Ledger,
-    served: Served,
-    now: datetime,
-    following: Mapping[str, datetime | None],
-    *,
-    names: bool,
-    sites: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """What there is of these jobs.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What of a status somebody may see."""
 
-    `following`: when each runs next; without `names`, jobs and targets are numbered; `sites`: of these alone, each with
-    the name of its target, None for all. Raises `LedgerError`.
-    """
+    names: bool
+    """Without, jobs and targets are numbered."""
+    sites: Mapping[str, str] | None = None
+    """Of these alone, each with the name of its target; None: of all."""
+
+
+def status_of(
+    ledger: Ledger, served: Served, now: datetime, following: Mapping[str, datetime | None], shown: Shown
+) -> dict[str, Any]:
+    """What there is of these jobs. `following`: when each runs next. Raises `LedgerError`."""
+    names, sites = shown.names, shown.sites
     runs = [run for run in ledger.runs() if sites is None or run.site in sites]
     counts = counted(ledger, served, now)
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -13,16 +14,29 @@ Rest = tuple[datetime, datetime | None]
 """A pause: from when to when; None: it goes on."""
 
 
-def waited(
-    since: datetime,
-    until: datetime,
-    *,
-    enough: timedelta,
-    windows: Windows = Windows(),  # noqa: B008  # it is frozen
-    verb: str = "update",
-    rests: Collection[Rest] = (),
-) -> timedelta:
-    """The time between two moments in which an action of this kind might have been sent.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shut:
+    """When nobody wants an action of one kind sent."""
+
+    windows: Windows = field(default_factory=Windows)
+    verb: str = "update"
+    rests: Collection[Rest] = ()
+
+    def edges(self, begin: datetime, end: datetime) -> set[datetime]:
+        """The moments between which it holds throughout, or does not."""
+        found = {edge for window in self.windows.allow for edge in window.edges(begin, end)}
+        found |= {edge for rest in self.rests for edge in rest if edge is not None}
+        return {edge for edge in found if begin < edge < end}
+
+    def holds(self, moment: datetime) -> bool:
+        """Is it one of those moments?"""
+        if self.windows.objection(self.verb, moment):
+            return True
+        return any(begin <= moment and (end is None or moment < end) for begin, end in self.rests)
+
+
+def waited(since: datetime, until: datetime, shut: Shut, *, enough: timedelta) -> timedelta:
+    """The time between two moments in which an action might have been sent.
 
     Looked at from the end backwards, until it is more than `enough`.
     """
@@ -30,18 +44,7 @@ def waited(
     since = since.astimezone(UTC)
     while end > since and total <= enough:
         begin = max(since, end - DAY)
-        total += _open_time(begin, end, windows, verb, rests)
+        spans = pairwise([begin, *sorted(shut.edges(begin, end)), end])
+        total += sum((last - first for first, last in spans if not shut.holds(first)), timedelta(0))
         end = begin
     return total
-
-
-def _open_time(begin: datetime, end: datetime, windows: Windows, verb: str, rests: Collection[Rest]) -> timedelta:
-    edges = {edge for window in windows.allow for edge in window.edges(begin, end)}
-    edges |= {edge for rest in rests for edge in rest if edge is not None}
-    moments = [begin, *sorted(edge for edge in edges if begin < edge < end), end]
-    spans = [(first, last) for first, last in pairwise(moments) if not windows.objection(verb, first)]
-    return sum((last - first for first, last in spans if not _rests(first, rests)), timedelta(0))
-
-
-def _rests(moment: datetime, rests: Collection[Rest]) -> bool:
-    return any(begin <= moment and (end is None or moment < end) for begin, end in rests)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -118,15 +118,13 @@ class Decisions:
         """The pause that holds now with exactly this scope and name; None for none. `sites`: see `pause`."""
         return next((pause for pause in self.pauses() if _is_of(pause, scope, name, sites)), None)
 
-    def pause(
-        self, scope: str, name: str, until: datetime | None, reason: str, sites: Collection[str] = (), site: str = ""
-    ) -> Pause:
+    def pause(self, scope: str, name: str, until: datetime | None, reason: str, sites: Sequence[str] = ()) -> Pause:
         """Let a job, a target or everything rest; a pause that is there already is replaced.
 
-        `sites`: the keys of what the target stands for, which rests under any other name as well; `site`: the one
+        `sites`: the keys of what the target stands for, which rests under any other name as well; the first is the one
         that counts now.
         """
-        now, by = self._clock(), CAUSE.get().actor.id
+        now, by, site = self._clock(), CAUSE.get().actor.id, next(iter(sites), "")
         pause = Pause(scope=scope, name=name, at=now, until=until, by=by, reason=reason, site=site)
         with self._writing() as connection:
             holds = self._protective(connection)

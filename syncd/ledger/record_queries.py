@@ -39,8 +39,10 @@ def as_it_is(row: dict[str, Any]) -> dict[str, Any]:
 class RecordQueries(ABC):
     """Reads of the ledger; `Ledger` gives the connection. All methods raise `LedgerError`."""
 
-    place: str
-    """The ledger's place, as it is told to people."""
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """The ledger's place, as it is told to people."""
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[Connection]:

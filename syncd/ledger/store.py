@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, and_, delete, select, update
@@ -18,23 +17,24 @@ from syncd.domain import (
 )
 from syncd.domain.audit import CONTROL, Entry
 from syncd.domain.ownership import owner_in
-from syncd.domain.ports import Clock, TellWait
+from syncd.domain.ports import Clock, WhileWaiting
 from syncd.errors import ConfigError, LedgerBusy, LedgerError, SyncdError
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
 from syncd.ledger.audit_trail import AuditTrail
 from syncd.ledger.configurations import Configurations
+from syncd.ledger.connections import Connections
 from syncd.ledger.damage import damaged_table
 from syncd.ledger.decisions import Decisions
-from syncd.ledger.engine import identity_of
-from syncd.ledger.faults import DAMAGED, translated
+from syncd.ledger.faults import DAMAGED
 from syncd.ledger.journal import SiteJournal, lock_lost, move
 from syncd.ledger.migrations import migrate
 from syncd.ledger.past_queries import PastQueries
 from syncd.ledger.replaced_mounts import followed, take_over, within
 from syncd.ledger.rows import sealed
 from syncd.ledger.sessions import Sessions
-from syncd.ledger.site_lock import TURNS, advisory_lock, file_lock, holds_lock, session_of
+from syncd.ledger.site_lock import GiveUp
+from syncd.ledger.site_locks import SiteLocks
 from syncd.ledger.statements import upsert
 from syncd.ledger.wakeups import Wakeups
 
@@ -53,18 +53,11 @@ class Ledger(PastQueries):
 
     def __init__(self, engine: Engine, place: str, path: Path | None, clock: Clock = utc_now) -> None:
         """`path`: the SQLite file, for its lock and backups; None for PostgreSQL and for memory."""
-        self.place = place
+        self._connections = Connections(engine, place, path)
+        self._locks = SiteLocks(self._connections)
         self._clock = clock
         self._owner = ""
         """Whose process this is, once it has said so."""
-        self._engine = engine
-        # PostgreSQL gives each statement a picture of its own otherwise; SQLite one to the whole transaction.
-        is_postgres = engine.dialect.name == "postgresql"
-        self._reader = engine.execution_options(isolation_level="REPEATABLE READ") if is_postgres else engine
-        with translated(place):
-            self._file = (path, identity_of(path)) if path else None
-        self._is_held: dict[str, Callable[[], bool]] = {}
-        """Asks whether this process still holds a site's lock: its session in PostgreSQL, its file beside SQLite."""
         self.before_intents: Callable[[], None] = lambda: None
         """Asked before the line of an intent is written. Raises `LedgerError` where nothing may be sent."""
         self.wakeups = Wakeups(self.reading, self.writing)
@@ -74,15 +67,22 @@ class Ledger(PastQueries):
         self.sessions = Sessions(self.reading, self.writing, clock)
         migrate(engine, place, path)
 
+    @property
+    def place(self) -> str:
+        """What errors call it."""
+        return self._connections.place
+
     def close(self) -> None:
         """Close the connections."""
-        self._engine.dispose()
+        self._connections.close()
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> AbstractContextManager[Connection]:
         """A connection for one consistent look."""
-        with translated(self.place), self._reader.connect() as connection, connection.begin():
-            yield connection
+        return self._connections.reading()
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A connection in one durable transaction."""
+        return self._connections.writing()
 
     @contextmanager
     def telling_damage(self) -> Iterator[None]:
@@ -104,37 +104,13 @@ class Ledger(PastQueries):
             raise LedgerError(message, hint=DAMAGED) from None
 
     def still_there(self, site: str = "") -> None:
-        """Asked before each write and each request. Raises `LedgerError` where the ground has gone from under it.
+        """Asked before each request and each write under a lock. Raises `LedgerError` where the ground has gone.
 
-        SQLite itself would go on writing into a file that nobody finds any more; a site's lock in PostgreSQL ends
-        with the connection that holds it, and others may be at work there.
+        A site's lock in PostgreSQL ends with the connection that holds it, and others may be at work there.
         """
-        if self._file is not None and not self._is_the_same_file(*self._file):
-            raise LedgerError(
-                f"the ledger {self.place} was removed or replaced while syncd runs",
-                hint="restart syncd; what is missing then is taken back from the sites by its marks",
-            )
-        is_held = self._is_held.get(site)
-        if is_held is not None and not is_held():
+        self._connections.see_the_same_file()
+        if self._locks.is_lost(site):
             raise lock_lost(site, self.place)
-
-    @staticmethod
-    def _is_the_same_file(path: Path, known: object) -> bool:
-        try:
-            return identity_of(path) == known
-        except OSError:
-            return False
-
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A connection in one durable transaction."""
-        self.still_there()
-        with (
-            translated(self.place),
-            self._engine.connect().execution_options(writes=True) as connection,
-            connection.begin(),
-        ):
-            yield connection
 
     @contextmanager
     def lock(
@@ -143,65 +119,50 @@ class Ledger(PastQueries):
         *,
         holder: str,
         wait: timedelta,
-        stop: Callable[[], bool] = lambda: False,
-        waits: TellWait = lambda *_: None,
+        meanwhile: WhileWaiting = WhileWaiting(),  # noqa: B008  # it is frozen
         decides: bool = False,
     ) -> Iterator[SiteJournal]:
         """Hold the site from its listing to the last settlement. Raises `LedgerBusy` with the holder.
 
-        `waits` is told, again and again, while another holder is waited for; `decides`: a person decides something
-        that is carried out by whichever daemon works.
+        `meanwhile`: heard while another holder is waited for; `decides`: a person decides something that is carried
+        out by whichever daemon works.
         """
         # Its lines of the trail would mix with those of people's decisions.
         if site == CONTROL:
             raise LedgerError(f"no site can be called {CONTROL}", hint="see site_id and instance_id")
+        with self._locks.taken(site, self._patience(site, wait, meanwhile)) as taken:
+            if taken is None:
+                raise LedgerBusy(
+                    f"site {site} is being worked on by {self._holder(site)}",
+                    hint="wait for it, or give more time with --wait",
+                )
+            self._see_the_same_owner()
+            if not decides:
+                self.configurations.see_that_mine_is_in_force()
+            journal = SiteJournal(taken.writer, self.place, self._clock, self.still_there, self.before_intents)
+            journal.hold(site, holder)
+            with self._locks.watched(site, taken):
+                yield journal
+
+    def _patience(self, site: str, wait: timedelta, meanwhile: WhileWaiting) -> GiveUp:
         began = time.monotonic()
         deadline = began + wait.total_seconds()
 
         def give_up() -> bool:
             now = time.monotonic()
             if now - began > SILENT and now < deadline:
-                waits(f"{self._holder(site)} works on site {site}", deadline - now)
-            return stop() or now >= deadline
+                meanwhile.tell(f"{self._holder(site)} works on site {site}", deadline - now)
+            return meanwhile.stop() or now >= deadline
 
-        with ExitStack() as stack:
-            # The turn comes first: the lock itself knows no order, so one job could overtake another for ever.
-            got = stack.enter_context(TURNS.turn(f"{self.place} {site}", give_up))
-            is_held: Callable[[], bool] | None = None
-            self.still_there()
-            with translated(self.place):
-                writer = stack.enter_context(self._engine.connect().execution_options(writes=True))
-                if got and self._engine.dialect.name == "postgresql":
-                    got = stack.enter_context(advisory_lock(writer, site, give_up))
-                elif got and self._file is not None:
-                    is_held = stack.enter_context(file_lock(self._file[0], site, give_up))
-                    got = is_held is not None
-            # Somebody may have renamed the installation while this process waited for the lock.
-            if got and self._owner and self.meta("owner") not in {self._owner, None}:
-                raise LedgerError(
-                    f"ledger {self.place} belongs to owner {self.meta('owner')} now; this process is {self._owner}",
-                    hint="it was renamed meanwhile: write the new owner into the configuration, and reload or restart",
-                )
-            if got and not decides:
-                self.configurations.see_that_mine_is_in_force()
-            if not got:
-                raise LedgerBusy(
-                    f"site {site} is being worked on by {self._holder(site)}",
-                    hint="wait for it, or give more time with --wait",
-                )
-            journal = SiteJournal(writer, self.place, self._clock, self.still_there, self.before_intents)
-            journal.hold(site, holder)
-            if self._engine.dialect.name == "postgresql":
-                is_held = partial(self._holds, session_of(writer), site)
-            self._is_held |= {site: is_held} if is_held else {}
-            try:
-                yield journal
-            finally:
-                self._is_held.pop(site, None)
+        return give_up
 
-    def _holds(self, session: int, site: str) -> bool:
-        with self.reading() as connection:
-            return holds_lock(connection, session, site)
+    def _see_the_same_owner(self) -> None:
+        """Raise `LedgerError` where somebody renamed the installation while this process waited for a lock."""
+        if self._owner and self.meta("owner") not in {self._owner, None}:
+            raise LedgerError(
+                f"ledger {self.place} belongs to owner {self.meta('owner')} now; this process is {self._owner}",
+                hint="it was renamed meanwhile: write the new owner into the configuration, and reload or restart",
+            )
 
     def _holder(self, site: str) -> str:
         with self.reading() as connection:

@@ -18,7 +18,7 @@ from syncd.domain import (
 )
 from syncd.domain.audit import CONTROL
 from syncd.domain.job import DAY
-from syncd.domain.ports import Journal, ReadOnlyJournal
+from syncd.domain.ports import Journal, ReadOnlyJournal, WhileWaiting
 from syncd.domain.recency import Since
 from syncd.errors import ConfigError, PlanMoved, SourceError, SyncdError, TargetError, TargetUnavailable
 from syncd.reconcile.apply.applier import Applier, Terms
@@ -56,9 +56,8 @@ class Cycle:
             while True:
                 if self._rests():  # nothing is listed, recovered or sent meanwhile
                     return self._report(started, began)
-                with runtime.store.lock(
-                    look.site, holder=look.holder, wait=wait, stop=runtime.stopped, waits=runtime.waits
-                ) as journal:
+                meanwhile = WhileWaiting(runtime.stopped, runtime.waits)
+                with runtime.store.lock(look.site, holder=look.holder, wait=wait, meanwhile=meanwhile) as journal:
                     # One listing is shared by jobs that start together, but nothing is written on one that is older
                     # than that.
                     slow = self._work_under_lock(cache.fresh(), journal, choose)
@@ -68,7 +67,7 @@ class Cycle:
                         is_part = bool(progress.left_out.actions or progress.error) and (choose or self._rests())
                         held, place = runtime.store.held(look.site, self._job.name), self._place
                         seen = progress.seen(held, place)
-                        store_cycle_result(journal, runtime, report, look.site, seen, is_part=bool(is_part))
+                        store_cycle_result(journal, runtime, report, seen, is_part=bool(is_part))
                         return replace(report, audit_heads=runtime.store.audit_heads(look.site, CONTROL))
                 # Without the lock, so that another process waiting for this site can take it.
                 self._pause(slow or 0.0)

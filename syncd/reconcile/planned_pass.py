@@ -11,7 +11,7 @@ from syncd.domain import Action, Delete, Finding, FindingKind, KnownId, OpenProb
 from syncd.domain.audit import handed_over_entry, taken_back_entry
 from syncd.domain.decisions import HeldAction, Rollback, by_name
 from syncd.domain.job import Job
-from syncd.domain.ports import NO_AUDIT, AuditBatch, Journal, Target
+from syncd.domain.ports import NO_AUDIT, AuditBatch, Journal, Target, WhileWaiting
 from syncd.errors import ConfigError
 from syncd.reconcile.desired.desired_state import DesiredState, build_desired_state
 from syncd.reconcile.observe.observation_cache import ObservationCache
@@ -215,8 +215,8 @@ class Look:
                 )
             with ExitStack() as stack:
                 if journal.is_writable:  # whoever still works under the old key goes first
-                    wait, stop = timedelta(0), self.runtime.stopped
-                    stack.enter_context(store.lock(other, holder=self.holder, wait=wait, stop=stop))
+                    wait, stopped = timedelta(0), WhileWaiting(self.runtime.stopped)
+                    stack.enter_context(store.lock(other, holder=self.holder, wait=wait, meanwhile=stopped))
                 moving = store.records(other)
                 records = tuple(merged(moving, records, site, listed))
                 journal.follow(other, records)

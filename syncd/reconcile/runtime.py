@@ -26,7 +26,7 @@ from syncd.domain.ports import (
 from syncd.errors import SourceError, SyncdError
 from syncd.reconcile.desired.desired_state import Naming
 from syncd.reconcile.observe.mounts import expected, without_conflicting_mount
-from syncd.reconcile.observe.source_observer import SourceAccess
+from syncd.reconcile.observe.source_access import SourceAccess
 
 WORKERS = 20
 """Requests to one site at the same time; as many more are in the journal, ready to go."""

@@ -12,7 +12,7 @@ from typing import Any
 from syncd.bootstrap.app import App
 from syncd.domain import LastRun, OpenProblem, Pending, Record
 from syncd.domain.job import Job
-from syncd.domain.lateness import Rest, waited
+from syncd.domain.lateness import Rest, Shut, waited
 from syncd.domain.naming import selects_path
 from syncd.domain.plan import BY_HAND
 from syncd.domain.untrusted import instant, mapping
@@ -45,13 +45,13 @@ def why_late(app: App, job: Job, target: str, run: LastRun | None, now: datetime
 
     # Looking is not bound to a window.
     since = run.good_since
-    if now - since > promised and waited(since, now, enough=promised, rests=rests(since)) > promised:
+    if now - since > promised and waited(since, now, Shut(rests=rests(since)), enough=promised) > promised:
         return "its last good cycle is older"
     late, waiting = 0, sorted(_waiting(app, job, run), key=itemgetter(0))
     for begun, verb in waiting:
         if now - begun > promised:
-            rested = rests(waiting[0][0])
-            late += waited(begun, now, enough=promised, windows=job.windows, verb=verb, rests=rested) > promised
+            shut = Shut(windows=job.windows, verb=verb, rests=rests(waiting[0][0]))
+            late += waited(begun, now, shut, enough=promised) > promised
     least = "at least " if len(waiting) == MOST else ""
     return f"{least}{late} of its secrets {'has' if late == 1 else 'have'} waited for longer" if late else ""
 

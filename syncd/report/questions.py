@@ -11,7 +11,7 @@ from syncd.bootstrap.app import App
 from syncd.domain import version_label
 from syncd.domain.governance import Then
 from syncd.domain.job import Job
-from syncd.domain.lateness import waited
+from syncd.domain.lateness import Shut, waited
 from syncd.report.inventory import Report
 from syncd.report.lateness import rests_of, told_pauses, why_late
 from syncd.report.population import Population
@@ -187,15 +187,9 @@ def _missed(app: App, job: Job, objective: timedelta, population: Population) ->
     # Nearly always nothing was slow, and no pause has to be looked for.
     rests = list(told_pauses(app)) if slow else []
     return sum(
-        waited(
-            begin,
-            end,
-            enough=objective,
-            windows=job.windows,
-            rests=rests_of(rests, job.name, {target, *_site_of(app, target)}),
-        )
-        > objective
+        waited(begin, end, Shut(windows=job.windows, rests=rested), enough=objective) > objective
         for target, begin, end in slow
+        for rested in [rests_of(rests, job.name, {target, *_site_of(app, target)})]
     )
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from syncd.domain import Existence, Glob, Rule, RuleCheck, Snapshot
 from syncd.domain.ports import Source
-from syncd.sources.aws.source import AwsSource
 from tests.fakes import FakeClock, FakeSource
 from tests.lab import Bao
+from tests.support.aws import aws_source
 from tests.support.vault import vault_source
 
 
@@ -179,7 +179,7 @@ class TestAws(SourceContract):
     @pytest.fixture(autouse=True)
     def _aws(self, aws: Any) -> None:
         self.aws = aws
-        self.source = AwsSource("aws", aws, lambda _call: None)
+        self.source = aws_source(aws)
 
     def put(self, path: str, **fields: str) -> None:
         name, text = self.prefix + path, json.dumps(fields)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from syncd.domain import (
     STATUSES,
@@ -61,11 +61,15 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str,
     yield "postgres", url
 
 
+def engine_at(place: tuple[str, str]) -> Engine:
+    kind, where = place
+    return sqlite_engine(Path(where)) if kind == "sqlite" else postgres_engine(where)
+
+
 def opened(place: tuple[str, str]) -> Ledger:
     kind, where = place
-    if kind == "sqlite":
-        return Ledger(sqlite_engine(Path(where)), where, Path(where))
-    return Ledger(postgres_engine(where), "in PostgreSQL", None)
+    is_file = kind == "sqlite"
+    return Ledger(engine_at(place), where if is_file else "in PostgreSQL", Path(where) if is_file else None)
 
 
 @pytest.fixture
@@ -216,9 +220,9 @@ class Hands:
 
 
 def test_the_quota_is_never_exceeded_and_shared(place: tuple[str, str], ledger: Ledger) -> None:
-    other, clock = opened(place), Hands()
-    window = timedelta(seconds=60)
-    quotas = [Quota(one._engine, "", RequestRate(site="s", limit=3, window=window), clock) for one in (ledger, other)]
+    clock, window = Hands(), timedelta(seconds=60)
+    engines = [engine_at(place) for _ in range(2)]
+    quotas = [Quota(engine, "", RequestRate(site="s", limit=3, window=window), clock) for engine in engines]
     tickets = [quotas[turn % 2].take()[0] for turn in range(3)]
     assert all(tickets)
     assert quotas[0].take() == (0, window + FLIGHT), "what is under way counts as long as it may take"
@@ -233,7 +237,8 @@ def test_the_quota_is_never_exceeded_and_shared(place: tuple[str, str], ledger: 
     assert quotas[1].take() == (0, timedelta(seconds=5)), "a slow request counts from its answer"
     clock.now -= timedelta(days=1)
     assert quotas[0].take() == (0, window + FLIGHT), "a clock set back costs one window, not a day"
-    other.close()
+    for engine in engines:
+        engine.dispose()
 
 
 def test_the_key_is_tied_to_the_ledger(ledger: Ledger) -> None:

@@ -12,13 +12,13 @@ from syncd.config import load
 from syncd.sources.aws.session import ClientFactory
 from syncd.sources.aws.source import AwsSource
 from tests.lab import AWS_ENVIRON, Lab
-from tests.support.aws import aws_at, rule, stub
+from tests.support.aws import aws_at, aws_source, rule, stub
 
 
 @pytest.fixture
 def counted(aws: Any) -> tuple[AwsSource, list[str]]:
     calls: list[str] = []
-    return AwsSource("aws", aws, calls.append), calls
+    return aws_source(aws, calls.append), calls
 
 
 def test_tags_select_and_their_loss_is_no_absence(aws: Any, counted: tuple[AwsSource, list[str]]) -> None:
@@ -187,5 +187,5 @@ def test_no_credentials_at_all(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     factory = ClientFactory(service="secretsmanager", region="eu-west-1", endpoint_url="http://127.0.0.1:1")
     made = factory.connect()
-    snapshot = AwsSource("aws", made, lambda _call: None).snapshot(rule("a/*"))
+    snapshot = aws_source(made).snapshot(rule("a/*"))
     assert "no AWS credentials" in snapshot.failures[0].message

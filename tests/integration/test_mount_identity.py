@@ -14,7 +14,7 @@ from syncd.config import load
 from syncd.reconcile.run_job import Run, sync_job
 from tests.chaos.peers import Answer, peer, vault
 from tests.lab import AWS_ENVIRON, Bao, Lab
-from tests.support.aws import rule
+from tests.support.aws import aws_source, rule
 from tests.support.elsewhere import elsewhere
 from tests.support.policies import DELETING
 
@@ -123,10 +123,8 @@ def test_a_mount_whose_identity_is_no_text(lab: Lab) -> None:
 
 
 def test_the_account_of_an_empty_rule_is_told_by_another_secret(aws: Any) -> None:
-    from syncd.sources.aws.source import AwsSource
-
     aws.create_secret(Name="else", SecretString="x")
-    snapshot = AwsSource("aws", aws, lambda _call: None).snapshot(rule("none/*"))
+    snapshot = aws_source(aws).snapshot(rule("none/*"))
     assert snapshot.complete and snapshot.mount_id.startswith("eu-west-1:")
 
 

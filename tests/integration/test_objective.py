@@ -62,7 +62,7 @@ def test_of_two_pauses_in_a_row_both_are_rests(job: Lab) -> None:
             for hours, ends in ((0.5, 2), (2.1, 4)):
                 app.ledger.decisions._clock = lambda hours=hours: began + timedelta(hours=hours)
                 until_then = began + timedelta(hours=ends) if scope == "job" else None
-                app.ledger.decisions.pause(scope, name, until_then, "x", site=run.site if scope == "target" else "")
+                app.ledger.decisions.pause(scope, name, until_then, "x", (run.site,) if scope == "target" else ())
                 if until_then is None:
                     app.ledger.decisions._clock = lambda ends=ends: began + timedelta(hours=ends)
                     app.ledger.decisions.resume(scope, name)

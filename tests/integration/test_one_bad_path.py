@@ -54,7 +54,7 @@ def test_the_rest_of_the_job_goes_on(lab: Lab, bao: Bao, fault: str, where: str)
 def test_a_server_that_fails_on_everything_is_not_asked_for_ever(
     lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("syncd.reconcile.observe.source_observer.GIVE_UP", 1.0)
+    monkeypatch.setattr("syncd.reconcile.observe.rule_listings.GIVE_UP", 1.0)
     lab.vault(bao)
     lab.job("job", "vault", *({"path": f"{bao.mount}/app/{number}", "field": "v"} for number in range(40)))
     asked: list[str] = []

@@ -244,7 +244,7 @@ def test_a_deletion_by_command_hears_a_pause_while_it_waits(
             came.append(True)
             ledger = Ledger(sqlite_engine(job.state), "another process", job.state)
             kind, name = {1: ("job", "job") if scope == ["job"] else ("all", ""), 2: ("target", "shop")}[len(scope)]
-            ledger.decisions.pause(kind, name, None, "stop", site=job.site_id if kind == "target" else "")
+            ledger.decisions.pause(kind, name, None, "stop", (job.site_id,) if kind == "target" else ())
             ledger.close()
         return listing(self)
 

@@ -61,7 +61,8 @@ def test_one_lagging_answer_is_one_answer_however_many_jobs_see_it(lab: Lab, bao
     from syncd.domain import Glob, Rule
     from syncd.reconcile.observe.freshness import SPACING
     from syncd.reconcile.observe.observation_cache import ObservationCache
-    from syncd.reconcile.observe.source_observer import SourceAccess, SourceObserver
+    from syncd.reconcile.observe.source_access import SourceAccess
+    from syncd.reconcile.observe.source_observer import SourceObserver
     from tests.fakes import FakeClock, FakeSource
 
     clock = FakeClock()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import pytest
 
@@ -142,15 +141,14 @@ def test_the_page_of_a_secret_names_the_sites_that_lack_it_and_where_it_is_rolle
     sites.run("sync")
     everybody = Principal(name="a", kind="token", may=ALL)
     with App(load(sites.config_file)) as app:
-        story = partial(secret_story, app, everybody, sites.site_id)
-        told = story("new_user", [], lambda _: None)
+        told = secret_story(app, everybody, (sites.site_id, "new_user"), [], lambda _: None)
         assert told and [(row["target"], row["status"], row["version"]) for row in told["places"]] == [
             ("outlet", "behind", None), ("shop", "synced", "1"),
         ]  # fmt: skip
         assert told["is_whole"]
     assert sites.run("rollback", f"{bao.mount}/wh/db", "--reason", "leak").code == 6
     with App(load(sites.config_file)) as app:
-        told = secret_story(app, everybody, sites.site_id, "db_user", [], lambda _: None)
+        told = secret_story(app, everybody, (sites.site_id, "db_user"), [], lambda _: None)
         assert told and told["rolled_back"] == ["shop"] and told["goes_back"] == ["outlet", "shop"]
         assert {row["target"]: row["status"] for row in told["places"]} == {"outlet": "behind", "shop": "rolled_back"}
         (card,) = open_rollbacks(app, everybody)

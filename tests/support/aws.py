@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import boto3
 
 from syncd.domain import Glob, Rule
+from syncd.sources.aws.calls import AwsCalls
 from syncd.sources.aws.session import CONFIG
 from syncd.sources.aws.source import AwsSource
 from tests.support.http_stub import answering
@@ -41,5 +43,11 @@ def secrets_manager(url: str, region: str = "eu-west-1") -> Any:
     )  # fmt: skip
 
 
+def aws_source(
+    client: Any, observe: Callable[[str], None] = lambda _call: None, renewed: Callable[[], Any] = lambda: None
+) -> AwsSource:
+    return AwsSource("aws", AwsCalls("source aws", client, renewed, None, observe))
+
+
 def aws_at(url: str) -> AwsSource:
-    return AwsSource("aws", secrets_manager(url), lambda _call: None)
+    return aws_source(secrets_manager(url))

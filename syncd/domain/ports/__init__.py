@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from syncd.domain.ports.journal import NO_AUDIT, AuditBatch, Journal, ReadOnlyJournal
-from syncd.domain.ports.observer import Clock, CycleObserver, SilentObserver, TellWait
+from syncd.domain.ports.observer import Clock, CycleObserver, SilentObserver, TellWait, WhileWaiting
 from syncd.domain.ports.source import Queue, Source
 from syncd.domain.ports.state_store import StateStore
 from syncd.domain.ports.target import Quota, Target
@@ -22,4 +22,5 @@ __all__ = [
     "StateStore",
     "Target",
     "TellWait",
+    "WhileWaiting",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -14,6 +15,16 @@ from syncd.domain import (
 
 TellWait = Callable[[str, float], None]
 """Told what is waited for, and for how many seconds at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class WhileWaiting:
+    """Who is heard while something is waited for."""
+
+    stop: Callable[[], bool] = lambda: False
+    """Is it to be given up?"""
+    tell: TellWait = lambda *_: None
+    """Told again and again."""
 
 
 Clock = Callable[[], datetime]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -19,7 +19,7 @@ from syncd.domain import (
 from syncd.domain.decisions import HeldAction, RestingOwner, Rollback
 from syncd.domain.governance import Facts
 from syncd.domain.ports.journal import Journal
-from syncd.domain.ports.observer import TellWait
+from syncd.domain.ports.observer import WhileWaiting
 from syncd.domain.recency import Since
 
 
@@ -28,11 +28,11 @@ class StateStore(Protocol):
 
     # The lock is held where the journal is written: without it nothing can be sent, and it dies with its process.
     def lock(
-        self, site: str, *, holder: str, wait: timedelta, stop: Callable[[], bool], waits: TellWait = ...
+        self, site: str, *, holder: str, wait: timedelta, meanwhile: WhileWaiting
     ) -> AbstractContextManager[Journal]:
         """The only way to write records of a site. Raises `LedgerBusy` with the holder after `wait`.
 
-        `waits` is told while another holder is waited for.
+        `meanwhile`: heard while another holder is waited for.
         """
 
     def records(self, site: str) -> tuple[Record, ...]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from syncd.domain import (
@@ -15,20 +14,15 @@ from syncd.domain import (
     SourceEntry,
     version_by_value,
 )
-from syncd.domain.naming import selects_path
-from syncd.domain.ports import Clock, Journal, Source, StateStore
 from syncd.domain.values import canonical, fields_of
-from syncd.errors import BadValue, SourceUnavailable
+from syncd.errors import BadValue
 from syncd.reconcile.observe.evidence import Key, ListingEvidence
 from syncd.reconcile.observe.freshness import judge_version
-from syncd.reconcile.observe.mounts import expected, is_new_mount, without_conflicting_mount, without_odd_paths
 from syncd.reconcile.observe.newest_seen import NewestSeen
 from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.observe.rolled_back import RolledBack
-
-Fingerprint = Callable[[bytes], str]
-GIVE_UP = 30.0
-"""Seconds in which rules fail one after the other, before any was listed: the server is meant, and not their paths."""
+from syncd.reconcile.observe.rule_listings import RuleListings
+from syncd.reconcile.observe.source_access import SourceAccess
 
 
 @dataclass(slots=True)
@@ -43,25 +37,10 @@ class _Seen:
     """Whose older version is believed."""
     changed: dict[Key, PathState] = field(default_factory=dict)
     unsendable: list[ReadFailure] = field(default_factory=list)
+    older: set[Key] = field(default_factory=set)
+    """Read in an older version than before, which is not believed yet."""
     news: set[str] = field(default_factory=set)
     """Paths that were read in a version that the ledger does not have."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceAccess:
-    """What an observer works with."""
-
-    source: Source
-    store: StateStore
-    journal: Journal
-    fingerprint: Fingerprint
-    clock: Clock
-    takers: Callable[[Collection[str]], Iterable[str]]
-    """The jobs that take any of these paths."""
-    job: str = ""
-    """Whose observer it is."""
-    configured: frozenset[str] = frozenset()
-    """The sources of all jobs."""
 
 
 class SourceObserver:
@@ -81,32 +60,24 @@ class SourceObserver:
         self._hinted_paths = hinted_paths
         self._states = access.store.known_paths(access.source.name)
         self._newest = NewestSeen(access.store.newest_seen(access.source.name))
-        self._mounts = dict(access.store.known_mounts(access.source.name))
-        self._taken_over = access.store.orphaned_mounts(access.source.name, access.configured, access.job)
         self._seen = _Seen()
         store = access.store
         self._rollbacks = RolledBack(store.rollbacks(access.source.name), store.rollbacks_by_secret())
-        self.older: set[Key] = set()
-        """Read in an older version than before, which is not believed yet."""
         self.failures: list[ReadFailure] = []
-        self._began = time.monotonic()
-        self._unlisted: list[SourceUnavailable] = []
-        """Why rules could not be listed: each for its own path."""
+        self._listings = RuleListings(access, cache, hinted_paths, self._failed)
 
     def observe(self) -> None:
         """List every rule, and read the paths that are new or have a new version. Raises `SourceError`."""
         # Rule by rule, so that one which cannot be listed leaves the others complete.
         for rule in self._rules:
-            listed = self._with_hints(rule, self._listed(rule))
-            snapshot = without_odd_paths(self._on_known_mount(rule, listed))
+            snapshot = self._listings.of(rule)
             self._seen.snapshots[rule.index] = snapshot
             for failure in snapshot.failures:
                 self._failed(failure, rule.pin)
             for entry in snapshot.entries:
                 self._seen.entries[entry.ref.path, entry.pin] = self._as_wanted(entry, snapshot)
                 self._note_owner((entry.ref.path, entry.pin), entry)
-        if self._unlisted and len(self._unlisted) == len(self._rules):
-            raise self._unlisted[0]
+        self._listings.see_that_any_was_listed()
         entries = self._seen.entries.items()
         # What an event names is read whatever is listed: at AWS a listing may lag minutes behind the event.
         self.read(key for key, entry in entries if self._is_news(key, entry) or entry.ref.path in self._hinted_paths)
@@ -120,30 +91,6 @@ class SourceObserver:
         # A server that lags makes nobody believe that an older one waits.
         return self._rollbacks.as_wanted(replace(entry, version=self._newest.version_of(entry)), snapshot)
 
-    def _listed(self, rule: Rule) -> Snapshot:
-        """A rule's listing. Raises `SourceError` where the source as a whole cannot be read.
-
-        One path that the server fails on says nothing of the others; a while in which nothing was listed does.
-        """
-        try:
-            return self._cache.list(self._access.source, rule)
-        except SourceUnavailable as error:
-            self._unlisted.append(error)
-            is_listed = len(self._seen.snapshots) >= len(self._unlisted)
-            if error.whole or (not is_listed and time.monotonic() - self._began > GIVE_UP):
-                raise
-            return _failed_listing(rule.path.text, error)
-
-    def _found(self, rule: Rule, path: str) -> Snapshot:
-        """What an event named, looked at directly. Raises `SourceError` where the source as a whole cannot be read."""
-        try:
-            return self._cache.find(self._access.source, rule, path)
-        except SourceUnavailable as error:
-            if error.whole:
-                raise
-            self._failed(ReadFailure(location=path, message=error.message, hint=error.hint), rule.pin)
-            return _failed_listing(path, error)
-
     def _note_owner(self, key: Key, entry: SourceEntry) -> None:
         """Another owner at the source is no other version."""
         state = self._states.get(key)
@@ -156,32 +103,6 @@ class SourceObserver:
         (self._seen.unsendable if failure.of_secret else self.failures).append(failure)
         self._seen.unread.add((failure.location, pin))
 
-    def _with_hints(self, rule: Rule, snapshot: Snapshot) -> Snapshot:
-        """The listing and what an event named, which a lagging listing may lack.
-
-        The names are somebody's text: they add what the rule selects anyway, in the place that was listed, and
-        one that is of no use costs nothing but itself.
-        """
-        listed = {entry.ref.path for entry in snapshot.entries}
-        lacking = [path for path in sorted(self._hinted_paths - listed) if selects_path(rule, path)]
-        # An exact path was looked at directly; only the listing of a folder can lag behind an event.
-        if not rule.path.has_wildcard or not lacking:
-            return snapshot
-        place = (snapshot.mount, snapshot.mount_id)
-        found = [self._found(rule, path) for path in lacking]
-        added = (entry for item in found if (item.mount, item.mount_id) == place for entry in item.entries)
-        entries = sorted((*snapshot.entries, *added), key=lambda entry: entry.ref.path)
-        return replace(snapshot, entries=tuple(entries))
-
-    def _on_known_mount(self, rule: Rule, snapshot: Snapshot) -> Snapshot:
-        # A source under a new name takes over what the old one had, so it has to lead to the same mounts.
-        known = expected(self._mounts, self._taken_over, snapshot.mount, rule.path.prefix)
-        checked = without_conflicting_mount(self._access.source.name, known, snapshot)
-        if is_new_mount(self._mounts, checked):
-            self._mounts[checked.mount] = checked.mount_id
-            self._access.journal.mount(self._access.source.name, checked.mount, checked.mount_id)
-        return checked
-
     def _is_news(self, key: Key, entry: SourceEntry) -> bool:
         state = self._states.get(key)
         if entry.read_as and entry.version is not None:
@@ -189,7 +110,7 @@ class SourceObserver:
             return state is None or state.version.token != entry.version.token
         now, confirmed = self._access.clock(), key in self._seen.confirmed
         if not entry.pin and self._newest.lags(entry, state, now, confirmed=confirmed):
-            self.older.add(key)
+            self._seen.older.add(key)
             self._seen.unread.add(key)  # what was read last is not the newest that was seen
             return False
         freshness = judge_version(state, entry.version, now, confirmed=confirmed)
@@ -246,7 +167,7 @@ class SourceObserver:
         older = older or (not asked.pin and self._newest.is_before(key[0], version, state))
         # The read went to a server that lags: the version and fields that are known stand.
         if older and key not in seen.confirmed and not result.entry.read_as:
-            self.older.add(key)
+            self._seen.older.add(key)
             return
         seen.documents[key] = result
         path, pin = key
@@ -274,6 +195,11 @@ class SourceObserver:
         for index, snapshot in self._seen.snapshots.items():
             kept = tuple(entry for entry in snapshot.entries if (entry.ref.path, entry.pin) != key)
             self._seen.snapshots[index] = replace(snapshot, entries=kept)
+
+    @property
+    def older(self) -> frozenset[Key]:
+        """Read in an older version than before, which is not believed yet."""
+        return frozenset(self._seen.older)
 
     @property
     def listing_calls(self) -> int:
@@ -335,8 +261,3 @@ class SourceObserver:
             former_rollback_paths=self._rollbacks.former_paths(selected, mounts),
             unsendable=tuple(seen.unsendable),
         )
-
-
-def _failed_listing(place: str, error: SourceUnavailable) -> Snapshot:
-    failure = ReadFailure(location=place, message=error.message, hint=error.hint)
-    return Snapshot(failures=(failure,), complete=False)

@@ -16,7 +16,7 @@ from syncd.reconcile.plan.name_claims import Listed
 from syncd.reconcile.plan.path_checks import PathChecks
 from syncd.reconcile.plan.site_claims import SiteClaims, claims_on_site
 from syncd.reconcile.plan.successors import Successors, unmade_of, wishes_of
-from syncd.reconcile.plan.unlisted_rules import why_unlisted
+from syncd.reconcile.plan.unlisted_rules import Known, why_unlisted
 from syncd.reconcile.runtime import Runtime
 
 Judged = tuple[Presence, str]
@@ -80,8 +80,8 @@ class LastLook:
         if follows := successors.why_it_stays(record) or successors.why_it_cannot_be_made(record):
             return follows
         # What follows is at Wix by now, as far as it is known: nobody knows what an unlisted rule makes of it.
-        shown = {**claims.shown, self._job.name: listed}
-        if unlisted := why_unlisted(record, self._handover, shown, self._checks):
+        known = Known(self._handover, {**claims.shown, self._job.name: listed}, self._checks)
+        if unlisted := why_unlisted(record, known):
             return unlisted
         # What is gone has no tags that a listing could lag behind.
         tags = frozenset() if tags is None and self._checks.is_gone(record) else tags

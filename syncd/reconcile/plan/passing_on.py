@@ -11,7 +11,7 @@ from syncd.reconcile.plan.pass_context import PassContext
 from syncd.reconcile.plan.same_secret import Content, content_of, makes
 from syncd.reconcile.plan.site_claims import SiteClaims, claims_on_site
 from syncd.reconcile.plan.successors import Successors, unmade_of, wishes_of
-from syncd.reconcile.plan.unlisted_rules import why_unlisted
+from syncd.reconcile.plan.unlisted_rules import Known, why_unlisted
 
 
 class PassingOn:
@@ -61,7 +61,8 @@ class PassingOn:
         """Which rule may call a record's secret otherwise by now; empty if none may."""
         standing = self._context.standing
         shown = {**claims.shown, self._context.job.name: self._listed}
-        return why_unlisted(record, standing.handover, shown, standing.checks, content, of_other_pins=of_other_pins)
+        known = Known(standing.handover, shown, standing.checks)
+        return why_unlisted(record, known, content, of_other_pins=of_other_pins)
 
     def _what_follows(self, record: Record, wanted: DesiredSecret) -> str:
         """Why what stands under a name may not make place for what is wanted there; empty if it may."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from syncd.domain import Existence, PathCheck, Record, Rule
 from syncd.domain.job import Job
@@ -13,22 +13,25 @@ from syncd.reconcile.plan.path_checks import PathChecks
 from syncd.reconcile.plan.same_secret import Content, makes
 
 
-def why_unlisted(
-    record: Record,
-    claims: NameClaims,
-    listed: Mapping[str, Listed],
-    checks: PathChecks,
-    content: Content | None = None,
-    *,
-    of_other_pins: bool = False,
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the jobs of a site: what their rules claim, what they listed, and direct looks at paths."""
+
+    claims: NameClaims
+    listed: Mapping[str, Listed]
+    """By job."""
+    checks: PathChecks
+
+
+def why_unlisted(record: Record, known: Known, content: Content | None = None, *, of_other_pins: bool = False) -> str:
     """Which rule of a job may give a record's secret another name that nobody knows; empty if none does.
 
     A listing may fail, be cut short, or lag; a value may not be read. Only the path itself tells that it is gone, or
-    has lost the tags that the rule asks for. `listed`: by job. `content`: what the rule has to make of it; None:
-    anything. `of_other_pins`: only rules that read another version than the record's, which is gone.
+    has lost the tags that the rule asks for. `content`: what the rule has to make of it; None: anything.
+    `of_other_pins`: only rules that read another version than the record's, which is gone.
     """
-    for name, seen in listed.items():
+    claims, checks = known.claims, known.checks
+    for name, seen in known.listed.items():
         job = claims.jobs[name]
         called = _called_by(record, job, seen, claims)
         for rule in job.rules:

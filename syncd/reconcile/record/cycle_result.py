@@ -35,7 +35,7 @@ class Seen:
 
 
 def store_cycle_result(
-    journal: Journal, runtime: Runtime, report: SyncReport, site: str, seen: Seen | None, *, is_part: bool = False
+    journal: Journal, runtime: Runtime, report: SyncReport, seen: Seen | None, *, is_part: bool = False
 ) -> None:
     """Write down how the cycle ended. `is_part`: did it leave out what it might have sent?
 
@@ -43,6 +43,7 @@ def store_cycle_result(
     before it saw everything: then statuses, held actions and the listing stay as an earlier cycle left them, and only
     the run itself is kept. Raises `LedgerError`.
     """
+    site = runtime.site_of(report.target)
     if seen is not None:
         _store_what_is_known(journal, runtime, report, site, seen)
         # Only a cycle that saw everything knows what still waits; another one leaves the batches as they are.

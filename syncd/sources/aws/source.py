@@ -6,8 +6,7 @@ that counts is the one that came with the value.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -42,22 +41,11 @@ BATCHES = "BatchGetSecretValue"
 class AwsSource:
     """Secrets of one account and region."""
 
-    def __init__(
-        self,
-        name: str,
-        client: Any,
-        observe: Callable[[str], None],
-        renewed: Callable[[], Any | None] = lambda: None,
-        owner_key: str = "owner",
-        stop: threading.Event | None = None,
-    ) -> None:
-        """`renewed` gives a client on other credentials, where AWS no longer takes those of `client`.
-
-        `owner_key`: which tag of a secret names its owner. `stop`: set when the process ends.
-        """
+    def __init__(self, name: str, calls: AwsCalls, owner_key: str = "owner") -> None:
+        """`owner_key`: which tag of a secret names its owner."""
         self.name = name
-        self._calls = AwsCalls(f"source {name}", client, renewed, stop, observe)
-        self._listing = AwsListing(name, self._calls, owner_key)
+        self._calls = calls
+        self._listing = AwsListing(name, calls, owner_key)
         self._declined = Declined()
 
     def close(self) -> None:

@@ -150,7 +150,13 @@ class Walker:
                 )
             keys = self._keys_of(mount, folder, tree)
             tree.keys += len(keys)
-            yield from self._taken(keys, mount, folder, glob, tree, folders)
+            for path in (f"{folder}/{key}".lstrip("/") for key in keys):
+                if failure := _unusable(mount, path):
+                    tree.failures.append(failure)
+                elif not path.endswith("/"):
+                    yield path
+                elif glob.may_lead_to(path.rstrip("/")):
+                    folders.append(path.rstrip("/"))
 
     def _keys_of(self, mount: Mount, folder: str, tree: Tree) -> list[str]:
         """What one folder lists; nothing, with its failure noted, where it cannot be listed."""
@@ -167,23 +173,6 @@ class Walker:
                 raise
             tree.failures.append(ReadFailure(location=place, message=error.message, hint=error.hint))
         return []
-
-    def _taken(
-        self, keys: list[str], mount: Mount, folder: str, glob: Glob, tree: Tree, folders: list[str]
-    ) -> Iterator[str]:
-        """The secrets among a folder's keys; its folders that may hold some are added to `folders`."""
-        for key in keys:
-            path = f"{folder}/{key}".lstrip("/")
-            if has_dot_segment(path.rstrip("/")) or not is_storable(path):
-                tree.failures.append(_dotted(mount.path + path))
-            elif not key.endswith("/"):
-                yield path
-            elif len(path) > PATH_MAX:
-                tree.failures.append(
-                    ReadFailure(location=mount.path + path[:60] + "…", message=TOO_LONG, hint=TOO_LONG_HINT)
-                )
-            elif glob.may_lead_to(path.rstrip("/")):
-                folders.append(path.rstrip("/"))
 
     def _read_metadata(self, mount: Mount, leaves: list[str], tree: Tree) -> None:
         once = FailFast()
@@ -228,6 +217,15 @@ def _refused(place: str, error: StatusError, needs: str) -> ReadFailure:
     hint = f"the policy needs {needs}" if error.status == DENIED else "see the path"
     word = "denied" if error.status == DENIED else "refused"
     return ReadFailure(location=place, message=f"{word} (HTTP {error.status})", hint=hint)
+
+
+def _unusable(mount: Mount, path: str) -> ReadFailure | None:
+    """Why a listed path cannot be read, or a folder (with its slash) not be looked into; None where it can."""
+    if has_dot_segment(path.rstrip("/")) or not is_storable(path):
+        return _dotted(mount.path + path)
+    if path.endswith("/") and len(path) > PATH_MAX:
+        return ReadFailure(location=mount.path + path[:60] + "…", message=TOO_LONG, hint=TOO_LONG_HINT)
+    return None
 
 
 def _dotted(place: str) -> ReadFailure:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncd.domain.lateness import waited
+from syncd.domain.lateness import Shut, waited
 from syncd.domain.windows import Window, Windows
 
 HOUR = timedelta(hours=1)
@@ -41,14 +41,14 @@ def at(days: int, hours: float) -> datetime:
 def test_only_the_time_in_which_it_might_be_sent_counts(
     windows: Windows, since: datetime, until: datetime, hours: float
 ) -> None:
-    assert waited(since, until, enough=timedelta(days=99), windows=windows) == hours * HOUR
+    assert waited(since, until, Shut(windows=windows), enough=timedelta(days=99)) == hours * HOUR
 
 
 def test_a_night_without_an_hour_is_shorter() -> None:
     """The clock went from 2:00 to 3:00 in Berlin on 29 March 2026."""
     window = Windows(allow=(Window.parse("01:00-04:00 Europe/Berlin"),))
     since = datetime(2026, 3, 28, 12, tzinfo=UTC)
-    assert waited(since, since + timedelta(days=1), enough=timedelta(days=9), windows=window) == 2 * HOUR
+    assert waited(since, since + timedelta(days=1), Shut(windows=window), enough=timedelta(days=9)) == 2 * HOUR
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,9 @@ def test_a_night_without_an_hour_is_shorter() -> None:
     ],
 )  # fmt: skip
 def test_a_pause_does_not_count(rests: list[tuple[datetime, datetime | None]], hours: float) -> None:
-    assert waited(at(0, 0), at(0, 23), enough=timedelta(days=99), windows=OFFICE, rests=rests) == hours * HOUR
+    shut = Shut(windows=OFFICE, rests=rests)
+    assert waited(at(0, 0), at(0, 23), shut, enough=timedelta(days=99)) == hours * HOUR
 
 
 def test_it_looks_no_further_back_than_it_has_to() -> None:
-    assert HOUR < waited(at(-3000, 0), at(0, 0), enough=HOUR) <= timedelta(days=1)
+    assert HOUR < waited(at(-3000, 0), at(0, 0), Shut(), enough=HOUR) <= timedelta(days=1)

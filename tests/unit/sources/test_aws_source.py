@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from syncd.domain import Glob, Rule, SecretRef, SourceEntry
 from syncd.sources.aws.answers import version_of
-from syncd.sources.aws.source import AwsSource
+from tests.support.aws import aws_source
 
 
 class Meta:
@@ -34,7 +34,7 @@ GOOD = {"Name": "app/a", "ARN": "arn:aws:secretsmanager:eu-west-1:111111111111:s
 
 @pytest.mark.parametrize("odd", [{}, {"Name": ""}, {"Name": 7}, "text", None, {"ARN": GOOD["ARN"]}])
 def test_a_listing_with_an_entry_of_nobody_proves_no_absence(odd: Any) -> None:
-    source = AwsSource("aws", Meta(list_secrets={"SecretList": [GOOD, odd]}), lambda _call: None)
+    source = aws_source(Meta(list_secrets={"SecretList": [GOOD, odd]}))
     seen = source.snapshot(Rule(index=0, source="aws", path=Glob("app/*"), field=None, name="{path}"))
     assert [entry.ref.path for entry in seen.entries] == ["app/a"] and not seen.complete and seen.failures
 
@@ -55,7 +55,7 @@ def test_threads_that_are_refused_together_go_on_with_the_client_that_one_of_the
         made.append(Meta(get_secret_value={"Name": "app/a", "VersionId": "v1", "SecretString": "x"}))
         return made[0]
 
-    source = AwsSource("aws", Meta(get_secret_value=refused), lambda _call: None, renewed)
+    source = aws_source(Meta(get_secret_value=refused), renewed=renewed)
     found: list[Any] = []
     threads = [
         threading.Thread(
@@ -82,7 +82,7 @@ def test_a_name_gets_no_other_accounts_value(answered: list[dict[str, str]], ask
     given = {OWN["ARN"]: OWN, "app/a": OWN, THEIRS: FOREIGN}
     client = Meta(batch_get_secret_value={"SecretValues": answered})
     client.get_secret_value = lambda SecretId, **_: given[SecretId]
-    source = AwsSource("aws", client, lambda _call: None)
+    source = aws_source(client)
     entries = [SourceEntry(ref=SecretRef(source="aws", path=path), version=version_of("v1")) for path in asked]
     read = {result.entry.ref.path: result.document.reveal() for result in source.read(entries) if result.document}
     assert read == {path: given[path]["SecretString"] for path in asked}
@@ -104,7 +104,7 @@ def test_a_filter_says_only_what_aws_takes(path: str, tags: dict[str, str], filt
     asked: list[dict[str, Any]] = []
     client = Meta()
     client.list_secrets = lambda **words: asked.append(words) or {"SecretList": []}
-    source = AwsSource("aws", client, lambda _call: None)
+    source = aws_source(client)
     source.snapshot(
         Rule(index=0, source="aws", path=Glob(path), field=None, name="{path}", tags=tuple(sorted(tags.items())))
     )
@@ -118,7 +118,7 @@ def test_a_role_that_is_refused_says_nothing_of_the_calls_own_permission() -> No
         raise ClientError({"Error": {"Code": "AccessDenied"}}, "AssumeRole")
 
     client = Meta(batch_get_secret_value=refused)
-    source = AwsSource("aws", client, lambda _call: None)
+    source = aws_source(client)
     entry = SourceEntry(ref=SecretRef(source="aws", path="app/a"), version=version_of("v1"))
     (failed,) = source.read([entry])
     assert failed.failure and "refused the role" in failed.failure.message and "assume_role" in failed.failure.hint

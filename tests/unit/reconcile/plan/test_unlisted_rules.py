@@ -10,7 +10,7 @@ import pytest
 from syncd.domain import Existence, Glob, PathCheck, Record, Rule, SecretRef
 from syncd.domain.job import Job, Limit, Limits, Policies
 from syncd.reconcile.plan.name_claims import Listed, NameClaims
-from syncd.reconcile.plan.unlisted_rules import why_unlisted
+from syncd.reconcile.plan.unlisted_rules import Known, why_unlisted
 
 OURS, THEIRS = "aws 111 eu", "aws 222 eu"
 HELD = Record(site="s", name="x", target="shop", job="gone", ref=SecretRef(source="aws", path="p/x"), remote_id="id")
@@ -52,7 +52,7 @@ def why(looks: Looks, seen: Listed = NOTHING, source: str = "aws", **more: Any) 
         job="job", jobs={"job": job}, mounts={"aws": {"account": OURS}}, sources=frozenset({"aws", "stage"}),
         profile="api", records={"x": HELD},
     )  # fmt: skip
-    return why_unlisted(HELD, claims, {"job": seen}, looks, **kept)  # type: ignore[arg-type]
+    return why_unlisted(HELD, Known(claims, {"job": seen}, looks), **kept)  # type: ignore[arg-type]
 
 
 def test_what_is_there_or_cannot_be_told_keeps_its_name() -> None:
