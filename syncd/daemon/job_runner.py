@@ -14,7 +14,7 @@ import structlog
 from syncd.bootstrap.app import App
 from syncd.bootstrap.process import holder
 from syncd.daemon.app_builder import AppBuilder
-from syncd.daemon.generations import Generations
+from syncd.daemon.generations import Generation, Generations
 from syncd.daemon.status import counted
 from syncd.domain import SyncReport
 from syncd.domain.audit import CAUSE, Actor, Cause
@@ -27,6 +27,8 @@ GONE = "(gone)"
 """The label of jobs that are configured no more, whose secrets are still on a site."""
 LOCK_WAIT = timedelta(minutes=5)
 """How long a run waits for a site that another process works on."""
+FIRST_LOOK = timedelta(seconds=2)
+"""From a look that met a server which lags to the next one; each one after it waits twice as long."""
 
 
 class JobRunner:
@@ -39,6 +41,8 @@ class JobRunner:
         self._asked_by: dict[str, Actor] = {}
         self._running: set[str] = set()
         self._asked_again: set[str] = set()
+        self._waits_for_lag: dict[str, timedelta] = {}
+        """How long each job waits for what its source lists and does not give yet."""
 
     def trigger(self, job: str, paths: Iterable[str] = (), *, by: Actor | None = None) -> bool:
         """Let a job run soon, once for all that ask within a moment. `paths`: what to look at directly; `by`: who asks.
@@ -90,6 +94,9 @@ class JobRunner:
                     # A pause, or another process that has the site: the secrets that were named are still to be seen.
                     if any(report.rests or report.error for report in reports):
                         generation.pending.put_back(name, hinted)
+                    lagging = frozenset[str]().union(*(report.lagging for report in reports))
+                    generation.pending.put_back(name, hinted & lagging)
+                    self._look_again(generation, name, is_lagging=bool(lagging))
                     app.after_run.soon()
                 was_replaced = app.ended.is_set()  # a new configuration cut this run short
         except SyncdError as error:
@@ -107,6 +114,13 @@ class JobRunner:
         if again and not self._stop.is_set():
             # With the paths that were named: the run that was cut short may not have looked at them.
             self.trigger(name, hinted if was_replaced else ())
+
+    def _look_again(self, generation: Generation, job: str, *, is_lagging: bool) -> None:
+        """An event that comes before its version can be read is not spent: the job looks again, ever more rarely."""
+        wait = self._waits_for_lag.pop(job, FIRST_LOOK)
+        if is_lagging:
+            self._waits_for_lag[job] = 2 * wait
+            generation.schedule.run_soon(job, wait)
 
     def _finished(self, app: App, report: SyncReport) -> None:
         self.readiness.finished(report, app.runtime.jobs[report.job].source)

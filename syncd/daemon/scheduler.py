@@ -67,11 +67,11 @@ class JobSchedule:
         """Is the job scheduled here?"""
         return self._scheduler.get_job(job) is not None
 
-    def run_soon(self, job: str) -> None:
-        """Bring the job's next run forward, if it is not due within a moment anyway."""
+    def run_soon(self, job: str, within: timedelta = DEBOUNCE) -> None:
+        """Bring the job's next run forward, if it is not due `within` that time anyway."""
         found = self._scheduler.get_job(job)
-        if found is not None and (found.next_run_time is None or found.next_run_time > now() + DEBOUNCE):
-            found.modify(next_run_time=now() + DEBOUNCE)
+        if found is not None and (found.next_run_time is None or found.next_run_time > now() + within):
+            found.modify(next_run_time=now() + within)
 
     def shift(self, step: timedelta) -> None:
         """Follow a clock that jumped: APScheduler keeps times of the wall clock, and intervals are not the clock's."""

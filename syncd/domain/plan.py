@@ -259,6 +259,8 @@ class SyncReport:
     """What one look at the source costs, however many jobs share it."""
     listing_methods: Mapping[str, str] = field(default_factory=dict)
     """How each rule's path was listed, in words."""
+    lagging: frozenset[str] = frozenset()
+    """Source paths that are listed in a version which could not be read yet."""
     audit_heads: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     """The last lines of the audit trail when it ended: seq and hash by stream."""
     faulty: Mapping[str, DesiredSecret] = field(default_factory=dict)

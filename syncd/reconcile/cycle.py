@@ -265,6 +265,7 @@ class Cycle:
             exit_code=exit_code_of(findings, outcomes, failures, progress.error),
             unsent=progress.unsent,
             listing_calls=planned.source.listing_calls if planned else 0,
+            lagging=planned.source.lagging if planned else frozenset(),
             listing_methods=planned.source.listing_methods if planned else {},
             faulty=planned.desired.faulty() if planned else {},
             rests=self._rests(),

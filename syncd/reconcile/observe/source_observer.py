@@ -39,6 +39,8 @@ class _Seen:
     unsendable: list[ReadFailure] = field(default_factory=list)
     older: set[Key] = field(default_factory=set)
     """Read in an older version than before, which is not believed yet."""
+    lagging: set[str] = field(default_factory=set)
+    """Paths that are listed in a version which could not be read yet."""
     news: set[str] = field(default_factory=set)
     """Paths that were read in a version that the ledger does not have."""
 
@@ -155,6 +157,8 @@ class SourceObserver:
             return
         if result.failure or result.gone or result.document is None:
             seen.unread.add(key)  # listed, yet not read: nothing is known of its present version
+            if not result.failure:
+                self._note_lag(key, asked)
             return
         try:
             version = result.version or version_by_value(self._access.fingerprint(canonical(result.document)))
@@ -165,9 +169,14 @@ class SourceObserver:
         state = self._states.get(key)
         older = state is not None and version.token != state.version.token and version.older_than(state.version)
         older = older or (not asked.pin and self._newest.is_before(key[0], version, state))
+        # Listing and reading may go to different servers.
+        is_behind_listing = asked.version is not None and version.older_than(asked.version)
         # The read went to a server that lags: the version and fields that are known stand.
-        if older and key not in seen.confirmed and not result.entry.read_as:
-            self._seen.older.add(key)
+        if (is_behind_listing or (older and key not in seen.confirmed)) and not asked.read_as:
+            seen.older.add(key)
+            if asked.version is None or state is None or state.version.older_than(asked.version):
+                seen.unread.add(key)  # what was read last is not what is listed
+                self._note_lag(key, asked)
             return
         seen.documents[key] = result
         path, pin = key
@@ -190,6 +199,16 @@ class SourceObserver:
             ),
         )
 
+    def _note_lag(self, key: Key, asked: SourceEntry) -> None:
+        """A listed version cannot be read yet: it is looked for again soon, and told where no name is known to wait."""
+        if asked.read_as or asked.version is None:
+            return
+        self._seen.lagging.add(key[0])
+        if key not in self._states:
+            message = "it is listed, and reading it finds nothing or an older version (a server that lags?)"
+            hint = "the next cycle looks again"
+            self._failed(ReadFailure(location=key[0], message=message, hint=hint, of_secret=True), key[1])
+
     def _unlist(self, key: Key) -> None:
         del self._seen.entries[key]
         for index, snapshot in self._seen.snapshots.items():
@@ -200,6 +219,11 @@ class SourceObserver:
     def older(self) -> frozenset[Key]:
         """Read in an older version than before, which is not believed yet."""
         return frozenset(self._seen.older)
+
+    @property
+    def lagging(self) -> frozenset[str]:
+        """Paths that are listed in a version which could not be read yet."""
+        return frozenset(self._seen.lagging)
 
     @property
     def listing_calls(self) -> int:

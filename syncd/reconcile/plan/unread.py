@@ -18,6 +18,8 @@ def with_unread(final: Plan, unsendable: Iterable[Action], context: PassContext)
     for desired in context.observed.desired.all:
         if key_of(desired) in unread and desired.name in recorded:
             why = "the source's present version could not be read; the site holds the one before"
+            if key_of(desired) in older:
+                why = "the source lists a newer version than can be read (a server that lags?); the site holds the one before"
             behind[desired.name] = _behind(desired.name, desired.ref, why)
     for action in unsendable:
         if not isinstance(action, Delete) and action.name not in behind:

@@ -1,0 +1,143 @@
+"""The listing comes from one server and the reading from another, which is some moments behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from syncd.sandbox.launchers import free_ports
+from tests.chaos.peers import Answer, peer
+from tests.lab import Bao, Lab
+from tests.support.daemon import ask, running
+from tests.support.fronts import passing
+from tests.support.waiting import until
+
+NOT_THERE = Answer({"errors": []}, 404)
+
+
+class Reads:
+    """OpenBao, whose values are from some moment on those of an earlier one; its metadata is of now."""
+
+    def __init__(self, bao: Bao) -> None:
+        self._mount, self._real = bao.mount, passing(bao, lambda _method, _path: None)
+        self._then: dict[str, Answer] = {}
+        self.lags, self.asked = False, 0
+
+    def remember(self, path: str) -> None:
+        """How it is now."""
+        for version in ("", *(f"?version={number}" for number in range(1, 6))):
+            asked = f"/v1/{self._mount}/data/{path}{version}"
+            self._then[asked] = self._real("GET", asked, b"")
+
+    def __call__(self, method: str, path: str, sent: bytes) -> Answer:
+        if not self.lags or "/data/" not in path:
+            return self._real(method, path, sent)
+        self.asked += 1
+        return self._then.get(path, NOT_THERE)
+
+
+@pytest.fixture
+def reads(lab: Lab, bao: Bao) -> Iterator[Reads]:
+    made = Reads(bao)
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"})
+    with peer(made) as front:
+        lab.config["sources"]["vault"]["address"] = front.url
+        yield made
+
+
+def is_told(lab: Lab, bao: Bao, value: str, words: str = "lists a newer version") -> None:
+    """Cycle after cycle, while it lags: nothing is sent, and nothing passes for synced."""
+    for _ in range(2):
+        told = lab.run("sync")
+        assert lab.site.values() == {"x": value} and lab.statuses() == {"x": "behind"}, told.out
+        assert told.code == 0 and words in told.out, told.out
+    assert lab.run("where", f"{bao.mount}/app/x").code == 1
+    assert words in lab.run("plan").out
+
+
+def arrives(lab: Lab, reads: Reads, value: str) -> None:
+    reads.lags = False
+    assert lab.run("sync").code == 0 and lab.site.values()["x"] == value and lab.statuses()["x"] == "synced"
+    before = lab.writes()
+    assert lab.run("sync").code == 0 and lab.writes() == before
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("behind", [1, 2, 3])
+@pytest.mark.parametrize("field", ["v", "*"])
+def test_what_is_listed_and_not_readable_yet_is_behind(
+    lab: Lab, bao: Bao, reads: Reads, behind: int, field: str
+) -> None:
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": field, "name": "{basename}"})
+    bao.put("app/x", v="one")
+    assert lab.run("sync").code == 0
+    reads.remember("app/x")
+    for number in range(behind):
+        bao.put("app/x", v=f"newer-{number}")
+    reads.lags = True
+    is_told(lab, bao, "one")
+    arrives(lab, reads, f"newer-{behind - 1}")
+
+
+def test_a_version_between_the_site_s_and_the_listed_one_is_not_sent(lab: Lab, bao: Bao, reads: Reads) -> None:
+    bao.put("app/x", v="one")
+    assert lab.run("sync").code == 0
+    bao.put("app/x", v="leaked, and replaced at once")
+    reads.remember("app/x")
+    bao.put("app/x", v="three")
+    reads.lags = True
+    is_told(lab, bao, "one")
+    arrives(lab, reads, "three")
+
+
+def test_what_was_never_read_is_told_by_its_path(lab: Lab, bao: Bao, reads: Reads) -> None:
+    bao.put("app/a", v="a")
+    assert lab.run("sync").code == 0
+    reads.remember("app/a")
+    bao.put("app/x", v="one")
+    reads.lags = True
+    told = lab.run("sync")
+    assert told.code == 1 and f"{bao.mount}/app/x: it is listed, and reading it finds nothing" in told.out, told.out
+    assert lab.run("where", f"{bao.mount}/app/x").code == 1
+    arrives(lab, reads, "one")
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("times", [1, 2])
+def test_the_end_of_a_rollback_waits_for_the_newest_version(lab: Lab, bao: Bao, reads: Reads, times: int) -> None:
+    for value in ("one", "two"):
+        bao.put("app/x", v=value)
+        assert lab.run("sync").code == 0
+    for _ in range(times - 1):
+        assert lab.run("rollback", "x", "--to", "1", "--reason", "leak").code == 0
+        assert lab.run("rollback", "x", "--end", "--reason", "mended").code == 0
+    reads.remember("app/x")
+    bao.put("app/x", v="three")
+    assert lab.run("rollback", "x", "--to", "1", "--reason", "leak").code == 0
+    reads.lags = True
+    lab.run("rollback", "x", "--end", "--reason", "mended")
+    is_told(lab, bao, "one")
+    arrives(lab, reads, "three")
+
+
+def test_an_event_is_not_spent_before_what_it_named_was_read(lab: Lab, bao: Bao, reads: Reads) -> None:
+    lab.job(
+        "job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"}, schedule={"every": "1h"}
+    )
+    token = lab.secret_file("api-token", "generated-token")
+    lab.config["server"] = {"listen": f"127.0.0.1:{free_ports(1)}", "token": {"file": str(token)}}
+    bao.put("app/x", v="one")
+    with running(lab) as (_, url):
+        until(lambda: lab.site.values() == {"x": "one"})
+        reads.remember("app/x")
+        bao.put("app/x", v="two")
+        reads.lags = True
+        line = {"type": "response", "request": {"operation": "update", "path": f"{bao.mount}/data/app/x"}}
+        assert ask(url + "/hooks/vault-audit", "POST", "generated-token", json.dumps(line).encode())[0] == 202
+        until(lambda: reads.asked > 1)
+        assert lab.site.values() == {"x": "one"}
+        reads.lags = False
+        until(lambda: lab.site.values() == {"x": "two"}, 15)
