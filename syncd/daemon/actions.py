@@ -136,6 +136,11 @@ class Actions:
         with self._in_the_name_of(who, "pause", why := reason_of(reason)) as app:
             see_scope(app, who, scope)
             ends = _moment(app, until) if until else None
+            # The newer file may call the job otherwise, or have it divided; a site has its key.
+            if scope[0] == "job":
+                _see_that_it_counts(
+                    app, "ask that one, or let the target or everything rest: that holds from here, too"
+                )
             if app.pauses.holds(*scope):  # another one in its place may end sooner
                 _see_that_it_counts(app)
             return app.pauses.put(*scope, ends, why)
@@ -214,14 +219,14 @@ class Actions:
             return self._woken(app, who, [job]).words(f"job {job} runs now")
 
 
-def _see_that_it_counts(app: App) -> None:
-    """Asked before something is let go, or another version sent.
+def _see_that_it_counts(app: App, hint: str = "ask that one") -> None:
+    """Asked before something is let go, another version sent, or a job paused by its name.
 
     Raises `ConfigError` at a daemon whose configuration another one replaced: who may is for the newer one to say. What
     only keeps something back is kept, whoever asks.
     """
     if another := app.ledger.configurations.why_it_rests():
-        raise ConfigError(f"{another}: who may do that is for that one to say", hint="ask that one")
+        raise ConfigError(f"{another}: who may do that is for that one to say", hint=hint)
 
 
 def _note_denied(app: App, **detail: str) -> None:

@@ -98,6 +98,15 @@ class RecordQueries(ABC):
         query = select(tables.records).where(and_(c.site == site, c.name == name))
         return self._one(query, as_record, seal=True)
 
+    def records_of(self, site: str, names: Iterable[str]) -> dict[str, Record]:
+        """The rows of these names on a site, by name."""
+        c, asked, found = tables.records.c, sorted(set(names)), dict[str, Record]()
+        # A statement takes some thousand parameters at most.
+        for begin in range(0, len(asked), PART):
+            query = select(tables.records).where(and_(c.site == site, c.name.in_(asked[begin : begin + PART])))
+            found |= {record.name: record for record in self._each(query, as_record, seal=True)}
+        return found
+
     def sources_of_rows(self) -> frozenset[str]:
         """Every source that a row comes from: one step of the index each, however many rows there are."""
         c, found, last = tables.records.c, set[str](), ""

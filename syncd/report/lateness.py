@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
-from itertools import islice
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any
 
 from syncd.bootstrap.app import App
@@ -17,9 +16,12 @@ from syncd.domain.naming import selects_path
 from syncd.domain.plan import BY_HAND
 from syncd.domain.untrusted import instant, mapping
 from syncd.ledger.audit_reading import Filter
+from syncd.report.kept_back import EVENTS, kept_back
 
 MOST = 500
-"""Problems that are looked at, those that last longest."""
+"""Late secrets that are counted, those that wait longest first."""
+MOST_LINES = 200
+"""Of one secret's freezes, rollbacks and denials, the newest."""
 Paused = tuple[tuple[str, str], datetime, datetime | None]
 """A pause: its scope and what it was of, from when to when (None: it goes on)."""
 WAITS = {"conflict", "failed", "held", "pending", "quarantined", "unverified"}
@@ -48,21 +50,28 @@ def why_late(app: App, job: Job, target: str, run: LastRun | None, now: datetime
     if now - since > promised and waited(since, now, Shut(rests=rests(since)), enough=promised) > promised:
         return "its last good cycle is older"
     late, waiting = 0, sorted(_waiting(app, job, run), key=itemgetter(0))
-    for begun, verb in waiting:
-        if now - begun > promised:
-            shut = Shut(windows=job.windows, verb=verb, rests=rests(waiting[0][0]))
+    for begun, verb, name in waiting:
+        if now - begun > promised and late < MOST:
+            own = rests_of_secret(app, run.site, name)
+            shut = Shut(windows=job.windows, verb=verb, rests=[*rests(waiting[0][0]), *own])
             late += waited(begun, now, shut, enough=promised) > promised
-    least = "at least " if len(waiting) == MOST else ""
+    least = "at least " if late == MOST else ""
     return f"{least}{late} of its secrets {'has' if late == 1 else 'have'} waited for longer" if late else ""
 
 
-def _waiting(app: App, job: Job, run: LastRun) -> Iterator[tuple[datetime, str]]:
-    """Since when each version waits for a site, and whether it is the first one there."""
-    found = (item for item in app.ledger.known_problems(run.site, job.name).values() if item.kind in WAITS)
-    for problem in islice(sorted(found, key=attrgetter("first_at")), MOST):
-        record = app.ledger.record(run.site, problem.subject)
+def rests_of_secret(app: App, site: str, name: str) -> list[Rest]:
+    """When nobody wanted a new version of one secret sent, as far as its last lines tell. Raises `LedgerError`."""
+    return kept_back(app.ledger.audit.lines(Filter(site=site, name=name, event=EVENTS), most=MOST_LINES))
+
+
+def _waiting(app: App, job: Job, run: LastRun) -> Iterator[tuple[datetime, str, str]]:
+    """Since when each version waits for a site, whether it is the first one there, and its name."""
+    found = [item for item in app.ledger.known_problems(run.site, job.name).values() if item.kind in WAITS]
+    records = app.ledger.records_of(run.site, (item.subject for item in found))
+    for problem in found:
+        record = records.get(problem.subject)
         if record is None or not _awaits_no_version(app, job, problem, record):
-            yield _begun(app, problem, record), "create" if record is None else "update"
+            yield _begun(app, problem, record), "create" if record is None else "update", problem.subject
 
 
 def _begun(app: App, problem: OpenProblem, record: Record | None) -> datetime:

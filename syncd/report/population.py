@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections import Counter
 from collections.abc import Mapping
@@ -46,6 +47,8 @@ class Population:
     releases: int = 0
     arrivals: dict[tuple[str, str], array[float]] = field(default_factory=dict)
     """When each rotation was made at its source and when it arrived, in turn, by job and target; seconds since 1970."""
+    arrived: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    """The names of those, in the same order."""
     imported: int = 0
     rebuilt: int = 0
     outages: list[dict[str, Any]] = field(default_factory=list)
@@ -92,7 +95,10 @@ class Population:
             return  # a damaged line, which the chain's break names
         # Two clocks are compared: a span below zero would make the median better than it is.
         times = min(changed, arrived).timestamp(), arrived.timestamp()
-        self.arrivals.setdefault((str(line.get("job")), str(line.get("target"))), array("d")).extend(times)
+        place = str(line.get("job")), str(line.get("target"))
+        self.arrivals.setdefault(place, array("d")).extend(times)
+        # One text a name, however often it rotates.
+        self.arrived.setdefault(place, []).append(sys.intern(str(line.get("name"))))
 
 
 def outage_row(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from statistics import median
 from typing import Any
 
@@ -11,9 +12,9 @@ from syncd.bootstrap.app import App
 from syncd.domain import version_label
 from syncd.domain.governance import Then
 from syncd.domain.job import Job
-from syncd.domain.lateness import Shut, waited
+from syncd.domain.lateness import Rest, Shut, waited
 from syncd.report.inventory import Report
-from syncd.report.lateness import rests_of, told_pauses, why_late
+from syncd.report.lateness import rests_of, rests_of_secret, told_pauses, why_late
 from syncd.report.population import Population
 from syncd.report.rule_hits import hits_now, subjects
 
@@ -177,19 +178,24 @@ def _late_now(app: App, job: Job) -> dict[str, str]:
 
 
 def _missed(app: App, job: Job, objective: timedelta, population: Population) -> int:
-    """How many rotations took longer than promised; shut windows (of today's file) and pauses do not count."""
+    """How many rotations took longer than promised; shut windows (of today's file) and rests do not count."""
     slow = [
-        (target, datetime.fromtimestamp(begin, UTC), datetime.fromtimestamp(end, UTC))
+        (target, secret, datetime.fromtimestamp(begin, UTC), datetime.fromtimestamp(end, UTC))
         for (name, target), times in population.arrivals.items()
-        for begin, end in _pairs(times)
+        for (begin, end), secret in zip(_pairs(times), population.arrived[name, target], strict=True)
         if name == job.name and end - begin > objective.total_seconds()
     ]
     # Nearly always nothing was slow, and no pause has to be looked for.
     rests = list(told_pauses(app)) if slow else []
+
+    @cache
+    def of_secret(target: str, name: str) -> list[Rest]:
+        return [rest for site in _site_of(app, target) for rest in rests_of_secret(app, site, name)]
+
     return sum(
         waited(begin, end, Shut(windows=job.windows, rests=rested), enough=objective) > objective
-        for target, begin, end in slow
-        for rested in [rests_of(rests, job.name, {target, *_site_of(app, target)})]
+        for target, secret, begin, end in slow
+        for rested in [rests_of(rests, job.name, {target, *_site_of(app, target)}) + of_secret(target, secret)]
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -12,6 +12,7 @@ from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.report.lateness import why_late
 from tests.lab import Bao, Lab
+from tests.support.clocks import machine_clock, one_cycle
 from tests.support.policies import DELETING, closed
 from tests.support.waiting import until
 from tests.support.wix_people import changed_by_hand
@@ -126,6 +127,47 @@ def test_what_nobody_wants_sent_misses_nothing(job: Lab, bao: Bao, what: str) ->
         bao.put("app/x", v="3")
     job.run("sync")
     assert told(job, timedelta(minutes=90)) == ""
+
+
+@pytest.mark.parametrize("how", ["frozen", "rolled back", "denied", "left out"])
+def test_the_time_in_which_nobody_wanted_it_does_not_count_afterwards(job: Lab, bao: Bao, how: str) -> None:
+    """Made in it, and held afterwards: its clock begins when somebody wants it."""
+    bao.put("app/x", v="2")
+    bao.put("app/z", v="1")
+    assert job.run("sync").code == 0
+    if how == "frozen":
+        assert job.run("state", "freeze", "x", "--until", "9h", "--reason", "x").code == 0
+    if how == "rolled back":
+        assert job.run("rollback", "x", "--to", "1", "--until", "9h", "--reason", "x").code == 0
+    (rule,) = job.config["jobs"]["job"]["secrets"]
+    job.config |= {"rules": [{"id": "no", "name": "x", "then": "deny"}]} if how == "denied" else {}
+    rule |= {"exclude": [f"{bao.mount}/app/x"]} if how == "left out" else {}
+    bao.put("app/x", v="3")
+    job.run("sync")
+    rule.pop("exclude", None)
+    job.config["rules"] = [HOLD]
+    later = timedelta(hours=9, minutes=1)
+    # Protections end by the slower of both clocks.
+    job.wix.clock = job.site._clock = lambda: datetime.now(UTC) + later
+    with machine_clock(job, later) as app:
+        assert one_cycle(app).exit_code == 6
+    assert told(job, timedelta(hours=9, minutes=58)) == "", "it is wanted for less than an hour"
+    assert "1 of its secrets has waited for longer" in told(job, timedelta(hours=10, minutes=3))
+
+
+def test_many_that_bring_no_version_hide_none_that_does(job: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("syncd.report.lateness.MOST", 3)
+    for number in range(6):
+        bao.put(f"app/n{number}", v="1")
+    job.config["jobs"]["job"] |= {**DELETING, "guard": {"max_deletes": 0}}
+    assert job.run("sync").code == 0
+    for number in range(6):
+        bao.remove(f"app/n{number}")
+    assert job.run("sync").code == 6
+    job.wix.fault("500", "PATCH", times=1000)
+    bao.put("app/x", v="2")
+    job.run("sync")
+    assert told(job, timedelta(minutes=61)) == "1 of its secrets has waited for longer"
 
 
 @pytest.mark.parametrize("what", ["a deletion", "a restore", "a deletion that is refused"])

@@ -316,10 +316,19 @@ def test_what_waited_for_its_window_or_a_pause_kept_its_objective(lab: Lab, bao:
         population = Population()
         begin = now - timedelta(hours=5)
         population.arrivals["job", "shop"] = array("d", [begin.timestamp(), now.timestamp()])
+        population.arrived["job", "shop"] = ["a_v"]
         job = app.runtime.jobs["job"]
         assert _missed(app, job, timedelta(hours=1), population) == 1
         shut = replace(job, windows=Windows(allow=tuple(map(Window.parse, closed()))))
         assert _missed(app, shut, timedelta(hours=1), population) == 0
+        for name in ("a_v", "other"):
+            app.ledger.audit._clock = lambda: begin + timedelta(minutes=5)
+            detail = {"until": f"{now:%Y-%m-%dT%H:%M:%SZ}"}
+            site = app.site_of("shop")
+            app.ledger.audit.note(Entry(event="secret.frozen", name=name, site=site, detail=detail))
+            population.arrived["job", "shop"] = [name]
+            assert _missed(app, job, timedelta(hours=1), population) == 0
+        population.arrived["job", "shop"] = ["never frozen"]
         app.ledger.decisions._clock = lambda: begin + timedelta(minutes=5)
         app.ledger.decisions.pause("job", "job", begin + timedelta(minutes=30), "x")
         # Nobody has told yet that it ran out; and when somebody does, it ended long before.

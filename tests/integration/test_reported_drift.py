@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import Bao, Lab
+from tests.support.policies import closed
 from tests.support.wix_people import changed_by_hand
 
 
@@ -121,3 +122,35 @@ def test_to_forget_it_needs_a_reason_where_it_would_be_left(lab: Lab, bao: Bao, 
     assert lab.run("sync").code == 0 and lab.site.values()["a_v"] == "1"
     lines = lab.run("audit", "show", "--json").json
     assert [line["reason"] for line in lines if line["event"] == "secret.forgotten"] == ["ours is right"]
+
+
+@pytest.mark.parametrize("change", ["source", "path", "both"])
+@pytest.mark.parametrize("waits", ["no", "limit", "window", "deny"])
+def test_what_is_undone_with_a_new_reference_is_told(lab: Lab, bao: Bao, change: str, waits: str) -> None:
+    """drift_policy: restore. Somebody's change goes, or waits to go, in the cycle in which the reference changes."""
+    lab.vault(bao)
+    bao.put("app/a", v="1")
+    bao.put("app/b", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "name": "{basename}"})
+    assert lab.run("sync").code == 0
+    changed_by_hand(lab, "a")
+    if change in {"source", "both"}:
+        lab.config["sources"]["other"] = lab.config["sources"].pop("vault")
+        lab.config["jobs"]["job"]["source"] = "other"
+    if change in {"path", "both"}:
+        for name in ("a", "b"):
+            bao.put(f"new/{name}", v="1")
+        lab.config["jobs"]["job"]["secrets"][0]["path"] = f"{bao.mount}/new/*"
+    lab.config["jobs"]["job"] |= {
+        "limit": {"guard": {"max_updates": 0}},
+        "window": {"windows": {"allow": closed()}},
+    }.get(waits, {})
+    lab.config["rules"] = [{"id": "no", "name": "a", "then": "deny"}] if waits == "deny" else []
+    lab.run("sync")
+    events = [line["event"] for line in lab.run("audit", "show", "--name", "a", "--json").json]
+    where = lab.run("where", f"{bao.mount}/{'app' if change == 'source' else 'new'}/a", "--version", "1")
+    if waits == "no":
+        assert lab.site.values()["a"] == "1" and "drift.restored" in events and where.code == 0, events
+    else:
+        assert lab.site.values()["a"] == "HAND-MADE" and "drift.found" in events, events
+        assert where.code == 1 and lab.statuses()["a"] != "synced"

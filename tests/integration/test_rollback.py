@@ -704,3 +704,29 @@ def test_status_tells_what_is_rolled_back(job: Lab, bao: Bao) -> None:
     assert f"syncd rollback vault:{bao.mount}/app/db --end" in told
     assert "--end" not in job.run("status", "--status", "synced").out
     assert roll(job, "db_v", "--end").code == 0 and "--end" not in job.run("status").out
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_a_rollback_that_a_limit_withholds_is_held(lab: Lab, bao: Bao, room: int) -> None:
+    """The site never had the older version, so it needs room; its status is of what the site holds."""
+    lab.vault(bao)
+    bao.put("app/x", v="1")
+    bao.put("app/x", v="leaked")
+    bao.put("app/y", v="1")
+    guard = {"guard": {"max_updates": 1 + room}}
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"}, **guard)
+    assert lab.run("sync").code == 0
+    bao.put("app/y", v="2")
+    assert lab.run("sync").code == 0
+    code = lab.run("rollback", "x", "--to", "1", "--until", "9h", "--reason", "leak").code
+    for _ in range(2):
+        assert lab.statuses()["x"] == ("rolled_back" if room else "held")
+        assert lab.site.values()["x"] == ("1" if room else "leaked") and code == (0 if room else 6)
+        where = lab.run("where", f"{bao.mount}/app/x").out
+        assert ("rolled_back" in where) is bool(room), where
+        lab.run("sync")
+    if not room:
+        (batch,) = lab.run("held", "--json").json
+        assert lab.run("release", batch["batch"], "--reason", "x").code == 0
+        lab.run("sync")
+        assert lab.statuses()["x"] == "rolled_back" and lab.site.values()["x"] == "1"

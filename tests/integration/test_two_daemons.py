@@ -176,7 +176,7 @@ def test_what_protects_is_kept_at_the_one_that_rests_too(job: Lab, bao: Bao) -> 
     assert job.site.values() == {"x_v": "1"}
 
 
-@pytest.mark.parametrize("what", ["a release", "a rollback", "an end", "a thaw", "a resume"])
+@pytest.mark.parametrize("what", ["a release", "a rollback", "an end", "a thaw", "a resume", "a job's pause"])
 def test_the_one_that_rests_lets_nothing_go(job: Lab, bao: Bao, what: str) -> None:
     """Who may is for the newer file to say: a token that it took away is still one for the older daemon."""
     bao.put("app/x", v="2")
@@ -191,6 +191,8 @@ def test_the_one_that_rests_lets_nothing_go(job: Lab, bao: Bao, what: str) -> No
             "an end": lambda: first.control.rollback(who, {"what": "x_v", "end": True}, "x"),
             "a thaw": lambda: first.control.freeze(who, secret, ""),
             "a resume": lambda: first.control.resume(who, ("job", "job")),
+            # The newer file may call it otherwise, and would go on.
+            "a job's pause": lambda: first.control.pause(who, ("job", "job"), "1h", "x"),
         }
         with works(file_of(job, "newer", rules=[{"id": "r", "name": "none", "then": "deny"}])):
             with pytest.raises(ConfigError, match="is for that one to say"):

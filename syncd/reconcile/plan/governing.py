@@ -104,7 +104,10 @@ class Governing:
         findings += [finding for item in final.held for finding in drift_behind(item.action)]
         if self._context.runtime.rules:
             findings += self._of_rules(final)
-        whole = replace(final, findings=(*final.findings, *findings))
+        # What a limit withholds has not been taken back yet.
+        waits = {item.action.name for item in final.held}
+        known = (item for item in final.findings if item.kind is not FindingKind.ROLLED_BACK or item.name not in waits)
+        whole = replace(final, findings=(*known, *findings))
         still = tuple(batches[action.identity] for action in waiting.values())
         undecided = {finding.name for finding in final.findings if finding.kind in UNDECIDED}
         released = self._still_released(undecided.union(failed))

@@ -116,7 +116,9 @@ def _moved(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecre
     # The value is the one that we sent, and the site holds what somebody else made of it: the policy for that holds.
     is_theirs = change is Change.THEIRS or (listed.name != record.name and not _lags(change, record, row.now))
     objection = objection_to_restore(row, desired, record, SOMEBODY) if is_theirs else None
-    return objection or update(desired, record, Reason.MOVED, rename=rename)
+    # A late write of our own is nobody's change: that it is written over is no restore.
+    undoes = is_theirs and not (change is Change.THEIRS and may_be_late_commit(record, row.now))
+    return objection or update(desired, record, Reason.MOVED, rename=rename, restore=undoes)
 
 
 def _renamed(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:

@@ -19,7 +19,9 @@ def with_unread(final: Plan, unsendable: Iterable[Action], context: PassContext)
         if key_of(desired) in unread and desired.name in recorded:
             why = "the source's present version could not be read; the site holds the one before"
             if key_of(desired) in older:
-                why = "the source lists a newer version than can be read (a server that lags?); the site holds the one before"
+                why = (
+                    "the source lists a newer version than can be read (a server that lags?); the site has an older one"
+                )
             behind[desired.name] = _behind(desired.name, desired.ref, why)
     for action in unsendable:
         if not isinstance(action, Delete) and action.name not in behind:

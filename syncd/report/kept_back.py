@@ -1,0 +1,32 @@
+"""When nobody wanted a secret's new version at a site, as the lines of the audit trail tell. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from syncd.domain.lateness import Rest
+from syncd.domain.untrusted import instant, mapping
+
+BEGINS = ("secret.frozen", "secret.rolled_back", "secret.denied", "orphan.found")
+"""A person left it alone or took it back, a rule refused it, or no rule took it."""
+EVENTS = ",".join((*BEGINS, "secret.thawed", "finding.ended"))
+
+
+def kept_back(lines: Iterable[Mapping[str, Any]]) -> list[Rest]:
+    """From when to when each such time lasted. `lines`: those of one secret, oldest first."""
+    begun: dict[str, Rest] = {}
+    found: list[Rest] = []
+    for line in lines:
+        at, event, detail = instant(line["at"]), str(line["event"]), mapping(line["detail"])
+        ends = event in {"secret.thawed", "finding.ended"} or "ended" in detail
+        of = {"secret.thawed": "secret.frozen", "finding.ended": str(detail.get("of"))}.get(event, event)
+        if at is None or of not in BEGINS:
+            continue
+        # Another freeze or rollback takes the place of the one before.
+        first, until = begun.pop(of, (None, None))
+        if first is not None:
+            found.append((first, min(at, until or at)))
+        if not ends:
+            begun[of] = at, instant(detail.get("until"))
+    return [*found, *begun.values()]
