@@ -44,6 +44,11 @@ class Version:
             return self.lineage < known.lineage
         return self.number < known.number
 
+    def is_before(self, listed: Version) -> bool:
+        """Is this what was read, an answer from before `listed`, which the same look showed?"""
+        # A reading gets the lineage of its listing, but for a version from before that metadata was made.
+        return self.older_than(listed) or bool(listed.lineage and not self.lineage)
+
 
 def is_of_an_earlier_secret(token: str, now: Version) -> bool:
     """Is this a version (a token) of metadata that was deleted before the path was made anew?

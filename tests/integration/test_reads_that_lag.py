@@ -93,6 +93,25 @@ def test_a_version_between_the_site_s_and_the_listed_one_is_not_sent(lab: Lab, b
     arrives(lab, reads, "three")
 
 
+@pytest.mark.sweep
+@pytest.mark.parametrize("versions", [1, 2, 3])
+@pytest.mark.parametrize("anew", [1, 2])
+def test_what_was_made_anew_is_not_taken_for_the_one_before(
+    lab: Lab, bao: Bao, reads: Reads, versions: int, anew: int
+) -> None:
+    """Numbers begin again: the old secret's value, under the new one's number or a higher one, is not the new one's."""
+    for number in range(versions):
+        bao.put("app/x", v=f"old-{number}")
+    assert lab.run("sync").code == 0
+    reads.remember("app/x")
+    bao.remove("app/x")
+    for number in range(anew):
+        bao.put("app/x", v=f"new-{number}")
+    reads.lags = True
+    is_told(lab, bao, f"old-{versions - 1}")
+    arrives(lab, reads, f"new-{anew - 1}")
+
+
 def test_what_was_never_read_is_told_by_its_path(lab: Lab, bao: Bao, reads: Reads) -> None:
     bao.put("app/a", v="a")
     assert lab.run("sync").code == 0

@@ -170,7 +170,7 @@ class SourceObserver:
         older = state is not None and version.token != state.version.token and version.older_than(state.version)
         older = older or (not asked.pin and self._newest.is_before(key[0], version, state))
         # Listing and reading may go to different servers.
-        is_behind_listing = asked.version is not None and version.older_than(asked.version)
+        is_behind_listing = asked.version is not None and version.is_before(asked.version)
         # The read went to a server that lags: the version and fields that are known stand.
         if (is_behind_listing or (older and key not in seen.confirmed)) and not asked.read_as:
             seen.older.add(key)
