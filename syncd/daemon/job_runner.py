@@ -27,8 +27,8 @@ GONE = "(gone)"
 """The label of jobs that are configured no more, whose secrets are still on a site."""
 LOCK_WAIT = timedelta(minutes=5)
 """How long a run waits for a site that another process works on."""
-FIRST_LOOK = timedelta(seconds=2)
-"""From a look that met a server which lags to the next one; each one after it waits twice as long."""
+FIRST_LOOK, LAST_LOOK = timedelta(seconds=2), timedelta(minutes=10)
+"""From a look that met a server which lags to the next one; each one after it waits twice as long, up to the last."""
 
 
 class JobRunner:
@@ -119,7 +119,7 @@ class JobRunner:
         """An event that comes before its version can be read is not spent: the job looks again, ever more rarely."""
         wait = self._waits_for_lag.pop(job, FIRST_LOOK)
         if is_lagging:
-            self._waits_for_lag[job] = 2 * wait
+            self._waits_for_lag[job] = min(2 * wait, LAST_LOOK)
             generation.schedule.run_soon(job, wait)
 
     def _finished(self, app: App, report: SyncReport) -> None:

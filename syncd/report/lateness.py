@@ -13,7 +13,7 @@ from syncd.domain import LastRun, OpenProblem, Pending, Record
 from syncd.domain.job import Job
 from syncd.domain.lateness import Rest, Shut, waited
 from syncd.domain.naming import selects_path
-from syncd.domain.plan import BY_HAND
+from syncd.domain.plan import BY_HAND, LOOKS_AGAIN
 from syncd.domain.untrusted import instant, mapping
 from syncd.ledger.audit_reading import Filter
 from syncd.report.kept_back import EVENTS, kept_back
@@ -66,12 +66,17 @@ def rests_of_secret(app: App, site: str, name: str) -> list[Rest]:
 
 def _waiting(app: App, job: Job, run: LastRun) -> Iterator[tuple[datetime, str, str]]:
     """Since when each version waits for a site, whether it is the first one there, and its name."""
-    found = [item for item in app.ledger.known_problems(run.site, job.name).values() if item.kind in WAITS]
+    found = [item for item in app.ledger.known_problems(run.site, job.name).values() if _waits(item)]
     records = app.ledger.records_of(run.site, (item.subject for item in found))
     for problem in found:
         record = records.get(problem.subject)
         if record is None or not _awaits_no_version(app, job, problem, record):
             yield _begun(app, problem, record), "create" if record is None else "update", problem.subject
+
+
+def _waits(problem: OpenProblem) -> bool:
+    """Does a new version not arrive by it?"""
+    return problem.kind in WAITS or problem.hint == LOOKS_AGAIN
 
 
 def _begun(app: App, problem: OpenProblem, record: Record | None) -> datetime:
@@ -103,7 +108,8 @@ def _awaits_no_version(app: App, job: Job, problem: OpenProblem, record: Record)
         return True
     if ref.field is not None and state.fields is not None and ref.field not in state.fields:
         return True
-    is_unsure = record.remote_id is None or problem.kind in {"pending", "unverified"}
+    # What is listed and cannot be read yet is newer than what was read last.
+    is_unsure = record.remote_id is None or problem.kind in {"pending", "unverified"} or problem.hint == LOOKS_AGAIN
     # A value that a template makes has its form in the token, too.
     return not is_unsure and state.version.token == record.version.partition("~")[0]
 

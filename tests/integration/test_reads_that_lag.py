@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from syncd.bootstrap.app import App
+from syncd.config import load
+from syncd.report.lateness import why_late
 from syncd.sandbox.launchers import free_ports
 from tests.chaos.peers import Answer, peer
 from tests.lab import Bao, Lab
@@ -110,6 +115,27 @@ def test_what_was_made_anew_is_not_taken_for_the_one_before(
     reads.lags = True
     is_told(lab, bao, f"old-{versions - 1}")
     arrives(lab, reads, f"new-{anew - 1}")
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_lag_that_lasts_misses_an_objective(lab: Lab, bao: Bao, reads: Reads, is_new: bool) -> None:
+    lab.config["jobs"]["job"]["objective"] = "1h"
+    bao.put("app/x" if not is_new else "app/a", v="one")
+    assert lab.run("sync").code == 0
+    reads.remember("app/x" if not is_new else "app/a")
+    bao.put("app/x", v="two")
+    reads.lags = True
+    lab.run("sync")
+    assert "a server that lags" in lab.run("status").out
+    with App(load(lab.config_file)) as app:
+        assert [problem.kind for problem in app.ledger.all_problems()] == ["failed" if is_new else "behind"]
+        (run,) = app.ledger.runs()
+        for minutes, words in ((58, ""), (62, "1 of its secrets has waited for longer")):
+            now = app.runtime.clock() + timedelta(minutes=minutes)
+            told = why_late(app, app.runtime.jobs["job"], "shop", replace(run, succeeded_at=now), now)
+            assert told == words
+    arrives(lab, reads, "two")
+    assert "lags" not in lab.run("status").out
 
 
 def test_what_was_never_read_is_told_by_its_path(lab: Lab, bao: Bao, reads: Reads) -> None:

@@ -14,6 +14,7 @@ from syncd.domain import (
     SourceEntry,
     version_by_value,
 )
+from syncd.domain.plan import LOOKS_AGAIN
 from syncd.domain.values import canonical, fields_of
 from syncd.errors import BadValue
 from syncd.reconcile.observe.evidence import Key, ListingEvidence
@@ -206,8 +207,7 @@ class SourceObserver:
         self._seen.lagging.add(key[0])
         if key not in self._states:
             message = "it is listed, and reading it finds nothing or an older version (a server that lags?)"
-            hint = "the next cycle looks again"
-            self._failed(ReadFailure(location=key[0], message=message, hint=hint, of_secret=True), key[1])
+            self._failed(ReadFailure(location=key[0], message=message, hint=LOOKS_AGAIN, of_secret=True), key[1])
 
     def _unlist(self, key: Key) -> None:
         del self._seen.entries[key]

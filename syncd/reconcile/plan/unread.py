@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from syncd.domain import Action, Delete, Finding, FindingKind, Plan, SecretRef
+from syncd.domain.plan import LOOKS_AGAIN
 from syncd.reconcile.observe.evidence import key_of
 from syncd.reconcile.plan.pass_context import PassContext
 
@@ -22,7 +23,8 @@ def with_unread(final: Plan, unsendable: Iterable[Action], context: PassContext)
                 why = (
                     "the source lists a newer version than can be read (a server that lags?); the site has an older one"
                 )
-            behind[desired.name] = _behind(desired.name, desired.ref, why)
+            found = _behind(desired.name, desired.ref, why)
+            behind[desired.name] = replace(found, hint=LOOKS_AGAIN) if desired.ref.path in source.lagging else found
     for action in unsendable:
         if not isinstance(action, Delete) and action.name not in behind:
             why = "its value could not be read in this cycle"

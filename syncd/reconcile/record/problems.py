@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from syncd.domain import DesiredSecret, Finding, FindingKind, OpenProblem, Outcome, SecretRef, SyncReport
+from syncd.domain.plan import LOOKS_AGAIN
 from syncd.domain.recency import LONGEST_DELAY
 from syncd.errors import SecretRefused
 from syncd.reconcile.record.statuses import STATUS
@@ -85,9 +86,9 @@ class Problems:
                     desired=faulty,
                 )
             )
-        # What a rule keeps from a site that has an older version waits for somebody, too.
-        is_denied = finding.kind is FindingKind.BEHIND and bool(finding.rule)
-        if finding.kind not in STATUS or (finding.kind in NO_PROBLEM and not is_denied):
+        # What a rule keeps from a site that has an older version waits for somebody, too, and so does what lags.
+        is_problem = finding.kind is FindingKind.BEHIND and (bool(finding.rule) or finding.hint == LOOKS_AGAIN)
+        if finding.kind not in STATUS or (finding.kind in NO_PROBLEM and not is_problem):
             return None
         kind = STATUS[finding.kind]
         return OpenProblem(
