@@ -55,6 +55,11 @@ def pause(
         see_scope(app.settings, scope, name)
         if ends is not None and ends <= app.runtime.clock():
             raise ConfigError(f"--until {until} has passed already", hint="name a later time")
+        if scope == "job" and (daemons := app.ledger.configurations.another_in_force(app.config_digest)):
+            raise ConfigError(
+                f"a daemon works with another configuration ({daemons.by}), which may call job {name} otherwise",
+                hint="use its file; or let the target or everything rest, which holds there, too: --target NAME, --all",
+            )
         said = app.pauses.put(scope, name, ends, why)
         log_override("pause", why, scope=scope, name=name)
     show(said)

@@ -54,6 +54,8 @@ class JobRunner:
             return False
         # Written down before a run is asked for: one that starts at this moment takes it along.
         generation.pending.put(job, paths)
+        # What is asked for now is not looked at as rarely as what nobody could read for long.
+        self._waits_for_lag.pop(job, None)
         if by is not None:
             self._asked_by[job] = by
         with self._lock:

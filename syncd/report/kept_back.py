@@ -13,15 +13,20 @@ BEGINS = ("secret.frozen", "secret.rolled_back", "secret.denied", "orphan.found"
 EVENTS = ",".join((*BEGINS, "secret.thawed", "finding.ended"))
 
 
-def kept_back(lines: Iterable[Mapping[str, Any]]) -> list[Rest]:
-    """From when to when each such time lasted. `lines`: those of one secret, oldest first."""
+BY_A_PERSON = {"secret.frozen", "secret.rolled_back"}
+"""Holds for the secret, whichever job sends it."""
+
+
+def kept_back(lines: Iterable[Mapping[str, Any]], job: str) -> list[Rest]:
+    """From when to when each such time lasted. `lines`: those of one secret, oldest first; `job`: that sends it now."""
     begun: dict[str, Rest] = {}
     found: list[Rest] = []
     for line in lines:
         at, event, detail = instant(line["at"]), str(line["event"]), mapping(line["detail"])
         ends = event in {"secret.thawed", "finding.ended"} or "ended" in detail
         of = {"secret.thawed": "secret.frozen", "finding.ended": str(detail.get("of"))}.get(event, event)
-        if at is None or of not in BEGINS:
+        # What another job found of it says nothing of this one, and may never be said to have ended.
+        if at is None or of not in BEGINS or (of not in BY_A_PERSON and line["job"] != job):
             continue
         # Another freeze or rollback takes the place of the one before.
         first, until = begun.pop(of, (None, None))

@@ -52,16 +52,16 @@ def why_late(app: App, job: Job, target: str, run: LastRun | None, now: datetime
     late, waiting = 0, sorted(_waiting(app, job, run), key=itemgetter(0))
     for begun, verb, name in waiting:
         if now - begun > promised and late < MOST:
-            own = rests_of_secret(app, run.site, name)
+            own = rests_of_secret(app, run.site, name, job.name)
             shut = Shut(windows=job.windows, verb=verb, rests=[*rests(waiting[0][0]), *own])
             late += waited(begun, now, shut, enough=promised) > promised
     least = "at least " if late == MOST else ""
     return f"{least}{late} of its secrets {'has' if late == 1 else 'have'} waited for longer" if late else ""
 
 
-def rests_of_secret(app: App, site: str, name: str) -> list[Rest]:
+def rests_of_secret(app: App, site: str, name: str, job: str) -> list[Rest]:
     """When nobody wanted a new version of one secret sent, as far as its last lines tell. Raises `LedgerError`."""
-    return kept_back(app.ledger.audit.lines(Filter(site=site, name=name, event=EVENTS), most=MOST_LINES))
+    return kept_back(app.ledger.audit.lines(Filter(site=site, name=name, event=EVENTS), most=MOST_LINES), job)
 
 
 def _waiting(app: App, job: Job, run: LastRun) -> Iterator[tuple[datetime, str, str]]:

@@ -190,7 +190,7 @@ def _missed(app: App, job: Job, objective: timedelta, population: Population) ->
 
     @cache
     def of_secret(target: str, name: str) -> list[Rest]:
-        return [rest for site in _site_of(app, target) for rest in rests_of_secret(app, site, name)]
+        return [rest for site in _site_of(app, target) for rest in rests_of_secret(app, site, name, job.name)]
 
     return sum(
         waited(begin, end, Shut(windows=job.windows, rests=rested), enough=objective) > objective

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from syncd.sandbox.wix_site import Refusal, Site
 from tests.lab import Bao, Lab
+from tests.support.clocks import machine_clock, one_cycle
 from tests.support.hidden import hidden
 from tests.support.policies import DELETING
 from tests.support.waiting import until
@@ -24,6 +26,22 @@ def vault_job(lab: Lab, bao: Bao, *rules: dict[str, Any], name: str = "job", **m
 
 def rules(lab: Lab, job: str = "job") -> list[dict[str, Any]]:
     return lab.config["jobs"][job]["secrets"]
+
+
+@pytest.mark.parametrize("hours", [1, 23, 25])
+def test_what_was_deleted_within_a_day_counts(lab: Lab, bao: Bao, hours: int) -> None:
+    vault_job(lab, bao, {"path": "app/*"}, **{**DELETING, "guard": {"max_deletes": 1}})
+    for name in "abc":
+        bao.put(f"app/{name}", v="x")
+    assert lab.run("sync").code == 0
+    bao.remove("app/a")
+    assert lab.run("sync").code == 0 and len(lab.ids()) == 2
+    bao.remove("app/b")
+    later = timedelta(hours=hours)
+    lab.wix.clock = lab.site._clock = lambda: datetime.now(UTC) + later
+    with machine_clock(lab, later) as app:
+        report = one_cycle(app)
+    assert (report.exit_code, len(lab.ids())) == ((6, 2) if hours < 24 else (0, 1))
 
 
 @pytest.mark.sweep

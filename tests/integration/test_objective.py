@@ -47,6 +47,8 @@ def test_a_pause_that_is_prolonged_rests_since_its_beginning(job: Lab) -> None:
         for hours in (0, 3):
             app.ledger.decisions._clock = lambda hours=hours: began + timedelta(hours=hours)
             app.ledger.decisions.pause("job", "job", None, "more")
+        (pause,) = app.pauses.now()
+        assert pause.at - began < timedelta(minutes=1)
         app.ledger.decisions._clock = lambda: began + timedelta(hours=5)
         app.ledger.decisions.resume("job", "job")
         words = [

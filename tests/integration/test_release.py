@@ -257,7 +257,7 @@ def test_only_what_changed_waits(job: Lab, bao: Bao) -> None:
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("other", ["a limit", "a window", "its value", "a pause"])
+@pytest.mark.parametrize("other", ["a limit", "a window", "its value", "a pause", "a denial"])
 def test_a_release_lasts_while_something_else_keeps_it_back(job: Lab, bao: Bao, other: str) -> None:
     assert job.run("sync").code == 6
     (batch,) = batches(job)
@@ -265,6 +265,8 @@ def test_a_release_lasts_while_something_else_keeps_it_back(job: Lab, bao: Bao, 
         job.config["jobs"]["job"]["guard"] = {"max_creates": 0}
     elif other == "a window":
         job.config["jobs"]["job"]["windows"] = {"allow": ["00:00-00:01 Pacific/Kiritimati"]}
+    elif other == "a denial":
+        job.config["rules"].append({"id": "no", "name": "*", "then": "deny"})
     assert job.run("release", batch, "--reason", "CHG-1").code == 0
     if other == "its value":
         job.config["sources"]["vault"]["address"] = "http://127.0.0.1:9"
@@ -277,6 +279,8 @@ def test_a_release_lasts_while_something_else_keeps_it_back(job: Lab, bao: Bao, 
         job.vault(bao)
     elif other == "a pause":
         assert job.run("resume", "job").code == 0
+    elif other == "a denial":
+        job.config["rules"].pop()
     else:
         job.config["jobs"]["job"].pop("guard" if other == "a limit" else "windows")
     assert job.run("sync").code == 0 and set(job.site.values()) == {"a_v", "b_v"}, other

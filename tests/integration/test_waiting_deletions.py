@@ -111,6 +111,20 @@ def test_the_jobs_own_unread_part_holds_up_what_it_could_name(two_jobs: Lab, bao
         assert "gone_v" in two_jobs.site.values() and "not deleted" in done.out and "b/known" in done.out
 
 
+def test_the_jobs_own_newest_version_holds_up_what_it_could_name(two_jobs: Lab, bao: Bao) -> None:
+    """While a rollback reads the older one, nobody knows which fields the newest has."""
+    two_jobs.config["jobs"]["a"]["secrets"].append({"path": f"{bao.mount}/c/*", "name": "{field}"})
+    for value in ("1", "2"):
+        bao.put("c/known", other=value)
+        assert two_jobs.run("sync", "a").code == 0
+    assert two_jobs.run("rollback", f"{bao.mount}/c/known", "--to", "1", "--reason", "leak").code == 0
+    bao.remove("a/gone")
+    for _ in range(2):
+        done = two_jobs.run("sync", "a")
+        assert "gone_v" in two_jobs.site.values(), done.out
+        assert "c/known of its own job was not read in its newest version" in done.out, done.out
+
+
 @pytest.mark.parametrize("chain", [3, 4, 6, 12])
 def test_a_deletion_is_done_or_told_however_many_passes_the_names_take(lab: Lab, bao: Bao, chain: int) -> None:
     """Names that move on by one take a pass each, and a deletion has one of its own behind them."""

@@ -16,8 +16,8 @@ def at(hours: float) -> datetime:
     return BEGIN + timedelta(hours=hours)
 
 
-def line(hours: float, event: str, **detail: Any) -> dict[str, Any]:
-    return {"at": at(hours).isoformat(), "event": event, "detail": detail}
+def line(hours: float, event: str, job: str = "job", **detail: Any) -> dict[str, Any]:
+    return {"at": at(hours).isoformat(), "event": event, "job": job, "detail": detail}
 
 
 def until(hours: float) -> str:
@@ -45,9 +45,13 @@ def until(hours: float) -> str:
             [(1, 3), (2, None)],
         ),
         # A damaged line counts for nothing.
-        ([line(1, "secret.denied"), {"at": 7, "event": "finding.ended", "detail": None}], [(1, None)]),
+        ([line(1, "secret.denied"), {"at": 7, "event": "finding.ended", "job": "job", "detail": None}], [(1, None)]),
+        # Another job's finding may never end; what a person decided holds for whichever job sends it.
+        ([line(1, "orphan.found", "other"), line(2, "secret.denied", "other")], []),
+        ([line(1, "secret.denied"), line(3, "finding.ended", "other", of="secret.denied")], [(1, None)]),
+        ([line(1, "secret.frozen", "other", until=until(9)), line(3, "secret.thawed", "other")], [(1, 3)]),
     ],
 )
 def test_each_span_is_told(lines: list[dict[str, Any]], spans: list[tuple[float, float | None]]) -> None:
-    assert kept_back(lines) == [(at(first), None if last is None else at(last)) for first, last in spans]
+    assert kept_back(lines, "job") == [(at(first), None if last is None else at(last)) for first, last in spans]
     assert {item["event"] for item in lines if "ended" in item["event"]} <= set(EVENTS.split(","))
