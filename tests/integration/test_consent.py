@@ -16,6 +16,9 @@ from syncd.config import load
 from syncd.domain import Grant
 from syncd.domain.job import Limit
 from syncd.ledger import schema as tables
+from syncd.reconcile.cycle import Cycle
+from syncd.reconcile.observe.observation_cache import ObservationCache
+from syncd.reconcile.planned_pass import Look
 from syncd.reconcile.run_job import Run, sync_job
 from tests.lab import Bao, Lab
 
@@ -134,16 +137,23 @@ def test_a_grant_that_is_taken_back_in_the_middle_is_not_used(job: Lab) -> None:
     assert job.run("state", "adopt", "s0_v", "--reason", "agreed").code == 0
     with App(load(job.config_file)) as app:
         honest = app.runtime.store.grants
-        asked = []
+        asked: list[str] = []
+        planned = 99
 
         def withdrawn(site: str, now: datetime) -> dict[str, Grant]:
             asked.append(site)
-            # A plan asks by both clocks; the deed asks again.
-            return dict(honest(site, now)) if len(asked) <= 2 else {}
+            return dict(honest(site, now)) if len(asked) <= planned else {}
 
         app.ledger.grants = withdrawn  # type: ignore[method-assign]
+        look = Look(runtime=app.runtime, job=app.runtime.jobs["job"], target_name="shop", holder="test")
+        assert Cycle(look).plan(ObservationCache()).plan.actions
+        # As often as a plan asks; the deed asks again.
+        planned = len(asked)
+        asked.clear()
         sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="test", wait=timedelta(0)))
-    assert job.site.values()["s0_v"] == "theirs" and len(asked) > 2
+    assert job.site.values()["s0_v"] == "theirs" and len(asked) > planned
+    # Not even begun: no intent of it is in the trail.
+    assert not [line for line in job.run("audit", "show", "--name", "s0_v", "--json").json if line["outcome"]]
 
 
 def marked_by(owner: str) -> str:

@@ -45,3 +45,28 @@ def test_where_a_record_is_asked_about(
 
 def test_a_record_of_a_job_that_is_gone_is_asked_about_by_the_one_that_looks() -> None:
     assert asked(claims({"new": PLACE}, "new"), record("a", REF, job="gone")) == "new"
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "has", "claimed"),
+    [
+        ((), None, True),
+        ((("sync", "wix"),), None, True),  # nobody knows: the pattern is enough
+        ((("sync", "wix"),), frozenset({("sync", "wix")}), True),
+        ((("sync", "wix"),), frozenset({("sync", "wix"), ("team", "a")}), True),
+        ((("sync", "wix"),), frozenset(), False),
+        ((("sync", "wix"),), frozenset({("sync", "no")}), False),
+        ((), frozenset({("team", "a")}), True),
+    ],
+)
+def test_what_a_secrets_tags_select_is_claimed(
+    asked_for: tuple[tuple[str, str], ...], has: frozenset[tuple[str, str]] | None, claimed: bool
+) -> None:
+    one = replace(job("one", "secret/*"), source="old")
+    (rule,) = one.rules
+    one = replace(one, rules=(replace(rule, tags=asked_for),))
+    of = NameClaims(
+        job="two", jobs={"one": one}, mounts={"old": PLACE}, profile="api", records={}, sources=frozenset({"old"})
+    )
+    given = of.names_given(one, record("a", REF), has)
+    assert bool(given) is claimed, given
