@@ -62,11 +62,9 @@ def test_a_record_of_a_job_that_is_gone_is_asked_about_by_the_one_that_looks() -
 def test_what_a_secrets_tags_select_is_claimed(
     asked_for: tuple[tuple[str, str], ...], has: frozenset[tuple[str, str]] | None, claimed: bool
 ) -> None:
-    one = replace(job("one", "secret/*"), source="old")
-    (rule,) = one.rules
-    one = replace(one, rules=(replace(rule, tags=asked_for),))
+    one = job("one", "secret/*", tags=asked_for)
     of = NameClaims(
-        job="two", jobs={"one": one}, mounts={"old": PLACE}, profile="api", records={}, sources=frozenset({"old"})
+        job="two", jobs={"one": one}, mounts={"vault": PLACE}, profile="api", records={}, sources=frozenset({"vault"})
     )
-    given = of.names_given(one, record("a", REF), has)
-    assert bool(given) is claimed, given
+    kept = record("a", SecretRef(source="vault", path="secret/a", field="k"))
+    assert bool(of.names_given(one, kept, has)) is claimed
