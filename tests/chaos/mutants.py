@@ -897,7 +897,7 @@ MUTANTS = (
       ROLLBACK + "test_a_rollback_outlives_its_sources_name"),
     M("what a job updated is that job's alone", "bootstrap/updated_since.py:updated_since",
       'row = rows.get((line["remote_id"], line["name"]))',
-      'row = next((one for one in reversed(app.ledger.records()) if one.name == line["name"]), None)',
+      'row = next((r for r in app.ledger.records() if r.name == line["name"] and r.remote_id != line["remote_id"]), None)',
       ROLLBACK + "test_what_a_job_updated_is_that_jobs_alone"),
     M("absence of a pause does not count", "reconcile/plan/rows_unwanted.py:_tombstone",
       "(rested is None or rested <= record.absent_at)", "(rested is None or record.absent_at)",
