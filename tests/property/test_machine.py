@@ -37,7 +37,7 @@ def memory_ledger(clock: FakeClock) -> Ledger:
 
 
 def raw(ledger: Ledger) -> sqlite3.Connection:
-    with ledger._engine.connect() as connection:
+    with ledger.reading() as connection:
         return connection.connection.driver_connection
 
 
