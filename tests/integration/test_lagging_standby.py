@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.peers import Answer, peer
+from tests.chaos.peers import Answer
 from tests.lab import Bao, Lab
-from tests.support.fronts import passing
+from tests.support.fronts import job_behind, passing
 
 pytestmark = pytest.mark.kind
 
@@ -45,10 +45,7 @@ class Standby:
 @pytest.fixture
 def standby(lab: Lab, bao: Bao) -> Iterator[Standby]:
     made = Standby(bao)
-    lab.vault(bao)
-    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"})
-    with peer(made) as front:
-        lab.config["sources"]["vault"]["address"] = front.url
+    with job_behind(lab, bao, made):
         yield made
 
 

@@ -13,10 +13,10 @@ from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.report.lateness import why_late
 from syncd.sandbox.launchers import free_ports
-from tests.chaos.peers import Answer, peer
+from tests.chaos.peers import Answer
 from tests.lab import Bao, Lab
 from tests.support.daemon import ask, running
-from tests.support.fronts import passing
+from tests.support.fronts import job_behind, passing
 from tests.support.waiting import until
 
 NOT_THERE = Answer({"errors": []}, 404)
@@ -46,10 +46,7 @@ class Reads:
 @pytest.fixture
 def reads(lab: Lab, bao: Bao) -> Iterator[Reads]:
     made = Reads(bao)
-    lab.vault(bao)
-    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"})
-    with peer(made) as front:
-        lab.config["sources"]["vault"]["address"] = front.url
+    with job_behind(lab, bao, made):
         yield made
 
 

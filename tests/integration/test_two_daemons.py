@@ -176,6 +176,16 @@ def test_what_protects_is_kept_at_the_one_that_rests_too(job: Lab, bao: Bao) -> 
     assert job.site.values() == {"x_v": "1"}
 
 
+def test_a_command_with_another_file_pauses_no_job(job: Lab) -> None:
+    """The one that works may call it otherwise, and would go on; a site has its key under any name."""
+    with works(file_of(job, "newer", rules=[{"id": "r", "name": "none", "then": "deny"}])):
+        refused = job.run("pause", "job", "--reason", "x")
+        assert refused.code == 3 and "may call job job otherwise" in refused.err, refused.err
+        assert job.run("pause", "--target", "shop", "--reason", "x").code == 0
+    assert job.run("resume", "--target", "shop").code == 0
+    assert job.run("pause", "job", "--reason", "x").code == 0, "nobody works any more"
+
+
 @pytest.mark.parametrize("what", ["a release", "a rollback", "an end", "a thaw", "a resume", "a job's pause"])
 def test_the_one_that_rests_lets_nothing_go(job: Lab, bao: Bao, what: str) -> None:
     """Who may is for the newer file to say: a token that it took away is still one for the older daemon."""

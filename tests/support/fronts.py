@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from tests.chaos.peers import Answer
-from tests.lab import Bao
+from tests.chaos.peers import Answer, peer
+from tests.lab import Bao, Lab
 
 
 def before(bao: Bao, is_bad: Callable[[str, str], bool], fault: Answer) -> Any:
@@ -44,3 +45,13 @@ def passing(bao: Bao, own: Callable[[str, str], Answer | None]) -> Any:
         return Answer(json.loads(data) if data else b"", given.status)
 
     return answer
+
+
+@contextmanager
+def job_behind(lab: Lab, bao: Bao, front: Callable[[str, str, bytes], Answer | None]) -> Iterator[None]:
+    """A job `job` of `app/*`, field `v`, whose server is what this front makes of it."""
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"})
+    with peer(front) as server:
+        lab.config["sources"]["vault"]["address"] = server.url
+        yield

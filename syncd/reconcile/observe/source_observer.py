@@ -12,6 +12,7 @@ from syncd.domain import (
     Rule,
     Snapshot,
     SourceEntry,
+    Version,
     version_by_value,
 )
 from syncd.domain.plan import LOOKS_AGAIN
@@ -168,17 +169,8 @@ class SourceObserver:
             self.failures.append(ReadFailure(location=key[0], message=error.message, hint=error.hint))
             return
         state = self._states.get(key)
-        older = state is not None and version.token != state.version.token and version.older_than(state.version)
-        older = older or (not asked.pin and self._newest.is_before(key[0], version, state))
-        # Listing and reading may go to different servers.
-        is_behind_listing = asked.version is not None and version.is_before(asked.version)
-        # The read went to a server that lags: the version and fields that are known stand.
-        if (is_behind_listing or (older and key not in seen.confirmed)) and not asked.read_as:
-            seen.older.add(key)
-            if asked.version is None or state is None or state.version.older_than(asked.version):
-                seen.unread.add(key)  # what was read last is not what is listed
-                self._note_lag(key, asked)
-            return
+        if not asked.read_as and self._is_of_before(key, asked, version):
+            return  # the version and fields that are known stand
         seen.documents[key] = result
         path, pin = key
         fields = fields_of(result.document)
@@ -199,6 +191,21 @@ class SourceObserver:
                 seen_at=state.seen_at if known and state and state.seen_at else self._access.clock(),
             ),
         )
+
+    def _is_of_before(self, key: Key, asked: SourceEntry, version: Version) -> bool:
+        """Did the reading go to a server that lags? What is older than what was listed, or read before, is noted."""
+        seen, state = self._seen, self._states.get(key)
+        older = state is not None and version.token != state.version.token and version.older_than(state.version)
+        older = older or (not asked.pin and self._newest.is_before(key[0], version, state))
+        # Listing and reading may go to different servers.
+        is_behind_listing = asked.version is not None and version.is_before(asked.version)
+        if not is_behind_listing and (not older or key in seen.confirmed):
+            return False
+        seen.older.add(key)
+        if asked.version is None or state is None or state.version.older_than(asked.version):
+            seen.unread.add(key)  # what was read last is not what is listed
+            self._note_lag(key, asked)
+        return True
 
     def _note_lag(self, key: Key, asked: SourceEntry) -> None:
         """A listed version cannot be read yet: it is looked for again soon, and told where no name is known to wait."""
