@@ -56,10 +56,13 @@ class Siem:
         self.delay = 0.0
         """Seconds that it thinks before it answers."""
         self.got: list[dict[str, Any]] = []
+        self.asked = 0
+        """How many requests there were, refused ones included."""
         siem = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                siem.asked += 1
                 threading.Event().wait(siem.delay)
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if siem.status == 200:
@@ -261,8 +264,11 @@ def test_a_required_sink_holds_up_all_sites_that_go_side_by_side(job: Lab, siem:
     assert job.run("sync").code == 0, "not for five minutes"
     aged(job, timedelta(minutes=6))
     bao.put("snk/s0", v="2")
+    siem.asked = 0
     assert job.run("sync").code == 7
     assert {site.values()["s0_v"] for site in sites.values()} == {"1"}
+    # One look for all sites, and one at the run's end.
+    assert siem.asked <= 2, f"asked {siem.asked} times, and each is waited for"
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,7 @@ class NameClaims(KnownSecrets):
         """The names that a job's rules give a record's reference, each with its pin and the reference it is of.
 
         By their patterns alone, unless the secret's `tags` are known. An empty name stands for one that Wix does
-        not take. What is made of the whole path (a template, JSON) is made of this reference, too; with `any_field`
-        what is made of any other field of the path counts as well.
+        not take. With `any_field` what is made of any other field of the path, or of all of it, counts as well.
         """
         return {(name, rule.pin, given) for rule, name, given in self._given(job, record, tags, any_field)}
 
@@ -85,7 +84,7 @@ class NameClaims(KnownSecrets):
                 continue
             ref = replace(ref, path=path)
             given = ref if rule.field in {"*", ref.field} else replace(ref, field=rule.field)
-            if given != ref and given.field is not None and not any_field:
+            if given != ref and not any_field:
                 continue
             if not selects(rule, given):
                 continue
@@ -179,8 +178,7 @@ class NameClaims(KnownSecrets):
 
     def _gives(self, job: Job, wanted: Record) -> bool:
         """Does any rule of this job give the name to this very field of the secret, or to all of it as here?"""
-        given = self.names_given(job, wanted)
-        return any((name, pin, ref.field) == (wanted.name, wanted.pin, wanted.ref.field) for name, pin, ref in given)
+        return (wanted.name, wanted.pin) in {(name, pin) for name, pin, _ in self.names_given(job, wanted)}
 
     def wanted_by_others(self, desired: Sequence[DesiredSecret]) -> frozenset[str]:
         """Names with rows of gone jobs that this job and other jobs' rules give."""

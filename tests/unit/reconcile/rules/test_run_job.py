@@ -8,6 +8,7 @@ import pytest
 
 from syncd.domain import Action, Create, Delete, DesiredSecret, FindingKind, Reason, Record, SecretRef, Update
 from syncd.reconcile.rules.gate import is_of_a_rollback
+from syncd.reconcile.run_job import is_from
 
 REF = SecretRef(source="vault", path="kv/app/x", field="v")
 RECORD = Record(site="s", name="X", target="t", job="job", ref=REF, version="kv2:3@x", remote_id="id")
@@ -52,3 +53,18 @@ def update(record: Record = RECORD, wanted: DesiredSecret = WANTED, reason: Reas
 )
 def test_what_it_lets_out(action: Action, lets_out: bool) -> None:
     assert is_of_a_rollback(action, is_one) is lets_out
+
+
+@pytest.mark.parametrize(
+    ("action", "may_go", "is_part"),
+    [
+        (update(), True, True),
+        (Create(desired=WANTED), True, True),
+        (update(), False, False),  # nobody decided on it, and the job's window is closed
+        (Create(desired=WANTED), False, False),
+        (update(wanted=replace(WANTED, ref=replace(REF, path="kv/app/y"))), True, False),
+        (Delete(record=RECORD, reason="gone", kind=FindingKind.MISSING), True, False),
+    ],
+)
+def test_what_is_part_of_a_run_for_some_paths(action: Action, *, may_go: bool, is_part: bool) -> None:
+    assert is_from({"kv/app/x"}, lambda _: may_go, action) is is_part
