@@ -32,7 +32,7 @@ class Version:
     number: int | None = None
     """KV v2's counter; it starts again at 1 when the metadata is deleted."""
     lineage: str = ""
-    """KV v2: when the metadata was created, where the answer told."""
+    """KV v2: when the metadata was created that holds this very version; empty where nobody told."""
 
     def older_than(self, known: Version) -> bool:
         """Is this an answer from before `known`, as a lagging standby gives it?"""
@@ -45,8 +45,10 @@ class Version:
         return self.number < known.number
 
     def is_before(self, listed: Version) -> bool:
-        """Is this what was read, an answer from before `listed`, which the same look showed?"""
-        # A reading gets the lineage of its listing, but for a version from before that metadata was made.
+        """Is this what was read, an answer from before `listed`, which the same look showed?
+
+        Of another version than the listed one nobody knows that it is newer, unless its metadata told.
+        """
         return self.older_than(listed) or bool(listed.lineage and not self.lineage)
 
 
@@ -57,7 +59,8 @@ def is_of_an_earlier_secret(token: str, now: Version) -> bool:
     """
     kind, _, rest = token.partition("~")[0].partition(":")
     created = rest.partition("@")[2]
-    return kind == "kv2" and bool(created and now.lineage) and created < now.lineage
+    # Where the path's own version is dated before its metadata, a clock was ahead, and the dates tell nothing.
+    return kind == "kv2" and bool(created) and created < now.lineage <= now.token.partition("@")[2]
 
 
 BY_VALUE = "kv1:"

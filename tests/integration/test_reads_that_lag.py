@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,29 @@ from tests.support.fronts import job_behind, passing
 from tests.support.waiting import until
 
 NOT_THERE = Answer({"errors": []}, 404)
+
+
+class Servers:
+    """OpenBao as several servers: what is listed, what metadata tells and what is read may each be of another moment."""
+
+    def __init__(self, bao: Bao) -> None:
+        self._mount, self._real = f"/v1/{bao.mount}/", passing(bao, lambda _method, _path: None)
+        self._asked = {("GET", f"{self._mount}{kind}/app/x") for kind in ("data", "metadata")}
+        self._moments: list[dict[tuple[str, str], Answer]] = []
+        self.of: dict[str, int] = {}
+        """Of which moment each kind is; without one it is as it is now."""
+
+    def remember(self) -> None:
+        """How it is now: one more moment."""
+        self._moments.append({asked: self._real(*asked, b"") for asked in self._asked})
+
+    def __call__(self, method: str, path: str, sent: bytes) -> Answer:
+        if not path.startswith(self._mount):
+            return self._real(method, path, sent)
+        self._asked.add((method, path))
+        kind = next((kind for kind in ("data", "metadata") if path.startswith(f"{self._mount}{kind}/")), "listing")
+        moment = self._moments[self.of[kind]] if kind in self.of else {}
+        return moment[method, path] if (method, path) in moment else self._real(method, path, sent)
 
 
 class Reads:
@@ -60,8 +85,9 @@ def is_told(lab: Lab, bao: Bao, value: str, words: str = "lists a newer version"
     assert words in lab.run("plan").out
 
 
-def arrives(lab: Lab, reads: Reads, value: str) -> None:
-    reads.lags = False
+def arrives(lab: Lab, servers: Reads | Servers, value: str) -> None:
+    if isinstance(servers, Reads):
+        servers.lags = False
     assert lab.run("sync").code == 0 and lab.site.values()["x"] == value and lab.statuses()["x"] == "synced"
     before = lab.writes()
     assert lab.run("sync").code == 0 and lab.writes() == before
@@ -112,6 +138,119 @@ def test_what_was_made_anew_is_not_taken_for_the_one_before(
     reads.lags = True
     is_told(lab, bao, f"old-{versions - 1}")
     arrives(lab, reads, f"new-{anew - 1}")
+
+
+PUTS = (("OLD-1",), ("OLD-2",), ("", "NEW-1"), ("NEW-2",))
+"""What happens to a path from one moment to the next; without a value it is deleted with its metadata."""
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("known", [0, 2])
+@pytest.mark.parametrize("seed", range(12))
+def test_nothing_goes_back_whichever_server_answers(lab: Lab, bao: Bao, seed: int, known: int) -> None:
+    """Each look takes listing, metadata and values from servers that are each behind by another stretch."""
+    chance, servers, order = random.Random(seed), Servers(bao), ["OLD-1", "OLD-2", "NEW-1", "NEW-2"]
+    with job_behind(lab, bao, servers):
+        bao.put("app/a", v="a")
+        lab.run("sync")
+        for values in PUTS:
+            for value in values:
+                bao.put("app/x", v=value) if value else bao.remove("app/x")
+            servers.remember()
+        servers.of = dict.fromkeys(("listing", "metadata", "data"), known)
+        lab.run("sync")
+        had = lab.site.values()["x"]
+        assert had == order[known]
+        for _ in range(5):
+            servers.of = {kind: chance.randrange(4) for kind in servers.of}
+            lab.run("sync")
+            now = lab.site.values()["x"]
+            assert order.index(now) >= order.index(had), f"{had} became {now}: {servers.of}"
+            had = now
+        servers.of = {}
+        arrives(lab, servers, "NEW-2")
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("old", [1, 2])
+@pytest.mark.parametrize("new", [1, 2])
+@pytest.mark.parametrize("grace", ["0s", "24h"])
+def test_what_an_old_listing_shows_does_not_come_back(lab: Lab, bao: Bao, old: int, new: int, grace: str) -> None:
+    """Its new value was read while only the listing lagged; then the whole server does."""
+    servers = Servers(bao)
+    with job_behind(lab, bao, servers):
+        rule = {"path": f"{bao.mount}/app/*", "field": "*", "name": "{basename}_{field}"}
+        lab.job("job", "vault", rule, deletion_policy="delete", deletion_grace=grace, guard={"max_deletes": "100%"})
+        bao.put("app/a", v="a")
+        lab.run("sync")
+        for number in range(old):
+            bao.put("app/x", old=f"LEAKED-{number}")
+        servers.remember()
+        bao.remove("app/x")
+        for number in range(new):
+            bao.put("app/x", new=f"NEW-{number}", other="NEW")
+        servers.of = {"listing": 0}
+        assert lab.run("sync").code == 0
+        has = {"a_v": "a", "x_new": f"NEW-{new - 1}", "x_other": "NEW"}
+        assert lab.site.values() == has, "metadata tells that it is the newer one"
+        servers.of = dict.fromkeys(("listing", "metadata", "data"), 0)
+        for _ in range(2):
+            lab.run("sync")
+            assert lab.site.values() == has
+        servers.of = {}
+        assert lab.run("sync").code == 0 and lab.site.values() == has
+
+
+def _ahead(thing: Any, by: timedelta) -> Any:
+    """Metadata and its first version as a node tells them whose clock was ahead."""
+    if not isinstance(thing, dict):
+        return thing
+    thing = {key: _ahead(item, by) for key, item in thing.items()}
+    is_first = thing.get("version") == 1 or "versions" in thing
+    if thing.get("created_time") and is_first:
+        created = thing["created_time"]
+        thing["created_time"] = f"{datetime.fromisoformat(created[:19]) + by:%Y-%m-%dT%H:%M:%S}{created[19:]}"
+    if first := thing.get("versions", {}).get("1"):
+        first["created_time"] = _ahead({"version": 1, **first}, by)["created_time"]
+    return thing
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("seconds", [1, 60, 7200, 86400])
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_clock_that_was_ahead_when_a_path_was_made(lab: Lab, bao: Bao, seconds: int, *, is_known: bool) -> None:
+    """Its later versions are dated before its metadata, and are its versions all the same."""
+    real = passing(bao, lambda _method, _path: None)
+
+    def ahead(method: str, path: str, sent: bytes) -> Answer:
+        answer = real(method, path, sent)
+        return replace(answer, body=_ahead(answer.body, timedelta(seconds=seconds)))
+
+    with job_behind(lab, bao, ahead):
+        bao.put("app/x", v="one")
+        if is_known:
+            assert lab.run("sync").code == 0 and lab.site.values() == {"x": "one"}
+        for value in ("two", "three"):
+            bao.put("app/x", v=value)
+            assert lab.run("sync").code == 0 and lab.site.values() == {"x": value}
+            assert lab.run("where", f"{bao.mount}/app/x").code == 0
+        assert lab.run("rollback", "x", "--to", "2", "--reason", "leak").code == 0
+        assert lab.site.values() == {"x": "two"}
+        bao.put("app/x", v="four")
+        assert lab.run("rollback", "x", "--end", "--reason", "mended").code == 0
+        assert lab.site.values() == {"x": "four"} and lab.statuses() == {"x": "synced"}
+
+
+def test_a_pinned_version_that_a_lagging_server_lacks_is_behind(lab: Lab, bao: Bao, reads: Reads) -> None:
+    bao.put("app/x", v="one")
+    rule = {"path": f"{bao.mount}/app/x", "field": "v", "name": "x", "version": 1}
+    lab.job("job", "vault", rule)
+    assert lab.run("sync").code == 0
+    bao.put("app/x", v="two")
+    reads.lags, rule["version"] = True, 2
+    told = lab.run("sync")
+    assert lab.site.values() == {"x": "one"} and "is gone" not in told.out, told.out
+    arrives(lab, reads, "two")
 
 
 @pytest.mark.parametrize("is_new", [False, True])

@@ -31,9 +31,10 @@ def judge_version(state: PathState | None, version: Version | None, now: datetim
     if state is None or version is None:
         return Freshness(read=True)
     if version.token == state.version.token:
-        # The server has caught up: the older answers of before were lag.
-        forgotten = replace(state, older_token="", older_count=0) if state.older_count else None
-        return Freshness(read=False, state=forgotten)
+        # The server has caught up: the older answers of before were lag. Whose version it is its metadata tells.
+        told = replace(state, version=version, older_token="", older_count=0)
+        is_news = state.older_count or (version.lineage and version != state.version)
+        return Freshness(read=False, state=told if is_news else None)
     if confirmed or not version.older_than(state.version):
         return Freshness(read=True, confirmed=confirmed)
     same = state.older_token == version.token

@@ -62,20 +62,19 @@ def reading_of(entry: SourceEntry, answer: dict[str, Any]) -> ReadResult:
     # The answer carries metadata without data: the version was deleted between listing and reading.
     if held["data"] is None:
         return gone(entry)
-    # A version from before its metadata was made is of metadata that was deleted since: a lagging standby's answer.
-    lineage = entry.version.lineage if entry.version else ""
-    version = kv2_version(metadata.get("version"), created, lineage if created >= lineage else "")
+    version = kv2_version(metadata.get("version"), created)
+    # Only what is listed is known to be of the listed metadata: a path may have been made anew meanwhile, and one of
+    # the two answers may come from a server that lags.
+    if entry.version is not None and entry.version.token == version.token:
+        version = entry.version
     return document_of(entry, held["data"], version, updated=created)
 
 
 def gone(entry: SourceEntry) -> ReadResult:
-    """The version that was asked for is gone; of a pinned one, and one of a rollback, that is a failure."""
-    if entry.asked_version:
-        message = f"its pinned version {entry.asked_version} is gone"
-        hint = "pin one that exists, or take `version` out of the rule"
-        if entry.read_as:
-            message = f"the version {entry.read_as} that it was rolled back to is gone"
-            hint = "end it, or roll back to another one: syncd rollback PATH --end"
+    """The version that was asked for is not there: of a rollback that is a failure, else it was listed a moment ago."""
+    if entry.read_as:
+        message = f"the version {entry.read_as} that it was rolled back to is gone"
+        hint = "end it, or roll back to another one: syncd rollback PATH --end"
         failure = ReadFailure(location=entry.ref.path, message=message, hint=hint, of_secret=True, pin=entry.pin)
         return ReadResult(entry=entry, failure=failure)
     return ReadResult(entry=entry, gone=True)

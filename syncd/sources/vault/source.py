@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from syncd.domain import (
     SecretRef,
     Snapshot,
     SourceEntry,
+    Version,
 )
 from syncd.domain.naming import selects_path
 from syncd.domain.ports import Clock
@@ -29,7 +31,7 @@ from syncd.sources.vault.listing import Walker
 from syncd.sources.vault.mounts import Mount, Mounts
 from syncd.sources.vault.readings import denied, document_of, gone, is_deleted, is_missing, reading_of
 from syncd.sources.vault.server import THREADS
-from syncd.sources.vault.versions import absence_in, entry_of, is_live, is_number
+from syncd.sources.vault.versions import absence_in, entry_of, is_live, is_number, of_metadata
 
 
 class VaultSource:
@@ -133,7 +135,17 @@ class VaultSource:
             if not (is_missing(error) or is_deleted(error)):
                 raise
             return gone(entry)
-        return reading_of(entry, answer)
+        result = reading_of(entry, answer)
+        if result.version is None or entry.version is None or result.version.token == entry.version.token:
+            return result
+        return replace(result, version=self._as_metadata_tells(mount, within, result.version))
+
+    def _as_metadata_tells(self, mount: Mount, path: str, version: Version) -> Version:
+        """Another version than the listed one, with the metadata that it is of, if that can be told by now."""
+        with suppress(StatusError):  # the listing tells in a later cycle
+            metadata = self._walker.metadata(mount, path)
+            return of_metadata(version, metadata) if metadata is not None else version
+        return version
 
     def check_path(self, path: str, pin: str = "") -> PathCheck:
         """Is the path's current version, in this very moment, there? Raises `SourceError` where it cannot be told.

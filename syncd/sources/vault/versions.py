@@ -17,6 +17,13 @@ def kv2_version(number: object, created: object, lineage: object = "") -> Versio
     return Version(token=f"kv2:{counted}@{created}", number=counted, lineage=str(lineage or ""))
 
 
+def of_metadata(version: Version, metadata: Mapping[str, Any]) -> Version:
+    """A version that was read, with its lineage where its path's metadata holds this very version; else as it is."""
+    held = mapping(mapping(metadata.get("versions")).get(str(version.number)))
+    told = kv2_version(version.number, word(held.get("created_time")), word(metadata.get("created_time")))
+    return told if told.token == version.token else version
+
+
 def is_live(version: dict[str, Any], now: datetime) -> bool:
     """Not destroyed, and not deleted yet (`delete_version_after` puts the deletion into the future)."""
     deleted = instant(version.get("deletion_time"))
