@@ -16,7 +16,7 @@ from syncd.daemon.job_runner import JobRunner
 from syncd.daemon.reloads import Reloads
 from syncd.daemon.rights import sites_of
 from syncd.daemon.status import Shared, Shown, status_of
-from syncd.daemon.wakeups import jobs_that_sync
+from syncd.daemon.wakeups import jobs_that_sync, secrets_in
 from syncd.domain.audit import RELOAD, Actor
 from syncd.errors import ConfigError, LedgerError
 from syncd.ledger.wakeups import Wish
@@ -96,8 +96,15 @@ class Control(ServerAccounts, ConsoleData, Actions):
             for name, job in app.runtime.jobs.items()
             if wish.sites is None or wish.sites.issuperset(map(app.site_of, job.targets))
         }
-        names = [wish.job] if wish.job else jobs_that_sync(mine, namespaces, wish.paths)
-        return [job for job in names if job in mine and self._runner.trigger(job, by=wish.by)]
+        woken = {wish.job: set[str]()} if wish.job else jobs_that_sync(mine, namespaces, wish.paths)
+        # Only an event says that there is a new version to be seen.
+        is_event = wish.by.kind == "event"
+        return [
+            job
+            for job, named in woken.items()
+            if job in mine
+            and self._runner.trigger(job, secrets_in(named) if is_event else (), by=wish.by, until_seen=is_event)
+        ]
 
     def run_what_was_passed_on(self) -> None:
         """Let run what somebody wanted at a daemon that sends nothing. Raises `LedgerError`."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -18,6 +19,7 @@ from syncd.daemon.generations import Generation, Generations
 from syncd.daemon.status import counted
 from syncd.domain import SyncReport
 from syncd.domain.audit import CAUSE, Actor, Cause
+from syncd.domain.job import Job
 from syncd.errors import LedgerError, SyncdError
 from syncd.reconcile.record.report import counts
 from syncd.reconcile.run_job import Run, sync_job
@@ -44,8 +46,13 @@ class JobRunner:
         self._waits_for_lag: dict[str, timedelta] = {}
         """How long each job waits for what its source lists and does not give yet."""
 
-    def trigger(self, job: str, paths: Iterable[str] = (), *, by: Actor | None = None) -> bool:
-        """Let a job run soon, once for all that ask within a moment. `paths`: what to look at directly; `by`: who asks.
+    def trigger(
+        self, job: str, paths: Iterable[str] = (), *, by: Actor | None = None, until_seen: bool = False
+    ) -> bool:
+        """Let a job run soon, once for all that ask within a moment.
+
+        `paths`: what to look at directly; `until_seen`: again and again for a while, until each has a new version;
+        `by`: who asks.
 
         Returns: False for a job that is not scheduled.
         """
@@ -53,7 +60,7 @@ class JobRunner:
         if not generation.schedule.has(job):
             return False
         # Written down before a run is asked for: one that starts at this moment takes it along.
-        generation.pending.put(job, paths)
+        generation.pending.put(job, paths, until_seen=until_seen)
         # What is asked for now is not looked at as rarely as what nobody could read for long.
         self._waits_for_lag.pop(job, None)
         if by is not None:
@@ -73,12 +80,13 @@ class JobRunner:
             # What was asked for until here, this run does.
             self._asked_again.discard(name)
         structlog.contextvars.bind_contextvars(run_id=uuid.uuid4().hex[:12])
-        was_replaced, asked_by, hinted = False, None, frozenset[str]()
+        was_replaced, asked_by, hinted = False, None, dict[str, float]()
         try:
             with self._generations.running() as generation:
                 app = generation.app
                 job = app.runtime.jobs.get(name)
                 if job is not None:
+                    began = time.monotonic()
                     cache, hinted = generation.pending.take(name)
                     asked_by = self._asked_by.get(name)
                     by = asked_by or Actor("schedule", f"job {name}", "syncd run")
@@ -88,17 +96,12 @@ class JobRunner:
                         holder=holder(),
                         wait=LOCK_WAIT,
                         cache=cache,
-                        hinted_paths=hinted,
+                        hinted_paths=frozenset(hinted),
                         on_report=partial(self._finished, app),
                     )
                     with app.ledger.telling_damage():
                         reports = sync_job(app.runtime, job, run)
-                    # A pause, or another process that has the site: the secrets that were named are still to be seen.
-                    if any(report.rests or report.error for report in reports):
-                        generation.pending.put_back(name, hinted)
-                    lagging = frozenset[str]().union(*(report.lagging for report in reports))
-                    generation.pending.put_back(name, hinted & lagging)
-                    self._look_again(generation, name, is_lagging=bool(lagging))
+                    self._look_again(generation, job, hinted, reports, began)
                     app.after_run.soon()
                 was_replaced = app.ended.is_set()  # a new configuration cut this run short
         except SyncdError as error:
@@ -115,14 +118,30 @@ class JobRunner:
                 again = name in self._asked_again or was_replaced
         if again and not self._stop.is_set():
             # With the paths that were named: the run that was cut short may not have looked at them.
-            self.trigger(name, hinted if was_replaced else ())
+            self._generations.current.pending.put_back(name, hinted if was_replaced else {})
+            self.trigger(name)
 
-    def _look_again(self, generation: Generation, job: str, *, is_lagging: bool) -> None:
-        """An event that comes before its version can be read is not spent: the job looks again, ever more rarely."""
-        wait = self._waits_for_lag.pop(job, FIRST_LOOK)
-        if is_lagging:
-            self._waits_for_lag[job] = min(2 * wait, LAST_LOOK)
-            generation.schedule.run_soon(job, wait)
+    def _look_again(
+        self,
+        generation: Generation,
+        job: Job,
+        hinted: Mapping[str, float],
+        reports: Sequence[SyncReport],
+        began: float,
+    ) -> None:
+        """An event that comes before its version can be seen is not spent: the job looks again, ever more rarely."""
+        lagging = frozenset[str]().union(*(report.lagging for report in reports))
+        news = frozenset[str]().union(*(report.news for report in reports))
+        unseen = generation.pending.unseen(job.source, hinted, news, began)
+        # A pause, or another process that has the site: the secrets that were named are still to be seen.
+        is_whole = not any(report.rests or report.error for report in reports)
+        left = hinted.keys() & (lagging | unseen) if is_whole else hinted
+        generation.pending.put_back(job.name, {path: hinted[path] for path in left})
+        wait = self._waits_for_lag.pop(job.name, FIRST_LOOK)
+        if lagging or (unseen and is_whole):
+            self._waits_for_lag[job.name] = min(2 * wait, LAST_LOOK)
+            generation.pending.look_anew()
+            generation.schedule.run_soon(job.name, wait)
 
     def _finished(self, app: App, report: SyncReport) -> None:
         self.readiness.finished(report, app.runtime.jobs[report.job].source)

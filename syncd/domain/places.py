@@ -10,6 +10,8 @@ ACCOUNT = "account"
 """What stands for a mount where AWS is the source: the region and account that its secrets are of."""
 ARN_OF = "arn:"
 """How the place of a secret begins that is named by its ARN: its own region and account follow."""
+KV2_CALLS = {"data", "metadata", "delete", "undelete", "destroy"}
+"""What follows the mount in the paths of KV v2's API."""
 
 
 def place_of(mounts: Mapping[str, str], path: str) -> str:

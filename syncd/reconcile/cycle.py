@@ -266,6 +266,7 @@ class Cycle:
             unsent=progress.unsent,
             listing_calls=planned.source.listing_calls if planned else 0,
             lagging=planned.source.lagging if planned else frozenset(),
+            news=planned.source.news if planned else frozenset(),
             listing_methods=planned.source.listing_methods if planned else {},
             faulty=planned.desired.faulty() if planned else {},
             rests=self._rests(),

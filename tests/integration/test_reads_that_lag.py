@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,6 +34,8 @@ class Servers:
         self._moments: list[dict[tuple[str, str], Answer]] = []
         self.of: dict[str, int] = {}
         """Of which moment each kind is; without one it is as it is now."""
+        self.looks = 0
+        """How often it was listed."""
 
     def remember(self) -> None:
         """How it is now: one more moment."""
@@ -43,6 +46,7 @@ class Servers:
             return self._real(method, path, sent)
         self._asked.add((method, path))
         kind = next((kind for kind in ("data", "metadata") if path.startswith(f"{self._mount}{kind}/")), "listing")
+        self.looks += kind == "listing"
         moment = self._moments[self.of[kind]] if kind in self.of else {}
         return moment[method, path] if (method, path) in moment else self._real(method, path, sent)
 
@@ -304,21 +308,76 @@ def test_the_end_of_a_rollback_waits_for_the_newest_version(lab: Lab, bao: Bao, 
     arrives(lab, reads, "three")
 
 
-def test_an_event_is_not_spent_before_what_it_named_was_read(lab: Lab, bao: Bao, reads: Reads) -> None:
-    lab.job(
-        "job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"}, schedule={"every": "1h"}
-    )
+@contextmanager
+def woken(lab: Lab, bao: Bao) -> Iterator[Callable[[str], int]]:
+    """A daemon whose schedule is rare, and what hands it the line of a write to a path of `app`."""
+    lab.config["jobs"]["job"]["schedule"] = {"every": "1h"}
     token = lab.secret_file("api-token", "generated-token")
     lab.config["server"] = {"listen": f"127.0.0.1:{free_ports(1)}", "token": {"file": str(token)}}
-    bao.put("app/x", v="one")
     with running(lab) as (_, url):
+
+        def event(name: str) -> int:
+            line = {"type": "response", "request": {"operation": "update", "path": f"{bao.mount}/data/app/{name}"}}
+            return ask(url + "/hooks/vault-audit", "POST", "generated-token", json.dumps(line).encode())[0]
+
+        yield event
+
+
+def test_an_event_is_not_spent_before_what_it_named_was_read(lab: Lab, bao: Bao, reads: Reads) -> None:
+    bao.put("app/x", v="one")
+    with woken(lab, bao) as event:
         until(lambda: lab.site.values() == {"x": "one"})
         reads.remember("app/x")
         bao.put("app/x", v="two")
         reads.lags = True
-        line = {"type": "response", "request": {"operation": "update", "path": f"{bao.mount}/data/app/x"}}
-        assert ask(url + "/hooks/vault-audit", "POST", "generated-token", json.dumps(line).encode())[0] == 202
+        assert event("x") == 202
         until(lambda: reads.asked > 1)
         assert lab.site.values() == {"x": "one"}
         reads.lags = False
         until(lambda: lab.site.values() == {"x": "two"}, 15)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("lags", [("listing",), ("listing", "metadata"), ("listing", "metadata", "data")])
+@pytest.mark.parametrize("way", ["new version", "made anew", "new path", "deep rule", "two jobs"])
+def test_an_event_is_not_spent_before_it_is_listed(lab: Lab, bao: Bao, lags: tuple[str, ...], way: str) -> None:
+    """The usual lag: a standby has nothing of it yet, in whatever way it is asked."""
+    servers = Servers(bao)
+    with job_behind(lab, bao, servers):
+        if way == "deep rule":
+            lab.job("job", "vault", {"path": f"{bao.mount}/**", "field": "v", "name": "{basename}"})
+        bao.put("app/a", v="a")
+        if way != "new path":
+            bao.put("app/x", v="one")
+        if way == "two jobs":
+            lab.config["jobs"]["job"]["secrets"][0]["exclude"] = [f"{bao.mount}/app/a"]
+            rule = {"path": f"{bao.mount}/app/*", "field": "v", "name": "other_{basename}"}
+            lab.job("other", "vault", rule, schedule={"every": "1h"})
+        with woken(lab, bao) as event:
+            until(lambda: len(lab.site.values()) == (3 if way == "two jobs" else 1 if way == "new path" else 2))
+            before = lab.site.values()
+            servers.remember()
+            if way == "made anew":
+                bao.remove("app/x")
+            bao.put("app/x", v="two")
+            servers.of = dict.fromkeys(lags, 0)
+            asked = servers.looks
+            assert event("x") == 202
+            until(lambda: servers.looks > asked + 1 or lab.site.values() != before)
+            servers.of = {}
+            until(lambda: lab.site.values().get("x") == "two", 20)
+            if way == "two jobs":
+                until(lambda: lab.site.values().get("other_x") == "two", 20)
+
+
+def test_what_an_event_names_in_vain_is_looked_for_no_longer_than_a_minute(lab: Lab, bao: Bao) -> None:
+    """A line that comes twice, or after the schedule, tells of nothing new."""
+    servers = Servers(bao)
+    with job_behind(lab, bao, servers):
+        bao.put("app/x", v="one")
+        with woken(lab, bao) as event:
+            until(lambda: lab.site.values() == {"x": "one"})
+            servers.looks = 0
+            assert event("x") == 202
+            until(lambda: servers.looks >= 2, 15)
+            assert event("x") == 202 and servers.looks <= 4, "ever more rarely"

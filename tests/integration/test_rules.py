@@ -123,7 +123,7 @@ def test_warnings_change_nothing(job: Lab, bao: Bao) -> None:
         ({"id": "x", "path": "a", "then": "explode"}, "then"),
         (
             {"id": "x", "path": "a", "then": "deny", "except": [{"name": "a", "until": "2027-02-30", "reason": "r"}]},
-            "no day",
+            "not a day",
         ),
         ({"id": "x", "path": "a", "then": "deny", "except": [{"name": "a", "until": "2027-02-03"}]}, "reason"),
         ({"id": "x", "path": "a", "then": "deny", "except": [{"until": "2027-02-03", "reason": "r"}]}, "names nothing"),

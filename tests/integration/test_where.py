@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -328,6 +329,8 @@ def test_a_path_that_no_cycle_has_seen_is_waited_for(sites: Lab, bao: Bao) -> No
             done.err
         )
     process = sites.popen("where", path, "--wait", "60s")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(3)  # it has looked by then, and goes on
     assert sites.run("sync").code == 0
     process.communicate(timeout=60)
     assert process.returncode == 0

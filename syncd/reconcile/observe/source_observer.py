@@ -44,7 +44,9 @@ class _Seen:
     lagging: set[str] = field(default_factory=set)
     """Paths that are listed in a version which could not be read yet."""
     news: set[str] = field(default_factory=set)
-    """Paths that were read in a version that the ledger does not have."""
+    """Paths that were read in a version that the ledger did not have."""
+    untold: set[str] = field(default_factory=set)
+    """Those of them that the ledger was not told of yet."""
 
 
 class SourceObserver:
@@ -136,10 +138,10 @@ class SourceObserver:
         seen.changed |= self._newest.changed
         self._newest.changed.clear()
         if seen.changed:
-            takers = self._access.takers(seen.news) if seen.news else ()
+            takers = self._access.takers(seen.untold) if seen.untold else ()
             self._access.journal.paths(seen.changed.values(), takers)
             seen.changed.clear()
-            seen.news.clear()
+            seen.untold.clear()
 
     def _take(self, key: Key, result: ReadResult) -> None:
         seen, asked = self._seen, result.entry
@@ -177,6 +179,7 @@ class SourceObserver:
         known = state is not None and state.version.token == version.token
         if not known:
             seen.news.add(path)
+            seen.untold.add(path)
         self._keep(
             key,
             PathState(
@@ -231,6 +234,11 @@ class SourceObserver:
     def lagging(self) -> frozenset[str]:
         """Paths that are listed in a version which could not be read yet."""
         return frozenset(self._seen.lagging)
+
+    @property
+    def news(self) -> frozenset[str]:
+        """Paths that were read in a version which the ledger did not have."""
+        return frozenset(self._seen.news)
 
     @property
     def listing_calls(self) -> int:

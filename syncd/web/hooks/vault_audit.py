@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from syncd.domain.places import KV2_CALLS
 from syncd.domain.untrusted import mapping, parsed, text
 
 WRITES = {"create", "update", "patch", "delete"}
-KV2 = {"data", "metadata", "delete", "undelete", "destroy"}
-"""What follows the mount in the paths of KV v2's API."""
 MOST_LINES = 10_000
 
 
@@ -34,7 +33,7 @@ def written(body: bytes) -> frozenset[tuple[str, str]] | None:
         mount = text(request.get("mount_point")) or path.partition("/")[0] + "/"
         found.add((namespace, path))
         call, _, rest = path.removeprefix(mount).partition("/")
-        if path.startswith(mount) and call in KV2 and rest:
+        if path.startswith(mount) and call in KV2_CALLS and rest:
             found.add((namespace, mount + rest))
     return frozenset(found) if understood else None
 

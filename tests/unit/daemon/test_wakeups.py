@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
 from syncd.daemon import wakeups
-from syncd.daemon.wakeups import MOST_NAMED, PendingEvents, listen, named_for
+from syncd.daemon.wakeups import EXPECTED, MOST_NAMED, PendingEvents, listen, named_for, secrets_in
 from syncd.domain import Glob, Rule
 from syncd.domain.job import Job, Limit, Limits, Policies
 
@@ -57,7 +58,7 @@ def test_what_an_event_named_is_taken_once_by_a_job() -> None:
     pending.put("one", {"p/a"})
     pending.put("one", {"p/b"})
     assert pending.has("one") and not pending.has("two")
-    assert pending.take("one")[1] == {"p/a", "p/b"} and pending.take("one")[1] == frozenset()
+    assert set(pending.take("one")[1]) == {"p/a", "p/b"} and pending.take("one")[1] == {}
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -72,15 +73,15 @@ def test_what_an_event_named_outlasts_a_reload(late: bool) -> None:
         before.put("one", {"p/a"})
     assert after.has("one")
     fresh, named = after.take("one")
-    assert named == {"p/a"} and fresh is not look
+    assert set(named) == {"p/a"} and fresh is not look
 
 
 def test_what_a_run_did_not_look_at_comes_again_within_bounds() -> None:
     pending = PendingEvents()
-    pending.put_back("one", {"p/a"})
-    assert pending.take("one")[1] == {"p/a"}
+    pending.put_back("one", {"p/a": 0.0})
+    assert set(pending.take("one")[1]) == {"p/a"}
     pending.put("one", {f"p/{number}" for number in range(MOST_NAMED)})
-    pending.put_back("one", {"q/a"})
+    pending.put_back("one", {"q/a": 0.0})
     assert len(pending.take("one")[1]) == MOST_NAMED
 
 
@@ -112,3 +113,66 @@ def test_a_queue_of_another_daemon_is_not_even_asked(monkeypatch: pytest.MonkeyP
     listen(queue, wake, lambda _: None, stop, lambda: next(answers))
     assert (queue.asked, queue.taken, woken) == (1, ["receipt"], [frozenset({"p/a"})])
     assert next(answers, None) is None, "only once it is its own"
+
+
+def expected(
+    *paths: str, job: str = "one", pending: PendingEvents | None = None
+) -> tuple[PendingEvents, dict[str, float]]:
+    """A run that took what an event named."""
+    pending = pending or PendingEvents()
+    pending.put(job, paths, until_seen=True)
+    return pending, pending.take(job)[1]
+
+
+def test_what_an_event_named_is_looked_for_until_it_has_a_new_version() -> None:
+    pending, named = expected("p/a", "p/b")
+    assert pending.unseen("vault", named, {"p/b"}, time.monotonic()) == {"p/a"}
+    pending.put_back("one", {"p/a": named["p/a"]})
+    assert pending.unseen("vault", pending.take("one")[1], {"p/a"}, time.monotonic()) == set()
+
+
+def test_what_another_job_of_the_source_read_meanwhile_is_seen() -> None:
+    pending, named = expected("p/a")
+    _, others = expected("p/a", job="two", pending=pending)
+    assert pending.unseen("vault", others, {"p/a"}, time.monotonic()) == set()
+    assert pending.unseen("vault", named, (), time.monotonic()) == set(), "that was after both events"
+    _, later = expected("p/a", pending=pending)
+    assert pending.unseen("vault", later, (), time.monotonic()) == {"p/a"}, "another event tells of another version"
+    assert pending.unseen("other", named, (), time.monotonic()) == {"p/a"}, "another source"
+
+
+def test_a_look_that_began_before_an_event_says_nothing_of_it() -> None:
+    began = time.monotonic()
+    pending, named = expected("p/a")
+    assert pending.unseen("vault", named, {"p/a"}, began) == {"p/a"}
+
+
+def test_nothing_is_looked_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    pending, named = expected("p/a")
+    began = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: began + EXPECTED - 1)
+    assert pending.unseen("vault", named, (), time.monotonic()) == {"p/a"}
+    monkeypatch.setattr(time, "monotonic", lambda: began + EXPECTED + 1)
+    assert pending.unseen("vault", named, (), time.monotonic()) == set()
+
+
+def test_what_is_looked_at_once_is_not_looked_for() -> None:
+    pending = PendingEvents()
+    pending.put("one", {"p/a"})
+    assert pending.unseen("vault", pending.take("one")[1], (), time.monotonic()) == set()
+
+
+@pytest.mark.parametrize(
+    ("paths", "secrets"),
+    [
+        ({"kv/data/app/x", "kv/app/x"}, {"kv/app/x"}),
+        ({"team/kv/metadata/x", "team/kv/x"}, {"team/kv/x"}),
+        ({"kv/data/data/x", "kv/data/x"}, {"kv/data/x"}),
+        ({"kv1/data/x"}, {"kv1/data/x"}),  # KV v1: that is its path
+        ({"kv/data/x", "kv/y"}, {"kv/data/x", "kv/y"}),
+        ({"kv/undelete/a", "kv/a", "kv/destroy/b", "kv/b"}, {"kv/a", "kv/b"}),
+        (set(), set()),
+    ],
+)
+def test_the_address_of_a_request_is_no_secret(paths: set[str], secrets: set[str]) -> None:
+    assert secrets_in(paths) == secrets
