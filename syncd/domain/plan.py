@@ -161,9 +161,9 @@ FAILING_KINDS = frozenset(
 NOT_SETTLED = "its path's name {} is not settled yet"
 """Why an old name stays at the site: the one that follows it is not known to be there."""
 BY_HAND = "look at it, delete it at Wix by hand"
+"""How the fix begins of what nobody wants there and syncd does not delete, because it does not know what it is."""
 LOOKS_AGAIN = "the next cycle looks again; where it lasts, see the servers behind the source's address"
 """The hint to what a source lists and does not let be read yet."""
-"""How the fix begins of what nobody wants there and syncd does not delete, because it does not know what it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

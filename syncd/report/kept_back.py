@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from syncd.domain.lateness import Rest
@@ -17,21 +17,27 @@ BY_A_PERSON = {"secret.frozen", "secret.rolled_back"}
 """Holds for the secret, whichever job sends it."""
 
 
-def kept_back(lines: Iterable[Mapping[str, Any]], job: str) -> list[Rest]:
-    """From when to when each such time lasted. `lines`: those of one secret, oldest first; `job`: that sends it now."""
-    begun: dict[str, Rest] = {}
+def kept_back(lines: Iterable[Mapping[str, Any]], job: str, others: Collection[str] = ()) -> list[Rest]:
+    """From when to when each such time lasted.
+
+    `lines`: those of one secret, oldest first. `job`: that sends it now. `others`: the other jobs that there are; one
+    that is gone may be this one by its former name.
+    """
+    begun: dict[tuple[str, str], Rest] = {}
     found: list[Rest] = []
     for line in lines:
         at, event, detail = instant(line["at"]), str(line["event"]), mapping(line["detail"])
         ends = event in {"secret.thawed", "finding.ended"} or "ended" in detail
         of = {"secret.thawed": "secret.frozen", "finding.ended": str(detail.get("of"))}.get(event, event)
-        # What another job found of it says nothing of this one, and may never be said to have ended.
-        if at is None or of not in BEGINS or (of not in BY_A_PERSON and line["job"] != job):
+        # What another job finds of it says nothing of this one.
+        if at is None or of not in BEGINS or (of not in BY_A_PERSON and line["job"] in others):
             continue
+        key = of, job if of in BY_A_PERSON else str(line["job"])
         # Another freeze or rollback takes the place of the one before.
-        first, until = begun.pop(of, (None, None))
+        first, until = begun.pop(key, (None, None))
         if first is not None:
             found.append((first, min(at, until or at)))
         if not ends:
-            begun[of] = at, instant(detail.get("until"))
-    return [*found, *begun.values()]
+            begun[key] = at, instant(detail.get("until"))
+    # What a job found that is gone may never be said to have ended.
+    return [*found, *(rest for (_, of_job), rest in begun.items() if of_job == job)]

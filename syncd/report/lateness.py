@@ -61,7 +61,8 @@ def why_late(app: App, job: Job, target: str, run: LastRun | None, now: datetime
 
 def rests_of_secret(app: App, site: str, name: str, job: str) -> list[Rest]:
     """When nobody wanted a new version of one secret sent, as far as its last lines tell. Raises `LedgerError`."""
-    return kept_back(app.ledger.audit.lines(Filter(site=site, name=name, event=EVENTS), most=MOST_LINES), job)
+    lines = app.ledger.audit.lines(Filter(site=site, name=name, event=EVENTS), most=MOST_LINES)
+    return kept_back(lines, job, app.runtime.jobs.keys() - {job})
 
 
 def _waiting(app: App, job: Job, run: LastRun) -> Iterator[tuple[datetime, str, str]]:

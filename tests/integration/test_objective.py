@@ -35,9 +35,10 @@ def job(lab: Lab, bao: Bao) -> Lab:
 def told(lab: Lab, after: timedelta) -> str:
     """What is said so long from now, while cycles go on but for what waits."""
     with App(load(lab.config_file)) as app:
-        (run,) = app.ledger.runs()
+        (job,) = app.runtime.jobs.values()
+        (run,) = (run for run in app.ledger.runs() if run.job == job.name)
         now: datetime = app.runtime.clock() + after
-        return why_late(app, app.runtime.jobs["job"], "shop", replace(run, succeeded_at=now), now)
+        return why_late(app, job, "shop", replace(run, succeeded_at=now), now)
 
 
 def test_a_pause_that_is_prolonged_rests_since_its_beginning(job: Lab) -> None:
@@ -131,8 +132,11 @@ def test_what_nobody_wants_sent_misses_nothing(job: Lab, bao: Bao, what: str) ->
     assert told(job, timedelta(minutes=90)) == ""
 
 
+@pytest.mark.parametrize("is_renamed", [False, True])
 @pytest.mark.parametrize("how", ["frozen", "rolled back", "denied", "left out"])
-def test_the_time_in_which_nobody_wanted_it_does_not_count_afterwards(job: Lab, bao: Bao, how: str) -> None:
+def test_the_time_in_which_nobody_wanted_it_does_not_count_afterwards(
+    job: Lab, bao: Bao, how: str, *, is_renamed: bool
+) -> None:
     """Made in it, and held afterwards: its clock begins when somebody wants it."""
     bao.put("app/x", v="2")
     bao.put("app/z", v="1")
@@ -148,11 +152,15 @@ def test_the_time_in_which_nobody_wanted_it_does_not_count_afterwards(job: Lab, 
     job.run("sync")
     rule.pop("exclude", None)
     job.config["rules"] = [HOLD]
+    if is_renamed:
+        job.config["jobs"] = {"payments": job.config["jobs"].pop("job")}
+        job.config["rules"] = [HOLD | {"job": "payments"}]
     later = timedelta(hours=9, minutes=1)
     # Protections end by the slower of both clocks.
     job.wix.clock = job.site._clock = lambda: datetime.now(UTC) + later
     with machine_clock(job, later) as app:
-        assert one_cycle(app).exit_code == 6
+        (name,) = app.runtime.jobs
+        assert one_cycle(app, name).exit_code == 6
     assert told(job, timedelta(hours=9, minutes=58)) == "", "it is wanted for less than an hour"
     assert "1 of its secrets has waited for longer" in told(job, timedelta(hours=10, minutes=3))
 

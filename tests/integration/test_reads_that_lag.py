@@ -20,56 +20,8 @@ from tests.chaos.peers import Answer
 from tests.lab import Bao, Lab
 from tests.support.daemon import ask, running
 from tests.support.fronts import job_behind, passing
+from tests.support.lagging import Reads, Servers
 from tests.support.waiting import until
-
-NOT_THERE = Answer({"errors": []}, 404)
-
-
-class Servers:
-    """OpenBao as several servers: what is listed, what metadata tells and what is read may each be of another moment."""
-
-    def __init__(self, bao: Bao) -> None:
-        self._mount, self._real = f"/v1/{bao.mount}/", passing(bao, lambda _method, _path: None)
-        self._asked = {("GET", f"{self._mount}{kind}/app/x") for kind in ("data", "metadata")}
-        self._moments: list[dict[tuple[str, str], Answer]] = []
-        self.of: dict[str, int] = {}
-        """Of which moment each kind is; without one it is as it is now."""
-        self.looks = 0
-        """How often it was listed."""
-
-    def remember(self) -> None:
-        """How it is now: one more moment."""
-        self._moments.append({asked: self._real(*asked, b"") for asked in self._asked})
-
-    def __call__(self, method: str, path: str, sent: bytes) -> Answer:
-        if not path.startswith(self._mount):
-            return self._real(method, path, sent)
-        self._asked.add((method, path))
-        kind = next((kind for kind in ("data", "metadata") if path.startswith(f"{self._mount}{kind}/")), "listing")
-        self.looks += kind == "listing"
-        moment = self._moments[self.of[kind]] if kind in self.of else {}
-        return moment[method, path] if (method, path) in moment else self._real(method, path, sent)
-
-
-class Reads:
-    """OpenBao, whose values are from some moment on those of an earlier one; its metadata is of now."""
-
-    def __init__(self, bao: Bao) -> None:
-        self._mount, self._real = bao.mount, passing(bao, lambda _method, _path: None)
-        self._then: dict[str, Answer] = {}
-        self.lags, self.asked = False, 0
-
-    def remember(self, path: str) -> None:
-        """How it is now."""
-        for version in ("", *(f"?version={number}" for number in range(1, 6))):
-            asked = f"/v1/{self._mount}/data/{path}{version}"
-            self._then[asked] = self._real("GET", asked, b"")
-
-    def __call__(self, method: str, path: str, sent: bytes) -> Answer:
-        if not self.lags or "/data/" not in path:
-            return self._real(method, path, sent)
-        self.asked += 1
-        return self._then.get(path, NOT_THERE)
 
 
 @pytest.fixture

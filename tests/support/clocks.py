@@ -20,7 +20,7 @@ def machine_clock(lab: Lab, off: timedelta) -> Iterator[App]:
         yield app
 
 
-def one_cycle(app: App) -> SyncReport:
-    """One cycle of the job called `job`, which has one target."""
-    (report,) = sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="test", wait=timedelta(0)))
+def one_cycle(app: App, name: str = "job") -> SyncReport:
+    """One cycle of a job that has one target."""
+    (report,) = sync_job(app.runtime, app.runtime.jobs[name], Run(holder="test", wait=timedelta(0)))
     return report

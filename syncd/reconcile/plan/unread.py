@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 
 from syncd.domain import Action, Delete, Finding, FindingKind, Plan, SecretRef
 from syncd.domain.plan import LOOKS_AGAIN
 from syncd.reconcile.observe.evidence import key_of
 from syncd.reconcile.plan.pass_context import PassContext
+from syncd.reconcile.rules.gate import drift_behind
+
+SAYS_MORE = {
+    FindingKind.CONFLICT, FindingKind.CONTESTED, FindingKind.DENIED, FindingKind.FAILED, FindingKind.FROZEN,
+    FindingKind.QUARANTINED, FindingKind.UNVERIFIED,
+}  # fmt: skip
+"""What has a status that comes before `behind`. A rollback may be what could not be read."""
 
 
-def with_unread(final: Plan, unsendable: Iterable[Action], context: PassContext) -> Plan:
+def with_unread(final: Plan, unsendable: Sequence[Action], context: PassContext) -> Plan:
     """What the source holds in a version that could not be read is not known to be at the site."""
     source, recorded = context.observed.source, context.standing.handover.records
     unread, older = source.evidence.unread, source.older
+    known = {finding.name for finding in final.findings if finding.kind in SAYS_MORE or finding.rule}
+    known.update(item.action.name for item in final.held)
     behind: dict[str, Finding] = {}
     for desired in context.observed.desired.all:
-        if key_of(desired) in unread and desired.name in recorded:
-            why = "the source's present version could not be read; the site holds the one before"
+        if key_of(desired) in unread and desired.name in recorded and desired.name not in known:
+            why = "the source's present version could not be read, so nobody knows that the site holds it"
             if key_of(desired) in older:
                 why = (
                     "the source lists a newer version than can be read (a server that lags?); the site has an older one"
@@ -26,15 +35,16 @@ def with_unread(final: Plan, unsendable: Iterable[Action], context: PassContext)
             found = _behind(desired.name, desired.ref, why)
             behind[desired.name] = replace(found, hint=LOOKS_AGAIN) if desired.ref.path in source.lagging else found
     for action in unsendable:
-        if not isinstance(action, Delete) and action.name not in behind:
+        if not isinstance(action, Delete) and action.name not in behind and action.name not in known:
             why = "its value could not be read in this cycle"
             if key_of(action.desired) in older:
                 why = "the source shows an older version than before (a server that lags?); it is not taken yet"
             behind[action.name] = _behind(action.name, action.desired.ref, why)
+    drift = [finding for action in unsendable for finding in drift_behind(action)]
     rest = (
         finding for finding in final.findings if finding.kind is not FindingKind.UNCHANGED or finding.name not in behind
     )
-    return replace(final, findings=(*(behind[name] for name in sorted(behind)), *rest)) if behind else final
+    return replace(final, findings=(*(behind[name] for name in sorted(behind)), *drift, *rest))
 
 
 def _behind(name: str, ref: SecretRef, why: str) -> Finding:

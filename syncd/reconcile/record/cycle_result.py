@@ -15,7 +15,7 @@ from syncd.domain.write_window import LISTING_LAG
 from syncd.errors import INTERRUPTED, WORKED, SyncdError
 from syncd.reconcile.record.problems import Problems
 from syncd.reconcile.record.report import LeftOut, counts, reason_of
-from syncd.reconcile.record.statuses import changed_statuses
+from syncd.reconcile.record.statuses import by_precedence, changed_statuses
 from syncd.reconcile.runtime import Runtime
 
 
@@ -57,9 +57,10 @@ def store_cycle_result(
 
 def _store_what_is_known(journal: Journal, runtime: Runtime, report: SyncReport, site: str, seen: Seen) -> None:
     silent = {FindingKind.TAKEN_BACK, FindingKind.HANDED_OVER, FindingKind.RULE}  # these say nothing of a status
-    # Of several findings of one name the first counts: it overwrites those behind it.
-    by_name = (item for item in reversed(report.findings) if item.name and item.kind not in silent)
-    findings = {finding.name: finding for finding in by_name}
+    findings = dict[str, Finding]()
+    for finding in by_precedence(report.findings):
+        if finding.name and finding.kind not in silent:
+            findings.setdefault(finding.name, finding)
     # It waits for its release as before, whatever this cycle was asked to send.
     still = {item.name for item in seen.still} & findings.keys()
     findings |= {name: replace(findings[name], kind=FindingKind.HELD) for name in still}

@@ -10,7 +10,7 @@ from syncd.domain import DesiredSecret, Finding, FindingKind, OpenProblem, Outco
 from syncd.domain.plan import LOOKS_AGAIN
 from syncd.domain.recency import LONGEST_DELAY
 from syncd.errors import SecretRefused
-from syncd.reconcile.record.statuses import STATUS
+from syncd.reconcile.record.statuses import STATUS, by_precedence
 
 FIRST_DELAY = timedelta(minutes=10)
 NO_PROBLEM = {
@@ -60,7 +60,7 @@ class Problems:
         for outcome in {last.action.name: last for last in report.outcomes}.values():
             if outcome.error is not None:
                 found[outcome.action.name] = self._of_failure(_of_outcome(outcome))
-        for finding in report.findings:
+        for finding in by_precedence(report.findings):
             if finding.name and finding.name not in found:
                 problem = self._of_finding(finding, report.faulty.get(finding.name))
                 found |= {finding.name: problem} if problem else {}

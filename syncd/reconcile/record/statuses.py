@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from syncd.domain import Finding, FindingKind, Outcome, Record
+from syncd.domain import STATUSES, Finding, FindingKind, Outcome, Record
 from syncd.errors import SecretRefused
 
 STATUS = {
@@ -24,6 +24,18 @@ STATUS = {
     FindingKind.HELD: "held",
     FindingKind.ROLLED_BACK: "rolled_back",
 }
+UNSURE = STATUSES.index("rolled_back")
+"""From here on the order in which findings were made tells: what is rolled back may not have gone yet."""
+
+
+def by_precedence(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings in the order of their statuses: of several of one name the first counts."""
+
+    def rank(finding: Finding) -> int:
+        status = STATUS.get(finding.kind)
+        return min(STATUSES.index(status), UNSURE) if status else len(STATUSES)
+
+    return sorted(findings, key=rank)
 
 
 def status_of(record: Record, finding: Finding | None, outcome: Outcome | None) -> str:

@@ -46,12 +46,18 @@ def until(hours: float) -> str:
         ),
         # A damaged line counts for nothing.
         ([line(1, "secret.denied"), {"at": 7, "event": "finding.ended", "job": "job", "detail": None}], [(1, None)]),
-        # Another job's finding may never end; what a person decided holds for whichever job sends it.
+        # Another job's finding is its own; what a person decided holds for whichever job sends it.
         ([line(1, "orphan.found", "other"), line(2, "secret.denied", "other")], []),
+        ([line(1, "orphan.found", "other"), line(5, "finding.ended", "other", of="orphan.found")], []),
+        # One that is gone was perhaps called so; what never ended is none's.
+        ([line(1, "secret.denied", "former"), line(5, "finding.ended", "former", of="secret.denied")], [(1, 5)]),
+        ([line(1, "orphan.found", "former"), line(2, "secret.denied", "former")], []),
         ([line(1, "secret.denied"), line(3, "finding.ended", "other", of="secret.denied")], [(1, None)]),
         ([line(1, "secret.frozen", "other", until=until(9)), line(3, "secret.thawed", "other")], [(1, 3)]),
     ],
 )
 def test_each_span_is_told(lines: list[dict[str, Any]], spans: list[tuple[float, float | None]]) -> None:
-    assert kept_back(lines, "job") == [(at(first), None if last is None else at(last)) for first, last in spans]
+    assert kept_back(lines, "job", {"other"}) == [
+        (at(first), None if last is None else at(last)) for first, last in spans
+    ]
     assert {item["event"] for item in lines if "ended" in item["event"]} <= set(EVENTS.split(","))
