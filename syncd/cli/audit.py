@@ -16,7 +16,7 @@ import typer
 from syncd.cli.context import end_of_span, moment
 from syncd.cli.output import shortened, show, show_json, show_table, warn
 from syncd.cli.parameters import Json
-from syncd.domain.audit_chain import KEYS
+from syncd.domain.audit_chain import KEYS, WHOLE, is_sealed
 from syncd.domain.readable import readable
 from syncd.errors import ConfigError, LedgerError
 
@@ -154,7 +154,7 @@ def verify(
     as_json: Json = False,
 ) -> int:
     """Follow every chain, and name the stream and line where one was altered, removed, put in or moved."""
-    expected = _expected(heads) if heads else {}
+    expected, altered = _expected(heads) if heads else ({}, "")
     with context.obj.open(writable=False) as opened:
         broken, count = opened.ledger.audit.verify(expected)
         streams = opened.ledger.audit_heads()
@@ -181,20 +181,26 @@ def verify(
             f"the audit trail is not as it was written: stream {first.stream}, line {first.seq} {first.what}",
             hint="compare it with what a sink received, or with a backup of the ledger",
         )
+    if altered:
+        raise LedgerError(altered, hint="take another copy; what the ledger itself holds is judged above")
     return 0
 
 
-def _expected(file: Path) -> dict[str, dict[int, str]]:
-    """Heads by stream and seq. Raises `ConfigError`."""
+def _expected(file: Path) -> tuple[dict[str, dict[int, str]], str]:
+    """Heads by stream and seq, and which whole line of the file is not as it was written. Raises `ConfigError`."""
     found: dict[str, dict[int, str]] = {}
+    altered = ""
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
         # A log that is written to at this moment ends in the middle of a line.
         cut = lines.pop() if lines[-1] and not _is_json(lines[-1]) else ""
-        for text in lines:
+        for number, text in enumerate(lines, start=1):
             if text.startswith("{"):  # beside its events a log has lines for people
-                for stream, seq, digest in _heads_in(json.loads(text)):
+                line = json.loads(text)
+                for stream, seq, digest in _heads_in(line):
                     found.setdefault(stream, {})[seq] = digest
+                if not altered and line.keys() == WHOLE and not is_sealed(text, line):
+                    altered = f"{file}, line {number}: line {line['seq']} of stream {line['stream']} was altered there"
         if not found:
             raise ValueError
         if cut:
@@ -205,7 +211,7 @@ def _expected(file: Path) -> dict[str, dict[int, str]]:
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         hint = 'JSON lines such as {"stream": "control", "seq": 3, "hash": "…"}, or lines of the log with audit_heads'
         raise ConfigError(f"{file} holds no heads of an audit trail", hint=hint) from None
-    return found
+    return found, altered
 
 
 def _is_json(text: str) -> bool:

@@ -38,6 +38,13 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def is_sealed(text: str, line: Mapping[str, Any]) -> bool:
+    """Is a line's hash of what it says? `text`: as it was stored; who keeps a copy may have set its JSON anew."""
+    unsealed = {key: value for key, value in line.items() if key != "hash"}
+    forms = (text.replace(f'"hash":"{line["hash"]}",', "", 1), _IN_ORDER.encode(unsealed), canonical(unsealed))
+    return any(digest(form) == line["hash"] for form in forms)
+
+
 def chained(
     stream: str, head: tuple[int, str], entries: Iterable[Entry], cause: Cause, at: datetime
 ) -> Iterator[tuple[dict[str, Any], str]]:

@@ -165,6 +165,34 @@ def test_what_was_altered_is_named(job: Lab) -> None:
     assert seen.json["breaks"] == [{"stream": stream, "seq": last, "what": "was removed"}]
 
 
+@pytest.mark.parametrize("way", ["as shipped", "set anew", "sorted"])
+def test_a_copy_that_was_altered_is_named(job: Lab, way: str) -> None:
+    """The lines that a sink got are judged themselves: each seals what it says."""
+    sink = job.folder / "audit.jsonl"
+    job.config["audit"] = {"file": str(sink)}
+    assert job.run("sync").code == 0
+    lines = [json.loads(text) for text in sink.read_text().splitlines()]
+    text = {
+        "as shipped": sink.read_text(),
+        "set anew": "".join(json.dumps(line) + "\n" for line in lines),
+        "sorted": "".join(json.dumps(line, sort_keys=True, indent=None) + "\n" for line in lines),
+    }[way]
+    copy = job.folder / "copy"
+    copy.write_text(text)
+    assert job.run("audit", "verify", "--heads", str(copy)).code == 0
+    for key, value in (
+        ("outcome", "refused"),
+        ("actor", {"kind": "person", "id": "eve", "via": ""}),
+        ("name", "OTHER"),
+    ):
+        altered = [dict(line) for line in lines]
+        altered[2][key] = value
+        copy.write_text("".join(json.dumps(line) + "\n" for line in altered))
+        told = job.run("audit", "verify", "--heads", str(copy))
+        where = f"{copy}, line 3: line {lines[2]['seq']} of stream {lines[2]['stream']} was altered there"
+        assert told.code == 7 and where in told.err and "as they were written" in told.out, told.err
+
+
 def control_hash(lab: Lab) -> str:
     return next(line["hash"] for line in trail(lab) if (line["stream"], line["seq"]) == ("control", 1))
 

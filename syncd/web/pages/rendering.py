@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -33,6 +34,13 @@ CODES = {
     6: ("wait", "done; something waits for a release"),
     7: ("bad", "the ledger cannot be used"),
 }
+
+COMMANDS = (
+    "apply", "audit", "check", "demo", "explain", "forecast", "held", "init", "pause", "plan", "release", "report",
+    "resume", "rollback", "rules", "run", "sandbox", "schema", "state", "status", "sync", "where",
+)  # fmt: skip
+COMMAND = re.compile(rf"\bsyncd (?:{'|'.join(COMMANDS)})\b(?:[^;,.()`]|[.](?=\S))*")
+"""A command in a text: it reaches to the end of its sentence."""
 
 
 def exact(at: object) -> str:
@@ -87,6 +95,15 @@ def beside_reason(line: Mapping[str, Any]) -> str:
     return readable({key: value for key, value in line["detail"].items() if value != line["reason"]})
 
 
+def with_commands(text: str) -> list[tuple[str, list[str]]]:
+    """A text in pieces: what stands before each command of ours, and that command's words."""
+    pieces, at = list[tuple[str, list[str]]](), 0
+    for found in COMMAND.finditer(text):
+        pieces.append((text[at : found.start()], found[0].split()))
+        at = found.end()
+    return [*pieces, (text[at:], [])]
+
+
 # Names, paths and reasons come from outside: in a page they are text, whatever they hold.
 _ENVIRONMENT = Environment(
     loader=PackageLoader("syncd.web.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -94,7 +111,7 @@ _ENVIRONMENT = Environment(
 _ENVIRONMENT.filters |= {
     "held_words": held_words, "release_words": release_words,
     "exact": exact, "ago": ago, "tone": tone, "plain": plain, "instant": instant,
-    "beside_reason": beside_reason,
+    "beside_reason": beside_reason, "with_commands": with_commands,
     "code_tone": lambda code: CODES.get(code, ("bad", ""))[0],
     "code_words": lambda code: CODES.get(code, ("", f"exit code {code}"))[1],
 }  # fmt: skip

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
-from syncd.web.pages.rendering import beside_reason, held_words, release_words
+from syncd.cli.app import app
+from syncd.web.pages.rendering import COMMANDS, beside_reason, held_words, release_words, with_commands
 
 
 def batch(**count: int) -> dict[str, Any]:
@@ -39,3 +41,28 @@ def test_nobody_deletes_by_a_word_that_does_not_say_so(of: dict[str, Any], words
 )
 def test_a_reason_is_told_once(reason: str | None, detail: dict[str, Any], told: str) -> None:
     assert beside_reason({"reason": reason, "detail": detail}) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "commands"),
+    [
+        (
+            "mend it, or: syncd state forget NAME --delete --reason '…'",
+            ["syncd state forget NAME --delete --reason '…'"],
+        ),
+        ("see: syncd held", ["syncd held"]),
+        ("run: syncd check -c /tmp/syncd.yaml, then sync", ["syncd check -c /tmp/syncd.yaml"]),
+        ("see: syncd plan; what waits goes with: syncd sync.", ["syncd plan", "syncd sync"]),
+        ("give syncd a credential of its own, or `syncd sync` first", ["syncd sync"]),
+        ("see path and namespace", []),
+        ("", []),
+    ],
+)
+def test_commands_stand_out_in_a_text(text: str, commands: list[str]) -> None:
+    pieces = with_commands(text)
+    assert [" ".join(words) for _, words in pieces if words] == commands
+    assert "".join(before + " ".join(words) for before, words in pieces) == text
+
+
+def test_each_command_is_known_as_one() -> None:
+    assert set(COMMANDS) == {command.name for command in get_command(app).commands.values()}  # type: ignore[attr-defined]
