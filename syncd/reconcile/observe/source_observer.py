@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from syncd.domain import (
     PathState,
@@ -24,29 +24,8 @@ from syncd.reconcile.observe.newest_seen import NewestSeen
 from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.observe.rolled_back import RolledBack
 from syncd.reconcile.observe.rule_listings import RuleListings
+from syncd.reconcile.observe.seen import Seen
 from syncd.reconcile.observe.source_access import SourceAccess
-
-
-@dataclass(slots=True)
-class _Seen:
-    """What was listed and read so far."""
-
-    snapshots: dict[int, Snapshot] = field(default_factory=dict)
-    entries: dict[Key, SourceEntry] = field(default_factory=dict)
-    unread: set[Key] = field(default_factory=set)
-    documents: dict[Key, ReadResult] = field(default_factory=dict)
-    confirmed: set[Key] = field(default_factory=set)
-    """Whose older version is believed."""
-    changed: dict[Key, PathState] = field(default_factory=dict)
-    unsendable: list[ReadFailure] = field(default_factory=list)
-    older: set[Key] = field(default_factory=set)
-    """Read in an older version than before, which is not believed yet."""
-    lagging: set[str] = field(default_factory=set)
-    """Paths that are listed in a version which could not be read yet."""
-    news: set[str] = field(default_factory=set)
-    """Paths that were read in a version that the ledger did not have."""
-    untold: set[str] = field(default_factory=set)
-    """Those of them that the ledger was not told of yet."""
 
 
 class SourceObserver:
@@ -66,7 +45,7 @@ class SourceObserver:
         self._hinted_paths = hinted_paths
         self._states = access.store.known_paths(access.source.name)
         self._newest = NewestSeen(access.store.newest_seen(access.source.name))
-        self._seen = _Seen()
+        self._seen = Seen()
         store = access.store
         self._rollbacks = RolledBack(store.rollbacks(access.source.name), store.rollbacks_by_secret())
         self.failures: list[ReadFailure] = []
@@ -157,7 +136,7 @@ class SourceObserver:
         if result.failure:
             self._failed(result.failure, result.entry.pin)
         elif result.gone and result.entry.version is None:
-            self._unlist(key)  # without versions (KV v1), reading is what tells that it is there
+            seen.unlist(key)  # without versions (KV v1), reading is what tells that it is there
             return
         if result.failure or result.gone or result.document is None:
             seen.unread.add(key)  # listed, yet not read: nothing is known of its present version
@@ -219,12 +198,6 @@ class SourceObserver:
             message = "it is listed, and reading it finds nothing or an older version (a server that lags?)"
             self._failed(ReadFailure(location=key[0], message=message, hint=LOOKS_AGAIN, of_secret=True), key[1])
 
-    def _unlist(self, key: Key) -> None:
-        del self._seen.entries[key]
-        for index, snapshot in self._seen.snapshots.items():
-            kept = tuple(entry for entry in snapshot.entries if (entry.ref.path, entry.pin) != key)
-            self._seen.snapshots[index] = replace(snapshot, entries=kept)
-
     @property
     def older(self) -> frozenset[Key]:
         """Read in an older version than before, which is not believed yet."""
@@ -243,13 +216,12 @@ class SourceObserver:
     @property
     def listing_calls(self) -> int:
         """What the listings cost at the source."""
-        return sum(snapshot.calls for snapshot in self._seen.snapshots.values())
+        return self._seen.listing_calls
 
     @property
     def listing_methods(self) -> dict[str, str]:
         """How each rule's path was listed."""
-        snapshots = self._seen.snapshots
-        return {rule.path.text: snapshots[rule.index].listing_method for rule in self._rules if rule.index in snapshots}
+        return self._seen.listing_methods(self._rules)
 
     def report_suspicious_empty_rule(self, rule: Rule) -> None:
         """Report, once, a rule that lists nothing though the ledger holds secrets of it."""
