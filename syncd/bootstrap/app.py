@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
-from typing import Any, Self
+from typing import Self
 
 from syncd.bootstrap.after_run import AfterRun
 from syncd.bootstrap.freshness import stale
+from syncd.bootstrap.in_force import in_force
 from syncd.bootstrap.jobs import make_job
 from syncd.bootstrap.ledger import open_ledger
+from syncd.bootstrap.parts import Parts
 from syncd.bootstrap.pauses import Pauses, PauseWatch
 from syncd.bootstrap.process import now, settle_process
 from syncd.bootstrap.rules import make_rule
@@ -21,7 +23,6 @@ from syncd.bootstrap.sites import Sites
 from syncd.bootstrap.sources import SourceHooks, make_queue, make_source
 from syncd.bootstrap.targets import TargetFactory
 from syncd.bootstrap.waits import WaitNotices
-from syncd.config.fields import format_duration
 from syncd.config.settings import AwsSettings, Settings
 from syncd.domain.decisions import HeldAction, Labels
 from syncd.domain.ports import Clock, CycleObserver, Queue, SilentObserver, Source, Target, TellWait
@@ -93,7 +94,7 @@ class App:
             self.ledger.joined_sites(),
             self.ledger.known_aliases,
         )
-        self._parts = _Parts(
+        self._parts = Parts(
             TargetFactory(
                 site_of=self.site_of,
                 quota_of=self._quota,
@@ -129,33 +130,8 @@ class App:
 
     def note_in_force(self) -> None:
         """Write into the audit trail that this configuration counts now, if it is another than the last."""
-        settings = self.settings
-        if self.ledger.audit.has_configuration(self.config_digest):  # a daemon asks every few seconds
-            return
-        keep, sink = format_duration(settings.audit.keep), settings.audit.shown_sink
-        # The trail has to answer who could release at some time: names and rights, and nothing of the tokens.
-        server = settings.server
-        may: dict[str, Any] = {item.name: list(item.may) for item in server.tokens} if server else {}
-        may |= {"token": ["all"]} if server and server.token else {}
-        users = {name: list(rights) for name, rights in server.proxy.may.items()} if server and server.proxy else {}
-        detail = {
-            "owner": settings.owner,
-            "jobs": sorted(settings.jobs),
-            "keep": keep,
-            "sink": sink,
-            "tokens": may,
-            "proxy": users,
-            "rules": {rule.id: rule.then for rule in settings.rules},
-            # What each rule asked for at some time, and whom it left alone, is nowhere else once the file is changed.
-            "checks": {rule.id: rule.written(without={"id", "then", "except_"}) for rule in settings.rules},
-            "exceptions": {rule.id: rule.written()["except"] for rule in settings.rules if rule.except_},
-            "only": {
-                item.name: item.only.model_dump(exclude_none=True) for item in server.tokens if item.only is not None
-            }
-            if server
-            else {},
-        }
-        self.ledger.audit.note_configuration(self.config_digest, detail)
+        if not self.ledger.audit.has_configuration(self.config_digest):  # a daemon asks every few seconds
+            self.ledger.audit.note_configuration(self.config_digest, in_force(self.settings))
 
     @property
     def stop(self) -> threading.Event:
@@ -275,32 +251,3 @@ class App:
         # Asked before each request, too: a process that lost the site's lock sends nothing more.
         still_there = partial(self.ledger.still_there, site)
         return Quota(self._opened.request_times, self.ledger.place, rate, self._around.clock, still_there)
-
-
-class _Parts:
-    """Sources and targets that were made so far, each once."""
-
-    def __init__(self, factory: TargetFactory) -> None:
-        self.factory = factory
-        self._lock = threading.Lock()
-        self._sources: dict[str, Source] = {}
-        self._targets: dict[str, Target] = {}
-
-    def source(self, name: str, make: Callable[[], Source]) -> Source:
-        # Threads of many sites ask at once, and each source is logged in to once.
-        with self._lock:
-            if name not in self._sources:
-                self._sources[name] = make()
-            return self._sources[name]
-
-    def target(self, name: str, make: Callable[[], Target]) -> Target:
-        with self._lock:
-            if name not in self._targets:
-                self._targets[name] = make()
-            return self._targets[name]
-
-    def close(self) -> None:
-        for close in [source.close for source in self._sources.values()] + [self.factory.close]:
-            # A connection that breaks while it is closed keeps nobody from closing the rest.
-            with suppress(OSError):
-                close()

@@ -21,8 +21,9 @@ from syncd.domain.job import DAY
 from syncd.domain.ports import Journal, ReadOnlyJournal, WhileWaiting
 from syncd.domain.recency import Since
 from syncd.errors import ConfigError, PlanMoved, SourceError, SyncdError, TargetError, TargetUnavailable
-from syncd.reconcile.apply.applier import Applier, Terms
+from syncd.reconcile.apply.applier import Applier
 from syncd.reconcile.apply.result import ApplyResult
+from syncd.reconcile.apply.terms import Terms
 from syncd.reconcile.consent import Consent
 from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.plan.comparisons import CycleState

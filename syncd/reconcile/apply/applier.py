@@ -7,11 +7,10 @@ settles what has ended and opens what starts next.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from syncd.domain import (
     Action,
@@ -22,17 +21,18 @@ from syncd.domain import (
     Reason,
     Record,
     Result,
-    SecretValue,
     Update,
     puts_back,
 )
 from syncd.domain import WriteResult as Written
-from syncd.domain.audit import NOBODY, REMOVED, Entry, drift_entry, end_of, entry_of
+from syncd.domain.audit import REMOVED, Entry, drift_entry, end_of, entry_of
 from syncd.domain.halting import HALTED
 from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock, Journal, Target
 from syncd.errors import Interrupted, LedgerError, SecretGone, SiteFull, TargetDenied, TargetError, TargetUnavailable
 from syncd.reconcile.apply.flight import Flight, Pace, dropping
+from syncd.reconcile.apply.requests import sent
 from syncd.reconcile.apply.result import ApplyResult, LedgerBatch
+from syncd.reconcile.apply.terms import Terms
 from syncd.reconcile.apply.transitions import Transition, after_failure, after_success, history_line, opened, put_back
 
 START = 8
@@ -40,26 +40,6 @@ START = 8
 GATHER = 0.01
 """Seconds that one transaction waits for answers that come together."""
 NOT_TAKEN = "not sent: the site asked to wait, the process was stopped, or what allowed it ended meanwhile"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What is asked of each action, and who hears how it ended."""
-
-    on_outcome: Callable[[Outcome], None] = lambda _outcome: None
-    is_consented: Callable[[Action], bool] = lambda _action: True
-    """Asked when it is about to start; one that is not is left out."""
-    is_limited: Callable[[Action], bool] = lambda action: isinstance(action, Delete)
-    """Does it count for a limit from the moment it is sent?"""
-    is_halted: Callable[[], bool] = lambda: False
-    """Asked right before each request, whatever it waited for."""
-    agreement: Callable[[Action], Mapping[str, Any]] = lambda _action: NOBODY
-    """Who let this very action go, and by what: a part of its lines in the audit trail."""
-    was_deleted: Callable[[str], bool] = lambda _id: False
-    """Did we send a deletion of this id ourselves?"""
-    taken_ids: frozenset[str] = frozenset()
-    """What the site lists or the ledger holds; a new secret has none of them."""
-    workers: int = 20
 
 
 class Applier:
@@ -126,7 +106,7 @@ class Applier:
         # Set in the thread that sends: the request may wait there for the rate limit while a pause comes, its window
         # shuts, or a person takes back what allowed it.
         HALTED.set(lambda: self._terms.is_halted() or not self._terms.is_consented(action))
-        return _send(self._target, action)
+        return sent(self._target, action)
 
     def _next(self, todo: deque[Action], flying: int, result: ApplyResult, stop: Callable[[], bool]) -> list[Action]:
         """What may start now."""
@@ -288,24 +268,3 @@ class Applier:
             )
         self._taken_ids.add(written.id)
         return written
-
-
-def _send(target: Target, action: Action) -> Written:
-    if isinstance(action, Delete):
-        return target.delete(str(action.record.remote_id))
-    desired = action.desired
-    if isinstance(action, Create):
-        return target.create(desired.name, _value(action), desired.description)
-    return target.update(
-        str(action.record.remote_id),
-        # A PATCH changes what it holds: what is left out stays as it is at the site.
-        name=desired.name if action.rename else None,
-        value=None if action.describe_only else _value(action),
-        description=desired.description,
-    )
-
-
-def _value(action: Create | Update) -> SecretValue[str]:
-    if action.desired.value is None:
-        raise AssertionError(f"{action.name}: an action without its value")
-    return action.desired.value

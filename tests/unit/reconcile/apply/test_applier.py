@@ -10,7 +10,8 @@ import pytest
 
 from syncd.domain import DesiredSecret, Reason, Record, SecretRef, SecretValue, Update, WriteResult, WriteWindow
 from syncd.errors import LedgerError
-from syncd.reconcile.apply.applier import START, Applier, Terms
+from syncd.reconcile.apply.applier import START, Applier
+from syncd.reconcile.apply.terms import Terms
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 NAMES = [f"N{number}" for number in range(START)]
