@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from operator import itemgetter
@@ -20,6 +20,8 @@ from syncd.report.kept_back import EVENTS, kept_back
 
 MOST = 500
 """Late secrets that are counted, those that wait longest first."""
+FEW = 50
+"""Late secrets whose freezes and denials are asked for one by one."""
 MOST_LINES = 200
 """Of one secret's freezes, rollbacks and denials, the newest."""
 Paused = tuple[tuple[str, str], datetime, datetime | None]
@@ -50,10 +52,11 @@ def why_late(app: App, job: Job, target: str, run: LastRun | None, now: datetime
     if now - since > promised and waited(since, now, Shut(rests=rests(since)), enough=promised) > promised:
         return "its last good cycle is older"
     late, waiting = 0, sorted(_waiting(app, job, run), key=itemgetter(0))
-    for begun, verb, name in waiting:
-        if now - begun > promised and late < MOST:
-            own = rests_of_secret(app, run.site, name, job.name)
-            shut = Shut(windows=job.windows, verb=verb, rests=[*rests(waiting[0][0]), *own])
+    over = [item for item in waiting if now - item[0] > promised]
+    own = _rests_of(app, run.site, {name for _, _, name in over}, job.name)
+    for begun, verb, name in over:
+        if late < MOST:
+            shut = Shut(windows=job.windows, verb=verb, rests=[*rests(waiting[0][0]), *own(name)])
             late += waited(begun, now, shut, enough=promised) > promised
     least = "at least " if late == MOST else ""
     return f"{least}{late} of its secrets {'has' if late == 1 else 'have'} waited for longer" if late else ""
@@ -63,6 +66,18 @@ def rests_of_secret(app: App, site: str, name: str, job: str) -> list[Rest]:
     """When nobody wanted a new version of one secret sent, as far as its last lines tell. Raises `LedgerError`."""
     lines = app.ledger.audit.lines(Filter(site=site, name=name, event=EVENTS), most=MOST_LINES)
     return kept_back(lines, job, app.runtime.jobs.keys() - {job})
+
+
+def _rests_of(app: App, site: str, names: Collection[str], job: str) -> Callable[[str], list[Rest]]:
+    """`rests_of_secret` of each name: few are asked about one by one, many in one go. Raises `LedgerError`."""
+    if len(names) <= FEW:
+        return lambda name: rests_of_secret(app, site, name, job)
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for line in app.ledger.audit.lines(Filter(site=site, event=EVENTS)):
+        if line["name"] in names:
+            found.setdefault(line["name"], []).append(line)
+    others = app.runtime.jobs.keys() - {job}
+    return lambda name: kept_back(found.get(name, ())[-MOST_LINES:], job, others)
 
 
 def _waiting(app: App, job: Job, run: LastRun) -> Iterator[tuple[datetime, str, str]]:
