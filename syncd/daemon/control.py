@@ -25,6 +25,9 @@ from syncd.telemetry.logs import logger, safe_traceback
 from syncd.web.principal import Principal
 
 PASSED_ON = "passed on to the daemon with the newer configuration"
+NOT_PASSED_ON = (
+    "not passed on: as much as is kept waits for the daemon with the newer configuration; its schedule looks"
+)
 STRANGER_SECONDS = 2.0
 """How long an answer that needs no token is given again as it was."""
 
@@ -50,8 +53,8 @@ class Control(ServerAccounts, ConsoleData, Actions):
     def trigger(self, job: str, who: Principal) -> str:
         """Let a job run soon. Returns: what was done; empty for one that is not scheduled, or not within the rights."""
         app, by = self._generations.current.app, who.actor("POST /-/sync")
-        if self._passes_on(Wish(by=by, job=job, sites=sites_of(app, who))):
-            return PASSED_ON
+        if told := self._passed_on(Wish(by=by, job=job, sites=sites_of(app, who))):
+            return told
         # A job sends to all of its sites: rights on some of them are not enough.
         settings = app.settings.jobs.get(job)
         is_mine = settings is not None and all(map(who.sees, settings.targets))
@@ -67,22 +70,21 @@ class Control(ServerAccounts, ConsoleData, Actions):
         by_hand = all(namespace is None for namespace, _ in asked)
         by = who.actor("POST /-/sync") if by_hand else _audit_device(who)
         wish = Wish(by=by, paths=asked, sites=sites_of(self._generations.current.app, who))
-        if asked and self._passes_on(wish):
-            return PASSED_ON
+        if asked and (told := self._passed_on(wish)):
+            return told
         started = self._woken_by(wish)
         return f"started {', '.join(started)}" if started else ""
 
-    def _passes_on(self, wish: Wish) -> bool:
-        """Is it for the daemon that works in this one's place?
+    def _passed_on(self, wish: Wish) -> str:
+        """Pass it on to the daemon that works in this one's place. Returns: what was done; empty where this one works.
 
         Whoever asks at a service with several pods cannot choose, and an audit device sends its line once. Which jobs
         there are is for that one's configuration to say.
         """
         with suppress(LedgerError):  # the job's own cycle says so
             if self._rests():
-                self._generations.current.app.ledger.wakeups.put(wish)
-                return True
-        return False
+                return PASSED_ON if self._generations.current.app.ledger.wakeups.put(wish) else NOT_PASSED_ON
+        return ""
 
     def _woken_by(self, wish: Wish) -> list[str]:
         """Let the jobs run that a wish means, within the rights of who has it. Returns: their names."""

@@ -45,13 +45,14 @@ class Wakeups:
     def __init__(self, reading: Door, writing: Door) -> None:
         self._reading, self._writing = reading, writing
 
-    def put(self, wish: Wish) -> None:
-        """Pass it on."""
+    def put(self, wish: Wish) -> bool:
+        """Pass it on. Returns: False where too many wait already, which nobody takes."""
         with self._writing() as connection:
             one_at_a_time(connection)  # nobody takes what stands there without this
             count = connection.execute(select(func.count()).select_from(tables.meta).where(_is_wish())).scalar_one()
             if count < MOST:
                 upsert(connection, tables.meta, [wish.row()])
+            return bool(count < MOST)
 
     def take(self) -> list[Wish]:
         """What was passed on since. Nobody else is given the same."""

@@ -23,6 +23,7 @@ def read_older(source: Source, path: str, entry: SourceEntry, wanted: str | None
     if result.version is None or result.document is None:
         which = f"version {wanted}" if wanted else "version before this one"
         raise VersionGone(f"{path} has no {which} that can be read", hint="name another one with --to")
+    _see_that_it_is_of_the_same_secret(path, entry, result.version)
     _see_that_it_is_older(path, entry, result)
     if wanted is None:
         _see_that_no_site_goes_forward(path, entry, result.version, rows)
@@ -74,6 +75,16 @@ def _is_in_doubt(row: Record, newest: Version) -> bool:
     is_behind = version_label(row.version) not in {"", version_label(newest.token)}
     is_open = row.unverified or row.pending is not None
     return (is_behind and is_open) or is_of_an_earlier_secret(row.version, newest)
+
+
+def _see_that_it_is_of_the_same_secret(path: str, entry: SourceEntry, older: Version) -> None:
+    """Raise `SourceError` for a version of a secret that was deleted and made anew: its numbers begin again."""
+    if entry.version is not None and older.lineage != entry.version.lineage:
+        raise SourceError(
+            f"{path}: what was read as version {version_label(older.token)} is of an earlier secret of this path, "
+            "or nobody can tell (a server that lags?)",
+            hint="try again in a moment; where it lasts, see the servers behind the source's address",
+        )
 
 
 def _see_that_it_is_older(path: str, entry: SourceEntry, result: ReadResult) -> None:

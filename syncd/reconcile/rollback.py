@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from syncd.domain import Record, Rule, SecretRef, version_label
+from syncd.domain import Record, Rule, SecretRef, Version, version_label
 from syncd.domain.decisions import Rollback
 from syncd.domain.job import Job
 from syncd.domain.naming import selects_path
-from syncd.domain.records import GIVEN_UP
+from syncd.domain.records import GIVEN_UP, NEWEST
 from syncd.errors import ConfigError, SecretError, SourceDenied, SourceError, SourceUnavailable, VersionGone
 from syncd.reconcile.older_version import read_older
 from syncd.reconcile.rollback_reach import reach_of
@@ -217,6 +217,7 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
         raise ConfigError(
             f"{item.path} has no versions (KV v1), so none can be gone back to", hint="write it anew there"
         )
+    _see_that_nothing_newer_was_seen(runtime, item, entry.version)
     rows = _rows_on_sites(runtime, item, terms.now) if wanted is None else []
     version = read_older(source, item.path, entry, wanted, rows)
     return Rollback(
@@ -229,6 +230,16 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
         by=terms.by,
         reason=terms.reason,
     )
+
+
+def _see_that_nothing_newer_was_seen(runtime: Runtime, item: Taken, listed: Version) -> None:
+    """Raise `SourceError` where the source shows an older version than before, with others before it, perhaps."""
+    seen = (runtime.store.known_path(item.source, item.path, pin) for pin in ("", NEWEST))
+    if any(state is not None and listed.older_than(state.version) for state in seen):
+        raise SourceError(
+            f"source {item.source}: {item.path} is shown in an older version than before (a server that lags?)",
+            hint="try again in a moment; where it was put back on purpose, syncd sync believes it within some minutes",
+        )
 
 
 def _rows_on_sites(runtime: Runtime, item: Taken, now: datetime) -> list[Record]:

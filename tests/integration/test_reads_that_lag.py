@@ -260,6 +260,49 @@ def test_the_end_of_a_rollback_waits_for_the_newest_version(lab: Lab, bao: Bao, 
     arrives(lab, reads, "three")
 
 
+LAGS = [("listing", "metadata", "data"), ("listing", "metadata"), ("data",), ("metadata", "data"), ("listing", "data")]
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("lags", LAGS)
+@pytest.mark.parametrize("to", [("--to", "1"), ()])
+@pytest.mark.parametrize("path", ["*", "x"])
+def test_a_rollback_takes_no_version_of_a_secret_of_before(
+    lab: Lab, bao: Bao, lags: tuple[str, ...], to: tuple[str, ...], path: str
+) -> None:
+    """Deleted and made anew, its numbers begin again: a server that lags has another version of this number."""
+    servers = Servers(bao)
+    with job_behind(lab, bao, servers):
+        lab.config["jobs"]["job"]["secrets"][0]["path"] = f"{bao.mount}/app/{path}"
+        for value in ("OLD-1", "OLD-2"):
+            bao.put("app/x", v=value)
+            lab.run("sync")
+        for number in (1, 2, 3):
+            servers.asked_for.add(("GET", f"/v1/{bao.mount}/data/app/x?version={number}"))
+        servers.remember()
+        bao.remove("app/x")
+        for value in ("NEW-1", "NEW-2"):
+            bao.put("app/x", v=value)
+            assert lab.run("sync").code == 0
+        servers.of = dict.fromkeys(lags, 0)
+        told = lab.run("rollback", "x", *to, "--reason", "leak")
+        assert told.code == 4 and "a server that lags" in told.err, told.err
+        lab.run("sync")
+        assert lab.site.values() == {"x": "NEW-2"}
+        servers.of = {}
+        assert lab.run("rollback", "x", *to, "--reason", "leak").code == 0
+        for _ in range(2):
+            assert lab.site.values() == {"x": "NEW-1"}
+            servers.of = dict.fromkeys(lags, 0)
+            lab.run("sync")
+        lab.run("rollback", "x", "--end", "--reason", "mended")
+        lab.run("sync")
+        assert lab.site.values()["x"] in {"NEW-1", "NEW-2"}, "not what was before both"
+        servers.of = {}
+        lab.run("sync")
+        arrives(lab, servers, "NEW-2")
+
+
 @contextmanager
 def woken(lab: Lab, bao: Bao) -> Iterator[Callable[[str], int]]:
     """A daemon whose schedule is rare, and what hands it the line of a write to a path of `app`."""

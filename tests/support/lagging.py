@@ -14,7 +14,8 @@ class Servers:
 
     def __init__(self, bao: Bao) -> None:
         self._mount, self._real = f"/v1/{bao.mount}/", passing(bao, lambda _method, _path: None)
-        self._asked = {("GET", f"{self._mount}{kind}/app/x") for kind in ("data", "metadata")}
+        self.asked_for = {("GET", f"{self._mount}{kind}/app/x") for kind in ("data", "metadata")}
+        """Which answers are remembered."""
         self._moments: list[dict[tuple[str, str], Answer]] = []
         self.of: dict[str, int] = {}
         """Of which moment each kind is; without one it is as it is now."""
@@ -23,12 +24,12 @@ class Servers:
 
     def remember(self) -> None:
         """How it is now: one more moment."""
-        self._moments.append({asked: self._real(*asked, b"") for asked in self._asked})
+        self._moments.append({asked: self._real(*asked, b"") for asked in self.asked_for})
 
     def __call__(self, method: str, path: str, sent: bytes) -> Answer:
         if not path.startswith(self._mount):
             return self._real(method, path, sent)
-        self._asked.add((method, path))
+        self.asked_for.add((method, path))
         kind = next((kind for kind in ("data", "metadata") if path.startswith(f"{self._mount}{kind}/")), "listing")
         self.looks += kind == "listing"
         moment = self._moments[self.of[kind]] if kind in self.of else {}

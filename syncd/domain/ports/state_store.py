@@ -41,6 +41,9 @@ class StateStore(Protocol):
     def known_paths(self, source: str) -> dict[tuple[str, str], PathState]:
         """What was read last, by (path, pin)."""
 
+    def known_path(self, source: str, path: str, pin: str) -> PathState | None:
+        """What was read last of one path; None for nothing. `pin` `NEWEST`: as `newest_seen` gives it."""
+
     def newest_seen(self, source: str) -> Mapping[str, PathState]:
         """By path the newest version that it was seen to have, where a rollback had an older one read."""
 

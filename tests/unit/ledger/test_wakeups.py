@@ -39,8 +39,8 @@ def test_what_is_passed_on_is_taken_once(ledger: Ledger) -> None:
 def test_no_more_are_kept_than_somebody_will_look_at(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """A device goes on posting, and nobody takes it."""
     monkeypatch.setattr(wakeups, "MOST", 3)
-    for number in range(9):
-        ledger.wakeups.put(Wish(by=DEVICE, paths=((None, f"kv/{number}"),)))
+    kept = [ledger.wakeups.put(Wish(by=DEVICE, paths=((None, f"kv/{number}"),))) for number in range(9)]
+    assert kept == [True] * 3 + [False] * 6, "and whoever asks is told"
     assert len(ledger.wakeups.take()) == 3
 
 
