@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +16,7 @@ from syncd.daemon.job_runner import JobRunner
 from syncd.daemon.reloads import Reloads
 from syncd.daemon.rights import sites_of
 from syncd.daemon.status import Shared, Shown, status_of
-from syncd.daemon.wakeups import jobs_that_sync, secrets_in
+from syncd.daemon.wakeups import jobs_that_sync
 from syncd.domain.audit import RELOAD, Actor
 from syncd.errors import ConfigError, LedgerError
 from syncd.ledger.wakeups import Wish
@@ -60,16 +60,23 @@ class Control(ServerAccounts, ConsoleData, Actions):
         is_mine = settings is not None and all(map(who.sees, settings.targets))
         return "started" if is_mine and self._runner.trigger(job, by=by) else ""
 
-    def wake(self, paths: Iterable[tuple[str | None, str]], who: Principal) -> str:
+    def wake(
+        self,
+        paths: Iterable[tuple[str | None, str]],
+        who: Principal,
+        expected: Mapping[tuple[str, str], int] | None = None,
+    ) -> str:
         """Let the jobs run soon that sync one of these (namespace or None for any, path).
 
+        `expected`: those that an event says are to be seen otherwise, and in which version (0: none is told).
         Returns: what was done; empty where no job is scheduled that does.
         """
         asked = tuple(paths)
         # A person gives a path alone; a line of an audit device has its namespace.
         by_hand = all(namespace is None for namespace, _ in asked)
         by = who.actor("POST /-/sync") if by_hand else _audit_device(who)
-        wish = Wish(by=by, paths=asked, sites=sites_of(self._generations.current.app, who))
+        wanted = tuple((*secret, version) for secret, version in sorted((expected or {}).items()))
+        wish = Wish(by=by, paths=asked, expected=wanted, sites=sites_of(self._generations.current.app, who))
         if asked and (told := self._passed_on(wish)):
             return told
         started = self._woken_by(wish)
@@ -99,14 +106,21 @@ class Control(ServerAccounts, ConsoleData, Actions):
             if wish.sites is None or wish.sites.issuperset(map(app.site_of, job.targets))
         }
         woken = {wish.job: set[str]()} if wish.job else jobs_that_sync(mine, namespaces, wish.paths)
-        # Only an event says that there is a new version to be seen.
-        is_event = wish.by.kind == "event"
-        return [
-            job
-            for job, named in woken.items()
-            if job in mine
-            and self._runner.trigger(job, secrets_in(named) if is_event else (), by=wish.by, until_seen=is_event)
-        ]
+        started = []
+        for job, named in woken.items():
+            expected = {path: version for _, path, version in wish.expected if path in named}
+            if job in mine and self._runner.trigger(job, by=wish.by, expected=expected):
+                started.append(job)
+        return started
+
+    def pass_on_what_is_left(self) -> None:
+        """At a stop: what events named and nobody has seen is for whoever works next. Raises `LedgerError`."""
+        current = self._generations.current
+        if left := current.pending.left():
+            paths = tuple((None, path) for path in sorted(left))
+            expected = tuple(("", path, item.version) for path, item in sorted(left.items()))
+            by = Actor("event", "what was left at a stop", "syncd run")
+            current.app.ledger.wakeups.put(Wish(by=by, paths=paths, expected=expected))
 
     def run_what_was_passed_on(self) -> None:
         """Let run what somebody wanted at a daemon that sends nothing. Raises `LedgerError`."""

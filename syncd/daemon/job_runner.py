@@ -17,6 +17,7 @@ from syncd.bootstrap.process import holder
 from syncd.daemon.app_builder import AppBuilder
 from syncd.daemon.generations import Generation, Generations
 from syncd.daemon.status import counted
+from syncd.daemon.wakeups import Expected, Look
 from syncd.domain import SyncReport
 from syncd.domain.audit import CAUSE, Actor, Cause
 from syncd.domain.job import Job
@@ -47,12 +48,17 @@ class JobRunner:
         """How long each job waits for what its source lists and does not give yet."""
 
     def trigger(
-        self, job: str, paths: Iterable[str] = (), *, by: Actor | None = None, until_seen: bool = False
+        self,
+        job: str,
+        paths: Iterable[str] = (),
+        *,
+        by: Actor | None = None,
+        expected: Mapping[str, int] | None = None,
     ) -> bool:
         """Let a job run soon, once for all that ask within a moment.
 
-        `paths`: what to look at directly; `until_seen`: again and again for a while, until each has a new version;
-        `by`: who asks.
+        `paths`: what to look at directly; `expected`: again and again for a while, until each has this version (0:
+        another one); `by`: who asks.
 
         Returns: False for a job that is not scheduled.
         """
@@ -60,7 +66,7 @@ class JobRunner:
         if not generation.schedule.has(job):
             return False
         # Written down before a run is asked for: one that starts at this moment takes it along.
-        generation.pending.put(job, paths, until_seen=until_seen)
+        generation.pending.put(job, paths, expected=expected)
         # What is asked for now is not looked at as rarely as what nobody could read for long.
         self._waits_for_lag.pop(job, None)
         if by is not None:
@@ -80,7 +86,7 @@ class JobRunner:
             # What was asked for until here, this run does.
             self._asked_again.discard(name)
         structlog.contextvars.bind_contextvars(run_id=uuid.uuid4().hex[:12])
-        was_replaced, asked_by, hinted = False, None, dict[str, float]()
+        was_replaced, asked_by, hinted = False, None, dict[str, Expected]()
         try:
             with self._generations.running() as generation:
                 app = generation.app
@@ -125,14 +131,15 @@ class JobRunner:
         self,
         generation: Generation,
         job: Job,
-        hinted: Mapping[str, float],
+        hinted: Mapping[str, Expected],
         reports: Sequence[SyncReport],
         began: float,
     ) -> None:
         """An event that comes before its version can be seen is not spent: the job looks again, ever more rarely."""
         lagging = frozenset[str]().union(*(report.lagging for report in reports))
         news = frozenset[str]().union(*(report.news for report in reports))
-        unseen = generation.pending.unseen(job.source, hinted, news, began)
+        numbers = {path: number for report in reports for path, number in report.numbers.items()}
+        unseen = generation.pending.unseen(job.source, hinted, Look(began=began, news=news, numbers=numbers))
         # A pause, or another process that has the site: the secrets that were named are still to be seen.
         is_whole = not any(report.rests or report.error for report in reports)
         left = hinted.keys() & (lagging | unseen) if is_whole else hinted

@@ -116,6 +116,8 @@ class Daemon:
         self._log.info("daemon.stopped", unfinished_cycles=busy)
         if self.http:
             self.http.stop()
+        with suppress(SyncdError):  # the schedule looks
+            self.control.pass_on_what_is_left()
         # After the server has stopped: its last refusals are counted as well.
         self.control.end_count()
         if busy:

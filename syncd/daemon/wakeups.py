@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from syncd.domain.job import Job
 from syncd.domain.naming import selects_path
-from syncd.domain.places import KV2_CALLS, spellings
+from syncd.domain.places import spellings
 from syncd.domain.ports import Queue
 from syncd.errors import SourceError
 from syncd.reconcile.observe.observation_cache import ObservationCache
@@ -47,19 +48,29 @@ def named_for(job: Job, names: Iterable[str]) -> set[str]:
     return {path for path in called if any(selects_path(rule, path) for rule in job.rules)}
 
 
-def secrets_in(paths: Iterable[str]) -> set[str]:
-    """Paths without those by which KV v2's API is asked for another one of them.
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """How a path that an event named is looked for."""
 
-    An audit device names the address of the request, and what that means where the mount is one of KV v2.
-    """
-    found = set(paths)
+    until: float = 0.0
+    """For so long (monotonic seconds); one that is over is looked at once."""
+    version: int = 0
+    """Until it has this version, or a later one; 0: until it has another than before."""
 
-    def is_an_address(path: str) -> bool:
-        parts = path.split("/")
-        calls = (at for at, part in enumerate(parts) if part in KV2_CALLS)
-        return any("/".join((*parts[:at], *parts[at + 1 :])) in found for at in calls)
 
-    return {path for path in found if not is_an_address(path)}
+ONCE = Expected()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What one run saw of a source."""
+
+    began: float
+    """When it did (monotonic seconds): what was seen before an event says nothing of it."""
+    news: Collection[str] = ()
+    """What was read in a new version."""
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    """Of what an event named the version that was read, where the source counts them."""
 
 
 class _Shared:
@@ -67,8 +78,8 @@ class _Shared:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.named: defaultdict[str, dict[str, float]] = defaultdict(dict)
-        """By job, what events named, and until when (monotonic seconds) a version that is known may be a lag."""
+        self.named: defaultdict[str, dict[str, Expected]] = defaultdict(dict)
+        """By job, what events named."""
         self.seen: dict[tuple[str, str], float] = {}
         """By source and path, when a new version of it was last read."""
 
@@ -91,14 +102,15 @@ class PendingEvents:
         with self._lock:
             return bool(self._named.get(job))
 
-    def put(self, job: str, named: Iterable[str], *, until_seen: bool = False) -> None:
+    def put(self, job: str, named: Iterable[str], *, expected: Mapping[str, int] | None = None) -> None:
         """An event: what was looked at before it is old.
 
-        `until_seen`: a server may not have yet what it tells of, so each path is looked at for a while, until it has
-        another version.
+        `expected`: a server may not have yet what it tells of, so each of these paths is looked at for a while, until
+        it has this version (0: another one).
         """
-        until = time.monotonic() + EXPECTED if until_seen else 0.0
-        self.put_back(job, dict.fromkeys(named, until))
+        until = time.monotonic() + EXPECTED
+        self.put_back(job, dict.fromkeys(named, ONCE))
+        self.put_back(job, {path: Expected(until, version) for path, version in (expected or {}).items()})
         self.look_anew()
 
     def look_anew(self) -> None:
@@ -106,37 +118,47 @@ class PendingEvents:
         with self._lock:
             self._cache = ObservationCache()
 
-    def put_back(self, job: str, named: Mapping[str, float]) -> None:
+    def put_back(self, job: str, named: Mapping[str, Expected]) -> None:
         """For the job's next run: the one that took these did not look at all of its sites."""
         with self._lock:
             waiting = self._named[job]
             for path in sorted(named):
-                if path in waiting or len(waiting) < MOST_NAMED:
-                    waiting[path] = max(named[path], waiting.get(path, 0.0))
+                known, again = waiting.get(path), named[path]
+                if known is not None:
+                    waiting[path] = Expected(max(known.until, again.until), max(known.version, again.version))
+                elif len(waiting) < MOST_NAMED:
+                    waiting[path] = again
 
-    def take(self, job: str) -> tuple[ObservationCache, dict[str, float]]:
-        """For a run that starts: an observation cache young enough to share, and the paths to look at directly.
-
-        Each with until when it is looked for, as `unseen` takes it.
-        """
+    def take(self, job: str) -> tuple[ObservationCache, dict[str, Expected]]:
+        """For a run that starts: an observation cache young enough to share, and the paths to look at directly."""
         with self._lock:
             self._cache = self._cache.fresh()
             return self._cache, self._named.pop(job, {})
 
-    def unseen(self, source: str, named: Mapping[str, float], news: Iterable[str], began: float) -> set[str]:
-        """Which of these have, since an event named them, had no new version, and may get it yet.
+    def left(self) -> dict[str, Expected]:
+        """What events named and no run has seen yet, for whichever job."""
+        with self._lock:
+            return {path: item for named in self._named.values() for path, item in named.items()}
 
-        `named`: as it was taken. `news`: what was read in a new version; another job of the source may have read it.
-        `began`: when the look at them did (monotonic seconds): one from before an event says nothing of it.
+    def unseen(self, source: str, named: Mapping[str, Expected], look: Look) -> set[str]:
+        """Which of these are not seen as events told of them, and may be yet. `named`: as it was taken.
+
+        Without a number any new version may be the one before: only a look that brings none after it tells. Another job
+        of the source may have read it.
         """
         now = time.monotonic()
         with self._lock:
             seen = self._shared.seen
-            seen |= dict.fromkeys(((source, path) for path in news), began)
+            seen |= dict.fromkeys(((source, path) for path in look.news), look.began)
             for key in [key for key, at in seen.items() if now - at > EXPECTED]:
                 del seen[key]
-            came = {path: until - EXPECTED for path, until in named.items() if until > now}
-            return {path for path, at in came.items() if seen.get((source, path), 0.0) < at}
+
+            def is_seen(path: str, expected: Expected) -> bool:
+                if expected.version:
+                    return look.numbers.get(path, 0) >= expected.version
+                return expected.until - EXPECTED <= seen.get((source, path), 0.0) < look.began
+
+            return {path for path, item in named.items() if item.until > now and not is_seen(path, item)}
 
 
 def listen(

@@ -265,6 +265,8 @@ class SyncReport:
     """Source paths that are listed in a version which could not be read yet."""
     news: frozenset[str] = frozenset()
     """Source paths that were read in a version which the ledger did not have."""
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    """Of paths that an event named: the version that was read, where the source counts them."""
     audit_heads: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     """The last lines of the audit trail when it ended: seq and hash by stream."""
     faulty: Mapping[str, DesiredSecret] = field(default_factory=dict)

@@ -41,8 +41,12 @@ class Version:
             return False
         # Numbers begin again with new metadata: only when that was made tells which is older.
         if self.lineage and known.lineage and self.lineage != known.lineage:
-            return self.lineage < known.lineage
+            return self.is_of_earlier_metadata(known)
         return self.number < known.number
+
+    def is_of_earlier_metadata(self, known: Version) -> bool:
+        """Is this another secret than `known`, of metadata that was made earlier by its date?"""
+        return bool(self.lineage) and self.lineage < known.lineage
 
     def is_before(self, listed: Version) -> bool:
         """Is this what was read, an answer from before `listed`, which the same look showed?

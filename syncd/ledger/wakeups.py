@@ -28,13 +28,21 @@ class Wish:
     job: str = ""
     paths: tuple[tuple[str | None, str], ...] = ()
     """Namespace (None: any) and path."""
+    expected: tuple[tuple[str, str, int], ...] = ()
+    """Namespace and path of what an event says is to be seen otherwise, and in which version (0: none is told)."""
     sites: frozenset[str] | None = None
     """What the rights of whoever asks are for, by the sites' keys (a target may be renamed by now); None: all."""
 
     def row(self) -> dict[str, str]:
         """As the ledger keeps it; the same wish again is one."""
         sites = None if self.sites is None else sorted(self.sites)
-        kept = {"job": self.job, "paths": sorted(self.paths, key=str), "sites": sites, "by": self.by.row()}
+        kept = {
+            "job": self.job,
+            "paths": sorted(self.paths, key=str),
+            "expected": sorted(self.expected),
+            "sites": sites,
+            "by": self.by.row(),
+        }
         value = json.dumps(kept, sort_keys=True)
         return {"key": meta_key(KEYS, value), "value": value}
 
@@ -72,11 +80,12 @@ def _is_wish() -> ColumnElement[bool]:
 
 
 def _wish(kept: Mapping[str, object]) -> Wish:
-    by, sites, paths = mapping(kept.get("by")), kept.get("sites"), kept.get("paths")
+    by, sites, paths, expected = mapping(kept.get("by")), kept.get("sites"), kept.get("paths"), kept.get("expected")
     return Wish(
         by=Actor(text(by.get("kind")) or "system", text(by.get("id")) or "syncd", text(by.get("via"))),
         job=text(kept.get("job")),
         paths=tuple(_pairs(paths if isinstance(paths, list) else [])),
+        expected=tuple(_expected(expected if isinstance(expected, list) else [])),
         sites=frozenset(map(text, sites)) if isinstance(sites, list) else None,
     )
 
@@ -85,3 +94,9 @@ def _pairs(kept: Iterable[object]) -> Iterable[tuple[str | None, str]]:
     for pair in kept:
         if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[1], str):
             yield (pair[0] if isinstance(pair[0], str) else None), pair[1]
+
+
+def _expected(kept: Iterable[object]) -> Iterable[tuple[str, str, int]]:
+    for item in kept:
+        if isinstance(item, list) and len(item) == 3 and list(map(type, item)) == [str, str, int]:
+            yield item[0], item[1], item[2]

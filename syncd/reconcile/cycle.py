@@ -268,6 +268,7 @@ class Cycle:
             listing_calls=planned.source.listing_calls if planned else 0,
             lagging=planned.source.lagging if planned else frozenset(),
             news=planned.source.news if planned else frozenset(),
+            numbers=planned.source.numbers if planned else {},
             listing_methods=planned.source.listing_methods if planned else {},
             faulty=planned.desired.faulty() if planned else {},
             rests=self._rests(),

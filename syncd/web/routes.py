@@ -79,11 +79,11 @@ def _woken(done: str, *, or_else: int) -> Response:
 
 
 def _audit(service: Service, who: Principal, _given: dict[str, Any], body: bytes) -> Response:
-    paths = written(body)
-    if paths is None:
+    told = written(body)
+    if told is None:
         return PlainTextResponse("no audit line in it: one JSON object a line, as an audit device writes them\n", 400)
     # Not an error: most lines are about what no job syncs, and a device that is refused may hold up OpenBao.
-    return _woken(service.wake(sorted(paths), who), or_else=200)
+    return _woken(service.wake(sorted(told.paths), who, told.expected), or_else=200)
 
 
 def _reload(service: Service, who: Principal, _given: dict[str, Any], _body: bytes) -> Response:

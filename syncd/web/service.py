@@ -110,7 +110,12 @@ class Service(Accounts, Reading, Acting, Protocol):
     def trigger(self, job: str, who: Principal) -> str:
         """Start a cycle soon; what was done, empty for an unknown job."""
 
-    def wake(self, paths: Iterable[tuple[str | None, str]], who: Principal) -> str:
+    def wake(
+        self,
+        paths: Iterable[tuple[str | None, str]],
+        who: Principal,
+        expected: Mapping[tuple[str, str], int] | None = None,
+    ) -> str:
         """Start the jobs that sync these (namespace or None for any, source path) soon; what was done, or empty."""
 
     def configuration(self) -> str:

@@ -95,7 +95,7 @@ class Service:
     def trigger(self, job: str, who: Any) -> str:
         return "started" if job == "known" else ""
 
-    def wake(self, paths: Any, who: Any) -> str:
+    def wake(self, paths: Any, who: Any, expected: Any = None) -> str:
         return ""
 
     def reload(self, who: Any) -> None:

@@ -18,6 +18,7 @@ from syncd.report.lateness import why_late
 from syncd.sandbox.launchers import free_ports
 from tests.chaos.peers import Answer
 from tests.lab import Bao, Lab
+from tests.support.clocks import machine_clock, one_cycle
 from tests.support.daemon import ask, running
 from tests.support.fronts import job_behind, passing
 from tests.support.lagging import Reads, Servers
@@ -197,6 +198,33 @@ def test_a_clock_that_was_ahead_when_a_path_was_made(lab: Lab, bao: Bao, seconds
         assert lab.site.values() == {"x": "four"} and lab.statuses() == {"x": "synced"}
 
 
+@pytest.mark.parametrize("seconds", [60, 7200])
+def test_what_was_made_anew_under_a_clock_that_was_put_right(lab: Lab, bao: Bao, seconds: int) -> None:
+    """By their dates the new one is the earlier one: nobody can tell it from a lag, and that is said."""
+    front, real = {"ahead": True}, passing(bao, lambda _method, _path: None)
+
+    def answer(method: str, path: str, sent: bytes) -> Answer:
+        told = real(method, path, sent)
+        return replace(told, body=_ahead(told.body, timedelta(seconds=seconds))) if front["ahead"] else told
+
+    with job_behind(lab, bao, answer):
+        bao.put("app/x", v="LEAKED")
+        assert lab.run("sync").code == 0
+        bao.remove("app/x")
+        bao.put("app/x", v="NEW")
+        front["ahead"] = False
+        for minutes in (0, 2):
+            with machine_clock(lab, timedelta(minutes=minutes)) as app:
+                told = one_cycle(app)
+            assert lab.site.values() == {"x": "LEAKED"} and lab.statuses() == {"x": "behind"}, told
+            assert told.exit_code == 0 and told.lagging == {f"{bao.mount}/app/x"}
+            assert lab.run("where", f"{bao.mount}/app/x").code == 1
+        assert "another secret under this path" in lab.run("status").out
+        with machine_clock(lab, timedelta(minutes=4)) as app:
+            one_cycle(app)
+        assert lab.site.values() == {"x": "NEW"} and lab.statuses() == {"x": "synced"}
+
+
 def test_a_pinned_version_that_a_lagging_server_lacks_is_behind(lab: Lab, bao: Bao, reads: Reads) -> None:
     bao.put("app/x", v="one")
     rule = {"path": f"{bao.mount}/app/x", "field": "v", "name": "x", "version": 1}
@@ -303,19 +331,27 @@ def test_a_rollback_takes_no_version_of_a_secret_of_before(
         arrives(lab, servers, "NEW-2")
 
 
+def line(path: str, version: int | None = None) -> str:
+    """An audit device's, with the version or, as some devices leave that out, without."""
+    told = {"response": {"data": {"version": version}}} if version is not None else {}
+    return json.dumps({"type": "response", "request": {"operation": "update", "path": path}, **told})
+
+
 @contextmanager
-def woken(lab: Lab, bao: Bao) -> Iterator[Callable[[str], int]]:
-    """A daemon whose schedule is rare, and what hands it the line of a write to a path of `app`."""
+def woken(lab: Lab, bao: Bao) -> Iterator[Callable[..., int]]:
+    """A daemon whose schedule is rare, and what hands it the lines of writes to paths of `app`."""
     lab.config["jobs"]["job"]["schedule"] = {"every": "1h"}
     token = lab.secret_file("api-token", "generated-token")
     lab.config["server"] = {"listen": f"127.0.0.1:{free_ports(1)}", "token": {"file": str(token)}}
-    with running(lab) as (_, url):
+    with running(lab) as (process, url):
 
-        def event(name: str) -> int:
-            line = {"type": "response", "request": {"operation": "update", "path": f"{bao.mount}/data/app/{name}"}}
-            return ask(url + "/hooks/vault-audit", "POST", "generated-token", json.dumps(line).encode())[0]
+        def event(*names: str, version: int | None = None) -> int:
+            body = "\n".join(line(f"{bao.mount}/data/app/{name}", version) for name in names)
+            return ask(url + "/hooks/vault-audit", "POST", "generated-token", body.encode())[0]
 
         yield event
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def test_an_event_is_not_spent_before_what_it_named_was_read(lab: Lab, bao: Bao, reads: Reads) -> None:
@@ -376,3 +412,71 @@ def test_what_an_event_names_in_vain_is_looked_for_no_longer_than_a_minute(lab: 
             assert event("x") == 202
             until(lambda: servers.looks >= 2, 15)
             assert event("x") == 202 and servers.looks <= 4, "ever more rarely"
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_an_event_is_not_spent_by_a_version_in_between(lab: Lab, bao: Bao, *, tells: bool) -> None:
+    """Two writes in a moment, and the standby has the first."""
+    servers = Servers(bao)
+    with job_behind(lab, bao, servers):
+        bao.put("app/x", v="one")
+        with woken(lab, bao) as event:
+            until(lambda: lab.site.values() == {"x": "one"})
+            bao.put("app/x", v="two")
+            servers.remember()
+            bao.put("app/x", v="three")
+            servers.of = dict.fromkeys(("listing", "metadata", "data"), 0)
+            assert event("x", version=2 if tells else None) == 202
+            assert event("x", version=3 if tells else None) == 202
+            until(lambda: lab.site.values() == {"x": "two"})
+            servers.of = {}
+            until(lambda: lab.site.values() == {"x": "three"}, 20)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("folder", ["data", "metadata", "undelete"])
+def test_a_folder_that_is_called_like_a_call_is_one(lab: Lab, bao: Bao, folder: str) -> None:
+    servers = Servers(bao)
+    with job_behind(lab, bao, servers):
+        lab.job("job", "vault", {"path": f"{bao.mount}/**", "field": "v", "name": "{path}"})
+        names = ("x", f"{folder}/x")
+        for name in names:
+            bao.put(f"app/{name}", v="one")
+        with woken(lab, bao) as event:
+            until(lambda: len(lab.site.values()) == 2)
+            servers.asked_for |= {("GET", f"/v1/{bao.mount}/{kind}/app/{folder}/x") for kind in ("data", "metadata")}
+            servers.remember()
+            for name in names:
+                bao.put(f"app/{name}", v="two")
+            servers.of = dict.fromkeys(("listing", "metadata", "data"), 0)
+            asked = servers.looks
+            assert event(*names) == 202
+            until(lambda: servers.looks > asked + 1)
+            servers.of = {}
+            until(lambda: set(lab.site.values().values()) == {"two"}, 20)
+
+
+@pytest.mark.parametrize("lags", [("listing", "metadata", "data"), ("data",)])
+def test_what_is_looked_for_outlasts_a_stop(lab: Lab, bao: Bao, lags: tuple[str, ...]) -> None:
+    """A rolling update within the lag: whoever works next goes on looking."""
+    servers = Servers(bao)
+    with job_behind(lab, bao, servers):
+        bao.put("app/x", v="one")
+        with woken(lab, bao) as event:
+            until(lambda: lab.site.values() == {"x": "one"})
+            servers.remember()
+            bao.put("app/x", v="two")
+            servers.of = dict.fromkeys(lags, 0)
+            asked = servers.looks
+            assert event("x", version=2) == 202
+            until(lambda: servers.looks > asked)
+        with App(load(lab.config_file)) as app:
+            (wish,) = app.ledger.wakeups.take()
+            assert wish.expected == (("", f"{bao.mount}/app/x", 2),)
+            app.ledger.wakeups.put(wish)
+        with woken(lab, bao):
+            asked = servers.looks
+            until(lambda: servers.looks > asked + 1)
+            assert lab.site.values() == {"x": "one"}
+            servers.of = {}
+            until(lambda: lab.site.values() == {"x": "two"}, 20)

@@ -25,6 +25,8 @@ class Seen:
     unsendable: list[ReadFailure] = field(default_factory=list)
     older: set[Key] = field(default_factory=set)
     """Read in an older version than before, which is not believed yet."""
+    disputed: set[Key] = field(default_factory=set)
+    """Listed as another secret than was read last, which was made earlier and is not believed yet."""
     lagging: set[str] = field(default_factory=set)
     """Paths that are listed in a version which could not be read yet."""
     news: set[str] = field(default_factory=set)

@@ -99,6 +99,9 @@ class SourceObserver:
             self._seen.unread.add(key)  # what was read last is not the newest that was seen
             return False
         freshness = judge_version(state, entry.version, now, confirmed=confirmed)
+        if not freshness.read and state and entry.version and entry.version.is_of_earlier_metadata(state.version):
+            self._seen.disputed.add(key)
+            self._seen.lagging.add(key[0])
         if freshness.state is not None:
             self._keep(key, freshness.state)
         if freshness.confirmed:
@@ -204,6 +207,11 @@ class SourceObserver:
         return frozenset(self._seen.older)
 
     @property
+    def disputed(self) -> frozenset[Key]:
+        """Listed as another secret than was read last, which was made earlier and is not believed yet."""
+        return frozenset(self._seen.disputed)
+
+    @property
     def lagging(self) -> frozenset[str]:
         """Paths that are listed in a version which could not be read yet."""
         return frozenset(self._seen.lagging)
@@ -212,6 +220,12 @@ class SourceObserver:
     def news(self) -> frozenset[str]:
         """Paths that were read in a version which the ledger did not have."""
         return frozenset(self._seen.news)
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Of what an event named the version that was read, where the source counts them."""
+        read = ((path, result.version) for (path, _), result in self._seen.documents.items() if result.version)
+        return {path: version.number for path, version in read if version.number and path in self._hinted_paths}
 
     @property
     def listing_calls(self) -> int:

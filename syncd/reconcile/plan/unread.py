@@ -16,6 +16,10 @@ SAYS_MORE = {
     FindingKind.QUARANTINED, FindingKind.UNVERIFIED,
 }  # fmt: skip
 """What has a status that comes before `behind`. A rollback may be what could not be read."""
+DISPUTED = (
+    "the source shows another secret under this path than was read last, made earlier by its date (a server that lags, "
+    "or a clock that was ahead?); it is believed once several looks in a row have shown it"
+)
 
 
 def with_unread(final: Plan, unsendable: Sequence[Action], context: PassContext) -> Plan:
@@ -34,6 +38,9 @@ def with_unread(final: Plan, unsendable: Sequence[Action], context: PassContext)
                 )
             found = _behind(desired.name, desired.ref, why)
             behind[desired.name] = replace(found, hint=LOOKS_AGAIN) if desired.ref.path in source.lagging else found
+    for desired in context.observed.desired.all:
+        if key_of(desired) in source.disputed and desired.name in recorded and desired.name not in known:
+            behind[desired.name] = replace(_behind(desired.name, desired.ref, DISPUTED), hint=LOOKS_AGAIN)
     for action in unsendable:
         if not isinstance(action, Delete) and action.name not in behind and action.name not in known:
             why = "its value could not be read in this cycle"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -13,13 +14,21 @@ WRITES = {"create", "update", "patch", "delete"}
 MOST_LINES = 10_000
 
 
-def written(body: bytes) -> frozenset[tuple[str, str]] | None:
-    """The secrets that these lines of Vault's audit device say were written, as (namespace, path).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What lines of an audit device say was written, each as (namespace, path)."""
 
-    Returns: both the path of the request and, where it is one of KV v2's API, the secret's own path, because a line
-    does not say which version a mount has. Empty where nothing was written, None where no line is an audit device's.
-    """
+    paths: frozenset[tuple[str, str]] = frozenset()
+    """Of each request its path and, where that is one of KV v2's API, the secret's own: a line does not say which
+    version a mount has."""
+    expected: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """The secrets that are to be seen otherwise than before, and in which version; 0: none is told."""
+
+
+def written(body: bytes) -> Written | None:
+    """The secrets that these lines of Vault's audit device say were written; None where no line is one of its."""
     found, understood = set(), False
+    expected: dict[tuple[str, str], int] = {}
     for entry in islice(_entries(body), MOST_LINES):
         request = mapping(entry.get("request"))
         path = text(request.get("path")).strip("/")
@@ -33,9 +42,15 @@ def written(body: bytes) -> frozenset[tuple[str, str]] | None:
         mount = text(request.get("mount_point")) or path.partition("/")[0] + "/"
         found.add((namespace, path))
         call, _, rest = path.removeprefix(mount).partition("/")
+        secret = namespace, path
         if path.startswith(mount) and call in KV2_CALLS and rest:
-            found.add((namespace, mount + rest))
-    return frozenset(found) if understood else None
+            secret = namespace, mount + rest
+            found.add(secret)
+        # Other custom metadata is no other version.
+        if call != "metadata" or operation == "delete":
+            version = mapping(mapping(entry.get("response")).get("data")).get("version")
+            expected[secret] = max(version if type(version) is int else 0, expected.get(secret, 0))
+    return Written(paths=frozenset(found), expected=expected) if understood else None
 
 
 def _entries(body: bytes) -> Iterator[dict[str, Any]]:

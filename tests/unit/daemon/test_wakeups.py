@@ -8,7 +8,7 @@ import time
 import pytest
 
 from syncd.daemon import wakeups
-from syncd.daemon.wakeups import EXPECTED, MOST_NAMED, PendingEvents, listen, named_for, secrets_in
+from syncd.daemon.wakeups import EXPECTED, MOST_NAMED, ONCE, Expected, Look, PendingEvents, listen, named_for
 from syncd.domain import Glob, Rule
 from syncd.domain.job import Job, Limit, Limits, Policies
 
@@ -78,10 +78,10 @@ def test_what_an_event_named_outlasts_a_reload(late: bool) -> None:
 
 def test_what_a_run_did_not_look_at_comes_again_within_bounds() -> None:
     pending = PendingEvents()
-    pending.put_back("one", {"p/a": 0.0})
+    pending.put_back("one", {"p/a": ONCE})
     assert set(pending.take("one")[1]) == {"p/a"}
     pending.put("one", {f"p/{number}" for number in range(MOST_NAMED)})
-    pending.put_back("one", {"q/a": 0.0})
+    pending.put_back("one", {"q/a": ONCE})
     assert len(pending.take("one")[1]) == MOST_NAMED
 
 
@@ -116,63 +116,62 @@ def test_a_queue_of_another_daemon_is_not_even_asked(monkeypatch: pytest.MonkeyP
 
 
 def expected(
-    *paths: str, job: str = "one", pending: PendingEvents | None = None
-) -> tuple[PendingEvents, dict[str, float]]:
+    *paths: str, job: str = "one", pending: PendingEvents | None = None, version: int = 0
+) -> tuple[PendingEvents, dict[str, Expected]]:
     """A run that took what an event named."""
     pending = pending or PendingEvents()
-    pending.put(job, paths, until_seen=True)
+    pending.put(job, (), expected=dict.fromkeys(paths, version))
     return pending, pending.take(job)[1]
 
 
-def test_what_an_event_named_is_looked_for_until_it_has_a_new_version() -> None:
+def look(*news: str, **numbers: int) -> Look:
+    """One that begins now. `numbers`: of the paths `p/a` and `p/b`."""
+    return Look(began=time.monotonic(), news=news, numbers={f"p/{name}": number for name, number in numbers.items()})
+
+
+def test_what_an_event_named_is_looked_for_until_it_has_a_new_version_and_no_newer_one() -> None:
     pending, named = expected("p/a", "p/b")
-    assert pending.unseen("vault", named, {"p/b"}, time.monotonic()) == {"p/a"}
-    pending.put_back("one", {"p/a": named["p/a"]})
-    assert pending.unseen("vault", pending.take("one")[1], {"p/a"}, time.monotonic()) == set()
+    assert pending.unseen("vault", named, look("p/b")) == {"p/a", "p/b"}
+    assert pending.unseen("vault", named, look()) == {"p/a"}
+    assert pending.unseen("vault", named, look("p/a")) == {"p/a"} and pending.unseen("vault", named, look()) == set()
+
+
+def test_the_version_that_an_event_tells_is_looked_for() -> None:
+    pending, named = expected("p/a", version=3)
+    assert pending.unseen("vault", named, look("p/a", a=2)) == {"p/a"}, "one in between"
+    assert pending.unseen("vault", named, look("p/a", a=3)) == set()
+    assert pending.unseen("vault", named, look(a=4)) == set(), "it was there already"
+    pending.put("one", (), expected={"p/a": 5})
+    pending.put_back("one", named)
+    assert pending.take("one")[1]["p/a"].version == 5
 
 
 def test_what_another_job_of_the_source_read_meanwhile_is_seen() -> None:
     pending, named = expected("p/a")
     _, others = expected("p/a", job="two", pending=pending)
-    assert pending.unseen("vault", others, {"p/a"}, time.monotonic()) == set()
-    assert pending.unseen("vault", named, (), time.monotonic()) == set(), "that was after both events"
+    assert pending.unseen("vault", others, look("p/a")) == {"p/a"}
+    assert pending.unseen("vault", named, look()) == set(), "that was after both events"
     _, later = expected("p/a", pending=pending)
-    assert pending.unseen("vault", later, (), time.monotonic()) == {"p/a"}, "another event tells of another version"
-    assert pending.unseen("other", named, (), time.monotonic()) == {"p/a"}, "another source"
+    assert pending.unseen("vault", later, look()) == {"p/a"}, "another event tells of another version"
+    assert pending.unseen("other", named, look()) == {"p/a"}, "another source"
 
 
 def test_a_look_that_began_before_an_event_says_nothing_of_it() -> None:
-    began = time.monotonic()
+    before = look("p/a")
     pending, named = expected("p/a")
-    assert pending.unseen("vault", named, {"p/a"}, began) == {"p/a"}
+    assert pending.unseen("vault", named, before) == {"p/a"} and pending.unseen("vault", named, look()) == {"p/a"}
 
 
 def test_nothing_is_looked_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     pending, named = expected("p/a")
     began = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: began + EXPECTED - 1)
-    assert pending.unseen("vault", named, (), time.monotonic()) == {"p/a"}
+    assert pending.unseen("vault", named, look()) == {"p/a"}
     monkeypatch.setattr(time, "monotonic", lambda: began + EXPECTED + 1)
-    assert pending.unseen("vault", named, (), time.monotonic()) == set()
+    assert pending.unseen("vault", named, look()) == set()
 
 
 def test_what_is_looked_at_once_is_not_looked_for() -> None:
     pending = PendingEvents()
     pending.put("one", {"p/a"})
-    assert pending.unseen("vault", pending.take("one")[1], (), time.monotonic()) == set()
-
-
-@pytest.mark.parametrize(
-    ("paths", "secrets"),
-    [
-        ({"kv/data/app/x", "kv/app/x"}, {"kv/app/x"}),
-        ({"team/kv/metadata/x", "team/kv/x"}, {"team/kv/x"}),
-        ({"kv/data/data/x", "kv/data/x"}, {"kv/data/x"}),
-        ({"kv1/data/x"}, {"kv1/data/x"}),  # KV v1: that is its path
-        ({"kv/data/x", "kv/y"}, {"kv/data/x", "kv/y"}),
-        ({"kv/undelete/a", "kv/a", "kv/destroy/b", "kv/b"}, {"kv/a", "kv/b"}),
-        (set(), set()),
-    ],
-)
-def test_the_address_of_a_request_is_no_secret(paths: set[str], secrets: set[str]) -> None:
-    assert secrets_in(paths) == secrets
+    assert pending.unseen("vault", pending.take("one")[1], look()) == set()

@@ -29,6 +29,7 @@ def test_what_is_passed_on_is_taken_once(ledger: Ledger) -> None:
         Wish(by=DEVICE, job="b"),
         Wish(by=DEVICE, job="x" * 300, sites=frozenset({"shop", "bank"})),
         Wish(by=DEVICE, paths=(("team", "kv/*"), (None, "kv/a")), sites=frozenset()),
+        Wish(by=DEVICE, paths=(("team", "kv/a"),), expected=(("team", "kv/a", 0), ("team", "kv/b", 7))),
     ]
     for wish in (*wishes, *wishes):
         ledger.wakeups.put(wish)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from syncd.web.hooks.vault_audit import written
+from syncd.web.hooks.vault_audit import Written, written
 
 LINE = {
     "type": "response",
@@ -30,7 +30,11 @@ TEXT = json.dumps(LINE)
     ],
 )
 def test_what_was_written_is_found(body: str) -> None:
-    assert written(body.encode()) == {("team", "kv/data/app/x"), ("team", "kv/app/x")}
+    told = written(body.encode())
+    assert told is not None
+    assert told.paths == {("team", "kv/data/app/x"), ("team", "kv/app/x")} and told.expected == {
+        ("team", "kv/app/x"): 0
+    }
 
 
 @pytest.mark.parametrize(
@@ -41,4 +45,30 @@ def test_what_is_no_line_of_it_is_told(body: str) -> None:
 
 
 def test_a_body_of_reads_wakes_nobody() -> None:
-    assert written(json.dumps([{"message": json.dumps(READ)}]).encode()) == frozenset()
+    assert written(json.dumps([{"message": json.dumps(READ)}]).encode()) == Written()
+
+
+@pytest.mark.parametrize(
+    ("path", "operation", "expected"),
+    [
+        ("kv/data/app/x", "create", {("team", "kv/app/x"): 7}),
+        ("kv/data/data/x", "update", {("team", "kv/data/x"): 7}),
+        ("kv/undelete/app/x", "update", {("team", "kv/app/x"): 7}),
+        ("kv/metadata/app/x", "delete", {("team", "kv/app/x"): 7}),
+        ("kv/metadata/app/x", "update", {}),  # its custom metadata
+        ("kv/app/x", "update", {("team", "kv/app/x"): 7}),  # KV v1
+        ("kv/data", "update", {("team", "kv/data"): 7}),
+    ],
+)
+def test_what_is_to_be_seen_otherwise(path: str, operation: str, expected: dict[tuple[str, str], int]) -> None:
+    def lines(*versions: object) -> bytes:
+        request = LINE["request"] | {"path": path, "operation": operation}  # type: ignore[operator]
+        made = (LINE | {"request": request, "response": {"data": {"version": version}}} for version in versions)
+        return "\n".join(map(json.dumps, made)).encode()
+
+    for versions in ((6, 7), (7, 6), (7, "hmac-sha256:x", None, True)):
+        told = written(lines(*versions))
+        assert told is not None and told.expected == expected
+    for odd in (None, [], "7", {"x": 1}, 7.5):
+        told = written(lines(odd))
+        assert told is not None and told.expected == dict.fromkeys(expected, 0)
