@@ -10,7 +10,7 @@ from syncd.bootstrap.app import App
 from syncd.daemon.attention import frozen_by
 from syncd.daemon.rights import sees_scope
 from syncd.daemon.secrets_page import row_of_problem, secret_row
-from syncd.domain import version_label
+from syncd.domain import OpenProblem, SecretRef, version_label
 from syncd.ledger.audit_reading import Filter
 from syncd.report.inventory import record_owner
 from syncd.report.rule_hits import hits_on, hits_on_refused, told_to, what_is_wrong
@@ -39,55 +39,44 @@ def secret_story(
     if not who.sees(target):
         return None
     ref = record.ref if record else problems[0].ref
-    same = [row for row in app.ledger.records_from(ref.source, ref.path) if row.ref == ref] if ref else []
-    served = app.served
-    places = [secret_row(app, record, served, now) for record in same]
-    # Where it was to come and did not: denied, held, in conflict.
-    never = (problem for problem in app.ledger.problems_of_no_row() if ref is not None and problem.ref == ref)
-    places += [row_of_problem(problem, app.first_target_on(problem.site, problem.job)) for problem in never]
-    is_whole = all(who.sees(row["target"]) for row in places)
-    # A site that is paused, or refuses everything, has neither a row nor a problem of it.
-    places += [_place(row) for row in (lacking(app, ref) if ref else ())]
-    places.sort(key=lambda row: (row["target"], row["name"]))
     rollback = app.ledger.rollback_of(ref.source, ref.path) if ref else None
+    known = _known_places(app, ref) if ref else []
+    # A site that is paused, or refuses everything, has neither a row nor a problem of it.
+    places = [*known, *(map(_place, lacking(app, ref)) if ref else ())]
+    places.sort(key=lambda row: (row["target"], row["name"]))
     label = rollback.label if rollback else ""
     for place in places if rollback else ():
         # It was asked for, and no cycle has brought it yet.
         if place["status"] == "synced" and place["version"] != label:
             place["status"] = "behind"
+    seen = [place for place in places if who.sees(place["target"])]
     run = app.ledger.last_run(site, job)
     state = app.ledger.known_path(ref.source, ref.path, record.pin) if ref and record else None
     # What is read of the path is the older version, so the newest one is remembered apart.
     newest = app.ledger.newest_seen(ref.source).get(ref.path) if ref and rollback else None
-    asked = Filter(site=site, name=name)
-    lines = list(app.ledger.audit.lines(asked, most=50))
+    lines = list(app.ledger.audit.lines(Filter(site=site, name=name), most=50))
+    is_frozen = record is not None and record.is_frozen(now)
     return {
         "name": name, "site": site, "target": target, "job": job,
-        "row": secret_row(app, record, served, now) if record else row_of_problem(problems[0], target),
+        "row": secret_row(app, record, app.served, now) if record else row_of_problem(problems[0], target),
         "ref": str(ref) if ref else None,
         "path": f"{ref.source}:{ref.path}" if ref and record else None,
-        "goes_back": sorted({row["target"] for row in places if row["remote_id"] and who.sees(row["target"])}),
-        "is_whole": is_whole,
+        "goes_back": sorted({place["target"] for place in seen if place["remote_id"]}),
+        "is_whole": all(who.sees(place["target"]) for place in known),
         "job_is_whole": sees_scope(app, who, "job", job),
         "owner": record_owner(app, record) if record else "",
         "rests": app.runtime.paused(job, target),
         "next_run": next_run(job),
         "run": {"exit_code": run.exit_code, "message": run.message, "at": run.finished_at, "good": run.succeeded_at}
         if run else None,
-        "frozen_until": record.frozen_until if record and record.is_frozen(now) else None,
-        "frozen_by": frozen_by(app, site, name)[0] if record and record.is_frozen(now) else "",
+        "frozen_until": record.frozen_until if record and is_frozen else None,
+        "frozen_by": frozen_by(app, site, name)[0] if is_frozen else "",
         "source": {"version": version_label(state.version.token), "made": state.updated_at} if state else None,
         "rollback": str(rollback) if rollback else None,
         "newest": version_label(newest.version.token) if newest else None,
-        "rolled_back": sorted(
-            {place["target"] for place in places if place["version"] == label and who.sees(place["target"])}
-        ),
-        "places": [place for place in places if who.sees(place["target"])],
-        "problems": [
-            {"status": found.kind, "message": found.message, "fix": found.hint, "since": found.first_at,
-             "version": version_label(found.version)}
-            for found in problems
-        ],
+        "rolled_back": sorted({place["target"] for place in seen if place["version"] == label}),
+        "places": seen,
+        "problems": list(map(_told, problems)),
         "rules": [
             {"rule": hit.rule.id, "then": hit.rule.then.value, "message": what_is_wrong(hit),
              "judged": hit.is_judged, "left alone": hit.exemption.reason if hit.exemption else None}
@@ -99,6 +88,24 @@ def secret_story(
             if batch["site"] == site and any(action["name"] == name for action in batch["actions"])
         ],
         "lines": list(reversed(lines)),
+    }  # fmt: skip
+
+
+def _known_places(app: App, ref: SecretRef) -> list[dict[str, Any]]:
+    """Where the secret is, and where it was to come and did not: denied, held, in conflict."""
+    served, now = app.served, app.runtime.clock()
+    rows = (row for row in app.ledger.records_from(ref.source, ref.path) if row.ref == ref)
+    never = (problem for problem in app.ledger.problems_of_no_row() if problem.ref == ref)
+    return [
+        *(secret_row(app, row, served, now) for row in rows),
+        *(row_of_problem(problem, app.first_target_on(problem.site, problem.job)) for problem in never),
+    ]
+
+
+def _told(problem: OpenProblem) -> dict[str, Any]:
+    return {
+        "status": problem.kind, "message": problem.message, "fix": problem.hint, "since": problem.first_at,
+        "version": version_label(problem.version),
     }  # fmt: skip
 
 
