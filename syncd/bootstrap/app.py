@@ -12,7 +12,7 @@ from typing import Self
 
 from syncd.bootstrap.after_run import AfterRun
 from syncd.bootstrap.freshness import stale
-from syncd.bootstrap.in_force import in_force
+from syncd.bootstrap.in_force import audited_settings
 from syncd.bootstrap.jobs import make_job
 from syncd.bootstrap.ledger import open_ledger
 from syncd.bootstrap.parts import Parts
@@ -131,7 +131,7 @@ class App:
     def note_in_force(self) -> None:
         """Write into the audit trail that this configuration counts now, if it is another than the last."""
         if not self.ledger.audit.has_configuration(self.config_digest):  # a daemon asks every few seconds
-            self.ledger.audit.note_configuration(self.config_digest, in_force(self.settings))
+            self.ledger.audit.note_configuration(self.config_digest, audited_settings(self.settings))
 
     @property
     def stop(self) -> threading.Event:

@@ -8,7 +8,7 @@ from syncd.config.fields import format_duration
 from syncd.config.settings import Settings
 
 
-def in_force(settings: Settings) -> dict[str, Any]:
+def audited_settings(settings: Settings) -> dict[str, Any]:
     """Who may do what, and what the rules ask for: names and rights, and nothing of the tokens."""
     # The trail has to answer who could release at some time.
     server = settings.server

@@ -154,7 +154,7 @@ def verify(
     as_json: Json = False,
 ) -> int:
     """Follow every chain, and name the stream and line where one was altered, removed, put in or moved."""
-    expected, altered = _expected(heads) if heads else ({}, "")
+    expected, altered = _expected(heads) if heads else ({}, [])
     with context.obj.open(writable=False) as opened:
         broken, count = opened.ledger.audit.verify(expected)
         streams = opened.ledger.audit_heads()
@@ -164,11 +164,16 @@ def verify(
     older = {stream: seq for stream, seq in older.items() if seq < streams[stream][0]}
     if as_json:
         rows = [{"stream": item.stream, "seq": item.seq, "what": item.what} for item in broken]
-        show_json({"lines": count, "streams": len(streams), "breaks": rows, "tail_judged": not unjudged and not older})
+        tail_judged = not unjudged and not older
+        show_json(
+            {"lines": count, "streams": len(streams), "breaks": rows, "tail_judged": tail_judged, "altered": altered}
+        )
     else:
         for item in broken:
             show(f"stream {item.stream}, line {item.seq}: {item.what}")
         show(f"{count} lines in {len(streams)} streams: {'broken' if broken else 'as they were written'}")
+        for place in altered:
+            show(f"{place} was altered there")
     if unjudged:
         which = f"streams {', '.join(unjudged[:5])}" if expected else "any stream"
         warn(f"syncd: nothing kept elsewhere (--heads) tells whether the newest lines of {which} were cut off")
@@ -182,14 +187,15 @@ def verify(
             hint="compare it with what a sink received, or with a backup of the ledger",
         )
     if altered:
-        raise LedgerError(altered, hint="take another copy; what the ledger itself holds is judged above")
+        hint = "take another copy; what the ledger itself holds is judged above"
+        raise LedgerError(f"{altered[0]} was altered there", hint=hint)
     return 0
 
 
-def _expected(file: Path) -> tuple[dict[str, dict[int, str]], str]:
-    """Heads by stream and seq, and which whole line of the file is not as it was written. Raises `ConfigError`."""
+def _expected(file: Path) -> tuple[dict[str, dict[int, str]], list[str]]:
+    """Heads by stream and seq, and which whole lines of the file are not as they were written. Raises `ConfigError`."""
     found: dict[str, dict[int, str]] = {}
-    altered = ""
+    altered = list[str]()
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
         # A log that is written to at this moment ends in the middle of a line.
@@ -199,8 +205,8 @@ def _expected(file: Path) -> tuple[dict[str, dict[int, str]], str]:
                 line = json.loads(text)
                 for stream, seq, digest in _heads_in(line):
                     found.setdefault(stream, {})[seq] = digest
-                if not altered and line.keys() == WHOLE and not is_sealed(text, line):
-                    altered = f"{file}, line {number}: line {line['seq']} of stream {line['stream']} was altered there"
+                if line.keys() == WHOLE and not is_sealed(text, line):
+                    altered.append(f"{file}, line {number}: line {line['seq']} of stream {line['stream']}")
         if not found:
             raise ValueError
         if cut:

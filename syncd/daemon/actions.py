@@ -109,7 +109,9 @@ class Actions:
                 named = tuple((None, path) for path in sorted(paths.get(name, ())))
                 wish = Wish(by=CAUSE.get().actor, job="" if named else name, paths=named, sites=sites_of(app, who))
                 if not app.ledger.wakeups.put(wish):
-                    woken.waits.append(f"job {name}: as much as is kept waits for that daemon; its schedule looks")
+                    woken.waits.append(
+                        f"job {name}: too many requests wait for that daemon already; its schedule looks"
+                    )
             elif rests_here or not self._runner.trigger(name, paths.get(name, ()), by=CAUSE.get().actor):
                 woken.waits.append(f"job {name} has no schedule; run it by hand: syncd sync {name}")
             elif rests and len(rests) == len(job.targets):

@@ -19,14 +19,14 @@ from syncd.daemon.status import Shared, Shown, status_of
 from syncd.daemon.wakeups import jobs_that_sync
 from syncd.domain.audit import RELOAD, Actor
 from syncd.errors import ConfigError, LedgerError
-from syncd.ledger.wakeups import Wish
+from syncd.ledger.wakeups import MOST, Wish
 from syncd.report.lateness import why_late
 from syncd.telemetry.logs import logger, safe_traceback
 from syncd.web.principal import Principal
 
 PASSED_ON = "passed on to the daemon with the newer configuration"
 NOT_PASSED_ON = (
-    "not passed on: as much as is kept waits for the daemon with the newer configuration; its schedule looks"
+    f"not passed on: {MOST:,} requests already wait for the daemon with the newer configuration; its schedule looks"
 )
 STRANGER_SECONDS = 2.0
 """How long an answer that needs no token is given again as it was."""
@@ -108,7 +108,9 @@ class Control(ServerAccounts, ConsoleData, Actions):
         woken = {wish.job: set[str]()} if wish.job else jobs_that_sync(mine, namespaces, wish.paths)
         started = []
         for job, named in woken.items():
-            expected = {path: version for _, path, version in wish.expected if path in named}
+            here = namespaces[mine[job].source] if job in mine else None
+            told = (item for item in wish.expected if item[1] in named and (item[0] is None or here in {None, item[0]}))
+            expected = {path: version for _, path, version in told}
             if job in mine and self._runner.trigger(job, by=wish.by, expected=expected):
                 started.append(job)
         return started
@@ -118,7 +120,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         current = self._generations.current
         if left := current.pending.left():
             paths = tuple((None, path) for path in sorted(left))
-            expected = tuple(("", path, item.version) for path, item in sorted(left.items()))
+            expected = tuple((None, path, item.version) for path, item in sorted(left.items()))
             by = Actor("event", "what was left at a stop", "syncd run")
             current.app.ledger.wakeups.put(Wish(by=by, paths=paths, expected=expected))
 

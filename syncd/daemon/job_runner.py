@@ -17,7 +17,7 @@ from syncd.bootstrap.process import holder
 from syncd.daemon.app_builder import AppBuilder
 from syncd.daemon.generations import Generation, Generations
 from syncd.daemon.status import counted
-from syncd.daemon.wakeups import Expected, Look
+from syncd.daemon.wakeups import Expected, SourceLook
 from syncd.domain import SyncReport
 from syncd.domain.audit import CAUSE, Actor, Cause
 from syncd.domain.job import Job
@@ -86,7 +86,7 @@ class JobRunner:
             # What was asked for until here, this run does.
             self._asked_again.discard(name)
         structlog.contextvars.bind_contextvars(run_id=uuid.uuid4().hex[:12])
-        was_replaced, asked_by, hinted = False, None, dict[str, Expected]()
+        was_replaced, asked_by, hinted, is_done = False, None, dict[str, Expected](), False
         try:
             with self._generations.running() as generation:
                 app = generation.app
@@ -110,12 +110,16 @@ class JobRunner:
                     self._look_again(generation, job, hinted, reports, began)
                     app.after_run.soon()
                 was_replaced = app.ended.is_set()  # a new configuration cut this run short
+                is_done = not was_replaced
         except SyncdError as error:
             self._log.error("cycle.failed", job=name, error=error.message, hint=error.hint)
         except Exception as error:  # noqa: BLE001  # the cycle boundary: a bug ends this run, not the daemon
             self._log.error("cycle.bug", job=name, error=type(error).__name__, where=safe_traceback(error))
         finally:
             structlog.contextvars.clear_contextvars()
+            # What was cut short, or failed, may not have looked at what events named.
+            if not is_done:
+                self._generations.current.pending.put_back(name, hinted)
             with self._lock:
                 self._running.discard(name)
                 # Whoever asked for what was cut short asks for its rest as well.
@@ -123,8 +127,6 @@ class JobRunner:
                     self._asked_by.pop(name, None)
                 again = name in self._asked_again or was_replaced
         if again and not self._stop.is_set():
-            # With the paths that were named: the run that was cut short may not have looked at them.
-            self._generations.current.pending.put_back(name, hinted if was_replaced else {})
             self.trigger(name)
 
     def _look_again(
@@ -139,13 +141,13 @@ class JobRunner:
         lagging = frozenset[str]().union(*(report.lagging for report in reports))
         news = frozenset[str]().union(*(report.news for report in reports))
         numbers = {path: number for report in reports for path, number in report.numbers.items()}
-        unseen = generation.pending.unseen(job.source, hinted, Look(began=began, news=news, numbers=numbers))
+        unseen = generation.pending.unseen(job.source, hinted, SourceLook(began=began, news=news, numbers=numbers))
         # A pause, or another process that has the site: the secrets that were named are still to be seen.
-        is_whole = not any(report.rests or report.error for report in reports)
-        left = hinted.keys() & (lagging | unseen) if is_whole else hinted
+        stood_still = [bool(report.rests or report.error) for report in reports]
+        left = hinted if any(stood_still) else hinted.keys() & (lagging | unseen)
         generation.pending.put_back(job.name, {path: hinted[path] for path in left})
         wait = self._waits_for_lag.pop(job.name, FIRST_LOOK)
-        if lagging or (unseen and is_whole):
+        if lagging or (unseen and not all(stood_still)):
             self._waits_for_lag[job.name] = min(2 * wait, LAST_LOOK)
             generation.pending.look_anew()
             generation.schedule.run_soon(job.name, wait)

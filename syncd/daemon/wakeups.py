@@ -14,6 +14,7 @@ from syncd.domain.places import spellings
 from syncd.domain.ports import Queue
 from syncd.errors import SourceError
 from syncd.reconcile.observe.observation_cache import ObservationCache
+from syncd.web.hooks.vault_audit import latest
 
 MOST_NAMED = 1000
 """Paths that one cycle looks at directly because an event named them; the listing tells of the rest."""
@@ -53,16 +54,22 @@ class Expected:
     """How a path that an event named is looked for."""
 
     until: float = 0.0
-    """For so long (monotonic seconds); one that is over is looked at once."""
+    """For so long (monotonic seconds); what is over is looked at once."""
     version: int = 0
-    """Until it has this version, or a later one; 0: until it has another than before."""
+    """Until it has this version, or a later one; 0: until one look has read a new version and a later one none."""
+
+    def and_(self, other: Expected | None) -> Expected:
+        """Both at once."""
+        if other is None:
+            return self
+        return Expected(max(self.until, other.until), latest(self.version, other.version))
 
 
 ONCE = Expected()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class SourceLook:
     """What one run saw of a source."""
 
     began: float
@@ -123,11 +130,8 @@ class PendingEvents:
         with self._lock:
             waiting = self._named[job]
             for path in sorted(named):
-                known, again = waiting.get(path), named[path]
-                if known is not None:
-                    waiting[path] = Expected(max(known.until, again.until), max(known.version, again.version))
-                elif len(waiting) < MOST_NAMED:
-                    waiting[path] = again
+                if path in waiting or len(waiting) < MOST_NAMED:
+                    waiting[path] = named[path].and_(waiting.get(path))
 
     def take(self, job: str) -> tuple[ObservationCache, dict[str, Expected]]:
         """For a run that starts: an observation cache young enough to share, and the paths to look at directly."""
@@ -137,14 +141,17 @@ class PendingEvents:
 
     def left(self) -> dict[str, Expected]:
         """What events named and no run has seen yet, for whichever job."""
+        found: dict[str, Expected] = {}
         with self._lock:
-            return {path: item for named in self._named.values() for path, item in named.items()}
+            for named in self._named.values():
+                found |= {path: item.and_(found.get(path)) for path, item in named.items()}
+        return found
 
-    def unseen(self, source: str, named: Mapping[str, Expected], look: Look) -> set[str]:
-        """Which of these are not seen as events told of them, and may be yet. `named`: as it was taken.
+    def unseen(self, source: str, named: Mapping[str, Expected], look: SourceLook) -> set[str]:
+        """Which of these paths are to be looked at again. `named`: as it was taken.
 
-        Without a number any new version may be the one before: only a look that brings none after it tells. Another job
-        of the source may have read it.
+        Without a number a path is seen once one look has read a new version, perhaps another job's of the same source,
+        and a later one has read no newer one.
         """
         now = time.monotonic()
         with self._lock:

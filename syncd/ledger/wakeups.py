@@ -28,7 +28,7 @@ class Wish:
     job: str = ""
     paths: tuple[tuple[str | None, str], ...] = ()
     """Namespace (None: any) and path."""
-    expected: tuple[tuple[str, str, int], ...] = ()
+    expected: tuple[tuple[str | None, str, int], ...] = ()
     """Namespace and path of what an event says is to be seen otherwise, and in which version (0: none is told)."""
     sites: frozenset[str] | None = None
     """What the rights of whoever asks are for, by the sites' keys (a target may be renamed by now); None: all."""
@@ -36,15 +36,10 @@ class Wish:
     def row(self) -> dict[str, str]:
         """As the ledger keeps it; the same wish again is one."""
         sites = None if self.sites is None else sorted(self.sites)
-        kept = {
-            "job": self.job,
-            "paths": sorted(self.paths, key=str),
-            "expected": sorted(self.expected),
-            "sites": sites,
-            "by": self.by.row(),
-        }
-        value = json.dumps(kept, sort_keys=True)
-        return {"key": meta_key(KEYS, value), "value": value}
+        kept = {"job": self.job, "paths": sorted(self.paths, key=str), "sites": sites, "by": self.by.row()}
+        # Whatever version is expected: a path that is written often is one wish.
+        key = meta_key(KEYS, json.dumps(kept, sort_keys=True))
+        return {"key": key, "value": json.dumps({**kept, "expected": sorted(self.expected, key=str)}, sort_keys=True)}
 
 
 class Wakeups:
@@ -58,9 +53,10 @@ class Wakeups:
         with self._writing() as connection:
             one_at_a_time(connection)  # nobody takes what stands there without this
             count = connection.execute(select(func.count()).select_from(tables.meta).where(_is_wish())).scalar_one()
-            if count < MOST:
+            fits = bool(count < MOST)
+            if fits:
                 upsert(connection, tables.meta, [wish.row()])
-            return bool(count < MOST)
+            return fits
 
     def take(self) -> list[Wish]:
         """What was passed on since. Nobody else is given the same."""
@@ -96,7 +92,7 @@ def _pairs(kept: Iterable[object]) -> Iterable[tuple[str | None, str]]:
             yield (pair[0] if isinstance(pair[0], str) else None), pair[1]
 
 
-def _expected(kept: Iterable[object]) -> Iterable[tuple[str, str, int]]:
+def _expected(kept: Iterable[object]) -> Iterable[tuple[str | None, str, int]]:
     for item in kept:
-        if isinstance(item, list) and len(item) == 3 and list(map(type, item)) == [str, str, int]:
-            yield item[0], item[1], item[2]
+        if isinstance(item, list) and len(item) == 3 and list(map(type, item[1:])) == [str, int]:
+            yield (item[0] if isinstance(item[0], str) else None), item[1], item[2]

@@ -163,6 +163,7 @@ class Cycle:
         # What earlier passes of this run deleted is taken off: the number is for the whole run.
         planned = self._look.plan(cache, journal, self._state, allowed_deletes=allowed)
         progress.planned = planned
+        progress.news |= planned.source.news
         # A later pass knows these rows already, and would tell nothing of them.
         progress.noticed += planned.noticed
         todo = choose(planned) if choose else planned.plan
@@ -267,7 +268,7 @@ class Cycle:
             unsent=progress.unsent,
             listing_calls=planned.source.listing_calls if planned else 0,
             lagging=planned.source.lagging if planned else frozenset(),
-            news=planned.source.news if planned else frozenset(),
+            news=progress.news,
             numbers=planned.source.numbers if planned else {},
             listing_methods=planned.source.listing_methods if planned else {},
             faulty=planned.desired.faulty() if planned else {},

@@ -30,6 +30,8 @@ class Progress:
     deletes_wait: bool = False
     """Has the last pass left deletions for one of their own?"""
     planned: PlannedPass | None = None
+    news: frozenset[str] = frozenset()
+    """Source paths that any pass read in a version which the ledger did not have."""
     error: SyncdError | None = None
     rows: Sequence[Record] | None = None
     """As the last pass left them; None for a cycle that did not see everything."""

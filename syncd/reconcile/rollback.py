@@ -217,7 +217,7 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
         raise ConfigError(
             f"{item.path} has no versions (KV v1), so none can be gone back to", hint="write it anew there"
         )
-    _see_that_nothing_newer_was_seen(runtime, item, entry.version)
+    _see_that_nothing_newer_was_seen(runtime, item, entry.version, wanted)
     rows = _rows_on_sites(runtime, item, terms.now) if wanted is None else []
     version = read_older(source, item.path, entry, wanted, rows)
     return Rollback(
@@ -232,13 +232,18 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
     )
 
 
-def _see_that_nothing_newer_was_seen(runtime: Runtime, item: Taken, listed: Version) -> None:
-    """Raise `SourceError` where the source shows an older version than before, with others before it, perhaps."""
+def _see_that_nothing_newer_was_seen(runtime: Runtime, item: Taken, listed: Version, wanted: str | None) -> None:
+    """Raise `SourceError` where the source shows another secret than before, or what is before the newest is not known.
+
+    A server that lags and a Vault that was restored look alike. A version that a person names is of the listed secret,
+    whichever of the two it is; the one before a version is another one.
+    """
     seen = (runtime.store.known_path(item.source, item.path, pin) for pin in ("", NEWEST))
-    if any(state is not None and listed.older_than(state.version) for state in seen):
+    before = [state.version for state in seen if state is not None and listed.older_than(state.version)]
+    if any(wanted is None or listed.lineage != version.lineage for version in before):
         raise SourceError(
             f"source {item.source}: {item.path} is shown in an older version than before (a server that lags?)",
-            hint="try again in a moment; where it was put back on purpose, syncd sync believes it within some minutes",
+            hint="try again in a moment; what was put back there on purpose is believed after three cycles",
         )
 
 

@@ -66,16 +66,17 @@ def _sync(service: Service, who: Principal, given: dict[str, Any], _body: bytes)
     if bool(job) == bool(path):
         return PlainTextResponse("say which: POST /-/sync?job=NAME or ?path=SOURCE-PATH\n", 400)
     if path:
-        return _woken(service.wake([(None, path)], who), or_else=404)
+        return _woken(service.wake([(None, path)], who), or_else=404, if_not=503)
     if not (done := service.trigger(job, who)):
         return PlainTextResponse("no such job\n", 404)
-    return PlainTextResponse(f"{done}\n", 202)
+    return _woken(done, or_else=404, if_not=503)
 
 
-def _woken(done: str, *, or_else: int) -> Response:
+def _woken(done: str, *, or_else: int, if_not: int = 200) -> Response:
+    """`or_else`: the status where no job has it; `if_not`: where it could not be done."""
     if not done:
         return PlainTextResponse("no scheduled job syncs that\n", or_else)
-    return PlainTextResponse(f"{done}\n", 202)
+    return PlainTextResponse(f"{done}\n", if_not if done.startswith("not ") else 202)
 
 
 def _audit(service: Service, who: Principal, _given: dict[str, Any], body: bytes) -> Response:

@@ -30,7 +30,7 @@ from syncd.domain.halting import HALTED
 from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock, Journal, Target
 from syncd.errors import Interrupted, LedgerError, SecretGone, SiteFull, TargetDenied, TargetError, TargetUnavailable
 from syncd.reconcile.apply.flight import Flight, Pace, dropping
-from syncd.reconcile.apply.requests import sent
+from syncd.reconcile.apply.requests import send
 from syncd.reconcile.apply.result import ApplyResult, LedgerBatch
 from syncd.reconcile.apply.terms import Terms
 from syncd.reconcile.apply.transitions import Transition, after_failure, after_success, history_line, opened, put_back
@@ -106,7 +106,7 @@ class Applier:
         # Set in the thread that sends: the request may wait there for the rate limit while a pause comes, its window
         # shuts, or a person takes back what allowed it.
         HALTED.set(lambda: self._terms.is_halted() or not self._terms.is_consented(action))
-        return sent(self._target, action)
+        return send(self._target, action)
 
     def _next(self, todo: deque[Action], flying: int, result: ApplyResult, stop: Callable[[], bool]) -> list[Action]:
         """What may start now."""

@@ -7,7 +7,7 @@ from syncd.domain import WriteResult as Written
 from syncd.domain.ports import Target
 
 
-def sent(target: Target, action: Action) -> Written:
+def send(target: Target, action: Action) -> Written:
     """Carry out an action. Raises `TargetError`."""
     if isinstance(action, Delete):
         return target.delete(str(action.record.remote_id))

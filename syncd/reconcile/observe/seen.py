@@ -10,7 +10,7 @@ from syncd.reconcile.observe.evidence import Key
 
 
 @dataclass(slots=True)
-class Seen:
+class SeenSoFar:
     """What was listed and read, and what could not be."""
 
     snapshots: dict[int, Snapshot] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -24,8 +25,11 @@ from syncd.reconcile.observe.newest_seen import NewestSeen
 from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.observe.rolled_back import RolledBack
 from syncd.reconcile.observe.rule_listings import RuleListings
-from syncd.reconcile.observe.seen import Seen
+from syncd.reconcile.observe.seen import SeenSoFar
 from syncd.reconcile.observe.source_access import SourceAccess
+
+CHOSEN = sys.maxsize
+"""In place of a version that no write changes."""
 
 
 class SourceObserver:
@@ -45,7 +49,7 @@ class SourceObserver:
         self._hinted_paths = hinted_paths
         self._states = access.store.known_paths(access.source.name)
         self._newest = NewestSeen(access.store.newest_seen(access.source.name))
-        self._seen = Seen()
+        self._seen = SeenSoFar()
         store = access.store
         self._rollbacks = RolledBack(store.rollbacks(access.source.name), store.rollbacks_by_secret())
         self.failures: list[ReadFailure] = []
@@ -101,7 +105,6 @@ class SourceObserver:
         freshness = judge_version(state, entry.version, now, confirmed=confirmed)
         if not freshness.read and state and entry.version and entry.version.is_of_earlier_metadata(state.version):
             self._seen.disputed.add(key)
-            self._seen.lagging.add(key[0])
         if freshness.state is not None:
             self._keep(key, freshness.state)
         if freshness.confirmed:
@@ -224,8 +227,13 @@ class SourceObserver:
     @property
     def numbers(self) -> dict[str, int]:
         """Of what an event named the version that was read, where the source counts them."""
-        read = ((path, result.version) for (path, _), result in self._seen.documents.items() if result.version)
-        return {path: version.number for path, version in read if version.number and path in self._hinted_paths}
+        found: dict[str, int] = {}
+        for (path, pin), result in self._seen.documents.items():
+            if path in self._hinted_paths and result.version and result.version.number:
+                # What a rule or a person chose stays, whatever is written.
+                is_chosen = bool(pin or result.entry.read_as)
+                found[path] = max(found.get(path, 0), CHOSEN if is_chosen else result.version.number)
+        return found
 
     @property
     def listing_calls(self) -> int:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from syncd.domain import Action, Delete, Finding, FindingKind, Plan, SecretRef
+from syncd.domain import STATUSES, Action, Delete, Finding, FindingKind, Plan, SecretRef
 from syncd.domain.plan import LOOKS_AGAIN
 from syncd.reconcile.observe.evidence import key_of
 from syncd.reconcile.plan.pass_context import PassContext
+from syncd.reconcile.record.statuses import STATUS, UNSURE
 from syncd.reconcile.rules.gate import drift_behind
 
-SAYS_MORE = {
-    FindingKind.CONFLICT, FindingKind.CONTESTED, FindingKind.DENIED, FindingKind.FAILED, FindingKind.FROZEN,
-    FindingKind.QUARANTINED, FindingKind.UNVERIFIED,
-}  # fmt: skip
-"""What has a status that comes before `behind`. A rollback may be what could not be read."""
+SAYS_MORE = frozenset(kind for kind, status in STATUS.items() if STATUSES.index(status) < UNSURE)
+"""What has a status that comes before `behind`. A rollback has, too, and may be what could not be read."""
 DISPUTED = (
     "the source shows another secret under this path than was read last, made earlier by its date (a server that lags, "
     "or a clock that was ahead?); it is believed once several looks in a row have shown it"
@@ -26,23 +24,25 @@ def with_unread(final: Plan, unsendable: Sequence[Action], context: PassContext)
     """What the source holds in a version that could not be read is not known to be at the site."""
     source, recorded = context.observed.source, context.standing.handover.records
     unread, older = source.evidence.unread, source.older
-    known = {finding.name for finding in final.findings if finding.kind in SAYS_MORE or finding.rule}
-    known.update(item.action.name for item in final.held)
+    # Of the very secret: another one that wants the name is another one's conflict.
+    known = {(item.name, item.ref) for item in final.findings if item.kind in SAYS_MORE or item.rule}
+    known.update((item.action.name, _ref_of(item.action)) for item in final.held)
     behind: dict[str, Finding] = {}
     for desired in context.observed.desired.all:
-        if key_of(desired) in unread and desired.name in recorded and desired.name not in known:
-            why = "the source's present version could not be read, so nobody knows that the site holds it"
-            if key_of(desired) in older:
-                why = (
-                    "the source lists a newer version than can be read (a server that lags?); the site has an older one"
-                )
-            found = _behind(desired.name, desired.ref, why)
-            behind[desired.name] = replace(found, hint=LOOKS_AGAIN) if desired.ref.path in source.lagging else found
-    for desired in context.observed.desired.all:
-        if key_of(desired) in source.disputed and desired.name in recorded and desired.name not in known:
-            behind[desired.name] = replace(_behind(desired.name, desired.ref, DISPUTED), hint=LOOKS_AGAIN)
+        key = key_of(desired)
+        is_told = not known.isdisjoint({(desired.name, desired.ref), (desired.name, None)})
+        if desired.name not in recorded or is_told or key not in unread | source.disputed:
+            continue
+        why = "the source's present version could not be read, so nobody knows that the site holds it"
+        if key in source.disputed:
+            why = DISPUTED
+        elif key in older:
+            why = "the source lists a newer version than can be read (a server that lags?); the site has an older one"
+        found = _behind(desired.name, desired.ref, why)
+        looks_again = key in source.disputed or desired.ref.path in source.lagging
+        behind[desired.name] = replace(found, hint=LOOKS_AGAIN) if looks_again else found
     for action in unsendable:
-        if not isinstance(action, Delete) and action.name not in behind and action.name not in known:
+        if not isinstance(action, Delete) and action.name not in behind and (action.name, _ref_of(action)) not in known:
             why = "its value could not be read in this cycle"
             if key_of(action.desired) in older:
                 why = "the source shows an older version than before (a server that lags?); it is not taken yet"
@@ -56,3 +56,7 @@ def with_unread(final: Plan, unsendable: Sequence[Action], context: PassContext)
 
 def _behind(name: str, ref: SecretRef, why: str) -> Finding:
     return Finding(kind=FindingKind.BEHIND, name=name, ref=ref, message=why)
+
+
+def _ref_of(action: Action) -> SecretRef:
+    return action.record.ref if isinstance(action, Delete) else action.desired.ref

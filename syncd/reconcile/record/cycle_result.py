@@ -57,8 +57,10 @@ def store_cycle_result(
 
 def _store_what_is_known(journal: Journal, runtime: Runtime, report: SyncReport, site: str, seen: Seen) -> None:
     silent = {FindingKind.TAKEN_BACK, FindingKind.HANDED_OVER, FindingKind.RULE}  # these say nothing of a status
-    findings = dict[str, Finding]()
-    for finding in by_precedence(report.findings):
+    findings, own = dict[str, Finding](), {record.name: record.ref for record in seen.rows}
+    # What is said of another secret that wants the name counts where nothing is said of the one that has it.
+    told = sorted(by_precedence(report.findings), key=lambda item: item.ref not in {None, own.get(item.name)})
+    for finding in told:
         if finding.name and finding.kind not in silent:
             findings.setdefault(finding.name, finding)
     # It waits for its release as before, whatever this cycle was asked to send.

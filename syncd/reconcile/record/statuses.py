@@ -25,7 +25,7 @@ STATUS = {
     FindingKind.ROLLED_BACK: "rolled_back",
 }
 UNSURE = STATUSES.index("rolled_back")
-"""From here on the order in which findings were made tells: what is rolled back may not have gone yet."""
+"""From this status on findings keep the order in which the planner made them: a rollback may not have been sent yet."""
 
 
 def by_precedence(findings: Iterable[Finding]) -> list[Finding]:
@@ -67,6 +67,9 @@ def changed_statuses(
 
     def of(record: Record) -> Finding | None:
         own = findings.get(record.name)
+        # Another secret that wants the name makes nothing of what was just sent untrue.
+        if own is not None and record.name in outcomes and own.ref not in {None, record.ref}:
+            return None
         return own if own or record.name in outcomes else others.get((record.name.casefold(), record.ref))
 
     return {

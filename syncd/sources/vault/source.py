@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +22,7 @@ from syncd.domain import (
 from syncd.domain.naming import selects_path
 from syncd.domain.ports import Clock
 from syncd.domain.untrusted import mapping, storable
-from syncd.errors import SourceError
+from syncd.errors import SourceError, SourceUnavailable
 from syncd.sources.retry import FailFast
 from syncd.sources.vault.answers import NOT_VAULT, NOT_VAULT_HINT, StatusError
 from syncd.sources.vault.client import VaultClient
@@ -142,10 +141,15 @@ class VaultSource:
 
     def _as_metadata_tells(self, mount: Mount, path: str, version: Version) -> Version:
         """Another version than the listed one, with the metadata that it is of, if that can be told by now."""
-        with suppress(StatusError):  # the listing tells in a later cycle
+        try:
             metadata = self._walker.metadata(mount, path)
-            return of_metadata(version, metadata) if metadata is not None else version
-        return version
+        except StatusError:
+            return version  # the listing tells in a later cycle
+        except SourceUnavailable as error:
+            if error.whole:
+                raise
+            return version
+        return of_metadata(version, metadata) if metadata is not None else version
 
     def check_path(self, path: str, pin: str = "") -> PathCheck:
         """Is the path's current version, in this very moment, there? Raises `SourceError` where it cannot be told.

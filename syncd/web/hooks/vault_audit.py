@@ -15,7 +15,7 @@ MOST_LINES = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class WrittenSecrets:
     """What lines of an audit device say was written, each as (namespace, path)."""
 
     paths: frozenset[tuple[str, str]] = frozenset()
@@ -25,7 +25,13 @@ class Written:
     """The secrets that are to be seen otherwise than before, and in which version; 0: none is told."""
 
 
-def written(body: bytes) -> Written | None:
+def latest(known: int | None, version: int) -> int:
+    """Which of two versions of a path is to be seen (0: none is told); None: it is the first of them."""
+    # A deletion tells none, and what is made anew behind it is counted from one again.
+    return version if known is None else max(known, version) if known and version else 0
+
+
+def written(body: bytes) -> WrittenSecrets | None:
     """The secrets that these lines of Vault's audit device say were written; None where no line is one of its."""
     found, understood = set(), False
     expected: dict[tuple[str, str], int] = {}
@@ -49,8 +55,8 @@ def written(body: bytes) -> Written | None:
         # Other custom metadata is no other version.
         if call != "metadata" or operation == "delete":
             version = mapping(mapping(entry.get("response")).get("data")).get("version")
-            expected[secret] = max(version if type(version) is int else 0, expected.get(secret, 0))
-    return Written(paths=frozenset(found), expected=expected) if understood else None
+            expected[secret] = latest(expected.get(secret), version if type(version) is int else 0)
+    return WrittenSecrets(paths=frozenset(found), expected=expected) if understood else None
 
 
 def _entries(body: bytes) -> Iterator[dict[str, Any]]:

@@ -39,7 +39,7 @@ COMMANDS = (
     "apply", "audit", "check", "demo", "explain", "forecast", "held", "init", "pause", "plan", "release", "report",
     "resume", "rollback", "rules", "run", "sandbox", "schema", "state", "status", "sync", "where",
 )  # fmt: skip
-COMMAND = re.compile(rf"\bsyncd (?:{'|'.join(COMMANDS)})\b(?:[^;,.()`]|[.](?=\S))*")
+COMMAND = re.compile(rf"\bsyncd (?:{'|'.join(COMMANDS)})\b(?:'[^']*'|[^;,.()`]|[.](?=\S))*")
 """A command in a text: it reaches to the end of its sentence."""
 
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from syncd.daemon import wakeups
-from syncd.daemon.wakeups import EXPECTED, MOST_NAMED, ONCE, Expected, Look, PendingEvents, listen, named_for
+from syncd.daemon.wakeups import EXPECTED, MOST_NAMED, ONCE, Expected, PendingEvents, SourceLook, listen, named_for
 from syncd.domain import Glob, Rule
 from syncd.domain.job import Job, Limit, Limits, Policies
 
@@ -124,9 +124,11 @@ def expected(
     return pending, pending.take(job)[1]
 
 
-def look(*news: str, **numbers: int) -> Look:
+def look(*news: str, **numbers: int) -> SourceLook:
     """One that begins now. `numbers`: of the paths `p/a` and `p/b`."""
-    return Look(began=time.monotonic(), news=news, numbers={f"p/{name}": number for name, number in numbers.items()})
+    return SourceLook(
+        began=time.monotonic(), news=news, numbers={f"p/{name}": number for name, number in numbers.items()}
+    )
 
 
 def test_what_an_event_named_is_looked_for_until_it_has_a_new_version_and_no_newer_one() -> None:
@@ -175,3 +177,23 @@ def test_what_is_looked_at_once_is_not_looked_for() -> None:
     pending = PendingEvents()
     pending.put("one", {"p/a"})
     assert pending.unseen("vault", pending.take("one")[1], look()) == set()
+
+
+def test_a_deletion_between_two_writes_counts_from_one_again() -> None:
+    """What is made anew has a lower number than the secret of before."""
+    pending, _ = expected("p/a", version=5)
+    for version in (5, 0, 1):
+        pending.put("one", (), expected={"p/a": version})
+    named = pending.take("one")[1]
+    assert named["p/a"].version == 0
+    assert pending.unseen("vault", named, look(a=5)) == {"p/a"}, "the old secret"
+    assert (
+        pending.unseen("vault", named, look("p/a", a=1)) == {"p/a"} and pending.unseen("vault", named, look()) == set()
+    )
+
+
+def test_what_is_left_of_all_jobs_is_told_at_once() -> None:
+    pending = PendingEvents()
+    pending.put("one", {"p/b"}, expected={"p/a": 5})
+    pending.put("two", (), expected={"p/a": 7})
+    assert {path: item.version for path, item in pending.left().items()} == {"p/a": 7, "p/b": 0}

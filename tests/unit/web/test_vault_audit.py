@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from syncd.web.hooks.vault_audit import Written, written
+from syncd.web.hooks.vault_audit import WrittenSecrets, written
 
 LINE = {
     "type": "response",
@@ -45,7 +45,7 @@ def test_what_is_no_line_of_it_is_told(body: str) -> None:
 
 
 def test_a_body_of_reads_wakes_nobody() -> None:
-    assert written(json.dumps([{"message": json.dumps(READ)}]).encode()) == Written()
+    assert written(json.dumps([{"message": json.dumps(READ)}]).encode()) == WrittenSecrets()
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,10 @@ def test_what_is_to_be_seen_otherwise(path: str, operation: str, expected: dict[
         made = (LINE | {"request": request, "response": {"data": {"version": version}}} for version in versions)
         return "\n".join(map(json.dumps, made)).encode()
 
-    for versions in ((6, 7), (7, 6), (7, "hmac-sha256:x", None, True)):
+    for versions in ((6, 7), (7, 6), (7,)):
         told = written(lines(*versions))
         assert told is not None and told.expected == expected
-    for odd in (None, [], "7", {"x": 1}, 7.5):
-        told = written(lines(odd))
+    # One that tells none may stand for a deletion, behind which numbers begin again.
+    for odd in ((None,), ([],), ("7",), ({"x": 1},), (7.5,), (True,), (7, "hmac-sha256:x"), (None, 7), (7, 0, 7)):
+        told = written(lines(*odd))
         assert told is not None and told.expected == dict.fromkeys(expected, 0)
