@@ -12,14 +12,16 @@ from syncd.domain.job import Job
 from syncd.domain.naming import selects_path
 from syncd.domain.places import spellings
 from syncd.domain.ports import Queue
+from syncd.domain.source import latest
 from syncd.errors import SourceError
 from syncd.reconcile.observe.observation_cache import ObservationCache
-from syncd.web.hooks.vault_audit import latest
 
 MOST_NAMED = 1000
 """Paths that one cycle looks at directly because an event named them; the listing tells of the rest."""
 EXPECTED = 60.0
 """Seconds for which a path that an event named is looked at again while it has the version of before."""
+LATER = 1.0
+"""Seconds from one look to another that may see more: what several jobs look at in one moment is one look."""
 REST = 2.0
 """Seconds from one look at whose queue it is to the next."""
 BACKOFF_MAX = 60.0
@@ -163,7 +165,8 @@ class PendingEvents:
             def is_seen(path: str, expected: Expected) -> bool:
                 if expected.version:
                     return look.numbers.get(path, 0) >= expected.version
-                return expected.until - EXPECTED <= seen.get((source, path), 0.0) < look.began
+                came, read = expected.until - EXPECTED, seen.get((source, path), 0.0)
+                return came <= read <= look.began - LATER
 
             return {path for path, item in named.items() if item.until > now and not is_seen(path, item)}
 

@@ -67,6 +67,12 @@ def is_of_an_earlier_secret(token: str, now: Version) -> bool:
     return kind == "kv2" and bool(created) and created < now.lineage <= now.token.partition("@")[2]
 
 
+def latest(known: int | None, version: int) -> int:
+    """Which of two versions of a path is to be seen (0: none is told); None: it is the first of them."""
+    # A deletion tells none, and what is made anew behind it is counted from one again.
+    return version if known is None else max(known, version) if known and version else 0
+
+
 BY_VALUE = "kv1:"
 """How the token of a version begins that is the value's fingerprint, because the source counts no versions."""
 

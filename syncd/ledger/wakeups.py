@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, delete, func, select
 
 from syncd.domain.audit import Actor
+from syncd.domain.source import latest
 from syncd.domain.untrusted import mapping, parsed, text
 from syncd.ledger import schema as tables
 from syncd.ledger.audit_trail import Door
@@ -33,6 +34,14 @@ class Wish:
     sites: frozenset[str] | None = None
     """What the rights of whoever asks are for, by the sites' keys (a target may be renamed by now); None: all."""
 
+    def beside(self, other: Wish) -> Wish:
+        """Both at once, which differ in nothing but what they expect."""
+        expected: dict[tuple[str | None, str], int] = {}
+        for space, path, version in (*other.expected, *self.expected):
+            expected[space, path] = latest(expected.get((space, path)), version)
+        told = tuple((*secret, version) for secret, version in sorted(expected.items(), key=str))
+        return replace(self, expected=told)
+
     def row(self) -> dict[str, str]:
         """As the ledger keeps it; the same wish again is one."""
         sites = None if self.sites is None else sorted(self.sites)
@@ -54,9 +63,13 @@ class Wakeups:
             one_at_a_time(connection)  # nobody takes what stands there without this
             count = connection.execute(select(func.count()).select_from(tables.meta).where(_is_wish())).scalar_one()
             fits = bool(count < MOST)
-            if fits:
-                upsert(connection, tables.meta, [wish.row()])
-            return fits
+            row = wish.row()
+            same = select(tables.meta.c.value).where(tables.meta.c.key == row["key"])
+            if (kept := connection.execute(same).scalar()) is not None:
+                row = wish.beside(_wish(mapping(parsed(str(kept).encode())))).row()
+            if fits or kept is not None:
+                upsert(connection, tables.meta, [row])
+            return fits or kept is not None
 
     def take(self) -> list[Wish]:
         """What was passed on since. Nobody else is given the same."""

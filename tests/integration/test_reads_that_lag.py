@@ -529,3 +529,30 @@ def test_what_is_looked_for_outlasts_a_stop(lab: Lab, bao: Bao, lags: tuple[str,
             assert lab.site.values() == {"x": "one"}
             servers.of = {}
             until(lambda: lab.site.values() == {"x": "two"}, 20)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("beside", ["a pin", "another job"])
+@pytest.mark.parametrize("tells", [True, False])
+def test_another_taker_of_a_path_spends_no_event(lab: Lab, bao: Bao, beside: str, *, tells: bool) -> None:
+    servers = Servers(bao)
+    with job_behind(lab, bao, servers):
+        bao.put("app/x", v="one")
+        rule = {"path": f"{bao.mount}/app/x", "field": "v", "name": "other"}
+        if beside == "a pin":
+            lab.config["jobs"]["job"]["secrets"].append({**rule, "version": 1})
+        else:
+            lab.job("other", "vault", rule, schedule={"every": "1h"})
+        with woken(lab, bao) as event:
+            until(lambda: len(lab.site.values()) == 2)
+            bao.put("app/x", v="two")
+            servers.remember()
+            bao.put("app/x", v="three")
+            servers.of = dict.fromkeys(("listing", "metadata", "data"), 0)
+            for number in (2, 3):
+                assert event("x", version=number if tells else None) == 202
+            until(lambda: lab.site.values()["x"] == "two")
+            servers.of = {}
+            until(lambda: lab.site.values()["x"] == "three", 25)
+            if beside == "another job":
+                until(lambda: lab.site.values()["other"] == "three", 25)

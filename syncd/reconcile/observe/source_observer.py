@@ -230,9 +230,9 @@ class SourceObserver:
         found: dict[str, int] = {}
         for (path, pin), result in self._seen.documents.items():
             if path in self._hinted_paths and result.version and result.version.number:
-                # What a rule or a person chose stays, whatever is written.
+                # What a rule or a person chose stays, whatever is written; another rule may take the newest of it.
                 is_chosen = bool(pin or result.entry.read_as)
-                found[path] = max(found.get(path, 0), CHOSEN if is_chosen else result.version.number)
+                found[path] = min(found.get(path, CHOSEN), CHOSEN if is_chosen else result.version.number)
         return found
 
     @property

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from syncd.domain.places import KV2_CALLS
+from syncd.domain.source import latest
 from syncd.domain.untrusted import mapping, parsed, text
 
 WRITES = {"create", "update", "patch", "delete"}
@@ -23,12 +24,6 @@ class WrittenSecrets:
     version a mount has."""
     expected: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """The secrets that are to be seen otherwise than before, and in which version; 0: none is told."""
-
-
-def latest(known: int | None, version: int) -> int:
-    """Which of two versions of a path is to be seen (0: none is told); None: it is the first of them."""
-    # A deletion tells none, and what is made anew behind it is counted from one again.
-    return version if known is None else max(known, version) if known and version else 0
 
 
 def written(body: bytes) -> WrittenSecrets | None:
@@ -54,8 +49,11 @@ def written(body: bytes) -> WrittenSecrets | None:
             found.add(secret)
         # Other custom metadata is no other version.
         if call != "metadata" or operation == "delete":
-            version = mapping(mapping(entry.get("response")).get("data")).get("version")
-            expected[secret] = latest(expected.get(secret), version if type(version) is int else 0)
+            told = mapping(mapping(entry.get("response")).get("data")).get("version")
+            version = told if type(told) is int else 0
+            # Without a version it may be a folder of KV v1 that is called like a call.
+            for item in {secret} if version else {secret, (namespace, path)}:
+                expected[item] = latest(expected.get(item), version)
     return WrittenSecrets(paths=frozenset(found), expected=expected) if understood else None
 
 

@@ -52,3 +52,17 @@ def test_what_cannot_be_read_wakes_no_job_and_goes(ledger: Ledger, kept: str) ->
     ledger.set_meta("wakeup:x", kept)
     (wish,) = ledger.wakeups.take()
     assert (wish.job, wish.paths, wish.by) == ("", (), Actor("system", "syncd")) and ledger.wakeups.take() == []
+
+
+def test_of_one_path_the_version_of_both_wishes_is_looked_for(ledger: Ledger) -> None:
+    def wish(*versions: int) -> Wish:
+        told = tuple(("", f"kv/{number}", version) for number, version in enumerate(versions))
+        return Wish(by=DEVICE, paths=(("", "kv/0"),), expected=told)
+
+    for one in (wish(3), wish(2), wish(2, 5)):
+        assert ledger.wakeups.put(one)
+    (both,) = ledger.wakeups.take()
+    assert both.expected == (("", "kv/0", 3), ("", "kv/1", 5))
+    for one in (wish(7), wish(0), wish(1)):
+        ledger.wakeups.put(one)
+    assert ledger.wakeups.take()[0].expected == (("", "kv/0", 0),), "deleted between the two"

@@ -32,9 +32,8 @@ TEXT = json.dumps(LINE)
 def test_what_was_written_is_found(body: str) -> None:
     told = written(body.encode())
     assert told is not None
-    assert told.paths == {("team", "kv/data/app/x"), ("team", "kv/app/x")} and told.expected == {
-        ("team", "kv/app/x"): 0
-    }
+    both = {("team", "kv/data/app/x"), ("team", "kv/app/x")}
+    assert told.paths == both and told.expected == dict.fromkeys(both, 0)
 
 
 @pytest.mark.parametrize(
@@ -72,4 +71,7 @@ def test_what_is_to_be_seen_otherwise(path: str, operation: str, expected: dict[
     # One that tells none may stand for a deletion, behind which numbers begin again.
     for odd in ((None,), ([],), ("7",), ({"x": 1},), (7.5,), (True,), (7, "hmac-sha256:x"), (None, 7), (7, 0, 7)):
         told = written(lines(*odd))
-        assert told is not None and told.expected == dict.fromkeys(expected, 0)
+        assert told is not None and set(told.expected.values()) <= {0, 7}
+        assert {told.expected[secret] for secret in expected} <= {0}
+        # It may be KV v1, and the path of the request the secret's own.
+        assert ("team", path) in told.expected or not expected
