@@ -47,7 +47,7 @@ unit: setup ## the pure logic alone (5 seconds)
 test: setup build/wix-client/.ready build/.strace build/.chromium ## every test but the long ones, chaos and the browser (5 minutes)
 	$(DAILY) -m "not chaos and not browser and not long"
 
-test-long: setup build/.strace ## whole daemons, and every further instance of what the tests sweep over (15 minutes)
+test-long: setup build/.strace ## whole daemons, and every further instance of what the tests sweep over (half an hour)
 	$(DAILY) -m "long and not chaos and not browser"
 
 # The page in a real browser; where none can be had, its tests are skipped and say so.
