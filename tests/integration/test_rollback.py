@@ -724,7 +724,8 @@ def test_a_rollback_that_a_limit_withholds_is_held(lab: Lab, bao: Bao, room: int
         assert lab.site.values()["x"] == ("1" if room else "leaked") and code == (0 if room else 6)
         where = lab.run("where", f"{bao.mount}/app/x").out
         assert ("rolled_back" in where) is bool(room), where
-        lab.run("sync")
+        said = lab.run("sync").out
+        assert ("rolled back" in said) is bool(room) and (" held" in said) is not bool(room), "one word of one secret"
     if not room:
         (batch,) = lab.run("held", "--json").json
         assert lab.run("release", batch["batch"], "--reason", "x").code == 0
