@@ -105,13 +105,14 @@ class Control(ServerAccounts, ConsoleData, Actions):
             for name, job in app.runtime.jobs.items()
             if wish.sites is None or wish.sites.issuperset(map(app.site_of, job.targets))
         }
-        woken = {wish.job: set[str]()} if wish.job else jobs_that_sync(mine, namespaces, wish.paths)
+        if wish.job:
+            return [wish.job] if wish.job in mine and self._runner.trigger(wish.job, by=wish.by) else []
         started = []
-        for job, named in woken.items():
-            here = namespaces[mine[job].source] if job in mine else None
+        for job, named in jobs_that_sync(mine, namespaces, wish.paths).items():
+            here = namespaces[mine[job].source]
             told = (item for item in wish.expected if item[1] in named and (item[0] is None or here in {None, item[0]}))
             expected = {path: version for _, path, version in told}
-            if job in mine and self._runner.trigger(job, by=wish.by, expected=expected):
+            if self._runner.trigger(job, by=wish.by, expected=expected):
                 started.append(job)
         return started
 

@@ -23,7 +23,9 @@ DISPUTED = (
 def with_unread(final: Plan, unsendable: Sequence[Action], context: PassContext) -> Plan:
     """What the source holds in a version that could not be read is not known to be at the site."""
     source, recorded = context.observed.source, context.standing.handover.records
-    unread, older = source.evidence.unread, source.older
+    # Each is made anew when it is asked for, and there are thousands of names.
+    unread, older, disputed, lagging = source.evidence.unread, source.older, source.disputed, source.lagging
+    doubted = unread | disputed
     # Of the very secret: another one that wants the name is another one's conflict.
     known = {(item.name, item.ref) for item in final.findings if item.kind in SAYS_MORE or item.rule}
     known.update((item.action.name, _ref_of(item.action)) for item in final.held)
@@ -31,15 +33,15 @@ def with_unread(final: Plan, unsendable: Sequence[Action], context: PassContext)
     for desired in context.observed.desired.all:
         key = key_of(desired)
         is_told = not known.isdisjoint({(desired.name, desired.ref), (desired.name, None)})
-        if desired.name not in recorded or is_told or key not in unread | source.disputed:
+        if desired.name not in recorded or is_told or key not in doubted:
             continue
         why = "the source's present version could not be read, so nobody knows that the site holds it"
-        if key in source.disputed:
+        if key in disputed:
             why = DISPUTED
         elif key in older:
             why = "the source lists a newer version than can be read (a server that lags?); the site has an older one"
         found = _behind(desired.name, desired.ref, why)
-        looks_again = key in source.disputed or desired.ref.path in source.lagging
+        looks_again = key in disputed or desired.ref.path in lagging
         behind[desired.name] = replace(found, hint=LOOKS_AGAIN) if looks_again else found
     for action in unsendable:
         if not isinstance(action, Delete) and action.name not in behind and (action.name, _ref_of(action)) not in known:
