@@ -62,7 +62,7 @@ def sandbox(
         raise ConfigError(f"--only {only} is not known", hint="openbao, aws or wix")
     if port and only is None:
         raise ConfigError("--port goes with --only", hint="say which server: --only wix --port 8080")
-    from syncd.sandbox.demo import SandboxRequest, run_sandbox
+    from syncd.sandbox.servers import SandboxRequest, run_sandbox
 
     Context.stoppable = True
     return run_sandbox(SandboxRequest(only=only, port=port, folder=folder, sites=sites), say, Context.stop)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from syncd.cli.app import in_front, run
-from syncd.sandbox.demo import servers_in, site_ids
+from syncd.sandbox.environment import servers_in, site_ids
 from tests.lab import Bao, Lab
 
 

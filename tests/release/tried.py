@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from syncd import __version__
-from syncd.sandbox.demo import seed, surroundings
+from syncd.sandbox.environment import seed, surroundings
 
 
 def main() -> int:
