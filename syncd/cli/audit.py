@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -84,13 +84,23 @@ def show_(
             _see_that_it_is_known(opened, {"job": job, "name": name})
     if len(lines) == SHOWN:
         warn(f"syncd: the newest {SHOWN} lines; narrow it down, or export them")
+    altered = [line for line in lines if not is_sealed(line)]
     if as_json:
         show_json(lines)
-        return 0
-    show_table([*HEADERS], [_row(line, names) for line in lines], lean=True)
-    if not lines:
+    else:
+        show_table([*HEADERS], [_row(line, names) for line in lines], lean=True)
+    if not lines and not as_json:
         warn("syncd: no line matches these filters; docs/audit.md lists the events")
+    _see_that_none_is_altered(altered)
     return 0
+
+
+def _see_that_none_is_altered(altered: Sequence[Mapping[str, Any]]) -> None:
+    """After all was shown: raises `LedgerError` for lines of which the seal tells that they say something else now."""
+    if altered:
+        told = ", ".join(f"line {line['seq']} of stream {line['stream']}" for line in altered[:5])
+        more = f" and {len(altered) - 5} more" if len(altered) > 5 else ""
+        raise LedgerError(f"{told}{more}: altered since written", hint="see all that is broken: syncd audit verify")
 
 
 def _see_that_it_is_known(opened: App, given: Mapping[str, str | None]) -> None:
@@ -205,7 +215,7 @@ def _expected(file: Path) -> tuple[dict[str, dict[int, str]], list[str]]:
                 line = json.loads(text)
                 for stream, seq, digest in _heads_in(line):
                     found.setdefault(stream, {})[seq] = digest
-                if line.keys() == WHOLE and not is_sealed(text, line):
+                if line.keys() == WHOLE and not is_sealed(line, text):
                     altered.append(f"{file}, line {number}: line {line['seq']} of stream {line['stream']}")
         if not found:
             raise ValueError
@@ -256,9 +266,19 @@ def export(
     if form not in {"jsonl", "csv"}:
         raise ConfigError(f"--format {form} is not known", hint="jsonl or csv")
     asked = Filter(since=_since(since), until=_until(until))
+    altered = list[dict[str, Any]]()
     with context.obj.open(writable=False) as opened:
-        _print(opened.ledger.audit.lines(asked), form)
+        _print(_noting(altered, opened.ledger.audit.lines(asked)), form)
+    _see_that_none_is_altered(altered)
     return 0
+
+
+def _noting(altered: list[dict[str, Any]], lines: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Pass lines on, and note which of them say something else than when they were sealed."""
+    for line in lines:
+        if not is_sealed(line):
+            altered.append(line)
+        yield line
 
 
 def _print(lines: Iterator[dict[str, Any]], form: str) -> None:

@@ -38,7 +38,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def is_sealed(text: str, line: Mapping[str, Any]) -> bool:
+def is_sealed(line: Mapping[str, Any], text: str = "") -> bool:
     """Is a line's hash of what it says? `text`: as it was stored; who keeps a copy may have set its JSON anew."""
     unsealed = {key: value for key, value in line.items() if key != "hash"}
     forms = (text.replace(f'"hash":"{line["hash"]}",', "", 1), _IN_ORDER.encode(unsealed), canonical(unsealed))

@@ -193,6 +193,27 @@ def test_a_copy_that_was_altered_is_named(job: Lab, way: str) -> None:
         assert told.code == 7 and where in told.err and "as they were written" in told.out, told.err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("show",), ("show", "--json"), ("show", "--event", "secret.create"), ("export",), ("export", "--format", "csv")],
+)
+def test_an_altered_line_is_not_shown_as_if_it_were_whole(job: Lab, words: tuple[str, ...]) -> None:
+    assert job.run("sync").code == 0
+    assert job.run("audit", *words).code == 0
+    with sqlite3.connect(job.state) as ledger:
+        where = "event = 'secret.create' AND outcome = 'done'"
+        stream, seq, text = ledger.execute(f"SELECT stream, seq, line FROM syncd_audit WHERE {where}").fetchone()
+        altered = {**json.loads(text), "name": "another"}
+        sealed_form = json.dumps(altered, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        ledger.execute("UPDATE syncd_audit SET line = ? WHERE stream = ? AND seq = ?", (sealed_form, stream, seq))
+    ledger.close()
+    done = job.run("audit", *words)
+    assert "another" in done.out
+    assert done.code == 7 and f"line {seq} of stream {stream}" in done.err and "syncd audit verify" in done.err
+    # What holds none of it is shown as before.
+    assert job.run("audit", "show", "--event", "config.loaded").code == 0
+
+
 def control_hash(lab: Lab) -> str:
     return next(line["hash"] for line in trail(lab) if (line["stream"], line["seq"]) == ("control", 1))
 
