@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +16,7 @@ from syncd.bootstrap.process import holder
 from syncd.daemon.app_builder import AppBuilder
 from syncd.daemon.generations import Generation, Generations
 from syncd.daemon.status import counted
-from syncd.daemon.wakeups import Expected, SourceLook
+from syncd.daemon.wakeups import Expected, unseen
 from syncd.domain import SyncReport
 from syncd.domain.audit import CAUSE, Actor, Cause
 from syncd.domain.job import Job
@@ -31,7 +30,7 @@ GONE = "(gone)"
 LOCK_WAIT = timedelta(minutes=5)
 """How long a run waits for a site that another process works on."""
 FIRST_LOOK, LAST_LOOK = timedelta(seconds=2), timedelta(minutes=10)
-"""From a look that met a server which lags to the next one; each one after it waits twice as long, up to the last."""
+"""From a look that met a server which lags, or failed, to the next one; each waits twice as long, up to the last."""
 
 
 class JobRunner:
@@ -44,8 +43,8 @@ class JobRunner:
         self._asked_by: dict[str, Actor] = {}
         self._running: set[str] = set()
         self._asked_again: set[str] = set()
-        self._waits_for_lag: dict[str, timedelta] = {}
-        """How long each job waits for what its source lists and does not give yet."""
+        self._waits: dict[str, timedelta] = {}
+        """How long each job waits until it tries again what its source did not give yet, or its ledger not take."""
 
     def trigger(
         self,
@@ -68,7 +67,7 @@ class JobRunner:
         # Written down before a run is asked for: one that starts at this moment takes it along.
         generation.pending.put(job, paths, expected=expected)
         # What is asked for now is not looked at as rarely as what nobody could read for long.
-        self._waits_for_lag.pop(job, None)
+        self._waits.pop(job, None)
         if by is not None:
             self._asked_by[job] = by
         with self._lock:
@@ -86,13 +85,12 @@ class JobRunner:
             # What was asked for until here, this run does.
             self._asked_again.discard(name)
         structlog.contextvars.bind_contextvars(run_id=uuid.uuid4().hex[:12])
-        was_replaced, asked_by, hinted, is_done = False, None, dict[str, Expected](), False
+        was_replaced, asked_by, hinted, is_done, has_failed = False, None, dict[str, Expected](), False, False
         try:
             with self._generations.running() as generation:
                 app = generation.app
                 job = app.runtime.jobs.get(name)
                 if job is not None:
-                    began = time.monotonic()
                     cache, hinted = generation.pending.take(name)
                     asked_by = self._asked_by.get(name)
                     by = asked_by or Actor("schedule", f"job {name}", "syncd run")
@@ -107,12 +105,13 @@ class JobRunner:
                     )
                     with app.ledger.telling_damage():
                         reports = sync_job(app.runtime, job, run)
-                    self._look_again(generation, job, hinted, reports, began)
+                    self._look_again(generation, job, hinted, reports)
                     app.after_run.soon()
                 was_replaced = app.ended.is_set()  # a new configuration cut this run short
                 is_done = not was_replaced
         except SyncdError as error:
             self._log.error("cycle.failed", job=name, error=error.message, hint=error.hint)
+            has_failed = True
         except Exception as error:  # noqa: BLE001  # the cycle boundary: a bug ends this run, not the daemon
             self._log.error("cycle.bug", job=name, error=type(error).__name__, where=safe_traceback(error))
         finally:
@@ -120,6 +119,8 @@ class JobRunner:
             # What was cut short, or failed, may not have looked at what events named.
             if not is_done:
                 self._generations.current.pending.put_back(name, hinted)
+            if has_failed:
+                self._try_again(self._generations.current, name)
             with self._lock:
                 self._running.discard(name)
                 # Whoever asked for what was cut short asks for its rest as well.
@@ -130,27 +131,29 @@ class JobRunner:
             self.trigger(name)
 
     def _look_again(
-        self,
-        generation: Generation,
-        job: Job,
-        hinted: Mapping[str, Expected],
-        reports: Sequence[SyncReport],
-        began: float,
+        self, generation: Generation, job: Job, hinted: Mapping[str, Expected], reports: Sequence[SyncReport]
     ) -> None:
         """An event that comes before its version can be seen is not spent: the job looks again, ever more rarely."""
         lagging = frozenset[str]().union(*(report.lagging for report in reports))
-        news = frozenset[str]().union(*(report.news for report in reports))
-        numbers = {path: number for report in reports for path, number in report.numbers.items()}
-        unseen = generation.pending.unseen(job.source, hinted, SourceLook(began=began, news=news, numbers=numbers))
-        # A pause, or another process that has the site: the secrets that were named are still to be seen.
-        stood_still = [bool(report.rests or report.error) for report in reports]
-        left = hinted if any(stood_still) else hinted.keys() & (lagging | unseen)
+        working = [report for report in reports if not report.rests]
+        # What failed may have stood still before it sent what it read.
+        expected = unseen(hinted, [{} if report.error else report.numbers for report in working])
+        # A pause, another process that has the site, a source that is away: what was named is still to be seen.
+        stood_still = any(report.rests or report.error for report in reports)
+        left = hinted if stood_still else hinted.keys() & (lagging | expected)
         generation.pending.put_back(job.name, {path: hinted[path] for path in left})
-        wait = self._waits_for_lag.pop(job.name, FIRST_LOOK)
-        if lagging or (unseen and not all(stood_still)):
-            self._waits_for_lag[job.name] = min(2 * wait, LAST_LOOK)
-            generation.pending.look_anew()
-            generation.schedule.run_soon(job.name, wait)
+        # What rests looks at nothing before its time; what failed may see it the next time.
+        if lagging or (expected and working):
+            self._try_again(generation, job.name)
+        else:
+            self._waits.pop(job.name, None)
+
+    def _try_again(self, generation: Generation, job: str) -> None:
+        """Soon, and each time in a row twice as late: a rare schedule is no answer to what passes in a moment."""
+        wait = self._waits.get(job, FIRST_LOOK)
+        self._waits[job] = min(2 * wait, LAST_LOOK)
+        generation.pending.look_anew()
+        generation.schedule.run_soon(job, wait)
 
     def _finished(self, app: App, report: SyncReport) -> None:
         self.readiness.finished(report, app.runtime.jobs[report.job].source)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from syncd.domain.job import Job
 from syncd.domain.naming import selects_path
@@ -20,8 +20,6 @@ MOST_NAMED = 1000
 """Paths that one cycle looks at directly because an event named them; the listing tells of the rest."""
 EXPECTED = 60.0
 """Seconds for which a path that an event named is looked at again while it has the version of before."""
-LATER = 1.0
-"""Seconds from one look to another that may see more: what several jobs look at in one moment is one look."""
 REST = 2.0
 """Seconds from one look at whose queue it is to the next."""
 BACKOFF_MAX = 60.0
@@ -58,7 +56,7 @@ class Expected:
     until: float = 0.0
     """For so long (monotonic seconds); what is over is looked at once."""
     version: int = 0
-    """Until it has this version, or a later one; 0: until one look has read a new version and a later one none."""
+    """Until each site's look has read this version, or a later one; 0: for the whole time."""
 
     def and_(self, other: Expected | None) -> Expected:
         """Both at once."""
@@ -70,16 +68,15 @@ class Expected:
 ONCE = Expected()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceLook:
-    """What one run saw of a source."""
+def unseen(named: Mapping[str, Expected], looks: Sequence[Mapping[str, int]]) -> set[str]:
+    """Which of these paths are to be looked at again. `named`: as it was taken.
 
-    began: float
-    """When it did (monotonic seconds): what was seen before an event says nothing of it."""
-    news: Collection[str] = ()
-    """What was read in a new version."""
-    numbers: Mapping[str, int] = field(default_factory=dict)
-    """Of what an event named the version that was read, where the source counts them."""
+    `looks`: for each site, of what an event named the version that was read (`SyncReport.numbers`). Only a version that
+    is told, and was read for every site, ends it early: whatever else a look shows, a server may have been behind.
+    """
+    now = time.monotonic()
+    read = {path: min((look.get(path, 0) for look in looks), default=0) for path in named}
+    return {path for path, item in named.items() if item.until > now and not 0 < item.version <= read[path]}
 
 
 class _Shared:
@@ -89,8 +86,6 @@ class _Shared:
         self.lock = threading.Lock()
         self.named: defaultdict[str, dict[str, Expected]] = defaultdict(dict)
         """By job, what events named."""
-        self.seen: dict[tuple[str, str], float] = {}
-        """By source and path, when a new version of it was last read."""
 
 
 class PendingEvents:
@@ -148,27 +143,6 @@ class PendingEvents:
             for named in self._named.values():
                 found |= {path: item.and_(found.get(path)) for path, item in named.items()}
         return found
-
-    def unseen(self, source: str, named: Mapping[str, Expected], look: SourceLook) -> set[str]:
-        """Which of these paths are to be looked at again. `named`: as it was taken.
-
-        Without a number a path is seen once one look has read a new version, perhaps another job's of the same source,
-        and a later one has read no newer one.
-        """
-        now = time.monotonic()
-        with self._lock:
-            seen = self._shared.seen
-            seen |= dict.fromkeys(((source, path) for path in look.news), look.began)
-            for key in [key for key, at in seen.items() if now - at > EXPECTED]:
-                del seen[key]
-
-            def is_seen(path: str, expected: Expected) -> bool:
-                if expected.version:
-                    return look.numbers.get(path, 0) >= expected.version
-                came, read = expected.until - EXPECTED, seen.get((source, path), 0.0)
-                return came <= read <= look.began - LATER
-
-            return {path for path, item in named.items() if item.until > now and not is_seen(path, item)}
 
 
 def listen(

@@ -263,10 +263,8 @@ class SyncReport:
     """How each rule's path was listed, in words."""
     lagging: frozenset[str] = frozenset()
     """Source paths that are listed in a version which could not be read yet."""
-    news: frozenset[str] = frozenset()
-    """Source paths that were read in a version which the ledger did not have."""
     numbers: Mapping[str, int] = field(default_factory=dict)
-    """Of paths that an event named: the version that was read, where the source counts them."""
+    """Of paths that an event named: the version that was read, where the source counts them; 0: none was."""
     audit_heads: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     """The last lines of the audit trail when it ended: seq and hash by stream."""
     faulty: Mapping[str, DesiredSecret] = field(default_factory=dict)

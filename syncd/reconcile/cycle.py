@@ -268,7 +268,6 @@ class Cycle:
             unsent=progress.unsent,
             listing_calls=planned.source.listing_calls if planned else 0,
             lagging=planned.source.lagging if planned else frozenset(),
-            news=progress.news,
             numbers=planned.source.numbers if planned else {},
             listing_methods=planned.source.listing_methods if planned else {},
             faulty=planned.desired.faulty() if planned else {},

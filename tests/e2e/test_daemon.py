@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -112,10 +113,12 @@ def test_sigterm_while_wix_stalls(served: Lab) -> None:
 
 @pytest.mark.long
 def test_a_second_process_waits_and_says_who_holds_the_site(served: Lab) -> None:
-    served.site.options.latency = 4
+    asked = threading.Event()
+    served.wix.fault("slow", on=lambda: asked.wait(60))
     with running(served) as (process, _):
         until(lambda: served.wix.seen)
         result = served.spawn("sync", "--wait", "0s")
+        asked.set()
         assert result.code == 7
         assert f"process {process.pid}" in result.err and "syncd run" in result.err
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import random
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,14 +13,11 @@ import pytest
 from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.report.lateness import why_late
-from syncd.sandbox.launchers import free_ports
 from tests.chaos.peers import Answer
 from tests.lab import Bao, Lab
 from tests.support.clocks import machine_clock, one_cycle
-from tests.support.daemon import ask, running
 from tests.support.fronts import job_behind, passing
 from tests.support.lagging import Reads, Servers
-from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -332,116 +326,6 @@ def test_a_rollback_takes_no_version_of_a_secret_of_before(
         arrives(lab, servers, "NEW-2")
 
 
-def line(path: str, version: int | None = None, operation: str = "update") -> str:
-    """An audit device's, with the version or, as some devices leave that out, without."""
-    told = {"response": {"data": {"version": version}}} if version is not None else {}
-    return json.dumps({"type": "response", "request": {"operation": operation, "path": path}, **told})
-
-
-@contextmanager
-def woken(lab: Lab, bao: Bao) -> Iterator[Callable[..., int]]:
-    """A daemon whose schedule is rare, and what hands it the lines of writes to paths of `app`."""
-    lab.config["jobs"]["job"]["schedule"] = {"every": "1h"}
-    token = lab.secret_file("api-token", "generated-token")
-    lab.config["server"] = {"listen": f"127.0.0.1:{free_ports(1)}", "token": {"file": str(token)}}
-    with running(lab) as (process, url):
-
-        def event(*names: str, version: int | None = None, deleted: bool = False) -> int:
-            call, operation = ("metadata", "delete") if deleted else ("data", "update")
-            body = "\n".join(line(f"{bao.mount}/{call}/app/{name}", version, operation) for name in names)
-            return ask(url + "/hooks/vault-audit", "POST", "generated-token", body.encode())[0]
-
-        yield event
-        process.terminate()
-        assert process.wait(30) == 0
-
-
-def test_an_event_is_not_spent_before_what_it_named_was_read(lab: Lab, bao: Bao, reads: Reads) -> None:
-    bao.put("app/x", v="one")
-    with woken(lab, bao) as event:
-        until(lambda: lab.site.values() == {"x": "one"})
-        reads.remember("app/x")
-        bao.put("app/x", v="two")
-        reads.lags = True
-        assert event("x") == 202
-        until(lambda: reads.asked > 1)
-        assert lab.site.values() == {"x": "one"}
-        reads.lags = False
-        until(lambda: lab.site.values() == {"x": "two"}, 15)
-
-
-@pytest.mark.sweep
-@pytest.mark.parametrize("lags", [("listing",), ("listing", "metadata"), ("listing", "metadata", "data")])
-@pytest.mark.parametrize("way", ["new version", "made anew", "new path", "deep rule", "two jobs"])
-def test_an_event_is_not_spent_before_it_is_listed(lab: Lab, bao: Bao, lags: tuple[str, ...], way: str) -> None:
-    """The usual lag: a standby has nothing of it yet, in whatever way it is asked."""
-    servers = Servers(bao)
-    with job_behind(lab, bao, servers):
-        if way == "deep rule":
-            lab.job("job", "vault", {"path": f"{bao.mount}/**", "field": "v", "name": "{basename}"})
-        bao.put("app/a", v="a")
-        if way != "new path":
-            bao.put("app/x", v="one")
-        if way == "two jobs":
-            lab.config["jobs"]["job"]["secrets"][0]["exclude"] = [f"{bao.mount}/app/a"]
-            rule = {"path": f"{bao.mount}/app/*", "field": "v", "name": "other_{basename}"}
-            lab.job("other", "vault", rule, schedule={"every": "1h"})
-        with woken(lab, bao) as event:
-            until(lambda: len(lab.site.values()) == (3 if way == "two jobs" else 1 if way == "new path" else 2))
-            before = lab.site.values()
-            servers.remember()
-            if way == "made anew":
-                bao.remove("app/x")
-            bao.put("app/x", v="two")
-            servers.of = dict.fromkeys(lags, 0)
-            asked = servers.looks
-            if way == "made anew":
-                assert event("x", deleted=True) == 202
-            assert event("x", version={"new version": 2, "made anew": 1}.get(way)) == 202
-            until(lambda: servers.looks > asked + 1 or lab.site.values() != before)
-            servers.of = {}
-            until(lambda: lab.site.values().get("x") == "two", 20)
-            if way == "two jobs":
-                until(lambda: lab.site.values().get("other_x") == "two", 20)
-
-
-def test_what_an_event_names_in_vain_is_looked_for_no_longer_than_a_minute(lab: Lab, bao: Bao) -> None:
-    """A line that comes twice, or after the schedule, tells of nothing new."""
-    servers = Servers(bao)
-    with job_behind(lab, bao, servers):
-        bao.put("app/x", v="one")
-        with woken(lab, bao) as event:
-            until(lambda: lab.site.values() == {"x": "one"})
-            servers.looks = 0
-            assert event("x") == 202
-            until(lambda: servers.looks >= 2, 15)
-            assert event("x") == 202 and servers.looks <= 4, "ever more rarely"
-
-
-def test_a_site_that_rests_holds_up_no_look_for_another(lab: Lab, bao: Bao) -> None:
-    servers = Servers(bao)
-    with job_behind(lab, bao, servers):
-        other = str(uuid.uuid4())
-        lab.secret_file("key-two", lab.wix.issue_key(other))
-        lab.config["targets"]["two"] = lab.target(other, "key-two")
-        lab.config["jobs"]["job"]["targets"] = ["shop", "two"]
-        bao.put("app/x", v="one")
-        assert lab.run("sync").code == 0
-        assert lab.run("pause", "--target", "two", "--until", "2h", "--reason", "launch").code == 0
-        servers.looks = 0
-        with woken(lab, bao) as event:
-            until(lambda: servers.looks)
-            servers.remember()
-            bao.put("app/x", v="two")
-            servers.of = dict.fromkeys(("listing", "metadata", "data"), 0)
-            asked = servers.looks
-            assert event("x", version=2) == 202
-            until(lambda: servers.looks > asked + 1)
-            servers.of = {}
-            until(lambda: lab.site.values() == {"x": "two"}, 20)
-            assert lab.wix.site(other).values() == {"x": "one"}
-
-
 @pytest.mark.parametrize("holds", [False, True])
 def test_a_person_goes_back_in_a_vault_that_was_restored(lab: Lab, bao: Bao, *, holds: bool) -> None:
     """The newest version is an older one than was seen: which one is meant is for a person to say, and is heard."""
@@ -461,98 +345,3 @@ def test_a_person_goes_back_in_a_vault_that_was_restored(lab: Lab, bao: Bao, *, 
         assert unnamed.code == (3 if holds else 4), unnamed.err
         assert lab.run("rollback", "x", "--to", "1", "--reason", "leak").code == 0
         assert lab.site.values() == {"x": "one"}
-
-
-@pytest.mark.parametrize("tells", [True, False])
-def test_an_event_is_not_spent_by_a_version_in_between(lab: Lab, bao: Bao, *, tells: bool) -> None:
-    """Two writes in a moment, and the standby has the first."""
-    servers = Servers(bao)
-    with job_behind(lab, bao, servers):
-        bao.put("app/x", v="one")
-        with woken(lab, bao) as event:
-            until(lambda: lab.site.values() == {"x": "one"})
-            bao.put("app/x", v="two")
-            servers.remember()
-            bao.put("app/x", v="three")
-            servers.of = dict.fromkeys(("listing", "metadata", "data"), 0)
-            assert event("x", version=2 if tells else None) == 202
-            assert event("x", version=3 if tells else None) == 202
-            until(lambda: lab.site.values() == {"x": "two"})
-            servers.of = {}
-            until(lambda: lab.site.values() == {"x": "three"}, 20)
-
-
-@pytest.mark.sweep
-@pytest.mark.parametrize("folder", ["data", "metadata", "undelete"])
-def test_a_folder_that_is_called_like_a_call_is_one(lab: Lab, bao: Bao, folder: str) -> None:
-    servers = Servers(bao)
-    with job_behind(lab, bao, servers):
-        lab.job("job", "vault", {"path": f"{bao.mount}/**", "field": "v", "name": "{path}"})
-        names = ("x", f"{folder}/x")
-        for name in names:
-            bao.put(f"app/{name}", v="one")
-        with woken(lab, bao) as event:
-            until(lambda: len(lab.site.values()) == 2)
-            servers.asked_for |= {("GET", f"/v1/{bao.mount}/{kind}/app/{folder}/x") for kind in ("data", "metadata")}
-            servers.remember()
-            for name in names:
-                bao.put(f"app/{name}", v="two")
-            servers.of = dict.fromkeys(("listing", "metadata", "data"), 0)
-            asked = servers.looks
-            assert event(*names) == 202
-            until(lambda: servers.looks > asked + 1)
-            servers.of = {}
-            until(lambda: set(lab.site.values().values()) == {"two"}, 20)
-
-
-@pytest.mark.parametrize("lags", [("listing", "metadata", "data"), ("data",)])
-def test_what_is_looked_for_outlasts_a_stop(lab: Lab, bao: Bao, lags: tuple[str, ...]) -> None:
-    """A rolling update within the lag: whoever works next goes on looking."""
-    servers = Servers(bao)
-    with job_behind(lab, bao, servers):
-        bao.put("app/x", v="one")
-        with woken(lab, bao) as event:
-            until(lambda: lab.site.values() == {"x": "one"})
-            servers.remember()
-            bao.put("app/x", v="two")
-            servers.of = dict.fromkeys(lags, 0)
-            asked = servers.looks
-            assert event("x", version=2) == 202
-            until(lambda: servers.looks > asked)
-        with App(load(lab.config_file)) as app:
-            (wish,) = app.ledger.wakeups.take()
-            assert wish.expected == ((None, f"{bao.mount}/app/x", 2),)
-            app.ledger.wakeups.put(wish)
-        with woken(lab, bao):
-            asked = servers.looks
-            until(lambda: servers.looks > asked + 1)
-            assert lab.site.values() == {"x": "one"}
-            servers.of = {}
-            until(lambda: lab.site.values() == {"x": "two"}, 20)
-
-
-@pytest.mark.sweep
-@pytest.mark.parametrize("beside", ["a pin", "another job"])
-@pytest.mark.parametrize("tells", [True, False])
-def test_another_taker_of_a_path_spends_no_event(lab: Lab, bao: Bao, beside: str, *, tells: bool) -> None:
-    servers = Servers(bao)
-    with job_behind(lab, bao, servers):
-        bao.put("app/x", v="one")
-        rule = {"path": f"{bao.mount}/app/x", "field": "v", "name": "other"}
-        if beside == "a pin":
-            lab.config["jobs"]["job"]["secrets"].append({**rule, "version": 1})
-        else:
-            lab.job("other", "vault", rule, schedule={"every": "1h"})
-        with woken(lab, bao) as event:
-            until(lambda: len(lab.site.values()) == 2)
-            bao.put("app/x", v="two")
-            servers.remember()
-            bao.put("app/x", v="three")
-            servers.of = dict.fromkeys(("listing", "metadata", "data"), 0)
-            for number in (2, 3):
-                assert event("x", version=number if tells else None) == 202
-            until(lambda: lab.site.values()["x"] == "two")
-            servers.of = {}
-            until(lambda: lab.site.values()["x"] == "three", 25)
-            if beside == "another job":
-                until(lambda: lab.site.values()["other"] == "three", 25)

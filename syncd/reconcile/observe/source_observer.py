@@ -226,14 +226,20 @@ class SourceObserver:
 
     @property
     def numbers(self) -> dict[str, int]:
-        """Of what an event named the version that was read, where the source counts them."""
+        """Of what an event named the version that was read, where the source counts them; 0: none was."""
         found: dict[str, int] = {}
-        for (path, pin), result in self._seen.documents.items():
-            if path in self._hinted_paths and result.version and result.version.number:
-                # What a rule or a person chose stays, whatever is written; another rule may take the newest of it.
-                is_chosen = bool(pin or result.entry.read_as)
-                found[path] = min(found.get(path, CHOSEN), CHOSEN if is_chosen else result.version.number)
+        for (path, pin), entry in self._seen.entries.items():
+            if path in self._hinted_paths:
+                # What a rule chose stays, whatever is written; another rule may take the newest of it, and what a
+                # person chose may end before a server that lags has the newest.
+                number = CHOSEN if pin else 0 if entry.read_as else self._number_read((path, pin))
+                found[path] = min(found.get(path, CHOSEN), number)
         return found
+
+    def _number_read(self, key: Key) -> int:
+        """0 for what was not read, or in an older version than before."""
+        result = self._seen.documents.get(key)
+        return result.version.number or 0 if result and result.version else 0
 
     @property
     def listing_calls(self) -> int:

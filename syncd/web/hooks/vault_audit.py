@@ -41,19 +41,21 @@ def written(body: bytes) -> WrittenSecrets | None:
             continue
         namespace = text(mapping(request.get("namespace")).get("path")).strip("/")
         mount = text(request.get("mount_point")) or path.partition("/")[0] + "/"
-        found.add((namespace, path))
+        secret = address = namespace, path
+        found.add(address)
         call, _, rest = path.removeprefix(mount).partition("/")
-        secret = namespace, path
         if path.startswith(mount) and call in KV2_CALLS and rest:
             secret = namespace, mount + rest
             found.add(secret)
-        # Other custom metadata is no other version.
-        if call != "metadata" or operation == "delete":
-            told = mapping(mapping(entry.get("response")).get("data")).get("version")
-            version = told if type(told) is int else 0
-            # Without a version it may be a folder of KV v1 that is called like a call.
-            for item in {secret} if version else {secret, (namespace, path)}:
-                expected[item] = latest(expected.get(item), version)
+        told = mapping(mapping(entry.get("response")).get("data")).get("version")
+        version = told if type(told) is int else 0
+        # Without a version it may be a folder of KV v1 that is called like a call.
+        perhaps_changed = {secret} if version else {secret, address}
+        # In KV v2 other custom metadata is no other version.
+        if secret != address and call == "metadata" and operation != "delete":
+            perhaps_changed = {address}
+        for item in perhaps_changed:
+            expected[item] = latest(expected.get(item), version)
     return WrittenSecrets(paths=frozenset(found), expected=expected) if understood else None
 
 

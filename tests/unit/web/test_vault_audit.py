@@ -54,7 +54,8 @@ def test_a_body_of_reads_wakes_nobody() -> None:
         ("kv/data/data/x", "update", {("team", "kv/data/x"): 7}),
         ("kv/undelete/app/x", "update", {("team", "kv/app/x"): 7}),
         ("kv/metadata/app/x", "delete", {("team", "kv/app/x"): 7}),
-        ("kv/metadata/app/x", "update", {}),  # its custom metadata
+        ("kv/metadata/app/x", "update", {("team", "kv/metadata/app/x"): 7}),  # its custom metadata, or KV v1
+        ("kv/metadata", "update", {("team", "kv/metadata"): 7}),
         ("kv/app/x", "update", {("team", "kv/app/x"): 7}),  # KV v1
         ("kv/data", "update", {("team", "kv/data"): 7}),
     ],
