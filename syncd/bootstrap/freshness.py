@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -30,9 +29,9 @@ def stale(
         news = ledger.news_at(name)
         for target in job.targets:
             run = runs.get((site_of(target), name))
-            if run is None or run.succeeded_at is None:
+            if run is None or run.looked_at is None:
                 continue
-            old = span is not None and not happened_within(run.succeeded_at, now, span)
+            old = span is not None and not happened_within(run.looked_at, now, span)
             if old or _was_passed_over(run, news):
                 found.add((run.site, name))
     return frozenset(found)
@@ -40,7 +39,5 @@ def stale(
 
 def _was_passed_over(run: LastRun, news: datetime | None) -> bool:
     """Did no cycle look at all that is for the site since its source had news?"""
-    if news is None or (run.succeeded_at is not None and run.succeeded_at >= news):
-        return False
     # A site that refuses at once ends its cycle before the news are written down.
-    return run.finished_at < news or not json.loads(run.counts or "{}").get("saw_all")
+    return news is not None and (run.looked_at is None or run.looked_at < news)

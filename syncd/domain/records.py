@@ -223,6 +223,12 @@ class LastRun:
         return self.succeeded_at or (datetime.fromisoformat(first) if first else self.started_at)
 
     @property
+    def looked_at(self) -> datetime | None:
+        """When a cycle last saw all that its sources and its site showed, though it may not have ended well."""
+        last = json.loads(self.counts or "{}").get("looked_at")
+        return datetime.fromisoformat(last) if last else self.succeeded_at
+
+    @property
     def due_from(self) -> datetime | None:
         """When the last run began that sent all that it might; None where none did.
 

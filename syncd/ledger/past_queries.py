@@ -246,12 +246,12 @@ class PastQueries(RecordQueries):
 
     def looks(self) -> dict[tuple[str, str], datetime | None]:
         """When each job last looked at everything on each site; None where it never came to an end there."""
-        return {(run.site, run.job): run.succeeded_at for run in self.runs()}
+        return {(run.site, run.job): run.looked_at for run in self.runs()}
 
     def looked_at(self, site: str, job: str) -> datetime | None:
         """When a job last looked at everything on a site; None where it never came to an end there."""
         run = self.last_run(site, job)
-        return run.succeeded_at if run else None
+        return run.looked_at if run else None
 
     def last_run(self, site: str, job: str) -> LastRun | None:
         """The last cycle of a job on a site."""

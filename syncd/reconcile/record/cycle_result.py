@@ -128,6 +128,7 @@ def _run(report: SyncReport, site: str, store: StateStore, *, saw_all: bool, is_
     # The job worked, though some secrets failed or a limit withheld some.
     good = report.exit_code in WORKED and not report.unsent
     succeeded_at = report.finished_at if good else before.succeeded_at if before else None
+    looked_at = report.finished_at if saw_all else before.looked_at if before else None
     never = {} if succeeded_at else {"tried_since": (before.good_since if before else report.started_at).isoformat()}
     return LastRun(
         job=report.job,
@@ -144,6 +145,7 @@ def _run(report: SyncReport, site: str, store: StateStore, *, saw_all: bool, is_
                 "listing_calls": report.listing_calls,
                 "means": dict(report.listing_methods),
                 "saw_all": saw_all,
+                **({"looked_at": looked_at.isoformat()} if looked_at else {}),
                 **part,
                 **never,
                 # Who looks at a page has no log at hand that would tell what to do.

@@ -1,0 +1,73 @@
+"""What a cycle saw counts as seen, though something beside it failed: its secrets are not `behind` for that."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.chaos.peers import Answer
+from tests.lab import Bao, Lab
+from tests.support.clocks import machine_clock, one_cycle
+from tests.support.fronts import job_behind, passing
+
+LONG_AGO = timedelta(hours=-1)
+"""Many intervals of the job, which runs each minute."""
+
+
+def minutely(lab: Lab, bao: Bao) -> None:
+    """A job of each minute, of two folders."""
+    rules = [{"path": f"{bao.mount}/{folder}/*", "field": "v", "name": "{basename}"} for folder in ("app", "other")]
+    lab.job("job", "vault", *rules, schedule={"every": "1m"})
+    for path in ("app/a", "app/b", "app/c", "other/d"):
+        bao.put(path, v="1")
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(
+    "fault", ["denied path", "denied folder", "bad value", "conflict", "refused at Wix", "nonsense"]
+)
+def test_what_fails_makes_nothing_untrue_of_what_was_seen(lab: Lab, bao: Bao, fault: str) -> None:
+    faulty = {
+        "denied path": ("data/app/c", Answer({"errors": ["permission denied"]}, 403)),
+        "denied folder": ("metadata/other", Answer({"errors": ["permission denied"]}, 403)),
+        "nonsense": ("data/app/c", Answer("no JSON")),
+    }
+    real, faults = passing(bao, lambda _method, _path: None), list[tuple[str, Answer]]()
+
+    def front(method: str, path: str, sent: bytes) -> Answer:
+        asked = path.replace("detailed-metadata", "metadata").removeprefix(f"/v1/{bao.mount}/")
+        return next((answer for place, answer in faults if asked.startswith(place)), None) or real(method, path, sent)
+
+    with job_behind(lab, bao, front):
+        minutely(lab, bao)
+        with machine_clock(lab, LONG_AGO) as app:
+            assert one_cycle(app).exit_code == 0
+        faults += [faulty[fault]] if fault in faulty else []
+        bao.put("app/c", v="x" * 5000 if fault == "bad value" else "2")
+        if fault == "conflict":
+            bao.put("other/c", v="another")
+        elif fault == "refused at Wix":
+            lab.wix.fault("500", "PATCH", times=9)
+        assert lab.run("sync").code not in {0, 70}
+        told = lab.statuses()
+        assert {told["a"], told["b"]} == {"synced"}, told
+        # A folder that cannot be listed says nothing of c, and a second claim nothing of the first.
+        assert told["c"] != "synced" or fault in {"denied folder", "conflict"}, told
+        assert lab.run("where", f"{bao.mount}/app/b").code == 0
+        assert "synced" in lab.run("explain", "b").out
+
+
+@pytest.mark.parametrize("away", ["source", "site"])
+def test_what_nobody_saw_for_long_is_behind(lab: Lab, bao: Bao, away: str) -> None:
+    lab.vault(bao)
+    minutely(lab, bao)
+    with machine_clock(lab, LONG_AGO) as app:
+        assert one_cycle(app).exit_code == 0
+    if away == "source":
+        lab.config["sources"]["vault"]["address"] = "http://127.0.0.1:9"
+    else:
+        lab.wix.fault("401", times=99)
+    assert lab.run("sync").code in {4, 5}
+    assert set(lab.statuses().values()) == {"behind"}
+    assert lab.run("where", f"{bao.mount}/app/b").code == 1
