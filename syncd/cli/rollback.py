@@ -140,6 +140,7 @@ def run_cycles(app: App, wanted: Mapping[tuple[str, str], str], wait: Any, *, as
     `wanted`: the version that each path gets; empty where its rollback has ended.
     """
     from syncd.bootstrap.process import holder
+    from syncd.domain.audit import CAUSE
     from syncd.reconcile.rollback_reach import reach_of
     from syncd.reconcile.run_job import Run, sync_job
 
@@ -154,8 +155,12 @@ def run_cycles(app: App, wanted: Mapping[tuple[str, str], str], wait: Any, *, as
         outside_window=True,
         ends_rollbacks=not any(wanted.values()),
     )
+    cause = CAUSE.get()
     for job in jobs:
         paths = reached[job.name]
+        # The reason is for what is rolled back, and for nothing that the job finds beside it.
+        asked = {f"{job.source}:{path}": (cause.actor, cause.reason) for path in paths}
+        CAUSE.set(replace(cause, reason=None, of_secrets=asked))
         # Of this rollback alone: what else the job meets is told by its own cycles.
         told = partial(_take, output, paths, job.rules)
         sync_job(app.runtime, job, replace(run, hinted_paths=paths, only_paths=paths, on_report=told))

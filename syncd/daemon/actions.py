@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -83,7 +84,10 @@ class Actions:
             released = app.held(batch)
             done = ""
             if outcome is ReleaseOutcome.DONE:
-                woken = self._woken(app, who, {item.job for item in released})
+                about = defaultdict[str, set[str]](set)
+                for item in released:
+                    about[item.job].add(item.ref.partition(":")[2])  # its path, and the field
+                woken = self._woken(app, who, about, about=about)
                 done = f"{woken.words('a cycle sends it now')}: {names_in_words([str(item) for item in released])}"
             return said_of_release(batch, outcome, done=done)
 
@@ -94,9 +98,13 @@ class Actions:
         jobs: Iterable[str],
         paths: Mapping[str, Collection[str]] = NO_PATHS,
         *,
+        about: Mapping[str, Collection[str]] = NO_PATHS,
         waits_for_window: bool = True,
     ) -> Woken:
-        """Let jobs run soon. `paths`: what each looks at directly. Returns: what of it waits, as `who` may know."""
+        """Let jobs run soon. Returns: what of it waits, as `who` may know.
+
+        `paths`: what each looks at directly; `about`: what of its run is in the name of `who`, without any these paths.
+        """
         # The daemon that works in this one's place is asked to run them.
         rests_here = app.ledger.configurations.why_it_rests()
         woken = Woken([f"this daemon sends nothing: {rests_here}, which was asked to run it"] if rests_here else [], [])
@@ -112,7 +120,9 @@ class Actions:
                     woken.waits.append(
                         f"job {name}: too many requests wait for that daemon already; its schedule looks"
                     )
-            elif rests_here or not self._runner.trigger(name, paths.get(name, ()), by=CAUSE.get().actor):
+            elif rests_here or not self._runner.trigger(
+                name, paths.get(name, ()), by=CAUSE.get().actor, about=(about or paths).get(name, ())
+            ):
                 woken.waits.append(f"job {name} has no schedule; run it by hand: syncd sync {name}")
             elif rests and len(rests) == len(job.targets):
                 why = next(filter(None, rests.values()), "")

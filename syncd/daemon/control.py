@@ -112,7 +112,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
             here = namespaces[mine[job].source]
             told = (item for item in wish.expected if item[1] in named and (item[0] is None or here in {None, item[0]}))
             expected = {path: version for _, path, version in told}
-            if self._runner.trigger(job, by=wish.by, expected=expected):
+            if self._runner.trigger(job, by=wish.by, about=named, expected=expected):
                 started.append(job)
         return started
 

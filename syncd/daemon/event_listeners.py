@@ -77,4 +77,4 @@ class EventListeners:
             selected = named_for(job, names) if job.source == source else ()
             if selected:
                 by = Actor("event", f"queue of {source}", f"{len(selected)} secrets")
-                self._runner.trigger(job.name, selected, by=by)
+                self._runner.trigger(job.name, selected, by=by, about=selected)

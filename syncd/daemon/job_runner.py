@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -29,6 +29,8 @@ GONE = "(gone)"
 """The label of jobs that are configured no more, whose secrets are still on a site."""
 LOCK_WAIT = timedelta(minutes=5)
 """How long a run waits for a site that another process works on."""
+WHOLE_JOB = ""
+"""In the place of a path: who asks does it for all of the job."""
 FIRST_LOOK, LAST_LOOK = timedelta(seconds=2), timedelta(minutes=10)
 """From a look that met a server which lags, or failed, to the next one; each waits twice as long, up to the last."""
 
@@ -40,7 +42,8 @@ class JobRunner:
         self._generations = generations
         self.instruments, self.readiness, self._stop = builder.instruments, builder.readiness, builder.stop
         self._log, self._lock = logger(), threading.Lock()
-        self._asked_by: dict[str, Actor] = {}
+        self._asked_by: defaultdict[str, dict[str, Actor]] = defaultdict(dict)
+        """By job, who asks for its next run: by the path that it is about, `WHOLE_JOB` for all."""
         self._running: set[str] = set()
         self._asked_again: set[str] = set()
         self._waits: dict[str, timedelta] = {}
@@ -52,12 +55,14 @@ class JobRunner:
         paths: Iterable[str] = (),
         *,
         by: Actor | None = None,
+        about: Iterable[str] = (),
         expected: Mapping[str, int] | None = None,
     ) -> bool:
         """Let a job run soon, once for all that ask within a moment.
 
         `paths`: what to look at directly; `expected`: again and again for a while, until each has this version (0:
-        another one); `by`: who asks.
+        another one); `by`: who asks, for what is `about` these paths (or paths and fields);
+        without any for all that the run does.
 
         Returns: False for a job that is not scheduled.
         """
@@ -68,9 +73,9 @@ class JobRunner:
         generation.pending.put(job, paths, expected=expected)
         # What is asked for now is not looked at as rarely as what nobody could read for long.
         self._waits.pop(job, None)
-        if by is not None:
-            self._asked_by[job] = by
         with self._lock:
+            if by is not None:
+                self._asked_by[job] |= dict.fromkeys(tuple(about) or (WHOLE_JOB,), by)
             # The scheduler drops a run of a job that is running: this one comes when that ends.
             if job in self._running:
                 self._asked_again.add(job)
@@ -85,17 +90,17 @@ class JobRunner:
             # What was asked for until here, this run does.
             self._asked_again.discard(name)
         structlog.contextvars.bind_contextvars(run_id=uuid.uuid4().hex[:12])
-        was_replaced, asked_by, hinted, is_done, has_failed = False, None, dict[str, Expected](), False, False
+        was_replaced, is_done, has_failed, is_unfinished = False, False, False, False
+        asked_by, hinted = dict[str, Actor](), dict[str, Expected]()
         try:
             with self._generations.running() as generation:
                 app = generation.app
                 job = app.runtime.jobs.get(name)
                 if job is not None:
                     cache, hinted = generation.pending.take(name)
-                    asked_by = self._asked_by.get(name)
-                    by = asked_by or Actor("schedule", f"job {name}", "syncd run")
-                    run_id = structlog.contextvars.get_contextvars().get("run_id")
-                    CAUSE.set(Cause(actor=by, run=run_id, config=app.config_digest, commit=generation.commit))
+                    with self._lock:
+                        asked_by = dict(self._asked_by[name])
+                    self._act_for(generation, job, asked_by)
                     run = Run(
                         holder=holder(),
                         wait=LOCK_WAIT,
@@ -105,7 +110,7 @@ class JobRunner:
                     )
                     with app.ledger.telling_damage():
                         reports = sync_job(app.runtime, job, run)
-                    self._look_again(generation, job, hinted, reports)
+                    is_unfinished = self._look_again(generation, job, hinted, reports, is_asked_for=bool(asked_by))
                     app.after_run.soon()
                 was_replaced = app.ended.is_set()  # a new configuration cut this run short
                 is_done = not was_replaced
@@ -123,17 +128,36 @@ class JobRunner:
                 self._try_again(self._generations.current, name)
             with self._lock:
                 self._running.discard(name)
-                # Whoever asked for what was cut short asks for its rest as well.
-                if not was_replaced and self._asked_by.get(name) is asked_by:
-                    self._asked_by.pop(name, None)
+                # Whoever asked for what was cut short, or failed, asks for its rest as well.
+                if not (was_replaced or has_failed or is_unfinished):
+                    waiting = self._asked_by[name]
+                    for about in [path for path, by in asked_by.items() if waiting.get(path) is by]:
+                        del waiting[about]
                 again = name in self._asked_again or was_replaced
         if again and not self._stop.is_set():
             self.trigger(name)
 
+    def _act_for(self, generation: Generation, job: Job, asked_by: Mapping[str, Actor]) -> None:
+        """What a person, or an event, asked for is theirs in the audit trail; what the job does beside it is not."""
+        of_secrets = {f"{job.source}:{path}": (by, None) for path, by in asked_by.items() if path != WHOLE_JOB}
+        by = asked_by.get(WHOLE_JOB) or Actor("schedule", f"job {job.name}", "syncd run")
+        run_id = structlog.contextvars.get_contextvars().get("run_id")
+        digest, commit = generation.app.config_digest, generation.commit
+        CAUSE.set(Cause(actor=by, run=run_id, config=digest, commit=commit, of_secrets=of_secrets))
+
     def _look_again(
-        self, generation: Generation, job: Job, hinted: Mapping[str, Expected], reports: Sequence[SyncReport]
-    ) -> None:
-        """An event that comes before its version can be seen is not spent: the job looks again, ever more rarely."""
+        self,
+        generation: Generation,
+        job: Job,
+        hinted: Mapping[str, Expected],
+        reports: Sequence[SyncReport],
+        *,
+        is_asked_for: bool,
+    ) -> bool:
+        """What an event named, or somebody asked for, and a lag or a fault kept from being seen, is not spent.
+
+        The job looks again, ever more rarely. Returns: did a fault keep it from what it was asked for?
+        """
         lagging = frozenset[str]().union(*(report.lagging for report in reports))
         working = [report for report in reports if not report.rests]
         # What failed may have stood still before it sent what it read.
@@ -143,10 +167,12 @@ class JobRunner:
         left = hinted if stood_still else hinted.keys() & (lagging | expected)
         generation.pending.put_back(job.name, {path: hinted[path] for path in left})
         # What rests looks at nothing before its time; what failed may see it the next time.
-        if lagging or (expected and working):
+        is_unfinished = is_asked_for and any(report.error for report in working)
+        if lagging or (expected and working) or is_unfinished:
             self._try_again(generation, job.name)
         else:
             self._waits.pop(job.name, None)
+        return is_unfinished
 
     def _try_again(self, generation: Generation, job: str) -> None:
         """Soon, and each time in a row twice as late: a rare schedule is no answer to what passes in a moment."""

@@ -51,6 +51,15 @@ class Cause:
     plan: str | None = None
     config: str | None = None
     commit: str | None = None
+    of_secrets: Mapping[str, tuple[Actor, str | None]] = field(default_factory=dict)
+    """Of single secrets, by `source:path`, who acts and for which reason: what a run meets beside them is its own."""
+
+    def of(self, ref: str | None) -> tuple[Actor, str | None]:
+        """Who acts on a secret, and for which reason. `ref`: as a line has it; None for what is about none."""
+        for place, said in self.of_secrets.items():
+            if ref is not None and (ref == place or ref.startswith(f"{place}#")):
+                return said
+        return self.actor, self.reason
 
 
 CAUSE: ContextVar[Cause] = ContextVar("cause", default=Cause())  # noqa: B039  # frozen

@@ -50,12 +50,13 @@ def chained(
 ) -> Iterator[tuple[dict[str, Any], str]]:
     """The entries as lines that follow the head (its seq and hash) of their stream, each with its stored text."""
     seq, prev = head
-    moment, actor = stamp(at), cause.actor.row()
+    moment = stamp(at)
     for entry in entries:
         seq += 1
+        actor, reason = cause.of(entry.ref)
         # In the order of its keys, as the canonical form has them: ten thousand lines need no sorting.
         line: dict[str, Any] = {
-            "actor": actor,
+            "actor": actor.row(),
             "at": moment,
             "commit": cause.commit,
             "config": cause.config,
@@ -68,7 +69,7 @@ def chained(
             "outcome": entry.outcome,
             "plan": cause.plan,
             "prev": prev,
-            "reason": entry.reason or cause.reason,
+            "reason": entry.reason or reason,
             "ref": entry.ref,
             "remote_id": entry.remote_id,
             "request_id": entry.request_id,
