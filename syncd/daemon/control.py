@@ -18,6 +18,7 @@ from syncd.daemon.rights import sites_of
 from syncd.daemon.status import Shared, Shown, status_of
 from syncd.daemon.wakeups import jobs_that_sync
 from syncd.domain.audit import RELOAD, Actor
+from syncd.domain.naming import selects_path
 from syncd.errors import ConfigError, LedgerError
 from syncd.ledger.wakeups import MOST, Wish
 from syncd.report.lateness import why_late
@@ -31,6 +32,9 @@ NOT_PASSED_ON = (
 STRANGER_SECONDS = 2.0
 """How long an answer that needs no token is given again as it was."""
 
+NOBODYS = ""
+"""In the place of a job: what none here looks for."""
+
 
 class Control(ServerAccounts, ConsoleData, Actions):
     """Implements the protocol that `syncd.web` is handed: who may come in, what is shown, and what may be done."""
@@ -39,6 +43,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         ServerAccounts.__init__(self, generations)
         ConsoleData.__init__(self, generations)
         self._generations, self._runner, self._reloads = generations, runner, reloads
+        self._seen = generations.current
         self._for_strangers = Shared(lambda: self._status(None), STRANGER_SECONDS)
         self._standing = Shared(self._tell_standing, STRANGER_SECONDS)
 
@@ -116,14 +121,33 @@ class Control(ServerAccounts, ConsoleData, Actions):
                 started.append(job)
         return started
 
-    def pass_on_what_is_left(self) -> None:
-        """At a stop: what events named and nobody has seen is for whoever works next. Raises `LedgerError`."""
+    def pass_on_what_is_left(self, *, stops: bool = False) -> None:
+        """What events named and no job here will look at is for whoever works now, or next. Raises `LedgerError`.
+
+        No job will at a stop, or where another daemon works in this one's place; and under another configuration
+        another job may take it.
+        """
         current = self._generations.current
-        if left := current.pending.left():
-            paths = tuple((None, path) for path in sorted(left))
-            expected = tuple((None, path, item.version) for path, item in sorted(left.items()))
-            by = Actor("event", "what was left at a stop", "syncd run")
+        is_another, self._seen = self._seen is not current, current
+
+        def stays(name: str, path: str) -> bool:
+            job = current.app.runtime.jobs.get(name)
+            return (
+                job is not None and current.schedule.has(name) and any(selects_path(rule, path) for rule in job.rules)
+            )
+
+        nothing_stays = stops or is_another or self._rests()
+        left = current.pending.take_left() if nothing_stays else current.pending.take_left(stays)
+        if not left:
+            return
+        paths = tuple((None, path) for path in sorted(left))
+        expected = tuple((None, path, item.version) for path, item in sorted(left.items()))
+        by = Actor("event", "what was left at a stop" if stops else "what was left by another job", "syncd run")
+        try:
             current.app.ledger.wakeups.put(Wish(by=by, paths=paths, expected=expected))
+        except LedgerError:
+            current.pending.put_back(NOBODYS, left)
+            raise
 
     def run_what_was_passed_on(self) -> None:
         """Let run what somebody wanted at a daemon that sends nothing. Raises `LedgerError`."""

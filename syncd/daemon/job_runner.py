@@ -167,7 +167,9 @@ class JobRunner:
         left = hinted if stood_still else hinted.keys() & (lagging | expected)
         generation.pending.put_back(job.name, {path: hinted[path] for path in left})
         # What rests looks at nothing before its time; what failed may see it the next time.
-        is_unfinished = is_asked_for and any(report.error for report in working)
+        # What lasts, such as a path that is denied, is for the schedule after a quarter of an hour.
+        passes = self._waits.get(job.name, FIRST_LOOK) < LAST_LOOK
+        is_unfinished = is_asked_for and passes and any(report.error or report.failures for report in working)
         if lagging or (expected and working) or is_unfinished:
             self._try_again(generation, job.name)
         else:

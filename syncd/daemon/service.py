@@ -81,6 +81,7 @@ class Daemon:
             self.reloads.tell_what_is_in_force()
             with suppress(SyncdError):  # it is in the log; it is said again in a moment
                 self.generations.current.app.ledger.configurations.tell_that_it_lives()
+                self.control.pass_on_what_is_left()
                 self.control.run_what_was_passed_on()
         return self.shut_down()
 
@@ -117,7 +118,7 @@ class Daemon:
         if self.http:
             self.http.stop()
         with suppress(SyncdError):  # the schedule looks
-            self.control.pass_on_what_is_left()
+            self.control.pass_on_what_is_left(stops=True)
         # After the server has stopped: its last refusals are counted as well.
         self.control.end_count()
         if busy:

@@ -136,12 +136,13 @@ class PendingEvents:
             self._cache = self._cache.fresh()
             return self._cache, self._named.pop(job, {})
 
-    def left(self) -> dict[str, Expected]:
-        """What events named and no run has seen yet, for whichever job."""
+    def take_left(self, stays: Callable[[str, str], bool] = lambda _job, _path: False) -> dict[str, Expected]:
+        """What events named and no run has seen yet, but what `stays` with its job: it is the caller's now."""
         found: dict[str, Expected] = {}
         with self._lock:
-            for named in self._named.values():
-                found |= {path: item.and_(found.get(path)) for path, item in named.items()}
+            for job, named in self._named.items():
+                for path in [path for path in named if not stays(job, path)]:
+                    found[path] = named.pop(path).and_(found.get(path))
         return found
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import signal
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -18,40 +16,16 @@ from syncd.config import load
 from syncd.ledger.engine import BUSY_SECONDS, sqlite_engine
 from syncd.ledger.store import Ledger
 from syncd.reconcile.observe.observation_cache import YOUNG
-from syncd.sandbox.launchers import free_ports
 from tests.chaos.peers import Answer
 from tests.lab import Bao, Lab
-from tests.support.daemon import ask, running
+from tests.support.daemon import ask
 from tests.support.fronts import job_behind, passing
 from tests.support.lagging import Reads, Servers
 from tests.support.waiting import until
+from tests.support.woken import line, woken
 
 ALL = dict.fromkeys(("listing", "metadata", "data"), 0)
 """Each way of asking is answered as it was at the moment that was remembered first."""
-
-
-def line(path: str, version: int | None = None, operation: str = "update") -> str:
-    """An audit device's, with the version or, as some devices leave that out, without."""
-    told = {"response": {"data": {"version": version}}} if version is not None else {}
-    return json.dumps({"type": "response", "request": {"operation": operation, "path": path}, **told})
-
-
-@contextmanager
-def woken(lab: Lab, bao: Bao) -> Iterator[Callable[..., int]]:
-    """A daemon whose schedule is rare, and what hands it the lines of writes to paths of `app`."""
-    lab.config["jobs"]["job"]["schedule"] = {"every": "1h"}
-    token = lab.secret_file("api-token", "generated-token")
-    lab.config["server"] = {"listen": f"127.0.0.1:{free_ports(1)}", "token": {"file": str(token)}}
-    with running(lab) as (process, url):
-
-        def event(*names: str, version: int | None = None, deleted: bool = False) -> int:
-            call, operation = ("metadata", "delete") if deleted else ("data", "update")
-            body = "\n".join(line(f"{bao.mount}/{call}/app/{name}", version, operation) for name in names)
-            return ask(url + "/hooks/vault-audit", "POST", "generated-token", body.encode())[0]
-
-        yield event
-        process.terminate()
-        assert process.wait(30) == 0
 
 
 def test_an_event_is_not_spent_before_what_it_named_was_read(lab: Lab, bao: Bao) -> None:
@@ -415,11 +389,6 @@ def test_a_rollback_and_its_end_spend_no_event(lab: Lab, bao: Bao, order: str) -
     """The leaked version goes out again at the end, as the server that lags has no newer one; it does not stay."""
     servers = Servers(bao)
 
-    def decide(**body: object) -> None:
-        url = f"http://{lab.config['server']['listen']}/api/v1/rollback"
-        status, told = ask(url, "POST", "generated-token", json.dumps({"what": "x", "reason": "leak", **body}).encode())
-        assert status < 300, told
-
     with job_behind(lab, bao, servers):
         for value in ("one", "two LEAKED"):
             bao.put("app/x", v=value)
@@ -427,7 +396,7 @@ def test_a_rollback_and_its_end_spend_no_event(lab: Lab, bao: Bao, order: str) -
         servers.asked_for |= {("GET", f"/v1/{bao.mount}/data/app/x?version={number}") for number in (1, 2, 3)}
         with woken(lab, bao) as event:
             until(lambda: servers.looks >= 3)
-            decide(to="1", until="24h")
+            event.decide("rollback", what="x", to="1", until="24h")
             until(lambda: lab.site.values() == {"x": "one"})
             servers.remember()
             bao.put("app/x", v="three")
@@ -436,13 +405,62 @@ def test_a_rollback_and_its_end_spend_no_event(lab: Lab, bao: Bao, order: str) -
                 if step == "event":
                     assert event("x", version=3) == 202
                 elif step == "end":
-                    decide(end=True)
+                    event.decide("rollback", what="x", end=True)
                 else:
-                    decide(to="1", until="24h")
+                    event.decide("rollback", what="x", to="1", until="24h")
             asked = servers.looks
             until(lambda: servers.looks > asked, 15)
             if "end" not in order:
-                decide(end=True)
+                event.decide("rollback", what="x", end=True)
             until(lambda: lab.site.values() == {"x": "two LEAKED"}, 15)
             servers.of = {}
             until(lambda: lab.site.values() == {"x": "three"}, 30)
+
+
+@pytest.mark.parametrize("change", ["renamed", "path moved"])
+def test_a_reload_spends_no_event(lab: Lab, bao: Bao, change: str) -> None:
+    """Whichever job takes the path now looks for what was told while another one did."""
+    servers = Servers(bao)
+    with job_behind(lab, bao, servers):
+        bao.put("app/x", v="one")
+        with woken(lab, bao) as event:
+            until(lambda: lab.site.values() == {"x": "one"})
+            servers.remember()
+            bao.put("app/x", v="two")
+            servers.of = ALL
+            asked = servers.looks
+            assert event("x", version=2) == 202
+            until(lambda: servers.looks > asked)
+            job = lab.config["jobs"].pop("job")
+            if change == "path moved":
+                lab.config["jobs"]["job"] = {**job, "secrets": [{**job["secrets"][0], "path": f"{bao.mount}/other/*"}]}
+            lab.config["jobs"]["payments"] = job
+            assert lab.config_file
+            event.process.send_signal(signal.SIGHUP)
+            asked = servers.looks
+            until(lambda: servers.looks > asked + 1, 20)
+            assert lab.site.values() == {"x": "one"}
+            servers.of = {}
+            until(lambda: lab.site.values() == {"x": "two"}, 25)
+
+
+def test_a_daemon_that_is_put_to_rest_hands_its_events_on(lab: Lab, bao: Bao) -> None:
+    """A rolling update starts the new one before it stops the old one."""
+    servers = Servers(bao)
+    with job_behind(lab, bao, servers):
+        bao.put("app/x", v="one")
+        with woken(lab, bao) as event:
+            until(lambda: lab.site.values() == {"x": "one"})
+            servers.remember()
+            bao.put("app/x", v="two")
+            servers.of = ALL
+            asked = servers.looks
+            assert event("x", version=2) == 202
+            until(lambda: servers.looks > asked)
+            lab.config["jobs"]["job"]["verify_every"] = "12h"
+            asked = servers.looks
+            with woken(lab, bao):
+                until(lambda: servers.looks > asked + 1, 30)
+                assert lab.site.values() == {"x": "one"}
+                servers.of = {}
+                until(lambda: lab.site.values() == {"x": "two"}, 30)

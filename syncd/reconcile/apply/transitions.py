@@ -81,7 +81,8 @@ def after_success(action: Action, record: Record, written: WriteResult, now: dat
     if isinstance(action, Create):
         # It is another secret under a new id: no lost write of before can reach it.
         done = replace(_written(action, record, written, now), lost_writes=(), doubted_at=None)
-        done = _with_value(action, replace(done, unlisted_tried_at=None, adopted=False), now)
+        # In the place of one that vanished it waits out the hour, until a listing shows it.
+        done = _with_value(action, replace(done, adopted=False), now)
     else:
         done = _updated(action, record, written, now)
     return Transition(put=done, drop=record if done.name != record.name else None)
@@ -156,7 +157,7 @@ def after_failure(action: Action, record: Record, error: TargetError, now: datet
         return _not_created(action, record, error, now)
     # The id is gone at the site; whether the name is wanted anew is for the planner, on a new listing.
     if isinstance(error, SecretGone):
-        return _gone(action, record)
+        return _gone(action, record, now)
     if isinstance(action, Delete):
         # A deletion that may have happened stays open until a listing tells.
         # One that comes late takes the secret away; it gives none a new date, so it is no lost write.
@@ -192,7 +193,7 @@ def _not_created(action: Create, record: Record, error: TargetError, now: dateti
     return Transition(drop=record, fails=True)
 
 
-def _gone(action: Update | Delete, record: Record) -> Transition:
+def _gone(action: Update | Delete, record: Record, now: datetime) -> Transition:
     """The site has no secret of this id any more."""
     without_id = replace(
         record,
@@ -210,7 +211,7 @@ def _gone(action: Update | Delete, record: Record) -> Transition:
     # Nothing is left to know of it, but that an adopted one never becomes ours to delete: it may come back.
     if sought and not record.adopted:
         return Transition(drop=record, look_again=True)
-    return Transition(put=without_id, look_again=True)
+    return Transition(put=replace(without_id, unlisted_tried_at=now), look_again=True)
 
 
 def put_back(action: Action, record: Record) -> Transition:

@@ -184,8 +184,19 @@ def test_a_deletion_between_two_writes_counts_from_one_again() -> None:
     assert unseen(named, [{"p/a": 1}]) == {"p/a"}
 
 
-def test_what_is_left_of_all_jobs_is_told_at_once() -> None:
+def test_what_is_left_of_all_jobs_is_taken_at_once() -> None:
     pending = PendingEvents()
     pending.put("one", {"p/b"}, expected={"p/a": 5})
     pending.put("two", (), expected={"p/a": 7})
-    assert {path: item.version for path, item in pending.left().items()} == {"p/a": 7, "p/b": 0}
+    assert {path: item.version for path, item in pending.take_left().items()} == {"p/a": 7, "p/b": 0}
+    assert pending.take_left() == {} and not pending.has("one")
+
+
+def test_what_a_job_will_look_at_stays() -> None:
+    pending = PendingEvents()
+    pending.put("one", {"p/b"})
+    pending.put("gone", (), expected={"p/a": 7})
+    pending.put("one", (), expected={"q/a": 2})
+    left = pending.take_left(lambda job, path: job == "one" and path.startswith("p/"))
+    assert set(left) == {"p/a", "q/a"} and not pending.has("gone")
+    assert set(pending.take("one")[1]) == {"p/b"}

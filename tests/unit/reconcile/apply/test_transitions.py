@@ -100,6 +100,17 @@ def test_a_success(action: Action, expected: dict[str, Any]) -> None:
     assert {key: getattr(done.put, key) for key in expected} == expected
 
 
+def test_what_is_created_in_the_place_of_one_that_vanished_waits_out_the_hour() -> None:
+    sought = update(Reason.UNLISTED)
+    gone = after_failure(sought, journaled(sought), SecretGone("gone"), NOW).put
+    assert gone is not None and gone.remote_id is None
+    anew = Create(desired=DESIRED, record=gone)
+    done = after_success(anew, journaled(anew), WriteResult(id="id-2"), NOW).put
+    assert done is not None and done.unlisted_tried_at == NOW
+    first = after_success(CREATE, journaled(CREATE), WriteResult(id="id-1"), NOW).put
+    assert first is not None and first.unlisted_tried_at is None
+
+
 def test_a_deletion_that_succeeds_drops_its_row() -> None:
     assert after_success(DELETE, journaled(DELETE), WriteResult(), NOW).drop is not None
 

@@ -1,0 +1,111 @@
+"""Lines of the audit trail name whoever asked for what they tell, and for nothing that a job did beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.chaos.peers import Answer
+from tests.lab import Bao, Lab
+from tests.support.fronts import job_behind, passing
+from tests.support.waiting import until
+from tests.support.woken import woken
+
+
+def actors(lab: Lab, since: int) -> dict[str, set[str]]:
+    """By name the kinds of those who did what the trail tells since then."""
+    found: dict[str, set[str]] = {}
+    for line in lines(lab)[since:]:
+        if line["name"]:
+            found.setdefault(line["name"], set()).add(line["actor"]["kind"])
+    return found
+
+
+def lines(lab: Lab) -> list[dict[str, Any]]:
+    return [line for line in lab.run("audit", "show", "--json").json if line["event"].startswith("secret.")]
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("asked", ["rollback", "end", "event", "release"])
+def test_what_a_job_does_beside_what_was_asked_for_is_its_own(lab: Lab, bao: Bao, asked: str) -> None:
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"})
+    for value in ("1", "2"):
+        for name in ("x", "y"):
+            bao.put(f"app/{name}", v=value)
+        assert lab.run("sync").code == 0
+    if asked == "release":
+        lab.config["rules"] = [{"id": "hold-x", "path": f"{bao.mount}/app/x", "then": "hold"}]
+    with woken(lab, bao) as event:
+        if asked == "end":
+            event.decide("rollback", what="x", to="1", until="24h")
+            until(lambda: lab.site.values()["x"] == "1")
+        if asked in {"event", "release"}:
+            bao.put("app/x", v="3")
+        if asked == "release":
+            event("x", version=3)
+            until(lambda: lab.run("held", "--json").json)
+        before = len(lines(lab))
+        bao.put("app/y", v="3")
+        if asked == "event":
+            assert event("x", version=3) == 202
+        elif asked == "release":
+            event.decide("release", batch=lab.run("held", "--json").json[0]["batch"])
+        else:
+            event.decide("rollback", what="x", **({"end": True} if asked == "end" else {"to": "1", "until": "24h"}))
+        until(lambda: {"x", "y"} <= actors(lab, before).keys())
+        told = actors(lab, before)
+    assert told["y"] == {"schedule"}, told
+    assert told["x"] == {"event" if asked == "event" else "token"}, told
+
+
+def test_the_reason_of_a_rollback_is_for_no_other_secret(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"})
+    for value in ("long enough, and the first", "long enough, and the second"):
+        bao.put("app/x", v=value)
+        assert lab.run("sync").code == 0
+    lab.config["rules"] = [{"id": "weak", "min_length": 16, "then": "deny"}]
+    bao.put("app/weak", v="short")
+    before = len(lines(lab))
+    assert lab.run("rollback", f"{bao.mount}/app/x", "--reason", "v2 breaks checkout").code == 0
+    told = lines(lab)[before:]
+    reasons = {line["name"]: line["reason"] for line in told}
+    assert reasons["x"] == "v2 breaks checkout" and "weak" in reasons and reasons["weak"] is None, told
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_what_was_asked_for_is_tried_again_after_a_passing_fault(lab: Lab, bao: Bao, *, ends: bool) -> None:
+    """A rollback in a leak, while the source is away for a moment; the schedule is an hour away."""
+    real, away = passing(bao, lambda _method, _path: None), list[str]()
+    sealed = Answer({"errors": ["Vault is sealed"]}, 503)
+    counted = list[str]()
+
+    def front(method: str, path: str, sent: bytes) -> Answer:
+        if away:
+            counted.append(path)
+        return (
+            sealed
+            if away and path.startswith(f"/v1/{bao.mount}") and "version=" not in path
+            else real(method, path, sent)
+        )
+
+    with job_behind(lab, bao, front):
+        for value in ("1", "2"):
+            bao.put("app/x", v=value)
+            assert lab.run("sync").code == 0
+        if ends:
+            assert lab.run("rollback", "x", "--to", "1", "--reason", "leak").code == 0
+        with woken(lab, bao) as event:
+            if ends:
+                away.append("now")
+                event.decide("rollback", what="x", end=True)
+            else:
+                event.decide("rollback", what="x", to="1", until="24h")
+                away.append("now")
+            until(lambda: counted, 15)
+            before = len(lines(lab))
+            away.clear()
+            until(lambda: lab.site.values() == {"x": "2" if ends else "1"}, 20)
+            assert actors(lab, before)["x"] == {"token"}

@@ -1,0 +1,60 @@
+"""A daemon whose schedule is rare, so that it looks only when it is woken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from syncd.sandbox.launchers import free_ports
+from tests.lab import Bao, Lab
+from tests.support.daemon import ask, running
+from tests.support.waiting import until
+
+
+def line(path: str, version: int | None = None, operation: str = "update") -> str:
+    """An audit device's, with the version or, as some devices leave that out, without."""
+    told = {"response": {"data": {"version": version}}} if version is not None else {}
+    return json.dumps({"type": "response", "request": {"operation": operation, "path": path}, **told})
+
+
+class Woken:
+    """A daemon that is handed the lines of writes to paths of `app`."""
+
+    def __init__(self, mount: str, url: str, process: Any) -> None:
+        self.url, self.process, self._mount = url, process, mount
+
+    def __call__(self, *names: str, version: int | None = None, deleted: bool = False) -> int:
+        call, operation = ("metadata", "delete") if deleted else ("data", "update")
+        body = "\n".join(line(f"{self._mount}/{call}/app/{name}", version, operation) for name in names)
+        return ask(self.url + "/hooks/vault-audit", "POST", "generated-token", body.encode())[0]
+
+    def decide(self, call: str, **body: object) -> str:
+        """Over the API."""
+        sent = json.dumps({"reason": "leak", **body}).encode()
+        status, told = ask(f"{self.url}/api/v1/{call}", "POST", "generated-token", sent)
+        assert status == 200, told
+        return str(told)
+
+
+@contextmanager
+def woken(lab: Lab, bao: Bao) -> Iterator[Woken]:
+    """A daemon whose schedule is rare."""
+    for job in lab.config["jobs"].values():
+        job["schedule"] = {"every": "1h"}
+    token = lab.secret_file("api-token", "generated-token")
+    lab.config["server"] = {"listen": f"127.0.0.1:{free_ports(1)}", "token": {"file": str(token)}}
+    began = datetime.now(UTC)
+
+    def has_begun() -> bool:
+        """Each job runs once at the start: what is asked for in the middle of that would be its doing."""
+        rows = [row for row in lab.run("status", "--json").json["jobs"] if not row["paused"]]
+        return all(row["last_run_at"] and datetime.fromisoformat(row["last_run_at"]) > began for row in rows)
+
+    with running(lab) as (process, url):
+        until(lambda: ask(url + "/livez")[0] == 200 and has_begun())
+        yield Woken(bao.mount, url, process)
+        process.terminate()
+        assert process.wait(30) == 0
