@@ -44,7 +44,7 @@ DAILY := $(BIN)/python -m pytest -n 4 --ignore tests/chaos --ignore tests/integr
 unit: setup ## the pure logic alone (5 seconds)
 	$(BIN)/python -m pytest -p no:schemathesis -p no:hypothesispytest tests/unit
 
-test: setup build/wix-client/.ready build/.strace build/.chromium ## every test but the long ones, chaos and the browser (5 minutes)
+test: setup build/wix-client/.ready build/.strace build/.chromium ## every test but the long ones, chaos and the browser (7 minutes)
 	$(DAILY) -m "not chaos and not browser and not long"
 
 test-long: setup build/.strace ## whole daemons, and every further instance of what the tests sweep over (half an hour)

@@ -56,6 +56,8 @@ def init(
         raise ConfigError(f"{file} is there already", hint="name another one: syncd --config FILE init")
     given = {"--owner": owner, "--source": source, "--address": address, "--path": path, "--region": region}
     given |= {"--aws-path": aws_path, "--site-id": site_id}
+    if source is not None:
+        _see_answer("--source", source, EXAMPLES)  # before anybody is asked for what it needs
     _see_that_nothing_is_missing(given)
     if auth not in AUTHS:
         raise ConfigError(f"--auth {auth} is not known", hint=f"one of {', '.join(AUTHS)}")
@@ -74,8 +76,7 @@ def _see_that_nothing_is_missing(given: Mapping[str, str | None]) -> None:
     """Where nobody can be asked, name every option that is missing at once. Raises `ConfigError`."""
     if _can_be_asked():
         return
-    # An unknown source needs nothing here: it is refused by its own name further down.
-    missing = [option for option in NEEDED.get(given["--source"] or "vault", ()) if given[option] is None]
+    missing = [option for option in NEEDED[(given["--source"] or "vault").strip()] if given[option] is None]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         raise ConfigError(
@@ -90,7 +91,12 @@ def _can_be_asked() -> bool:
 def _answer(value: str | None, option: str, question: str, answers: Mapping[str, str]) -> str:
     """The option's value, asked for until it fits. Raises `ConfigError` for an option that does not."""
     if value is not None:
-        _see_answer(option, value, answers)
+        try:
+            _see_answer(option, value, answers)
+        except ConfigError as error:
+            # No file was written, so it is named by what was given and not by a line.
+            hint = f"for example {option} {EXAMPLES[option]}" if error.problems else error.hint
+            raise ConfigError(f"{option} does not fit: {_reason(error)}", hint=hint) from None
         return value.strip()
     offered = None if option == "--site-id" else "prod/shop/*" if _is_of_aws(option, answers) else EXAMPLES[option]
     from syncd.config.slips import SITE_ID
@@ -102,14 +108,17 @@ def _answer(value: str | None, option: str, question: str, answers: Mapping[str,
             _see_answer(option, value, answers)
         # What was answered before is not lost over one slip.
         except ConfigError as error:
-            reason = "; ".join(problem.split(": ", 2)[-1] for problem in error.problems) or error.message
-            warn(f"  that does not fit: {reason}")
+            warn(f"  that does not fit: {_reason(error)}")
             continue
         if option == "--site-id" and not SITE_ID.fullmatch(value.strip()) and value != doubted:
             warn("  no id as Wix gives them: 8-4-4-4-12 hex digits, a GUID; give it once more to keep it")
             doubted = value
             continue
         return value.strip()
+
+
+def _reason(error: ConfigError) -> str:
+    return "; ".join(problem.split(": ", 2)[-1] for problem in error.problems) or error.message
 
 
 def _is_of_aws(option: str, answers: Mapping[str, str]) -> bool:

@@ -28,7 +28,7 @@ def report(
     context: typer.Context,
     *,
     form: Annotated[str, typer.Option("--format", help="table, json, csv (one part), md or html.")] = "table",
-    part: Annotated[str, typer.Option("--part", help=PART_HELP)] = "secrets",
+    part: Annotated[str | None, typer.Option("--part", help=PART_HELP)] = None,
     site: Annotated[str | None, typer.Option("--site", help="Only this site, by its target or its key.")] = None,
     job: Annotated[str | None, typer.Option("--job", help="Only of this job.")] = None,
     label: Annotated[str | None, typer.Option("--label", metavar="KEY=VALUE", help="Only targets with it.")] = None,
@@ -44,6 +44,8 @@ def report(
 
     if form not in FORMS:
         raise ConfigError(f"--format {form} is not known", hint=f"one of {', '.join(FORMS)}")
+    if part is not None and form != "csv":
+        raise ConfigError(f"--part {part} is of csv alone", hint="add: --format csv")
     span = _span(evidence) if evidence is not None else None
     if span is not None and (site or job or label or form not in {"table", "json"}):
         raise ConfigError(
@@ -59,13 +61,13 @@ def report(
                 warn(f"syncd: line {first.seq} of {first.stream} in the audit trail {first.what}")
                 warn("  see: syncd audit verify")
             return LedgerError.exit_code if broken else 0
-        chosen = Chosen(site=_known_site(app, site), job=_known_job(app, job), label=_label(label))
+        chosen = Chosen(site=_known_site(app, site), job=_known_job(app, job), label=_label(app, label))
         found = report_now(app, chosen)
     if form == "json":
         show_json(formats.as_json(found))
     elif form == "csv":
         # Not by `show`, which takes line breaks for something from outside and replaces them.
-        sys.stdout.write(formats.as_csv(found, part))
+        sys.stdout.write(formats.as_csv(found, part or "secrets"))
     elif form == "md":
         sys.stdout.write(formats.as_markdown(found))
     elif form == "html":
@@ -103,12 +105,16 @@ def _span(text: str) -> tuple[datetime, datetime]:
     return since, until
 
 
-def _label(text: str | None) -> tuple[str, str] | None:
+def _label(app: App, text: str | None) -> tuple[str, str] | None:
     if text is None:
         return None
     key, sign, value = text.partition("=")
     if not sign or not key:
         raise ConfigError(f"--label {text} is no label", hint="write KEY=VALUE, such as env=prod")
+    known = {f"{k}={v}" for target in app.settings.targets.values() for k, v in target.labels.items()}
+    if text not in known:
+        hint = f"the labels are {', '.join(sorted(known))}" if known else "no target has labels"
+        raise ConfigError(f"no target has the label {text}", hint=hint)
     return key, value
 
 

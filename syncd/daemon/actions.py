@@ -170,8 +170,18 @@ class Actions:
             what = "everything" if kind == "all" else f"{kind} {name}"
             if not was_paused:
                 return f"{what} was not paused"
-            woken = self._woken(app, who, [job.name for job in app.runtime.jobs.values() if _is_in_scope(job, scope)])
-            return "; ".join(filter(None, [f"{what} goes on", woken.words("")]))
+            jobs = [job.name for job in app.runtime.jobs.values() if _is_in_scope(job, scope)]
+            now = app.runtime.clock()
+            # What was released while it rested was not sent: it goes by this very word.
+            released = [
+                str(item)
+                for item in app.held()
+                if item.job in jobs and item.is_released(now) and who.sees(item.target)
+                if not app.runtime.paused(item.job, item.target)
+            ]
+            goes = f"released before, and free to go now: {names_in_words(released)}" if released else ""
+            woken = self._woken(app, who, jobs)
+            return "; ".join(filter(None, [f"{what} goes on", goes, woken.words("")]))
 
     def rollback(self, who: Principal, asked: Mapping[str, Any], reason: str) -> str:
         """Give sites an older version, which waits for no window, or end that; the cycles run at once."""
@@ -197,9 +207,13 @@ class Actions:
                 paths = paths_of(item for item, _ in kept)
                 said = "; ".join([*(f"{item.path}: {rollback}" for item, rollback in kept), *refused])
             # The answer does not wait for the cycles: a page that hangs for minutes is asked again.
-            read = reach_of(app.runtime, app.ledger.records(), paths).read
-            woken = self._woken(app, who, read, read, waits_for_window=bool(asked.get("end")))
-            return "; ".join(filter(None, [said, woken.words("")]))
+            reach = reach_of(app.runtime, app.ledger.records(), paths)
+            frozen = [row for rows in reach.by_path.values() for row in rows if row.reads_frozen(app.runtime.clock())]
+            held_at = {app.first_target_on(row.site, row.job) for row in frozen}
+            where = sorted(target for target in held_at if who.sees(target))
+            stays = f"not on {names_in_words(where)}, where it is frozen" if where else ""
+            woken = self._woken(app, who, reach.read, reach.read, waits_for_window=bool(asked.get("end")))
+            return "; ".join(filter(None, [said, stays, woken.words("")]))
 
     def freeze(self, who: Principal, asked: Mapping[str, str], reason: str) -> str:
         """Leave a secret alone until `asked["until"]`; without it, thaw it. Returns: what was done, in words."""

@@ -23,12 +23,16 @@ from syncd.web.principal import Principal
 
 def open_pauses(app: App, who: Principal) -> Iterator[dict[str, Any]]:
     """What rests by a person's word, with what ends it."""
+    now, sites = app.runtime.clock(), app.sites.keys_of_targets()
+    released = [item for item in app.held() if item.is_released(now) and item.target in sites and who.sees(item.target)]
     for pause in app.pauses.now():
         # A pause of everything holds for each target: everybody is told.
         if pause.scope != "all" and not sees_scope(app, who, pause.scope, pause.name):
             continue
+        waits = [str(item) for item in released if pause.covers(item.job, item.target, sites[item.target])]
+        goes = f"; released already, and sent once it ends: {names_in_words(waits)}" if waits else ""
         yield {
-            "kind": "paused", "what": str(pause), "where": pause.name or "everything", "targets": "",
+            "kind": "paused", "what": f"{pause}{goes}", "where": pause.name or "everything", "targets": "",
             "since": pause.at, "fix": pause.command_to_end, "scope": pause.scope, "name": pause.name,
         }  # fmt: skip
 

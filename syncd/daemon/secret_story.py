@@ -45,7 +45,8 @@ def secret_story(
     places = [*known, *(map(_place, lacking(app, ref)) if ref else ())]
     places.sort(key=lambda row: (row["target"], row["name"]))
     label = rollback.label if rollback else ""
-    for place in places if rollback else ():
+    row = secret_row(app, record, app.served, now) if record else row_of_problem(problems[0], target)
+    for place in (*places, row) if rollback else ():
         # It was asked for, and no cycle has brought it yet.
         if place["status"] == "synced" and place["version"] != label:
             place["status"] = "behind"
@@ -58,7 +59,7 @@ def secret_story(
     is_frozen = record is not None and record.is_frozen(now)
     return {
         "name": name, "site": site, "target": target, "job": job,
-        "row": secret_row(app, record, app.served, now) if record else row_of_problem(problems[0], target),
+        "row": row,
         "ref": str(ref) if ref else None,
         "path": f"{ref.source}:{ref.path}" if ref and record else None,
         "goes_back": sorted({place["target"] for place in seen if place["remote_id"]}),
@@ -67,6 +68,7 @@ def secret_story(
         "owner": record_owner(app, record) if record else "",
         "rests": app.runtime.paused(job, target),
         "next_run": next_run(job),
+        "is_passed_over": (site, job) in app.served.stale,
         "run": {"exit_code": run.exit_code, "message": run.message, "at": run.finished_at, "good": run.succeeded_at}
         if run else None,
         "frozen_until": record.frozen_until if record and is_frozen else None,

@@ -57,7 +57,9 @@ def key_beside(ledger: Path, *, known: bool) -> bytes:
     except (OSError, ValueError) as error:
         # Only its class: the error of a text that is no key shows bytes of it.
         kind = in_words(error)
-        raise LedgerError(f"the fingerprint key {path} cannot be read ({kind})", hint=hint) from None
+        is_denied = isinstance(error, PermissionError)
+        fix = "let this user read it (it belongs to the user that runs syncd, mode 0600)" if is_denied else hint
+        raise LedgerError(f"the fingerprint key {path} cannot be read ({kind})", hint=fix) from None
     if len(key) >= KEY_BYTES:
         return key
     if known:

@@ -659,7 +659,7 @@ MUTANTS = (
       HANDOVER + "test_an_encoding_that_is_taken_away_is_another_version"),
     M("what tags leave out passes its name on", "reconcile/plan/handover.py:Handover.transfers",
       "if tags is None or self._is_claimed_against(record, secret.ref, tags):", "if record is not None:",
-      "tests/unit/reconcile/plan/test_name_claims.py"),
+      "tests/unit/reconcile/plan/test_handover.py"),
     M("tags that still select keep the name", "reconcile/plan/name_claims.py:NameClaims._given",
       "or (tags is not None and not set(rule.tags) <= tags)", "or tags is not None",
       "tests/unit/reconcile/plan/test_name_claims.py"),

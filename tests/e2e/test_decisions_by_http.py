@@ -123,6 +123,26 @@ def test_what_waits_for_the_window_is_told_so(world: World) -> None:
     assert "held" not in world.lab.site.values()
 
 
+def test_what_a_pause_keeps_back_is_told_before_and_when_it_ends(world: World) -> None:
+    (batch,) = {row["batch"] for row in world.lab.run("held", "--json").json}
+    assert world.post("pause", scope="job", name="job", reason="x")[0] == 200
+    assert world.post("release", batch=batch, reason="CHG-1")[0] == 200
+    cards = json.loads(ask(world.url + "/api/v1/overview", token=world.token)[1])["attention"]
+    (pause,) = [card for card in cards if card["kind"] == "paused"]
+    assert "released already, and sent once it ends: create held" in pause["what"], pause
+    said = world.post("resume", scope="job", name="job")[1]
+    assert "released before, and free to go now: create held" in said, said
+
+
+def test_a_rollback_names_where_it_is_frozen(world: World) -> None:
+    frozen = {"site": world.lab.site_id, "name": "a", "until": "3h", "reason": "shop relaunch"}
+    assert world.post("freeze", **frozen)[0] == 200
+    status, said = world.post("rollback", what="a", to="1", until="1h", reason="leaked")
+    assert status == 200 and "not on shop, where it is frozen" in said, said
+    _, other = world.post("rollback", what="b", to="1", until="1h", reason="leaked")
+    assert "frozen" not in other
+
+
 def test_what_is_frozen_and_whose_objective_is_missed_is_on_the_first_page(world: World) -> None:
     lab = world.lab
     for name in ("a", "b"):

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from syncd.cli.app import in_front, run
-from syncd.sandbox.environment import servers_in, site_ids
+from syncd.sandbox.environment import SITE, servers_in, site_ids
 from tests.lab import Bao, Lab
 
 
@@ -114,6 +114,24 @@ def test_init_names_what_it_needs(missing: str, tmp_path: Path, capsys: pytest.C
     at = words.index(missing)
     assert run(["init", "--config", str(tmp_path / "x.yaml"), *words[:at], *words[at + 2 :]]) == 3
     assert missing in capsys.readouterr().err and not (tmp_path / "x.yaml").exists()
+
+
+@pytest.mark.parametrize("option", ["--path", "--address", "--site-id", "--owner"])
+def test_init_names_what_does_not_fit_and_no_file_that_is_not_there(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"--owner": "a", "--address": "https://v:8200", "--path": "secret/shop/**", "--site-id": SITE}
+    wrong = {"--path": "payments", "--address": "nonsense", "--site-id": "0", "--owner": "a" * 99}
+    words = [word for item in {**given, option: wrong[option]}.items() for word in item]
+    assert run(["--config", str(tmp_path / "syncd.yaml"), "init", "--source", "vault", *words]) == 3
+    told = capsys.readouterr().err
+    assert f"{option}" in told and "syncd.yaml:" not in told and "syncd check" not in told, told
+    assert not list(tmp_path.iterdir())
+
+
+def test_init_asks_nobody_about_a_source_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--config", str(tmp_path / "syncd.yaml"), "init", "--source", "gcp"]) == 3
+    assert "--source gcp is not known" in capsys.readouterr().err
 
 
 def test_init_breaks_no_file(tmp_path: Path) -> None:
