@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +30,11 @@ class Woken:
         call, operation = ("metadata", "delete") if deleted else ("data", "update")
         body = "\n".join(line(f"{self._mount}/{call}/app/{name}", version, operation) for name in names)
         return ask(self.url + "/hooks/vault-audit", "POST", "generated-token", body.encode())[0]
+
+    def ends_a_run(self, lab: Lab) -> Callable[[], bool]:
+        """Asked from now on: has a run ended since?"""
+        before = [row["last_run_at"] for row in lab.run("status", "--json").json["jobs"]]
+        return lambda: before != [row["last_run_at"] for row in lab.run("status", "--json").json["jobs"]]
 
     def decide(self, call: str, **body: object) -> str:
         """Over the API."""
