@@ -202,7 +202,9 @@ def _of_rule(source: str, found: ReadFailure | RuleCheck, app: App) -> Row:
         # A cycle would refuse it: what another mount lacks is not gone.
         taken_over = app.ledger.taken_over(source, {job.name: job.source for job in app.runtime.jobs.values()})
         known = expected(app.ledger.known_mounts(source), taken_over, found.mount, found.rule)
-        conflict = conflict_of(source, known, found.mount, found.mount_id) if found.mount_id else None
+        conflict = (
+            None if found.found and not found.mount_id else conflict_of(source, known, found.mount, found.mount_id)
+        )
         if conflict is None and found.found:
             return "ok", what, f"{found.rule}: {found.found} found by {found.listing_method}", 0
         if conflict is None:

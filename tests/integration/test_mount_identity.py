@@ -71,6 +71,22 @@ def test_another_aws_region_is_another_place(lab: Lab, aws: Any, aws_url: str) -
     other.close()
 
 
+def test_a_region_without_secrets_is_another_place(lab: Lab, aws: Any, aws_url: str) -> None:
+    """The usual slip: the listing is empty, and nothing in it tells which account answered."""
+    for name in ("h/a", "h/b"):
+        aws.create_secret(Name=name, SecretString="x")
+    lab.aws(aws_url)
+    lab.job("job", "aws", {"path": "h/*"}, **DELETING)
+    assert lab.run("sync").code == 0
+    lab.config["sources"]["aws"]["region"] = "us-east-1"
+    for words in (("check", "--connect"), ("plan",), ("sync",)):
+        told = lab.run(*words)
+        said = told.out + told.err
+        assert told.code == 4 and "region" in said and "eu-west-1:" in said, said
+        assert said.index("see region") < said.index("syncd state remount aws account")
+    assert len(lab.site.values()) == 2
+
+
 def aws_peer(state: dict[str, Any]) -> Callable[[str, str, bytes], Answer]:
     """A Secrets Manager of one secret `app/a`, which answers as `state` says."""
     told = {

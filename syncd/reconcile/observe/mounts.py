@@ -65,9 +65,18 @@ def conflict_of(source: str, known: Mapping[str, Collection[str]], mount: str, m
         return None
     return ReadFailure(
         location=mount or mount_id or "the account",
-        message="another mount or account than the one that the ledger knows",
-        hint=f"if it was replaced on purpose: syncd state remount {source} {conflict}",
+        message=_another(conflict, known[conflict], mount_id),
+        hint=f"see {'address, namespace' if _is_mount(conflict) else 'region, profile'} and credentials of source "
+        f"{source}; if it was replaced on purpose: syncd state remount {source} {conflict}",
     )
+
+
+def _another(name: str, known: Collection[str], found: str) -> str:
+    if _is_mount(name):
+        return "another mount than the one that the ledger knows"
+    # Of an account the id is its region and its number.
+    shown = f"{found} (region and account)" if found else "an account, or a region, without any secret"
+    return f"another account or region than the one that the ledger knows: {shown}, and not {', '.join(sorted(known))}"
 
 
 def without_conflicting_mount(source: str, known: Mapping[str, Collection[str]], snapshot: Snapshot) -> Snapshot:
