@@ -17,7 +17,7 @@ from syncd.domain.decisions import Rollback
 from syncd.domain.untrusted import instant
 from syncd.errors import FAILED
 from syncd.ledger.audit_reading import Filter
-from syncd.report.grouping import Problem, grouped_by_cause, names_in_words
+from syncd.report.grouping import Problem, grouped_by_cause, names_in_words, places_in_words
 from syncd.web.principal import Principal
 
 
@@ -131,12 +131,16 @@ def open_problems(app: App, who: Principal) -> Iterator[dict[str, Any]]:
         _, first, _ = members[0]
         alone = len(group) == 1
         message, hint = (first.message, first.hint) if alone else group[0].cause[1:]
+        where, targets = places_in_words(
+            (item.name, target) for item, (_, _, target) in zip(group, members, strict=True)
+        )
         yield {
             "kind": first.kind,
             "what": message,
-            "where": names_in_words(list(dict.fromkeys(member.name for member in group))),
-            "targets": names_in_words(sorted({target for _, _, target in members})),
+            "where": where,
+            "targets": targets,
             "since": min(problem.first_at for _, problem, _ in members),
+            "latest": max(problem.first_at for _, problem, _ in members),
             "fix": hint,
             "page": f"/secrets/{quote(first.site)}/{quote(first.subject, safe='')}" if alone else "",
         }
@@ -152,12 +156,14 @@ def failed_runs(matrix: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             text = text.replace(f"site {row['site']}", "its site").replace(row["site"], "its site")
             groups.setdefault(text, []).append(row)
     for text, rows in groups.items():
+        where, targets = places_in_words(sorted((row["job"], row["target"]) for row in rows))
         yield {
             "kind": "failed",
             "what": text,
-            "where": names_in_words(sorted({row["job"] for row in rows})),
-            "targets": names_in_words(sorted({row["target"] for row in rows})),
+            "where": where,
+            "targets": targets,
             "since": min(map(_since, rows)),
+            "latest": max(map(_since, rows)),
             "fix": _fixes(rows),
         }
 

@@ -46,6 +46,24 @@ def names_in_words(names: list[str]) -> str:
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
+def places_in_words(places: Iterable[tuple[str, str]]) -> tuple[str, str]:
+    """What is where, from pairs of a name and a target: names and targets, where each is on each of them.
+
+    Otherwise all of it in the first, such as `a, b on x; c on x, y`, and nothing in the second.
+    """
+    targets: dict[str, set[str]] = {}
+    for name, target in places:
+        targets.setdefault(name, set()).add(target)
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for name, found in targets.items():
+        alike.setdefault(tuple(sorted(found)), []).append(name)
+    told = [(names_in_words(names), names_in_words([*found])) for found, names in alike.items()] or [("", "")]
+    if len(told) == 1:
+        return told[0]
+    more = f"; and {len(told) - NAMED} more" if len(told) > NAMED else ""
+    return "; ".join(f"{names} on {found}" for names, found in told[:NAMED]) + more, ""
+
+
 def grouped_by_cause(problems: Iterable[Problem]) -> Iterator[list[Problem]]:
     """The problems in their order; those of one cause together, at the place of the first."""
     groups: dict[tuple[str, str, str], list[Problem]] = {}

@@ -6,7 +6,7 @@ import pytest
 
 from syncd.cli.report_output import cycle_error_lines
 from syncd.errors import TargetDenied, TargetUnavailable
-from syncd.report.grouping import Problem, grouped_by_cause, problem_lines
+from syncd.report.grouping import Problem, grouped_by_cause, places_in_words, problem_lines
 
 
 def conflict(name: str) -> Problem:
@@ -59,3 +59,19 @@ def test_what_is_left_of_a_span_keeps_no_cause_apart(spans: tuple[str, str]) -> 
 def test_another_number_is_another_cause() -> None:
     problems = [Problem(label="failed", name=f"n{at}", message=f"holds {at} more than 4096 bytes") for at in range(5)]
     assert len(list(grouped_by_cause(problems))) == 5
+
+
+@pytest.mark.parametrize(
+    ("places", "told"),
+    [
+        ([("a", "x")], ("a", "x")),
+        ([("a", "x"), ("b", "x")], ("a, b", "x")),
+        ([("a", "x"), ("a", "y"), ("b", "y"), ("b", "x")], ("a, b", "x, y")),
+        ([("a", "x"), ("b", "y")], ("a on x; b on y", "")),
+        ([("a", "x"), ("a", "y"), ("b", "x"), ("c", "x")], ("a on x, y; b, c on x", "")),
+        ([(f"n{number}", f"t{number}") for number in range(7)], ("n0 on t0; n1 on t1; n2 on t2; n3 on t3; n4 on t4; and 2 more", "")),
+        ([], ("", "")),
+    ],
+)  # fmt: skip
+def test_nothing_is_said_to_be_where_it_is_not(places: list[tuple[str, str]], told: tuple[str, str]) -> None:
+    assert places_in_words(places) == told
