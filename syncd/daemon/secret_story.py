@@ -8,10 +8,12 @@ from typing import Any
 
 from syncd.bootstrap.app import App
 from syncd.daemon.attention import frozen_by
+from syncd.daemon.not_reached import not_reached
 from syncd.daemon.rights import sees_scope
 from syncd.daemon.secrets_page import row_of_problem, secret_row
 from syncd.domain import OpenProblem, SecretRef, version_label
 from syncd.ledger.audit_reading import Filter
+from syncd.ledger.search import Search
 from syncd.report.inventory import record_owner
 from syncd.report.rule_hits import hits_on, hits_on_refused, told_to, what_is_wrong
 from syncd.report.whereabouts import lacking
@@ -31,6 +33,9 @@ def secret_story(
     (site, name), now = key, app.runtime.clock()
     record = app.ledger.record(site, name)
     problems = [member for member in app.ledger.all_problems() if (member.site, member.subject) == key]
+    if record is None and not problems:
+        asked = Search(text=name, sites=frozenset({site}))
+        problems = [item for item in not_reached(app, asked, app.served, now) if item.subject == name][:1]
     if record is None and not problems:
         return None
     job = record.job if record else problems[0].job

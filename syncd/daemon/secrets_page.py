@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 from syncd.bootstrap.app import App
+from syncd.daemon.not_reached import not_reached
 from syncd.domain import STATUSES, OpenProblem, Record, version_label
 from syncd.domain.statuses import Served, status_of_record
 from syncd.errors import ConfigError
@@ -72,6 +73,9 @@ def secrets_page(
         alike = groupby(found, itemgetter("name"))
         found = [row for _, same in alike for row in sorted(same, key=itemgetter("target"))]
     rows = never[begun:] + found
+    # Nothing of it came to this site: what the job has elsewhere tells what is to come.
+    if not rows and target and search.text and status in {"", "behind"}:
+        rows = [row_of_problem(item, target) for item in not_reached(app, search, served, now)]
     return {
         "rows": rows,
         "next": _cursor(records[-1], order) if more else None,

@@ -12,6 +12,7 @@ from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.daemon.attention import open_rollbacks
 from syncd.daemon.secret_story import secret_story
+from syncd.daemon.secrets_page import secrets_page
 from syncd.web.principal import ALL, Principal
 from tests.lab import Bao, Lab
 from tests.support.policies import DELETING
@@ -154,6 +155,33 @@ def test_the_page_of_a_secret_names_the_sites_that_lack_it_and_where_it_is_rolle
         assert {row["target"]: row["status"] for row in told["places"]} == {"outlet": "behind", "shop": "rolled_back"}
         (card,) = open_rollbacks(app, everybody)
         assert "not there yet on outlet" in card["what"] and card["path"] == f"vault:{bao.mount}/wh/db", card
+
+
+@pytest.mark.parametrize("how", ["paused", "refuses"])
+def test_a_site_that_it_never_came_to_has_its_page_and_its_row(sites: Lab, bao: Bao, how: str) -> None:
+    """Whoever looks for a new key on the site that lacks it does not conclude that no job sends it there."""
+    sites.run("sync")
+    if how == "paused":
+        assert sites.run("pause", "--target", "outlet", "--reason", "relaunch").code == 0
+    else:
+        revoke(sites, "outlet")
+    bao.put("wh/new", user="n")
+    sites.run("sync")
+    everybody = Principal(name="a", kind="token", may=ALL)
+    known = {"jobs": ["job"], "targets": ["shop", "outlet"], "rules": []}
+    with App(load(sites.config_file)) as app:
+        outlet = app.site_of("outlet")
+        told = secret_story(app, everybody, (outlet, "new_user"), [], lambda _: None)
+        assert told and told["row"]["status"] == "behind" and "has not come here yet" in told["problems"][0]["message"]
+        assert how != "paused" or "relaunch" in told["problems"][0]["message"]
+        for asked in ({"q": "new_user"}, {"q": "wh/new"}, {"q": "new_user", "status": "behind"}):
+            page = secrets_page(app, everybody, {**asked, "target": "outlet"}, known, lambda _: None)  # type: ignore[arg-type,return-value]
+            assert [(row["name"], row["target"], row["status"]) for row in page["rows"]] == [
+                ("new_user", "outlet", "behind")
+            ]
+        assert not secrets_page(app, everybody, {"q": "nosuch", "target": "outlet"}, known, lambda _: None)["rows"]  # type: ignore[arg-type,return-value]
+        assert secret_story(app, everybody, (outlet, "nosuch"), [], lambda _: None) is None
+        assert secret_story(app, everybody, (outlet, "new"), [], lambda _: None) is None, "part of a name is none"
 
 
 def test_what_waits_for_its_first_arrival_everywhere_is_told(lab: Lab, bao: Bao) -> None:

@@ -1,0 +1,43 @@
+"""What a job sends to a site and has not yet: of a site that refuses, or rests, the other sites of the job tell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from syncd.bootstrap.app import App
+from syncd.domain import OpenProblem, Record
+from syncd.domain.statuses import Served
+from syncd.ledger.search import Search
+
+
+def not_reached(app: App, search: Search, served: Served, now: datetime) -> Iterator[OpenProblem]:
+    """What fits a search on other sites, and is for those of the search as well, where nothing of it ever came."""
+    elsewhere, _ = app.ledger.find(replace(search, sites=None, status="", after=None), served, now)
+    for site in sorted(search.sites or ()):
+        for record in _once(elsewhere):
+            is_for_it = record.job in served.jobs.get(site, ())
+            if is_for_it and record.site != site and app.ledger.record(site, record.name) is None:
+                yield _never_came(app, record, site, now)
+
+
+def _once(records: Iterable[Record]) -> Iterator[Record]:
+    return iter({(record.job, record.name): record for record in records}.values())
+
+
+def _never_came(app: App, record: Record, site: str, now: datetime) -> OpenProblem:
+    run = app.ledger.last_run(site, record.job)
+    target = app.first_target_on(site, record.job)
+    why = app.runtime.paused(record.job, target) or (run.message if run else "") or "no cycle has seen it there yet"
+    return OpenProblem(
+        site=site,
+        job=record.job,
+        subject=record.name,
+        kind="behind",
+        message=f"it has not come here yet: {why}",
+        hint=str(json.loads(run.counts or "{}").get("fix", "")) if run else "",
+        ref=record.ref,
+        first_at=run.good_since if run else now,
+    )
