@@ -30,7 +30,9 @@ from syncd.cli import (
     sync,
     where,
 )
+from syncd.cli import run as service
 from syncd.cli import sandbox as local
+from syncd.cli import schema as configuration
 from syncd.cli import status as inspect
 from syncd.cli.context import Context
 from syncd.cli.endings import ended
@@ -58,11 +60,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+service.add_to(app)
 sync.add_to(app)
 plan.add_to(app)
 apply.add_to(app)
 check.add_to(app)
 inspect.add_to(app)
+configuration.add_to(app)
 explain.add_to(app)
 where.add_to(app)
 rules.add_to(app)

@@ -1,4 +1,4 @@
-"""`syncd status` and `schema`: look, and change nothing."""
+"""`syncd status`: jobs, their last run, freshness, and what is failing."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ NEXT = {"held": "after a release"}
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
+    """Register the command."""
     app.command()(status)
-    app.command()(schema)
 
 
 def status(
@@ -166,11 +165,3 @@ def _as_problem(problem: OpenProblem) -> Problem:
     return Problem(
         label=f"{problem.kind} {problem.job}", name=problem.subject, message=problem.message, hint=problem.hint
     )
-
-
-def schema() -> int:
-    """Print the configuration's JSON Schema, for editors."""
-    from syncd.config import json_schema
-
-    show_json(json_schema())
-    return 0

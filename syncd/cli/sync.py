@@ -1,8 +1,7 @@
-"""`syncd run` and `syncd sync`."""
+"""`syncd sync`: one cycle of each job, now."""
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,18 +19,8 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    app.command()(run)
+    """Register the command."""
     app.command()(sync)
-
-
-def run(context: typer.Context) -> int:
-    """Run as a service: schedules, server, reload on SIGHUP, graceful stop on SIGTERM."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the daemon listens: what it would load is being loaded
-    from syncd.daemon import Daemon
-
-    context.obj.logs("info")
-    return Daemon(context.obj.config, commit=context.obj.commit).run()
 
 
 def sync(

@@ -8,7 +8,10 @@ from syncd.errors import ConfigError, LedgerError
 
 
 class Readiness:
-    """Peers count as tried whether they answered or not: a pod is not restarted for a peer that is down."""
+    """Which peers were tried since the start, whether they answered or not: `/readyz` waits for each to be.
+
+    A pod is not kept from being ready, or restarted, for a peer that is down.
+    """
 
     def __init__(self) -> None:
         self._tried: set[str] = set()

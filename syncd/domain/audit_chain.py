@@ -90,7 +90,10 @@ def chained(
 
 
 def columns_of(line: Mapping[str, Any], at: datetime | None = None) -> dict[str, Any]:
-    """What a row says of its line, to be searched by. `at`: as it is known already."""
+    """The columns that stand beside a line in its table, by which lines are searched.
+
+    `at`: the line's time, where the caller has it already; it is parsed from the line otherwise.
+    """
     return {
         "stream": line["stream"],
         "seq": line["seq"],

@@ -45,7 +45,7 @@ class JobFacts:
         return count * VERIFIED_A_TURN * (DAY / self.verify_every) if self.verify_every and self.interval else 0.0
 
     def listed(self) -> float:
-        """Calls a day that grow with the number of cycles."""
+        """Calls a day at the source that each cycle makes: its listing, and every value where each is read anew."""
         return self.cycles * (self.listing_calls + (self.paths if self.every_value else 0))
 
     def verified(self, *, batch: int = 1) -> float:

@@ -140,7 +140,7 @@ class PastQueries(RecordQueries):
         return {key: secret for key, secret in found if secret is not None}
 
     def rollback_of(self, source: str, path: str) -> Rollback | None:
-        """What holds a path: its own rollback, else one of the same secret by another name or spelling."""
+        """The rollback of a path: its own, else one of the same secret by another name or spelling."""
         own = self.decisions.rollbacks(source).get((source, path))
         secret = self.secret_at(source, path)
         return own or (self.rollbacks_by_secret().get(secret) if secret else None)

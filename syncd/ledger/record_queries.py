@@ -247,7 +247,7 @@ class RecordQueries(ABC):
     def same_values(self, *, of_one_reference: bool = True) -> dict[tuple[str, str], int]:
         """A group number for each secret that shares its value with another one, by site and name.
 
-        Not `of_one_reference`: only where several references have the value, and not one secret on many sites.
+        `of_one_reference=False` leaves out one secret on many sites: several references have to have the value.
         """
         c = tables.records.c
         reference = c.source.concat("\x01").concat(c.path).concat("\x01").concat(func.coalesce(c.field, ""))

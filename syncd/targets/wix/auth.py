@@ -33,7 +33,7 @@ class Auth(Protocol):
 
 
 class ApiKeyAuth:
-    """`Authorization: KEY` with `wix-site-id` (About API keys)."""
+    """Headers with an API key: `Authorization: KEY` and `wix-site-id` (Wix's page "About API keys")."""
 
     def __init__(self, site_id: str, key: Credential) -> None:
         self._site_id = site_id
