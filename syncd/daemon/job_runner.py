@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -31,6 +32,8 @@ LOCK_WAIT = timedelta(minutes=5)
 """How long a run waits for a site that another process works on."""
 WHOLE_JOB = ""
 """In the place of a path: who asks does it for all of the job."""
+PATTERN = re.compile(r"[*?]")
+"""Where a place of a source ends, and what is taken of it begins."""
 FIRST_LOOK, LAST_LOOK = timedelta(seconds=2), timedelta(minutes=10)
 """From a look that met a server which lags, or failed, to the next one; each waits twice as long, up to the last."""
 
@@ -110,7 +113,7 @@ class JobRunner:
                     )
                     with app.ledger.telling_damage():
                         reports = sync_job(app.runtime, job, run)
-                    is_unfinished = self._look_again(generation, job, hinted, reports, is_asked_for=bool(asked_by))
+                    is_unfinished = self._look_again(generation, job, hinted, reports, asked_by)
                     app.after_run.soon()
                 was_replaced = app.ended.is_set()  # a new configuration cut this run short
                 is_done = not was_replaced
@@ -151,8 +154,7 @@ class JobRunner:
         job: Job,
         hinted: Mapping[str, Expected],
         reports: Sequence[SyncReport],
-        *,
-        is_asked_for: bool,
+        asked_for: Collection[str],
     ) -> bool:
         """What an event named, or somebody asked for, and a lag or a fault kept from being seen, is not spent.
 
@@ -169,7 +171,7 @@ class JobRunner:
         # What rests looks at nothing before its time; what failed may see it the next time.
         # What lasts, such as a path that is denied, is for the schedule after a quarter of an hour.
         passes = self._waits.get(job.name, FIRST_LOOK) < LAST_LOOK
-        is_unfinished = is_asked_for and passes and any(report.error or report.failures for report in working)
+        is_unfinished = bool(asked_for) and passes and any(_has_failed(report, asked_for) for report in working)
         if lagging or (expected and working) or is_unfinished:
             self._try_again(generation, job.name)
         else:
@@ -206,3 +208,9 @@ class JobRunner:
         for (of_site, job), statuses in counted(app.ledger, served, app.runtime.clock(), site).items():
             numbers[of_site, job if (of_site, job) in numbers else GONE].update(statuses)
         return numbers
+
+
+def _has_failed(report: SyncReport, asked_for: Collection[str]) -> bool:
+    """Did a fault keep a run from what was asked for: all of it, or what of the source holds one of these paths?"""
+    places = [PATTERN.split(failure.location)[0] for failure in report.failures]
+    return bool(report.error) or any(path.startswith(place) for path in asked_for for place in places)

@@ -1,0 +1,43 @@
+"""Which faults keep a run from what somebody asked for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from syncd.daemon.job_runner import WHOLE_JOB, _has_failed
+from syncd.domain import ReadFailure, SyncReport
+from syncd.errors import SourceUnavailable
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def report(*failed: str, error: bool = False) -> SyncReport:
+    return SyncReport(
+        job="j", target="t", started_at=NOW, finished_at=NOW, seconds=0.0,
+        failures=tuple(ReadFailure(location=place, message="m", hint="h") for place in failed),
+        error=SourceUnavailable("away") if error else None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("failed", "asked", "counts"),
+    [
+        ((), ("kv/app/x",), False),
+        (("kv/app/x",), ("kv/app/x",), True),
+        (("kv/app/x",), ("kv/app/x#field",), True),
+        (("kv/app/c",), ("kv/app/x",), False),  # another one, which may be denied for good
+        (("kv/app/c", "kv/app/"), ("kv/app/x",), True),
+        (("kv/app/*",), ("kv/app/x",), True),
+        (("kv/",), ("kv/app/x",), True),
+        (("kv/other/**",), ("kv/app/x", "kv/other/y"), True),
+        (("kv/app/c",), (WHOLE_JOB,), False),
+    ],
+)
+def test_what_is_beside_it_keeps_nobody_from_it(failed: tuple[str, ...], asked: tuple[str, ...], counts: bool) -> None:
+    assert _has_failed(report(*failed), asked) is counts
+
+
+def test_an_error_of_the_whole_source_or_site_keeps_everybody_from_it() -> None:
+    assert _has_failed(report(error=True), (WHOLE_JOB,)) and _has_failed(report(error=True), ("kv/app/x",))
