@@ -44,7 +44,7 @@ class Report:
         yield "Secrets", self.secrets
         yield "Wanted, and never there", self.never_arrived
         yield "What rules hit: broken, or held by them", self.hits
-        yield "One value in two places", self.duplicates
+        yield "One value in two places (values under 8 characters are not compared)", self.duplicates
         yield "Changed at Wix by others", self.drift
         yield "Managed by nobody", self.unmanaged
         yield "With an owner's mark, and not in the ledger", self.marked

@@ -70,7 +70,8 @@ def answers(
         "q9": _answer("did logging fail", _logging(app, population)),
         "q10": _answer("age and rotation against the stated period", _ages(app, report)),
         "q11": _answer("how long from rotation to every consumer", _arrivals(app, report, population)),
-        "q12": _answer("one value in two environments", _of_rules(app, "duplicate", report.duplicates)),
+        "q12": _answer("one value in two environments", _of_rules(app, "duplicate", report.duplicates))
+        | {"not compared": "values under 8 characters, which are the same by chance, and what was not judged yet"},
         "q13": _answer(
             "changes outside the process, found and dealt with",
             {"counts": dict(population.drift), "drift": _within(report.drift, period)},
