@@ -240,7 +240,10 @@ def _in_words(schedule: Schedule | None) -> str:
     return f"every {format_duration(schedule.every)}" if schedule.every else f"at {schedule.cron} {schedule.timezone}"
 
 
-CALLED = {"rollback": "rolled_back", "freeze": "frozen", "thaw": "thawed"}
+CALLED = {
+    "rollback": "rolled_back", "freeze": "frozen", "thaw": "thawed", "created": "create", "updated": "update",
+    "deleted": "delete", "deletion": "delete", "sent": "secret.", "removed": "delete",
+}  # fmt: skip
 """What people call an event, and the name it has."""
 
 

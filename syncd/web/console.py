@@ -17,6 +17,7 @@ from syncd.web.answers import is_page, page, status_of
 from syncd.web.auth import who_asks
 from syncd.web.forms import Forms
 from syncd.web.login import Logins
+from syncd.web.pages.rendering import exact
 from syncd.web.principal import Principal
 from syncd.web.service import Service
 
@@ -102,8 +103,11 @@ class Console:
         data = self._service.secret(who, request.path_params["site"], request.path_params["name"])
         if data is None:
             # One that was deleted has no page any more; what happened to it is told where its lines are.
-            activity = f"/activity?{urlencode({'name': request.path_params['name']})}"
-            more = {"beside": (activity, "What happened to a secret of this name")}
+            site, name = request.path_params["site"], request.path_params["name"]
+            activity = f"/activity?{urlencode({'name': name})}"
+            lines = [line for line in self._service.activity(who, {"name": name})["lines"] if line["site"] == site]
+            said = f"The last that happened to it here: {_in_short(lines[0])}" if lines else ""
+            more = {"beside": (activity, "All that happened to secrets of this name"), "said": said}
             return page("message.html", who, request, 404, title="There is no such secret now", **more)
         return page("secret.html", who, request, title=data["name"], here="secrets", data=data)
 
@@ -153,3 +157,12 @@ def headline(data: Mapping[str, Any], needs: int) -> str:
     age = int((data["now"] - data["as_of"]).total_seconds()) if data["as_of"] else 0
     where = f"{sites} sites" if sites != 1 else "one site"
     return f"All {total:,} secrets on {where} are as their sources say, as of {age} s ago."
+
+
+def _in_short(line: Mapping[str, Any]) -> str:
+    """A line of the trail in a sentence."""
+    detail = line["detail"]
+    why = line["reason"] or detail.get("because") or detail.get("why")
+    by = f", by {line['actor']['id']}"
+    released = f", released by {detail['released_by']}" if detail.get("released_by") else ""
+    return f"{line['event']} {line['outcome'] or ''} at {exact(line['at'])}{by}{released}{f': {why}' if why else ''}"
