@@ -9,15 +9,19 @@ from datetime import datetime
 
 from syncd.bootstrap.app import App
 from syncd.domain import OpenProblem, Record
-from syncd.domain.statuses import Served
+from syncd.domain.statuses import Served, status_of_record
 from syncd.ledger.search import Search
+
+UNWANTED = {"missing", "orphan", "detached"}
+"""What is on its way out elsewhere is on its way to nowhere."""
 
 
 def not_reached(app: App, search: Search, served: Served, now: datetime) -> Iterator[OpenProblem]:
     """What fits a search on other sites, and is for those of the search as well, where nothing of it ever came."""
     elsewhere, _ = app.ledger.find(replace(search, sites=None, status="", after=None), served, now)
+    wanted = [record for record in elsewhere if status_of_record(record, served, now) not in UNWANTED]
     for site in sorted(search.sites or ()):
-        for record in _once(elsewhere):
+        for record in _once(wanted):
             is_for_it = record.job in served.jobs.get(site, ())
             if is_for_it and record.site != site and app.ledger.record(site, record.name) is None:
                 yield _never_came(app, record, site, now)
