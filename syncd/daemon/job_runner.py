@@ -21,6 +21,7 @@ from syncd.daemon.wakeups import Expected, unseen
 from syncd.domain import SyncReport
 from syncd.domain.audit import CAUSE, Actor, Cause
 from syncd.domain.job import Job
+from syncd.domain.plan import ref_of
 from syncd.errors import LedgerError, SyncdError
 from syncd.reconcile.record.report import counts
 from syncd.reconcile.run_job import Run, sync_job
@@ -104,16 +105,17 @@ class JobRunner:
                     with self._lock:
                         asked_by = dict(self._asked_by[name])
                     self._act_for(generation, job, asked_by)
+                    failed = list[bool]()
                     run = Run(
                         holder=holder(),
                         wait=LOCK_WAIT,
                         cache=cache,
                         hinted_paths=frozenset(hinted),
-                        on_report=partial(self._finished, app),
+                        on_report=partial(self._finished, app, asked_by, failed),
                     )
                     with app.ledger.telling_damage():
                         reports = sync_job(app.runtime, job, run)
-                    is_unfinished = self._look_again(generation, job, hinted, reports, asked_by)
+                    is_unfinished = self._look_again(generation, job, hinted, reports, failed=any(failed))
                     app.after_run.soon()
                 was_replaced = app.ended.is_set()  # a new configuration cut this run short
                 is_done = not was_replaced
@@ -154,11 +156,13 @@ class JobRunner:
         job: Job,
         hinted: Mapping[str, Expected],
         reports: Sequence[SyncReport],
-        asked_for: Collection[str],
+        *,
+        failed: bool,
     ) -> bool:
         """What an event named, or somebody asked for, and a lag or a fault kept from being seen, is not spent.
 
-        The job looks again, ever more rarely. Returns: did a fault keep it from what it was asked for?
+        The job looks again, ever more rarely. `failed`: did a fault keep it from what it was asked for? Returns: is it
+        tried again for that?
         """
         lagging = frozenset[str]().union(*(report.lagging for report in reports))
         working = [report for report in reports if not report.rests]
@@ -171,7 +175,7 @@ class JobRunner:
         # What rests looks at nothing before its time; what failed may see it the next time.
         # What lasts, such as a path that is denied, is for the schedule after a quarter of an hour.
         passes = self._waits.get(job.name, FIRST_LOOK) < LAST_LOOK
-        is_unfinished = bool(asked_for) and passes and any(_has_failed(report, asked_for) for report in working)
+        is_unfinished = failed and passes
         if lagging or (expected and working) or is_unfinished:
             self._try_again(generation, job.name)
         else:
@@ -185,7 +189,9 @@ class JobRunner:
         generation.pending.look_anew()
         generation.schedule.run_soon(job, wait)
 
-    def _finished(self, app: App, report: SyncReport) -> None:
+    def _finished(self, app: App, asked_for: Collection[str], failed: list[bool], report: SyncReport) -> None:
+        # Here it is whole: what a run gives back of it has neither outcomes nor failures.
+        failed.append(bool(asked_for) and _has_failed(report, asked_for))
         self.readiness.finished(report, app.runtime.jobs[report.job].source)
         self.instruments.events.finished(report, counts(report))
         self.instruments.traces.finished(
@@ -211,6 +217,12 @@ class JobRunner:
 
 
 def _has_failed(report: SyncReport, asked_for: Collection[str]) -> bool:
-    """Did a fault keep a run from what was asked for: all of it, or what of the source holds one of these paths?"""
+    """Did a fault keep a run from what was asked for: all of it, or what of source or site holds one of these paths?"""
+    last = {outcome.action.name: outcome for outcome in report.outcomes}
+    unsent = [outcome for outcome in last.values() if outcome.error is not None]
+    # Of a whole job what passes counts; a single secret that is refused for good comes with its own delays.
+    if report.error or (WHOLE_JOB in asked_for and any(getattr(item.error, "maybe_done", False) for item in unsent)):
+        return True
     places = [PATTERN.split(failure.location)[0] for failure in report.failures]
-    return bool(report.error) or any(path.startswith(place) for path in asked_for for place in places)
+    places += [ref_of(outcome.action).path for outcome in unsent]
+    return any(path.startswith(place) for path in asked_for if path != WHOLE_JOB for place in places)

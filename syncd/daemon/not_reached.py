@@ -11,6 +11,7 @@ from syncd.bootstrap.app import App
 from syncd.domain import OpenProblem, Record
 from syncd.domain.statuses import Served, status_of_record
 from syncd.ledger.search import Search
+from syncd.report.whereabouts import was_deleted
 
 UNWANTED = {"missing", "orphan", "detached"}
 """What is on its way out elsewhere is on its way to nowhere."""
@@ -22,8 +23,8 @@ def not_reached(app: App, search: Search, served: Served, now: datetime) -> Iter
     wanted = [record for record in elsewhere if status_of_record(record, served, now) not in UNWANTED]
     for site in sorted(search.sites or ()):
         for record in _once(wanted):
-            is_for_it = record.job in served.jobs.get(site, ())
-            if is_for_it and record.site != site and app.ledger.record(site, record.name) is None:
+            is_for_it = record.job in served.jobs.get(site, ()) and record.site != site
+            if is_for_it and app.ledger.record(site, record.name) is None and not was_deleted(app, site, record.ref):
                 yield _never_came(app, record, site, now)
 
 

@@ -116,6 +116,11 @@ def puts_back(action: Action) -> bool:
     return was_there and (record.version, record.ref, record.pin) == (desired.version, desired.ref, desired.pin)
 
 
+def ref_of(action: Action) -> SecretRef:
+    """The secret that an action is about."""
+    return action.record.ref if isinstance(action, Delete) else action.desired.ref
+
+
 def verb_of(action: Action) -> str:
     """create, update or delete; seek for a write that only finds out whether the site still has an id."""
     if isinstance(action, Update) and action.reason == Reason.SOUGHT:

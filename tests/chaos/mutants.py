@@ -804,7 +804,7 @@ MUTANTS = (
       "replace(cause, reason=None, of_secrets=asked)", "replace(cause, of_secrets=asked)",
       INTEGRATION + "test_in_whose_name.py"),
     M("what was asked for is tried again after a passing fault", "daemon/job_runner.py:JobRunner._look_again",
-      "any(_has_failed(report, asked_for) for report in working)", "not working",
+      "is_unfinished = failed and passes", "is_unfinished = not working",
       INTEGRATION + "test_in_whose_name.py::test_what_was_asked_for_is_tried_again_after_a_passing_fault"),
     M("… in the name of whoever asked", "daemon/job_runner.py:JobRunner.run",
       "if not (was_replaced or has_failed or is_unfinished):", "if not (was_replaced or has_failed):",

@@ -109,3 +109,32 @@ def test_what_was_asked_for_is_tried_again_after_a_passing_fault(lab: Lab, bao: 
             away.clear()
             until(lambda: lab.site.values() == {"x": "2" if ends else "1"}, 20)
             assert actors(lab, before)["x"] == {"token"}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("asked", ["event", "rollback", "end", "sync"])
+def test_what_was_asked_for_is_tried_again_after_a_passing_fault_of_the_site(lab: Lab, bao: Bao, asked: str) -> None:
+    """The site refuses the write itself, for as long as a cycle tries it."""
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"})
+    for value in ("1", "2"):
+        bao.put("app/x", v=value)
+        assert lab.run("sync").code == 0
+    if asked == "end":
+        assert lab.run("rollback", "x", "--to", "1", "--reason", "leak").code == 0
+    with woken(lab, bao) as event:
+        fault = lab.wix.fault("503", "PATCH", times=8)
+        if asked in {"event", "sync"}:
+            bao.put("app/x", v="3")
+        ended = event.ends_a_run(lab)
+        if asked == "event":
+            assert event("x", version=3) == 202
+        elif asked == "sync":
+            event.decide("sync", job="job")
+        else:
+            event.decide("rollback", what="x", **({"end": True} if asked == "end" else {"to": "1", "until": "24h"}))
+        until(ended, 60)
+        assert fault.times < 8 and lab.statuses()["x"] != "synced"
+        fault.times = 0
+        wanted = {"rollback": "1", "end": "2"}.get(asked, "3")
+        until(lambda: lab.site.values() == {"x": wanted}, 30)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from syncd.domain import STATUSES, Action, Delete, Finding, FindingKind, Plan, SecretRef
-from syncd.domain.plan import LOOKS_AGAIN
+from syncd.domain.plan import LOOKS_AGAIN, ref_of
 from syncd.reconcile.observe.evidence import key_of
 from syncd.reconcile.plan.pass_context import PassContext
 from syncd.reconcile.record.statuses import STATUS, UNSURE
@@ -28,7 +28,7 @@ def with_unread(final: Plan, unsendable: Sequence[Action], context: PassContext)
     doubted = unread | disputed
     # Of the very secret: another one that wants the name is another one's conflict.
     known = {(item.name, item.ref) for item in final.findings if item.kind in SAYS_MORE or item.rule}
-    known.update((item.action.name, _ref_of(item.action)) for item in final.held)
+    known.update((item.action.name, ref_of(item.action)) for item in final.held)
     behind: dict[str, Finding] = {}
     for desired in context.observed.desired.all:
         key = key_of(desired)
@@ -44,7 +44,7 @@ def with_unread(final: Plan, unsendable: Sequence[Action], context: PassContext)
         looks_again = key in disputed or desired.ref.path in lagging
         behind[desired.name] = replace(found, hint=LOOKS_AGAIN) if looks_again else found
     for action in unsendable:
-        if not isinstance(action, Delete) and action.name not in behind and (action.name, _ref_of(action)) not in known:
+        if not isinstance(action, Delete) and action.name not in behind and (action.name, ref_of(action)) not in known:
             why = "its value could not be read in this cycle"
             if key_of(action.desired) in older:
                 why = "the source shows an older version than before (a server that lags?); it is not taken yet"
@@ -58,7 +58,3 @@ def with_unread(final: Plan, unsendable: Sequence[Action], context: PassContext)
 
 def _behind(name: str, ref: SecretRef, why: str) -> Finding:
     return Finding(kind=FindingKind.BEHIND, name=name, ref=ref, message=why)
-
-
-def _ref_of(action: Action) -> SecretRef:
-    return action.record.ref if isinstance(action, Delete) else action.desired.ref

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from syncd.daemon.job_runner import WHOLE_JOB, _has_failed
-from syncd.domain import ReadFailure, SyncReport
-from syncd.errors import SourceUnavailable
+from syncd.domain import Create, DesiredSecret, Outcome, ReadFailure, SecretRef, SyncReport
+from syncd.errors import SecretRefused, SourceUnavailable, TargetUnavailable
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -41,3 +42,21 @@ def test_what_is_beside_it_keeps_nobody_from_it(failed: tuple[str, ...], asked: 
 
 def test_an_error_of_the_whole_source_or_site_keeps_everybody_from_it() -> None:
     assert _has_failed(report(error=True), (WHOLE_JOB,)) and _has_failed(report(error=True), ("kv/app/x",))
+
+
+@pytest.mark.parametrize(
+    ("asked", "passes", "counts"),
+    [
+        (("secret/a",), True, True),
+        (("secret/a#k",), False, True),
+        (("secret/b",), True, False),
+        ((WHOLE_JOB,), True, True),
+        ((WHOLE_JOB,), False, False),  # what the site refuses for good has its own delays
+    ],
+)
+def test_what_could_not_be_sent_keeps_whoever_asked_for_it(asked: tuple[str, ...], passes: bool, counts: bool) -> None:
+    ref = SecretRef(source="vault", path="secret/a", field="k")
+    create = Create(desired=DesiredSecret(name="A", ref=ref, version="1", description="d", job="j"), record=None)
+    error = TargetUnavailable("503", maybe_done=True) if passes else SecretRefused("too long")
+    failed = replace(report(), outcomes=(Outcome(action=create, error=error),))
+    assert _has_failed(failed, asked) is counts
