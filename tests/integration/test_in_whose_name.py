@@ -9,6 +9,7 @@ import pytest
 from tests.chaos.peers import Answer
 from tests.lab import Bao, Lab
 from tests.support.fronts import job_behind, passing
+from tests.support.lagging import Servers
 from tests.support.waiting import until
 from tests.support.woken import woken
 
@@ -138,3 +139,19 @@ def test_what_was_asked_for_is_tried_again_after_a_passing_fault_of_the_site(lab
         fault.times = 0
         wanted = {"rollback": "1", "end": "2"}.get(asked, "3")
         until(lambda: lab.site.values() == {"x": wanted}, 30)
+
+
+def test_an_event_s_lines_are_its_own_though_a_server_lagged_first(lab: Lab, bao: Bao) -> None:
+    servers = Servers(bao)
+    with job_behind(lab, bao, servers):
+        bao.put("app/x", v="1")
+        with woken(lab, bao) as event:
+            servers.remember()
+            bao.put("app/x", v="2")
+            servers.of = dict.fromkeys(("listing", "metadata", "data"), 0)
+            before, ended = len(lines(lab)), event.ends_a_run(lab)
+            assert event("x", version=2) == 202
+            until(ended)
+            servers.of = {}
+            until(lambda: lab.site.values() == {"x": "2"}, 20)
+            assert actors(lab, before)["x"] == {"event"}
