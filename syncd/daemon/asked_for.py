@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 
 from syncd.domain import SyncReport
-from syncd.domain.audit import Actor, Cause
+from syncd.domain.audit import Actor, Asked, Cause
 from syncd.domain.job import Job
 from syncd.domain.plan import ref_of
 
@@ -19,38 +20,63 @@ PATTERN = re.compile(r"[*?]")
 """Where a place of a source ends, and what is taken of it begins."""
 
 
+KEPT = 900.0
+"""Seconds for which who asked is kept where a fault or a lag keeps it from being done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What somebody asked of a job."""
+
+    by: Actor
+    at: float = field(default_factory=time.monotonic)
+    sites: frozenset[str] | None = None
+    """Where it is not done yet; None: nowhere."""
+
+
 class AskedFor:
     """What people and events asked jobs for since each last did it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._by: defaultdict[str, dict[str, Actor]] = defaultdict(dict)
+        self._wanted: defaultdict[str, dict[str, Wanted]] = defaultdict(dict)
 
     def note(self, job: str, by: Actor, about: Iterable[str]) -> None:
         """Somebody asks. `about`: for these paths, or paths and fields; without any for the whole job."""
         with self._lock:
-            self._by[job] |= dict.fromkeys(tuple(about) or (WHOLE_JOB,), by)
+            waiting = self._wanted[job]
+            for path in tuple(about) or (WHOLE_JOB,):
+                # An event that comes beside a person's decision takes nothing of it.
+                if path not in waiting or by.kind != "event" or waiting[path].by.kind == "event":
+                    waiting[path] = Wanted(by=by)
 
-    def of(self, job: str) -> dict[str, Actor]:
-        """For a run that begins: by path, or `WHOLE_JOB`, who asks."""
+    def of(self, job: str) -> dict[str, Wanted]:
+        """For a run that begins: by path, or `WHOLE_JOB`, what is wanted."""
         with self._lock:
-            return dict(self._by[job])
+            return dict(self._wanted[job])
 
-    def done(self, job: str, asked: Mapping[str, Actor], left: AbstractSet[str]) -> None:
-        """A run did what it was asked for, but for these paths; who asks again meanwhile is heard again."""
+    def done(self, job: str, wanted: Mapping[str, Wanted], left: Mapping[str, frozenset[str] | None]) -> None:
+        """A run did what was wanted, but for these paths, on these sites; who asks again meanwhile is heard again."""
+        now = time.monotonic()
         with self._lock:
-            waiting = self._by[job]
-            for path, by in asked.items():
-                if path not in left and waiting.get(path) is by:
+            waiting = self._wanted[job]
+            for path in [path for path, item in wanted.items() if waiting.get(path) is item]:
+                if path in left and now - waiting[path].at < KEPT:
+                    waiting[path] = replace(waiting[path], sites=left[path])
+                else:
                     del waiting[path]
 
 
-def cause_of(job: Job, asked: Mapping[str, Actor], run: Cause) -> Cause:
+def cause_of(job: Job, wanted: Mapping[str, Wanted], run: Cause) -> Cause:
     """In whose name a run acts on which secrets. `run`: what else is known of it."""
-    schedule = Actor("schedule", f"job {job.name}", "syncd run")
-    of_secrets = {f"{job.source}:{path}": (by, None) for path, by in asked.items() if path != WHOLE_JOB}
-    whole = asked.get(WHOLE_JOB) or schedule
-    return Cause(actor=whole, run=run.run, config=run.config, commit=run.commit, of_secrets=of_secrets)
+    own = Actor("schedule", f"job {job.name}", "syncd run")
+    of_secrets = {
+        f"{job.source}:{path}": Asked(item.by, sites=item.sites) for path, item in wanted.items() if path != WHOLE_JOB
+    }
+    whole = wanted.get(WHOLE_JOB)
+    # Of a whole job that is to be done on some sites still, the others' lines are the schedule's.
+    everything = Asked(whole.by, sites=whole.sites) if whole else None
+    return replace(run, actor=own, of_secrets=of_secrets, of_all=everything)
 
 
 def has_failed(report: SyncReport, asked: Collection[str]) -> bool:

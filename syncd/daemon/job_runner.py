@@ -15,7 +15,7 @@ import structlog
 from syncd.bootstrap.app import App
 from syncd.bootstrap.process import holder
 from syncd.daemon.app_builder import AppBuilder
-from syncd.daemon.asked_for import AskedFor, cause_of, has_failed
+from syncd.daemon.asked_for import AskedFor, Wanted, cause_of, has_failed
 from syncd.daemon.generations import Generation, Generations
 from syncd.daemon.status import counted
 from syncd.daemon.wakeups import Expected, unseen
@@ -90,30 +90,31 @@ class JobRunner:
             self._asked_again.discard(name)
         structlog.contextvars.bind_contextvars(run_id=uuid.uuid4().hex[:12])
         was_replaced, is_done, is_broken = False, False, False
-        asked, hinted = dict[str, Actor](), dict[str, Expected]()
-        open_paths: AbstractSet[str] = set()
+        wanted, hinted = dict[str, Wanted](), dict[str, Expected]()
+        not_yet = dict[str, frozenset[str] | None]()
         try:
             with self._generations.running() as generation:
                 app = generation.app
                 job = app.runtime.jobs.get(name)
                 if job is not None:
                     cache, hinted = generation.pending.take(name)
-                    asked, failed = self._asked_for.of(name), list[bool]()
+                    wanted, failed = self._asked_for.of(name), set[str]()
                     run_id = structlog.contextvars.get_contextvars().get("run_id")
                     known = Cause(run=run_id, config=app.config_digest, commit=generation.commit)
-                    CAUSE.set(cause_of(job, asked, known))
+                    CAUSE.set(cause_of(job, wanted, known))
                     run = Run(
                         holder=holder(),
                         wait=LOCK_WAIT,
                         cache=cache,
                         hinted_paths=frozenset(hinted),
-                        on_report=partial(self._finished, app, asked, failed),
+                        on_report=partial(self._finished, app, wanted.keys(), failed),
                     )
                     with app.ledger.telling_damage():
                         reports = sync_job(app.runtime, job, run)
-                    is_unfinished, left = self._look_again(generation, job, hinted, reports, failed=any(failed))
+                    is_unfinished, left = self._look_again(generation, job, hinted, reports, failed=bool(failed))
                     # Whoever asked for what was not seen or sent yet asks for it the next time as well.
-                    open_paths = asked.keys() if is_unfinished else left
+                    not_yet = dict.fromkeys(wanted, frozenset(failed)) if is_unfinished else {}
+                    not_yet |= dict.fromkeys(left)
                     app.after_run.soon()
                 was_replaced = app.ended.is_set()  # a new configuration cut this run short
                 is_done = not was_replaced
@@ -130,7 +131,7 @@ class JobRunner:
             if is_broken:
                 self._try_again(self._generations.current, name)
             if not (was_replaced or is_broken):
-                self._asked_for.done(name, asked, open_paths)
+                self._asked_for.done(name, wanted, not_yet)
             with self._lock:
                 self._running.discard(name)
                 again = name in self._asked_again or was_replaced
@@ -177,9 +178,10 @@ class JobRunner:
         generation.pending.look_anew()
         generation.schedule.run_soon(job, wait)
 
-    def _finished(self, app: App, asked: Collection[str], failed: list[bool], report: SyncReport) -> None:
+    def _finished(self, app: App, asked: Collection[str], failed: set[str], report: SyncReport) -> None:
         # Here it is whole: what a run gives back of it has neither outcomes nor failures.
-        failed.append(has_failed(report, asked))
+        if has_failed(report, asked):
+            failed.add(app.runtime.site_of(report.target))
         self.readiness.finished(report, app.runtime.jobs[report.job].source)
         self.instruments.events.finished(report, counts(report))
         self.instruments.traces.finished(

@@ -42,6 +42,20 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks for something, and for which reason."""
+
+    by: Actor
+    reason: str | None = None
+    sites: frozenset[str] | None = None
+    """On these alone; None: on all."""
+
+    def holds_on(self, site: str | None) -> bool:
+        """Is it for this one, too? What is about no site is for all."""
+        return self.sites is None or site in self.sites
+
+
+@dataclass(frozen=True, slots=True)
 class Cause:
     """What a process or a run acts for."""
 
@@ -51,14 +65,21 @@ class Cause:
     plan: str | None = None
     config: str | None = None
     commit: str | None = None
-    of_secrets: Mapping[str, tuple[Actor, str | None]] = field(default_factory=dict)
-    """Of single secrets, by `source:path`, who acts and for which reason: what a run meets beside them is its own."""
+    of_secrets: Mapping[str, Asked] = field(default_factory=dict)
+    """What was asked for of single secrets, by `source:path` or `source:path#field`: all else is the run's own."""
 
-    def of(self, ref: str | None) -> tuple[Actor, str | None]:
-        """Who acts on a secret, and for which reason. `ref`: as a line has it; None for what is about none."""
-        for place, said in self.of_secrets.items():
-            if ref is not None and (ref == place or ref.startswith(f"{place}#")):
-                return said
+    of_all: Asked | None = None
+    """What was asked for of everything else that the run does."""
+
+    def of(self, ref: str | None, site: str | None) -> tuple[Actor, str | None]:
+        """Who acts on a secret of a site, and why. `ref`: as a line has it; None for what is about none."""
+        # The field first: who released one of them is not whoever else asked for the path.
+        for place in (ref, ref.rpartition("#")[0]) if ref and self.of_secrets else ():
+            asked = self.of_secrets.get(place)
+            if asked is not None and asked.holds_on(site):
+                return asked.by, asked.reason
+        if self.of_all is not None and self.of_all.holds_on(site):
+            return self.of_all.by, self.of_all.reason
         return self.actor, self.reason
 
 
