@@ -55,6 +55,12 @@ class AskedFor:
         with self._lock:
             return dict(self._wanted[job])
 
+    def given_up(self, job: str, path: str) -> Actor | None:
+        """Who asked for a path; nobody does it in their name here any more."""
+        with self._lock:
+            wanted = self._wanted[job].pop(path, None)
+            return wanted.by if wanted else None
+
     def done(self, job: str, wanted: Mapping[str, Wanted], left: Mapping[str, frozenset[str] | None]) -> None:
         """A run did what was wanted, but for these paths, on these sites; who asks again meanwhile is heard again."""
         now = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -16,7 +17,7 @@ from syncd.daemon.job_runner import JobRunner
 from syncd.daemon.reloads import Reloads
 from syncd.daemon.rights import sites_of
 from syncd.daemon.status import Shared, Shown, status_of
-from syncd.daemon.wakeups import jobs_that_sync
+from syncd.daemon.wakeups import Expected, jobs_that_sync
 from syncd.domain.audit import RELOAD, Actor
 from syncd.domain.naming import selects_path
 from syncd.errors import ConfigError, LedgerError
@@ -138,15 +139,24 @@ class Control(ServerAccounts, ConsoleData, Actions):
 
         nothing_stays = stops or is_another or self._rests()
         left = current.pending.take_left() if nothing_stays else current.pending.take_left(stays)
-        if not left:
-            return
-        paths = tuple((None, path) for path in sorted(left))
-        expected = tuple((None, path, item.version) for path, item in sorted(left.items()))
-        by = Actor("event", "what was left at a stop" if stops else "what was left by another job", "syncd run")
+        nobody = Actor("event", "what was left at a stop" if stops else "what was left by another job", "syncd run")
+        by_actor = defaultdict[Actor, dict[str, Expected]](dict)
+        for (job, path), item in left.items():
+            wanted = by_actor[self._runner.whose(job, path) or nobody]
+            wanted[path] = item.and_(wanted.get(path))
+        for by, named in by_actor.items():
+            self._pass_on(by, named)
+
+    def _pass_on(self, by: Actor, named: Mapping[str, Expected]) -> None:
+        current = self._generations.current
+        paths = tuple((None, path) for path in sorted(named))
+        expected = tuple((None, path, item.version) for path, item in sorted(named.items()))
         try:
             current.app.ledger.wakeups.put(Wish(by=by, paths=paths, expected=expected))
         except LedgerError:
-            current.pending.put_back(NOBODYS, left)
+            # Tried again in a moment.
+            current.pending.put_back(NOBODYS, named)
+            self._runner.asked(NOBODYS, by, named)
             raise
 
     def run_what_was_passed_on(self) -> None:

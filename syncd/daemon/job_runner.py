@@ -18,7 +18,7 @@ from syncd.daemon.app_builder import AppBuilder
 from syncd.daemon.asked_for import AskedFor, Wanted, cause_of, has_failed
 from syncd.daemon.generations import Generation, Generations
 from syncd.daemon.status import counted
-from syncd.daemon.wakeups import Expected, unseen
+from syncd.daemon.wakeups import Expected, fresh, unseen
 from syncd.domain import SyncReport
 from syncd.domain.audit import CAUSE, Actor, Cause
 from syncd.domain.job import Job
@@ -157,19 +157,25 @@ class JobRunner:
         working = [report for report in reports if not report.rests]
         # What failed may have stood still before it sent what it read.
         expected = unseen(hinted, [{} if report.error else report.numbers for report in working])
-        # A pause, another process that has the site, a source that is away: what was named is still to be seen.
-        stood_still = any(report.rests or report.error for report in reports)
-        left = hinted.keys() if stood_still else hinted.keys() & (lagging | expected)
+        # What lasts, such as a path that is denied, is for the schedule after a quarter of an hour.
+        is_unfinished = failed and self._waits.get(job.name, FIRST_LOOK) < LAST_LOOK
+        rests = len(working) < len(reports)
+        left = hinted.keys() if is_unfinished else hinted.keys() & (lagging | expected | fresh(hinted, rests=rests))
         generation.pending.put_back(job.name, {path: hinted[path] for path in left})
         # What rests looks at nothing before its time; what failed may see it the next time.
-        # What lasts, such as a path that is denied, is for the schedule after a quarter of an hour.
-        passes = self._waits.get(job.name, FIRST_LOOK) < LAST_LOOK
-        is_unfinished = failed and passes
         if lagging or (expected and working) or is_unfinished:
             self._try_again(generation, job.name)
         else:
             self._waits.pop(job.name, None)
         return is_unfinished, left
+
+    def asked(self, job: str, by: Actor, about: Iterable[str]) -> None:
+        """Somebody asks for these paths, and no run is started for it yet."""
+        self._asked_for.note(job, by, about)
+
+    def whose(self, job: str, path: str) -> Actor | None:
+        """Who asked for a path that no run of the job looks at any more; it is the caller's to ask for now."""
+        return self._asked_for.given_up(job, path)
 
     def _try_again(self, generation: Generation, job: str) -> None:
         """Soon, and each time in a row twice as late: a rare schedule is no answer to what passes in a moment."""

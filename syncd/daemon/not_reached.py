@@ -11,7 +11,7 @@ from syncd.bootstrap.app import App
 from syncd.domain import OpenProblem, Record
 from syncd.domain.statuses import Served, status_of_record
 from syncd.ledger.search import Search
-from syncd.report.whereabouts import was_deleted
+from syncd.report.whereabouts import lacking
 
 UNWANTED = {"missing", "orphan", "detached"}
 """What is on its way out elsewhere is on its way to nowhere."""
@@ -21,10 +21,11 @@ def not_reached(app: App, search: Search, served: Served, now: datetime) -> Iter
     """What fits a search on other sites, and is for those of the search as well, where nothing of it ever came."""
     elsewhere, _ = app.ledger.find(replace(search, sites=None, status="", after=None), served, now)
     wanted = [record for record in elsewhere if status_of_record(record, served, now) not in UNWANTED]
-    for site in sorted(search.sites or ()):
-        for record in _once(wanted):
-            is_for_it = record.job in served.jobs.get(site, ()) and record.site != site
-            if is_for_it and app.ledger.record(site, record.name) is None and not was_deleted(app, site, record.ref):
+    for record in _once(wanted):
+        # What a rule of a job takes now, and nothing tells of there.
+        lack = {row["site"] for row in lacking(app, record.ref)} & (search.sites or frozenset())
+        for site in sorted(site for site in lack if record.job in served.jobs.get(site, ())):
+            if app.ledger.record(site, record.name) is None:
                 yield _never_came(app, record, site, now)
 
 

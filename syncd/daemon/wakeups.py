@@ -79,6 +79,14 @@ def unseen(named: Mapping[str, Expected], looks: Sequence[Mapping[str, int]]) ->
     return {path for path, item in named.items() if item.until > now and not 0 < item.version <= read[path]}
 
 
+def fresh(named: Mapping[str, Expected], *, rests: bool) -> set[str]:
+    """Which of these paths to look at directly where a site rests, though they were seen for the others.
+
+    It may rest for a moment alone; after a minute the listing of its first cycle tells all that was named.
+    """
+    return unseen(named, []) if rests else set()
+
+
 class _Shared:
     """What outlasts the replacement of a configuration."""
 
@@ -136,13 +144,15 @@ class PendingEvents:
             self._cache = self._cache.fresh()
             return self._cache, self._named.pop(job, {})
 
-    def take_left(self, stays: Callable[[str, str], bool] = lambda _job, _path: False) -> dict[str, Expected]:
-        """What events named and no run has seen yet, but what `stays` with its job: it is the caller's now."""
-        found: dict[str, Expected] = {}
+    def take_left(
+        self, stays: Callable[[str, str], bool] = lambda _job, _path: False
+    ) -> dict[tuple[str, str], Expected]:
+        """What events named and no run has seen yet, by job and path, but what `stays`: it is the caller's now."""
+        found: dict[tuple[str, str], Expected] = {}
         with self._lock:
             for job, named in self._named.items():
                 for path in [path for path in named if not stays(job, path)]:
-                    found[path] = named.pop(path).and_(found.get(path))
+                    found[job, path] = named.pop(path)
         return found
 
 

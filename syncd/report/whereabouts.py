@@ -184,7 +184,7 @@ def _not_reached(
                 # A problem of the whole path speaks for each of its fields.
                 is_told = {(site, _at_its_place(app, part)) for part in (ref, replace(ref, field=None))} & places
                 # The ledger remembers the path of what syncd deleted there; the site does not lack it.
-                if not is_told and not was_deleted(app, site, ref):
+                if not is_told and not _was_deleted(app, site, ref):
                     yield _lacking(site, target, names.get((job.name, ref), str(ref)), "behind", newest)
 
 
@@ -199,7 +199,7 @@ def _at_its_place(app: App, ref: SecretRef) -> SecretRef:
     return replace(ref, source=app.ledger.mount_id(ref.source, ref.path) or ref.source)
 
 
-def was_deleted(app: App, site: str, ref: SecretRef) -> bool:
+def _was_deleted(app: App, site: str, ref: SecretRef) -> bool:
     """Was it taken away from the site, and not brought back since?"""
     lines = app.ledger.audit.lines(Filter(site=site, event="secret.*", text=json.dumps(str(ref), ensure_ascii=False)))
     # The filter finds the text anywhere in a line; only `ref` says what the line is about.

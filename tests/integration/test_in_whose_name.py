@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
@@ -155,3 +156,31 @@ def test_an_event_s_lines_are_its_own_though_a_server_lagged_first(lab: Lab, bao
             servers.of = {}
             until(lambda: lab.site.values() == {"x": "2"}, 20)
             assert actors(lab, before)["x"] == {"event"}
+
+
+def test_a_reload_takes_nobodys_name_away(lab: Lab, bao: Bao) -> None:
+    """A rollback that waits for its source, while its job is called otherwise."""
+    real, away = passing(bao, lambda _method, _path: None), list[str]()
+    sealed = Answer({"errors": ["Vault is sealed"]}, 503)
+
+    def front(method: str, path: str, sent: bytes) -> Answer:
+        return sealed if away and path.startswith(f"/v1/{bao.mount}") else real(method, path, sent)
+
+    with job_behind(lab, bao, front):
+        for value in ("1", "2"):
+            bao.put("app/x", v=value)
+            assert lab.run("sync").code == 0
+        with woken(lab, bao) as event:
+            before = len(lines(lab))
+            event.decide("rollback", what="x", to="1", until="24h")
+            away.append("now")
+            if lab.site.values() == {"x": "1"}:
+                pytest.skip("it was sent before the source went away")
+            lab.config["jobs"]["payments"] = lab.config["jobs"].pop("job")
+            assert lab.config_file
+            event.process.send_signal(signal.SIGHUP)
+            until(lambda: "payments" in lab.run("status").out)
+            away.clear()
+            until(lambda: lab.site.values() == {"x": "1"}, 40)
+            # The new job's own first run may be quicker; what was handed on to it is nobody else's.
+            assert actors(lab, before)["x"] <= {"token", "schedule"}

@@ -184,6 +184,30 @@ def test_a_site_that_it_never_came_to_has_its_page_and_its_row(sites: Lab, bao: 
         assert secret_story(app, everybody, (outlet, "new"), [], lambda _: None) is None, "part of a name is none"
 
 
+@pytest.mark.parametrize("why", ["orphan", "excluded", "gone"])
+def test_what_will_never_come_to_a_site_is_not_told_there(sites: Lab, bao: Bao, why: str) -> None:
+    """Its name and path are another site's, which whoever sees this one alone is not to learn."""
+    sites.config["jobs"]["job"]["targets"] = ["shop"]
+    bao.put("wh/payroll", key="k")
+    assert sites.run("sync").code == 0
+    job = sites.config["jobs"]["job"]
+    if why == "orphan":
+        job["secrets"] = [{"path": f"{bao.mount}/wh/db"}]
+    elif why == "excluded":
+        job["secrets"][0]["exclude"] = [f"{bao.mount}/wh/payroll"]
+    else:
+        bao.remove("wh/payroll")
+    job["targets"] = ["shop", "outlet"]
+    for _ in range(2):
+        sites.run("sync")
+    outlet_alone = Principal(name="a", kind="token", may=ALL, targets=frozenset({"outlet"}))
+    known = {"jobs": ["job"], "targets": ["outlet"], "rules": []}
+    with App(load(sites.config_file)) as app:
+        asked = {"q": "payroll", "target": "outlet"}
+        assert not secrets_page(app, outlet_alone, asked, known, lambda _: None)["rows"]  # type: ignore[arg-type,return-value]
+        assert secret_story(app, outlet_alone, (app.site_of("outlet"), "payroll_key"), [], lambda _: None) is None
+
+
 def test_what_waits_for_its_first_arrival_everywhere_is_told(lab: Lab, bao: Bao) -> None:
     lab.vault(bao)
     bao.put("solo/x", v="1")

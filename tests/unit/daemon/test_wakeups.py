@@ -14,6 +14,7 @@ from syncd.daemon.wakeups import (
     ONCE,
     Expected,
     PendingEvents,
+    fresh,
     listen,
     named_for,
     unseen,
@@ -167,6 +168,17 @@ def test_nothing_is_looked_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None
     assert unseen(named, [{}]) == set()
 
 
+def test_a_site_that_rests_keeps_what_was_named_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause may last for days, in which each cycle would read all that events named since."""
+    pending, named = expected("p/a", version=3)
+    pending.put("one", {"p/once"})
+    named |= pending.take("one")[1]
+    assert fresh(named, rests=True) == {"p/a"} and fresh(named, rests=False) == set()
+    began = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: began + EXPECTED + 1)
+    assert fresh(named, rests=True) == set()
+
+
 def test_what_is_looked_at_once_is_not_looked_for() -> None:
     pending = PendingEvents()
     pending.put("one", {"p/a"})
@@ -188,7 +200,8 @@ def test_what_is_left_of_all_jobs_is_taken_at_once() -> None:
     pending = PendingEvents()
     pending.put("one", {"p/b"}, expected={"p/a": 5})
     pending.put("two", (), expected={"p/a": 7})
-    assert {path: item.version for path, item in pending.take_left().items()} == {"p/a": 7, "p/b": 0}
+    left = {key: item.version for key, item in pending.take_left().items()}
+    assert left == {("one", "p/a"): 5, ("one", "p/b"): 0, ("two", "p/a"): 7}
     assert pending.take_left() == {} and not pending.has("one")
 
 
@@ -198,5 +211,5 @@ def test_what_a_job_will_look_at_stays() -> None:
     pending.put("gone", (), expected={"p/a": 7})
     pending.put("one", (), expected={"q/a": 2})
     left = pending.take_left(lambda job, path: job == "one" and path.startswith("p/"))
-    assert set(left) == {"p/a", "q/a"} and not pending.has("gone")
+    assert set(left) == {("gone", "p/a"), ("one", "q/a")} and not pending.has("gone")
     assert set(pending.take("one")[1]) == {"p/b"}
