@@ -19,6 +19,7 @@ from syncd.daemon.rights import sites_of
 from syncd.daemon.status import Shared, Shown, status_of
 from syncd.daemon.wakeups import Expected, jobs_that_sync
 from syncd.domain.audit import RELOAD, Actor
+from syncd.domain.decisions import Pause
 from syncd.domain.naming import selects_path
 from syncd.errors import ConfigError, LedgerError
 from syncd.ledger.wakeups import MOST, Wish
@@ -45,6 +46,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         ConsoleData.__init__(self, generations)
         self._generations, self._runner, self._reloads = generations, runner, reloads
         self._seen = generations.current
+        self._pauses: tuple[Pause, ...] = ()
         self._for_strangers = Shared(lambda: self._status(None), STRANGER_SECONDS)
         self._standing = Shared(self._tell_standing, STRANGER_SECONDS)
 
@@ -158,6 +160,16 @@ class Control(ServerAccounts, ConsoleData, Actions):
             current.pending.put_back(NOBODYS, named)
             self._runner.asked(NOBODYS, by, named)
             raise
+
+    def run_what_a_pause_held(self) -> None:
+        """Let the jobs run whose pause has ended, by its time or a person's word. Raises `LedgerError`."""
+        app = self._generations.current.app
+        before, self._pauses = self._pauses, app.pauses.now()
+        ended = [pause for pause in before if pause not in self._pauses]
+        sites = app.sites.keys_of_targets() if ended else {}
+        for job in app.runtime.jobs.values() if ended else ():
+            if any(pause.covers(job.name, target, sites[target]) for pause in ended for target in job.targets):
+                self._runner.trigger(job.name)
 
     def run_what_was_passed_on(self) -> None:
         """Let run what somebody wanted at a daemon that sends nothing. Raises `LedgerError`."""

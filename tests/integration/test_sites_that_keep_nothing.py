@@ -54,6 +54,22 @@ def test_what_is_kept_nowhere_is_created_once_an_hour_and_is_not_synced(
                 assert job.statuses()["z"] != "synced" and job.run("where", f"{bao.mount}/app/z").code == 1
 
 
+@pytest.mark.parametrize("apart", [61, 24 * 60])
+def test_however_rarely_a_job_looks_it_is_told(job: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch, apart: int) -> None:
+    """Each cycle creates it, as an hour has passed: from the third on nobody believes the answer."""
+    honest = job.site.create
+    monkeypatch.setattr(job.site, "create", lambda _secret: {"id": str(uuid.uuid4())})
+    for number in range(5):
+        told = cycle_at(job, 30 + number * apart)
+        if number >= 2:
+            assert told.exit_code == 1 and job.statuses()["z"] == "unverified"
+            assert job.run("where", f"{bao.mount}/app/z").code == 1
+    monkeypatch.setattr(job.site, "create", honest)
+    for number in (5, 5.1, 5.2):
+        told = cycle_at(job, 30 + number * apart)
+    assert told.exit_code == 0 and job.statuses()["z"] == "synced" and job.site.values()["z"] == "z"
+
+
 @pytest.mark.parametrize("minutes", [2, 20])
 def test_what_is_seen_late_is_not_created_again_and_again(
     job: Lab, monkeypatch: pytest.MonkeyPatch, minutes: int

@@ -81,11 +81,14 @@ def after_success(action: Action, record: Record, written: WriteResult, now: dat
     if isinstance(action, Create):
         # It is another secret under a new id: no lost write of before can reach it.
         done = replace(_written(action, record, written, now), lost_writes=(), doubted_at=None)
-        # In the place of one that vanished it waits out the hour, until a listing shows it.
-        done = _with_value(action, replace(done, adopted=False), now)
+        # In the place of one that vanished it waits out the hour, until a listing shows it. Where that one was sent in
+        # the place of another, and no listing ever showed it, the answer alone proves nothing any more.
+        proves_nothing = record.unlisted_tried_at is not None and record.unverified
+        done = replace(_with_value(action, replace(done, adopted=False), now), unverified=proves_nothing)
     else:
         done = _updated(action, record, written, now)
-    return Transition(put=done, drop=record if done.name != record.name else None)
+    looks = isinstance(action, Create) and done.unverified
+    return Transition(put=done, drop=record if done.name != record.name else None, look_again=looks)
 
 
 def _written(action: Create | Update, record: Record, written: WriteResult, now: datetime) -> Record:
@@ -211,7 +214,8 @@ def _gone(action: Update | Delete, record: Record, now: datetime) -> Transition:
     # Nothing is left to know of it, but that an adopted one never becomes ours to delete: it may come back.
     if sought and not record.adopted:
         return Transition(drop=record, look_again=True)
-    return Transition(put=replace(without_id, unlisted_tried_at=now), look_again=True)
+    never_shown = record.unlisted_tried_at is not None
+    return Transition(put=replace(without_id, unlisted_tried_at=now, unverified=never_shown), look_again=True)
 
 
 def put_back(action: Action, record: Record) -> Transition:

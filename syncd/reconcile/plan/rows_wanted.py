@@ -248,4 +248,6 @@ def _unlisted(row: Row, desired: DesiredSecret, record: Record) -> Verdict:
     if desired.version != record.version or not owns(record, desired) or not recent:
         return update(desired, record, Reason.UNLISTED, rename=record.name != desired.name)
     why = "the site does not list it, though it took a write within the hour"
-    return report(FindingKind.UNKNOWN, desired, why, "it is looked for again in every cycle")
+    # What was created again and again, and was never listed, is perhaps nowhere.
+    kind = FindingKind.UNVERIFIED if record.unverified else FindingKind.UNKNOWN
+    return report(kind, desired, why, "it is looked for again in every cycle")
