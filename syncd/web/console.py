@@ -105,8 +105,12 @@ class Console:
             # One that was deleted has no page any more; what happened to it is told where its lines are.
             site, name = request.path_params["site"], request.path_params["name"]
             activity = f"/activity?{urlencode({'name': name})}"
-            lines = [line for line in self._service.activity(who, {"name": name})["lines"] if line["site"] == site]
-            said = f"The last that happened to it here: {_in_short(lines[0])}" if lines else ""
+            # What was found of it, and has ended, is no deed.
+            found = self._service.activity(who, {"name": name, "event": "secret.*"})["lines"]
+            lines = [line for line in found if line["site"] == site]
+            # What was sent tells more than what was decided of it.
+            last = next((line for line in lines if line["outcome"] == "done"), lines[0] if lines else None)
+            said = f"The last that happened to it here: {_in_short(last)}" if last else ""
             more = {"beside": (activity, "All that happened to secrets of this name"), "said": said}
             return page("message.html", who, request, 404, title="There is no such secret now", **more)
         return page("secret.html", who, request, title=data["name"], here="secrets", data=data)

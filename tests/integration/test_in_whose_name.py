@@ -14,6 +14,8 @@ from tests.support.lagging import Servers
 from tests.support.waiting import until
 from tests.support.woken import woken
 
+pytestmark = pytest.mark.kind
+
 
 def actors(lab: Lab, since: int) -> dict[str, set[str]]:
     """By name the kinds of those who did what the trail tells since then."""

@@ -24,6 +24,8 @@ from tests.support.lagging import Reads, Servers
 from tests.support.waiting import until
 from tests.support.woken import line, woken
 
+pytestmark = pytest.mark.kind
+
 ALL = dict.fromkeys(("listing", "metadata", "data"), 0)
 """Each way of asking is answered as it was at the moment that was remembered first."""
 

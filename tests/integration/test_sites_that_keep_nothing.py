@@ -12,6 +12,8 @@ from syncd.domain import SyncReport
 from tests.lab import Bao, Lab
 from tests.support.clocks import machine_clock, one_cycle
 
+pytestmark = pytest.mark.kind
+
 
 @pytest.fixture
 def job(lab: Lab, bao: Bao) -> Lab:
