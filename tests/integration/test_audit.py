@@ -193,6 +193,7 @@ def test_a_copy_that_was_altered_is_named(job: Lab, way: str) -> None:
         assert told.code == 7 and where in told.err and "as they were written" in told.out, told.err
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     "words",
     [("show",), ("show", "--json"), ("show", "--event", "secret.create"), ("export",), ("export", "--format", "csv")],
