@@ -87,6 +87,9 @@ def cause_of(job: Job, wanted: Mapping[str, Wanted], run: Cause) -> Cause:
 
 def has_failed(report: SyncReport, asked: Collection[str]) -> bool:
     """Did a fault keep a run from what was asked for: all of it, or what of source or site holds one of these paths?"""
+    # A pause is no fault: its end lets the job run.
+    if report.rests:
+        return False
     last = {outcome.action.name: outcome for outcome in report.outcomes}
     unsent = [outcome for outcome in last.values() if outcome.error is not None]
     # Of a whole job what passes counts; a single secret that is refused for good comes with its own delays.

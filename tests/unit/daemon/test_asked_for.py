@@ -43,6 +43,10 @@ def test_what_is_beside_it_keeps_nobody_from_it(failed: tuple[str, ...], asked: 
     assert has_failed(report(*failed), asked) is counts
 
 
+def test_a_pause_is_no_fault() -> None:
+    assert not has_failed(replace(report(error=True), rests="paused by alice"), (WHOLE_JOB, "kv/app/x"))
+
+
 def test_an_error_of_the_whole_source_or_site_keeps_everybody_from_it() -> None:
     assert has_failed(report(error=True), (WHOLE_JOB,)) and has_failed(report(error=True), ("kv/app/x",))
 
