@@ -31,7 +31,7 @@ class Wanted:
     by: Actor
     at: float = field(default_factory=time.monotonic)
     sites: frozenset[str] | None = None
-    """Where it is not done yet; None: nowhere."""
+    """On which it is not done yet; None: on none of them."""
 
 
 class AskedFor:
@@ -46,7 +46,7 @@ class AskedFor:
         with self._lock:
             waiting = self._wanted[job]
             for path in tuple(about) or (WHOLE_JOB,):
-                # An event that comes beside a person's decision takes nothing of it.
+                # An event that comes beside a person's decision does not take its name away.
                 if path not in waiting or by.kind != "event" or waiting[path].by.kind == "event":
                     waiting[path] = Wanted(by=by)
 

@@ -113,8 +113,9 @@ class JobRunner:
                         reports = sync_job(app.runtime, job, run)
                     is_unfinished, left = self._look_again(generation, job, hinted, reports, failed=bool(failed))
                     # Whoever asked for what was not seen or sent yet asks for it the next time as well.
-                    not_yet = dict.fromkeys(wanted, frozenset(failed)) if is_unfinished else {}
                     not_yet |= dict.fromkeys(left)
+                    # Where a fault kept it from that, on these sites alone: on the others it is done.
+                    not_yet |= dict.fromkeys(wanted, frozenset(failed)) if is_unfinished else {}
                     app.after_run.soon()
                 was_replaced = app.ended.is_set()  # a new configuration cut this run short
                 is_done = not was_replaced

@@ -186,3 +186,23 @@ def test_a_reload_takes_nobodys_name_away(lab: Lab, bao: Bao) -> None:
             until(lambda: lab.site.values() == {"x": "1"}, 40)
             # The new job's own first run may be quicker; what was handed on to it is nobody else's.
             assert actors(lab, before)["x"] <= {"token", "schedule"}
+
+
+@pytest.mark.long
+def test_what_is_done_on_one_site_is_in_nobodys_name_there_while_another_is_away(lab: Lab, bao: Bao) -> None:
+    """A rollback runs out, and the newest version goes back by itself."""
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"})
+    lab.config["targets"]["two"] = lab.target("site-two", "no-key")
+    lab.secret_file("no-key", "revoked-and-generated")
+    for value in ("1", "2"):
+        bao.put("app/x", v=value)
+        lab.run("sync")
+    lab.config["jobs"]["job"]["targets"] = ["shop", "two"]
+    with woken(lab, bao) as event:
+        event.decide("rollback", what="x", to="1", until="8s")
+        until(lambda: lab.site.values() == {"x": "1"})
+        before = len(lines(lab))
+        until(lambda: lab.site.values() == {"x": "2"}, 60)
+        sent = [line for line in lines(lab)[before:] if line["event"] == "secret.update" and line["target"] == "shop"]
+        assert sent and {line["actor"]["kind"] for line in sent} == {"schedule"}, sent
