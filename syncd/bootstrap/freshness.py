@@ -29,9 +29,10 @@ def stale(
         news = ledger.news_at(name)
         for target in job.targets:
             run = runs.get((site_of(target), name))
-            if run is None or run.looked_at is None:
+            if run is None:
                 continue
-            old = span is not None and not happened_within(run.looked_at, now, span)
+            # Where no look ever came to its end, what arrived did so at the first one.
+            old = span is not None and not happened_within(run.looked_at or run.good_since, now, span)
             if old or _was_passed_over(run, news):
                 found.add((run.site, name))
     return frozenset(found)
@@ -40,4 +41,4 @@ def stale(
 def _was_passed_over(run: LastRun, news: datetime | None) -> bool:
     """Did no cycle look at all that is for the site since its source had news?"""
     # A site that refuses at once ends its cycle before the news are written down.
-    return news is not None and (run.looked_at is None or run.looked_at < news)
+    return news is not None and run.looked_at is not None and run.looked_at < news

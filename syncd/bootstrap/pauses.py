@@ -51,6 +51,10 @@ class Pauses:
         sites = self._sites()
         return tuple(pause.by_todays_name(sites) for pause in self._decisions.pauses())
 
+    def look_anew(self) -> None:
+        """Let the next request hear at once of a pause that another process gave or ended, or that ran out."""
+        self._changed()
+
     def _of(self, scope: str, name: str) -> frozenset[str]:
         return self._sites().get(name, frozenset()) if scope == "target" else frozenset()
 

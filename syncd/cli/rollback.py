@@ -141,6 +141,7 @@ def run_cycles(app: App, wanted: Mapping[tuple[str, str], str], wait: Any, *, as
     """
     from syncd.bootstrap.process import holder
     from syncd.domain.audit import CAUSE, Asked
+    from syncd.domain.source import SecretRef
     from syncd.reconcile.rollback_reach import reach_of
     from syncd.reconcile.run_job import Run, sync_job
 
@@ -159,8 +160,8 @@ def run_cycles(app: App, wanted: Mapping[tuple[str, str], str], wait: Any, *, as
     for job in jobs:
         paths = reached[job.name]
         # The reason is for what is rolled back, and for nothing that the job finds beside it.
-        asked = {f"{job.source}:{path}": Asked(cause.actor, cause.reason) for path in paths}
-        CAUSE.set(replace(cause, reason=None, of_secrets=asked))
+        asked = {SecretRef(source=job.source, path=path): Asked(cause.actor, cause.reason) for path in paths}
+        CAUSE.set(replace(cause, reason=None, of_paths=asked))
         # Of this rollback alone: what else the job meets is told by its own cycles.
         told = partial(_take, output, paths, job.rules)
         sync_job(app.runtime, job, replace(run, hinted_paths=paths, only_paths=paths, on_report=told))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +13,7 @@ from syncd.bootstrap import freezes
 from syncd.bootstrap.app import App
 from syncd.bootstrap.process import holder
 from syncd.bootstrap.updated_since import updated_since
+from syncd.daemon.asked_for import KEPT, WHOLE_JOB, About, Ask, Named
 from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
 from syncd.daemon.rights import BeyondRights, see_scope, seen_record, seen_records, sees_scope, sites_of
@@ -84,10 +85,10 @@ class Actions:
             released = app.held(batch)
             done = ""
             if outcome is ReleaseOutcome.DONE:
-                about = defaultdict[str, set[str]](set)
+                asks = defaultdict[str, set[About]](set)
                 for item in released:
-                    about[item.job].add(item.ref.partition(":")[2])  # its path, and the field
-                woken = self._woken(app, who, about, about=about)
+                    asks[item.job].add(Named(item.site, item.name))
+                woken = self._woken(app, who, {job: self._ask(*about) for job, about in asks.items()})
                 done = f"{woken.words('a cycle sends it now')}: {names_in_words([str(item) for item in released])}"
             return said_of_release(batch, outcome, done=done)
 
@@ -95,20 +96,19 @@ class Actions:
         self,
         app: App,
         who: Principal,
-        jobs: Iterable[str],
+        asks: Mapping[str, Ask | None],
         paths: Mapping[str, Collection[str]] = NO_PATHS,
         *,
-        about: Mapping[str, Collection[str]] = NO_PATHS,
         waits_for_window: bool = True,
     ) -> Woken:
         """Let jobs run soon. Returns: what of it waits, as `who` may know.
 
-        `paths`: what each looks at directly; `about`: what of its run is in the name of `who`, without any these paths.
+        `asks`: what of each one's run is in the name of `who`; `paths`: what it looks at directly.
         """
         # The daemon that works in this one's place is asked to run them.
         rests_here = app.ledger.configurations.why_it_rests()
         woken = Woken([f"this daemon sends nothing: {rests_here}, which was asked to run it"] if rests_here else [], [])
-        for name in sorted(set(jobs) & app.runtime.jobs.keys()):  # one that is gone runs no more
+        for name in sorted(asks.keys() & app.runtime.jobs.keys()):  # one that is gone runs no more
             job = app.runtime.jobs[name]
             rests = self._resting_targets(app, who, job)
             closed = job.windows.what_waits(app.runtime.clock()) if waits_for_window else ""
@@ -120,9 +120,7 @@ class Actions:
                     woken.waits.append(
                         f"job {name}: too many requests wait for that daemon already; its schedule looks"
                     )
-            elif rests_here or not self._runner.trigger(
-                name, paths.get(name, ()), by=CAUSE.get().actor, about=(about or paths).get(name, ())
-            ):
+            elif rests_here or not self._runner.trigger(name, paths.get(name, ()), ask=asks[name]):
                 woken.waits.append(f"job {name} has no schedule; run it by hand: syncd sync {name}")
             elif rests and len(rests) == len(job.targets):
                 why = next(filter(None, rests.values()), "")
@@ -132,6 +130,10 @@ class Actions:
             elif told := [target for target, why in rests.items() if why]:
                 woken.but.append(f"not on {names_in_words(told)}: {rests[told[0]]}")
         return woken
+
+    @staticmethod
+    def _ask(*about: About, lasts: float = KEPT) -> Ask:
+        return Ask(by=CAUSE.get().actor, about=about, lasts=lasts)
 
     def _resting_targets(self, app: App, who: Principal, job: Job) -> dict[str, str]:
         """The targets on which a job rests, each with the pause, which is told within the rights alone."""
@@ -180,7 +182,8 @@ class Actions:
                 if not app.runtime.paused(item.job, item.target)
             ]
             goes = f"released before, and free to go now: {names_in_words(released)}" if released else ""
-            woken = self._woken(app, who, jobs)
+            # What waited was the schedule's, and what was released meanwhile names who did that.
+            woken = self._woken(app, who, dict.fromkeys(jobs))
             return "; ".join(filter(None, [f"{what} goes on", goes, woken.words("")]))
 
     def rollback(self, who: Principal, asked: Mapping[str, Any], reason: str) -> str:
@@ -190,12 +193,15 @@ class Actions:
             if bool(what) == bool(job) or (job and (asked.get("end") or asked.get("to") or not asked.get("since"))):
                 raise ConfigError("say what: a name or a path, or a job and since when", hint='{"what": …}')
             _see_that_it_counts(app)
+            lasts = KEPT
             if asked.get("end"):
                 paths = ended(app, who, what)
                 said = "; ".join(said_of_end(*path, app.ledger.rollback_of(*path)) for path in paths)
             else:
                 until = _moment(app, str(asked.get("until") or "24h"))
                 terms = Terms(now=app.runtime.clock(), until=until, by=who.name, reason=why)
+                # What is sent once the time is over is nobody's.
+                lasts = (terms.until - terms.now).total_seconds()
                 if job:
                     see_scope(app, who, ("job", job))
                     chosen, refused = updated_since(app, job, _moment(app, str(asked["since"]), ahead=False))
@@ -212,7 +218,8 @@ class Actions:
             held_at = {app.first_target_on(row.site, row.job) for row in frozen}
             where = sorted(target for target in held_at if who.sees(target))
             stays = f"not on {names_in_words(where)}, where it is frozen" if where else ""
-            woken = self._woken(app, who, reach.read, reach.read, waits_for_window=bool(asked.get("end")))
+            asks = {job: self._ask(*paths, lasts=lasts) for job, paths in reach.read.items()}
+            woken = self._woken(app, who, asks, reach.read, waits_for_window=bool(asked.get("end")))
             return "; ".join(filter(None, [said, stays, woken.words("")]))
 
     def freeze(self, who: Principal, asked: Mapping[str, str], reason: str) -> str:
@@ -236,14 +243,15 @@ class Actions:
                 else:
                     freezes.freeze(journal, record, until)
             if until is None:
-                return f"{name} is no longer frozen; {self._woken(app, who, {record.job}).words('a cycle sees to it')}"
+                woken = self._woken(app, who, {record.job: self._ask(Named(site, name))})
+                return f"{name} is no longer frozen; {woken.words('a cycle sees to it')}"
             return f"{name} is frozen until {until:%Y-%m-%d %H:%M} UTC"
 
     def sync(self, who: Principal, job: str, reason: str = "") -> str:
         """Let a job run soon."""
         with self._in_the_name_of(who, "sync", _reason_if_any(reason)) as app:
             see_scope(app, who, ("job", job))
-            return self._woken(app, who, [job]).words(f"job {job} runs now")
+            return self._woken(app, who, {job: self._ask(WHOLE_JOB)}).words(f"job {job} runs now")
 
 
 def _see_that_it_counts(app: App, hint: str = "ask that one") -> None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from syncd.config.settings import VaultSettings
 from syncd.daemon.accounts import ServerAccounts
 from syncd.daemon.actions import Actions
+from syncd.daemon.asked_for import Ask
 from syncd.daemon.candidate import planned_with
 from syncd.daemon.console_data import ConsoleData
 from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
+from syncd.daemon.let_go import LetGo
 from syncd.daemon.reloads import Reloads
 from syncd.daemon.rights import sites_of
 from syncd.daemon.status import Shared, Shown, status_of
-from syncd.daemon.wakeups import Expected, jobs_that_sync
+from syncd.daemon.wakeups import ONCE, Expected, jobs_that_sync
 from syncd.domain.audit import RELOAD, Actor
-from syncd.domain.decisions import Pause
 from syncd.domain.naming import selects_path
 from syncd.errors import ConfigError, LedgerError
 from syncd.ledger.wakeups import MOST, Wish
@@ -46,7 +48,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         ConsoleData.__init__(self, generations)
         self._generations, self._runner, self._reloads = generations, runner, reloads
         self._seen = generations.current
-        self._pauses: tuple[Pause, ...] = ()
+        self._let_go = LetGo()
         self._for_strangers = Shared(lambda: self._status(None), STRANGER_SECONDS)
         self._standing = Shared(self._tell_standing, STRANGER_SECONDS)
 
@@ -66,7 +68,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         # A job sends to all of its sites: rights on some of them are not enough.
         settings = app.settings.jobs.get(job)
         is_mine = settings is not None and all(map(who.sees, settings.targets))
-        return "started" if is_mine and self._runner.trigger(job, by=by) else ""
+        return "started" if is_mine and self._runner.trigger(job, ask=Ask(by=by)) else ""
 
     def wake(
         self,
@@ -114,18 +116,19 @@ class Control(ServerAccounts, ConsoleData, Actions):
             if wish.sites is None or wish.sites.issuperset(map(app.site_of, job.targets))
         }
         if wish.job:
-            return [wish.job] if wish.job in mine and self._runner.trigger(wish.job, by=wish.by) else []
+            return [wish.job] if wish.job in mine and self._runner.trigger(wish.job, ask=Ask(by=wish.by)) else []
         started = []
         for job, named in jobs_that_sync(mine, namespaces, wish.paths).items():
             here = namespaces[mine[job].source]
             told = (item for item in wish.expected if item[1] in named and (item[0] is None or here in {None, item[0]}))
             expected = {path: version for _, path, version in told}
-            if self._runner.trigger(job, by=wish.by, about=named, expected=expected):
+            ask = Ask(by=wish.by, about=tuple(sorted(named)), rights=wish.sites)
+            if self._runner.trigger(job, ask=ask, expected=expected):
                 started.append(job)
         return started
 
     def pass_on_what_is_left(self, *, stops: bool = False) -> None:
-        """What events named and no job here will look at is for whoever works now, or next. Raises `LedgerError`.
+        """What was asked for and no job here will look at is for whoever works now, or next. Raises `LedgerError`.
 
         No job will at a stop, or where another daemon works in this one's place; and under another configuration
         another job may take it.
@@ -133,43 +136,45 @@ class Control(ServerAccounts, ConsoleData, Actions):
         current = self._generations.current
         is_another, self._seen = self._seen is not current, current
 
+        nothing_stays = stops or is_another or self._rests()
+
         def stays(name: str, path: str) -> bool:
-            job = current.app.runtime.jobs.get(name)
+            job = None if nothing_stays else current.app.runtime.jobs.get(name)
             return (
                 job is not None and current.schedule.has(name) and any(selects_path(rule, path) for rule in job.rules)
             )
 
-        nothing_stays = stops or is_another or self._rests()
-        left = current.pending.take_left() if nothing_stays else current.pending.take_left(stays)
+        left, asked = current.pending.take_left(stays), self._runner.take_left(stays)
         nobody = Actor("event", "what was left at a stop" if stops else "what was left by another job", "syncd run")
-        by_actor = defaultdict[Actor, dict[str, Expected]](dict)
-        for (job, path), item in left.items():
-            wanted = by_actor[self._runner.whose(job, path) or nobody]
-            wanted[path] = item.and_(wanted.get(path))
-        for by, named in by_actor.items():
-            self._pass_on(by, named)
+        handed_on = defaultdict[Ask, dict[str, Expected]](dict)
+        for job, path in left.keys() | asked.keys():
+            whose = asked.get((job, path))
+            named = handed_on[Ask(by=whose.by, rights=whose.rights) if whose else Ask(by=nobody)]
+            named[path] = left.get((job, path), ONCE).and_(named.get(path))
+        for ask, named in handed_on.items():
+            self._pass_on(ask, named)
 
-    def _pass_on(self, by: Actor, named: Mapping[str, Expected]) -> None:
+    def _pass_on(self, ask: Ask, named: Mapping[str, Expected]) -> None:
         current = self._generations.current
         paths = tuple((None, path) for path in sorted(named))
         expected = tuple((None, path, item.version) for path, item in sorted(named.items()))
+        is_full = False
         try:
-            current.app.ledger.wakeups.put(Wish(by=by, paths=paths, expected=expected))
+            is_full = not current.app.ledger.wakeups.put(
+                Wish(by=ask.by, paths=paths, expected=expected, sites=ask.rights)
+            )
         except LedgerError:
-            # Tried again in a moment.
-            current.pending.put_back(NOBODYS, named)
-            self._runner.asked(NOBODYS, by, named)
+            is_full = True
             raise
+        finally:
+            if is_full:  # tried again in a moment
+                current.pending.put_back(NOBODYS, named)
+                self._runner.asked(NOBODYS, replace(ask, about=tuple(named)))
 
-    def run_what_a_pause_held(self) -> None:
-        """Let the jobs run whose pause has ended, by its time or a person's word. Raises `LedgerError`."""
-        app = self._generations.current.app
-        before, self._pauses = self._pauses, app.pauses.now()
-        ended = [pause for pause in before if pause not in self._pauses]
-        sites = app.sites.keys_of_targets() if ended else {}
-        for job in app.runtime.jobs.values() if ended else ():
-            if any(pause.covers(job.name, target, sites[target]) for pause in ended for target in job.targets):
-                self._runner.trigger(job.name)
+    def run_what_was_let_go(self) -> None:
+        """Let the jobs run that a pause, a window, a rollback or a freeze kept from something. Raises `LedgerError`."""
+        for job in sorted(self._let_go.jobs(self._generations.current.app)):
+            self._runner.trigger(job)
 
     def run_what_was_passed_on(self) -> None:
         """Let run what somebody wanted at a daemon that sends nothing. Raises `LedgerError`."""

@@ -6,6 +6,7 @@ import threading
 
 from syncd.bootstrap.app import App
 from syncd.config.settings import AwsSettings
+from syncd.daemon.asked_for import Ask
 from syncd.daemon.generations import Generations
 from syncd.daemon.job_runner import JobRunner
 from syncd.daemon.wakeups import listen, named_for
@@ -77,4 +78,4 @@ class EventListeners:
             selected = named_for(job, names) if job.source == source else ()
             if selected:
                 by = Actor("event", f"queue of {source}", f"{len(selected)} secrets")
-                self._runner.trigger(job.name, selected, by=by, about=selected)
+                self._runner.trigger(job.name, selected, ask=Ask(by=by, about=tuple(selected)))

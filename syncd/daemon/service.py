@@ -83,7 +83,7 @@ class Daemon:
                 self.generations.current.app.ledger.configurations.tell_that_it_lives()
                 self.control.pass_on_what_is_left()
                 self.control.run_what_was_passed_on()
-                self.control.run_what_a_pause_held()
+                self.control.run_what_was_let_go()
         return self.shut_down()
 
     def _follow_clock(self, step: timedelta) -> None:

@@ -144,9 +144,7 @@ class PendingEvents:
             self._cache = self._cache.fresh()
             return self._cache, self._named.pop(job, {})
 
-    def take_left(
-        self, stays: Callable[[str, str], bool] = lambda _job, _path: False
-    ) -> dict[tuple[str, str], Expected]:
+    def take_left(self, stays: Callable[[str, str], bool]) -> dict[tuple[str, str], Expected]:
         """What events named and no run has seen yet, by job and path, but what `stays`: it is the caller's now."""
         found: dict[tuple[str, str], Expected] = {}
         with self._lock:

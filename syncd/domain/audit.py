@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from syncd.domain.plan import Action, Create, Delete, Outcome, Reason, Update, puts_back
 from syncd.domain.records import Record
-from syncd.domain.source import is_fingerprint, version_label
+from syncd.domain.source import SecretRef, is_fingerprint, version_label
 
 CONTROL = "control"
 """The stream of everything that no holder of a site's lock does."""
@@ -65,21 +65,24 @@ class Cause:
     plan: str | None = None
     config: str | None = None
     commit: str | None = None
-    of_secrets: Mapping[str, Asked] = field(default_factory=dict)
-    """What was asked for of single secrets, by `source:path` or `source:path#field`: all else is the run's own."""
-
+    of_paths: Mapping[SecretRef, Asked] = field(default_factory=dict)
+    """What was asked to be sent of whole paths."""
+    of_names: Mapping[tuple[str, str], Asked] = field(default_factory=dict)
+    """The same of single secrets, by the site's key and the name there."""
     of_all: Asked | None = None
     """What was asked for of everything else that the run does."""
 
-    def of(self, ref: str | None, site: str | None) -> tuple[Actor, str | None]:
-        """Who acts on a secret of a site, and why. `ref`: as a line has it; None for what is about none."""
-        # The field first: who released one of them is not whoever else asked for the path.
-        for place in (ref, ref.rpartition("#")[0]) if ref and self.of_secrets else ():
-            asked = self.of_secrets.get(place)
-            if asked is not None and asked.holds_on(site):
-                return asked.by, asked.reason
-        if self.of_all is not None and self.of_all.holds_on(site):
-            return self.of_all.by, self.of_all.reason
+    def of(self, entry: Entry) -> tuple[Actor, str | None]:
+        """Who does what a line tells, and why."""
+        asked = [self.of_all]
+        # Whoever asks for a secret asks for what is sent of it; what a run finds beside that is its own.
+        if (ref := entry.sends) is not None:
+            whole = replace(ref, field=None)
+            # The name first: who released it is not whoever else asked for its path.
+            asked = [self.of_names.get((entry.site or "", entry.name or "")), self.of_paths.get(whole), self.of_all]
+        for item in asked:
+            if item is not None and item.holds_on(entry.site):
+                return item.by, item.reason
         return self.actor, self.reason
 
 
@@ -106,6 +109,8 @@ class Entry:
     reason: str | None = None
     intent: int | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    sends: SecretRef | None = None
+    """The secret, where the line is of a request to Wix."""
 
 
 def stamp(at: datetime) -> str:
@@ -146,6 +151,7 @@ def entry_of(action: Action, record: Record, at: datetime, agreed: Mapping[str, 
         target=record.target,
         site=record.site,
         detail={"why": why, **detail, **agreed},
+        sends=ref,
     )
 
 
@@ -186,6 +192,7 @@ def end_of(outcome: Outcome, record: Record, at: datetime, agreed: Mapping[str, 
         target=intent.target,
         site=intent.site,
         detail=detail,
+        sends=intent.sends,
     )
 
 

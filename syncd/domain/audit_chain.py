@@ -53,7 +53,7 @@ def chained(
     moment = stamp(at)
     for entry in entries:
         seq += 1
-        actor, reason = cause.of(entry.ref, entry.site)
+        actor, reason = cause.of(entry)
         # In the order of its keys, as the canonical form has them: ten thousand lines need no sorting.
         line: dict[str, Any] = {
             "actor": actor.row(),

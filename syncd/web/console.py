@@ -32,6 +32,9 @@ TRAIL_EVENTS = (
 )  # fmt: skip
 """What the field of events offers (docs/audit.md has all)."""
 
+ENDS = {"secret.delete", "secret.forgotten"}
+"""The events after which a secret has no page any more."""
+
 
 class Console:
     """The routes of the pages."""
@@ -108,8 +111,9 @@ class Console:
             # What was found of it, and has ended, is no deed.
             found = self._service.activity(who, {"name": name, "event": "secret.*"})["lines"]
             lines = [line for line in found if line["site"] == site]
-            # What was sent tells more than what was decided of it.
-            last = next((line for line in lines if line["outcome"] == "done"), lines[0] if lines else None)
+            # What was sent tells more than what was decided of it, but for what took it out of the ledger.
+            told = (line for line in lines if line["outcome"] == "done" or line["event"] in ENDS)
+            last = next(told, lines[0] if lines else None)
             said = f"The last that happened to it here: {_in_short(last)}" if last else ""
             more = {"beside": (activity, "All that happened to secrets of this name"), "said": said}
             return page("message.html", who, request, 404, title="There is no such secret now", **more)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import signal
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from tests.chaos.peers import Answer
 from tests.lab import Bao, Lab
+from tests.support.daemon import ask
 from tests.support.fronts import job_behind, passing
 from tests.support.lagging import Servers
 from tests.support.waiting import until
-from tests.support.woken import woken
+from tests.support.woken import Woken, woken
+from tests.support.woken import line as device_line
 
 pytestmark = pytest.mark.kind
 
@@ -79,38 +84,35 @@ def test_the_reason_of_a_rollback_is_for_no_other_secret(lab: Lab, bao: Bao) -> 
     assert reasons["x"] == "v2 breaks checkout" and "weak" in reasons and reasons["weak"] is None, told
 
 
+class Unlisted:
+    """A Vault that lists nothing while it is sealed; what a decision reads of one path, it answers."""
+
+    def __init__(self, bao: Bao) -> None:
+        self._real, self.is_sealed, self.refused = passing(bao, lambda _method, _path: None), False, 0
+
+    def __call__(self, method: str, path: str, sent: bytes) -> Answer:
+        if self.is_sealed and (method in {"LIST", "SCAN"} or "list=true" in path):
+            self.refused += 1
+            return Answer({"errors": ["Vault is sealed"]}, 503)
+        return self._real(method, path, sent)
+
+
 @pytest.mark.parametrize("ends", [False, True])
 def test_what_was_asked_for_is_tried_again_after_a_passing_fault(lab: Lab, bao: Bao, *, ends: bool) -> None:
     """A rollback in a leak, while the source is away for a moment; the schedule is an hour away."""
-    real, away = passing(bao, lambda _method, _path: None), list[str]()
-    sealed = Answer({"errors": ["Vault is sealed"]}, 503)
-    counted = list[str]()
-
-    def front(method: str, path: str, sent: bytes) -> Answer:
-        if away:
-            counted.append(path)
-        return (
-            sealed
-            if away and path.startswith(f"/v1/{bao.mount}") and "version=" not in path
-            else real(method, path, sent)
-        )
-
-    with job_behind(lab, bao, front):
+    vault = Unlisted(bao)
+    with job_behind(lab, bao, vault):
         for value in ("1", "2"):
             bao.put("app/x", v=value)
             assert lab.run("sync").code == 0
         if ends:
             assert lab.run("rollback", "x", "--to", "1", "--reason", "leak").code == 0
         with woken(lab, bao) as event:
-            if ends:
-                away.append("now")
-                event.decide("rollback", what="x", end=True)
-            else:
-                event.decide("rollback", what="x", to="1", until="24h")
-                away.append("now")
-            until(lambda: counted, 15)
-            before = len(lines(lab))
-            away.clear()
+            before, ended, vault.is_sealed = len(lines(lab)), event.ends_a_run(lab), True
+            event.decide("rollback", what="x", **({"end": True} if ends else {"to": "1", "until": "24h"}))
+            until(ended)
+            assert vault.refused and lab.site.values() == {"x": "1" if ends else "2"}
+            vault.is_sealed = False
             until(lambda: lab.site.values() == {"x": "2" if ends else "1"}, 20)
             assert actors(lab, before)["x"] == {"token"}
 
@@ -162,30 +164,23 @@ def test_an_event_s_lines_are_its_own_though_a_server_lagged_first(lab: Lab, bao
 
 def test_a_reload_takes_nobodys_name_away(lab: Lab, bao: Bao) -> None:
     """A rollback that waits for its source, while its job is called otherwise."""
-    real, away = passing(bao, lambda _method, _path: None), list[str]()
-    sealed = Answer({"errors": ["Vault is sealed"]}, 503)
-
-    def front(method: str, path: str, sent: bytes) -> Answer:
-        return sealed if away and path.startswith(f"/v1/{bao.mount}") else real(method, path, sent)
-
-    with job_behind(lab, bao, front):
+    vault = Unlisted(bao)
+    with job_behind(lab, bao, vault):
         for value in ("1", "2"):
             bao.put("app/x", v=value)
             assert lab.run("sync").code == 0
         with woken(lab, bao) as event:
-            before = len(lines(lab))
+            before, ended, vault.is_sealed = len(lines(lab)), event.ends_a_run(lab), True
             event.decide("rollback", what="x", to="1", until="24h")
-            away.append("now")
-            if lab.site.values() == {"x": "1"}:
-                pytest.skip("it was sent before the source went away")
+            until(ended)
             lab.config["jobs"]["payments"] = lab.config["jobs"].pop("job")
             assert lab.config_file
             event.process.send_signal(signal.SIGHUP)
-            until(lambda: "payments" in lab.run("status").out)
-            away.clear()
+            until(lambda: event.has_begun(lab))
+            assert lab.site.values() == {"x": "2"}
+            vault.is_sealed = False
             until(lambda: lab.site.values() == {"x": "1"}, 40)
-            # The new job's own first run may be quicker; what was handed on to it is nobody else's.
-            assert actors(lab, before)["x"] <= {"token", "schedule"}
+            assert actors(lab, before)["x"] == {"token"}
 
 
 @pytest.mark.long
@@ -206,3 +201,179 @@ def test_what_is_done_on_one_site_is_in_nobodys_name_there_while_another_is_away
         until(lambda: lab.site.values() == {"x": "2"}, 60)
         sent = [line for line in lines(lab)[before:] if line["event"] == "secret.update" and line["target"] == "shop"]
         assert sent and {line["actor"]["kind"] for line in sent} == {"schedule"}, sent
+
+
+def sent(lab: Lab, since: int) -> set[tuple[str, str, str, str]]:
+    """What was sent since then, each with its target, version and the kind of whoever asked for it."""
+    return {
+        (line["name"], line["target"], line["to"], line["actor"]["kind"])
+        for line in lines(lab)[since:]
+        if line["event"] == "secret.update" and line["outcome"] == "done"
+    }
+
+
+@pytest.fixture
+def two_sites(lab: Lab, bao: Bao) -> str:
+    """A job of x and y on two sites, which have their second versions. Returns: the second site."""
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"})
+    other = str(uuid.uuid4())
+    lab.secret_file("key-two", lab.wix.issue_key(other))
+    lab.config["targets"]["two"] = {**lab.target(other, "key-two"), "labels": {"team": "two"}}
+    lab.config["targets"]["shop"]["labels"] = {"team": "shop"}
+    lab.config["jobs"]["job"]["targets"] = ["shop", "two"]
+    for value in ("1", "2"):
+        for name in ("x", "y"):
+            bao.put(f"app/{name}", v=value)
+        assert lab.run("sync").code == 0
+    return other
+
+
+@pytest.mark.parametrize("how", ["thaw", "resume"])
+def test_what_a_site_gets_beside_what_was_let_go_is_the_jobs_own(lab: Lab, bao: Bao, two_sites: str, how: str) -> None:
+    with woken(lab, bao) as event:
+        if how == "thaw":
+            event.decide("freeze", site=two_sites, name="x", until="2h")
+        else:
+            event.decide("pause", scope="target", name="two", until="2h")
+        for name in ("x", "y"):
+            bao.put(f"app/{name}", v="3")
+        before = len(lines(lab))
+        if how == "thaw":
+            event.decide("freeze", site=two_sites, name="x")
+        else:
+            event.decide("resume", scope="target", name="two")
+        until(lambda: set(lab.site.values().values()) == set(lab.wix.site(two_sites).values().values()) == {"3"})
+        told = sent(lab, before)
+    by = "token" if how == "thaw" else "schedule"
+    assert told == {("x", "shop", "3", "schedule"), ("y", "shop", "3", "schedule"), ("y", "two", "3", "schedule"),
+                    ("x", "two", "3", by)}  # fmt: skip
+
+
+def test_what_was_released_on_one_site_is_in_nobodys_name_on_another(lab: Lab, bao: Bao, two_sites: str) -> None:
+    """A later version goes there by itself, and waits here again."""
+    lab.config["rules"] = [
+        {"id": "hold-x", "path": f"{bao.mount}/app/x", "label": {"team": "shop"}, "then": "hold"}
+    ]  # fmt: skip
+    bao.put("app/x", v="3")
+    with woken(lab, bao) as event:
+        until(lambda: lab.run("held", "--json").json)
+        before = len(lines(lab))
+        bao.put("app/x", v="4")
+        event.decide("release", batch=lab.run("held", "--json").json[0]["batch"])
+        until(lambda: lab.wix.site(two_sites).values()["x"] == "4")
+        until(lambda: [line for line in lines(lab)[before:] if line["event"] == "secret.held"])
+        assert sent(lab, before) == {("x", "two", "4", "schedule")}
+        assert {line["actor"]["kind"] for line in lines(lab)[before:] if line["event"] == "secret.held"} == {"schedule"}
+
+
+@contextmanager
+def failing(lab: Lab, bao: Bao, *places: str) -> Iterator[tuple[Woken, list[str]]]:
+    """A daemon whose Vault answers 500 at these places, once the list has something."""
+    real, away = passing(bao, lambda _method, _path: None), list[str]()
+
+    def front(method: str, path: str, given: bytes) -> Answer:
+        place = path.partition("?")[0]
+        if away and any(place.endswith(f"/data/app/{name}") for name in places):
+            away.append(place)
+            return Answer({"errors": ["internal"]}, 500)
+        return real(method, path, given)
+
+    with job_behind(lab, bao, front):
+        for value in ("1", "2"):
+            for name in ("x", "x1", "y"):
+                bao.put(f"app/{name}", v=value)
+            assert lab.run("sync").code == 0
+        with woken(lab, bao) as event:
+            yield event, away
+
+
+@pytest.mark.parametrize("beside", ["y", "x1", "an event before it"])
+def test_what_is_sent_after_a_rollback_has_run_out_is_nobodys(lab: Lab, bao: Bao, beside: str) -> None:
+    """Something else cannot be read all the while, or an event of the same path told no version."""
+    with failing(lab, bao, beside) as (event, away):
+        if beside in {"y", "x1"}:
+            away.append("now")
+            bao.put(f"app/{beside}", v="3")
+        else:
+            bao.put("app/x", v="3")
+            assert event("x") == 202
+            until(lambda: lab.site.values()["x"] == "3")
+        newest = lab.site.values()["x"]
+        event.decide("rollback", what="x", to="1", until="8s")
+        if beside in {"y", "x1"}:
+            assert event(beside, version=3) == 202
+        until(lambda: lab.site.values()["x"] == "1")
+        before = len(lines(lab))
+        until(lambda: lab.site.values()["x"] == newest, 30)
+        until(lambda: sent(lab, before))
+        assert {item for item in sent(lab, before) if item[0] == "x"} == {("x", "shop", newest, "schedule")}
+
+
+def test_a_site_that_is_away_over_the_end_of_a_rollback_gets_what_is_newest_by_itself(lab: Lab, bao: Bao) -> None:
+    with failing(lab, bao) as (event, _):
+        fault = lab.wix.fault("503", "PATCH", times=1000)
+        event.decide("rollback", what="x", to="1", until="6s")
+        until(lambda: fault.times < 1000)
+        until(lambda: "rolled back" not in lab.run("where", f"{bao.mount}/app/x").out, 30)
+        before = len(lines(lab))
+        bao.put("app/x", v="3")
+        assert event("x", version=3) == 202
+        fault.times = 0
+        until(lambda: lab.site.values()["x"] == "3", 60)
+        until(lambda: sent(lab, before))
+        assert ("x", "shop", "3", "token") not in sent(lab, before)
+
+
+@pytest.mark.parametrize("asked", ["sync", "in a pause", "of a job that is renamed"])
+def test_a_path_that_fails_for_a_moment_is_tried_again(lab: Lab, bao: Bao, asked: str) -> None:
+    """Whatever made the job run, but for its schedule, which is an hour away."""
+    with failing(lab, bao, "x") as (event, away):
+        bao.put("app/x", v="3")
+        if asked == "in a pause":
+            assert lab.run("pause", "job", "--until", "6s", "--reason", "x").code == 0
+            until(event.hears_a_pause)
+            event.decide("rollback", what="x", to="1", until="24h")
+            away.append("now")
+        else:
+            away.append("now")
+            event.decide("sync", job="job")
+        until(lambda: len(away) > 1)
+        if asked == "of a job that is renamed":
+            lab.config["jobs"]["payments"] = lab.config["jobs"].pop("job")
+            assert lab.config_file
+            event.process.send_signal(signal.SIGHUP)
+            until(lambda: event.has_begun(lab))
+        ended = event.ends_a_run(lab)
+        until(ended)
+        away.clear()
+        until(lambda: lab.site.values()["x"] == ("1" if asked == "in a pause" else "3"), 30)
+
+
+def test_what_is_handed_on_keeps_its_rights(lab: Lab, bao: Bao, two_sites: str) -> None:
+    """Whoever may wake what goes to one site wakes nothing of another one by a reload."""
+    job = lab.config["jobs"]["job"]
+    lab.config["jobs"] = {"job": {**job, "targets": ["shop"]}, "other": {**job, "targets": ["two"]}}
+    alice = {"name": "alice", "token": {"file": str(lab.secret_file("alice", "token-of-alice"))}}
+    servers = Servers(bao)
+    with job_behind(lab, bao, servers):
+        lab.config["jobs"] = {"job": {**job, "targets": ["shop"]}, "other": {**job, "targets": ["two"]}}
+        for one in lab.config["jobs"].values():
+            one["source"] = next(iter(lab.config["sources"]))
+        may = {**alice, "may": ["read", "sync"], "only": {"label": {"team": "shop"}}}
+        with woken(lab, bao, tokens=[may]) as event:
+            servers.remember()
+            bao.put("app/x", v="3")
+            servers.of = dict.fromkeys(("listing", "metadata", "data"), 0)
+            told = device_line(f"{bao.mount}/data/app/x", 3).encode()
+            assert ask(event.url + "/-/sync?job=other", "POST", "token-of-alice", b"")[0] == 404
+            asked = servers.looks
+            assert ask(event.url + "/hooks/vault-audit", "POST", "token-of-alice", told)[0] == 202
+            until(lambda: servers.looks > asked)
+            lab.config["jobs"]["payments"] = lab.config["jobs"].pop("job")
+            assert lab.config_file
+            event.process.send_signal(signal.SIGHUP)
+            until(lambda: event.has_begun(lab))
+            servers.of = {}
+            until(lambda: lab.site.values()["x"] == "3", 40)
+            assert lab.wix.site(two_sites).values()["x"] == "2", "its schedule is an hour away"

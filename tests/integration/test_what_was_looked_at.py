@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from syncd.sandbox.wix_site import Refusal
 from tests.chaos.peers import Answer
 from tests.lab import Bao, Lab
 from tests.support.clocks import machine_clock, one_cycle
@@ -71,3 +72,31 @@ def test_what_nobody_saw_for_long_is_behind(lab: Lab, bao: Bao, away: str) -> No
     assert lab.run("sync").code in {4, 5}
     assert set(lab.statuses().values()) == {"behind"}
     assert lab.run("where", f"{bao.mount}/app/b").code == 1
+
+
+@pytest.mark.parametrize("refused", ["401", "403", "500"])
+def test_nothing_stays_synced_where_no_look_ever_came_to_its_end(
+    lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    """The first cycle creates a secret, and its site refuses every listing after that."""
+    lab.vault(bao)
+    lab.job(
+        "job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"}, schedule={"every": "1m"}
+    )
+    for name in ("x", "z"):
+        bao.put(f"app/{name}", v="1")
+    honest = lab.site.create
+
+    def create(body: dict[str, str]) -> object:
+        if body["name"] != "z":
+            return honest(body)
+        lab.wix.fault(refused, "GET", times=10_000)
+        raise Refusal(503, "UNAVAILABLE")
+
+    monkeypatch.setattr(lab.site, "create", create)
+    with machine_clock(lab, LONG_AGO) as app:
+        one_cycle(app)
+    assert lab.site.values() == {"x": "1"}
+    bao.put("app/x", v="2")
+    assert lab.run("sync").code not in {0, 70}
+    assert lab.statuses()["x"] == "behind" and lab.run("where", f"{bao.mount}/app/x").code == 1

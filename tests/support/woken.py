@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from syncd.sandbox.launchers import free_ports
@@ -31,6 +30,22 @@ class Woken:
         body = "\n".join(line(f"{self._mount}/{call}/app/{name}", version, operation) for name in names)
         return ask(self.url + "/hooks/vault-audit", "POST", "generated-token", body.encode())[0]
 
+    def has_begun(self, lab: Lab) -> bool:
+        """Each job runs once at the start: what is asked for in the middle of that would be its doing."""
+        told = self.metrics()
+        rows = [row for row in lab.run("status", "--json").json["jobs"] if not row["paused"]]
+        rows = [row for row in rows if row["job"] in lab.config["jobs"]]
+        # Another daemon may work on the same ledger: only this one's own numbers tell of its own runs.
+        pairs = [f'syncd_cycle_duration_seconds_count{{job="{row["job"]}",target="{row["target"]}"}}' for row in rows]
+        return all(pair in told for pair in pairs)
+
+    def metrics(self) -> str:
+        return ask(self.url + "/metrics", token="generated-token")[1]
+
+    def hears_a_pause(self) -> bool:
+        """Does it know that a job is paused? It looks for that every two seconds."""
+        return any(row.startswith("syncd_job_paused") and row.endswith(" 1.0") for row in self.metrics().splitlines())
+
     def ends_a_run(self, lab: Lab) -> Callable[[], bool]:
         """Asked from now on: has a run ended since?"""
         before = [row["last_run_at"] for row in lab.run("status", "--json").json["jobs"]]
@@ -45,21 +60,16 @@ class Woken:
 
 
 @contextmanager
-def woken(lab: Lab, bao: Bao) -> Iterator[Woken]:
-    """A daemon whose schedule is rare."""
+def woken(lab: Lab, bao: Bao, tokens: Sequence[dict[str, Any]] = ()) -> Iterator[Woken]:
+    """A daemon whose schedule is rare. `tokens`: what others than the one of everything may."""
     for job in lab.config["jobs"].values():
         job["schedule"] = {"every": "1h"}
     token = lab.secret_file("api-token", "generated-token")
-    lab.config["server"] = {"listen": f"127.0.0.1:{free_ports(1)}", "token": {"file": str(token)}}
-    began = datetime.now(UTC)
-
-    def has_begun() -> bool:
-        """Each job runs once at the start: what is asked for in the middle of that would be its doing."""
-        rows = [row for row in lab.run("status", "--json").json["jobs"] if not row["paused"]]
-        return all(row["last_run_at"] and datetime.fromisoformat(row["last_run_at"]) > began for row in rows)
-
+    server = {"listen": f"127.0.0.1:{free_ports(1)}", "token": {"file": str(token)}}
+    lab.config["server"] = {**server, **({"tokens": [*tokens]} if tokens else {})}
     with running(lab) as (process, url):
-        until(lambda: ask(url + "/livez")[0] == 200 and has_begun())
+        begun = Woken(bao.mount, url, process).has_begun
+        until(lambda: ask(url + "/livez")[0] == 200 and begun(lab))
         yield Woken(bao.mount, url, process)
         process.terminate()
         assert process.wait(30) == 0

@@ -8,12 +8,24 @@ from datetime import UTC, datetime
 
 import pytest
 
-from syncd.daemon.asked_for import KEPT, WHOLE_JOB, AskedFor, cause_of, has_failed
-from syncd.domain import Create, DesiredSecret, Outcome, ReadFailure, SecretRef, SyncReport
-from syncd.domain.audit import Actor, Cause
+from syncd.daemon.asked_for import KEPT, WHOLE_JOB, About, Ask, AskedFor, Named, Result, Wanted, cause_of, not_done
+from syncd.domain import (
+    Create,
+    DesiredSecret,
+    Finding,
+    FindingKind,
+    Outcome,
+    ReadFailure,
+    SecretRef,
+    SyncReport,
+)
+from syncd.domain.audit import Actor, Cause, Entry
 from syncd.errors import SecretRefused, SourceUnavailable, TargetUnavailable
 from tests.unit.daemon.test_wakeups import job
 
+ALICE, BOB, EVENT = Actor("token", "alice"), Actor("token", "bob"), Actor("event", "vault audit")
+JOB = job("p/*")
+WANTED = Wanted(by=ALICE)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
@@ -25,69 +37,91 @@ def report(*failed: str, error: bool = False) -> SyncReport:
     )  # fmt: skip
 
 
+X = Named("s", "X")
+
+
 @pytest.mark.parametrize(
     ("failed", "asked", "counts"),
     [
-        ((), ("kv/app/x",), False),
-        (("kv/app/x",), ("kv/app/x",), True),
-        (("kv/app/x",), ("kv/app/x#field",), True),
-        (("kv/app/c",), ("kv/app/x",), False),  # another one, which may be denied for good
-        (("kv/app/c", "kv/app/"), ("kv/app/x",), True),
-        (("kv/app/*",), ("kv/app/x",), True),
-        (("kv/",), ("kv/app/x",), True),
-        (("kv/other/**",), ("kv/app/x", "kv/other/y"), True),
-        (("kv/app/c",), (WHOLE_JOB,), False),
+        ((), "kv/app/x", False),
+        (("kv/app/x",), "kv/app/x", True),
+        (("kv/app/c",), "kv/app/x", False),  # another one, which may be denied for good
+        (("kv/app/x1",), "kv/app/x10", False),
+        (("kv/app/x",), "kv/app/x/y", False),  # a secret beside a folder of its name
+        (("kv/app/",), "kv/app/x", True),
+        (("kv/app/*",), "kv/app/x", True),
+        (("kv/app/x1*",), "kv/app/x10", True),
+        (("kv/",), "kv/app/x", True),
+        (("kv/other/**",), "kv/app/x", False),
+        (("kv/app/c",), WHOLE_JOB, False),
+        (("kv/app/c",), X, False),
     ],
 )
-def test_what_is_beside_it_keeps_nobody_from_it(failed: tuple[str, ...], asked: tuple[str, ...], counts: bool) -> None:
-    assert has_failed(report(*failed), asked) is counts
+def test_what_is_beside_it_keeps_nobody_from_it(failed: tuple[str, ...], asked: About, counts: bool) -> None:
+    assert (not_done(report(*failed), "s", {asked}) == {asked}) is counts
 
 
 def test_a_pause_is_no_fault() -> None:
-    assert not has_failed(replace(report(error=True), rests="paused by alice"), (WHOLE_JOB, "kv/app/x"))
+    result = Result({WHOLE_JOB: WANTED, "kv/app/x": WANTED, X: WANTED})
+    result.add(replace(report("kv/app/x", error=True), rests="paused by alice"), "s")
+    assert not result.not_done and not result.faults
 
 
 def test_an_error_of_the_whole_source_or_site_keeps_everybody_from_it() -> None:
-    assert has_failed(report(error=True), (WHOLE_JOB,)) and has_failed(report(error=True), ("kv/app/x",))
+    asked = {WHOLE_JOB, "kv/app/x", X}
+    assert not_done(report(error=True), "s", asked) == asked
+    assert not_done(report(error=True), "another", asked) == asked - {X}
+
+
+@pytest.mark.parametrize("kind", FindingKind)
+def test_a_name_that_could_not_be_read_is_not_done(kind: FindingKind) -> None:
+    told = replace(report(), findings=(Finding(kind=kind, name="X", message="m"),))
+    assert bool(not_done(told, "s", {X, Named("s", "Y")})) is (kind in {FindingKind.FAILED, FindingKind.BEHIND})
 
 
 @pytest.mark.parametrize(
-    ("asked", "passes", "counts"),
-    [
-        (("secret/a",), True, True),
-        (("secret/a#k",), False, True),
-        (("secret/b",), True, False),
-        ((WHOLE_JOB,), True, True),
-        ((WHOLE_JOB,), False, False),  # what the site refuses for good has its own delays
-    ],
+    ("asked", "counts"),
+    [("secret/a", True), ("secret/b", False), (Named("s", "A"), True), (Named("s", "B"), False), (WHOLE_JOB, False)],
 )
-def test_what_could_not_be_sent_keeps_whoever_asked_for_it(asked: tuple[str, ...], passes: bool, counts: bool) -> None:
+@pytest.mark.parametrize("passes", [True, False])
+def test_what_could_not_be_sent_keeps_whoever_asked_for_it(asked: About, counts: bool, *, passes: bool) -> None:
     ref = SecretRef(source="vault", path="secret/a", field="k")
     create = Create(desired=DesiredSecret(name="A", ref=ref, version="1", description="d", job="j"), record=None)
     error = TargetUnavailable("503", maybe_done=True) if passes else SecretRefused("too long")
     failed = replace(report(), outcomes=(Outcome(action=create, error=error),))
-    assert has_failed(failed, asked) is counts
+    assert bool(not_done(failed, "s", {asked})) is counts
+    result = Result({})
+    result.add(failed, "s")
+    # What the site refuses for good has its own delays.
+    assert bool(result.faults) is passes
 
 
-ALICE, BOB, EVENT = Actor("token", "alice"), Actor("token", "bob"), Actor("event", "vault audit")
-JOB = job("p/*")
+def test_a_fault_keeps_each_asker_where_it_was_alone() -> None:
+    result = Result({"kv/app/x": WANTED, "kv/app/y": WANTED, "kv/app/z": WANTED})
+    result.add(report("kv/app/y"), "one")
+    result.add(report(error=True), "two")
+    result.add(replace(report(), lagging=frozenset({"kv/app/z"})), "three")
+    sites = {about: sorted(sites) for about, sites in result.not_done.items()}
+    assert sites == {"kv/app/x": ["two"], "kv/app/y": ["one", "two"], "kv/app/z": ["three", "two"]}
+    assert result.kept_from() == {"kv/app/y", "kv/app/z"}, "the site that is away lists once it is back"
+    assert result.faults == {"kv/app/y", "two"}
 
 
-def who(asked_for: AskedFor) -> dict[str, str]:
-    return {path: item.by.id for path, item in asked_for.of("job").items()}
+def who(asked_for: AskedFor) -> dict[About, str]:
+    return {about: item.by.id for about, item in asked_for.of("job").items()}
 
 
 def test_who_asked_is_forgotten_with_what_was_done_and_no_sooner() -> None:
     asked_for = AskedFor()
-    asked_for.note("job", ALICE, ("p/a", "p/b"))
-    asked_for.note("job", BOB, ())
+    asked_for.note("job", Ask(by=ALICE, about=("p/a", "p/b")))
+    asked_for.note("job", Ask(by=BOB))
     wanted = asked_for.of("job")
     assert who(asked_for) == {"p/a": "alice", "p/b": "alice", WHOLE_JOB: "bob"} and asked_for.of("other") == {}
-    asked_for.done("job", wanted, {"p/b": None})
+    asked_for.done("job", wanted, {"p/b": {"s"}})
     assert who(asked_for) == {"p/b": "alice"}
     # Who asks while it runs is heard again.
     wanted = asked_for.of("job")
-    asked_for.note("job", BOB, ("p/b",))
+    asked_for.note("job", Ask(by=BOB, about=("p/b",)))
     asked_for.done("job", wanted, {})
     assert who(asked_for) == {"p/b": "bob"}
 
@@ -96,61 +130,89 @@ def test_an_event_takes_nothing_of_a_persons_decision() -> None:
     for order in ((ALICE, EVENT), (EVENT, ALICE)):
         asked_for = AskedFor()
         for by in order:
-            asked_for.note("job", by, ("p/a",))
+            asked_for.note("job", Ask(by=by, about=("p/a",)))
         assert who(asked_for) == {"p/a": "alice"}
-    asked_for.note("job", BOB, ("p/a",))
+    asked_for.note("job", Ask(by=BOB, about=("p/a",)))
     assert who(asked_for) == {"p/a": "bob"}, "the last person"
 
 
-def test_nobody_asks_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One site may be away for days."""
+@pytest.mark.parametrize(("lasts", "kept"), [(KEPT, KEPT), (20.0, 20.0), (86_400.0, KEPT)])
+def test_nobody_asks_for_ever(monkeypatch: pytest.MonkeyPatch, lasts: float, kept: float) -> None:
+    """One site may be away for days; and what is sent after the end of a rollback is nobody's."""
     asked_for, now = AskedFor(), time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    asked_for.note("job", ALICE, ())
-    for later, kept in ((KEPT - 1, True), (KEPT + 1, False)):
+    asked_for.note("job", Ask(by=ALICE, lasts=lasts))
+    for later in (kept - 1, kept + 1):
         monkeypatch.setattr(time, "monotonic", lambda later=later: now + later)
-        asked_for.done("job", asked_for.of("job"), {WHOLE_JOB: frozenset({"site-2"})})
-        assert bool(asked_for.of("job")) is kept
+        assert bool(asked_for.of("job")) is (later < kept)
+        asked_for.done("job", asked_for.of("job"), {WHOLE_JOB: {"site-2"}})
+        assert bool(asked_for.of("job")) is (later < kept)
+
+
+def sent(name: str = "A", path: str = "p/a", field: str | None = "k", site: str = "s", source: str = "aws") -> Entry:
+    ref = SecretRef(source=source, path=path, field=field)
+    return Entry(event="secret.update", name=name, site=site, ref=str(ref), sends=ref)
+
+
+FOUND = replace(sent(), event="secret.held", sends=None)
 
 
 @pytest.mark.parametrize(
-    ("about", "ref", "site", "by"),
+    ("about", "line", "by"),
     [
-        (("p/a",), "aws:p/a#k", "s", "alice"),
-        (("p/a",), "aws:p/a", "s", "alice"),
-        (("p/a#k",), "aws:p/a#k", "s", "alice"),
-        (("p/a#k",), "aws:p/a#other", "s", "job j"),
-        (("p/a",), "aws:p/ab#k", "s", "job j"),
-        (("p/a",), "aws:p/a#1#k", "s", "job j"),  # a path may hold the sign
-        (("p/a",), "vault:p/a#k", "s", "job j"),
-        (("p/a",), None, "s", "job j"),
-        ((), "aws:p/b#k", "s", "alice"),
-        ((), None, None, "alice"),
+        ("p/a", sent(), "alice"),
+        ("p/a", sent(field=None), "alice"),
+        ("p/a", sent(field="a#b"), "alice"),
+        ("p/a", sent(path="p/ab"), "job j"),
+        # A path may hold the sign.
+        ("p/a", sent(path="p/a#1"), "job j"),
+        ("p/a", sent(path="p/a#1", field=None), "job j"),
+        ("p/a", sent(source="vault"), "job j"),
+        ("p/a", FOUND, "job j"),
+        ("p/a", Entry(event="limit.withheld"), "job j"),
+        (Named("s", "A"), sent(), "alice"),
+        (Named("s", "A"), sent(name="B"), "job j"),
+        (Named("s", "A"), sent(site="s2"), "job j"),
+        (Named("s", "A"), FOUND, "job j"),
+        (WHOLE_JOB, sent(path="p/b"), "alice"),
+        (WHOLE_JOB, FOUND, "alice"),
+        (WHOLE_JOB, Entry(event="limit.withheld"), "alice"),
     ],
 )
-def test_lines_are_of_whoever_asked_for_what_they_tell(
-    about: tuple[str, ...], ref: str | None, site: str | None, by: str
-) -> None:
+def test_lines_are_of_whoever_asked_for_what_they_tell(about: About, line: Entry, by: str) -> None:
     asked_for = AskedFor()
-    asked_for.note("j", ALICE, about)
+    asked_for.note("j", Ask(by=ALICE, about=(about,)))
     cause = cause_of(JOB, asked_for.of("j"), Cause(run="r"))
-    assert cause.of(ref, site)[0].id == by and cause.run == "r"
+    assert cause.of(line)[0].id == by and cause.run == "r"
 
 
-def test_what_is_done_on_a_site_is_asked_for_there_no_more() -> None:
+@pytest.mark.parametrize("asked", [None, frozenset({"site-1", "site-2"})])
+def test_what_is_done_on_a_site_is_asked_for_there_no_more(asked: frozenset[str] | None) -> None:
     asked_for = AskedFor()
-    for about in (("p/a",), ()):
-        asked_for.note("j", ALICE, about)
-    away = frozenset({"site-2"})
-    asked_for.done("j", asked_for.of("j"), {"p/a": away, WHOLE_JOB: away})
+    asked_for.note("j", Ask(by=ALICE, about=("p/a", WHOLE_JOB), sites=asked))
+    for away in ({"site-2", "site-3"}, {"site-2"}):
+        asked_for.done("j", asked_for.of("j"), {"p/a": away, WHOLE_JOB: away})
     cause = cause_of(JOB, asked_for.of("j"), Cause())
-    for ref in ("aws:p/a#k", "aws:p/b#k"):
-        assert cause.of(ref, "site-1")[0].kind == "schedule" and cause.of(ref, "site-2")[0].id == "alice"
+    for path in ("p/a", "p/b"):
+        by = {site: cause.of(sent(path=path, site=site))[0].id for site in ("site-1", "site-2", "site-3")}
+        assert by == {"site-1": "job j", "site-2": "alice", "site-3": "job j"}
+    asked_for.done("j", asked_for.of("j"), {"p/a": {"site-1"}})
+    assert not asked_for.of("j")
 
 
 def test_what_was_released_is_whoever_released_it() -> None:
     asked_for = AskedFor()
-    asked_for.note("j", ALICE, ("p/a#k",))
-    asked_for.note("j", EVENT, ("p/a",))
+    asked_for.note("j", Ask(by=ALICE, about=(Named("s", "A"),)))
+    asked_for.note("j", Ask(by=EVENT, about=("p/a",)))
     cause = cause_of(JOB, asked_for.of("j"), Cause())
-    assert cause.of("aws:p/a#k", "s")[0] == ALICE and cause.of("aws:p/a#other", "s")[0] == EVENT
+    assert cause.of(sent())[0] == ALICE and cause.of(sent(name="B", field="other"))[0] == EVENT
+
+
+def test_an_event_is_kept_until_what_it_named_was_seen_and_a_person_is_not() -> None:
+    asked_for = AskedFor()
+    for by, path in ((ALICE, "p/a"), (EVENT, "p/b"), (EVENT, "p/c")):
+        asked_for.note("j", Ask(by=by, about=(path,)))
+    result = Result(asked_for.of("j"))
+    result.still_expected(("p/a", "p/b"), {"s"})
+    asked_for.done("j", asked_for.of("j"), result.not_done)
+    assert set(asked_for.of("j")) == {"p/b"}
