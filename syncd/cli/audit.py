@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -90,7 +90,8 @@ def show_(
     else:
         show_table([*HEADERS], [_row(line, names) for line in lines], lean=True)
     if not lines and not as_json:
-        warn("syncd: no line matches these filters; docs/audit.md lists the events")
+        meant = _meant(event or ())
+        warn(f"syncd: no line matches these filters; {meant or 'docs/audit.md lists the events'}")
     _see_that_none_is_altered(altered)
     return 0
 
@@ -126,6 +127,16 @@ def _stream(opened: App, site: str) -> str:
         targets = ", ".join(sorted(opened.settings.targets))
         raise ConfigError(f"there is no site {site}", hint=f"give a target ({targets}) or the key of a site")
     return site
+
+
+def _meant(events: Iterable[str]) -> str:
+    """What somebody meant who wrote events that there are not, in words; empty where they are known."""
+    from difflib import get_close_matches
+
+    from syncd.domain.audit_events import EVENTS
+
+    near = [(one, get_close_matches(one, EVENTS, n=1)) for one in events if "*" not in one and one not in EVENTS]
+    return "; ".join(f"there is no event {one}{f', did you mean {close[0]}?' if close else ''}" for one, close in near)
 
 
 def _row(line: Mapping[str, Any], names: Mapping[str, str]) -> list[Any]:

@@ -29,7 +29,7 @@ def ended(error: Exception, caught: Signals, *, debug: bool) -> int:
         # What is near it by its letters (--due) would be a run in earnest.
         if option in TRIES:
             return _say(ConfigError(f"{where} has no {option}", hint="what a run would do: syncd plan"), debug=debug)
-        return _say(ConfigError(error.format_message(), hint=f"see: {where} --help"), debug=debug)
+        return _say(ConfigError(error.format_message(), hint=_fix(error, where, option)), debug=debug)
     if isinstance(error, SyncdError):
         # A fault that an interruption brought about is told to the caller as the interruption: 130 or 143.
         return caught.code(_say(error, debug=debug))
@@ -51,6 +51,18 @@ def ended(error: Exception, caught: Signals, *, debug: bool) -> int:
     for line in safe_traceback(error) if debug else ("run it again with --debug, and report what it says",):
         warn(f"  {line}")
     return 70
+
+
+def _fix(error: TyperException, where: str, option: str) -> str:
+    """What to type instead."""
+    command = getattr(getattr(error, "ctx", None), "command", None)
+    # What other commands have as an option, this one takes as it is.
+    taken = {one.name for one in getattr(command, "params", ()) if one.param_type_name == "argument"}
+    if (name := option.removeprefix("--")) and {name, f"{name}s"} & taken:
+        return f"without {option}: {where} {name.upper()}"
+    if "is not readable" in error.format_message():
+        return "let this user read it"
+    return f"see: {where} --help"
 
 
 def _damage_behind(error: Exception) -> LedgerError | None:

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from syncd.domain import STATUSES
+from syncd.domain.audit_events import EVENTS
 from syncd.errors import SyncdError
 from syncd.web.answers import is_page, page, status_of
 from syncd.web.auth import who_asks
@@ -24,14 +25,6 @@ from syncd.web.service import Service
 Answer = Callable[[Principal, Request], Response]
 FILTERS = ("q", "status", "job", "target", "rule", "label", "sort")
 TRAIL_FILTERS = ("actor", "event", "name", "target", "day")
-TRAIL_EVENTS = (
-    "access.denied", "config.loaded", "config.refused", "drift.found", "drift.restored", "finding.ended", "job.paused",
-    "job.resumed", "limit.withheld", "orphan.found", "secret.adopted", "secret.create", "secret.delete",
-    "secret.denied", "secret.forgotten", "secret.frozen", "secret.held", "secret.released", "secret.rolled_back",
-    "secret.thawed", "secret.update",
-)  # fmt: skip
-"""What the field of events offers (docs/audit.md has all)."""
-
 ENDS = {"secret.delete", "secret.forgotten"}
 """The events after which a secret has no page any more."""
 
@@ -129,7 +122,7 @@ class Console:
         before = request.query_params.get("before", "")[:300]
         data = self._service.activity(who, {**asked, "before": before})
         more = urlencode({**{key: value for key, value in asked.items() if value}, "before": data["older"] or ""})
-        given: dict[str, Any] = {"data": data, "more": more, "events": TRAIL_EVENTS, **self._service.choices(who)}
+        given: dict[str, Any] = {"data": data, "more": more, "events": EVENTS, **self._service.choices(who)}
         return page("activity.html", who, request, title="Activity", here="activity", asked=asked, **given)
 
     def _jobs(self, who: Principal, request: Request) -> Response:

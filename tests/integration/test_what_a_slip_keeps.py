@@ -199,3 +199,31 @@ def test_what_keeps_it_is_told_from_the_beginning(lab: Lab, bao: Bao, grace: str
         told = lab.run("sync").out
         assert "not deleted: rule" in told and "of observed absence" not in told and "withheld" not in told, told
     assert lab.site.values()["STRIPE"] == "1" and lab.run("held", "--json").json == []
+
+
+@pytest.mark.parametrize("command", ["plan", "sync"])
+@pytest.mark.parametrize("slip", ["folder", "mount's end", "tags", "exclude"])
+def test_a_slip_that_leaves_every_secret_unknown_is_no_success(
+    lab: Lab, bao: Bao, aws: Any, aws_url: str, slip: str, command: str
+) -> None:
+    """A scheduler that watches exit codes hears of it, as of an exact path that is not there."""
+    rules = {
+        "folder": {"path": f"{bao.mount}/ap/*"},
+        "mount's end": {"path": f"{bao.mount}/app"},
+        "exclude": {"path": f"{bao.mount}/app/*", "exclude": [f"{bao.mount}/app/**"]},
+    }
+    if slip == "tags":
+        lab.aws(aws_url)
+        for name in ("prod/x", "prod/y"):
+            aws.create_secret(Name=name, SecretString="value", Tags=[{"Key": "team", "Value": "shop"}])
+        lab.job("job", "aws", {"path": "prod/*", "name": "{basename}", "tags": {"team": "shop"}})
+    else:
+        lab.vault(bao)
+        for name in ("x", "y"):
+            bao.put(f"app/{name}", v="value")
+        lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"})
+    assert lab.run("sync").code == 0 and set(lab.site.values()) == {"x", "y"}
+    lab.config["jobs"]["job"]["secrets"][0] |= rules.get(slip, {"tags": {"team": "shpo"}})
+    done = lab.run(command)
+    assert done.code in {1, 4}, done.out
+    assert set(lab.site.values()) == {"x", "y"} and (command == "plan" or "synced" not in lab.statuses().values())

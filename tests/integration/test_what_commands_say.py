@@ -305,3 +305,32 @@ def test_a_day_that_is_none_is_named_with_its_line(lab: Lab, bao: Bao, day: str)
     other.write_text(text)
     done = lab.run("check", options=("--config", str(other)))
     assert done.code == 3 and "until: not a day" in done.err and "odd.yaml:" in done.err, done.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (("plan", "--job", "job"), "syncd plan JOB"),
+        (("sync", "--job", "job"), "syncd sync JOB"),
+        (("where", "--path", "kv/x"), "syncd where PATH"),
+        (("release", "--batch", "4498"), "syncd release BATCH"),
+    ],
+)
+def test_what_another_command_has_as_an_option_is_led_to_its_place(lab: Lab, typed: list[str], meant: str) -> None:
+    done = lab.run(*typed)
+    assert done.code == 3 and f"without {typed[1]}: {meant}" in done.err, done.err
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        ("job.puased", "did you mean job.paused?"),
+        ("secret.deleted", "did you mean secret.delete?"),
+        ("nothing.like.it", "there is no event nothing.like.it"),
+        ("secret.delete", "docs/audit.md lists the events"),
+        ("drift.*", "docs/audit.md lists the events"),
+    ],
+)
+def test_an_event_that_there_is_not_is_told(synced: Lab, event: str, said: str) -> None:
+    done = synced.run("audit", "show", "--event", event)
+    assert done.code == 0 and said in done.err, done.err

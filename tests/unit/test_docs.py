@@ -15,6 +15,7 @@ from syncd import __version__, errors
 from syncd.cli.app import app
 from syncd.config import load
 from syncd.domain import STATUSES
+from syncd.domain.audit_events import EVENTS
 from syncd.ledger.schema import metadata
 from tests.support.reference import MADE, SECTIONS, written
 
@@ -160,3 +161,13 @@ def test_the_deployment_is_of_this_version(tmp_path: Path) -> None:
 def test_every_command_explains_itself(name: str) -> None:
     command = COMMAND.commands[name]
     assert command.help or hasattr(command, "commands")
+
+
+def test_every_event_of_the_audit_trail_is_told() -> None:
+    table = Path("docs/audit.md").read_text().partition("| event | when |")[2].partition("\n\n")[0]
+    first_cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    told = {event for cell in first_cells for event in re.findall(r"`([a-z]+\.[a-z_]+)`", cell)}
+    assert told == set(EVENTS)
+    source = "".join(path.read_text() for path in Path("syncd").rglob("*.py"))
+    written = set(re.findall(r'(?:event=|Entry\(|entry_about\(|event = )"([a-z]+\.[a-z_]+)"', source))
+    assert written <= set(EVENTS), written - set(EVENTS)
