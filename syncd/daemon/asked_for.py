@@ -63,6 +63,13 @@ class Wanted:
     until: float = field(default_factory=lambda: time.monotonic() + KEPT)
     sites: frozenset[str] | None = None
     """On which it is not done; None: on none of them."""
+    at: float = 0.0
+    """When it was asked for (monotonic seconds)."""
+
+    def again(self) -> Ask:
+        """The same, for another daemon or job to be asked."""
+        # In whole seconds, so that what was asked for together stays together.
+        return Ask(by=self.by, sites=self.sites, rights=self.rights, lasts=float(round(self.until - time.monotonic())))
 
 
 class AskedFor:
@@ -71,20 +78,25 @@ class AskedFor:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._wanted: defaultdict[str, dict[About, Wanted]] = defaultdict(dict)
+        self._beside: defaultdict[str, dict[About, Wanted]] = defaultdict(dict)
+        """Events of what a person asked for, too."""
+        self._began: dict[str, float] = {}
 
     def note(self, job: str, ask: Ask) -> None:
         """Somebody asks."""
-        wanted = Wanted(by=ask.by, rights=ask.rights, sites=ask.sites, until=time.monotonic() + min(KEPT, ask.lasts))
+        now = time.monotonic()
+        until = now + min(KEPT, ask.lasts)
+        wanted = Wanted(by=ask.by, rights=ask.rights, sites=ask.sites, until=until, at=now)
         with self._lock:
             waiting = self._wanted[job]
             for about in ask.about:
                 # An event that comes beside a person's decision does not take its name away.
-                if about not in waiting or ask.by.kind != "event" or waiting[about].by.kind == "event":
-                    waiting[about] = wanted
+                is_beside = about in waiting and ask.by.kind == "event" and waiting[about].by.kind != "event"
+                (self._beside[job] if is_beside else waiting)[about] = wanted
 
     def of(self, job: str) -> dict[About, Wanted]:
         """For a run that begins: what is wanted."""
-        now = time.monotonic()
+        now = self._began[job] = time.monotonic()
         with self._lock:
             return {about: item for about, item in self._wanted[job].items() if item.until > now}
 
@@ -110,6 +122,10 @@ class AskedFor:
                     del waiting[about]
                     if not_yet := item.sites.intersection(left.get(about, ())) if item.sites else left.get(about):
                         waiting[about] = replace(item, sites=frozenset(not_yet))
+            for about, item in list(self._beside[job].items()):
+                # The run did that as well, if it was told before it began; else the next one does it.
+                if about not in waiting and self._beside[job].pop(about).at >= self._began.get(job, now):
+                    waiting[about] = item
 
 
 def cause_of(job: Job, wanted: Mapping[About, Wanted], run: Cause) -> Cause:

@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from syncd.config.settings import VaultSettings
 from syncd.daemon.accounts import ServerAccounts
 from syncd.daemon.actions import Actions
-from syncd.daemon.asked_for import Ask
+from syncd.daemon.asked_for import KEPT, Ask
 from syncd.daemon.candidate import planned_with
 from syncd.daemon.console_data import ConsoleData
 from syncd.daemon.generations import Generations
@@ -115,6 +116,8 @@ class Control(ServerAccounts, ConsoleData, Actions):
             for name, job in app.runtime.jobs.items()
             if wish.sites is None or wish.sites.issuperset(map(app.site_of, job.targets))
         }
+        # A rollback that is over by now is in nobody's name, and so is what waited for long.
+        lasts = (wish.ends - app.runtime.clock()).total_seconds() if wish.ends else KEPT
         if wish.job:
             return [wish.job] if wish.job in mine and self._runner.trigger(wish.job, ask=Ask(by=wish.by)) else []
         started = []
@@ -122,8 +125,8 @@ class Control(ServerAccounts, ConsoleData, Actions):
             here = namespaces[mine[job].source]
             told = (item for item in wish.expected if item[1] in named and (item[0] is None or here in {None, item[0]}))
             expected = {path: version for _, path, version in told}
-            ask = Ask(by=wish.by, about=tuple(sorted(named)), rights=wish.sites)
-            if self._runner.trigger(job, ask=ask, expected=expected):
+            ask = Ask(by=wish.by, about=tuple(sorted(named)), sites=wish.left_on, rights=wish.sites, lasts=lasts)
+            if self._runner.trigger(job, ask=ask if lasts > 0 else None, expected=expected):
                 started.append(job)
         return started
 
@@ -135,6 +138,8 @@ class Control(ServerAccounts, ConsoleData, Actions):
         """
         current = self._generations.current
         is_another, self._seen = self._seen is not current, current
+        if is_another:
+            self._runner.begin_anew()
 
         nothing_stays = stops or is_another or self._rests()
 
@@ -149,7 +154,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         handed_on = defaultdict[Ask, dict[str, Expected]](dict)
         for job, path in left.keys() | asked.keys():
             whose = asked.get((job, path))
-            named = handed_on[Ask(by=whose.by, rights=whose.rights) if whose else Ask(by=nobody)]
+            named = handed_on[whose.again() if whose else Ask(by=nobody)]
             named[path] = left.get((job, path), ONCE).and_(named.get(path))
         for ask, named in handed_on.items():
             self._pass_on(ask, named)
@@ -158,11 +163,11 @@ class Control(ServerAccounts, ConsoleData, Actions):
         current = self._generations.current
         paths = tuple((None, path) for path in sorted(named))
         expected = tuple((None, path, item.version) for path, item in sorted(named.items()))
+        ends = current.app.runtime.clock() + timedelta(seconds=ask.lasts)
+        wish = Wish(by=ask.by, paths=paths, expected=expected, sites=ask.rights, left_on=ask.sites, ends=ends)
         is_full = False
         try:
-            is_full = not current.app.ledger.wakeups.put(
-                Wish(by=ask.by, paths=paths, expected=expected, sites=ask.rights)
-            )
+            is_full = not current.app.ledger.wakeups.put(wish)
         except LedgerError:
             is_full = True
             raise

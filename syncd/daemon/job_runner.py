@@ -156,6 +156,10 @@ class JobRunner:
             generation, job, self._retries.wait(job, result.faults, lagging | (expected if working else set()))
         )
 
+    def begin_anew(self) -> None:
+        """Another configuration is in force: what each job does first under it was asked for with it."""
+        self._retries.begin_anew()
+
     def asked(self, job: str, ask: Ask) -> None:
         """Somebody asks, and no run is started for it yet."""
         self._asked_for.note(job, ask)

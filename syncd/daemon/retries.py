@@ -23,6 +23,11 @@ class Retries:
         self._asked: set[str] = set()
         self._seen: set[str] = set()
 
+    def begin_anew(self) -> None:
+        """The next run of each job is its first one."""
+        with self._lock:
+            self._seen.clear()
+
     def asked(self, job: str, paths: Collection[str] = ()) -> None:
         """Somebody asks for a run. `paths`: what it is about; without any everything is tried anew."""
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, delete, func, select
 
@@ -33,6 +34,10 @@ class Wish:
     """Namespace and path of what an event says is to be seen otherwise, and in which version (0: none is told)."""
     sites: frozenset[str] | None = None
     """What the rights of whoever asks are for, by the sites' keys (a target may be renamed by now); None: all."""
+    left_on: frozenset[str] | None = None
+    """Where it is not done yet; None: on no site."""
+    ends: datetime | None = None
+    """From then on nobody asks for it any more; None: it was asked for just now."""
 
     def beside(self, other: Wish) -> Wish:
         """Both at once, which differ in nothing but what they expect."""
@@ -40,15 +45,19 @@ class Wish:
         for space, path, version in (*other.expected, *self.expected):
             expected[space, path] = latest(expected.get((space, path)), version)
         told = tuple((*secret, version) for secret, version in sorted(expected.items(), key=str))
-        return replace(self, expected=told)
+        ends = None if None in {self.ends, other.ends} else max(filter(None, (self.ends, other.ends)))
+        return replace(self, expected=told, ends=ends)
 
     def row(self) -> dict[str, str]:
         """As the ledger keeps it; the same wish again is one."""
         sites = None if self.sites is None else sorted(self.sites)
+        left_on = None if self.left_on is None else sorted(self.left_on)
         kept = {"job": self.job, "paths": sorted(self.paths, key=str), "sites": sites, "by": self.by.row()}
+        kept |= {"left_on": left_on} if left_on is not None else {}
         # Whatever version is expected: a path that is written often is one wish.
         key = meta_key(KEYS, json.dumps(kept, sort_keys=True))
-        return {"key": key, "value": json.dumps({**kept, "expected": sorted(self.expected, key=str)}, sort_keys=True)}
+        told = {"expected": sorted(self.expected, key=str), "ends": self.ends.isoformat() if self.ends else None}
+        return {"key": key, "value": json.dumps({**kept, **told}, sort_keys=True)}
 
 
 class Wakeups:
@@ -89,14 +98,21 @@ def _is_wish() -> ColumnElement[bool]:
 
 
 def _wish(kept: Mapping[str, object]) -> Wish:
-    by, sites, paths, expected = mapping(kept.get("by")), kept.get("sites"), kept.get("paths"), kept.get("expected")
+    by, paths, expected = mapping(kept.get("by")), kept.get("paths"), kept.get("expected")
+    ends = text(kept.get("ends"))
     return Wish(
         by=Actor(text(by.get("kind")) or "system", text(by.get("id")) or "syncd", text(by.get("via"))),
         job=text(kept.get("job")),
         paths=tuple(_pairs(paths if isinstance(paths, list) else [])),
         expected=tuple(_expected(expected if isinstance(expected, list) else [])),
-        sites=frozenset(map(text, sites)) if isinstance(sites, list) else None,
+        sites=_sites(kept.get("sites")),
+        left_on=_sites(kept.get("left_on")),
+        ends=datetime.fromisoformat(ends) if ends else None,
     )
+
+
+def _sites(kept: object) -> frozenset[str] | None:
+    return frozenset(map(text, kept)) if isinstance(kept, list) else None
 
 
 def _pairs(kept: Iterable[object]) -> Iterable[tuple[str | None, str]]:

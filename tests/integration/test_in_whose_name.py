@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -268,8 +269,10 @@ def test_what_was_released_on_one_site_is_in_nobodys_name_on_another(lab: Lab, b
 
 
 @contextmanager
-def failing(lab: Lab, bao: Bao, *places: str) -> Iterator[tuple[Woken, list[str]]]:
-    """A daemon whose Vault answers 500 at these places, once the list has something."""
+def failing(
+    lab: Lab, bao: Bao, *places: str, beside: dict[str, str] | None = None
+) -> Iterator[tuple[Woken, list[str]]]:
+    """A daemon whose Vault answers 500 at these places, once the list has something. `beside`: of another job."""
     real, away = passing(bao, lambda _method, _path: None), list[str]()
 
     def front(method: str, path: str, given: bytes) -> Answer:
@@ -280,6 +283,9 @@ def failing(lab: Lab, bao: Bao, *places: str) -> Iterator[tuple[Woken, list[str]
         return real(method, path, given)
 
     with job_behind(lab, bao, front):
+        if beside:
+            bao.put("calm/c", v="c")
+            lab.job("calm", "vault", beside)
         for value in ("1", "2"):
             for name in ("x", "x1", "y"):
                 bao.put(f"app/{name}", v=value)
@@ -310,11 +316,18 @@ def test_what_is_sent_after_a_rollback_has_run_out_is_nobodys(lab: Lab, bao: Bao
         assert {item for item in sent(lab, before) if item[0] == "x"} == {("x", "shop", newest, "schedule")}
 
 
-def test_a_site_that_is_away_over_the_end_of_a_rollback_gets_what_is_newest_by_itself(lab: Lab, bao: Bao) -> None:
+@pytest.mark.parametrize("reloads", [False, True])
+def test_a_site_that_is_away_over_the_end_of_a_rollback_gets_what_is_newest_by_itself(
+    lab: Lab, bao: Bao, *, reloads: bool
+) -> None:
     with failing(lab, bao) as (event, _):
         fault = lab.wix.fault("503", "PATCH", times=1000)
-        event.decide("rollback", what="x", to="1", until="6s")
+        event.decide("rollback", what="x", to="1", until="9s" if reloads else "6s")
         until(lambda: fault.times < 1000)
+        if reloads:
+            lab.config["jobs"]["job"]["verify_every"] = "12h"
+            assert lab.config_file
+            event.process.send_signal(signal.SIGHUP)
         until(lambda: "rolled back" not in lab.run("where", f"{bao.mount}/app/x").out, 30)
         before = len(lines(lab))
         bao.put("app/x", v="3")
@@ -325,10 +338,39 @@ def test_a_site_that_is_away_over_the_end_of_a_rollback_gets_what_is_newest_by_i
         assert ("x", "shop", "3", "token") not in sent(lab, before)
 
 
-@pytest.mark.parametrize("asked", ["sync", "in a pause", "of a job that is renamed"])
+def test_an_event_while_a_persons_request_is_done_is_signed_by_itself(lab: Lab, bao: Bao) -> None:
+    real, reads = passing(bao, lambda _method, _path: None), list[threading.Event]()
+
+    def front(method: str, path: str, given: bytes) -> Answer:
+        answer = real(method, path, given)
+        if reads and "/data/app/x" in path:
+            reads.pop().wait(20)
+        return answer
+
+    with job_behind(lab, bao, front):
+        for value in ("1", "2"):
+            bao.put("app/x", v=value)
+            assert lab.run("sync").code == 0
+        with woken(lab, bao) as event:
+            before, goes_on = len(lines(lab)), threading.Event()
+            bao.put("app/x", v="3")
+            reads.append(goes_on)
+            asked = f"{event.url}/-/sync?path={bao.mount}/app/x"
+            assert ask(asked, "POST", "generated-token", b"")[0] == 202
+            until(lambda: not reads)
+            bao.put("app/x", v="4")
+            assert event("x", version=4) == 202
+            goes_on.set()
+            until(lambda: lab.site.values() == {"x": "4"}, 20)
+            until(lambda: len(sent(lab, before)) == 2)
+            assert sent(lab, before) == {("x", "shop", "3", "token"), ("x", "shop", "4", "event")}
+
+
+@pytest.mark.parametrize("asked", ["sync", "in a pause", "of a job that is renamed", "of a rule that moves"])
 def test_a_path_that_fails_for_a_moment_is_tried_again(lab: Lab, bao: Bao, asked: str) -> None:
     """Whatever made the job run, but for its schedule, which is an hour away."""
-    with failing(lab, bao, "x") as (event, away):
+    calm = {"path": f"{bao.mount}/calm/*", "field": "v", "name": "calm_{basename}"}
+    with failing(lab, bao, "x", beside=calm) as (event, away):
         bao.put("app/x", v="3")
         if asked == "in a pause":
             assert lab.run("pause", "job", "--until", "6s", "--reason", "x").code == 0
@@ -339,8 +381,9 @@ def test_a_path_that_fails_for_a_moment_is_tried_again(lab: Lab, bao: Bao, asked
             away.append("now")
             event.decide("sync", job="job")
         until(lambda: len(away) > 1)
-        if asked == "of a job that is renamed":
-            lab.config["jobs"]["payments"] = lab.config["jobs"].pop("job")
+        if asked in {"of a job that is renamed", "of a rule that moves"}:
+            taker = "payments" if "renamed" in asked else "calm"
+            lab.config["jobs"][taker] = lab.config["jobs"].pop("job")
             assert lab.config_file
             event.process.send_signal(signal.SIGHUP)
             until(lambda: event.has_begun(lab))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -216,3 +217,32 @@ def test_an_event_is_kept_until_what_it_named_was_seen_and_a_person_is_not() -> 
     result.still_expected(("p/a", "p/b"), {"s"})
     asked_for.done("j", asked_for.of("j"), result.not_done)
     assert set(asked_for.of("j")) == {"p/b"}
+
+
+@pytest.mark.parametrize("during", [True, False])
+def test_an_event_that_comes_while_a_persons_request_is_done_is_the_next_one(
+    monkeypatch: pytest.MonkeyPatch, *, during: bool
+) -> None:
+    clock = itertools.count(1_000.0)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    asked_for = AskedFor()
+    asked_for.note("job", Ask(by=ALICE, about=("p/a",)))
+    if not during:
+        asked_for.note("job", Ask(by=EVENT, about=("p/a",)))
+    wanted = asked_for.of("job")
+    if during:
+        asked_for.note("job", Ask(by=EVENT, about=("p/a",)))
+    # What the run was begun for is done; what an event told before it began, too.
+    asked_for.done("job", wanted, {})
+    assert who(asked_for) == ({"p/a": "vault audit"} if during else {})
+
+
+def test_what_is_handed_on_is_for_the_same_time_and_sites(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_for, now = AskedFor(), time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    asked_for.note("job", Ask(by=ALICE, about=("p/a", X), rights=frozenset({"s", "t"}), lasts=20))
+    monkeypatch.setattr(time, "monotonic", lambda: now + 5)
+    asked_for.done("job", asked_for.of("job"), {"p/a": {"s"}})
+    left = asked_for.take_left(lambda _job, _path: False)
+    assert left["job", "p/a"].again() == Ask(by=ALICE, sites=frozenset({"s"}), rights=frozenset({"s", "t"}), lasts=15)
+    assert not asked_for.take_left(lambda _job, _path: False)

@@ -71,6 +71,8 @@ def test_what_a_job_does_first_is_asked_for(later: Later) -> None:
     retries = Retries()
     assert waits(retries, later, {"kv/a"}, most=3) == [2, 2, 4]
     assert retries.wait("j", ()) is None and waits(retries, later, {"kv/a"}) == []
+    retries.begin_anew()
+    assert waits(retries, later, {"kv/a"}, most=3) == [2, 2, 4]
 
 
 def test_what_lags_is_sure_to_come_and_is_waited_for(later: Later) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def test_what_is_passed_on_is_taken_once(ledger: Ledger) -> None:
         Wish(by=DEVICE, job="b"),
         Wish(by=DEVICE, job="x" * 300, sites=frozenset({"shop", "bank"})),
         Wish(by=DEVICE, paths=(("team", "kv/*"), (None, "kv/a")), sites=frozenset()),
+        Wish(by=DEVICE, paths=((None, "kv/b"),), left_on=frozenset({"bank"}), ends=datetime(2026, 6, 1, tzinfo=UTC)),
         Wish(by=DEVICE, paths=(("team", "kv/a"),), expected=(("team", "kv/a", 0), ("team", "kv/b", 7))),
     ]
     for wish in (*wishes, *wishes):
