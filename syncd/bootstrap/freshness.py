@@ -41,4 +41,5 @@ def stale(
 def _was_passed_over(run: LastRun, news: datetime | None) -> bool:
     """Did no cycle look at all that is for the site since its source had news?"""
     # A site that refuses at once ends its cycle before the news are written down.
-    return news is not None and run.looked_at is not None and run.looked_at < news
+    # Where none ever came to its end, the news of its own first try are no later ones.
+    return news is not None and (run.looked_at or run.good_since + SLACK) < news

@@ -160,7 +160,7 @@ def run_cycles(app: App, wanted: Mapping[tuple[str, str], str], wait: Any, *, as
     for job in jobs:
         paths = reached[job.name]
         # The reason is for what is rolled back, and for nothing that the job finds beside it.
-        asked = {SecretRef(source=job.source, path=path): Asked(cause.actor, cause.reason) for path in paths}
+        asked = {SecretRef(source=job.source, path=path): (Asked(cause.actor, cause.reason),) for path in paths}
         CAUSE.set(replace(cause, reason=None, of_paths=asked))
         # Of this rollback alone: what else the job meets is told by its own cycles.
         told = partial(_take, output, paths, job.rules)

@@ -88,7 +88,7 @@ class Actions:
                 asks = defaultdict[str, set[About]](set)
                 for item in released:
                     asks[item.job].add(Named(item.site, item.name))
-                woken = self._woken(app, who, {job: self._ask(*about) for job, about in asks.items()})
+                woken = self._woken(app, who, {job: self._ask(app, who, *about) for job, about in asks.items()})
                 done = f"{woken.words('a cycle sends it now')}: {names_in_words([str(item) for item in released])}"
             return said_of_release(batch, outcome, done=done)
 
@@ -132,8 +132,8 @@ class Actions:
         return woken
 
     @staticmethod
-    def _ask(*about: About, lasts: float = KEPT) -> Ask:
-        return Ask(by=CAUSE.get().actor, about=about, lasts=lasts)
+    def _ask(app: App, who: Principal, *about: About, lasts: float = KEPT) -> Ask:
+        return Ask(by=CAUSE.get().actor, about=about, rights=sites_of(app, who), lasts=lasts)
 
     def _resting_targets(self, app: App, who: Principal, job: Job) -> dict[str, str]:
         """The targets on which a job rests, each with the pause, which is told within the rights alone."""
@@ -218,7 +218,7 @@ class Actions:
             held_at = {app.first_target_on(row.site, row.job) for row in frozen}
             where = sorted(target for target in held_at if who.sees(target))
             stays = f"not on {names_in_words(where)}, where it is frozen" if where else ""
-            asks = {job: self._ask(*paths, lasts=lasts) for job, paths in reach.read.items()}
+            asks = {job: self._ask(app, who, *paths, lasts=lasts) for job, paths in reach.read.items()}
             woken = self._woken(app, who, asks, reach.read, waits_for_window=bool(asked.get("end")))
             return "; ".join(filter(None, [said, stays, woken.words("")]))
 
@@ -243,7 +243,7 @@ class Actions:
                 else:
                     freezes.freeze(journal, record, until)
             if until is None:
-                woken = self._woken(app, who, {record.job: self._ask(Named(site, name))})
+                woken = self._woken(app, who, {record.job: self._ask(app, who, Named(site, name))})
                 return f"{name} is no longer frozen; {woken.words('a cycle sees to it')}"
             return f"{name} is frozen until {until:%Y-%m-%d %H:%M} UTC"
 
@@ -251,7 +251,7 @@ class Actions:
         """Let a job run soon."""
         with self._in_the_name_of(who, "sync", _reason_if_any(reason)) as app:
             see_scope(app, who, ("job", job))
-            return self._woken(app, who, {job: self._ask(WHOLE_JOB)}).words(f"job {job} runs now")
+            return self._woken(app, who, {job: self._ask(app, who, WHOLE_JOB)}).words(f"job {job} runs now")
 
 
 def _see_that_it_counts(app: App, hint: str = "ask that one") -> None:

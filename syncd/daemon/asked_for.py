@@ -72,6 +72,10 @@ class Wanted:
         return Ask(by=self.by, sites=self.sites, rights=self.rights, lasts=float(round(self.until - time.monotonic())))
 
 
+NOTHING: Mapping[About, Wanted] = {}
+"""Nobody asked."""
+
+
 class AskedFor:
     """What people and events asked jobs for since each last did it."""
 
@@ -100,6 +104,11 @@ class AskedFor:
         with self._lock:
             return {about: item for about, item in self._wanted[job].items() if item.until > now}
 
+    def beside(self, job: str) -> dict[About, Wanted]:
+        """Events of what a person asked for as well, for a run that begins."""
+        with self._lock:
+            return dict(self._beside[job])
+
     def take_left(self, stays: Callable[[str, str], bool]) -> dict[tuple[str, str], Wanted]:
         """Who asked for which paths of which jobs, but for what `stays`: nobody does it in their name here any more."""
         now, found = time.monotonic(), dict[tuple[str, str], Wanted]()
@@ -122,20 +131,27 @@ class AskedFor:
                     del waiting[about]
                     if not_yet := item.sites.intersection(left.get(about, ())) if item.sites else left.get(about):
                         waiting[about] = replace(item, sites=frozenset(not_yet))
-            for about, item in list(self._beside[job].items()):
-                # The run did that as well, if it was told before it began; else the next one does it.
-                if about not in waiting and self._beside[job].pop(about).at >= self._began.get(job, now):
-                    waiting[about] = item
+            began, beside = self._began.get(job, now), self._beside[job]
+            # The run did that as well, if it was told before it began; else the next one does it.
+            beside = {about: item for about, item in beside.items() if item.at >= began}
+            waiting.update({about: item for about, item in beside.items() if about not in waiting})
+            self._beside[job] = {about: item for about, item in beside.items() if waiting[about] is not item}
 
 
-def cause_of(job: Job, wanted: Mapping[About, Wanted], run: Cause) -> Cause:
-    """In whose name a run acts on which secrets. `run`: what else is known of it."""
-    asked = {about: Asked(item.by, sites=item.sites) for about, item in wanted.items()}
+def cause_of(job: Job, wanted: Mapping[About, Wanted], run: Cause, beside: Mapping[About, Wanted] = NOTHING) -> Cause:
+    """In whose name a run acts on which secrets. `run`: what else is known of it.
+
+    `beside`: events of paths that a person asked for: theirs is what that one has got already.
+    """
+    told = {about: Asked(item.by, sites=item.sites, at=item.at) for about, item in beside.items()}
+    asked = {about: Asked(item.by, sites=item.sites, at=item.at) for about, item in wanted.items()}
     return replace(
         run,
         actor=Actor("schedule", f"job {job.name}", "syncd run"),
         of_paths={
-            SecretRef(source=job.source, path=about): item for about, item in asked.items() if isinstance(about, str)
+            SecretRef(source=job.source, path=about): (item, *((told[about],) if about in told else ()))
+            for about, item in asked.items()
+            if isinstance(about, str)
         },
         of_names={(about.site, about.name): item for about, item in asked.items() if isinstance(about, Named)},
         of_all=asked.get(WHOLE_JOB),
@@ -167,7 +183,8 @@ class Result:
         """What is left of it, and on which sites."""
         self.faults: set[str] = set()
         """The places that may work a moment later."""
-        self._sites_away: set[str] = set()
+        self.sites_away: set[str] = set()
+        """On which the whole cycle failed."""
 
     def add(self, report: SyncReport, site: str) -> None:
         """A cycle has ended."""
@@ -176,12 +193,14 @@ class Result:
             return
         for about in not_done(report, site, self._wanted):
             self.not_done[about].add(site)
-        self.faults |= _faults(report, site)
-        self._sites_away |= {site} if report.error else set()
+        if report.error:
+            self.sites_away.add(site)
+        else:
+            self.faults |= _faults(report, site)
 
     def kept_from(self) -> set[str]:
         """The paths that a fault of their own kept from being seen or sent, and not only that of a whole site."""
-        return {about for about, sites in self.not_done.items() if isinstance(about, str) and sites - self._sites_away}
+        return {about for about, sites in self.not_done.items() if isinstance(about, str) and sites - self.sites_away}
 
     def still_expected(self, paths: Iterable[str], sites: Collection[str]) -> None:
         """What events named of these paths was not seen yet; of a person's decision that is no part."""
@@ -191,8 +210,6 @@ class Result:
 
 
 def _faults(report: SyncReport, site: str) -> set[str]:
-    if report.error:
-        return {site}
     # What a site refuses for good, or has nothing to send, comes with its own delays.
     unsent = {
         f"{site}: {outcome.action.name}" for outcome in _unsent(report) if isinstance(outcome.error, TargetUnavailable)

@@ -98,7 +98,7 @@ class JobRunner:
                     wanted |= self._asked_for.of(name)
                     run_id = structlog.contextvars.get_contextvars().get("run_id")
                     known = Cause(run=run_id, config=app.config_digest, commit=generation.commit)
-                    CAUSE.set(cause_of(job, wanted, known))
+                    CAUSE.set(cause_of(job, wanted, known, self._asked_for.beside(name)))
                     run = Run(
                         holder=holder(),
                         wait=LOCK_WAIT,
@@ -152,9 +152,8 @@ class JobRunner:
         generation.pending.put_back(job, {path: hinted[path] for path in left})
         result.still_expected(waiting, {generation.app.runtime.site_of(report.target) for report in reports})
         # What rests looks at nothing before its time; what failed may see it the next time.
-        self._try_again(
-            generation, job, self._retries.wait(job, result.faults, lagging | (expected if working else set()))
-        )
+        late = lagging | (expected if working else set())
+        self._try_again(generation, job, self._retries.wait(job, result.faults, late, result.sites_away))
 
     def begin_anew(self) -> None:
         """Another configuration is in force: what each job does first under it was asked for with it."""

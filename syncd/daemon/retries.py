@@ -12,16 +12,23 @@ from syncd.daemon.asked_for import KEPT
 
 FIRST, LAST = timedelta(seconds=2), timedelta(minutes=10)
 """The shortest and the longest wait: each is as long as it has been going on."""
+REMEMBERED = 3600.0
+"""Seconds for which a path that lags no more is known to have lagged."""
 
 
 class Retries:
-    """What keeps each job from what was asked of it, and since when."""
+    """What keeps each job from what was asked of it, and since when. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._since: defaultdict[str, dict[str, float]] = defaultdict(dict)
         self._asked: set[str] = set()
         self._seen: set[str] = set()
+        self._row: dict[str, float] = {}
+        """When the first of the tries in a row failed, whatever failed in each."""
+        self._since: defaultdict[str, dict[str, float]] = defaultdict(dict)
+        """Since when each place has failed in every run."""
+        self._lags: defaultdict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
+        """When each path lagged first, and last."""
 
     def begin_anew(self) -> None:
         """The next run of each job is its first one."""
@@ -29,29 +36,49 @@ class Retries:
             self._seen.clear()
 
     def asked(self, job: str, paths: Collection[str] = ()) -> None:
-        """Somebody asks for a run. `paths`: what it is about; without any everything is tried anew."""
-        with self._lock:
-            self._asked.add(job)
-            known = self._since[job]
-            for place in paths or tuple(known):
-                known.pop(place, None)
-
-    def wait(self, job: str, faults: Collection[str], lagging: Collection[str] = ()) -> timedelta | None:
-        """A run has ended. Returns: in how long to try again; None: by the schedule.
-
-        `faults`: the places that did not work, for a quarter of an hour and only where somebody asked: what lasts, such
-        as a path that is denied, is for the schedule. `lagging`: what is sure to come, and is waited for longer.
-        """
+        """Somebody asks for a run. `paths`: what an event is about; a person wants everything tried anew."""
         now = time.monotonic()
         with self._lock:
-            # What a job does first is what its configuration was just given for.
-            is_asked = job in self._asked or job not in self._seen
-            self._seen.add(job)
-            before = self._since[job]
-            since = self._since[job] = {place: before.get(place, now) for place in {*faults, *lagging}}
-            due = [at for place, at in since.items() if place in lagging or (is_asked and now - at < KEPT)]
-            if not due:
-                self._asked.discard(job)
-                return None
-            self._asked.update({job} if is_asked else ())
-            return min(max(timedelta(seconds=now - max(due)), FIRST), LAST)
+            self._asked.add(job)
+            for place in paths or {*self._since[job], *self._lags[job]}:
+                self._since[job].pop(place, None)
+                self._lags[job].pop(place, None)
+            # However often events come, what fails all the while is not tried each two seconds.
+            if not paths or now - self._row.get(job, now) > LAST.total_seconds():
+                self._row.pop(job, None)
+
+    def wait(
+        self, job: str, faults: Collection[str] = (), lagging: Collection[str] = (), away: Collection[str] = ()
+    ) -> timedelta | None:
+        """A run has ended. Returns: in how long to try again; None: by the schedule.
+
+        `faults`: the places that did not work, and `away`: whole sites or sources, for a quarter of an hour and only
+        where somebody asked; a place that lasts, such as a path that is denied, is for the schedule. `lagging`: what is
+        sure to come, and is waited for longer.
+        """
+        with self._lock:
+            ages = [*self._age_of_tries(job, faults, away), *self._age_of_lag(job, lagging)]
+        return min(max(timedelta(seconds=min(ages)), FIRST), LAST) if ages else None
+
+    def _age_of_tries(self, job: str, faults: Collection[str], away: Collection[str]) -> list[float]:
+        now, before = time.monotonic(), self._since[job]
+        # What a job does first is what its configuration was just given for.
+        is_asked = job in self._asked or job not in self._seen
+        self._seen.add(job)
+        since = self._since[job] = {place: before.get(place, now) for place in faults}
+        began = self._row.get(job, now)
+        may_pass = bool(away) or any(now - at < KEPT for at in since.values())
+        if not (is_asked and may_pass) or now - began >= KEPT:
+            self._asked.discard(job)
+            self._row.pop(job, None)
+            return []
+        self._asked.add(job)
+        self._row[job] = began
+        return [now - began]
+
+    def _age_of_lag(self, job: str, lagging: Collection[str]) -> list[float]:
+        now, before = time.monotonic(), self._lags[job]
+        # One that lagged a moment ago lags on: servers that answer in turn are asked ever more rarely as well.
+        kept = {path: times for path, times in before.items() if now - times[1] <= REMEMBERED}
+        self._lags[job] = kept | {path: (kept.get(path, (now, now))[0], now) for path in lagging}
+        return [now - max(self._lags[job][path][0] for path in lagging)] if lagging else []

@@ -49,6 +49,8 @@ class Asked:
     reason: str | None = None
     sites: frozenset[str] | None = None
     """On these alone; None: on all."""
+    at: float = 0.0
+    """When, by any clock: whoever asked last is told."""
 
     def holds_on(self, site: str | None) -> bool:
         """Is it for this one, too? What is about no site is for all."""
@@ -65,8 +67,8 @@ class Cause:
     plan: str | None = None
     config: str | None = None
     commit: str | None = None
-    of_paths: Mapping[SecretRef, Asked] = field(default_factory=dict)
-    """What was asked to be sent of whole paths."""
+    of_paths: Mapping[SecretRef, tuple[Asked, ...]] = field(default_factory=dict)
+    """What was asked to be sent of whole paths; on a site the first counts that is for it."""
     of_names: Mapping[tuple[str, str], Asked] = field(default_factory=dict)
     """The same of single secrets, by the site's key and the name there."""
     of_all: Asked | None = None
@@ -74,15 +76,18 @@ class Cause:
 
     def of(self, entry: Entry) -> tuple[Actor, str | None]:
         """Who does what a line tells, and why."""
-        asked = [self.of_all]
+        there: list[Asked] = []
         # Whoever asks for a secret asks for what is sent of it; what a run finds beside that is its own.
         if (ref := entry.sends) is not None:
-            whole = replace(ref, field=None)
-            # The name first: who released it is not whoever else asked for its path.
-            asked = [self.of_names.get((entry.site or "", entry.name or "")), self.of_paths.get(whole), self.of_all]
-        for item in asked:
-            if item is not None and item.holds_on(entry.site):
-                return item.by, item.reason
+            named = self.of_names.get((entry.site or "", entry.name or ""))
+            of_path = self.of_paths.get(replace(ref, field=None), ())
+            there = [named] if named is not None and named.holds_on(entry.site) else []
+            there += [item for item in of_path if item.holds_on(entry.site)][:1]
+        if there:
+            last = max(there, key=lambda item: item.at)
+            return last.by, last.reason
+        if self.of_all is not None and self.of_all.holds_on(entry.site):
+            return self.of_all.by, self.of_all.reason
         return self.actor, self.reason
 
 

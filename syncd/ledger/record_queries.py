@@ -175,6 +175,13 @@ class RecordQueries(ABC):
             found |= {state.path: state for state in self._each(query, as_path, seal=True)}
         return found
 
+    def jobs_thawed(self, since: datetime, now: datetime) -> frozenset[str]:
+        """The jobs of secrets whose freeze ran out in this time."""
+        c = tables.records.c
+        query = select(c.job).where(and_(c.frozen_until > since, c.frozen_until <= now)).distinct()
+        with self.reading() as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def frozen(self, now: datetime, most: int, sites: frozenset[str] | None = None) -> list[Record]:
         """What people left alone for now, on these sites (None: all), in the order in which that ends."""
         c = tables.records.c

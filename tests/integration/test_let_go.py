@@ -69,6 +69,24 @@ def test_a_window_that_opens_lets_its_job_run(synced: Lab) -> None:
             assert let_go.jobs(app) == runs
 
 
+def test_however_many_freezes_end_at_one_moment(synced: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("syncd.daemon.let_go.MOST_FREEZES", 1)
+    for name in ("x", "other_y"):
+        assert synced.run("state", "freeze", name, "--until", "2030-01-01", "--reason", "x").code == 0
+    let_go, end = LetGo(), datetime(2030, 1, 2, 1, tzinfo=UTC) - datetime.now(UTC)
+    for off, runs in ((NOW, set()), (end, {"job", "other"}), (end, set())):
+        with machine_clock(synced, off) as app:
+            assert let_go.jobs(app) == runs
+
+
+def test_a_longer_pause_in_the_place_of_another_is_no_end(synced: Lab) -> None:
+    let_go = LetGo()
+    for until_then in ("1h", "2h", "30m"):
+        assert synced.run("pause", "job", "--until", until_then, "--reason", "x").code == 0
+        with machine_clock(synced, NOW) as app:
+            assert not let_go.jobs(app)
+
+
 @pytest.mark.kind
 @pytest.mark.parametrize("what", ["rollback", "freeze"])
 def test_the_newest_version_goes_out_when_time_is_over(synced: Lab, bao: Bao, what: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 
 import pytest
 
+from syncd.reconcile.run_job import Run, sync_job
 from syncd.sandbox.wix_site import Refusal
 from tests.chaos.peers import Answer
 from tests.lab import Bao, Lab
@@ -100,3 +102,42 @@ def test_nothing_stays_synced_where_no_look_ever_came_to_its_end(
     bao.put("app/x", v="2")
     assert lab.run("sync").code not in {0, 70}
     assert lab.statuses()["x"] == "behind" and lab.run("where", f"{bao.mount}/app/x").code == 1
+
+
+def test_news_that_another_site_brought_make_nothing_synced_where_no_look_ever_ended(
+    lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job without a schedule: only the other site's cycle tells of the newer version."""
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"})
+    other = str(uuid.uuid4())
+    lab.secret_file("key-two", lab.wix.issue_key(other))
+    lab.config["targets"]["two"] = lab.target(other, "key-two")
+    lab.config["jobs"]["job"] |= {"targets": ["shop", "two"]}
+    lab.config["jobs"]["job"].pop("schedule", None)
+    for name in ("x", "z"):
+        bao.put(f"app/{name}", v="1")
+    honest, create_one, listings = lab.site.listing, lab.site.create, list[int]()
+
+    def listing() -> object:
+        listings.append(1)
+        if len(listings) > 1:
+            raise Refusal(401, "UNAUTHENTICATED")
+        return honest()
+
+    def create(body: dict[str, str]) -> object:
+        if body["name"] == "z":
+            raise Refusal(503, "UNAVAILABLE")
+        return create_one(body)
+
+    monkeypatch.setattr(lab.site, "listing", listing)
+    monkeypatch.setattr(lab.site, "create", create)
+    with machine_clock(lab, LONG_AGO) as app:
+        sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="test", wait=timedelta(0)))
+    # It came, and no look at its site ever came to its end.
+    rows = [row for row in lab.run("state", "list", "--target", "shop", "--json").json if row["name"] == "x"]
+    assert [row["version"] for row in rows] == ["1"]
+    bao.put("app/x", v="2")
+    assert lab.run("sync").code == 5
+    rows = lab.run("state", "list", "--target", "shop", "--json").json
+    assert [row["status"] for row in rows if row["name"] == "x"] == ["behind"]

@@ -105,7 +105,7 @@ def test_a_fault_keeps_each_asker_where_it_was_alone() -> None:
     sites = {about: sorted(sites) for about, sites in result.not_done.items()}
     assert sites == {"kv/app/x": ["two"], "kv/app/y": ["one", "two"], "kv/app/z": ["three", "two"]}
     assert result.kept_from() == {"kv/app/y", "kv/app/z"}, "the site that is away lists once it is back"
-    assert result.faults == {"kv/app/y", "two"}
+    assert result.faults == {"kv/app/y"} and result.sites_away == {"two"}
 
 
 def who(asked_for: AskedFor) -> dict[About, str]:
@@ -201,12 +201,16 @@ def test_what_is_done_on_a_site_is_asked_for_there_no_more(asked: frozenset[str]
     assert not asked_for.of("j")
 
 
-def test_what_was_released_is_whoever_released_it() -> None:
+@pytest.mark.parametrize("last", ["the name", "the path"])
+def test_of_two_who_ask_the_last_one_is_told(last: str) -> None:
+    """One lets a secret go on a site, and another one rolls its path back."""
     asked_for = AskedFor()
-    asked_for.note("j", Ask(by=ALICE, about=(Named("s", "A"),)))
-    asked_for.note("j", Ask(by=EVENT, about=("p/a",)))
+    asks = [Ask(by=ALICE, about=(Named("s", "A"),)), Ask(by=BOB, about=("p/a",))]
+    for ask in asks if last == "the path" else reversed(asks):
+        asked_for.note("j", ask)
     cause = cause_of(JOB, asked_for.of("j"), Cause())
-    assert cause.of(sent())[0] == ALICE and cause.of(sent(name="B", field="other"))[0] == EVENT
+    assert cause.of(sent())[0] == (BOB if last == "the path" else ALICE)
+    assert cause.of(sent(name="B", field="other"))[0] == BOB
 
 
 def test_an_event_is_kept_until_what_it_named_was_seen_and_a_person_is_not() -> None:
@@ -235,6 +239,18 @@ def test_an_event_that_comes_while_a_persons_request_is_done_is_the_next_one(
     # What the run was begun for is done; what an event told before it began, too.
     asked_for.done("job", wanted, {})
     assert who(asked_for) == ({"p/a": "vault audit"} if during else {})
+
+
+def test_an_event_is_told_where_a_persons_request_is_done_already() -> None:
+    asked_for = AskedFor()
+    asked_for.note("j", Ask(by=ALICE, about=("p/a",), sites=frozenset({"two"})))
+    asked_for.note("j", Ask(by=EVENT, about=("p/a",)))
+    cause = cause_of(JOB, asked_for.of("j"), Cause(), asked_for.beside("j"))
+    assert cause.of(sent(site="two"))[0] == ALICE and cause.of(sent(site="one"))[0] == EVENT
+    # Once the run has ended, the next version comes by itself.
+    asked_for.done("j", asked_for.of("j"), {"p/a": {"two"}})
+    cause = cause_of(JOB, asked_for.of("j"), Cause(), asked_for.beside("j"))
+    assert cause.of(sent(site="two"))[0] == ALICE and cause.of(sent(site="one"))[0].kind == "schedule"
 
 
 def test_what_is_handed_on_is_for_the_same_time_and_sites(monkeypatch: pytest.MonkeyPatch) -> None:

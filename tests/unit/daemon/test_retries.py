@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
-from syncd.daemon.asked_for import KEPT
-from syncd.daemon.retries import LAST, Retries
+from syncd.daemon.retries import FIRST, LAST, Retries
 
 Later = Callable[[float], None]
 
@@ -25,12 +24,13 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Later:
     return pass_by
 
 
-def waits(
-    retries: Retries, later: Later, faults: set[str], lagging: set[str] = frozenset(), most: int = 20
-) -> list[float]:
-    """How long it waits each time in a row, while these last."""
-    found = []
-    while len(found) < most and (wait := retries.wait("j", faults, lagging)) is not None:
+def waits(retries: Retries, later: Later, *runs: Iterable[str], most: int = 20, **what: set[str]) -> list[float]:
+    """How long it waits each time in a row: `runs` fail one after the other at these places, the last one ever again."""
+    found: list[float] = []
+    while len(found) < most:
+        faults = set(runs[min(len(found), len(runs) - 1)]) if runs else set()
+        if (wait := retries.wait("j", faults, **what)) is None:
+            break
         found.append(wait.total_seconds())
         later(found[-1])
     return found
@@ -43,10 +43,14 @@ def known(later: Later) -> Retries:
     return retries
 
 
+ROW = [2, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+"""Seconds of the tries of a quarter of an hour."""
+
+
 def test_what_somebody_asked_for_is_tried_ever_more_rarely_for_a_quarter_of_an_hour(later: Later) -> None:
     retries = known(later)
     retries.asked("j")
-    assert waits(retries, later, {"kv/a"}) == [2, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+    assert waits(retries, later, {"kv/a"}) == ROW
     # What lasts is for the schedule, also where something else is asked for.
     retries.asked("j", {"kv/b"})
     assert waits(retries, later, {"kv/a"}) == []
@@ -55,6 +59,28 @@ def test_what_somebody_asked_for_is_tried_ever_more_rarely_for_a_quarter_of_an_h
     # But a person who asks for the job wants it tried now.
     retries.asked("j")
     assert waits(retries, later, {"kv/a", "kv/b"})[:3] == [2, 2, 4]
+
+
+def test_however_many_places_fail_in_turn_it_is_one_row_of_tries(later: Later) -> None:
+    retries = Retries()
+    assert waits(retries, later, *({f"kv/{number}"} for number in range(40))) == ROW
+    assert waits(retries, later, {"kv/41"}) == []
+    # Events that come all the while begin another row every ten minutes at most.
+    began = 0
+    for number in range(600):
+        retries.asked("j", {"kv/event"})
+        began += retries.wait("j", {f"kv/{number}"}) == FIRST
+        later(14)
+    assert 2 * 600 * 14 / 900 > began > 0
+
+
+def test_a_site_that_is_away_again_is_tried_again(later: Later) -> None:
+    retries = known(later)
+    for _ in range(3):
+        assert waits(retries, later, away={"site"}) == []
+        later(1_800)
+        retries.asked("j", {"kv/a"})
+        assert waits(retries, later, away={"site"}) == ROW
 
 
 def test_what_a_schedule_meets_waits_for_the_schedule(later: Later) -> None:
@@ -77,10 +103,24 @@ def test_what_a_job_does_first_is_asked_for(later: Later) -> None:
 
 def test_what_lags_is_sure_to_come_and_is_waited_for(later: Later) -> None:
     retries = known(later)
-    found = waits(retries, later, set(), {"kv/a"}, most=14)
+    found = waits(retries, later, lagging={"kv/a"}, most=14)
     assert found[:5] == [2, 2, 4, 8, 16] and found[-3:] == [LAST.total_seconds()] * 3
     # A path that lags anew is looked at soon.
-    assert retries.wait("j", (), {"kv/a", "kv/b"}).total_seconds() == 2  # type: ignore[union-attr]
-    later(KEPT)
-    retries.asked("j", {"kv/a"})
-    assert retries.wait("j", (), {"kv/a"}).total_seconds() == 2  # type: ignore[union-attr]
+    assert retries.wait("j", (), {"kv/a", "kv/b"}) == FIRST
+    later(2 * 3600)
+    assert retries.wait("j", (), {"kv/b"}) == FIRST, "it did not lag for long"
+    for _ in range(2):
+        later(600)
+        assert retries.wait("j", (), {"kv/b"}) == LAST
+    retries.asked("j", {"kv/b"})
+    assert retries.wait("j", (), {"kv/b"}) == FIRST
+
+
+def test_servers_that_answer_in_turn_are_asked_ever_more_rarely(later: Later) -> None:
+    retries, found = known(later), list[float]()
+    for number in range(40):
+        wait = retries.wait("j", (), {f"kv/{number % 3}"})
+        assert wait is not None
+        found.append(wait.total_seconds())
+        later(found[-1])
+    assert min(found[-10:]) > 100
