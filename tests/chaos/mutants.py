@@ -738,7 +738,7 @@ MUTANTS = (
       "tests/unit/daemon/test_wakeups.py"),
     M("… though a fault came between", "daemon/job_runner.py:JobRunner._look_again",
       "result.faults, late, result.sites_away", "(), late",
-      INTEGRATION + "test_lagging_events.py::test_a_passing_fault_spends_no_event"),
+      INTEGRATION + "test_in_whose_name.py::test_a_path_that_fails_for_a_moment_is_tried_again"),
     M("… nor by what was read as older than before, beside a pin", "reconcile/observe/source_observer.py:SourceObserver.numbers",
       "0 if entry.read_as else self._number_read((path, pin))",
       "0 if entry.read_as else (self._number_read((path, pin)) or CHOSEN)",

@@ -453,7 +453,7 @@ def test_a_daemon_that_is_put_to_rest_hands_its_events_on(lab: Lab, bao: Bao) ->
     servers = Servers(bao)
     with job_behind(lab, bao, servers):
         bao.put("app/x", v="one")
-        with woken(lab, bao) as event:
+        with woken(lab, bao, own_file=True) as event:
             until(lambda: lab.site.values() == {"x": "one"})
             servers.remember()
             bao.put("app/x", v="two")
@@ -463,7 +463,7 @@ def test_a_daemon_that_is_put_to_rest_hands_its_events_on(lab: Lab, bao: Bao) ->
             until(lambda: servers.looks > asked)
             lab.config["jobs"]["job"]["verify_every"] = "12h"
             asked = servers.looks
-            with woken(lab, bao):
+            with woken(lab, bao, own_file=True):
                 until(lambda: servers.looks > asked + 1, 30)
                 assert lab.site.values() == {"x": "one"}
                 servers.of = {}

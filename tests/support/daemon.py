@@ -26,8 +26,8 @@ def ask(url: str, method: str = "GET", token: str = "", body: bytes | None = Non
 
 
 @contextmanager
-def running(lab: Lab) -> Iterator[tuple[Any, str]]:
-    process = lab.popen("run")
+def running(lab: Lab, *options: str) -> Iterator[tuple[Any, str]]:
+    process = lab.popen("run", *options)
     try:
         yield process, "http://" + lab.config["server"]["listen"]
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -60,14 +61,19 @@ class Woken:
 
 
 @contextmanager
-def woken(lab: Lab, bao: Bao, tokens: Sequence[dict[str, Any]] = ()) -> Iterator[Woken]:
-    """A daemon whose schedule is rare. `tokens`: what others than the one of everything may."""
+def woken(lab: Lab, bao: Bao, tokens: Sequence[dict[str, Any]] = (), *, own_file: bool = False) -> Iterator[Woken]:
+    """A daemon whose schedule is rare. `tokens`: what others than the one of everything may.
+
+    `own_file`: one that stays as it is, whatever is configured later, as that of another pod.
+    """
     for job in lab.config["jobs"].values():
         job["schedule"] = {"every": "1h"}
     token = lab.secret_file("api-token", "generated-token")
     server = {"listen": f"127.0.0.1:{free_ports(1)}", "token": {"file": str(token)}}
     lab.config["server"] = {**server, **({"tokens": [*tokens]} if tokens else {})}
-    with running(lab) as (process, url):
+    copied = lab.folder / f"{uuid.uuid4()}.yaml"
+    copied.write_text(lab.config_file.read_text())
+    with running(lab, *(("--config", str(copied)) if own_file else ())) as (process, url):
         begun = Woken(bao.mount, url, process).has_begun
         until(lambda: ask(url + "/livez")[0] == 200 and begun(lab))
         yield Woken(bao.mount, url, process)

@@ -17,10 +17,11 @@ from syncd.domain import (
     FindingKind,
     Outcome,
     ReadFailure,
+    Record,
     SecretRef,
     SyncReport,
 )
-from syncd.domain.audit import Actor, Cause, Entry
+from syncd.domain.audit import Actor, Cause, Entry, end_of, entry_of
 from syncd.errors import SecretRefused, SourceUnavailable, TargetUnavailable
 from tests.unit.daemon.test_wakeups import job
 
@@ -185,6 +186,14 @@ def test_lines_are_of_whoever_asked_for_what_they_tell(about: About, line: Entry
     asked_for.note("j", Ask(by=ALICE, about=(about,)))
     cause = cause_of(JOB, asked_for.of("j"), Cause(run="r"))
     assert cause.of(line)[0].id == by and cause.run == "r"
+
+
+def test_a_line_of_a_request_says_of_which_secret_it_is() -> None:
+    ref = SecretRef(source="aws", path="p/a", field="k")
+    create = Create(desired=DesiredSecret(name="A", ref=ref, version="1", description="d", job="j"), record=None)
+    record = Record(site="s", name="A", target="t", job="j", ref=ref)
+    outcome = Outcome(action=create, error=SecretRefused("too long"))
+    assert entry_of(create, record, NOW).sends == end_of(outcome, record, NOW).sends == ref
 
 
 @pytest.mark.parametrize("asked", [None, frozenset({"site-1", "site-2"})])
