@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from syncd.domain import FindingKind, SyncReport
 from syncd.domain.audit import Actor, Asked, Cause
 from syncd.domain.job import Job
-from syncd.domain.plan import Outcome, ref_of
 from syncd.domain.source import SecretRef
-from syncd.errors import TargetUnavailable
 
-PATTERN = re.compile(r"[*?]")
-"""Where a place of a source ends, and what is taken of it begins."""
 KEPT = 900.0
 """Seconds for which who asked is kept where a fault or a lag keeps it from being done."""
 
@@ -156,76 +150,3 @@ def cause_of(job: Job, wanted: Mapping[About, Wanted], run: Cause, beside: Mappi
         of_names={(about.site, about.name): item for about, item in asked.items() if isinstance(about, Named)},
         of_all=asked.get(WHOLE_JOB),
     )
-
-
-def not_done(report: SyncReport, site: str, asked: Collection[About]) -> set[About]:
-    """What of it a fault, or a server that lags, kept one cycle from."""
-    if report.error:
-        return {about for about in asked if not isinstance(about, Named) or about.site == site}
-    unsent = [outcome.action for outcome in _unsent(report)]
-    places = [failure.location for failure in report.failures]
-    late = {finding.name for finding in report.findings if finding.kind in {FindingKind.FAILED, FindingKind.BEHIND}}
-    names, paths = late | {action.name for action in unsent}, {ref_of(action).path for action in unsent}
-    return {
-        about
-        for about in asked
-        if (isinstance(about, Named) and about.site == site and about.name in names)
-        or (isinstance(about, str) and (about in report.lagging or about in paths or _is_in(about, places)))
-    }
-
-
-class Result:
-    """What came of a run that did what is `wanted`."""
-
-    def __init__(self, wanted: Mapping[About, Wanted]) -> None:
-        self._wanted = wanted
-        self.not_done: defaultdict[About, set[str]] = defaultdict(set)
-        """What is left of it, and on which sites."""
-        self.faults: set[str] = set()
-        """The places that may work a moment later."""
-        self.sites_away: set[str] = set()
-        """On which the whole cycle failed."""
-
-    def add(self, report: SyncReport, site: str) -> None:
-        """A cycle has ended."""
-        # A pause is no fault: its end lets the job run, by itself.
-        if report.rests:
-            return
-        for about in not_done(report, site, self._wanted):
-            self.not_done[about].add(site)
-        if report.error:
-            self.sites_away.add(site)
-        else:
-            self.faults |= _faults(report, site)
-
-    def kept_from(self) -> set[str]:
-        """The paths that a fault of their own kept from being seen or sent, and not only that of a whole site."""
-        return {about for about, sites in self.not_done.items() if isinstance(about, str) and sites - self.sites_away}
-
-    def still_expected(self, paths: Iterable[str], sites: Collection[str]) -> None:
-        """What events named of these paths was not seen yet; of a person's decision that is no part."""
-        for path in paths:
-            if path in self._wanted and self._wanted[path].by.kind == "event":
-                self.not_done[path].update(sites)
-
-
-def _faults(report: SyncReport, site: str) -> set[str]:
-    # What a site refuses for good, or has nothing to send, comes with its own delays.
-    unsent = {
-        f"{site}: {outcome.action.name}" for outcome in _unsent(report) if isinstance(outcome.error, TargetUnavailable)
-    }
-    return unsent | {failure.location for failure in report.failures if not failure.of_secret}
-
-
-def _unsent(report: SyncReport) -> list[Outcome]:
-    last = {outcome.action.name: outcome for outcome in report.outcomes}
-    return [outcome for outcome in last.values() if outcome.error is not None]
-
-
-def _is_in(path: str, places: Collection[str]) -> bool:
-    """Is it one of these places, or in one of them? A pattern is the place before its first wildcard."""
-    for place in places:
-        start = PATTERN.split(place)[0]
-        if path == place or ((start != place or start.endswith("/")) and path.startswith(start)):
-            return True
-    return False

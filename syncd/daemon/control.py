@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 from syncd.config.settings import VaultSettings
@@ -16,14 +13,14 @@ from syncd.daemon.asked_for import KEPT, Ask
 from syncd.daemon.candidate import planned_with
 from syncd.daemon.console_data import ConsoleData
 from syncd.daemon.generations import Generations
+from syncd.daemon.handing_on import HandingOn
 from syncd.daemon.job_runner import JobRunner
 from syncd.daemon.let_go import LetGo
 from syncd.daemon.reloads import Reloads
 from syncd.daemon.rights import sites_of
 from syncd.daemon.status import Shared, Shown, status_of
-from syncd.daemon.wakeups import ONCE, Expected, jobs_that_sync
+from syncd.daemon.wakeups import jobs_that_sync
 from syncd.domain.audit import RELOAD, Actor
-from syncd.domain.naming import selects_path
 from syncd.errors import ConfigError, LedgerError
 from syncd.ledger.wakeups import MOST, Wish
 from syncd.report.lateness import why_late
@@ -37,9 +34,6 @@ NOT_PASSED_ON = (
 STRANGER_SECONDS = 2.0
 """How long an answer that needs no token is given again as it was."""
 
-NOBODYS = ""
-"""In the place of a job: what none here looks for."""
-
 
 class Control(ServerAccounts, ConsoleData, Actions):
     """Implements the protocol that `syncd.web` is handed: who may come in, what is shown, and what may be done."""
@@ -48,8 +42,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         ServerAccounts.__init__(self, generations)
         ConsoleData.__init__(self, generations)
         self._generations, self._runner, self._reloads = generations, runner, reloads
-        self._seen = generations.current
-        self._let_go = LetGo()
+        self._let_go, self._handing_on = LetGo(), HandingOn(generations, runner)
         self._for_strangers = Shared(lambda: self._status(None), STRANGER_SECONDS)
         self._standing = Shared(self._tell_standing, STRANGER_SECONDS)
 
@@ -131,50 +124,8 @@ class Control(ServerAccounts, ConsoleData, Actions):
         return started
 
     def pass_on_what_is_left(self, *, stops: bool = False) -> None:
-        """What was asked for and no job here will look at is for whoever works now, or next. Raises `LedgerError`.
-
-        No job will at a stop, or where another daemon works in this one's place; and under another configuration
-        another job may take it.
-        """
-        current = self._generations.current
-        is_another, self._seen = self._seen is not current, current
-        if is_another:
-            self._runner.begin_anew()
-
-        nothing_stays = stops or is_another or self._rests()
-
-        def stays(name: str, path: str) -> bool:
-            job = None if nothing_stays else current.app.runtime.jobs.get(name)
-            return (
-                job is not None and current.schedule.has(name) and any(selects_path(rule, path) for rule in job.rules)
-            )
-
-        left, asked = current.pending.take_left(stays), self._runner.take_left(stays)
-        nobody = Actor("event", "what was left at a stop" if stops else "what was left by another job", "syncd run")
-        handed_on = defaultdict[Ask, dict[str, Expected]](dict)
-        for job, path in left.keys() | asked.keys():
-            whose = asked.get((job, path))
-            named = handed_on[whose.again() if whose else Ask(by=nobody)]
-            named[path] = left.get((job, path), ONCE).and_(named.get(path))
-        for ask, named in handed_on.items():
-            self._pass_on(ask, named)
-
-    def _pass_on(self, ask: Ask, named: Mapping[str, Expected]) -> None:
-        current = self._generations.current
-        paths = tuple((None, path) for path in sorted(named))
-        expected = tuple((None, path, item.version) for path, item in sorted(named.items()))
-        ends = current.app.runtime.clock() + timedelta(seconds=ask.lasts)
-        wish = Wish(by=ask.by, paths=paths, expected=expected, sites=ask.rights, left_on=ask.sites, ends=ends)
-        is_full = False
-        try:
-            is_full = not current.app.ledger.wakeups.put(wish)
-        except LedgerError:
-            is_full = True
-            raise
-        finally:
-            if is_full:  # tried again in a moment
-                current.pending.put_back(NOBODYS, named)
-                self._runner.asked(NOBODYS, replace(ask, about=tuple(named)))
+        """What was asked for and no job here will look at is for whoever works now, or next. Raises `LedgerError`."""
+        self._handing_on.pass_on(stops=stops, rests=bool(self._rests()))
 
     def run_what_was_let_go(self) -> None:
         """Let the jobs run that a pause, a window, a rollback or a freeze kept from something. Raises `LedgerError`."""

@@ -14,9 +14,10 @@ import structlog
 from syncd.bootstrap.app import App
 from syncd.bootstrap.process import holder
 from syncd.daemon.app_builder import AppBuilder
-from syncd.daemon.asked_for import About, Ask, AskedFor, Result, Wanted, cause_of
+from syncd.daemon.asked_for import About, Ask, AskedFor, Wanted, cause_of
 from syncd.daemon.generations import Generation, Generations
 from syncd.daemon.retries import Retries
+from syncd.daemon.run_result import Result
 from syncd.daemon.status import counted
 from syncd.daemon.wakeups import Expected, fresh, unseen
 from syncd.domain import SyncReport

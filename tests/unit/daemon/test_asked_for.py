@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from syncd.daemon.asked_for import KEPT, WHOLE_JOB, About, Ask, AskedFor, Named, Result, Wanted, cause_of, not_done
+from syncd.daemon.asked_for import KEPT, WHOLE_JOB, About, Ask, AskedFor, Named, Wanted, cause_of
+from syncd.daemon.run_result import Result, not_done
 from syncd.domain import (
     Create,
     DesiredSecret,

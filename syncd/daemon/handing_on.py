@@ -1,0 +1,81 @@
+"""What was asked of this daemon, and no job of it will look at, is for whoever works now, or next."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from syncd.daemon.asked_for import Ask
+from syncd.daemon.generations import Generations
+from syncd.daemon.job_runner import JobRunner
+from syncd.daemon.wakeups import ONCE, Expected
+from syncd.domain.audit import Actor
+from syncd.domain.naming import selects_path
+from syncd.errors import LedgerError
+from syncd.ledger.wakeups import Wish
+
+NOBODYS = ""
+"""In the place of a job: what none here looks for."""
+
+
+class HandingOn:
+    """Puts it into the ledger, in the name of whoever asked, for the same time and with the same rights."""
+
+    def __init__(self, generations: Generations, runner: JobRunner) -> None:
+        self._generations, self._runner = generations, runner
+        self._seen = generations.current
+
+    def pass_on(self, *, stops: bool, rests: bool) -> None:
+        """Hand on what is left. Raises `LedgerError`: it is tried again the next time.
+
+        `rests`: does another daemon work in this one's place?
+        """
+        current = self._generations.current
+        is_another, self._seen = self._seen is not current, current
+        if is_another:
+            self._runner.begin_anew()
+        # Under another configuration another job may take it.
+        stays = self._stays if not (stops or is_another or rests) else lambda _job, _path: False
+        handed_on = self._left(stays, "what was left at a stop" if stops else "what was left by another job")
+        while handed_on:
+            ask, named = handed_on.popitem()
+            try:
+                if not current.app.ledger.wakeups.put(self._wish(ask, named)):
+                    self._put_back({ask: named})
+            except LedgerError:
+                self._put_back({ask: named, **handed_on})
+                raise
+
+    def _stays(self, name: str, path: str) -> bool:
+        current = self._generations.current
+        job = current.app.runtime.jobs.get(name)
+        return job is not None and current.schedule.has(name) and any(selects_path(rule, path) for rule in job.rules)
+
+    def _left(self, stays: Callable[[str, str], bool], nobody: str) -> dict[Ask, dict[str, Expected]]:
+        left, asked = self._generations.current.pending.take_left(stays), self._runner.take_left(stays)
+        by_ask = defaultdict[Ask, dict[str, Expected]](dict)
+        for job, path in left.keys() | asked.keys():
+            whose = asked.get((job, path))
+            named = by_ask[whose.again() if whose else Ask(by=Actor("event", nobody, "syncd run"))]
+            named[path] = left.get((job, path), ONCE).and_(named.get(path))
+        return dict(by_ask)
+
+    def _wish(self, ask: Ask, named: Mapping[str, Expected]) -> Wish:
+        now = time.monotonic()
+        return Wish(
+            by=ask.by,
+            paths=tuple((None, path) for path in sorted(named)),
+            # What an event told of is looked for until it is there; anything else is looked at once.
+            expected=tuple((None, path, item.version) for path, item in sorted(named.items()) if item.until > now),
+            sites=ask.rights,
+            left_on=ask.sites,
+            ends=self._generations.current.app.runtime.clock() + timedelta(seconds=ask.lasts),
+        )
+
+    def _put_back(self, handed_on: Mapping[Ask, Mapping[str, Expected]]) -> None:
+        for ask, named in handed_on.items():
+            self._generations.current.pending.put_back(NOBODYS, named)
+            self._runner.asked(NOBODYS, replace(ask, about=tuple(named)))
