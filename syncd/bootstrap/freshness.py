@@ -41,5 +41,7 @@ def stale(
 def _was_passed_over(run: LastRun, news: datetime | None) -> bool:
     """Did no cycle look at all that is for the site since its source had news?"""
     # A site that refuses at once ends its cycle before the news are written down.
-    # Where none ever came to its end, the news of its own first try are no later ones.
-    return news is not None and (run.looked_at or run.good_since + SLACK) < news
+    if run.looked_at is not None:
+        return news is not None and run.looked_at < news
+    # What arrived where no look ever came to its end did so with the first one.
+    return news != run.news_then

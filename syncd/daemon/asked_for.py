@@ -113,21 +113,30 @@ class AskedFor:
                         found[job, path] = item
         return found
 
-    def done(self, job: str, wanted: Mapping[About, Wanted], left: Mapping[About, Collection[str]]) -> None:
-        """A run did what was wanted, but for what is left, on these sites; who asks again meanwhile is heard again."""
-        now = time.monotonic()
+    def done(
+        self, job: str, taken: Mapping[str, Mapping[About, Wanted]], left: Mapping[About, Collection[str]]
+    ) -> None:
+        """A run has ended; who asks again meanwhile is heard again.
+
+        `taken`: what was wanted when it was its turn on each site; `left`: on which of them it did not do it.
+        """
+        now, sites = time.monotonic(), frozenset(taken)
         with self._lock:
             waiting = self._wanted[job]
             for about, item in list(waiting.items()):
-                if item.until <= now:
+                done = {site for site in sites - set(left.get(about, ())) if taken[site].get(about) is item}
+                not_yet = (sites if item.sites is None else item.sites) - done
+                if item.until <= now or (not not_yet and sites):
                     del waiting[about]
-                elif wanted.get(about) is item:
-                    del waiting[about]
-                    if not_yet := item.sites.intersection(left.get(about, ())) if item.sites else left.get(about):
-                        waiting[about] = replace(item, sites=frozenset(not_yet))
+                elif done:
+                    waiting[about] = replace(item, sites=not_yet)
             began, beside = self._began.get(job, now), self._beside[job]
             # The run did that as well, if it was told before it began; else the next one does it.
-            beside = {about: item for about, item in beside.items() if item.at >= began}
+            beside = {
+                about: item if item.at >= began else replace(item, sites=frozenset(left[about]))
+                for about, item in beside.items()
+                if item.at >= began or about in left
+            }
             waiting.update({about: item for about, item in beside.items() if about not in waiting})
             self._beside[job] = {about: item for about, item in beside.items() if waiting[about] is not item}
 

@@ -35,8 +35,6 @@ class HandingOn:
         """
         current = self._generations.current
         is_another, self._seen = self._seen is not current, current
-        if is_another:
-            self._runner.begin_anew()
         # Under another configuration another job may take it.
         stays = self._stays if not (stops or is_another or rests) else lambda _job, _path: False
         handed_on = self._left(stays, "what was left at a stop" if stops else "what was left by another job")

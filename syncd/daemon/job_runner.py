@@ -14,7 +14,7 @@ import structlog
 from syncd.bootstrap.app import App
 from syncd.bootstrap.process import holder
 from syncd.daemon.app_builder import AppBuilder
-from syncd.daemon.asked_for import About, Ask, AskedFor, Wanted, cause_of
+from syncd.daemon.asked_for import Ask, AskedFor, Wanted, cause_of
 from syncd.daemon.generations import Generation, Generations
 from syncd.daemon.retries import Retries
 from syncd.daemon.run_result import Result
@@ -22,6 +22,7 @@ from syncd.daemon.status import counted
 from syncd.daemon.wakeups import Expected, fresh, unseen
 from syncd.domain import SyncReport
 from syncd.domain.audit import CAUSE, Cause
+from syncd.domain.job import Job
 from syncd.errors import LedgerError, SyncdError
 from syncd.reconcile.record.report import counts
 from syncd.reconcile.run_job import Run, sync_job
@@ -88,23 +89,22 @@ class JobRunner:
             self._asked_again.discard(name)
         structlog.contextvars.bind_contextvars(run_id=uuid.uuid4().hex[:12])
         was_replaced, is_done, is_broken = False, False, False
-        wanted, hinted = dict[About, Wanted](), dict[str, Expected]()
-        result = Result(wanted)
+        hinted, result = dict[str, Expected](), Result()
         try:
             with self._generations.running() as generation:
                 app = generation.app
                 job = app.runtime.jobs.get(name)
                 if job is not None:
                     cache, hinted = generation.pending.take(name)
-                    wanted |= self._asked_for.of(name)
                     run_id = structlog.contextvars.get_contextvars().get("run_id")
                     known = Cause(run=run_id, config=app.config_digest, commit=generation.commit)
-                    CAUSE.set(cause_of(job, wanted, known, self._asked_for.beside(name)))
+                    self._retries.begins(name, app.config_digest)
                     run = Run(
                         holder=holder(),
                         wait=LOCK_WAIT,
                         cache=cache,
                         hinted_paths=frozenset(hinted),
+                        on_turn=partial(self._begin_on, job, known, result),
                         on_report=partial(self._finished, app, result),
                     )
                     with app.ledger.telling_damage():
@@ -126,12 +126,18 @@ class JobRunner:
             if is_broken:
                 self._try_again(self._generations.current, name, self._retries.wait(name, (), {name}))
             if not (was_replaced or is_broken):
-                self._asked_for.done(name, wanted, result.not_done)
+                self._asked_for.done(name, result.taken, result.not_done)
             with self._lock:
                 self._running.discard(name)
                 again = name in self._asked_again or was_replaced
         if again and not self._stop.is_set() and self._generations.current.schedule.has(name):
             self._run_soon(self._generations.current, name)
+
+    def _begin_on(self, job: Job, known: Cause, result: Result, site: str) -> None:
+        """In whose name the run acts on a site is as of its turn there, as are the decisions that it goes by."""
+        wanted = self._asked_for.of(job.name)
+        result.take(site, wanted)
+        CAUSE.set(cause_of(job, wanted, known, self._asked_for.beside(job.name)))
 
     def _look_again(
         self,
@@ -151,14 +157,10 @@ class JobRunner:
         waiting = expected | fresh(hinted, rests=was_away)
         left = hinted.keys() & (lagging | waiting | result.kept_from())
         generation.pending.put_back(job, {path: hinted[path] for path in left})
-        result.still_expected(waiting, {generation.app.runtime.site_of(report.target) for report in reports})
+        result.still_expected(waiting)
         # What rests looks at nothing before its time; what failed may see it the next time.
         late = lagging | (expected if working else set())
         self._try_again(generation, job, self._retries.wait(job, result.faults, late, result.sites_away))
-
-    def begin_anew(self) -> None:
-        """Another configuration is in force: what each job does first under it was asked for with it."""
-        self._retries.begin_anew()
 
     def asked(self, job: str, ask: Ask) -> None:
         """Somebody asks, and no run is started for it yet."""

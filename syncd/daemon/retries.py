@@ -21,8 +21,10 @@ class Retries:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._asked: set[str] = set()
-        self._seen: set[str] = set()
+        self._asked: dict[str, float] = {}
+        """When each was asked for last, until a run did that."""
+        self._began: dict[str, float] = {}
+        self._configured: dict[str, str] = {}
         self._row: dict[str, float] = {}
         """When the first of the tries in a row failed, whatever failed in each."""
         self._since: defaultdict[str, dict[str, float]] = defaultdict(dict)
@@ -30,16 +32,22 @@ class Retries:
         self._lags: defaultdict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
         """When each path lagged first, and last."""
 
-    def begin_anew(self) -> None:
-        """The next run of each job is its first one."""
+    def begins(self, job: str, configuration: str) -> None:
+        """A run begins: it does what was asked for until now.
+
+        `configuration`: its digest. What a job does first under one, that was asked for with it.
+        """
         with self._lock:
-            self._seen.clear()
+            now = self._began[job] = time.monotonic()
+            if self._configured.get(job) != configuration:
+                self._configured[job] = configuration
+                self._asked[job] = now
 
     def asked(self, job: str, paths: Collection[str] = ()) -> None:
         """Somebody asks for a run. `paths`: what an event is about; a person wants everything tried anew."""
         now = time.monotonic()
         with self._lock:
-            self._asked.add(job)
+            self._asked[job] = now
             for place in paths or {*self._since[job], *self._lags[job]}:
                 self._since[job].pop(place, None)
                 self._lags[job].pop(place, None)
@@ -62,17 +70,15 @@ class Retries:
 
     def _age_of_tries(self, job: str, faults: Collection[str], away: Collection[str]) -> list[float]:
         now, before = time.monotonic(), self._since[job]
-        # What a job does first is what its configuration was just given for.
-        is_asked = job in self._asked or job not in self._seen
-        self._seen.add(job)
         since = self._since[job] = {place: before.get(place, now) for place in faults}
         began = self._row.get(job, now)
         may_pass = bool(away) or any(now - at < KEPT for at in since.values())
-        if not (is_asked and may_pass) or now - began >= KEPT:
-            self._asked.discard(job)
+        if not (job in self._asked and may_pass) or now - began >= KEPT:
+            # Who asks while a run is under way asks for the next one.
+            if self._asked.get(job, now) <= self._began.get(job, now):
+                self._asked.pop(job, None)
             self._row.pop(job, None)
             return []
-        self._asked.add(job)
         self._row[job] = began
         return [now - began]
 

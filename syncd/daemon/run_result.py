@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from syncd.daemon.asked_for import About, Named, Wanted
 from syncd.domain import FindingKind, SyncReport
@@ -32,10 +32,11 @@ def not_done(report: SyncReport, site: str, asked: Collection[About]) -> set[Abo
 
 
 class Result:
-    """What came of a run that did what is `wanted`."""
+    """What came of a run."""
 
-    def __init__(self, wanted: Mapping[About, Wanted]) -> None:
-        self._wanted = wanted
+    def __init__(self) -> None:
+        self.taken: dict[str, Mapping[About, Wanted]] = {}
+        """What was wanted on each site when it was the run's turn there."""
         self.not_done: defaultdict[About, set[str]] = defaultdict(set)
         """What is left of it, and on which sites."""
         self.faults: set[str] = set()
@@ -43,12 +44,17 @@ class Result:
         self.sites_away: set[str] = set()
         """On which the whole cycle failed."""
 
+    def take(self, site: str, wanted: Mapping[About, Wanted]) -> None:
+        """It is the run's turn on a site."""
+        self.taken[site] = wanted
+
     def add(self, report: SyncReport, site: str) -> None:
         """A cycle has ended."""
         # A pause is no fault: its end lets the job run, by itself.
         if report.rests:
             return
-        for about in not_done(report, site, self._wanted):
+        # Where it never was its turn, nothing is done.
+        for about in not_done(report, site, self.taken.setdefault(site, {})):
             self.not_done[about].add(site)
         if report.error:
             self.sites_away.add(site)
@@ -59,11 +65,12 @@ class Result:
         """The paths that a fault of their own kept from being seen or sent, and not only that of a whole site."""
         return {about for about, sites in self.not_done.items() if isinstance(about, str) and sites - self.sites_away}
 
-    def still_expected(self, paths: Iterable[str], sites: Collection[str]) -> None:
+    def still_expected(self, paths: Collection[str]) -> None:
         """What events named of these paths was not seen yet; of a person's decision that is no part."""
-        for path in paths:
-            if path in self._wanted and self._wanted[path].by.kind == "event":
-                self.not_done[path].update(sites)
+        for site, wanted in self.taken.items():
+            for path in wanted.keys() & set(paths):
+                if wanted[path].by.kind == "event":
+                    self.not_done[path].add(site)
 
 
 def _faults(report: SyncReport, site: str) -> set[str]:

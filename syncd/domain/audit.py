@@ -84,7 +84,8 @@ class Cause:
             there = [named] if named is not None and named.holds_on(entry.site) else []
             there += [item for item in of_path if item.holds_on(entry.site)][:1]
         if there:
-            last = max(there, key=lambda item: item.at)
+            # What an event tells of later takes no person's name away.
+            last = max(there, key=lambda item: (item.by.kind != "event", item.at))
             return last.by, last.reason
         if self.of_all is not None and self.of_all.holds_on(entry.site):
             return self.of_all.by, self.of_all.reason

@@ -229,6 +229,12 @@ class LastRun:
         return datetime.fromisoformat(last) if last else self.succeeded_at
 
     @property
+    def news_then(self) -> datetime | None:
+        """Where no look ever came to its end, the news of its source that the first one ended with."""
+        known = json.loads(self.counts or "{}").get("news_then")
+        return datetime.fromisoformat(known) if known else None
+
+    @property
     def due_from(self) -> datetime | None:
         """When the last run began that sent all that it might; None where none did.
 

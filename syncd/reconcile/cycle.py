@@ -49,8 +49,18 @@ class Cycle:
         self._state = CycleState()
         self._progress, self._patience = Progress(), Patience()
 
-    def run(self, cache: ObservationCache, *, wait: timedelta, choose: Choose | None = None) -> SyncReport:
-        """Sync; never raises what a source, a target or the ledger does: the report holds it."""
+    def run(
+        self,
+        cache: ObservationCache,
+        *,
+        wait: timedelta,
+        choose: Choose | None = None,
+        on_turn: Callable[[str], None] | None = None,
+    ) -> SyncReport:
+        """Sync; never raises what a source, a target or the ledger does: the report holds it.
+
+        `on_turn`: told the site each time that it is this cycle's turn there.
+        """
         started, began = self._runtime.clock(), time.monotonic()
         progress, runtime, look = self._progress, self._runtime, self._look
         try:
@@ -59,6 +69,8 @@ class Cycle:
                     return self._report(started, began)
                 meanwhile = WhileWaiting(runtime.stopped, runtime.waits)
                 with runtime.store.lock(look.site, holder=look.holder, wait=wait, meanwhile=meanwhile) as journal:
+                    if on_turn is not None:
+                        on_turn(look.site)
                     # One listing is shared by jobs that start together, but nothing is written on one that is older
                     # than that.
                     slow = self._work_under_lock(cache.fresh(), journal, choose)

@@ -43,6 +43,8 @@ class Run:
     """
     ends_rollbacks: bool = False
     """Did those rollbacks end? Then the newest versions go, else the older ones."""
+    on_turn: Callable[[str], None] | None = None
+    """Told each site once it is this run's turn there: what people decide from then on is for the next one."""
     on_report: Callable[[SyncReport], None] | None = None
     """Given each report as soon as there is one; what is returned is brief then: two hundred sites take no more
     memory than eight."""
@@ -86,7 +88,7 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
                 part=chosen if is_part else None,
             )
             report = Cycle(look, allowed_deletes=run.allowance.left_on(name)).run(
-                run.cache, wait=run.wait, choose=choose
+                run.cache, wait=run.wait, choose=choose, on_turn=run.on_turn
             )
             run.allowance.spend(name, report.deletions_sent)
             if run.on_report is not None:

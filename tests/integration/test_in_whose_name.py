@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.store import Ledger
 from tests.chaos.peers import Answer
 from tests.lab import Bao, Lab
 from tests.support.daemon import ask
@@ -364,6 +368,62 @@ def test_an_event_while_a_persons_request_is_done_is_signed_by_itself(lab: Lab, 
             until(lambda: lab.site.values() == {"x": "4"}, 20)
             until(lambda: len(sent(lab, before)) == 2)
             assert sent(lab, before) == {("x", "shop", "3", "token"), ("x", "shop", "4", "event")}
+
+
+@pytest.mark.parametrize("decided", ["rollback", "release"])
+@pytest.mark.parametrize("asked", ["a person", "the schedule"])
+def test_what_is_decided_while_a_run_waits_for_its_turn(lab: Lab, bao: Bao, decided: str, asked: str) -> None:
+    """Another process has the site meanwhile."""
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"})
+    for value in ("1", "2"):
+        bao.put("app/x", v=value)
+        assert lab.run("sync").code == 0
+    if decided == "release":
+        lab.config["rules"] = [{"id": "hold-x", "path": f"{bao.mount}/app/x", "then": "hold"}]
+        bao.put("app/x", v="3")
+    bob = {"name": "bob", "token": {"file": str(lab.secret_file("bob", "token-of-bob"))}}
+    with woken(lab, bao, tokens=[{**bob, "may": ["read", "sync"]}]) as event:
+        until(lambda: decided == "rollback" or lab.run("held", "--json").json)
+        before, ledger = len(lines(lab)), Ledger(sqlite_engine(lab.state), "a command", lab.state)
+        with ledger.lock(lab.site_id, holder="a command", wait=timedelta(seconds=10)):
+            if asked == "a person":
+                assert ask(event.url + "/-/sync?job=job", "POST", "token-of-bob", b"")[0] == 202
+            else:
+                assert event("x") == 202
+            # A run that waits for its turn shows nowhere.
+            waited = time.monotonic() + 2
+            until(lambda: time.monotonic() > waited)
+            if decided == "rollback":
+                event.decide("rollback", what="x", to="1", until="24h")
+            else:
+                event.decide("release", batch=lab.run("held", "--json").json[0]["batch"])
+        ledger.close()
+        wanted = "1" if decided == "rollback" else "3"
+        until(lambda: lab.site.values() == {"x": wanted}, 30)
+        until(lambda: sent(lab, before))
+        done = [
+            (line["actor"]["kind"], line["actor"]["id"]) for line in lines(lab)[before:] if line["outcome"] == "done"
+        ]
+        assert done == [("token", "token")], done
+
+
+@pytest.mark.parametrize("asked", ["sync", "path"])
+def test_what_is_asked_for_while_a_run_is_under_way_is_tried_again(lab: Lab, bao: Bao, asked: str) -> None:
+    """That run ends well, and what it was asked for in vain is for the next one."""
+    with failing(lab, bao, "x") as (event, away):
+        lab.site.options.latency = 0.5
+        bao.put("app/y", v="3")
+        assert event("y", version=3) == 202
+        until(lambda: lab.site.values()["y"] == "3")
+        bao.put("app/x", v="3")
+        away.append("now")
+        where = "job=job" if asked == "sync" else f"path={bao.mount}/app/x"
+        assert ask(f"{event.url}/-/sync?{where}", "POST", "generated-token", b"")[0] == 202
+        until(lambda: len(away) > 3)
+        lab.site.options.latency = 0.0
+        away.clear()
+        until(lambda: lab.site.values()["x"] == "3", 30)
 
 
 @pytest.mark.parametrize("asked", ["sync", "in a pause", "of a job that is renamed", "of a rule that moves"])

@@ -104,8 +104,9 @@ def test_nothing_stays_synced_where_no_look_ever_came_to_its_end(
     assert lab.statuses()["x"] == "behind" and lab.run("where", f"{bao.mount}/app/x").code == 1
 
 
+@pytest.mark.parametrize("ago", [LONG_AGO, timedelta(0)])
 def test_news_that_another_site_brought_make_nothing_synced_where_no_look_ever_ended(
-    lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch, ago: timedelta
 ) -> None:
     """A job without a schedule: only the other site's cycle tells of the newer version."""
     lab.vault(bao)
@@ -132,7 +133,7 @@ def test_news_that_another_site_brought_make_nothing_synced_where_no_look_ever_e
 
     monkeypatch.setattr(lab.site, "listing", listing)
     monkeypatch.setattr(lab.site, "create", create)
-    with machine_clock(lab, LONG_AGO) as app:
+    with machine_clock(lab, ago) as app:
         sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="test", wait=timedelta(0)))
     # It came, and no look at its site ever came to its end.
     rows = [row for row in lab.run("state", "list", "--target", "shop", "--json").json if row["name"] == "x"]

@@ -130,6 +130,8 @@ def _run(report: SyncReport, site: str, store: StateStore, *, saw_all: bool, is_
     succeeded_at = report.finished_at if good else before.succeeded_at if before else None
     looked_at = report.finished_at if saw_all else before.looked_at if before else None
     never = {} if succeeded_at else {"tried_since": (before.good_since if before else report.started_at).isoformat()}
+    if looked_at is None and (news := before.news_then if before else store.news_at(report.job)):
+        never["news_then"] = news.isoformat()
     return LastRun(
         job=report.job,
         site=site,

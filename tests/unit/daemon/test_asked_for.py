@@ -65,7 +65,8 @@ def test_what_is_beside_it_keeps_nobody_from_it(failed: tuple[str, ...], asked: 
 
 
 def test_a_pause_is_no_fault() -> None:
-    result = Result({WHOLE_JOB: WANTED, "kv/app/x": WANTED, X: WANTED})
+    result = Result()
+    result.take("s", {WHOLE_JOB: WANTED, "kv/app/x": WANTED, X: WANTED})
     result.add(replace(report("kv/app/x", error=True), rests="paused by alice"), "s")
     assert not result.not_done and not result.faults
 
@@ -93,14 +94,16 @@ def test_what_could_not_be_sent_keeps_whoever_asked_for_it(asked: About, counts:
     error = TargetUnavailable("503", maybe_done=True) if passes else SecretRefused("too long")
     failed = replace(report(), outcomes=(Outcome(action=create, error=error),))
     assert bool(not_done(failed, "s", {asked})) is counts
-    result = Result({})
+    result = Result()
     result.add(failed, "s")
     # What the site refuses for good has its own delays.
     assert bool(result.faults) is passes
 
 
 def test_a_fault_keeps_each_asker_where_it_was_alone() -> None:
-    result = Result({"kv/app/x": WANTED, "kv/app/y": WANTED, "kv/app/z": WANTED})
+    result = Result()
+    for site in ("one", "two", "three"):
+        result.take(site, {f"kv/app/{name}": WANTED for name in "xyz"})
     result.add(report("kv/app/y"), "one")
     result.add(report(error=True), "two")
     result.add(replace(report(), lagging=frozenset({"kv/app/z"})), "three")
@@ -120,12 +123,12 @@ def test_who_asked_is_forgotten_with_what_was_done_and_no_sooner() -> None:
     asked_for.note("job", Ask(by=BOB))
     wanted = asked_for.of("job")
     assert who(asked_for) == {"p/a": "alice", "p/b": "alice", WHOLE_JOB: "bob"} and asked_for.of("other") == {}
-    asked_for.done("job", wanted, {"p/b": {"s"}})
+    asked_for.done("job", {"s": wanted}, {"p/b": {"s"}})
     assert who(asked_for) == {"p/b": "alice"}
     # Who asks while it runs is heard again.
     wanted = asked_for.of("job")
     asked_for.note("job", Ask(by=BOB, about=("p/b",)))
-    asked_for.done("job", wanted, {})
+    asked_for.done("job", {"s": wanted}, {})
     assert who(asked_for) == {"p/b": "bob"}
 
 
@@ -148,7 +151,7 @@ def test_nobody_asks_for_ever(monkeypatch: pytest.MonkeyPatch, lasts: float, kep
     for later in (kept - 1, kept + 1):
         monkeypatch.setattr(time, "monotonic", lambda later=later: now + later)
         assert bool(asked_for.of("job")) is (later < kept)
-        asked_for.done("job", asked_for.of("job"), {WHOLE_JOB: {"site-2"}})
+        asked_for.done("job", {"site-2": asked_for.of("job")}, {WHOLE_JOB: {"site-2"}})
         assert bool(asked_for.of("job")) is (later < kept)
 
 
@@ -202,34 +205,60 @@ def test_what_is_done_on_a_site_is_asked_for_there_no_more(asked: frozenset[str]
     asked_for = AskedFor()
     asked_for.note("j", Ask(by=ALICE, about=("p/a", WHOLE_JOB), sites=asked))
     for away in ({"site-2", "site-3"}, {"site-2"}):
-        asked_for.done("j", asked_for.of("j"), {"p/a": away, WHOLE_JOB: away})
+        taken = dict.fromkeys(("site-1", "site-2", "site-3"), asked_for.of("j"))
+        asked_for.done("j", taken, {"p/a": away, WHOLE_JOB: away})
     cause = cause_of(JOB, asked_for.of("j"), Cause())
     for path in ("p/a", "p/b"):
         by = {site: cause.of(sent(path=path, site=site))[0].id for site in ("site-1", "site-2", "site-3")}
         assert by == {"site-1": "job j", "site-2": "alice", "site-3": "job j"}
-    asked_for.done("j", asked_for.of("j"), {"p/a": {"site-1"}})
+    asked_for.done("j", {"site-1": asked_for.of("j")}, {})
+    assert asked_for.of("j"), "it was not its turn where it is left"
+    asked_for.done("j", {"site-2": asked_for.of("j")}, {"p/a": {"site-1"}})
     assert not asked_for.of("j")
 
 
+def test_what_is_asked_for_between_the_turns_of_two_sites_is_done_on_the_second_alone() -> None:
+    asked_for, result = AskedFor(), Result()
+    result.take("one", asked_for.of("j"))
+    asked_for.note("j", Ask(by=ALICE, about=("p/a",)))
+    result.take("two", asked_for.of("j"))
+    for site in ("one", "two"):
+        result.add(report(), site)
+    asked_for.done("j", result.taken, result.not_done)
+    assert {path: item.sites for path, item in asked_for.of("j").items()} == {"p/a": {"one"}}
+
+
+def test_where_it_never_was_its_turn_nothing_is_done() -> None:
+    asked_for, result = AskedFor(), Result()
+    asked_for.note("j", Ask(by=ALICE, about=("p/a",)))
+    result.add(report(error=True), "one")
+    result.take("two", asked_for.of("j"))
+    result.add(report(), "two")
+    asked_for.done("j", result.taken, result.not_done)
+    assert {path: item.sites for path, item in asked_for.of("j").items()} == {"p/a": {"one"}}
+
+
 @pytest.mark.parametrize("last", ["the name", "the path"])
-def test_of_two_who_ask_the_last_one_is_told(last: str) -> None:
-    """One lets a secret go on a site, and another one rolls its path back."""
+@pytest.mark.parametrize("of_path", [BOB, EVENT])
+def test_of_two_who_ask_the_last_person_is_told(last: str, of_path: Actor) -> None:
+    """One lets a secret go on a site, and another one rolls its path back, or an event of it comes late."""
     asked_for = AskedFor()
-    asks = [Ask(by=ALICE, about=(Named("s", "A"),)), Ask(by=BOB, about=("p/a",))]
+    asks = [Ask(by=ALICE, about=(Named("s", "A"),)), Ask(by=of_path, about=("p/a",))]
     for ask in asks if last == "the path" else reversed(asks):
         asked_for.note("j", ask)
     cause = cause_of(JOB, asked_for.of("j"), Cause())
-    assert cause.of(sent())[0] == (BOB if last == "the path" else ALICE)
-    assert cause.of(sent(name="B", field="other"))[0] == BOB
+    assert cause.of(sent())[0] == (BOB if last == "the path" and of_path is BOB else ALICE)
+    assert cause.of(sent(name="B", field="other"))[0] == of_path
 
 
 def test_an_event_is_kept_until_what_it_named_was_seen_and_a_person_is_not() -> None:
     asked_for = AskedFor()
     for by, path in ((ALICE, "p/a"), (EVENT, "p/b"), (EVENT, "p/c")):
         asked_for.note("j", Ask(by=by, about=(path,)))
-    result = Result(asked_for.of("j"))
-    result.still_expected(("p/a", "p/b"), {"s"})
-    asked_for.done("j", asked_for.of("j"), result.not_done)
+    result = Result()
+    result.take("s", asked_for.of("j"))
+    result.still_expected(("p/a", "p/b"))
+    asked_for.done("j", result.taken, result.not_done)
     assert set(asked_for.of("j")) == {"p/b"}
 
 
@@ -247,7 +276,7 @@ def test_an_event_that_comes_while_a_persons_request_is_done_is_the_next_one(
     if during:
         asked_for.note("job", Ask(by=EVENT, about=("p/a",)))
     # What the run was begun for is done; what an event told before it began, too.
-    asked_for.done("job", wanted, {})
+    asked_for.done("job", {"s": wanted}, {})
     assert who(asked_for) == ({"p/a": "vault audit"} if during else {})
 
 
@@ -258,7 +287,8 @@ def test_an_event_is_told_where_a_persons_request_is_done_already() -> None:
     cause = cause_of(JOB, asked_for.of("j"), Cause(), asked_for.beside("j"))
     assert cause.of(sent(site="two"))[0] == ALICE and cause.of(sent(site="one"))[0] == EVENT
     # Once the run has ended, the next version comes by itself.
-    asked_for.done("j", asked_for.of("j"), {"p/a": {"two"}})
+    taken = dict.fromkeys(("one", "two"), asked_for.of("j"))
+    asked_for.done("j", taken, {"p/a": {"two"}})
     cause = cause_of(JOB, asked_for.of("j"), Cause(), asked_for.beside("j"))
     assert cause.of(sent(site="two"))[0] == ALICE and cause.of(sent(site="one"))[0].kind == "schedule"
 
@@ -268,7 +298,7 @@ def test_what_is_handed_on_is_for_the_same_time_and_sites(monkeypatch: pytest.Mo
     monkeypatch.setattr(time, "monotonic", lambda: now)
     asked_for.note("job", Ask(by=ALICE, about=("p/a", X), rights=frozenset({"s", "t"}), lasts=20))
     monkeypatch.setattr(time, "monotonic", lambda: now + 5)
-    asked_for.done("job", asked_for.of("job"), {"p/a": {"s"}})
+    asked_for.done("job", dict.fromkeys(("s", "t"), asked_for.of("job")), {"p/a": {"s"}})
     left = asked_for.take_left(lambda _job, _path: False)
     assert left["job", "p/a"].again() == Ask(by=ALICE, sites=frozenset({"s"}), rights=frozenset({"s", "t"}), lasts=15)
     assert not asked_for.take_left(lambda _job, _path: False)

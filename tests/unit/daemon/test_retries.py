@@ -24,10 +24,13 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Later:
     return pass_by
 
 
-def waits(retries: Retries, later: Later, *runs: Iterable[str], most: int = 20, **what: set[str]) -> list[float]:
+def waits(
+    retries: Retries, later: Later, *runs: Iterable[str], most: int = 20, under: str = "a", **what: set[str]
+) -> list[float]:
     """How long it waits each time in a row: `runs` fail one after the other at these places, the last one ever again."""
     found: list[float] = []
     while len(found) < most:
+        retries.begins("j", under)
         faults = set(runs[min(len(found), len(runs) - 1)]) if runs else set()
         if (wait := retries.wait("j", faults, **what)) is None:
             break
@@ -39,6 +42,7 @@ def waits(retries: Retries, later: Later, *runs: Iterable[str], most: int = 20, 
 def known(later: Later) -> Retries:
     """Of a job that ran before."""
     retries = Retries()
+    retries.begins("j", "a")
     assert retries.wait("j", ()) is None
     return retries
 
@@ -63,12 +67,14 @@ def test_what_somebody_asked_for_is_tried_ever_more_rarely_for_a_quarter_of_an_h
 
 def test_however_many_places_fail_in_turn_it_is_one_row_of_tries(later: Later) -> None:
     retries = Retries()
+    retries.begins("j", "a")
     assert waits(retries, later, *({f"kv/{number}"} for number in range(40))) == ROW
     assert waits(retries, later, {"kv/41"}) == []
     # Events that come all the while begin another row every ten minutes at most.
     began = 0
     for number in range(600):
         retries.asked("j", {"kv/event"})
+        retries.begins("j", "a")
         began += retries.wait("j", {f"kv/{number}"}) == FIRST
         later(14)
     assert 2 * 600 * 14 / 900 > began > 0
@@ -89,16 +95,33 @@ def test_what_a_schedule_meets_waits_for_the_schedule(later: Later) -> None:
     retries.asked("other")
     assert waits(retries, later, {"kv/a"}) == []
     retries.asked("j")
+    retries.begins("j", "a")
     assert retries.wait("j", ()) is None
     assert waits(retries, later, {"kv/a"}) == [], "it was done"
 
 
+@pytest.mark.parametrize("paths", [(), ("kv/b",)])
+def test_who_asks_while_a_run_is_under_way_asks_for_the_next_one(later: Later, paths: tuple[str, ...]) -> None:
+    retries = known(later)
+    retries.asked("j")
+    retries.begins("j", "a")
+    later(1)
+    retries.asked("j", paths)
+    later(1)
+    assert retries.wait("j") is None
+    retries.begins("j", "a")
+    later(1)
+    assert waits(retries, later, {"kv/a"}) == ROW
+    retries.begins("j", "a")
+    assert waits(retries, later, {"kv/c"}) == []
+
+
 def test_what_a_job_does_first_is_asked_for(later: Later) -> None:
     retries = Retries()
-    assert waits(retries, later, {"kv/a"}, most=3) == [2, 2, 4]
-    assert retries.wait("j", ()) is None and waits(retries, later, {"kv/a"}) == []
-    retries.begin_anew()
-    assert waits(retries, later, {"kv/a"}, most=3) == [2, 2, 4]
+    for configuration in ("a", "b", "a"):
+        assert waits(retries, later, {"kv/a"}, most=3, under=configuration) == [2, 2, 4]
+        assert retries.wait("j", ()) is None
+        assert waits(retries, later, {"kv/a"}, under=configuration) == []
 
 
 def test_what_lags_is_sure_to_come_and_is_waited_for(later: Later) -> None:
