@@ -89,7 +89,9 @@ class AskedFor:
             waiting = self._wanted[job]
             for about in ask.about:
                 # An event that comes beside a person's decision does not take its name away.
-                is_beside = about in waiting and ask.by.kind == "event" and waiting[about].by.kind != "event"
+                before = waiting.get(about)
+                is_persons = before is not None and before.until > now and before.by.kind != "event"
+                is_beside = is_persons and ask.by.kind == "event"
                 (self._beside[job] if is_beside else waiting)[about] = wanted
 
     def of(self, job: str) -> dict[About, Wanted]:

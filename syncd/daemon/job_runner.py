@@ -42,7 +42,8 @@ class JobRunner:
         self.instruments, self.readiness, self._stop = builder.instruments, builder.readiness, builder.stop
         self._log, self._lock = logger(), threading.Lock()
         self._asked_for, self._retries = AskedFor(), Retries()
-        self._running: set[str] = set()
+        self._running: Counter[str] = Counter()
+        """Runs under way, by job: a reload begins one beside that of the configuration before."""
         self._asked_again: set[str] = set()
 
     def trigger(
@@ -67,7 +68,7 @@ class JobRunner:
         generation.pending.put(job, paths, expected=expected)
         # What is asked for now is not looked at as rarely as what nobody could read for long.
         is_event = ask is not None and ask.by.kind == "event"
-        self._retries.asked(job, {*paths, *(expected or ())} if is_event else ())
+        self._retries.asked(job, {*paths, *(expected or ())} if is_event else None)
         if ask is not None:
             self._asked_for.note(job, ask)
         self._run_soon(generation, job)
@@ -76,7 +77,7 @@ class JobRunner:
     def _run_soon(self, generation: Generation, job: str) -> None:
         with self._lock:
             # The scheduler drops a run of a job that is running: this one comes when that ends.
-            if job in self._running:
+            if self._running[job]:
                 self._asked_again.add(job)
                 return
         generation.schedule.run_soon(job)
@@ -84,7 +85,7 @@ class JobRunner:
     def run(self, name: str) -> None:
         """One cycle of the job on each of its targets."""
         with self._lock:
-            self._running.add(name)
+            self._running[name] += 1
             # What was asked for until here, this run does.
             self._asked_again.discard(name)
         structlog.contextvars.bind_contextvars(run_id=uuid.uuid4().hex[:12])
@@ -128,7 +129,7 @@ class JobRunner:
             if not (was_replaced or is_broken):
                 self._asked_for.done(name, result.taken, result.not_done)
             with self._lock:
-                self._running.discard(name)
+                self._running[name] -= 1
                 again = name in self._asked_again or was_replaced
         if again and not self._stop.is_set() and self._generations.current.schedule.has(name):
             self._run_soon(self._generations.current, name)

@@ -43,16 +43,16 @@ class Retries:
                 self._configured[job] = configuration
                 self._asked[job] = now
 
-    def asked(self, job: str, paths: Collection[str] = ()) -> None:
-        """Somebody asks for a run. `paths`: what an event is about; a person wants everything tried anew."""
+    def asked(self, job: str, paths: Collection[str] | None = None) -> None:
+        """Somebody asks for a run. `paths`: what an event is about; None: a person wants everything tried anew."""
         now = time.monotonic()
         with self._lock:
             self._asked[job] = now
-            for place in paths or {*self._since[job], *self._lags[job]}:
+            for place in {*self._since[job], *self._lags[job]} if paths is None else paths:
                 self._since[job].pop(place, None)
                 self._lags[job].pop(place, None)
             # However often events come, what fails all the while is not tried each two seconds.
-            if not paths or now - self._row.get(job, now) > LAST.total_seconds():
+            if paths is None or now - self._row.get(job, now) > LAST.total_seconds():
                 self._row.pop(job, None)
 
     def wait(

@@ -302,3 +302,11 @@ def test_what_is_handed_on_is_for_the_same_time_and_sites(monkeypatch: pytest.Mo
     left = asked_for.take_left(lambda _job, _path: False)
     assert left["job", "p/a"].again() == Ask(by=ALICE, sites=frozenset({"s"}), rights=frozenset({"s", "t"}), lasts=15)
     assert not asked_for.take_left(lambda _job, _path: False)
+
+
+def test_an_event_after_a_persons_request_has_run_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_for, now = AskedFor(), time.monotonic()
+    asked_for.note("job", Ask(by=ALICE, about=("p/a",), lasts=20))
+    monkeypatch.setattr(time, "monotonic", lambda: now + 60)
+    asked_for.note("job", Ask(by=EVENT, about=("p/a",)))
+    assert who(asked_for) == {"p/a": "vault audit"}

@@ -100,8 +100,8 @@ def test_what_a_schedule_meets_waits_for_the_schedule(later: Later) -> None:
     assert waits(retries, later, {"kv/a"}) == [], "it was done"
 
 
-@pytest.mark.parametrize("paths", [(), ("kv/b",)])
-def test_who_asks_while_a_run_is_under_way_asks_for_the_next_one(later: Later, paths: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("paths", [None, ("kv/b",)])
+def test_who_asks_while_a_run_is_under_way_asks_for_the_next_one(later: Later, paths: tuple[str, ...] | None) -> None:
     retries = known(later)
     retries.asked("j")
     retries.begins("j", "a")
