@@ -41,7 +41,6 @@ def stale(
 def _was_passed_over(run: LastRun, news: datetime | None) -> bool:
     """Did no cycle look at all that is for the site since its source had news?"""
     # A site that refuses at once ends its cycle before the news are written down.
-    if run.looked_at is not None:
-        return news is not None and run.looked_at < news
     # What arrived where no look ever came to its end did so with the first one.
-    return news != run.news_then
+    look = run.looked_at or run.first_look
+    return news is not None and look is not None and look < news

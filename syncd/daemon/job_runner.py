@@ -99,7 +99,7 @@ class JobRunner:
                     cache, hinted = generation.pending.take(name)
                     run_id = structlog.contextvars.get_contextvars().get("run_id")
                     known = Cause(run=run_id, config=app.config_digest, commit=generation.commit)
-                    self._retries.begins(name, app.config_digest)
+                    result.began = self._retries.begins(name, app.config_digest)
                     run = Run(
                         holder=holder(),
                         wait=LOCK_WAIT,
@@ -125,7 +125,9 @@ class JobRunner:
             if not is_done:
                 self._generations.current.pending.put_back(name, hinted)
             if is_broken:
-                self._try_again(self._generations.current, name, self._retries.wait(name, (), {name}))
+                self._try_again(
+                    self._generations.current, name, self._retries.wait(name, (), {name}, began=result.began)
+                )
             if not (was_replaced or is_broken):
                 self._asked_for.done(name, result.taken, result.not_done)
             with self._lock:
@@ -161,7 +163,8 @@ class JobRunner:
         result.still_expected(waiting)
         # What rests looks at nothing before its time; what failed may see it the next time.
         late = lagging | (expected if working else set())
-        self._try_again(generation, job, self._retries.wait(job, result.faults, late, result.sites_away))
+        wait = self._retries.wait(job, result.faults, late, result.sites_away, began=result.began)
+        self._try_again(generation, job, wait)
 
     def asked(self, job: str, ask: Ask) -> None:
         """Somebody asks, and no run is started for it yet."""

@@ -23,7 +23,6 @@ class Retries:
         self._lock = threading.Lock()
         self._asked: dict[str, float] = {}
         """When each was asked for last, until a run did that."""
-        self._began: dict[str, float] = {}
         self._configured: dict[str, str] = {}
         self._row: dict[str, float] = {}
         """When the first of the tries in a row failed, whatever failed in each."""
@@ -32,16 +31,17 @@ class Retries:
         self._lags: defaultdict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
         """When each path lagged first, and last."""
 
-    def begins(self, job: str, configuration: str) -> None:
-        """A run begins: it does what was asked for until now.
+    def begins(self, job: str, configuration: str) -> float:
+        """A run begins: it does what was asked for until now. Returns: when that is, for its `wait`.
 
         `configuration`: its digest. What a job does first under one, that was asked for with it.
         """
         with self._lock:
-            now = self._began[job] = time.monotonic()
+            now = time.monotonic()
             if self._configured.get(job) != configuration:
                 self._configured[job] = configuration
                 self._asked[job] = now
+            return now
 
     def asked(self, job: str, paths: Collection[str] | None = None) -> None:
         """Somebody asks for a run. `paths`: what an event is about; None: a person wants everything tried anew."""
@@ -56,26 +56,32 @@ class Retries:
                 self._row.pop(job, None)
 
     def wait(
-        self, job: str, faults: Collection[str] = (), lagging: Collection[str] = (), away: Collection[str] = ()
+        self,
+        job: str,
+        faults: Collection[str] = (),
+        lagging: Collection[str] = (),
+        away: Collection[str] = (),
+        *,
+        began: float,
     ) -> timedelta | None:
-        """A run has ended. Returns: in how long to try again; None: by the schedule.
+        """A run that `began` then has ended. Returns: in how long to try again; None: by the schedule.
 
         `faults`: the places that did not work, and `away`: whole sites or sources, for a quarter of an hour and only
         where somebody asked; a place that lasts, such as a path that is denied, is for the schedule. `lagging`: what is
         sure to come, and is waited for longer.
         """
         with self._lock:
-            ages = [*self._age_of_tries(job, faults, away), *self._age_of_lag(job, lagging)]
+            ages = [*self._age_of_tries(job, faults, away, began), *self._age_of_lag(job, lagging)]
         return min(max(timedelta(seconds=min(ages)), FIRST), LAST) if ages else None
 
-    def _age_of_tries(self, job: str, faults: Collection[str], away: Collection[str]) -> list[float]:
+    def _age_of_tries(self, job: str, faults: Collection[str], away: Collection[str], run_began: float) -> list[float]:
         now, before = time.monotonic(), self._since[job]
         since = self._since[job] = {place: before.get(place, now) for place in faults}
         began = self._row.get(job, now)
         may_pass = bool(away) or any(now - at < KEPT for at in since.values())
         if not (job in self._asked and may_pass) or now - began >= KEPT:
             # Who asks while a run is under way asks for the next one.
-            if self._asked.get(job, now) <= self._began.get(job, now):
+            if self._asked.get(job, now) <= run_began:
                 self._asked.pop(job, None)
             self._row.pop(job, None)
             return []

@@ -35,6 +35,8 @@ class Result:
     """What came of a run."""
 
     def __init__(self) -> None:
+        self.began = 0.0
+        """When the run began (monotonic seconds)."""
         self.taken: dict[str, Mapping[About, Wanted]] = {}
         """What was wanted on each site when it was the run's turn there."""
         self.not_done: defaultdict[About, set[str]] = defaultdict(set)

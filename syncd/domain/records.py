@@ -229,10 +229,10 @@ class LastRun:
         return datetime.fromisoformat(last) if last else self.succeeded_at
 
     @property
-    def news_then(self) -> datetime | None:
-        """Where no look ever came to its end, the news of its source that the first one ended with."""
-        known = json.loads(self.counts or "{}").get("news_then")
-        return datetime.fromisoformat(known) if known else None
+    def first_look(self) -> datetime | None:
+        """Where no look ever came to its end: when the first one was."""
+        first = json.loads(self.counts or "{}").get("first_look")
+        return datetime.fromisoformat(first) if first else None
 
     @property
     def due_from(self) -> datetime | None:

@@ -12,7 +12,7 @@ from syncd.domain import HistoryEntry, LastRun, OpenProblem, PathState, Pending,
 from syncd.domain.audit import CONTROL, Entry
 from syncd.domain.decisions import HeldAction
 from syncd.domain.governance import Facts
-from syncd.domain.ports import NO_AUDIT, AuditBatch, Clock
+from syncd.domain.ports import NO_AUDIT, NO_NEWS, AuditBatch, Clock
 from syncd.errors import LedgerError
 from syncd.ledger import audit as trail
 from syncd.ledger import schema as tables
@@ -212,18 +212,22 @@ class SiteJournal:
             if rows:
                 connection.execute(tables.troubles.insert(), rows)
 
-    def paths(self, states: Iterable[PathState], news_for: Iterable[str] = ()) -> None:
+    def paths(self, states: Iterable[PathState], news: Mapping[str, datetime] = NO_NEWS) -> None:
         """Store what was read of source paths.
 
-        `news_for`: the jobs whose source has something new by it: sites that were not reached since are behind.
+        `news`: by job, of those whose source has something new by it, when that was looked at: sites that were not
+        looked at since are behind.
         """
         # Whoever holds another site may write the same rows. In one order for all, so that no two wait for each other.
         ordered = sorted(states, key=lambda state: (state.source, state.path, state.pin))
         # In one transaction: a version that is known is news to nobody any more.
         with self._transaction() as connection:
             upsert(connection, tables.paths, (path_row(state) for state in ordered))
-            at = self._clock()
-            upsert(connection, tables.news, ({"job": job, "at": at} for job in sorted(news_for)))
+            c = tables.news.c
+            query = select(c.job, c.at).where(c.job.in_(news))
+            known = {row.job: row.at for row in connection.execute(query)} if news else {}
+            later = sorted((job, at) for job, at in news.items() if job not in known or known[job] < at)
+            upsert(connection, tables.news, ({"job": job, "at": at} for job, at in later))
 
     def facts(self, facts: Facts) -> None:
         """Store what was judged of values that were read, each with what was judged."""

@@ -80,7 +80,8 @@ class Cycle:
                         is_part = bool(progress.left_out.actions or progress.error) and (choose or self._rests())
                         held, place = runtime.store.held(look.site, self._job.name), self._place
                         seen = progress.seen(held, place)
-                        store_cycle_result(journal, runtime, report, seen, is_part=bool(is_part))
+                        at, part = progress.looked_at, bool(is_part)
+                        store_cycle_result(journal, runtime, report, seen, looked_at=at, is_part=part)
                         return replace(report, audit_heads=runtime.store.audit_heads(look.site, CONTROL))
                 # Without the lock, so that another process waiting for this site can take it.
                 self._pause(slow or 0.0)
@@ -172,6 +173,7 @@ class Cycle:
         """Look, plan, and carry out what one listing is good for: writes first, deletions on their own."""
         progress = self._progress
         allowed = max(0, self._allowed_deletes - deletions_sent(progress.outcomes))
+        progress.looked_at = cache.looked_at(self._runtime.clock)
         # What earlier passes of this run deleted is taken off: the number is for the whole run.
         planned = self._look.plan(cache, journal, self._state, allowed_deletes=allowed)
         progress.planned = planned

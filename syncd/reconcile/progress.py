@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from syncd.domain import Finding, Outcome, Record
 from syncd.domain.decisions import HeldAction
@@ -32,6 +33,8 @@ class Progress:
     planned: PlannedPass | None = None
     news: frozenset[str] = frozenset()
     """Source paths that any pass read in a version which the ledger did not have."""
+    looked_at: datetime | None = None
+    """When the last pass looked."""
     error: SyncdError | None = None
     rows: Sequence[Record] | None = None
     """As the last pass left them; None for a cycle that did not see everything."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from syncd.domain.ports.journal import NO_AUDIT, AuditBatch, Journal, ReadOnlyJournal
+from syncd.domain.ports.journal import NO_AUDIT, NO_NEWS, AuditBatch, Journal, ReadOnlyJournal
 from syncd.domain.ports.observer import Clock, CycleObserver, SilentObserver, TellWait, WhileWaiting
 from syncd.domain.ports.source import Queue, Source
 from syncd.domain.ports.state_store import StateStore
@@ -10,6 +10,7 @@ from syncd.domain.ports.target import Quota, Target
 
 __all__ = [
     "NO_AUDIT",
+    "NO_NEWS",
     "AuditBatch",
     "Clock",
     "CycleObserver",

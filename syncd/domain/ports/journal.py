@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from syncd.domain import (
@@ -34,6 +35,9 @@ class AuditBatch:
 
 
 NO_AUDIT = AuditBatch()
+
+NO_NEWS: Mapping[str, datetime] = {}
+"""No source has anything new."""
 
 
 class Journal(Protocol):
@@ -72,10 +76,11 @@ class Journal(Protocol):
     def forget_problem(self, name: str) -> None:
         """Drop what was known to keep failing about a name on this site, for every job."""
 
-    def paths(self, states: Iterable[PathState], news_for: Iterable[str] = ()) -> None:
+    def paths(self, states: Iterable[PathState], news: Mapping[str, datetime] = NO_NEWS) -> None:
         """Store what was read of source paths.
 
-        `news_for`: the jobs whose source has something new by it: sites that were not reached since are behind.
+        `news`: by job, of those whose source has something new by it, when that was looked at: sites that were not
+        looked at since are behind.
         """
 
     def facts(self, facts: Facts) -> None:
@@ -130,7 +135,7 @@ class ReadOnlyJournal:
     def forget_problem(self, name: str) -> None:
         """Keep nothing."""
 
-    def paths(self, states: Iterable[PathState], news_for: Iterable[str] = ()) -> None:
+    def paths(self, states: Iterable[PathState], news: Mapping[str, datetime] = NO_NEWS) -> None:
         """Keep nothing."""
 
     def facts(self, facts: Facts) -> None:

@@ -122,9 +122,6 @@ class StateStore(Protocol):
     def runs(self) -> tuple[LastRun, ...]:
         """The last cycle of each job on each site."""
 
-    def news_at(self, job: str) -> datetime | None:
-        """When a cycle of the job last saw something new at its source; None: never."""
-
     def last_run(self, site: str, job: str) -> LastRun | None:
         """The last cycle of a job on a site."""
 

@@ -7,9 +7,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from syncd.domain import Action, Delete, ReadResult, RemoteSecret, Rule, Snapshot, SourceEntry
-from syncd.domain.ports import Source
+from syncd.domain.ports import Clock, Source
 
 YOUNG = 5.0
 """Seconds that what was seen of a source may be shared for."""
@@ -27,6 +28,8 @@ class ObservationCache:
     readings: dict[tuple[str, str, str], ReadResult] = field(default_factory=dict)
     """By source, path, and the version that was asked for."""
     born: float = field(default_factory=time.monotonic)
+    moment: datetime | None = None
+    """When the first that shared it began to look."""
     sites: dict[str, tuple[Hashable, tuple[RemoteSecret, ...]]] = field(default_factory=dict)
     """By site: its listing, and the state of the ledger's rows that it was taken at."""
     foreseen: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -37,6 +40,12 @@ class ObservationCache:
     def fresh(self) -> ObservationCache:
         """Itself while it is young, else a new one: nothing is written on an old picture."""
         return self if time.monotonic() - self.born < YOUNG else ObservationCache(foreseen=self.foreseen)
+
+    def looked_at(self, clock: Clock) -> datetime:
+        """When it was looked: what is newer than that, nobody who shares it has seen."""
+        with self.turns[""]:
+            self.moment = self.moment or clock()
+            return self.moment
 
     def foresee(self, site: str, actions: Iterable[Action]) -> None:
         """What is to be carried out on a site before the plans that follow."""

@@ -124,7 +124,8 @@ class SourceObserver:
         self._newest.changed.clear()
         if seen.changed:
             takers = self._access.takers(seen.untold) if seen.untold else ()
-            self._access.journal.paths(seen.changed.values(), takers)
+            at = self._cache.looked_at(self._access.clock)
+            self._access.journal.paths(seen.changed.values(), dict.fromkeys(takers, at))
             seen.changed.clear()
             seen.untold.clear()
 

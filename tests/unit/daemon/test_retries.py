@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 
 import pytest
 
@@ -30,20 +31,27 @@ def waits(
     """How long it waits each time in a row: `runs` fail one after the other at these places, the last one ever again."""
     found: list[float] = []
     while len(found) < most:
-        retries.begins("j", under)
+        began = retries.begins("j", under)
         faults = set(runs[min(len(found), len(runs) - 1)]) if runs else set()
-        if (wait := retries.wait("j", faults, **what)) is None:
+        if (wait := retries.wait("j", faults, began=began, **what)) is None:
             break
         found.append(wait.total_seconds())
         later(found[-1])
     return found
 
 
+def ended(
+    retries: Retries, faults: Iterable[str] = (), lagging: Iterable[str] = (), *, began: float | None = None
+) -> timedelta | None:
+    """A run ended, that began just now if nothing else is said."""
+    return retries.wait("j", set(faults), set(lagging), began=time.monotonic() if began is None else began)
+
+
 def known(later: Later) -> Retries:
     """Of a job that ran before."""
     retries = Retries()
     retries.begins("j", "a")
-    assert retries.wait("j", ()) is None
+    assert ended(retries, ()) is None
     return retries
 
 
@@ -75,7 +83,7 @@ def test_however_many_places_fail_in_turn_it_is_one_row_of_tries(later: Later) -
     for number in range(600):
         retries.asked("j", {"kv/event"})
         retries.begins("j", "a")
-        began += retries.wait("j", {f"kv/{number}"}) == FIRST
+        began += ended(retries, {f"kv/{number}"}) == FIRST
         later(14)
     assert 2 * 600 * 14 / 900 > began > 0
 
@@ -96,7 +104,7 @@ def test_what_a_schedule_meets_waits_for_the_schedule(later: Later) -> None:
     assert waits(retries, later, {"kv/a"}) == []
     retries.asked("j")
     retries.begins("j", "a")
-    assert retries.wait("j", ()) is None
+    assert ended(retries, ()) is None
     assert waits(retries, later, {"kv/a"}) == [], "it was done"
 
 
@@ -104,23 +112,32 @@ def test_what_a_schedule_meets_waits_for_the_schedule(later: Later) -> None:
 def test_who_asks_while_a_run_is_under_way_asks_for_the_next_one(later: Later, paths: tuple[str, ...] | None) -> None:
     retries = known(later)
     retries.asked("j")
-    retries.begins("j", "a")
+    began = retries.begins("j", "a")
     later(1)
     retries.asked("j", paths)
     later(1)
-    assert retries.wait("j") is None
-    retries.begins("j", "a")
-    later(1)
+    assert ended(retries, began=began) is None
     assert waits(retries, later, {"kv/a"}) == ROW
     retries.begins("j", "a")
     assert waits(retries, later, {"kv/c"}) == []
+
+
+def test_a_run_of_the_configuration_before_takes_nothing_from_the_first_one_of_the_next(later: Later) -> None:
+    """A reload begins one while the other one is under way."""
+    retries = known(later)
+    before = retries.begins("j", "a")
+    later(1)
+    first = retries.begins("j", "b")
+    later(1)
+    assert ended(retries, began=before) is None
+    assert ended(retries, {"kv/a"}, began=first) == FIRST
 
 
 def test_what_a_job_does_first_is_asked_for(later: Later) -> None:
     retries = Retries()
     for configuration in ("a", "b", "a"):
         assert waits(retries, later, {"kv/a"}, most=3, under=configuration) == [2, 2, 4]
-        assert retries.wait("j", ()) is None
+        assert ended(retries, ()) is None
         assert waits(retries, later, {"kv/a"}, under=configuration) == []
 
 
@@ -129,20 +146,20 @@ def test_what_lags_is_sure_to_come_and_is_waited_for(later: Later) -> None:
     found = waits(retries, later, lagging={"kv/a"}, most=14)
     assert found[:5] == [2, 2, 4, 8, 16] and found[-3:] == [LAST.total_seconds()] * 3
     # A path that lags anew is looked at soon.
-    assert retries.wait("j", (), {"kv/a", "kv/b"}) == FIRST
+    assert ended(retries, (), {"kv/a", "kv/b"}) == FIRST
     later(2 * 3600)
-    assert retries.wait("j", (), {"kv/b"}) == FIRST, "it did not lag for long"
+    assert ended(retries, (), {"kv/b"}) == FIRST, "it did not lag for long"
     for _ in range(2):
         later(600)
-        assert retries.wait("j", (), {"kv/b"}) == LAST
+        assert ended(retries, (), {"kv/b"}) == LAST
     retries.asked("j", {"kv/b"})
-    assert retries.wait("j", (), {"kv/b"}) == FIRST
+    assert ended(retries, (), {"kv/b"}) == FIRST
 
 
 def test_servers_that_answer_in_turn_are_asked_ever_more_rarely(later: Later) -> None:
     retries, found = known(later), list[float]()
     for number in range(40):
-        wait = retries.wait("j", (), {f"kv/{number % 3}"})
+        wait = ended(retries, (), {f"kv/{number % 3}"})
         assert wait is not None
         found.append(wait.total_seconds())
         later(found[-1])
