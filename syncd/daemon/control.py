@@ -119,7 +119,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
             told = (item for item in wish.expected if item[1] in named and (item[0] is None or here in {None, item[0]}))
             expected = {path: version for _, path, version in told}
             ask = Ask(by=wish.by, about=tuple(sorted(named)), sites=wish.left_on, rights=wish.sites, lasts=lasts)
-            if self._runner.trigger(job, ask=ask if lasts > 0 else None, expected=expected):
+            if self._runner.trigger(job, ask=ask, expected=expected):
                 started.append(job)
         return started
 

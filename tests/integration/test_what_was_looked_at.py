@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from datetime import timedelta
 
 import pytest
 
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.store import Ledger
+from syncd.reconcile.observe import observation_cache
 from syncd.reconcile.run_job import Run, sync_job
 from syncd.sandbox.wix_site import Refusal
 from tests.chaos.peers import Answer
 from tests.lab import Bao, Lab
 from tests.support.clocks import machine_clock, one_cycle
 from tests.support.fronts import job_behind, passing
+from tests.support.waiting import until
 
 LONG_AGO = timedelta(hours=-1)
 """Many intervals of the job, which runs each minute."""
@@ -142,3 +147,47 @@ def test_news_that_another_site_brought_make_nothing_synced_where_no_look_ever_e
     assert lab.run("sync").code == 5
     rows = lab.run("state", "list", "--target", "shop", "--json").json
     assert [row["status"] for row in rows if row["name"] == "x"] == ["behind"]
+
+
+def test_what_comes_after_a_look_and_before_its_cycle_has_ended_was_not_seen(
+    lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One site is slow to take a new secret; the other one, which another process holds at first, looks later."""
+    monkeypatch.setattr(observation_cache, "YOUNG", 0.0)
+    lab.vault(bao)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"})
+    other = str(uuid.uuid4())
+    lab.secret_file("key-two", lab.wix.issue_key(other))
+    lab.config["targets"]["two"] = lab.target(other, "key-two")
+    lab.config["jobs"]["job"] |= {"targets": ["shop", "two"]}
+    bao.put("app/x", v="1")
+    assert lab.run("sync").code == 0
+    bao.put("app/new", v="n")
+    honest, goes_on, is_held = lab.site.create, threading.Event(), threading.Event()
+
+    def create(body: dict[str, str]) -> object:
+        bao.put("app/x", v="2")
+        goes_on.set()
+        until(lambda: lab.wix.site(other).values()["x"] == "2")
+        return honest(body)
+
+    def hold() -> None:
+        ledger = Ledger(sqlite_engine(lab.state), "a command", lab.state)
+        with ledger.lock(other, holder="a command", wait=timedelta(seconds=10)):
+            is_held.set()
+            goes_on.wait(30)
+        ledger.close()
+
+    monkeypatch.setattr(lab.site, "create", create)
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert is_held.wait(30)
+    lab.run("sync")
+    holder.join()
+    rows = [row for row in lab.run("state", "list", "--json").json if row["name"] == "x"]
+    assert {row["target"]: (row["version"], row["status"]) for row in rows} == {
+        "shop": ("1", "behind"),
+        "two": ("2", "synced"),
+    }
+    monkeypatch.undo()
+    assert lab.run("sync").code == 0 and set(lab.statuses().values()) == {"synced"}
