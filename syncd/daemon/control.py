@@ -9,7 +9,7 @@ from typing import Any
 from syncd.config.settings import VaultSettings
 from syncd.daemon.accounts import ServerAccounts
 from syncd.daemon.actions import Actions
-from syncd.daemon.asked_for import KEPT, Ask
+from syncd.daemon.asked_for import Ask
 from syncd.daemon.candidate import planned_with
 from syncd.daemon.console_data import ConsoleData
 from syncd.daemon.generations import Generations
@@ -109,8 +109,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
             for name, job in app.runtime.jobs.items()
             if wish.sites is None or wish.sites.issuperset(map(app.site_of, job.targets))
         }
-        # A rollback that is over by now is in nobody's name, and so is what waited for long.
-        lasts = (wish.ends - app.runtime.clock()).total_seconds() if wish.ends else KEPT
+        lasts = wish.seconds_left(app.runtime.clock())
         if wish.job:
             return [wish.job] if wish.job in mine and self._runner.trigger(wish.job, ask=Ask(by=wish.by)) else []
         started = []

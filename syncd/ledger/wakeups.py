@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import inf
 
 from sqlalchemy import ColumnElement, delete, func, select
 
@@ -38,6 +39,10 @@ class Wish:
     """Where it is not done yet; None: on no site."""
     ends: datetime | None = None
     """From then on nobody asks for it any more; None: it was asked for just now."""
+
+    def seconds_left(self, now: datetime) -> float:
+        """For how long somebody still asks for it; none are left of a rollback that is over by now."""
+        return (self.ends - now).total_seconds() if self.ends else inf
 
     def beside(self, other: Wish) -> Wish:
         """Both at once, which differ in nothing but what they expect."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from syncd.ledger.engine import sqlite_engine
 from syncd.ledger.store import Ledger
 from syncd.ledger.wakeups import Wish
 
+AT = datetime(2026, 6, 1, tzinfo=UTC)
 DEVICE = Actor("event", "vault audit", "token device")
 
 
@@ -30,7 +32,7 @@ def test_what_is_passed_on_is_taken_once(ledger: Ledger) -> None:
         Wish(by=DEVICE, job="b"),
         Wish(by=DEVICE, job="x" * 300, sites=frozenset({"shop", "bank"})),
         Wish(by=DEVICE, paths=(("team", "kv/*"), (None, "kv/a")), sites=frozenset()),
-        Wish(by=DEVICE, paths=((None, "kv/b"),), left_on=frozenset({"bank"}), ends=datetime(2026, 6, 1, tzinfo=UTC)),
+        Wish(by=DEVICE, paths=((None, "kv/b"),), left_on=frozenset({"bank"}), ends=AT),
         Wish(by=DEVICE, paths=(("team", "kv/a"),), expected=(("team", "kv/a", 0), ("team", "kv/b", 7))),
     ]
     for wish in (*wishes, *wishes):
@@ -68,3 +70,10 @@ def test_of_one_path_the_version_of_both_wishes_is_looked_for(ledger: Ledger) ->
     for one in (wish(7), wish(0), wish(1)):
         ledger.wakeups.put(one)
     assert ledger.wakeups.take()[0].expected == (("", "kv/0", 0),), "deleted between the two"
+
+
+@pytest.mark.parametrize(
+    ("ends", "left"), [(None, inf), (AT + timedelta(seconds=8), 8.0), (AT - timedelta(days=1), -86_400.0)]
+)
+def test_a_wish_is_in_nobodys_name_once_it_is_over(ends: datetime | None, left: float) -> None:
+    assert Wish(by=DEVICE, ends=ends).seconds_left(AT) == left
