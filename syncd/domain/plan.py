@@ -262,6 +262,8 @@ class SyncReport:
     """Why nothing was looked at or sent: a pause. Empty for a cycle that worked."""
     unsent: int = 0
     """Actions that an interruption left for the next cycle."""
+    looked_at: datetime | None = None
+    """When its last pass looked, whatever came of that."""
     listing_calls: int = 0
     """What one look at the source costs, however many jobs share it."""
     listing_methods: Mapping[str, str] = field(default_factory=dict)

@@ -80,8 +80,7 @@ class Cycle:
                         is_part = bool(progress.left_out.actions or progress.error) and (choose or self._rests())
                         held, place = runtime.store.held(look.site, self._job.name), self._place
                         seen = progress.seen(held, place)
-                        at, part = progress.looked_at, bool(is_part)
-                        store_cycle_result(journal, runtime, report, seen, looked_at=at, is_part=part)
+                        store_cycle_result(journal, runtime, report, seen, is_part=bool(is_part))
                         return replace(report, audit_heads=runtime.store.audit_heads(look.site, CONTROL))
                 # Without the lock, so that another process waiting for this site can take it.
                 self._pause(slow or 0.0)
@@ -280,6 +279,7 @@ class Cycle:
             error=progress.error,
             exit_code=exit_code_of(findings, outcomes, failures, progress.error),
             unsent=progress.unsent,
+            looked_at=progress.looked_at,
             listing_calls=planned.source.listing_calls if planned else 0,
             lagging=planned.source.lagging if planned else frozenset(),
             numbers=planned.source.numbers if planned else {},

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 from syncd.domain import Finding, FindingKind, LastRun, Record, RemoteSecret, SyncReport
 from syncd.domain.audit import Entry
 from syncd.domain.decisions import HeldAction
-from syncd.domain.ports import Journal
+from syncd.domain.ports import Journal, StateStore
 from syncd.domain.recency import Since
 from syncd.domain.write_window import LISTING_LAG
 from syncd.errors import INTERRUPTED, WORKED, SyncdError
@@ -36,17 +35,9 @@ class Seen:
 
 
 def store_cycle_result(
-    journal: Journal,
-    runtime: Runtime,
-    report: SyncReport,
-    seen: Seen | None,
-    *,
-    looked_at: datetime | None,
-    is_part: bool = False,
+    journal: Journal, runtime: Runtime, report: SyncReport, seen: Seen | None, *, is_part: bool = False
 ) -> None:
     """Write down how the cycle ended. `is_part`: did it leave out what it might have sent?
-
-    `looked_at`: when its last pass looked, whatever came of that.
     `seen`: the site's rows, what waits and what the site lists, as the last pass left them; None for a cycle that ended
     before it saw everything: then statuses, held actions and the listing stay as an earlier cycle left them, and only
     the run itself is kept. Raises `LedgerError`.
@@ -60,8 +51,7 @@ def store_cycle_result(
         at = report.finished_at
         deleted = runtime.store.deleted(site, Since(LISTING_LAG, at, at))
         journal.listed(secret for secret in seen.remote if secret.id not in deleted)
-    before = runtime.store.last_run(site, report.job)
-    journal.ran(_run(report, site, before, looked_at, saw_all=seen is not None, is_part=is_part))
+    journal.ran(_run(report, site, runtime.store, saw_all=seen is not None, is_part=is_part))
 
 
 def _store_what_is_known(journal: Journal, runtime: Runtime, report: SyncReport, site: str, seen: Seen) -> None:
@@ -129,18 +119,17 @@ def _event_of(finding: Finding) -> str | None:
     return AUDITED.get(finding.kind)
 
 
-def _run(
-    report: SyncReport, site: str, before: LastRun | None, look: datetime | None, *, saw_all: bool, is_part: bool
-) -> LastRun:
+def _run(report: SyncReport, site: str, store: StateStore, *, saw_all: bool, is_part: bool) -> LastRun:
+    before = store.last_run(site, report.job)
     # When the last run began that left nothing out: the schedule counts from there.
     due_from = before.due_from if before else None
     part = {"part_since": due_from.isoformat() if due_from else None} if is_part else {}
     # The job worked, though some secrets failed or a limit withheld some.
     good = report.exit_code in WORKED and not report.unsent
     succeeded_at = report.finished_at if good else before.succeeded_at if before else None
-    looked_at = look if saw_all else before.looked_at if before else None
+    looked_at = report.looked_at if saw_all else before.looked_at if before else None
     never = {} if succeeded_at else {"tried_since": (before.good_since if before else report.started_at).isoformat()}
-    if looked_at is None and (first := before.first_look if before else look):
+    if looked_at is None and (first := before.first_look if before else report.looked_at):
         never["first_look"] = first.isoformat()
     return LastRun(
         job=report.job,
