@@ -23,6 +23,8 @@ class Evidence:
 
     presence: Mapping[str, tuple[Presence, str]] = field(default_factory=dict)
     """For records that the job no longer maps to their name."""
+    lists_all: bool = True
+    """Was each of the job's rules listed completely, and does no glob list nothing (which may be a slip)?"""
     transferable: frozenset[str] = frozenset()
     """Names whose recorded reference no rule selects any more, or that is gone at its source."""
     blocked_transfers: Mapping[str, str] = field(default_factory=dict)

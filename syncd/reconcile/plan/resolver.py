@@ -125,6 +125,7 @@ class PlanResolver:
         observed, state, standing = context.observed, self._comparisons.state, context.standing
         evidence = Evidence(
             presence=self._presence,
+            lists_all=observed.source.evidence.complete,
             transferable=self._transfers.free,
             blocked_transfers=self._transfers.blocked,
             jobs=frozenset(context.standing.handover.jobs),

@@ -53,8 +53,9 @@ def _of_presence(row: Row, record: Record) -> Verdict:
     presence, why = row.evidence.presence.get(record.name, (Presence.UNKNOWN, "not looked for"))
     # "Could not read" is never "was deleted": the clock of the observed absence stops.
     if presence is Presence.UNKNOWN:
-        # Nobody can tell whether it is still what its source has: that is not done.
-        return report(FindingKind.UNKNOWN, record, why, exit_code=1) + _without_tombstone(record)
+        # Where a slip may hide it, nobody can tell whether its source still has it: that is not done.
+        code = 0 if row.evidence.lists_all else 1
+        return report(FindingKind.UNKNOWN, record, why, exit_code=code) + _without_tombstone(record)
     kind = FindingKind.MISSING if presence is Presence.ABSENT else FindingKind.ORPHAN
     if record.name.casefold() in row.evidence.wanted_elsewhere:
         return report(kind, record, f"{why}; kept, another job wants its name") + _without_tombstone(record)
