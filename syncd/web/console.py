@@ -105,8 +105,10 @@ class Console:
             found = self._service.activity(who, {"name": name, "event": "secret.*"})["lines"]
             lines = [line for line in found if line["site"] == site]
             # What was sent tells more than what was decided of it, but for what took it out of the ledger.
-            told = (line for line in lines if line["outcome"] == "done" or line["event"] in ENDS)
-            last = next(told, lines[0] if lines else None)
+            told = [line for line in lines if line["outcome"] == "done" or line["event"] in ENDS] or lines
+            # Whoever deletes it by hand has it forgotten by that.
+            deleted = (line for line in told[:2] if (line["event"], line["outcome"]) == ("secret.delete", "done"))
+            last = next(deleted, told[0] if told else None)
             said = f"The last that happened to it here: {_in_short(last)}" if last else ""
             more = {"beside": (activity, "All that happened to secrets of this name"), "said": said}
             return page("message.html", who, request, 404, title="There is no such secret now", **more)
