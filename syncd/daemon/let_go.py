@@ -9,7 +9,7 @@ from syncd.bootstrap.app import App
 from syncd.domain.naming import selects_path
 
 MOST_FREEZES = 100
-"""Of the freezes those that end first are watched for an end by somebody's word."""
+"""How many freezes, those that end first, are watched for an end that somebody gives them before their time."""
 
 Held = Mapping[object, frozenset[str]]
 """What holds something back at a moment, and whose: jobs."""

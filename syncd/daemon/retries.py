@@ -17,7 +17,7 @@ REMEMBERED = 3600.0
 
 
 class Retries:
-    """What keeps each job from what was asked of it, and since when. Times are monotonic seconds."""
+    """Tells after each run of a job in how long to try it again. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -31,6 +31,17 @@ def minutely(lab: Lab, bao: Bao) -> None:
         bao.put(path, v="1")
 
 
+def on_two_sites(lab: Lab, bao: Bao) -> str:
+    """A job without a schedule on two sites. Returns: the second one."""
+    lab.vault(bao)
+    other = str(uuid.uuid4())
+    lab.secret_file("key-two", lab.wix.issue_key(other))
+    lab.config["targets"]["two"] = lab.target(other, "key-two")
+    rule = {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"}
+    lab.job("job", "vault", rule, targets=["shop", "two"])
+    return other
+
+
 @pytest.mark.sweep
 @pytest.mark.parametrize(
     "fault", ["denied path", "denied folder", "bad value", "conflict", "refused at Wix", "nonsense"]
@@ -114,12 +125,7 @@ def test_news_that_another_site_brought_make_nothing_synced_where_no_look_ever_e
     lab: Lab, bao: Bao, monkeypatch: pytest.MonkeyPatch, ago: timedelta
 ) -> None:
     """A job without a schedule: only the other site's cycle tells of the newer version."""
-    lab.vault(bao)
-    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"})
-    other = str(uuid.uuid4())
-    lab.secret_file("key-two", lab.wix.issue_key(other))
-    lab.config["targets"]["two"] = lab.target(other, "key-two")
-    lab.config["jobs"]["job"] |= {"targets": ["shop", "two"]}
+    on_two_sites(lab, bao)
     lab.config["jobs"]["job"].pop("schedule", None)
     for name in ("x", "z"):
         bao.put(f"app/{name}", v="1")
@@ -154,12 +160,7 @@ def test_what_comes_after_a_look_and_before_its_cycle_has_ended_was_not_seen(
 ) -> None:
     """One site is slow to take a new secret; the other one, which another process holds at first, looks later."""
     monkeypatch.setattr(observation_cache, "YOUNG", 0.0)
-    lab.vault(bao)
-    lab.job("job", "vault", {"path": f"{bao.mount}/app/*", "field": "v", "name": "{basename}"})
-    other = str(uuid.uuid4())
-    lab.secret_file("key-two", lab.wix.issue_key(other))
-    lab.config["targets"]["two"] = lab.target(other, "key-two")
-    lab.config["jobs"]["job"] |= {"targets": ["shop", "two"]}
+    other = on_two_sites(lab, bao)
     bao.put("app/x", v="1")
     assert lab.run("sync").code == 0
     bao.put("app/new", v="n")
