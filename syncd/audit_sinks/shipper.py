@@ -26,7 +26,7 @@ AGAIN = 5.0
 
 
 def _behind_key(sink: str) -> str:
-    """The ledger's key of whether the trail says that this sink is behind: another one's outage is not its own."""
+    """Return the ledger's key for whether the trail says that this sink is behind; each sink has its own."""
     return meta_key("audit_sink_is_behind ", sink)
 
 
@@ -34,7 +34,7 @@ class Shipper:
     """Ships what a ledger has, prunes what is old, and holds up writing while a required sink is away."""
 
     def __init__(self, app: App, *, prints: bool) -> None:
-        """`prints`: stdout is for the trail (`syncd run`)."""
+        """`prints`: may audit lines go to stdout? Only for `syncd run`."""
         self._app, self._audit = app, app.settings.audit
         self._sink, self._former = _sink(self._audit, prints=prints), self._audit.former_sink
         self._turn, self._asking = threading.Lock(), threading.Lock()
@@ -62,7 +62,7 @@ class Shipper:
             self._note_outage()
 
     def _note_outage(self) -> None:
-        """A line when the sink is behind for longer than a passing fault, and one when it has everything again."""
+        """Write a line when the sink is behind for over five minutes, and one when it has everything again."""
         ledger, key = self._app.ledger, self._audit.sink
         if key is None:
             return
@@ -98,13 +98,16 @@ class Shipper:
             return  # another process ships
 
     def _rename_cursors(self) -> None:
-        """Once: earlier versions kept them under the whole URL, a token in it included."""
+        """Rename the cursors once: earlier versions kept them under the whole URL, with any token in it."""
         former, self._former = self._former, None
         if former is not None and former != self._audit.sink:
             self._app.ledger.audit.rename_cursors(former, str(self._audit.sink))
 
     def see_that_it_keeps_up(self) -> None:
-        """Asked before each intent is written. Raises `LedgerError` while an old line could not be shipped."""
+        """Check before each intent that a required sink has the old lines.
+
+        Raises `LedgerError` while a line older than five minutes could not be shipped.
+        """
         # One site's question is every site's answer: who comes while it is looked for waits for it.
         with self._asking:
             self._see_that_it_keeps_up()

@@ -14,7 +14,7 @@ from syncd.transport.fault_words import in_words
 from syncd.transport.httpx_client import post
 
 SECONDS = 10.0
-"""For one batch over HTTP."""
+"""Longest time for one batch over HTTP, in seconds."""
 
 BEGINS = b'{"actor":{'
 """How each line begins: its keys are in order (`domain.audit.canonical`)."""
@@ -52,7 +52,7 @@ class FileSink:
         self._path = path
 
     def send(self, lines: Sequence[str]) -> None:
-        """See `Sink`. A half line that a full disk left is ended first: what follows stays one line each."""
+        """See `Sink`. Half a line that a full disk left is ended first, so that each further line stays whole."""
         try:
             with os.fdopen(os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "r+b") as file:
                 size = file.seek(0, os.SEEK_END)
@@ -76,7 +76,7 @@ class FileSink:
 
 
 def _holds_lines(begin: bytes) -> bool:
-    """Is it a file of audit lines, by the first whole one? Before it a full disk may have left half of one."""
+    """Is it a file of audit lines, by its first whole line? Half a line, left by a full disk, may stand before that."""
     first, *rest = begin.split(b"\n")
     if _is_line(first):
         return True
@@ -98,7 +98,7 @@ class HttpSink:
         self._url = url
 
     def send(self, lines: Sequence[str]) -> None:
-        """See `Sink`. Any status of 200 to 299 means that it has them."""
+        """See `Sink`. Any status from 200 to 299 means that the sink has the lines."""
         body = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
         where = origin_of(self._url)
         try:

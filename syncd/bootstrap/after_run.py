@@ -8,14 +8,14 @@ from collections.abc import Callable
 from syncd.telemetry.logs import logger, safe_traceback
 
 LAST_SECONDS = 15.0
-"""How long the end waits for what is under way; the next process goes on with the rest."""
+"""Seconds that `end` waits for steps under way; the next process does what is left."""
 
 
 class AfterRun:
-    """Steps that are done in their order: in the daemon by a thread of their own, and at the end of everything."""
+    """Steps that are done in order: in the daemon by a thread of their own, and once more at the end."""
 
     def __init__(self, ended: threading.Event) -> None:
-        """`ended`: what runs ends soon."""
+        """`ended`: set once the app is over; the thread then does no more steps."""
         self._ended, self._wanted = ended, threading.Event()
         self._steps: list[Callable[[], None]] = []
         self._turn = threading.Lock()
@@ -26,7 +26,7 @@ class AfterRun:
         self._steps.append(step)
 
     def soon(self) -> None:
-        """Let the steps be done, once for all runs that end meanwhile."""
+        """Have the thread do the steps; runs that end while it is busy share its next round."""
         self._wanted.set()
         with self._turn:
             if self._thread is None:
@@ -34,7 +34,7 @@ class AfterRun:
                 self._thread.start()
 
     def drop(self) -> None:
-        """Do none of them: what they belong to was never in force."""
+        """Forget all steps: the configuration that they belong to was never in force."""
         self._steps.clear()
 
     def end(self) -> None:

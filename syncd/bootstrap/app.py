@@ -39,7 +39,7 @@ OnRequest = Callable[[str, str, str], None]
 
 
 def digest_of(settings: Settings) -> str:
-    """The configuration in 64 hex digits; of credentials only where they are."""
+    """Return a digest of the configuration, 64 hex digits; of credentials it covers only where they are."""
     return digest(settings.dump())
 
 
@@ -66,15 +66,16 @@ class App:
         writable: bool = True,
         renaming: bool = False,
     ) -> None:
-        """`writable` False: where there is no ledger yet, none is made (a plan).
+        """Open the ledger and build the parts. Raises `SyncdError`.
 
-        `renaming`: the ledger's owner may be another than the configuration's. Raises `SyncdError`.
+        `writable` False: where there is no ledger yet, none is made (a plan). `renaming`: the ledger's owner may differ
+        from the configuration's.
         """
         settle_process()
         self.settings = settings
         self._around = around = surroundings or Surroundings()
         self.ended = threading.Event()
-        """It is over, or another configuration has taken its place: what waits gives up, what runs ends soon."""
+        """Set when the app is closed or another configuration replaces it: waits are given up, runs end soon."""
         self.after_run = AfterRun(self.ended)
         """Done after each run of a job in the daemon, and before all is closed."""
         self._opened = open_ledger(settings, around.clock, writable=writable, renaming=renaming)
@@ -161,7 +162,7 @@ class App:
             )
 
     def close(self) -> None:
-        """Give everything back."""
+        """Have waits and runs end, do the last steps after runs, and close connections and ledger."""
         # First of all: what waits gives up, instead of going on with what is closed under it.
         self.ended.set()
         # While the ledger is open still: the lines of this command are shipped from it.
@@ -178,8 +179,8 @@ class App:
     def is_one_secret(self, one: tuple[str, str], other: tuple[str, str]) -> bool:
         """Do two paths, each with its source, share one decision, such as a rollback?
 
-        Spellings of one path do, and so does a path of a source that no job uses any more. Two configured entries for
-        one place do not.
+        Two spellings of one path do, and so does a path of a source that no job reads any more, where it leads to the
+        same secret. Paths of two sources that jobs read do not, even where both lead to one place.
         """
         (source, _), (second, _) = one, other
         read = {job.source for job in self.runtime.jobs.values()}
@@ -199,7 +200,7 @@ class App:
 
     @property
     def served(self) -> Served:
-        """Which jobs send to which sites."""
+        """Which jobs send to which sites, and where nobody has looked for too long."""
         # Sites without a job as well: what is there is an orphan, and not detached.
         jobs: dict[str, frozenset[str]] = {self.site_of(name): frozenset() for name in self.settings.targets}
         for name, job in self.settings.jobs.items():
@@ -208,7 +209,10 @@ class App:
         return Served(jobs=jobs, stale=stale(self.settings, self.ledger, self.site_of, self._around.clock()))
 
     def _see_that_joined_targets_agree(self) -> None:
-        """Targets on one site share its records and its rate limit, under whichever key. Raises `ConfigError`."""
+        """Raise `ConfigError` where targets on one site differ in their name profile, rate limit or labels.
+
+        They share the site's records and its rate limit, under whichever of its keys.
+        """
         first: dict[str, str] = {}
         for name, target in self.settings.targets.items():
             other = first.setdefault(self.site_of(name), name)
@@ -233,7 +237,10 @@ class App:
         return self._parts.source(name, make)
 
     def queue(self, name: str, settings: AwsSettings) -> Queue:
-        """The queue of a source's events. Raises `SourceError` where AWS is not set up."""
+        """Connect the queue of a source's events.
+
+        Raises `SourceError` where AWS is not set up, `ConfigError` where the source has no queue.
+        """
         return make_queue(name, settings, self.stop)
 
     def target(self, name: str) -> Target:

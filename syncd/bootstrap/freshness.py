@@ -11,13 +11,13 @@ from syncd.domain.recency import happened_within
 from syncd.ledger.store import Ledger
 
 SLACK = timedelta(minutes=2)
-"""A run may take as long, or start as late, before what it looked at counts as old."""
+"""Added to two intervals before a look counts as old: a run may take so long, or start so late."""
 
 
 def stale(
     settings: Settings, ledger: Ledger, site_of: Callable[[str], str], now: datetime
 ) -> frozenset[tuple[str, str]]:
-    """Sites and jobs that did not look at their source for two intervals, or were not reached since it had news.
+    """Return the sites and jobs that did not look at their source for two intervals, or not since it had news.
 
     Raises `LedgerError`.
     """
@@ -39,7 +39,7 @@ def stale(
 
 
 def _was_passed_over(run: LastRun, news: datetime | None) -> bool:
-    """Did no cycle look at all that is for the site since its source had news?"""
+    """Has its source had news since the last cycle that looked at everything for the site?"""
     # A site that refuses at once ends its cycle before the news are written down.
     # What arrived where no look ever came to its end did so with the first one.
     look = run.looked_at or run.first_look

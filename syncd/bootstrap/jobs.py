@@ -15,7 +15,7 @@ UNSCHEDULED = timedelta(hours=1)
 
 
 def make_job(name: str, settings: JobSettings, kind: str) -> Job:
-    """One job, ready to run. `kind`: its source's."""
+    """Build a job, ready to run. `kind`: the type of its source."""
     interval = settings.schedule.interval() if settings.schedule else UNSCHEDULED
     return Job(
         name=name,

@@ -22,11 +22,11 @@ from syncd.telemetry.logs import logger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedLedger:
-    """A ledger and what stands beside it."""
+    """An open ledger, with its request times and its fingerprints."""
 
     ledger: Ledger
     request_times: Engine
-    """Where the times of requests are kept: with a ledger that may only be read, for this command alone."""
+    """The database with the times of requests; in memory, for this command alone, if the ledger is read-only."""
     fingerprints: Fingerprints
 
     def close(self) -> None:
@@ -36,10 +36,10 @@ class OpenedLedger:
 
 
 def open_ledger(settings: Settings, clock: Clock, *, writable: bool, renaming: bool) -> OpenedLedger:
-    """Open it, and see that key and owner are the ledger's own. Raises `LedgerError`, `ConfigError`.
+    """Open the ledger, and check that its key and owner are the right ones. Raises `LedgerError`, `ConfigError`.
 
-    `writable` False: where there is no ledger yet, none is made (a plan). `renaming`: its owner may be another than
-    the configuration's.
+    `writable` False: where there is no ledger yet, none is made (a plan). `renaming`: its owner may differ from the
+    configuration's.
     """
     # A daemon tries a refused configuration again every minute: what was opened for it is closed.
     with ExitStack() as opened:
@@ -54,7 +54,7 @@ def open_ledger(settings: Settings, clock: Clock, *, writable: bool, renaming: b
 
 
 def _opened(state: State, clock: Clock, opened: ExitStack, *, writable: bool) -> tuple[Ledger, Engine, Path | None]:
-    """The ledger, where its request times are, and its file. `opened`: closes it all again."""
+    """Open the ledger. Returns: it, the database of its request times, and its file. `opened`: closes them all."""
 
     def closing(engine: Engine) -> Engine:
         opened.callback(engine.dispose)

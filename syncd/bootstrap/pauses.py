@@ -1,4 +1,4 @@
-"""Pauses: given and ended by what targets are called today, and asked for before each request."""
+"""Pauses: given and ended by the target names of today, and checked before each request."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from syncd.domain.decisions import Pause, said_of_pause
 from syncd.ledger.decisions import Decisions
 
 FRESH = 2.0
-"""Seconds that an answer of the ledger is good for: a running process hears of a pause within five."""
+"""Seconds for which pauses read from the ledger are believed; a running process hears of a pause within five."""
 
 
 Sites = Callable[[], Mapping[str, frozenset[str]]]
-"""Gives every key that the site of each target is known under."""
+"""Returns, by target, every key that its site is known under."""
 
 
 class Pauses:
-    """What rests by a person's word. The pause of a target is of its site. All raise `LedgerError`."""
+    """The pauses that people gave. The pause of a target is of its site. All methods raise `LedgerError`."""
 
     def __init__(
         self, decisions: Decisions, sites: Sites, site_of: Callable[[str], str], changed: Callable[[], None]
@@ -37,7 +37,7 @@ class Pauses:
         return said_of_pause(given, before)
 
     def holds(self, scope: str, name: str) -> bool:
-        """Is there one that holds now?"""
+        """Is this job, this target or everything paused now?"""
         return self._decisions.pause_of(scope, name, self._of(scope, name)) is not None
 
     def end(self, scope: str, name: str) -> bool:
@@ -52,7 +52,7 @@ class Pauses:
         return tuple(pause.by_todays_name(sites) for pause in self._decisions.pauses())
 
     def look_anew(self) -> None:
-        """Let the next request hear at once of a pause that another process gave or ended, or that ran out."""
+        """Have the next request ask the ledger, where another process may have changed a pause, or one ran out."""
         self._changed()
 
     def _of(self, scope: str, name: str) -> frozenset[str]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 M_ARENA_MAX = -8
-"""glibc's mallopt(3)."""
+"""The number of heaps (arenas), as a parameter of glibc's mallopt(3)."""
 
 
 def now() -> datetime:
@@ -22,8 +22,10 @@ def now() -> datetime:
 
 @cache
 def settle_process() -> None:
-    """Once: what was imported is no longer looked through for garbage (an eighth of an idle cycle's time), and
-    all threads share two heaps (glibc's one a thread keeps tens of megabytes that nobody uses).
+    """Set up memory, once a process.
+
+    What was imported is no longer searched for garbage (that took an eighth of an idle cycle's time). All threads
+    share two heaps (glibc's one per thread keeps tens of megabytes that nobody uses).
     """
     gc.freeze()
     with suppress(OSError, AttributeError, TypeError):  # another C library needs none of it

@@ -17,10 +17,10 @@ class Sites:
         joined: Mapping[str, str],
         aliases: Callable[[], Mapping[str, str]],
     ) -> None:
-        """`targets`: the site's key by target. `jobs`: targets by job.
+        """`targets`: the key of its site by target. `jobs`: targets by job.
 
-        `joined`: by key, the key of today, where a person joined two. `aliases`: the key of today by each key that a
-        site ever had, as the ledger knows them now.
+        `joined`: the key of today by each key that a person joined to it. `aliases`: returns the key of today by each
+        key that a site ever had, as the ledger knows them now.
         """
         self._written = frozenset(targets.values())
         self._aliases = aliases
@@ -34,11 +34,15 @@ class Sites:
         return self._site[target]
 
     def first_target(self, site: str, job: str) -> str:
-        """The target that a job's secrets on a site are counted for: its first on it, or the site's first."""
+        """Return the target that a job's secrets on a site are counted for.
+
+        It is the job's first target on the site, else the site's first target; where none is configured, the site's
+        key.
+        """
         return self._first_of.get(job, {}).get(site) or self._first.get(site, site)
 
     def keys(self) -> dict[str, frozenset[str]]:
-        """Every key of each site: as targets write it, and as the ledger joined them."""
+        """Return every key of each site: those of its targets, and those that the ledger joined to it."""
         found: dict[str, set[str]] = {}
         known = self._aliases()
         for key in {*self._written, *known}:
@@ -47,7 +51,7 @@ class Sites:
         return {site: frozenset(keys) for site, keys in found.items()}
 
     def names(self) -> dict[str, SiteNames]:
-        """All that each site is called."""
+        """Return each site's names: its keys, and its targets."""
         return {
             site: SiteNames(keys, frozenset(name for name, of in self._site.items() if of == site))
             for site, keys in self.keys().items()

@@ -32,11 +32,11 @@ class SourceHooks:
     on_call: Callable[[str, str], None] = lambda _source, _call: None
     on_expiry: Callable[[str, datetime | None], None] = lambda _source, _at: None
     stop: threading.Event = field(default_factory=threading.Event)
-    """Set when the process ends: nothing is waited for any more."""
+    """Set when the process ends: a source stops waiting."""
 
 
 def make_source(name: str, settings: VaultSettings | AwsSettings, clock: Clock, hooks: SourceHooks) -> Source:
-    """A source, not asked yet. Raises `ConfigError` for a missing credential."""
+    """Build a source; nothing is asked of it yet. Raises `ConfigError` for a missing credential or a bad file."""
     if isinstance(settings, VaultSettings):
         return _vault(name, settings, clock, hooks)
     from syncd.sources.aws.calls import AwsCalls
@@ -82,9 +82,9 @@ def _vault(name: str, settings: VaultSettings, clock: Clock, hooks: SourceHooks)
 
 
 def client_certificate_of_environment() -> tuple[str, str] | None:
-    """The files of certificate and key that servers are shown, from the variables of Vault's own command.
+    """Return the files of the client certificate and its key, from the variables that Vault's own command uses.
 
-    Raises `ConfigError` for files that are not there or are no such pair.
+    None where there are none. Raises `ConfigError` for files that do not exist or are no such pair.
     """
     cert = os.environ.get("VAULT_CLIENT_CERT", "")
     key = os.environ.get("VAULT_CLIENT_KEY", "") or cert
@@ -140,7 +140,10 @@ def _login(name: str, auth: Any) -> Login:
 
 
 def _identity(auth: Any) -> Callable[[], SecretValue[str]] | None:
-    """What a login goes by that has no credential of its own, as it is now: another one is tried at once."""
+    """Return what tells one identity from another for a login without a credential of its own; None for other logins.
+
+    It is read at each call, so that a login with another identity is tried at once.
+    """
     if isinstance(auth, CertAuth):
         return lambda: SecretValue(_digest_of(auth.cert_file) + _digest_of(auth.key_file))
     if auth.method == "aws_iam":

@@ -31,7 +31,7 @@ class TargetFactory:
     on_request: Callable[[str, str, str], None]
     """Given target, method and status of each request, for the metrics."""
     _clients: dict[tuple[str, str, str], Any] = field(default_factory=dict)
-    """By base URL, CA and proxy."""
+    """One client for each base URL, CA and proxy."""
 
     def make(self, name: str, settings: WixSettings) -> Target:
         """A target, not asked yet. Raises `ConfigError` for a missing credential."""

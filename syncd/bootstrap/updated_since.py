@@ -1,4 +1,4 @@
-"""What a job updated since a moment, by the audit trail, and what each path had before: for a rollback of all."""
+"""Find what a job updated since a moment, and which version each path had before: to roll all of it back."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from syncd.reconcile.rollback import Taken, taken_paths
 
 
 def updated_since(app: App, job: str, since: datetime) -> tuple[list[tuple[Taken, str | None]], list[str]]:
-    """What a job updated since then, with the version before the first of its updates; and what cannot go back.
+    """Return the paths that a job updated since then, each with the version before the first of these updates.
 
-    Raises `ConfigError` for an unknown job, `SecretError` where nothing can go back.
+    And, in words, what cannot go back. Raises `ConfigError` for an unknown job, `SecretError` where nothing can go
+    back.
     """
     if job not in app.runtime.jobs:
         raise ConfigError(f"there is no job {job}", hint=f"the jobs are {', '.join(sorted(app.runtime.jobs))}")
@@ -60,14 +61,17 @@ def updated_since(app: App, job: str, since: datetime) -> tuple[list[tuple[Taken
 
 
 def _is_of(app: App, told: str, ref: SecretRef) -> bool:
-    """Is it the reference that a line tells, by whichever name its source had?"""
+    """Does a line's reference mean this one, by whichever name its source had then?"""
     field = "" if ref.field is None else f"#{ref.field}"
     source, _, path = told.removesuffix(field).partition(":")
     return told.endswith(field) and app.is_one_secret((source, path), (ref.source, ref.path))
 
 
 def _was_made_anew(app: App, row: Record, label: str) -> bool:
-    """Is this version, which the site had, one of metadata that was deleted since? Its number means another now."""
+    """Was this version, which the site had, of a secret whose metadata was deleted at the source since?
+
+    Its number means another version now.
+    """
     state = app.ledger.known_path(row.ref.source, row.ref.path, row.pin)
     tokens = (entry.version for entry in app.ledger.history(row.name, row.site, most=1000) if entry.version)
     token = next((token for token in reversed(list(tokens)) if version_label(token) == label), "")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from syncd.domain.ports import TellWait
 
 SHORTEST = 1.0
-"""Seconds of a wait that is worth a word."""
+"""Seconds: nobody is told of a shorter wait."""
 AGAIN = 10.0
 """Seconds after which the same wait is told again."""
 

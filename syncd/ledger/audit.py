@@ -25,9 +25,10 @@ OPENED = "audit.opened"
 def append(
     connection: Connection, stream: str, entries: Iterable[Entry], at: datetime, cause: Cause | None = None
 ) -> list[int]:
-    """Write lines at the end of a stream, in the caller's transaction. Returns: their seqs.
+    """Append lines to a stream, in the caller's transaction. Returns: their sequence numbers.
 
-    The head is read for update there and never kept between transactions. `cause`: None for that of this run.
+    The stream's head is read for update in that transaction and never kept between two. The first line of a new stream
+    is `audit.opened`; its number is not returned. `cause`: who asked, and why; None: the cause of this run.
     """
     given = list(entries)
     if not given:
@@ -45,7 +46,10 @@ def append(
 
 
 def held_head(connection: Connection, stream: str) -> tuple[int, str]:
-    """The last line of a stream, held until the transaction ends. Raises `LedgerError` for lines without a head."""
+    """Return a stream's head (seq and hash of its last line), locked until the transaction ends.
+
+    A stream without a head gets one at seq 0. Raises `LedgerError` where it has lines all the same.
+    """
     heads, lines = tables.audit_heads, tables.audit.c
     mine = select(heads.c.seq, heads.c.hash).where(heads.c.stream == stream).with_for_update()
     row = connection.execute(mine).first()
@@ -63,7 +67,7 @@ def held_head(connection: Connection, stream: str) -> tuple[int, str]:
 
 
 def take_turn(connection: Connection, site: str, batch: AuditBatch, at: datetime) -> None:
-    """Write how intents ended, what else happened and what begins, in one go; remember what is open."""
+    """Append how intents ended, what else happened and which intents begin; store which intents are open now."""
     table = tables.audit_open
     seqs: dict[str, int] = {}
     if batch.ends:
@@ -81,7 +85,7 @@ def take_turn(connection: Connection, site: str, batch: AuditBatch, at: datetime
 
 
 def _without_known_drift(connection: Connection, site: str, notes: tuple[Entry, ...]) -> list[Entry]:
-    """Drift that an earlier cycle found and reported has its line already."""
+    """Leave out drift that an earlier cycle found and reported: it has its line already."""
     names = [entry.name for entry in notes if entry.event == "drift.found"]
     if not names:
         return list(notes)
@@ -92,7 +96,10 @@ def _without_known_drift(connection: Connection, site: str, notes: tuple[Entry, 
 
 
 def settle_killed(connection: Connection, site: str, at: datetime) -> None:
-    """Called by the holder of the site's lock: end as unknown what an earlier holder left under way."""
+    """End as unknown each intent that an earlier holder of the site's lock left open.
+
+    Called by the present holder of that lock.
+    """
     table, written = tables.audit_open, tables.audit.c
     same = and_(written.stream == table.c.stream, written.seq == table.c.seq)
     columns = (written.seq, written.event, written.name, written.job, written.site, written.line)
@@ -140,10 +147,10 @@ def _checkpoints_told(text: str) -> dict[str, object] | None:
 def verify(
     connection: Connection, expected: Mapping[str, Mapping[int, str]], visit: Visit | None = None
 ) -> tuple[list[Break], int]:
-    """The first break of each stream, and how many lines were looked at.
+    """Return the first break of each stream, and how many lines were checked.
 
-    `expected`: hashes by stream and seq that somebody kept elsewhere; they show a tail that was cut off. `visit` is
-    shown each line on the way, stream by stream.
+    `expected`: hashes by stream and seq that somebody kept elsewhere; they show where the end of a stream was cut off.
+    `visit`: called with each line, stream by stream.
     """
     c, found, count = tables.audit.c, dict[str, Break](), 0
     checks: dict[str, ChainCheck] = {}
@@ -197,9 +204,10 @@ def _of_checkpoint(
     *,
     is_left: bool,
 ) -> Break | None:
-    """What is wrong with the place where a stream that was pruned begins.
+    """Return the break at a checkpoint, where a pruned stream begins; None where the checkpoint is sound.
 
-    `told`: the checkpoints that the last pruning told of; None: it told none. `is_left`: has the stream any line?
+    `told`: the checkpoints that the line of the last pruning names; None: it names none. `is_left`: False where the
+    stream has a head and no line any more.
     """
     seq, digest = checkpoint
     if expected.get(seq, digest) != digest:

@@ -22,7 +22,8 @@ def findings_begun_and_ended(
 ) -> None:
     """Write a line for each finding that begins, and for each that ends; nothing while it lasts.
 
-    `lasting`: names of which none ends.
+    `open_now`: the job's findings now, by event and name. `lasting`: names whose findings do not end, even where
+    `open_now` lacks them.
     """
     table = tables.audit_findings
     mine = and_(table.c.stream == stream, table.c.job == job)

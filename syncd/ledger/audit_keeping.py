@@ -1,4 +1,4 @@
-"""What of the audit trail was shipped, and what is old enough to go."""
+"""Keep track of which audit lines each sink has, and remove lines that are old enough."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from syncd.ledger.audit import append, heads
 from syncd.ledger.statements import upsert
 
 AT_ONCE = timedelta(days=2)
-"""Days of lines that go in one running day at most: the clock may have jumped."""
+"""Pruning removes at most this many days of lines in a day: the clock may have jumped."""
 EACH = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A line, and where it stands."""
+    """The text of an audit line, with its stream and its sequence number there."""
 
     stream: str
     seq: int
@@ -38,7 +38,7 @@ def _behind(sink: str) -> Select[tuple[str, int, str]]:
 
 
 def unshipped(connection: Connection, sink: str, most: int) -> list[Stored]:
-    """The next lines for a sink, stream by stream in their order."""
+    """Return the next lines that a sink does not have, `most` at most: stream by stream, each in its order."""
     c = tables.audit.c
     found = connection.execute(_behind(sink).order_by(c.stream, c.seq).limit(most))
     return [Stored(row.stream, row.seq, row.line) for row in found]
@@ -50,12 +50,12 @@ def unshipped_count(connection: Connection, sink: str) -> int:
 
 
 def is_unshipped_before(connection: Connection, sink: str, moment: datetime) -> bool:
-    """Is a line older than this not shipped?"""
+    """Is there a line from before this moment that the sink does not have yet?"""
     return connection.execute(_behind(sink).where(tables.audit.c.at < moment).limit(1)).first() is not None
 
 
 def mark_shipped(connection: Connection, sink: str, last: Mapping[str, int]) -> None:
-    """A sink has the lines up to these."""
+    """Store up to which line of each stream a sink has them all. A cursor never moves back."""
     table = tables.audit_shipped
     known = {row.stream: row.seq for row in connection.execute(select(table).where(table.c.sink == sink))}
     # Forward alone: a process that lost its turn may come back late.
@@ -73,10 +73,10 @@ def rename_cursors(connection: Connection, former: str, now: str) -> None:
 
 
 def prune(connection: Connection, keep: timedelta, sink: str | None, now: datetime) -> int:
-    """Remove what is older than `keep` and, where there is a sink, shipped. Returns: how many lines.
+    """Remove lines that are older than `keep` and, where there is a sink, shipped to it. Returns: how many.
 
-    Once a day, and two days of lines at most, so that a clock that jumped takes little. The head of a stream stays,
-    and a checkpoint holds the hash before the oldest line that is left.
+    Once a day, and two days of lines at most, so that little is lost to a clock that jumped. The last line of each
+    stream stays, and a checkpoint holds the hash before the oldest line that is left.
     """
     c, pruned = tables.audit.c, tables.audit_pruned
     row = connection.execute(select(pruned.c.at, pruned.c.until)).first()
@@ -103,7 +103,7 @@ def prune(connection: Connection, keep: timedelta, sink: str | None, now: dateti
 
 
 def _in_force(connection: Connection, at: datetime) -> tuple[Entry, Cause] | None:
-    """The line of the configuration in force at a moment, as it is told again; None for no such line."""
+    """Return the line of the configuration in force at a moment, made to be written again; None for no such line."""
     c = tables.audit.c
     lines = select(c.line).where(and_(c.stream == CONTROL, c.event == "config.loaded")).order_by(c.seq)
     found = InForce(at)

@@ -1,4 +1,4 @@
-"""Lines of the audit trail as they are looked for: by time, event, name, actor, newest or all."""
+"""Read lines of the audit trail: by time, event, name or actor, and the newest or all of them."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Filter:
     job: str | None = None
     actor: str | None = None
     event: str | None = None
-    """One, or several with commas between them; a star stands for whatever."""
+    """One event, or several with commas between them; a star stands for any characters."""
     since: datetime | None = None
     until: datetime | None = None
     text: str | None = None
     """Only lines that hold this text."""
     before: Place | None = None
-    """Only lines that stand before this one, as a look orders them."""
+    """Only lines that come before this place, in the order of time, stream and seq."""
 
 
 def _asked(asked: Filter) -> list[Any]:
@@ -66,7 +66,10 @@ def _asked(asked: Filter) -> list[Any]:
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    """A line as it was written. Raises ValueError for what is none: what is altered within one, `verify` tells."""
+    """Parse a line as it was written. Raises ValueError for a text that is no line.
+
+    An altered line that still has all its keys passes here; `verify` finds it.
+    """
     line = json.loads(text)
     if not isinstance(line, dict) or not line.keys() >= WHOLE:
         raise ValueError("line")  # as any other text that is not as it was written
@@ -74,7 +77,7 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 def last_done(connection: Connection) -> Iterator[dict[str, Any]]:
-    """The line of the last action that was done on each secret."""
+    """Yield, for each secret, the line of the last action that was done on it. Damaged lines are left out."""
     c = tables.audit.c
     done = and_(c.event.like("secret.%"), c.outcome == "done")
     newest = select(c.stream, func.max(c.seq).label("seq")).where(done).group_by(c.stream, c.name).subquery()

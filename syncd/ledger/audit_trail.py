@@ -1,4 +1,4 @@
-"""The audit trail as commands and the daemon use it: looked at, verified, shipped, and what is decided noted."""
+"""The audit trail for commands and the daemon: read, verify, ship and prune its lines; note decisions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Door = Callable[[], AbstractContextManager[Connection]]
 
 
 DAEMONS, ANYBODYS = "audit_configuration_daemon", "audit_configuration"
-"""Where it stands which configuration the last line is of: of a daemon's, and of whomever's."""
+"""Keys of the ledger's meta table: the digest in the last line about a configuration, of a daemon and of anybody."""
 
 
 def _told_configuration() -> str:
@@ -47,14 +47,18 @@ class AuditTrail:
             trail.append(connection, CONTROL, entries, self._clock())
 
     def has_configuration(self, digest: str) -> bool:
-        """Is the last line of a configuration of this one, as whoever acts now has to say it?"""
+        """Does the last line about a configuration name this one?
+
+        For a daemon, the last line of a daemon counts; for a command, the last line of anybody.
+        """
         with self._reading() as connection:
             return bool(connection.execute(_told(_told_configuration())).scalar() == digest)
 
     def note_configuration(self, digest: str, detail: Mapping[str, Any]) -> None:
-        """A line for a configuration that is another one than the last that was loaded.
+        """Write a line for a configuration, unless the last line about one already names it.
 
-        A daemon's goes by what daemons loaded: it says who may do what, also where a command had the file before.
+        A daemon goes by the lines of daemons: its line says who may do what, also where a command had loaded the same
+        file before.
         """
         # Asked without the writers' lock first: nearly every start loads the configuration of before.
         if self.has_configuration(digest):
@@ -69,7 +73,7 @@ class AuditTrail:
             trail.append(connection, CONTROL, [entry], self._clock())
 
     def lines(self, asked: Filter, *, most: int | None = None) -> Iterator[dict[str, Any]]:
-        """Lines of the audit trail, oldest first; of `most`, the newest."""
+        """Yield lines of the audit trail, oldest first. `most`: only that many, the newest."""
         with self._reading() as connection, undamaged(self._place):
             yield from reading.lines(connection, asked, most=most)
 
@@ -81,7 +85,10 @@ class AuditTrail:
     def verify(
         self, expected: Mapping[str, Mapping[int, str]], visit: trail.Visit | None = None
     ) -> tuple[list[Break], int]:
-        """Where the trail is not as it was written, and how many lines were looked at. `visit` sees each on the way."""
+        """Return where the trail is not as it was written, and how many lines were checked.
+
+        `expected`, `visit`: see `ledger.audit.verify`.
+        """
         with self._reading() as connection:
             return trail.verify(connection, expected, visit)
 
@@ -92,7 +99,7 @@ class AuditTrail:
         return {stream: head for stream, head in found.items() if not streams or stream in streams}
 
     def unshipped(self, sink: str, most: int) -> list[keeping.Stored]:
-        """The next lines of the audit trail for a sink, stream by stream in their order."""
+        """Return the next lines that a sink does not have, `most` at most: stream by stream, each in its order."""
         with self._reading() as connection:
             return keeping.unshipped(connection, sink, most)
 
@@ -102,12 +109,12 @@ class AuditTrail:
             return keeping.unshipped_count(connection, sink)
 
     def is_unshipped_since(self, sink: str, span: timedelta) -> bool:
-        """Is there a line that is older than this and not shipped?"""
+        """Is there a line older than `span` that the sink does not have yet?"""
         with self._reading() as connection:
             return keeping.is_unshipped_before(connection, sink, self._clock() - span)
 
     def mark_shipped(self, sink: str, last: Mapping[str, int]) -> None:
-        """A sink has the lines up to these."""
+        """Store up to which line of each stream a sink has them all. A cursor never moves back."""
         with self._writing() as connection:
             keeping.mark_shipped(connection, sink, last)
 
@@ -117,6 +124,6 @@ class AuditTrail:
             keeping.rename_cursors(connection, former, now)
 
     def prune(self, keep: timedelta, sink: str | None) -> int:
-        """Remove what is older and, where there is a sink, shipped. Returns: how many lines."""
+        """Remove lines that are older than `keep` and, where there is a sink, shipped to it. Returns: how many."""
         with self._writing() as connection:
             return keeping.prune(connection, keep, sink, self._clock())

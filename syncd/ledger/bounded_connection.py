@@ -8,23 +8,28 @@ from typing import Any
 import psycopg
 
 SECONDS = 60.0
-"""For one statement. Ours take milliseconds. A frozen machine, or a proxy before one that is gone, never answers, and
-no time limit of TCP's sees that: their kernel goes on saying that it has what was sent.
+"""Longest time for one statement, in seconds; ours take milliseconds.
+
+A machine that is frozen never answers, and neither does a proxy whose server is gone. No time limit of TCP notices
+that: the kernel there goes on confirming what was sent.
 """
 
 
 MIGRATION_SECONDS = 3600.0
-"""For one statement of a migration, which may write a million rows anew."""
+"""Longest time for one statement of a migration, in seconds: it may write a million rows anew."""
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """Every wait for the server ends: what holds a site waits for nobody for ever."""
+    """A connection on which every wait for the server ends, so that nobody holds a site's lock for ever."""
 
     seconds: float | None = None
-    """Of this connection; None: as all have."""
+    """The limit of this connection; None: `SECONDS`."""
 
     def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
-        """See psycopg. Raises `psycopg.OperationalError` after so many seconds; the connection is closed then."""
+        """Wait as psycopg does, but no longer than the limit.
+
+        Raises `psycopg.OperationalError` after it; the connection is closed then.
+        """
         began, most = time.monotonic(), self.seconds or SECONDS
         try:
             return super().wait(gen, *args, **{**options, "timeout": most})

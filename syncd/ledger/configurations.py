@@ -21,14 +21,14 @@ from syncd.ledger.held_actions import one_at_a_time
 from syncd.ledger.statements import upsert
 
 KEYS, LAST = "daemon_configuration:", "daemon_configuration_last"
-"""What each daemon works with, one row a process; and the last number that was given."""
+"""Keys of the ledger's meta table: one row a process, with what its daemon works with; and the last number given."""
 ALIVE, HEARD = timedelta(minutes=8), timedelta(minutes=2)
-"""After so long without a word a daemon counts as gone, once others have listened for it meanwhile."""
+"""A daemon silent for `ALIVE` counts as gone, once the process that asks has also waited for it for `HEARD`."""
 REFRESH = timedelta(minutes=1)
 PROCESS = secrets.token_hex(8)
-"""Tells this process from those of other machines that are called alike."""
+"""Tells this process from processes of the same name on other machines."""
 LATELY = timedelta(days=1)
-"""For so long after its last word a daemon's file says how long the audit trail is kept, and no command's does."""
+"""For so long after a daemon's last report, its file says how long the audit trail is kept, and no command's does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,24 +36,27 @@ class Loaded:
     """A configuration that a daemon works with."""
 
     number: int
-    """Which one it is of all that this ledger's daemons loaded, the highest last: clocks may be wrong."""
+    """Its number among all that this ledger's daemons loaded; the last one has the highest.
+
+    Times do not count here: clocks may be wrong.
+    """
     digest: str
     since: datetime
     """When it was loaded."""
     by: str
     """Which process, in words."""
     seen: datetime
-    """When it said last that it lives."""
+    """When that process last reported that it lives."""
     process: str
     has_left: bool = False
     """Did it end in good order?"""
 
     def lives(self, now: datetime) -> bool:
-        """Did its daemon say so of late? A time that is ahead of this clock tells nothing."""
+        """Did its daemon report within `ALIVE`? A time over a minute ahead of this clock counts for nothing."""
         return not self.has_left and -REFRESH <= now - self.seen < ALIVE
 
     def row(self) -> dict[str, str]:
-        """As the ledger keeps it."""
+        """Return the row that the ledger keeps of it."""
         kept = {"number": self.number, "digest": self.digest, "by": self.by, "left": self.has_left}
         times = {"since": self.since.isoformat(), "seen": self.seen.isoformat()}
         return {"key": KEYS + self.process, "value": json.dumps({**kept, **times, "process": self.process})}
@@ -67,17 +70,17 @@ class Configurations:
     ) -> None:
         self._reading, self._writing, self._clock, self._steady = reading, writing, clock, steady
         self._silent: dict[str, tuple[datetime, float]] = {}
-        """By process that should be heard: its last word, and since when it is waited for by the steady clock."""
+        """By process that seems gone: its last report, and since when (steady clock) the next is waited for."""
         self._mine: Loaded | None = None
         self._owed: tuple[str, str] | None = None
-        """What `load` was to say, and could not yet."""
+        """What `load` could not store yet: the digest, and the process in words."""
         self._told_at = float("-inf")
 
     def load(self, digest: str, by: str) -> None:
-        """Say that this daemon works with a configuration from now on.
+        """Store that this daemon works with a configuration from now on.
 
-        `by`: which process, in words. Raises `LedgerError`; it is said with the next word then, and before that
-        nothing is sent.
+        `by`: the process, in words. Raises `LedgerError`; it is then stored before this daemon's next report or check,
+        and until that succeeds nothing is sent.
         """
         self._owed = digest, by
         with self._writing() as connection:
@@ -93,9 +96,10 @@ class Configurations:
         self._mine, self._owed, self._told_at = mine, None, self._steady()
 
     def see_that_mine_is_in_force(self) -> None:
-        """Asked before a daemon works on a site.
+        """Check, before a daemon works on a site, that its configuration is in force; a command passes.
 
-        Raises `ConfigError` where another one has loaded a newer one, `LedgerError` where nobody can know.
+        Raises `ConfigError` where another daemon has loaded a newer configuration, `LedgerError` where the ledger
+        cannot tell.
         """
         self._say_what_is_owed()
         if self._mine is None:
@@ -112,7 +116,10 @@ class Configurations:
             self._store(now)
 
     def tell_that_it_lives(self) -> None:
-        """Asked by a daemon again and again, whatever its schedules are. Raises `LedgerError`."""
+        """Report that this daemon lives, once a minute at most. Raises `LedgerError`.
+
+        The daemon calls this again and again, whatever its schedules are.
+        """
         self._say_what_is_owed()
         if self._mine is None or self._steady() - self._told_at < REFRESH.total_seconds():
             return
@@ -130,20 +137,23 @@ class Configurations:
                 upsert(connection, tables.meta, [ended.row()])
 
     def another_in_force(self, digest: str) -> Loaded | None:
-        """What a daemon that lives works with, if it is another configuration than this; else None."""
+        """Return the configuration in force among living daemons, if it is another one than this; else None.
+
+        Raises `LedgerError`.
+        """
         now, known = self._look()
         found = _in_force(known, lambda one: one.lives(now))
         return found if found is not None and found.digest != digest else None
 
     def another_of_late(self, digest: str) -> Loaded | None:
-        """The same; where none lives, of one that was there of late, which may come back."""
+        """The same as `another_in_force`; where no daemon lives, the newest of the last day, which may come back."""
         now, known = self._look()
         of_late = (one for one in known if now - one.seen < LATELY)
         found = _in_force(known, lambda one: one.lives(now)) or max(of_late, key=lambda one: one.number, default=None)
         return found if found is not None and found.digest != digest else None
 
     def why_it_rests(self) -> str:
-        """Why this daemon sends nothing, in words; empty if it sends, and for a command. Raises `LedgerError`."""
+        """Return why this daemon sends nothing; empty if it sends, and for a command. Raises `LedgerError`."""
         if self._mine is None:
             return ""
         now, known = self._look()
@@ -151,7 +161,7 @@ class Configurations:
         return f"another daemon on this ledger works with a newer configuration ({newer.by})" if newer else ""
 
     def _newer(self, known: Iterable[Loaded], now: datetime) -> Loaded | None:
-        """What counts in place of this daemon's own: another one, loaded later by a daemon that lives."""
+        """Return what is in force in place of this daemon's own: another one, loaded later by a daemon that lives."""
         mine = self._mine
         found = _in_force(known, lambda one: one.lives(now) or self._may_be_heard(one))
         if found is None or mine is None or found.digest == mine.digest or found.number <= mine.number:
@@ -160,7 +170,10 @@ class Configurations:
         return found if found.process != mine.process else None
 
     def _may_be_heard(self, one: Loaded) -> bool:
-        """Had one that seems to be gone no time to speak yet? A clock may have stepped, or everything stood still."""
+        """Has a daemon that seems gone had too little time (`HEARD`) to report since this process began to wait?
+
+        A clock may have stepped, or everything may have stood still.
+        """
         if one.has_left:
             return False
         word, since = self._silent.get(one.process, (None, 0.0))
@@ -192,7 +205,7 @@ class Configurations:
 
 
 def _in_force(known: Iterable[Loaded], lives: Callable[[Loaded], bool]) -> Loaded | None:
-    """What counts: of the configurations that any daemon lives with, the one that was loaded last by whichever."""
+    """Return what is in force: of all that living daemons work with, the one that any daemon loaded last."""
     rows, last = list(known), dict[str, int]()
     for one in rows:
         # Whoever loaded it last may have ended; it goes on counting for those that have the same one.
@@ -202,7 +215,7 @@ def _in_force(known: Iterable[Loaded], lives: Callable[[Loaded], bool]) -> Loade
 
 
 def _all(connection: Connection) -> list[Loaded]:
-    """What each daemon works with; what cannot be read forbids nothing."""
+    """Return what each daemon works with. A row that cannot be read is left out, so that it stops nobody."""
     kept = connection.execute(
         select(tables.meta.c.value).where(tables.meta.c.key.startswith(KEYS, autoescape=True))
     ).scalars()

@@ -14,7 +14,7 @@ from syncd.ledger.faults import translated
 
 
 class Connections:
-    """Of one ledger in SQLite or PostgreSQL."""
+    """Opens connections to one ledger in SQLite or PostgreSQL."""
 
     def __init__(self, engine: Engine, place: str, path: Path | None) -> None:
         """`place`: what errors name; `path`: the SQLite file; None for PostgreSQL and for memory."""
@@ -31,7 +31,7 @@ class Connections:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for one consistent look. Raises `LedgerError`."""
+        """Open a connection that sees one consistent state of the ledger. Raises `LedgerError`."""
         with translated(self.place), self._reader.connect() as connection, connection.begin():
             yield connection
 

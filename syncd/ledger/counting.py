@@ -83,7 +83,7 @@ def _for_postgres() -> Iterator[str]:
 
 
 def tallies_of(connection: Connection, now: datetime, site: str | None = None) -> list[Tally]:
-    """How many records are alike in what tells their status."""
+    """Count the records, grouped by all that tells their status."""
     rows = connection.execute(_counted(site)).mappings().all()
     found = [Tally(**{**row, "is_open": bool(row["is_open"]), "unverified": bool(row["unverified"])}) for row in rows]
     frozen = connection.execute(_frozen(now, site)).mappings().all()

@@ -1,7 +1,7 @@
-"""Which table of a SQLite ledger holds what no version of syncd wrote there: asked once something ends in a bug.
+"""Find the table of a SQLite ledger with a value that no version of syncd wrote there: asked after a bug.
 
-SQLite keeps any kind of value in any column ("Datatypes in SQLite"), so that a flipped bit of a row's header turns a
-text into bytes or into nothing. Rows that matter have a checksum; what reads the others may stumble over it anywhere.
+SQLite keeps any kind of value in any column ("Datatypes in SQLite"), so a flipped bit in a row's header turns a
+text into bytes or into NULL. Rows that matter have a checksum; code that reads the others may fail anywhere.
 """
 
 from __future__ import annotations

@@ -17,7 +17,10 @@ def _instant(at: datetime | None) -> str | None:
 
 
 def ends_of(connection: Connection, item: Rollback) -> list[Entry]:
-    """One line a secret, as where a person ends it; a path without a secret at any site has one, too."""
+    """Return the lines for the end of a rollback: one for each secret, as where a person ends it.
+
+    Where no site has a secret of the path, one line for the path.
+    """
     c, ended = tables.records.c, {"ended": "true"}
     query = select(c.name, c.site, c.job, c.target, c.remote_id, c.field).where(
         and_(c.source == item.source, c.path == item.path, c.pin == "")

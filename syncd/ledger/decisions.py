@@ -25,11 +25,11 @@ from syncd.ledger.statements import upsert
 
 Door = Callable[[], AbstractContextManager[Connection]]
 JUMPED_AT, JUMPED_BY = "clock_jumped_at", "clock_jumped_by"
-"""When the clock was last seen to jump forward, and how far, in microseconds."""
+"""Keys of the ledger's meta table: when the clock last jumped forward, and how far, in microseconds."""
 
 
 class Decisions:
-    """The decisions of one ledger. All methods raise `LedgerError`."""
+    """The decisions of one ledger. Each method that reads or writes the ledger raises `LedgerError`."""
 
     def __init__(self, reading: Door, writing: Door, clock: Clock) -> None:
         self._reading, self._writing, self._clock = reading, writing, clock
@@ -42,7 +42,10 @@ class Decisions:
         return max(tuple(self._ahead_of.values()), default=timedelta(0))
 
     def clock_is_ahead(self, site: str, by: timedelta) -> bool:
-        """Let protections end by a site's clock where that is slower. Returns: does that move their end?"""
+        """Note how far this clock is ahead of a site's; protections end by the slower of the two.
+
+        A difference of up to a minute counts as none. Returns: does that move the end of protections?
+        """
         before, by = self.ahead, by if by > TOLERANCE else timedelta(0)
         # Each answer moves it by the seconds that it took: only what is more than that is another clock.
         if abs(by - self._ahead_of.get(site, timedelta(0))) > TOLERANCE:
@@ -56,9 +59,9 @@ class Decisions:
         return min(protective_now(now, _jump(connection)), now - self.ahead)
 
     def held(self, site: str | None = None, job: str | None = None, batch: str | None = None) -> tuple[HeldAction, ...]:
-        """What waits for a release, or was released and is not sent yet.
+        """Return the actions that wait for a release, or were released and not sent yet.
 
-        A release that ran out is there, too: ask `is_released`.
+        An action whose release ran out is among them: ask `is_released`.
         """
         table = tables.held
         asked = (("site", site), ("job", job), ("batch", batch))
@@ -70,9 +73,10 @@ class Decisions:
     def release(
         self, batch: str, reason: str, served: Served, may: Callable[[HeldAction], bool] = lambda _: True
     ) -> ReleaseOutcome:
-        """Let the actions of a batch go, each as it is now, for a day.
+        """Release the actions of a batch, each as it is now, for a day.
 
-        `served`: what of it can still go; `may`: may the person decide on it?
+        `served`: tells which of them a configured job still sends. `may`: may the person decide on this action? To a
+        person who may not decide on each of them the batch is unknown.
         """
         now, by = self._clock(), CAUSE.get().actor.id
         with self._writing() as connection:
@@ -119,10 +123,10 @@ class Decisions:
         return next((pause for pause in self.pauses() if _is_of(pause, scope, name, sites)), None)
 
     def pause(self, scope: str, name: str, until: datetime | None, reason: str, sites: Sequence[str] = ()) -> Pause:
-        """Let a job, a target or everything rest; a pause that is there already is replaced.
+        """Let a job, a target or everything rest; a pause of the same is replaced.
 
-        `sites`: the keys of what the target stands for, which rests under any other name as well; the first is the one
-        that counts now.
+        `sites`: the keys of the target's site, which rests under any other target name as well; the first key is the
+        one in use now.
         """
         now, by, site = self._clock(), CAUSE.get().actor.id, next(iter(sites), "")
         pause = Pause(scope=scope, name=name, at=now, until=until, by=by, reason=reason, site=site)
@@ -141,9 +145,9 @@ class Decisions:
         return pause
 
     def resume(self, scope: str, name: str, sites: Collection[str] = ()) -> bool:
-        """End a pause; its row stays, because absence of that time does not count. Returns: was there one?
+        """End a pause. Its row stays, because absence during the pause does not count. Returns: was there one?
 
-        `sites`: the keys of what a target stands for now; its pause may have another name.
+        `sites`: the keys of the target's site now; its pause may have another name.
         """
         now, ended = self._clock(), list[Pause]()
         with self._writing() as connection:
@@ -159,7 +163,7 @@ class Decisions:
         return bool(ended)
 
     def tell_what_ran_out(self) -> None:
-        """Write a line for each pause and rollback whose time ran out. Nobody has to be there when it does."""
+        """Write a line for each pause and rollback whose time ran out, and drop those rollbacks. Needs no person."""
         pauses, rollbacks = tables.pauses, tables.rollbacks
         # Looked for without the writers' lock: nearly always nothing has run out.
         with self._reading() as connection:
@@ -196,7 +200,10 @@ class Decisions:
         return max(ends, default=None)
 
     def rests(self, job: str, target: str, sites: Collection[str]) -> list[Rest]:
-        """When a job rested on a target: of the pauses of each scope the last one, and what holds now."""
+        """Return when a job rested on a target: of each scope the pause in force, or else the last one.
+
+        `sites`: every key of the target's site.
+        """
         with self._reading() as connection:
             return [(pause.at, pause.until) for pause in _pauses(connection) if pause.covers(job, target, sites)]
 
@@ -206,7 +213,7 @@ class Decisions:
             return self.rollbacks_in(connection, source)
 
     def rollbacks_in(self, connection: Connection, source: str | None = None) -> dict[tuple[str, str], Rollback]:
-        """The same, as a transaction that is under way sees them."""
+        """Return `rollbacks` as the caller's transaction sees them."""
         now = self._protective(connection)
         query = select(tables.rollbacks)
         query = query if source is None else query.where(tables.rollbacks.c.source == source)
@@ -216,7 +223,10 @@ class Decisions:
     def roll_back(
         self, wanted: Iterable[Rollback], entries: Iterable[Entry], replaced: Iterable[tuple[str, str]] = ()
     ) -> None:
-        """Keep rollbacks, with their lines; one of the same path is replaced, as are those that `replaced` names."""
+        """Store rollbacks and their audit lines.
+
+        A rollback of the same path is replaced; those in `replaced` (source and path) are dropped.
+        """
         rows = [rollback_row(item) for item in wanted]
         table = tables.rollbacks.c
         with self._writing() as connection:
@@ -226,7 +236,7 @@ class Decisions:
             trail.append(connection, CONTROL, entries, self._clock())
 
     def end_rollbacks(self, keys: Iterable[tuple[str, str]], entries: Iterable[Entry]) -> None:
-        """Let paths go on to their newest version."""
+        """End the rollbacks of these sources and paths, with audit lines: they go on to their newest version."""
         table = tables.rollbacks.c
         with self._writing() as connection:
             for source, path in keys:
@@ -234,7 +244,7 @@ class Decisions:
             trail.append(connection, CONTROL, entries, self._clock())
 
     def note_clock_jump(self, step: timedelta) -> None:
-        """The clock jumped forward: protections end late for an hour, by as much as it jumped."""
+        """Note that the clock jumped forward by `step`: for an hour, protections end later by that much."""
         at = self._clock()
         with self._writing() as connection:
             before = _jump(connection)
@@ -265,7 +275,10 @@ def _this(pause: Pause) -> ColumnElement[bool]:
 
 
 def _is_of(pause: Pause, scope: str, name: str, sites: Collection[str]) -> bool:
-    """Is it what is called so now? A target that is not configured any more is known by its name alone."""
+    """Is it the pause that scope and name mean now?
+
+    A target's pause is found by the keys of its site. A target that is not configured any more is found by its name.
+    """
     if pause.scope != scope or scope == "all":
         return pause.scope == scope
     return pause.site in sites if pause.site and sites else pause.name == name

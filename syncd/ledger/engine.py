@@ -19,15 +19,15 @@ from syncd.ledger.faults import translated
 from syncd.transport.private_files import SpecialFile, narrow
 
 BUSY_SECONDS = 10
-"""That one transaction waits for another process's."""
+"""Seconds that a transaction waits for another process's transaction."""
 APPLICATION_ID = 0x73796E63
 """SQLite's `application_id` of a syncd ledger ("sync"): another program's file is not touched."""
 
 
 def prepare_file(path: Path) -> list[tuple[Path, int]]:
-    """Make the ledger's file, or see that it is one for this user alone, with all that stands beside it.
+    """Make the ledger's file, or take from other users all rights to it and to the files beside it.
 
-    Returns: the files whose rights were too wide and are narrow now, with what they had. Raises `LedgerError`.
+    Returns: the files whose rights were too wide and are narrow now, with the rights they had. Raises `LedgerError`.
     """
     with translated(str(path)):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -53,9 +53,9 @@ def prepare_file(path: Path) -> list[tuple[Path, int]]:
 
 
 def _may_be_a_ledger(path: Path) -> bool:
-    """Is it SQLite's, and of syncd or of nobody yet? SQLite itself looks, who knows of its own locks on it.
+    """Is it a SQLite file, and of syncd or still empty? It is read through SQLite, which knows of its own locks on it.
 
-    Raises `LedgerError` for another program's database: to open it in earnest would change its journal mode.
+    Raises `LedgerError` for another program's database: to open it as a ledger would change its journal mode.
     """
     # Immutable: SQLite takes no lock and makes no file beside one that may be somebody else's.
     connection = sqlite3.connect(f"file:{quote(str(path))}?immutable=1", uri=True)
@@ -72,7 +72,7 @@ def _may_be_a_ledger(path: Path) -> bool:
 
 
 def identity_of(path: Path) -> tuple[int, int]:
-    """Which file this is, whatever it is called. Raises `OSError`."""
+    """Return what identifies a file under any name: its device and inode. Raises `OSError`."""
     found = path.stat()
     return found.st_dev, found.st_ino
 
@@ -135,7 +135,10 @@ def _begin(connection: Connection) -> None:
 
 
 def sqlite_engine(path: Path | None, *, durable: bool = True) -> Engine:
-    """An engine on a SQLite file; None for one in memory (a plan where there is no ledger yet)."""
+    """Return an engine on a SQLite file; without a path, one in memory (a plan where there is no ledger yet).
+
+    `durable` False: a power failure may take the last transactions. Raises `LedgerError`.
+    """
     if path is None:
         engine = create_engine(
             "sqlite://",

@@ -32,7 +32,7 @@ DAMAGED = "restore it from a backup, or move it away: it is rebuilt from the sit
 
 @contextmanager
 def undamaged(place: str) -> Iterator[None]:
-    """What cannot be understood in a row is damage."""
+    """Raise `LedgerError` where the code inside cannot make sense of a row: the ledger is damaged."""
     try:
         yield
     except (ValueError, TypeError, ArithmeticError, LookupError):
@@ -56,7 +56,10 @@ SAID_BY_SQLITE = {
     "FileNotFoundError": ("its folder is not there", "see that its folder can be made"),
     "FileExistsError": ("a part of its path is a file", ANOTHER_PATH),
 }
-"""By how SQLite's code begins (https://sqlite.org/rescode.html), or by the system's error: what, and the fix."""
+"""By the first characters of SQLite's code (https://sqlite.org/rescode.html) or the exception's name.
+
+Each with what it means, and the fix.
+"""
 
 
 @contextmanager
@@ -93,7 +96,10 @@ def _explained(error: Exception, place: str) -> LedgerError:
 
 
 def _said_by_postgres(cause: BaseException) -> tuple[str, str] | None:
-    """What an error of PostgreSQL's means, and its fix; its own text may hold the address."""
+    """Return what an error of PostgreSQL means, and its fix; None for other errors.
+
+    The error's own text is not used: it may hold the address.
+    """
     if not type(cause).__module__.startswith("psycopg"):
         return None
     given = state = str(getattr(cause, "sqlstate", None) or "")

@@ -32,7 +32,7 @@ class Fingerprints:
 
     @property
     def key_id(self) -> str:
-        """What the ledger keeps of the key, to notice a missing or another one; it does not tell the key."""
+        """Short id of the key. The ledger keeps it, to notice a missing or another key; it does not reveal the key."""
         return self.of(b"syncd key id")[:16]
 
 
@@ -42,9 +42,10 @@ def key_path(ledger: Path) -> Path:
 
 
 def key_beside(ledger: Path, *, known: bool) -> bytes:
-    """The key file beside the ledger, made once. `known`: the ledger was written under a key already.
+    """Return the key from the file beside the ledger; make the file where there is none.
 
-    Raises `LedgerError` when the ledger knows a key and the file is gone or unusable.
+    `known`: has the ledger been written under a key already? Raises `LedgerError` where that key's file is gone or
+    incomplete, and where a key file cannot be read or written.
     """
     path = key_path(ledger)
     hint = "put the key file back, or move the ledger away: it is rebuilt from the sites"

@@ -20,7 +20,10 @@ HELD_LOCK = 0x68656C64
 
 
 def one_at_a_time(connection: Connection) -> None:
-    """No release comes between what a cycle reads of the held actions and what it writes, as in SQLite."""
+    """Keep releases from coming between what a cycle reads of the held actions and what it writes.
+
+    Holds a lock until the transaction ends. SQLite needs none: it has one writer at a time.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(HELD_LOCK)))
 
@@ -32,7 +35,8 @@ def as_held(row: Any) -> HeldAction:
 def spend_releases(connection: Connection, site: str, done: Iterable[str]) -> None:
     """End the releases of actions that are done: each release is for one action.
 
-    One that came meanwhile for a later version is spent, too, and then asked for again: never the other way round.
+    A release that came meanwhile for a later version ends, too, and is asked for again: an action is asked for twice
+    rather than sent unasked.
     """
     table, names = tables.held, list(done)
     released = and_(table.c.site == site, table.c.released_at.is_not(None))
@@ -44,7 +48,7 @@ def spend_releases(connection: Connection, site: str, done: Iterable[str]) -> No
 
 
 def drop_held_of_others(connection: Connection, site: str, jobs: Collection[str]) -> None:
-    """Nothing of a job that does not send to the site waits any more."""
+    """Drop the held actions of all other jobs than these, which send to the site."""
     table = tables.held
     others = and_(table.c.site == site, table.c.job.not_in(sorted(jobs)))
     if connection.execute(select(table.c.name).where(others).limit(1)).first() is not None:
@@ -52,9 +56,9 @@ def drop_held_of_others(connection: Connection, site: str, jobs: Collection[str]
 
 
 def _taken_the_place(before: Iterable[HeldAction], now: Iterable[HeldAction], at: datetime) -> Iterator[Entry]:
-    """Lines of what waits in the place of another action: a newer version is another one, in another batch.
+    """Yield a line for each action that waits now in the place of another one, such as a newer version in a new batch.
 
-    Its finding lasts, so that no line of a beginning is written.
+    The finding lasts, so that no line of a beginning is written.
     """
     known, batches = {item.identity for item in before}, {(item.name, item.cause): item.batch for item in before}
     for item in now:
@@ -78,7 +82,10 @@ def _taken_the_place(before: Iterable[HeldAction], now: Iterable[HeldAction], at
 
 
 def store_held(connection: Connection, site: str, job: str, waiting: Iterable[HeldAction], at: datetime) -> None:
-    """Replace what waits for a job on a site; batches of which nothing is left stay known, so that it can be said."""
+    """Replace what waits for a job on a site.
+
+    Batches of which nothing is left stay known, so that a person who releases one is told so.
+    """
     table, mine = tables.held, and_(tables.held.c.site == site, tables.held.c.job == job)
     one_at_a_time(connection)
     before = {as_held(row).identity: as_held(row) for row in connection.execute(select(table).where(mine)).mappings()}

@@ -17,9 +17,10 @@ BY_COMMAND = "by state forget"
 
 
 def not_refused(lines: Iterable[tuple[T, str | None]]) -> tuple[T, ...]:
-    """What was sent and not surely refused, in the order of sending.
+    """Return what was sent and not surely refused, in the order of sending.
 
-    A refusal speaks of its own sending, not of an earlier one. `lines`: what each is of, and how far it came.
+    A refusal is of its own sending, not of an earlier one. `lines`: what each line is about, and how far it came (a
+    `Result`).
     """
     sendings, last = list[T | None](), dict[T, int]()
     for of, result in lines:
@@ -37,7 +38,10 @@ def not_refused(lines: Iterable[tuple[T, str | None]]) -> tuple[T, ...]:
 
 
 def deletions(site: str, job: str | None, since: Since, known: Collection[str] | None = None) -> Select[Any]:
-    """The ids sent for deletion since then on a site, and how far each came: of a job (see `_is_of`), or of all."""
+    """Select the ids sent for deletion on a site since then, and how far each came.
+
+    `job`: of this job alone; None: of all. `known`: the configured jobs, see `_is_of`.
+    """
     table = tables.history.c
     where = [table.site == site, table.action == "delete", _is_since(table, since)]
     if job is not None:
@@ -49,7 +53,10 @@ def deletions(site: str, job: str | None, since: Since, known: Collection[str] |
 
 
 def names_sent(site: str, job: str, action: str, since: Since, known: Collection[str] | None = None) -> Select[Any]:
-    """Names and versions that a job (see `_is_of`) sent since then for create or update, and how far each came."""
+    """Select the names and versions that a job sent since then for create or update, and how far each came.
+
+    A restore counts as an update. `known`: the configured jobs, see `_is_of`.
+    """
     table = tables.history.c
     kinds = ["update", "restore"] if action == "update" else [action]
     sent = and_(table.site == site, _is_of(table, job, known), table.action.in_(kinds), _is_since(table, since))
@@ -57,7 +64,10 @@ def names_sent(site: str, job: str, action: str, since: Since, known: Collection
 
 
 def _is_of(table: Any, job: str, known: Collection[str] | None) -> ColumnElement[bool]:
-    """Lines of a job and, with the jobs that are `known`, of all that are gone: it may have been called so."""
+    """Return the condition for a job's lines; with `known`, the configured jobs, also for lines of jobs that are gone.
+
+    The job may have had one of their names.
+    """
     own: ColumnElement[bool] = table.job == job
     return own if known is None else or_(own, table.job.not_in(sorted(known)))
 

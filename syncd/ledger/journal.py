@@ -34,7 +34,7 @@ def _is_protected(record: Record) -> bool:
 
 
 def _know(connection: Connection, records: Iterable[Record]) -> None:
-    """Add to what is known of ids; nothing that protects one is taken back here."""
+    """Store what protects these records (an adoption, a freeze) under their ids; no protection is taken back here."""
     by_id = {str(record.remote_id): record for record in records}
     for part in in_parts(by_id):
         tables_found = {
@@ -50,7 +50,10 @@ def _know(connection: Connection, records: Iterable[Record]) -> None:
 
 
 def move(connection: Connection, old: str, site: str, rows: Iterable[Record], at: datetime) -> None:
-    """Move the rows, problems, permissions, runs and history of one site to another; its listing is made anew."""
+    """Move the rows, problems, grants, runs and history of one site to another.
+
+    `rows`: all rows of the site now. The next cycle makes the listing, facts, findings and held actions anew.
+    """
     records = tables.records
     # The rows of both keys go first: the indexes take each name and each id of a site once.
     connection.execute(delete(records).where(records.c.site.in_([old, site])))
@@ -80,7 +83,7 @@ def lock_lost(site: str, place: str) -> LedgerError:
 
 
 class SiteJournal:
-    """The pen: writes on the connection that holds the site's lock."""
+    """The journal of a site: writes on the connection that holds the site's lock."""
 
     is_writable = True
 
@@ -113,7 +116,10 @@ class SiteJournal:
             raise
 
     def hold(self, site: str, holder: str) -> None:
-        """Store who holds the site, for those that wait. Raises `LedgerError` once another version has migrated it."""
+        """Store who holds the site, for those that wait, and settle what an earlier holder left under way.
+
+        Drops old lines of the history. Raises `LedgerError` once another version has migrated the ledger.
+        """
         self._site, now = site, self._clock()
         with self._transaction() as connection:
             if schema_version(connection) != CURRENT:
@@ -140,7 +146,10 @@ class SiteJournal:
         log: Iterable[HistoryEntry] = (),
         audit: AuditBatch = NO_AUDIT,
     ) -> None:
-        """Store and remove rows, history and audit lines in one durable transaction."""
+        """Store records (`put`), remove records (`drop`) and add history and audit lines, in one durable transaction.
+
+        Raises `LedgerError`, also where no intent may be written because a required audit sink is behind.
+        """
         # Asked before the transaction: a required sink that is behind stops the request, not the settlement of
         # earlier ones.
         if audit.intents:
@@ -184,10 +193,10 @@ class SiteJournal:
         serving: Iterable[str],
         lasting: Container[str] = frozenset(),
     ) -> None:
-        """Write into the audit trail which findings of a job begin and end, by event and name.
+        """Write into the audit trail which findings of a job begin and end.
 
-        `serving`: the jobs that send to the site; findings and problems of all others end. `lasting`: names of which
-        none ends, because nothing was done about them.
+        `open_now`: its findings, by event and name. `serving`: the jobs that send to the site; findings and problems of
+        all others end. `lasting`: names whose findings do not end, because nothing was done about them.
         """
         with self._transaction() as connection:
             now = self._clock()
@@ -215,8 +224,8 @@ class SiteJournal:
     def paths(self, states: Iterable[PathState], news: Mapping[str, datetime] = NO_NEWS) -> None:
         """Store what was read of source paths.
 
-        `news`: by job, of those whose source has something new by it, when that was looked at: sites that were not
-        looked at since are behind.
+        `news`: by job whose source had something new here, the time of that look; sites that were not looked at since
+        then are behind.
         """
         # Whoever holds another site may write the same rows. In one order for all, so that no two wait for each other.
         ordered = sorted(states, key=lambda state: (state.source, state.path, state.pin))
@@ -230,7 +239,7 @@ class SiteJournal:
             upsert(connection, tables.news, ({"job": job, "at": at} for job, at in later))
 
     def facts(self, facts: Facts) -> None:
-        """Store what was judged of values that were read, each with what was judged."""
+        """Store facts: what each check said of each value that was read."""
         with self._transaction() as connection:
             store_facts(connection, self._site, facts)
 
@@ -249,13 +258,13 @@ class SiteJournal:
             store_listing(connection, self._site, remote, self._clock())
 
     def mount(self, source: str, mount: str, mount_id: str) -> None:
-        """Remember which mount this is."""
+        """Store the id of a source's mount."""
         with self._transaction() as connection:
             row = {"source": source, "mount": mount, "mount_id": mount_id}
             upsert(connection, tables.mounts, [sealed(row)])
 
     def protect(self, record: Record, decision: Entry) -> None:
-        """Store a row after a person froze or thawed it, and the same under its id."""
+        """Store a row after a person froze or thawed it, the same under its id, and the line of the decision."""
         with self._transaction() as connection:
             trail.append(connection, CONTROL, [decision], self._clock())
             upsert(connection, tables.records, [record_row(record)])
@@ -274,7 +283,7 @@ class SiteJournal:
             trail.append(connection, CONTROL, [entry], self._clock())
 
     def ran(self, run: LastRun) -> None:
-        """Remember the cycle."""
+        """Store this cycle as the last one of its job on its site."""
         with self._transaction() as connection:
             key = tables.runs.c
             mine = and_(key.job == run.job, key.site == run.site)

@@ -1,4 +1,4 @@
-"""What each site listed last, without values, so that Wix need not be asked; and what was judged of values."""
+"""What each site listed last, without values, so that Wix need not be asked; and what checks said of values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ListedSecret:
     remote_id: str
     name: str
     owner: str
-    """Whose mark it carries; empty for none."""
+    """The owner in its mark; empty for no mark."""
     updated_at: datetime | None
     seen_at: datetime
     """When it was first listed like this."""
@@ -75,7 +75,7 @@ def _digest_key(site: str) -> str:
 
 
 def unheld_secrets(connection: Connection, site: str) -> list[ListedSecret]:
-    """What is remembered of a site that no row has the id of: not even a site's under another key."""
+    """Return what a site listed last whose id no row holds, not even a row of another site; by name."""
     table, held = tables.listings, tables.records.c
     row = select(held.name).where(held.remote_id == table.c.remote_id).exists()
     query = select(table).where(and_(table.c.site == site, ~row)).order_by(table.c.name)
@@ -83,13 +83,13 @@ def unheld_secrets(connection: Connection, site: str) -> list[ListedSecret]:
 
 
 def store_facts(connection: Connection, site: str, facts: Facts) -> None:
-    """What was judged of values when they were read: the newest of each name and check."""
+    """Store what checks said of values that were read: the newest of each name and check."""
     rows = [{**key._asdict(), "site": site, "ref": ref_text(key.ref), "fault": fault} for key, fault in facts.items()]
     upsert(connection, tables.facts, rows)
 
 
 def facts_of(connection: Connection, site: str, names: Collection[str] | None = None) -> dict[FactKey, str]:
-    """The facts of a site by what was judged; of these names alone, if any are given."""
+    """Return the facts of a site; `names`: of these alone (None: of all)."""
     table = tables.facts
     query = select(table).where(table.c.site == site)
     queries = [query] if names is None else [query.where(table.c.name.in_(part)) for part in in_parts(names)]

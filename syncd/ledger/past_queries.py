@@ -41,24 +41,25 @@ class PastQueries(RecordQueries):
     def deletions(
         self, site: str, job: str | None, since: Since, known: Collection[str] | None = None
     ) -> frozenset[str]:
-        """The ids sent for deletion since then on a site, but for those that were surely refused.
+        """Return the ids sent for deletion on a site since then, except those that were surely refused.
 
-        `known`: the jobs there are; what others sent counts with this job's, which may have been called so.
+        `job`: of this job alone; None: of all. `known`: the configured jobs; what other jobs sent counts as this job's,
+        which may have had their name.
         """
         rows = self._all(history.deletions(site, job, since, known))
         return frozenset(history.not_refused((row["remote_id"], row["result"]) for row in rows))
 
     def deleted(self, site: str, since: Since) -> frozenset[str]:
-        """The ids of which a site has confirmed since then that they are deleted."""
+        """Return the ids whose deletion a site has confirmed since then."""
         rows = self._all(history.deletions(site, None, since))
         return frozenset(row["remote_id"] for row in rows if row["result"] == Result.DONE)
 
     def names_sent(
         self, site: str, job: str, action: str, since: Since, known: Collection[str] | None = None
     ) -> tuple[tuple[str, str], ...]:
-        """Names and versions that a job sent since then for create or update, but for what was surely refused.
+        """Return the names and versions that a job sent since then, except what was surely refused.
 
-        In the order of sending. `known`: as for `deletions`.
+        In the order of sending. `action`: create, or update (with restores). `known`: as for `deletions`.
         """
         rows = self._all(history.names_sent(site, job, action, since, known))
         return history.not_refused(((row["name"], row["version"]), row["result"]) for row in rows)
@@ -91,15 +92,15 @@ class PastQueries(RecordQueries):
         return str(lines[-1]["reason"] or "") if lines else ""
 
     def rollbacks(self, source: str) -> dict[str, Rollback]:
-        """The paths of a source that a person rolled back, as far as that holds at this moment."""
+        """Return the rollbacks in force of a source, by path."""
         return {path: item for (_, path), item in self.decisions.rollbacks(source).items()}
 
     def orphaned_mounts(self, source: str, configured: Container[str], job: str = "") -> dict[str, frozenset[str]]:
-        """Mount to the ids of all that had this name, of sources that no job has any more and that left secrets.
+        """Return, by mount, the ids it had under sources that no job reads any more and that still have rows.
 
-        `source`: who asks; what a person said to be the place before it says nothing of the one that it leads to now.
-        `configured`: the sources of jobs. `job`: where it has secrets of such sources itself, they alone count; a
-        source that was in use before is no new name of any other.
+        `source`: who asks; its own former mounts, set aside by `state remount`, do not count. `configured`: the sources
+        of jobs. `job`: where it has rows from such sources itself, these sources alone count. Else a source that
+        already knows its mounts gets none: it is no new name of another one.
         """
         sources = {row["source"] for row in self._all(select(tables.mounts.c.source).distinct())}
         gone = (name for name in sources if name not in configured and not name.startswith(before(source)))
@@ -114,7 +115,10 @@ class PastQueries(RecordQueries):
         return found
 
     def taken_over(self, source: str, readers: Mapping[str, str]) -> dict[str, frozenset[str]]:
-        """What `orphaned_mounts` tells any of the jobs that read a source. `readers`: each configured job's source."""
+        """Return `orphaned_mounts` of all jobs that read a source, together.
+
+        `readers`: each configured job's source.
+        """
         found: dict[str, frozenset[str]] = {}
         for job in (job for job, reads in readers.items() if reads == source):
             for mount, ids in self.orphaned_mounts(source, set(readers.values()), job).items():
@@ -125,9 +129,9 @@ class PastQueries(RecordQueries):
         return bool(self._all(select(tables.records.c.name).where(*where).limit(1)))
 
     def rollbacks_by_secret(self) -> dict[tuple[str, str], Rollback]:
-        """Rollbacks by the secret that they hold, as `secret_at` tells it. Of two, the later one.
+        """Return the rollbacks in force by the secret that they hold (see `secret_at`). Of two, the later one.
 
-        Where a place was never learnt, nothing is known to be the same secret.
+        A path whose place was never learnt is left out: nothing shows which secret it is.
         """
         known = sorted(self.decisions.rollbacks().items(), key=lambda entry: entry[1].at)
         secrets = self.secrets_of([key for key, _ in known])
@@ -150,7 +154,7 @@ class PastQueries(RecordQueries):
         return secret_at(self.known_mounts(source), path)
 
     def mount_id(self, source: str, path: str) -> str:
-        """Of the mount or account that a path of a source lies in, as accepted; empty where it was never learnt."""
+        """Return the accepted id of the mount or account that a path lies in; empty where it was never learnt."""
         return place_of(self.known_mounts(source), path)
 
     def spellings(self, source: str, path: str) -> frozenset[str]:
@@ -163,10 +167,10 @@ class PastQueries(RecordQueries):
         return frozenset({path, *same})
 
     def arrived(self, remote_id: str, name: str, refs: Collection[SecretRef], version: str) -> bool:
-        """Did the secret with this id ever get this very version (a token)? `refs`: whatever its reference is called.
+        """Did the secret with this id ever get exactly this version (a token)? `refs`: every form of its reference.
 
-        The history knows versions as tokens, which no later version of the same number has; the trail knows
-        references. What neither remembers any more counts as never.
+        The history must have the token, which no later version of the same number has, and the trail the reference.
+        What either of them has forgotten counts as never.
         """
         c, label = tables.history.c, version_label(version)
         sent = and_(c.name == name, c.remote_id == remote_id, c.version == version, c.result == "done")
@@ -181,12 +185,15 @@ class PastQueries(RecordQueries):
         return frozenset(other for other, now in self.known_aliases().items() if now == site and other != site)
 
     def known_aliases(self) -> dict[str, str]:
-        """Every key that a site was known under, and its key of today: joined by a person, or followed by its ids."""
+        """Return, by former key of a site, its key of today.
+
+        A person joined the two, or a cycle recognized the site by its ids.
+        """
         moves = {row["old"]: row["site"] for row in self._all(select(tables.aliases))} | self.joined_sites()
         return {old: today(old, moves) for old in moves}
 
     def resting_owners(self, site: str, job: str, owners: Collection[str]) -> Mapping[str, RestingOwner]:
-        """Those of these jobs that a person paused, for another one that would take their secrets over."""
+        """Return which of these owners a person paused, for a job on the site that would take their secrets over."""
         pauses = {owner: pause for owner in owners if (pause := self.decisions.pause_of("job", owner))}
         # Nearly always nothing is paused, and no run has to be looked at.
         ran = [ended for ended, _, _ in self.recent_runs().get((site, job), [])] if pauses else []
@@ -201,15 +208,18 @@ class PastQueries(RecordQueries):
         return self.decisions.rested_until(job, target, {site, *self.aliases(site)})
 
     def rests(self, job: str, target: str, site: str) -> list[Rest]:
-        """When a job rested on a target: of the pauses of each scope the last one, and what holds now."""
+        """Return when a job rested on a target: of each scope the pause in force, or else the last one."""
         return self.decisions.rests(job, target, {site, *self.aliases(site)})
 
     def clock_is_ahead(self, site: str, by: timedelta) -> bool:
-        """Let protections end by a site's clock where that is slower. Returns: does that move their end?"""
+        """Note how far this clock is ahead of a site's; protections end by the slower one.
+
+        Returns: does that move their end?
+        """
         return self.decisions.clock_is_ahead(site, by)
 
     def tell_what_ran_out(self) -> None:
-        """Write a line for each pause and rollback whose time ran out."""
+        """Write a line for each pause and rollback whose time ran out, and drop those rollbacks."""
         self.decisions.tell_what_ran_out()
 
     def news_at(self, job: str) -> datetime | None:
@@ -230,12 +240,12 @@ class PastQueries(RecordQueries):
         return [(row["stream"], row["job"], row["name"]) for row in self._all(query)]
 
     def facts(self, site: str, names: Collection[str] | None = None) -> Facts:
-        """What was judged of values when they were read, of a whole site or of these names alone."""
+        """Return what checks said of values when they were read, of a whole site or of these names alone."""
         with self.reading() as connection:
             return facts_of(connection, site, names)
 
     def unheld(self, site: str) -> list[ListedSecret]:
-        """What a site listed last that no row holds the id of, on any site; by name."""
+        """Return what a site listed last whose id no row holds, on any site; by name."""
         with self.reading() as connection:
             return unheld_secrets(connection, site)
 
@@ -245,11 +255,11 @@ class PastQueries(RecordQueries):
         return tuple(self._each(query, as_run))
 
     def looks(self) -> dict[tuple[str, str], datetime | None]:
-        """When each job last looked at everything on each site; None where it never came to an end there."""
+        """Return when each job last looked at everything on each site; None where no such look came to its end."""
         return {(run.site, run.job): run.looked_at for run in self.runs()}
 
     def looked_at(self, site: str, job: str) -> datetime | None:
-        """When a job last looked at everything on a site; None where it never came to an end there."""
+        """Return when a job last looked at everything on a site; None where no such look came to its end."""
         run = self.last_run(site, job)
         return run.looked_at if run else None
 
@@ -266,11 +276,11 @@ class PastQueries(RecordQueries):
         return dict(self._each(query, lambda row: ((row["site"], row["job"]), as_recent(row["recent"]))))
 
     def told_causes(self) -> set[str]:
-        """What people were told of that had begun, and not that it has ended."""
+        """Return the causes whose beginning people were told, and not yet their end."""
         return {row["cause"] for row in self._all(select(tables.notices.c.cause))}
 
     def meta(self, key: str) -> str | None:
-        """One of the ledger's own facts."""
+        """Return one of the ledger's own facts; None where it has none under this key."""
         rows = self._all(select(tables.meta.c.value).where(tables.meta.c.key == key))
         return str(rows[0]["value"]) if rows else None
 

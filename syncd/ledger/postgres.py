@@ -14,11 +14,14 @@ LINE = {
     "connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }  # fmt: skip
-"""Seconds, and milliseconds for the last: how soon a machine that is gone is noticed (libpq's parameters)."""
+"""How soon a machine that is gone is noticed: parameters of libpq, in seconds, the last one in milliseconds."""
 
 
 def postgres_engine(url: str) -> Engine:
-    """An engine on PostgreSQL; `url` is `postgresql://…`. Raises `LedgerError` for another kind."""
+    """Return an engine on PostgreSQL; `url` is `postgresql://…`.
+
+    Raises `LedgerError` for another kind of address, one that cannot be read, or an option that libpq does not know.
+    """
     scheme, _, rest = url.partition("://")
     if scheme not in {"postgresql", "postgres"} or not rest:
         raise LedgerError("state.url is no PostgreSQL address", hint="write postgresql://USER@HOST/DATABASE")
@@ -54,7 +57,7 @@ PSYCOPGS = ("autocommit", "context", "cursor_factory", "prepare_threshold", "row
 
 
 def _with_hosts_apart(url: str) -> str:
-    """The address as SQLAlchemy reads it: of several servers, which libpq writes one after the other, as options."""
+    """Return the address as SQLAlchemy reads it: several servers, which libpq lists with commas, become options."""
     head, _, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
     user, at, hosts = authority.rpartition("@")
@@ -80,7 +83,7 @@ def _see_options(engine: Engine) -> None:
 
 
 def _leave_a_standby(context: Any) -> None:
-    """After a failover the old server takes no writes: its connections are as good as closed."""
+    """Have connections replaced after a refused write: after a failover the old server takes no writes any more."""
     if getattr(context.original_exception, "sqlstate", "") == READ_ONLY:
         context.is_disconnect = True
 

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 def as_it_is(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of which nothing has to be understood."""
+    """Return a row unchanged, where no column has to be interpreted."""
     return row
 
 
@@ -42,14 +42,17 @@ class RecordQueries(ABC):
     @property
     @abstractmethod
     def place(self) -> str:
-        """The ledger's place, as it is told to people."""
+        """The name of the ledger's place in messages to people."""
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[Connection]:
-        """A connection for one consistent look."""
+        """Open a connection that sees one consistent state of the ledger."""
 
     def _each(self, query: Select[Any], read: Callable[[dict[str, Any]], T], *, seal: bool = False) -> Iterator[T]:
-        """The rows as `read` takes them, one at a time. Raises `LedgerError` for one that is not as it was written."""
+        """Yield each row as `read` converts it, one at a time. `seal`: check its checksum.
+
+        Raises `LedgerError` for a row that is not as it was written.
+        """
         with self.reading() as connection, undamaged(self.place):
             found = connection.execute(query.execution_options(yield_per=PART))
             names = list(found.keys())
@@ -62,7 +65,7 @@ class RecordQueries(ABC):
                 yield read(columns)
 
     def _one(self, query: Select[Any], read: Callable[[dict[str, Any]], T], *, seal: bool = False) -> T | None:
-        """The first row as `read` takes it; None for none."""
+        """Return the first row as `read` converts it; None for none."""
         # All are fetched: what is left in the middle holds its cursor open at PostgreSQL.
         return next(iter(list(self._each(query, read, seal=seal))), None)
 
@@ -77,7 +80,7 @@ class RecordQueries(ABC):
         return tuple(self._each(query, as_record, seal=True))
 
     def problems_of_no_row(self, site: str | None = None) -> list[OpenProblem]:
-        """What keeps failing of names that never came into the ledger, on one site or on every one."""
+        """Return the problems of names that have no row in the ledger, on one site or on every one."""
         c, records = tables.troubles.c, tables.records.c
         row = select(records.name).where(and_(records.site == c.site, records.name == c.subject)).exists()
         query = select(tables.troubles).where(~row)
@@ -127,18 +130,18 @@ class RecordQueries(ABC):
         return tuple(self._each(query, as_record, seal=True))
 
     def tallies(self, now: datetime, site: str | None = None) -> list[Tally]:
-        """How many records are alike in what tells their status: counted by the database, no row is read."""
+        """Count the records by all that tells their status. The database counts; no row is read here."""
         with self.reading() as connection:
             return tallies_of(connection, now, site)
 
     def known_path(self, source: str, path: str, pin: str) -> PathState | None:
-        """What was read last of one path; None for nothing."""
+        """Return what was read last of one path under this pin; None where nothing was."""
         c = tables.paths.c
         query = select(tables.paths).where(and_(c.source == source, c.path == path, c.pin == pin))
         return self._one(query, as_path, seal=True)
 
     def known_versions(self, source: str, path: str) -> dict[tuple[str, str], PathState]:
-        """The last reading of one path in each of its pinned versions, by path and pin, as `known_paths` gives them."""
+        """Return what was read last of one path, without a pin and in each pinned version, by (path, pin)."""
         c = tables.paths.c
         query = select(tables.paths).where(and_(c.source == source, c.path == path, c.pin != NEWEST))
         return {(state.path, state.pin): state for state in self._each(query, as_path, seal=True)}
@@ -150,7 +153,7 @@ class RecordQueries(ABC):
         return {(state.path, state.pin): state for state in self._each(query, as_path, seal=True)}
 
     def newest_seen(self, source: str) -> dict[str, PathState]:
-        """By path the newest version that it was seen to have, where a rollback had an older one read."""
+        """Return, by path, the newest version seen before and since a rollback, which has cycles read an older one."""
         c = tables.paths.c
         query = select(tables.paths).where(and_(c.source == source, c.pin == NEWEST))
         return {state.path: state for state in self._each(query, as_path, seal=True)}
@@ -183,7 +186,7 @@ class RecordQueries(ABC):
             return frozenset(connection.execute(query).scalars())
 
     def frozen(self, now: datetime, most: int, sites: frozenset[str] | None = None) -> list[Record]:
-        """What people left alone for now, on these sites (None: all), in the order in which that ends."""
+        """Return the frozen secrets of these sites (None: all), `most` at most; first the freeze that ends first."""
         c = tables.records.c
         here = true() if sites is None else c.site.in_(sorted(sites))
         held = and_(c.frozen_until.is_not(None), c.frozen_until > now, here)
@@ -191,12 +194,15 @@ class RecordQueries(ABC):
         return list(self._each(query, as_record, seal=True))
 
     def oldest(self, sites: frozenset[str] | None, most: int) -> list[Record]:
-        """Rows with the oldest version at the source, of those that have a date."""
+        """Return the `most` rows whose versions at the source are oldest, of those with a date. `sites` None: all."""
         with self.reading() as connection:
             return search.oldest(connection, sites, most)
 
     def known_mounts(self, source: str) -> dict[str, str]:
-        """Mount to its id, as accepted; empty where a person said that the next one found there is to be accepted."""
+        """Return the accepted id of each mount of a source.
+
+        An empty id: a person said that the next one found there is to be accepted.
+        """
         query = select(tables.mounts).where(tables.mounts.c.source == source)
         return {row["mount"]: row["mount_id"] for row in self._each(query, as_it_is, seal=True)}
 
@@ -211,18 +217,18 @@ class RecordQueries(ABC):
         return {problem.subject: problem for problem in list(self._each(query, as_problem))}
 
     def grants(self, site: str, now: datetime) -> dict[str, Grant]:
-        """The permissions to adopt that hold now, by name; one that is dated ahead was given by a wrong clock."""
+        """Return the permissions to adopt that are in force, by name, except one dated ahead: a wrong clock gave it."""
         table = tables.grants.c
         given = and_(table.site == site, table.at <= now + TOLERANCE, table.until > now)
         rows = self._all(select(table.name, table.remote_id, table.owner).where(given))
         return {row["name"]: Grant(remote_id=row["remote_id"], owner=row["owner"]) for row in rows}
 
     def joined_sites(self) -> dict[str, str]:
-        """Keys of sites that are another key of the same site, and that one."""
+        """Return, by old key, the key of the same site that a person joined it to."""
         return {row["old"]: row["site"] for row in self._all(select(tables.joined_sites))}
 
     def sites_holding(self, site: str, ids: Iterable[str]) -> frozenset[str]:
-        """Other sites of the ledger that hold one of these ids, or one that the site holds itself."""
+        """Return the other sites whose rows hold one of these ids, or an id that this site's own rows hold."""
         mine, theirs = tables.records.alias("mine"), tables.records.alias("theirs")
         same = and_(theirs.c.remote_id == mine.c.remote_id, theirs.c.site != mine.c.site)
         shared = select(theirs.c.site).distinct().select_from(mine.join(theirs, same)).where(mine.c.site == site)
@@ -252,9 +258,9 @@ class RecordQueries(ABC):
             return search.find(connection, asked, served, now)
 
     def same_values(self, *, of_one_reference: bool = True) -> dict[tuple[str, str], int]:
-        """A group number for each secret that shares its value with another one, by site and name.
+        """Return a group number for each secret that shares its value with another one, by site and name.
 
-        `of_one_reference=False` leaves out one secret on many sites: several references have to have the value.
+        `of_one_reference` False leaves out a value that all its secrets have from one reference, on however many sites.
         """
         c = tables.records.c
         reference = c.source.concat("\x01").concat(c.path).concat("\x01").concat(func.coalesce(c.field, ""))

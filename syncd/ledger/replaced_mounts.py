@@ -30,11 +30,11 @@ def followed(
     readers: Mapping[str, str],
     living: Mapping[tuple[str, str], Rollback],
 ) -> None:
-    """Give rows and rollbacks of the mount that was there to the name that its source has now.
+    """Give rows and rollbacks of a source's former mount to the name that leads to that mount now.
 
-    `readers`: each configured job's source. Rows of jobs that do not read this one any more are of the mount that was
-    there, whoever has the name today: as long as no other source is known to lead to it, they bear a name that no
-    configuration has. `living`: the rollbacks whose time is not over, by source and path.
+    `readers`: each configured job's source. Rows of jobs that read `source` follow it to its new mount. Rows of other
+    jobs belong to the former mount: they go to another source that is known to lead there, else to a name that no
+    configuration has (`before`). `living`: the rollbacks in force, by source and path.
     """
     known = tables.mounts.c
     ids = connection.execute(select(known.mount_id).where(and_(known.source == source, known.mount == mount)))
@@ -82,10 +82,10 @@ def take_over(
     readers: Mapping[str, str],
     living: Mapping[tuple[str, str], Rollback],
 ) -> None:
-    """Give to a source that has a new name what its jobs have of this mount from sources that no job has any more.
+    """Give to a source with a new name what its jobs have of this mount from sources that no job reads any more.
 
-    `readers`: each configured job's source. `living`: the rollbacks whose time is not over, by source and path. What
-    other jobs have stays with the place that is gone, under its name.
+    `readers`: each configured job's source. `living`: the rollbacks in force, by source and path. What other jobs have
+    keeps the name of the source that is gone.
     """
     known = tables.mounts.c
     gone = and_(known.mount == mount, known.source.not_in({source, *readers.values()}))
@@ -112,7 +112,7 @@ def _rows(connection: Connection, source: str, mount: str, mount_id: str) -> lis
 
 
 def within(column: Any, mount: str) -> ColumnElement[bool]:
-    """Of rows with a path: those that lie in this mount."""
+    """Return the SQL condition for rows whose path lies in this mount; an AWS account has all rows of its source."""
     # A Vault mount ends in a slash; an AWS account is the whole source.
     return column.startswith(mount, autoescape=True) if mount.endswith("/") else true()
 

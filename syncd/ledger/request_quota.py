@@ -18,7 +18,7 @@ from syncd.ledger import schema as tables
 from syncd.ledger.faults import translated
 
 FLIGHT = timedelta(seconds=10)
-"""As long a request may be under way at most; until its answer it counts as if it arrived at the end of that."""
+"""Longest time that a request is under way. Until its answer comes, it counts as if it took that long."""
 
 _TABLE = tables.requests
 _MINE = _TABLE.c.site == bindparam("of")
@@ -48,10 +48,10 @@ class _Asked:
 
 
 class Quota:
-    """A sliding-window log of one site's requests. A request counts from its sending until its window
-    after its answer, so that latency on the wire never lets one more in at Wix.
+    """A sliding-window log of one site's requests.
 
-    Threads that come while one is at the ledger are served together, in one transaction.
+    A request counts from its sending until one window after its answer, so that Wix never sees too many, however long
+    requests are on their way. Threads that come while another one asks the ledger share the next transaction.
     """
 
     def __init__(
@@ -68,7 +68,10 @@ class Quota:
         self._asking: list[_Asked] = []
         self._came: list[tuple[int, datetime]] = []
         self._mine: dict[int, float] = {}
-        """When this process's own requests count from, by the monotonic clock: the ledger's times may jump."""
+        """By ticket: from when this process's own request counts, by the monotonic clock.
+
+        The ledger's times may jump.
+        """
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -83,7 +86,10 @@ class Quota:
             yield connection
 
     def take(self) -> tuple[int, timedelta]:
-        """A place in the window, as (ticket, 0), or (0, how long to wait before asking again)."""
+        """Ask for a place in the window. Returns: (ticket, 0), or (0, how long to wait before asking again).
+
+        Raises `LedgerError`.
+        """
         request = _Asked()
         with self._lists:
             self._asking.append(request)
@@ -97,7 +103,7 @@ class Quota:
         return request.ticket, request.left or timedelta(0)
 
     def room(self) -> int:
-        """How many requests may be sent at this moment, as far as can be seen."""
+        """Return how many requests may be sent now, as far as can be seen. Raises `LedgerError`."""
         with self._transaction() as connection:
             connection.execute(_FORGET, {"of": self._rate.site, "before": self._clock() - self._rate.window})
             count, _ = connection.execute(_COUNT, {"of": self._rate.site}).one()
@@ -105,7 +111,7 @@ class Quota:
         return max(0, self._rate.limit - max(int(count), self._own()[0]))
 
     def answered(self, ticket: int) -> None:
-        """The request's answer came: its window starts here."""
+        """Note that the request's answer came: its window starts here. Raises `LedgerError`."""
         arrival = (ticket, self._clock())
         self._mine[ticket] = time.monotonic()
         with self._lists:
@@ -115,10 +121,10 @@ class Quota:
                 self._serve()
 
     def _serve(self, *mine: _Asked) -> None:
-        """Everything that threads wait for now; a place is theirs once its row is committed.
+        """Serve all that threads wait for now; a place is theirs once its row is committed.
 
-        A ledger that fails them fails all of them at once, not one after the other. The times of answers that
-        cannot be written down count as late as they may be. Raises `LedgerError`.
+        If the ledger fails, all of them fail at once, not one after the other. A request whose answer could not be
+        written down counts for the longest time. Raises `LedgerError`.
         """
         with self._lists:
             asking, self._asking = self._asking, []

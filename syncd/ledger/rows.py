@@ -99,7 +99,7 @@ def rollback_row(item: Rollback) -> dict[str, Any]:
 PLAIN = [name for name in Record.__dataclass_fields__ if name in records.columns]
 """What a record and its row have alike."""
 REPEATED = ("site", "target", "job", "pin", "status")
-"""Texts that thousands of rows share: held once."""
+"""Columns with texts that thousands of rows share: each text is held in memory once."""
 
 
 def as_record(row: Mapping[str, Any]) -> Record:
@@ -119,7 +119,7 @@ def as_record(row: Mapping[str, Any]) -> Record:
 
 
 def id_row(remote_id: str, adopted: bool, frozen_until: datetime | None) -> dict[str, Any]:
-    """What is known of an id, to be kept when no record holds it."""
+    """Build the row of what is known of an id, which is kept even when no record holds the id."""
     return sealed({"remote_id": remote_id, "adopted": adopted, "frozen_until": frozen_until})
 
 
@@ -149,7 +149,7 @@ def path_row(state: PathState) -> dict[str, Any]:
 
 
 def as_path(row: Mapping[str, Any]) -> PathState:
-    """A row as what is known of a path."""
+    """Build a `PathState`, what is known of a path, from its row."""
     return PathState(
         source=intern(row["source"]),
         path=row["path"],
@@ -195,7 +195,7 @@ def as_ref(text: str) -> SecretRef | None:
 
 
 MOST_RECENT = 30
-"""Cycles of a job on a site that are remembered one by one."""
+"""Most cycles that are remembered one by one, for a job on a site."""
 
 
 def as_run(row: Mapping[str, Any]) -> LastRun:
@@ -207,7 +207,7 @@ def as_run(row: Mapping[str, Any]) -> LastRun:
 
 
 def recent_text(before: str, run: LastRun) -> str:
-    """The last cycles with one more: when each ended, its exit code, its seconds."""
+    """Return the stored text of the last cycles (end, exit code, seconds of each) with one more added."""
     ended, seconds = (run.finished_at - EPOCH) // MICROSECOND, (run.finished_at - run.started_at).total_seconds()
     known = json.loads(before) if before else []
     if not isinstance(known, list):
@@ -217,5 +217,5 @@ def recent_text(before: str, run: LastRun) -> str:
 
 
 def as_recent(text: str) -> list[tuple[datetime, int, float]]:
-    """The last cycles as they were written."""
+    """Return the last cycles from their stored text: when each ended, its exit code, its seconds."""
     return [(EPOCH + ended * MICROSECOND, code, seconds) for ended, code, seconds in json.loads(text or "[]")]

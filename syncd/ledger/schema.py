@@ -45,7 +45,7 @@ class Instant(TypeDecorator[datetime]):
 
 
 def only_where(condition: ColumnElement[bool]) -> dict[str, Any]:
-    """An index of the few rows of which this is true."""
+    """Return the options of an index that holds only rows for which this is true."""
     return {"sqlite_where": condition, "postgresql_where": condition}
 
 
@@ -101,7 +101,7 @@ Index("syncd_records_by_path", records.c.source, records.c.path)
 Index("syncd_records_by_value", records.c.fingerprint, **only_where(records.c.fingerprint.is_not(None)))
 Index("syncd_records_frozen", records.c.frozen_until, **only_where(records.c.frozen_until.is_not(None)))
 is_open = or_(records.c.pending.is_not(None), records.c.remote_id.is_(None))
-"""Is something under way with it, or was it never created?"""
+"""Is an action on it under way, or was it never created?"""
 Index("syncd_records_open", records.c.name, **only_where(is_open))
 Index("syncd_records_unverified", records.c.name, **only_where(records.c.unverified))
 counts = Table(

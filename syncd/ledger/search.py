@@ -23,7 +23,7 @@ PAGE = 50
 KEYS = 100
 """Rows that are asked for by their keys at a time."""
 FEW = 4
-"""Sites that are read one by one, and sorted."""
+"""Fewer sites than this are read one by one and sorted; else rows are read by the index of their order."""
 ORDERS = ("name", "arrival", "age")
 
 
@@ -46,7 +46,10 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class _Kinds:
-    """What there is at all, by the counts: a condition that nothing fulfils is left out, and the index is used."""
+    """Which conditions of a status any record fulfils, by the counts.
+
+    A condition that none fulfils is left out, so that the database uses an index.
+    """
 
     detached: frozenset[str]
     left_over: frozenset[tuple[str, str]]
@@ -67,7 +70,7 @@ class _Kinds:
 
 
 def _status_is(status: str, kinds: _Kinds, stale: Iterable[tuple[str, str]], now: datetime) -> ColumnElement[bool]:
-    """The same order of statuses as `status_of_record`, asked of the database."""
+    """Return the condition for a status, in the same order of statuses as `status_of_record`."""
     c = tables.records.c
     earlier: list[tuple[str, ColumnElement[bool]]] = []
     if kinds.detached:
@@ -100,7 +103,7 @@ def _status_is(status: str, kinds: _Kinds, stale: Iterable[tuple[str, str]], now
 
 
 def _key(order: str) -> ColumnElement[Any]:
-    """As its index has it: a bound zero would be another expression."""
+    """Return the key of an order, written as its index has it: with a bound zero it would be another expression."""
     c = tables.records.c
     if order == "name":
         return c.name
@@ -149,13 +152,13 @@ def find(connection: Connection, asked: Search, served: Served, now: datetime) -
 
 
 def oldest(connection: Connection, sites: frozenset[str] | None, most: int) -> list[Record]:
-    """Rows with the oldest version at the source, of those that have a date."""
+    """Return the `most` rows whose versions at the source are oldest, of those with a date. `sites` None: all."""
     query = _query(Search(sites=sites, order="age"), _key("age") > literal_column("0")).limit(most)
     return [as_record(dict(row)) for row in connection.execute(query).mappings()]
 
 
 def _narrowed(connection: Connection, asked: Search) -> Search:
-    """The search, by the names that hold its text, where an index tells them and there are not too many."""
+    """Limit the search to the names that hold its text, where an index tells them and there are not too many."""
     sites = connection.execute(select(tables.counts.c.site).distinct()).scalars()
     # The index holds no keys of sites: rows that fit by those alone would be missed.
     if any(asked.text.lower() in site.lower() for site in sites):
@@ -168,9 +171,10 @@ def _narrowed(connection: Connection, asked: Search) -> Search:
 
 
 def _by_keys(connection: Connection, asked: Search, query: Select[Any]) -> list[dict[str, Any]]:
-    """The rows of the keys that are asked for, in order and from the cursor on: as many as a page shows, and more.
+    """Return the rows of the keys that are asked for, in order, behind the cursor.
 
-    In one order all along, which is Python's: a database's own may be another one (PostgreSQL's collations).
+    At least as many as a page shows, and one more, if there are. The order is Python's throughout: a database's own
+    may differ (PostgreSQL's collations).
     """
     begin: tuple[Any, ...] | None = None
     if asked.after is not None:
@@ -190,7 +194,10 @@ def _by_keys(connection: Connection, asked: Search, query: Select[Any]) -> list[
 
 
 def _one_of(keys: Iterable[tuple[str, str]]) -> ColumnElement[bool]:
-    """Each found by the primary key: SQLite would read all rows for a list of pairs."""
+    """Return the condition for these keys, each found by the primary key.
+
+    For a list of pairs SQLite would read all rows.
+    """
     c = tables.records.c
     return or_(*(and_(c.site == site, c.name == name) for site, name in keys))
 

@@ -1,4 +1,4 @@
-"""Who is logged in at the page: random ids, of which the ledger knows hashes alone."""
+"""Who is logged in at the page: random session ids, of which the ledger keeps only hashes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class Sessions:
         self._reading, self._writing, self._clock = reading, writing, clock
 
     def begin(self, name: str, credential: str) -> str:
-        """A new session of a named token. `credential`: a keyed hash of the token as it is now. Returns: its id."""
+        """Begin a session of a named token, for eight hours. Returns: its id.
+
+        `credential`: a keyed hash of the token as it is now.
+        """
         session, now = secrets.token_urlsafe(32), self._clock()
         row = {"hash": _hash(session), "name": name, "credential": credential, "until": now + LASTS}
         with self._writing() as connection:

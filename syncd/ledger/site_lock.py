@@ -1,8 +1,8 @@
-"""One process works on a site at a time; the lock dies with its process.
+"""One process works on a site at a time; the lock ends with its process.
 
-SQLite: flock on a file beside the ledger. PostgreSQL: an advisory lock on the very connection that
-writes the journal, so that a lost connection loses lock and pen together. Within a process, jobs that
-share a site take turns in the order they came.
+SQLite: flock on a file beside the ledger. PostgreSQL: an advisory lock on the very connection that writes the
+journal, so that whoever loses the connection loses the lock and can write nothing more. Within a process, jobs
+that share a site take turns in the order in which they came.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from syncd.transport.private_files import SpecialFile, is_special
 
 POLL_SECONDS = 0.1
 GiveUp = Callable[[], bool]
-"""True once waiting has gone on long enough, or the process was asked to stop."""
+"""Asked while waiting: True once that has gone on long enough, or the process was asked to stop."""
 
 
 class SiteQueue:
@@ -36,7 +36,7 @@ class SiteQueue:
 
     @contextmanager
     def turn(self, site: str, give_up: GiveUp) -> Iterator[bool]:
-        """True once it is this thread's turn; False if it gave up."""
+        """Wait for this thread's turn on a site. Yields: True once it is there; False if the thread gave up."""
         ticket = object()
         queue = self._queues[site]
         with self._changed:
@@ -72,9 +72,10 @@ def _digest(site: str) -> bytes:
 
 @contextmanager
 def file_lock(ledger: Path, site: str, give_up: GiveUp) -> Iterator[Callable[[], bool] | None]:
-    """Flock on `LEDGER.<8 hex>.lock`; None if another process kept it.
+    """Hold a flock on `LEDGER.<8 hex>.lock`.
 
-    Yields: asks whether the file that is locked is still the one that others would lock.
+    Yields: None if another process kept it; else a function that asks whether the file that is locked is still the one
+    that others would lock.
     """
     path = ledger.with_name(f"{ledger.name}.{_digest(site).hex()[:8]}.lock")
     held: list[int] = []
@@ -126,7 +127,7 @@ HOLDER = text(
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = :session"
     " AND ((classid::bigint << 32) | objid::bigint) = :key"
 )
-"""A 64-bit key stands in two halves there (PostgreSQL's documentation, pg_locks)."""
+"""Counts the session's locks under a key; pg_locks has a 64-bit key in two halves (PostgreSQL's documentation)."""
 
 
 def holds_lock(connection: Connection, session: int, site: str) -> bool:
@@ -136,7 +137,7 @@ def holds_lock(connection: Connection, session: int, site: str) -> bool:
 
 @contextmanager
 def advisory_lock(connection: Connection, site: str, give_up: GiveUp) -> Iterator[bool]:
-    """PostgreSQL's session lock on this connection; False if another session kept it."""
+    """Hold PostgreSQL's session lock of a site on this connection. Yields: False if another session kept it."""
     # Session-wide, not of a transaction: it has to outlast every commit of the cycle.
     key = _key_of(site)
 

@@ -1,4 +1,4 @@
-"""The locks of sites that this process holds, by the means of its ledger: a file's lock, or a session's."""
+"""The site locks that this process holds: on a file for a SQLite ledger, by a session for PostgreSQL."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Taken:
     """A lock that is held."""
 
     writer: Connection
-    """What writes under it."""
+    """The connection that writes while the lock is held."""
     is_held: IsHeld | None
-    """Asks whether its file is still the one that others would lock; None without a file."""
+    """Asks whether the locked file is still the one that others would lock; None where no file is locked."""
 
 
 class SiteLocks:
-    """One ledger's."""
+    """The site locks of one ledger."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -35,7 +35,7 @@ class SiteLocks:
 
     @contextmanager
     def taken(self, site: str, give_up: GiveUp) -> Iterator[Taken | None]:
-        """Hold the site's lock; None where it was given up. Raises `LedgerError`."""
+        """Hold a site's lock. Yields: None where the wait was given up. Raises `LedgerError`."""
         connections, is_held = self._connections, None
         with ExitStack() as stack:
             # The turn comes first: the lock itself knows no order, so one job could overtake another for ever.
@@ -52,7 +52,7 @@ class SiteLocks:
 
     @contextmanager
     def watched(self, site: str, taken: Taken) -> Iterator[None]:
-        """Let `is_lost` ask for a lock that is held. Raises `LedgerError`."""
+        """Let `is_lost` watch a lock for as long as it is held. Raises `LedgerError`."""
         is_held = taken.is_held
         if self._connections.is_postgres:
             is_held = partial(self._holds, session_of(taken.writer), site)
@@ -67,6 +67,6 @@ class SiteLocks:
             return holds_lock(connection, session, site)
 
     def is_lost(self, site: str) -> bool:
-        """Was the site's lock taken by this process, and is held no more? Raises `LedgerError`."""
+        """Did this process take the site's lock and lose it? Raises `LedgerError`."""
         is_held = self._is_held.get(site)
         return is_held is not None and not is_held()

@@ -1,4 +1,4 @@
-"""Statements that SQLite and PostgreSQL both know, and rows in parts that one of them takes."""
+"""Statements for SQLite and PostgreSQL alike, and rows in parts of a size that one statement takes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _inserting(dialect_name: str, table: Table) -> Any:
 
 @cache
 def _upserting(dialect_name: str, table: Table) -> Any:
-    """Built once: that takes longer than to carry it out."""
+    """Build the statement of `upsert`, once for each table: building it takes longer than executing it."""
     statement = _inserting(dialect_name, table)
     keys = [column.name for column in table.primary_key]
     excluded = statement.excluded
@@ -51,12 +51,12 @@ def in_parts(ids: Iterable[str]) -> Iterator[list[str]]:
 
 
 def parts_of(rows: Iterable[T], most: int = PART) -> Iterator[list[T]]:
-    """What is given, in parts that one statement takes."""
+    """Yield the rows in parts of `most`."""
     left = iter(rows)
     while part := list(islice(left, most)):
         yield part
 
 
 def meta_key(kind: str, of: str) -> str:
-    """A key of the meta table. Hashed, because what it is of (a site, a sink) may be longer than a key."""
+    """Return a key of the meta table. `of` (a site, a sink) is hashed, because it may be longer than a key."""
     return f"{kind}{hashlib.sha256(of.encode()).hexdigest()[:40]}"

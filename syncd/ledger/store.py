@@ -45,7 +45,7 @@ def utc_now() -> datetime:
 
 
 SILENT = 0.3
-"""Seconds that a site's lock is waited for without a word."""
+"""Seconds that a process waits for a site's lock before it tells anybody."""
 
 
 class Ledger(PastQueries):
@@ -57,9 +57,9 @@ class Ledger(PastQueries):
         self._locks = SiteLocks(self._connections)
         self._clock = clock
         self._owner = ""
-        """Whose process this is, once it has said so."""
+        """The owner that this process's configuration names; `check_owner` sets it."""
         self.before_intents: Callable[[], None] = lambda: None
-        """Asked before the line of an intent is written. Raises `LedgerError` where nothing may be sent."""
+        """Called before the line of an intent is written. Raises `LedgerError` where nothing may be sent."""
         self.wakeups = Wakeups(self.reading, self.writing)
         self.audit = AuditTrail(self.reading, self.writing, place, clock)
         self.configurations = Configurations(self.reading, self.writing, clock)
@@ -69,7 +69,7 @@ class Ledger(PastQueries):
 
     @property
     def place(self) -> str:
-        """What errors call it."""
+        """The ledger's name in error messages."""
         return self._connections.place
 
     def close(self) -> None:
@@ -77,7 +77,7 @@ class Ledger(PastQueries):
         self._connections.close()
 
     def reading(self) -> AbstractContextManager[Connection]:
-        """A connection for one consistent look."""
+        """Open a connection that sees one consistent state of the ledger. Raises `LedgerError`."""
         return self._connections.reading()
 
     def writing(self) -> AbstractContextManager[Connection]:
@@ -86,7 +86,7 @@ class Ledger(PastQueries):
 
     @contextmanager
     def telling_damage(self) -> Iterator[None]:
-        """What ends in a bug inside may be due to a damaged row: then that is said. Raises `LedgerError`."""
+        """Raise `LedgerError` for a bug inside if a row is damaged, which may be its cause; else the bug goes on."""
         try:
             yield
         except Exception as error:
@@ -94,7 +94,7 @@ class Ledger(PastQueries):
             raise
 
     def see_that_it_is_whole(self, error: BaseException) -> None:
-        """Raise `LedgerError` where an error that says nothing comes from a row that is not as it was written."""
+        """Raise `LedgerError` where an unexpected exception comes with a row that is not as it was written."""
         if isinstance(error, SyncdError) or not isinstance(error, Exception):
             return
         with self.reading() as connection:
@@ -104,9 +104,10 @@ class Ledger(PastQueries):
             raise LedgerError(message, hint=DAMAGED) from None
 
     def still_there(self, site: str = "") -> None:
-        """Asked before each request and each write under a lock. Raises `LedgerError` where the ground has gone.
+        """Check that file and lock are still ours; called before each request and each write under a lock.
 
-        A site's lock in PostgreSQL ends with the connection that holds it, and others may be at work there.
+        Raises `LedgerError` where one is lost. A site's lock in PostgreSQL ends with the connection that holds it, and
+        others may be at work there.
         """
         self._connections.see_the_same_file()
         if self._locks.is_lost(site):
@@ -122,10 +123,11 @@ class Ledger(PastQueries):
         meanwhile: WhileWaiting = WhileWaiting(),  # noqa: B008  # it is frozen
         decides: bool = False,
     ) -> Iterator[SiteJournal]:
-        """Hold the site from its listing to the last settlement. Raises `LedgerBusy` with the holder.
+        """Hold the site from its listing to the last settlement.
 
-        `meanwhile`: heard while another holder is waited for; `decides`: a person decides something that is carried
-        out by whichever daemon works.
+        `meanwhile`: told while another holder is waited for, and asked whether to stop. `decides`: a person decides
+        something that whichever daemon works carries out. Raises `LedgerBusy` with the holder after `wait`,
+        `LedgerError`, and, unless `decides`, `ConfigError` where another daemon has loaded a newer configuration.
         """
         # Its lines of the trail would mix with those of people's decisions.
         if site == CONTROL:
@@ -170,7 +172,7 @@ class Ledger(PastQueries):
         return f"{row.holder} since {row.since:%Y-%m-%d %H:%M:%S} UTC" if row else "another process"
 
     def tell_cause(self, cause: str, *, begun: bool) -> None:
-        """Remember that people were told."""
+        """Store that people were told that a cause began or, with `begun` False, that it ended."""
         with self.writing() as connection:
             if begun:
                 upsert(connection, tables.notices, [{"cause": cause, "at": self._clock()}])
@@ -209,7 +211,10 @@ class Ledger(PastQueries):
         return frozenset(json.loads(self.meta("former_owners") or "[]"))
 
     def check_owner(self, owner: str, *, keep: bool) -> None:
-        """Tie the ledger to its owner. `keep` False: write nothing. Raises `ConfigError` for another one."""
+        """Tie the ledger to its owner; one without records may change hands. `keep` False: write nothing.
+
+        Raises `ConfigError` where the ledger is another owner's.
+        """
         self._owner = owner
         known = self.owner
         if known is not None and known != owner and self._is_empty():
@@ -242,7 +247,7 @@ class Ledger(PastQueries):
             )
 
     def grant(self, site: str, name: str, span: timedelta, grant: Grant) -> None:
-        """Allow one secret to be taken over by the job that wants its name, within so long from now on."""
+        """Allow one secret to be taken over by the job that wants its name, for `span` from now on."""
         now = self._clock()
         row = {"site": site, "name": name, "at": now, "until": now + span}
         with self.writing() as connection:
@@ -264,9 +269,10 @@ class Ledger(PastQueries):
             connection.execute(delete(known).where(known.c.old == site))
 
     def remount(self, source: str, mount: str, readers: Mapping[str, str]) -> bool:
-        """Forget which mount this was, so that the next cycle accepts the one that is there.
+        """Forget the id of a source's mount, so that the next cycle accepts the mount that is there.
 
-        `readers`: each configured job's source; what a job had that reads another one stays with the mount of before.
+        `readers`: each configured job's source; what a job that reads another source has stays with the old mount.
+        Returns: False where the mount is not known, or the next one found is to be accepted already.
         """
         given = mount.strip("/")
         own, taken_over = self.known_mounts(source), self.taken_over(source, readers)

@@ -1,4 +1,4 @@
-"""A whole ledger as plain data, to move it from SQLite to PostgreSQL or to another place.
+"""A ledger as plain data, to move it from SQLite to PostgreSQL or to another place.
 
 Fingerprints never leave the ledger. A record that arrives without one is compared, or written once more, when its
 verification is due; until then its version says that nothing changed.
@@ -56,21 +56,24 @@ STAYS = {
     tables.audit_heads: "the same", tables.audit_open: "the same", tables.audit_findings: "the same",
     tables.audit_checkpoints: "the same", tables.audit_shipped: "the same", tables.audit_pruned: "the same",
 }  # fmt: skip
-"""What is not, and why."""
+"""Tables that are not moved, and why."""
 LONGEST_JUMP = 100 * 365 * timedelta(days=1) // tables.MICROSECOND
 FACTS: dict[str, Callable[[object], bool]] = {
     "former_owners": _are_names,
     JUMPED_AT: partial(_is_microseconds, most=tables.LAST_INSTANT),
     JUMPED_BY: partial(_is_microseconds, most=LONGEST_JUMP),
 }
-"""Of `meta` what cycles judge by: marks of before are at Wix still, protections end late after a clock jumped."""
+"""Keys of `meta` that are moved, each with a check of its value.
+
+Cycles judge by them: marks of former owners are still at Wix, and protections end late after a clock jumped.
+"""
 LEFT_OUT = {"seal", "fingerprint", "id"}
-"""Columns that are made anew; `id` numbers the history's lines in their order."""
+"""Columns that no export has: `seal` and `id` (the order of the history's lines) are made anew, fingerprints later."""
 NOT_AN_EXPORT = "make one with: syncd state export --full > FILE"
 
 
 def exported(ledger: Ledger, owner: str) -> dict[str, Any]:
-    """Everything but fingerprints. Raises `LedgerError`."""
+    """Return the tables in `MOVED` and the facts in `FACTS`, without fingerprints. Raises `LedgerError`."""
     with ledger.reading() as connection:
         # In the order of their keys: the history's lines are numbered anew as they come.
         rows = {
@@ -99,8 +102,8 @@ def _plain(row: Any) -> dict[str, Any]:
 def imported(ledger: Ledger, content: Mapping[str, Any], owner: str) -> int:
     """Put an export into an empty ledger, whole or not at all. Returns: how many secrets it holds.
 
-    Raises `ConfigError` for anything else than an export of this owner, `LedgerError` for a ledger that holds
-    something.
+    Raises `ConfigError` for anything else than an export of this owner and schema, `LedgerError` for a ledger that
+    holds something.
     """
     if content.get("format") != FORMAT or content.get("schema") != CURRENT:
         raise ConfigError("this is no export of a ledger of this version", hint=NOT_AN_EXPORT)

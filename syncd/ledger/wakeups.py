@@ -1,4 +1,4 @@
-"""What somebody wants to run at a daemon that sends nothing: the one that works finds it here."""
+"""What somebody asked to run at a daemon that sends nothing, kept for the daemon that works."""
 
 from __future__ import annotations
 
@@ -20,32 +20,38 @@ from syncd.ledger.statements import meta_key, upsert
 
 KEYS = "wakeup:"
 MOST = 1000
-"""Wishes that are kept; what comes beyond them the schedule looks at."""
+"""Most wishes that are kept; the schedule looks at what any further one names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """A job, or what an event named: which jobs have that is for the configuration of whoever takes it to say."""
+    """A request to run a job, or the jobs that have what an event named.
+
+    Which jobs those are is for the configuration of the daemon that takes it to say.
+    """
 
     by: Actor
     job: str = ""
     paths: tuple[tuple[str | None, str], ...] = ()
     """Namespace (None: any) and path."""
     expected: tuple[tuple[str | None, str, int], ...] = ()
-    """Namespace and path of what an event says is to be seen otherwise, and in which version (0: none is told)."""
+    """Namespace, path and version of what an event says has changed (version 0: the event tells none)."""
     sites: frozenset[str] | None = None
-    """What the rights of whoever asks are for, by the sites' keys (a target may be renamed by now); None: all."""
+    """The sites that the rights of whoever asks are for, by key (a target may be renamed by now); None: all."""
     left_on: frozenset[str] | None = None
-    """Where it is not done yet; None: on no site."""
+    """Sites on which it is not done yet; None: it is done on none."""
     ends: datetime | None = None
-    """From then on nobody asks for it any more; None: it was asked for just now."""
+    """When it stops being wanted; None: it was asked for just now."""
 
     def seconds_left(self, now: datetime) -> float:
-        """For how long somebody still asks for it; none are left of a rollback that is over by now."""
+        """Return for how many seconds it is still wanted, infinite without an end.
+
+        Nothing is left of a wish about a rollback that is over by now: the number is below 0.
+        """
         return (self.ends - now).total_seconds() if self.ends else inf
 
     def beside(self, other: Wish) -> Wish:
-        """Both at once, which differ in nothing but what they expect."""
+        """Return both wishes as one: they differ only in which versions they expect, and until when."""
         expected: dict[tuple[str | None, str], int] = {}
         for space, path, version in (*other.expected, *self.expected):
             expected[space, path] = latest(expected.get((space, path)), version)
@@ -54,7 +60,7 @@ class Wish:
         return replace(self, expected=told, ends=ends)
 
     def row(self) -> dict[str, str]:
-        """As the ledger keeps it; the same wish again is one."""
+        """Return the row that the ledger keeps of it. The same wish, made again, has the same key."""
         sites = None if self.sites is None else sorted(self.sites)
         left_on = None if self.left_on is None else sorted(self.left_on)
         kept = {"job": self.job, "paths": sorted(self.paths, key=str), "sites": sites, "by": self.by.row()}
@@ -72,7 +78,7 @@ class Wakeups:
         self._reading, self._writing = reading, writing
 
     def put(self, wish: Wish) -> bool:
-        """Pass it on. Returns: False where too many wait already, which nobody takes."""
+        """Keep a wish for the daemon that works. Returns: False where too many wait already, and it is not kept."""
         with self._writing() as connection:
             one_at_a_time(connection)  # nobody takes what stands there without this
             count = connection.execute(select(func.count()).select_from(tables.meta).where(_is_wish())).scalar_one()
@@ -86,7 +92,7 @@ class Wakeups:
             return fits or kept is not None
 
     def take(self) -> list[Wish]:
-        """What was passed on since. Nobody else is given the same."""
+        """Return and remove the wishes that were kept since the last call. Nobody else gets the same."""
         # Looked for without the writers' lock first: nearly always there is none.
         with self._reading() as connection:
             if connection.execute(select(tables.meta.c.key).where(_is_wish()).limit(1)).first() is None:

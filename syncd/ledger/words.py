@@ -39,7 +39,7 @@ POSTGRES = (
 
 
 def install(connection: Connection) -> None:
-    """Index what is there, and from now on; where the database cannot, it stays without."""
+    """Index the rows that are there and those to come. A database that cannot do it goes without the index."""
     statements = POSTGRES if connection.dialect.name == "postgresql" else SQLITE
     try:
         # In a savepoint: a database that refuses this must not end the migration around it.
@@ -75,7 +75,10 @@ def _is_there(connection: Connection) -> bool:
 
 
 def holding(connection: Connection, words: str) -> list[tuple[str, str]] | None:
-    """Site and name of each row that holds a text in its name, path or target; None where rows have to be read."""
+    """Return site and name of each row that holds a text in its name, path or target.
+
+    None where rows have to be searched instead: PostgreSQL, no index, a text that is too short, or too many rows.
+    """
     # PostgreSQL uses its indexes within the search itself.
     if len(words) < SHORTEST or connection.dialect.name != "sqlite" or not _is_there(connection):
         return None

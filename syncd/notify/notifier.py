@@ -17,7 +17,7 @@ from syncd.errors import FAILED, ConfigError, LedgerBusy, SyncdError
 from syncd.telemetry.logs import logger
 
 KINDS = {"conflict": "conflict", "held": "held", "denied": "denied", "failed": "failed", "quarantined": "failed"}
-"""What keeps failing, as `on:` calls it."""
+"""The word in `notify: on` for each kind of problem."""
 MOST_NAMES = 10
 
 
@@ -40,16 +40,16 @@ class _Receiver:
         self._mark = f" {hashlib.sha256(written.encode()).hexdigest()[:8]}"
 
     def key(self, cause: Cause) -> str:
-        """As the ledger keeps it."""
+        """Return the key under which the ledger keeps that this receiver was told."""
         return f"{cause.kind} {cause.job} {cause.target}{self._mark}"
 
     def owns(self, key: str) -> bool:
-        """Was it this receiver that was told?"""
+        """Is it a key of this receiver?"""
         return key.endswith(self._mark)
 
 
 class _Message(NamedTuple):
-    """What is told; names apart, because not every receiver may have them."""
+    """The parts of a message; names are separate, because not every receiver may have them."""
 
     says: str
     subjects: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class _Message(NamedTuple):
 
 
 PATIENCE = 30.0
-"""Seconds that a receiver is tried for after a run, once it fails."""
+"""After this many seconds of messages to a receiver in one run, the next failure leaves the rest to the next run."""
 OVER = _Message("It is as it should be again.")
 
 
@@ -92,7 +92,7 @@ class Notifier:
             logger().warning("notify.failed", error=error.message, hint=error.hint)
 
     def _tell_one(self, receiver: _Receiver, said: set[str], open_now: set[Cause]) -> None:
-        """Send one receiver what is new to it."""
+        """Send one receiver what began or ended since it was last told."""
         # By receiver: one that is dead lets no other be told again and again.
         wanted = {receiver.key(cause): cause for cause in open_now if cause.kind in receiver.settings.on}
         told = set(filter(receiver.owns, said))

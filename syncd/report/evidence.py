@@ -1,4 +1,4 @@
-"""The auditor's file: the complete population of changes of a time, and the seventeen questions with their answers."""
+"""The auditor's file: the complete population of changes of a period, and the seventeen questions, answered."""
 
 from __future__ import annotations
 
@@ -108,9 +108,10 @@ def _microseconds(at: datetime) -> int:
 
 
 def _begins_after(app: App, since: datetime, until: datetime, *, rebuilt: int) -> str:
-    """When the trail begins, if another one may have had lines of the period; else empty.
+    """Return when the trail begins, if another trail may have had lines of the period; else empty.
 
-    A trail that begins within it is whole if nothing was moved here and nothing `rebuilt`: syncd was new then.
+    A trail that begins within the period is complete if no ledger was imported and nothing `rebuilt`: syncd was new
+    then.
     """
     openings = app.ledger.audit.lines(Filter(event="audit.opened"))
     first = min((line["at"] for line in openings if line["stream"] == CONTROL), default="")
@@ -124,7 +125,7 @@ def _begins_after(app: App, since: datetime, until: datetime, *, rebuilt: int) -
 
 
 def _pruned_since(app: App, since: datetime) -> list[dict[str, Any]]:
-    """The removals by age that took lines of the period, whenever they were made."""
+    """Return the prunings that removed lines of the period, whenever they took place."""
     lines = app.ledger.audit.lines(Filter(event="audit.pruned"))
     found = ({"at": line["at"], **line["detail"]} for line in lines)
     return [item for item in found if datetime.fromisoformat(item["until"]) > since]

@@ -63,7 +63,7 @@ def rows_as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> st
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """All parts."""
+    """Return all parts of the report, by name."""
     return {
         "as_of": report.as_of, "secrets": report.secrets, "rules": report.hits, "duplicates": report.duplicates,
         "drift": report.drift, "unmanaged": report.unmanaged, "marked": report.marked,

@@ -1,4 +1,4 @@
-"""What the page of governance shows: how many there are of everything, and the first of them."""
+"""What the page of governance shows: of everything the number, and the first rows."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Shown:
     rows: list[Row] = field(default_factory=list)
 
     def add(self, rows: Iterable[Row]) -> None:
-        """More of the list, in any order."""
+        """Add more rows of the list, in any order."""
         fresh = list(rows)
         self.count += len(fresh)
         self.rows = heapq.nsmallest(self.most, chain(self.rows, fresh), key=self.order)
@@ -57,24 +57,24 @@ class Shown:
 
 @dataclass(slots=True)
 class Broken:
-    """What breaks a rule, exceptions left out."""
+    """The hits of one rule, with those that an exception covers left out."""
 
     rule: GovernanceRule
     shown: Shown = field(default_factory=lambda: Shown(SHOWN_HITS))
     places: set[tuple[str, str]] = field(default_factory=set)
-    """Sites and names, as many as a filter takes."""
+    """Sites and names of the hits, as many as a filter takes."""
     excepted: int = 0
-    """How many an exception leaves alone."""
+    """How many hits an exception covers."""
     unjudged: int = 0
-    """Of all that are shown, those whose value was not read yet: nobody knows whether they break it."""
+    """How many of `shown.count` have a value that was not read yet: nobody knows whether they break the rule."""
 
     @property
     def count(self) -> int:
-        """How many break it."""
+        """How many hits were judged, and break the rule."""
         return self.shown.count - self.unjudged
 
     def add(self, hits: Iterable[Hit]) -> None:
-        """More of them, of one site."""
+        """Take this rule's hits from those of one site."""
         of_it = [hit for hit in hits if hit.rule is self.rule]
         mine = [hit for hit in of_it if hit.exemption is None]
         self.excepted += len(of_it) - len(mine)
@@ -86,7 +86,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HitBy:
-    """What breaks one rule, as far as a page is filtered by it."""
+    """The hits of one rule, as far as a page can be filtered by them."""
 
     places: frozenset[tuple[str, str]]
     """Sites and names."""
@@ -97,7 +97,7 @@ class HitBy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Governance:
-    """What is asked of all secrets and is not so, at one moment."""
+    """What the page of governance shows, at one moment."""
 
     as_of: datetime
     rules: list[Broken]
@@ -109,7 +109,7 @@ class Governance:
     oldest: list[Row]
 
     def hit_by(self, rule: str) -> HitBy:
-        """What breaks a rule; nothing where there is none of that name any more."""
+        """Return the hits of a rule by its id; none where no rule has this id any more."""
         for broken in self.rules:
             if broken.rule.id == rule:
                 is_full = len(broken.places) >= FILTERED
@@ -119,7 +119,7 @@ class Governance:
 
 
 def governance_now(app: App, chosen: Chosen) -> Governance:
-    """Work it out from the ledger alone, a site at a time. Raises `LedgerError`."""
+    """Build the page's content from the ledger alone, one site at a time. Raises `LedgerError`."""
     rules = [Broken(rule) for rule in app.runtime.rules]
     covering: set[int] = set()
     for hits in hits_by_site(app):
@@ -151,7 +151,10 @@ def governance_now(app: App, chosen: Chosen) -> Governance:
 
 
 def _orphans(app: App, chosen: Chosen) -> Shown:
-    """What no configured job sends any more: counted by the database, and a page of it."""
+    """Return the secrets that no configured job sends any more: a page of them, and how many there are.
+
+    The database counts them.
+    """
     now, served = app.runtime.clock(), app.served
     found, _ = app.ledger.find(Search(status="orphan", sites=_sites(app, chosen)), served, now)
     rows = [row for record in found if (row := _row(app, chosen, record))]

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 ALONE = 3
-"""So many of one cause are listed one by one; more are one line."""
+"""Up to so many problems of one cause are listed one by one; more share one line."""
 ID = re.compile(r" \(id [\w-]+\)")
 """How a message tells an id at Wix, in which no two secrets are alike."""
 SPAN = re.compile(r"\b(?:\d+[dhms])+ more\b")
-"""What is left of a span differs from one minute to the next, and is no other cause."""
+"""The rest of a time span in a message: it changes every minute, and makes no other cause."""
 NAMED = 5
 """Names that such a line holds."""
 
@@ -34,7 +34,7 @@ class Problem:
 
 
 def _without(name: str, text: str) -> str:
-    """The text with NAME in the place of a name that stands in it as a word."""
+    """Return the text with NAME in place of the name, where that stands as a word of its own."""
     # A name may come with its reference in brackets, which messages do not repeat. `-` belongs to names.
     short = name.partition(" (")[0]
     return re.sub(rf"(?<![\w-]){re.escape(short)}(?![\w-])", "NAME", text) if short else text
@@ -47,9 +47,9 @@ def names_in_words(names: list[str]) -> str:
 
 
 def places_in_words(places: Iterable[tuple[str, str]]) -> tuple[str, str]:
-    """What is where, from pairs of a name and a target: names and targets, where each is on each of them.
+    """Put pairs of name and target into words: the names, and the targets, if each name is on each of the targets.
 
-    Otherwise all of it in the first, such as `a, b on x; c on x, y`, and nothing in the second.
+    Otherwise the first text has all of it, such as `a, b on x; c on x, y`, and the second is empty.
     """
     targets: dict[str, set[str]] = {}
     for name, target in places:
@@ -65,7 +65,7 @@ def places_in_words(places: Iterable[tuple[str, str]]) -> tuple[str, str]:
 
 
 def grouped_by_cause(problems: Iterable[Problem]) -> Iterator[list[Problem]]:
-    """The problems in their order; those of one cause together, at the place of the first."""
+    """Yield the problems in their order; more than `ALONE` of one cause together, at the place of the first."""
     groups: dict[tuple[str, str, str], list[Problem]] = {}
     for problem in problems:
         groups.setdefault(problem.cause, []).append(problem)

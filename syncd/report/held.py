@@ -13,7 +13,7 @@ from syncd.domain.statuses import Served
 
 
 def batch_rows(actions: Iterable[HeldAction], now: datetime, served: Served) -> list[dict[str, Any]]:
-    """What waits, by batch; what was released and is on its way is no part of it."""
+    """Return what waits for a release, by batch; actions that are released and on their way are left out."""
     # Nobody sends any more what a job that is gone was waiting for, so there is nothing to release.
     waiting = (item for item in actions if not item.is_released(now) and not served.is_left_over(item))
     # What is in a batch began to wait at one moment, so this order also keeps a batch together for groupby.

@@ -27,12 +27,12 @@ class Report:
     as_of: datetime
     secrets: list[dict[str, Any]]
     hits: list[dict[str, Any]]
-    """What breaks a rule."""
+    """Hits that no exception covers, also those not judged yet; duplicates and unmanaged secrets stand apart."""
     duplicates: list[dict[str, Any]]
     drift: list[dict[str, Any]]
     unmanaged: list[dict[str, Any]]
     marked: list[dict[str, Any]]
-    """What carries an owner's mark, and is in no row."""
+    """Secrets at Wix with an owner's mark that no row of the ledger holds."""
     exceptions: list[dict[str, Any]]
     held: list[dict[str, Any]] = field(default_factory=list)
     released: list[dict[str, Any]] = field(default_factory=list)

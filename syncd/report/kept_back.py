@@ -1,4 +1,4 @@
-"""When nobody wanted a secret's new version at a site, as the lines of the audit trail tell. Pure."""
+"""Find the times in which nobody wanted a secret's new version at a site, from lines of the audit trail. Pure."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BY_A_PERSON = {"secret.frozen", "secret.rolled_back"}
 
 
 def kept_back(lines: Iterable[Mapping[str, Any]], job: str, others: Collection[str] = ()) -> list[Rest]:
-    """From when to when each such time lasted.
+    """Return each such time, from when to when.
 
-    `lines`: those of one secret, oldest first. `job`: that sends it now. `others`: the other jobs that there are; one
-    that is gone may be this one by its former name.
+    `lines`: those of one secret, oldest first. `job`: the one that sends it now. `others`: the other jobs that there
+    are; a job that is gone may be this one under its former name.
     """
     begun: dict[tuple[str, str], Rest] = {}
     found: list[Rest] = []

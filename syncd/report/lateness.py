@@ -19,16 +19,19 @@ from syncd.ledger.audit_reading import Filter
 from syncd.report.kept_back import EVENTS, kept_back
 
 MOST = 500
-"""Late secrets that are counted, those that wait longest first."""
+"""Most late secrets that are counted; those that wait longest come first."""
 FEW = 50
-"""Late secrets whose freezes and denials are asked for one by one."""
+"""Up to so many late secrets, their freezes and denials are asked for one by one."""
 MOST_LINES = 200
-"""Of one secret's freezes, rollbacks and denials, the newest."""
+"""Most lines about one secret's freezes, rollbacks and denials that are read; the newest."""
 Paused = tuple[tuple[str, str], datetime, datetime | None]
 """A pause: its scope and what it was of, from when to when (None: it goes on)."""
 WAITS = {"conflict", "failed", "held", "pending", "quarantined", "unverified"}
-"""Kinds of problems by which a new version does not arrive. What a rule denies is not to arrive; what a person froze or
-rolled back does not count meanwhile."""
+"""Kinds of problems that keep a new version from arriving.
+
+A version that a rule denies is not meant to arrive. While a person has frozen a secret or rolled it back, it is
+not late.
+"""
 
 
 def why_late(app: App, job: Job, target: str, run: LastRun | None, now: datetime) -> str:
@@ -43,7 +46,10 @@ def why_late(app: App, job: Job, target: str, run: LastRun | None, now: datetime
 
     @cache
     def rests(since: datetime) -> list[Rest]:
-        """Asked for where something seems late. The ledger itself remembers of each scope the last pause alone."""
+        """Return when pauses let the job rest. Called only where something seems late.
+
+        The ledger itself remembers only the last pause of each scope; the audit trail tells of those since `since`.
+        """
         told = rests_of(told_pauses(app, since), job.name, {target, run.site})
         return [*app.ledger.rests(job.name, target, run.site), *told]
 
@@ -69,7 +75,10 @@ def rests_of_secret(app: App, site: str, name: str, job: str) -> list[Rest]:
 
 
 def _rests_of(app: App, site: str, names: Collection[str], job: str) -> Callable[[str], list[Rest]]:
-    """`rests_of_secret` of each name: few are asked about one by one, many in one go. Raises `LedgerError`."""
+    """Return a function that gives `rests_of_secret` of a name. Raises `LedgerError`.
+
+    Lines of a few names are read one by one, those of many in one go.
+    """
     if len(names) <= FEW:
         return lambda name: rests_of_secret(app, site, name, job)
     found: dict[str, list[Mapping[str, Any]]] = {}
@@ -81,7 +90,7 @@ def _rests_of(app: App, site: str, names: Collection[str], job: str) -> Callable
 
 
 def _waiting(app: App, job: Job, run: LastRun) -> Iterator[tuple[datetime, str, str]]:
-    """Since when each version waits for a site, whether it is the first one there, and its name."""
+    """Yield since when each version waits for a site, `create` for the first one there, else `update`, and its name."""
     found = [item for item in app.ledger.known_problems(run.site, job.name).values() if _waits(item)]
     records = app.ledger.records_of(run.site, (item.subject for item in found))
     for problem in found:
@@ -91,12 +100,15 @@ def _waiting(app: App, job: Job, run: LastRun) -> Iterator[tuple[datetime, str, 
 
 
 def _waits(problem: OpenProblem) -> bool:
-    """Does a new version not arrive by it?"""
+    """Does this problem keep a new version from arriving?"""
     return problem.kind in WAITS or problem.hint == LOOKS_AGAIN
 
 
 def _begun(app: App, problem: OpenProblem, record: Record | None) -> datetime:
-    """Since when a version waits: its source made it then, or it was told first, whatever keeps it back by now."""
+    """Return since when a version waits, whatever keeps it back by now.
+
+    Since its source made it, or since its problem was first told, if that is earlier.
+    """
     sent = record.last_synced_at if record is not None else None
     if record is None or sent is None:
         return problem.first_at
@@ -108,7 +120,7 @@ def _begun(app: App, problem: OpenProblem, record: Record | None) -> datetime:
 def _awaits_no_version(app: App, job: Job, problem: OpenProblem, record: Record) -> bool:
     """Does the site hold what its source has, or does nobody want it there any more?
 
-    Then what waits is a deletion, or what others changed at Wix.
+    Then no new version waits, but a deletion, or what others changed at Wix.
     """
     if record.pending is Pending.DELETE or record.absent_at is not None or problem.hint.startswith(BY_HAND):
         return True
@@ -131,7 +143,7 @@ def _awaits_no_version(app: App, job: Job, problem: OpenProblem, record: Record)
 
 
 def told_pauses(app: App, since: datetime | None = None) -> Iterator[Paused]:
-    """Each pause that the trail tells of; `since`: what reaches into the time from then on."""
+    """Yield each pause in the audit trail, from when to when; `since`: those that last into the time from then on."""
     begun: dict[tuple[str, str], tuple[datetime, datetime | None]] = {}
     for line in app.ledger.audit.lines(Filter(event="job.*", since=since)):
         at, detail = instant(line["at"]), mapping(line["detail"])

@@ -1,4 +1,4 @@
-"""The parts of a report that the page of governance has as well, and which part of everything is asked for."""
+"""The parts of a report that the page of governance shows as well, and the choice of what is reported."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from syncd.report.rule_hits import unmanaged_on, what_is_wrong
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """Which part of the inventory is asked for."""
+    """Which part of the inventory a reader asks for, and may see."""
 
     site: str | None = None
     """A target's name, or a site's key."""
     job: str | None = None
     label: tuple[str, str] | None = None
     targets: frozenset[str] | None = None
-    """What the reader may know of; None: everything."""
+    """The targets that the reader may know of; None: all."""
 
     def sees(self, target: str) -> bool:
         """May the reader know of this target?"""
         return self.targets is None or target in self.targets
 
     def takes(self, app: App, target: str, site: str, job: str) -> bool:
-        """Is it part of that?"""
+        """Is a secret of this job, on this target and site, in the chosen part?"""
         # Rights before filters: what the reader may not know of is left out, whatever is asked for.
         if not self.sees(target):
             return False
@@ -42,7 +42,7 @@ class Chosen:
 
 
 def hit_row(hit: Hit) -> dict[str, Any]:
-    """What breaks a rule."""
+    """Return the row of a hit: which secret breaks which rule, and how."""
     about = hit.subject
     # Of one value, in whatever place: the same for all that hold it, so that a table can be sorted by it.
     group = {"group": min(str(one.ref) for one in (about, *hit.others))} if hit.others else {}
@@ -61,9 +61,10 @@ def unmanaged_rows(app: App, chosen: Chosen, site: str) -> Iterator[dict[str, An
 
 
 def marked_rows(app: App, chosen: Chosen, site: str) -> Iterator[dict[str, Any]]:
-    """What a site listed last with an owner's mark, and that no row of the ledger holds.
+    """Yield the secrets that a site listed last with an owner's mark, and that no row of the ledger holds.
 
-    What has our own was deleted and is there again (a site that was restored), or was forgotten: no cycle looks at it.
+    One with our own mark was deleted and is there again (a site that was restored), or was forgotten: no cycle looks
+    at it.
     """
     target, owner = app.first_target_on(site, ""), app.settings.owner
     if not chosen.takes(app, target, site, ""):
@@ -76,13 +77,16 @@ def marked_rows(app: App, chosen: Chosen, site: str) -> Iterator[dict[str, Any]]
 
 
 def strays(app: App) -> list[dict[str, Any]]:
-    """What carries our mark on a site of today, and is in no ledger."""
+    """Return the rows of secrets on configured sites that carry our mark and that no row of the ledger holds."""
     rows = (row for site in sorted(app.served.jobs) for row in marked_rows(app, Chosen(), site))
     return [row for row in rows if row["owner"] == app.settings.owner]
 
 
 def drift_rows(app: App, chosen: Chosen) -> Iterator[dict[str, Any]]:
-    """What others changed at Wix: found when, and when it ended or was undone."""
+    """Yield what others changed at Wix: when it was found, and when it ended or was undone (None: it lasts).
+
+    `found_at` is None where the line of the beginning was removed by age.
+    """
     asked = (
         Filter(event="drift.*"),
         Filter(event="finding.ended", text='"of":"drift.found"'),
@@ -114,7 +118,10 @@ def _one_drift(app: App, chosen: Chosen, line: Mapping[str, Any], ended: str | N
 
 
 def exception_rows(app: App, covering: set[int] | None) -> Iterator[dict[str, Any]]:
-    """`covering`: those that leave alone something that the reader may know of; None: all."""
+    """Yield the exceptions of rules.
+
+    `covering`: the ids of those that leave alone something that the reader may know of; None: all.
+    """
     today = app.runtime.clock().date()
     for rule in app.runtime.rules:
         for item in rule.exemptions:

@@ -14,12 +14,12 @@ from syncd.domain.untrusted import instant, mapping, parsed
 
 CHANGES = {"secret.create", "secret.update", "secret.delete"}
 OUTAGES = {"audit.unshipped", "audit.shipped"}
-"""When a sink of the trail fell behind, and when it had everything again."""
+"""Events: a sink of the trail fell behind, or had everything again."""
 OVERRIDES = {
     "secret.released", "secret.adopted", "secret.frozen", "secret.rolled_back", "job.paused", "job.resumed",
     "secret.forgotten",
 }  # fmt: skip
-"""What a person does beside the usual way, with a reason."""
+"""What a person does outside the usual way, with a reason."""
 
 
 PEOPLE = {"person", "token"}
@@ -39,25 +39,25 @@ class Population:
     with_release: int = 0
     overrides: list[dict[str, Any]] = field(default_factory=list)
     configurations: list[dict[str, Any]] = field(default_factory=list)
-    """Who might do what, from when on."""
+    """Rows of configurations: who might do what, from when on."""
     refused: Counter[str] = field(default_factory=Counter)
     drift: Counter[str] = field(default_factory=Counter)
     pruned: list[dict[str, Any]] = field(default_factory=list)
     """What was removed by age, as far as it reaches into the period."""
     releases: int = 0
     arrivals: dict[tuple[str, str], array[float]] = field(default_factory=dict)
-    """When each rotation was made at its source and when it arrived, in turn, by job and target; seconds since 1970."""
+    """By job and target, two times for each rotation: made at its source, and arrived; seconds since 1970."""
     arrived: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     """The names of those, in the same order."""
     imported: int = 0
     rebuilt: int = 0
     outages: list[dict[str, Any]] = field(default_factory=list)
-    """When the sink of the trail was behind, and when it had everything again."""
+    """Rows of outages: when a sink was behind, and when it had everything again."""
     begins: str = ""
-    """When the trail begins, if that is not before the period."""
+    """When the trail begins, if lines of the period may be missing before that; else empty."""
 
     def take(self, event: str, outcome: str | None, text: str) -> None:
-        """One more line. A change is counted by its text, which is parsed only where a person gave a reason."""
+        """Count one more line. A change's text is searched; it is parsed only for a reason or a rotation."""
         # An intent is the same change before its request: with it each would be counted twice.
         is_change = event in CHANGES and outcome != "intent"
         if is_change:

@@ -90,12 +90,12 @@ def answers(
 
 
 def when(line: Mapping[str, Any]) -> str:
-    """When it was, in the order of time."""
+    """Return when it was, as text that sorts by time."""
     return str(line["at"])
 
 
 def _within(drift: Iterable[dict[str, Any]], period: tuple[datetime, datetime]) -> list[dict[str, Any]]:
-    """What lasted at some time of the period."""
+    """Return the drift that lasted at some time of the period."""
     since, until = period
     return [
         row
@@ -153,7 +153,7 @@ def _ages(app: App, report: Report) -> dict[str, Any]:
 
 
 def _arrivals(app: App, report: Report, population: Population) -> dict[str, Any]:
-    """Of the rotations of the period: neither first arrivals nor restores nor rollbacks are any."""
+    """Answer how long rotations of the period took. First arrivals, restores and rollbacks are no rotations."""
     spans = sorted(end - begin for times in population.arrivals.values() for begin, end in _pairs(times))
     told: dict[str, Any] = {"rotations": len(spans)}
     if spans:
@@ -172,7 +172,10 @@ def _arrivals(app: App, report: Report, population: Population) -> dict[str, Any
 
 
 def _late_now(app: App, job: Job) -> dict[str, str]:
-    """Why the job is over its objective at this moment, by target: what has not arrived has no arrival to judge."""
+    """Return why the job misses its objective now, by target.
+
+    Arrivals alone do not show it: what has not arrived has none that could be judged.
+    """
     runs, now = {run.site: run for run in app.ledger.runs() if run.job == job.name}, app.runtime.clock()
     why = {target: why_late(app, job, target, runs.get(app.site_of(target)), now) for target in job.targets}
     return {target: words for target, words in why.items() if words}
@@ -234,7 +237,7 @@ def _restores(population: Population) -> object:
 
 
 def _complete(population: Population, total: int, broken: Collection[object]) -> dict[str, Any]:
-    """The changes, and whether these are all."""
+    """Return the number of changes, and whether the file has all of them; if not, what is missing."""
     begins = population.begins
     told: dict[str, Any] = {
         "count": total, "where": "changes", "complete": not (population.pruned or begins or broken),

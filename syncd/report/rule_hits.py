@@ -12,7 +12,7 @@ from syncd.reconcile.rules.across_sites import duplicate_hits, unmanaged_subject
 from syncd.reconcile.rules.judging import SameValue, duplicates, hits_of, same_value_message, unmanaged
 
 Paths = Mapping[str, Mapping[tuple[str, str], PathState]]
-"""By source, and by path and pin."""
+"""What is known of paths: by source, then by (path, pin)."""
 Judged = Mapping[tuple[str, SecretRef | None], str]
 """The version that was judged last, by name and reference."""
 
@@ -25,7 +25,10 @@ def hits_now(app: App) -> list[Hit]:
 
 
 def hits_by_site(app: App) -> Iterator[list[Hit]]:
-    """The same a site at a time, in no order: of a million secrets those of one site are in memory together."""
+    """Yield the same hits one site at a time, in no order. Raises `LedgerError`.
+
+    Of a million secrets only those of one site are in memory together.
+    """
     runtime, now = app.runtime, app.runtime.clock()
     if not runtime.rules:
         return
@@ -66,7 +69,10 @@ def hits_on(app: App, record: Record) -> list[Hit]:
 
 
 def hits_on_refused(app: App, problem: OpenProblem) -> list[Hit]:
-    """Every hit on what never came to its site, and on what somebody has there under its name. Raises `LedgerError`."""
+    """Return the hits on a secret that never came to its site, and on one that somebody has there under its name.
+
+    Raises `LedgerError`.
+    """
     if not app.runtime.rules or problem.site not in app.served.jobs:
         return []
     facts, now = app.ledger.facts(problem.site, {problem.subject}), app.runtime.clock()
@@ -78,9 +84,10 @@ def hits_on_refused(app: App, problem: OpenProblem) -> list[Hit]:
 
 
 def told_to(hits: Iterable[Hit], sees: Callable[[str], bool]) -> Iterator[Hit]:
-    """The hits as somebody may know of them. `sees`: the targets that are theirs.
+    """Yield the hits as a reader may know of them. `sees`: may the reader know of this target?
 
-    That a value is the same as another team's is told to nobody who may not see both: it would be a way to guess it.
+    That two secrets have the same value is told only to a reader who may see both: it would be a way to guess the
+    value.
     """
     for hit in hits:
         others = tuple(other for other in hit.others if sees(other.target))
@@ -89,7 +96,7 @@ def told_to(hits: Iterable[Hit], sees: Callable[[str], bool]) -> Iterator[Hit]:
 
 
 def what_is_wrong(hit: Hit) -> str:
-    """What a hit says, with the others of which it speaks."""
+    """Return a hit's message, with the other secrets that it is about."""
     return same_value_message(hit.others, hit.others) if hit.others else hit.message
 
 
@@ -114,16 +121,19 @@ def _paths_of(source: str, refused: Iterable[tuple[OpenProblem, SecretRef]]) -> 
 
 
 def _judged(facts: Facts, app: App) -> Judged:
-    """Which version of each name and reference was judged last by the rules of today.
+    """Return which version of each name and reference was judged last by the rules of today.
 
-    Of what was refused no record tells it; what was judged by a check that no rule has any more says nothing.
+    No record tells it of a version that was refused. Facts of a check that no rule has any more do not count.
     """
     checks = {rule.value_check.digest for rule in app.runtime.rules if rule.value_check is not None}
     return {(key.name, key.ref): key.version for key in facts if key.digest in checks}
 
 
 def _of_record(app: App, record: Record, paths: Paths, judged: Judged) -> Subject:
-    """As it is at its source: of a version that was judged and not sent, the rules say what is wrong with that one."""
+    """Build the subject of a record, in the version judged last.
+
+    Where a version was judged and not sent, the rules say what is wrong with that one.
+    """
     target = app.first_target_on(record.site, record.job)
     state = paths.get(record.ref.source, {}).get((record.ref.path, record.pin))
     return Subject(

@@ -20,13 +20,13 @@ Known = Mapping[str, Mapping[tuple[str, str], PathState]]
 """What was last seen of the sources, by source, and by path and pin."""
 
 NOT_THERE = {"contested", "unverified", "pending", "conflict"}
-"""Statuses of what the site holds otherwise, or perhaps."""
+"""Statuses in which the site holds something else, or may do so."""
 NOT_KNOWN = "newer than what it is rolled back to"
 
 
 @dataclass(frozen=True, slots=True)
 class _Meant:
-    """Is a reference one of what was asked for? By source: PATH or PATH#FIELD as asked, in every spelling."""
+    """Is a reference one of those asked for? `asked`: by source, PATH or PATH#FIELD in every spelling."""
 
     asked: Mapping[str, frozenset[str]]
 
@@ -34,13 +34,16 @@ class _Meant:
         return not self.asked.get(ref.source, frozenset()).isdisjoint({ref.path, f"{ref.path}#{ref.field}"})
 
     def paths(self, source: str) -> list[str]:
-        """What may be a path of the source. One may hold a `#`: it is the one that is asked for, or ends before it."""
+        """Return what may be a path of the source: each text asked for, as it is and up to its last `#`.
+
+        A path may hold a `#` itself.
+        """
         asked = self.asked.get(source, frozenset())
         return sorted({*asked, *(text.rpartition("#")[0] for text in asked)} - {""})
 
 
 def _spelled(app: App, source: str, *asked: str) -> Iterator[str]:
-    """What was asked for, and the same by the other names that the source has for it."""
+    """Yield what was asked for, in each spelling that its source has for it."""
     for text in asked:
         path, hash_sign, field = text.rpartition("#")
         yield from app.ledger.spellings(source, text)
@@ -56,9 +59,10 @@ class NotSeen(ConfigError):
 
 
 def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
-    """A row for every name that comes from the path, and for every site that lacks it.
+    """Return a row for every name that comes from the path, and for every site that lacks it.
 
-    Raises `ConfigError` where nothing comes from it and the source is not known to have it; `NotSeen` if it may come.
+    Raises `ConfigError` where there is no such row; `NotSeen` where a rule takes the path and no cycle has seen it
+    yet.
     """
     now, served = app.runtime.clock(), app.served
     # A source that was renamed or removed has its secrets on the sites all the same, and a leak touches them.
@@ -128,7 +132,7 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
 
 
 def lacking(app: App, ref: SecretRef) -> list[dict[str, Any]]:
-    """Rows of the sites that a job sends a secret to and that nothing tells of: none of them holds it."""
+    """Return a row for each site that a job sends a secret to and that has neither a record nor a problem of it."""
     asked = str(ref).removeprefix(f"{ref.source}:") if ref.field else ref.path
     meant = _Meant({ref.source: frozenset(_spelled(app, ref.source, asked))})
     known = {ref.source: _known_of(app, ref.source, [ref.path])}
@@ -139,7 +143,7 @@ def lacking(app: App, ref: SecretRef) -> list[dict[str, Any]]:
 
 
 def _known_of(app: App, source: str, paths: Iterable[str]) -> dict[tuple[str, str], PathState]:
-    """What was last seen of paths, in the newest version: what was read after a rollback may be an older one."""
+    """Return what was last seen of paths, with the newest version: during a rollback an older one was read."""
     known = {key: state for path in paths for key, state in app.ledger.known_versions(source, path).items()}
     newest = app.ledger.newest_seen(source)
     for key, state in known.items():
@@ -150,9 +154,9 @@ def _known_of(app: App, source: str, paths: Iterable[str]) -> dict[tuple[str, st
 
 
 def _newest(known: Known, ref: SecretRef, pin: str, rolled_back: Callable[[SecretRef], bool]) -> str | None:
-    """The version that the source was last seen to have, as people write it; None where it has none or is not known.
+    """Return the version that the source was last seen to have, as people write it; None where it is not known.
 
-    `rolled_back`: of these an older version is looked at, so the newest is not known.
+    `rolled_back`: is the secret rolled back? Then cycles look at an older version, and the newest is not known.
     """
     if not pin and rolled_back(ref):
         # No site holds a version that is called so: as long as it is rolled back, none counts as having the newest.
@@ -164,9 +168,10 @@ def _newest(known: Known, ref: SecretRef, pin: str, rolled_back: Callable[[Secre
 def _not_reached(
     app: App, meant: _Meant, known: Known, records: Iterable[Record], told: set[tuple[str, SecretRef]]
 ) -> Iterator[dict[str, Any]]:
-    """What a job sends to a site that nothing tells of: one that is paused, outside a window, or refuses everything.
+    """Yield rows for what a job sends to a site of which no record or problem tells.
 
-    `told`: by site and reference (without a field: of all), what something tells of.
+    Such a site is paused, outside a window, or refuses everything. `told`: the sites and references (without a field:
+    all fields) that a record or problem tells of.
     """
     places = {(site, _at_its_place(app, ref)) for site, ref in told}
     names: dict[tuple[str, SecretRef], str] = {(record.job, record.ref): record.name for record in records}
@@ -195,12 +200,15 @@ def _taken_by(app: App, asked: Mapping[str, Collection[str]]) -> set[str]:
 
 
 def _at_its_place(app: App, ref: SecretRef) -> SecretRef:
-    """The reference with its mount or account in the place of the source's name: two entries may lead to one."""
+    """Return the reference with the id of its mount or account in place of the source's name.
+
+    Two configured sources may lead to one place.
+    """
     return replace(ref, source=app.ledger.mount_id(ref.source, ref.path) or ref.source)
 
 
 def _was_deleted(app: App, site: str, ref: SecretRef) -> bool:
-    """Was it taken away from the site, and not brought back since?"""
+    """Did syncd delete it from the site, and not create it again since?"""
     lines = app.ledger.audit.lines(Filter(site=site, event="secret.*", text=json.dumps(str(ref), ensure_ascii=False)))
     # The filter finds the text anywhere in a line; only `ref` says what the line is about.
     done = [line for line in lines if line["outcome"] == "done" and line["ref"] == str(ref)]
@@ -247,7 +255,7 @@ def _number(label: str | None) -> int | None:
 
 
 def is_at_least(label: str, version: str) -> bool:
-    """Is it this version, or a later one? AWS's version ids have no order: only the same one is it."""
+    """Is it this version, or a later one? AWS's version ids have no order: only the same id counts."""
     if label.isdecimal() and version.isdecimal():
         return int(label) >= int(version)
     return label == version

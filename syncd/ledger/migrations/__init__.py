@@ -1,4 +1,4 @@
-"""The ledger's schema version: made, brought up to date with a copy kept, or refused."""
+"""Make the ledger's schema, bring it up to date with a copy kept, or refuse the ledger."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CURRENT = 1 + len(STEPS)
 
 
 def schema_version(connection: Connection) -> int:
-    """Of the ledger as it is now; 0 where there is none."""
+    """Return the ledger's schema version; 0 where it has none."""
     if not inspect(connection).has_table(tables.meta.name):
         return 0
     version = connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == "schema_version")).scalar()
@@ -124,7 +124,10 @@ def _see_that_it_is_not_newer(version: int, place: str) -> None:
 
 
 def _take_time(connection: Connection) -> None:
-    """A ledger may be large, and another process be at it: neither is a server that is gone."""
+    """Allow each statement on PostgreSQL an hour: a ledger may be large, and another process may be migrating it.
+
+    Neither means that the server is gone.
+    """
     from syncd.ledger.bounded_connection import MIGRATION_SECONDS, BoundedConnection  # noqa: PLC0415
 
     raw = connection.connection.driver_connection

@@ -84,10 +84,9 @@ def count_and_index(connection: Connection) -> None:
 
 
 def keep_sites_apart(connection: Connection) -> None:
-    """To 9: a pause of a target is of its site, and its end is told; what sites were called has a table of its own;
-    the history has the time of both clocks.
+    """To 9: a pause of a target is of its site and knows whether its end was told; former keys of sites have a table.
 
-    Pauses of before hold for the target's name.
+    The history has the time of both clocks. Pauses from before hold for the target's name.
     """
     meta, now = tables.meta.c, (datetime.now(UTC) - tables.EPOCH) // tables.MICROSECOND
     kept = connection.execute(select(meta.value).where(meta.key.startswith("alias "))).scalars().all()
@@ -118,7 +117,7 @@ def keep_sites_apart(connection: Connection) -> None:
 
 
 def remember_whose(connection: Connection) -> None:
-    """To 10: the row tells that somebody else's change was found and left at Wix, and that a look-up wrote its mark."""
+    """To 10: a row says that somebody else's change was left at Wix, and that a look-up wrote our mark again."""
     for statement in (
         "ALTER TABLE syncd_records ADD COLUMN theirs BOOLEAN NOT NULL DEFAULT FALSE",
         "ALTER TABLE syncd_records ADD COLUMN remarked BOOLEAN NOT NULL DEFAULT FALSE",

@@ -12,7 +12,10 @@ from syncd.ledger.statements import upsert
 
 
 def see_that_rows_are_whole(connection: Connection, version: int) -> None:
-    """The checksums of the schema as it was, before anything is written over them. Raises ValueError."""
+    """Compare the rows with the checksums of the old schema, before a step overwrites them.
+
+    Raises ValueError for a row that differs.
+    """
     sealed: dict[str, tuple[str, ...]] = {}
     if version >= 2:
         sealed = {"syncd_records": ("adopted", "unverified"), "syncd_paths": (), "syncd_mounts": ()}
@@ -28,7 +31,7 @@ def see_that_rows_are_whole(connection: Connection, version: int) -> None:
 
 
 def seal(connection: Connection) -> None:
-    """Every row's checksum, over the columns of today; the tables are today's by now."""
+    """Give every row its checksum, over the columns of today. Called after the last step."""
     for table in (tables.records, tables.paths, tables.mounts, tables.ids):
         rows = [dict(row) for row in connection.execute(select(table)).mappings()]
         upsert(connection, table, [sealed(row) for row in rows])

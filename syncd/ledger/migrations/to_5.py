@@ -49,7 +49,10 @@ def follow_ids(connection: Connection) -> None:
 
 
 def bind_grants(connection: Connection) -> None:
-    """To 4: a grant names the id it was given for; one that names none is given anew (none lasts longer than a day)."""
+    """To 4: a grant names the id it was given for. Older grants are dropped, to be given anew.
+
+    None of them lasts longer than a day.
+    """
     for statement in (
         "DELETE FROM syncd_grants",
         "ALTER TABLE syncd_grants ADD COLUMN remote_id VARCHAR(64) NOT NULL DEFAULT ''",
