@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
+from math import inf
 from typing import Any
 
 from syncd.bootstrap.app import App
@@ -31,7 +32,8 @@ def _by_place(row: Row) -> tuple[str, str]:
 
 
 def _newest_first(row: Row) -> float:
-    return -datetime.fromisoformat(str(row["found_at"])).timestamp()
+    # Without a date it is older than all lines that are kept.
+    return inf if row["found_at"] is None else -datetime.fromisoformat(str(row["found_at"])).timestamp()
 
 
 @dataclass(slots=True)

@@ -100,7 +100,8 @@ def _within(drift: Iterable[dict[str, Any]], period: tuple[datetime, datetime]) 
     return [
         row
         for row in drift
-        if datetime.fromisoformat(row["found_at"]) < until
+        # Without a date the line of its beginning was removed by age: it began before any period.
+        if (row["found_at"] is None or datetime.fromisoformat(row["found_at"]) < until)
         and (row["ended_at"] is None or datetime.fromisoformat(row["ended_at"]) >= since)
     ]
 

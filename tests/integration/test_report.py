@@ -19,6 +19,8 @@ from syncd.bootstrap.app import App
 from syncd.config import load
 from syncd.domain.audit import Entry
 from syncd.domain.windows import Window, Windows
+from syncd.ledger.engine import sqlite_engine
+from syncd.ledger.store import Ledger
 from syncd.report.evidence import write_evidence
 from syncd.report.governance import governance_now
 from syncd.report.parts import Chosen
@@ -344,3 +346,36 @@ def test_what_waited_for_its_window_or_a_pause_kept_its_objective(lab: Lab, bao:
         app.ledger.decisions._clock = lambda: begin + timedelta(minutes=50)
         app.ledger.decisions.pause("all", "", None, "x")
         assert _missed(app, job, timedelta(hours=1), population) == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [*(("--format", form) for form in ("table", "json", "md", "html")), ("--format", "csv", "--part", "drift"), ("--evidence", "1h..")],
+    ids=" ".join,
+)  # fmt: skip
+def test_drift_that_lasts_for_longer_than_lines_are_kept(lab: Lab, bao: Bao, words: tuple[str, ...]) -> None:
+    lab.vault(bao)
+    bao.put_all("app/a", {"older": "1", "newer": "1", "other": "1"})
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, drift_policy="report")
+    assert lab.run("sync").code == 0
+    changed_by_hand(lab, "a_older")
+    lab.run("sync")
+    bao.put_all("app/a", {"older": "1", "newer": "1", "other": "2"})
+    lab.run("sync")
+    ledger = Ledger(sqlite_engine(lab.state), "lab", lab.state, lambda: datetime.now(UTC) + timedelta(days=3))
+    assert ledger.audit.prune(timedelta(days=1), None)
+    ledger.close()
+    changed_by_hand(lab, "a_newer")
+    lab.run("sync")
+    done = lab.run("report", *words)
+    assert done.code == 0, done.err
+    said = done.out.replace("\\", "")
+    assert "a_older" in said and "a_newer" in said
+    if words == ("--format", "json"):
+        assert {row["name"]: bool(row["found_at"]) for row in done.json["drift"]} == {"a_older": False, "a_newer": True}
+    if words[0] == "--evidence":
+        shown = done.json["questions"]["q13"]["answer"]["drift"]
+        assert [(row["name"], row["ended_at"]) for row in shown] == [("a_newer", None), ("a_older", None)]
+    with App(load(lab.config_file)) as app:
+        rows = governance_now(app, Chosen()).drift.rows
+    assert [row["name"] for row in rows] == ["a_newer", "a_older"], "the newest first"
