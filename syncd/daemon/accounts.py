@@ -1,4 +1,4 @@
-"""Named tokens, users of an authenticating proxy, and sessions of the page: who they are and what they may."""
+"""Find out who a caller is (token, user of an authenticating proxy, or session) and what the caller may do."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ from syncd.web.auth import csrf_of
 from syncd.web.principal import ALL, Principal
 
 LONGEST_USER = 200
-"""Characters of a user's name that is believed of a proxy."""
+"""Most characters of a user's name that is accepted from the authenticating proxy."""
 ANONYMOUS_SECONDS = 60.0
-"""Refusals of strangers within this time are one line of the audit trail."""
+"""Seconds after a stranger's refusal for which further refusals of strangers are only counted.
+
+The first refusal is a line of the audit trail at once, and the count is one more line.
+"""
 
 STRANGER = Actor("token", "anonymous", "server")
 
 
 class ServerAccounts:
-    """Implements the protocol that `syncd.web` is handed."""
+    """Implement `syncd.web.service.Accounts`, the protocol that `syncd.web` gets from the daemon."""
 
     def __init__(self, generations: Generations) -> None:
         self._generations = generations
@@ -78,7 +81,10 @@ class ServerAccounts:
         )
 
     def _read(self, name: str, credential: Credential) -> str | None:
-        """The token as it is now; one that cannot be read lets nobody in, and is said once as long as that lasts."""
+        """Return the token as it is now; None if it cannot be read, and then it lets nobody in.
+
+        The failure is logged once, and again only if the token could be read in between.
+        """
         try:
             text = credential.read(f"server.tokens ({name})" if name != "token" else "server.token").reveal()
         except ConfigError as error:
@@ -90,7 +96,10 @@ class ServerAccounts:
         return text
 
     def by_proxy(self, headers: Mapping[str, str], address: str) -> Principal | None:
-        """Whom the authenticating proxy names; of any other address its header is not believed."""
+        """Return the user whom the authenticating proxy names; None for anybody else, and for a user without any right.
+
+        The proxy's header is believed only from the addresses that are configured for the proxy.
+        """
         server = self._app.settings.server
         proxy = server.proxy if server else None
         if proxy is None:
@@ -104,7 +113,10 @@ class ServerAccounts:
         return Principal(name=user, kind="proxy", may=frozenset(may), csrf=csrf) if may else None
 
     def by_session(self, session: str) -> Principal | None:
-        """The account of a session; None once it has ended, or the account has another token than at the login."""
+        """Return the principal of a session; None once it has ended, or its token was changed or removed.
+
+        Raises `LedgerError`.
+        """
         known = self._app.ledger.sessions.of(session)
         if known is None:
             return None
@@ -117,14 +129,17 @@ class ServerAccounts:
         return None
 
     def log_in(self, token: str) -> str | None:
-        """Begin a session with an id of its own, whatever cookie came along."""
+        """Begin a session with a new id; the id in a cookie that the client sent is never taken over.
+
+        Returns: the id; None for an unknown token. Raises `LedgerError`.
+        """
         principal = self.by_token(token)
         if principal is None:
             return None
         return self._app.ledger.sessions.begin(principal.name, self._keyed(token))
 
     def log_out(self, session: str) -> None:
-        """End it."""
+        """End a session. Raises `LedgerError`."""
         self._app.ledger.sessions.end(session)
 
     def _keyed(self, token: str) -> str:
@@ -132,7 +147,11 @@ class ServerAccounts:
         return self._app.runtime.fingerprint(f"token {token}".encode())
 
     def denied(self, who: Principal | None, what: str) -> None:
-        """A line for whoever has a name; strangers get one at once, and then a count of the rest of the minute."""
+        """Write a refusal to the audit trail: each one of a known caller, but not each one of a stranger.
+
+        The first refusal of a stranger is a line at once. Those of the next minute are counted, and `end_count` writes
+        their number as one line. A ledger that cannot be written raises nothing here.
+        """
         if who is not None:
             self._note(who.actor(what), {"what": what})
             return

@@ -1,4 +1,4 @@
-"""What somebody may do at the page or through the API: the same doors as the commands', in that one's name."""
+"""What a person may do on the pages and through the API: the same as by command, in that person's name."""
 
 from __future__ import annotations
 
@@ -34,27 +34,30 @@ from syncd.web.principal import Principal
 
 NO_PATHS: Mapping[str, Collection[str]] = {}
 OVERRIDES = {"release", "pause", "rollback", "freeze"}
-"""What lets something go, or keeps something back, whatever the configuration says."""
+"""Actions that let something go, or keep something back, whatever the configuration says; each is logged."""
 LOCK_WAIT = timedelta(seconds=20)
 """How long a freeze waits for a cycle that holds the site."""
 
 
 @dataclass(frozen=True, slots=True)
 class Woken:
-    """What came of jobs that were to run soon."""
+    """What came of letting jobs run soon: which of them wait, and where the others send nothing."""
 
     waits: list[str]
-    """Why some of them send nothing now."""
+    """Why some of the jobs, or this whole daemon, send nothing now."""
     but: list[str]
-    """Where others of them send nothing."""
+    """On which targets the jobs that do run send nothing, and why."""
 
     def words(self, at_once: str) -> str:
-        """In a sentence. `at_once`: what is said where nothing waits."""
+        """Return the result as a sentence. `at_once`: the words for the case that nothing waits."""
         return "; ".join(filter(None, [*(self.waits or [at_once]), *self.but]))
 
 
 class Actions:
-    """Implements the protocol that `syncd.web` is handed. All methods raise `SyncdError`."""
+    """Implement `syncd.web.service.Acting`; `plan` is in `Control`. All methods raise `SyncdError`.
+
+    Each public method returns in words what was done.
+    """
 
     def __init__(self, generations: Generations, runner: JobRunner) -> None:
         self._generations, self._runner = generations, runner
@@ -74,7 +77,10 @@ class Actions:
             logger().warning("safeguard.overridden", what=via, reason=reason, user=who.name)
 
     def release(self, who: Principal, batch: str, reason: str) -> str:
-        """Let a batch go."""
+        """Release a held batch, and let its jobs run soon.
+
+        Raises `ConfigError` for an unknown batch and without a reason, `PlanMoved` if nothing of it waits any more.
+        """
         with self._in_the_name_of(who, "release", why := reason_of(reason)) as app:
             _see_that_it_counts(app)
             outcome = app.ledger.decisions.release(
@@ -101,9 +107,11 @@ class Actions:
         *,
         waits_for_window: bool = True,
     ) -> Woken:
-        """Let jobs run soon. Returns: what of it waits, as `who` may know.
+        """Let jobs run soon; if this daemon sends nothing, pass the request on to the daemon that works in its place.
 
-        `asks`: what of each one's run is in the name of `who`; `paths`: what it looks at directly.
+        `asks`: by job, who asks and for what (None: nobody, the run is the job's own); `paths`: by job, the paths that
+        it looks at directly; `waits_for_window`: do shut windows keep this back? Returns: what waits and why, as far as
+        `who` may know it.
         """
         # The daemon that works in this one's place is asked to run them.
         rests_here = app.ledger.configurations.why_it_rests()
@@ -136,7 +144,7 @@ class Actions:
         return Ask(by=CAUSE.get().actor, about=about, rights=sites_of(app, who), lasts=lasts)
 
     def _resting_targets(self, app: App, who: Principal, job: Job) -> dict[str, str]:
-        """The targets on which a job rests, each with the pause, which is told within the rights alone."""
+        """Return the paused targets of a job, each with its pause in words: empty if `who` may not see the pause."""
         sites, found = app.sites.keys_of_targets(), dict[str, str]()
         for pause in app.pauses.now():
             # A pause names its target and its reason.
@@ -147,7 +155,7 @@ class Actions:
         return found
 
     def pause(self, who: Principal, scope: tuple[str, str], until: str, reason: str) -> str:
-        """Let something rest."""
+        """Pause a job, a target or everything, until a time or (without `until`) until somebody ends the pause."""
         with self._in_the_name_of(who, "pause", why := reason_of(reason)) as app:
             see_scope(app, who, scope)
             ends = _moment(app, until) if until else None
@@ -187,7 +195,10 @@ class Actions:
             return "; ".join(filter(None, [f"{what} goes on", goes, woken.words("")]))
 
     def rollback(self, who: Principal, asked: Mapping[str, Any], reason: str) -> str:
-        """Give sites an older version, which waits for no window, or end that; the cycles run at once."""
+        """Give sites an older version, or end such a rollback, and let the jobs run soon.
+
+        A rollback does not wait for a window, its end does. `asked`: see `syncd.web.service.Acting.rollback`.
+        """
         with self._in_the_name_of(who, "rollback", why := reason_of(reason)) as app:
             what, job = str(asked.get("what") or ""), str(asked.get("job") or "")
             if bool(what) == bool(job) or (job and (asked.get("end") or asked.get("to") or not asked.get("since"))):
@@ -255,10 +266,11 @@ class Actions:
 
 
 def _see_that_it_counts(app: App, hint: str = "ask that one") -> None:
-    """Asked before something is let go, another version sent, or a job paused by its name.
+    """Raise `ConfigError` if another daemon works with a newer configuration: that one decides who may do this.
 
-    Raises `ConfigError` at a daemon whose configuration another one replaced: who may is for the newer one to say. What
-    only keeps something back is kept, whoever asks.
+    Called before something is let go (a release, the end of a pause, a thaw), before another version is sent (a
+    rollback, or its end), before a pause of a job by its name, and before a pause or freeze that replaces another one.
+    Any other pause or freeze only keeps something back, and is kept at every daemon.
     """
     if another := app.ledger.configurations.why_it_rests():
         raise ConfigError(f"{another}: who may do that is for that one to say", hint=hint)
@@ -271,7 +283,10 @@ def _note_denied(app: App, **detail: str) -> None:
 
 
 def reason_of(text: str) -> str:
-    """The reason, as it is kept. Raises `ConfigError` for none, or one that is no line of text."""
+    """Return the reason without the blanks around it, as it is kept.
+
+    Raises `ConfigError` if it is empty, too long, or not one line of text.
+    """
     reason = text.strip()
     if not reason:
         raise ConfigError("this overrides a safeguard, and needs a reason", hint="write why, or name a ticket")
@@ -285,7 +300,11 @@ def _reason_if_any(text: str) -> str | None:
 
 
 def _moment(app: App, text: str, *, ahead: bool = True) -> datetime:
-    """What a form or a body says. Raises `ConfigError`."""
+    """Return the time that a form or a request's body gives: a date, a date with a time, or a span such as 4h.
+
+    `ahead`: a span counts forward from now, and the time has to lie in the future; else a span counts back. Raises
+    `ConfigError` for text that is no such time.
+    """
     now = app.runtime.clock()
     try:
         at = moment_of(text, now, ahead=ahead)

@@ -1,4 +1,4 @@
-"""Who asks for a job's next run, and for what of it: what the run does beside that is its own."""
+"""Who asked for a job's next run, and for which part of it. The rest of the run is in the job's own name."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from syncd.domain.job import Job
 from syncd.domain.source import SecretRef
 
 KEPT = 900.0
-"""Seconds for which who asked is kept where a fault or a lag keeps it from being done."""
+"""Most seconds for which a request is kept under the asker's name while a fault or a lag keeps it from being done."""
 
 
 class Named(NamedTuple):
-    """A secret by what it is called on one site."""
+    """One secret, by the key of its site and its name there."""
 
     site: str
     name: str
@@ -31,7 +31,7 @@ class WholeJob(NamedTuple):
 WHOLE_JOB = WholeJob()
 
 About = str | Named | WholeJob
-"""What is asked for; a text is a path of the job's source, wherever it is sent."""
+"""What is asked for: one secret, the whole job, or (as text) a path of the job's source, on each site it goes to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,27 +41,27 @@ class Ask:
     by: Actor
     about: tuple[About, ...] = (WHOLE_JOB,)
     sites: frozenset[str] | None = None
-    """On these; None: on all."""
+    """The keys of the sites that it is asked for on; None: all."""
     rights: frozenset[str] | None = None
-    """The sites that whoever asks may do that on; None: all."""
+    """The keys of the sites that the rights of whoever asks are for; None: all."""
     lasts: float = KEPT
-    """Seconds after which nobody asks for it any more, though it is not done."""
+    """Seconds after which the request ends, even if it is not done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What somebody asked for, and is not done yet."""
+    """A request that is not done yet."""
 
     by: Actor
     rights: frozenset[str] | None = None
     until: float = field(default_factory=lambda: time.monotonic() + KEPT)
     sites: frozenset[str] | None = None
-    """On which it is not done; None: on none of them."""
+    """The keys of the sites on which it is not done yet; None: it is not done on any site."""
     at: float = 0.0
     """When it was asked for (monotonic seconds)."""
 
     def again(self) -> Ask:
-        """The same, for another daemon or job to be asked."""
+        """Return the same request, to ask another daemon or job; what it is about is for the caller to add."""
         # In whole seconds, so that what was asked for together stays together.
         return Ask(by=self.by, sites=self.sites, rights=self.rights, lasts=float(round(self.until - time.monotonic())))
 
@@ -71,17 +71,20 @@ NOTHING: Mapping[About, Wanted] = {}
 
 
 class AskedFor:
-    """What people and events asked jobs for since each last did it."""
+    """What people and events have asked jobs for, and no run has done yet."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._wanted: defaultdict[str, dict[About, Wanted]] = defaultdict(dict)
         self._beside: defaultdict[str, dict[About, Wanted]] = defaultdict(dict)
-        """Events of what a person asked for, too."""
+        """By job: the requests of events for what a person asked for, too."""
         self._began: dict[str, float] = {}
 
     def note(self, job: str, ask: Ask) -> None:
-        """Somebody asks."""
+        """Keep a request to a job.
+
+        An event's request for what a person asked for is kept beside the person's request and does not replace it.
+        """
         now = time.monotonic()
         until = now + min(KEPT, ask.lasts)
         wanted = Wanted(by=ask.by, rights=ask.rights, sites=ask.sites, until=until, at=now)
@@ -95,18 +98,21 @@ class AskedFor:
                 (self._beside[job] if is_beside else waiting)[about] = wanted
 
     def of(self, job: str) -> dict[About, Wanted]:
-        """For a run that begins: what is wanted."""
+        """Return what is asked of a job, for its run that begins; what has ended is left out."""
         now = self._began[job] = time.monotonic()
         with self._lock:
             return {about: item for about, item in self._wanted[job].items() if item.until > now}
 
     def beside(self, job: str) -> dict[About, Wanted]:
-        """Events of what a person asked for as well, for a run that begins."""
+        """Return the events' requests for what a person asked for as well, for a run that begins."""
         with self._lock:
             return dict(self._beside[job])
 
     def take_left(self, stays: Callable[[str, str], bool]) -> dict[tuple[str, str], Wanted]:
-        """Who asked for which paths of which jobs, but for what `stays`: nobody does it in their name here any more."""
+        """Remove and return the requests for paths, by job and path: no job here does them in anybody's name any more.
+
+        `stays`: is this path of this job still for this daemon? Then its request is left where it is.
+        """
         now, found = time.monotonic(), dict[tuple[str, str], Wanted]()
         with self._lock:
             for job, wanted in self._wanted.items():
@@ -118,9 +124,10 @@ class AskedFor:
     def done(
         self, job: str, taken: Mapping[str, Mapping[About, Wanted]], left: Mapping[About, Collection[str]]
     ) -> None:
-        """A run has ended; who asks again meanwhile is heard again.
+        """Remove what a run has done; a request that came during the run is kept for the next one.
 
-        `taken`: what was wanted when it was its turn on each site; `left`: on which of them it did not do it.
+        `taken`: by site, what was wanted when it was the run's turn there; `left`: what the run did not do, and on
+        which of these sites.
         """
         now, sites = time.monotonic(), frozenset(taken)
         with self._lock:
@@ -144,9 +151,10 @@ class AskedFor:
 
 
 def cause_of(job: Job, wanted: Mapping[About, Wanted], run: Cause, beside: Mapping[About, Wanted] = NOTHING) -> Cause:
-    """In whose name a run acts on which secrets. `run`: what else is known of it.
+    """Return in whose name a run acts on which secrets.
 
-    `beside`: events of paths that a person asked for: theirs is what that one has got already.
+    `wanted`: who asked for what; `run`: what else is known of the run. `beside`: the requests of events for paths that
+    a person asked for, too; they count on the sites where the person's request is done already.
     """
     told = {about: Asked(item.by, sites=item.sites, at=item.at) for about, item in beside.items()}
     asked = {about: Asked(item.by, sites=item.sites, at=item.at) for about, item in wanted.items()}

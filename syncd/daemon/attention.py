@@ -1,4 +1,4 @@
-"""What needs somebody, one row a cause: pauses, rollbacks, what fails, runs that a whole source or site refused."""
+"""What a person has to look at, one row for each cause: pauses, freezes, rollbacks, missed objectives, failures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from syncd.web.principal import Principal
 
 
 def open_pauses(app: App, who: Principal) -> Iterator[dict[str, Any]]:
-    """What rests by a person's word, with what ends it."""
+    """Yield a row for each pause that `who` may see, with the command that ends it."""
     now, sites = app.runtime.clock(), app.sites.keys_of_targets()
     released = [item for item in app.held() if item.is_released(now) and item.target in sites and who.sees(item.target)]
     for pause in app.pauses.now():
@@ -38,7 +38,10 @@ def open_pauses(app: App, who: Principal) -> Iterator[dict[str, Any]]:
 
 
 def missed_objectives(app: App, matrix: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Jobs that do not keep what they promise, one row a job and a cause."""
+    """Yield a row for each job that misses its objective, and for each cause of that.
+
+    `matrix`: rows of each job on each of its sites.
+    """
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in matrix:
         if row["late"]:
@@ -60,7 +63,10 @@ MOST_FROZEN = 200
 
 
 def open_freezes(app: App, who: Principal) -> Iterator[dict[str, Any]]:
-    """What a person left alone for a while: nothing of it fails, and it gets no new version."""
+    """Yield what people froze, one row for each end, person and reason.
+
+    A frozen secret counts as no failure, and gets no new version.
+    """
     groups: dict[str, list[tuple[Record, str, datetime | None]]] = {}
     # Within the query: those of others would push out the ones that this person may see.
     for row in app.ledger.frozen(app.runtime.clock(), MOST_FROZEN, sites_of(app, who)):
@@ -82,18 +88,24 @@ def open_freezes(app: App, who: Principal) -> Iterator[dict[str, Any]]:
 
 
 def frozen_by(app: App, site: str, name: str) -> tuple[str, datetime | None]:
-    """Who froze it last and why, and when; nothing where the trail does not reach back that far."""
+    """Return who froze a secret last and why, in words, and when.
+
+    An empty text and None if the audit trail does not reach back that far.
+    """
     asked = Filter(site=site, name=name, event="secret.frozen")
     line = next(iter(app.ledger.audit.lines(asked, most=1)), None)
     return (f"{line['actor']['id']}: {line['reason']}", instant(line["at"])) if line else ("", None)
 
 
 MOST_ROLLBACKS = 20
-"""Rollbacks that are told; a whole job may have been taken back."""
+"""Most rollbacks that are shown; somebody may have rolled back a whole job."""
 
 
 def open_rollbacks(app: App, who: Principal) -> Iterator[dict[str, Any]]:
-    """What a person took back for a while, with what ends it: nothing of it fails, and somebody has to end it."""
+    """Yield a row for each rollback that `who` may see, with the command that ends it before its time.
+
+    Nothing of a rollback counts as a failure.
+    """
     seen = (
         row for row in map(partial(_rolled_back, app, who), sorted(app.ledger.decisions.rollbacks().items())) if row
     )
@@ -101,7 +113,7 @@ def open_rollbacks(app: App, who: Principal) -> Iterator[dict[str, Any]]:
 
 
 def _rolled_back(app: App, who: Principal, item: tuple[tuple[str, str], Rollback]) -> dict[str, Any] | None:
-    """A rollback as far as it reaches somebody's sites; None where it does not."""
+    """Return the row of a rollback, as far as it reaches sites that `who` may see; None if it reaches none of them."""
     (source, path), rollback = item
     rows = [row for one in app.ledger.spellings(source, path) for row in app.ledger.records_from(source, one)]
     mine = [(row, target) for row in rows if not row.pin and who.sees(target := app.first_target_on(row.site, row.job))]
@@ -147,7 +159,11 @@ def open_problems(app: App, who: Principal) -> Iterator[dict[str, Any]]:
 
 
 def failed_runs(matrix: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Runs that ended in an error of the whole source or site: one row a cause."""
+    """Yield the last runs that could not do their work, one row for each cause.
+
+    The whole source, the whole site, the configuration or the ledger failed. `matrix`: rows of each job on each of its
+    sites.
+    """
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in matrix:
         if row["exit_code"] in FAILED:
@@ -175,7 +191,10 @@ def _fixes(rows: list[dict[str, Any]]) -> str:
 
 
 def _since(row: dict[str, Any]) -> datetime:
-    """When the first of the last cycles that failed ended; the last good one, where that is longer ago than is kept."""
+    """Return when the unbroken row of failed cycles began: when the first of them ended.
+
+    If no good cycle is among those that are kept: when the last good one ended.
+    """
     first: datetime = row["last_run_at"]
     for run in reversed(row["recent"]):
         if run["exit_code"] not in FAILED:

@@ -1,4 +1,4 @@
-"""What a configuration that is not in force yet would do: for pull requests, with the daemon's own ledger."""
+"""Plan with a candidate configuration, such as that of a pull request, on the daemon's own ledger."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from syncd.reconcile.saved_plan import FORMAT, actions_of, sealed
 
 
 def planned_with(app: App, text: str) -> dict[str, Any]:
-    """A plan file's content, made under this configuration. Raises `ConfigError` for one that cannot be used.
+    """Return the content of a plan file that is made under a candidate configuration, and what could not be planned.
 
-    Its ledger is the daemon's: a candidate that names another one would be planned with what that one knows.
+    The ledger is the daemon's, whichever one the candidate names: else the plan would show what the other one knows.
+    `text`: the candidate as YAML. Raises `ConfigError` for a candidate that cannot be used.
     """
     settings = candidate(text, Path("candidate.yaml"))
     # Marks at Wix carry the owner: a plan under another one would take nothing for ours.
@@ -50,9 +51,9 @@ def planned_with(app: App, text: str) -> dict[str, Any]:
 
 
 def _see_that_it_reaches_nothing_new(known: Settings, asked: Settings) -> None:
-    """Raise `ConfigError` for a source or target that is not in force as it stands here.
+    """Raise `ConfigError` for a source or target that is new, or is reached or logged in to otherwise than in force.
 
-    The daemon would hand its own credentials to whatever address somebody writes into a candidate.
+    Otherwise the daemon would send its own credentials to any address that somebody writes into a candidate.
     """
     for section in ("sources", "targets"):
         in_force = getattr(known, section)
@@ -66,5 +67,5 @@ def _see_that_it_reaches_nothing_new(known: Settings, asked: Settings) -> None:
 
 
 def _ways(settings: BaseModel) -> dict[str, Any]:
-    """How it is reached and logged in to; not what rules select by."""
+    """Return the settings by which a source or target is reached and logged in to; rules select by the others."""
     return settings.model_dump(mode="json", exclude={"labels", "name_profile", "owner_key"})

@@ -8,7 +8,7 @@ from datetime import timedelta
 from syncd.bootstrap.process import now
 
 CLOCK_STEP = 2.0
-"""Seconds between two looks at the clock, beyond what has passed, that are a jump."""
+"""Seconds that the clock moves more or less than the time that has passed since the last look, to count as a jump."""
 
 
 class ClockWatch:

@@ -18,7 +18,7 @@ RETRY = 60.0
 
 
 def _digest(config: Path) -> str:
-    """The file's content, in short. Raises `OSError`."""
+    """Return the SHA-256 of the file's content. Raises `OSError`."""
     return hashlib.sha256(config.read_bytes()).hexdigest()
 
 
@@ -36,10 +36,11 @@ class ConfigWatch:
         self._missing_reported = False
 
     def was_changed(self) -> bool:
-        """Is it time to load the file? A mounted ConfigMap is changed by swapping a link.
+        """Is it time to load the file?
 
-        A change counts once two looks have seen the same content, because an editor may be in the middle of it. A
-        refused file is tried again every minute.
+        The content is compared, because a mounted ConfigMap is changed by swapping a link. A change counts once two
+        looks in a row have seen the same content, because an editor may be in the middle of it. A refused file is tried
+        again every minute. A file that is missing is reported.
         """
         try:
             found, before = _digest(self._config), self._seen
@@ -56,7 +57,10 @@ class ConfigWatch:
         return found == before
 
     def _report_missing(self) -> None:
-        """A file that is only being swapped is back at the next look; one that stays away is reported once."""
+        """Report once that the file is missing, if it still is `PERIOD` seconds after that was first seen.
+
+        A file that is only being swapped is back at the next look.
+        """
         now = time.monotonic()
         if self._missing_since is None:
             self._missing_since = now
@@ -67,17 +71,20 @@ class ConfigWatch:
             self._log.error("config.missing", file=str(self._config), hint=hint)
 
     def loading(self) -> None:
-        """The file is about to be loaded: what it holds now is not news any more, whether it is taken or refused."""
+        """Note that the file is about to be loaded: taken or refused, its content is no change any more."""
         with suppress(OSError):
             self._in_force = _digest(self._config)
 
     def loaded(self) -> None:
-        """The file is in force."""
+        """Note that the file is in force."""
         self._refused_at, self._refusal = None, ""
         self._metrics.reloaded(well=True)
 
     def refused(self, error: Exception) -> SyncdError:
-        """Report why the file is not taken; once, as long as the reason is the same. Returns: the error to raise."""
+        """Report why the file is refused. Returns: the error to raise; for a bug of syncd a `ConfigError` that says so.
+
+        It is logged as an error if the reason is another one than the last time, else at debug level.
+        """
         if not isinstance(error, SyncdError):
             self._log.error("config.bug", error=type(error).__name__, where=safe_traceback(error))
             hint = "report it, with the line config.bug of the log; the configuration before goes on"

@@ -46,7 +46,7 @@ FORMS = {
 
 
 class ConsoleData:
-    """Implements the protocol that `syncd.web` is handed. All methods raise `LedgerError`."""
+    """Implement `syncd.web.service.Reading`. All methods raise `LedgerError`."""
 
     def __init__(self, generations: Generations) -> None:
         self._generations = generations
@@ -59,7 +59,7 @@ class ConsoleData:
         return self._generations.current.app
 
     def overview(self, who: Principal) -> dict[str, Any]:
-        """What needs somebody, and jobs by sites."""
+        """Return what a person has to look at, the numbers of secrets by status, and each job on each of its sites."""
         app = self._app
         now = app.runtime.clock()
         sites = [row for row in self._matrix(app, now) if who.sees(row["target"])]
@@ -116,7 +116,10 @@ class ConsoleData:
                 }  # fmt: skip
 
     def secrets(self, who: Principal, asked: Mapping[str, str]) -> dict[str, Any]:
-        """A page of secrets. Raises `ConfigError` for an unknown filter."""
+        """Return one page of the secrets that `who` may see.
+
+        Raises `ConfigError` for a filter's value that is not offered.
+        """
         return secrets_page(self._app, who, asked, self.choices(who), lambda rule: self.governance(who).hit_by(rule))
 
     def choices(self, who: Principal) -> dict[str, list[str]]:
@@ -142,11 +145,14 @@ class ConsoleData:
         return secret_story(generation.app, who, (site, name), self.held(who), generation.schedule.next_run)
 
     def governance(self, who: Principal) -> Governance:
-        """The rules with their hits, the oldest values, secrets that nobody manages, drift, and exceptions."""
+        """Return the rules with their hits, the oldest values, secrets that nobody manages, drift, and exceptions.
+
+        Raises `LedgerBusy` while a large ledger is gone through for the first time.
+        """
         return self._governed()(who.targets)
 
     def _governed(self) -> LastKnown[frozenset[str] | None, Governance]:
-        """What the rules hit, worked out under the configuration in force."""
+        """Return the cache that answers `governance`, by the caller's rights; made anew for another configuration."""
         with self._made_anew:
             if self._of is not self._app:
                 app = self._of = self._app
@@ -157,7 +163,11 @@ class ConsoleData:
         return report_now(self._app, Chosen(targets=who.targets))
 
     def activity(self, who: Principal, asked: Mapping[str, str]) -> dict[str, Any]:
-        """The newest lines of the audit trail that fit, and the head of each chain."""
+        """Return the newest lines of the audit trail that fit `asked` and the rights, and the head of each chain.
+
+        At most 200 lines. The heads are only for rights on everything. Raises `ConfigError` for an unknown target, a
+        text that is no day, and a cursor that no page gave.
+        """
         app = self._app
         target, day = asked.get("target", ""), asked.get("day", "")
         see_choice(target, self.choices(who)["targets"], "target")
@@ -221,7 +231,10 @@ class ConsoleData:
         return [row for row in batch_rows(app.held(), app.runtime.clock(), app.served) if who.sees(row["target"])]
 
     def report(self, who: Principal, form: str, part: str = "") -> tuple[str, str]:
-        """The report as text, and its media type."""
+        """Return the report as text, and its media type.
+
+        Raises `ConfigError` for an unknown format, or an unknown part of the CSV.
+        """
         see_choice(form, FORMS, "format")
         found = self._report(who)
         makers: dict[str, Callable[[Report], str]] = {
@@ -244,11 +257,14 @@ CALLED = {
     "rollback": "rolled_back", "freeze": "frozen", "thaw": "thawed", "created": "create", "updated": "update",
     "deleted": "delete", "deletion": "delete", "sent": "secret.", "removed": "delete",
 }  # fmt: skip
-"""What people call an event, and the name it has."""
+"""Words that people use for an event, each with the part of the event's name that is meant."""
 
 
 def _event(text: str) -> str | None:
-    """The events that are meant: whole names and patterns as they are, a word wherever it stands."""
+    """Return the pattern of the events that a filter's text means; None for an empty text.
+
+    A text with a dot or a star counts as it is; any other word is looked for anywhere in an event's name.
+    """
     if not text or set(text) & {".", "*"}:
         return text or None
     words = text.lower().replace(" ", "_")
@@ -256,7 +272,10 @@ def _event(text: str) -> str | None:
 
 
 def _place(text: str) -> Place | None:
-    """Where a page of the trail begins. Raises `ConfigError` for what no page gave."""
+    """Return before which line of the audit trail a page begins; None for the first page.
+
+    Raises `ConfigError` for a text that no page gave.
+    """
     if not text:
         return None
     try:

@@ -32,11 +32,11 @@ NOT_PASSED_ON = (
     f"not passed on: {MOST:,} requests already wait for the daemon with the newer configuration; its schedule looks"
 )
 STRANGER_SECONDS = 2.0
-"""How long an answer that needs no token is given again as it was."""
+"""Seconds for which two answers are used again: the status for strangers, and who rests or is late in the metrics."""
 
 
 class Control(ServerAccounts, ConsoleData, Actions):
-    """Implements the protocol that `syncd.web` is handed: who may come in, what is shown, and what may be done."""
+    """Implement `syncd.web.service.Service`: who may come in, what is shown, and what may be done."""
 
     def __init__(self, generations: Generations, runner: JobRunner, reloads: Reloads) -> None:
         ServerAccounts.__init__(self, generations)
@@ -47,7 +47,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         self._standing = Shared(self._tell_standing, STRANGER_SECONDS)
 
     def bug(self, route: str, error: Exception) -> None:
-        """Log that a request ended in a fault of ours, and where; nothing of its text."""
+        """Log that a request ended in a bug of syncd, and where in the code; nothing of the error's text."""
         logger().error("request.bug", route=route, error=type(error).__name__, where=safe_traceback(error))
 
     def reload(self, who: Principal) -> None:
@@ -55,7 +55,11 @@ class Control(ServerAccounts, ConsoleData, Actions):
         self._reloads.reload(who.actor(RELOAD))
 
     def trigger(self, job: str, who: Principal) -> str:
-        """Let a job run soon. Returns: what was done; empty for one that is not scheduled, or not within the rights."""
+        """Let a job run soon.
+
+        Returns: what was done here, or passed on to the daemon that works in this one's place; it begins with "not " if
+        that could not be done. Empty for a job that is not scheduled, or not within the rights.
+        """
         app, by = self._generations.current.app, who.actor("POST /-/sync")
         if told := self._passed_on(Wish(by=by, job=job, sites=sites_of(app, who))):
             return told
@@ -70,10 +74,11 @@ class Control(ServerAccounts, ConsoleData, Actions):
         who: Principal,
         expected: Mapping[tuple[str, str], int] | None = None,
     ) -> str:
-        """Let the jobs run soon that sync one of these (namespace or None for any, path).
+        """Let the jobs run soon that sync one of these paths.
 
-        `expected`: those that an event says are to be seen otherwise, and in which version (0: none is told).
-        Returns: what was done; empty where no job is scheduled that does.
+        `paths`: pairs of a namespace (None: any) and a path. `expected`: those that have changed, as an event says,
+        each with its new version (0: the event does not tell it). Returns: as `trigger`; empty if no scheduled job
+        within the rights syncs any of them.
         """
         asked = tuple(paths)
         # A person gives a path alone; a line of an audit device has its namespace.
@@ -87,10 +92,11 @@ class Control(ServerAccounts, ConsoleData, Actions):
         return f"started {', '.join(started)}" if started else ""
 
     def _passed_on(self, wish: Wish) -> str:
-        """Pass it on to the daemon that works in this one's place. Returns: what was done; empty where this one works.
+        """Pass a request on to the daemon that works in this one's place.
 
-        Whoever asks at a service with several pods cannot choose, and an audit device sends its line once. Which jobs
-        there are is for that one's configuration to say.
+        A caller of a service with several pods cannot choose the pod, and an audit device sends its line once. Which
+        jobs the request is for depends on the other daemon's configuration. Returns: what was done; empty if this
+        daemon works itself, or cannot read the ledger.
         """
         with suppress(LedgerError):  # the job's own cycle says so
             if self._rests():
@@ -98,7 +104,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         return ""
 
     def _woken_by(self, wish: Wish) -> list[str]:
-        """Let the jobs run that a wish means, within the rights of who has it. Returns: their names."""
+        """Let the jobs run soon that a request means, within the rights of whoever asked. Returns: their names."""
         app = self._generations.current.app
         namespaces = {
             name: source.namespace.strip("/") if isinstance(source, VaultSettings) else None
@@ -123,11 +129,17 @@ class Control(ServerAccounts, ConsoleData, Actions):
         return started
 
     def pass_on_what_is_left(self, *, stops: bool = False) -> None:
-        """What was asked for and no job here will look at is for whoever works now, or next. Raises `LedgerError`."""
+        """Hand on what was asked for and no job here will look at, to the daemon that works now or works next.
+
+        `stops`: does this daemon end? Raises `LedgerError`.
+        """
         self._handing_on.pass_on(stops=stops, rests=bool(self._rests()))
 
     def run_what_was_let_go(self) -> None:
-        """Let the jobs run that a pause, a window, a rollback or a freeze kept from something. Raises `LedgerError`."""
+        """Let the jobs run that a pause, a shut window, a rollback or a freeze has kept from something until now.
+
+        Raises `LedgerError`.
+        """
         for job in sorted(self._let_go.jobs(self._generations.current.app)):
             self._runner.trigger(job)
 
@@ -142,7 +154,10 @@ class Control(ServerAccounts, ConsoleData, Actions):
                     logger().warning("wakeup.dropped", by=wish.by.id, hint=hint, **what)
 
     def plan(self, who: Principal, configuration: str) -> dict[str, Any]:
-        """What a candidate configuration would do, with this ledger; nothing is written or sent."""
+        """Return what a candidate configuration would do, on this ledger; nothing is written or sent.
+
+        Raises `ConfigError` for rights on some targets only, and for a candidate that cannot be used.
+        """
         if who.targets is not None:  # a plan shows every name of every job
             raise ConfigError("your rights are for some targets, and a plan is for all", hint="ask with another token")
         return planned_with(self._generations.current.app, configuration)
@@ -165,7 +180,7 @@ class Control(ServerAccounts, ConsoleData, Actions):
         return app.ledger.configurations.why_it_rests()
 
     def metrics(self) -> bytes:
-        """The exposition, in Prometheus' text format."""
+        """Return all metrics, in Prometheus' text format."""
         # What a clock alone changes is worked out when it is asked for.
         self._standing()
         return self._runner.instruments.metrics.text()
@@ -192,7 +207,10 @@ class Control(ServerAccounts, ConsoleData, Actions):
         return missing
 
     def status(self, who: Principal | None) -> dict[str, Any]:
-        """Jobs, their last and next run, and counts. A stranger's question costs the same however often it comes."""
+        """Return jobs, their last and next run, and counts. `who`: None for a stranger, who is told no names.
+
+        Strangers share one answer for 2 seconds, so that many requests cost no more than one. Raises `LedgerError`.
+        """
         return self._status(who) if who is not None else self._for_strangers()
 
     def _status(self, who: Principal | None) -> dict[str, Any]:

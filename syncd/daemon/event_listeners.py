@@ -19,7 +19,7 @@ RETRY = 60.0
 """Seconds until a listener that met a bug begins anew."""
 
 Queues = list[tuple[str, Queue]]
-"""By source."""
+"""Pairs of a source's name and its queue."""
 
 
 class EventListeners:
@@ -42,7 +42,10 @@ class EventListeners:
             threading.Thread(target=self._listen, args=(app, source, queue), daemon=True).start()
 
     def _listen(self, app: App, source: str, queue: Queue) -> None:
-        """The boundary that no error passes."""
+        """Listen to one queue until its configuration ends. No error passes this boundary.
+
+        A bug is logged, and a minute later the listener begins again.
+        """
         while not app.ended.is_set():
             try:
                 listen(
@@ -57,7 +60,7 @@ class EventListeners:
                 app.ended.wait(RETRY)
 
     def _rests(self) -> bool:
-        """Does another daemon work, or can nobody know? Then the queue is left alone."""
+        """Is the queue to be left alone: does another daemon work in this one's place, or can nobody know?"""
         try:
             return bool(self._generations.current.app.ledger.configurations.why_it_rests())
         except LedgerError:

@@ -19,10 +19,10 @@ class Generation:
     app: App
     schedule: JobSchedule
     commit: str | None = None
-    """Of its configuration, as whoever started the daemon said; None where a reload brought another one."""
+    """The configuration's commit, as whoever started the daemon gave it; None after a reload brought another one."""
     pending: PendingEvents = field(default_factory=PendingEvents)
     runs: int = 0
-    """Cycles under way."""
+    """Runs of jobs that are under way under this configuration."""
 
 
 class Generations:
@@ -55,7 +55,7 @@ class Generations:
             self._close_idle()
 
     def busy(self) -> int:
-        """Cycles under way, of any configuration."""
+        """Return how many runs of jobs are under way, under any configuration."""
         with self._lock:
             return sum(generation.runs for generation in (self._current, *self._replaced))
 
@@ -78,7 +78,7 @@ class Generations:
         self._retire(before)
 
     def _retire(self, generation: Generation) -> None:
-        """Start nothing under it any more, and close it once its cycles have ended."""
+        """Stop the schedule of a generation, and close the generation once its runs have ended."""
         generation.app.ended.set()
         with suppress(Exception):  # a schedule that never started
             generation.schedule.stop()

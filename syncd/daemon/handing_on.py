@@ -1,4 +1,4 @@
-"""What was asked of this daemon, and no job of it will look at, is for whoever works now, or next."""
+"""Hand on what this daemon was asked for and none of its jobs will look at, to the daemon that works now or next."""
 
 from __future__ import annotations
 
@@ -18,20 +18,24 @@ from syncd.errors import LedgerError
 from syncd.ledger.wakeups import Wish
 
 NOBODYS = ""
-"""In the place of a job: what none here looks for."""
+"""Stands in the place of a job's name, for what no job here looks at and could not be handed on yet."""
 
 
 class HandingOn:
-    """Puts it into the ledger, in the name of whoever asked, for the same time and with the same rights."""
+    """Put such requests into the ledger.
+
+    Each is kept in the name of whoever asked, for the same time and with the same rights.
+    """
 
     def __init__(self, generations: Generations, runner: JobRunner) -> None:
         self._generations, self._runner = generations, runner
         self._seen = generations.current
 
     def pass_on(self, *, stops: bool, rests: bool) -> None:
-        """Hand on what is left. Raises `LedgerError`: it is tried again the next time.
+        """Hand on what no job of this daemon will look at. What the ledger does not take is tried again the next time.
 
-        `rests`: does another daemon work in this one's place?
+        `stops`: does this daemon end? `rests`: does another one work in its place? In both cases, and after a reload,
+        everything is handed on. Raises `LedgerError`.
         """
         current = self._generations.current
         is_another, self._seen = self._seen is not current, current

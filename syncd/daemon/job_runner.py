@@ -1,4 +1,4 @@
-"""One run of a job in the daemon: the boundary that no error passes."""
+"""Run a job once in the daemon. No error passes this boundary: it ends the run and not the daemon."""
 
 from __future__ import annotations
 
@@ -29,13 +29,16 @@ from syncd.reconcile.run_job import Run, sync_job
 from syncd.telemetry.logs import logger, safe_traceback
 
 GONE = "(gone)"
-"""The label of jobs that are configured no more, whose secrets are still on a site."""
+"""The metrics' label for all jobs that are no longer configured for a site and whose secrets are still on it."""
 LOCK_WAIT = timedelta(minutes=5)
 """How long a run waits for a site that another process works on."""
 
 
 class JobRunner:
-    """Runs jobs, one run of a job at a time; who asks during a run gets another one after it."""
+    """Run jobs, under one configuration one run of a job at a time.
+
+    A request that comes during a run leads to another run after it.
+    """
 
     def __init__(self, generations: Generations, builder: AppBuilder) -> None:
         self._generations = generations
@@ -43,7 +46,7 @@ class JobRunner:
         self._log, self._lock = logger(), threading.Lock()
         self._asked_for, self._retries = AskedFor(), Retries()
         self._running: Counter[str] = Counter()
-        """Runs under way, by job: a reload begins one beside that of the configuration before."""
+        """Runs under way, by job: after a reload a run may begin beside one of the configuration before."""
         self._asked_again: set[str] = set()
 
     def trigger(
@@ -54,10 +57,10 @@ class JobRunner:
         ask: Ask | None = None,
         expected: Mapping[str, int] | None = None,
     ) -> bool:
-        """Let a job run soon, once for all that ask within a moment.
+        """Let a job run soon, once for all requests that come within a moment.
 
-        `paths`: what to look at directly; `expected`: again and again for a while, until each has this version (0:
-        another one); `ask`: who asks, and for what; None: nobody but the job itself.
+        `paths`: what to look at directly. `expected`: paths to look at again and again for a minute, until each has
+        this version (0: for the whole minute). `ask`: who asks, and for what; None: nobody, the run is the job's own.
 
         Returns: False for a job that is not scheduled.
         """
@@ -137,7 +140,10 @@ class JobRunner:
             self._run_soon(self._generations.current, name)
 
     def _begin_on(self, job: Job, known: Cause, result: Result, site: str) -> None:
-        """In whose name the run acts on a site is as of its turn there, as are the decisions that it goes by."""
+        """Set in whose name the run acts on a site, from the requests as they are when its turn there comes.
+
+        The decisions of people that the run goes by are as of that moment, too.
+        """
         wanted = self._asked_for.of(job.name)
         result.take(site, wanted)
         CAUSE.set(cause_of(job, wanted, known, self._asked_for.beside(job.name)))
@@ -150,7 +156,10 @@ class JobRunner:
         reports: Sequence[SyncReport],
         result: Result,
     ) -> None:
-        """What an event named, or somebody asked for, and a lag or a fault kept from being seen, is not spent."""
+        """Keep for the next run what an event named or somebody asked for, and a lag or a fault kept from being seen.
+
+        Where it may help, the next run comes before its schedule (see `Retries`).
+        """
         lagging = frozenset[str]().union(*(report.lagging for report in reports))
         working = [report for report in reports if not report.rests]
         # What failed may have stood still before it sent what it read.
@@ -167,15 +176,21 @@ class JobRunner:
         self._try_again(generation, job, wait)
 
     def asked(self, job: str, ask: Ask) -> None:
-        """Somebody asks, and no run is started for it yet."""
+        """Note a request to a job, without starting a run for it."""
         self._asked_for.note(job, ask)
 
     def take_left(self, stays: Callable[[str, str], bool]) -> dict[tuple[str, str], Wanted]:
-        """Who asked for what is not done yet, by job and path, but for what `stays`: it is the caller's to ask for."""
+        """Remove and return the requests for paths that are not done yet, by job and path.
+
+        The caller has to pass them on. `stays`: is this path of this job still for this daemon? Then its request stays.
+        """
         return self._asked_for.take_left(stays)
 
     def _try_again(self, generation: Generation, job: str, wait: timedelta | None) -> None:
-        """Soon, and each time in a row twice as late: a rare schedule is no answer to what passes in a moment."""
+        """Run the job again after `wait`, and let it look at its sources anew; None: leave it to the schedule.
+
+        After a short fault a job should not wait for a rare schedule. Each wait in a row is about twice the one before.
+        """
         if wait is not None:
             generation.pending.look_anew()
             generation.schedule.run_soon(job, wait)
@@ -199,7 +214,10 @@ class JobRunner:
             self._log.error("ledger.unreadable", error=error.message, hint=error.hint)
 
     def _counted(self, app: App, site: str) -> dict[tuple[str, str], Counter[str]]:
-        """The secrets on a site by job; a job without any has none, and those of jobs that are gone stand together."""
+        """Count the secrets on a site, by site and job, and by status.
+
+        A job without secrets there has an empty count; those of jobs that are no longer configured are under `GONE`.
+        """
         served = app.served
         numbers = {(site, job): Counter[str]() for job in (*served.jobs.get(site, ()), GONE)}
         for (of_site, job), statuses in counted(app.ledger, served, app.runtime.clock(), site).items():

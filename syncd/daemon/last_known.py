@@ -17,7 +17,7 @@ PATIENCE = 0.5
 FIRST_PATIENCE = 3.0
 """The same for whoever asks first, where there is no older answer."""
 REST = 10
-"""What took one second is not worked out again for so many."""
+"""A slow answer is not worked out again for this many times the seconds that it took."""
 MOST = 32
 """Questions whose answers are kept."""
 
@@ -47,7 +47,7 @@ class _Answer(Generic[T]):
 
 
 class LastKnown(Generic[K, T]):
-    """What `work` makes of a key: fresh where that is quick, else the last answer, made anew behind it."""
+    """What `work` returns for a key: fresh if that is quick, else the last answer while a fresh one is worked out."""
 
     def __init__(self, work: Callable[[K], T]) -> None:
         self._work = work
@@ -56,7 +56,10 @@ class LastKnown(Generic[K, T]):
         self._under_way: dict[K, _Answer[T]] = {}
 
     def __call__(self, key: K) -> T:
-        """The answer. Raises: what `work` raises; `LedgerBusy` while the first one takes its time."""
+        """Return the answer for a key.
+
+        Raises: what `work` raises; `LedgerBusy` if the first answer takes longer than `FIRST_PATIENCE`.
+        """
         with self._lock:
             last, fresh = self._given.get(key), self._under_way.get(key)
             if fresh is None and last is not None and last.is_recent:

@@ -1,4 +1,4 @@
-"""What kept jobs from something until a moment ago: pauses, windows, rollbacks and freezes that have ended."""
+"""Find the jobs that may go on: a pause, a shut window, a rollback or a freeze that kept them back is over."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from syncd.bootstrap.app import App
 from syncd.domain.naming import selects_path
 
 MOST_FREEZES = 100
-"""How many freezes, those that end first, are watched for an end that somebody gives them before their time."""
+"""Most freezes that are watched for an end before their time; those that run out first."""
 
 Held = Mapping[object, frozenset[str]]
-"""What holds something back at a moment, and whose: jobs."""
+"""Each thing that holds something back at a moment, such as a pause, with the names of the jobs that it holds back."""
 
 
 class LetGo:
-    """Tells of each end once, whether the time is over or somebody ended it, here or in another process."""
+    """Tell once of each end, whether the time is over or somebody ended it, in this process or in another one."""
 
     def __init__(self) -> None:
         self._held: Held = {}
         self._asked_at: datetime | None = None
 
     def jobs(self, app: App) -> set[str]:
-        """Jobs that have something to do now which waited when this was asked last. Raises `LedgerError`."""
+        """Return the jobs that something kept back at the last call and keeps back no longer. Raises `LedgerError`."""
         held, now = _held(app), app.runtime.clock()
         # However many freezes end at one moment.
         thawed = app.ledger.jobs_thawed(self._asked_at, now) if self._asked_at else frozenset()

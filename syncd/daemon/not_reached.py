@@ -1,4 +1,7 @@
-"""What a job sends to a site and has not yet: of a site that refuses, or rests, the other sites of the job tell."""
+"""Find what a job sends to a site and has not sent there yet, because the site refuses everything or is paused.
+
+The ledger has nothing of it on that site, so the records of the job's other sites show what is missing.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,15 @@ from syncd.ledger.search import Search
 from syncd.report.whereabouts import lacking
 
 UNWANTED = {"missing", "orphan", "detached"}
-"""What is on its way out elsewhere is on its way to nowhere."""
+"""Statuses of a secret that is about to leave its site; nobody expects it on further sites."""
 
 
 def not_reached(app: App, search: Search, served: Served, now: datetime) -> Iterator[OpenProblem]:
-    """What fits a search on other sites, and is for those of the search as well, where nothing of it ever came."""
+    """Yield a problem for each secret that fits the search on other sites and has never come to a site of the search.
+
+    A rule has to take it for that site now, and the ledger has neither a record nor a problem of it there. A search
+    without sites finds nothing.
+    """
     elsewhere, _ = app.ledger.find(replace(search, sites=None, status="", after=None), served, now)
     wanted = [record for record in elsewhere if status_of_record(record, served, now) not in UNWANTED]
     for record in _once(wanted):

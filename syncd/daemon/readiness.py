@@ -8,16 +8,20 @@ from syncd.errors import ConfigError, LedgerError
 
 
 class Readiness:
-    """Which peers were tried since the start, whether they answered or not: `/readyz` waits for each to be.
+    """Remember which sources and targets were tried since the start, whether they answered or not.
 
-    A pod is not kept from being ready, or restarted, for a peer that is down.
+    `/readyz` waits until each was tried. A source or site that is down neither keeps a pod from being ready nor has it
+    restarted.
     """
 
     def __init__(self) -> None:
         self._tried: set[str] = set()
 
     def requested(self, target: str, settings: Settings) -> None:
-        """A site was asked: from here on it is tried, even if it makes the cycle wait for minutes."""
+        """Note a request to a site: the target and the sources of its jobs count as tried from here on.
+
+        The cycle may have to wait for minutes after that.
+        """
         if f"target {target}" not in self._tried:
             jobs = settings.jobs.values()
             self._tried |= {f"target {target}", *(f"source {job.source}" for job in jobs if target in job.targets)}

@@ -42,11 +42,14 @@ class Reloads:
         server = generations.current.app.settings.server
         self._listen = server.listen if server else None
         self._owes = False
-        """Is the configuration in force, and its line not in the trail yet?"""
+        """Is the line about the configuration in force still missing in the audit trail?"""
         self._asked_by = SYNCD
 
     def start_first(self) -> None:
-        """Let the jobs of that configuration run, and listen to its queues. Raises `SyncdError`."""
+        """Put the daemon's first configuration in force: let its jobs run, and listen to its queues.
+
+        Raises `SyncdError`.
+        """
         first = self._generations.current
         self._tell_metrics(first.app)
         # Before any job runs: where a queue cannot be made, nothing starts.
@@ -86,9 +89,10 @@ class Reloads:
                 logger().warning("config.another_ledger", ledger=fresh.ledger.place, before=before, hint=hint)
 
     def tell_what_is_in_force(self) -> None:
-        """Write the line of the configuration that counts, where the last one is of another; asked again and again.
+        """Write into the audit trail which configuration is in force, if the last such line is about another one.
 
-        After a load that could not write it, and where another daemon had a newer configuration and is gone.
+        The daemon calls this again and again: a load may have failed to write the line, and another daemon that had a
+        newer configuration may be gone. While this daemon rests, nothing is written.
         """
         try:
             if not self._generations.current.app.ledger.configurations.why_it_rests():
@@ -158,7 +162,7 @@ class Reloads:
             app.ledger.audit.note(entry)
 
     def _see_whether_a_restart_is_needed(self, server: Server | None) -> None:
-        """The server is bound once: say so while another address is configured than the one it answers at."""
+        """Warn if another address is configured than the server answers at: it is bound once, at the start."""
         if (server.listen if server else None) != self._listen:
             hint = "another server.listen counts from the next start on"
             logger().warning("config.restart_needed", hint=hint)

@@ -1,4 +1,4 @@
-"""When a job that somebody asked for, or that met a server which lags, is tried again before its schedule says so."""
+"""When a job is tried again before its schedule: after a request that failed, or because a server lags."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from datetime import timedelta
 from syncd.daemon.asked_for import KEPT
 
 FIRST, LAST = timedelta(seconds=2), timedelta(minutes=10)
-"""The shortest and the longest wait: each is as long as it has been going on."""
+"""The shortest and the longest wait. Between them, each wait is as long as the tries have been going on."""
 REMEMBERED = 3600.0
-"""Seconds for which a path that lags no more is known to have lagged."""
+"""Seconds for which it is remembered that a path lagged, from when that was last seen."""
 
 
 class Retries:
@@ -22,7 +22,7 @@ class Retries:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._asked: dict[str, float] = {}
-        """When each was asked for last, until a run did that."""
+        """By job: when a run was last asked for, until a run has done that."""
         self._configured: dict[str, str] = {}
         self._row: dict[str, float] = {}
         """When the first of the tries in a row failed, whatever failed in each."""
@@ -32,9 +32,9 @@ class Retries:
         """When each path lagged first, and last."""
 
     def begins(self, job: str, configuration: str) -> float:
-        """A run begins: it does what was asked for until now. Returns: when that is, for its `wait`.
+        """Note that a run begins, which does what was asked for until now. Returns: this moment, for `wait`.
 
-        `configuration`: its digest. What a job does first under one, that was asked for with it.
+        `configuration`: its digest. The first run of a job under a configuration counts as asked for.
         """
         with self._lock:
             now = time.monotonic()
@@ -44,7 +44,10 @@ class Retries:
             return now
 
     def asked(self, job: str, paths: Collection[str] | None = None) -> None:
-        """Somebody asks for a run. `paths`: what an event is about; None: a person wants everything tried anew."""
+        """Note that a run is asked for. For how long its paths have failed or lagged is counted anew.
+
+        `paths`: what an event is about; None: everything is to be tried anew, as a person wants.
+        """
         now = time.monotonic()
         with self._lock:
             self._asked[job] = now
@@ -64,11 +67,12 @@ class Retries:
         *,
         began: float,
     ) -> timedelta | None:
-        """A run that `began` then has ended. Returns: in how long to try again; None: by the schedule.
+        """Return how long to wait after a run until the job is tried again; None: as long as its schedule says.
 
-        `faults`: the places that did not work, and `away`: whole sites or sources, for a quarter of an hour and only
-        where somebody asked; a place that lasts, such as a path that is denied, is for the schedule. `lagging`: what is
-        sure to come, and is waited for longer.
+        `began`: what `begins` returned for the run. `faults`: the places that failed; `away`: the whole sites or
+        sources that failed. For both there are tries for a quarter of an hour, and only if somebody asked for a run. A
+        place that keeps failing, such as a path that is denied, is left to the schedule. `lagging`: the paths whose new
+        version is sure to come; they are waited for longer.
         """
         with self._lock:
             ages = [*self._age_of_tries(job, faults, away, began), *self._age_of_lag(job, lagging)]

@@ -14,7 +14,7 @@ class BeyondRights(ConfigError):
 
 
 def sees_scope(app: App, who: Principal, kind: str, name: str) -> bool:
-    """Is it there, and are all its targets within the rights?"""
+    """Does this job or target (or `all`) exist, and are all targets that it reaches within the rights?"""
     jobs, targets = app.settings.jobs, app.settings.targets
     reached = {
         "all": set(targets),
@@ -39,11 +39,14 @@ def see_scope(app: App, who: Principal, scope: tuple[str, str]) -> None:
 
 
 NONE_SEEN = "there is no such secret within your rights"
-"""Said of what is not there and of what is not theirs alike: nobody learns which of it holds."""
+"""Said both of a secret that is not there and of one beyond the rights: nobody learns which of the two it is."""
 
 
 def seen_records(app: App, who: Principal, what: str) -> list[Record]:
-    """The rows that are within the rights. Raises `ConfigError` where none has that name or path."""
+    """Return all records that `who` may see.
+
+    Raises `ConfigError` if the rights are limited and none of these records has the name or path `what`.
+    """
     rows = [record for record in app.ledger.records() if who.sees(app.first_target_on(record.site, record.job))]
     named = (what in {row.name, row.ref.path, f"{row.ref.source}:{row.ref.path}"} for row in rows)
     if who.targets is not None and not any(named):
@@ -52,7 +55,7 @@ def seen_records(app: App, who: Principal, what: str) -> list[Record]:
 
 
 def seen_record(app: App, who: Principal, site: str, name: str) -> Record:
-    """Raises `ConfigError` for a secret that is not there, or not within the rights."""
+    """Return a secret's record. Raises `ConfigError` for a secret that is not there, or not within the rights."""
     record = app.ledger.record(site, name)
     if record is None or not who.sees(app.first_target_on(record.site, record.job)):
         raise BeyondRights(NONE_SEEN, hint="see the page of all secrets")
@@ -60,7 +63,7 @@ def seen_record(app: App, who: Principal, site: str, name: str) -> Record:
 
 
 def see_all_their_sites(app: App, who: Principal, reach: Reach) -> None:
-    """Raise `ConfigError` where a rollback reaches a site beyond the rights: its version is one for all."""
+    """Raise `ConfigError` if a rollback reaches a site beyond the rights: a path has one version on all its sites."""
     reached = {target for name in reach.read for target in app.runtime.jobs[name].targets}
     reached |= {app.first_target_on(record.site, record.job) for record in reach.rows}
     if not all(map(who.sees, reached)):

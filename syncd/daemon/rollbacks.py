@@ -14,7 +14,10 @@ from syncd.web.principal import Principal
 
 
 def ended(app: App, who: Principal, what: str) -> list[tuple[str, str]]:
-    """Let what is rolled back go on. Returns: its sources and paths."""
+    """End the rollbacks that a name or path means. Returns: the sources and paths of these rollbacks.
+
+    Raises `ConfigError` if there is none, or if one reaches a site beyond the rights.
+    """
     records = seen_records(app, who, what)
     paths = ended_paths(records, app.ledger.decisions.rollbacks(), what, app.is_one_secret, app.ledger.rollback_of)
     see_all_their_sites(app, who, reach_of(app.runtime, app.ledger.records(), paths))
@@ -25,7 +28,12 @@ def ended(app: App, who: Principal, what: str) -> list[tuple[str, str]]:
 def rolled_back(
     app: App, who: Principal, chosen: Sequence[tuple[Taken, str | None]], terms: Terms, refused: list[str] | None
 ) -> list[tuple[Taken, Rollback]]:
-    """Keep each path in its older version: all of them or none, but for those that are added to `refused`."""
+    """Roll the chosen paths back to older versions: all of them, or none.
+
+    `chosen`: each path with its version (None: the one before). `refused`: a list that gets the reason for each path
+    that cannot go back, while the others go; None: such a path raises. Returns: what was rolled back. Raises
+    `SyncdError`.
+    """
     found = [item for item, _ in chosen]
     records = app.ledger.records()
     see_all_their_sites(app, who, reach_of(app.runtime, records, paths_of(found)))

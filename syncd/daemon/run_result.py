@@ -12,11 +12,11 @@ from syncd.domain.plan import Outcome, ref_of
 from syncd.errors import TargetUnavailable
 
 PATTERN = re.compile(r"[*?]")
-"""Where a place of a source ends, and what is taken of it begins."""
+"""The wildcards of a pattern: the place in the source is the text before the first of them."""
 
 
 def not_done(report: SyncReport, site: str, asked: Collection[About]) -> set[About]:
-    """What of it a fault, or a server that lags, kept one cycle from."""
+    """Return what of `asked` one cycle on a site did not do, because of a fault or because a server lags."""
     if report.error:
         return {about for about in asked if not isinstance(about, Named) or about.site == site}
     unsent = [outcome.action for outcome in _unsent(report)]
@@ -40,18 +40,18 @@ class Result:
         self.taken: dict[str, Mapping[About, Wanted]] = {}
         """What was wanted on each site when it was the run's turn there."""
         self.not_done: defaultdict[About, set[str]] = defaultdict(set)
-        """What is left of it, and on which sites."""
+        """What was asked for and is not done, with the sites on which it is not."""
         self.faults: set[str] = set()
-        """The places that may work a moment later."""
+        """What failed and may work a moment later: places of the source, and names on a site."""
         self.sites_away: set[str] = set()
-        """On which the whole cycle failed."""
+        """The keys of the sites on which the whole cycle failed."""
 
     def take(self, site: str, wanted: Mapping[About, Wanted]) -> None:
-        """It is the run's turn on a site."""
+        """Note what is wanted on a site, when it is the run's turn there."""
         self.taken[site] = wanted
 
     def add(self, report: SyncReport, site: str) -> None:
-        """A cycle has ended."""
+        """Add the report of a cycle that has ended; one that rested for a pause is left out."""
         # A pause is no fault: its end lets the job run, by itself.
         if report.rests:
             return
@@ -64,11 +64,14 @@ class Result:
             self.faults |= _faults(report, site)
 
     def kept_from(self) -> set[str]:
-        """The paths that a fault of their own kept from being seen or sent, and not only that of a whole site."""
+        """Return the paths that were not seen or sent because of another fault than that of a whole site."""
         return {about for about, sites in self.not_done.items() if isinstance(about, str) and sites - self.sites_away}
 
     def still_expected(self, paths: Collection[str]) -> None:
-        """What events named of these paths was not seen yet; of a person's decision that is no part."""
+        """Count these paths as not done where an event asked for them: what it tells of was not seen yet.
+
+        What a person asked for does not depend on that.
+        """
         for site, wanted in self.taken.items():
             for path in wanted.keys() & set(paths):
                 if wanted[path].by.kind == "event":

@@ -26,9 +26,10 @@ class JobSchedule:
     def __init__(
         self, settings: Settings, run: Callable[[str], None], kept: Mapping[str, datetime] | None = None
     ) -> None:
-        """`run` is called with a job's name, in a thread of that job: a job that waits holds up no other.
+        """Prepare the schedules. `run` is called with a job's name, in a thread of that job: no job waits for another.
 
-        Each job runs at once, then by its schedule; those in `kept` at the time given there.
+        Each job first runs at once (a quarter of a second after the one before, and within 30 seconds), then by its
+        schedule. A job in `kept` first runs at the time given there. A job without a schedule is logged and not run.
         """
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(max(1, len(settings.jobs)))},
@@ -45,13 +46,13 @@ class JobSchedule:
             self._scheduler.add_job(run, trigger_for(job.schedule), args=[name], id=name, next_run_time=first)
 
     def unchanged(self, before: Settings, after: Settings) -> dict[str, datetime]:
-        """When the jobs run next that a new configuration leaves as they are."""
+        """Return the next run of each scheduled job that a new configuration leaves as it is, by the job's name."""
         same = {name for name in after.jobs if _as_used(before, name) == _as_used(after, name)}
         times = {name: self.next_run(name) for name in same}
         return {name: at for name, at in times.items() if at is not None}
 
     def start(self, *, paused: bool = False) -> None:
-        """Let the jobs run."""
+        """Start the schedules. `paused`: without letting any job run."""
         self._scheduler.start(paused=paused)
 
     def stop(self, *, wait: bool = False) -> None:
@@ -74,7 +75,10 @@ class JobSchedule:
             found.modify(next_run_time=now() + within)
 
     def shift(self, step: timedelta) -> None:
-        """Follow a clock that jumped: APScheduler keeps times of the wall clock, and intervals are not the clock's."""
+        """Move the schedules after the clock jumped by `step`, because APScheduler keeps times of the wall clock.
+
+        The time until the next run of an interval stays as long as it was. A cron line follows the new clock.
+        """
         for job in self._scheduler.get_jobs():
             if isinstance(job.trigger, EveryTrigger):
                 job.trigger.shift(step)

@@ -25,10 +25,10 @@ NextRun = Callable[[str], datetime | None]
 def secret_story(
     app: App, who: Principal, key: tuple[str, str], batches: list[dict[str, Any]], next_run: NextRun
 ) -> dict[str, Any] | None:
-    """One secret's story: each place of its reference, what it breaks, what happened to it; None where it is not there.
+    """Return one secret's story: each place of its reference, the rules that it breaks, what happened to it.
 
-    `key`: its site's key and its name; `batches`: what waits for a release, as `who` may see it; `next_run`: when a job
-    runs next.
+    None if it is not there, or not within the rights of `who`. `key`: its site's key and its name; `batches`: what
+    waits for a release, as `who` may see it; `next_run`: tells when a job runs next.
     """
     (site, name), now = key, app.runtime.clock()
     record = app.ledger.record(site, name)

@@ -19,9 +19,9 @@ from syncd.report.governance import HitBy
 from syncd.web.principal import Principal
 
 NEVER = "never "
-"""Begins the cursor of a page within those that never came to a site."""
+"""Prefix of a page's cursor that stands among the secrets that never came to a site."""
 MOST = 2**63
-"""A database's whole number is below that."""
+"""The numbers of a cursor have to be below this, as whole numbers of the database are."""
 
 
 def secrets_page(
@@ -31,10 +31,10 @@ def secrets_page(
     known: Mapping[str, list[str]],
     hit_by: Callable[[str], HitBy],
 ) -> dict[str, Any]:
-    """One page of the secrets that `who` may see and that fit the filters in `asked`.
+    """Return one page of the secrets that `who` may see and that fit the filters in `asked`.
 
-    `known`: what the filters offer. `hit_by`: what breaks a rule. Raises `ConfigError` for a filter or a value of one
-    that is not offered.
+    `known`: by filter, the values that it offers. `hit_by`: returns what breaks a rule. Raises `ConfigError` for a
+    value that a filter does not offer, and for a cursor that no page gave.
     """
     now, served = app.runtime.clock(), app.served
     status, job, target, rule = (asked.get(key, "") for key in ("status", "job", "target", "rule"))
@@ -122,7 +122,7 @@ def _never_arrived(app: App, who: Principal, asked: Search) -> list[dict[str, An
 
 
 def see_choice(given: str, known: Any, what: str) -> None:
-    """Raise `ConfigError` for a filter by what is not there."""
+    """Raise `ConfigError` if a filter has a value that it does not offer. `what`: its name, for the message."""
     if given and given not in known:
         raise ConfigError(f"there is no {what} of that name", hint=f"one of {', '.join(known) or 'none'}")
 

@@ -34,7 +34,10 @@ class Daemon:
     """The long-running service."""
 
     def __init__(self, config: Path, *, commit: str | None = None) -> None:
-        """`commit`: of the configuration, for the audit trail. Raises `SyncdError` if it cannot start as configured."""
+        """Load the configuration, open its ledger, and start the HTTP server.
+
+        `commit`: the configuration's commit, for the audit trail. Raises `SyncdError` if it cannot start as configured.
+        """
         self._log, self._instruments = logger(), Instruments.fresh()
         self._stop, self._wake, self._reload_asked = threading.Event(), threading.Event(), threading.Event()
         builder = AppBuilder(self._instruments, Readiness(), self._stop)
@@ -57,7 +60,10 @@ class Daemon:
         self._runner.run(name)
 
     def run(self) -> int:
-        """Work until SIGTERM or SIGINT. Returns: 0 when stopped in good order."""
+        """Work until SIGTERM or SIGINT. Returns: 0 when stopped in good order.
+
+        Raises `SyncdError` if the jobs cannot be started.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_reload)
@@ -87,7 +93,10 @@ class Daemon:
         return self.shut_down()
 
     def _follow_clock(self, step: timedelta) -> None:
-        """Set the schedules right after a jump: intervals are not the clock's."""
+        """Move the schedules after the clock jumped by `step` (zero: it did not), so that intervals keep their length.
+
+        The ledger is told of a jump forward, so that no pause or rollback ends too early.
+        """
         if step:
             hint = "see the machine's clock; schedules go on"
             self._log.warning("clock.jumped", seconds=round(step.total_seconds(), 1), hint=hint)
@@ -107,7 +116,10 @@ class Daemon:
         self._wake.set()
 
     def shut_down(self) -> int:
-        """Let what is in flight end; leave the rest to the journal and the next start."""
+        """Stop: let the runs under way end, for up to 8 seconds, and leave the rest to the journal and the next start.
+
+        Returns: 0. If a run is still under way, the process exits here, with 0 as well.
+        """
         current = self.generations.current
         current.schedule.stop()
         deadline = time.monotonic() + STOP_SECONDS

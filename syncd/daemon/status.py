@@ -22,15 +22,18 @@ class Shown:
     """What of a status somebody may see."""
 
     names: bool
-    """Without, jobs and targets are numbered."""
+    """May names be shown? Without them, jobs and targets are numbered, and messages are left out."""
     sites: Mapping[str, str] | None = None
-    """Of these alone, each with the name of its target; None: of all."""
+    """The keys of the sites that are shown, each with the name of its target; None: all sites."""
 
 
 def status_of(
     ledger: Ledger, served: Served, now: datetime, following: Mapping[str, datetime | None], shown: Shown
 ) -> dict[str, Any]:
-    """What there is of these jobs. `following`: when each runs next. Raises `LedgerError`."""
+    """Return the last runs of these jobs, when they run next, and how many secrets there are of each status.
+
+    `following`: the jobs, each with the time of its next run. Raises `LedgerError`.
+    """
     names, sites = shown.names, shown.sites
     runs = [run for run in ledger.runs() if sites is None or run.site in sites]
     counts = counted(ledger, served, now)
@@ -77,7 +80,7 @@ def _target(run: LastRun, name: str, *, names: bool) -> dict[str, Any]:
 
 
 class Shared(Generic[T]):
-    """What strangers are told, worked out at most once in a while, however many ask."""
+    """An answer that is worked out at most once in a number of seconds, however many ask for it."""
 
     def __init__(self, answer: Callable[[], T], seconds: float) -> None:
         self._answer, self._seconds = answer, seconds
@@ -85,7 +88,7 @@ class Shared(Generic[T]):
         self._given: tuple[float, T] | None = None
 
     def __call__(self) -> T:
-        """The answer, as of so many seconds ago at most. Raises what the answer raises."""
+        """Return the answer, which is at most so many seconds old. Raises what `answer` raises."""
         # Under the lock: of many who ask at once, one reads the ledger and the others wait for its answer.
         with self._lock:
             if self._given is None or time.monotonic() - self._given[0] > self._seconds:

@@ -23,14 +23,17 @@ class CronTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no ty
         self._zone = ZoneInfo(zone)
 
     def get_next_fire_time(self, previous: datetime | None, current: datetime) -> datetime | None:
-        """The next time after the previous fire, or from now on."""
+        """Return the line's first time after the previous run (None: from now on); None if no time follows."""
         # A second earlier, because `fires` begins after its moment: a line that is due right now counts.
         after = previous or current - timedelta(seconds=1)
         return next(fires(self._line, after.astimezone(self._zone)), None)
 
 
 class EveryTrigger(BaseTrigger):  # type: ignore[misc]
-    """A fixed grid of times, each run a little later than its own: APScheduler's jitter moves all later runs, too."""
+    """A fixed grid of times; each run comes a little later than its time on the grid, and the grid stays.
+
+    APScheduler's own jitter would delay all later runs as well.
+    """
 
     def __init__(self, interval: timedelta, anchor: datetime) -> None:
         self._interval = interval
@@ -39,15 +42,15 @@ class EveryTrigger(BaseTrigger):  # type: ignore[misc]
 
     @property
     def longest(self) -> timedelta:
-        """From one run to the next at most."""
+        """The longest time from one run to the next."""
         return self._interval + timedelta(seconds=self._jitter)
 
     def shift(self, step: timedelta) -> None:
-        """Move the grid along with a clock that jumped: intervals are not the clock's."""
+        """Move the grid along after the clock jumped by `step`, so that the time until the next run stays as it was."""
         self._anchor += step
 
     def get_next_fire_time(self, previous: datetime | None, current: datetime) -> datetime:
-        """The next time on the grid after the previous fire and not before now."""
+        """Return the next time on the grid, after the previous run and not before now, plus a random delay."""
         slot = -((self._anchor - current) // self._interval)
         if previous is not None:
             slot = max(slot, (previous - self._anchor) // self._interval + 1)
@@ -63,5 +66,8 @@ def trigger_for(schedule: Schedule) -> BaseTrigger:
 
 
 def every(interval: timedelta, anchor: datetime | None = None) -> BaseTrigger:
-    """Each interval from the anchor (now) on, up to a tenth of it late, so that jobs and installations spread."""
+    """Return a trigger that fires once in each interval, counted from the anchor (None: from now).
+
+    Each run is late by at most a tenth of the interval and at most 30 seconds, so that jobs and installations spread.
+    """
     return EveryTrigger(interval, anchor or datetime.now(UTC))

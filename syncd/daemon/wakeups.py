@@ -19,19 +19,19 @@ from syncd.reconcile.observe.observation_cache import ObservationCache
 MOST_NAMED = 1000
 """Paths that one cycle looks at directly because an event named them; the listing tells of the rest."""
 EXPECTED = 60.0
-"""Seconds for which a path that an event named is looked at again while it has the version of before."""
+"""Seconds for which an expected path is looked at again, unless the version that the event told is read earlier."""
 REST = 2.0
-"""Seconds from one look at whose queue it is to the next."""
+"""Seconds between two looks at which daemon the queue is for, while this one rests."""
 BACKOFF_MAX = 60.0
-"""Seconds between two tries at a queue that does not answer."""
+"""Most seconds between two tries at a queue that does not answer."""
 
 
 def jobs_that_sync(
     jobs: Mapping[str, Job], namespaces: Mapping[str, str | None], paths: Iterable[tuple[str | None, str]]
 ) -> dict[str, set[str]]:
-    """The jobs with a rule for one of the (namespace, path) pairs, and the paths by which they take them.
+    """Return the jobs with a rule for one of the (namespace, path) pairs, each with the paths as its rules write them.
 
-    `namespaces`: by source, None for any.
+    `namespaces`: the namespace of each source; None: any fits.
     """
     asked, found = list(paths), dict[str, set[str]]()
     for name, job in sorted(jobs.items()):
@@ -51,15 +51,15 @@ def named_for(job: Job, names: Iterable[str]) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """How a path that an event named is looked for."""
+    """How long a path that an event named is looked at again, and until which version."""
 
     until: float = 0.0
-    """For so long (monotonic seconds); what is over is looked at once."""
+    """Until when (monotonic seconds) it is looked at; a path whose time is over is looked at once."""
     version: int = 0
-    """Until each site's look has read this version, or a later one; 0: for the whole time."""
+    """The version that ends it earlier, once each site's look has read it or a later one; 0: nothing ends it."""
 
     def and_(self, other: Expected | None) -> Expected:
-        """Both at once."""
+        """Return both in one: the later time, and the later version (0 if one of them has none)."""
         if other is None:
             return self
         return Expected(max(self.until, other.until), latest(self.version, other.version))
@@ -69,10 +69,11 @@ ONCE = Expected()
 
 
 def unseen(named: Mapping[str, Expected], looks: Sequence[Mapping[str, int]]) -> set[str]:
-    """Which of these paths are to be looked at again. `named`: as it was taken.
+    """Return which of these paths are to be looked at again. `named`: the paths as the run took them.
 
-    `looks`: for each site, of what an event named the version that was read (`SyncReport.numbers`). Only a version that
-    is told, and was read for every site, ends it early: whatever else a look shows, a server may have been behind.
+    `looks`: for each site, which version of these paths was read (`SyncReport.numbers`). A path is done before its
+    time only if the event told a version and every site has read it or a later one: after any other look, a server may
+    have been behind.
     """
     now = time.monotonic()
     read = {path: min((look.get(path, 0) for look in looks), default=0) for path in named}
@@ -80,9 +81,10 @@ def unseen(named: Mapping[str, Expected], looks: Sequence[Mapping[str, int]]) ->
 
 
 def fresh(named: Mapping[str, Expected], *, rests: bool) -> set[str]:
-    """Which of these paths to look at directly where a site rests, though they were seen for the others.
+    """Return which of these paths to look at directly again for a site that was not looked at, though others were.
 
-    It may rest for a moment alone; after a minute the listing of its first cycle tells all that was named.
+    `rests`: is there such a site, because it is paused or failed? That may last a moment only. After a minute no path
+    is returned: the listing of that site's first cycle shows everything that was named.
     """
     return unseen(named, []) if rests else set()
 
@@ -97,7 +99,7 @@ class _Shared:
 
 
 class PendingEvents:
-    """What events named since each job last looked, and the look at the sources that jobs share."""
+    """What events have named since each job last looked, and the observation cache that jobs share."""
 
     def __init__(self, shared: _Shared | None = None) -> None:
         self._shared = shared or _Shared()
@@ -106,7 +108,7 @@ class PendingEvents:
         self._cache = ObservationCache()
 
     def for_another_configuration(self) -> PendingEvents:
-        """What events named goes on when a configuration is replaced; what was looked at under it does not."""
+        """Return the events for the next configuration: what they named is kept, what was looked at is not."""
         return PendingEvents(self._shared)
 
     def has(self, job: str) -> bool:
@@ -115,10 +117,10 @@ class PendingEvents:
             return bool(self._named.get(job))
 
     def put(self, job: str, named: Iterable[str], *, expected: Mapping[str, int] | None = None) -> None:
-        """An event: what was looked at before it is old.
+        """Note what an event named for a job, and drop the observation cache, which is older than the event.
 
-        `expected`: a server may not have yet what it tells of, so each of these paths is looked at for a while, until
-        it has this version (0: another one).
+        `expected`: paths with the version that the event tells of. A server may not have it yet, so each path is looked
+        at for a minute, or until that version is read (0: for the whole minute).
         """
         until = time.monotonic() + EXPECTED
         self.put_back(job, dict.fromkeys(named, ONCE))
@@ -126,12 +128,15 @@ class PendingEvents:
         self.look_anew()
 
     def look_anew(self) -> None:
-        """What was looked at is old for whoever asks from now on."""
+        """Drop the observation cache: whoever starts from now on looks at the sources anew."""
         with self._lock:
             self._cache = ObservationCache()
 
     def put_back(self, job: str, named: Mapping[str, Expected]) -> None:
-        """For the job's next run: the one that took these did not look at all of its sites."""
+        """Keep these paths for the job's next run, for example because a run did not look at them on all of its sites.
+
+        A job keeps at most `MOST_NAMED`.
+        """
         with self._lock:
             waiting = self._named[job]
             for path in sorted(named):
@@ -139,13 +144,19 @@ class PendingEvents:
                     waiting[path] = named[path].and_(waiting.get(path))
 
     def take(self, job: str) -> tuple[ObservationCache, dict[str, Expected]]:
-        """For a run that starts: an observation cache young enough to share, and the paths to look at directly."""
+        """Return an observation cache young enough to share, and the paths to look at directly, for a run that starts.
+
+        The paths are removed from here.
+        """
         with self._lock:
             self._cache = self._cache.fresh()
             return self._cache, self._named.pop(job, {})
 
     def take_left(self, stays: Callable[[str, str], bool]) -> dict[tuple[str, str], Expected]:
-        """What events named and no run has seen yet, by job and path, but what `stays`: it is the caller's now."""
+        """Remove and return what events named and no run has seen yet, by job and path; the caller has to pass it on.
+
+        `stays`: is this path of this job still for this daemon? Then it is left where it is.
+        """
         found: dict[tuple[str, str], Expected] = {}
         with self._lock:
             for job, named in self._named.items():
@@ -161,10 +172,11 @@ def listen(
     stop: threading.Event,
     rests: Callable[[], bool],
 ) -> None:
-    """Hand a queue's names on until stopped; one that does not answer is asked ever more rarely, and told of once.
+    """Hand the names that a queue brings to `wake`, until `stop` is set.
 
-    `rests`: is the queue another daemon's for now? What is received is hidden from that one for a while, and a queue
-    may give up what was received too often.
+    A queue that does not answer is asked ever more rarely, and `on_error` is called once, for the first failure in a
+    row. `rests`: is the queue another daemon's for now? Then it is not asked: what is received here is hidden from
+    that daemon for a while, and a queue may give up what was received too often.
     """
     failures = 0
     while not stop.is_set():

@@ -31,7 +31,7 @@ class Events:
         self._log = logger()
 
     def on_planned(self, count: int) -> None:
-        """A round of actions begins; each of them is an event of its own."""
+        """Do nothing when a round of actions begins: each action is an event of its own."""
 
     def on_failure(self, failure: ReadFailure, job: str, target: str) -> None:
         """A place of the source could not be read."""
@@ -41,7 +41,11 @@ class Events:
         )  # fmt: skip
 
     def on_finding(self, finding: Finding, job: str, target: str, *, known: bool) -> None:
-        """Log what a cycle found; at debug level if the cycle before found it already."""
+        """Log and count what a cycle found; at debug level if the cycle before found it already.
+
+        A withheld class of actions is always a warning. Lasting drift is counted once. Unchanged secrets are not
+        logged.
+        """
         # What lasts is one change at Wix, in however many cycles it is found.
         if self._metrics and not (known and finding.kind is FindingKind.DRIFT):
             self._metrics.on_finding(finding, job, target)
@@ -59,7 +63,7 @@ class Events:
             )
 
     def on_outcome(self, outcome: Outcome, job: str, target: str) -> None:
-        """An action ended."""
+        """Log and count an action that ended."""
         if self._metrics:
             self._metrics.on_outcome(outcome, job, target)
         action = outcome.action
@@ -85,7 +89,7 @@ class Events:
             log.info("secret.sought" if outcome.verb == "seek" else f"secret.{outcome.verb}d")
 
     def finished(self, report: SyncReport, counts: dict[str, int]) -> None:
-        """A cycle ended."""
+        """Log that a cycle ended, with its exit code, its seconds and its counts."""
         log = self._log.bind(job=report.job, target=report.target)
         seconds = round(report.seconds, 3)
         fields: dict[str, Any] = {"exit_code": report.exit_code, "seconds": seconds}

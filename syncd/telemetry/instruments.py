@@ -1,4 +1,4 @@
-"""The voices of one process: its log events, its metrics, its traces."""
+"""What one process reports with: log events, metrics and traces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from syncd.telemetry.traces import Traces, traces
 
 @dataclass(frozen=True, slots=True)
 class Instruments:
-    """What a daemon tells its log, Prometheus and a tracing backend with."""
+    """The means by which a daemon reports to its log, to Prometheus and to a tracing backend."""
 
     metrics: Metrics
     events: Events

@@ -1,4 +1,4 @@
-"""Structured logs on stderr: JSON lines for machines, colours for a terminal, and a net for what must not show."""
+"""Structured logs on stderr: JSON lines for machines, colours for a terminal; what must not show is masked."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 
 def redacted(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The second net, behind `SecretValue`: hidden keys and masked types, at any depth."""
+    """Mask the content of hidden keys and of `SecretValue`, at any depth.
+
+    This is the second protection: `SecretValue` masks itself. An exception is replaced by the name of its class.
+    """
     for key in event:
         event[key] = MASK if key.lower() in HIDDEN_KEYS else _clean(event[key])
     return event
@@ -73,7 +76,7 @@ def _clean(thing: object) -> object:
 class LossyStream:
     """Drop output when the stream is closed or full, so that logging never aborts a cycle.
 
-    It writes to whatever stderr is at that moment: a progress bar puts itself in between, and keeps its place.
+    It writes to what `sys.stderr` is at that moment: a progress bar replaces that, and so keeps its place.
     """
 
     def write(self, text: str) -> None:
@@ -82,15 +85,16 @@ class LossyStream:
             sys.stderr.write(text)
 
     def flush(self) -> None:
-        """The same."""
+        """Flush the stream, if it can be flushed."""
         with suppress(OSError, ValueError):
             sys.stderr.flush()
 
 
 def configure(*, form: str, level: str) -> None:
-    """Set logging up for this process. `form`: auto, json or console.
+    """Set logging up for this process. `level`: debug, info or warning.
 
-    Libraries log nothing: at DEBUG they print bodies, and their warnings hold addresses.
+    `form`: json, console, or auto (console on a terminal, else json). Libraries log nothing: at DEBUG they print
+    bodies, and their warnings hold addresses.
     """
     if form == "auto":
         form = "console" if sys.stderr.isatty() else "json"
@@ -124,7 +128,7 @@ def configure(*, form: str, level: str) -> None:
 
 
 def logger(name: str = "syncd", **bound: Any) -> Any:
-    """A bound logger; its events are names, its fields are facts."""
+    """Return a logger. A line's event is a fixed name; facts are fields. `bound`: the fields of each of its lines."""
     lazy = structlog.get_logger(name)  # configured when it first logs
     return lazy.bind(**bound) if bound else lazy
 

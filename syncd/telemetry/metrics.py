@@ -101,7 +101,7 @@ def _families(here: CollectorRegistry) -> Families:
 
 
 class Metrics:
-    """One registry; nothing global, so that tests and reloads start clean."""
+    """The metrics of one daemon, in a registry of their own; nothing is global, so that each test starts at zero."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -117,11 +117,14 @@ class Metrics:
         self._families.unshipped.set(lines)
 
     def notify_failed(self) -> None:
-        """A message to people could not be sent."""
+        """Count a message to people that could not be sent."""
         self._families.notify_failures.inc()
 
     def objectives(self, seconds: Mapping[str, float]) -> None:
-        """What each job promises; a job without a promise has no gauge."""
+        """Set the objective of each job, in seconds; a job without an objective has no gauge.
+
+        Which objectives are missed is cleared until `standing` sets it again.
+        """
         self._families.objective.clear()
         self._families.missed.clear()
         for job, number in seconds.items():
@@ -132,11 +135,11 @@ class Metrics:
         return generate_latest(self.registry)
 
     def source_call(self, source: str, call: str) -> None:
-        """A call to a source."""
+        """Count a call to a source."""
         self._families.source_calls.labels(source, call).inc()
 
     def request(self, target: str, method: str, code: str) -> None:
-        """A request to Wix."""
+        """Count a request to Wix."""
         self._families.requests.labels(target, method, code).inc()
 
     def configured(
@@ -147,9 +150,10 @@ class Metrics:
         pairs: AbstractSet[tuple[str, str]],
         sources: AbstractSet[str],
     ) -> None:
-        """Seconds from run to run by job, the usual and the longest; requests a second by target.
+        """Set the seconds from run to run by job, the usual and the longest ones, and the requests a second by target.
 
-        Gauges of other (job, target) pairs go.
+        `pairs`: the configured (job, target) pairs; `sources`: the configured sources. What the metrics have of others
+        is removed.
         """
         # A gauge that nobody sets any more would keep its alert firing.
         gone, families = self._pairs - pairs, self._families
@@ -178,11 +182,11 @@ class Metrics:
                 gauge.labels(label).set(number)
 
     def reloaded(self, *, well: bool) -> None:
-        """The configuration's file was read again."""
+        """Set whether the configuration in the file is the one in use."""
         self._families.reload.set(int(well))
 
     def expires(self, source: str, at: datetime | None) -> None:
-        """A source's token ends then, for good; None: it does not."""
+        """Set when a source's token ends for good; None: it does not, and the gauge is removed."""
         if at is not None:
             self._expiring.add(source)
             self._families.expires.labels(source).set(at.timestamp())
@@ -191,14 +195,17 @@ class Metrics:
                 self._families.expires.remove(source)
 
     def on_finding(self, finding: Finding, job: str, target: str) -> None:
-        """Count what a cycle found."""
+        """Count a finding that is drift, or a class of actions that a limit withheld; others are not counted."""
         if finding.kind is FindingKind.WITHHELD:
             self._families.refusals.labels(job, target).inc()
         elif finding.kind is FindingKind.DRIFT:
             self._families.drift.labels(job, target).inc()
 
     def on_outcome(self, outcome: Outcome, job: str, target: str) -> None:
-        """Count an action that ended, and measure how long the secret waited for it."""
+        """Count an action that ended, and for a rotated secret measure how long the new version took to arrive.
+
+        A secret that was restored after somebody's change is also counted as drift.
+        """
         self._families.actions.labels(outcome.verb, "failed" if outcome.error else "done").inc()
         if outcome.restored:
             self._families.drift.labels(job, target).inc()
@@ -208,7 +215,7 @@ class Metrics:
             self._families.staleness.labels(job).observe(max(0.0, (outcome.at - made).total_seconds()))
 
     def standing(self, job: str, target: str, *, is_paused: bool, is_late: bool | None) -> None:
-        """Whether a job rests on a target, and misses its objective there; None: it has none."""
+        """Set whether a job is paused on a target, and misses its objective there (`is_late` None: it has none)."""
         self._pairs.add((job, target))
         self._families.paused.labels(job, target).set(int(is_paused))
         if is_late is not None:
@@ -222,7 +229,10 @@ class Metrics:
             self._families.secrets.labels(job, target, status).set(statuses.get(status, 0))
 
     def finished(self, report: SyncReport) -> None:
-        """A cycle ended."""
+        """Record how long a cycle took and, if it did its work, when it ended.
+
+        A cycle that rested or was interrupted is left out.
+        """
         # One that rests, or was interrupted, did not do what it is for.
         if report.rests or report.unsent:
             return

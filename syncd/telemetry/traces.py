@@ -15,34 +15,37 @@ from syncd.transport.fault_words import in_words
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 SECONDS = 3.0
-"""That a collector has for one batch, and an end waits for it, whatever the environment says."""
+"""Seconds that a collector has for one batch, and that `close` waits, whatever the environment says."""
 
 
 class Traces(Protocol):
-    """Where finished cycles are told."""
+    """Takes the finished cycles and reports them to a tracing backend."""
 
     def finished(self, report: SyncReport, counts: dict[str, int], run_id: str) -> None:
-        """A cycle ended."""
+        """Report that a cycle ended. `counts`: its numbers, by what they count; `run_id`: the id of its run."""
 
     def close(self) -> None:
         """Send what is left."""
 
 
 class NoTraces:
-    """No endpoint is configured."""
+    """Report nothing: no endpoint is configured, or it cannot be used."""
 
     def finished(self, report: SyncReport, counts: dict[str, int], run_id: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class OtlpTraces:
     """A span a cycle, with an event for each action; names and ids, never values."""
 
     def __init__(self) -> None:
-        """Raises `ImportError` without the packages of the extra `otel`."""
+        """Set up the exporter for the endpoint that the OTEL variables name.
+
+        Raises `ImportError` without the packages of the extra `otel`, `ValueError` or `TypeError` for odd variables.
+        """
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415

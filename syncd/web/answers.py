@@ -1,4 +1,4 @@
-"""What every page answers with: HTML for somebody, an error's status, and which paths are pages of this server."""
+"""What pages share: the HTML of a template, the HTTP status of an error, and which paths are pages of this server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def status_of(error: SyncdError) -> int:
 
 
 def page(template: str, who: Principal | None, request: Request, code: int = 200, **more: Any) -> HTMLResponse:
-    """A page from its template, for `who`; with `?live=on` one that can be refreshed loads itself anew."""
+    """Return a page from its template, for `who` (None: a stranger). `more`: what the template shows.
+
+    With `?live=on` in the address, the browser loads a page that is `refreshable` again and again.
+    """
     live = request.query_params.get("live") == "on"
     given = {"refresh": live and more.get("refreshable", False), "now": datetime.now(UTC), **more}
     return HTMLResponse(rendered(template, who=who, **given), code)
@@ -37,5 +40,5 @@ PAGES = re.compile(r"/(secrets|governance|activity|jobs)(/[^/?#\\\s]{1,200}){0,2
 
 
 def is_page(path: str) -> bool:
-    """Is it a page of this server, with what is asked of it?"""
+    """Is it the path of a page of this server, with or without a query?"""
     return path.isascii() and path.isprintable() and PAGES.fullmatch(path) is not None

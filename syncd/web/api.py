@@ -23,7 +23,7 @@ from syncd.web.service import Service
 TYPES: dict[str, type] = {"string": str, "boolean": bool}
 """The types of fields in a body, as the document calls them."""
 MOST_BYTES = 256 * 1024
-"""Of a request's body: a candidate configuration."""
+"""Most bytes of a request's body; the largest one is a candidate configuration."""
 BASE = "/api/v1"
 
 
@@ -40,7 +40,7 @@ def _plain(thing: object) -> object:
 def refused(
     status: int, message: str, fix: str = "", headers: Mapping[str, str] | None = None, exit_code: int | None = None
 ) -> Response:
-    """Why not, what to do, and with which exit code the same command would end."""
+    """Return an error as JSON: what is wrong, what to do, and the exit code that the same command would end with."""
     code = {} if exit_code is None else {"exit_code": exit_code}
     response = answer({"error": message, "fix": fix, **code}, status)
     response.headers.update(headers or {})
@@ -48,13 +48,16 @@ def refused(
 
 
 class Api:
-    """The routes of the API, for a bearer token or the authenticating proxy: no browser sends a token by itself."""
+    """The routes of the API, for callers with a bearer token or behind the authenticating proxy.
+
+    A session's cookie does not count here: a browser sends it by itself, and never a token.
+    """
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     def routes(self) -> list[Route]:
-        """All of them."""
+        """Return all routes of the API."""
         service = self._service
         gets: dict[str, Callable[[Principal, Request], object]] = {
             "status": lambda who, _request: service.status(who),

@@ -20,11 +20,15 @@ COOKIE = "syncd_session"
 MAX_FORM = 16 * 1024
 """Bytes of a form."""
 MOST_FAILURES, WITHIN = 10, 60.0
-"""Failed logins in so many seconds, from all addresses together: a token has no more than that to be guessed."""
+"""Most failed logins, from all addresses together, in so many seconds; this limits the guessing of tokens."""
 
 
 def who_asks(accounts: Accounts, request: Request) -> Principal | None:
-    """Who sends this; None for a stranger. What cannot be looked up is a stranger, too."""
+    """Return who sends this request; None for a stranger, and if a credential or the ledger cannot be read.
+
+    A valid bearer token counts first, then the proxy's user. The session's cookie counts only in a request without an
+    `Authorization` header.
+    """
     with suppress(SyncdError):
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and (known := accounts.by_token(given)):
@@ -44,7 +48,7 @@ def who_asks(accounts: Accounts, request: Request) -> Principal | None:
 
 
 def csrf_of(session: str) -> str:
-    """What the forms of a session hold: made of its id, which no other site can read."""
+    """Return what the forms of a session have to hold: made from the session's id, which no other site can read."""
     return hashlib.sha256(f"form {session}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
@@ -62,7 +66,7 @@ def form_is_genuine(request: Request, who: Principal, form: dict[str, str]) -> b
 
 
 async def form_of(request: Request) -> dict[str, str] | None:
-    """The fields of a form; None for one that is too large or none."""
+    """Return the fields of a form; None if the body is too large or is no form."""
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -76,7 +80,7 @@ async def form_of(request: Request) -> dict[str, str] | None:
 
 
 def set_cookie(response: Response, request: Request, session: str) -> None:
-    """The session's cookie: for this host alone, not for scripts, and behind https for https alone."""
+    """Set the session's cookie: for this host alone, not for scripts, and for https alone if https is used."""
     # A proxy that speaks TLS reaches this server by http, so its word counts; a false one harms its sender alone.
     secure = "https" in {request.url.scheme, request.headers.get("x-forwarded-proto", "")}
     response.set_cookie(COOKIE, session, max_age=8 * 3600, httponly=True, samesite="lax", secure=secure, path="/")
@@ -90,12 +94,12 @@ class LoginLimit:
         self._failures: deque[float] = deque()
 
     def is_reached(self) -> bool:
-        """Were there too many of late?"""
+        """Have there been too many failed logins within the last minute?"""
         now = time.monotonic()
         while self._failures and now - self._failures[0] > WITHIN:
             self._failures.popleft()
         return len(self._failures) >= MOST_FAILURES
 
     def failed(self) -> None:
-        """One more."""
+        """Count a failed login."""
         self._failures.append(time.monotonic())

@@ -1,4 +1,4 @@
-"""The pages for people: what they read."""
+"""The routes of the pages that people read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Console:
         self._service, self._logins, self._forms = service, Logins(service), Forms(service)
 
     def routes(self) -> list[Route]:
-        """Pages, forms, and the report to take away."""
+        """Return the routes of the pages, their forms, and the report as a file."""
         return [
             Route("/", self._reader(self._overview, or_login=True)),
             Route("/secrets", self._reader(self._secrets)),
@@ -144,7 +144,7 @@ class Console:
 
 
 def headline(data: Mapping[str, Any], needs: int) -> str:
-    """One sentence first: is all as it should be?"""
+    """Return the first sentence of the overview: is all as it should be? `needs`: how many things need a person."""
     total, sites = data["total"], data["sites"]
     if needs:
         return f"{needs} {'thing needs' if needs == 1 else 'things need'} you."

@@ -1,4 +1,8 @@
-"""Forms that change something: with the right, from a page of this very session, and never twice."""
+"""Forms that change something: they need a right, and have to come from a page of the same session.
+
+The answer is a redirect, so that a page that is loaded again does nothing a second time. Callers who may not read
+get a page at once instead; loading that again may send the form again.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ class Forms:
         self._service, self._done = service, LastDone()
 
     def routes(self) -> list[Route]:
-        """One form a deed."""
+        """Return the routes of the forms, one for each action."""
         act = self._service
 
         def why(form: Mapping[str, str]) -> str:
@@ -47,7 +51,7 @@ class Forms:
         return [Route(f"/{path}", self._doer(right, deed), methods=["POST"]) for path, (right, deed) in deeds.items()]
 
     def _doer(self, right: str, deed: Deed) -> Callable[[Request], Awaitable[Response]]:
-        """A form that changes something: with the right, and from a page of this very session."""
+        """Return the endpoint of a form that changes something: it needs `right`, and a page of the same session."""
 
         async def endpoint(request: Request) -> Response:
             form = await form_of(request)
@@ -111,7 +115,10 @@ def _words_of(form: Mapping[str, str], right: str) -> str:
 
 
 def _title_of(deed: str, said: str) -> str:
-    """What a form came to, in a word: what is done by a cycle may wait for its schedule, a pause or a window."""
+    """Return a title for what came of a form.
+
+    A run that was asked for may have to wait: for its schedule, a pause or a window.
+    """
     if deed != "/sync":
         return "Done"
     return "Asked to run" if " runs now" in said else "It waits"

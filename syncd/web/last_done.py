@@ -1,4 +1,4 @@
-"""What the last form of each session came to: it is shown on a page of its own, which may be read anew."""
+"""Remember what came of each session's last form: a page of its own shows it, and may be loaded again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from syncd.web.principal import Principal
 
 
 class LastDone:
-    """By session, or by user behind an authenticating proxy."""
+    """What came of the last form, by session, or by user behind an authenticating proxy."""
 
     MOST = 1000
     """Sessions that are remembered."""
@@ -17,7 +17,10 @@ class LastDone:
         self._turn, self._known = threading.Lock(), dict[tuple[str, str], tuple[str, str, str]]()
 
     def put(self, who: Principal, title: str, said: str, back: str) -> None:
-        """Remember it; the oldest ones are forgotten."""
+        """Remember what came of a form: a title, a sentence, and the page that it was sent from.
+
+        Above `MOST`, the oldest entry is forgotten.
+        """
         with self._turn:
             self._known.pop(self._key(who), None)
             self._known[self._key(who)] = title, said, back
@@ -25,7 +28,7 @@ class LastDone:
                 del self._known[next(iter(self._known))]
 
     def of(self, who: Principal) -> tuple[str, str, str] | None:
-        """What it came to, in a word and in a sentence, and the page it was sent from; None where nothing was done."""
+        """Return the title, the sentence and the page of the last form; None if nothing was done."""
         with self._turn:
             return self._known.get(self._key(who))
 

@@ -28,14 +28,14 @@ class Logins:
         self._service, self._limit = service, LoginLimit()
 
     def routes(self) -> list[Route]:
-        """The forms."""
+        """Return the routes of the two forms: log in and log out."""
         return [
             Route("/login", self._login, methods=["POST"]),
             Route("/logout", self._logout, methods=["POST"]),
         ]
 
     def page(self, request: Request, status: int = 200, wrong: str = "", to: str = "") -> Response:
-        """Where one logs in. `wrong`: why the last try failed; `to`: the page to lead on to."""
+        """Return the page to log in at. `wrong`: why the last try failed; `to`: the page to go to after the login."""
         try:
             health = self._service.status(None)
         except SyncdError:

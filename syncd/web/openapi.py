@@ -1,4 +1,4 @@
-"""The API's OpenAPI document: every path, what it takes, and every status that it answers with."""
+"""The API's OpenAPI document: each path, what it takes, and the statuses that it answers with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who asks, and what that one may."""
+"""Who sends a request, and what that caller may do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ALL = frozenset({"read", "sync", "release", "pause", "rollback", "freeze", "relo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """A named token, a user of the authenticating proxy, or a session of one of them."""
+    """The caller: a token of the configuration, a user of the authenticating proxy, or a session begun with a token."""
 
     name: str
     kind: str
@@ -21,7 +21,7 @@ class Principal:
     targets: frozenset[str] | None = None
     """What the rights are limited to; None: everything."""
     csrf: str = ""
-    """What a form of a browser's session has to hold; empty where no browser sends it by itself."""
+    """What a form of this caller has to hold; empty for a bearer token, which no browser sends by itself."""
 
     def actor(self, via: str) -> Actor:
         """The person or token as the audit trail's actor. `via`: the way it came, such as release."""

@@ -1,4 +1,4 @@
-"""The daemon's HTTP side: who may see names, who may start things. It asks the daemon and knows no more."""
+"""The routes of the HTTP server: who may see names, who may start things. They know the daemon as `Service` alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from syncd.web.principal import Principal
 from syncd.web.service import Service
 
 MAX_BODY = 1024 * 1024
-"""Bytes: some hundred audit lines."""
+"""Most bytes of a body: some hundred audit lines."""
 
 
 Act = Callable[[Service, Principal, dict[str, Any], bytes], Response]
@@ -40,7 +40,7 @@ def _bearer(service: Service, request: Request) -> Principal | None:
 
 
 def _guarded(service: Service, right: str, act: Act) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that changes something: only with a token that may, and with a small body."""
+    """Return an endpoint that changes something: it needs a bearer token with `right`, and takes a small body only."""
 
     async def endpoint(request: Request) -> Response:
         who = await run_in_threadpool(_bearer, service, request)
@@ -73,7 +73,7 @@ def _sync(service: Service, who: Principal, given: dict[str, Any], _body: bytes)
 
 
 def _woken(done: str, *, or_else: int, if_not: int = 200) -> Response:
-    """`or_else`: the status where no job has it; `if_not`: where it could not be done."""
+    """Return what was done, as a response. `or_else`: the status if no job has it; `if_not`: if it was not done."""
     if not done:
         return PlainTextResponse("no scheduled job syncs that\n", or_else)
     return PlainTextResponse(f"{done}\n", if_not if done.startswith("not ") else 202)
@@ -105,7 +105,7 @@ class SecurityHeadersMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, and add to the answer's start."""
+        """Call the app, and add the headers where its answer starts."""
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -182,7 +182,10 @@ def build(service: Service) -> Starlette:
         return _readable(lambda: JSONResponse(service.status(who if may_read else None)))
 
     async def nothing(request: Request, error: Exception) -> Response:
-        """What is not there, and what is there for forms alone: a page for people, a line for programs."""
+        """Answer for an unknown path (404), and for a path that takes other methods only (405).
+
+        JSON for the API, a page for browsers, a line for other programs.
+        """
         code = error.status_code if isinstance(error, HTTPException) else 404
         title = "There is no such page" if code == 404 else "That address is for a form; begin at the overview"
         headers = getattr(error, "headers", None)

@@ -15,11 +15,14 @@ from syncd.web.routes import build
 from syncd.web.service import Service
 
 REQUEST_SECONDS = 10.0
-"""For one whole request, from the connection or the answer before it on."""
+"""Seconds for one whole request to arrive, from the connection or from the answer before it on."""
 ANSWER_SECONDS = 90.0
-"""From there until its answer is taken: a freeze waits for its site, a plan asks sources and sites."""
+"""Seconds from the end of a request until the client has taken its answer.
+
+That may take long: a freeze waits for its site, a plan asks sources and sites.
+"""
 CONNECTIONS = 200
-"""At the same time; for one more, the oldest is dropped."""
+"""Most connections at the same time; for one more, the oldest is dropped."""
 BACKLOG = 256
 
 
@@ -30,7 +33,7 @@ class RequestDeadlineProtocol(H11Protocol):
     _born = 0.0
 
     def connection_made(self, transport: Any) -> None:
-        """A new client."""
+        """Give a new client its deadline; if there are too many connections, drop the oldest of the others."""
         super().connection_made(transport)
         self._born = self.loop.time()
         # Whoever holds connections open without a request makes room for those who have one.
@@ -44,7 +47,7 @@ class RequestDeadlineProtocol(H11Protocol):
         self._within(REQUEST_SECONDS)
 
     def data_received(self, data: bytes) -> None:
-        """More of a request."""
+        """Take more of a request; once all of it is here, the deadline for its answer begins."""
         is_asking = self.conn.their_state is h11.SEND_BODY or self.conn.their_state is h11.IDLE
         super().data_received(data)
         # All of it is here: from now on it is ours to answer.
@@ -57,13 +60,13 @@ class RequestDeadlineProtocol(H11Protocol):
         self._deadline = self.loop.call_later(seconds, self._late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is gone."""
+        """Cancel the deadline: the client is gone."""
         if self._deadline is not None:
             self._deadline.cancel()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """The next request has its own time; until it begins, uvicorn's for idle connections counts."""
+        """Give the next request its deadline; until it begins, uvicorn's timeout of idle connections counts as well."""
         self._within(REQUEST_SECONDS)
         super().on_response_complete()
 

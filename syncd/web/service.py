@@ -1,4 +1,4 @@
-"""What the HTTP side asks of the daemon. It knows no more of it than this."""
+"""The protocols by which the HTTP server asks the daemon; it knows nothing else of the daemon."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from syncd.web.principal import Principal
 
 
 class Accounts(Protocol):
-    """Who may come in. All raise `SyncdError` where a credential or the ledger cannot be read."""
+    """Who may come in. A token that cannot be read lets nobody in.
+
+    Methods raise `SyncdError` if they need the ledger and it cannot be used; `denied` raises nothing.
+    """
 
     def by_token(self, token: str) -> Principal | None:
         """The principal that a token belongs to, as configured now."""
@@ -24,7 +27,7 @@ class Accounts(Protocol):
         """Begin a session. Returns: its id; None for an unknown token."""
 
     def log_out(self, session: str) -> None:
-        """End it."""
+        """End a session."""
 
     def denied(self, who: Principal | None, what: str) -> None:
         """Note that somebody was refused."""
@@ -34,10 +37,13 @@ class Reading(Protocol):
     """What pages and the API show to those who may read. All raise `SyncdError`."""
 
     def overview(self, who: Principal) -> dict[str, Any]:
-        """What needs somebody, and jobs by sites."""
+        """Return what a person has to look at, and each job on each of its sites."""
 
     def secrets(self, who: Principal, asked: Mapping[str, str]) -> dict[str, Any]:
-        """A page of secrets. Raises `ConfigError` for an unknown filter."""
+        """Return one page of the secrets that fit `asked`.
+
+        Raises `ConfigError` for a filter's value that is not offered.
+        """
 
     def choices(self, who: Principal) -> dict[str, list[str]]:
         """What the filters of the pages offer: jobs, targets, rules."""
@@ -49,9 +55,9 @@ class Reading(Protocol):
         """One secret's story."""
 
     def governance(self, who: Principal) -> Any:
-        """The rules with their hits, the oldest values, secrets that nobody manages, drift, and exceptions.
+        """Return the rules with their hits, the oldest values, secrets that nobody manages, drift, and exceptions.
 
-        As the page takes them. Raises `LedgerBusy` while a large ledger is gone through for the first time.
+        The page shows them as they are. Raises `LedgerBusy` while a large ledger is gone through for the first time.
         """
 
     def activity(self, who: Principal, asked: Mapping[str, str]) -> dict[str, Any]:
@@ -64,23 +70,30 @@ class Reading(Protocol):
         """What waits for a release, by batch."""
 
     def report(self, who: Principal, form: str, part: str = "") -> tuple[str, str]:
-        """The report as text, and its media type. `form`: json, csv, md or html; `part`: which of it as CSV."""
+        """Return the report as text, and its media type. `form`: json, csv, md or html; `part`: which of it as CSV.
+
+        Raises `ConfigError` for an unknown form or part.
+        """
 
 
 class Acting(Protocol):
-    """What somebody may do. All raise `SyncdError`; all return what came of it, in words."""
+    """What somebody may do. All raise `SyncdError`; all but `plan` return what came of it, in words."""
 
     def release(self, who: Principal, batch: str, reason: str) -> str:
         """Let a batch go."""
 
     def pause(self, who: Principal, scope: tuple[str, str], until: str, reason: str) -> str:
-        """Let something rest. `scope`: job, target or all, and its name."""
+        """Pause a job, a target or all. `scope`: which of these, and its name; `until`: the end, or empty."""
 
     def resume(self, who: Principal, scope: tuple[str, str], reason: str = "") -> str:
         """End a pause."""
 
     def rollback(self, who: Principal, asked: Mapping[str, Any], reason: str) -> str:
-        """Give sites an older version, or end that; `asked`: what, to, until, end; or job, since, until."""
+        """Give sites an older version, or end such a rollback.
+
+        `asked`: `what` (a name or path) with `to` (a version) and `until`, or with `end`; or `job` with `since` and
+        `until`, for all that the job updated since then.
+        """
 
     def freeze(self, who: Principal, asked: Mapping[str, str], reason: str) -> str:
         """Leave a secret alone, or (without `until`) thaw it; `asked`: site, name, until."""
@@ -89,7 +102,7 @@ class Acting(Protocol):
         """Let a job run soon."""
 
     def plan(self, who: Principal, configuration: str) -> dict[str, Any]:
-        """What a candidate configuration would do."""
+        """Return what a candidate configuration would do, as the content of a plan file."""
 
 
 class Service(Accounts, Reading, Acting, Protocol):
@@ -105,10 +118,10 @@ class Service(Accounts, Reading, Acting, Protocol):
         """All metrics, in the text format that Prometheus reads."""
 
     def metrics_are_open(self) -> bool:
-        """May everybody read them?"""
+        """May everybody read the metrics?"""
 
     def trigger(self, job: str, who: Principal) -> str:
-        """Start a cycle soon; what was done, empty for an unknown job."""
+        """Let a job run soon. Returns: what was done; empty for a job not scheduled, or not within the rights."""
 
     def wake(
         self,
@@ -116,7 +129,11 @@ class Service(Accounts, Reading, Acting, Protocol):
         who: Principal,
         expected: Mapping[tuple[str, str], int] | None = None,
     ) -> str:
-        """Start the jobs that sync these (namespace or None for any, source path) soon; what was done, or empty."""
+        """Let the jobs run soon that sync one of these paths.
+
+        `paths`: pairs of a namespace (None: any) and a source path. `expected`: those that have changed, as an event
+        says, each with its new version (0: not told). Returns: what was done; empty if no scheduled job syncs any.
+        """
 
     def configuration(self) -> str:
         """What is wrong with the configuration that the daemon works with; empty if nothing is."""
@@ -125,4 +142,4 @@ class Service(Accounts, Reading, Acting, Protocol):
         """Load the configuration again. Raises `SyncdError`, keeping the old one."""
 
     def bug(self, route: str, error: Exception) -> None:
-        """Note that a request ended in a fault of ours. `route`: which kind of request, without names."""
+        """Note that a request ended in a bug of syncd. `route`: which kind of request, without names."""

@@ -20,14 +20,19 @@ class WrittenSecrets:
     """What lines of an audit device say was written, each as (namespace, path)."""
 
     paths: frozenset[tuple[str, str]] = frozenset()
-    """Of each request its path and, where that is one of KV v2's API, the secret's own: a line does not say which
-    version a mount has."""
+    """The path of each request and, for a path of the KV v2 API, also the secret's own path.
+
+    A line does not say which version of KV a mount has.
+    """
     expected: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """The secrets that are to be seen otherwise than before, and in which version; 0: none is told."""
+    """The secrets that have changed, each with its new version; 0: no line tells the version."""
 
 
 def written(body: bytes) -> WrittenSecrets | None:
-    """The secrets that these lines of Vault's audit device say were written; None where no line is one of its."""
+    """Return the secrets that these lines of an audit device say were written; None if no line is an audit device's.
+
+    Only the first 10,000 lines of a body are read.
+    """
     found, understood = set(), False
     expected: dict[tuple[str, str], int] = {}
     for entry in islice(_entries(body), MOST_LINES):

@@ -40,7 +40,7 @@ COMMANDS = (
     "resume", "rollback", "rules", "run", "sandbox", "schema", "state", "status", "sync", "where",
 )  # fmt: skip
 COMMAND = re.compile(rf"\bsyncd (?:{'|'.join(COMMANDS)})\b(?:'[^']*'|[^;,.()`]|[.](?=\S))*")
-"""A command in a text: it reaches to the end of its sentence."""
+"""A syncd command within a text: it reaches to the next punctuation mark (a dot within a word is none)."""
 
 
 def exact(at: object) -> str:
@@ -62,17 +62,17 @@ def ago(at: object, now: datetime) -> str:
 
 
 def instant(text: object) -> object:
-    """A time from its text."""
+    """Return the time that a text in ISO 8601 gives; anything but a text is returned as it is."""
     return datetime.fromisoformat(text) if isinstance(text, str) else text
 
 
 def tone(word: str) -> str:
-    """good, bad or wait: never the only sign."""
+    """Return the tone of a status (good, bad or wait), for its colour; the pages show the status in words as well."""
     return next((name for name, words in TONES.items() if word in words), "wait")
 
 
 def plain(value: object) -> str:
-    """A cell of a report."""
+    """Return a value as the text of a report's cell."""
     return "-" if value is None else exact(value) if isinstance(value, datetime) else str(value)
 
 
@@ -85,13 +85,16 @@ def held_words(batch: Mapping[str, Any]) -> str:
 
 
 def release_words(batch: Mapping[str, Any]) -> str:
-    """What the button says: nobody deletes by a word that does not say so."""
+    """Return the text of the release button; it tells how many secrets are deleted, so that nobody deletes unawares."""
     count = sum(action["action"] == "delete" for action in batch["actions"])
     return f"Release: delete {count:,}" if count else "Release"
 
 
 def beside_reason(line: Mapping[str, Any]) -> str:
-    """What a line of the audit trail tells beside its reason; a release gives what it lets go the same one."""
+    """Return what a line of the audit trail tells apart from its reason.
+
+    A release gives its own reason to what it lets go; the same text is not shown twice.
+    """
     return readable({key: value for key, value in line["detail"].items() if value != line["reason"]})
 
 
