@@ -57,9 +57,9 @@ class SourceError(SyncdError):
 class SourceUnavailable(SourceError):
     """The source did not answer, is sealed, or asks to slow down.
 
-    `whole`: the whole source is meant, not one path, so the next path is not asked for. `stalled`: it used up a full
-    timeout; only the next cycle asks again. `asks_to_wait`: it limits our rate; `retry_after`: seconds, if it said.
-    `too_large`: one answer holds more than is read of any.
+    `whole`: the source as a whole fails, not one path, so no further path is asked for. `stalled`: the call used up a
+    full timeout, so only the next cycle asks again. `asks_to_wait`: the source limits our rate. `retry_after`: for how
+    many seconds it asked to wait; 0 if it named none. `too_large`: one answer is larger than syncd reads of any.
     """
 
     def __init__(
@@ -97,11 +97,11 @@ class TargetError(SyncdError):
         """The request, or an earlier try of it, may have taken effect all the same."""
         # Of this try alone; whoever tries again counts them all.
         self.lost_tries = int(maybe_done)
-        """How many tries may have."""
+        """How many tries of the request may have taken effect."""
 
 
 CALL_PATIENCE = 5.0
-"""Seconds that one call waits after a 429."""
+"""Seconds that one call waits at most because the site asked to slow down (429)."""
 
 
 class TargetUnavailable(TargetError):
@@ -119,18 +119,21 @@ class TargetUnavailable(TargetError):
     ) -> None:
         super().__init__(message, hint=hint, request_id=request_id, maybe_done=maybe_done)
         self.retry_after = retry_after
-        """Seconds that the answer asked to wait, if it did."""
+        """For how many seconds the answer asked to wait; None if it did not ask."""
         self.stalled = stalled
-        """A whole timeout was waited for already; only the next cycle asks again."""
+        """The call used up a full timeout, so only the next cycle asks again."""
 
     @property
     def asks_to_wait(self) -> bool:
-        """Does the site ask to wait for longer than one call does? Whoever holds its lock gives it back meanwhile."""
+        """Does the site ask to wait for longer than one call waits (`CALL_PATIENCE`)?
+
+        Then whoever holds the site's lock releases it meanwhile.
+        """
         return self.retry_after is not None and self.retry_after > CALL_PATIENCE and not self.maybe_done
 
 
 class Interrupted(TargetUnavailable):
-    """The process is asked to stop, and the request was not sent."""
+    """The request was not sent: the process is asked to stop, or the action may not be sent any more (`HALTED`)."""
 
 
 class TargetDenied(TargetError):
@@ -160,7 +163,7 @@ class SecretGone(TargetError):
 
 
 class PlanMoved(SyncdError):
-    """What a kept plan touches is no longer as the plan saw it."""
+    """What a person agreed to (a kept plan, a held batch) is no longer as it was shown."""
 
     exit_code = 6
 
@@ -172,7 +175,7 @@ class LedgerError(SyncdError):
 
 
 class LedgerBusy(LedgerError):
-    """Not now, and soon: another process holds the site, or a large ledger is being gone through."""
+    """Not now, but soon: another process holds the site, or a large ledger is being gone through."""
 
 
 INTERRUPTED = 130
@@ -186,5 +189,5 @@ FAILED = frozenset({3, 4, 5, 7})
 
 
 def worst(codes: set[int]) -> int:
-    """The exit code of a run that met all of `codes`."""
+    """Return the exit code of a run that met all of `codes`; 0 if none of them is in `EXIT_ORDER`."""
     return next((code for code in EXIT_ORDER if code in codes), 0)

@@ -62,8 +62,8 @@ Proxy = Annotated[
         examples=["http://proxy.example.com:3128", {"file": "/run/secrets/proxy/url"}],
     ),
 ]
-"""A proxy's address, or where one with a user and password is."""
+"""A proxy's address, or a credential that holds an address with user and password."""
 
 
 CaFile = PlacedFile | Literal[""]
-"""A file of PEM certificates that are believed; of Vault and AWS in the place of the usual ones."""
+"""A PEM file of CA certificates to trust: for Vault and AWS instead of the usual ones, for Wix beside them."""

@@ -60,7 +60,7 @@ class Audit(Strict):
 
     @property
     def sink(self) -> str | None:
-        """What the cursor of shipped lines is kept under."""
+        """The name under which the ledger keeps which lines were shipped; None where no sink is configured."""
         if self.stdout:
             return "stdout"
         if self.file is not None:
@@ -73,12 +73,12 @@ class Audit(Strict):
 
     @property
     def former_sink(self) -> str | None:
-        """What the cursor was kept under by versions that wrote the whole URL there; None for another kind of sink."""
+        """The same name as earlier versions of syncd used it, with the whole URL; None for another kind of sink."""
         return f"url {self.url}" if self.url else None
 
     @property
     def shown_sink(self) -> str | None:
-        """The sink for people and the trail: of a URL its origin, because services take a token in path or query."""
+        """The sink as people and the trail see it: of a URL only the origin, as path or query may hold a token."""
         if self.url is None:
             return self.sink
         parts = urlsplit(self.url)

@@ -19,14 +19,17 @@ MACROS = {
     "@hourly": "0 * * * *",
 }
 MOST_FIRES = 10_000
-"""Of a line that fires each minute of office hours: more than two weeks, and so every night and weekend."""
+"""Most fires that `longest_gap` looks at.
+
+Of a line that fires each minute of office hours these are more than two weeks, and so every night and weekend.
+"""
 
 
 def normalised(line: str) -> str:
-    """Five fields as CronSim reads them. Raises ValueError.
+    """Return a cron line as five fields, so that CronSim reads it as Kubernetes does. Raises ValueError.
 
-    Days of the month and of the week are either-or when both are restricted. Kubernetes takes a step over
-    `*` for a restriction, Debian's cron does not, so such a step is written out as a range.
+    If both the days of the month and of the week are restricted, a day that fits either is enough. Kubernetes takes a
+    step over `*` for a restriction and Debian's cron does not, so such a step is written out as a range.
     """
     # Kubernetes takes ? for *.
     fields = MACROS.get(line.strip().lower(), line).replace("?", "*").split()
@@ -39,7 +42,10 @@ def normalised(line: str) -> str:
 
 
 def fires(line: str, after: datetime) -> Iterator[datetime]:
-    """The times of a cron line after `after`, in its time zone. Raises ValueError for a bad line."""
+    """Return an iterator over the times at which a cron line fires after `after`, in the zone of `after`.
+
+    Raises ValueError for a bad line.
+    """
     try:
         return CronSim(normalised(line), after)
     except CronSimError as error:
@@ -47,9 +53,10 @@ def fires(line: str, after: datetime) -> Iterator[datetime]:
 
 
 def is_due(gap: timedelta | None, line: str, last: datetime, now: datetime) -> bool:
-    """Is a job due that last started at `last`? `gap`, or else the cron line, says when.
+    """Is a job due that last started at `last`? It is to run every `gap`; where that is None, as the cron line says.
 
-    A tenth of the gap early is in time (a minute at most): who asks comes by a clock that wavers.
+    A tenth of the gap too early (a minute at most) is in time: the caller's clock is not exact. A `last` in the future
+    means that the clock was set back: then the job is due. Raises ValueError for a bad line.
     """
     if last > now:
         return True  # the clock was set back
@@ -61,7 +68,10 @@ def is_due(gap: timedelta | None, line: str, last: datetime, now: datetime) -> b
 
 
 def usual_gap(line: str, after: datetime) -> timedelta:
-    """The shortest time between the next few fires: what an observed absence may count for at most."""
+    """Return the shortest time between the next eight fires, as the interval of the job; a day if there are fewer.
+
+    An absence that one cycle observes counts for at most twice this time. Raises ValueError for a bad line.
+    """
     times = fires(line, after)
     try:
         few = [next(times) for _ in range(8)]
@@ -72,9 +82,10 @@ def usual_gap(line: str, after: datetime) -> timedelta:
 
 
 def longest_gap(line: str, after: datetime) -> timedelta:
-    """The longest time between two fires, over whatever nights and weekends the line leaves out.
+    """Return the longest time between two fires, also over a night or weekend that the line leaves out.
 
-    Looked for in a year, and in some thousand fires at most.
+    It is looked for in 366 days and in `MOST_FIRES` fires at most; 366 days if it fires only once there. Raises
+    ValueError for a bad line.
     """
     end = after + timedelta(days=366)
     times = [*itertools.takewhile(lambda at: at <= end, itertools.islice(fires(line, after), MOST_FIRES))]

@@ -46,7 +46,7 @@ ALIASES = {
 
 
 def told(details: Iterable[ErrorDetails]) -> Iterator[tuple[tuple[int | str, ...], str]]:
-    """Each fault's place and words. A key that is missing because it was misspelt is one fault: what was written."""
+    """Yield the place and the message of each fault. A required key that was misspelt is one fault: the unknown key."""
     details = list(details)
     meant = {(*detail["loc"][:-1], _meant_here(detail)) for detail in details if detail["type"] == "extra_forbidden"}
     for detail in details:
@@ -79,7 +79,7 @@ def message_of(detail: ErrorDetails) -> str:
 
 
 PYDANTICS = frozenset(get_args(ErrorType))
-"""Faults in pydantic's words, which may hold what was written; all others are raised by our own validators."""
+"""Types of faults with pydantic's own words, which may hold what was written; our validators raise all others."""
 
 
 def _kind_fault(context: dict[str, Any]) -> str:

@@ -31,13 +31,13 @@ from syncd.transport.fault_words import in_words
 from syncd.transport.private_files import read_bounded
 
 CREDENTIAL_MAX = 64 * 1024
-"""Bytes of a credential file; a token or a key is far smaller."""
+"""Most bytes of a credential file; a token or a key is far smaller."""
 
 
 def meant_by(written: str, names: Iterable[str]) -> str:
-    """The name that a slip of the pen was meant to be; empty where none is that close.
+    """Return the name that a misspelt text was meant to be; empty if none is close enough.
 
-    What is this close to one of our names is a slip, and may be shown; anything else may be a credential.
+    A text this close to one of our names is a spelling mistake, and may be shown; any other may be a credential.
     """
     close = difflib.get_close_matches(written, list(names), n=1, cutoff=0.75)
     return close[0] if close else ""
@@ -50,7 +50,7 @@ class Strict(BaseModel):
 
 
 def parse_duration(text: object) -> timedelta:
-    """`0s`, `90s`, `5m`, `24h`, `7d`. Raises PydanticCustomError."""
+    """Read a duration such as `0s`, `90s`, `5m`, `24h` or `7d`. Raises PydanticCustomError."""
     if isinstance(text, timedelta):
         return text
     span = span_of(text) if isinstance(text, str) else None
@@ -62,7 +62,7 @@ def parse_duration(text: object) -> timedelta:
 
 
 def format_duration(span: timedelta) -> str:
-    """The shortest way to write it."""
+    """Write a duration in the largest unit that needs no fraction: `1d`, not `24h`."""
     seconds = int(span.total_seconds())
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds and seconds % size == 0:
@@ -155,7 +155,7 @@ def folder_of(info: ValidationInfo) -> Path:
 
 
 class PlacedPath(str):
-    """A path from the configuration file on, which knows how it was written: a kept plan is bound to that."""
+    """A path that begins at the configuration file, and that keeps how it was written: a kept plan depends on that."""
 
     __slots__ = ("written",)
     written: str
@@ -181,7 +181,7 @@ NAME_IN_CAPITALS = re.compile(r"[A-Z]{1,16}\d{0,3}(_([A-Z]{1,16}\d{0,3}|\d{1,3})
 class Credential(Strict):
     """Where a credential is: an environment variable or a file, read again at each use.
 
-    A login at a Vault counts until it ends or is refused.
+    A login at a Vault is used until it ends or is refused; only the next login reads the credential again.
     """
 
     _goes_into_a_header: ClassVar[bool] = True
@@ -218,7 +218,11 @@ class Credential(Strict):
         return self._folder / str(self.file)
 
     def __str__(self) -> str:
-        """Where it is, as it may be shown: a credential may have been written where its place should be."""
+        """Say where the credential is, as far as that may be shown.
+
+        Somebody may have written the credential itself where its place should be, so what does not look like a place is
+        not shown.
+        """
         if self.env:
             # What is no variable and does not look like one may be the credential itself.
             known = self.env in os.environ or NAME_IN_CAPITALS.fullmatch(self.env)
@@ -231,7 +235,10 @@ class Credential(Strict):
         return "the file that `file:` names there" + ("" if written.is_absolute() else f" (sought in {self._folder})")
 
     def read(self, what: str) -> SecretValue[str]:
-        """The credential as it is now. Raises `ConfigError` that names its place, never showing it."""
+        """Read the credential as it is now. `what`: what it is for, in words.
+
+        Raises `ConfigError`, which names its place and never shows it.
+        """
         try:
             text = os.environ[self.env] if self.env else self._from_file()
         except KeyError:
@@ -262,6 +269,6 @@ class Credential(Strict):
 
 
 class BodyCredential(Credential):
-    """One that is sent within JSON and never in a header, such as a password: it may hold any character."""
+    """A credential that is sent within JSON and never in a header, such as a password: it may hold any character."""
 
     _goes_into_a_header: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""One file has one role: what syncd writes is nothing that it, or the configuration, has for something else."""
+"""Find files with two uses: a file that syncd writes must not be one that it, or the configuration, uses otherwise."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Place = tuple[str | int, ...]
 STATE: Place = ("state", "path")
 AUDIT: Place = ("audit", "file")
 BESIDE = ("", "-wal", "-shm", "-journal", ".key")
-"""The ends of what stands beside a ledger: SQLite's own files (sqlite.org/tempfiles.html) and the fingerprint key."""
+"""Endings of the files beside a ledger: SQLite's own files (sqlite.org/tempfiles.html) and the fingerprint key."""
 
 
 def twice_used(settings: Settings, config: Path, *, looks: bool = True) -> Iterator[tuple[Place, Place]]:
-    """Pairs of settings: one that names a file which syncd would write, and one that names the same for something else.
+    """Yield pairs of settings: the first names a file that syncd would write, the second uses it for something else.
 
-    An empty one is the configuration itself. `looks=False` compares the paths alone: whoever sends a candidate is told
-    nothing of this machine's files and links.
+    An empty place is the configuration itself. `looks=False`: compare the paths alone, so that whoever sends a
+    candidate learns nothing of this machine's files and links.
     """
     state = settings.state
     # With a key of its own nothing is generated beside the ledger.
@@ -48,7 +48,10 @@ def _written(path: Path) -> tuple[object, ...]:
 
 
 def _looked_at(path: Path) -> tuple[object, ...]:
-    """What one file has in common whatever it is called: where it leads to, and its number. Neither for what is odd."""
+    """Return what identifies a file however it is named: its real path, and its device and number.
+
+    Without the number if it does not exist yet; empty if it cannot be looked at.
+    """
     with suppress(OSError, RuntimeError, ValueError):  # what cannot be looked at is refused where it is used
         resolved = path.resolve()
         with suppress(FileNotFoundError):  # one that is not there yet is told by its path

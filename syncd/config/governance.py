@@ -14,7 +14,7 @@ from syncd.config.fields import Duration, Key, Strict
 LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 LabelKey = Annotated[str, Field(pattern=LABEL_PATTERN)]
 LONGEST = 500
-"""Characters of a reason."""
+"""Most characters that a reason may have."""
 
 
 def _globs(value: object) -> object:
@@ -99,7 +99,7 @@ class Duplicated(Strict):
 
 
 class GovernanceRuleSettings(Selecting):
-    """One rule; without a check, what it selects is forbidden."""
+    """One rule; without a check, each secret that it selects is a hit, and `then` says what follows."""
 
     id: Key = Field(description="What the rule is called", examples=["rotate-quarterly"])
     then: Literal["warn", "deny", "hold"] = Field(

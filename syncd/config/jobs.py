@@ -46,7 +46,7 @@ class Schedule(Strict):
         return self
 
     def interval(self) -> timedelta:
-        """The time from one run to the next."""
+        """Return the time from one run to the next; of a cron line, the shortest usual one."""
         if self.every is not None:
             return self.every
         # From a fixed day, so that the interval, and with it the grace, is the same whenever it is asked for.

@@ -29,28 +29,37 @@ def load(path: Path) -> Settings:
 
 
 def load_with_warnings(path: Path) -> tuple[Settings, tuple[str, ...]]:
-    """The settings, and what works and is likely not meant, each with its line. Raises `ConfigError`."""
+    """Return the settings, and warnings (with lines) of what works but is likely not meant. Raises `ConfigError`."""
     return _loaded(text_of(path), path)
 
 
 def see_text(text: str, path: Path) -> None:
-    """Would this text be a configuration in that place? Raises `ConfigError`."""
+    """Check that this text would be a valid configuration at this path. Raises `ConfigError`."""
     _loaded(text, path)
 
 
 def candidate(text: str, path: Path) -> Settings:
-    """The settings of a text that is no file yet. Raises `ConfigError`."""
+    """Return the settings of a text that is no file yet; files that it names are not looked at.
+
+    Raises `ConfigError`.
+    """
     return _loaded(text, path, looks=False)[0]
 
 
 def load_manifests(text: str, name: str) -> tuple[Settings, tuple[str, ...]]:
-    """From what `helm template` prints, or from a plain configuration. Raises `ConfigError`."""
+    """Return settings and warnings of what `helm template` prints, or of a plain configuration.
+
+    `name`: how messages call the text. Raises `ConfigError`.
+    """
     found = config_map(text)
     return _loaded(found[1], Path(f"{name} (ConfigMap {found[0]})")) if found else _loaded(text, Path(name))
 
 
 def load_helm_values(path: Path) -> tuple[Settings, tuple[str, ...]]:
-    """From the `config` of a values file; state and server are the chart's own. Raises `ConfigError`."""
+    """Return settings and warnings of the `config` in a Helm values file; the chart itself sets state and server.
+
+    Raises `ConfigError`.
+    """
     raw, node = parsed(text_of(path), str(path))
     config = raw.get("config")
     if not isinstance(config, dict) or not isinstance(node, yaml.MappingNode):
@@ -171,7 +180,7 @@ def _names(key: str, value: object) -> bool:
 
 
 def _dangling(raw: dict[Any, Any], node: yaml.Node) -> Iterator[tuple[int, str, str]]:
-    """Jobs that name sources or targets which are not there; said beside all other faults."""
+    """Yield sources and targets that a job names and that do not exist, and targets that it names twice."""
     jobs = raw.get("jobs")
     for name, job in jobs.items() if isinstance(jobs, dict) else ():
         if not isinstance(job, dict):
@@ -201,13 +210,13 @@ def _dangling(raw: dict[Any, Any], node: yaml.Node) -> Iterator[tuple[int, str, 
 NOT_FILLED_IN = re.compile(r"\{\{|\}\}|\$\{|\$\(|<%|#\{")
 """How the templates of Helm, Jinja, shells, Kubernetes and ERB begin."""
 OWN_TEMPLATES = {"name", "description", "value"}
-"""Keys of a rule whose text may hold braces and means them."""
+"""Keys of a rule whose text may hold braces, because it is a template of syncd's own."""
 FOREIGN = re.compile(r"\{\{-?\s*[.$]|\{\{-?\s+[A-Za-z_][\w.]*\s+-?\}\}|<%")
-"""What even there was meant for another tool: `{{ .Values.x }}`, `{{ x }}`."""
+"""What is a template of another tool even under those keys: `{{ .Values.x }}`, `{{ x }}`."""
 
 
 def _not_filled_in(thing: object, node: yaml.Node, loc: tuple[int | str, ...] = ()) -> Iterator[tuple[int, str, str]]:
-    """Texts that a tool should have put something into."""
+    """Yield the texts that still hold a template which another tool should have filled in."""
     unfilled = FOREIGN if loc[:1] == ("jobs",) and loc[-1] in OWN_TEMPLATES else NOT_FILLED_IN
     if isinstance(thing, str) and unfilled.search(thing):
         where, line = _located(node, loc)
@@ -218,7 +227,7 @@ def _not_filled_in(thing: object, node: yaml.Node, loc: tuple[int | str, ...] = 
 
 
 def _usable(raw: dict[Any, Any], section: str, kind: Any) -> dict[str, Any]:
-    """The entries of a section that are right by themselves: what is wrong elsewhere does not hide their faults."""
+    """Return the entries of a section that are valid by themselves: faults elsewhere do not hide theirs."""
     found, entries = {}, raw.get(section)
     for name, entry in entries.items() if isinstance(entries, dict) else ():
         with suppress(ValidationError):
@@ -244,7 +253,7 @@ SAME = "If so, give both the same"
 
 
 def _site_faults(targets: Mapping[str, WixSettings], node: yaml.Node) -> Iterator[tuple[int, str, str]]:
-    """Targets on one site share its records and its rate limit, and the rules that hold there: they must agree."""
+    """Yield where targets on one site do not agree: they share its records, its rate limit and its rules."""
     first: dict[str, str] = {}
     for name, target in targets.items():
         other = first.setdefault(target.site, name)

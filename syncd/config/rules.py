@@ -1,4 +1,4 @@
-"""A rule as written to a rule as used, and what is wrong with it for its kind of source."""
+"""Turn a rule as written into the rule that cycles use, and find what does not fit its kind of source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from syncd.domain.value_templates import TemplateError, parsed
 
 
 def faults(rule: SecretRule, kind: str, region: str = "") -> Iterator[tuple[str, str]]:
-    """What does not fit, as (key, message). `region`: that of an AWS source."""
+    """Yield what does not fit in a rule, as (key, message).
+
+    `kind`: `vault`, or else AWS; `region`: that of an AWS source, empty if not known.
+    """
     is_vault = kind == "vault"
     for key, glob in (("path", rule.path), *(("exclude", glob) for glob in rule.exclude)):
         yield from _vault_path_faults(key, glob) if is_vault else _aws_name_faults(key, glob)
@@ -42,7 +45,7 @@ def faults(rule: SecretRule, kind: str, region: str = "") -> Iterator[tuple[str,
 
 
 NOT_IN_A_NAME = re.compile(rf"[^*{NAME_CHARACTERS}]")
-"""What no secret's name at AWS holds, and no glob needs."""
+"""A character that no secret's name at AWS may hold, and that no glob needs."""
 
 
 def _aws_name_faults(key: str, path: str) -> Iterator[tuple[str, str]]:

@@ -58,7 +58,7 @@ class State(Strict):
 
     @property
     def file(self) -> Path:
-        """The SQLite file as it is found from anywhere, by whatever path. Raises `LedgerError`."""
+        """The real path of the SQLite file, the same by whatever path it is reached. Raises `LedgerError`."""
         try:
             # Whatever path leads to a ledger, it must lead to the same lock.
             return Path(str(self.path)).resolve()
@@ -115,5 +115,5 @@ class Settings(Strict):
         return self
 
     def dump(self) -> dict[str, Any]:
-        """What counts for a kept plan: the settings, with credentials as references only."""
+        """Return the settings as a kept plan is bound to them, with credentials as references only."""
         return self.model_dump(mode="json", by_alias=True)

@@ -49,7 +49,7 @@ def _selectors(rule: GovernanceRuleSettings) -> Iterator[tuple[tuple[str | int, 
 
 
 def _selects_nobody(settings: Settings, selecting: Selecting) -> Iterator[Slip]:
-    """Selectors by what the configuration does not have: a mistyped one leaves unguarded what it should guard."""
+    """Yield selectors that fit nothing in the configuration: a misspelt one leaves unguarded what it should guard."""
     sites = {target.site for target in settings.targets.values()}
     known: dict[str, Collection[str]] = {
         "source": settings.sources,

@@ -36,7 +36,7 @@ RoleName = Annotated[str, Field(description="The role that the login asks for", 
 
 
 class VaultLogin(Strict):
-    """What each way to log in has."""
+    """The settings that every way to log in has."""
 
     namespace: str | None = Field(
         None,

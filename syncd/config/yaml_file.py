@@ -1,4 +1,4 @@
-"""A YAML text to plain data and its nodes; every fault of the text with its line and the fix."""
+"""Parse a YAML text into plain data and nodes; tell every fault of the text with its line and the fix."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_NODES = 500_000
 
 TRUTH, TEXT, NUMBER, MOMENT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "str", "int", "timestamp"))
 PLAIN = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-"""A number that YAML 1.1 and people read alike: it takes 010 for 8, 1:30 for 90, 1_0 for 10."""
+"""A number that YAML 1.1 and people read alike; of others YAML takes 010 for 8, 1:30 for 90 and 1_0 for 10."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -121,7 +121,7 @@ PROBLEMS = {
     "while parsing a flow": "a bracket or comma is missing",
     "expected ',' or": "a bracket or comma is missing",
 }
-"""What PyYAML says, by how it begins, in our words: its own hold what was written, which may be a credential."""
+"""Our words for PyYAML's messages, by how these begin; its own hold what was written, which may be a credential."""
 
 
 TEXT_AFTER_BRACE = re.compile(r"(:|-)\s+(\{[^}]*\}|\[[^\]]*\])\s*[^\s#,}\]]")
@@ -137,7 +137,10 @@ def _problem(error: yaml.MarkedYAMLError, lines: list[str]) -> str:
 
 
 def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many nodes a document has with its aliases written out: a small file could grow without end."""
+    """Return how many nodes a document has with its aliases written out: a small file could grow without end.
+
+    Raises MarkedYAMLError for too many of them, for an alias that contains itself, and for what `_see_keys` refuses.
+    """
     if known.get(id(node)) == 0:
         raise yaml.MarkedYAMLError(problem="an alias that contains itself", problem_mark=node.start_mark)
     if id(node) not in known:
@@ -156,7 +159,10 @@ def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
 
 
 def _see_keys(node: yaml.MappingNode) -> None:
-    """See that keys are names, each written once. In the text's own mapping: merged ones (<<) may have them again."""
+    """Check that the keys of a mapping are names, each written once; raise MarkedYAMLError if not.
+
+    It sees the mapping as it is in the text: a key that is merged (<<) may be written again.
+    """
     seen = set()
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):

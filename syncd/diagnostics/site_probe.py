@@ -1,4 +1,4 @@
-"""`syncd check --probe`: one scratch secret on the real site, to see what the reference leaves open."""
+"""`syncd check --probe`: write scratch secrets to the real site, to see what Wix's reference leaves open."""
 
 from __future__ import annotations
 
@@ -35,13 +35,16 @@ class Probe:
     journal: Journal
     clock: Clock
     stop: Callable[[float], bool]
-    """Wait so many seconds; True when asked to stop."""
+    """Waits this many seconds; returns True when asked to stop."""
     rests: Callable[[], bool] = lambda: False
-    """Was the target paused meanwhile? Then nothing more is sent but what removes the scratch secret."""
+    """Was the target paused meanwhile? Then only the requests that remove the scratch secrets are still sent."""
     _records: list[Record] = field(default_factory=list)
 
     def run(self) -> Iterator[tuple[str, bool, str]]:
-        """(what, well?, what was seen), as it is seen. Raises `SyncdError` where the site refuses the whole."""
+        """Run the probe, and yield (what was tried, did it go well, what was seen) after each step.
+
+        Raises `SyncdError` where the site refuses the whole; the scratch secrets are removed then, too.
+        """
         # First: what a killed probe left goes, even where this one is refused.
         yield from self._leftovers()
         halting = HALTED.set(self.rests)
@@ -67,7 +70,7 @@ class Probe:
         yield "delete", gone, "the scratch secret is gone" if gone else "something of it is left; probe again"
 
     def _leftovers(self) -> Iterator[tuple[str, bool, str]]:
-        """What a probe that was killed left behind is in the ledger."""
+        """Remove what an earlier probe left that was killed; the ledger has the records of it."""
         listed = {secret.name: secret for secret in self.target.list()}
         for record in self.store.records(self.target.site):
             if record.job != JOB:
@@ -189,7 +192,7 @@ class Probe:
 
     @contextmanager
     def _audited(self, record: Record, verb: str) -> Iterator[None]:
-        """A request with its lines in the audit trail: before it, and of how it ended."""
+        """Write the audit lines of a request: its intent before it, and how it ended."""
         self.journal.write(audit=AuditBatch(intents=(_line(record, verb, "intent"),)))
         outcome = "unknown"  # of a process that is interrupted, too
         try:

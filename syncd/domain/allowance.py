@@ -10,19 +10,23 @@ from dataclasses import dataclass, field
 from syncd.errors import ConfigError
 
 LARGEST = 1_000_000
-"""Deletions that one option may allow: more is a slip of the keyboard."""
+"""Most deletions that one option may allow; a larger number is taken for a typing error."""
 
 
 @dataclass(slots=True, kw_only=True)
 class DeletionAllowance:
-    """What is left of `--allow-deletes`. A target that was named has its own number, the others share the total."""
+    """How many deletions `--allow-deletes` still allows: a named target has its own number, others share `total`."""
 
     total: int = 0
     by_target: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, options: Iterable[str], targets: Iterable[str]) -> DeletionAllowance:
-        """From `N` and `TARGET=N` options, each at most once. Raises `ConfigError`."""
+        """Read `N` and `TARGET=N` options: at most one `N`, and one `TARGET=N` for each target.
+
+        `targets`: the names of the configured targets. Raises `ConfigError` for an unknown target, for an option that
+        is given twice, and for what is no number up to 1,000,000.
+        """
         allowance, known = cls(), sorted(targets)
         given: set[str] = set()
         for text in options:
@@ -63,7 +67,7 @@ class DeletionAllowance:
 
 
 def allowing_command(job: str, counts: Mapping[str, int]) -> str:
-    """The command that lets these many deletions of a job through, by target."""
+    """Return the command that allows these deletions of a job. `counts`: how many on each target."""
     # Quoted, because it is printed to be copied into a shell.
     options = " ".join(f"--allow-deletes {shlex.quote(target)}={count}" for target, count in counts.items())
     return f"syncd sync {shlex.quote(job)} {options} --reason '…'"

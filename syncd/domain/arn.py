@@ -28,7 +28,7 @@ class SecretArn:
 
     @classmethod
     def parse(cls, text: str) -> SecretArn | None:
-        """None for anything else than a whole ARN."""
+        """Take the whole ARN of a secret apart; return None for any other text."""
         match = PATTERN.fullmatch(text)
         return cls(region=match["region"], account=match["account"], name=match["name"]) if match else None
 

@@ -13,12 +13,12 @@ from syncd.domain.records import Record
 from syncd.domain.source import SecretRef, is_fingerprint, version_label
 
 CONTROL = "control"
-"""The stream of everything that no holder of a site's lock does."""
+"""The stream for what people and configurations decide, or what is of no site; each site has a stream of its own."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LONGEST_REASON = 500
-"""Characters of a reason."""
+"""Most characters that a reason may have."""
 RUN, RELOAD = "syncd run", "POST /-/reload"
-"""The ways in which a daemon's configuration comes into force; any other way is a command's, for its own time."""
+"""`Actor.via` where a daemon loads a configuration; one that is loaded otherwise is a command's, for its own time."""
 
 
 def is_reason(text: str) -> bool:
@@ -28,38 +28,38 @@ def is_reason(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asked for it."""
+    """Who caused what an audit line tells."""
 
     kind: str
     """schedule, event, person, token or system."""
     id: str
     via: str = ""
-    """How: the command, the queue, the way in."""
+    """Through what: a command (`syncd run`), a queue, an HTTP request (`POST /-/reload`)."""
 
     def row(self) -> dict[str, str]:
-        """As a line has it."""
+        """Return the `actor` of an audit line."""
         return {"id": self.id, "kind": self.kind, "via": self.via}
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who asks for something, and for which reason."""
+    """A request to send something: who made it, why, and for which sites."""
 
     by: Actor
     reason: str | None = None
     sites: frozenset[str] | None = None
-    """On these alone; None: on all."""
+    """Keys of the sites that it is for; None: all sites."""
     at: float = 0.0
-    """When, by any clock: whoever asked last is told."""
+    """When it was made, by one clock for all: of several requests for a secret the audit line names the latest."""
 
     def holds_on(self, site: str | None) -> bool:
-        """Is it for this one, too? What is about no site is for all."""
+        """Does the request cover this site? `site` None (a line about no site): only a request for all sites does."""
         return self.sites is None or site in self.sites
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What a process or a run acts for."""
+    """In whose name, and for which reason, a process or a run acts."""
 
     actor: Actor = Actor("system", "syncd")
     reason: str | None = None
@@ -68,14 +68,18 @@ class Cause:
     config: str | None = None
     commit: str | None = None
     of_paths: Mapping[SecretRef, tuple[Asked, ...]] = field(default_factory=dict)
-    """What was asked to be sent of whole paths; on a site the first counts that is for it."""
+    """Requests to send all secrets of a path, by its reference without a field; on a site the first that covers it."""
     of_names: Mapping[tuple[str, str], Asked] = field(default_factory=dict)
-    """The same of single secrets, by the site's key and the name there."""
+    """Requests to send single secrets, by the site's key and the secret's name there."""
     of_all: Asked | None = None
-    """What was asked for of everything else that the run does."""
+    """The request for everything else that the run does; None: nobody asked, the run acts by itself."""
 
     def of(self, entry: Entry) -> tuple[Actor, str | None]:
-        """Who does what a line tells, and why."""
+        """Return the actor and the reason of an audit line.
+
+        A line that sends a secret has them from the request for that secret: a person's before an event's, of several
+        the latest. Any other line has them from the request for everything, else from the run itself.
+        """
         there: list[Asked] = []
         # Whoever asks for a secret asks for what is sent of it; what a run finds beside that is its own.
         if (ref := entry.sends) is not None:
@@ -93,7 +97,7 @@ class Cause:
 
 
 CAUSE: ContextVar[Cause] = ContextVar("cause", default=Cause())  # noqa: B039  # frozen
-"""Set where a command or a run begins; threads of a run have a copy."""
+"""The cause of the command or run that is under way; set where it begins, and copied to the threads of a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +120,7 @@ class Entry:
     intent: int | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
     sends: SecretRef | None = None
-    """The secret, where the line is of a request to Wix."""
+    """The reference of the secret that a request to Wix is about; None for a line about anything else."""
 
 
 def stamp(at: datetime) -> str:
@@ -125,7 +129,11 @@ def stamp(at: datetime) -> str:
 
 
 def shown(version: str, at: datetime) -> tuple[str | None, dict[str, str]]:
-    """A version as it may be shown, and where it cannot be (KV v1 has fingerprints only), when it was read."""
+    """Return how an audit line shows a version: its label, and more for the line's `detail`.
+
+    A version of KV v1 is a fingerprint and may not be shown: then the label is None, and `read_at` (that is, `at`)
+    tells when the version was read.
+    """
     if is_fingerprint(version):
         return None, {"read_at": stamp(at)}
     return (version_label(version) or None), {}
@@ -136,7 +144,10 @@ NOBODY: Mapping[str, Any] = {}
 
 
 def entry_of(action: Action, record: Record, at: datetime, agreed: Mapping[str, Any] = NOBODY) -> Entry:
-    """The intent line of an action. `record`: its row as it is journaled; `agreed`: who let this very action go."""
+    """Return the intent line of an action.
+
+    `record`: its row as it is journaled; `agreed`: who let this very action go, as a part of the line's `detail`.
+    """
     before, _ = shown(action.record.version, at) if action.record else (None, {})
     wanted = record.version if isinstance(action, Delete) else action.desired.version
     after, detail = (None, {}) if isinstance(action, Delete) else shown(wanted, at)
@@ -162,9 +173,9 @@ def entry_of(action: Action, record: Record, at: datetime, agreed: Mapping[str, 
 
 
 def rotated_at(action: Action) -> datetime | None:
-    """When the source made the version that is new to the site; None for what is no rotation.
+    """Return when the source made the version that an update rotates to; None if that is not known, or no rotation.
 
-    First arrivals and restores are none, nor is what the site had before a rollback.
+    First arrivals and restores are no rotations, nor is the return to what the site had before a rollback.
     """
     if not isinstance(action, Update) or action.reason is not Reason.ROTATED:
         return None
@@ -179,7 +190,7 @@ def _verb(action: Action) -> str:
 
 
 def end_of(outcome: Outcome, record: Record, at: datetime, agreed: Mapping[str, Any] = NOBODY) -> Entry:
-    """The line of how an action ended."""
+    """Return the line that tells how an action ended: `done`, `failed`, or `unknown` where the answer was lost."""
     intent = entry_of(outcome.action, record, at, agreed)
     error = outcome.error
     # A lost answer is neither done nor failed: the request may have taken effect.
@@ -206,7 +217,11 @@ REMOVED = "removed at Wix by somebody else"
 
 
 def drift_entry(event: str, action: Create | Update, record: Record, what: str = "") -> Entry:
-    """A line of what somebody else did at Wix: found (before it is undone), and restored."""
+    """Return a line about what somebody else did at Wix.
+
+    `event`: `drift.found` (before it is undone) or `drift.restored`; `what`: what was done; empty: as the action
+    tells.
+    """
     return Entry(
         event=event,
         name=action.name,

@@ -17,7 +17,7 @@ from syncd import __version__
 from syncd.domain.audit import EPOCH, Cause, Entry, stamp
 
 FIRST = "0" * 64
-"""What the first line of a stream has for `prev`."""
+"""The value of `prev` in the first line of a stream."""
 KEYS = (
     "stream", "seq", "at", "event", "outcome", "intent", "actor", "reason", "run", "job", "target", "site", "name",
     "ref", "from", "to", "remote_id", "request_id", "rule", "plan", "config", "commit", "version", "detail",
@@ -39,7 +39,11 @@ def digest(text: str) -> str:
 
 
 def is_sealed(line: Mapping[str, Any], text: str = "") -> bool:
-    """Is a line's hash of what it says? `text`: as it was stored; who keeps a copy may have set its JSON anew."""
+    """Is the hash of a line the one of its content?
+
+    `text`: the line as it was stored, if that is at hand. Whoever keeps a copy may have written its JSON anew: other
+    spaces, and keys in another order, are no alteration.
+    """
     unsealed = {key: value for key, value in line.items() if key != "hash"}
     forms = (text.replace(f'"hash":"{line["hash"]}",', "", 1), _IN_ORDER.encode(unsealed), canonical(unsealed))
     return any(digest(form) == line["hash"] for form in forms)
@@ -48,7 +52,10 @@ def is_sealed(line: Mapping[str, Any], text: str = "") -> bool:
 def chained(
     stream: str, head: tuple[int, str], entries: Iterable[Entry], cause: Cause, at: datetime
 ) -> Iterator[tuple[dict[str, Any], str]]:
-    """The entries as lines that follow the head (its seq and hash) of their stream, each with its stored text."""
+    """Yield each entry as the next line of a stream, with the text to store.
+
+    `head`: seq and hash of the stream's last line; `cause`: who acts, and why; `at`: the time of all these lines.
+    """
     seq, prev = head
     moment = stamp(at)
     for entry in entries:

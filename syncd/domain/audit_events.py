@@ -9,4 +9,4 @@ EVENTS = (
     "secret.delete", "secret.denied", "secret.forgotten", "secret.frozen", "secret.held", "secret.released",
     "secret.rolled_back", "secret.thawed", "secret.update", "site.joined",
 )  # fmt: skip
-"""All of them; docs/audit.md says when each is written."""
+"""All events of the audit trail; docs/audit.md says when each is written."""

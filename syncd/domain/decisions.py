@@ -42,11 +42,11 @@ class HeldAction:
     name: str
     ref: str
     from_version: str = field(default="", repr=False)
-    """As a token, which may hold a fingerprint: shown is its label."""
+    """The version as a token, which may hold a fingerprint: only its label may be shown (so for `to_version`)."""
     to_version: str = field(default="", repr=False)
     remote_id: str = ""
     batch: str = ""
-    """Empty: it has none yet."""
+    """The id of its batch; empty while it has none."""
     since: datetime | None = None
     released_at: datetime | None = None
     released_by: str = ""
@@ -65,10 +65,10 @@ class HeldAction:
         return f"{self.action} {self.name} {versions} on {self.target}"
 
     def covers(self, wanted: HeldAction, *, finishing: bool) -> bool:
-        """Is a release of this one a release of what is wanted?
+        """Does a release of this action allow the `wanted` one?
 
-        `finishing`: that ends what an earlier, interrupted write began; then the same version of the same secret is
-        enough.
+        `finishing`: `wanted` completes an earlier write that was interrupted; then the same version of the same secret,
+        held under the same name for the same cause, is enough.
         """
         # A creation that was interrupted goes on as an update of its id, which is another identity.
         if finishing and (self.name, self.cause, self.ref) == (wanted.name, wanted.cause, wanted.ref):
@@ -89,9 +89,10 @@ def by_name(actions: Iterable[HeldAction]) -> dict[str, tuple[HeldAction, ...]]:
 
 
 def batched(waiting: Iterable[HeldAction], known: Iterable[HeldAction], now: datetime) -> tuple[HeldAction, ...]:
-    """The actions with their batches: one that waits already keeps its own, new ones of a cause are one batch.
+    """Return the actions, each with its batch.
 
-    Deletions are a batch of their own: who lets writes go has not agreed to those.
+    An action that waits already (`known`) keeps its batch. The new actions of one cause are one new batch; the
+    deletions among them are another, because whoever releases writes has not agreed to deletions.
     """
     before = {action.identity: action for action in known}
     found, fresh = list[HeldAction](), dict[tuple[str, bool], list[HeldAction]]()
@@ -137,19 +138,19 @@ def said_of_release(batch: str, outcome: ReleaseOutcome, done: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """A person's word that a job, a target or everything rests."""
+    """A person's decision that a job, a target or everything rests."""
 
     scope: str
     """job, target or all."""
     name: str
-    """Of the job or target; empty for all."""
+    """The name of the job or target; empty for all."""
     at: datetime
     until: datetime | None
     """None: until it is resumed."""
     by: str
     reason: str
     site: str = ""
-    """The site that the target stood for: it rests, whatever targets are called."""
+    """The key of the site that the target stood for: that site rests, whatever its targets are called later."""
 
     def covers(self, job: str, target: str, sites: Collection[str]) -> bool:
         """Does it hold for this job on this target? `sites`: every key that the target's site is known under."""
@@ -159,7 +160,10 @@ class Pause:
         return self.scope == "all" or (self.scope, self.name) in {("job", job), ("target", target)}
 
     def by_todays_name(self, sites: Mapping[str, Collection[str]]) -> Pause:
-        """The same; of a target, by the name that its site has now. `sites`: the keys of each target's site."""
+        """Return this pause; the pause of a target under the name that a target of its site has now.
+
+        `sites`: the keys of each target's site, by the target's name.
+        """
         if self.scope != "target" or self.site in sites.get(self.name, ()):
             return self
         name = next((name for name, keys in sites.items() if self.site in keys), self.name)
@@ -167,7 +171,7 @@ class Pause:
 
     @property
     def command_to_end(self) -> str:
-        """What ends it."""
+        """The command that ends the pause."""
         return f"syncd resume {({'all': '--all', 'target': f'--target {self.name}'}).get(self.scope, self.name)}"
 
     def __str__(self) -> str:
@@ -178,11 +182,11 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class RestingOwner:
-    """A paused job, as one that would take its secrets over sees it."""
+    """A paused job whose secrets another job would take over."""
 
     why: str
     worked_before: bool
-    """Had that one worked on the site before the pause, so that it is no new name of the paused job?"""
+    """Had the other job worked on the site before the pause began? Then it is not the paused job under a new name."""
 
 
 def said_of_pause(pause: Pause, before: Pause | None) -> str:
@@ -192,7 +196,7 @@ def said_of_pause(pause: Pause, before: Pause | None) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollback:
-    """A source path whose sites get an older version of the source's own, for a while."""
+    """A person's decision that the sites get an older version of a source path, until a time."""
 
     source: str
     path: str
@@ -209,14 +213,14 @@ class Rollback:
 
 
 UNTRUSTED = timedelta(hours=1)
-"""How long a clock that jumped has to agree with itself until it is believed."""
+"""How long a clock that jumped forward has to run without another jump until it is believed."""
 
 
 def protective_now(now: datetime, jumped: tuple[datetime, timedelta] | None) -> datetime:
-    """The time that ends protections (pauses, rollbacks).
+    """Return the time that decides whether a protection (a pause, a rollback) has ended.
 
-    `jumped`: when the clock was last seen to jump forward, and how far. Until it has agreed with itself for an hour,
-    the time before the jump counts: a protection ends late and never early.
+    `jumped`: when the clock was last seen to jump forward, and how far; None: it never did. For an hour after that the
+    jump is subtracted, so that a protection ends late and never early.
     """
     if jumped is None:
         return now

@@ -36,7 +36,7 @@ class SiteNames:
     targets: frozenset[str] = frozenset()
 
     def known_as(self, keys: frozenset[str]) -> SiteNames:
-        """The same with more keys."""
+        """Return these names with more keys of the same site."""
         return SiteNames(self.keys | keys, self.targets)
 
 
@@ -45,7 +45,7 @@ class Subject:
     """One secret on one site, as a rule looks at it."""
 
     name: str
-    """At Wix."""
+    """The name at Wix."""
     site: str
     target: str
     called: SiteNames = field(default_factory=SiteNames)
@@ -54,15 +54,15 @@ class Subject:
     ref: SecretRef | None = None
     """None for a secret that nobody manages."""
     jobs: frozenset[str] = frozenset()
-    """What its job is called by now, where its row still has the name that it had; a rule may name it by either."""
+    """Names that its job has now, where the record still has an earlier name of it; a rule may use either."""
     sources: frozenset[str] = frozenset()
-    """The same of its source."""
+    """Names that its source has now, where the record still has an earlier name of it; a rule may use either."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    """The target's."""
+    """The labels of the target."""
     version: str = ""
-    """The source's, as a token."""
+    """The source's version, as a token."""
     owner: str = ""
-    """As the source says; empty where it says none."""
+    """The owner that the source names; empty where it names none."""
     changed_at: datetime | None = None
     """When the source's version was made, by the source's word."""
     seen_at: datetime | None = None
@@ -71,7 +71,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selector:
-    """Which secrets: all that is given must fit; of several globs for one thing, one."""
+    """Which secrets: each field that is given must match; a field with several globs matches if one of them does."""
 
     source: tuple[Glob, ...] = ()
     path: tuple[Glob, ...] = ()
@@ -82,7 +82,7 @@ class Selector:
     label: tuple[tuple[str, tuple[Glob, ...]], ...] = ()
 
     def matches(self, subject: Subject) -> bool:
-        """Is the secret one of these? What has no reference has no source and no path."""
+        """Does the selector match this secret? One without a reference has no source and no path to match."""
         if not all(_any(globs, subject.labels.get(key, "")) for key, globs in self.label):
             return False
         # A rule about a target or a site is about the real site: neither a second target of it nor another of its keys
@@ -118,11 +118,11 @@ class ValueCheck:
     min_length: int | None = None
     max_length: int | None = None
     placeholder: bool = False
-    """Must it not be a text that somebody meant to replace?"""
+    """Is a placeholder (a text that somebody meant to replace) forbidden?"""
     comparable: bool = False
     """Must it be long enough to be compared with others?"""
     digest: str = field(init=False, compare=False)
-    """In 8 hex digits: another check judges anew. Asked ten thousand times a cycle, so it is made once."""
+    """8 hex digits of the check: another check judges values anew. Made once, because a cycle asks 10,000 times."""
 
     def __post_init__(self) -> None:
         """Work the digest out."""
@@ -158,11 +158,11 @@ class GovernanceRule:
     then: Then
     selects: Selector
     leaves_out: Selector | None = None
-    """`not:`."""
+    """The selector under `not:`, whose secrets the rule leaves out."""
     value: ValueCheck | None = None
     max_age: timedelta | None = None
     duplicate: str = ""
-    """`names`, or the label across which a value may not be the same."""
+    """Where one value may not be twice: under two `names`, or on targets that differ in this label; empty: no check."""
     require_owner: bool = False
     require_name: Glob | None = None
     unmanaged: bool = False
@@ -174,12 +174,15 @@ class GovernanceRule:
         return not left_out and self.selects.matches(subject)
 
     def exemption_of(self, subject: Subject, now: datetime) -> Exemption | None:
-        """What leaves this secret alone now; None if nothing does."""
+        """Return the exemption that covers this secret now; None if there is none."""
         return next((item for item in self.exemptions if item.covers(subject, now)), None)
 
     @property
     def value_check(self) -> ValueCheck | None:
-        """What of it needs the value: its own check, or whether a value is long enough to be compared."""
+        """The check that a value has to be read for; None if the rule needs no value.
+
+        It is the rule's own check or, for a rule about duplicates, whether the value is long enough to be compared.
+        """
         # Equal short values are chance: whether one is long enough is known only when it is read.
         return self.value or (COMPARABLE if self.duplicate else None)
 
@@ -195,24 +198,27 @@ class FactKey(NamedTuple):
 
 
 Facts = Mapping[FactKey, str]
-"""What is wrong with each value that was judged; empty for nothing."""
+"""What is wrong with each value that was judged; an empty text: nothing is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """A rule that a secret breaks, or one of which it is not known yet."""
+    """A rule that a secret breaks, or of which it is not known yet whether it does (`is_judged`)."""
 
     rule: GovernanceRule
     subject: Subject
     message: str
     is_judged: bool = True
-    """False: what the rule asks for depends on a value that was not read since the rule was written or changed."""
+    """False: nobody knows yet whether the secret breaks the rule.
+
+    Its value was not read since the rule was written or changed, or the age of its version is not known.
+    """
     exemption: Exemption | None = None
-    """Leaves it alone for now."""
+    """The exemption that leaves the secret alone for now; None: there is none."""
     others: tuple[Subject, ...] = ()
     """The secrets that it shares its value with."""
 
     @property
     def counts(self) -> bool:
-        """Does anything follow from it?"""
+        """Does it have consequences: is it judged, and not exempted?"""
         return self.is_judged and self.exemption is None

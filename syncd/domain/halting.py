@@ -1,4 +1,4 @@
-"""May a request still be sent? The sender asks while it waits; the cycle that wanted it answers."""
+"""Whether a request that waits may still be sent: its sender asks, and the cycle that wanted it answers."""
 
 from __future__ import annotations
 
@@ -6,5 +6,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 
 HALTED: ContextVar[Callable[[], bool]] = ContextVar("halted", default=lambda: False)  # a function
-"""Set around each action: what comes while a request waits for its place in the rate limit holds it back (a pause, the
-end of a window, a consent that was taken back)."""
+"""Returns True if the action may not be sent any more; set around each action.
+
+So a pause, the end of a window, or a consent that was taken back also holds back a request that waits for its
+place in the rate limit.
+"""

@@ -1,4 +1,4 @@
-"""Which configuration said who may do what at some moment, by the trail's lines of configurations. Pure."""
+"""Find the configuration that was in force at a moment (it says who may do what) by the audit trail's lines. Pure."""
 
 from __future__ import annotations
 
@@ -11,30 +11,33 @@ from syncd.domain.untrusted import instant, mapping
 
 
 def loaded_at(line: Mapping[Any, Any]) -> datetime | None:
-    """When it came into force; of a line that was told again because the first one went by age, long before it."""
+    """Return when the configuration of a `config.loaded` line came into force; None for a damaged line.
+
+    Where the first line was removed by age and told again, that is the time of the first one, long before this line's.
+    """
     return instant(mapping(line.get("detail")).get("since")) or instant(line.get("at"))
 
 
 def is_of_a_daemon(line: Mapping[Any, Any]) -> bool:
-    """Did a daemon load it? A command's holds for that command alone, and serves nobody."""
+    """Did a daemon load this configuration? One that a command loads holds for that command alone."""
     return mapping(line.get("actor")).get("via") in {RUN, RELOAD}
 
 
 def place_of(line: Mapping[Any, Any]) -> int:
-    """Where the trail has it; of a line that was told again, where the first one stood."""
+    """Return the seq of the line or, for one that was told again, that of the first one; 0 for a damaged line."""
     detail, seq = mapping(line.get("detail")), line.get("seq")
     place = detail.get("first") if "since" in detail else seq
     return place if isinstance(place, int) else 0
 
 
 class InForce:
-    """Looks for the configuration in force at a moment: a daemon's, or where none ever ran the last command's."""
+    """Finds the configuration in force at a moment: the last that a daemon loaded or, where none ran, a command."""
 
     def __init__(self, at: datetime) -> None:
         self._at = at
         self._best: tuple[bool, int] | None = None
         self.line: Mapping[Any, Any] | None = None
-        """The line that tells of it; None as long as there is none."""
+        """The `config.loaded` line of that configuration; None while none was found."""
 
     def take(self, line: Mapping[Any, Any]) -> None:
         """Look at one more line, in whatever order they come."""

@@ -28,13 +28,16 @@ class Policies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """A number, or a share in percent of what the ledger holds (then never less than one)."""
+    """A number, or a share in percent of the records that the ledger holds: at least 1, but 0 for 0%."""
 
     number: int | None = None
     percent: float | None = None
 
     def of(self, held: int) -> int:
-        """The number that it allows out of `held`; zero is zero, a share of something is at least one."""
+        """Return how many actions it allows out of `held` records.
+
+        A share is rounded down; 0% is 0, any other share is at least 1.
+        """
         if self.number is not None:
             return self.number
         return max(1, int(held * self.percent / 100)) if self.percent else 0

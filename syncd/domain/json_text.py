@@ -7,7 +7,7 @@ from typing import Any, Self
 
 
 class Number(float):
-    """A number with a fraction or an exponent, and how it was written: `1.10` is not `1.1` to who compares texts."""
+    """A number with a fraction or exponent (or `-0`) that keeps how it was written: as a text, `1.10` is not `1.1`."""
 
     __slots__ = ("written",)
     written: str
@@ -19,7 +19,7 @@ class Number(float):
 
 
 def _whole(written: str) -> int | Number:
-    """Python knows no whole `-0`."""
+    """Return an int; for `-0`, which no Python int can hold, a `Number`."""
     return Number(written) if written == "-0" else int(written)
 
 
@@ -28,12 +28,19 @@ def _no_json(name: str) -> Any:
 
 
 def loads(text: str | bytes) -> Any:
-    """What the JSON says; `NaN` and `Infinity` are none. Raises ValueError and RecursionError."""
+    """Return what a JSON text says.
+
+    Raises ValueError for what is no JSON, which `NaN` and `Infinity` are not, and RecursionError for too deep nesting.
+    """
     return json.loads(text, parse_float=Number, parse_int=_whole, parse_constant=_no_json)
 
 
 def compact(thing: object, *, ascii_only: bool = False, sort_keys: bool = False) -> str:
-    """The shortest JSON text of it. Raises ValueError for what JSON cannot say, and RecursionError."""
+    """Return the shortest JSON text of `thing`.
+
+    Raises ValueError for NaN and infinity, TypeError for a type that JSON does not have, and RecursionError for too
+    deep nesting.
+    """
     # The encoder of `json` writes each float in its own way, so numbers are written here, and what holds them too.
     if isinstance(thing, Number):
         return thing.written

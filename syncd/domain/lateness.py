@@ -11,34 +11,34 @@ from syncd.domain.windows import Windows
 
 DAY = timedelta(days=1)
 Rest = tuple[datetime, datetime | None]
-"""A pause: from when to when; None: it goes on."""
+"""A time of rest, such as a pause: its begin, and its end (None: it goes on)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shut:
-    """When nobody wants an action of one kind sent."""
+    """When nobody wants an action with this verb sent: outside of the windows, and while something rests."""
 
     windows: Windows = field(default_factory=Windows)
     verb: str = "update"
     rests: Collection[Rest] = ()
 
     def edges(self, begin: datetime, end: datetime) -> set[datetime]:
-        """The moments between which it holds throughout, or does not."""
+        """Return the moments within this span at which `holds` may change."""
         found = {edge for window in self.windows.allow for edge in window.edges(begin, end)}
         found |= {edge for rest in self.rests for edge in rest if edge is not None}
         return {edge for edge in found if begin < edge < end}
 
     def holds(self, moment: datetime) -> bool:
-        """Is it one of those moments?"""
+        """Does nobody want the action sent at this moment?"""
         if self.windows.objection(self.verb, moment):
             return True
         return any(begin <= moment and (end is None or moment < end) for begin, end in self.rests)
 
 
 def waited(since: datetime, until: datetime, shut: Shut, *, enough: timedelta) -> timedelta:
-    """The time between two moments in which an action might have been sent.
+    """Return for how long, between two moments, the action might have been sent.
 
-    Looked at from the end backwards, until it is more than `enough`.
+    It is added up from the end backwards, a day at a time, until the sum is more than `enough`.
     """
     total, end = timedelta(0), until.astimezone(UTC)
     since = since.astimezone(UTC)

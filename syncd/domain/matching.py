@@ -40,11 +40,11 @@ class Glob:
         return self.prefix.rpartition("/")[0] if self.has_wildcard else self.text
 
     def without(self, start: str) -> Glob:
-        """The glob relative to a folder that all of its matches lie in."""
+        """Return the glob relative to `start`, a folder (with its final slash) that all of its matches lie in."""
         return Glob(self.text.removeprefix(start))
 
     def in_any_case(self) -> Glob:
-        """The same for names that were casefolded."""
+        """Return the glob for names that were casefolded."""
         return Glob(self.text.casefold())
 
     def matches(self, name: str) -> bool:
@@ -83,7 +83,7 @@ def _parsed(text: str) -> tuple[tuple[tuple[str, ...], ...], bool]:
 
 
 def _segment_fits(pattern: str, segment: str) -> bool:
-    """One segment: the texts between its wildcards stand in it in their order, each at its first place."""
+    """Does a pattern match one segment? The texts between its wildcards are found in order, each at its first place."""
     if pattern == "*":
         return segment != ""
     first, *rest = pattern.split("*")
@@ -108,9 +108,10 @@ def _block_fits(block: tuple[str, ...], segments: list[str], at: int) -> bool:
 
 
 def _placed(blocks: tuple[tuple[str, ...], ...], segments: list[str], end: int) -> int:
-    """Where the last block ends, if each block stands at the first place after the one before; else -1.
+    """Return the index after the last block, with each block at the first place after the one before; -1: no place.
 
-    Between two blocks any number of segments may stand. `end`: where the last one may end at most.
+    Between two blocks any number of segments may stand. `end`: the index at which the last block has to end at the
+    latest.
     """
     if len(blocks[0]) > end or not _block_fits(blocks[0], segments, 0):
         return -1
@@ -126,7 +127,7 @@ def _placed(blocks: tuple[tuple[str, ...], ...], segments: list[str], end: int) 
 
 
 def _fits(blocks: tuple[tuple[str, ...], ...], segments: list[str]) -> bool:
-    """Without a `**` at the end: the last block stands at the end of the name."""
+    """Does a glob without a `**` at its end match? Its last block has to stand at the end of the name."""
     *before, final = blocks
     start = len(segments) - len(final)
     if not before:
@@ -135,5 +136,5 @@ def _fits(blocks: tuple[tuple[str, ...], ...], segments: list[str]) -> bool:
 
 
 def _fits_with_tail(blocks: tuple[tuple[str, ...], ...], segments: list[str]) -> bool:
-    """With a `**` at the end: at least one segment stands behind the last block."""
+    """Does a glob with a `**` at its end match? At least one segment has to follow its last block."""
     return segments != [""] and _placed(blocks, segments, len(segments) - 1) >= 0

@@ -12,21 +12,23 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SPAN = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 FURTHEST = timedelta(days=3653)
-"""The longest span ahead: a longer one is a slip of the hand. Who means for good writes a date."""
+"""The longest span ahead; a longer one is taken for a typing error. For a longer time people write a date."""
 
 
 def span_of(text: str) -> timedelta | None:
-    """`0s`, `90s`, `5m`, `24h`, `7d`; None for anything else."""
+    """Read a duration such as `0s`, `90s`, `5m`, `24h` or `7d`; return None for anything else."""
     match = SPAN.fullmatch(text)
     return timedelta(seconds=int(match[1]) * UNITS[match[2]]) if match else None
 
 
 def moment_of(text: str, now: datetime, *, ahead: bool) -> datetime:
-    """A date, RFC 3339, or a span from `now` (`ahead`) or back. Without a zone it is UTC, as all times that are shown.
+    """Read a date, a time in RFC 3339, or a span that leads from `now` into the future (`ahead`) or the past.
 
-    What holds until a date (`ahead`) holds with that day.
+    A time without a zone is in UTC, as are all times that syncd shows. A date alone with `ahead` means the end of that
+    day: what holds until a date still holds on that day.
 
-    Raises: ValueError for what is no time; OverflowError for what is beyond the calendar, or a span of over ten years.
+    Raises: ValueError for what is no time; OverflowError for what is beyond the calendar, and for a span of over ten
+    years ahead.
     """
     span = span_of(text)
     if span is not None:

@@ -20,7 +20,7 @@ PLACEHOLDERS = ("source", "mount", "path", "basename", "field")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A law for names: how long, and which characters are outside it."""
+    """Rules for names: the greatest length, and the characters that are not allowed."""
 
     longest: int
     illegal: re.Pattern[str]
@@ -33,7 +33,7 @@ PROFILES = {
 
 
 def placeholders(template: str) -> set[str]:
-    """The names in braces. Raises ValueError for a template that cannot be read."""
+    """Return the placeholders of a template. Raises ValueError if it cannot be read or has an unknown placeholder."""
     found = set()
     for _, name, spec, conversion in string.Formatter().parse(template):
         if name is None:
@@ -51,7 +51,11 @@ def selects_path(rule: Rule, path: str) -> bool:
 
 
 def taken_as(rule: Rule, called: Iterable[str]) -> str | None:
-    """By which of its spellings a rule takes a secret; None if it does not. A glob goes by names, as are listed."""
+    """Return the first spelling by which a rule takes a secret; None if it takes none.
+
+    `called`: the spellings of the secret. A rule with a wildcard is compared with names only, because listings have
+    names and no ARNs.
+    """
     names = (path for path in called if not (rule.path.has_wildcard and path.startswith("arn:")))
     return next((path for path in names if selects_path(rule, path)), None)
 
@@ -64,19 +68,22 @@ def selects(rule: Rule, ref: SecretRef) -> bool:
 
 
 def matched_part(rule: Rule, path: str) -> str:
-    """What `{path}` stands for: from the rule's first segment with a wildcard on; of an exact path the last segment."""
+    """Return what `{path}` stands for in a name.
+
+    It is the path from the rule's first segment with a wildcard on; of an exact path it is the last segment.
+    """
     if not rule.path.has_wildcard:
         return _last_segment(path)
     return "/".join(path.split("/")[rule.path.prefix.count("/") :])
 
 
 def _last_segment(path: str) -> str:
-    """The last one that holds something: names at AWS may end in a slash."""
+    """Return the last segment that is not empty (names at AWS may end in a slash); of an ARN, that of its name."""
     return name_in(path).rstrip("/").rpartition("/")[2]
 
 
 def fill(template: str, rule: Rule, ref: SecretRef, mount: str) -> str:
-    """The template with this reference's coordinates."""
+    """Return the template with its placeholders filled from a reference. `mount`: the mount that its path lies in."""
     return template.format(
         source=ref.source,
         mount=mount,
@@ -87,7 +94,11 @@ def fill(template: str, rule: Rule, ref: SecretRef, mount: str) -> str:
 
 
 def legal(rendered: str, profile: str = "api") -> str:
-    """The legal name for a rendered template. Raises `BadName`."""
+    """Return the legal name for a rendered template.
+
+    A character that is not allowed becomes `_`. A name that is too long is cut, and ends in a hyphen and 8 hex digits
+    of a hash. Raises `BadName` for an empty name, and for one that begins with `wix`.
+    """
     law = PROFILES[profile]
     name = law.illegal.sub("_", rendered)
     if len(name) > law.longest:
@@ -111,7 +122,8 @@ ANY = "\0"
 def could_name(rule: Rule, name: str, path: str | None, mount: str, profile: str = "api") -> bool:
     """Could the rule give this name to a path, whatever its fields are? `path` None: to any path.
 
-    Names that differ in case alone count as the same. A name that was cut is compared as far as it goes.
+    Names that differ only in case count as the same. A name that was cut is compared only up to the cut. The answer
+    may be yes by mistake, never no: a name that could be wanted is not deleted.
     """
     law, path = PROFILES[profile], path if rule.path.has_wildcard else rule.path.text
     rendered = rule.name.format(

@@ -13,7 +13,7 @@ DESCRIPTION_MAX = 200
 
 
 def mark_of(owner: str, name: str, ref: SecretRef) -> str:
-    """What says, at Wix, that a secret is this installation's: owner, name and source reference."""
+    """Return the mark that says at Wix that a secret is this installation's, by owner, name and source reference."""
     # As JSON no two references give one text, and a whole secret differs from a field without a name.
     reference = json.dumps([owner, name, ref.source, ref.path, ref.field])
     return f"[syncd:{owner}:{hashlib.sha256(reference.encode()).hexdigest()[:8]}]"
@@ -36,9 +36,10 @@ _AT_THE_END = re.compile(MARK.pattern + r"\s*\Z", re.IGNORECASE)
 
 
 def other_owner(description: str, owner: str) -> str:
-    """The first owner but ours whose mark the description holds, wherever it stands; else empty.
+    """Return the first owner other than `owner` whose mark a description holds anywhere; empty if there is none.
 
-    A person may have written something behind it, and be it our own mark of before: two owners are a conflict.
+    Not only the mark at the end counts: a person may have written something behind it, even an earlier mark of ours,
+    and two owners are a conflict.
     """
     return next((found for found in MARK.findall(description) if found != owner), "")
 

@@ -7,27 +7,27 @@ from collections.abc import Iterable, Mapping
 from syncd.domain.arn import SecretArn, name_in
 
 ACCOUNT = "account"
-"""What stands for a mount where AWS is the source: the region and account that its secrets are of."""
+"""The name that stands in the place of a mount where AWS is the source; its id is the region and account."""
 ARN_OF = "arn:"
-"""How the place of a secret begins that is named by its ARN: its own region and account follow."""
+"""Prefix of the place of a secret that is named by its ARN; the ARN's own region and account follow it."""
 KV2_CALLS = {"data", "metadata", "delete", "undelete", "destroy"}
 """What follows the mount in the paths of KV v2's API."""
 
 
 def place_of(mounts: Mapping[str, str], path: str) -> str:
-    """The id of the mount or account that a path lies in; empty where it was never learnt.
+    """Return the id of the mount or account that a path lies in; empty where the ledger never learnt it.
 
-    `mounts`: those of the path's source, each with its id.
+    `mounts`: the known mounts of the path's source, each with its id.
     """
     arn = SecretArn.parse(path)
     return arn.owner if arn is not None else mounts.get(_mount_of(mounts, path), "")
 
 
 def secret_at(mounts: Mapping[str, str], path: str) -> tuple[str, str] | None:
-    """Which secret a path means, however it is spelled: its place's id, and its name there.
+    """Return which secret a path means, however it is spelled: the id of its place, and its name there.
 
     A name at AWS and its ARN mean one secret; so do two paths where a Vault mount was moved. None where the place was
-    never learnt.
+    never learnt. `mounts`: the known mounts of the path's source, each with its id.
     """
     place = place_of(mounts, path)
     mount = _mount_of(mounts, path)
@@ -36,7 +36,7 @@ def secret_at(mounts: Mapping[str, str], path: str) -> tuple[str, str] | None:
 
 
 def lies_in(path: str, place: str) -> bool:
-    """Is a path, or what it lies in, this place: its folder, its mount, its account?"""
+    """Does a path lie in this place? A place is the path itself, a folder or mount above it, or its account."""
     arn = SecretArn.parse(path)
     account = f"{ARN_OF}{arn.owner}" if arn is not None else ACCOUNT
     return place in {path, account} or (place.endswith("/") and path.startswith(place))
@@ -45,10 +45,10 @@ def lies_in(path: str, place: str) -> bool:
 def spellings(
     path: str, secret: tuple[str, str] | None, mounts: Mapping[str, str], named: Iterable[str]
 ) -> frozenset[str]:
-    """What a secret may be called at a source: as it is, by its name, as rules name it, in each mount of its place.
+    """Return what a secret may be called at a source: its path, its name, rules' spellings, its path in each mount.
 
-    `secret`: which one the path means, as `secret_at` tells it. `mounts`: those of the source. `named`: whole paths
-    that rules name. What is known to be another secret there is left out.
+    `secret`: which secret the path means, as `secret_at` tells it. `mounts`: the known mounts of the source. `named`:
+    whole paths that rules name. A text that is known to mean another secret is left out.
     """
     name = name_in(path)
     found = {path, name, *(text for text in named if name_in(text) == name)}

@@ -35,7 +35,7 @@ class Update:
     rename: bool = False
     describe_only: bool = False
     restore: bool = False
-    """Does it write what the site should have already? It counts for how often that is fought over."""
+    """Does it write again what the site should have already? How often that may be fought over in a day is limited."""
 
     @property
     def name(self) -> str:
@@ -44,7 +44,7 @@ class Update:
 
     @property
     def undoes_others(self) -> bool:
-        """Is it known that somebody else changed what it writes over? A date that tells nothing is no proof."""
+        """Does it undo what somebody else is known to have changed? A date that tells nothing is no proof of that."""
         return self.restore and self.reason != Reason.DOUBTED
 
 
@@ -56,7 +56,7 @@ class Delete:
     reason: str
     # A function, because `FindingKind` is defined further down.
     kind: FindingKind = field(default_factory=lambda: FindingKind.MISSING)
-    """What it is, as long as it is there: missing at its source, or an orphan."""
+    """What the secret counts as while it is still at Wix: missing at its source, or an orphan."""
 
     @property
     def name(self) -> str:
@@ -86,18 +86,19 @@ class Reason(StrEnum):
 
 
 ADOPTING = frozenset({Reason.ADOPT, Reason.ADOPT_SAME, Reason.ADOPT_OTHER})
-"""Writes over a secret that is not ours before they are answered."""
+"""Reasons of an update that takes a secret over: it is not ours until this write is answered."""
 
 
 Action = Create | Update | Delete
 
 
 def brings_another_value(desired: DesiredSecret, record: Record, *, if_unknown: bool = True) -> bool:
-    """Is what is wanted another value than what the row tells of?
+    """Is the desired value another one than the record tells of?
 
-    Where both fingerprints are known they alone tell: a version is of a whole path, and one that was read may hold the
-    same text. Without them another version or reference is taken for another value, but for a source's new name.
-    `if_unknown`: what a row without a version says of the same reference (a ledger that was moved, KV v1).
+    Where both fingerprints are known, they alone decide: a version is of a whole path, and another version that was
+    read may hold the same text. Where one is not known, another version, pin or reference counts as another value;
+    only another name of the source does not. `if_unknown`: the answer for a record without a version but with the same
+    reference (a ledger that was moved, KV v1).
     """
     if None not in {desired.fingerprint, record.fingerprint}:
         return desired.fingerprint != record.fingerprint
@@ -107,7 +108,7 @@ def brings_another_value(desired: DesiredSecret, record: Record, *, if_unknown: 
 
 
 def puts_back(action: Action) -> bool:
-    """Does it create anew what the site had in this very version, and lost at somebody else's hands?"""
+    """Does the action create again what the site had in this very version, until somebody else removed it?"""
     if not isinstance(action, Create) or action.record is None:
         return False
     # A row keeps no id where a request to it was answered by 404; one that was never created is pending.
@@ -151,7 +152,7 @@ class FindingKind(StrEnum):
     HELD = "held"
     ROLLED_BACK = "rolled back"
     RULE = "rule"
-    """A rule that it breaks; it says nothing of its status."""
+    """The secret breaks a rule; that says nothing about its status."""
 
 
 FAILING_KINDS = frozenset(
@@ -160,15 +161,21 @@ FAILING_KINDS = frozenset(
         FindingKind.QUARANTINED, FindingKind.DENIED,
     }
 )  # fmt: skip
-"""Findings that make a cycle exit 1. A withheld class is 6, an unreadable source 4, as the finding says."""
+"""Kinds of findings with which a cycle exits 1.
+
+For others see `Finding.exit_code`: for example 6 for a withheld class, 4 for an unreadable source.
+"""
 
 
 NOT_SETTLED = "its path's name {} is not settled yet"
-"""Why an old name stays at the site: the one that follows it is not known to be there."""
+"""Message about an old name that stays at the site, because the new name of its path is not known to be there."""
 BY_HAND = "look at it, delete it at Wix by hand"
-"""How the fix begins of what nobody wants there and syncd does not delete, because it does not know what it is."""
+"""How the fix begins for a secret that nobody wants at the site and that syncd does not delete.
+
+It is not deleted because syncd does not know what it holds.
+"""
 LOOKS_AGAIN = "the next cycle looks again; where it lasts, see the servers behind the source's address"
-"""The hint to what a source lists and does not let be read yet."""
+"""The hint for a secret that its source lists, but does not let be read yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,9 +189,9 @@ class Finding:
     hint: str = ""
     exit_code: int = 0
     verb: str = ""
-    """Of what is withheld whole: create, update or delete."""
+    """What a limit withholds as a class: create, update or delete; else empty."""
     rule: str = ""
-    """Of what breaks a rule, or waits because of one: its id."""
+    """The id of the rule that the secret breaks, or waits because of; else empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,26 +259,30 @@ class SyncReport:
     started_at: datetime
     finished_at: datetime
     seconds: float = 0.0
-    """That it took, by the monotonic clock."""
+    """How many seconds it took, by the monotonic clock."""
     outcomes: tuple[Outcome, ...] = ()
     findings: tuple[Finding, ...] = ()
     failures: tuple[ReadFailure, ...] = ()
     error: Exception | None = None
     exit_code: int = 0
     rests: str = ""
-    """Why nothing was looked at or sent: a pause. Empty for a cycle that worked."""
+    """The pause that holds as the cycle ends, in words: it did nothing, or was cut off. Empty: there is none."""
     unsent: int = 0
-    """Actions that an interruption left for the next cycle."""
+    """How many actions were left for the next cycle because the process was stopped."""
     looked_at: datetime | None = None
-    """When its last pass looked, whatever came of that."""
+    """When its last pass looked at source and site, even if that failed; None if no pass began."""
     listing_calls: int = 0
-    """What one look at the source costs, however many jobs share it."""
+    """How many calls one look at the source costs, however many jobs share it."""
     listing_methods: Mapping[str, str] = field(default_factory=dict)
     """How each rule's path was listed, in words."""
     lagging: frozenset[str] = frozenset()
     """Source paths that are listed in a version which could not be read yet."""
     numbers: Mapping[str, int] = field(default_factory=dict)
-    """Of paths that an event named: the version that was read, where the source counts them; 0: none was."""
+    """For each path that an event named, the number of the version that was read.
+
+    0: none was read, a rollback has an older one read, or the source has no numbers. For a path that only a pinning
+    rule takes it is a number above all others (`source_observer.CHOSEN`).
+    """
     audit_heads: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     """The last lines of the audit trail when it ended: seq and hash by stream."""
     faulty: Mapping[str, DesiredSecret] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 def readable(thing: object) -> str:
-    """JSON's data in words; what says nothing (null, and what is empty) is left out."""
+    """Return JSON data in words; null and empty values are left out."""
     if isinstance(thing, Mapping):
         parts = [(key, readable(value)) for key, value in thing.items()]
         inner = any(isinstance(value, Mapping) and value for value in thing.values())

@@ -7,16 +7,16 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 TOLERANCE = timedelta(minutes=1)
-"""As far a stored time may lie ahead of the clock: what NTP corrects by itself."""
+"""How far a stored time may lie ahead of the clock and still count: NTP corrects as much by itself."""
 
 
 def happened_within(at: datetime | None, now: datetime, span: timedelta) -> bool:
-    """Did it happen less than `span` ago? Not if it lies in the future: then the clock was wrong at one of the two."""
+    """Did it happen less than `span` ago? A time over a minute ahead does not count: one of the clocks was wrong."""
     return at is not None and -TOLERANCE <= now - at < span
 
 
 def is_ahead(at: datetime | None, now: datetime, most: timedelta) -> bool:
-    """Does this moment, set for `most` ahead at the most, still lie ahead? A wrong clock set one further ahead."""
+    """Does this moment still lie ahead? Not by more than `most`: a wrong clock has set one further ahead."""
     # Else one run with a wrong clock would leave something that holds for a year.
     return at is not None and now < at <= now + most + TOLERANCE
 
@@ -28,7 +28,7 @@ def day_after(at: datetime) -> datetime:
 
 END = datetime.max.replace(tzinfo=UTC)
 LONGEST_DELAY = timedelta(days=1)
-"""How long a permanent refusal rests at most."""
+"""Longest time for which what was refused for good is not tried again."""
 SKEW = timedelta(seconds=60)
 """A difference of clocks that a person should look at; signed requests are refused from some minutes on."""
 
@@ -54,9 +54,10 @@ def skew_in_words(skew: timedelta) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """A span that ends now, by two clocks of which either may have jumped: what is in it by one of them is in it.
+    """The time from `span` ago until now, by two clocks (the site's, this machine's), each of which may have jumped.
 
-    What lies ahead of a clock was noted while that one was wrong; the other one tells.
+    Whatever lies in it by one clock counts. A time that lies ahead of a clock was noted while that clock was wrong:
+    then the other clock decides.
     """
 
     span: timedelta

@@ -29,7 +29,7 @@ class LostWrite(NamedTuple):
 
     at: datetime
     fingerprint: str = ""
-    """Of the value that it carried; empty where that is not known. Never shown."""
+    """Fingerprint of the value that the write carried; empty where that is not known. Never shown."""
 
     def __repr__(self) -> str:
         return f"LostWrite({self.at!r})"
@@ -56,12 +56,12 @@ class Record:
     pending: Pending | None = None
     pending_at: datetime | None = None
     lost_writes: tuple[LostWrite, ...] = ()
-    """Writes whose answers were lost, one each: as many late commits may still follow."""
+    """One entry for each write whose answer was lost: that many may still take effect late."""
     unverified: bool = False
     theirs: bool = False
     """Somebody else's change at Wix was found, and left there: see `drift_policy`."""
     remarked: bool = False
-    """A look-up by its id wrote our mark again: what stood there before it is not known, so nothing deletes it."""
+    """A search by its id wrote our mark again. What the secret held before is not known, so it is never deleted."""
     window: WriteWindow | None = None
     pinned_at: datetime | None = None
     """`updatedDate` known to be of our last write."""
@@ -70,47 +70,50 @@ class Record:
     verified_at: datetime | None = None
     unlisted_tried_at: datetime | None = None
     doubted_at: datetime | None = None
-    """The listed date that told nothing, for which our value was written once more."""
+    """The listed date that did not tell whose change it is; because of it our value was written once more."""
     restores: tuple[datetime, ...] = ()
     absent_at: datetime | None = None
-    """The last cycle that observed the absence; None while unknown."""
+    """When a cycle last observed the absence, by the site's clock; None: not absent, or nobody could look."""
     absent_for: timedelta = timedelta(0)
     frozen_until: datetime | None = None
     status: str = ""
     """As the last cycle found it; see `STATUSES`."""
 
     def protected(self, *, adopted: bool, frozen_until: datetime | None) -> Record:
-        """The row with what else is known to protect its secret; nothing that protects it is taken back."""
+        """Return the record with further protection: adopted, or frozen for longer. No protection is taken away."""
         # Two rows may become one: what protects either protects the one that is left.
         frozen = max((at for at in (self.frozen_until, frozen_until) if at), default=None)
         return replace(self, adopted=self.adopted or adopted, frozen_until=frozen)
 
     @property
     def is_open(self) -> bool:
-        """Is something under way, or was it never created?"""
+        """Is a request under way, or is the id at the site not known?"""
         return self.pending is not None or self.remote_id is None
 
     def is_frozen(self, now: datetime) -> bool:
-        """Is it left alone at this moment?"""
+        """Is the secret frozen (left alone, because a person wants that) at this moment?"""
         return self.frozen_until is not None and self.frozen_until > now
 
     def reads_frozen(self, now: datetime) -> bool:
-        """Is it left alone at this moment, or was it in the last cycle, which goes by the site's clock as well?"""
+        """Is it frozen at this moment, or was it in the last cycle? A cycle goes by the site's clock as well."""
         return self.is_frozen(now) or (self.frozen_until is not None and self.status == "frozen")
 
 
 GIVEN_UP = {"missing", "orphan"}
-"""Statuses of a record that its own job did not find as its rules ask."""
+"""Statuses of a record whose secret its own job did not find at the source, or found outside of its rules."""
 STATUSES = (
     "detached", "pending", "unverified", "frozen", "contested", "conflict", "denied", "held", "quarantined", "failed",
     "rolled_back", "missing", "orphan", "behind", "synced",
 )  # fmt: skip
-"""The first that fits is a record's; `domain/statuses.py` says what fits, and that a left-over row is an orphan."""
+"""All statuses; a record has the first one that fits.
+
+`domain/statuses.py` says which ones fit, and that a left-over row is an orphan.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenProblem:
-    """What keeps failing, per subject (a name, or a source path), so that it is retried ever more rarely."""
+    """What keeps failing for one subject (a name, or a source path); kept so that it is retried ever more rarely."""
 
     site: str
     job: str
@@ -125,13 +128,13 @@ class OpenProblem:
     attempts: int = 1
     first_at: datetime
     retry_at: datetime | None = None
-    """None: in every cycle."""
+    """When it is tried again; None: in every cycle."""
 
 
 NEWEST = "(newest)"
-"""Stands in the place of a pin where the newest version is kept that a path had before a rollback and since.
+"""The `pin` under which the newest version is kept that a path was seen to have before a rollback and since.
 
-None can be called so: a pin is a number or the name of a stage.
+No real pin has this text: a pin is a number or the name of a stage.
 """
 
 
@@ -147,7 +150,7 @@ class PathState:
     updated_at: datetime | None = None
     """When the version was made, by the source's word."""
     owner: str = ""
-    """As the source says."""
+    """The owner that the source names; empty where it names none."""
     seen_at: datetime | None = None
     """When the version was first read; None for one from before this was kept."""
     # A server that lags is told from a source that went back by how often the older version is seen.
@@ -218,27 +221,27 @@ class LastRun:
 
     @property
     def good_since(self) -> datetime:
-        """When it last ended well; where it never did, when it was tried first."""
+        """When the job last ended well on the site; if it never did, when it was first tried there."""
         first = json.loads(self.counts or "{}").get("tried_since")
         return self.succeeded_at or (datetime.fromisoformat(first) if first else self.started_at)
 
     @property
     def looked_at(self) -> datetime | None:
-        """When a cycle last saw all that its sources and its site showed, though it may not have ended well."""
+        """When a cycle last saw all of its source and site, even if it did not end well; None: none did."""
         last = json.loads(self.counts or "{}").get("looked_at")
         return datetime.fromisoformat(last) if last else self.succeeded_at
 
     @property
     def first_look(self) -> datetime | None:
-        """Where no look ever came to its end: when the first one was."""
+        """When the first look began, as long as no look has come to its end; else None."""
         first = json.loads(self.counts or "{}").get("first_look")
         return datetime.fromisoformat(first) if first else None
 
     @property
     def due_from(self) -> datetime | None:
-        """When the last run began that sent all that it might; None where none did.
+        """When the last run began that left nothing out on purpose; None where there was none.
 
-        A kept plan and a rollback send a part of it, and a pause cuts a run off: the schedule counts none of these.
+        A kept plan and a rollback send only a part, and a pause cuts a run off: the schedule counts none of these.
         """
         part = json.loads(self.counts or "{}").get("part_since", "")
         return self.started_at if part == "" else datetime.fromisoformat(part) if part else None

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class SecretValue(Generic[T]):
-    """Something secret that shows itself nowhere by accident; `reveal()` is the only door."""
+    """A secret thing that is never shown by accident (printed, formatted, pickled): only `reveal()` returns it."""
 
     __slots__ = ("_hidden",)
 
@@ -57,7 +57,7 @@ class MaskedValue(SecretValue[str]):
         super().__init__("")
 
     def reveal(self) -> NoReturn:
-        """Always refused."""
+        """Raise TypeError: a pickled secret holds no value."""
         # An empty text in its place would be sent as if it were the value.
         raise TypeError("a pickled secret holds no value")
 

@@ -20,7 +20,7 @@ class DesiredSecret:
     job: str
     pin: str = ""
     rule: str = ""
-    """Which rule, as it is written now: a changed rule is another try."""
+    """Digest of its rule as it is written now: after a change of the rule a refused secret is tried again."""
     value: SecretValue[str] | None = None
     fingerprint: str | None = field(default=None, repr=False)
     updated_at: datetime | None = None
@@ -28,12 +28,16 @@ class DesiredSecret:
     """Does a person want an older version of its path for a while?"""
 
     def made_at(self, before: datetime | None) -> datetime | None:
-        """When its version was made at the source, if that is known. `before`: when the one was that it follows."""
+        """Return when its version was made at the source, if that is known.
+
+        `before`: when the version that it follows was made; returned where the source gives no date, but not for a
+        rollback.
+        """
         return self.updated_at or (None if self.rolled_back else before)
 
     @property
     def key(self) -> tuple[str, SecretRef, str]:
-        """What tells it from every other wanted secret of its job."""
+        """Name, reference and pin, which together identify it among the desired secrets of its job."""
         return self.name, self.ref, self.pin
 
 
@@ -49,7 +53,7 @@ class RemoteSecret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteWindow:
-    """When, by Wix's clock, a write of ours took effect: between these two, give or take the slack."""
+    """The span, by Wix's clock, in which a write of ours took effect; `write_window.SLACK` is added on either side."""
 
     start: datetime
     end: datetime

@@ -32,10 +32,10 @@ class Version:
     number: int | None = None
     """KV v2's counter; it starts again at 1 when the metadata is deleted."""
     lineage: str = ""
-    """KV v2: when the metadata was created that holds this very version; empty where nobody told."""
+    """KV v2: when the metadata that holds this very version was created; empty where that is not known."""
 
     def older_than(self, known: Version) -> bool:
-        """Is this an answer from before `known`, as a lagging standby gives it?"""
+        """Is this version older than `known`, as a standby that lags may answer? False where the order is not known."""
         # Ids of AWS and fingerprints of KV v1 have no order, so none of them is older.
         if self.number is None or known.number is None:
             return False
@@ -45,21 +45,22 @@ class Version:
         return self.number < known.number
 
     def is_of_earlier_metadata(self, known: Version) -> bool:
-        """Is this another secret than `known`, of metadata that was made earlier by its date?"""
+        """Is this of metadata that was created earlier than that of `known`, and so of another secret?"""
         return bool(self.lineage) and self.lineage < known.lineage
 
     def is_before(self, listed: Version) -> bool:
-        """Is this what was read, an answer from before `listed`, which the same look showed?
+        """Is this version, which was read, from before `listed`, which the same look showed?
 
-        Of another version than the listed one nobody knows that it is newer, unless its metadata told.
+        Yes also where only `listed` has a lineage: then nobody knows that another version is newer.
         """
         return self.older_than(listed) or bool(listed.lineage and not self.lineage)
 
 
 def is_of_an_earlier_secret(token: str, now: Version) -> bool:
-    """Is this a version (a token) of metadata that was deleted before the path was made anew?
+    """Is this token of an earlier secret, which was deleted with its metadata before the path was made anew?
 
-    `now`: what the path holds. Its numbers begin again at 1, so the same number says nothing of the two.
+    `now`: the version that the path holds now. Its numbers begin again at 1, so equal numbers say nothing. False where
+    the dates do not tell.
     """
     kind, _, rest = token.partition("~")[0].partition(":")
     created = rest.partition("@")[2]
@@ -68,17 +69,20 @@ def is_of_an_earlier_secret(token: str, now: Version) -> bool:
 
 
 def latest(known: int | None, version: int) -> int:
-    """Which of two versions of a path is to be seen (0: none is told); None: it is the first of them."""
+    """Return the later of two version numbers of a path; 0 (no number is told) if one of them is 0.
+
+    `known`: the later one so far; None: `version` is the first one.
+    """
     # A deletion tells none, and what is made anew behind it is counted from one again.
     return version if known is None else max(known, version) if known and version else 0
 
 
 BY_VALUE = "kv1:"
-"""How the token of a version begins that is the value's fingerprint, because the source counts no versions."""
+"""Prefix of a token that is the value's fingerprint, because the source counts no versions (KV v1)."""
 
 
 def version_by_value(fingerprint: str) -> Version:
-    """The version of what a source counts no versions of (KV v1). Its token is a fingerprint: never shown."""
+    """Return the version of a value at a source without versions (KV v1). Its token is a fingerprint: never shown."""
     return Version(token=BY_VALUE + fingerprint)
 
 
@@ -88,7 +92,7 @@ def is_fingerprint(token: str) -> bool:
 
 
 def version_label(token: str | None) -> str:
-    """A version as people and scripts see it; a KV v1 fingerprint is never shown."""
+    """Return a version as people and scripts see it: KV v2's number or AWS's id; empty for a KV v1 fingerprint."""
     kind, _, rest = (token or "").partition("~")[0].partition(":")  # behind it, which template made the value
     return {"kv2": rest.partition("@")[0], "aws": rest}.get(kind, "")
 
@@ -97,9 +101,10 @@ SECONDS = len("2026-01-01T00:00:00")
 
 
 def is_at_least(token: str, other: str) -> bool:
-    """Is a version of a secret another one of it, or known to be a later one, in whatever form each was made?
+    """Is the version `token` the same as `other`, or known to be later, whatever template or encoding made each?
 
-    Vault counts versions, and counts anew where a secret was deleted with its metadata; AWS's ids have no order.
+    Vault counts versions, and counts anew where a secret was deleted with its metadata, so the dates count as well, to
+    the second. AWS's ids have no order: only the same one is enough.
     """
     one, then = (text.partition("~")[0] for text in (token, other))
     if one == then:
@@ -149,7 +154,7 @@ class SourceEntry:
     tags: frozenset[tuple[str, str]] = frozenset()
     """AWS: the tags that it carries."""
     read_as: str = ""
-    """A version that is read in the place of the current one: a person rolled the path back."""
+    """The version to read instead of the current one, because a person rolled the path back; else empty."""
 
     @property
     def asked_version(self) -> str:
@@ -168,7 +173,7 @@ class ReadFailure:
     message: str
     hint: str = ""
     of_secret: bool = False
-    """The source answered, and this one secret has nothing to send: it stops only itself."""
+    """The source answered, and only this one secret has nothing to send: nothing else is stopped by it."""
     pin: str = ""
     """With `of_secret`: the version or stage that was asked for."""
 
@@ -183,11 +188,11 @@ class Snapshot:
     mount: str = ""
     mount_id: str = ""
     calls: int = 0
-    """What it cost at the source."""
+    """How many calls it cost at the source."""
     listing_method: str = ""
     """How it was listed, in words."""
     absence: str = ""
-    """Of an exact path that is not there: what the source says of it, where it says more."""
+    """Why an exact path has nothing to send, where the source says more than that it is not there; else empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +205,7 @@ class ReadResult:
     updated_at: datetime | None = None
     failure: ReadFailure | None = None
     gone: bool = False
-    """Read, and not there or its version deleted."""
+    """The source was read, and the secret is not there, or its version is deleted."""
     is_accepted: bool = True
     """False: a rotation that its owner has not finished (AWSPENDING)."""
 
@@ -219,7 +224,7 @@ class Presence(StrEnum):
 
 
 class Existence(StrEnum):
-    """What a direct look at one path says. What no answer tells is a `SourceError`, never one of these."""
+    """What a direct look at one path says. An answer that does not tell is a `SourceError`, never one of these."""
 
     THERE = "there"
     GONE = "gone"
@@ -243,7 +248,7 @@ class RuleCheck:
 
     rule: str
     found: int
-    """How many secrets."""
+    """How many source paths the rule's listing showed."""
     listing_method: str
     """How they were listed."""
     mount: str = ""

@@ -1,4 +1,4 @@
-"""What state a record is in, for every place that says so. Pure."""
+"""The status of a record, the same in every place that shows it. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ class Served:
     """Which jobs are configured to send to which sites."""
 
     jobs: Mapping[str, frozenset[str]]
-    """By site."""
+    """The jobs of each site, by the site's key."""
     stale: frozenset[tuple[str, str]] = frozenset()
-    """Sites and jobs whose source was not looked at for longer than two intervals: nobody knows whether what was
-    synced then still is."""
+    """Sites and jobs that did not look for longer than two intervals, or since their source had news.
+
+    Nobody knows whether what was synced then still is.
+    """
 
     def is_detached(self, record: Judged) -> bool:
         """Is its site one that no target names?"""
@@ -28,7 +30,7 @@ class Served:
 
 
 class OfAJob(Protocol):
-    """What a job keeps on a site."""
+    """Something that belongs to a job on a site, such as a record or a held action."""
 
     @property
     def site(self) -> str:
@@ -36,11 +38,11 @@ class OfAJob(Protocol):
 
     @property
     def job(self) -> str:
-        """The job that keeps it."""
+        """The name of the job that it belongs to."""
 
 
 class Judged(OfAJob, Protocol):
-    """What of a record tells its status."""
+    """The fields of a record that decide its status."""
 
     @property
     def status(self) -> str:
@@ -48,18 +50,21 @@ class Judged(OfAJob, Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Is something under way, or was it never created?"""
+        """Is a request under way, or is the id at the site not known?"""
 
     @property
     def unverified(self) -> bool:
-        """Is what the site holds not known?"""
+        """Is it unknown what the site holds?"""
 
     def is_frozen(self, now: datetime) -> bool:
         """Is it left alone at this moment?"""
 
 
 def status_of_record(record: Judged, served: Served, now: datetime) -> str:
-    """The first that fits; the last cycle's word for what only a cycle can see."""
+    """Return the first status that fits.
+
+    What can be told now is judged now; what only a cycle can see is as the last cycle found it.
+    """
     # No cycle comes there any more, so what the last one noted says nothing.
     if served.is_detached(record):
         return "detached"
@@ -91,5 +96,5 @@ class Tally:
     count: int
 
     def is_frozen(self, now: datetime) -> bool:  # noqa: ARG002  # counted for a moment
-        """Are they left alone?"""
+        """Were they frozen at the moment for which they were counted? `now` is not used."""
         return self.frozen

@@ -13,13 +13,13 @@ UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 # An address with a user or a password before its host does not match, so none of it is shown.
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(?=[/?#]|$)")
 MOST_PARTS = 1_000_000
-"""Objects, lists and commas of one answer: some 200,000 listed secrets. Parsed, that stays under 80 MB."""
+"""Most objects, lists and commas in one answer: some 200,000 listed secrets. Parsed, that stays under 80 MB."""
 
 
 PATH_MAX = 2000
-"""Bytes of a source path: more than any company writes, less than a database's index takes."""
+"""Most bytes of a source path: more than any company writes, less than a database's index takes."""
 FIELD_MAX = 500
-"""Bytes of a field's name."""
+"""Most bytes of a field's name."""
 TOO_LONG = f"a path of more than {PATH_MAX:,} bytes is not read"
 TOO_LONG_HINT = "move the secret to a shorter path"
 
@@ -42,7 +42,7 @@ def origin_of(address: str) -> str:
 
 
 def instant(moment: object) -> datetime | None:
-    """A peer's time with its zone, in UTC (nanoseconds are cut); None for anything else."""
+    """Return a peer's time, which must have a zone, in UTC (cut to microseconds); None for anything else."""
     try:
         at = datetime.fromisoformat(text(moment))
         return at.astimezone(UTC) if at.tzinfo else None
@@ -71,5 +71,5 @@ def is_storable(text: str) -> bool:
 
 
 def storable(text: str) -> str:
-    """The text with a mark in the place of what no database keeps."""
+    """Return the text with U+FFFD in the place of each character that a database cannot keep."""
     return text if is_storable(text) else "".join(char if is_storable(char) else "\ufffd" for char in text)

@@ -68,7 +68,11 @@ def _placeholder(inside: str) -> Placeholder:
 
 
 def filled(template: str, fields: Mapping[str, object], as_text: Callable[[object], str]) -> str:
-    """The template with these fields. Raises `BadValue` for a field that is missing or null; it names the field."""
+    """Return the template filled with these fields. `as_text`: turns the value of a field into text.
+
+    Raises `BadValue`, which names the field, for one that is missing, null, or not valid Unicode where a filter needs
+    that; `TemplateError` for a template that cannot be read.
+    """
     texts = []
     for part in parsed(template):
         if isinstance(part, str):
@@ -94,21 +98,24 @@ def filled(template: str, fields: Mapping[str, object], as_text: Callable[[objec
 
 
 def form_in(version: str) -> str:
-    """Which template or encoding made a version, in 8 hex digits; empty for the value as it is."""
+    """Return the part of a token that tells the template or encoding of the value: 8 hex digits, or empty."""
     return version.partition("~")[2]
 
 
 def form_of(template: str, *, binary: bool = False) -> str:
-    """What `form_in` finds in versions that a rule with this template or encoding makes."""
+    """Return what `form_in` finds in the versions that a rule with this template or encoding makes."""
     form = template or ("binary" if binary else "")
     return hashlib.sha256(form.encode()).hexdigest()[:8] if form else ""
 
 
 PLAIN_FORMS = frozenset({"", form_of("", binary=True)})
-"""Without a template: the value as it is, and binary as text. Of two rules for one secret the first counts."""
+"""The forms without a template: the value as it is, and binary as text.
+
+Where two rules give one secret such forms under one name, the first rule counts.
+"""
 
 
 def versioned(token: str, template: str, *, binary: bool = False) -> str:
-    """A version of what a rule makes of the source's: another template or encoding makes another version of it."""
+    """Return the token for what a rule makes of a source's version: another template or encoding is another version."""
     form = form_of(template, binary=binary)
     return f"{token}~{form}" if form else token

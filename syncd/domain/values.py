@@ -1,4 +1,4 @@
-"""A source's document to the text that Wix gets. Pure; raises `BadValue`, which never shows a value."""
+"""Turn a source's document into the text that Wix gets. Pure; raises `BadValue`, which never shows a value."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def fields_of(document: SecretValue[object]) -> tuple[str, ...] | None:
 
 
 def canonical(document: SecretValue[object]) -> bytes:
-    """The document as bytes that are the same whenever it is the same (for KV v1's version)."""
+    """Return the document as bytes, the same ones for equal documents (for KV v1's version).
+
+    Raises `BadValue` for too deep nesting.
+    """
     raw = document.reveal()
     if isinstance(raw, bytes):
         return raw
@@ -43,7 +46,7 @@ def canonical(document: SecretValue[object]) -> bytes:
 
 
 def as_text(raw: object) -> str:
-    """A string as it is; anything else that JSON knows, as compact JSON."""
+    """Return a string as it is, anything else as compact JSON. Raises `BadValue` for what JSON cannot say."""
     # Byte for byte: line ends and a final newline are a part of the secret.
     if isinstance(raw, str):
         return raw
@@ -80,9 +83,10 @@ def _filled(document: SecretValue[object], rule: Rule) -> str:
 
 
 def extract(document: SecretValue[object], rule: Rule, field: str | None) -> SecretValue[str]:
-    """The text of one field, or of a filled template.
+    """Return the text of one field (None: of the whole document), or of the rule's filled template.
 
-    Raises `BadValue` where Wix would not take it: empty, too long, no Unicode, or binary without `binary:`.
+    Raises `BadValue` for a field that is missing, and where Wix would not take the text: empty, too long, no Unicode,
+    or binary without `binary:`.
     """
     raw = _filled(document, rule) if rule.value else _picked(document, field)
     if isinstance(raw, bytes):

@@ -19,7 +19,7 @@ EXAMPLE = "write days, hours and a time zone, such as Mon-Fri 08:00-18:00 Europe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Some hours of some days; one that ends before it begins goes past midnight, and is of the day it begins on."""
+    """Some hours of some days. If it ends before it begins, it goes past midnight, and is of the day it begins on."""
 
     text: str
     days: frozenset[int]
@@ -30,7 +30,11 @@ class Window:
 
     @classmethod
     def parse(cls, text: str) -> Window:
-        """`Mon-Fri 08:00-18:00 Europe/Berlin`; days and zone may be left out. Raises ValueError, in words."""
+        """Read a window such as `Mon-Fri 08:00-18:00 Europe/Berlin`.
+
+        Without days it is open every day, without a zone the hours are in UTC. Raises ValueError, whose text says what
+        to write.
+        """
         match = FORM.fullmatch(text.strip())
         if match is None:
             raise ValueError(EXAMPLE)
@@ -47,7 +51,7 @@ class Window:
         return cls(text=text.strip(), days=_days(match["days"]), begin=begin, end=end, zone=zone)
 
     def is_open(self, now: datetime) -> bool:
-        """May be sent at this moment, by the clock of its time zone?"""
+        """Is the window open at this moment, by the clock of its time zone?"""
         here = now.astimezone(ZoneInfo(self.zone))
         at, today = here.time(), here.weekday()
         if self.end == time(0) or self.begin < self.end:
@@ -56,7 +60,10 @@ class Window:
         return (today in self.days and at >= self.begin) or (yesterday in self.days and at < self.end)
 
     def edges(self, begin: datetime, end: datetime) -> Iterator[datetime]:
-        """The moments of these days at which it may open or shut, in UTC."""
+        """Yield the moments, in UTC, at which the window may open or close.
+
+        They are of all days from the one before `begin` to the day of `end`, also of days on which it does not open.
+        """
         zone = ZoneInfo(self.zone)
         day, last = begin.astimezone(zone).date() - timedelta(days=1), end.astimezone(zone).date()
         while day <= last:

@@ -1,4 +1,4 @@
-"""Is a date in the listing ours, a late one of ours, or somebody else's? Pure."""
+"""Tell whether a date in the listing is of our last write, of a lost write of ours, or somebody else's. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from syncd.domain import LostWrite, Record, RemoteSecret, WriteWindow
 from syncd.domain.recency import happened_within
 
 SLACK = timedelta(seconds=2)
-"""Clocks and the whole seconds of a `Date` header: as much on either side of a window."""
+"""Tolerance on either side of a write's window, for clocks and for the whole seconds of a `Date` header."""
 LISTING_LAG = timedelta(minutes=15)
 """How long a listing may lag behind a write. After that an older date means that something else is there."""
 MOST_LOST = 20
 LATE_COMMIT = timedelta(hours=1)
-"""As long a write whose answer was lost may still take effect and pass for somebody else's."""
+"""How long after a lost response Wix may still commit the write. Until then a newer `updatedDate` is not drift."""
 
 
 class Change(StrEnum):
@@ -32,7 +32,7 @@ def _within(date: datetime, window: WriteWindow) -> bool:
 
 
 def judge(record: Record, listed: datetime | None) -> Change:
-    """Is `listed`, the site's `updatedDate`, of our last write, from before it, or somebody else's?"""
+    """Tell whether `listed`, the site's `updatedDate`, is of our last write, from before it, or somebody else's."""
     if listed is None:
         return Change.UNTOLD
     if record.window is not None:
@@ -48,7 +48,7 @@ def judge(record: Record, listed: datetime | None) -> Change:
 
 
 def is_as_left(record: Record, listed: RemoteSecret | None) -> bool:
-    """Does the listing show a record's secret as our last write left it, for all that its name and date tell?"""
+    """Does the listing show the secret of a record as our last write left it, as far as its name and date can tell?"""
     if listed is None or record.theirs or listed.name != record.name:
         return False
     # A site that tells no dates has none that could speak against it.
@@ -62,19 +62,19 @@ def recently_lost(record: Record, now: datetime) -> tuple[LostWrite, ...]:
 
 
 def may_be_late_commit(record: Record, now: datetime) -> bool:
-    """May a write of ours that lost its answer still commit? Then a later `updatedDate` may be ours."""
+    """May a write of ours whose answer was lost still commit? Then a later `updatedDate` may be ours."""
     return bool(recently_lost(record, now))
 
 
 def is_of_a_lost_write(record: Record, site_value: str, now: datetime) -> bool:
-    """May the site hold the value of one of our writes that lost its answer? `site_value`: its fingerprint."""
+    """May the site hold the value of a write of ours whose answer was lost? `site_value`: fingerprint of its value."""
     return any(write.fingerprint in {"", site_value} for write in recently_lost(record, now))
 
 
 def lost(record: Record, now: datetime, tries: int, fingerprint: str | None = None) -> tuple[LostWrite, ...]:
-    """The row's lost writes with so many more; the oldest beyond what anybody sends are dropped.
+    """Return the record's lost writes that may still commit, and `tries` more; only the last `MOST_LOST` are kept.
 
-    `fingerprint`: of the value that they carried; None where it is not known.
+    `fingerprint`: of the value that the new ones carried; None where it is not known.
     """
     return (*recently_lost(record, now), *[LostWrite(now, fingerprint or "")] * tries)[-MOST_LOST:]
 

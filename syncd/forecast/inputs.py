@@ -1,4 +1,4 @@
-"""From the settings and the ledger to a forecast; what `syncd forecast` shows."""
+"""Make the forecast that `syncd forecast` shows, from the settings and the ledger."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _selected(job: Job, path: str, pin: str) -> bool:
 
 
 def _guessed(app: App, job: Job, settings: JobSettings, known: list[PathState]) -> int:
-    """The listing's calls of a job that never ran: by the cheapest means."""
+    """Estimate the calls of one listing for a job that never ran, as if it were listed by the cheapest method."""
     if not isinstance(app.settings.sources[settings.source], AwsSettings):
         return 2 * len(job.rules)  # which mount, and one call for the tree
     globs = sum(rule.path.has_wildcard for rule in job.rules)
@@ -58,7 +58,7 @@ def _guessed(app: App, job: Job, settings: JobSettings, known: list[PathState]) 
 
 
 def sources(app: App, facts: list[forecast.JobFacts]) -> list[forecast.SourceForecast]:
-    """One row a source."""
+    """Return the forecast of each source, ordered by name."""
     return [
         forecast.of_source(name, facts, is_aws=isinstance(settings, AwsSettings))
         for name, settings in sorted(app.settings.sources.items())
@@ -66,7 +66,7 @@ def sources(app: App, facts: list[forecast.JobFacts]) -> list[forecast.SourceFor
 
 
 def targets(app: App, facts: list[forecast.JobFacts]) -> list[forecast.TargetForecast]:
-    """One row a target."""
+    """Return the forecast of each target, ordered by name."""
     rows = []
     for name, settings in sorted(app.settings.targets.items()):
         count, _, span = settings.rate_limit.partition("/")

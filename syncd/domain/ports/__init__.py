@@ -1,4 +1,4 @@
-"""The seams: what the cycle asks of sources, targets and the ledger, a protocol a neighbour."""
+"""The protocols through which the cycle uses its neighbours: sources, targets, the ledger, observers."""
 
 from __future__ import annotations
 

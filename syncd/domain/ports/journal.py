@@ -31,7 +31,7 @@ class AuditBatch:
     notes: tuple[Entry, ...] = ()
     """What else happened on this site."""
     decisions: tuple[Entry, ...] = ()
-    """What a person decided about it; of the control stream."""
+    """What a person decided about this site; these lines go to the control stream."""
 
 
 NO_AUDIT = AuditBatch()
@@ -65,13 +65,14 @@ class Journal(Protocol):
         serving: Iterable[str],
         lasting: Container[str] = frozenset(),
     ) -> None:
-        """Write into the audit trail which findings of a job begin and end, by event and name.
+        """Write into the audit trail which findings of a job began and which ended since its last cycle.
 
-        `serving`: the jobs that send to the site; findings of all others end. `lasting`: names of which none ends.
+        `open_now`: the line of each finding that is open now, by event and name. `serving`: the jobs that send to the
+        site; findings and problems of all other jobs end. `lasting`: names of which no finding ends.
         """
 
     def problems(self, site: str, job: str, now: Iterable[OpenProblem]) -> None:
-        """Replace what is known to keep failing for this job on this site."""
+        """Replace what is known to keep failing for this job on this site. `now`: all that keeps failing now."""
 
     def forget_problem(self, name: str) -> None:
         """Drop what was known to keep failing about a name on this site, for every job."""
@@ -79,30 +80,33 @@ class Journal(Protocol):
     def paths(self, states: Iterable[PathState], news: Mapping[str, datetime] = NO_NEWS) -> None:
         """Store what was read of source paths.
 
-        `news`: by job, of those whose source has something new by it, when that was looked at: sites that were not
-        looked at since are behind.
+        `news`: the jobs for whose source this is something new, each with the time of the look that found it. A site of
+        such a job that was not looked at since that time is behind.
         """
 
     def facts(self, facts: Facts) -> None:
-        """Store what was judged of values that were read."""
+        """Store how values that were read were judged by the checks of rules."""
 
     def waits(self, job: str, waiting: Iterable[HeldAction], serving: Iterable[str]) -> None:
-        """Replace what waits for a release, for this job on this site.
+        """Replace the actions of this job on this site that wait for a release.
 
-        `serving`: the jobs that send to the site; nothing of any other waits any more.
+        `serving`: the jobs that send to the site; actions of any other job do not wait any more.
         """
 
     def listed(self, remote: Iterable[RemoteSecret]) -> None:
         """Remember what the site lists; only what changed is written."""
 
     def mount(self, source: str, mount: str, mount_id: str) -> None:
-        """Remember which mount this is."""
+        """Store the id of a mount or account of a source."""
 
     def ran(self, run: LastRun) -> None:
-        """Remember the cycle."""
+        """Store how the cycle ended, as the last run of its job on this site."""
 
     def follow(self, other: str, put: Iterable[Record]) -> None:
-        """Take over everything that was kept under another key of this same site; `put`: its rows as they are now."""
+        """Take over what the ledger keeps under `other`, another key of this same site.
+
+        `put`: the records of the site as they are from now on; they replace those of both keys.
+        """
 
 
 class ReadOnlyJournal:

@@ -14,28 +14,28 @@ from syncd.domain import (
 )
 
 TellWait = Callable[[str, float], None]
-"""Told what is waited for, and for how many seconds at most."""
+"""Called with what is waited for, and for how many seconds at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class WhileWaiting:
-    """Who is heard while something is waited for."""
+    """What is asked and told while something is waited for."""
 
     stop: Callable[[], bool] = lambda: False
-    """Is it to be given up?"""
+    """Returns True if the wait is to be given up."""
     tell: TellWait = lambda *_: None
-    """Told again and again."""
+    """Called again and again while the wait lasts."""
 
 
 Clock = Callable[[], datetime]
-"""Now, with a time zone. Passed in; nothing below the bootstrap asks the machine."""
+"""Returns the current time, with a time zone. It is passed in: nothing below the bootstrap asks the machine's clock."""
 
 
 class CycleObserver(Protocol):
     """Hears what a cycle does while it works: logs, metrics, a progress bar."""
 
     def on_planned(self, count: int) -> None:
-        """The next round has so many actions."""
+        """A pass is about to carry out this many actions."""
 
     def on_outcome(self, outcome: Outcome, job: str, target: str) -> None:
         """An action ended."""

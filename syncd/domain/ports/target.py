@@ -13,7 +13,11 @@ from syncd.domain import (
 
 
 class Target(Protocol):
-    """A site's secrets vault. All raise `TargetError` and its kinds."""
+    """A site's secrets vault.
+
+    Its requests raise `TargetError` and its kinds, `LedgerError` if the rate limit cannot be asked for; `list` and
+    `value` also `ConfigError` if the credential cannot be read.
+    """
 
     name: str
     site: str
@@ -22,14 +26,14 @@ class Target(Protocol):
 
     # Limits and absence go by it, because this machine's clock may jump.
     def site_time(self) -> datetime | None:
-        """The time by the site's own clock, as its answers told it; None where they do not."""
+        """The time now by the site's own clock, as its last answer told it; None if no answer did."""
 
     # A deletion that would wait for the rate limit would go out on an old listing.
     def room(self) -> int:
         """How many requests may be sent now without waiting for the rate limit. Raises `LedgerError`."""
 
     def delay(self) -> float:
-        """Seconds until the site may be asked again, where it asked to slow down."""
+        """Seconds until the site may be asked again, if it asked to slow down; else 0."""
 
     # Wix lists a whole site in one request, so each pass can afford a listing of its own.
     def list(self) -> tuple[RemoteSecret, ...]:
@@ -37,30 +41,36 @@ class Target(Protocol):
 
     # Wix has no idempotency key: sent again it meets its own name, and its id is known to nobody.
     def create(self, name: str, value: SecretValue[str], description: str) -> WriteResult:
-        """A new secret; never sent twice. `TargetUnavailable.maybe_done` where its answer was lost."""
+        """Create a secret; sent again only where an earlier try cannot have taken effect.
+
+        Raises `TargetUnavailable` with `maybe_done` if the answer was lost.
+        """
 
     def update(
         self, secret_id: str, *, name: str | None, value: SecretValue[str] | None, description: str
     ) -> WriteResult:
-        """Write over the given parts of one secret."""
+        """Overwrite the given parts of one secret (None: kept as it is). Raises `SecretGone` for an unknown id."""
 
     # A 404 is believed here, because gone is what was asked for; to an update it is a `SecretGone`.
     def delete(self, secret_id: str) -> WriteResult:
-        """Remove one secret; one that is not there is removed."""
+        """Remove one secret; one that is not there counts as removed."""
 
     def value(self, name: str) -> SecretValue[str] | None:
-        """The value at the site; None if there is no such name. `TargetDenied` where not permitted."""
+        """Return the value at the site; None if there is no such name. Raises `TargetDenied` if it may not be read."""
 
 
 class Quota(Protocol):
-    """The request times of a site, shared by every process that uses the ledger."""
+    """The request times of a site, shared by every process that uses the ledger. All methods raise `LedgerError`."""
 
     def take(self) -> tuple[int, timedelta]:
-        """A place in the window as (ticket, 0), or (0, how long to wait before asking again)."""
+        """Take a place in the rate limit's window, without waiting.
+
+        Returns: (ticket, 0), or (0, how long to wait before asking again) if there is none.
+        """
 
     def room(self) -> int:
         """How many requests may be sent at this moment."""
 
     # Wix counts a request when it arrives, which is between its sending and its answer.
     def answered(self, ticket: int) -> None:
-        """The request's answer came."""
+        """Note that the request of this ticket got its answer or failed: its window begins now."""
